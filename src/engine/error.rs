@@ -1,0 +1,161 @@
+//! What can go wrong, as one enum with a stable code for each kind.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whether a failed write may have changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing changed: the call may be repeated.
+    None,
+    /// A sync failed: whether the write is on disk is known only after reopening.
+    Unknown,
+}
+
+/// One field of a document that broke a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Where in the document: object keys and array positions, outermost first.
+    pub path: Vec<PathSegment>,
+    /// A sentence for the person who sent the document.
+    pub message: String,
+    /// A stable word for the kind of issue, e.g. `invalid_type`.
+    pub code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathSegment {
+    Key(String),
+    Position(usize),
+}
+
+/// Every error of the engine. `code()` is part of the public contract; the sentences are not.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("{}", describe_issues(what, issues))]
+    Validation { what: String, issues: Vec<Issue> },
+    #[error("{what} {id} does not exist")]
+    NotFound { what: &'static str, id: String },
+    #[error("{what} {id} already exists")]
+    AlreadyExists { what: &'static str, id: String },
+    #[error("Unique constraint violation in index {index}: {key} already belongs to {owner}")]
+    UniqueViolation { index: String, key: String, owner: String },
+    #[error("{0}")]
+    IndexType(String),
+    #[error(
+        "no write lock on {} within {waited_ms} ms: {}; try again, or raise lockTimeout",
+        path.display(),
+        match holder { Some(pid) => format!("process {pid} holds it"), None => "another process holds it".into() }
+    )]
+    LockTimeout { path: PathBuf, waited_ms: u64, holder: Option<u32> },
+    #[error("{} is damaged at byte {offset}: {problem}", path.display())]
+    Corrupt { path: PathBuf, offset: u64, problem: String },
+    #[error("{operation} {} failed: {message}", path.display())]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        kind: io::ErrorKind,
+        /// The number of the operating system, where it gave one.
+        os_error: Option<i32>,
+        message: String,
+        outcome: Option<Outcome>,
+    },
+    #[error("this storage is closed; open a new instance to go on")]
+    Closed,
+    #[error("{0}")]
+    InvalidArgument(String),
+    #[error("{0}; read the document again and repeat the change")]
+    Conflict(String),
+    #[error("{} was written in format {found}; this version reads up to format {known}: update the package", path.display())]
+    UnsupportedFormat { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "an earlier sync of {} failed, so no more is written until every process has closed it and it is opened again",
+        path.display()
+    )]
+    Poisoned { path: PathBuf },
+}
+
+impl Error {
+    /// The stable code that callers compare with.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Validation { .. } => "VALIDATION_ERROR",
+            Error::NotFound { .. } => "NOT_FOUND",
+            Error::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
+            Error::IndexType(_) => "INDEX_TYPE",
+            Error::LockTimeout { .. } => "LOCK_TIMEOUT",
+            Error::Corrupt { .. } => "CORRUPT_DATA",
+            Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
+            Error::Closed => "CLOSED",
+            Error::InvalidArgument(_) => "INVALID_ARGUMENT",
+            Error::Conflict(_) => "CONFLICT",
+            Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
+        }
+    }
+
+    /// What a failed write left behind; `None` unless a sync failed under it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Error::Io { outcome: Some(outcome), .. } => *outcome,
+            _ => Outcome::None,
+        }
+    }
+
+    pub fn io(operation: &'static str, path: &Path, error: &io::Error) -> Error {
+        Error::Io {
+            operation,
+            path: path.to_path_buf(),
+            kind: error.kind(),
+            os_error: error.raw_os_error(),
+            message: error.to_string(),
+            outcome: None,
+        }
+    }
+
+    /// The same error, said of a write whose sync failed.
+    pub fn with_unknown_outcome(self) -> Error {
+        match self {
+            Error::Io { operation, path, kind, os_error, message, .. } => {
+                Error::Io { operation, path, kind, os_error, message, outcome: Some(Outcome::Unknown) }
+            }
+            other => other,
+        }
+    }
+
+    pub fn corrupt(path: &Path, offset: u64, problem: impl Into<String>) -> Error {
+        Error::Corrupt { path: path.to_path_buf(), offset, problem: problem.into() }
+    }
+}
+
+fn describe_issues(what: &str, issues: &[Issue]) -> String {
+    let mut text = format!("invalid {what}");
+    for (position, issue) in issues.iter().enumerate() {
+        text.push_str(if position == 0 { ": " } else { "; " });
+        for (depth, segment) in issue.path.iter().enumerate() {
+            match segment {
+                PathSegment::Key(key) if depth == 0 => text.push_str(key),
+                PathSegment::Key(key) => text.extend([".", key]),
+                PathSegment::Position(at) => text.push_str(&format!("[{at}]")),
+            }
+        }
+        if !issue.path.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&issue.message);
+    }
+    text
+}
+
+/// Turns an `io::Result` into ours, naming the operation and the path.
+pub trait IoContext<T> {
+    fn at(self, operation: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, operation: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|error| Error::io(operation, path, &error))
+    }
+}

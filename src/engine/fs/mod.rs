@@ -1,0 +1,170 @@
+//! Every access to files goes through [`Fs`], so that power loss and failing calls are ordinary tests.
+//!
+//! [`OsFs`] is the operating system's. `SimFs` (feature `simulation`) keeps files in memory, records every
+//! call, and can lose power at any of them.
+
+mod os;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use os::OsFs;
+
+/// What the file system says of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    pub kind: FileKind,
+    /// Device and inode: the identity of a file, whatever its name.
+    pub identity: (u64, u64),
+    pub len: u64,
+    /// Modification time in nanoseconds: a hint that a file was edited, never more.
+    pub modified_ns: i128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    Read,
+    ReadWrite,
+    /// Create a file that must not exist yet; a symlink at its place is not followed.
+    CreateNew,
+}
+
+/// The calls the engine makes on directories and names.
+///
+/// A change of a name (create, rename, remove) is durable only after [`Fs::sync_dir`] on its directory.
+pub trait Fs: Send + Sync + 'static {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Creates one directory; its parent must exist.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Replaces `to` by `from` in one step.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory, sorted.
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Follows symlinks. `None` if nothing is there.
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
+    /// Does not follow a symlink at `path` itself.
+    fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
+    /// The path with every symlink resolved.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Makes the mode and owner of `path` those of `like`, as far as the system allows.
+    fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
+    fn free_space(&self, path: &Path) -> io::Result<u64>;
+    /// Opens a dedicated lock file, creating it if need be. Nothing is locked yet.
+    fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
+    /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
+    fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
+    /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.
+    fn boot_id(&self) -> u128;
+}
+
+/// An open file. Reading and writing name their offset, so a handle can be shared between threads.
+pub trait File: Send + Sync {
+    /// Fills `buffer` from `offset`; fewer bytes come back only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// As [`File::read_at`], but only if no disk access is needed: `None` if it is, or if that can't be known.
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>>;
+    /// Writes all of `bytes`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Makes the content and its length durable.
+    fn sync_data(&self) -> io::Result<()>;
+    fn metadata(&self) -> io::Result<Metadata>;
+}
+
+/// A lock between processes that the system releases when its holder dies.
+pub trait LockFile: Send + Sync {
+    fn try_exclusive(&self) -> io::Result<bool>;
+    fn try_shared(&self) -> io::Result<bool>;
+    fn unlock(&self) -> io::Result<()>;
+    /// Whether `path` still names the file that this handle locks.
+    fn is_current(&self) -> io::Result<bool>;
+}
+
+/// A few words of memory that several processes see at once. It is never synced: after a power loss its
+/// content is unknown.
+pub trait SharedPage: Send + Sync {
+    /// Loads the word at `index` (8 bytes each), acquiring what was stored before it.
+    fn load(&self, index: usize) -> u64;
+    /// Stores a word, releasing what was stored before it.
+    fn store(&self, index: usize, value: u64);
+}
+
+/// Reads the range completely or fails with `UnexpectedEof`.
+pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    if file.read_at(buffer, offset)? == buffer.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Reads a whole file.
+pub fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let expected = usize::try_from(file.metadata()?.len).map_err(io::Error::other)?;
+        let start = bytes.len();
+        if expected <= start {
+            return Ok(bytes);
+        }
+        bytes.resize(expected, 0);
+        let read = file.read_at(&mut bytes[start..], start as u64)?;
+        bytes.truncate(start + read);
+        if read == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Creates a directory and every missing one above it, each synced into its parent.
+pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    match fs.metadata(path)? {
+        Some(metadata) if metadata.kind == FileKind::Directory => return Ok(()),
+        Some(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        None => {}
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_dirs(fs, parent)?;
+    }
+    match fs.create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    match parent {
+        Some(parent) => fs.sync_dir(parent),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
+/// nothing is counts as removed. The caller syncs the parent.
+pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    match fs.symlink_metadata(path)? {
+        None => Ok(()),
+        Some(metadata) if metadata.kind == FileKind::Directory => {
+            for name in fs.list_dir(path)? {
+                remove_tree(fs, &path.join(name))?;
+            }
+            gone(fs.remove_dir(path))
+        }
+        Some(_) => gone(fs.remove_file(path)),
+    }
+}

@@ -1,0 +1,384 @@
+//! The file system of the operating system.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use super::{File, FileKind, Fs, LockFile, Metadata, OpenMode, SharedPage};
+
+/// The file system of the operating system.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct OsFs;
+
+impl Fs for OsFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::ReadWrite => options.write(true),
+            OpenMode::CreateNew => options.write(true).create_new(true),
+        };
+        let file = options.open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Arc::new(OsFile { file }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        platform::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        platform::sync_dir(path)
+    }
+
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            // A name that is not Unicode is none of ours, yet removing a tree must meet it.
+            let name = entry?.file_name();
+            names.push(name.into_string().map_err(|name| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("the name {} is not Unicode", name.display()),
+                )
+            })?);
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        found(fs::metadata(path))
+    }
+
+    fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        found(fs::symlink_metadata(path))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()> {
+        platform::copy_permissions(like, path)
+    }
+
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
+        fs2::available_space(path)
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>> {
+        let open = |write: bool| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(write).create(write).truncate(false).open(path)
+        };
+        // Locking needs no write access: a reader of a read-only directory still takes part.
+        let file = match open(true) {
+            Err(error) if is_read_only(&error) => open(false)?,
+            other => other?,
+        };
+        Ok(Arc::new(OsLockFile { file, path: path.to_path_buf() }))
+    }
+
+    fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        if file.metadata()?.len() < len as u64 {
+            file.set_len(len as u64)?;
+        }
+        // SAFETY: the mapping is shared with other processes by design. It is accessed only through the
+        // atomic words below, and the engine never shrinks the file; someone else truncating it is the one
+        // exception that the promises name.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map_raw(&file)? };
+        Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
+    }
+
+    fn boot_id(&self) -> u128 {
+        platform::boot_id()
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn found(result: io::Result<fs::Metadata>) -> io::Result<Option<Metadata>> {
+    match result {
+        Ok(metadata) => Ok(Some(convert(&metadata))),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn convert(metadata: &fs::Metadata) -> Metadata {
+    let kind = metadata.file_type();
+    let modified = metadata.modified().ok();
+    Metadata {
+        kind: match () {
+            () if kind.is_file() => FileKind::File,
+            () if kind.is_dir() => FileKind::Directory,
+            () if kind.is_symlink() => FileKind::Symlink,
+            () => FileKind::Other,
+        },
+        identity: platform::identity(metadata),
+        len: metadata.len(),
+        modified_ns: modified.map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        }),
+    }
+}
+
+struct OsFile {
+    file: fs::File,
+}
+
+impl File for OsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match platform::read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        platform::read_at_cached(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match platform::write_at(&self.file, &bytes[written..], offset + written as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        Ok(convert(&self.file.metadata()?))
+    }
+}
+
+struct OsLockFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+fn acquired(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl LockFile for OsLockFile {
+    fn try_exclusive(&self) -> io::Result<bool> {
+        acquired(fs2::FileExt::try_lock_exclusive(&self.file))
+    }
+
+    fn try_shared(&self) -> io::Result<bool> {
+        acquired(fs2::FileExt::try_lock_shared(&self.file))
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        fs2::FileExt::unlock(&self.file)
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        let named = found(fs::metadata(&self.path))?;
+        let held = convert(&self.file.metadata()?);
+        Ok(named.is_some_and(|named| named.identity == held.identity))
+    }
+}
+
+struct OsSharedPage {
+    map: memmap2::MmapRaw,
+    words: usize,
+}
+
+impl OsSharedPage {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.words, "the shared page has {} words", self.words);
+        // SAFETY: the mapping is page-aligned, lives as long as `self`, holds `words` words, and every
+        // access to it in this process is atomic.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
+    }
+}
+
+impl SharedPage for OsSharedPage {
+    fn load(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Acquire)
+    }
+
+    fn store(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Release);
+    }
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::fs;
+    use std::io;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::path::Path;
+
+    pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(buffer, offset)
+    }
+
+    pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        file.write_at(bytes, offset)
+    }
+
+    /// Linux answers from the page cache or says that it would have to wait (`RWF_NOWAIT`).
+    #[cfg(target_os = "linux")]
+    pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let wanted = buffer.len();
+        match preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == wanted => Ok(Some(read)),
+            // A short read may be the end of the file or the end of what is cached.
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
+
+    pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+        (metadata.dev(), metadata.ino())
+    }
+
+    pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    pub fn sync_dir(path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    /// The owner is kept where this process may give files away; the mode always.
+    pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
+        let metadata = fs::metadata(like)?;
+        let own = fs::metadata(path)?;
+        if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+            match std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid())) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                other => other?,
+            }
+        }
+        fs::set_permissions(path, metadata.permissions())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn boot_id() -> u128 {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
+    }
+
+    /// Without a boot id of the kernel's, zero: the shared page is then never believed across openings.
+    #[cfg(not(target_os = "linux"))]
+    pub fn boot_id() -> u128 {
+        0
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use std::fs;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::io;
+    use std::os::windows::fs::{FileExt, MetadataExt};
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.seek_read(buffer, offset)
+    }
+
+    pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        file.seek_write(bytes, offset)
+    }
+
+    pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
+
+    /// Stable Rust offers no file index here; the creation time tells a replaced file well enough for a hint.
+    pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+        let mut hasher = DefaultHasher::new();
+        metadata.file_attributes().hash(&mut hasher);
+        (metadata.creation_time(), hasher.finish())
+    }
+
+    /// Scanners and editors hold files open for moments: sharing violations are retried for up to 2 s.
+    pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+        let end = Instant::now() + Duration::from_secs(2);
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Instant::now() < end => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(100));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Windows has no directory sync; the generation that is kept covers for it.
+    pub fn sync_dir(_: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
+        fs::set_permissions(path, fs::metadata(like)?.permissions())
+    }
+
+    pub fn boot_id() -> u128 {
+        0
+    }
+}

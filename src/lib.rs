@@ -1,0 +1,14 @@
+//! Embedded storage for JavaScript servers that keep their data as plain JSON files.
+//!
+//! The map of the house:
+//!
+//! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
+//! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
+//! - `node` (feature `node`, on by default) is the binding: options in, errors out, promises.
+//!
+//! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
+
+pub mod engine;
+#[cfg(feature = "node")]
+mod node;
+pub mod project;

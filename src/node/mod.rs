@@ -1,0 +1,1 @@
+//! The binding between the engine and JavaScript.

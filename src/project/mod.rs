@@ -1,0 +1,1 @@
+//! OctoPrompt's own types and rules on top of the engine.
