@@ -563,7 +563,8 @@ mod tests {
             let quoted = quote(&text);
             prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text.clone());
             let raw = quoted.as_bytes();
-            prop_assert_eq!(unescape(raw).as_ref(), text.as_bytes());
+            let unescaped = unescape(raw);
+            prop_assert_eq!(unescaped.as_ref(), text.as_bytes());
             prop_assert_eq!(utf8_len(raw), text.len());
         }
 

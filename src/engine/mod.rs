@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+pub mod document;
 pub mod error;
 pub mod fs;
 pub mod json;

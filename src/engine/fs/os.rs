@@ -103,10 +103,7 @@ impl Fs for OsFs {
         if file.metadata()?.len() < len as u64 {
             file.set_len(len as u64)?;
         }
-        // SAFETY: the mapping is shared with other processes by design. It is accessed only through the
-        // atomic words below, and the engine never shrinks the file; someone else truncating it is the one
-        // exception that the promises name.
-        let map = unsafe { memmap2::MmapOptions::new().len(len).map_raw(&file)? };
+        let map = memmap2::MmapOptions::new().len(len).map_raw(&file)?;
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
     }
 
@@ -237,8 +234,9 @@ struct OsSharedPage {
 impl OsSharedPage {
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.words, "the shared page has {} words", self.words);
-        // SAFETY: the mapping is page-aligned, lives as long as `self`, holds `words` words, and every
-        // access to it in this process is atomic.
+        // SAFETY: the mapping is page-aligned, lives as long as `self` and holds `words` words; it is shared
+        // with other processes by design, so every access is atomic. The engine never shrinks the file; someone
+        // else truncating it is the one exception that the promises name.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 }
