@@ -2,9 +2,20 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+mod cache;
+mod checksum;
 pub mod document;
+mod document_map;
 pub mod error;
 pub mod fs;
+mod id;
+mod journal;
 pub mod json;
+mod lock;
+mod options;
+mod snapshot;
 
+pub use cache::CacheStats;
 pub use error::{Error, Issue, Outcome, PathSegment, Result};
+pub use id::{generate_id, now_ms};
+pub use options::{CacheLimits, Durability};

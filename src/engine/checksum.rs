@@ -1,0 +1,89 @@
+//! Checksums: XXH3 of 64 bits for a document and a journal line, of 128 bits for a whole file.
+//!
+//! They find damage, not forgery: whoever may write the files may write checksums too.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+
+/// The hash of a document's text, checked whenever the text is read from disk.
+pub fn document_hash(text: &[u8]) -> u64 {
+    xxh3_64(text)
+}
+
+/// The identity of a database, drawn at random when it is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseId(pub u128);
+
+impl fmt::Display for DatabaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Makes the checksums of one generation of one database unlike all others, so that a line which strayed
+/// in from another journal is no line here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Salt(u64);
+
+impl Salt {
+    pub fn new(database: DatabaseId, generation: u64) -> Salt {
+        Salt(xxh3_64_with_seed(&database.0.to_le_bytes(), generation))
+    }
+
+    pub fn checksum(self, body: &[u8]) -> u64 {
+        xxh3_64_with_seed(body, self.0)
+    }
+}
+
+/// The hash of a whole file, computed as it is written or read.
+#[derive(Default)]
+pub struct FileHasher(Xxh3);
+
+impl FileHasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(&self) -> FileHash {
+        FileHash(self.0.digest128())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileHash(pub u128);
+
+impl FileHash {
+    pub fn of(bytes: &[u8]) -> FileHash {
+        FileHash(xxhash_rust::xxh3::xxh3_128(bytes))
+    }
+}
+
+impl serde::Serialize for FileHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", self.0))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for FileHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        hex(deserializer).map(FileHash)
+    }
+}
+
+impl serde::Serialize for DatabaseId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for DatabaseId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        hex(deserializer).map(DatabaseId)
+    }
+}
+
+fn hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    let text = <std::borrow::Cow<'_, str> as serde::Deserialize>::deserialize(deserializer)?;
+    u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,165 @@
+//! Where the documents of a collection lie, ordered by id.
+
+use std::sync::Arc;
+
+use super::document::DocumentId;
+
+/// A file that holds documents: a journal or a snapshot. Never reused within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// Where the text of one document lies and what it must hash to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    pub offset: u64,
+    pub hash: u64,
+    pub file: FileId,
+    pub len: u32,
+    /// Length of the text before the collection's large field: what a listing without it needs.
+    pub head: u32,
+}
+
+/// An entry of a [`DocumentMap`].
+pub type Entry = (DocumentId, Location);
+
+/// Chunks are split when they outgrow this: it bounds what one change copies and what a snapshot shares.
+const CHUNK: usize = 128;
+
+/// An ordered map from ids to locations whose clone costs one pointer per chunk.
+///
+/// A clone is a stable view: checkpoints and listings read from one while writers go on. Look-up is
+/// O(log n), a change O(log n + chunk), a clone O(n / 128).
+///
+/// Invariants: no chunk is empty, none is longer than `CHUNK`, ids ascend within and across chunks.
+#[derive(Debug, Clone, Default)]
+pub struct DocumentMap {
+    chunks: Vec<Arc<Vec<Entry>>>,
+    len: usize,
+}
+
+impl DocumentMap {
+    /// Builds the map from entries in any order; of two with one id the later counts.
+    pub fn from_entries(mut entries: Vec<Entry>) -> DocumentMap {
+        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+            entries.reverse();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries.dedup_by(|later, kept| later.0 == kept.0);
+        }
+        let len = entries.len();
+        let mut chunks = Vec::with_capacity(len.div_ceil(CHUNK / 2));
+        let mut rest = entries.into_iter().peekable();
+        while rest.peek().is_some() {
+            // Half-filled chunks leave room, so that the first inserts split nothing.
+            chunks.push(Arc::new(rest.by_ref().take(CHUNK / 2).collect()));
+        }
+        DocumentMap { chunks, len }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The chunk that holds `id` or would have to.
+    fn chunk_of(&self, id: &DocumentId) -> usize {
+        self.chunks.partition_point(|chunk| chunk.first().is_some_and(|entry| entry.0 <= *id)).saturating_sub(1)
+    }
+
+    pub fn get(&self, id: &DocumentId) -> Option<&Location> {
+        let chunk = self.chunks.get(self.chunk_of(id))?;
+        let at = chunk.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
+        Some(&chunk[at].1)
+    }
+
+    /// Sets the location of `id` and returns the one it had.
+    pub fn insert(&mut self, id: DocumentId, location: Location) -> Option<Location> {
+        let at_chunk = self.chunk_of(&id);
+        let last = self.chunks.len().saturating_sub(1);
+        let Some(shared) = self.chunks.get_mut(at_chunk) else {
+            self.chunks.push(Arc::new(vec![(id, location)]));
+            self.len += 1;
+            return None;
+        };
+        let chunk = Arc::make_mut(shared);
+        match chunk.binary_search_by(|entry| entry.0.cmp(&id)) {
+            Ok(at) => return Some(std::mem::replace(&mut chunk[at].1, location)),
+            Err(at) => chunk.insert(at, (id, location)),
+        }
+        self.len += 1;
+        if chunk.len() > CHUNK {
+            // Ids mostly ascend: splitting the last chunk near its end keeps the others full.
+            let keep = if at_chunk == last { CHUNK - CHUNK / 8 } else { CHUNK / 2 };
+            let upper = chunk.split_off(keep);
+            self.chunks.insert(at_chunk + 1, Arc::new(upper));
+        }
+        None
+    }
+
+    pub fn remove(&mut self, id: &DocumentId) -> Option<Location> {
+        let at_chunk = self.chunk_of(id);
+        let shared = self.chunks.get_mut(at_chunk)?;
+        let at = shared.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
+        let chunk = Arc::make_mut(shared);
+        let (_, location) = chunk.remove(at);
+        if chunk.is_empty() {
+            self.chunks.remove(at_chunk);
+        }
+        self.len -= 1;
+        Some(location)
+    }
+
+    /// All entries, ids ascending.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn location(offset: u64) -> Location {
+        Location { offset, hash: 0, file: FileId(0), len: 0, head: 0 }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_sorted_map(
+            start in 0u64..1000,
+            changes in proptest::collection::vec((0u64..1500, any::<bool>()), 0..1500),
+        ) {
+            let mut model: BTreeMap<DocumentId, u64> = (0..start).map(|id| (id.into(), id)).collect();
+            let mut map = DocumentMap::from_entries((0..start).map(|id| (id.into(), location(id))).collect());
+            let view = map.clone();
+            for (step, (id, insert)) in changes.into_iter().enumerate() {
+                let step = step as u64 + 10_000;
+                let id = DocumentId::from(id);
+                let (was, expected) = if insert {
+                    (map.insert(id.clone(), location(step)), model.insert(id, step))
+                } else {
+                    (map.remove(&id), model.remove(&id))
+                };
+                prop_assert_eq!(was.map(|location| location.offset), expected);
+            }
+            prop_assert_eq!(map.len(), model.len());
+            prop_assert!(map.iter().map(|(id, location)| (id, &location.offset)).eq(model.iter()));
+            for (id, offset) in &model {
+                prop_assert_eq!(map.get(id).map(|location| location.offset), Some(*offset));
+            }
+            prop_assert_eq!(view.len() as u64, start);
+            prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_entries_with_one_id_counts() {
+        let map = DocumentMap::from_entries(vec![(2.into(), location(1)), (1.into(), location(2)), (2.into(), location(3))]);
+        assert_eq!(map.len(), 2);
+        assert_eq!(map.get(&2.into()), Some(&location(3)));
+    }
+}

@@ -1,0 +1,226 @@
+//! The lines of a journal: `["<checksum>",<body>]` and a line feed.
+//!
+//! The checksum covers the raw bytes of the body and is salted with database and generation. The body of the
+//! first line of a generation is a [`Header`], of every other one a batch.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::engine::checksum::{DatabaseId, FileHash, Salt};
+use crate::engine::json;
+
+/// The newest format that this version writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// `["`, 16 digits, `",`.
+const PREFIX: usize = 20;
+/// `]` and the line feed.
+const SUFFIX: usize = 2;
+
+/// The first line of a generation: what came before it, and what the snapshots hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    pub format: u32,
+    pub database: DatabaseId,
+    pub generation: u64,
+    /// The last sequence number of the generation before.
+    pub seq: u64,
+    /// The checksum of its last line, and where it ends; the first generation follows nothing.
+    pub previous: Option<Previous>,
+    /// Removals of paths up to this sequence number are done and durable.
+    pub removed: u64,
+    /// The catalog: what is known of every snapshot.
+    pub catalog: BTreeMap<String, CollectionRecord>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    pub checksum: Checksum,
+    pub end: u64,
+}
+
+/// What the catalog says of one collection.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CollectionRecord {
+    /// The states its file may have, oldest first: two while a rename may not be durable yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotRecord>,
+    /// The sequence number at which the collection was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+}
+
+/// One state of a snapshot file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    pub hash: FileHash,
+    pub size: u64,
+    /// Every batch up to this sequence number is in the file.
+    pub covers: u64,
+    /// Whose layout the file has, and whether its content counts.
+    pub layout: Layout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Written by the engine: one document per line.
+    Lines,
+    /// Any JSON map that was adopted as it is.
+    Map,
+    /// Broken JSON that was set aside: nothing in it counts.
+    Void,
+}
+
+/// A 64-bit checksum, 16 hexadecimal digits in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checksum(pub u64);
+
+impl Serialize for Checksum {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Checksum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map(Checksum).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The body of a batch as it stands in the journal; document texts borrow from the line.
+#[derive(Debug, Deserialize)]
+pub struct Body<'a> {
+    pub seq: u64,
+    /// The checksum of the line before.
+    pub prev: Checksum,
+    /// The highest sequence number known durable when this line was written.
+    pub durable: u64,
+    #[serde(borrow)]
+    pub ops: Vec<Op<'a>>,
+}
+
+/// One operation of a batch. Exactly one of `in`, `drop`, `remove`, `snapshot` is there.
+#[derive(Debug, Default, Deserialize)]
+pub struct Op<'a> {
+    /// Puts and deletes in this collection.
+    #[serde(rename = "in")]
+    pub collection: Option<String>,
+    #[serde(borrow, default)]
+    pub put: Documents<'a>,
+    #[serde(default)]
+    pub delete: Vec<String>,
+    /// This collection is gone, and its file with it.
+    pub drop: Option<String>,
+    /// This path under the database's directory is removed with all it holds.
+    pub remove: Option<String>,
+    /// The file of this collection has (or gets, by a rename) this state.
+    pub snapshot: Option<String>,
+    pub record: Option<SnapshotRecord>,
+    /// Whether the state replaces all earlier ones: a person's file was adopted.
+    #[serde(default)]
+    pub adopted: bool,
+}
+
+/// A map of ids to document texts, in the order of the line.
+#[derive(Debug, Default)]
+pub struct Documents<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Documents<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of documents")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut documents = Vec::new();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    documents.push((key.0, map.next_value()?));
+                }
+                Ok(documents)
+            }
+        }
+        deserializer.deserialize_map(Collect).map(Documents)
+    }
+}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Borrowed<'b>(#[serde(borrow)] Cow<'b, str>);
+        Borrowed::deserialize(deserializer).map(|key| Key(key.0))
+    }
+}
+
+/// Wraps a body into a line and returns its checksum.
+pub fn encode_line(out: &mut Vec<u8>, salt: Salt, body: &[u8]) -> u64 {
+    let checksum = salt.checksum(body);
+    out.extend_from_slice(format!("[\"{checksum:016x}\",").as_bytes());
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"]\n");
+    checksum
+}
+
+/// Writes a batch line. `ops` appends the operations, comma-separated, to the buffer it is given. Returns the
+/// checksum of the line.
+pub fn encode_batch(
+    out: &mut Vec<u8>,
+    salt: Salt,
+    seq: u64,
+    prev: u64,
+    durable: u64,
+    ops: impl FnOnce(&mut Vec<u8>),
+) -> u64 {
+    let start = out.len();
+    out.resize(start + PREFIX, b' ');
+    let head = format!("{{\"seq\":{seq},\"prev\":\"{prev:016x}\",\"durable\":{durable},\"ops\":[");
+    out.extend_from_slice(head.as_bytes());
+    ops(out);
+    out.extend_from_slice(b"]}");
+    let checksum = salt.checksum(&out[start + PREFIX..]);
+    out[start..start + PREFIX].copy_from_slice(format!("[\"{checksum:016x}\",").as_bytes());
+    out.extend_from_slice(b"]\n");
+    checksum
+}
+
+/// Appends the operation that records a state of a snapshot file.
+pub fn push_snapshot_op(out: &mut Vec<u8>, collection: &str, record: &SnapshotRecord, adopted: bool) {
+    let record = serde_json::to_string(record).unwrap_or_default();
+    let adopted = if adopted { ",\"adopted\":true" } else { "" };
+    let text = format!("{{\"snapshot\":{},\"record\":{record}{adopted}}}", json::quote(collection));
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The body of a line (given without its line feed) and its checksum, if the checksum is right.
+pub fn verify_line(line: &[u8], salt: Salt) -> Option<(&[u8], u64)> {
+    let body = line.get(PREFIX..line.len().checked_sub(SUFFIX - 1)?)?;
+    let stated = std::str::from_utf8(line.get(2..PREFIX - 2)?).ok()?;
+    let stated = u64::from_str_radix(stated, 16).ok()?;
+    let framed = line.starts_with(b"[\"") && line[PREFIX - 2..PREFIX] == *b"\"," && line.ends_with(b"]");
+    (framed && salt.checksum(body) == stated).then_some((body, stated))
+}
+
+/// Where the body of a line starts in it.
+pub const BODY_START: usize = PREFIX;
+
+/// Reads the body of a batch line. `None` for what no version of the engine writes.
+pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
+    serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+}
+
+/// Reads the body of a header line.
+pub fn parse_header(body: &[u8]) -> Option<Header> {
+    serde_json::from_slice(body).ok()
+}

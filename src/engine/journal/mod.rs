@@ -1,0 +1,24 @@
+//! The journal: what was committed since the snapshots, one line of JSON per batch.
+
+mod entry;
+mod reader;
+mod tip;
+
+pub use entry::{Body, CollectionRecord, Header, Op, SnapshotRecord, encode_batch, encode_line, parse_batch, parse_header};
+pub use reader::{Line, Lines, Tail, classify_tail};
+pub use tip::{Tip, TipSlot};
+
+use std::path::{Path, PathBuf};
+
+/// The reserved folder of a database: everything in it belongs to the engine.
+pub const RESERVED: &str = ".storage";
+
+pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
+    directory.join(RESERVED).join(format!("journal-{generation:012}.jsonl"))
+}
+
+/// The generation that a file name in the reserved folder stands for.
+pub fn journal_generation(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("journal-")?.strip_suffix(".jsonl")?;
+    if digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+}

@@ -1,0 +1,138 @@
+//! Reading a journal line by line, and judging what comes after the last good one.
+
+use super::entry::{Body, parse_batch, verify_line};
+use crate::engine::checksum::Salt;
+
+/// One good line: where it lies in the file and what it says.
+pub struct Line<'a> {
+    /// Offset of its first byte in the bytes that are read.
+    pub start: usize,
+    /// Offset just past its line feed.
+    pub end: usize,
+    pub checksum: u64,
+    pub body: Body<'a>,
+}
+
+/// Iterates over the batches in journal bytes, stopping at the first thing that is not the next line of the
+/// chain: a bad checksum, a gap in the sequence, a line that names another predecessor.
+pub struct Lines<'a> {
+    bytes: &'a [u8],
+    salt: Salt,
+    /// Where the next line starts.
+    pub position: usize,
+    /// Sequence number and checksum of the line before.
+    pub seq: u64,
+    pub checksum: u64,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(bytes: &'a [u8], salt: Salt, position: usize, seq: u64, checksum: u64) -> Self {
+        Lines { bytes, salt, position, seq, checksum }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let rest = self.bytes.get(self.position..)?;
+        let length = memchr::memchr(b'\n', rest)?;
+        let (body, checksum) = verify_line(&rest[..length], self.salt)?;
+        let body = parse_batch(body)?;
+        if body.seq != self.seq + 1 || body.prev.0 != self.checksum {
+            return None;
+        }
+        let start = self.position;
+        self.position += length + 1;
+        self.seq = body.seq;
+        self.checksum = checksum;
+        Some(Line { start, end: self.position, checksum, body })
+    }
+}
+
+/// What lies after the last good line of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing.
+    Clean,
+    /// Bytes that were never durable: they may be cut.
+    Torn,
+    /// A later line proves that the bad bytes were durable once: the file is damaged.
+    Damaged,
+}
+
+/// Judges the bytes from `position` on, where `seq` was the last good line: a later line that is valid in
+/// itself and was written when `seq + 1` was already durable proves damage.
+pub fn classify_tail(bytes: &[u8], salt: Salt, position: usize, seq: u64) -> Tail {
+    let rest = bytes.get(position..).unwrap_or_default();
+    if rest.is_empty() {
+        return Tail::Clean;
+    }
+    let proves = |line: &[u8]| {
+        let body = verify_line(line, salt).and_then(|(body, _)| parse_batch(body));
+        body.is_some_and(|body| body.seq > seq && body.durable > seq)
+    };
+    if rest.split(|&byte| byte == b'\n').any(proves) { Tail::Damaged } else { Tail::Torn }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::checksum::DatabaseId;
+    use crate::engine::journal::entry::encode_batch;
+
+    const SALT: fn() -> Salt = || Salt::new(DatabaseId(7), 1);
+
+    fn journal(durable: &[u64]) -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut ends, mut checksum) = (Vec::new(), Vec::new(), 0);
+        for (at, &durable) in durable.iter().enumerate() {
+            let ops = |out: &mut Vec<u8>| out.extend_from_slice(br#"{"in":"a.json","put":{"1":{"id":1}},"delete":["2"]}"#);
+            checksum = encode_batch(&mut bytes, SALT(), at as u64 + 1, checksum, durable, ops);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn reads_back_what_was_encoded() {
+        let (bytes, _) = journal(&[0, 1]);
+        let lines: Vec<_> = Lines::new(&bytes, SALT(), 0, 0, 0).collect();
+        assert_eq!(lines.len(), 2);
+        let op = &lines[1].body.ops[0];
+        assert_eq!(op.collection.as_deref(), Some("a.json"));
+        assert_eq!((op.put.0[0].0.as_ref(), op.put.0[0].1.get()), ("1", "{\"id\":1}"));
+        assert_eq!(op.delete, ["2"]);
+    }
+
+    #[test]
+    fn a_line_of_another_generation_is_no_line() {
+        let (bytes, _) = journal(&[0]);
+        assert_eq!(Lines::new(&bytes, Salt::new(DatabaseId(7), 2), 0, 0, 0).count(), 0);
+    }
+
+    #[test]
+    fn every_flipped_bit_ends_the_chain() {
+        let (bytes, ends) = journal(&[0, 1, 2]);
+        for bit in 0..ends[0] * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Lines::new(&damaged, SALT(), 0, 0, 0).count(), 0, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_before_one_that_knew_it_durable_is_damage() {
+        let (mut bytes, ends) = journal(&[0, 1]);
+        bytes[30] ^= 1;
+        assert_eq!(classify_tail(&bytes, SALT(), 0, 0), Tail::Damaged);
+        assert_eq!(classify_tail(&bytes, SALT(), ends[1], 2), Tail::Clean);
+    }
+
+    #[test]
+    fn a_bad_line_that_no_other_knew_durable_is_a_torn_tail() {
+        let (mut bytes, ends) = journal(&[0, 0, 0]);
+        bytes[30] ^= 1;
+        assert_eq!(classify_tail(&bytes, SALT(), 0, 0), Tail::Torn);
+        assert_eq!(classify_tail(&bytes[..ends[2] - 3], SALT(), ends[1], 2), Tail::Torn);
+    }
+}

@@ -1,0 +1,106 @@
+//! The tip: how far the journal is acknowledged, in a few words of shared memory.
+//!
+//! Two slots alternate, so that a process which dies while it writes one leaves the other. A slot counts if its
+//! checksum is right; the one with the higher count is current. Outside the slots, one word repeats the sequence
+//! number as a floating point number, so that "has anything changed?" is one load, from JavaScript too.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{Fs, SharedPage};
+
+const SLOT_WORDS: usize = 8;
+const SEQ_WORD: usize = 2 * SLOT_WORDS;
+const HOLDER_WORD: usize = SEQ_WORD + 1;
+/// The size of the file; a page of memory would be mapped in any case.
+const SIZE: usize = 4096;
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TipSlot {
+    pub boot_id: u128,
+    pub generation: u64,
+    pub seq: u64,
+    /// Where the last acknowledged line ends in the journal of `generation`.
+    pub end: u64,
+    /// A sync failed: nothing may be written until every process has closed the database.
+    pub poisoned: bool,
+}
+
+pub struct Tip {
+    page: Arc<dyn SharedPage>,
+}
+
+impl Tip {
+    pub fn open(fs: &dyn Fs, path: &Path) -> Result<Tip> {
+        Ok(Tip { page: fs.shared_page(path, SIZE).at("map", path)? })
+    }
+
+    fn slot(&self, index: usize) -> Option<(u64, TipSlot)> {
+        let words: [u64; SLOT_WORDS] = std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word));
+        let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
+        let slot = TipSlot {
+            boot_id: u128::from(boot_high) << 64 | u128::from(boot_low),
+            generation,
+            seq,
+            end,
+            poisoned: flags & 1 == 1,
+        };
+        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+    }
+
+    /// The current slot. A writer may be storing one slot while we read: the other one then still counts.
+    pub fn read(&self) -> Option<TipSlot> {
+        self.current().map(|(_, _, slot)| slot)
+    }
+
+    fn current(&self) -> Option<(usize, u64, TipSlot)> {
+        let slots = [0, 1].map(|index| self.slot(index).map(|(count, slot)| (index, count, slot)));
+        slots.into_iter().flatten().max_by_key(|(_, count, _)| *count)
+    }
+
+    /// Moves the tip. Only the holder of the write lock does.
+    pub fn write(&self, slot: TipSlot) {
+        let (index, count) = self.current().map_or((0, 1), |(index, count, _)| (1 - index, count + 1));
+        let mut words = [
+            count,
+            (slot.boot_id >> 64) as u64,
+            slot.boot_id as u64,
+            slot.generation,
+            slot.seq,
+            slot.end,
+            u64::from(slot.poisoned),
+            0,
+        ];
+        words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
+        for (word, value) in words.into_iter().enumerate() {
+            self.page.store(index * SLOT_WORDS + word, value);
+        }
+        self.page.store(SEQ_WORD, (slot.seq as f64).to_bits());
+    }
+
+    /// The sequence number that was acknowledged last, by any process.
+    pub fn seq(&self) -> u64 {
+        f64::from_bits(self.page.load(SEQ_WORD)) as u64
+    }
+
+    /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
+    pub fn set_holder(&self, pid: u32) {
+        self.page.store(HOLDER_WORD, pid.into());
+    }
+
+    pub fn holder(&self) -> Option<u32> {
+        u32::try_from(self.page.load(HOLDER_WORD)).ok().filter(|&pid| pid != 0)
+    }
+}
+
+fn slot_checksum(words: &[u64]) -> u64 {
+    let mut bytes = [0; (SLOT_WORDS - 1) * 8];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    xxh3_64(&bytes)
+}

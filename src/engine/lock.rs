@@ -1,0 +1,94 @@
+//! Waiting for a lock between processes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{Error, IoContext, Result};
+use super::fs::{Fs, LockFile};
+
+/// A lock on a dedicated file. The file is never deleted, the lock never converted, and always released by an
+/// explicit unlock: closing the handle would not release it while a child process that is being spawned
+/// still holds a copy.
+pub struct ProcessLock {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    file: Arc<dyn LockFile>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    Shared,
+    Exclusive,
+}
+
+impl ProcessLock {
+    pub fn open(fs: &Arc<dyn Fs>, path: &Path) -> Result<ProcessLock> {
+        let file = fs.lock_file(path).at("open lock file", path)?;
+        Ok(ProcessLock { fs: Arc::clone(fs), path: path.to_path_buf(), file })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&mut self, kind: LockKind) -> Result<bool> {
+        // Someone may have replaced the file: two holders of different files would both believe.
+        for _ in 0..3 {
+            let locked = match kind {
+                LockKind::Exclusive => self.file.try_exclusive(),
+                LockKind::Shared => self.file.try_shared(),
+            };
+            if !locked.at("lock", &self.path)? {
+                return Ok(false);
+            }
+            if self.file.is_current().at("look up lock file", &self.path)? {
+                return Ok(true);
+            }
+            self.file.unlock().at("unlock", &self.path)?;
+            self.file = self.fs.lock_file(&self.path).at("open lock file", &self.path)?;
+        }
+        Ok(false)
+    }
+
+    /// Takes the lock, waiting for it until `deadline`. `holder` names the process that has it, if known.
+    pub fn lock(&mut self, kind: LockKind, wait: Wait, holder: impl Fn() -> Option<u32>) -> Result<()> {
+        let mut pause = Duration::from_micros(50);
+        loop {
+            if self.try_lock(kind)? {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= wait.deadline {
+                return Err(Error::LockTimeout {
+                    path: self.path.clone(),
+                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    holder: holder(),
+                });
+            }
+            thread::sleep(pause.min(wait.deadline - now));
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+
+    pub fn unlock(&self) -> Result<()> {
+        self.file.unlock().at("unlock", &self.path)
+    }
+}
+
+/// How long a call may wait for a lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    pub timeout: Duration,
+    pub deadline: Instant,
+}
+
+impl Wait {
+    pub fn at_most(timeout: Duration) -> Wait {
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400 * 365));
+        Wait { timeout, deadline }
+    }
+}
