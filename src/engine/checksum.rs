@@ -6,9 +6,16 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-/// The hash of a document's text, checked whenever the text is read from disk.
-pub fn document_hash(text: &[u8]) -> u64 {
-    xxh3_64(text)
+/// The hash of a document's text: of its head (the first `head` bytes) in the upper half, of the rest in the lower
+/// one, so that a head read alone can be checked too.
+pub fn document_hash(text: &[u8], head: usize) -> u64 {
+    let (head, rest) = text.split_at(head.min(text.len()));
+    u64::from(head_hash(head)) << 32 | xxh3_64(rest) >> 32
+}
+
+/// The upper half of [`document_hash`].
+pub fn head_hash(head: &[u8]) -> u32 {
+    (xxh3_64(head) >> 32) as u32
 }
 
 /// The identity of a database, drawn at random when it is created.

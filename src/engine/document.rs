@@ -1,6 +1,10 @@
 //! Documents: their ids and their text.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::checksum::document_hash;
+use super::json::{self, Scanner};
 
 /// The largest integer that JavaScript's numbers hold exactly.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -42,6 +46,63 @@ impl From<u64> for DocumentId {
     }
 }
 
+/// The text of a document: one JSON object on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub text: Arc<[u8]>,
+    /// Length of the text before the large field, or before the closing brace where there is none.
+    pub head: usize,
+    pub hash: u64,
+}
+
+impl Document {
+    /// `text` must be a valid JSON object without line feeds.
+    pub fn new(text: Arc<[u8]>, large_field: Option<&str>) -> Document {
+        let head = head_len(&text, large_field);
+        let hash = document_hash(&text, head);
+        Document { text, head, hash }
+    }
+
+    /// The document without its large field, as an object of its own.
+    pub fn head_object(&self) -> Vec<u8> {
+        close_head(&self.text[..self.head])
+    }
+}
+
+/// Makes an object of the text before a large field.
+pub fn close_head(head: &[u8]) -> Vec<u8> {
+    let mut object = Vec::with_capacity(head.len() + 1);
+    object.extend_from_slice(head);
+    object.push(b'}');
+    object
+}
+
+/// Length of the text before the comma in front of `large_field`, which must be the last member; without such a
+/// member, before the closing brace. The large value itself is not looked at.
+pub fn head_len(text: &[u8], large_field: Option<&str>) -> usize {
+    let all = text.len().saturating_sub(1);
+    let Some(field) = large_field else { return all };
+    let mut scanner = Scanner::new(text);
+    if scanner.expect(b'{', "").is_err() {
+        return all;
+    }
+    loop {
+        let before = scanner.position();
+        if before > 1 && !scanner.accept(b',') {
+            return all;
+        }
+        scanner.peek();
+        let Ok(key) = scanner.string() else { return all };
+        if json::key_is(&text[key], field) {
+            // A first member has no comma before it: its object then starts with the brace alone.
+            return before;
+        }
+        if scanner.expect(b':', "").is_err() || scanner.value().is_err() {
+            return all;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +114,20 @@ mod tests {
         }
         for key in ["", "00", "01", "-1", "+1", "1.0", "1e3", "9007199254740992", "a"] {
             assert!(matches!(DocumentId::from_key(key), DocumentId::Text(_)), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_head_ends_before_the_large_field() {
+        let head = |text: &str| String::from_utf8(Document::new(text.as_bytes().into(), Some("content")).head_object());
+        for (text, expected) in [
+            (r#"{"id":1,"content":"x"}"#, r#"{"id":1}"#),
+            (r#"{"id":1,"meta":{"content":2},"content":"x"}"#, r#"{"id":1,"meta":{"content":2}}"#),
+            (r#"{"content":"x"}"#, "{}"),
+            (r#"{"id":1}"#, r#"{"id":1}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(head(text).as_deref(), Ok(expected));
         }
     }
 

@@ -76,6 +76,24 @@ impl ProcessLock {
     pub fn unlock(&self) -> Result<()> {
         self.file.unlock().at("unlock", &self.path)
     }
+
+    /// Unlocks when it is dropped, also when a panic passes by.
+    pub fn guard(&self) -> LockGuard {
+        LockGuard { file: Arc::clone(&self.file) }
+    }
+}
+
+/// A lock that is held.
+#[must_use]
+pub struct LockGuard {
+    file: Arc<dyn LockFile>,
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        // An unlock of a lock that is held fails only if the handle is bad, and then nothing is locked.
+        let _ = self.file.unlock();
+    }
 }
 
 /// How long a call may wait for a lock.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::engine::checksum::{DatabaseId, FileHash, Salt};
+use crate::engine::document::DocumentId;
 use crate::engine::json;
 
 /// The newest format that this version writes and reads.
@@ -34,6 +35,8 @@ pub struct Header {
     pub previous: Option<Previous>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
+    /// The snapshots hold every batch up to this sequence number.
+    pub covered: u64,
     /// The catalog: what is known of every snapshot.
     pub catalog: BTreeMap<String, CollectionRecord>,
 }
@@ -106,7 +109,7 @@ pub struct Body<'a> {
     pub ops: Vec<Op<'a>>,
 }
 
-/// One operation of a batch. Exactly one of `in`, `drop`, `remove`, `snapshot` is there.
+/// One operation of a batch. Exactly one of `in`, `drop`, `remove`, `snapshot`, `covered` is there.
 #[derive(Debug, Default, Deserialize)]
 pub struct Op<'a> {
     /// Puts and deletes in this collection.
@@ -126,6 +129,8 @@ pub struct Op<'a> {
     /// Whether the state replaces all earlier ones: a person's file was adopted.
     #[serde(default)]
     pub adopted: bool,
+    /// The snapshots that were recorded are in place for good and hold every batch up to this sequence number.
+    pub covered: Option<u64>,
 }
 
 /// A map of ids to document texts, in the order of the line.
@@ -201,6 +206,33 @@ pub fn push_snapshot_op(out: &mut Vec<u8>, collection: &str, record: &SnapshotRe
     let adopted = if adopted { ",\"adopted\":true" } else { "" };
     let text = format!("{{\"snapshot\":{},\"record\":{record}{adopted}}}", json::quote(collection));
     out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put,
+/// where its text starts in `out` and how long it is.
+pub fn push_documents<'a>(
+    out: &mut Vec<u8>,
+    collection: &str,
+    put: impl Iterator<Item = (&'a DocumentId, &'a [u8])>,
+    delete: impl Iterator<Item = &'a DocumentId>,
+    mut place: impl FnMut(&DocumentId, Option<(usize, usize)>),
+) {
+    out.extend_from_slice(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
+    let mut separator = "";
+    for (id, text) in put {
+        out.extend_from_slice(format!("{separator}{}:", json::quote(&id.to_string())).as_bytes());
+        separator = ",";
+        place(id, Some((out.len(), text.len())));
+        out.extend_from_slice(text);
+    }
+    out.extend_from_slice(b"},\"delete\":[");
+    let mut separator = "";
+    for id in delete {
+        out.extend_from_slice(format!("{separator}{}", json::quote(&id.to_string())).as_bytes());
+        separator = ",";
+        place(id, None);
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// The body of a line (given without its line feed) and its checksum, if the checksum is right.

@@ -4,7 +4,10 @@ mod entry;
 mod reader;
 mod tip;
 
-pub use entry::{Body, CollectionRecord, Header, Op, SnapshotRecord, encode_batch, encode_line, parse_batch, parse_header};
+pub use entry::{
+    BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord, encode_batch,
+    encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
+};
 pub use reader::{Line, Lines, Tail, classify_tail};
 pub use tip::{Tip, TipSlot};
 

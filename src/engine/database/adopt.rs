@@ -1,0 +1,202 @@
+//! Adopting a file that the engine did not write: the old package's, or a person's edit.
+//!
+//! The edit wins, except for documents that the journal holds in a newer form; what a rule refuses is set aside
+//! in full. All of it is one batch, so that every process and every recovery sees the same.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::load::{SnapshotFile, document_location, is_known};
+use super::state::{Content, Dirty};
+use super::writer::Writer;
+use super::{CollectionSpec, Database, WarningCode};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::FileId;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{OpenMode, Fs};
+use crate::engine::id::now_ms;
+use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
+use crate::engine::snapshot::{salvage, scan_map};
+
+/// What is made of a foreign file.
+#[derive(Default)]
+struct Adoption<'a> {
+    /// Documents whose stored form differs from the file's text.
+    put: BTreeMap<DocumentId, Cow<'a, [u8]>>,
+    /// Documents in the file that are refused.
+    refused: Vec<(DocumentId, Error)>,
+    /// The file is not valid JSON.
+    broken: Option<String>,
+    /// Documents that were edited in the file and hold something newer in the journal.
+    conflicts: Vec<DocumentId>,
+}
+
+impl Database {
+    /// Adopts the file as the new snapshot and loads the collection. The write lock is held.
+    pub(super) fn adopt(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, snapshot: SnapshotFile) -> Result<()> {
+        let path = spec.file(&self.directory);
+        let (record, dirty) = {
+            let state = self.state.read();
+            let dirty = match state.collections.get(&spec.path).map(|collection| &collection.content) {
+                Some(Content::Unloaded(changes)) => {
+                    changes.iter().map(|(id, change)| (id.clone(), Dirty { seq: change.seq, base: None })).collect()
+                }
+                Some(Content::Loaded(loaded)) => loaded.dirty.clone(),
+                _ => BTreeMap::new(),
+            };
+            (state.catalog.get(&*spec.path).cloned(), dirty)
+        };
+        let known = is_known(record.as_ref());
+        // Of two states that the file may have had, the older one loses nothing: the journal still holds the rest.
+        let covers = record.as_ref().and_then(|record| record.snapshots.first()).map_or(0, |first| first.covers);
+        let newer: BTreeMap<DocumentId, Dirty> = dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
+        let adoption = examine(spec, &snapshot.bytes, &newer);
+        self.set_aside(&path, &snapshot.bytes, &adoption)?;
+        let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
+        let state_record = SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
+        if known {
+            self.warn(
+                WarningCode::SnapshotChanged,
+                format!("{} was changed outside this package; the change was taken over", path.display()),
+            );
+        }
+        self.report(&path, &adoption);
+        self.commit_adoption(writer, spec, &state_record, &adoption)?;
+        self.install(spec, Some(snapshot), Some(&state_record))
+    }
+
+    fn commit_adoption(
+        &self,
+        writer: &mut Writer,
+        spec: &Arc<CollectionSpec>,
+        record: &SnapshotRecord,
+        adoption: &Adoption<'_>,
+    ) -> Result<()> {
+        let (salt, before) = {
+            let state = self.state.read();
+            (state.salt(), state.position)
+        };
+        let mut line = Vec::new();
+        let mut placed: Vec<(DocumentId, Option<(u64, usize)>)> = Vec::new();
+        let mut after = before;
+        after.seq += 1;
+        after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
+            push_snapshot_op(out, &spec.path, record, true);
+            if adoption.put.is_empty() && adoption.refused.is_empty() {
+                return;
+            }
+            out.push(b',');
+            let put = adoption.put.iter().map(|(id, text)| (id, text.as_ref()));
+            let delete = adoption.refused.iter().map(|(id, _)| id);
+            push_documents(out, &spec.path, put, delete, |id, place| placed.push((id.clone(), place)));
+        });
+        after.end += line.len() as u64;
+        self.append(writer, &line, before, true)?;
+        after.durable = after.seq;
+        let mut state = self.state.write();
+        let journal = state.journal;
+        state.record_snapshot(&spec.path, record.clone(), true);
+        let collection = state.collection(&spec.path);
+        collection.unload();
+        for (id, place) in placed {
+            let location = place.map(|(at, len)| {
+                let text = &line[at..at + len];
+                document_location(spec, journal, before.end + at as u64, text)
+            });
+            collection.note(id, super::state::Change { location, seq: after.seq });
+        }
+        state.position = after;
+        drop(state);
+        self.move_tip(after.generation, after.seq, after.end);
+        self.background.wrote(line.len() as u64);
+        Ok(())
+    }
+
+    /// Keeps a copy of a file that is not taken over in full.
+    fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption<'_>) -> Result<()> {
+        if adoption.broken.is_some() || !adoption.refused.is_empty() {
+            keep_copy(&*self.fs, path, "corrupt", bytes)?;
+        }
+        if !adoption.conflicts.is_empty() {
+            keep_copy(&*self.fs, path, "edited", bytes)?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, path: &Path, adoption: &Adoption<'_>) {
+        if let Some(problem) = &adoption.broken {
+            let saved = adoption.put.len();
+            let message = format!(
+                "{} is not valid JSON ({problem}); it was set aside in full beside itself and {saved} whole documents were saved from it",
+                path.display()
+            );
+            self.warn(WarningCode::RecordSetAside, message);
+        }
+        for (id, error) in &adoption.refused {
+            let message = format!("document {id} of {} was set aside: {error}", path.display());
+            self.warn(WarningCode::RecordSetAside, message);
+        }
+        if !adoption.conflicts.is_empty() {
+            let ids: Vec<String> = adoption.conflicts.iter().take(10).map(ToString::to_string).collect();
+            let message = format!(
+                "{} was edited while newer forms of {} were not in it yet; those were kept and the edited file set aside beside it",
+                path.display(),
+                ids.join(", ")
+            );
+            self.warn(WarningCode::SnapshotChanged, message);
+        }
+    }
+}
+
+/// Compares a foreign file with the rules of its collection and with what the journal holds.
+fn examine<'a>(spec: &CollectionSpec, bytes: &'a [u8], newer: &BTreeMap<DocumentId, Dirty>) -> Adoption<'a> {
+    let mut adoption = Adoption::default();
+    let found = match scan_map(bytes) {
+        Ok(found) => found,
+        Err(error) => {
+            adoption.broken = Some(format!("{} at byte {}", error.problem, error.offset));
+            salvage(bytes)
+        }
+    };
+    // Of two members with one key the later counts.
+    let found: BTreeMap<DocumentId, &[u8]> =
+        found.into_iter().map(|found| (found.id, &bytes[found.text])).collect();
+    for (id, raw) in found {
+        if let Some(dirty) = newer.get(&id) {
+            if dirty.base != Some(document_location(spec, FileId(0), 0, raw).hash) {
+                adoption.conflicts.push(id);
+            }
+            continue;
+        }
+        match spec.adopted(&id, raw) {
+            Ok(Cow::Borrowed(_)) if adoption.broken.is_none() => {}
+            Ok(stored) => drop(adoption.put.insert(id, stored)),
+            Err(error) => adoption.refused.push((id, error)),
+        }
+    }
+    adoption
+}
+
+/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.
+fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<()> {
+    let mut time = now_ms();
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{word}-{time}"));
+        let copy = PathBuf::from(name);
+        match fs.open(&copy, OpenMode::CreateNew) {
+            Ok(file) => {
+                file.write_at(bytes, 0).at("write", &copy)?;
+                file.sync_data().at("sync", &copy)?;
+                return match path.parent() {
+                    Some(parent) => fs.sync_dir(parent).at("sync directory", parent),
+                    None => Ok(()),
+                };
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => time += 1,
+            Err(error) => return Err(Error::io("create", &copy, &error)),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Taking in what other processes committed.
+
+use std::sync::Arc;
+
+use super::state::{Change, Content, Position, Prepared, State};
+use super::writer::Writer;
+use super::{Database, Mutant};
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::document_map::{FileId, Location};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{File, OpenMode, read_exact_at};
+use crate::engine::index::extract_all;
+use crate::engine::journal::{Body, Line, Lines, Op, journal_path};
+
+/// A committed batch of another process with all that its publication needs.
+struct Foreign {
+    position: Position,
+    steps: Vec<Step>,
+}
+
+enum Step {
+    Change { path: String, change: Prepared },
+    Unloaded { path: String, id: DocumentId, change: Change },
+    Drop { path: String, seq: u64 },
+    Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
+}
+
+impl Database {
+    /// Takes in every batch up to the tip. Costs a look at shared memory when there is none.
+    pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<()> {
+        if self.tip.is_none() || writer.files.is_none() {
+            return Ok(());
+        }
+        let slot = self.tip_slot()?;
+        let position = self.position();
+        if slot.seq <= position.seq && slot.generation == position.generation {
+            return Ok(());
+        }
+        if slot.generation == position.generation {
+            let end = if self.is_mutant(Mutant::ReadPastTip) {
+                let files = self.files(writer)?;
+                files.journal.metadata().at("look up", &journal_path(&self.directory, slot.generation))?.len
+            } else {
+                slot.end
+            };
+            return self.take_in(writer, end);
+        }
+        if slot.generation == position.generation + 1 && self.follow_switch(writer)? {
+            return self.catch_up(writer);
+        }
+        // The generation that memory stands in is gone.
+        self.join(writer)
+    }
+
+    /// Takes in the rest of the current generation and goes on to the next. False if that can't be done.
+    fn follow_switch(&self, writer: &mut Writer) -> Result<bool> {
+        let position = self.position();
+        let next = position.generation + 1;
+        let path = journal_path(&self.directory, next);
+        let Ok(journal) = self.fs.open(&path, OpenMode::ReadWrite) else { return Ok(false) };
+        let Some((header, checksum, end)) = super::recovery::read_header(&*journal, &path, next)? else {
+            return Ok(false);
+        };
+        let Some(previous) = header.previous else { return Ok(false) };
+        self.take_in(writer, previous.end)?;
+        let caught_up = self.position();
+        if (caught_up.seq, caught_up.checksum) != (header.seq, previous.checksum.0) {
+            return Ok(false);
+        }
+        let mut state = self.state.write();
+        state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.position =
+            Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
+        state.removed = state.removed.max(header.removed);
+        drop(state);
+        self.files(writer)?.journal = journal;
+        Ok(true)
+    }
+
+    /// Takes in the batches of the current journal up to `end`.
+    fn take_in(&self, writer: &mut Writer, end: u64) -> Result<()> {
+        let position = self.position();
+        if end <= position.end {
+            return Ok(());
+        }
+        let path = journal_path(&self.directory, position.generation);
+        let mut bytes = vec![0; (end - position.end) as usize];
+        let journal = Arc::clone(&self.files(writer)?.journal);
+        read_exact_at(&*journal, &mut bytes, position.end).at("read", &path)?;
+        let (salt, file) = {
+            let state = self.state.read();
+            (state.salt(), state.journal)
+        };
+        let mut lines = Lines::new(&bytes, salt, 0, position.seq, position.checksum);
+        let mut relocated = false;
+        while let Some(line) = lines.next() {
+            let foreign = self.prepare(&bytes, &line, file, &position)?;
+            let mut state = self.state.write();
+            relocated |= foreign.publish(&mut state);
+        }
+        if relocated {
+            self.state.write().drop_unused_files();
+        }
+        if lines.position < bytes.len() && !self.is_mutant(Mutant::ReadPastTip) {
+            let at = position.end + lines.position as u64;
+            return Err(Error::corrupt(&path, at, "an acknowledged batch is damaged; restore a backup"));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, bytes: &[u8], line: &Line<'_>, file: FileId, start: &Position) -> Result<Foreign> {
+        let mut steps = Vec::new();
+        let body = &line.body;
+        for op in &body.ops {
+            self.prepare_op(bytes, body, op, file, start.end, &mut steps)?;
+        }
+        let position = Position {
+            generation: start.generation,
+            seq: body.seq,
+            end: start.end + line.end as u64,
+            checksum: line.checksum,
+            durable: body.durable,
+        };
+        Ok(Foreign { position, steps })
+    }
+
+    fn prepare_op(
+        &self,
+        bytes: &[u8],
+        body: &Body<'_>,
+        op: &Op<'_>,
+        file: FileId,
+        base: u64,
+        steps: &mut Vec<Step>,
+    ) -> Result<()> {
+        if let Some(path) = &op.drop {
+            steps.push(Step::Drop { path: path.clone(), seq: body.seq });
+        }
+        if let (Some(path), Some(record)) = (&op.snapshot, &op.record) {
+            steps.push(Step::Snapshot { path: path.clone(), record: record.clone(), adopted: op.adopted });
+        }
+        let Some(path) = &op.collection else { return Ok(()) };
+        let spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
+        let dropped = steps.iter().any(|step| matches!(step, Step::Drop { path: dropped, .. } if dropped == path));
+        let puts = op.put.0.iter().map(|(key, text)| (DocumentId::from_key(key), Some(text.get().as_bytes())));
+        let deletes = op.delete.iter().map(|key| (DocumentId::from_key(key), None));
+        for (id, text) in puts.chain(deletes) {
+            let offset = text.map(|text| base + (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64);
+            let large_field = spec.as_ref().and_then(|spec| spec.large_field);
+            let document = text.map(|text| match spec {
+                Some(_) => Document::new(text.into(), large_field),
+                None => headless(text),
+            });
+            let location = document.as_ref().zip(offset).map(|(document, offset)| Location {
+                offset,
+                hash: document.hash,
+                file,
+                len: document.text.len() as u32,
+                head: document.head as u32,
+            });
+            let Some(spec) = &spec else {
+                let change = Change { location, seq: body.seq };
+                steps.push(Step::Unloaded { path: path.clone(), id, change });
+                continue;
+            };
+            let old = if dropped { super::transaction::no_entries(spec) } else { self.published_entries(spec, &id)? };
+            let new = match &document {
+                Some(document) => {
+                    let indexes: Vec<_> =
+                        spec.indexes.iter().map(|index| crate::engine::index::Index::new(Arc::clone(index))).collect();
+                    extract_all(&indexes, &document.head_object())
+                }
+                None => super::transaction::no_entries(spec),
+            };
+            let change = Prepared { id, location, old, new, seq: body.seq };
+            steps.push(Step::Change { path: path.clone(), change });
+        }
+        Ok(())
+    }
+}
+
+/// A document of a collection whose large field is not known yet.
+pub(super) fn headless(text: &[u8]) -> Document {
+    Document { text: text.into(), head: 0, hash: crate::engine::checksum::document_hash(text, 0) }
+}
+
+impl Foreign {
+    /// Returns whether a snapshot changed, so that documents must be looked for elsewhere.
+    fn publish(self, state: &mut State) -> bool {
+        let mut relocated = false;
+        for step in self.steps {
+            match step {
+                Step::Change { path, change } => {
+                    let collection = state.collection(&path);
+                    collection.version += 1;
+                    match &mut collection.content {
+                        Content::Loaded(loaded) => loaded.publish(change),
+                        // An adopted snapshot earlier in the same batch unloaded it.
+                        _ => collection.note(change.id, Change { location: change.location, seq: change.seq }),
+                    }
+                }
+                Step::Unloaded { path, id, change } => {
+                    let collection = state.collection(&path);
+                    collection.version += 1;
+                    collection.note(id, change);
+                }
+                Step::Drop { path, seq } => {
+                    state.record_drop(&path, seq);
+                    relocated = true;
+                }
+                Step::Snapshot { path, record, adopted } => {
+                    state.record_snapshot(&path, record, adopted);
+                    state.collection(&path).unload();
+                    relocated = true;
+                }
+            }
+        }
+        state.position = self.position;
+        relocated
+    }
+}
+
+/// The journal handle of a generation, for reading and appending.
+pub(super) fn open_journal(database: &Database, generation: u64) -> Result<Arc<dyn File>> {
+    let path = journal_path(&database.directory, generation);
+    database.fs.open(&path, OpenMode::ReadWrite).at("open", &path)
+}

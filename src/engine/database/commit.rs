@@ -1,0 +1,350 @@
+//! Group commit: writers queue, one of them drains the queue.
+//!
+//! A group is run request by request, each over the changes of those before it; then all its lines go to the
+//! journal in one write and one sync, memory is published, the tip moves, and the requests are answered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::state::{Position, Prepared, State};
+use super::transaction::{Batch, Group, Transaction, no_entries};
+use super::writer::Writer;
+use super::{Database, Mutant, collection_file};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::Location;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs;
+use crate::engine::journal::{encode_batch, push_documents};
+use crate::engine::json;
+use crate::engine::lock::Wait;
+use crate::engine::options::Durability;
+
+/// A group ends when its lines reach this many bytes, so that the first in it do not wait for ever.
+const GROUP_BYTES: usize = 8 << 20;
+const GROUP_REQUESTS: usize = 4096;
+
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions {
+    pub durability: Durability,
+    pub wait: Wait,
+}
+
+/// A write that waits for its turn.
+pub struct Request {
+    job: Box<dyn Job>,
+    options: WriteOptions,
+}
+
+trait Job: Send {
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<()>;
+    fn finish(self: Box<Self>, result: Result<()>);
+}
+
+struct TypedJob<T, F, D> {
+    work: Option<F>,
+    value: Option<T>,
+    done: D,
+}
+
+impl<T, F, D> Job for TypedJob<T, F, D>
+where
+    T: Send,
+    F: FnOnce(&mut Transaction<'_>) -> Result<T> + Send,
+    D: FnOnce(Result<T>) + Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let work = self.work.take().ok_or(Error::Closed)?;
+        self.value = Some(work(transaction)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, result: Result<()>) {
+        let value = self.value;
+        (self.done)(result.and_then(|()| value.ok_or(Error::Closed)));
+    }
+}
+
+impl Request {
+    /// `work` makes the changes; `done` is called, on the thread that drains the queue, when they are committed or
+    /// have failed.
+    pub fn new<T: Send + 'static>(
+        options: WriteOptions,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) -> Request {
+        Request { job: Box::new(TypedJob { work: Some(work), value: None, done }), options }
+    }
+}
+
+#[derive(Default)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    /// Whether a thread is draining. It looks at the queue again before it clears this.
+    draining: bool,
+}
+
+impl Database {
+    /// Queues a write. If this returns true, the caller must see to it that [`Database::drain`] runs soon, on a
+    /// thread that may block.
+    #[must_use]
+    pub fn submit(&self, request: Request) -> bool {
+        let mut waiting = self.queue.waiting.lock();
+        waiting.requests.push_back(request);
+        !mem::replace(&mut waiting.draining, true)
+    }
+
+    /// Commits what is queued until nothing is.
+    pub fn drain(&self) {
+        loop {
+            let group: Vec<Request> = {
+                let mut waiting = self.queue.waiting.lock();
+                let count = waiting.requests.len().min(GROUP_REQUESTS);
+                waiting.draining = count > 0;
+                waiting.requests.drain(..count).collect()
+            };
+            if group.is_empty() {
+                return;
+            }
+            self.commit(group);
+        }
+    }
+
+    /// Runs a write to its end on this thread.
+    pub fn write<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let answer = Arc::clone(&slot);
+        let done = move |result| {
+            *answer.0.lock() = Some(result);
+            answer.1.notify_one();
+        };
+        if self.submit(Request::new(WriteOptions { durability, wait: self.wait() }, work, done)) {
+            self.drain();
+        }
+        let mut result = slot.0.lock();
+        loop {
+            match result.take() {
+                Some(result) => return result,
+                None => slot.1.wait(&mut result),
+            }
+        }
+    }
+
+    fn commit(&self, group: Vec<Request>) {
+        let mut answers = Vec::with_capacity(group.len());
+        let mut rest: VecDeque<Request> = group.into();
+        {
+            let mut writer = self.writer.lock();
+            while !rest.is_empty() {
+                // Those whose time is up first leave the queue first, the others wait on.
+                let Some(wait) = rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
+                else {
+                    break;
+                };
+                match self.lock_for_writing(&mut writer, wait) {
+                    Ok(guard) => {
+                        while !rest.is_empty() {
+                            self.commit_group(&mut writer, &mut rest, &mut answers);
+                        }
+                        if let Some(tip) = &self.tip {
+                            tip.set_holder(0);
+                        }
+                        drop(guard);
+                    }
+                    Err(error @ Error::LockTimeout { .. }) => {
+                        let now = std::time::Instant::now();
+                        let (late, on_time) = rest.into_iter().partition(|request| request.options.wait.deadline <= now);
+                        rest = on_time;
+                        let late: VecDeque<Request> = late;
+                        answers.extend(late.into_iter().map(|request| (request.job, Err(error.clone()))));
+                    }
+                    Err(error) => {
+                        answers.extend(rest.drain(..).map(|request| (request.job, Err(error.clone()))));
+                    }
+                }
+            }
+        }
+        self.background_after_write();
+        for (job, result) in answers {
+            // A callback that panics must not keep the others from their answers.
+            let _ = catch_unwind(AssertUnwindSafe(|| job.finish(result)));
+        }
+    }
+
+    /// Commits requests from the front of `rest` until a group is full. The write lock is held.
+    fn commit_group(
+        &self,
+        writer: &mut Writer,
+        rest: &mut VecDeque<Request>,
+        answers: &mut Vec<(Box<dyn Job>, Result<()>)>,
+    ) {
+        let mut group = Group::default();
+        let mut batches = Vec::new();
+        let mut waiting = Vec::new();
+        let (mut sync, mut size) = (false, 0);
+        while size < GROUP_BYTES
+            && let Some(mut request) = rest.pop_front()
+        {
+            let mut transaction = Transaction::new(self, writer, &mut group);
+            let run = catch_unwind(AssertUnwindSafe(|| request.job.run(&mut transaction)));
+            let run = run.unwrap_or_else(|_| Err(Error::InvalidArgument("the write panicked; this is a bug".into())));
+            match run {
+                Ok(()) => {
+                    let batch = transaction.finish();
+                    sync |= request.options.durability == Durability::Full;
+                    size += batch.size();
+                    waiting.push(request.job);
+                    if !batch.is_empty() {
+                        batches.push(batch);
+                    }
+                }
+                Err(error) => {
+                    drop(transaction);
+                    answers.push((request.job, Err(error)));
+                }
+            }
+        }
+        let result = if batches.is_empty() { Ok(()) } else { self.commit_batches(writer, &batches, &group, sync) };
+        answers.extend(waiting.into_iter().map(|job| (job, result.clone())));
+    }
+
+    /// Makes batches durable and visible. The write lock is held and memory is up to date.
+    pub(super) fn commit_batches(&self, writer: &mut Writer, batches: &[Batch], group: &Group, sync: bool) -> Result<()> {
+        let (salt, journal, before) = {
+            let state = self.state.read();
+            (state.salt(), state.journal, state.position)
+        };
+        let mut lines = Vec::new();
+        let mut located = Located::default();
+        let mut after = before;
+        for batch in batches {
+            after.seq += 1;
+            let mut ops = |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
+            after.checksum = encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
+        }
+        after.end += lines.len() as u64;
+        self.append(writer, &lines, before, sync)?;
+        if sync {
+            after.durable = after.seq;
+        }
+        let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
+        publish(&mut self.state.write(), group, located, after);
+        if !late_tip {
+            self.move_tip(after.generation, after.seq, after.end);
+        }
+        self.background.wrote(lines.len() as u64);
+        for batch in batches {
+            self.remove_from_disk(batch);
+        }
+        Ok(())
+    }
+
+    /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
+    /// looks again, or by recovery.
+    fn remove_from_disk(&self, batch: &Batch) {
+        let files = batch.collections.iter().filter(|(_, changes)| changes.dropped);
+        let files = files.map(|(path, _)| collection_file(&self.directory, path));
+        let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));
+        for path in files.chain(paths) {
+            if let Err(error) = self.remove_path_now(&path) {
+                self.warn(super::WarningCode::CheckpointFailed, format!("{error}; it is tried again when the database is opened next"));
+            }
+        }
+    }
+
+    pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
+        fs::remove_tree(&*self.fs, path).at("remove", path)
+    }
+}
+
+/// Where the documents of a group lie, and with which sequence number each collection was dropped.
+#[derive(Default)]
+struct Located {
+    documents: BTreeMap<(Arc<str>, DocumentId), (Option<Location>, u64)>,
+    drops: BTreeMap<Arc<str>, u64>,
+}
+
+fn encode_ops(
+    out: &mut Vec<u8>,
+    batch: &Batch,
+    seq: u64,
+    base: u64,
+    journal: crate::engine::document_map::FileId,
+    located: &mut Located,
+) {
+    let mut separator: &[u8] = b"";
+    let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
+    for path in &batch.removed_paths {
+        next(out);
+        out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
+    }
+    for (path, changes) in &batch.collections {
+        if changes.dropped {
+            next(out);
+            out.extend_from_slice(format!("{{\"drop\":{}}}", json::quote(path)).as_bytes());
+            located.drops.insert(Arc::clone(path), seq);
+        }
+        if changes.documents.is_empty() {
+            continue;
+        }
+        next(out);
+        let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
+        let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
+        push_documents(out, path, put, delete, |id, place| {
+            let document = changes.documents.get(id).and_then(Option::as_ref);
+            let location = document.zip(place).map(|(document, (at, len))| Location {
+                offset: base + at as u64,
+                hash: document.hash,
+                file: journal,
+                len: len as u32,
+                head: document.head as u32,
+            });
+            located.documents.insert((Arc::clone(path), id.clone()), (location, seq));
+        });
+    }
+}
+
+/// Shows a group to the readers.
+fn publish(state: &mut State, group: &Group, mut located: Located, position: Position) {
+    for (path, overlay) in &group.collections {
+        if overlay.dropped {
+            let seq = located.drops.get(path).copied().unwrap_or(position.seq);
+            state.record_drop(path, seq);
+        }
+        let Some(loaded) = state.loaded_mut(path) else { continue };
+        let mut changed = overlay.dropped;
+        for (id, pending) in &overlay.documents {
+            // A document without a place was changed only by requests that failed.
+            let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else { continue };
+            let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
+            let new = if pending.new.is_some() { pending.entries.clone() } else { no_entries(&overlay.spec) };
+            loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+            changed = true;
+        }
+        if changed {
+            state.collection(path).version += 1;
+        }
+    }
+    state.position = position;
+}
+
+impl Batch {
+    /// Roughly the bytes of its journal line.
+    fn size(&self) -> usize {
+        let documents = self.collections.values().flat_map(|changes| changes.documents.values());
+        documents.map(|document| document.as_ref().map_or(32, |document| document.text.len() + 32)).sum()
+    }
+}

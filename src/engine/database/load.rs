@@ -1,0 +1,266 @@
+//! Taking a collection into memory: its snapshot, with what the journals say laid over it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::catch_up::headless;
+use super::read::read_whole;
+use super::state::{Change, Content, Dirty, FileTable, Loaded, holds_documents, matching};
+use super::writer::Writer;
+use super::{CollectionSpec, Database};
+use crate::engine::checksum::FileHash;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::document_map::{DocumentMap, Entry, FileId, Location};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{File, Metadata, OpenMode, read_all};
+use crate::engine::index::{Index, extract_all};
+use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
+use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
+
+/// A snapshot file as it was read.
+pub(super) struct SnapshotFile {
+    pub file: Arc<dyn File>,
+    pub bytes: Vec<u8>,
+    pub hash: FileHash,
+    pub seen: Metadata,
+}
+
+/// What the catalog makes of a snapshot file.
+enum Verdict {
+    /// There is none, and there should be none.
+    Absent,
+    Known(SnapshotRecord),
+    /// Not a state that the engine wrote or adopted.
+    Foreign,
+    Damaged(Error),
+}
+
+impl Database {
+    /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
+    pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
+        match &self.state.read().collections.get(&spec.path).map(|collection| &collection.content) {
+            Some(Content::Loaded(_)) => return Ok(()),
+            Some(Content::Damaged(error)) if locked => return Err(error.clone()),
+            _ => {}
+        }
+        if self.try_load(writer, spec)? {
+            return Ok(());
+        }
+        if !locked {
+            return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
+        }
+        let snapshot = self.read_snapshot(spec)?;
+        match snapshot {
+            Some(snapshot) => self.adopt(writer, spec, snapshot),
+            None => self.load(writer, spec, locked),
+        }
+    }
+
+    /// Loads a collection whose file is known to the catalog. False if the file must be adopted first.
+    pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
+        if self.state.read().loaded(&spec.path).is_some() {
+            return Ok(true);
+        }
+        for attempt in 0..2 {
+            let snapshot = self.read_snapshot(spec)?;
+            match self.judge(spec, snapshot.as_ref()) {
+                Verdict::Absent => return self.install(spec, None, None).map(|()| true),
+                Verdict::Known(record) => return self.install(spec, snapshot, Some(&record)).map(|()| true),
+                // Another process may have checkpointed since we looked at the journal.
+                _ if attempt == 0 => self.catch_up(writer)?,
+                Verdict::Foreign => return Ok(false),
+                Verdict::Damaged(error) => {
+                    self.state.write().collection(&spec.path).content = Content::Damaged(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn read_snapshot(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
+        let path = spec.file(&self.directory);
+        let file = match self.fs.open(&path, OpenMode::Read) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            other => other.at("open", &path)?,
+        };
+        let seen = file.metadata().at("look up", &path)?;
+        let bytes = read_all(&*file).at("read", &path)?;
+        let hash = FileHash::of(&bytes);
+        Ok(Some(SnapshotFile { file, bytes, hash, seen }))
+    }
+
+    fn judge(&self, spec: &CollectionSpec, snapshot: Option<&SnapshotFile>) -> Verdict {
+        let state = self.state.read();
+        let record = state.catalog.get(&*spec.path);
+        let dropped = record.is_some_and(|record| record.dropped.is_some());
+        let expected = record.is_some_and(|record| !record.snapshots.is_empty()) && !dropped;
+        let damaged = |problem: &str| {
+            let what_to_do = "restore it from a backup, or write {} into it to start afresh";
+            Verdict::Damaged(Error::corrupt(&spec.file(&self.directory), 0, format!("{problem}; {what_to_do}")))
+        };
+        match snapshot {
+            None if expected => damaged("the file is missing"),
+            None => Verdict::Absent,
+            Some(snapshot) => match matching(record, snapshot.hash) {
+                // The file of a dropped collection that a crash left behind.
+                Some(_) if dropped => Verdict::Absent,
+                Some(known) => Verdict::Known(known.clone()),
+                None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
+                None => Verdict::Foreign,
+            },
+        }
+    }
+
+    /// Builds the collection from its snapshot and the changes since.
+    pub(super) fn install(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        snapshot: Option<SnapshotFile>,
+        record: Option<&SnapshotRecord>,
+    ) -> Result<()> {
+        let covers = record.map_or(0, |record| record.covers);
+        let (changes, files) = {
+            let state = self.state.read();
+            let changes = match state.collections.get(&spec.path).map(|collection| &collection.content) {
+                Some(Content::Unloaded(changes)) => changes.clone(),
+                Some(Content::Loaded(loaded)) => loaded.changes_after(0),
+                _ => BTreeMap::new(),
+            };
+            (changes, Arc::clone(&state.files))
+        };
+        let changes: BTreeMap<DocumentId, Change> =
+            changes.into_iter().filter(|(_, change)| change.seq > covers).collect();
+        let seen = snapshot.as_ref().map(|snapshot| snapshot.seen);
+        let scanned = match (&snapshot, record) {
+            (Some(snapshot), Some(record)) if holds_documents(record) => {
+                let scanned = scan(&snapshot.bytes, record).map_err(|error| {
+                    Error::corrupt(&spec.file(&self.directory), error.offset as u64, error.problem)
+                })?;
+                last_of_each(scanned)
+            }
+            _ => Vec::new(),
+        };
+        let mut indexes: Vec<Index> = spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
+        let file = self.state.write().add_snapshot_file(snapshot.as_ref());
+        let mut entries = Vec::with_capacity(scanned.len() + changes.len());
+        let mut dirty = BTreeMap::new();
+        if let (Some(snapshot), Some(file)) = (&snapshot, file) {
+            for found in &scanned {
+                let text = &snapshot.bytes[found.text.clone()];
+                if let Some(change) = changes.get(&found.id) {
+                    let base = Some(document_location(spec, file, 0, text).hash);
+                    dirty.insert(found.id.clone(), Dirty { seq: change.seq, base });
+                    continue;
+                }
+                let location = document_location(spec, file, found.text.start as u64, text);
+                index_document(&mut indexes, &found.id, &text[..location.head as usize]);
+                entries.push((found.id.clone(), location));
+            }
+        }
+        self.lay_over(spec, &files, changes, &mut indexes, &mut entries, &mut dirty)?;
+        let documents = DocumentMap::from_entries(entries);
+        let loaded =
+            Loaded { spec: Arc::clone(spec), documents, indexes, dirty, snapshot: file, seen, checked: Instant::now() };
+        let mut state = self.state.write();
+        let collection = state.collection(&spec.path);
+        collection.version += 1;
+        collection.content = Content::Loaded(loaded);
+        state.drop_unused_files();
+        Ok(())
+    }
+
+    /// Adds the documents that lie in journals. Their heads are found now that the collection is known.
+    fn lay_over(
+        &self,
+        spec: &CollectionSpec,
+        files: &FileTable,
+        changes: BTreeMap<DocumentId, Change>,
+        indexes: &mut [Index],
+        entries: &mut Vec<Entry>,
+        dirty: &mut BTreeMap<DocumentId, Dirty>,
+    ) -> Result<()> {
+        for (id, change) in changes {
+            dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
+            let Some(location) = change.location else { continue };
+            let text = read_whole(files, &location).at("read a journal of", &self.directory)?;
+            let document = Document::new(text.into(), spec.large_field);
+            index_document(indexes, &id, &document.text[..document.head]);
+            entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));
+        }
+        Ok(())
+    }
+
+    /// Unloads the collection if its file is not the one that was read.
+    pub(super) fn notice_edit(&self, spec: &CollectionSpec) -> Result<()> {
+        let path = spec.file(&self.directory);
+        let seen = self.fs.metadata(&path).at("look up", &path)?;
+        let mut state = self.state.write();
+        let collection = state.collection(&spec.path);
+        match &mut collection.content {
+            Content::Loaded(loaded) if loaded.seen == seen => loaded.checked = Instant::now(),
+            Content::Unloaded(_) => {}
+            _ => collection.unload(),
+        }
+        Ok(())
+    }
+}
+
+impl super::state::State {
+    fn add_snapshot_file(&mut self, snapshot: Option<&SnapshotFile>) -> Option<FileId> {
+        snapshot.map(|snapshot| Arc::make_mut(&mut self.files).add(Arc::clone(&snapshot.file)))
+    }
+}
+
+/// Finds the documents in a snapshot that the catalog knows.
+pub(super) fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
+    match record.layout {
+        Layout::Lines => scan_lines(bytes),
+        Layout::Map => scan_map(bytes),
+        Layout::Void => Ok(Vec::new()),
+    }
+}
+
+/// Of two members with one key the later counts.
+fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
+    if !scanned.is_sorted_by(|a, b| a.id < b.id) {
+        scanned.reverse();
+        scanned.sort_by(|a, b| a.id.cmp(&b.id));
+        scanned.dedup_by(|earlier, kept| earlier.id == kept.id);
+    }
+    scanned
+}
+
+pub(super) fn document_location(spec: &CollectionSpec, file: FileId, offset: u64, text: &[u8]) -> Location {
+    let head = crate::engine::document::head_len(text, spec.large_field);
+    let hash = crate::engine::checksum::document_hash(text, head);
+    Location { offset, hash, file, len: text.len() as u32, head: head as u32 }
+}
+
+pub(super) fn index_document(indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
+    if indexes.is_empty() {
+        return;
+    }
+    let object = crate::engine::document::close_head(head);
+    for (index, entries) in extract_all(indexes, &object).into_iter().enumerate() {
+        indexes[index].insert(id, &entries);
+    }
+}
+
+/// The documents of a snapshot without knowing the collection: what a checkpoint needs.
+pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) -> Vec<Entry> {
+    let entry = |found: Scanned| {
+        let text = &bytes[found.text.clone()];
+        let hash = headless(text).hash;
+        let location = Location { offset: found.text.start as u64, hash, file, len: text.len() as u32, head: 0 };
+        (found.id, location)
+    };
+    scanned.into_iter().map(entry).collect()
+}
+
+/// Whether the catalog knows a file for this collection.
+pub(super) fn is_known(record: Option<&CollectionRecord>) -> bool {
+    record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none())
+}

@@ -1,0 +1,224 @@
+//! A database: a directory that one engine owns, with one journal, one write lock and one commit order.
+//!
+//! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file →
+//! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
+//! nothing is locked while they are held. No file is read or written while `state` is held.
+
+mod adopt;
+mod background;
+mod catch_up;
+mod checkpoint;
+mod commit;
+mod load;
+mod mutant;
+mod open;
+mod read;
+mod recovery;
+mod state;
+mod transaction;
+mod writer;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+pub use commit::{Request, WriteOptions};
+pub use mutant::Mutant;
+pub use read::{Document, Peek, ReadOptions, View};
+pub use transaction::Transaction;
+
+use super::cache::{Cache, CacheStats};
+use super::document::DocumentId;
+use super::error::{Error, Result};
+use super::fs::Fs;
+use super::index::IndexSpec;
+use super::journal::{RESERVED, Tip};
+use super::lock::{ProcessLock, Wait};
+use super::options::CacheLimits;
+use commit::Queue;
+use state::State;
+use writer::Writer;
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseOptions {
+    pub cache: CacheLimits,
+    pub lock_timeout: Duration,
+    /// Whether idle databases are checkpointed by a background thread.
+    pub background: bool,
+    /// A deliberately wrong variant of the protocol, for the tests that must catch it.
+    #[cfg(feature = "simulation")]
+    pub mutant: Option<Mutant>,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        DatabaseOptions {
+            cache: CacheLimits::default(),
+            lock_timeout: Duration::from_secs(30),
+            background: true,
+            #[cfg(feature = "simulation")]
+            mutant: None,
+        }
+    }
+}
+
+/// Checks a record of a file that the engine did not write and gives its stored form, or says what is wrong.
+pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync;
+
+/// What a collection is: its file, its indexes and its rules.
+pub struct CollectionSpec {
+    /// The file, relative to the database's directory, with `/` between names.
+    pub path: Arc<str>,
+    /// A field that may be large. Documents keep it last, so that all before it can be read without it.
+    pub large_field: Option<&'static str>,
+    pub indexes: Vec<Arc<IndexSpec>>,
+    pub adopt: Option<Arc<AdoptRule>>,
+}
+
+impl CollectionSpec {
+    /// The file of the collection.
+    fn file(&self, directory: &Path) -> PathBuf {
+        collection_file(directory, &self.path)
+    }
+
+    /// The stored form of a foreign record.
+    fn adopted<'a>(&self, id: &DocumentId, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        let stored = match &self.adopt {
+            Some(rule) => rule(id, raw)?,
+            None => super::json::compact(raw).into_owned(),
+        };
+        Ok(if stored == raw { Cow::Borrowed(raw) } else { Cow::Owned(stored) })
+    }
+}
+
+fn collection_file(directory: &Path, path: &str) -> PathBuf {
+    let mut file = directory.to_path_buf();
+    file.extend(path.split('/'));
+    file
+}
+
+/// Something that was noticed and mended, which a person should know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub code: WarningCode,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningCode {
+    SnapshotChanged,
+    RecordSetAside,
+    TailCut,
+    CheckpointFailed,
+}
+
+impl WarningCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WarningCode::SnapshotChanged => "SNAPSHOT_CHANGED",
+            WarningCode::RecordSetAside => "RECORD_SET_ASIDE",
+            WarningCode::TailCut => "TAIL_CUT",
+            WarningCode::CheckpointFailed => "CHECKPOINT_FAILED",
+        }
+    }
+}
+
+/// Warnings kept for a listener that does not come.
+const MAX_WARNINGS: usize = 1000;
+
+/// An open database. All methods may be called from any thread.
+pub struct Database {
+    fs: Arc<dyn Fs>,
+    directory: PathBuf,
+    options: DatabaseOptions,
+    /// Everything that readers need. Held for moments, never across I/O.
+    state: RwLock<State>,
+    /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
+    tip: Option<Tip>,
+    writer: Mutex<Writer>,
+    checkpointing: Mutex<Option<ProcessLock>>,
+    queue: Queue,
+    cache: Cache,
+    warnings: Mutex<Vec<Warning>>,
+    closed: AtomicBool,
+    background: background::Activity,
+}
+
+impl Database {
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether nothing can be written because the directory is read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.writer.lock().files.is_none()
+    }
+
+    pub fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    pub fn clear_cache(&self) {
+        self.cache.clear();
+    }
+
+    /// Raises the limits of the cache to what another instance asks for.
+    pub fn raise_cache_limits(&self, limits: CacheLimits) {
+        self.cache.raise(limits);
+    }
+
+    /// Takes the warnings that came up since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.warnings.lock())
+    }
+
+    fn warn(&self, code: WarningCode, message: String) {
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < MAX_WARNINGS {
+            warnings.push(Warning { code, message });
+        }
+    }
+
+    fn ensure_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn reserved(&self, name: &str) -> PathBuf {
+        self.directory.join(RESERVED).join(name)
+    }
+
+    fn tip_path(&self) -> PathBuf {
+        self.reserved("tip")
+    }
+
+    fn wait(&self) -> Wait {
+        Wait::at_most(self.options.lock_timeout)
+    }
+
+    #[cfg(feature = "simulation")]
+    fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.options.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    #[inline(always)]
+    fn is_mutant(&self, _: Mutant) -> bool {
+        false
+    }
+}
+
+impl Drop for Database {
+    /// The last instance is gone: other processes may now find themselves alone. Nothing acknowledged depends on
+    /// this running.
+    fn drop(&mut self) {
+        if let Some(files) = &self.writer.get_mut().files {
+            // A failed unlock is undone by the system when the handle is closed.
+            let _ = files.presence.unlock();
+        }
+    }
+}

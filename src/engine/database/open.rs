@@ -1,0 +1,194 @@
+//! Opening a database: alone, beside other processes, or where nothing may be written.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::catch_up::open_journal;
+use super::commit::Queue;
+use super::recovery::{Recovered, Until, create_journal, first_header, recover};
+use super::state::{FileTable, Position, State};
+use super::writer::{Writer, WriterFiles};
+use super::{Database, DatabaseOptions, Mutant, background};
+use crate::engine::cache::Cache;
+use crate::engine::checksum::DatabaseId;
+use crate::engine::document_map::FileId;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, Fs, OpenMode};
+use crate::engine::journal::{RESERVED, Tip, TipSlot};
+use crate::engine::lock::{LockKind, ProcessLock, Wait};
+
+impl Database {
+    /// Opens the database in `directory`, creating what is missing. The first opener recovers it.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where acknowledged data is damaged, `LOCK_TIMEOUT` while another process recovers it,
+    /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
+    pub fn open(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
+        match Database::open_for_writing(Arc::clone(&fs), directory, options) {
+            Err(Error::Io { kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, .. }) => {
+                Database::open_read_only(fs, directory, options)
+            }
+            other => other,
+        }
+        .map(Arc::new)
+    }
+
+    fn open_for_writing(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Database> {
+        let reserved = directory.join(RESERVED);
+        fs::create_dirs(&*fs, &reserved).at("create", &reserved)?;
+        let mut lock = ProcessLock::open(&fs, &reserved.join("write.lock"))?;
+        let mut presence = ProcessLock::open(&fs, &reserved.join("open.lock"))?;
+        let checkpoint = ProcessLock::open(&fs, &reserved.join("checkpoint.lock"))?;
+        let wait = Wait::at_most(options.lock_timeout);
+        lock.lock(LockKind::Exclusive, wait, || None)?;
+        let guard = lock.guard();
+        // Every opener comes through here with the write lock, so nobody slips in between the two locks.
+        let alone = presence.try_lock(LockKind::Exclusive)?;
+        let mutant = |mutant| is_mutant(&options, mutant);
+        let (recovered, tip) = if alone {
+            let presence_guard = presence.guard();
+            let opened = recover_alone(&*fs, directory, mutant)?;
+            drop(presence_guard);
+            opened
+        } else {
+            let tip = Tip::open(&*fs, &reserved.join("tip"))?;
+            let slot = tip.read().ok_or_else(|| {
+                Error::corrupt(&reserved.join("tip"), 0, "no slot has a right checksum; close every process that uses the database and open it again")
+            })?;
+            let recovered = recover(&*fs, directory, Until::Tip(slot), mutant)?;
+            (recovered.ok_or(Error::Closed)?, tip)
+        };
+        presence.lock(LockKind::Shared, wait, || None)?;
+        let Recovered { state, journal, warnings } = recovered;
+        let files = WriterFiles { lock, presence, journal };
+        drop(guard);
+        let database =
+            Database::assemble(fs, directory, options, state, Some(tip), Writer { files: Some(files) }, Some(checkpoint));
+        for (code, message) in warnings {
+            database.warn(code, message);
+        }
+        Ok(database)
+    }
+
+    /// Where nothing can be written there is nothing to recover either: what the journals hold is read up to the last
+    /// good line.
+    fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Database> {
+        let reserved = directory.join(RESERVED);
+        let read = if fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
+            super::recovery::recover(&*fs, directory, Until::LastGoodLine, |_| false)?.map(|recovered| recovered.state)
+        } else {
+            None
+        };
+        let state = read.unwrap_or_else(empty_state);
+        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
+    }
+
+    fn assemble(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        state: State,
+        tip: Option<Tip>,
+        writer: Writer,
+        checkpoint: Option<ProcessLock>,
+    ) -> Database {
+        Database {
+            fs,
+            directory: directory.to_path_buf(),
+            cache: Cache::new(options.cache),
+            options,
+            state: RwLock::new(state),
+            tip,
+            writer: Mutex::new(writer),
+            checkpointing: Mutex::new(checkpoint),
+            queue: Queue::default(),
+            warnings: Mutex::default(),
+            closed: AtomicBool::new(false),
+            background: background::Activity::default(),
+        }
+    }
+
+    /// Starts over from what is on disk, because the generation that memory stands in is gone. The collections are
+    /// loaded again when they are asked for.
+    pub(super) fn join(&self, writer: &mut Writer) -> Result<()> {
+        // A checkpoint may delete the generation that the tip named a moment ago: look again.
+        let mut slot = self.tip_slot()?;
+        let recovered = loop {
+            let recovered = recover(&*self.fs, &self.directory, Until::Tip(slot), |mutant| self.is_mutant(mutant));
+            let now = self.tip_slot()?;
+            if recovered.is_ok() || now == slot {
+                break recovered?.ok_or(Error::Closed)?;
+            }
+            slot = now;
+        };
+        let journal = open_journal(self, slot.generation)?;
+        self.files(writer)?.journal = journal;
+        let mut state = self.state.write();
+        let Recovered { state: mut fresh, .. } = recovered;
+        let before = std::mem::take(&mut state.collections);
+        for (path, collection) in before {
+            fresh.collection(&path).version = collection.version + 1;
+        }
+        *state = fresh;
+        drop(state);
+        self.cache.clear();
+        Ok(())
+    }
+}
+
+fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool) -> Result<(Recovered, Tip)> {
+    let tip = Tip::open(fs, &directory.join(RESERVED).join("tip"))?;
+    let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
+    let recovered = match recover(fs, directory, until, &mutant)? {
+        Some(recovered) => recovered,
+        None => {
+            let header = first_header()?;
+            let sync_directory = !mutant(Mutant::NewJournalWithoutDirectorySync);
+            let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;
+            let mut files = FileTable::default();
+            let mut state = empty_state();
+            state.journal = files.add(Arc::clone(&journal));
+            state.files = Arc::new(files);
+            state.database = header.database;
+            state.position = Position { generation: 1, seq: 0, end, checksum, durable: 0 };
+            Recovered { state, journal, warnings: Vec::new() }
+        }
+    };
+    let position = recovered.state.position;
+    tip.write(TipSlot {
+        boot_id: fs.boot_id(),
+        generation: position.generation,
+        seq: position.seq,
+        end: position.end,
+        poisoned: false,
+    });
+    tip.set_holder(0);
+    Ok((recovered, tip))
+}
+
+fn empty_state() -> State {
+    State {
+        database: DatabaseId(0),
+        position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
+        collections: HashMap::new(),
+        catalog: std::collections::BTreeMap::new(),
+        removed: 0,
+        files: Arc::new(FileTable::default()),
+        journal: FileId(u32::MAX),
+    }
+}
+
+#[cfg(feature = "simulation")]
+fn is_mutant(options: &DatabaseOptions, mutant: Mutant) -> bool {
+    options.mutant == Some(mutant)
+}
+
+#[cfg(not(feature = "simulation"))]
+fn is_mutant(_: &DatabaseOptions, _: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,506 @@
+//! Reading: from memory on the calling thread where that is possible, else from disk on a thread that may wait.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::{FileTable, Loaded};
+use super::{CollectionSpec, Database};
+use crate::engine::cache::CacheKey;
+use crate::engine::checksum::{document_hash, head_hash};
+pub use crate::engine::document::Document;
+use crate::engine::document::{DocumentId, close_head};
+use crate::engine::document_map::{DocumentMap, Entry, Location};
+use crate::engine::error::{Error, Result};
+use crate::engine::fs::{File, read_exact_at};
+use crate::engine::index::{Entries, Index, extract_all};
+use crate::engine::lock::Wait;
+
+/// A file that is read without passing through the cache is looked at again after this time, in case somebody
+/// edited it.
+const EDIT_CHECK: Duration = Duration::from_secs(1);
+
+/// What one call on the calling thread may read from the page cache.
+const PEEK_BYTES: u64 = 1 << 20;
+
+/// How often a collection that others keep changing on disk is loaded for one read.
+const LOAD_ATTEMPTS: usize = 10;
+
+/// Neighbouring documents are read together up to this size.
+const RUN_BYTES: u64 = 1 << 20;
+
+/// An answer that memory may or may not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peek<T> {
+    Ready(T),
+    /// Disk or a lock is needed: ask again where waiting is allowed.
+    Wait,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions {
+    /// Whether the cache may answer and remembers the answer.
+    pub cached: bool,
+    pub lock_timeout: Duration,
+}
+
+/// How much of each document is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// Everything but the large field, which is not even read.
+    Head,
+}
+
+/// A stable view of a collection: later writes do not show in it.
+#[derive(Clone)]
+pub struct View {
+    spec: Arc<CollectionSpec>,
+    documents: DocumentMap,
+    files: Arc<FileTable>,
+    version: u64,
+}
+
+/// What a query may look at: ids and indexes, all in memory.
+pub struct Queryable<'a> {
+    loaded: &'a Loaded,
+}
+
+impl Queryable<'_> {
+    pub fn documents(&self) -> &DocumentMap {
+        &self.loaded.documents
+    }
+
+    pub fn index(&self, name: &str) -> Result<&Index> {
+        Ok(&self.loaded.indexes[super::transaction::index_position(&self.loaded.spec, name)?])
+    }
+}
+
+enum ReadFailure {
+    /// The bytes are not those that were written: somebody edited the file, or it is damaged.
+    Changed,
+    Io(io::Error),
+}
+
+impl From<io::Error> for ReadFailure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { ReadFailure::Changed } else { ReadFailure::Io(error) }
+    }
+}
+
+impl Database {
+    /// The document if memory (or the page cache) has it.
+    pub fn peek(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, options: ReadOptions) -> Peek<Option<Document>> {
+        let state = self.state.read();
+        let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
+        let Some(location) = loaded.documents.get(id).copied() else {
+            if !self.is_fresh(loaded) {
+                return Peek::Wait;
+            }
+            self.cache.count(false);
+            return Peek::Ready(None);
+        };
+        let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
+        if options.cached
+            && let Some(text) = self.cache.get(&key, location.hash)
+        {
+            self.cache.count(true);
+            return Peek::Ready(Some(Document { text, head: location.head as usize, hash: location.hash }));
+        }
+        if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
+            return Peek::Wait;
+        }
+        let Some(file) = state.files.get(location.file).cloned() else { return Peek::Wait };
+        drop(state);
+        let mut text = vec![0; location.len as usize];
+        match file.read_at_cached(&mut text, location.offset) {
+            Ok(Some(_)) if document_hash(&text, location.head as usize) == location.hash => {}
+            _ => return Peek::Wait,
+        }
+        self.cache.count(false);
+        Peek::Ready(Some(self.remember(key, location, text.into(), options)))
+    }
+
+    /// The document, read from disk if need be.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `IO_ERROR`, `LOCK_TIMEOUT`, `CLOSED`.
+    pub fn get(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, options: ReadOptions) -> Result<Option<Document>> {
+        for attempt in 0.. {
+            let (location, files) = self.with_loaded(spec, options, |state, loaded| {
+                (loaded.documents.get(id).copied(), Arc::clone(&state.files))
+            })?;
+            let Some(location) = location else {
+                self.cache.count(false);
+                return Ok(None);
+            };
+            let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
+            if options.cached
+                && let Some(text) = self.cache.get(&key, location.hash)
+            {
+                self.cache.count(true);
+                return Ok(Some(Document { text, head: location.head as usize, hash: location.hash }));
+            }
+            match read_text(&files, &location, Part::Whole) {
+                Ok(text) => {
+                    self.cache.count(false);
+                    return Ok(Some(self.remember(key, location, text.into(), options)));
+                }
+                Err(failure) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn remember(&self, key: CacheKey, location: Location, text: Arc<[u8]>, options: ReadOptions) -> Document {
+        if options.cached {
+            self.cache.insert(key, location.hash, Arc::clone(&text));
+        }
+        Document { text, head: location.head as usize, hash: location.hash }
+    }
+
+    /// The documents that `choose` picks, in its order, if memory or the page cache has them all.
+    pub fn peek_many(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        choose: impl FnOnce(&Queryable<'_>) -> Result<Vec<DocumentId>>,
+    ) -> Result<Peek<Vec<Arc<[u8]>>>> {
+        let state = self.state.read();
+        let Some(loaded) = self.current(&state, spec).filter(|loaded| self.is_fresh(loaded)) else {
+            return Ok(Peek::Wait);
+        };
+        let ids = choose(&Queryable { loaded })?;
+        let locations: Vec<Location> = ids.iter().filter_map(|id| loaded.documents.get(id).copied()).collect();
+        if locations.iter().map(|location| part_len(location, part)).sum::<u64>() > PEEK_BYTES {
+            return Ok(Peek::Wait);
+        }
+        let files = Arc::clone(&state.files);
+        drop(state);
+        let mut texts = Vec::with_capacity(locations.len());
+        for location in &locations {
+            let mut text = vec![0; part_len(location, part) as usize];
+            let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
+            match file.read_at_cached(&mut text, location.offset) {
+                Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, location, part).into()),
+                _ => return Ok(Peek::Wait),
+            }
+        }
+        Ok(Peek::Ready(texts))
+    }
+
+    /// The documents that `choose` picks, in its order.
+    pub fn select(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+        choose: impl Fn(&Queryable<'_>) -> Result<Vec<DocumentId>>,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        for attempt in 0.. {
+            let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
+                let found = |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
+                let ids = choose(&Queryable { loaded });
+                let entries = ids.map(|ids| ids.into_iter().filter_map(found).collect::<Vec<Entry>>());
+                (entries, Arc::clone(&state.files))
+            })?;
+            let entries = ids?;
+            let mut texts = Vec::with_capacity(entries.len());
+            match read_run(&files, entries.iter(), part, |_, text| texts.push(text.into())) {
+                Ok(()) => return Ok(texts),
+                Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// A stable view of the collection as it is now.
+    pub fn view(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<View> {
+        self.with_loaded(spec, options, |state, loaded| View {
+            spec: Arc::clone(spec),
+            documents: loaded.documents.clone(),
+            files: Arc::clone(&state.files),
+            version: state.collections.get(&spec.path).map_or(0, |collection| collection.version),
+        })
+    }
+
+    /// All documents, ids ascending, as one JSON array, if the cache has it.
+    pub fn peek_list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Peek<Arc<[u8]>> {
+        let state = self.state.read();
+        if !options.cached || self.current(&state, spec).is_none() {
+            return Peek::Wait;
+        }
+        let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
+        match self.cache.get(&list_key(spec, part), version) {
+            Some(text) => {
+                self.cache.count(true);
+                Peek::Ready(text)
+            }
+            None => Peek::Wait,
+        }
+    }
+
+    /// All documents, ids ascending, as one JSON array. O(n).
+    pub fn list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Result<Arc<[u8]>> {
+        for attempt in 0.. {
+            let view = self.view(spec, options)?;
+            if options.cached
+                && let Some(text) = self.cache.get(&list_key(spec, part), view.version)
+            {
+                self.cache.count(true);
+                return Ok(text);
+            }
+            let mut list = vec![b'['];
+            let appended = view.for_each(part, |_, text| {
+                if list.len() > 1 {
+                    list.push(b',');
+                }
+                list.extend_from_slice(text);
+            });
+            match appended {
+                Ok(()) => {
+                    list.push(b']');
+                    self.cache.count(false);
+                    let list: Arc<[u8]> = list.into();
+                    if options.cached {
+                        self.cache.insert(list_key(spec, part), view.version, Arc::clone(&list));
+                    }
+                    return Ok(list);
+                }
+                Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(b"[]"[..].into())
+    }
+
+    /// The published document, for a transaction. The collection is loaded.
+    pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
+        let (location, files) = {
+            let state = self.state.read();
+            let loaded = self.loaded_or_error(&state, spec)?;
+            (loaded.documents.get(id).copied(), Arc::clone(&state.files))
+        };
+        let Some(location) = location else { return Ok(None) };
+        let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
+        let text = match self.cache.get(&key, location.hash) {
+            Some(text) => text,
+            None => read_text(&files, &location, Part::Whole)
+                .map_err(|failure| self.read_error(spec, &location, failure))?
+                .into(),
+        };
+        Ok(Some(Document { text, head: location.head as usize, hash: location.hash }))
+    }
+
+    /// What the published document has in the indexes.
+    pub(super) fn published_entries(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Vec<Entries>> {
+        let (location, files, indexes) = {
+            let state = self.state.read();
+            let loaded = self.loaded_or_error(&state, spec)?;
+            let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
+            (loaded.documents.get(id).copied(), Arc::clone(&state.files), indexes)
+        };
+        let Some(location) = location else { return Ok(super::transaction::no_entries(spec)) };
+        let head = read_text(&files, &location, Part::Head).map_err(|failure| self.read_error(spec, &location, failure))?;
+        Ok(extract_all(&indexes, &head))
+    }
+
+    /// The collection, if memory is up to date with every process.
+    fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
+        if self.ensure_open().is_err() || self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
+            return None;
+        }
+        state.loaded(&spec.path)
+    }
+
+    fn is_fresh(&self, loaded: &Loaded) -> bool {
+        loaded.checked.elapsed() < EDIT_CHECK.min(self.cache.ttl().max(Duration::from_millis(1)))
+    }
+
+    /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
+    fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        self.ensure_open()?;
+        if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
+            return Ok(());
+        }
+        {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+            if self.try_load(&mut writer, spec)? {
+                return Ok(());
+            }
+        }
+        // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
+        let (mut writer, guard) = self.acquire(Wait::at_most(options.lock_timeout))?;
+        let loaded = self.load(&mut writer, spec, true);
+        drop(guard);
+        loaded
+    }
+
+    /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
+    /// edited or replaced.
+    fn reread(&self, spec: &Arc<CollectionSpec>, location: &Location, failure: ReadFailure, attempt: u32) -> Result<()> {
+        if !matches!(failure, ReadFailure::Changed) || attempt > 1 {
+            return Err(self.read_error(spec, location, failure));
+        }
+        self.state.write().collection(&spec.path).unload();
+        let options = ReadOptions { cached: false, lock_timeout: self.options.lock_timeout };
+        self.make_ready(spec, options)
+    }
+
+    fn read_error(&self, spec: &CollectionSpec, location: &Location, failure: ReadFailure) -> Error {
+        let state = self.state.read();
+        let path = if location.file == state.journal {
+            crate::engine::journal::journal_path(&self.directory, state.position.generation)
+        } else {
+            spec.file(&self.directory)
+        };
+        match failure {
+            ReadFailure::Changed => Error::corrupt(
+                &path,
+                location.offset,
+                "a document is not what was written; undo the edit, or restore the file from a backup",
+            ),
+            ReadFailure::Io(error) => Error::io("read", &path, &error),
+        }
+    }
+
+    /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
+    fn with_loaded<T>(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        mut look: impl FnMut(&super::state::State, &Loaded) -> T,
+    ) -> Result<T> {
+        for _ in 0..LOAD_ATTEMPTS {
+            self.make_ready(spec, options)?;
+            let state = self.state.read();
+            match self.loaded_or_error(&state, spec) {
+                Err(Error::Conflict(_)) => {}
+                other => return other.map(|loaded| look(&state, loaded)),
+            }
+        }
+        let state = self.state.read();
+        self.loaded_or_error(&state, spec).map(|loaded| look(&state, loaded))
+    }
+
+    fn loaded_or_error<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Result<&'a Loaded> {
+        match state.collections.get(&spec.path).map(|collection| &collection.content) {
+            Some(super::state::Content::Loaded(loaded)) => Ok(loaded),
+            Some(super::state::Content::Damaged(error)) => Err(error.clone()),
+            // Another thread unloaded it a moment ago because a file changed.
+            _ => Err(Error::Conflict(format!("{} is being read again after a change from outside", spec.path))),
+        }
+    }
+}
+
+impl View {
+    /// Number of documents.
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    pub fn spec(&self) -> &Arc<CollectionSpec> {
+        &self.spec
+    }
+
+    fn for_each(
+        &self,
+        part: Part,
+        visit: impl FnMut(&DocumentId, &[u8]),
+    ) -> std::result::Result<(), (Location, ReadFailure)> {
+        read_run(&self.files, self.documents.iter(), part, visit)
+    }
+}
+
+fn list_key(spec: &CollectionSpec, part: Part) -> CacheKey {
+    let kind = match part {
+        Part::Whole => "whole",
+        Part::Head => "head",
+    };
+    CacheKey::List(Arc::clone(&spec.path), kind)
+}
+
+fn part_len(location: &Location, part: Part) -> u64 {
+    u64::from(match part {
+        Part::Whole => location.len,
+        Part::Head => location.head,
+    })
+}
+
+fn is_intact(text: &[u8], location: &Location, part: Part) -> bool {
+    match part {
+        Part::Whole => document_hash(text, location.head as usize) == location.hash,
+        Part::Head => head_hash(text) == (location.hash >> 32) as u32,
+    }
+}
+
+fn finish_part(text: Vec<u8>, _: &Location, part: Part) -> Vec<u8> {
+    match part {
+        Part::Whole => text,
+        Part::Head => close_head(&text),
+    }
+}
+
+fn file_of<'a>(files: &'a FileTable, location: &Location) -> std::result::Result<&'a Arc<dyn File>, ReadFailure> {
+    files.get(location.file).ok_or(ReadFailure::Changed)
+}
+
+fn read_text(files: &FileTable, location: &Location, part: Part) -> std::result::Result<Vec<u8>, ReadFailure> {
+    let mut text = vec![0; part_len(location, part) as usize];
+    read_exact_at(&**file_of(files, location)?, &mut text, location.offset)?;
+    if is_intact(&text, location, part) { Ok(finish_part(text, location, part)) } else { Err(ReadFailure::Changed) }
+}
+
+/// Reads the text of a document without knowing its collection.
+pub(super) fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>> {
+    read_text(files, location, Part::Whole).map_err(|failure| match failure {
+        ReadFailure::Changed => io::Error::new(io::ErrorKind::InvalidData, "a document is not what was written"),
+        ReadFailure::Io(error) => error,
+    })
+}
+
+/// Reads documents one after another, neighbours in a file with one call.
+fn read_run<'a>(
+    files: &FileTable,
+    entries: impl Iterator<Item = &'a Entry>,
+    part: Part,
+    mut visit: impl FnMut(&DocumentId, &[u8]),
+) -> std::result::Result<(), (Location, ReadFailure)> {
+    let mut entries = entries.peekable();
+    let mut buffer = Vec::new();
+    while let Some(first) = entries.next() {
+        let start = first.1.offset;
+        let mut run = vec![first];
+        let mut end = start + part_len(&first.1, part);
+        while part == Part::Whole
+            && let Some(next) = entries.peek()
+            && next.1.file == first.1.file
+            && next.1.offset >= end
+            && next.1.offset - end <= 64
+            && next.1.offset + u64::from(next.1.len) - start <= RUN_BYTES
+        {
+            end = next.1.offset + u64::from(next.1.len);
+            run.extend(entries.next());
+        }
+        buffer.resize((end - start) as usize, 0);
+        let read = file_of(files, &first.1).and_then(|file| Ok(read_exact_at(&**file, &mut buffer, start)?));
+        read.map_err(|failure| (first.1, failure))?;
+        for (id, location) in run {
+            let at = (location.offset - start) as usize;
+            let text = &buffer[at..at + part_len(location, part) as usize];
+            if !is_intact(text, location, part) {
+                return Err((*location, ReadFailure::Changed));
+            }
+            match part {
+                Part::Whole => visit(id, text),
+                Part::Head => visit(id, &close_head(text)),
+            }
+        }
+    }
+    Ok(())
+}

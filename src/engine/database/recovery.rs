@@ -1,0 +1,471 @@
+//! Recovery: what the only opener of a database does before it serves anything.
+//!
+//! It must survive a crash inside itself: every step either changes nothing that counts or may be repeated.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::catch_up::headless;
+use super::state::{Change, FileTable, Position, State};
+use super::{Mutant, WarningCode, collection_file};
+use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::{FileId, Location};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, File, Fs, OpenMode, read_all, read_exact_at};
+use crate::engine::id::now_ms;
+use crate::engine::journal::{
+    BODY_START, Body, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail, encode_line, journal_generation,
+    journal_path, parse_header, verify_line,
+};
+
+/// What recovery found.
+pub struct Recovered {
+    pub state: State,
+    pub journal: Arc<dyn File>,
+    pub warnings: Vec<(WarningCode, String)>,
+}
+
+/// How far journals are read.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// To the last good line, cutting what is torn: nobody else has the database open.
+    End { tip: Option<TipSlot>, boot_id: u128 },
+    /// To the tip: others may be writing.
+    Tip(TipSlot),
+    /// To the last good line, changing nothing: the directory is read-only.
+    LastGoodLine,
+}
+
+/// Reads the header of a journal: the header, the checksum of its line and where that ends. `None` if the first line
+/// is not a header of this generation.
+pub fn read_header(journal: &dyn File, path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
+    let mut start = vec![0; 4096];
+    loop {
+        let read = journal.read_at(&mut start, 0).at("read", path)?;
+        if let Some(length) = memchr::memchr(b'\n', &start[..read]) {
+            return parse_first_line(&start[..length], path, generation);
+        }
+        if read < start.len() {
+            return Ok(None);
+        }
+        start.resize(start.len() * 4, 0);
+    }
+}
+
+fn parse_first_line(line: &[u8], path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
+    let Some(body) = line.get(BODY_START..line.len().saturating_sub(1)) else { return Ok(None) };
+    let Some(header) = parse_header(body) else { return Ok(None) };
+    let Some((_, checksum)) = verify_line(line, Salt::new(header.database, header.generation)) else { return Ok(None) };
+    if header.format > FORMAT {
+        return Err(Error::UnsupportedFormat { path: path.to_path_buf(), found: header.format, known: FORMAT });
+    }
+    Ok((header.generation == generation).then_some((header, checksum, line.len() as u64 + 1)))
+}
+
+/// A journal taken into memory.
+struct Generation {
+    header: Header,
+    checksum: u64,
+    body_start: usize,
+    bytes: Vec<u8>,
+    file: Arc<dyn File>,
+    path: PathBuf,
+}
+
+impl Generation {
+    fn salt(&self) -> Salt {
+        Salt::new(self.header.database, self.header.generation)
+    }
+
+    fn lines<'a>(&'a self, end: usize) -> Lines<'a> {
+        Lines::new(&self.bytes[..end], self.salt(), self.body_start, self.header.seq, self.checksum)
+    }
+}
+
+fn open_generation(fs: &dyn Fs, directory: &Path, generation: u64, mode: OpenMode) -> Result<Option<Generation>> {
+    let path = journal_path(directory, generation);
+    let file = fs.open(&path, mode).at("open", &path)?;
+    let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
+    let bytes = read_all(&*file).at("read", &path)?;
+    Ok(Some(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
+}
+
+/// The generations that have a file, ascending.
+pub fn list_generations(fs: &dyn Fs, directory: &Path) -> Result<Vec<u64>> {
+    let reserved = directory.join(RESERVED);
+    let names = match fs.list_dir(&reserved) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.at("list", &reserved)?,
+    };
+    Ok(names.iter().filter_map(|name| journal_generation(name)).collect())
+}
+
+/// Creates the first journal of a new database, or the next one of a database whose newest was never used.
+pub fn create_journal(fs: &dyn Fs, directory: &Path, header: &Header, sync_directory: bool) -> Result<(Arc<dyn File>, u64, u64)> {
+    let path = journal_path(directory, header.generation);
+    let body = serde_json::to_vec(header).unwrap_or_default();
+    let mut line = Vec::with_capacity(body.len() + 32);
+    let checksum = encode_line(&mut line, Salt::new(header.database, header.generation), &body);
+    let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
+    file.write_at(&line, 0).at("write", &path)?;
+    file.sync_data().at("sync", &path)?;
+    if sync_directory {
+        let reserved = directory.join(RESERVED);
+        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    }
+    Ok((file, checksum, line.len() as u64))
+}
+
+/// Reads the journals of a database. `None` if it has none yet.
+pub fn recover(fs: &dyn Fs, directory: &Path, until: Until, mutant: impl Fn(Mutant) -> bool) -> Result<Option<Recovered>> {
+    let mode = match until {
+        Until::End { .. } => OpenMode::ReadWrite,
+        Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
+    };
+    let mut warnings = Vec::new();
+    let generations = list_generations(fs, directory)?;
+    let mut chain = match until {
+        Until::Tip(slot) => vec![
+            open_generation(fs, directory, slot.generation, OpenMode::ReadWrite)?
+                .ok_or_else(|| bad_header(directory, slot.generation))?,
+        ],
+        Until::End { .. } | Until::LastGoodLine => match newest(fs, directory, &generations, until, &mut warnings)? {
+            Some(newest) => vec![newest],
+            None => return Ok(None),
+        },
+    };
+    // Older generations hold what the snapshots do not: go back as far as that may be.
+    while let Some(newest) = chain.last()
+        && newest.header.previous.is_some()
+        && !covers_all_before(newest)
+    {
+        let generation = newest.header.generation - 1;
+        if !generations.contains(&generation) {
+            break;
+        }
+        let Some(older) = open_generation(fs, directory, generation, mode)? else {
+            return Err(bad_header(directory, generation));
+        };
+        check_link(&older, newest)?;
+        chain.push(older);
+    }
+    chain.reverse();
+    replay(fs, directory, chain, until, mutant, warnings).map(Some)
+}
+
+fn bad_header(directory: &Path, generation: u64) -> Error {
+    Error::corrupt(&journal_path(directory, generation), 0, "the header is damaged; restore a backup")
+}
+
+/// The newest generation that was ever used. One whose creation a crash cut short is removed.
+fn newest(
+    fs: &dyn Fs,
+    directory: &Path,
+    generations: &[u64],
+    until: Until,
+    warnings: &mut Vec<(WarningCode, String)>,
+) -> Result<Option<Generation>> {
+    let alone = matches!(until, Until::End { .. });
+    let mode = if alone { OpenMode::ReadWrite } else { OpenMode::Read };
+    for &generation in generations.iter().rev() {
+        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
+            return Ok(Some(newest));
+        }
+        let path = journal_path(directory, generation);
+        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        let bytes = read_all(&*file).at("read", &path)?;
+        // A header is durable before anything follows it: more than one line means that it was, once.
+        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count();
+        if lines > 1 {
+            return Err(bad_header(directory, generation));
+        }
+        if !alone {
+            continue;
+        }
+        warnings.push((
+            WarningCode::TailCut,
+            format!("{} was never finished and is removed", path.display()),
+        ));
+        fs.remove_file(&path).at("remove", &path)?;
+        let reserved = directory.join(RESERVED);
+        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    }
+    Ok(None)
+}
+
+/// Whether this generation says that the snapshots hold everything before it.
+fn covers_all_before(generation: &Generation) -> bool {
+    let end = generation.bytes.len();
+    generation.header.covered >= generation.header.seq
+        || generation.lines(end).any(|line| line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq)))
+}
+
+/// The older generation must end just where the newer one says.
+fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
+    let previous = newer.header.previous.as_ref();
+    let end = previous.map_or(0, |previous| previous.end as usize);
+    if older.bytes.len() < end || older.header.database != newer.header.database {
+        return Err(Error::corrupt(&older.path, older.bytes.len() as u64, "acknowledged batches are missing; restore a backup"));
+    }
+    let mut lines = older.lines(end);
+    while lines.next().is_some() {}
+    let linked = lines.position == end
+        && lines.seq == newer.header.seq
+        && previous.is_some_and(|previous| previous.checksum.0 == lines.checksum);
+    if linked {
+        return Ok(());
+    }
+    Err(Error::corrupt(&older.path, lines.position as u64, "an acknowledged batch is damaged; restore a backup"))
+}
+
+fn replay(
+    fs: &dyn Fs,
+    directory: &Path,
+    chain: Vec<Generation>,
+    until: Until,
+    mutant: impl Fn(Mutant) -> bool,
+    mut warnings: Vec<(WarningCode, String)>,
+) -> Result<Recovered> {
+    let Some(newest) = chain.last() else {
+        return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
+    };
+    let mut files = FileTable::default();
+    let ids: Vec<FileId> = chain.iter().map(|generation| files.add(Arc::clone(&generation.file))).collect();
+    let journal = ids.last().copied().unwrap_or(FileId(0));
+    let end = match until {
+        Until::Tip(slot) => {
+            let end = slot.end as usize;
+            if newest.bytes.len() < end {
+                return Err(Error::corrupt(&newest.path, newest.bytes.len() as u64, "acknowledged batches are missing"));
+            }
+            end
+        }
+        Until::End { .. } | Until::LastGoodLine => newest.bytes.len(),
+    };
+    let mut state = State {
+        database: newest.header.database,
+        position: Position {
+            generation: newest.header.generation,
+            seq: newest.header.seq,
+            end: newest.body_start as u64,
+            checksum: newest.checksum,
+            durable: newest.header.seq,
+        },
+        collections: HashMap::new(),
+        catalog: newest.header.catalog.clone(),
+        removed: newest.header.removed,
+        files: Arc::new(files),
+        journal,
+    };
+    let mut removals = Vec::new();
+    let mut position = state.position;
+    for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
+        let last = at + 1 == chain.len();
+        let stop = chain.get(at + 1).and_then(|next| next.header.previous).map_or(end, |previous| previous.end as usize);
+        let mut lines = generation.lines(if last { end } else { stop });
+        while let Some(line) = lines.next() {
+            apply(&mut state, &generation.bytes, &line.body, file, last, &mut removals);
+            if last {
+                position.durable = position.durable.max(line.body.durable);
+            }
+        }
+        if last {
+            position.seq = lines.seq;
+            position.checksum = lines.checksum;
+            position.end = lines.position as u64;
+        }
+    }
+    state.position = position;
+    if let Until::End { tip, boot_id } = until {
+        settle_tail(fs, newest, &mut state.position, tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id), &mutant, &mut warnings)?;
+        repeat_removals(fs, directory, &state, &removals)?;
+        sweep(fs, directory)?;
+    } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
+        return Err(Error::corrupt(&newest.path, position.end, "an acknowledged batch is damaged; restore a backup"));
+    }
+    let journal = Arc::clone(&newest.file);
+    Ok(Recovered { state, journal, warnings })
+}
+
+/// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
+/// of older generations are in the header of the newest already.
+fn apply(
+    state: &mut State,
+    bytes: &[u8],
+    body: &Body<'_>,
+    file: FileId,
+    catalog: bool,
+    removals: &mut Vec<(u64, String)>,
+) {
+    for op in &body.ops {
+        if let Some(path) = &op.remove {
+            removals.push((body.seq, path.clone()));
+        }
+        if let Some(path) = &op.drop {
+            if catalog {
+                state.record_drop(path, body.seq);
+            } else {
+                *state.collection(path) = super::state::Collection::default();
+            }
+        }
+        if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
+            state.record_snapshot(path, record.clone(), op.adopted);
+        }
+        if op.covered.is_some() && catalog {
+            let paths: Vec<String> = state.catalog.keys().cloned().collect();
+            paths.iter().for_each(|path| state.confirm_snapshot(path));
+        }
+        let Some(path) = &op.collection else { continue };
+        let collection = state.collection(path);
+        for (key, text) in &op.put.0 {
+            let text = text.get().as_bytes();
+            let location = Location {
+                offset: (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64,
+                hash: headless(text).hash,
+                file,
+                len: text.len() as u32,
+                head: 0,
+            };
+            collection.note(DocumentId::from_key(key), Change { location: Some(location), seq: body.seq });
+        }
+        for key in &op.delete {
+            collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
+        }
+    }
+}
+
+/// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
+/// earlier life failed or never came.
+fn settle_tail(
+    fs: &dyn Fs,
+    newest: &Generation,
+    position: &mut Position,
+    tip: Option<TipSlot>,
+    mutant: &impl Fn(Mutant) -> bool,
+    warnings: &mut Vec<(WarningCode, String)>,
+) -> Result<()> {
+    let path = &newest.path;
+    let end = position.end as usize;
+    let tail = classify_tail(&newest.bytes, newest.salt(), end, position.seq);
+    // The machine still runs: what the tip covers cannot have been lost, only damaged.
+    let covered = tip.is_some_and(|tip| tip.generation == position.generation && tip.end > position.end && !tip.poisoned);
+    if tail == Tail::Damaged || covered {
+        return Err(Error::corrupt(path, position.end, "an acknowledged batch is damaged; restore a backup"));
+    }
+    if tail == Tail::Torn {
+        let cut = &newest.bytes[end..];
+        keep_cut(fs, path, position.generation, position.end, cut)?;
+        newest.file.set_len(position.end).at("cut", path)?;
+        if !mutant(Mutant::AppendAfterUnsyncedCut) {
+            newest.file.sync_data().at("sync", path)?;
+        }
+        warnings.push((
+            WarningCode::TailCut,
+            format!("{} bytes that were never acknowledged were cut from the end of {}; a copy lies beside it", cut.len(), path.display()),
+        ));
+    }
+    if !mutant(Mutant::ServeUnsyncedTail) {
+        // Everything after the last line known durable; the header too, if no line knows it durable.
+        let mut certain = 0;
+        for line in newest.lines(end) {
+            if line.body.seq > position.durable || position.durable <= newest.header.seq {
+                break;
+            }
+            certain = line.end;
+        }
+        let uncertain = &newest.bytes[certain..end];
+        newest.file.write_at(uncertain, certain as u64).at("rewrite the end of", path)?;
+        newest.file.sync_data().at("sync", path)?;
+        if let Some(parent) = path.parent() {
+            fs.sync_dir(parent).at("sync directory", parent)?;
+        }
+        position.durable = position.seq;
+    }
+    Ok(())
+}
+
+/// Keeps bytes that are about to be cut. They are not needed for anything but a person's curiosity, so they are not
+/// synced.
+pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes: &[u8]) -> Result<()> {
+    let copy = journal.with_file_name(format!("cut-{generation:012}-{offset}-{}", now_ms()));
+    match fs.open(&copy, OpenMode::CreateNew) {
+        Ok(file) => file.write_at(bytes, 0).at("write", &copy),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", &copy, &error)),
+    }
+}
+
+/// Removals belong to their batch: a crash may have come between the two.
+fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u64, String)]) -> Result<()> {
+    let mut touched = Vec::new();
+    for (seq, path) in removals {
+        // A collection that was written again under this path after its removal has its own snapshot by now, or none.
+        let revived = state.catalog.iter().any(|(collection, record)| {
+            let below = collection == path || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
+        });
+        if *seq > state.removed && !revived {
+            touched.push(collection_file(directory, path));
+        }
+    }
+    for (path, record) in &state.catalog {
+        let file = collection_file(directory, path);
+        if record.dropped.is_some() && is_own_file(fs, &file, record)? {
+            touched.push(file);
+        }
+    }
+    for path in touched {
+        fs::remove_tree(fs, &path).at("remove", &path)?;
+        if let Some(parent) = path.parent()
+            && fs.metadata(parent).at("look up", parent)?.is_some()
+        {
+            fs.sync_dir(parent).at("sync directory", parent)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is the one that the catalog knew before the collection was dropped, not one that a person put there.
+fn is_own_file(fs: &dyn Fs, path: &Path, record: &crate::engine::journal::CollectionRecord) -> Result<bool> {
+    let Ok(file) = fs.open(path, OpenMode::Read) else { return Ok(false) };
+    let bytes = read_all(&*file).at("read", path)?;
+    Ok(super::state::matching(Some(record), crate::engine::checksum::FileHash::of(&bytes)).is_some())
+}
+
+/// Removes what a checkpoint that was cut short left behind.
+fn sweep(fs: &dyn Fs, directory: &Path) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    for name in fs.list_dir(&reserved).at("list", &reserved)? {
+        if name.starts_with("new-") {
+            let path = reserved.join(name);
+            fs.remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The header of a new database.
+pub fn first_header() -> Result<Header> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| Error::io("draw a random id for", Path::new("the database"), &std::io::Error::other(error)))?;
+    Ok(Header {
+        format: FORMAT,
+        database: DatabaseId(u128::from_le_bytes(id)),
+        generation: 1,
+        seq: 0,
+        previous: None,
+        removed: 0,
+        covered: 0,
+        catalog: BTreeMap::new(),
+    })
+}
+
+impl super::Database {
+    pub(super) fn keep_cut_bytes(&self, journal: &dyn File, path: &Path, generation: u64, from: u64, to: u64) -> Result<()> {
+        let mut bytes = vec![0; (to - from) as usize];
+        read_exact_at(journal, &mut bytes, from).at("read", path)?;
+        keep_cut(&*self.fs, path, generation, from, &bytes)
+    }
+}

@@ -1,0 +1,279 @@
+//! What readers see: every collection's documents and indexes as of the last published batch.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::CollectionSpec;
+use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::{DocumentMap, FileId, Location};
+use crate::engine::error::Error;
+use crate::engine::fs::{File, Metadata};
+use crate::engine::index::{Entries, Index};
+use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
+
+/// How far the journal has been taken into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub generation: u64,
+    pub seq: u64,
+    /// Where the last line ends in the journal of `generation`.
+    pub end: u64,
+    /// The checksum of the last line.
+    pub checksum: u64,
+    /// The highest sequence number known to be durable.
+    pub durable: u64,
+}
+
+pub struct State {
+    pub database: DatabaseId,
+    pub position: Position,
+    pub collections: HashMap<Arc<str>, Collection>,
+    pub catalog: BTreeMap<String, CollectionRecord>,
+    /// Removals of paths up to this sequence number are done and durable.
+    pub removed: u64,
+    pub files: Arc<FileTable>,
+    /// The file in which the current generation's documents lie.
+    pub journal: FileId,
+}
+
+/// The open files that documents lie in. Shared with views, so that a file lives as long as anyone reads it.
+#[derive(Clone, Default)]
+pub struct FileTable {
+    files: HashMap<FileId, Arc<dyn File>>,
+    next: u32,
+}
+
+impl FileTable {
+    pub fn add(&mut self, file: Arc<dyn File>) -> FileId {
+        let id = FileId(self.next);
+        self.next += 1;
+        self.files.insert(id, file);
+        id
+    }
+
+    pub fn get(&self, id: FileId) -> Option<&Arc<dyn File>> {
+        self.files.get(&id)
+    }
+}
+
+/// A change of a document since the snapshot of its collection.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// Where the new text lies; `None` for a deleted document.
+    pub location: Option<Location>,
+    pub seq: u64,
+}
+
+#[derive(Default)]
+pub struct Collection {
+    pub content: Content,
+    /// Counts the changes that readers could notice: the stamp of cached lists.
+    pub version: u64,
+}
+
+pub enum Content {
+    /// Nobody asked for it yet: what the journals say, to be laid over the snapshot when somebody does. The
+    /// `head` of these locations is not known yet and zero.
+    Unloaded(BTreeMap<DocumentId, Change>),
+    Loaded(Loaded),
+    /// Its file is damaged: every call gets this error until the file is put right.
+    Damaged(Error),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Content::Unloaded(BTreeMap::new())
+    }
+}
+
+/// A collection in memory.
+///
+/// Invariant: a document that is not in `dirty` lies in the file `snapshot`.
+pub struct Loaded {
+    pub spec: Arc<CollectionSpec>,
+    pub documents: DocumentMap,
+    pub indexes: Vec<Index>,
+    /// Documents changed since the snapshot, deleted ones included.
+    pub dirty: BTreeMap<DocumentId, Dirty>,
+    pub snapshot: Option<FileId>,
+    /// What the snapshot file looked like when it was read: a hint that someone edited it since.
+    pub seen: Option<Metadata>,
+    pub checked: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Dirty {
+    pub seq: u64,
+    /// The hash of the document in the snapshot, if it is there.
+    pub base: Option<u64>,
+}
+
+/// A change of one document, ready to be published.
+pub struct Prepared {
+    pub id: DocumentId,
+    pub location: Option<Location>,
+    /// One element per index of the collection.
+    pub old: Vec<Entries>,
+    pub new: Vec<Entries>,
+    pub seq: u64,
+}
+
+impl Loaded {
+    pub fn publish(&mut self, change: Prepared) {
+        for ((index, old), new) in self.indexes.iter_mut().zip(&change.old).zip(&change.new) {
+            if old != new {
+                index.remove(&change.id, old);
+                index.insert(&change.id, new);
+            }
+        }
+        let before = match change.location {
+            Some(location) => self.documents.insert(change.id.clone(), location),
+            None => self.documents.remove(&change.id),
+        };
+        let base = before.filter(|before| Some(before.file) == self.snapshot).map(|before| before.hash);
+        self.dirty.entry(change.id).or_insert(Dirty { seq: 0, base }).seq = change.seq;
+    }
+
+    /// The changes that must be laid over a snapshot which covers `covers`.
+    pub fn changes_after(&self, covers: u64) -> BTreeMap<DocumentId, Change> {
+        let newer = self.dirty.iter().filter(|(_, dirty)| dirty.seq > covers);
+        newer
+            .map(|(id, dirty)| (id.clone(), Change { location: self.documents.get(id).copied(), seq: dirty.seq }))
+            .collect()
+    }
+}
+
+impl Collection {
+    /// Sequence numbers of the oldest change that is not in the snapshot.
+    pub fn oldest_change(&self) -> Option<u64> {
+        match &self.content {
+            Content::Unloaded(changes) => changes.values().map(|change| change.seq).min(),
+            Content::Loaded(loaded) => loaded.dirty.values().map(|dirty| dirty.seq).min(),
+            Content::Damaged(_) => None,
+        }
+    }
+
+    /// Takes note of a change of a collection that is not loaded.
+    pub fn note(&mut self, id: DocumentId, change: Change) {
+        if let Content::Unloaded(changes) = &mut self.content {
+            changes.insert(id, change);
+        }
+    }
+
+    /// Forgets what is in memory, so that the next call reads the snapshot again.
+    pub fn unload(&mut self) {
+        self.version += 1;
+        match &self.content {
+            Content::Loaded(loaded) => self.content = Content::Unloaded(loaded.changes_after(0)),
+            Content::Damaged(_) => self.content = Content::default(),
+            Content::Unloaded(_) => {}
+        }
+    }
+}
+
+impl State {
+    pub fn salt(&self) -> Salt {
+        Salt::new(self.database, self.position.generation)
+    }
+
+    pub fn collection(&mut self, path: &str) -> &mut Collection {
+        if !self.collections.contains_key(path) {
+            self.collections.insert(path.into(), Collection::default());
+        }
+        self.collections.entry(path.into()).or_default()
+    }
+
+    pub fn loaded(&self, path: &str) -> Option<&Loaded> {
+        match &self.collections.get(path)?.content {
+            Content::Loaded(loaded) => Some(loaded),
+            _ => None,
+        }
+    }
+
+    pub fn loaded_mut(&mut self, path: &str) -> Option<&mut Loaded> {
+        match &mut self.collections.get_mut(path)?.content {
+            Content::Loaded(loaded) => Some(loaded),
+            _ => None,
+        }
+    }
+
+    /// Takes note of a new state of a snapshot file.
+    pub fn record_snapshot(&mut self, path: &str, record: SnapshotRecord, adopted: bool) {
+        let entry = self.catalog.entry(path.to_owned()).or_default();
+        if adopted || entry.dropped.take().is_some() {
+            entry.snapshots.clear();
+        }
+        // The file may have the last state or the new one until the rename is durable.
+        let keep_from = entry.snapshots.len().saturating_sub(1);
+        entry.snapshots.drain(..keep_from);
+        entry.snapshots.push(record);
+        entry.dropped = None;
+    }
+
+    /// The rename that put the newest state in place is durable: only it counts from now on.
+    pub fn confirm_snapshot(&mut self, path: &str) {
+        if let Some(entry) = self.catalog.get_mut(path) {
+            let keep_from = entry.snapshots.len().saturating_sub(1);
+            entry.snapshots.drain(..keep_from);
+        }
+    }
+
+    pub fn record_drop(&mut self, path: &str, seq: u64) {
+        self.catalog.entry(path.to_owned()).or_default().dropped = Some(seq);
+        let collection = self.collection(path);
+        collection.version += 1;
+        collection.content = match std::mem::take(&mut collection.content) {
+            Content::Loaded(loaded) => Content::Loaded(Loaded {
+                indexes: loaded.indexes.iter().map(Index::empty_like).collect(),
+                documents: DocumentMap::default(),
+                dirty: BTreeMap::new(),
+                snapshot: None,
+                seen: None,
+                ..loaded
+            }),
+            _ => Content::default(),
+        };
+    }
+
+    /// Every batch up to this sequence number is in the snapshots.
+    pub fn covered(&self) -> u64 {
+        let oldest = self.collections.values().filter_map(Collection::oldest_change).min();
+        oldest.map_or(self.position.seq, |seq| seq - 1)
+    }
+
+    /// Closes the files in which no document lies any more.
+    pub fn drop_unused_files(&mut self) {
+        let mut used = HashSet::from([self.journal]);
+        for collection in self.collections.values() {
+            match &collection.content {
+                Content::Unloaded(changes) => {
+                    used.extend(changes.values().filter_map(|change| change.location).map(|location| location.file));
+                }
+                Content::Loaded(loaded) => {
+                    used.extend(loaded.snapshot);
+                    let dirty = loaded.dirty.keys().filter_map(|id| loaded.documents.get(id));
+                    used.extend(dirty.map(|location| location.file));
+                }
+                Content::Damaged(_) => {}
+            }
+        }
+        if self.files.files.keys().any(|id| !used.contains(id)) {
+            Arc::make_mut(&mut self.files).files.retain(|id, _| used.contains(id));
+        }
+    }
+}
+
+/// What is known of a snapshot file with this hash.
+pub fn matching<'a>(
+    record: Option<&'a CollectionRecord>,
+    hash: crate::engine::checksum::FileHash,
+) -> Option<&'a SnapshotRecord> {
+    record?.snapshots.iter().rev().find(|snapshot| snapshot.hash == hash)
+}
+
+/// Whether documents of a file with this record lie in it.
+pub fn holds_documents(record: &SnapshotRecord) -> bool {
+    record.layout != Layout::Void
+}

@@ -1,0 +1,358 @@
+//! What a write sees and changes: the published state under the changes of its group.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use super::writer::Writer;
+use super::{CollectionSpec, Database};
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::error::{Error, Result};
+use crate::engine::id::{generate_id, now_ms};
+use crate::engine::index::{Entries, Index, IndexKey, extract_all};
+use crate::engine::json;
+
+/// Documents beyond this many bytes are refused.
+const MAX_DOCUMENT: usize = 1 << 30;
+
+/// The changes of all requests of a group that ran so far, laid over the published state.
+#[derive(Default)]
+pub struct Group {
+    pub collections: BTreeMap<Arc<str>, Overlay>,
+}
+
+pub struct Overlay {
+    pub spec: Arc<CollectionSpec>,
+    /// The collection was dropped: nothing of the published state shows through.
+    pub dropped: bool,
+    pub documents: BTreeMap<DocumentId, Pending>,
+    /// Holds the documents of this overlay only.
+    indexes: Vec<Index>,
+}
+
+#[derive(Clone)]
+pub struct Pending {
+    /// What the published document, if there is one, has in the indexes.
+    pub old: Vec<Entries>,
+    pub new: Option<Document>,
+    pub entries: Vec<Entries>,
+}
+
+/// What one request changed: the content of its journal line.
+#[derive(Default)]
+pub struct Batch {
+    pub collections: BTreeMap<Arc<str>, BatchChanges>,
+    pub removed_paths: Vec<String>,
+}
+
+#[derive(Default)]
+pub struct BatchChanges {
+    pub dropped: bool,
+    pub documents: BTreeMap<DocumentId, Option<Document>>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.collections.is_empty() && self.removed_paths.is_empty()
+    }
+}
+
+enum Undo {
+    Document(Arc<str>, DocumentId, Option<Pending>),
+    Drop(Arc<str>, Overlay),
+}
+
+/// One request's view of the database while it runs: it sees every earlier write, and what it changes is seen by
+/// others only once all of it is committed. Dropped without [`Transaction::finish`], it leaves no trace.
+pub struct Transaction<'a> {
+    database: &'a Database,
+    writer: &'a mut Writer,
+    group: &'a mut Group,
+    undo: Vec<Undo>,
+    batch: Batch,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
+        Transaction { database, writer, group, undo: Vec::new(), batch: Batch::default() }
+    }
+
+    pub(super) fn finish(mut self) -> Batch {
+        self.undo.clear();
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now(&self) -> u64 {
+        now_ms()
+    }
+
+    /// The document, from memory or disk.
+    pub fn get(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
+        if let Some(overlay) = self.group.collections.get(&spec.path) {
+            if let Some(pending) = overlay.documents.get(id) {
+                return Ok(pending.new.clone());
+            }
+            if overlay.dropped {
+                return Ok(None);
+            }
+        }
+        self.load(spec)?;
+        self.database.published(spec, id)
+    }
+
+    /// The hash of the document, which tells whether it is the same as another without reading it.
+    pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
+        if let Some(overlay) = self.group.collections.get(&spec.path) {
+            if let Some(pending) = overlay.documents.get(id) {
+                return Ok(pending.new.as_ref().map(|document| document.hash));
+            }
+            if overlay.dropped {
+                return Ok(None);
+            }
+        }
+        self.load(spec)?;
+        let state = self.database.state.read();
+        let loaded = state.loaded(&spec.path);
+        Ok(loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash))
+    }
+
+    pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
+        Ok(self.hash(spec, id)?.is_some())
+    }
+
+    /// All ids, ascending. O(n).
+    pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
+        self.load(spec)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let state = self.database.state.read();
+        let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
+        let mut ids: Vec<DocumentId> = published.into_iter().flat_map(|loaded| loaded.documents.iter()).map(|(id, _)| id.clone()).collect();
+        drop(state);
+        if let Some(overlay) = overlay {
+            ids.retain(|id| !overlay.documents.contains_key(id));
+            let added = overlay.documents.iter().filter(|(_, pending)| pending.new.is_some());
+            ids.extend(added.map(|(id, _)| id.clone()));
+            ids.sort();
+        }
+        Ok(ids)
+    }
+
+    /// The ids under `key` in one of the collection's indexes, ascending.
+    pub fn find(&mut self, spec: &Arc<CollectionSpec>, index: &str, key: &IndexKey) -> Result<Vec<DocumentId>> {
+        self.query(spec, index, |index| Ok(index.find(key)))
+    }
+
+    /// The ids that `query` finds in one of the collection's indexes, ascending.
+    pub fn query(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+    ) -> Result<Vec<DocumentId>> {
+        self.load(spec)?;
+        let at = index_position(spec, index)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let mut ids = Vec::new();
+        if !overlay.is_some_and(|overlay| overlay.dropped) {
+            let state = self.database.state.read();
+            if let Some(loaded) = state.loaded(&spec.path) {
+                ids = query(&loaded.indexes[at])?;
+            }
+        }
+        if let Some(overlay) = overlay {
+            ids.retain(|id| !overlay.documents.contains_key(id));
+            ids.extend(query(&overlay.indexes[at])?);
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Puts a document in place of what is under `id`. `text` must be one JSON object; white space between its
+    /// tokens is dropped. Writing what is already there writes nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a text that is no JSON object, `UNIQUE_VIOLATION` for a key of a unique index that
+    /// belongs to another document.
+    pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
+        check_document(&text)?;
+        let text = match json::compact(&text) {
+            std::borrow::Cow::Borrowed(_) => text,
+            std::borrow::Cow::Owned(compacted) => compacted,
+        };
+        let document = Document::new(text.into(), spec.large_field);
+        if self.hash(spec, &id)? == Some(document.hash) {
+            return Ok(());
+        }
+        self.check_unique(spec, &id, &document)?;
+        self.change(spec, id, Some(document))
+    }
+
+    /// Deletes a document. Returns whether it was there.
+    pub fn delete(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId) -> Result<bool> {
+        if !self.contains(spec, &id)? {
+            return Ok(false);
+        }
+        self.change(spec, id, None)?;
+        Ok(true)
+    }
+
+    /// Empties a collection and removes its file.
+    pub fn drop_collection(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        self.load(spec)?;
+        let overlay = self.overlay(spec);
+        let before = std::mem::replace(overlay, Overlay::new(spec, true));
+        self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
+        let changes = BatchChanges { dropped: true, documents: BTreeMap::new() };
+        self.batch.collections.insert(Arc::clone(&spec.path), changes);
+        Ok(())
+    }
+
+    /// Removes a path under the database's directory with all it holds, as part of the batch.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a path that leads out of the directory or into the reserved folder.
+    pub fn remove_path(&mut self, path: &str) -> Result<()> {
+        check_relative(path)?;
+        self.batch.removed_paths.push(path.to_owned());
+        Ok(())
+    }
+
+    /// An id that no document of the collection has and that was never handed out before in this process.
+    pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
+        loop {
+            let id = generate_id();
+            if !self.contains(spec, &id.into())? {
+                return Ok(id);
+            }
+        }
+    }
+
+    fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        self.database.load(self.writer, spec, true)
+    }
+
+    fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {
+        self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
+    }
+
+    fn check_unique(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, document: &Document) -> Result<()> {
+        for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
+            let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
+            let overlay = self.group.collections.get(&spec.path);
+            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(&entries, id));
+            let clash = clash.or_else(|| {
+                let dropped = overlay.is_some_and(|overlay| overlay.dropped);
+                let state = self.database.state.read();
+                let loaded = state.loaded(&spec.path).filter(|_| !dropped)?;
+                let (key, owner) = loaded.indexes[at].owner(&entries, id)?;
+                let replaced = overlay.is_some_and(|overlay| overlay.documents.contains_key(&owner));
+                (!replaced).then_some((key, owner))
+            });
+            if let Some((key, owner)) = clash {
+                let (index, key, owner) = (index.config.name.clone(), key.to_string(), owner.to_string());
+                return Err(Error::UniqueViolation { index, key, owner });
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, new: Option<Document>) -> Result<()> {
+        let before = self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
+        let old = match &before {
+            Some(pending) => pending.old.clone(),
+            None => self.published_entries(spec, &id)?,
+        };
+        let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
+        changes.documents.insert(id.clone(), new.clone());
+        self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
+        let overlay = self.overlay(spec);
+        let entries = match &new {
+            Some(document) => extract_all(&overlay.indexes, &document.head_object()),
+            None => no_entries(spec),
+        };
+        overlay.set(id, Some(Pending { old, new, entries }));
+        Ok(())
+    }
+
+    fn published_entries(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Vec<Entries>> {
+        let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+        if dropped || spec.indexes.is_empty() {
+            return Ok(no_entries(spec));
+        }
+        self.database.published_entries(spec, id)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Document(path, id, before) => {
+                    if let Some(overlay) = self.group.collections.get_mut(&path) {
+                        overlay.set(id, before);
+                    }
+                }
+                Undo::Drop(path, before) => drop(self.group.collections.insert(path, before)),
+            }
+        }
+    }
+}
+
+impl Overlay {
+    fn new(spec: &Arc<CollectionSpec>, dropped: bool) -> Overlay {
+        let indexes = spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
+        Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
+    }
+
+    fn set(&mut self, id: DocumentId, pending: Option<Pending>) {
+        let slot = self.documents.entry(id.clone());
+        if let Entry::Occupied(before) = &slot {
+            for (index, entries) in self.indexes.iter_mut().zip(&before.get().entries) {
+                index.remove(&id, entries);
+            }
+        }
+        if let Some(pending) = &pending {
+            for (index, entries) in self.indexes.iter_mut().zip(&pending.entries) {
+                index.insert(&id, entries);
+            }
+        }
+        match (slot, pending) {
+            (Entry::Occupied(mut before), Some(pending)) => drop(before.insert(pending)),
+            (Entry::Occupied(before), None) => drop(before.remove()),
+            (Entry::Vacant(free), Some(pending)) => drop(free.insert(pending)),
+            (Entry::Vacant(_), None) => {}
+        }
+    }
+}
+
+/// One empty element per index.
+pub fn no_entries(spec: &CollectionSpec) -> Vec<Entries> {
+    vec![Entries::default(); spec.indexes.len()]
+}
+
+pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
+    let at = spec.indexes.iter().position(|index| index.config.name == name);
+    at.ok_or_else(|| Error::InvalidArgument(format!("index {name} not found in {}", spec.path)))
+}
+
+fn check_document(text: &[u8]) -> Result<()> {
+    let refuse = |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
+    if text.len() > MAX_DOCUMENT {
+        return refuse("this one is larger than 1 GiB");
+    }
+    if let Err(error) = json::check(text) {
+        return refuse(&format!("{} at byte {}", error.problem, error.offset));
+    }
+    if json::Scanner::new(text).peek() == Some(b'{') { Ok(()) } else { refuse("this is another kind of value") }
+}
+
+/// A path below the database's directory, `/` between its names.
+pub fn check_relative(path: &str) -> Result<()> {
+    let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
+    let inside = path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
+    if inside {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!("the path {path:?} does not lie inside the database's directory")))
+}

@@ -1,0 +1,126 @@
+//! Appending to the journal: the part of the commit protocol that touches the disk.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+
+use super::state::Position;
+use super::{Database, Mutant};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::File;
+use crate::engine::journal::{TipSlot, journal_path};
+use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// What only one thread of this process may use at a time.
+pub struct Writer {
+    /// Nothing, where the directory is read-only.
+    pub files: Option<WriterFiles>,
+}
+
+pub struct WriterFiles {
+    pub lock: ProcessLock,
+    /// Held (shared) by every process that has the database open.
+    pub presence: ProcessLock,
+    pub journal: Arc<dyn File>,
+}
+
+impl Database {
+    /// The journal files, or the error that says why nothing can be written.
+    pub(super) fn files<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut WriterFiles> {
+        writer.files.as_mut().ok_or_else(|| {
+            let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+            Error::io("write to read-only directory", &self.directory, &error)
+        })
+    }
+
+    /// Takes the write lock, catches up with other processes and cuts what a dead writer left behind.
+    pub(super) fn lock_for_writing(&self, writer: &mut Writer, wait: Wait) -> Result<LockGuard> {
+        self.ensure_open()?;
+        let holder = || self.tip.as_ref().and_then(|tip| tip.holder());
+        let files = self.files(writer)?;
+        files.lock.lock(LockKind::Exclusive, wait, holder)?;
+        let guard = files.lock.guard();
+        if let Some(tip) = &self.tip {
+            tip.set_holder(process::id());
+        }
+        self.catch_up(writer)?;
+        if self.tip_slot()?.poisoned {
+            return Err(Error::Poisoned { path: self.directory.clone() });
+        }
+        self.cut_stray_bytes(writer)?;
+        Ok(guard)
+    }
+
+    pub(super) fn tip_slot(&self) -> Result<TipSlot> {
+        let read = self.tip.as_ref().and_then(|tip| (0..3).find_map(|_| tip.read()));
+        read.ok_or_else(|| Error::corrupt(&self.tip_path(), 0, "no slot has a right checksum; close every process that uses the database and open it again"))
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.state.read().position
+    }
+
+    /// Bytes behind the tip are those of a writer that died before it acknowledged them. The write lock is held.
+    fn cut_stray_bytes(&self, writer: &mut Writer) -> Result<()> {
+        let position = self.position();
+        let path = journal_path(&self.directory, position.generation);
+        let files = self.files(writer)?;
+        let len = files.journal.metadata().at("look up", &path)?.len;
+        if len < position.end {
+            return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
+        }
+        if len > position.end {
+            let journal = Arc::clone(&files.journal);
+            self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
+            journal.set_len(position.end).at("cut", &path)?;
+            if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
+                journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends whole lines at the end of the journal. When this returns, they are as durable as asked for; the
+    /// caller publishes them and then moves the tip. The write lock is held.
+    pub(super) fn append(&self, writer: &mut Writer, lines: &[u8], position: Position, sync: bool) -> Result<()> {
+        let path = journal_path(&self.directory, position.generation);
+        let files = self.files(writer)?;
+        if let Err(error) = files.journal.write_at(lines, position.end) {
+            // The bytes were acknowledged to nobody: cut back and stay usable.
+            let error = Error::io("append to", &path, &error);
+            return match files.journal.set_len(position.end) {
+                Ok(()) => Err(error),
+                Err(_) => Err(self.poison(error)),
+            };
+        }
+        if self.is_mutant(Mutant::TipBeforeSync) {
+            self.move_tip(position.generation, position.seq + count_lines(lines), position.end + lines.len() as u64);
+        }
+        if sync {
+            let mut synced = files.journal.sync_data();
+            if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
+                synced = files.journal.sync_data();
+            }
+            synced.at("sync", &path).map_err(|error| self.poison(error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn move_tip(&self, generation: u64, seq: u64, end: u64) {
+        if let Some(tip) = &self.tip {
+            tip.write(TipSlot { boot_id: self.fs.boot_id(), generation, seq, end, poisoned: false });
+        }
+    }
+
+    /// A sync failed: what is on disk is unknown, and a second sync would claim success without having written.
+    pub(super) fn poison(&self, error: Error) -> Error {
+        if let (Some(tip), Ok(slot)) = (&self.tip, self.tip_slot()) {
+            tip.write(TipSlot { poisoned: true, ..slot });
+        }
+        error.with_unknown_outcome()
+    }
+}
+
+fn count_lines(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
