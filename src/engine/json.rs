@@ -170,7 +170,9 @@ impl<'a> Scanner<'a> {
         let first = self.peek();
         let start = self.position;
         match first {
-            Some(b'"') => drop(self.string()?),
+            Some(b'"') => {
+                self.string()?;
+            }
             Some(b'{' | b'[') if depth == 0 => return self.fail("nested deeper than 100 levels"),
             Some(b'{') => {
                 self.position += 1;
@@ -421,7 +423,8 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     let mut copied = 0;
     for (at, &byte) in wtf8.iter().enumerate() {
         let surrogate = byte == 0xed && wtf8.get(at + 1).is_some_and(|&next| next >= 0xa0);
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' && !surrogate {
+        // Bytes before `copied` belong to a surrogate written already, even if they are none (not WTF-8).
+        if at < copied || (byte >= 0x20 && byte != b'"' && byte != b'\\' && !surrogate) {
             continue;
         }
         out.extend_from_slice(&wtf8[copied..at]);
@@ -545,6 +548,13 @@ mod tests {
         assert_eq!(unescape_lossy(b"\"a\\ud83db\""), "a\u{fffd}b");
         assert_eq!(unescape_lossy(b"\"\\ud83d\\ude00\""), "\u{1f600}");
         assert_eq!(utf8_len(b"\"a\\ud83db\""), 5);
+    }
+
+    #[test]
+    fn a_broken_surrogate_does_not_panic() {
+        for bytes in [&b"\xed\xa0\0"[..], b"\xed\xa0", b"\xed\xa0\xed\xa0\\"] {
+            push_string(&mut Vec::new(), bytes);
+        }
     }
 
     #[test]
