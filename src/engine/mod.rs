@@ -5,6 +5,7 @@
 pub mod document;
 pub mod error;
 pub mod fs;
+pub mod index;
 pub mod json;
 
 pub use error::{Error, Issue, Outcome, PathSegment, Result};
