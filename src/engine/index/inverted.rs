@@ -1,17 +1,19 @@
 //! The inverted index: from words to the documents that have them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::posting::{Posting, Removal};
 use super::tokenize::query_words;
 use crate::engine::document::DocumentId;
 
+/// The documents with one word, and how often each has it.
+type Documents = Posting<DocumentId, u32>;
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct InvertedIndex {
-    /// Words ascending, so that the words with one prefix lie together. The number beside an id is how
-    /// often the word occurs in that document.
-    words: BTreeMap<Box<str>, Posting<DocumentId, u32>>,
+    /// Words ascending, so that the words with one prefix lie together.
+    words: BTreeMap<Box<str>, Documents>,
 }
 
 impl InvertedIndex {
@@ -46,57 +48,110 @@ impl InvertedIndex {
     /// for each word a whole word beats any number of prefixes, and more occurrences beat fewer, each by
     /// less than the one before.
     ///
-    /// Time is linear in the number of entries of the matching words.
+    /// Time is at most O(n log n) in the number of entries of the matching words. A rare word in the query
+    /// spares most of the work for the frequent ones.
     pub fn search(&self, query: &str) -> Vec<(DocumentId, f64)> {
-        let mut scores: Option<HashMap<&DocumentId, f64>> = None;
-        for word in query_words(query) {
-            let found = self.matches(&word, scores.as_ref());
-            if found.is_empty() {
-                return Vec::new();
-            }
-            scores = Some(found);
+        let mut terms: Vec<Term> = query_words(query).iter().map(|word| self.term(word)).collect();
+        terms.sort_by_key(|term| term.entries);
+        let mut terms = terms.into_iter();
+        let mut scores = terms.next().map_or_else(Vec::new, |term| term.scores());
+        for term in terms {
+            term.narrow(&mut scores);
         }
-        let mut ranked: Vec<_> = scores.unwrap_or_default().into_iter().collect();
-        ranked.sort_unstable_by(|(id, score), (other_id, other)| {
-            other.total_cmp(score).then_with(|| id.cmp(other_id))
-        });
-        ranked.into_iter().map(|(id, score)| (id.clone(), score)).collect()
+        // Stable, so that ids stay ascending within one score.
+        scores.sort_by(|(_, score), (_, other)| other.total_cmp(score));
+        scores.into_iter().map(|(id, score)| (id.clone(), score)).collect()
     }
 
-    /// The documents that match one word of a query, with their scores; of those `so_far` only, if given,
-    /// with the scores added up.
-    fn matches<'a>(
-        &'a self,
-        word: &str,
-        so_far: Option<&HashMap<&'a DocumentId, f64>>,
-    ) -> HashMap<&'a DocumentId, f64> {
-        let mut prefixes: HashMap<&DocumentId, u64> = HashMap::new();
-        let from_word = self.words.range::<str, _>((Bound::Excluded(word), Bound::Unbounded));
-        for (_, documents) in from_word.take_while(|(found, _)| found.starts_with(word)) {
-            for (id, &count) in documents.iter() {
-                if so_far.is_none_or(|scores| scores.contains_key(id)) {
-                    *prefixes.entry(id).or_default() += u64::from(count);
+    fn term(&self, word: &str) -> Term<'_> {
+        let longer = self.words.range::<str, _>((Bound::Excluded(word), Bound::Unbounded));
+        let longer = longer.take_while(|(found, _)| found.starts_with(word));
+        let prefixes: Vec<&Documents> = longer.map(|(_, documents)| documents).collect();
+        let whole = self.words.get(word);
+        Term {
+            entries: whole.iter().chain(&prefixes).map(|documents| documents.len()).sum(),
+            whole,
+            prefixes,
+        }
+    }
+}
+
+/// What matches one word of a query.
+struct Term<'a> {
+    /// The documents with the word itself.
+    whole: Option<&'a Documents>,
+    /// The documents with each of the words that it is the start of.
+    prefixes: Vec<&'a Documents>,
+    /// The length of all these lists.
+    entries: usize,
+}
+
+impl<'a> Term<'a> {
+    /// The score of every document that matches, ids ascending.
+    fn scores(&self) -> Vec<(&'a DocumentId, f64)> {
+        let mut found: Vec<(&DocumentId, f64)> = Vec::with_capacity(self.entries);
+        for documents in &self.prefixes {
+            found.extend(documents.iter().map(|(id, &count)| (id, f64::from(count))));
+        }
+        if self.prefixes.len() > 1 {
+            found.sort_unstable_by_key(|(id, _)| *id);
+            found.dedup_by(|(id, count), (kept, sum)| {
+                let same = id == kept;
+                *sum += if same { *count } else { 0.0 };
+                same
+            });
+        }
+        found.iter_mut().for_each(|(_, score)| *score = saturate(*score));
+        if let Some(whole) = self.whole {
+            let unsorted = !found.is_empty();
+            found.extend(whole.iter().map(|(id, &count)| (id, 1.0 + saturate(count.into()))));
+            if unsorted {
+                // Best first within one id: a whole word counts alone.
+                found.sort_unstable_by(|(id, score), (other_id, other)| {
+                    id.cmp(other_id).then_with(|| other.total_cmp(score))
+                });
+                found.dedup_by_key(|(id, _)| *id);
+            }
+        }
+        found
+    }
+
+    /// Keeps those of `scores` that match this term too, and adds its score to them.
+    fn narrow(&self, scores: &mut Vec<(&'a DocumentId, f64)>) {
+        let lists = self.prefixes.len() + 1;
+        if scores.len().saturating_mul(lists) < self.entries {
+            scores.retain_mut(|(id, score)| {
+                let own = self.score(id);
+                *score += own.unwrap_or_default();
+                own.is_some()
+            });
+            return;
+        }
+        let mut own = self.scores().into_iter().peekable();
+        scores.retain_mut(|(id, score)| {
+            while own.next_if(|(other, _)| other < id).is_some() {}
+            match own.peek() {
+                Some((other, own)) if other == id => {
+                    *score += own;
+                    true
                 }
+                _ => false,
             }
+        });
+    }
+
+    /// O(lists · log n).
+    fn score(&self, id: &DocumentId) -> Option<f64> {
+        if let Some(count) = self.whole.and_then(|documents| documents.get(id)) {
+            return Some(1.0 + saturate(f64::from(*count)));
         }
-        let mut scores: HashMap<_, _> =
-            prefixes.into_iter().map(|(id, count)| (id, saturate(count))).collect();
-        for (id, &count) in self.words.get(word).iter().flat_map(|documents| documents.iter()) {
-            if so_far.is_none_or(|scores| scores.contains_key(id)) {
-                scores.insert(id, 1.0 + saturate(count.into()));
-            }
-        }
-        if let Some(so_far) = so_far {
-            for (id, score) in &mut scores {
-                *score += so_far.get(id).copied().unwrap_or_default();
-            }
-        }
-        scores
+        let counts = self.prefixes.iter().filter_map(|documents| documents.get(id));
+        let sum: f64 = counts.map(|&count| f64::from(count)).sum();
+        (sum > 0.0).then(|| saturate(sum))
     }
 }
 
 /// From 1/2 for one occurrence towards 1 for many.
-fn saturate(count: u64) -> f64 {
-    let count = count as f64;
+fn saturate(count: f64) -> f64 {
     count / (count + 1.0)
 }

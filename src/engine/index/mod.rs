@@ -18,6 +18,8 @@ mod tokenize;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Extractor, IndexConfig, IndexSpec, IndexType};
 pub use dispatch::Index;

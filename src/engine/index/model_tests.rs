@@ -193,6 +193,15 @@ fn model_matches(word: &str, query: &str) -> bool {
     if query.is_ascii() { word.starts_with(query) } else { word.contains(query) }
 }
 
+/// The documented score, counted word by word.
+fn model_score(words: &[String], asked: &str) -> f64 {
+    let saturate = |count: usize| count as f64 / (count as f64 + 1.0);
+    match words.iter().filter(|word| *word == asked).count() {
+        0 => saturate(words.iter().filter(|word| word.starts_with(asked)).count()),
+        whole => 1.0 + saturate(whole),
+    }
+}
+
 fn model_words(document: &Value) -> Vec<String> {
     let texts: Vec<Value> = ["a", "b"].iter().flat_map(|field| model_values(document, field)).collect();
     let words = texts.iter().filter_map(Value::as_str).flat_map(str::split_whitespace);
@@ -226,11 +235,21 @@ proptest! {
     }))) {
         let mut index = index(IndexType::Inverted, &["a", "b"], false);
         let documents = apply(&mut index, changes);
-        let queries = ["a", "A", "ab", "abc", "abcd", "b", "é", "東", "京", "東京", "京東", "a b", "ab 京", "7 a"];
+        let queries = ["a", "A", "ab", "abc", "abcd", "b", "é", "東", "京", "東京", "京東", "a b", "abc a b", "ab 京", "7 a"];
         for query in queries {
-            let mut found: Vec<_> = index.search(query).unwrap().into_iter().map(|(id, _)| id).collect();
-            found.sort();
             let asked: Vec<String> = query.split(' ').map(str::to_lowercase).collect();
+            let ranked = index.search(query).unwrap();
+            let in_order = ranked.is_sorted_by(|(id, score), (next_id, next)| {
+                score > next || (score == next && id < next_id)
+            });
+            prop_assert!(in_order, "{:?}", ranked);
+            for (id, score) in ranked.iter().filter(|_| query.is_ascii() && !query.contains('7')) {
+                let words = model_words(&documents[id]);
+                let expected: f64 = asked.iter().map(|asked| model_score(&words, asked)).sum();
+                prop_assert!((score - expected).abs() < 1e-9, "{} {} {}", query, score, expected);
+            }
+            let mut found: Vec<_> = ranked.into_iter().map(|(id, _)| id).collect();
+            found.sort();
             let expected: Vec<_> = documents
                 .iter()
                 .filter(|(_, document)| {

@@ -51,6 +51,21 @@ impl<K: Ord, V> Posting<K, V> {
         }
     }
 
+    pub fn get(&self, id: &K) -> Option<&V> {
+        match self {
+            Posting::One(held, value) => (held == id).then_some(value),
+            Posting::Many(map) => map.get(id),
+        }
+    }
+
+    /// The number of members: never 0, so there is no `is_empty`.
+    pub fn len(&self) -> usize {
+        match self {
+            Posting::One(..) => 1,
+            Posting::Many(map) => map.len(),
+        }
+    }
+
     /// The members, ids ascending.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let (one, many) = match self {
