@@ -269,3 +269,26 @@ impl Index {
 fn collect(ids: Option<&Ids>) -> Vec<DocumentId> {
     ids.map_or_else(Vec::new, |ids| ids.ids().cloned().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::index::IndexConfig;
+
+    #[test]
+    fn a_joined_form_goes_with_its_last_document() {
+        let fields = vec!["a".into(), "b".into()];
+        let config =
+            IndexConfig { name: "test".into(), kind: IndexType::Hash, fields, unique: false, sparse: false };
+        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        let entries = index.extract(br#"{"a":1,"b":2}"#);
+        let empty = |index: &Index| index.joined.as_ref().is_some_and(JoinedForms::is_empty);
+        for id in [1, 2] {
+            index.insert(&DocumentId::Number(id), &entries);
+        }
+        index.remove(&DocumentId::Number(1), &entries);
+        assert!(!empty(&index));
+        index.remove(&DocumentId::Number(2), &entries);
+        assert!(empty(&index));
+    }
+}

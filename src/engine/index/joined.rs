@@ -40,6 +40,11 @@ impl JoinedForms {
         tuples.filter(move |tuple| joined(tuple) == text)
     }
 
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.tuples.is_empty()
+    }
+
     fn hash(&self, form: &[u8]) -> u64 {
         self.hasher.hash_one(form)
     }
@@ -95,6 +100,6 @@ mod tests {
         forms.remove(&tuples[0]);
         assert!(forms.find(b"42:x").eq(&tuples[1..]));
         forms.remove(&tuples[1]);
-        assert!(forms.tuples.is_empty());
+        assert!(forms.is_empty());
     }
 }
