@@ -368,10 +368,13 @@ pub fn unescape_lossy(raw: &[u8]) -> Cow<'_, str> {
 
 fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     let mut at = 0;
-    while let Some(found) = memchr::memchr(0xed, &bytes[at..]) {
+    // Bytes that are not WTF-8 may end within a character.
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(0xed, rest)) {
         at += found;
-        if bytes.get(at + 1).is_some_and(|&byte| byte >= 0xa0) {
-            bytes[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        if let Some(unit) = bytes.get_mut(at..at + 3)
+            && unit[1] >= 0xa0
+        {
+            unit.copy_from_slice("\u{fffd}".as_bytes());
         }
         at += 3;
     }
@@ -554,6 +557,8 @@ mod tests {
     fn a_broken_surrogate_does_not_panic() {
         for bytes in [&b"\xed\xa0\0"[..], b"\xed\xa0", b"\xed\xa0\xed\xa0\\"] {
             push_string(&mut Vec::new(), bytes);
+            unescape_lossy(&[b"\"\\n", bytes].concat());
+            unescape_lossy(&[b"\"\\n", bytes, b"\""].concat());
         }
     }
 
