@@ -149,7 +149,7 @@ impl Index {
     /// The ids of the documents with this key, ascending.
     ///
     /// An index of several fields also takes the joined form of its keys as a text (`electronics:active`,
-    /// see [`JoinedForms`]), which may stand for several keys, and null for the key that is null in every
+    /// as `values.join(':')` in JavaScript), which may stand for several keys, and null for the key that is null in every
     /// field. An inverted index gives what [`Index::search`] finds for a text, and nothing for other keys.
     pub fn find(&self, key: &IndexKey) -> Vec<DocumentId> {
         match (&self.structure, &self.joined, key) {
@@ -217,7 +217,11 @@ impl Index {
     }
 
     /// The documents that have every word of the query, as a word or as the start of one, with their
-    /// scores; best first, ties by id (see [`InvertedIndex::search`]). Only an inverted index has words.
+    /// scores; best first, ties by id. Only an inverted index has words.
+    ///
+    /// A score is the sum over the query's words of `c / (c + 1)`, where `c` is how often the word occurs in
+    /// the document, plus 1 if it occurs as a whole (then only such occurrences count). So for each word a
+    /// whole word beats any number of prefixes, and more occurrences beat fewer.
     pub fn search(&self, query: &str) -> Result<Vec<(DocumentId, f64)>> {
         match &self.structure {
             Structure::Inverted(index) => Ok(index.search(query)),
