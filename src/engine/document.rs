@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn the_head_ends_before_the_large_field() {
-        let head = |text: &str| String::from_utf8(Document::new(text.as_bytes().into(), Some("content")).head_object());
+        let head = |text: &str| {
+            String::from_utf8(Document::new(text.as_bytes().into(), Some("content")).head_object())
+        };
         for (text, expected) in [
             (r#"{"id":1,"content":"x"}"#, r#"{"id":1}"#),
             (r#"{"id":1,"meta":{"content":2},"content":"x"}"#, r#"{"id":1,"meta":{"content":2}}"#),

@@ -65,7 +65,9 @@ impl DocumentMap {
 
     /// The chunk that holds `id` or would have to.
     fn chunk_of(&self, id: &DocumentId) -> usize {
-        self.chunks.partition_point(|chunk| chunk.first().is_some_and(|entry| entry.0 <= *id)).saturating_sub(1)
+        self.chunks
+            .partition_point(|chunk| chunk.first().is_some_and(|entry| entry.0 <= *id))
+            .saturating_sub(1)
     }
 
     pub fn get(&self, id: &DocumentId) -> Option<&Location> {
@@ -158,7 +160,11 @@ mod tests {
 
     #[test]
     fn the_later_of_two_entries_with_one_id_counts() {
-        let map = DocumentMap::from_entries(vec![(2.into(), location(1)), (1.into(), location(2)), (2.into(), location(3))]);
+        let map = DocumentMap::from_entries(vec![
+            (2.into(), location(1)),
+            (1.into(), location(2)),
+            (2.into(), location(3)),
+        ]);
         assert_eq!(map.len(), 2);
         assert_eq!(map.get(&2.into()), Some(&location(3)));
     }

@@ -23,8 +23,10 @@ mod tests {
 
     #[test]
     fn ids_from_many_threads_never_repeat() {
-        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| (0..5000).map(|_| generate_id()).collect())).collect();
-        let mut ids: Vec<u64> = threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().expect("no panic") }).collect();
+        let threads: Vec<_> =
+            (0..4).map(|_| std::thread::spawn(|| (0..5000).map(|_| generate_id()).collect())).collect();
+        let mut ids: Vec<u64> =
+            threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().expect("no panic") }).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 20_000);

@@ -170,7 +170,9 @@ impl<'a> Scanner<'a> {
         let first = self.peek();
         let start = self.position;
         match first {
-            Some(b'"') => drop(self.string()?),
+            Some(b'"') => {
+                self.string()?;
+            }
             Some(b'{' | b'[') if depth == 0 => return self.fail("nested deeper than 100 levels"),
             Some(b'{') => {
                 self.position += 1;
@@ -366,10 +368,13 @@ pub fn unescape_lossy(raw: &[u8]) -> Cow<'_, str> {
 
 fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     let mut at = 0;
-    while let Some(found) = memchr::memchr(0xed, &bytes[at..]) {
+    // Bytes that are not WTF-8 may end within a character.
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(0xed, rest)) {
         at += found;
-        if bytes.get(at + 1).is_some_and(|&byte| byte >= 0xa0) {
-            bytes[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        if let Some(unit) = bytes.get_mut(at..at + 3)
+            && unit[1] >= 0xa0
+        {
+            unit.copy_from_slice("\u{fffd}".as_bytes());
         }
         at += 3;
     }
@@ -421,7 +426,8 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     let mut copied = 0;
     for (at, &byte) in wtf8.iter().enumerate() {
         let surrogate = byte == 0xed && wtf8.get(at + 1).is_some_and(|&next| next >= 0xa0);
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' && !surrogate {
+        // Bytes before `copied` belong to a surrogate written already, even if they are none (not WTF-8).
+        if at < copied || (byte >= 0x20 && byte != b'"' && byte != b'\\' && !surrogate) {
             continue;
         }
         out.extend_from_slice(&wtf8[copied..at]);
@@ -545,6 +551,15 @@ mod tests {
         assert_eq!(unescape_lossy(b"\"a\\ud83db\""), "a\u{fffd}b");
         assert_eq!(unescape_lossy(b"\"\\ud83d\\ude00\""), "\u{1f600}");
         assert_eq!(utf8_len(b"\"a\\ud83db\""), 5);
+    }
+
+    #[test]
+    fn a_broken_surrogate_does_not_panic() {
+        for bytes in [&b"\xed\xa0\0"[..], b"\xed\xa0", b"\xed\xa0\xed\xa0\\"] {
+            push_string(&mut Vec::new(), bytes);
+            unescape_lossy(&[b"\"\\n", bytes].concat());
+            unescape_lossy(&[b"\"\\n", bytes, b"\""].concat());
+        }
     }
 
     #[test]

@@ -29,10 +29,6 @@ impl ProcessLock {
         Ok(ProcessLock { fs: Arc::clone(fs), path: path.to_path_buf(), file })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Takes the lock if it is free.
     pub fn try_lock(&mut self, kind: LockKind) -> Result<bool> {
         // Someone may have replaced the file: two holders of different files would both believe.

@@ -4,11 +4,13 @@
 
 mod cache;
 mod checksum;
+mod database;
 pub mod document;
 mod document_map;
 pub mod error;
 pub mod fs;
 mod id;
+pub mod index;
 mod journal;
 pub mod json;
 mod lock;
@@ -16,6 +18,11 @@ mod options;
 mod snapshot;
 
 pub use cache::CacheStats;
+pub use database::{
+    AdoptRule, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable, ReadOptions,
+    Request, Transaction, View, Warning, WarningCode, WriteOptions,
+};
 pub use error::{Error, Issue, Outcome, PathSegment, Result};
 pub use id::{generate_id, now_ms};
+pub use lock::Wait;
 pub use options::{CacheLimits, Durability};

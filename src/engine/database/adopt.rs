@@ -15,7 +15,7 @@ use super::{CollectionSpec, Database, WarningCode};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{OpenMode, Fs};
+use crate::engine::fs::{Fs, OpenMode};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
 use crate::engine::snapshot::{salvage, scan_map};
@@ -35,14 +35,20 @@ struct Adoption<'a> {
 
 impl Database {
     /// Adopts the file as the new snapshot and loads the collection. The write lock is held.
-    pub(super) fn adopt(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, snapshot: SnapshotFile) -> Result<()> {
+    pub(super) fn adopt(
+        &self,
+        writer: &mut Writer,
+        spec: &Arc<CollectionSpec>,
+        snapshot: SnapshotFile,
+    ) -> Result<()> {
         let path = spec.file(&self.directory);
         let (record, dirty) = {
             let state = self.state.read();
             let dirty = match state.collections.get(&spec.path).map(|collection| &collection.content) {
-                Some(Content::Unloaded(changes)) => {
-                    changes.iter().map(|(id, change)| (id.clone(), Dirty { seq: change.seq, base: None })).collect()
-                }
+                Some(Content::Unloaded(changes)) => changes
+                    .iter()
+                    .map(|(id, change)| (id.clone(), Dirty { seq: change.seq, base: None }))
+                    .collect(),
                 Some(Content::Loaded(loaded)) => loaded.dirty.clone(),
                 _ => BTreeMap::new(),
             };
@@ -50,12 +56,15 @@ impl Database {
         };
         let known = is_known(record.as_ref());
         // Of two states that the file may have had, the older one loses nothing: the journal still holds the rest.
-        let covers = record.as_ref().and_then(|record| record.snapshots.first()).map_or(0, |first| first.covers);
-        let newer: BTreeMap<DocumentId, Dirty> = dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
+        let covers =
+            record.as_ref().and_then(|record| record.snapshots.first()).map_or(0, |first| first.covers);
+        let newer: BTreeMap<DocumentId, Dirty> =
+            dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
         let adoption = examine(spec, &snapshot.bytes, &newer);
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
-        let state_record = SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
+        let state_record =
+            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
         if known {
             self.warn(
                 WarningCode::SnapshotChanged,
@@ -79,7 +88,7 @@ impl Database {
             (state.salt(), state.position)
         };
         let mut line = Vec::new();
-        let mut placed: Vec<(DocumentId, Option<(u64, usize)>)> = Vec::new();
+        let mut placed: Vec<(DocumentId, Option<(usize, usize)>)> = Vec::new();
         let mut after = before;
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {

@@ -69,8 +69,7 @@ impl Database {
         }
         let mut state = self.state.write();
         state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
-        state.position =
-            Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
+        state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         state.removed = state.removed.max(header.removed);
         drop(state);
         self.files(writer)?.journal = journal;
@@ -141,8 +140,10 @@ impl Database {
         }
         let Some(path) = &op.collection else { return Ok(()) };
         let spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
-        let dropped = steps.iter().any(|step| matches!(step, Step::Drop { path: dropped, .. } if dropped == path));
-        let puts = op.put.0.iter().map(|(key, text)| (DocumentId::from_key(key), Some(text.get().as_bytes())));
+        let dropped =
+            steps.iter().any(|step| matches!(step, Step::Drop { path: dropped, .. } if dropped == path));
+        let puts =
+            op.put.0.iter().map(|(key, text)| (DocumentId::from_key(key), Some(text.get().as_bytes())));
         let deletes = op.delete.iter().map(|key| (DocumentId::from_key(key), None));
         for (id, text) in puts.chain(deletes) {
             let offset = text.map(|text| base + (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64);
@@ -163,11 +164,18 @@ impl Database {
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
-            let old = if dropped { super::transaction::no_entries(spec) } else { self.published_entries(spec, &id)? };
+            let old = if dropped {
+                super::transaction::no_entries(spec)
+            } else {
+                self.published_entries(spec, &id)?
+            };
             let new = match &document {
                 Some(document) => {
-                    let indexes: Vec<_> =
-                        spec.indexes.iter().map(|index| crate::engine::index::Index::new(Arc::clone(index))).collect();
+                    let indexes: Vec<_> = spec
+                        .indexes
+                        .iter()
+                        .map(|index| crate::engine::index::Index::new(Arc::clone(index)))
+                        .collect();
                     extract_all(&indexes, &document.head_object())
                 }
                 None => super::transaction::no_entries(spec),
@@ -196,7 +204,9 @@ impl Foreign {
                     match &mut collection.content {
                         Content::Loaded(loaded) => loaded.publish(change),
                         // An adopted snapshot earlier in the same batch unloaded it.
-                        _ => collection.note(change.id, Change { location: change.location, seq: change.seq }),
+                        _ => {
+                            collection.note(change.id, Change { location: change.location, seq: change.seq })
+                        }
                     }
                 }
                 Step::Unloaded { path, id, change } => {

@@ -8,6 +8,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -146,34 +147,25 @@ impl Database {
     fn commit(&self, group: Vec<Request>) {
         let mut answers = Vec::with_capacity(group.len());
         let mut rest: VecDeque<Request> = group.into();
+        // Those whose time is up first leave the queue first, the others wait on.
+        while let Some(wait) =
+            rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
         {
-            let mut writer = self.writer.lock();
-            while !rest.is_empty() {
-                // Those whose time is up first leave the queue first, the others wait on.
-                let Some(wait) = rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
-                else {
-                    break;
-                };
-                match self.lock_for_writing(&mut writer, wait) {
-                    Ok(guard) => {
-                        while !rest.is_empty() {
-                            self.commit_group(&mut writer, &mut rest, &mut answers);
-                        }
-                        if let Some(tip) = &self.tip {
-                            tip.set_holder(0);
-                        }
-                        drop(guard);
+            match self.acquire(wait) {
+                Ok((mut writer, _guard)) => {
+                    while !rest.is_empty() {
+                        self.commit_group(&mut writer, &mut rest, &mut answers);
                     }
-                    Err(error @ Error::LockTimeout { .. }) => {
-                        let now = std::time::Instant::now();
-                        let (late, on_time) = rest.into_iter().partition(|request| request.options.wait.deadline <= now);
-                        rest = on_time;
-                        let late: VecDeque<Request> = late;
-                        answers.extend(late.into_iter().map(|request| (request.job, Err(error.clone()))));
-                    }
-                    Err(error) => {
-                        answers.extend(rest.drain(..).map(|request| (request.job, Err(error.clone()))));
-                    }
+                }
+                Err(error @ Error::LockTimeout { .. }) => {
+                    let now = Instant::now();
+                    let (late, on_time): (VecDeque<_>, VecDeque<_>) =
+                        rest.into_iter().partition(|request| request.options.wait.deadline <= now);
+                    rest = on_time;
+                    answers.extend(late.into_iter().map(|request| (request.job, Err(error.clone()))));
+                }
+                Err(error) => {
+                    answers.extend(rest.drain(..).map(|request| (request.job, Err(error.clone()))));
                 }
             }
         }
@@ -200,7 +192,8 @@ impl Database {
         {
             let mut transaction = Transaction::new(self, writer, &mut group);
             let run = catch_unwind(AssertUnwindSafe(|| request.job.run(&mut transaction)));
-            let run = run.unwrap_or_else(|_| Err(Error::InvalidArgument("the write panicked; this is a bug".into())));
+            let run = run
+                .unwrap_or_else(|_| Err(Error::InvalidArgument("the write panicked; this is a bug".into())));
             match run {
                 Ok(()) => {
                     let batch = transaction.finish();
@@ -217,12 +210,19 @@ impl Database {
                 }
             }
         }
-        let result = if batches.is_empty() { Ok(()) } else { self.commit_batches(writer, &batches, &group, sync) };
+        let result =
+            if batches.is_empty() { Ok(()) } else { self.commit_batches(writer, &batches, &group, sync) };
         answers.extend(waiting.into_iter().map(|job| (job, result.clone())));
     }
 
     /// Makes batches durable and visible. The write lock is held and memory is up to date.
-    pub(super) fn commit_batches(&self, writer: &mut Writer, batches: &[Batch], group: &Group, sync: bool) -> Result<()> {
+    pub(super) fn commit_batches(
+        &self,
+        writer: &mut Writer,
+        batches: &[Batch],
+        group: &Group,
+        sync: bool,
+    ) -> Result<()> {
         let (salt, journal, before) = {
             let state = self.state.read();
             (state.salt(), state.journal, state.position)
@@ -232,8 +232,10 @@ impl Database {
         let mut after = before;
         for batch in batches {
             after.seq += 1;
-            let mut ops = |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
-            after.checksum = encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
+            let mut ops =
+                |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
+            after.checksum =
+                encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
         self.append(writer, &lines, before, sync)?;
@@ -241,7 +243,11 @@ impl Database {
             after.durable = after.seq;
         }
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
-        publish(&mut self.state.write(), group, located, after);
+        {
+            let mut state = self.state.write();
+            publish(&mut state, group, located, after);
+            state.removals.extend(batches.iter().flat_map(|batch| batch.removed_paths.iter().cloned()));
+        }
         if !late_tip {
             self.move_tip(after.generation, after.seq, after.end);
         }
@@ -260,7 +266,10 @@ impl Database {
         let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));
         for path in files.chain(paths) {
             if let Err(error) = self.remove_path_now(&path) {
-                self.warn(super::WarningCode::CheckpointFailed, format!("{error}; it is tried again when the database is opened next"));
+                self.warn(
+                    super::WarningCode::CheckpointFailed,
+                    format!("{error}; it is tried again when the database is opened next"),
+                );
             }
         }
     }
@@ -328,7 +337,9 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
         let mut changed = overlay.dropped;
         for (id, pending) in &overlay.documents {
             // A document without a place was changed only by requests that failed.
-            let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else { continue };
+            let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else {
+                continue;
+            };
             let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
             let new = if pending.new.is_some() { pending.entries.clone() } else { no_entries(&overlay.spec) };
             loaded.publish(Prepared { id: id.clone(), location, old, new, seq });

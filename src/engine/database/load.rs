@@ -83,7 +83,9 @@ impl Database {
     pub(super) fn read_snapshot(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
         let path = spec.file(&self.directory);
         let file = match self.fs.open(&path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             other => other.at("open", &path)?,
         };
         let seen = file.metadata().at("look up", &path)?;
@@ -99,7 +101,11 @@ impl Database {
         let expected = record.is_some_and(|record| !record.snapshots.is_empty()) && !dropped;
         let damaged = |problem: &str| {
             let what_to_do = "restore it from a backup, or write {} into it to start afresh";
-            Verdict::Damaged(Error::corrupt(&spec.file(&self.directory), 0, format!("{problem}; {what_to_do}")))
+            Verdict::Damaged(Error::corrupt(
+                &spec.file(&self.directory),
+                0,
+                format!("{problem}; {what_to_do}"),
+            ))
         };
         match snapshot {
             None if expected => damaged("the file is missing"),
@@ -143,7 +149,8 @@ impl Database {
             }
             _ => Vec::new(),
         };
-        let mut indexes: Vec<Index> = spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
+        let mut indexes: Vec<Index> =
+            spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
         let file = self.state.write().add_snapshot_file(snapshot.as_ref());
         let mut entries = Vec::with_capacity(scanned.len() + changes.len());
         let mut dirty = BTreeMap::new();
@@ -162,8 +169,15 @@ impl Database {
         }
         self.lay_over(spec, &files, changes, &mut indexes, &mut entries, &mut dirty)?;
         let documents = DocumentMap::from_entries(entries);
-        let loaded =
-            Loaded { spec: Arc::clone(spec), documents, indexes, dirty, snapshot: file, seen, checked: Instant::now() };
+        let loaded = Loaded {
+            spec: Arc::clone(spec),
+            documents,
+            indexes,
+            dirty,
+            snapshot: file,
+            seen,
+            checked: Instant::now(),
+        };
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
         collection.version += 1;
@@ -215,7 +229,10 @@ impl super::state::State {
 }
 
 /// Finds the documents in a snapshot that the catalog knows.
-pub(super) fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
+pub(super) fn scan(
+    bytes: &[u8],
+    record: &SnapshotRecord,
+) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
     match record.layout {
         Layout::Lines => scan_lines(bytes),
         Layout::Map => scan_map(bytes),
@@ -254,7 +271,8 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
     let entry = |found: Scanned| {
         let text = &bytes[found.text.clone()];
         let hash = headless(text).hash;
-        let location = Location { offset: found.text.start as u64, hash, file, len: text.len() as u32, head: 0 };
+        let location =
+            Location { offset: found.text.start as u64, hash, file, len: text.len() as u32, head: 0 };
         (found.id, location)
     };
     scanned.into_iter().map(entry).collect()

@@ -20,20 +20,19 @@ mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use mutant::Mutant;
-pub use read::{Document, Peek, ReadOptions, View};
+pub use read::{Part, Peek, Queryable, ReadOptions, View};
 pub use transaction::Transaction;
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::fs::Fs;
 use super::index::IndexSpec;
 use super::journal::{RESERVED, Tip};
@@ -145,8 +144,8 @@ pub struct Database {
     queue: Queue,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
-    closed: AtomicBool,
     background: background::Activity,
+    this: Weak<Database>,
 }
 
 impl Database {
@@ -182,10 +181,6 @@ impl Database {
         if warnings.len() < MAX_WARNINGS {
             warnings.push(Warning { code, message });
         }
-    }
-
-    fn ensure_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
     fn reserved(&self, name: &str) -> PathBuf {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -18,7 +17,7 @@ use crate::engine::cache::Cache;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, Fs, OpenMode};
+use crate::engine::fs::{self, Fs};
 use crate::engine::journal::{RESERVED, Tip, TipSlot};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
@@ -30,15 +29,19 @@ impl Database {
     /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
     pub fn open(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         match Database::open_for_writing(Arc::clone(&fs), directory, options) {
-            Err(Error::Io { kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, .. }) => {
-                Database::open_read_only(fs, directory, options)
-            }
+            Err(Error::Io {
+                kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
+                ..
+            }) => Database::open_read_only(fs, directory, options),
             other => other,
         }
-        .map(Arc::new)
     }
 
-    fn open_for_writing(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Database> {
+    fn open_for_writing(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+    ) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
         fs::create_dirs(&*fs, &reserved).at("create", &reserved)?;
         let mut lock = ProcessLock::open(&fs, &reserved.join("write.lock"))?;
@@ -67,8 +70,15 @@ impl Database {
         let Recovered { state, journal, warnings } = recovered;
         let files = WriterFiles { lock, presence, journal };
         drop(guard);
-        let database =
-            Database::assemble(fs, directory, options, state, Some(tip), Writer { files: Some(files) }, Some(checkpoint));
+        let database = Database::assemble(
+            fs,
+            directory,
+            options,
+            state,
+            Some(tip),
+            Writer { files: Some(files) },
+            Some(checkpoint),
+        );
         for (code, message) in warnings {
             database.warn(code, message);
         }
@@ -77,10 +87,11 @@ impl Database {
 
     /// Where nothing can be written there is nothing to recover either: what the journals hold is read up to the last
     /// good line.
-    fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Database> {
+    fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
         let read = if fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
-            super::recovery::recover(&*fs, directory, Until::LastGoodLine, |_| false)?.map(|recovered| recovered.state)
+            super::recovery::recover(&*fs, directory, Until::LastGoodLine, |_| false)?
+                .map(|recovered| recovered.state)
         } else {
             None
         };
@@ -96,8 +107,8 @@ impl Database {
         tip: Option<Tip>,
         writer: Writer,
         checkpoint: Option<ProcessLock>,
-    ) -> Database {
-        Database {
+    ) -> Arc<Database> {
+        Arc::new_cyclic(|this| Database {
             fs,
             directory: directory.to_path_buf(),
             cache: Cache::new(options.cache),
@@ -108,9 +119,9 @@ impl Database {
             checkpointing: Mutex::new(checkpoint),
             queue: Queue::default(),
             warnings: Mutex::default(),
-            closed: AtomicBool::new(false),
             background: background::Activity::default(),
-        }
+            this: this.clone(),
+        })
     }
 
     /// Starts over from what is on disk, because the generation that memory stands in is gone. The collections are
@@ -119,7 +130,8 @@ impl Database {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
         let recovered = loop {
-            let recovered = recover(&*self.fs, &self.directory, Until::Tip(slot), |mutant| self.is_mutant(mutant));
+            let recovered =
+                recover(&*self.fs, &self.directory, Until::Tip(slot), |mutant| self.is_mutant(mutant));
             let now = self.tip_slot()?;
             if recovered.is_ok() || now == slot {
                 break recovered?.ok_or(Error::Closed)?;
@@ -178,6 +190,7 @@ fn empty_state() -> State {
         collections: HashMap::new(),
         catalog: std::collections::BTreeMap::new(),
         removed: 0,
+        removals: Vec::new(),
         files: Arc::new(FileTable::default()),
         journal: FileId(u32::MAX),
     }

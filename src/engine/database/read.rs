@@ -84,13 +84,22 @@ enum ReadFailure {
 
 impl From<io::Error> for ReadFailure {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof { ReadFailure::Changed } else { ReadFailure::Io(error) }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ReadFailure::Changed
+        } else {
+            ReadFailure::Io(error)
+        }
     }
 }
 
 impl Database {
     /// The document if memory (or the page cache) has it.
-    pub fn peek(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, options: ReadOptions) -> Peek<Option<Document>> {
+    pub fn peek(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Peek<Option<Document>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
         let Some(location) = loaded.documents.get(id).copied() else {
@@ -125,7 +134,12 @@ impl Database {
     ///
     /// # Errors
     /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `IO_ERROR`, `LOCK_TIMEOUT`, `CLOSED`.
-    pub fn get(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, options: ReadOptions) -> Result<Option<Document>> {
+    pub fn get(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Result<Option<Document>> {
         for attempt in 0.. {
             let (location, files) = self.with_loaded(spec, options, |state, loaded| {
                 (loaded.documents.get(id).copied(), Arc::clone(&state.files))
@@ -171,7 +185,8 @@ impl Database {
             return Ok(Peek::Wait);
         };
         let ids = choose(&Queryable { loaded })?;
-        let locations: Vec<Location> = ids.iter().filter_map(|id| loaded.documents.get(id).copied()).collect();
+        let locations: Vec<Location> =
+            ids.iter().filter_map(|id| loaded.documents.get(id).copied()).collect();
         if locations.iter().map(|location| part_len(location, part)).sum::<u64>() > PEEK_BYTES {
             return Ok(Peek::Wait);
         }
@@ -182,7 +197,9 @@ impl Database {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
             match file.read_at_cached(&mut text, location.offset) {
-                Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, location, part).into()),
+                Ok(Some(_)) if is_intact(&text, location, part) => {
+                    texts.push(finish_part(text, location, part).into())
+                }
                 _ => return Ok(Peek::Wait),
             }
         }
@@ -199,7 +216,8 @@ impl Database {
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
-                let found = |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
+                let found =
+                    |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
                 let ids = choose(&Queryable { loaded });
                 let entries = ids.map(|ids| ids.into_iter().filter_map(found).collect::<Vec<Entry>>());
                 (entries, Arc::clone(&state.files))
@@ -292,7 +310,11 @@ impl Database {
     }
 
     /// What the published document has in the indexes.
-    pub(super) fn published_entries(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Vec<Entries>> {
+    pub(super) fn published_entries(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+    ) -> Result<Vec<Entries>> {
         let (location, files, indexes) = {
             let state = self.state.read();
             let loaded = self.loaded_or_error(&state, spec)?;
@@ -300,13 +322,14 @@ impl Database {
             (loaded.documents.get(id).copied(), Arc::clone(&state.files), indexes)
         };
         let Some(location) = location else { return Ok(super::transaction::no_entries(spec)) };
-        let head = read_text(&files, &location, Part::Head).map_err(|failure| self.read_error(spec, &location, failure))?;
+        let head = read_text(&files, &location, Part::Head)
+            .map_err(|failure| self.read_error(spec, &location, failure))?;
         Ok(extract_all(&indexes, &head))
     }
 
     /// The collection, if memory is up to date with every process.
     fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
-        if self.ensure_open().is_err() || self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
+        if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
             return None;
         }
         state.loaded(&spec.path)
@@ -318,7 +341,6 @@ impl Database {
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
     fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
-        self.ensure_open()?;
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }
@@ -339,7 +361,13 @@ impl Database {
 
     /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
     /// edited or replaced.
-    fn reread(&self, spec: &Arc<CollectionSpec>, location: &Location, failure: ReadFailure, attempt: u32) -> Result<()> {
+    fn reread(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        location: &Location,
+        failure: ReadFailure,
+        attempt: u32,
+    ) -> Result<()> {
         if !matches!(failure, ReadFailure::Changed) || attempt > 1 {
             return Err(self.read_error(spec, location, failure));
         }
@@ -384,12 +412,18 @@ impl Database {
         self.loaded_or_error(&state, spec).map(|loaded| look(&state, loaded))
     }
 
-    fn loaded_or_error<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Result<&'a Loaded> {
+    fn loaded_or_error<'a>(
+        &self,
+        state: &'a super::state::State,
+        spec: &CollectionSpec,
+    ) -> Result<&'a Loaded> {
         match state.collections.get(&spec.path).map(|collection| &collection.content) {
             Some(super::state::Content::Loaded(loaded)) => Ok(loaded),
             Some(super::state::Content::Damaged(error)) => Err(error.clone()),
             // Another thread unloaded it a moment ago because a file changed.
-            _ => Err(Error::Conflict(format!("{} is being read again after a change from outside", spec.path))),
+            _ => {
+                Err(Error::Conflict(format!("{} is being read again after a change from outside", spec.path)))
+            }
         }
     }
 }
@@ -446,20 +480,33 @@ fn finish_part(text: Vec<u8>, _: &Location, part: Part) -> Vec<u8> {
     }
 }
 
-fn file_of<'a>(files: &'a FileTable, location: &Location) -> std::result::Result<&'a Arc<dyn File>, ReadFailure> {
+fn file_of<'a>(
+    files: &'a FileTable,
+    location: &Location,
+) -> std::result::Result<&'a Arc<dyn File>, ReadFailure> {
     files.get(location.file).ok_or(ReadFailure::Changed)
 }
 
-fn read_text(files: &FileTable, location: &Location, part: Part) -> std::result::Result<Vec<u8>, ReadFailure> {
+fn read_text(
+    files: &FileTable,
+    location: &Location,
+    part: Part,
+) -> std::result::Result<Vec<u8>, ReadFailure> {
     let mut text = vec![0; part_len(location, part) as usize];
     read_exact_at(&**file_of(files, location)?, &mut text, location.offset)?;
-    if is_intact(&text, location, part) { Ok(finish_part(text, location, part)) } else { Err(ReadFailure::Changed) }
+    if is_intact(&text, location, part) {
+        Ok(finish_part(text, location, part))
+    } else {
+        Err(ReadFailure::Changed)
+    }
 }
 
 /// Reads the text of a document without knowing its collection.
 pub(super) fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>> {
     read_text(files, location, Part::Whole).map_err(|failure| match failure {
-        ReadFailure::Changed => io::Error::new(io::ErrorKind::InvalidData, "a document is not what was written"),
+        ReadFailure::Changed => {
+            io::Error::new(io::ErrorKind::InvalidData, "a document is not what was written")
+        }
         ReadFailure::Io(error) => error,
     })
 }

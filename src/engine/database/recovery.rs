@@ -16,8 +16,8 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Fs, OpenMode, read_all, read_exact_at};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{
-    BODY_START, Body, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail, encode_line, journal_generation,
-    journal_path, parse_header, verify_line,
+    BODY_START, Body, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail, encode_line,
+    journal_generation, journal_path, parse_header, verify_line,
 };
 
 /// What recovery found.
@@ -57,9 +57,15 @@ pub fn read_header(journal: &dyn File, path: &Path, generation: u64) -> Result<O
 fn parse_first_line(line: &[u8], path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
     let Some(body) = line.get(BODY_START..line.len().saturating_sub(1)) else { return Ok(None) };
     let Some(header) = parse_header(body) else { return Ok(None) };
-    let Some((_, checksum)) = verify_line(line, Salt::new(header.database, header.generation)) else { return Ok(None) };
+    let Some((_, checksum)) = verify_line(line, Salt::new(header.database, header.generation)) else {
+        return Ok(None);
+    };
     if header.format > FORMAT {
-        return Err(Error::UnsupportedFormat { path: path.to_path_buf(), found: header.format, known: FORMAT });
+        return Err(Error::UnsupportedFormat {
+            path: path.to_path_buf(),
+            found: header.format,
+            known: FORMAT,
+        });
     }
     Ok((header.generation == generation).then_some((header, checksum, line.len() as u64 + 1)))
 }
@@ -84,7 +90,12 @@ impl Generation {
     }
 }
 
-fn open_generation(fs: &dyn Fs, directory: &Path, generation: u64, mode: OpenMode) -> Result<Option<Generation>> {
+fn open_generation(
+    fs: &dyn Fs,
+    directory: &Path,
+    generation: u64,
+    mode: OpenMode,
+) -> Result<Option<Generation>> {
     let path = journal_path(directory, generation);
     let file = fs.open(&path, mode).at("open", &path)?;
     let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
@@ -103,7 +114,12 @@ pub fn list_generations(fs: &dyn Fs, directory: &Path) -> Result<Vec<u64>> {
 }
 
 /// Creates the first journal of a new database, or the next one of a database whose newest was never used.
-pub fn create_journal(fs: &dyn Fs, directory: &Path, header: &Header, sync_directory: bool) -> Result<(Arc<dyn File>, u64, u64)> {
+pub fn create_journal(
+    fs: &dyn Fs,
+    directory: &Path,
+    header: &Header,
+    sync_directory: bool,
+) -> Result<(Arc<dyn File>, u64, u64)> {
     let path = journal_path(directory, header.generation);
     let body = serde_json::to_vec(header).unwrap_or_default();
     let mut line = Vec::with_capacity(body.len() + 32);
@@ -119,7 +135,12 @@ pub fn create_journal(fs: &dyn Fs, directory: &Path, header: &Header, sync_direc
 }
 
 /// Reads the journals of a database. `None` if it has none yet.
-pub fn recover(fs: &dyn Fs, directory: &Path, until: Until, mutant: impl Fn(Mutant) -> bool) -> Result<Option<Recovered>> {
+pub fn recover(
+    fs: &dyn Fs,
+    directory: &Path,
+    until: Until,
+    mutant: impl Fn(Mutant) -> bool,
+) -> Result<Option<Recovered>> {
     let mode = match until {
         Until::End { .. } => OpenMode::ReadWrite,
         Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
@@ -131,10 +152,12 @@ pub fn recover(fs: &dyn Fs, directory: &Path, until: Until, mutant: impl Fn(Muta
             open_generation(fs, directory, slot.generation, OpenMode::ReadWrite)?
                 .ok_or_else(|| bad_header(directory, slot.generation))?,
         ],
-        Until::End { .. } | Until::LastGoodLine => match newest(fs, directory, &generations, until, &mut warnings)? {
-            Some(newest) => vec![newest],
-            None => return Ok(None),
-        },
+        Until::End { .. } | Until::LastGoodLine => {
+            match newest(fs, directory, &generations, until, &mut warnings)? {
+                Some(newest) => vec![newest],
+                None => return Ok(None),
+            }
+        }
     };
     // Older generations hold what the snapshots do not: go back as far as that may be.
     while let Some(newest) = chain.last()
@@ -184,10 +207,8 @@ fn newest(
         if !alone {
             continue;
         }
-        warnings.push((
-            WarningCode::TailCut,
-            format!("{} was never finished and is removed", path.display()),
-        ));
+        warnings
+            .push((WarningCode::TailCut, format!("{} was never finished and is removed", path.display())));
         fs.remove_file(&path).at("remove", &path)?;
         let reserved = directory.join(RESERVED);
         fs.sync_dir(&reserved).at("sync directory", &reserved)?;
@@ -199,7 +220,9 @@ fn newest(
 fn covers_all_before(generation: &Generation) -> bool {
     let end = generation.bytes.len();
     generation.header.covered >= generation.header.seq
-        || generation.lines(end).any(|line| line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq)))
+        || generation.lines(end).any(|line| {
+            line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq))
+        })
 }
 
 /// The older generation must end just where the newer one says.
@@ -207,7 +230,11 @@ fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
     let previous = newer.header.previous.as_ref();
     let end = previous.map_or(0, |previous| previous.end as usize);
     if older.bytes.len() < end || older.header.database != newer.header.database {
-        return Err(Error::corrupt(&older.path, older.bytes.len() as u64, "acknowledged batches are missing; restore a backup"));
+        return Err(Error::corrupt(
+            &older.path,
+            older.bytes.len() as u64,
+            "acknowledged batches are missing; restore a backup",
+        ));
     }
     let mut lines = older.lines(end);
     while lines.next().is_some() {}
@@ -217,7 +244,11 @@ fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
     if linked {
         return Ok(());
     }
-    Err(Error::corrupt(&older.path, lines.position as u64, "an acknowledged batch is damaged; restore a backup"))
+    Err(Error::corrupt(
+        &older.path,
+        lines.position as u64,
+        "an acknowledged batch is damaged; restore a backup",
+    ))
 }
 
 fn replay(
@@ -238,7 +269,11 @@ fn replay(
         Until::Tip(slot) => {
             let end = slot.end as usize;
             if newest.bytes.len() < end {
-                return Err(Error::corrupt(&newest.path, newest.bytes.len() as u64, "acknowledged batches are missing"));
+                return Err(Error::corrupt(
+                    &newest.path,
+                    newest.bytes.len() as u64,
+                    "acknowledged batches are missing",
+                ));
             }
             end
         }
@@ -256,6 +291,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        removals: Vec::new(),
         files: Arc::new(files),
         journal,
     };
@@ -263,7 +299,10 @@ fn replay(
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
         let last = at + 1 == chain.len();
-        let stop = chain.get(at + 1).and_then(|next| next.header.previous).map_or(end, |previous| previous.end as usize);
+        let stop = chain
+            .get(at + 1)
+            .and_then(|next| next.header.previous)
+            .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
         while let Some(line) = lines.next() {
             apply(&mut state, &generation.bytes, &line.body, file, last, &mut removals);
@@ -279,11 +318,23 @@ fn replay(
     }
     state.position = position;
     if let Until::End { tip, boot_id } = until {
-        settle_tail(fs, newest, &mut state.position, tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id), &mutant, &mut warnings)?;
+        settle_tail(
+            fs,
+            newest,
+            &mut state.position,
+            tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id),
+            &mutant,
+            &mut warnings,
+        )?;
         repeat_removals(fs, directory, &state, &removals)?;
+        state.removals = removals.into_iter().map(|(_, path)| path).collect();
         sweep(fs, directory)?;
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
-        return Err(Error::corrupt(&newest.path, position.end, "an acknowledged batch is damaged; restore a backup"));
+        return Err(Error::corrupt(
+            &newest.path,
+            position.end,
+            "an acknowledged batch is damaged; restore a backup",
+        ));
     }
     let journal = Arc::clone(&newest.file);
     Ok(Recovered { state, journal, warnings })
@@ -350,7 +401,8 @@ fn settle_tail(
     let end = position.end as usize;
     let tail = classify_tail(&newest.bytes, newest.salt(), end, position.seq);
     // The machine still runs: what the tip covers cannot have been lost, only damaged.
-    let covered = tip.is_some_and(|tip| tip.generation == position.generation && tip.end > position.end && !tip.poisoned);
+    let covered = tip
+        .is_some_and(|tip| tip.generation == position.generation && tip.end > position.end && !tip.poisoned);
     if tail == Tail::Damaged || covered {
         return Err(Error::corrupt(path, position.end, "an acknowledged batch is damaged; restore a backup"));
     }
@@ -363,7 +415,11 @@ fn settle_tail(
         }
         warnings.push((
             WarningCode::TailCut,
-            format!("{} bytes that were never acknowledged were cut from the end of {}; a copy lies beside it", cut.len(), path.display()),
+            format!(
+                "{} bytes that were never acknowledged were cut from the end of {}; a copy lies beside it",
+                cut.len(),
+                path.display()
+            ),
         ));
     }
     if !mutant(Mutant::ServeUnsyncedTail) {
@@ -403,7 +459,8 @@ fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u6
     for (seq, path) in removals {
         // A collection that was written again under this path after its removal has its own snapshot by now, or none.
         let revived = state.catalog.iter().any(|(collection, record)| {
-            let below = collection == path || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            let below = collection == path
+                || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
             below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
         });
         if *seq > state.removed && !revived {
@@ -449,7 +506,9 @@ fn sweep(fs: &dyn Fs, directory: &Path) -> Result<()> {
 /// The header of a new database.
 pub fn first_header() -> Result<Header> {
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| Error::io("draw a random id for", Path::new("the database"), &std::io::Error::other(error)))?;
+    getrandom::fill(&mut id).map_err(|error| {
+        Error::io("draw a random id for", Path::new("the database"), &std::io::Error::other(error))
+    })?;
     Ok(Header {
         format: FORMAT,
         database: DatabaseId(u128::from_le_bytes(id)),
@@ -463,7 +522,14 @@ pub fn first_header() -> Result<Header> {
 }
 
 impl super::Database {
-    pub(super) fn keep_cut_bytes(&self, journal: &dyn File, path: &Path, generation: u64, from: u64, to: u64) -> Result<()> {
+    pub(super) fn keep_cut_bytes(
+        &self,
+        journal: &dyn File,
+        path: &Path,
+        generation: u64,
+        from: u64,
+        to: u64,
+    ) -> Result<()> {
         let mut bytes = vec![0; (to - from) as usize];
         read_exact_at(journal, &mut bytes, from).at("read", path)?;
         keep_cut(&*self.fs, path, generation, from, &bytes)

@@ -33,6 +33,8 @@ pub struct State {
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
+    /// Paths removed since the current generation began.
+    pub removals: Vec<String>,
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,
@@ -140,7 +142,9 @@ impl Loaded {
     pub fn changes_after(&self, covers: u64) -> BTreeMap<DocumentId, Change> {
         let newer = self.dirty.iter().filter(|(_, dirty)| dirty.seq > covers);
         newer
-            .map(|(id, dirty)| (id.clone(), Change { location: self.documents.get(id).copied(), seq: dirty.seq }))
+            .map(|(id, dirty)| {
+                (id.clone(), Change { location: self.documents.get(id).copied(), seq: dirty.seq })
+            })
             .collect()
     }
 }
@@ -152,6 +156,16 @@ impl Collection {
             Content::Unloaded(changes) => changes.values().map(|change| change.seq).min(),
             Content::Loaded(loaded) => loaded.dirty.values().map(|dirty| dirty.seq).min(),
             Content::Damaged(_) => None,
+        }
+    }
+
+    /// Bytes of the documents that changed since the snapshot.
+    pub fn changed_bytes(&self) -> u64 {
+        let len = |location: Option<&Location>| location.map_or(0, |location| u64::from(location.len));
+        match &self.content {
+            Content::Unloaded(changes) => changes.values().map(|change| len(change.location.as_ref())).sum(),
+            Content::Loaded(loaded) => loaded.dirty.keys().map(|id| len(loaded.documents.get(id))).sum(),
+            Content::Damaged(_) => 0,
         }
     }
 
@@ -249,7 +263,9 @@ impl State {
         for collection in self.collections.values() {
             match &collection.content {
                 Content::Unloaded(changes) => {
-                    used.extend(changes.values().filter_map(|change| change.location).map(|location| location.file));
+                    used.extend(
+                        changes.values().filter_map(|change| change.location).map(|location| location.file),
+                    );
                 }
                 Content::Loaded(loaded) => {
                     used.extend(loaded.snapshot);

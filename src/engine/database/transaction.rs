@@ -127,7 +127,11 @@ impl<'a> Transaction<'a> {
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
         let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
-        let mut ids: Vec<DocumentId> = published.into_iter().flat_map(|loaded| loaded.documents.iter()).map(|(id, _)| id.clone()).collect();
+        let mut ids: Vec<DocumentId> = published
+            .into_iter()
+            .flat_map(|loaded| loaded.documents.iter())
+            .map(|(id, _)| id.clone())
+            .collect();
         drop(state);
         if let Some(overlay) = overlay {
             ids.retain(|id| !overlay.documents.contains_key(id));
@@ -139,7 +143,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// The ids under `key` in one of the collection's indexes, ascending.
-    pub fn find(&mut self, spec: &Arc<CollectionSpec>, index: &str, key: &IndexKey) -> Result<Vec<DocumentId>> {
+    pub fn find(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        key: &IndexKey,
+    ) -> Result<Vec<DocumentId>> {
         self.query(spec, index, |index| Ok(index.find(key)))
     }
 
@@ -236,7 +245,12 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    fn check_unique(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, document: &Document) -> Result<()> {
+    fn check_unique(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        document: &Document,
+    ) -> Result<()> {
         for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
             let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
             let overlay = self.group.collections.get(&spec.path);
@@ -258,7 +272,8 @@ impl<'a> Transaction<'a> {
     }
 
     fn change(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, new: Option<Document>) -> Result<()> {
-        let before = self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
+        let before =
+            self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
             None => self.published_entries(spec, &id)?,
@@ -337,20 +352,26 @@ pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
 }
 
 fn check_document(text: &[u8]) -> Result<()> {
-    let refuse = |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
+    let refuse =
+        |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
     if text.len() > MAX_DOCUMENT {
         return refuse("this one is larger than 1 GiB");
     }
     if let Err(error) = json::check(text) {
         return refuse(&format!("{} at byte {}", error.problem, error.offset));
     }
-    if json::Scanner::new(text).peek() == Some(b'{') { Ok(()) } else { refuse("this is another kind of value") }
+    if json::Scanner::new(text).peek() == Some(b'{') {
+        Ok(())
+    } else {
+        refuse("this is another kind of value")
+    }
 }
 
 /// A path below the database's directory, `/` between its names.
 pub fn check_relative(path: &str) -> Result<()> {
     let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
-    let inside = path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
+    let inside =
+        path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
     if inside {
         return Ok(());
     }

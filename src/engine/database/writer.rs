@@ -3,12 +3,16 @@
 use std::io;
 use std::process;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::MutexGuard;
 
 use super::state::Position;
 use super::{Database, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
-use crate::engine::journal::{TipSlot, journal_path};
+use crate::engine::journal::{Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
 /// What only one thread of this process may use at a time.
@@ -33,12 +37,34 @@ impl Database {
         })
     }
 
-    /// Takes the write lock, catches up with other processes and cuts what a dead writer left behind.
-    pub(super) fn lock_for_writing(&self, writer: &mut Writer, wait: Wait) -> Result<LockGuard> {
-        self.ensure_open()?;
-        let holder = || self.tip.as_ref().and_then(|tip| tip.holder());
+    /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this
+    /// process are not kept waiting.
+    pub(super) fn acquire(&self, wait: Wait) -> Result<(MutexGuard<'_, Writer>, LockGuard)> {
+        let mut pause = Duration::from_micros(50);
+        loop {
+            let mut writer = self.writer.lock();
+            match self.lock_for_writing(&mut writer)? {
+                Some(guard) => return Ok((writer, guard)),
+                None => drop(writer),
+            }
+            if Instant::now() >= wait.deadline {
+                return Err(Error::LockTimeout {
+                    path: self.reserved("write.lock"),
+                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    holder: self.tip.as_ref().and_then(Tip::holder),
+                });
+            }
+            thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+
+    /// Takes the write lock if it is free, catches up with other processes and cuts what a dead writer left behind.
+    fn lock_for_writing(&self, writer: &mut Writer) -> Result<Option<LockGuard>> {
         let files = self.files(writer)?;
-        files.lock.lock(LockKind::Exclusive, wait, holder)?;
+        if !files.lock.try_lock(LockKind::Exclusive)? {
+            return Ok(None);
+        }
         let guard = files.lock.guard();
         if let Some(tip) = &self.tip {
             tip.set_holder(process::id());
@@ -48,12 +74,18 @@ impl Database {
             return Err(Error::Poisoned { path: self.directory.clone() });
         }
         self.cut_stray_bytes(writer)?;
-        Ok(guard)
+        Ok(Some(guard))
     }
 
     pub(super) fn tip_slot(&self) -> Result<TipSlot> {
         let read = self.tip.as_ref().and_then(|tip| (0..3).find_map(|_| tip.read()));
-        read.ok_or_else(|| Error::corrupt(&self.tip_path(), 0, "no slot has a right checksum; close every process that uses the database and open it again"))
+        read.ok_or_else(|| {
+            Error::corrupt(
+                &self.tip_path(),
+                0,
+                "no slot has a right checksum; close every process that uses the database and open it again",
+            )
+        })
     }
 
     pub(super) fn position(&self) -> Position {
@@ -82,7 +114,13 @@ impl Database {
 
     /// Appends whole lines at the end of the journal. When this returns, they are as durable as asked for; the
     /// caller publishes them and then moves the tip. The write lock is held.
-    pub(super) fn append(&self, writer: &mut Writer, lines: &[u8], position: Position, sync: bool) -> Result<()> {
+    pub(super) fn append(
+        &self,
+        writer: &mut Writer,
+        lines: &[u8],
+        position: Position,
+        sync: bool,
+    ) -> Result<()> {
         let path = journal_path(&self.directory, position.generation);
         let files = self.files(writer)?;
         if let Err(error) = files.journal.write_at(lines, position.end) {
@@ -94,7 +132,11 @@ impl Database {
             };
         }
         if self.is_mutant(Mutant::TipBeforeSync) {
-            self.move_tip(position.generation, position.seq + count_lines(lines), position.end + lines.len() as u64);
+            self.move_tip(
+                position.generation,
+                position.seq + count_lines(lines),
+                position.end + lines.len() as u64,
+            );
         }
         if sync {
             let mut synced = files.journal.sync_data();

@@ -5,8 +5,8 @@ mod reader;
 mod tip;
 
 pub use entry::{
-    BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord, encode_batch,
-    encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
+    BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord,
+    encode_batch, encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{Line, Lines, Tail, classify_tail};
 pub use tip::{Tip, TipSlot};
@@ -23,5 +23,9 @@ pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
 /// The generation that a file name in the reserved folder stands for.
 pub fn journal_generation(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("journal-")?.strip_suffix(".jsonl")?;
-    if digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }

@@ -3,10 +3,8 @@
 use super::entry::{Body, parse_batch, verify_line};
 use crate::engine::checksum::Salt;
 
-/// One good line: where it lies in the file and what it says.
+/// One good line: where it ends and what it says.
 pub struct Line<'a> {
-    /// Offset of its first byte in the bytes that are read.
-    pub start: usize,
     /// Offset just past its line feed.
     pub end: usize,
     pub checksum: u64,
@@ -42,11 +40,10 @@ impl<'a> Iterator for Lines<'a> {
         if body.seq != self.seq + 1 || body.prev.0 != self.checksum {
             return None;
         }
-        let start = self.position;
         self.position += length + 1;
         self.seq = body.seq;
         self.checksum = checksum;
-        Some(Line { start, end: self.position, checksum, body })
+        Some(Line { end: self.position, checksum, body })
     }
 }
 
@@ -86,7 +83,9 @@ mod tests {
     fn journal(durable: &[u64]) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut ends, mut checksum) = (Vec::new(), Vec::new(), 0);
         for (at, &durable) in durable.iter().enumerate() {
-            let ops = |out: &mut Vec<u8>| out.extend_from_slice(br#"{"in":"a.json","put":{"1":{"id":1}},"delete":["2"]}"#);
+            let ops = |out: &mut Vec<u8>| {
+                out.extend_from_slice(br#"{"in":"a.json","put":{"1":{"id":1}},"delete":["2"]}"#)
+            };
             checksum = encode_batch(&mut bytes, SALT(), at as u64 + 1, checksum, durable, ops);
             ends.push(bytes.len());
         }

@@ -9,4 +9,4 @@ mod write;
 
 pub use salvage::salvage;
 pub use scan::{Scanned, scan_lines, scan_map};
-pub use write::{SnapshotWriter, Written};
+pub use write::SnapshotWriter;

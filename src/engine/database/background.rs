@@ -1,0 +1,139 @@
+//! Checkpoints that nobody asked for: one thread for all databases of the process, alive only while one of them has
+//! something to write.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Database;
+
+/// An idle database whose checkpoint is cheap gets it after this time, so that the JSON a person opens is current.
+const SOON: Duration = Duration::from_millis(800);
+/// Any idle database gets it after this time.
+const LATE: Duration = Duration::from_secs(10);
+/// Snapshots up to this size are always cheap.
+const SMALL: u64 = 1 << 20;
+/// Under sustained writing the journal grows to this or to the size of the snapshots, whichever is more: each byte is
+/// then written at most three times.
+const JOURNAL: u64 = 16 << 20;
+
+/// What was written, and when: what the decision to checkpoint needs.
+#[derive(Default)]
+pub struct Activity {
+    written: AtomicU64,
+    checkpointed: AtomicU64,
+    last_write: Mutex<Option<Instant>>,
+}
+
+impl Activity {
+    pub fn wrote(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+        *self.last_write.lock() = Some(Instant::now());
+    }
+
+    /// Bytes written to journals since the database was opened.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// The first `written` bytes are in the snapshots.
+    pub fn checkpointed(&self, written: u64) {
+        self.checkpointed.store(written, Ordering::Relaxed);
+    }
+
+    fn pending(&self) -> u64 {
+        self.written().saturating_sub(self.checkpointed.load(Ordering::Relaxed))
+    }
+}
+
+#[derive(Default)]
+struct Schedule {
+    databases: Vec<Weak<Database>>,
+    running: bool,
+}
+
+static SCHEDULE: Mutex<Schedule> = Mutex::new(Schedule { databases: Vec::new(), running: false });
+static CHANGED: Condvar = Condvar::new();
+
+impl Database {
+    /// Lets the background thread look after this database.
+    pub(super) fn background_after_write(&self) {
+        if !self.options.background || self.background.pending() == 0 {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        let mut schedule = SCHEDULE.lock();
+        if !schedule.databases.iter().any(|known| known.as_ptr() == Arc::as_ptr(&this)) {
+            schedule.databases.push(Arc::downgrade(&this));
+        }
+        if !schedule.running {
+            let spawned = thread::Builder::new().name("storage-checkpoint".into()).spawn(run);
+            // Without a thread the next write tries again, and closing checkpoints in any case.
+            schedule.running = spawned.is_ok();
+        }
+        CHANGED.notify_one();
+    }
+
+    /// When the database wants its next checkpoint; `None` when there is nothing to write.
+    fn checkpoint_due(&self) -> Option<Instant> {
+        let pending = self.background.pending();
+        let last_write = (*self.background.last_write.lock())?;
+        if pending == 0 {
+            return None;
+        }
+        let snapshots = self.dirty_snapshot_bytes();
+        if pending >= JOURNAL.max(snapshots) {
+            return Some(last_write);
+        }
+        let cheap = snapshots <= SMALL || pending >= snapshots / 2;
+        Some(last_write + if cheap { SOON } else { LATE })
+    }
+
+    fn dirty_snapshot_bytes(&self) -> u64 {
+        let state = self.state.read();
+        let dirty = state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
+        dirty
+            .map(|(path, _)| {
+                state
+                    .catalog
+                    .get(&**path)
+                    .and_then(|record| record.snapshots.last())
+                    .map_or(0, |last| last.size)
+            })
+            .sum()
+    }
+}
+
+fn run() {
+    let mut schedule = SCHEDULE.lock();
+    loop {
+        let due: Vec<(Instant, Arc<Database>)> = {
+            schedule.databases.retain(|database| database.strong_count() > 0);
+            let databases = schedule.databases.iter().filter_map(Weak::upgrade);
+            databases.filter_map(|database| database.checkpoint_due().map(|due| (due, database))).collect()
+        };
+        schedule.databases = due.iter().map(|(_, database)| Arc::downgrade(database)).collect();
+        let Some((next, database)) = due.into_iter().min_by_key(|(due, _)| *due) else {
+            schedule.running = false;
+            return;
+        };
+        if next > Instant::now() {
+            // The database may be dropped meanwhile; holding it here would keep it open.
+            drop(database);
+            CHANGED.wait_until(&mut schedule, next);
+            continue;
+        }
+        parking_lot::MutexGuard::unlocked(&mut schedule, || {
+            let before = database.background.pending();
+            database.checkpoint_in_background();
+            if database.background.pending() >= before {
+                // It failed: the next write asks again, not this loop.
+                database.background.checkpointed(database.background.written());
+            }
+            drop(database);
+        });
+    }
+}

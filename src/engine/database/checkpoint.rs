@@ -1,0 +1,480 @@
+//! Checkpoints: writing the snapshots of what changed, and dropping the journals that they contain.
+//!
+//! Under the write lock a new generation begins; without it the snapshots are streamed to fresh files, synced and
+//! verified; under it again they are recorded, renamed into place and made durable. Only then older generations go.
+//! Whatever fails leaves the old generation whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::load::{bare_entries, is_known, scan};
+use super::read::read_whole;
+use super::recovery::{create_journal, list_generations};
+use super::state::{Change, Content, Dirty, FileTable, State, matching};
+use super::writer::Writer;
+use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
+use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::{DocumentMap, Location};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, File, Metadata, OpenMode, read_all};
+use crate::engine::journal::{
+    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, journal_path,
+    push_snapshot_op,
+};
+use crate::engine::lock::{LockKind, Wait};
+use crate::engine::snapshot::SnapshotWriter;
+
+/// A collection whose snapshot is to be written, frozen at the switch of generations.
+struct Frozen {
+    path: Arc<str>,
+    spec: Option<Arc<CollectionSpec>>,
+    documents: DocumentMap,
+    files: Arc<FileTable>,
+    seen: Option<Metadata>,
+}
+
+/// A snapshot that waits in the reserved folder to take its place.
+struct Fresh {
+    frozen: Frozen,
+    temporary: PathBuf,
+    file: Arc<dyn File>,
+    /// Offset of each document's text in the new file, in the order of `frozen.documents`.
+    offsets: Vec<u64>,
+    record: SnapshotRecord,
+}
+
+/// Room that must be left on the disk beyond what a checkpoint writes.
+const SPARE_SPACE: u64 = 1 << 20;
+
+impl Database {
+    /// Brings the JSON files up to date with everything committed so far. Does nothing if they are.
+    ///
+    /// # Errors
+    /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints. The journals then
+    /// still hold everything.
+    pub fn checkpoint(&self, wait: Wait) -> Result<()> {
+        let mut checkpointing = self.checkpointing.lock();
+        let Some(lock) = checkpointing.as_mut() else { return Ok(()) };
+        lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(|tip| tip.holder()))?;
+        let _guard = lock.guard();
+        let written = self.background.written();
+        let (switched, frozen) = {
+            let (mut writer, _write_guard) = self.acquire(wait)?;
+            self.notice_edits(&mut writer)?;
+            if !self.state.read().needs_checkpoint() {
+                return Ok(());
+            }
+            self.check_space()?;
+            let switched = self.switch_generation(&mut writer)?;
+            (switched, self.freeze(&mut writer)?)
+        };
+        let mut fresh = Vec::with_capacity(frozen.len());
+        for (at, frozen) in frozen.into_iter().enumerate() {
+            fresh.push(self.stream(frozen, at, switched)?);
+        }
+        let (mut writer, _write_guard) = self.acquire(wait)?;
+        self.install_snapshots(&mut writer, fresh, switched)?;
+        self.drop_generations()?;
+        self.background.checkpointed(written);
+        Ok(())
+    }
+
+    /// Takes in what a person edited, so that it is not overwritten unseen. The write lock is held.
+    fn notice_edits(&self, writer: &mut Writer) -> Result<()> {
+        let loaded: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            let specs = state.collections.values().filter_map(|collection| match &collection.content {
+                Content::Loaded(loaded) if !loaded.dirty.is_empty() => Some(Arc::clone(&loaded.spec)),
+                _ => None,
+            });
+            specs.collect()
+        };
+        for spec in loaded {
+            self.notice_edit(&spec)?;
+            self.load(writer, &spec, true)?;
+        }
+        Ok(())
+    }
+
+    fn check_space(&self) -> Result<()> {
+        let needed = {
+            let state = self.state.read();
+            let dirty =
+                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
+            dirty
+                .map(|(path, collection)| state.snapshot_size(path) + collection.changed_bytes())
+                .sum::<u64>()
+        };
+        let free = self.fs.free_space(&self.directory).at("look up the free space of", &self.directory)?;
+        if free >= needed + SPARE_SPACE {
+            return Ok(());
+        }
+        let message = format!("a checkpoint needs {needed} bytes and {free} are free");
+        Err(Error::io("checkpoint", &self.directory, &io::Error::new(io::ErrorKind::StorageFull, message)))
+    }
+
+    /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.
+    fn switch_generation(&self, writer: &mut Writer) -> Result<u64> {
+        let (before, header) = {
+            let state = self.state.read();
+            (state.position, state.next_header())
+        };
+        if self.is_mutant(Mutant::JournalResetInPlace) {
+            return Ok(before.seq);
+        }
+        let path = journal_path(&self.directory, before.generation);
+        let files = self.files(writer)?;
+        files.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+        // Removals that belong to this generation must be durable before another one says that they are.
+        for parent in self.state.read().removal_parents(&self.directory) {
+            if self.fs.metadata(&parent).at("look up", &parent)?.is_some() {
+                self.fs.sync_dir(&parent).at("sync directory", &parent)?;
+            }
+        }
+        // A switch that failed half-way left a file that was never used.
+        let next = journal_path(&self.directory, header.generation);
+        if self.fs.metadata(&next).at("look up", &next)?.is_some() {
+            self.fs.remove_file(&next).at("remove", &next)?;
+        }
+        let sync_directory = !self.is_mutant(Mutant::NewJournalWithoutDirectorySync);
+        let (journal, checksum, end) = create_journal(&*self.fs, &self.directory, &header, sync_directory)?;
+        let mut state = self.state.write();
+        state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.position.generation = header.generation;
+        state.position.end = end;
+        state.position.checksum = checksum;
+        state.position.durable = before.seq;
+        state.removed = header.removed;
+        state.removals.clear();
+        drop(state);
+        self.move_tip(header.generation, before.seq, end);
+        self.files(writer)?.journal = journal;
+        Ok(before.seq)
+    }
+
+    /// Collects what must be written. Collections that nobody loaded are read from their snapshots.
+    fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {
+        let mut frozen = Vec::new();
+        let mut unloaded = Vec::new();
+        {
+            let state = self.state.read();
+            for (path, collection) in &state.collections {
+                match &collection.content {
+                    Content::Loaded(loaded) if !loaded.dirty.is_empty() => frozen.push(Frozen {
+                        path: Arc::clone(path),
+                        spec: Some(Arc::clone(&loaded.spec)),
+                        documents: loaded.documents.clone(),
+                        files: Arc::clone(&state.files),
+                        seen: loaded.seen,
+                    }),
+                    Content::Unloaded(changes) if !changes.is_empty() => {
+                        unloaded.push((Arc::clone(path), changes.clone(), Arc::clone(&state.files)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (path, changes, files) in unloaded {
+            if let Some(found) = self.freeze_unloaded(path, changes, files)? {
+                frozen.push(found);
+            }
+        }
+        frozen.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(frozen)
+    }
+
+    fn freeze_unloaded(
+        &self,
+        path: Arc<str>,
+        changes: BTreeMap<DocumentId, Change>,
+        mut files: Arc<FileTable>,
+    ) -> Result<Option<Frozen>> {
+        let file_path = collection_file(&self.directory, &path);
+        let record = self.state.read().catalog.get(&*path).cloned();
+        let mut entries = Vec::new();
+        let mut seen = None;
+        let mut covers = 0;
+        if is_known(record.as_ref()) || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some() {
+            let opened = self.fs.open(&file_path, OpenMode::Read);
+            let bytes = match &opened {
+                Ok(file) => read_all(&**file).at("read", &file_path)?,
+                Err(_) => Vec::new(),
+            };
+            let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
+            let (Some(known), Ok(file)) = (known, opened) else {
+                // Missing, damaged or edited: it is left alone until somebody asks for it and is told.
+                return Ok(None);
+            };
+            seen = Some(file.metadata().at("look up", &file_path)?);
+            if record.is_some_and(|record| record.dropped.is_none()) {
+                covers = known.covers;
+                let id = Arc::make_mut(&mut files).add(file);
+                let scanned = scan(&bytes, &known)
+                    .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
+                entries = bare_entries(&bytes, scanned, id);
+            }
+        }
+        let mut documents = DocumentMap::from_entries(entries);
+        for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
+            match change.location {
+                Some(location) => drop(documents.insert(id, location)),
+                None => drop(documents.remove(&id)),
+            }
+        }
+        Ok(Some(Frozen { path, spec: None, documents, files, seen }))
+    }
+
+    /// Writes a snapshot beside the others, makes it durable and reads it back.
+    fn stream(&self, frozen: Frozen, number: usize, covers: u64) -> Result<Fresh> {
+        let temporary = self.reserved(&format!("new-{covers}-{number}"));
+        if self.fs.metadata(&temporary).at("look up", &temporary)?.is_some() {
+            self.fs.remove_file(&temporary).at("remove", &temporary)?;
+        }
+        let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
+        let result = self.fill(&frozen, &temporary, &file, covers);
+        match result {
+            Ok((record, offsets)) => Ok(Fresh { frozen, temporary, file, offsets, record }),
+            Err(error) => {
+                // Room for others; recovery sweeps what cannot be removed now.
+                let _ = self.fs.remove_file(&temporary);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(
+        &self,
+        frozen: &Frozen,
+        temporary: &Path,
+        file: &Arc<dyn File>,
+        covers: u64,
+    ) -> Result<(SnapshotRecord, Vec<u64>)> {
+        let target = collection_file(&self.directory, &frozen.path);
+        if frozen.seen.is_some() {
+            self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
+        }
+        let mut writer = SnapshotWriter::new(Arc::clone(file));
+        let mut offsets = Vec::with_capacity(frozen.documents.len());
+        for (id, location) in frozen.documents.iter() {
+            let text = read_whole(&frozen.files, location).at("read a document of", &target)?;
+            // The documents of an adopted file may be spread over lines.
+            let line = crate::engine::json::compact(&text);
+            offsets.push(writer.push(id, &line).at("write", temporary)?);
+        }
+        let written = writer.finish().at("write", temporary)?;
+        if !self.is_mutant(Mutant::RenameBeforeSync) {
+            file.sync_data().at("sync", temporary)?;
+        }
+        let mut hasher = FileHasher::default();
+        hasher.update(&read_all(&**file).at("read back", temporary)?);
+        if hasher.finish() != written.hash {
+            return Err(Error::corrupt(
+                temporary,
+                0,
+                "the snapshot does not read back as it was written; check the disk",
+            ));
+        }
+        let record = SnapshotRecord { hash: written.hash, size: written.size, covers, layout: Layout::Lines };
+        Ok((record, offsets))
+    }
+
+    /// Records the snapshots, moves them into place and looks documents up there from now on. The write lock is held.
+    fn install_snapshots(&self, writer: &mut Writer, fresh: Vec<Fresh>, covers: u64) -> Result<()> {
+        let mut ready = Vec::with_capacity(fresh.len());
+        for fresh in fresh {
+            let target = collection_file(&self.directory, &fresh.frozen.path);
+            let now = self.fs.metadata(&target).at("look up", &target)?;
+            let dropped = self.was_dropped_after(&fresh.frozen.path, covers);
+            if now == fresh.frozen.seen && !dropped {
+                ready.push((fresh, target));
+            } else {
+                // Edited or dropped since the switch: the next checkpoint looks at it again.
+                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
+            }
+        }
+        if !ready.is_empty() {
+            self.record(writer, true, |out| {
+                for (at, (fresh, _)) in ready.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    push_snapshot_op(out, &fresh.frozen.path, &fresh.record, false);
+                }
+            })?;
+            let mut state = self.state.write();
+            for (fresh, _) in &ready {
+                state.record_snapshot(&fresh.frozen.path, fresh.record.clone(), false);
+            }
+        }
+        let mut directories = Vec::new();
+        for (fresh, target) in &ready {
+            if let Some(parent) = target.parent() {
+                fs::create_dirs(&*self.fs, parent).at("create", parent)?;
+                directories.push(parent.to_path_buf());
+            }
+            self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+        }
+        directories.sort();
+        directories.dedup();
+        if !self.is_mutant(Mutant::DropJournalBeforeDirectorySync) {
+            for directory in &directories {
+                self.fs.sync_dir(directory).at("sync directory", directory)?;
+            }
+        }
+        for (fresh, target) in ready {
+            let seen = self.fs.metadata(&target).at("look up", &target)?;
+            relocate(&mut self.state.write(), fresh, covers, seen);
+        }
+        let covered = {
+            let mut state = self.state.write();
+            state.drop_unused_files();
+            state.covered()
+        };
+        // Losing this line costs a longer recovery and nothing else, so it is not synced.
+        self.record(writer, false, |out| {
+            out.extend_from_slice(format!("{{\"covered\":{covered}}}").as_bytes())
+        })
+    }
+
+    fn was_dropped_after(&self, path: &str, seq: u64) -> bool {
+        let state = self.state.read();
+        state.catalog.get(path).and_then(|record| record.dropped).is_some_and(|dropped| dropped > seq)
+    }
+
+    /// Appends a line that changes no document. The write lock is held.
+    fn record(&self, writer: &mut Writer, sync: bool, ops: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        let (salt, before) = {
+            let state = self.state.read();
+            (state.salt(), state.position)
+        };
+        let mut line = Vec::new();
+        let mut after = before;
+        after.seq += 1;
+        after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, ops);
+        after.end += line.len() as u64;
+        self.append(writer, &line, before, sync)?;
+        if sync {
+            after.durable = after.seq;
+        }
+        self.state.write().position = after;
+        self.move_tip(after.generation, after.seq, after.end);
+        Ok(())
+    }
+
+    /// Deletes the generations that the snapshots contain, keeping one to spare.
+    fn drop_generations(&self) -> Result<()> {
+        let (current, covered) = {
+            let state = self.state.read();
+            (state.position.generation, state.covered())
+        };
+        let generations = list_generations(&*self.fs, &self.directory)?;
+        for &generation in generations.iter().filter(|&&generation| generation + 1 < current) {
+            let path = journal_path(&self.directory, generation);
+            let next = journal_path(&self.directory, generation + 1);
+            let next_file = match self.fs.open(&next, OpenMode::Read) {
+                Ok(file) => file,
+                // Already gone, with all that came before it.
+                Err(_) if !generations.contains(&(generation + 1)) => {
+                    self.fs.remove_file(&path).at("remove", &path)?;
+                    continue;
+                }
+                Err(error) => return Err(Error::io("open", &next, &error)),
+            };
+            let header = super::recovery::read_header(&*next_file, &next, generation + 1)?;
+            if header.is_some_and(|(header, _, _)| header.seq <= covered) {
+                self.fs.remove_file(&path).at("remove", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
+    pub(super) fn checkpoint_in_background(&self) {
+        match self.checkpoint(self.wait()) {
+            Ok(()) => {}
+            Err(error) => {
+                self.warn(
+                    WarningCode::CheckpointFailed,
+                    format!("{error}; the journal keeps everything until a checkpoint succeeds"),
+                );
+            }
+        }
+    }
+}
+
+/// Points a collection at its new snapshot, keeping what changed since it was frozen.
+fn relocate(state: &mut State, fresh: Fresh, covers: u64, seen: Option<Metadata>) {
+    state.confirm_snapshot(&fresh.frozen.path);
+    let file = Arc::make_mut(&mut state.files).add(fresh.file);
+    let collection = state.collection(&fresh.frozen.path);
+    match &mut collection.content {
+        Content::Loaded(loaded) if fresh.frozen.spec.is_some() => {
+            let moved = |((id, location), &offset): (&(DocumentId, Location), &u64)| {
+                (id.clone(), Location { file, offset, ..*location })
+            };
+            let entries = fresh.frozen.documents.iter().zip(&fresh.offsets).map(moved).collect();
+            let mut documents = DocumentMap::from_entries(entries);
+            let current = std::mem::take(&mut loaded.documents);
+            loaded.dirty.retain(|_, dirty| dirty.seq > covers);
+            for (id, dirty) in &mut loaded.dirty {
+                let base = documents.get(id).map(|location| location.hash);
+                *dirty = Dirty { base, ..*dirty };
+                match current.get(id) {
+                    Some(location) => drop(documents.insert(id.clone(), *location)),
+                    None => drop(documents.remove(id)),
+                }
+            }
+            loaded.documents = documents;
+            loaded.snapshot = Some(file);
+            loaded.seen = seen;
+        }
+        Content::Unloaded(changes) => changes.retain(|_, change| change.seq > covers),
+        _ => collection.unload(),
+    }
+}
+
+impl State {
+    fn needs_checkpoint(&self) -> bool {
+        self.collections.values().any(|collection| collection.oldest_change().is_some())
+            || self.catalog.values().any(|record| record.dropped.is_some())
+            || !self.removals.is_empty()
+    }
+
+    fn snapshot_size(&self, path: &str) -> u64 {
+        let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
+        newest.map_or(0, |snapshot| snapshot.size)
+    }
+
+    fn next_header(&self) -> Header {
+        // What was dropped for good need not be remembered: its file is gone durably before the switch.
+        let catalog = self.catalog.iter().filter(|(_, record)| record.dropped.is_none());
+        Header {
+            format: FORMAT,
+            database: self.database,
+            generation: self.position.generation + 1,
+            seq: self.position.seq,
+            previous: Some(Previous { checksum: Checksum(self.position.checksum), end: self.position.end }),
+            removed: self.position.seq,
+            covered: self.covered(),
+            catalog: catalog
+                .map(|(path, record)| (path.clone(), record.clone()))
+                .collect::<BTreeMap<String, CollectionRecord>>(),
+        }
+    }
+
+    /// The directories in which something was removed since the last switch.
+    fn removal_parents(&self, directory: &Path) -> Vec<PathBuf> {
+        let dropped =
+            self.catalog.iter().filter(|(_, record)| record.dropped.is_some()).map(|(path, _)| path.as_str());
+        let paths = dropped.chain(self.removals.iter().map(String::as_str));
+        let mut parents: Vec<PathBuf> = paths
+            .filter_map(|path| collection_file(directory, path).parent().map(Path::to_path_buf))
+            .collect();
+        parents.sort();
+        parents.dedup();
+        parents
+    }
+}

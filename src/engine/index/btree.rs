@@ -1,0 +1,65 @@
+//! The btree index: exact keys and ranges, in key order.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::dispatch::{Change, Ids};
+use super::key::IndexKey;
+use super::posting::{Posting, Removal};
+use crate::engine::document::DocumentId;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct BtreeIndex {
+    keys: BTreeMap<IndexKey, Ids>,
+}
+
+impl BtreeIndex {
+    /// O(log n).
+    pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.keys.get_mut(key) {
+            Some(ids) => Change::entry(ids.insert(id.clone(), ())),
+            None => {
+                self.keys.insert(key.clone(), Posting::One(id.clone(), ()));
+                Change::EntryAndKey
+            }
+        }
+    }
+
+    /// O(log n).
+    pub fn remove(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.keys.get_mut(key).map(|ids| ids.remove(id)) {
+            Some(Removal::Emptied) => {
+                self.keys.remove(key);
+                Change::EntryAndKey
+            }
+            removal => Change::entry(removal == Some(Removal::Removed)),
+        }
+    }
+
+    pub fn get(&self, key: &IndexKey) -> Option<&Ids> {
+        self.keys.get(key)
+    }
+
+    pub fn unique_keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The keys within the bounds, ascending, with their ids. O(log n) to start, O(1) for each step.
+    pub fn range(
+        &self,
+        start: Bound<&IndexKey>,
+        end: Bound<&IndexKey>,
+    ) -> impl DoubleEndedIterator<Item = (&IndexKey, &Ids)> {
+        // `BTreeMap::range` panics on bounds that nothing can lie between.
+        let ordered = match (start, end) {
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => true,
+            (Bound::Included(start), Bound::Included(end)) => start <= end,
+            (
+                Bound::Included(start) | Bound::Excluded(start),
+                Bound::Included(end) | Bound::Excluded(end),
+            ) => start < end,
+        };
+        let found = ordered.then(|| self.keys.range::<IndexKey, _>((start, end)));
+        found.into_iter().flatten()
+    }
+}

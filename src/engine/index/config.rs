@@ -1,0 +1,113 @@
+//! What an index is declared to be.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::IndexKey;
+use crate::engine::error::{Error, Result};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexType {
+    /// Finds documents by exact key.
+    Hash,
+    /// Finds documents by exact key and by range, in key order.
+    Btree,
+    /// Finds documents by the words of their text.
+    Inverted,
+}
+
+impl IndexType {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            IndexType::Hash => "hash",
+            IndexType::Btree => "btree",
+            IndexType::Inverted => "inverted",
+        }
+    }
+}
+
+/// What a caller declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexConfig {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: IndexType,
+    /// Paths of the fields, nested with dots: `address.city`. Several fields of a hash or btree index form
+    /// one composite key; an inverted index holds the words of all its fields together.
+    pub fields: Vec<String>,
+    /// No two documents may have the same key. Null, and a composite key with a null in it, never clash.
+    #[serde(default)]
+    pub unique: bool,
+    /// Leave out documents whose fields are all missing or null.
+    #[serde(default)]
+    pub sparse: bool,
+}
+
+impl IndexConfig {
+    /// Refuses what no index can be. Whether the name is fit to be a file name is not asked here.
+    pub fn check(&self) -> Result<()> {
+        let problem = if self.name.is_empty() {
+            "an index needs a name that is not empty".into()
+        } else if self.fields.is_empty() {
+            format!("index {} needs at least one field", self.name)
+        } else if self.unique && self.kind == IndexType::Inverted {
+            format!("index {} cannot be unique: documents share words; use type hash or btree", self.name)
+        } else {
+            return Ok(());
+        };
+        Err(Error::InvalidArgument(problem))
+    }
+}
+
+/// How keys come out of a document.
+#[derive(Debug, Clone, Copy)]
+pub enum Extractor {
+    /// From the declared field paths.
+    Fields,
+    /// By a rule of the index's owner, which is given the document's raw JSON text. Texts among the keys
+    /// become words in an inverted index.
+    Computed(fn(&[u8]) -> Vec<IndexKey>),
+}
+
+#[derive(Debug, Clone)]
+pub struct IndexSpec {
+    pub config: IndexConfig,
+    pub extractor: Extractor,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_reads_and_writes_the_callers_words() {
+        let json = r#"{"name":"byCity","type":"btree","fields":["address.city"]}"#;
+        let config: IndexConfig = serde_json::from_str(json).unwrap();
+        assert_eq!(config.kind, IndexType::Btree);
+        assert!(!config.unique && !config.sparse);
+        assert_eq!(
+            serde_json::to_string(&config).unwrap(),
+            r#"{"name":"byCity","type":"btree","fields":["address.city"],"unique":false,"sparse":false}"#
+        );
+    }
+
+    #[test]
+    fn what_no_index_can_be_is_refused() {
+        let config = |name: &str, fields: &[&str], kind| IndexConfig {
+            name: name.into(),
+            kind,
+            fields: fields.iter().map(|&field| field.into()).collect(),
+            unique: true,
+            sparse: false,
+        };
+        assert!(config("a", &["b"], IndexType::Hash).check().is_ok());
+        for wrong in [
+            config("", &["b"], IndexType::Hash),
+            config("a", &[], IndexType::Hash),
+            config("a", &["b"], IndexType::Inverted),
+        ] {
+            assert_eq!(wrong.check().map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{wrong:?}");
+        }
+    }
+}

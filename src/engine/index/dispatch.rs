@@ -1,0 +1,298 @@
+//! One index of any type: each call goes to the structure that its type asks for.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::btree::BtreeIndex;
+use super::config::{Extractor, IndexSpec, IndexType};
+use super::entries::Entries;
+use super::extract::{self, Path};
+use super::hash::HashIndex;
+use super::inverted::InvertedIndex;
+use super::joined::JoinedForms;
+use super::key::IndexKey;
+use super::posting::Posting;
+use crate::engine::document::DocumentId;
+use crate::engine::error::{Error, Result};
+
+/// The ids under one key of a hash or btree index.
+pub(super) type Ids = Posting<DocumentId, ()>;
+
+/// What inserting or removing one entry changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    Entry,
+    /// The entry, and with it the key, is new or gone.
+    EntryAndKey,
+}
+
+impl Change {
+    pub fn entry(changed: bool) -> Change {
+        if changed { Change::Entry } else { Change::None }
+    }
+}
+
+/// From keys or words to the ids of the documents that have them.
+#[derive(Debug, Clone)]
+pub struct Index {
+    spec: Arc<IndexSpec>,
+    /// The paths of the fields; none if the keys are computed.
+    paths: Arc<[Path]>,
+    structure: Structure,
+    /// Present if the keys are tuples of field values.
+    joined: Option<JoinedForms>,
+    /// The number of pairs of key and id.
+    entries: usize,
+    /// Whether a document with several keys was ever inserted. If not, no range meets an id twice.
+    several_keys: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Structure {
+    Hash(HashIndex),
+    Btree(BtreeIndex),
+    Inverted(InvertedIndex),
+}
+
+impl Index {
+    pub fn new(spec: Arc<IndexSpec>) -> Index {
+        let kind = spec.config.kind;
+        let paths: Arc<[Path]> = match spec.extractor {
+            Extractor::Fields => spec.config.fields.iter().map(|field| extract::parse_path(field)).collect(),
+            Extractor::Computed(_) => Arc::default(),
+        };
+        let composite = kind != IndexType::Inverted && paths.len() > 1;
+        Index {
+            structure: match kind {
+                IndexType::Hash => Structure::Hash(HashIndex::default()),
+                IndexType::Btree => Structure::Btree(BtreeIndex::default()),
+                IndexType::Inverted => Structure::Inverted(InvertedIndex::default()),
+            },
+            joined: composite.then(JoinedForms::default),
+            spec,
+            paths,
+            entries: 0,
+            several_keys: false,
+        }
+    }
+
+    pub fn spec(&self) -> &IndexSpec {
+        &self.spec
+    }
+
+    pub(super) fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
+    /// An index with the same spec and no entries.
+    pub fn empty_like(&self) -> Index {
+        Index::new(Arc::clone(&self.spec))
+    }
+
+    /// What a document, given as raw JSON text, has in this index. For several indexes at once,
+    /// [`super::extract_all`] reads the document only once.
+    ///
+    /// A path leads through nested objects; an array, at its end or on the way, stands for its elements;
+    /// an object at its end, and an empty array, have no key. Missing and null are [`IndexKey::Null`], or
+    /// nothing if the index is sparse; a composite key is left out of a sparse index if all of it is null.
+    pub fn extract(&self, document: &[u8]) -> Entries {
+        extract::extract_all(std::slice::from_ref(self), document).pop().unwrap_or_default()
+    }
+
+    /// O(1) for each key of a hash index, O(log n) for others and for keys that many documents share.
+    /// Inserting what is there changes nothing. Uniqueness is the caller's to ask: see [`Index::owner`].
+    pub fn insert(&mut self, id: &DocumentId, entries: &Entries) {
+        if let Structure::Inverted(index) = &mut self.structure {
+            for (word, count) in entries.words() {
+                self.entries += usize::from(index.insert(word, *count, id));
+            }
+            return;
+        }
+        let keys = entries.keys();
+        self.several_keys |= keys.len() > 1;
+        for key in keys {
+            let change = match &mut self.structure {
+                Structure::Hash(index) => index.insert(key, id),
+                Structure::Btree(index) => index.insert(key, id),
+                Structure::Inverted(_) => Change::None,
+            };
+            self.entries += usize::from(change != Change::None);
+            if let (Change::EntryAndKey, Some(joined)) = (change, &mut self.joined) {
+                joined.insert(key);
+            }
+        }
+    }
+
+    /// Costs what [`Index::insert`] does. Removing what is not there changes nothing.
+    pub fn remove(&mut self, id: &DocumentId, entries: &Entries) {
+        if let Structure::Inverted(index) = &mut self.structure {
+            for (word, _) in entries.words() {
+                self.entries -= usize::from(index.remove(word, id));
+            }
+            return;
+        }
+        for key in entries.keys() {
+            let change = match &mut self.structure {
+                Structure::Hash(index) => index.remove(key, id),
+                Structure::Btree(index) => index.remove(key, id),
+                Structure::Inverted(_) => Change::None,
+            };
+            self.entries -= usize::from(change != Change::None);
+            if let (Change::EntryAndKey, Some(joined)) = (change, &mut self.joined) {
+                joined.remove(key);
+            }
+        }
+    }
+
+    /// The ids of the documents with this key, ascending.
+    ///
+    /// An index of several fields also takes the joined form of its keys as a text (`electronics:active`,
+    /// as `values.join(':')` in JavaScript), which may stand for several keys, and null for the key that is null in every
+    /// field. An inverted index gives what [`Index::search`] finds for a text, and nothing for other keys.
+    pub fn find(&self, key: &IndexKey) -> Vec<DocumentId> {
+        match (&self.structure, &self.joined, key) {
+            (Structure::Inverted(index), _, IndexKey::Text(text)) => {
+                let found = index.search(&String::from_utf8_lossy(text));
+                let mut ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
+                ids.sort_unstable();
+                ids
+            }
+            (_, Some(joined), IndexKey::Text(text)) => {
+                let lists: Vec<_> = joined.find(text).filter_map(|tuple| self.ids(tuple)).collect();
+                let mut ids: Vec<_> = lists.iter().flat_map(|ids| ids.ids().cloned()).collect();
+                if lists.len() > 1 {
+                    ids.sort_unstable();
+                    ids.dedup();
+                }
+                ids
+            }
+            (_, Some(_), IndexKey::Null) => {
+                collect(self.ids(&IndexKey::tuple(vec![IndexKey::Null; self.paths.len()])))
+            }
+            _ => collect(self.ids(key)),
+        }
+    }
+
+    /// Of the keys in `entries`, one that a document other than `except` already has, and that document.
+    /// Null never clashes, nor does a composite key with a null in it: the rule of SQL. O(keys · log n).
+    pub fn owner(&self, entries: &Entries, except: &DocumentId) -> Option<(IndexKey, DocumentId)> {
+        entries.keys().iter().filter(|key| !key.has_null()).find_map(|key| {
+            let owner = self.ids(key)?.ids().find(|id| *id != except)?;
+            Some((key.clone(), owner.clone()))
+        })
+    }
+
+    /// The ids of the documents with a key within the bounds, in key order, ids ascending within one key;
+    /// a document with several such keys stands where its first one is. Bounds in the wrong order give
+    /// nothing. O(log n) and what is found. Only a btree index has ranges.
+    pub fn range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<DocumentId>> {
+        let ids = self.ordered()?.range(start, end).flat_map(|(_, ids)| ids.ids());
+        if !self.several_keys {
+            return Ok(ids.cloned().collect());
+        }
+        let mut seen = HashSet::new();
+        Ok(ids.filter(|id| seen.insert(*id)).cloned().collect())
+    }
+
+    /// The smallest key within the bounds and the smallest id that has it. O(log n).
+    pub fn first_in_range(
+        &self,
+        start: Bound<&IndexKey>,
+        end: Bound<&IndexKey>,
+    ) -> Result<Option<(IndexKey, DocumentId)>> {
+        let first = self.ordered()?.range(start, end).next();
+        Ok(first.and_then(|(key, ids)| Some((key.clone(), ids.first()?.clone()))))
+    }
+
+    /// The greatest key within the bounds and the greatest id that has it. O(log n).
+    pub fn last_in_range(
+        &self,
+        start: Bound<&IndexKey>,
+        end: Bound<&IndexKey>,
+    ) -> Result<Option<(IndexKey, DocumentId)>> {
+        let last = self.ordered()?.range(start, end).next_back();
+        Ok(last.and_then(|(key, ids)| Some((key.clone(), ids.last()?.clone()))))
+    }
+
+    /// The documents that have every word of the query, as a word or as the start of one, with their
+    /// scores; best first, ties by id. Only an inverted index has words.
+    ///
+    /// A score is the sum over the query's words of `c / (c + 1)`, where `c` is how often the word occurs in
+    /// the document, plus 1 if it occurs as a whole (then only such occurrences count). So for each word a
+    /// whole word beats any number of prefixes, and more occurrences beat fewer.
+    pub fn search(&self, query: &str) -> Result<Vec<(DocumentId, f64)>> {
+        match &self.structure {
+            Structure::Inverted(index) => Ok(index.search(query)),
+            _ => Err(self.wrong_type("text search", IndexType::Inverted)),
+        }
+    }
+
+    /// The number of distinct keys or words.
+    pub fn unique_keys(&self) -> usize {
+        match &self.structure {
+            Structure::Hash(index) => index.unique_keys(),
+            Structure::Btree(index) => index.unique_keys(),
+            Structure::Inverted(index) => index.unique_keys(),
+        }
+    }
+
+    /// The number of pairs of key (or word) and document.
+    pub fn total_entries(&self) -> usize {
+        self.entries
+    }
+
+    fn ids(&self, key: &IndexKey) -> Option<&Ids> {
+        match &self.structure {
+            Structure::Hash(index) => index.get(key),
+            Structure::Btree(index) => index.get(key),
+            Structure::Inverted(_) => None,
+        }
+    }
+
+    fn ordered(&self) -> Result<&BtreeIndex> {
+        match &self.structure {
+            Structure::Btree(index) => Ok(index),
+            _ => Err(self.wrong_type("range queries", IndexType::Btree)),
+        }
+    }
+
+    fn wrong_type(&self, call: &str, needed: IndexType) -> Error {
+        let config = &self.spec.config;
+        Error::IndexType(format!(
+            "index {} is of type {}, but {call} need{} type {}; create an index of that type on the same fields",
+            config.name,
+            config.kind.name(),
+            if call.ends_with('s') { "" } else { "s" },
+            needed.name(),
+        ))
+    }
+}
+
+fn collect(ids: Option<&Ids>) -> Vec<DocumentId> {
+    ids.map_or_else(Vec::new, |ids| ids.ids().cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::index::IndexConfig;
+
+    #[test]
+    fn a_joined_form_goes_with_its_last_document() {
+        let fields = vec!["a".into(), "b".into()];
+        let config =
+            IndexConfig { name: "test".into(), kind: IndexType::Hash, fields, unique: false, sparse: false };
+        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        let entries = index.extract(br#"{"a":1,"b":2}"#);
+        let empty = |index: &Index| index.joined.as_ref().is_some_and(JoinedForms::is_empty);
+        for id in [1, 2] {
+            index.insert(&DocumentId::Number(id), &entries);
+        }
+        index.remove(&DocumentId::Number(1), &entries);
+        assert!(!empty(&index));
+        index.remove(&DocumentId::Number(2), &entries);
+        assert!(empty(&index));
+    }
+}

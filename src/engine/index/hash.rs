@@ -1,0 +1,46 @@
+//! The hash index: exact keys in constant time.
+
+use std::collections::HashMap;
+
+use super::dispatch::{Change, Ids};
+use super::key::IndexKey;
+use super::posting::{Posting, Removal};
+use crate::engine::document::DocumentId;
+
+/// The standard library's hasher is keyed at random, so keys made to collide do not slow it down.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HashIndex {
+    keys: HashMap<IndexKey, Ids>,
+}
+
+impl HashIndex {
+    /// O(1), and O(log n) in the number of documents that share the key.
+    pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.keys.get_mut(key) {
+            Some(ids) => Change::entry(ids.insert(id.clone(), ())),
+            None => {
+                self.keys.insert(key.clone(), Posting::One(id.clone(), ()));
+                Change::EntryAndKey
+            }
+        }
+    }
+
+    /// As [`HashIndex::insert`].
+    pub fn remove(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.keys.get_mut(key).map(|ids| ids.remove(id)) {
+            Some(Removal::Emptied) => {
+                self.keys.remove(key);
+                Change::EntryAndKey
+            }
+            removal => Change::entry(removal == Some(Removal::Removed)),
+        }
+    }
+
+    pub fn get(&self, key: &IndexKey) -> Option<&Ids> {
+        self.keys.get(key)
+    }
+
+    pub fn unique_keys(&self) -> usize {
+        self.keys.len()
+    }
+}

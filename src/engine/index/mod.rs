@@ -1,0 +1,28 @@
+//! Indexes in memory: from the values of documents' fields to the documents' ids.
+//!
+//! An [`Index`] knows no documents. Its owner extracts the [`Entries`] of a document and inserts them under
+//! the document's id; before a document changes or goes, it removes the entries of the old text. Nothing
+//! here does I/O or takes a lock.
+
+mod btree;
+mod config;
+mod dispatch;
+mod entries;
+mod extract;
+mod hash;
+mod inverted;
+mod joined;
+mod key;
+mod posting;
+mod tokenize;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Extractor, IndexConfig, IndexSpec, IndexType};
+pub use dispatch::Index;
+pub use entries::Entries;
+pub use extract::{MAX_TUPLES, extract_all};
+pub use key::{IndexKey, Number};

@@ -1,0 +1,265 @@
+//! What an index promises, one behaviour at a time. `model_tests` has the arithmetic.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::*;
+use crate::engine::document::DocumentId;
+
+fn config(kind: IndexType, fields: &[&str]) -> IndexConfig {
+    let fields = fields.iter().map(|&field| field.into()).collect();
+    IndexConfig { name: "byTest".into(), kind, fields, unique: false, sparse: false }
+}
+
+fn index(kind: IndexType, fields: &[&str]) -> Index {
+    Index::new(Arc::new(IndexSpec { config: config(kind, fields), extractor: Extractor::Fields }))
+}
+
+/// An index with these documents under the ids 1, 2, 3, …
+fn filled(kind: IndexType, fields: &[&str], documents: &[&str]) -> Index {
+    let mut index = index(kind, fields);
+    for (position, document) in documents.iter().enumerate() {
+        index.insert(&number(position as u64 + 1), &index.extract(document.as_bytes()));
+    }
+    index
+}
+
+fn number(id: u64) -> DocumentId {
+    DocumentId::Number(id)
+}
+
+fn key(json: &str) -> IndexKey {
+    IndexKey::from_json(json.as_bytes()).unwrap()
+}
+
+fn found(index: &Index, json: &str) -> Vec<String> {
+    index.find(&key(json)).iter().map(DocumentId::to_string).collect()
+}
+
+fn searched(index: &Index, query: &str) -> Vec<String> {
+    index.search(query).unwrap().into_iter().map(|(id, _)| id.to_string()).collect()
+}
+
+#[test]
+fn numbers_and_texts_that_look_alike_are_different_keys() {
+    let index = filled(IndexType::Hash, &["a"], &[r#"{"a":42}"#, r#"{"a":"42"}"#]);
+    assert_eq!(found(&index, "42"), ["1"]);
+    assert_eq!(found(&index, "\"42\""), ["2"]);
+}
+
+#[test]
+fn names_that_mean_something_elsewhere_are_ordinary() {
+    for name in ["__proto__", "constructor", "null", "__null__", "", "größe"] {
+        let documents = [format!("{{\"{name}\":\"{name}\"}}"), "{}".into()];
+        let index = filled(IndexType::Hash, &[name], &documents.each_ref().map(String::as_str));
+        assert_eq!(found(&index, &format!("\"{name}\"")), ["1"], "{name}");
+        assert_eq!(found(&index, "null"), ["2"], "{name}");
+    }
+}
+
+#[test]
+fn names_may_be_escaped_and_the_last_of_two_counts() {
+    let index = filled(
+        IndexType::Hash,
+        &["a", "b.c"],
+        &[r#"{"a":1,"\u0061":2,"b":{"\u0063":1},"b":{"c":0,"\u0063":3}}"#],
+    );
+    assert_eq!(found(&index, "[2,3]"), ["1"]);
+    assert_eq!(index.total_entries(), 1);
+}
+
+#[test]
+fn an_array_on_the_way_stands_for_its_elements() {
+    let index = filled(IndexType::Btree, &["a.b"], &[r#"{"a":[{"b":1},{"b":[2,3]},{}]}"#]);
+    for json in ["1", "2", "3", "null"] {
+        assert_eq!(found(&index, json), ["1"], "{json}");
+    }
+    assert_eq!(index.range(Bound::Unbounded, Bound::Unbounded).unwrap(), [number(1)]);
+}
+
+#[test]
+fn unreadable_text_has_no_entries() {
+    let index = index(IndexType::Hash, &["a"]);
+    for text in ["", "{\"a\":1", "{\"a\":1,}", "[1]", "null", "{\"a\":tru}"] {
+        assert!(index.extract(text.as_bytes()).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_joined_form_finds_every_key_it_may_stand_for() {
+    let index = filled(
+        IndexType::Hash,
+        &["a", "b"],
+        &[
+            r#"{"a":"electronics","b":"active"}"#,
+            r#"{"a":42,"b":"x"}"#,
+            r#"{"a":"42","b":"x"}"#,
+            r#"{"a":"p:q","b":"r"}"#,
+            r#"{"a":"p","b":"q:r"}"#,
+            r#"{"b":"alone"}"#,
+            "{}",
+        ],
+    );
+    assert_eq!(found(&index, "\"electronics:active\""), ["1"]);
+    assert_eq!(found(&index, "[\"electronics\",\"active\"]"), ["1"]);
+    assert_eq!(found(&index, "\"42:x\""), ["2", "3"]);
+    assert_eq!(found(&index, "[42,\"x\"]"), ["2"]);
+    assert_eq!(found(&index, "\"p:q:r\""), ["4", "5"]);
+    assert_eq!(found(&index, "\":alone\""), ["6"]);
+    assert_eq!(found(&index, "null"), ["7"]);
+}
+
+#[test]
+fn a_document_that_combines_to_too_many_keys_is_incomplete() {
+    let elements =
+        |count: usize| format!("[{}]", (0..count).map(|at| at.to_string()).collect::<Vec<_>>().join(","));
+    let document = |a, b| format!("{{\"a\":{},\"b\":{}}}", elements(a), elements(b));
+    let index = index(IndexType::Hash, &["a", "b"]);
+    let whole = index.extract(document(100, MAX_TUPLES / 100).as_bytes());
+    assert_eq!((whole.len(), whole.is_complete()), (MAX_TUPLES, true));
+    let cut = index.extract(document(100, MAX_TUPLES / 100 + 1).as_bytes());
+    assert_eq!((cut.len(), cut.is_complete()), (0, false));
+}
+
+#[test]
+fn another_document_with_the_key_is_its_owner() {
+    let index = filled(IndexType::Hash, &["a"], &[r#"{"a":["x","y"]}"#]);
+    let entries = index.extract(br#"{"a":["w","y"]}"#);
+    assert_eq!(index.owner(&entries, &number(2)), Some((IndexKey::text("y"), number(1))));
+    assert_eq!(index.owner(&entries, &number(1)), None);
+}
+
+#[test]
+fn null_never_clashes() {
+    let single = filled(IndexType::Hash, &["a"], &["{}"]);
+    assert_eq!(single.owner(&single.extract(br#"{"a":null}"#), &number(2)), None);
+    let composite = filled(IndexType::Hash, &["a", "b"], &[r#"{"a":1}"#, r#"{"a":1,"b":2}"#]);
+    assert_eq!(composite.owner(&composite.extract(br#"{"a":1}"#), &number(3)), None);
+    let clash = composite.owner(&composite.extract(br#"{"a":1,"b":2}"#), &number(3));
+    assert_eq!(clash, Some((key("[1,2]"), number(2))));
+}
+
+#[test]
+fn a_range_on_tuples_starts_with_a_part_of_them() {
+    fn versions(document: &[u8]) -> Vec<IndexKey> {
+        IndexKey::from_json(document).into_iter().collect()
+    }
+    let mut index = Index::new(Arc::new(IndexSpec {
+        config: config(IndexType::Btree, &["root", "version"]),
+        extractor: Extractor::Computed(versions),
+    }));
+    for (id, document) in ["[1,10]", "[1,9]", "[2,1]", "[0,5]"].iter().enumerate() {
+        index.insert(&number(id as u64), &index.extract(document.as_bytes()));
+    }
+    let (start, end) = (key("[1]"), IndexKey::tuple([key("1"), IndexKey::number(f64::INFINITY).unwrap()]));
+    let bounds = (Bound::Included(&start), Bound::Included(&end));
+    assert_eq!(index.range(bounds.0, bounds.1).unwrap(), [number(1), number(0)]);
+    assert_eq!(index.first_in_range(bounds.0, bounds.1).unwrap(), Some((key("[1,9]"), number(1))));
+    assert_eq!(index.last_in_range(bounds.0, bounds.1).unwrap(), Some((key("[1,10]"), number(0))));
+}
+
+#[test]
+fn computed_texts_become_words() {
+    fn name(_: &[u8]) -> Vec<IndexKey> {
+        vec![IndexKey::text("Red Apple"), IndexKey::Null]
+    }
+    let mut index = Index::new(Arc::new(IndexSpec {
+        config: config(IndexType::Inverted, &["name"]),
+        extractor: Extractor::Computed(name),
+    }));
+    index.insert(&number(1), &index.extract(b"{}"));
+    assert_eq!(searched(&index, "app"), ["1"]);
+}
+
+#[test]
+fn better_matches_come_first() {
+    let index = filled(
+        IndexType::Inverted,
+        &["a"],
+        &[
+            r#"{"a":"apples apples apples apples"}"#,
+            r#"{"a":"one apple"}"#,
+            r#"{"a":"apples"}"#,
+            r#"{"a":"apple apple"}"#,
+            r#"{"a":"an Apple"}"#,
+            r#"{"a":"pineapple"}"#,
+        ],
+    );
+    assert_eq!(searched(&index, "apple"), ["4", "2", "5", "1", "3"]);
+}
+
+#[test]
+fn every_word_of_a_query_must_match() {
+    let index = filled(
+        IndexType::Inverted,
+        &["a", "b"],
+        &[r#"{"a":"red apple","b":["Sour","green"]}"#, r#"{"a":"red pear"}"#],
+    );
+    assert_eq!(searched(&index, "APP, red gre"), ["1"]);
+    assert_eq!(searched(&index, "red"), ["1", "2"]);
+    assert_eq!(searched(&index, "red plum"), [""; 0]);
+    assert_eq!(searched(&index, " !"), [""; 0]);
+}
+
+#[test]
+fn any_part_of_unspaced_text_is_found() {
+    let text = "検索エンジンを東京都で作る";
+    let index = filled(IndexType::Inverted, &["a"], &[&format!("{{\"a\":\"{text}\"}}"), r#"{"a":"京都"}"#]);
+    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    for (from, &start) in starts.iter().enumerate() {
+        for &end in &starts[from + 1..] {
+            assert!(searched(&index, &text[start..end]).contains(&"1".into()), "{}", &text[start..end]);
+        }
+    }
+    assert_eq!(searched(&index, "東京都"), ["1"]);
+}
+
+#[test]
+fn a_lone_surrogate_parts_words() {
+    let index = filled(IndexType::Inverted, &["a"], &[r#"{"a":"left\ud83dright"}"#]);
+    assert_eq!(searched(&index, "left right"), ["1"]);
+    assert_eq!(index.unique_keys(), 2);
+}
+
+#[test]
+fn a_call_for_another_type_says_so() {
+    let hash = index(IndexType::Hash, &["a"]);
+    let error = hash.range(Bound::Unbounded, Bound::Unbounded).unwrap_err();
+    assert_eq!(error.code(), "INDEX_TYPE");
+    assert_eq!(
+        error.to_string(),
+        "index byTest is of type hash, but range queries need type btree; create an index of that type on the \
+         same fields"
+    );
+    let error = hash.search("a").unwrap_err();
+    assert!(error.to_string().contains("text search needs type inverted"), "{error}");
+    assert!(index(IndexType::Inverted, &["a"]).last_in_range(Bound::Unbounded, Bound::Unbounded).is_err());
+    assert!(index(IndexType::Btree, &["a"]).search("a").is_err());
+}
+
+#[test]
+fn inserting_twice_and_removing_the_absent_change_nothing() {
+    for kind in [IndexType::Hash, IndexType::Btree, IndexType::Inverted] {
+        let mut index = filled(kind, &["a"], &[r#"{"a":"x"}"#]);
+        let entries = index.extract(br#"{"a":"x"}"#);
+        index.insert(&number(1), &entries);
+        index.remove(&number(2), &entries);
+        index.remove(&number(1), &index.extract(br#"{"a":"y"}"#));
+        assert_eq!((index.unique_keys(), index.total_entries()), (1, 1), "{kind:?}");
+        assert_eq!(found(&index, "\"x\""), ["1"], "{kind:?}");
+        assert_eq!(found(&index.empty_like(), "\"x\""), [""; 0], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_key_shared_by_many_documents_stays_cheap_to_change() {
+    // With lists that shift on each removal this would move 10^10 ids and run for minutes.
+    for kind in [IndexType::Hash, IndexType::Btree, IndexType::Inverted] {
+        let mut index = index(kind, &["a"]);
+        let entries = index.extract(br#"{"a":"shared"}"#);
+        (0..200_000).for_each(|id| index.insert(&number(id), &entries));
+        assert_eq!(index.total_entries(), 200_000);
+        (0..200_000).for_each(|id| index.remove(&number(id), &entries));
+        assert_eq!((index.unique_keys(), index.total_entries()), (0, 0));
+    }
+}
