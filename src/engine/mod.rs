@@ -15,6 +15,7 @@ mod journal;
 pub mod json;
 mod lock;
 mod options;
+mod registry;
 mod snapshot;
 
 pub use cache::CacheStats;
@@ -26,3 +27,4 @@ pub use error::{Error, Issue, Outcome, PathSegment, Result};
 pub use id::{generate_id, now_ms};
 pub use lock::Wait;
 pub use options::{CacheLimits, Durability};
+pub use registry::open_shared;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::state::{Position, Prepared, State};
+use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Group, Transaction, no_entries};
 use super::writer::Writer;
 use super::{Database, Mutant, collection_file};
@@ -333,21 +333,29 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
             state.record_drop(path, seq);
         }
-        let Some(loaded) = state.loaded_mut(path) else { continue };
+        let collection = state.collection(path);
         let mut changed = overlay.dropped;
         for (id, pending) in &overlay.documents {
             // A document without a place was changed only by requests that failed.
             let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else {
                 continue;
             };
-            let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
-            let new = if pending.new.is_some() { pending.entries.clone() } else { no_entries(&overlay.spec) };
-            loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
             changed = true;
+            match &mut collection.content {
+                Content::Loaded(loaded) => {
+                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
+                    let new = if pending.new.is_some() {
+                        pending.entries.clone()
+                    } else {
+                        no_entries(&overlay.spec)
+                    };
+                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+                }
+                // Dropped before anybody loaded it.
+                _ => collection.note(id.clone(), Change { location, seq }),
+            }
         }
-        if changed {
-            state.collection(path).version += 1;
-        }
+        collection.version += u64::from(changed);
     }
     state.position = position;
 }

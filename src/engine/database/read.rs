@@ -291,6 +291,33 @@ impl Database {
         Ok(b"[]"[..].into())
     }
 
+    /// The documents that `keep` wants, ids ascending. `keep` sees the part of each that is asked for. O(n).
+    pub fn filter(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        for attempt in 0.. {
+            let view = self.view(spec, options)?;
+            let mut kept = Vec::new();
+            let scanned = view.for_each(part, |_, text| {
+                if keep(text) {
+                    kept.push(text.into());
+                }
+            });
+            match scanned {
+                Ok(()) => {
+                    self.cache.count(false);
+                    return Ok(kept);
+                }
+                Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// The published document, for a transaction. The collection is loaded.
     pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
         let (location, files) = {

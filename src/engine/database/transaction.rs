@@ -123,7 +123,7 @@ impl<'a> Transaction<'a> {
 
     /// All ids, ascending. O(n).
     pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
-        self.load(spec)?;
+        self.load_unless_dropped(spec)?;
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
         let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
@@ -159,7 +159,7 @@ impl<'a> Transaction<'a> {
         index: &str,
         query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
     ) -> Result<Vec<DocumentId>> {
-        self.load(spec)?;
+        self.load_unless_dropped(spec)?;
         let at = index_position(spec, index)?;
         let overlay = self.group.collections.get(&spec.path);
         let mut ids = Vec::new();
@@ -206,15 +206,13 @@ impl<'a> Transaction<'a> {
         Ok(true)
     }
 
-    /// Empties a collection and removes its file.
-    pub fn drop_collection(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        self.load(spec)?;
+    /// Empties a collection and removes its file, even one that is damaged.
+    pub fn drop_collection(&mut self, spec: &Arc<CollectionSpec>) {
         let overlay = self.overlay(spec);
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
         let changes = BatchChanges { dropped: true, documents: BTreeMap::new() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
-        Ok(())
     }
 
     /// Removes a path under the database's directory with all it holds, as part of the batch.
@@ -239,6 +237,11 @@ impl<'a> Transaction<'a> {
 
     fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
         self.database.load(self.writer, spec, true)
+    }
+
+    fn load_unless_dropped(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+        if dropped { Ok(()) } else { self.load(spec) }
     }
 
     fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {

@@ -1,0 +1,72 @@
+//! One engine for each directory and process.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::database::{Database, DatabaseOptions};
+use super::error::{IoContext, Result};
+use super::fs::{self, Fs};
+
+/// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
+type Identity = (u64, u64);
+
+/// A place that is locked while its database is being opened, so that two callers do not open it twice.
+type Place = Arc<Mutex<Weak<Database>>>;
+
+static OPEN: Mutex<Option<HashMap<Identity, Place>>> = Mutex::new(None);
+
+/// The database in `directory`, opened unless this process has it open. It ends with the last `Arc`.
+///
+/// # Errors
+/// As [`Database::open`].
+pub fn open_shared(
+    file_system: Arc<dyn Fs>,
+    directory: &Path,
+    options: DatabaseOptions,
+) -> Result<Arc<Database>> {
+    // A directory that cannot be created is opened all the same: reading it gives nothing, writing the error.
+    if fs::create_dirs(&*file_system, directory).is_err()
+        && file_system.metadata(directory).at("look up", directory)?.is_none()
+    {
+        return Database::open(file_system, directory, options);
+    }
+    let directory = file_system.canonical(directory).at("resolve", directory)?;
+    let Some(metadata) = file_system.metadata(&directory).at("look up", &directory)? else {
+        return Database::open(file_system, &directory, options);
+    };
+    let place = {
+        let mut open = OPEN.lock();
+        let open = open.get_or_insert_with(HashMap::new);
+        open.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
+        Arc::clone(open.entry(metadata.identity).or_default())
+    };
+    let mut place = place.lock();
+    if let Some(database) = place.upgrade() {
+        database.raise_cache_limits(options.cache);
+        return Ok(database);
+    }
+    let database = Database::open(file_system, &directory, options)?;
+    *place = Arc::downgrade(&database);
+    Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fs::OsFs;
+
+    #[test]
+    fn one_directory_has_one_engine_however_it_is_spelled() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let open =
+            |path: &Path| open_shared(Arc::new(OsFs), path, DatabaseOptions::default()).expect("opens");
+        let one = open(&directory.path().join("data"));
+        let other = open(&directory.path().join("data").join("..").join("data"));
+        assert!(Arc::ptr_eq(&one, &other));
+        drop((one, other));
+        open(&directory.path().join("data"));
+    }
+}
