@@ -80,6 +80,11 @@ impl Request {
     ) -> Request {
         Request { job: Box::new(TypedJob { work: Some(work), value: None, done }), options }
     }
+
+    /// Answers the request with an error instead of running it.
+    pub fn fail(self, error: Error) {
+        self.job.finish(Err(error));
+    }
 }
 
 #[derive(Default)]

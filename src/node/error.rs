@@ -1,0 +1,103 @@
+//! Errors on their way to JavaScript: a JSON text from which `index.js` builds the error object.
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::{Error, Outcome, PathSegment};
+
+/// The error as JSON: `{ code, message, … }`.
+pub fn describe(error: &Error) -> String {
+    let mut fields = Map::new();
+    fields.insert("code".into(), error.code().into());
+    fields.insert("message".into(), error.to_string().into());
+    match error {
+        Error::Validation { issues, .. } => {
+            let issue = |issue: &crate::engine::Issue| {
+                let path: Vec<Value> = issue.path.iter().map(segment).collect();
+                json!({ "path": path, "message": issue.message, "code": issue.code })
+            };
+            fields.insert("issues".into(), issues.iter().map(issue).collect());
+        }
+        Error::Io { operation, path, os_error, kind, .. } => {
+            fields.insert("errno".into(), errno_name(*os_error, *kind).into());
+            fields.insert("path".into(), path.display().to_string().into());
+            fields.insert("operation".into(), (*operation).into());
+        }
+        Error::Poisoned { path } => {
+            fields.insert("errno".into(), "EIO".into());
+            fields.insert("path".into(), path.display().to_string().into());
+            fields.insert("operation".into(), "write after a failed sync of".into());
+        }
+        Error::Corrupt { path, .. } | Error::LockTimeout { path, .. } | Error::UnsupportedFormat { path, .. } => {
+            fields.insert("path".into(), path.display().to_string().into());
+        }
+        _ => {}
+    }
+    if let Error::LockTimeout { holder: Some(pid), .. } = error {
+        fields.insert("holder".into(), (*pid).into());
+    }
+    let outcome = match error.outcome() {
+        Outcome::None => "none",
+        Outcome::Unknown => "unknown",
+    };
+    fields.insert("outcome".into(), outcome.into());
+    Value::Object(fields).to_string()
+}
+
+fn segment(segment: &PathSegment) -> Value {
+    match segment {
+        // Keys of a map are ids: JavaScript callers compare them with strings.
+        PathSegment::Key(key) => key.as_str().into(),
+        PathSegment::Position(at) => (*at).into(),
+    }
+}
+
+/// The name by which the operating system knows the error.
+fn errno_name(os_error: Option<i32>, kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    #[cfg(unix)]
+    if let Some(code) = os_error
+        && let Some(name) = unix_name(code)
+    {
+        return name;
+    }
+    #[cfg(not(unix))]
+    let _ = os_error;
+    match kind {
+        Kind::NotFound => "ENOENT",
+        Kind::PermissionDenied => "EACCES",
+        Kind::AlreadyExists => "EEXIST",
+        Kind::NotADirectory => "ENOTDIR",
+        Kind::IsADirectory => "EISDIR",
+        Kind::DirectoryNotEmpty => "ENOTEMPTY",
+        Kind::ReadOnlyFilesystem => "EROFS",
+        Kind::StorageFull => "ENOSPC",
+        Kind::QuotaExceeded => "EDQUOT",
+        Kind::FileTooLarge => "EFBIG",
+        Kind::ResourceBusy => "EBUSY",
+        Kind::Interrupted => "EINTR",
+        Kind::InvalidInput => "EINVAL",
+        Kind::OutOfMemory => "ENOMEM",
+        Kind::Unsupported => "ENOTSUP",
+        Kind::InvalidFilename => "ENAMETOOLONG",
+        _ => "EIO",
+    }
+}
+
+#[cfg(unix)]
+fn unix_name(code: i32) -> Option<&'static str> {
+    use rustix::io::Errno;
+    let name = match Errno::from_raw_os_error(code) {
+        Errno::MFILE => "EMFILE",
+        Errno::NFILE => "ENFILE",
+        Errno::LOOP => "ELOOP",
+        Errno::PERM => "EPERM",
+        Errno::NAMETOOLONG => "ENAMETOOLONG",
+        Errno::STALE => "ESTALE",
+        Errno::NOLCK => "ENOLCK",
+        Errno::XDEV => "EXDEV",
+        Errno::TXTBSY => "ETXTBSY",
+        Errno::ACCESS => "EACCES",
+        _ => return None,
+    };
+    Some(name)
+}

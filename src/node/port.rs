@@ -1,0 +1,156 @@
+//! The way back to JavaScript: answers of calls that left the calling thread.
+//!
+//! JavaScript keeps the promises and numbers them; native code only ever posts "call 7 ended so". One threadsafe function
+//! per environment wakes JavaScript up, however many answers wait, and keeps the process alive only while JavaScript
+//! says that it waits.
+
+use std::sync::{Arc, LazyLock};
+
+use napi::bindgen_prelude::{Either, Function, FnArgs};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Result, Status};
+use napi_derive::napi;
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+
+use super::error::describe;
+use crate::engine::{Error, Warning};
+
+type Wake = ThreadsafeFunction<(), (), FnArgs<()>, Status, false, true>;
+
+/// Threads that may wait for disk and locks at the same time. More calls than that queue.
+const WORKERS: usize = 32;
+
+/// The pool on which everything that may block runs. It is never shut down: a pending call must not keep the process
+/// from exiting, and what it was about to write is either acknowledged or not.
+static POOL: LazyLock<std::io::Result<Runtime>> =
+    LazyLock::new(|| Builder::new_current_thread().max_blocking_threads(WORKERS).thread_name("storage").build());
+
+/// Runs work that may block. Without a pool (the system gives no threads) it runs here.
+pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
+    match &*POOL {
+        Ok(pool) => drop(pool.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
+/// What a call gives back: JSON text, or nothing.
+pub enum Answer {
+    Nothing,
+    Text(Arc<[u8]>),
+}
+
+impl Answer {
+    pub fn text(text: impl Into<Arc<[u8]>>) -> Answer {
+        Answer::Text(text.into())
+    }
+
+    pub fn maybe(text: Option<impl Into<Arc<[u8]>>>) -> Answer {
+        text.map_or(Answer::Nothing, |text| Answer::Text(text.into()))
+    }
+
+    /// The text as JavaScript takes it. Engine texts are checked UTF-8.
+    pub fn into_string(self) -> Option<String> {
+        match self {
+            Answer::Nothing => None,
+            Answer::Text(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        }
+    }
+}
+
+enum Message {
+    Answered(u32, Answer),
+    Failed(u32, Error),
+    Warned(Warning),
+}
+
+/// The mailbox of one environment.
+#[derive(Clone)]
+pub struct Mailbox {
+    messages: Arc<Mutex<Vec<Message>>>,
+    wake: Arc<Wake>,
+}
+
+impl Mailbox {
+    pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
+        self.post(match result {
+            Ok(answer) => Message::Answered(ticket, answer),
+            Err(error) => Message::Failed(ticket, error),
+        });
+    }
+
+    pub fn warn(&self, warnings: Vec<Warning>) {
+        warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
+    }
+
+    fn post(&self, message: Message) {
+        let first = {
+            let mut messages = self.messages.lock();
+            messages.push(message);
+            messages.len() == 1
+        };
+        if first {
+            // An environment that is going away takes no calls; its promises are gone too.
+            self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+}
+
+/// Kinds of messages, as `take` numbers them.
+const ANSWERED: u32 = 0;
+const FAILED: u32 = 1;
+const WARNED: u32 = 2;
+
+#[napi]
+pub struct Port {
+    mailbox: Mailbox,
+    holder: Mutex<Wake>,
+}
+
+#[napi]
+impl Port {
+    /// `wake` is called on the JavaScript thread when messages wait.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
+        let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(FnArgs::from(())));
+        Ok(Port { mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?) }, holder: Mutex::new(build()?) })
+    }
+
+    /// Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> Vec<Either<u32, Option<String>>> {
+        let messages = std::mem::take(&mut *self.mailbox.messages.lock());
+        let mut flat = Vec::with_capacity(messages.len() * 3);
+        for message in messages {
+            let (kind, ticket, text) = match message {
+                Message::Answered(ticket, answer) => (ANSWERED, ticket, answer.into_string()),
+                Message::Failed(ticket, error) => (FAILED, ticket, Some(describe(&error))),
+                Message::Warned(warning) => {
+                    let text = serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
+                    (WARNED, 0, Some(text.to_string()))
+                }
+            };
+            flat.extend([Either::A(kind), Either::A(ticket), Either::B(text)]);
+        }
+        flat
+    }
+
+    /// Keeps the process alive until `release`.
+    #[napi(catch_unwind)]
+    #[allow(deprecated, reason = "the process must live only while a call is under way, which no newer call expresses")]
+    pub fn hold(&self, env: Env) -> Result<()> {
+        self.holder.lock().refer(&env)
+    }
+
+    #[napi(catch_unwind)]
+    #[allow(deprecated, reason = "the counterpart of `hold`")]
+    pub fn release(&self, env: Env) -> Result<()> {
+        self.holder.lock().unref(&env)
+    }
+}
+
+impl Port {
+    pub fn mailbox(&self) -> Mailbox {
+        self.mailbox.clone()
+    }
+}

@@ -1,0 +1,216 @@
+//! One instance of a storage: its options, its engine once that is open, and the calls that are under way.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::port::{Answer, Mailbox, run_blocking};
+use crate::engine::fs::OsFs;
+use crate::engine::{
+    CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result, Transaction, Wait, WriteOptions,
+    open_shared,
+};
+
+/// What an instance asks for, checked by `index.js`.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionOptions {
+    pub cached: bool,
+    pub cache: CacheLimits,
+    pub lock_timeout: Duration,
+    pub durability: Durability,
+}
+
+/// An instance. Opening is left to the first call, because constructors must not touch the disk.
+pub struct Session {
+    directory: PathBuf,
+    options: SessionOptions,
+    mailbox: Mailbox,
+    life: Mutex<Life>,
+    /// Signalled when a call ends.
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct Life {
+    engine: Engine,
+    /// Calls that were accepted and are not answered yet.
+    pending: usize,
+    closing: bool,
+}
+
+#[derive(Default)]
+enum Engine {
+    #[default]
+    Unopened,
+    /// Writes that arrived meanwhile keep their order.
+    Opening(Vec<Request>),
+    Open(Arc<Database>),
+}
+
+impl Session {
+    pub fn new(directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
+        Arc::new(Session { directory, options, mailbox, life: Mutex::default(), idle: Condvar::new() })
+    }
+
+    pub fn options(&self) -> SessionOptions {
+        self.options
+    }
+
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions { cached: self.options.cached, lock_timeout: self.options.lock_timeout }
+    }
+
+    /// The engine, if it is open already and this instance is not closed.
+    pub fn engine(&self) -> Option<Arc<Database>> {
+        let life = self.life.lock();
+        match &life.engine {
+            Engine::Open(database) if !life.closing => Some(Arc::clone(database)),
+            _ => None,
+        }
+    }
+
+    /// The engine, opened if need be. Blocks.
+    fn open(&self) -> Result<Arc<Database>> {
+        if let Engine::Open(database) = &self.life.lock().engine {
+            return Ok(Arc::clone(database));
+        }
+        let options = DatabaseOptions {
+            cache: self.options.cache,
+            lock_timeout: self.options.lock_timeout,
+            ..DatabaseOptions::default()
+        };
+        open_shared(Arc::new(OsFs), &self.directory, options)
+    }
+
+    fn begin(&self) -> Result<()> {
+        let mut life = self.life.lock();
+        if life.closing {
+            return Err(Error::Closed);
+        }
+        life.pending += 1;
+        Ok(())
+    }
+
+    fn end(&self, ticket: u32, result: Result<Answer>) {
+        if let Engine::Open(database) = &self.life.lock().engine {
+            self.mailbox.warn(database.take_warnings());
+        }
+        self.mailbox.answer(ticket, result);
+        self.life.lock().pending -= 1;
+        self.idle.notify_all();
+    }
+
+    /// Runs a read where it may block.
+    pub fn read(
+        self: &Arc<Self>,
+        ticket: u32,
+        work: impl FnOnce(&Database, ReadOptions) -> Result<Answer> + Send + 'static,
+    ) {
+        if let Err(error) = self.begin() {
+            return self.mailbox.answer(ticket, Err(error));
+        }
+        let this = Arc::clone(self);
+        run_blocking(move || {
+            let result = guarded(|| {
+                let database = this.open()?;
+                this.opened(&database);
+                work(&database, this.read_options())
+            });
+            this.end(ticket, result);
+        });
+    }
+
+    /// Queues a write. Writes of one instance are committed in the order of their calls.
+    pub fn write(
+        self: &Arc<Self>,
+        ticket: u32,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<Answer> + Send + 'static,
+    ) {
+        if let Err(error) = self.begin() {
+            return self.mailbox.answer(ticket, Err(error));
+        }
+        let this = Arc::clone(self);
+        let options =
+            WriteOptions { durability: self.options.durability, wait: Wait::at_most(self.options.lock_timeout) };
+        let request = Request::new(options, work, move |result| this.end(ticket, result));
+        let mut life = self.life.lock();
+        match &mut life.engine {
+            Engine::Open(database) => submit(Arc::clone(database), request),
+            Engine::Opening(waiting) => waiting.push(request),
+            Engine::Unopened => {
+                life.engine = Engine::Opening(vec![request]);
+                let this = Arc::clone(self);
+                run_blocking(move || this.open_for_writes());
+            }
+        }
+    }
+
+    fn open_for_writes(&self) {
+        match guarded(|| self.open()) {
+            Ok(database) => self.opened(&database),
+            Err(error) => {
+                let waiting = match std::mem::take(&mut self.life.lock().engine) {
+                    Engine::Opening(waiting) => waiting,
+                    Engine::Open(_) | Engine::Unopened => Vec::new(),
+                };
+                for request in waiting {
+                    request.fail(error.clone());
+                }
+            }
+        }
+    }
+
+    /// Takes note that the engine is open, and hands it the writes that waited for it.
+    fn opened(&self, database: &Arc<Database>) {
+        let mut life = self.life.lock();
+        if matches!(life.engine, Engine::Open(_)) {
+            return;
+        }
+        let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
+        if let Engine::Opening(waiting) = before {
+            waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));
+        }
+    }
+
+    /// Ends the instance: calls from now on are refused, those under way are waited for, the JSON files are brought up
+    /// to date. Closing twice is fine.
+    pub fn close(self: &Arc<Self>, ticket: u32) {
+        self.life.lock().closing = true;
+        let this = Arc::clone(self);
+        run_blocking(move || {
+            let result = guarded(|| this.finish());
+            this.mailbox.answer(ticket, result.map(|()| Answer::Nothing));
+        });
+    }
+
+    fn finish(&self) -> Result<()> {
+        let database = {
+            let mut life = self.life.lock();
+            while life.pending > 0 {
+                self.idle.wait(&mut life);
+            }
+            match std::mem::take(&mut life.engine) {
+                Engine::Open(database) => database,
+                // Never used: nothing to bring up to date.
+                Engine::Unopened | Engine::Opening(_) => return Ok(()),
+            }
+        };
+        let result = database.checkpoint(Wait::at_most(self.options.lock_timeout));
+        self.mailbox.warn(database.take_warnings());
+        result
+    }
+}
+
+fn submit(database: Arc<Database>, request: Request) {
+    if database.submit(request) {
+        run_blocking(move || database.drain());
+    }
+}
+
+/// Turns a panic into an error: none crosses into JavaScript.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into())))
+}
