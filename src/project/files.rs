@@ -1,0 +1,226 @@
+//! Files: their fields, and what creating, changing, versioning and adopting one means.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::json::{self, Scanner};
+use crate::engine::{Error, Result};
+
+use super::chain::{Chain, set_chain};
+use super::fields::{Field, Kind, Shape};
+use super::integer::Problem;
+use super::layout::LARGE_FIELD;
+use super::path::{extension_of, name_of};
+use super::record::{Origin, Record, refused};
+
+pub static FILE: Shape = TABLE;
+
+const TABLE: Shape = Shape {
+    what: "file",
+    large: true,
+    fields: &[
+        Field::new("id", Kind::Id).assigned(),
+        Field::new("projectId", Kind::Id).assigned(),
+        Field::new("name", Kind::Text).filled(),
+        Field::new("path", Kind::Text).filled(),
+        Field::new("extension", Kind::Text),
+        Field::new("size", Kind::Count(0)),
+        Field::new("summary", Kind::Text).nullable(),
+        Field::new("summaryLastUpdated", Kind::Timestamp).nullable(),
+        Field::new("meta", Kind::Text).or("\"{}\""),
+        Field::new("checksum", Kind::Text).nullable(),
+        Field::new("created", Kind::Timestamp).assigned(),
+        Field::new("updated", Kind::Timestamp).assigned(),
+        Field::new("version", Kind::Count(1)).assigned().or("1"),
+        Field::new("prevId", Kind::Id).assigned().nullable(),
+        Field::new("nextId", Kind::Id).assigned().nullable(),
+        Field::new("isLatest", Kind::Flag).assigned().or("true"),
+        Field::new("originalFileId", Kind::Id).assigned().nullable(),
+        Field::new("lastSyncedAt", Kind::Timestamp).nullable(),
+        Field::new("syncVersion", Kind::Count(0)).or("0"),
+        Field::new(LARGE_FIELD, Kind::Text),
+    ],
+};
+
+const ID: usize = TABLE.position("id");
+const PROJECT_ID: usize = TABLE.position("projectId");
+const NAME: usize = TABLE.position("name");
+const PATH: usize = TABLE.position("path");
+const EXTENSION: usize = TABLE.position("extension");
+const SIZE: usize = TABLE.position("size");
+const CHECKSUM: usize = TABLE.position("checksum");
+const CREATED: usize = TABLE.position("created");
+pub const UPDATED: usize = TABLE.position("updated");
+pub const VERSION: usize = TABLE.position("version");
+pub const PREV_ID: usize = TABLE.position("prevId");
+pub const NEXT_ID: usize = TABLE.position("nextId");
+pub const IS_LATEST: usize = TABLE.position("isLatest");
+pub const ORIGINAL_FILE_ID: usize = TABLE.position("originalFileId");
+const CONTENT: usize = TABLE.position(LARGE_FIELD);
+
+/// A new file, the root of its chain, from what a caller gave. `now` in milliseconds. `path` must be given
+/// and not be empty, `content` must be given; `name`, `extension` and `size` follow from them. Given ids,
+/// `created`, `updated`, chain fields and unknown properties are passed over.
+pub fn create_file(input: &[u8], project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
+    let mut record = Record::read(&FILE, input, Origin::Caller)?;
+    record.set_integer(ID, id);
+    record.set_integer(PROJECT_ID, project_id);
+    record.set_integer(CREATED, now);
+    record.set_integer(UPDATED, now);
+    derive(&mut record);
+    record.finish()
+}
+
+/// `current` (canonical text) with the fields that the patch has. Ids, `created` and the chain stay as they
+/// are, `updated` never goes backwards, unknown properties of `current` survive. New content brings its own
+/// `size` and `checksum`, and a new path its `name` and `extension` where those followed from the old one,
+/// unless the patch gives them.
+pub fn update_file(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
+    let mut record = Record::canonical(&FILE, current);
+    let patch = Record::read(&FILE, patch, Origin::Caller)?;
+    let new_content = patch.text(CONTENT).is_some_and(|content| record.text(CONTENT) != Some(content));
+    lay_over(&mut record, patch, new_content);
+    record.touch(UPDATED, now);
+    record.finish()
+}
+
+/// A new version of `latest` (canonical text; only its head is read) with other content, a raw JSON string.
+///
+/// It keeps what `latest` has, `created` and unknown properties included, under its own `id` and `chain`;
+/// `updated` is `now` (milliseconds), `size` and `checksum` are those of the content. `extra` is a patch
+/// laid over that; its `content` does not count.
+pub fn next_version(
+    latest: &[u8],
+    content: &[u8],
+    extra: Option<&[u8]>,
+    chain: Chain,
+    id: u64,
+    now: u64,
+) -> Result<Vec<u8>> {
+    let mut patch = Record::read(&FILE, extra.unwrap_or(b"{}"), Origin::Caller)?;
+    patch.set(CONTENT, string(content)?);
+    let mut record = Record::canonical(&FILE, latest);
+    lay_over(&mut record, patch, true);
+    record.set_integer(ID, id);
+    record.touch(UPDATED, now);
+    set_chain(&mut record, &chain);
+    record.finish()
+}
+
+/// A record on disk under `key` in the files of a project: checked, with defaults for what is missing and
+/// unknown properties kept. `project_id` stands in for a missing one only. Borrowed where it is canonical.
+pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    adopt_file(key, Some(project_id), raw, Origin::Disk)
+}
+
+/// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
+/// stored one its timestamps may be seconds, except where they are those of `current`, and of its unknown
+/// properties only those survive that `current` has too.
+pub fn written_file<'a>(
+    key: &str,
+    project_id: u64,
+    raw: &'a [u8],
+    current: Option<&[u8]>,
+) -> Result<Cow<'a, [u8]>> {
+    let current = current.map(|text| Record::canonical(&FILE, text));
+    adopt_file(key, Some(project_id), raw, Origin::Map(current.as_ref()))
+}
+
+/// Without a `project_id` the record must have one.
+pub fn adopt_file<'a>(
+    key: &str,
+    project_id: Option<u64>,
+    raw: &'a [u8],
+    origin: Origin<'_>,
+) -> Result<Cow<'a, [u8]>> {
+    let mut record = Record::read(&FILE, raw, origin)?;
+    record.identify(ID, key);
+    if let Some(project_id) = project_id
+        && record.is_absent(PROJECT_ID)
+    {
+        record.set_integer(PROJECT_ID, project_id);
+    }
+    derive(&mut record);
+    record.finish_over(raw)
+}
+
+/// Fills in what follows from the path and the content, where it is missing.
+fn derive(record: &mut Record<'_>) {
+    derive_from_path(record, NAME, name_of);
+    derive_from_path(record, EXTENSION, extension_of);
+    if record.is_absent(SIZE) {
+        match record.text(CONTENT).map(json::utf8_len) {
+            Some(size) => record.set_integer(SIZE, size as u64),
+            None => record.give_up(SIZE),
+        }
+    }
+}
+
+fn derive_from_path(record: &mut Record<'_>, at: usize, part: fn(&[u8]) -> &[u8]) {
+    if record.is_absent(at) {
+        match record.text(PATH).map(|path| part_of(path, part)) {
+            Some(value) => record.set(at, value),
+            None => record.give_up(at),
+        }
+    }
+}
+
+/// A part of a raw path, raw as well.
+fn part_of(path: &[u8], part: fn(&[u8]) -> &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    json::push_string(&mut out, part(&json::unescape(path)));
+    out
+}
+
+/// Merges a patch into a record, and recomputes what follows from the fields that it changes.
+fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: bool) {
+    if let Some(path) = patch.text(PATH).map(<[u8]>::to_vec) {
+        for (at, part) in [(NAME, name_of as fn(&[u8]) -> &[u8]), (EXTENSION, extension_of)] {
+            let followed = |old: &[u8]| record.text(at) == Some(&part_of(old, part));
+            if patch.is_absent(at) && record.text(PATH).is_some_and(followed) {
+                patch.set(at, part_of(&path, part));
+            }
+        }
+    }
+    if new_content && let Some(content) = patch.text(CONTENT) {
+        let sums = (patch.is_absent(SIZE) || patch.is_absent(CHECKSUM)).then(|| {
+            let text = json::unescape_lossy(content);
+            (text.len() as u64, patch.is_absent(CHECKSUM).then(|| quoted_sha256(text.as_bytes())))
+        });
+        if let Some((size, checksum)) = sums {
+            if patch.is_absent(SIZE) {
+                patch.set_integer(SIZE, size);
+            }
+            if let Some(checksum) = checksum {
+                patch.set(CHECKSUM, checksum);
+            }
+        }
+    }
+    record.merge(patch);
+}
+
+/// The SHA-256 in hexadecimals, as a JSON string.
+fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut out = vec![b'"'];
+    for byte in Sha256::digest(bytes) {
+        out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    out.push(b'"');
+    out
+}
+
+/// Checks that a text is one JSON string.
+fn string(raw: &[u8]) -> Result<&[u8], Error> {
+    let refuse = |problem| Err(refused(&FILE, LARGE_FIELD, problem));
+    let mut scanner = Scanner::new(raw);
+    if scanner.peek() != Some(b'"') {
+        return refuse(Problem::wrong_kind("a string", &raw[scanner.position()..]));
+    }
+    let checked = scanner.string().and_then(|range| scanner.end().map(|()| range));
+    match checked {
+        Ok(range) if std::str::from_utf8(raw).is_ok() => Ok(&raw[range]),
+        _ => refuse(Problem::new("custom", "expected a string, got text that is not JSON")),
+    }
+}

@@ -1,0 +1,123 @@
+//! Integers of a bounded range, from JSON numbers and from the strings that map keys are.
+
+use std::borrow::Cow;
+
+use crate::engine::json;
+
+/// The largest integer that JavaScript's numbers hold exactly.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// Why the value of one field is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Problem { code, message: message.into() }
+    }
+
+    /// A value of the wrong kind: `expected a string, got a number`.
+    pub fn wrong_kind(expected: &str, raw: &[u8]) -> Self {
+        Problem::new("invalid_type", format!("expected {expected}, got {}", kind_of(raw)))
+    }
+}
+
+/// What a raw value is called in a message.
+pub fn kind_of(raw: &[u8]) -> &'static str {
+    match raw.first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(_) => "a number",
+        None => "nothing",
+    }
+}
+
+/// The integer that `number` is, if it is one within `least..=most`.
+pub fn bounded(number: f64, least: u64, most: u64) -> Result<u64, Problem> {
+    if number.fract() != 0.0 || !number.is_finite() {
+        return Err(Problem::new("invalid_type", format!("expected an integer, got {number}")));
+    }
+    if number < least as f64 {
+        return Err(Problem::new("too_small", format!("must be at least {least}, got {number}")));
+    }
+    if number > most as f64 {
+        return Err(Problem::new("too_big", format!("must be at most {most}, got {number}")));
+    }
+    Ok(number as u64)
+}
+
+/// Reads an integer that must be a JSON number.
+pub fn read_count(raw: &[u8], least: u64) -> Result<u64, Problem> {
+    let number = json::parse_number(raw).ok_or_else(|| Problem::wrong_kind("an integer", raw))?;
+    bounded(number, least, MAX_SAFE_INTEGER)
+}
+
+/// Reads an id: a JSON number, or a string that is a decimal integer as map keys are (`"42"`, not `"042"`).
+/// Ids are never scaled.
+pub fn read_id(raw: &[u8], most: u64) -> Result<u64, Problem> {
+    if let Some(number) = json::parse_number(raw) {
+        return bounded(number, 0, most);
+    }
+    if !json::is_string(raw) {
+        return Err(Problem::wrong_kind("an id", raw));
+    }
+    let text = json::unescape_lossy(raw);
+    match text.parse() {
+        Ok(number) if is_plain(text.as_bytes()) => bounded(number, 0, most),
+        _ => Err(Problem::new("invalid_string", "expected an id, got a string that is not an integer")),
+    }
+}
+
+/// The integer as JSON text: `raw` itself where it already is the plain decimal form.
+pub fn plain(raw: &[u8], value: u64) -> Cow<'_, [u8]> {
+    let text = value.to_string();
+    if raw == text.as_bytes() { Cow::Borrowed(raw) } else { Cow::Owned(text.into_bytes()) }
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text[0] != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code<T>(result: Result<T, Problem>) -> &'static str {
+        result.err().map_or("accepted", |problem| problem.code)
+    }
+
+    #[test]
+    fn integers_take_their_plain_form() {
+        for (raw, expected) in
+            [("7", "7"), ("1e3", "1000"), ("7.0", "7"), ("-0", "0"), ("1.718e12", "1718000000000")]
+        {
+            let value = read_count(raw.as_bytes(), 0).unwrap();
+            assert_eq!(plain(raw.as_bytes(), value).as_ref(), expected.as_bytes(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_integer_in_range_is_refused() {
+        assert_eq!(code(read_count(b"1.5", 0)), "invalid_type");
+        assert_eq!(code(read_count(b"\"1\"", 0)), "invalid_type");
+        assert_eq!(code(read_count(b"0", 1)), "too_small");
+        assert_eq!(code(read_count(b"-1", 0)), "too_small");
+        assert_eq!(code(read_count(b"9007199254740993", 0)), "too_big");
+    }
+
+    #[test]
+    fn ids_may_be_strings_in_the_form_of_map_keys() {
+        assert_eq!(read_id(b"\"42\"", 100), Ok(42));
+        assert_eq!(read_id(b"\"0\"", 100), Ok(0));
+        assert_eq!(code(read_id(b"\"101\"", 100)), "too_big");
+        for raw in ["\"\"", "\"042\"", "\"-1\"", "\"1e1\"", "\" 1\"", "\"x\""] {
+            assert_eq!(code(read_id(raw.as_bytes(), 100)), "invalid_string", "{raw}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Projects: their fields, and what creating, changing and adopting one means.
+
+use std::borrow::Cow;
+
+use crate::engine::Result;
+
+use super::fields::{Field, Kind, Shape};
+use super::record::{Origin, Record};
+
+pub static PROJECT: Shape = TABLE;
+
+const TABLE: Shape = Shape {
+    what: "project",
+    large: false,
+    fields: &[
+        Field::new("id", Kind::Id).assigned(),
+        Field::new("name", Kind::Text).filled(),
+        Field::new("description", Kind::Text).or("\"\""),
+        Field::new("path", Kind::Text).filled(),
+        Field::new("created", Kind::Timestamp).assigned(),
+        Field::new("updated", Kind::Timestamp).assigned(),
+    ],
+};
+
+const ID: usize = TABLE.position("id");
+const CREATED: usize = TABLE.position("created");
+const UPDATED: usize = TABLE.position("updated");
+
+/// A new project from what a caller gave. `now` in milliseconds. `name` and `path` must be given and not be
+/// empty; `id`, `created`, `updated` and unknown properties of the input are passed over.
+pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
+    let mut record = Record::read(&PROJECT, input, Origin::Caller)?;
+    record.set_integer(ID, id);
+    record.set_integer(CREATED, now);
+    record.set_integer(UPDATED, now);
+    record.finish()
+}
+
+/// `current` (canonical text) with the fields that the patch has. `id` and `created` stay as they are,
+/// `updated` never goes backwards, unknown properties of `current` survive.
+pub fn update_project(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
+    let mut record = Record::canonical(&PROJECT, current);
+    record.merge(Record::read(&PROJECT, patch, Origin::Caller)?);
+    record.touch(UPDATED, now);
+    record.finish()
+}
+
+/// A record on disk under `key`: checked, with defaults for what is missing and unknown properties kept.
+/// Borrowed where it is canonical already.
+pub fn stored_project<'a>(key: &str, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    adopt_project(key, raw, Origin::Disk)
+}
+
+/// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
+/// stored one its timestamps may be seconds, except where they are those of `current`, and of its unknown
+/// properties only those survive that `current` has too.
+pub fn written_project<'a>(key: &str, raw: &'a [u8], current: Option<&[u8]>) -> Result<Cow<'a, [u8]>> {
+    let current = current.map(|text| Record::canonical(&PROJECT, text));
+    adopt_project(key, raw, Origin::Map(current.as_ref()))
+}
+
+pub fn adopt_project<'a>(key: &str, raw: &'a [u8], origin: Origin<'_>) -> Result<Cow<'a, [u8]>> {
+    let mut record = Record::read(&PROJECT, raw, origin)?;
+    record.identify(ID, key);
+    record.finish_over(raw)
+}

@@ -1,0 +1,319 @@
+//! One entity while it is read, filled in and written: raw slices in the order of its table.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::engine::json::{self, Member, Scanner};
+use crate::engine::{Error, Issue, PathSegment, Result};
+
+use super::fields::{Kind, Shape};
+use super::integer::Problem;
+use super::layout;
+use super::timestamp::Unit;
+
+/// What a text is read as.
+#[derive(Clone, Copy)]
+pub enum Origin<'r> {
+    /// A new document or a patch: what the engine assigns is passed over, unknown properties are dropped.
+    Caller,
+    /// A record as it lies on disk: small timestamps are what they are, unknown properties survive.
+    Disk,
+    /// A record of a whole map that is only checked: as on disk, but a small timestamp is seconds.
+    Schema,
+    /// A record of a whole map to be written over the given record, if there is one. Values that it already
+    /// has are stored values, so they are not scaled; unknown properties that it lacks are dropped.
+    Map(Option<&'r Record<'r>>),
+}
+
+#[derive(Debug, Clone)]
+enum Slot<'a> {
+    Absent,
+    /// An issue was reported for this field.
+    Bad,
+    Value(Cow<'a, [u8]>),
+}
+
+/// The fields of an entity by position, and the issues found so far.
+pub struct Record<'a> {
+    shape: &'static Shape,
+    slots: Vec<Slot<'a>>,
+    unknown: Vec<Member<'a>>,
+    issues: Vec<Issue>,
+}
+
+impl<'a> Record<'a> {
+    fn empty(shape: &'static Shape) -> Self {
+        let slots = vec![Slot::Absent; shape.fields.len()];
+        Record { shape, slots, unknown: Vec::new(), issues: Vec::new() }
+    }
+
+    /// Reads a text that came from outside. Bad fields become issues, which [`Record::finish`] reports; a
+    /// text that is no object is an error at once.
+    pub fn read(shape: &'static Shape, text: &'a [u8], origin: Origin<'_>) -> Result<Self> {
+        let mut record = Record::empty(shape);
+        let mut unknown = Vec::new();
+        let raw = collect(shape, text, &mut unknown)
+            .map_err(|problem| invalid(shape, vec![issue(Vec::new(), problem)]))?;
+        for (at, raw) in raw.into_iter().enumerate() {
+            let passed_over = matches!(origin, Origin::Caller) && shape.fields[at].assigned;
+            if let Some(raw) = raw
+                && !passed_over
+            {
+                record.take(at, raw, origin);
+            }
+        }
+        record.unknown = match origin {
+            Origin::Caller | Origin::Map(None) => Vec::new(),
+            Origin::Disk | Origin::Schema => last_of_each_name(unknown),
+            Origin::Map(Some(current)) => {
+                let mut kept = last_of_each_name(unknown);
+                kept.retain(|member| current.has_unknown(member.key));
+                kept
+            }
+        };
+        Ok(record)
+    }
+
+    fn take(&mut self, at: usize, raw: &'a [u8], origin: Origin<'_>) {
+        let field = &self.shape.fields[at];
+        let filled = matches!(origin, Origin::Caller);
+        let unit = match origin {
+            Origin::Disk => Unit::Milliseconds,
+            Origin::Map(Some(current)) if field.kind == Kind::Timestamp && current.text(at) == Some(raw) => {
+                Unit::Milliseconds
+            }
+            _ => Unit::Guessed,
+        };
+        match field.read(raw, filled, unit) {
+            Ok(value) => self.slots[at] = Slot::Value(value),
+            Err(problem) => self.refuse(at, problem),
+        }
+    }
+
+    /// Takes a canonical text for what it is. The content is not looked at.
+    pub fn canonical(shape: &'static Shape, text: &'a [u8]) -> Self {
+        let mut record = Record::empty(shape);
+        let (head, content) = layout::split(text);
+        // A head has no closing brace: the error that ends the iteration is the end of the head.
+        for member in json::members(head).map_while(std::result::Result::ok) {
+            match shape.find(member.key) {
+                Some(at) => record.slots[at] = Slot::Value(Cow::Borrowed(member.value)),
+                None => record.unknown.push(member),
+            }
+        }
+        if let (Some(at), Some(content)) = (shape.large(), content) {
+            record.slots[at] = Slot::Value(Cow::Borrowed(content));
+        }
+        record
+    }
+
+    /// The raw value of a field, if it has a good one.
+    pub fn text(&self, at: usize) -> Option<&[u8]> {
+        match &self.slots[at] {
+            Slot::Value(value) => Some(value),
+            Slot::Absent | Slot::Bad => None,
+        }
+    }
+
+    /// The value of an integer field; `None` where it is null or missing.
+    pub fn integer(&self, at: usize) -> Option<u64> {
+        std::str::from_utf8(self.text(at)?).ok()?.parse().ok()
+    }
+
+    pub fn is_absent(&self, at: usize) -> bool {
+        matches!(self.slots[at], Slot::Absent)
+    }
+
+    pub fn set(&mut self, at: usize, value: impl Into<Cow<'a, [u8]>>) {
+        self.slots[at] = Slot::Value(value.into());
+    }
+
+    pub fn set_integer(&mut self, at: usize, value: u64) {
+        self.set(at, value.to_string().into_bytes());
+    }
+
+    pub fn set_nullable(&mut self, at: usize, value: Option<u64>) {
+        match value {
+            Some(value) => self.set_integer(at, value),
+            None => self.set(at, &b"null"[..]),
+        }
+    }
+
+    /// Reports an issue with a field, and none that follows from it.
+    pub fn refuse(&mut self, at: usize, problem: Problem) {
+        let path = vec![PathSegment::Key(self.shape.fields[at].name.to_string())];
+        self.issues.push(issue(path, problem));
+        self.slots[at] = Slot::Bad;
+    }
+
+    /// Marks a field that cannot be derived because what it derives from was refused.
+    pub fn give_up(&mut self, at: usize) {
+        self.slots[at] = Slot::Bad;
+    }
+
+    /// Lays the fields that `patch` has over this record, its issues included.
+    pub fn merge(&mut self, patch: Record<'a>) {
+        self.issues.extend(patch.issues);
+        for (slot, new) in self.slots.iter_mut().zip(patch.slots) {
+            if !matches!(new, Slot::Absent) {
+                *slot = new;
+            }
+        }
+    }
+
+    /// The `updated` of a change made now: it never goes backwards.
+    pub fn touch(&mut self, at: usize, now: u64) {
+        let updated = self.integer(at).unwrap_or_default().max(now);
+        self.set_integer(at, updated);
+    }
+
+    /// The id of a record is the key under which it lies: taken from there when missing.
+    pub fn identify(&mut self, at: usize, key: &str) {
+        let quoted = json::quote(key);
+        match super::integer::read_id(quoted.as_bytes(), super::timestamp::LATEST_TIMESTAMP) {
+            _ if matches!(self.slots[at], Slot::Bad) => {}
+            Err(_) => self
+                .refuse(at, Problem::new("custom", format!("the key {quoted} of the record is not an id"))),
+            Ok(id) if self.is_absent(at) => self.set_integer(at, id),
+            Ok(id) => {
+                if let Some(given) = self.integer(at)
+                    && given != id
+                {
+                    let message = format!("expected {id}, the key of the record, got {given}");
+                    self.refuse(at, Problem::new("custom", message));
+                }
+            }
+        }
+    }
+
+    /// The canonical text, missing fields filled in. Fails with every issue found so far.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        self.complete()?;
+        Ok(self.write())
+    }
+
+    /// As [`Record::finish`]; borrows `text`, from which the record was read, where that is canonical.
+    pub fn finish_over(mut self, text: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        self.complete()?;
+        let head = self.head();
+        let content = self.content();
+        Ok(if layout::is_joined(text, &head, content) {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(layout::join(head, content))
+        })
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        for (at, field) in self.shape.fields.iter().enumerate() {
+            if !self.is_absent(at) {
+                continue;
+            }
+            match field.default {
+                Some(default) => self.set(at, default.as_bytes()),
+                None => self.refuse(at, Problem::wrong_kind(field.expected(), b"")),
+            }
+        }
+        if self.issues.is_empty() {
+            return Ok(());
+        }
+        Err(invalid(self.shape, std::mem::take(&mut self.issues)))
+    }
+
+    /// The text of the record as it stands.
+    pub fn write(&self) -> Vec<u8> {
+        layout::join(self.head(), self.content())
+    }
+
+    fn content(&self) -> Option<&[u8]> {
+        self.text(self.shape.large()?)
+    }
+
+    fn head(&self) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        let mut push = |key: &[&[u8]], value: &[u8]| {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            key.iter().for_each(|part| out.extend_from_slice(part));
+            out.push(b':');
+            out.extend_from_slice(value);
+        };
+        for (at, field) in self.shape.fields.iter().enumerate() {
+            if let Some(value) = self.text(at)
+                && Some(at) != self.shape.large()
+            {
+                push(&[b"\"", field.name.as_bytes(), b"\""], value);
+            }
+        }
+        for member in &self.unknown {
+            push(&[member.key], &json::compact(member.value));
+        }
+        out
+    }
+
+    fn has_unknown(&self, key: &[u8]) -> bool {
+        let name = json::unescape(key);
+        self.unknown.iter().any(|member| json::unescape(member.key) == name)
+    }
+}
+
+/// The raw values of the known fields, the last of each name; the other members go to `unknown`.
+fn collect<'a>(
+    shape: &Shape,
+    text: &'a [u8],
+    unknown: &mut Vec<Member<'a>>,
+) -> Result<Vec<Option<&'a [u8]>>, Problem> {
+    let not_json = |offset: usize, problem: &str| {
+        Problem::new("custom", format!("expected JSON, got text that is not at byte {offset}: {problem}"))
+    };
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(not_json(error.valid_up_to(), "not UTF-8"));
+    }
+    let mut scanner = Scanner::new(text);
+    if scanner.peek() != Some(b'{') {
+        let start = scanner.position();
+        return Err(Problem::wrong_kind("an object", &text[start..]));
+    }
+    let mut raw = vec![None; shape.fields.len()];
+    let mut members = json::members(text);
+    for member in members.by_ref() {
+        let member = member.map_err(|error| not_json(error.offset, error.problem))?;
+        match shape.find(member.key) {
+            Some(at) => raw[at] = Some(member.value),
+            None => unknown.push(member),
+        }
+    }
+    Scanner::at(text, members.position()).end().map_err(|error| not_json(error.offset, error.problem))?;
+    Ok(raw)
+}
+
+/// Of several members with one name the last counts, in the place of the first, as `JSON.parse` has it.
+fn last_of_each_name(members: Vec<Member<'_>>) -> Vec<Member<'_>> {
+    if members.len() < 2 {
+        return members;
+    }
+    let mut places = HashMap::with_capacity(members.len());
+    let mut kept: Vec<Member<'_>> = Vec::with_capacity(members.len());
+    for member in members {
+        let place = *places.entry(json::unescape(member.key)).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(earlier) => earlier.value = member.value,
+            None => kept.push(member),
+        }
+    }
+    kept
+}
+
+fn issue(path: Vec<PathSegment>, Problem { code, message }: Problem) -> Issue {
+    Issue { path, message, code }
+}
+
+fn invalid(shape: &Shape, issues: Vec<Issue>) -> Error {
+    Error::Validation { what: shape.what.to_string(), issues }
+}
+
+/// The error of a value that is no record at all, e.g. the content of a version that is no string.
+pub fn refused(shape: &Shape, field: &str, problem: Problem) -> Error {
+    invalid(shape, vec![issue(vec![PathSegment::Key(field.to_string())], problem)])
+}

@@ -1,0 +1,83 @@
+use serde_json::json;
+
+use super::super::*;
+use super::*;
+
+const CHAIN: Chain = Chain { version: 2, prev: Some(8), next: None, is_latest: true, original: Some(8) };
+
+fn latest() -> Vec<u8> {
+    let raw = br#"{"path":"src/a.ts","content":"one","checksum":"old","summary":"s","created":1718000000000,
+        "updated":1718000000000,"syncVersion":3,"odd":true}"#;
+    stored_file("8", 3, raw).unwrap().into_owned()
+}
+
+fn version(content: &[u8], extra: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    next_version(&latest(), content, extra, CHAIN, 9, LATER)
+}
+
+#[test]
+fn a_version_is_a_copy_with_its_own_content_id_and_place() {
+    let mut expected = value(&latest());
+    for (name, new) in [
+        ("id", json!(9)),
+        ("size", json!(3)),
+        ("checksum", json!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")),
+        ("updated", json!(LATER)),
+        ("version", json!(2)),
+        ("prevId", json!(8)),
+        ("originalFileId", json!(8)),
+        ("content", json!("abc")),
+    ] {
+        expected[name] = new;
+    }
+    assert_eq!(value(&version(b"\"abc\"", None).unwrap()), expected);
+}
+
+#[test]
+fn the_content_of_the_latest_version_is_not_needed() {
+    let whole = version(b"\"abc\"", None).unwrap();
+    let head = without_content(&latest());
+    assert_eq!(next_version(&head, b"\"abc\"", None, CHAIN, 9, LATER).unwrap(), whole);
+    assert_eq!(next_version(head_of(&latest()), b"\"abc\"", None, CHAIN, 9, LATER).unwrap(), whole);
+}
+
+#[test]
+fn extra_overrides_what_is_not_of_the_chain() {
+    let extra =
+        br#"{"summary":null,"checksum":"mine","size":1,"content":5,"version":7,"id":1,"created":1,"z":1}"#;
+    // Content of the wrong kind is an issue like any other.
+    assert_eq!(issues(version(b"\"abc\"", Some(extra))), ["content invalid_type"]);
+    let extra =
+        br#"{"summary":null,"checksum":"mine","size":1,"content":"no","version":7,"id":1,"created":1,"z":1}"#;
+    let made = value(&version(b"\"abc\"", Some(extra)).unwrap());
+    assert_eq!(
+        (&made["summary"], &made["checksum"], &made["size"], &made["content"], &made["version"], &made["id"]),
+        (&json!(null), &json!("mine"), &json!(1), &json!("abc"), &json!(2), &json!(9))
+    );
+    assert_eq!((made["created"].as_u64(), made.get("z")), (Some(NOW), None));
+}
+
+#[test]
+fn a_version_with_unchanged_content_still_gets_its_own_checksum() {
+    let made = value(&version(b"\"one\"", None).unwrap());
+    assert_eq!(made["checksum"], "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed");
+}
+
+#[test]
+fn content_must_be_one_string() {
+    for content in ["", "null", "5", "{}"] {
+        assert_eq!(issues(version(content.as_bytes(), None)), ["content invalid_type"], "{content}");
+    }
+    for content in ["\"", "\"a\" 1", "\"\\x\"", "\"a\nb\""] {
+        assert_eq!(issues(version(content.as_bytes(), None)), ["content custom"], "{content}");
+    }
+    assert_eq!(issues(version(b"\"\xff\"", None)), ["content custom"]);
+}
+
+#[test]
+fn content_comes_back_byte_for_byte() {
+    let content = "\"\\ud83d \\u2028 \u{2028} ü \\\\\\\"}\"";
+    let made = version(content.as_bytes(), None).unwrap();
+    assert_eq!(content_of(&made), Some(content.as_bytes()));
+    assert_eq!(chain_of(head_of(&made)), CHAIN);
+}
