@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { ProjectStorageV2 } from '../index.mjs'
+import type { ProjectStorageV2 } from '../index.js'
 import { projectInput, runChild, withDirectory, withStorage } from './support/index.js'
 
 interface Acknowledged {

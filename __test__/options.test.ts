@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { ProjectStorageV2 } from '../index.mjs'
+import { ProjectStorageV2 } from '../index.js'
 import { projectInput, withDirectory } from './support/index.js'
 
 const refused: [option: string, value: unknown][] = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { ProjectFilesStorageSchema, ProjectsStorageSchema, ValidationError } from '../index.mjs'
-import type { StorageSchema } from '../index.mjs'
+import { ProjectFilesStorageSchema, ProjectsStorageSchema, ValidationError } from '../index.js'
+import type { StorageSchema } from '../index.js'
 import {
   fileInput, fileRecord, projectRecord, projectsPath, readJson, runChild, withDirectory, withProject, withStorage,
 } from './support/index.js'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
-import type { ProjectFile, ProjectFileStorage } from '../index.mjs'
+import type { ProjectFile, ProjectFileStorage } from '../index.js'
 import { fileInput, withProject, withStorage } from './support/index.js'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')

@@ -3,11 +3,9 @@ import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { ProjectStorageV2 } from '../../index.mjs'
-import type { CreateProjectFile, Project, ProjectFile, StorageOptions } from '../../index.mjs'
+import { ProjectStorageV2 } from '../../index.js'
+import type { CreateProjectFile, Project, ProjectFile, StorageOptions } from '../../index.js'
 
-const here = fileURLToPath(new URL('.', import.meta.url))
 
 export interface Context {
   /** An empty directory of this test, removed at its end. */
@@ -44,7 +42,7 @@ export const withProject = (work: (storage: ProjectStorageV2, project: Project, 
 /** The body of a test that has a copy of the data that the old package wrote. */
 export const withOldData = (work: (context: Context) => Promise<void>) =>
   withDirectory(async (context) => {
-    await cp(join(here, '../fixtures/v1-data/project_storage'), dataPath(context.base), { recursive: true })
+    await cp(join(__dirname, '../fixtures/v1-data/project_storage'), dataPath(context.base), { recursive: true })
     await work(context)
   })
 
@@ -149,7 +147,7 @@ export interface ChildOptions {
 
 /** Runs a script of `support/` in a process of the runtime that runs the tests. */
 export function runChild(script: string, args: string[], { cwd, onLine }: ChildOptions = {}): Promise<ChildResult> {
-  const child = spawn(process.execPath, [join(here, script), ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [join(__dirname, script), ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   let rest = ''
   let stderr = ''
