@@ -1,0 +1,287 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { BaseStorage, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
+import {
+  fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory, withProject,
+  withStorage,
+} from './support/index.js'
+
+describe('the classes', () => {
+  test('share one base', withProject(async (storage, project) => {
+    assert.ok(storage instanceof BaseStorage)
+    const files = storage.getFileStorage(project.id)
+    assert.ok(files instanceof ProjectFileStorage)
+    assert.ok(files instanceof BaseStorage)
+  }))
+
+  test('know where their data lies', withDirectory(async ({ base }) => {
+    class Paths extends ProjectStorageV2 {
+      get paths() {
+        return [this.basePath, this.dataDir, this.getIndexPath()]
+      }
+    }
+    const storage = new Paths({ basePath: base })
+    const [basePath, dataDir, index] = storage.paths
+    assert.equal(basePath, base)
+    assert.equal(join(basePath!, dataDir!), join(base, 'data', 'project_storage'))
+    assert.equal(index, projectsPath(base))
+    await storage.close()
+  }))
+
+  test('can be extended', withDirectory(async ({ base }) => {
+    class Loud extends ProjectStorageV2 {
+      override async create(data: { name: string; path: string }) {
+        return super.create({ ...data, name: data.name.toUpperCase() })
+      }
+    }
+    const storage = new Loud({ basePath: base })
+    const project = await storage.create({ name: 'quiet', path: '/q' })
+    assert.equal((await storage.getById(project.id))?.name, 'QUIET')
+    await storage.close()
+  }))
+})
+
+describe('generateId', () => {
+  test('gives a thousand different integers in range', withStorage(async (storage) => {
+    const ids = Array.from({ length: 1000 }, () => storage.generateId())
+    assert.equal(new Set(ids).size, 1000)
+    assert.ok(ids.every((id) => Number.isInteger(id) && id >= 0 && id <= 2_524_608_000_000))
+  }))
+
+  test('never gives an id that create gave', withStorage(async (storage) => {
+    const ids: number[] = []
+    for (let n = 0; n < 50; n++) ids.push(storage.generateId(), (await storage.create(projectInput(`p${n}`))).id)
+    assert.equal(new Set(ids).size, 100)
+  }))
+
+  test('avoids ids that are stored already', withStorage(async (storage) => {
+    const next = storage.generateId() + 1
+    const taken = Array.from({ length: 200 }, (_, n) => projectRecord(next + n))
+    await storage.writeProjects(Object.fromEntries(taken.map((project) => [project.id, project])))
+    await Promise.all(Array.from({ length: 50 }, (_, n) => storage.create(projectInput(`p${n}`))))
+    assert.equal((await storage.list()).length, 250)
+    for (const project of taken) assert.deepEqual(await storage.getById(project.id), project)
+  }))
+})
+
+describe('update', () => {
+  test('100 at once, of different fields and files, all survive', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const fields = ['name', 'path', 'summary', 'meta', 'extension'] as const
+    const created = await files.createMany(Array.from({ length: 20 }, (_, n) => fileInput(`f${n}`)))
+    await Promise.all(created.flatMap(({ id }) => fields.map((field) => files.update(id, { [field]: `new ${field}` }))))
+    for (const file of await files.list()) {
+      for (const field of fields) assert.equal(file[field], `new ${field}`)
+    }
+  }))
+
+  test('of a document that is deleted meanwhile does not bring it back', withProject(async (storage, { id }) => {
+    const [, , deleted] = await Promise.all([storage.update(id, { name: 'a' }), storage.update(id, { name: 'b' }), storage.delete(id)])
+    assert.equal(deleted, true)
+    assert.equal(await storage.getById(id), null)
+  }))
+})
+
+describe('readAll and writeAll', () => {
+  test('take and give the whole map, ids ascending', withStorage(async (storage) => {
+    const map = { 3: projectRecord(3), 1: projectRecord(1), 2: projectRecord(2) }
+    assert.deepEqual(await storage.writeAll(map), map)
+    assert.deepEqual(Object.keys(await storage.readAll()), ['1', '2', '3'])
+    await storage.writeAll({ 2: projectRecord(2, { name: 'b' }) })
+    assert.deepEqual(await storage.readAll(), { 2: projectRecord(2, { name: 'b' }) })
+  }))
+
+  test('keep updated of what did not change', withProject(async (storage, project) => {
+    await storage.writeAll(await storage.readAll())
+    assert.deepEqual(await storage.getById(project.id), project)
+  }))
+})
+
+describe('the files on disk', () => {
+  test('are current after close: one document a line, ids ascending', withStorage(async (storage, { base }) => {
+    const map = { 3: projectRecord(3), 1: projectRecord(1), 2: projectRecord(2) }
+    await storage.writeProjects(map)
+    await storage.close()
+    const text = await readFile(projectsPath(base), 'utf8')
+    assert.deepEqual(JSON.parse(text), map)
+    const documents = text.split('\n').filter((line) => line.includes('"id"'))
+    assert.deepEqual(documents.map((line) => Number(/"id":\s*(\d+)/.exec(line)?.[1])), [1, 2, 3])
+  }))
+
+  test('are current after close while another instance is open', withStorage(async (storage, { base, open }) => {
+    const other = open()
+    const project = await other.create(projectInput())
+    await storage.list()
+    await storage.close()
+    assert.deepEqual(await readJson(projectsPath(base)), { [project.id]: project })
+  }))
+
+  test('hold the files of each project in its own folder', withProject(async (storage, project, { base }) => {
+    const file = await storage.addFile(project.id, fileInput('a'))
+    await storage.close()
+    assert.deepEqual(await readJson(filesPath(base, project.id)), { [file.id]: file })
+  }))
+})
+
+describe('the cache', () => {
+  test('counts one hit or one miss for each read', withProject(async (storage, project) => {
+    storage.clearCache()
+    const start = storage.getCacheStats()
+    await storage.getById(project.id)
+    const missed = storage.getCacheStats()
+    await storage.getById(project.id)
+    const hit = storage.getCacheStats()
+    assert.deepEqual([missed.hits - start.hits, missed.misses - start.misses], [0, 1])
+    assert.deepEqual([hit.hits - missed.hits, hit.misses - missed.misses], [1, 0])
+    assert.equal(hit.hitRate, hit.hits / (hit.hits + hit.misses))
+  }))
+
+  test('never holds more than maxCacheSize', withDirectory(async ({ open }) => {
+    const storage = open({ maxCacheSize: 5 })
+    for (let n = 0; n < 20; n++) {
+      const { id } = await storage.create(projectInput(`p${n}`))
+      await storage.getById(id)
+      assert.ok(storage.getCacheStats().size <= 5)
+    }
+    assert.equal((await storage.list()).length, 20)
+    assert.ok(storage.getCacheStats().size <= 5)
+    assert.equal(storage.getCacheStats().maxSize, 5)
+  }))
+
+  test('is empty after clearCache, and nothing stored changed', withProject(async (storage, project) => {
+    await storage.getById(project.id)
+    storage.clearCache()
+    assert.equal(storage.getCacheStats().size, 0)
+    assert.deepEqual(await storage.getById(project.id), project)
+  }))
+
+  test('that is disabled holds nothing', withDirectory(async ({ open }) => {
+    const storage = open({ cacheEnabled: false })
+    const project = await storage.create(projectInput())
+    assert.deepEqual(await storage.getById(project.id), project)
+    assert.deepEqual(await storage.getById(project.id), project)
+    const { enabled, size, hits } = storage.getCacheStats()
+    assert.deepEqual({ enabled, size, hits }, { enabled: false, size: 0, hits: 0 })
+  }))
+
+  test('forgets an entry after cacheTTL', withDirectory(async ({ open }) => {
+    const storage = open({ cacheTTL: 1 })
+    const { id } = await storage.create(projectInput())
+    const { misses } = storage.getCacheStats()
+    for (let n = 0; storage.getCacheStats().misses < misses + 2; n++) {
+      assert.ok(n < 5000, 'every read was a hit')
+      await storage.getById(id)
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    assert.equal(storage.getCacheStats().ttl, 1)
+  }))
+
+  test('has a hit rate of 0 before the first read', withStorage(async (storage) => {
+    assert.equal(storage.getCacheStats().hitRate, 0)
+  }))
+})
+
+test('rebuildIndexes leaves every answer as it was', withStorage(async (storage) => {
+  await storage.writeProjects({ 1: projectRecord(1, { name: 'one' }), 2: projectRecord(2, { name: 'two' }) })
+  await storage.writeProjectFiles(1, { 5: fileRecord(5, 1) })
+  await storage.rebuildIndexes()
+  await storage.getFileStorage(1).rebuildIndexes()
+  assert.deepEqual((await storage.findByName('two')).map(({ id }) => id), [2])
+  assert.deepEqual((await storage.search('one')).map(({ id }) => id), [1])
+  assert.equal((await storage.getFileStorage(1).getByPath('src/5.ts'))?.id, 5)
+}))
+
+describe('close', () => {
+  test('waits for the writes that were begun', withStorage(async (storage, { open }) => {
+    const writes = Array.from({ length: 20 }, (_, n) => storage.create(projectInput(`p${n}`)))
+    await storage.close()
+    const created = await Promise.all(writes)
+    assert.deepEqual(new Set((await open().list()).map(({ id }) => id)), new Set(created.map(({ id }) => id)))
+  }))
+
+  test('twice is fine, at once too', withStorage(async (storage) => {
+    await storage.create(projectInput())
+    await Promise.all([storage.close(), storage.close()])
+    assert.equal(await storage.close(), undefined)
+  }))
+
+  test('of a storage that was never used is fine', withStorage(async (storage) => {
+    assert.equal(await storage.close(), undefined)
+    await assert.rejects(storage.list(), { code: 'CLOSED' })
+  }))
+
+  test('closes the file storages that were handed out', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await storage.close()
+    await assert.rejects(files.list(), { code: 'CLOSED' })
+    await assert.rejects(files.create(fileInput('a')), { code: 'CLOSED' })
+  }))
+
+  test('of a file storage leaves its parent open', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await files.close()
+    await assert.rejects(files.list(), { code: 'CLOSED' })
+    assert.deepEqual(await storage.getProjectFiles(project.id), [])
+    assert.deepEqual(await storage.getFileStorage(project.id).list(), [])
+  }))
+
+  test('happens at the end of an await using', withDirectory(async ({ base }) => {
+    let kept: ProjectStorageV2
+    {
+      await using storage = new ProjectStorageV2({ basePath: base })
+      await storage.create(projectInput())
+      kept = storage
+    }
+    await assert.rejects(kept.list(), { code: 'CLOSED' })
+  }))
+
+  test('ends every method', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    await storage.close()
+    const calls: (() => Promise<unknown>)[] = [
+      () => storage.create(projectInput()),
+      () => storage.getById(id),
+      () => storage.update(id, {}),
+      () => storage.delete(id),
+      () => storage.list(),
+      () => storage.deleteAll(),
+      () => storage.readAll(),
+      () => storage.writeAll({}),
+      () => storage.rebuildIndexes(),
+      () => storage.findByName('a'),
+      () => storage.findByPath('a'),
+      () => storage.getByPath('a'),
+      () => storage.listByDateRange(0, 1),
+      () => storage.search('a'),
+      () => storage.getRecent(),
+      () => storage.addFile(id, fileInput('a')),
+      () => storage.getProjectFiles(id),
+      () => storage.searchFiles(id, 'a'),
+      () => storage.readProjects(),
+      () => storage.writeProjects({}),
+      () => storage.readProjectFiles(id),
+      () => storage.writeProjectFiles(id, {}),
+      () => storage.readProjectFile(id, 1),
+      () => storage.updateProjectFile(id, 1, {}),
+      () => storage.createFileVersion(id, 1, ''),
+      () => storage.getFileVersions(id, 1),
+      () => storage.getFileVersion(id, 1, 1),
+      () => storage.getLatestFileVersion(id, 1),
+      () => storage.revertToVersion(id, 1, 1),
+      () => storage.deleteProjectData(id),
+      () => storage.getProjectFileArray(id),
+      () => files.createMany([]),
+      () => files.updateMany([]),
+      () => files.deleteMany([]),
+      () => files.getByExtension('ts'),
+      () => files.createVersion(1, ''),
+      () => files.getVersions(1),
+      () => files.getVersion(1, 1),
+      () => files.getLatestVersion(1),
+      () => files.revertToVersion(1, 1),
+    ]
+    for (const call of calls) await assert.rejects(call(), { code: 'CLOSED' }, String(call))
+  }))
+})

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
+import { dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
+
+const caught = (promise: Promise<unknown>): Promise<any> =>
+  promise.then(() => assert.fail('it should have been rejected'), (error) => error)
+
+describe('the classes', () => {
+  test('descend from Error and know their names', () => {
+    const validation = new ValidationError('bad', [{ path: ['a', 0], message: 'wrong', code: 'invalid_type' }])
+    const missing = new NotFoundError('gone')
+    const other = new StorageError('closed', 'CLOSED')
+    for (const error of [validation, missing, other]) {
+      assert.ok(error instanceof StorageError && error instanceof Error)
+      assert.ok(error.stack?.includes(error.message))
+    }
+    assert.deepEqual([validation.name, missing.name, other.name], ['ValidationError', 'NotFoundError', 'StorageError'])
+    assert.deepEqual([validation.code, missing.code, other.code], ['VALIDATION_ERROR', 'NOT_FOUND', 'CLOSED'])
+    assert.deepEqual(validation.issues, [{ path: ['a', 0], message: 'wrong', code: 'invalid_type' }])
+  })
+
+  test('keep a cause', () => {
+    const cause = new Error('below')
+    assert.equal(new StorageError('above', 'IO_ERROR', { cause }).cause, cause)
+  })
+})
+
+describe('a ValidationError', () => {
+  test('comes from invalid data, with issues and a message that names the field', withStorage(async (storage) => {
+    const error = await caught(storage.create({ name: 5, path: '/a' } as any))
+    assert.ok(error instanceof ValidationError)
+    assert.equal(error.issues.length, 1)
+    assert.deepEqual(error.issues[0]!.path, ['name'])
+    assert.ok(error.message.includes('name'))
+    assert.equal(error.outcome, 'none')
+  }))
+
+  test('of a bulk call says which element', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const error = await caught(files.createMany([fileInput('a'), { ...fileInput('b'), content: 5 as any }]))
+    assert.deepEqual(error.issues.map(({ path }: any) => path), [[1, 'content']])
+  }))
+})
+
+describe('a NotFoundError', () => {
+  test('names the id', withProject(async (storage, project) => {
+    for (const call of [
+      storage.addFile(4711, fileInput('a')),
+      storage.updateProjectFile(project.id, 4711, {}),
+      storage.createFileVersion(project.id, 4711, ''),
+      storage.revertToVersion(project.id, 4711, 1),
+    ]) {
+      const error = await caught(call)
+      assert.ok(error instanceof NotFoundError)
+      assert.equal(error.code, 'NOT_FOUND')
+      assert.match(error.message, /4711/)
+      assert.equal(error.outcome, 'none')
+    }
+  }))
+})
+
+describe('CLOSED', () => {
+  test('is a StorageError', withStorage(async (storage) => {
+    await storage.close()
+    const error = await caught(storage.list())
+    assert.ok(error instanceof StorageError)
+    assert.equal(error.code, 'CLOSED')
+  }))
+
+  test('is a rejection, not an exception', withStorage(async (storage) => {
+    await storage.close()
+    const promise = storage.create(projectInput())
+    assert.ok(promise instanceof Promise)
+    await assert.rejects(promise, { code: 'CLOSED' })
+  }))
+})
+
+describe('IO_ERROR', () => {
+  test('names what the operating system says, the path and the operation', withDirectory(async ({ base, open }) => {
+    await mkdir(join(base, 'data'))
+    await writeFile(dataPath(base), 'a file where the directory should be')
+    const error = await caught(open().create(projectInput()))
+    assert.ok(error instanceof StorageError)
+    assert.equal(error.code, 'IO_ERROR')
+    assert.match(error.errno!, /^E[A-Z]+$/)
+    assert.ok(error.path!.startsWith(base), error.path)
+    assert.ok(error.operation!.length > 0)
+    assert.equal(error.outcome, 'none')
+    assert.ok(error.message.includes(error.path!))
+  }))
+
+  test('lets the next call succeed once the cause is gone', withDirectory(async ({ base, open }) => {
+    await mkdir(join(base, 'data'))
+    await writeFile(dataPath(base), 'in the way')
+    const storage = open()
+    assert.equal((await caught(storage.create(projectInput()))).code, 'IO_ERROR')
+    await rm(dataPath(base))
+    const project = await storage.create(projectInput())
+    assert.deepEqual(await storage.getById(project.id), project)
+  }))
+})
+
+test('a base path with a NUL character is refused', withDirectory(async ({ base }) => {
+  const use = async () => {
+    const storage = new ProjectStorageV2({ basePath: `${base}\0x` })
+    try {
+      await storage.create(projectInput())
+    } finally {
+      await storage.close()
+    }
+  }
+  await assert.rejects(use(), (error: any) => error instanceof RangeError || error.code === 'INVALID_ARGUMENT')
+}))

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { describe, test } from 'node:test'
+import {
+  dataPath, fileInput, filesPath, projectsPath, readJson, setAside, warningOf, withOldData,
+} from './support/index.js'
+
+const SAMPLE = 1718000000000
+const UMLAUT = 1718000000001
+const EMPTY = 1718000000002
+const GREET = 1718000001003
+
+describe('data of the old package', () => {
+  test('is read in place: every project', withOldData(async ({ base, open }) => {
+    const old = Object.values(await readJson(projectsPath(base)))
+    assert.deepEqual(await open().list(), old)
+  }))
+
+  test('keeps every byte of content and every field, with defaults for those it lacks', withOldData(async ({ base, open }) => {
+    const storage = open()
+    for (const id of [SAMPLE, UMLAUT, EMPTY]) {
+      const old = Object.values(await readJson(filesPath(base, id)))
+      const expected = old.map((file) => ({ ...file, lastSyncedAt: null, syncVersion: 0 }))
+      assert.deepEqual(await storage.getProjectFiles(id), expected.sort((a: any, b: any) => a.id - b.id))
+    }
+  }))
+
+  test('is found through the indexes', withOldData(async ({ open }) => {
+    const storage = open()
+    const ids = (found: { id: number }[]) => found.map(({ id }) => id)
+    assert.deepEqual(ids(await storage.findByName('Sample App')), [SAMPLE, EMPTY])
+    assert.deepEqual(ids(await storage.findByPath('C:\\work\\überprojekt')), [UMLAUT])
+    assert.deepEqual(ids(await storage.listByDateRange(SAMPLE, 1718086400000)), [SAMPLE, UMLAUT])
+    assert.deepEqual(ids(await storage.search('日本')), [UMLAUT])
+    assert.deepEqual(ids(await storage.getRecent(1)), [EMPTY])
+    const files = storage.getFileStorage(SAMPLE)
+    assert.equal((await files.getByPath('src/greet.ts'))?.version, 4)
+    assert.equal((await files.getByPath('docs/guide with spaces.md'))?.size, 6043)
+    assert.deepEqual((await files.getByExtension('.md')).map(({ path }) => path), ['README.md', 'docs/guide with spaces.md'])
+    assert.deepEqual((await files.search('quotes.JSON')).map(({ path }) => path), ['src/quotes.json'])
+  }))
+
+  test('has its version chain continued', withOldData(async ({ open }) => {
+    const files = open().getFileStorage(SAMPLE)
+    assert.deepEqual((await files.getVersions(GREET)).map(({ version }) => version), [1, 2, 3, 4])
+    const fifth = await files.createVersion(GREET, 'fifth')
+    assert.deepEqual([fifth.version, fifth.originalFileId], [5, GREET])
+    const versions = await files.getVersions(fifth.id)
+    assert.deepEqual(versions.map(({ isLatest }) => isLatest), [false, false, false, false, true])
+    assert.deepEqual(versions.map(({ nextId }) => nextId), [...versions.slice(1).map(({ id }) => id), null])
+  }))
+
+  test('gets a file that was unversioned into a chain', withOldData(async ({ open }) => {
+    const files = open().getFileStorage(UMLAUT)
+    const second = await files.createVersion(1718000001012, 'second')
+    assert.deepEqual([second.version, second.prevId, second.originalFileId], [2, 1718000001012, 1718000001012])
+  }))
+})
+
+describe('after close the old package reads everything again', () => {
+  test('from plain maps by id, nothing else in them', withOldData(async ({ base, open }) => {
+    const storage = open()
+    const before = { projects: await storage.readProjects(), files: await storage.readProjectFiles(SAMPLE) }
+    const project = await storage.create({ name: 'new', path: '/new' })
+    const file = await storage.addFile(project.id, fileInput('a.ts'))
+    const version = await storage.createFileVersion(SAMPLE, GREET, 'fifth')
+    const fourth = await storage.readProjectFile(SAMPLE, version.prevId!)
+    await storage.close()
+    assert.deepEqual(await readJson(projectsPath(base)), { ...before.projects, [project.id]: project })
+    assert.deepEqual(await readJson(filesPath(base, project.id)), { [file.id]: file })
+    assert.deepEqual(await readJson(filesPath(base, SAMPLE)), {
+      ...before.files,
+      [fourth!.id]: fourth,
+      [version.id]: version,
+    })
+  }))
+
+  test('and finds only JSON and one folder of the engine beside it', withOldData(async ({ base, open }) => {
+    const storage = open()
+    await storage.create({ name: 'new', path: '/new' })
+    await storage.close()
+    assert.deepEqual((await readdir(dataPath(base))).sort(), ['.storage', 'project_data', 'projects.json'])
+  }))
+
+  test('what was only read says the same as before', withOldData(async ({ base, open }) => {
+    const before = await readJson(filesPath(base, UMLAUT))
+    const storage = open()
+    await storage.getProjectFiles(UMLAUT)
+    await storage.close()
+    const after = await readJson(filesPath(base, UMLAUT))
+    assert.deepEqual(Object.keys(after), Object.keys(before))
+    for (const [id, file] of Object.entries(before)) {
+      const { lastSyncedAt = null, syncVersion = 0, ...rest } = after[id]!
+      assert.deepEqual({ ...rest, lastSyncedAt, syncVersion }, { ...file, lastSyncedAt: null, syncVersion: 0 })
+    }
+  }))
+})
+
+/** Replaces the content of a file on disk before the storage opens. */
+const edit = async (path: string, change: (map: Record<string, Record<string, unknown>>) => void) => {
+  const map = await readJson(path)
+  change(map)
+  await writeFile(path, JSON.stringify(map, null, 2))
+}
+
+describe('stored values', () => {
+  test('are never scaled, however small', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { created: 5, updated: 7 }))
+    const storage = open()
+    const project = await storage.getById(SAMPLE)
+    assert.deepEqual([project?.created, project?.updated], [5, 7])
+    assert.equal((await storage.update(SAMPLE, { description: 'x' }))?.created, 5)
+  }))
+
+  test('that go back through writeProjects unchanged stay as they are', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { created: 5, updated: 7 }))
+    const storage = open()
+    await storage.writeProjects(await storage.readProjects())
+    const project = await storage.getById(SAMPLE)
+    assert.deepEqual([project?.created, project?.updated], [5, 7])
+  }))
+
+  test('that are unknown survive an update', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { starred: { by: ['me'] } }))
+    const storage = open()
+    await storage.update(SAMPLE, { description: 'x' })
+    await storage.close()
+    const project = (await readJson(projectsPath(base)))[SAMPLE]
+    assert.deepEqual([project?.starred, project?.description], [{ by: ['me'] }, 'x'])
+  }))
+
+  test('of any valid JSON layout are read', withOldData(async ({ base, open }) => {
+    const map = await readJson(projectsPath(base))
+    await writeFile(projectsPath(base), `\n\t ${JSON.stringify(map)} \r\n`)
+    assert.deepEqual(await open().readProjects(), map)
+  }))
+})
+
+describe('a bad record', () => {
+  const bad = { id: 99, name: 42, marker: 'keep-every-byte-of-me' }
+
+  test('is set aside in full and reported, and the rest is served', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => void (map[99] = bad))
+    const storage = open()
+    const warning = await warningOf('RECORD_SET_ASIDE', () => storage.list())
+    assert.ok(warning.message.includes('99'), warning.message)
+    assert.deepEqual((await storage.list()).map(({ id }) => id), [SAMPLE, UMLAUT, EMPTY])
+    assert.equal(await storage.getById(99), null)
+    await storage.close()
+    const texts = await setAside(projectsPath(base), 'corrupt')
+    assert.equal(texts.length, 1)
+    assert.ok(texts[0]!.includes('keep-every-byte-of-me') && texts[0]!.includes('42'))
+    assert.equal('99' in (await readJson(projectsPath(base))), false)
+  }))
+
+  test('among the files does not take the others with it', withOldData(async ({ base, open }) => {
+    await edit(filesPath(base, SAMPLE), (map) => void (map[98] = { ...bad, id: 98 }))
+    const storage = open()
+    await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
+    assert.equal((await storage.getProjectFiles(SAMPLE)).length, 13)
+    await storage.close()
+    assert.ok((await setAside(filesPath(base, SAMPLE), 'corrupt')).some((text) => text.includes('keep-every-byte-of-me')))
+  }))
+
+  for (const [what, record] of [['null', null], ['a string', 'text'], ['an array', [1]]] as const) {
+    test(`that is ${what} is set aside`, withOldData(async ({ base, open }) => {
+      await edit(projectsPath(base), (map) => void (map[99] = record as any))
+      const storage = open()
+      await warningOf('RECORD_SET_ASIDE', () => storage.list())
+      assert.equal((await storage.list()).length, 3)
+    }))
+  }
+
+  test('whose id is not its key is set aside', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => void (map[99] = { ...map[SAMPLE], id: 100 }))
+    const storage = open()
+    await warningOf('RECORD_SET_ASIDE', () => storage.list())
+    assert.equal((await storage.list()).length, 3)
+  }))
+})
+
+describe('a broken file', () => {
+  for (const [what, text] of [
+    ['cut short', '{"1718000000000": {"id": 17180000'],
+    ['no JSON', 'keep me\0\u0001'],
+    ['an array', '["keep me"]'],
+  ] as const) {
+    test(`${what} is kept aside whole, and the projects are served`, withOldData(async ({ base, open }) => {
+      await writeFile(filesPath(base, SAMPLE), text)
+      const storage = open()
+      await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
+      assert.equal((await storage.list()).length, 3)
+      assert.equal((await storage.getProjectFiles(UMLAUT)).length, 10)
+      assert.deepEqual(await setAside(filesPath(base, SAMPLE), 'corrupt'), [text])
+      await storage.addFile(SAMPLE, fileInput('new.ts'))
+      await storage.close()
+      assert.equal(Object.keys(await readJson(filesPath(base, SAMPLE))).length, 1)
+    }))
+  }
+
+  test('of projects does not take their files with it', withOldData(async ({ base, open }) => {
+    const text = (await readFile(projectsPath(base), 'utf8')).slice(0, -40)
+    await writeFile(projectsPath(base), text)
+    const storage = open()
+    await warningOf('RECORD_SET_ASIDE', () => storage.list())
+    assert.deepEqual(await setAside(projectsPath(base), 'corrupt'), [text])
+    await storage.close()
+    assert.equal(Object.keys(await readJson(filesPath(base, SAMPLE))).length, 13)
+  }))
+})
+
+describe('an edit by a person', () => {
+  test('while closed is taken over and reported', withOldData(async ({ base, open }) => {
+    const first = open()
+    await first.update(SAMPLE, { description: 'x' })
+    await first.close()
+    await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { description: 'by hand' }))
+    const second = open()
+    await warningOf('SNAPSHOT_CHANGED', () => second.list())
+    assert.equal((await second.getById(SAMPLE))?.description, 'by hand')
+  }))
+})

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { describe, test } from 'node:test'
+import { ProjectStorageV2 } from '../index.js'
+import { projectInput, withDirectory } from './support/index.js'
+
+const refused: [option: string, value: unknown][] = [
+  ...[5, true, {}, [], null, () => '/tmp'].map((value): [string, unknown] => ['basePath', value]),
+  ...[1, 'true', null, {}].map((value): [string, unknown] => ['cacheEnabled', value]),
+  ...['cacheTTL', 'maxCacheSize', 'lockTimeout'].flatMap((option) =>
+    ['100', -1, NaN, Infinity, -Infinity, null, {}, [], true, 10n, Symbol('n')].map((value): [string, unknown] => [option, value])),
+  ...['none', 'FULL', '', 1, true, null, {}].map((value): [string, unknown] => ['durability', value]),
+]
+
+describe('a bad option is refused at construction, by name', () => {
+  for (const [option, value] of refused) {
+    test(`${option}: ${typeof value} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`, () => {
+      assert.throws(() => new ProjectStorageV2({ [option]: value } as any), (error: any) => {
+        assert.ok(error instanceof TypeError || error instanceof RangeError, String(error))
+        assert.ok(error.message.includes(option), error.message)
+        return true
+      })
+    })
+  }
+
+  test('the wrong type is a TypeError, the wrong value a RangeError', () => {
+    assert.throws(() => new ProjectStorageV2({ cacheTTL: '1' as any }), TypeError)
+    assert.throws(() => new ProjectStorageV2({ cacheTTL: -1 }), RangeError)
+    assert.throws(() => new ProjectStorageV2({ durability: 'none' as any }), RangeError)
+  })
+
+  for (const options of ['/tmp', 5, null, true]) {
+    test(`options that are ${JSON.stringify(options)}`, () => {
+      assert.throws(() => new ProjectStorageV2(options as any), TypeError)
+    })
+  }
+
+  test('a getter that throws keeps its own error', () => {
+    const options = { get cacheTTL(): number { throw new Error('from the getter') } }
+    assert.throws(() => new ProjectStorageV2(options), /from the getter/)
+  })
+})
+
+describe('defaults', () => {
+  test('are those of the contract', withDirectory(async ({ open }) => {
+    const { maxSize, ttl, enabled } = open().getCacheStats()
+    assert.deepEqual({ maxSize, ttl, enabled }, { maxSize: 100, ttl: 300_000, enabled: true })
+  }))
+
+  test('stand in for an option that is undefined', withDirectory(async ({ open }) => {
+    const none = { cacheEnabled: undefined, cacheTTL: undefined, maxCacheSize: undefined, durability: undefined } as any
+    const { maxSize, ttl, enabled } = open(none).getCacheStats()
+    assert.deepEqual({ maxSize, ttl, enabled }, { maxSize: 100, ttl: 300_000, enabled: true })
+  }))
+
+  test('construction touches no file', withDirectory(async ({ base, open }) => {
+    open()
+    assert.deepEqual(await readdir(base), [])
+  }))
+})
+
+describe('every accepted setting stores and reads', () => {
+  const settings = [
+    { durability: 'os' },
+    { durability: 'full' },
+    { cacheEnabled: false },
+    { cacheTTL: 0 },
+    { maxCacheSize: 0 },
+    { maxCacheSize: 1 },
+    { lockTimeout: 0 },
+    { lockTimeout: 2 ** 31 },
+    { cacheTTL: Number.MAX_SAFE_INTEGER, maxCacheSize: Number.MAX_SAFE_INTEGER },
+  ] as const
+  for (const options of settings) {
+    test(JSON.stringify(options), withDirectory(async ({ open }) => {
+      const storage = open(options)
+      const project = await storage.create(projectInput())
+      assert.deepEqual(await storage.getById(project.id), project)
+      assert.deepEqual(await storage.getById(project.id), project)
+      await storage.close()
+      assert.deepEqual(await open().getById(project.id), project)
+    }))
+  }
+})

@@ -1,0 +1,167 @@
+// What the suites share. They run under `node --test` and `bun test` alike.
+import { spawn } from 'node:child_process'
+import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { ProjectStorageV2 } from '../../index.js'
+import type { CreateProjectFile, Project, ProjectFile, StorageOptions } from '../../index.js'
+
+
+export interface Context {
+  /** An empty directory of this test, removed at its end. */
+  base: string
+  /** Opens a storage on it that is closed at the end. */
+  open(options?: StorageOptions): ProjectStorageV2
+}
+
+/** The body of a test that has a directory of its own. */
+export const withDirectory = (work: (context: Context) => Promise<void>) => async () => {
+  const base = await mkdtemp(join(tmpdir(), 'octoprompt-storage-'))
+  const opened: ProjectStorageV2[] = []
+  const open = (options: StorageOptions = {}) => {
+    const storage = new ProjectStorageV2({ basePath: base, ...options })
+    opened.push(storage)
+    return storage
+  }
+  try {
+    await work({ base, open })
+  } finally {
+    await Promise.allSettled(opened.map((storage) => storage.close()))
+    await rm(base, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** The body of a test that has an empty storage of its own. */
+export const withStorage = (work: (storage: ProjectStorageV2, context: Context) => Promise<void>) =>
+  withDirectory((context) => work(context.open(), context))
+
+/** The body of a test that has a storage with one project. */
+export const withProject = (work: (storage: ProjectStorageV2, project: Project, context: Context) => Promise<void>) =>
+  withStorage(async (storage, context) => work(storage, await storage.create(projectInput()), context))
+
+/** The body of a test that has a copy of the data that the old package wrote. */
+export const withOldData = (work: (context: Context) => Promise<void>) =>
+  withDirectory(async (context) => {
+    await cp(join(__dirname, '../fixtures/v1-data/project_storage'), dataPath(context.base), { recursive: true })
+    await work(context)
+  })
+
+export const projectInput = (name = 'Sample') => ({ name, path: `/srv/${name}` })
+
+export const fileInput = (path: string, content = `content of ${path}`): CreateProjectFile => ({
+  name: path.split('/').at(-1)!,
+  path,
+  content,
+})
+
+/** A project as the whole-map calls take it. */
+export const projectRecord = (id: number, fields: Partial<Project> = {}): Project => ({
+  id,
+  name: `Project ${id}`,
+  description: '',
+  path: `/srv/${id}`,
+  created: 1_700_000_000_000,
+  updated: 1_700_000_000_000,
+  ...fields,
+})
+
+/** A file as the whole-map calls take it. */
+export const fileRecord = (id: number, projectId: number, fields: Partial<ProjectFile> = {}): ProjectFile => ({
+  id,
+  projectId,
+  name: `${id}.ts`,
+  path: `src/${id}.ts`,
+  extension: '.ts',
+  size: 4,
+  content: 'text',
+  summary: null,
+  summaryLastUpdated: null,
+  meta: '{}',
+  checksum: null,
+  created: 1_700_000_000_000,
+  updated: 1_700_000_000_000,
+  version: 1,
+  prevId: null,
+  nextId: null,
+  isLatest: true,
+  originalFileId: null,
+  lastSyncedAt: null,
+  syncVersion: 0,
+  ...fields,
+})
+
+export const dataPath = (base: string) => join(base, 'data', 'project_storage')
+export const projectsPath = (base: string) => join(dataPath(base), 'projects.json')
+export const filesPath = (base: string, projectId: number) =>
+  join(dataPath(base), 'project_data', String(projectId), 'files.json')
+
+export const readJson = async (path: string): Promise<Record<string, Record<string, unknown>>> =>
+  JSON.parse(await readFile(path, 'utf8'))
+
+/** The texts of the files that were set aside beside `path`, e.g. with the word `corrupt`. */
+export async function setAside(path: string, word: string): Promise<string[]> {
+  const prefix = `${path}.${word}-`
+  const names = await readdir(dirname(path))
+  const found = names.map((name) => join(dirname(path), name)).filter((name) => name.startsWith(prefix))
+  return Promise.all(found.map((name) => readFile(name, 'utf8')))
+}
+
+/** Polls until `check` gives something truthy; fails after a generous deadline. */
+export async function until<T>(what: string, check: () => T | Promise<T>, deadline = 30_000): Promise<T> {
+  const end = Date.now() + deadline
+  for (;;) {
+    const value = await check()
+    if (value) return value
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+/** Runs `work` and waits until the process was warned with `code`. */
+export async function warningOf(code: string, work: () => Promise<unknown>): Promise<Error> {
+  const warnings: (Error & { code?: string })[] = []
+  const listen = (warning: Error) => void warnings.push(warning)
+  process.on('warning', listen)
+  try {
+    await work()
+    const found = await until(`a warning ${code}`, () => warnings.find((warning) => warning.code === code))
+    return found!
+  } finally {
+    process.off('warning', listen)
+  }
+}
+
+export interface ChildResult {
+  /** Whole lines; what stands after the last newline is not among them. */
+  lines: string[]
+  stderr: string
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
+export interface ChildOptions {
+  cwd?: string
+  /** Called for every line; `kill` sends SIGKILL. */
+  onLine?: (line: string, kill: () => void) => void
+}
+
+/** Runs a script of `support/` in a process of the runtime that runs the tests. */
+export function runChild(script: string, args: string[], { cwd, onLine }: ChildOptions = {}): Promise<ChildResult> {
+  const child = spawn(process.execPath, [join(__dirname, script), ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const lines: string[] = []
+  let rest = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop()!
+    for (const line of parts) {
+      lines.push(line)
+      onLine?.(line, () => child.kill('SIGKILL'))
+    }
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve({ lines, stderr, code, signal }))
+  })
+}

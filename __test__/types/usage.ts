@@ -1,0 +1,191 @@
+// What must compile: the public types as callers use them. Checked by `tsc`, never run.
+import { join } from 'node:path'
+import { BaseStorage, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
+import { ProjectFilesStorageSchema, ProjectsStorageSchema, projectStorage } from '@octoprompt/storage'
+import type {
+  BaseEntity,
+  CacheStats,
+  CreateProject,
+  CreateProjectFile,
+  EntityOf,
+  Project,
+  ProjectFile,
+  ProjectFilesStorage,
+  ProjectFileStorage,
+  ProjectsStorage,
+  StandardSchemaV1,
+  StorageOptions,
+  UpdateProject,
+} from '@octoprompt/storage'
+import { z } from 'zod'
+import { z as z3 } from 'zod3'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+declare function assertType<_T extends true>(): void
+
+const options: StorageOptions = {
+  basePath: '/tmp',
+  cacheEnabled: true,
+  cacheTTL: 1000,
+  maxCacheSize: 10,
+  lockTimeout: 500,
+  durability: 'os',
+}
+
+// A storage of one's own, with zod 4: the class of the README.
+const userSchema = z.object({
+  id: z.number(),
+  name: z.string(),
+  address: z.object({ city: z.string() }).optional(),
+  tags: z.array(z.string()).default([]),
+  created: z.number(),
+  updated: z.number(),
+})
+const usersSchema = z.record(z.string(), userSchema)
+type User = z.infer<typeof userSchema>
+
+assertType<Equal<EntityOf<typeof userSchema>, User>>()
+
+class Users extends BaseStorage<User, Record<string, User>, z.input<typeof userSchema>> {
+  constructor(options?: StorageOptions) {
+    super(usersSchema, userSchema, 'users', options)
+  }
+  protected getIndexPath() {
+    return join(this.basePath, this.dataDir, 'index.json')
+  }
+  protected getEntityPath(id: number): string | null {
+    return join(this.basePath, this.dataDir, String(id))
+  }
+  override async create(data: Parameters<BaseStorage<User, Record<string, User>, z.input<typeof userSchema>>['create']>[0]) {
+    return await super.create({ ...data, name: data.name.trim() })
+  }
+}
+
+export async function ownStorage(users: Users) {
+  const user = await users.create({ name: 'Ada' })
+  assertType<Equal<typeof user, User>>()
+  const found = await users.getById(user.id)
+  assertType<Equal<typeof found, User | null>>()
+  const patched = await users.update(user.id, { address: { city: 'Graz' } })
+  assertType<Equal<typeof patched, User | null>>()
+  const all: User[] = await users.list()
+  const map: Record<string, User> = await users.writeAll(await users.readAll())
+  const stats: CacheStats = users.getCacheStats()
+  const next: number = users.generateId()
+  const deleted: boolean = await users.delete(next)
+  await users.deleteAll()
+  await users.rebuildIndexes()
+  users.clearCache()
+  await users.close()
+  return { all, map, stats, deleted }
+}
+
+// Disposed of at the end of its scope.
+export async function disposed() {
+  await using users = new Users(options)
+  return users.list()
+}
+
+// zod 3.
+const noteSchema3 = z3.object({ id: z3.number(), text: z3.string(), created: z3.number(), updated: z3.number() })
+type Note = z3.infer<typeof noteSchema3>
+
+export class Notes extends BaseStorage<Note, Record<string, Note>> {
+  constructor() {
+    super(z3.record(noteSchema3), noteSchema3, 'notes')
+  }
+  protected getIndexPath() {
+    return 'notes.json'
+  }
+  protected getEntityPath() {
+    return null
+  }
+}
+
+// Any Standard Schema, with ids that are strings.
+interface Session extends BaseEntity {
+  id: string
+  log: string[]
+}
+declare const sessionSchema: StandardSchemaV1<unknown, Session>
+declare const sessionsSchema: StandardSchemaV1<unknown, Record<string, Session>>
+
+export class Sessions extends BaseStorage<Session> {
+  static override newId() {
+    return crypto.randomUUID()
+  }
+  constructor() {
+    super(sessionsSchema, sessionSchema, 'sessions')
+  }
+  protected getIndexPath() {
+    return 'sessions.json'
+  }
+  protected getEntityPath(id: string) {
+    return join(this.basePath, id)
+  }
+}
+
+export async function stringIds(sessions: Sessions) {
+  await sessions.create({ log: [] })
+  const session = await sessions.create({ id: 'monday', log: ['started'] })
+  assertType<Equal<typeof session.id, string>>()
+  return sessions.getById('monday')
+}
+
+// Projects and their files.
+export async function projects() {
+  const storage = new ProjectStorageV2(options)
+  const input: CreateProject = { name: 'Sample', path: '/srv/sample' }
+  const project: Project = await storage.create(input)
+  const patch: UpdateProject = { description: 'new' }
+  const updated: Project | null = await storage.update(String(project.id), patch)
+  const recent: Project[] = await storage.getRecent()
+  const dated: Project[] = await storage.listByDateRange(new Date(0), Date.now())
+  const files: ProjectFileStorage = storage.getFileStorage(project.id)
+  const file: CreateProjectFile = { name: 'a.ts', path: 'a.ts', content: '', lastSyncedAt: new Date() }
+  const created: ProjectFile = await files.create(file)
+  const many: ProjectFile[] = await files.createMany([file, file])
+  await files.updateMany([{ id: created.id, data: { summary: null } }])
+  const gone: number = await files.deleteMany(many.map(({ id }) => id))
+  const light = await files.list({ includeContent: false })
+  const full = await files.list({ includeAllVersions: false })
+  assertType<Equal<(typeof full)[number]['content'], string>>()
+  assertType<Equal<'content' extends keyof (typeof light)[number] ? true : false, false>>()
+  const second = await files.createVersion(created.id, 'two', { summary: 'second' })
+  const one: ProjectFile | null = await files.getVersion(second.id, 1)
+  return { updated, recent, dated, gone, one }
+}
+
+// The calls of the server.
+export async function server() {
+  const map: ProjectsStorage = await projectStorage.readProjects()
+  await projectStorage.writeProjects(ProjectsStorageSchema.parse(map))
+  const parsed = ProjectFilesStorageSchema.safeParse(await projectStorage.readProjectFiles(1))
+  if (parsed.success) {
+    const files: ProjectFilesStorage = parsed.data
+    await projectStorage.writeProjectFiles(1, files)
+  } else {
+    for (const issue of parsed.error.issues) console.error(issue.path.join('.'), issue.message, issue.code)
+  }
+  const file: ProjectFile | undefined = await projectStorage.readProjectFile('1', '2')
+  const changed: ProjectFile = await projectStorage.updateProjectFile(1, 2, { content: 'x' })
+  await projectStorage.deleteProjectData(1)
+  const id: number = projectStorage.generateId()
+  return { file, changed, id }
+}
+
+// Errors narrow by class and by code.
+export function describe(error: unknown): string {
+  if (error instanceof ValidationError) return error.issues.map(({ message }) => message).join()
+  if (error instanceof NotFoundError) return error.code satisfies 'NOT_FOUND'
+  if (!(error instanceof StorageError)) throw error
+  switch (error.code) {
+    case 'IO_ERROR':
+      return `${error.operation} ${error.path}: ${error.errno} (${error.outcome satisfies 'none' | 'unknown' | undefined})`
+    case 'LOCK_TIMEOUT':
+    case 'CLOSED':
+      return error.message
+    default:
+      return error.code
+  }
+}

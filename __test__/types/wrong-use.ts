@@ -1,0 +1,135 @@
+// What must not compile: tsc fails when a line below an expected error has none.
+import { BaseStorage, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
+import type { Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
+import { z } from 'zod'
+import { z as z3 } from 'zod3'
+
+declare const storage: ProjectStorageV2
+declare const files: ProjectFileStorage
+
+// Options.
+// @ts-expect-error a number, not a string
+new ProjectStorageV2({ cacheTTL: '1000' })
+// @ts-expect-error no such durability
+new ProjectStorageV2({ durability: 'none' })
+// @ts-expect-error no such option
+new ProjectStorageV2({ cacheTtl: 1000 })
+// @ts-expect-error options are an object
+new ProjectStorageV2('/tmp')
+
+// Projects.
+// @ts-expect-error the path is missing
+storage.create({ name: 'a' })
+// @ts-expect-error the name is a string
+storage.create({ name: 1, path: '/a' })
+// @ts-expect-error no such field
+storage.create({ name: 'a', path: '/a', colour: 'red' })
+// @ts-expect-error the id is assigned
+storage.create({ id: 1, name: 'a', path: '/a' })
+// @ts-expect-error an id is required
+storage.getById()
+// @ts-expect-error an id is no object
+storage.getById({ id: 1 })
+// @ts-expect-error created stays
+storage.update(1, { created: 5 })
+// @ts-expect-error both ends are required
+storage.listByDateRange(new Date())
+// @ts-expect-error a limit is a number
+storage.getRecent('10')
+// @ts-expect-error a promise is no array
+storage.list().length
+// @ts-expect-error what is found may be null
+storage.getById(1).then((project) => project.name)
+// @ts-expect-error the schemas' results are typed
+ProjectsStorageSchema.parse({}) satisfies number
+
+// Files.
+// @ts-expect-error files come from getFileStorage
+new ProjectFileStorage()
+// @ts-expect-error the content is a string
+files.create({ name: 'a', path: 'a', content: Buffer.from('a') })
+// @ts-expect-error the chain is not the caller's
+files.update(1, { isLatest: true })
+// @ts-expect-error a list without content has none
+files.list({ includeContent: false }).then(([file]) => file?.content.length)
+// @ts-expect-error whether there is content is not known here
+files.list({ includeContent: Math.random() > 0.5 }).then(([file]) => file?.content.length)
+// @ts-expect-error an array, not one file
+files.createMany({ name: 'a', path: 'a', content: '' })
+// @ts-expect-error the data is missing
+files.updateMany([{ id: 1 }])
+// @ts-expect-error versions are numbers
+files.getVersion(1, '2')
+// @ts-expect-error the content is missing
+storage.createFileVersion(1, 2)
+
+// Errors.
+declare const error: StorageError
+// @ts-expect-error no such code
+error.code === 'NO_SUCH_CODE'
+// @ts-expect-error codes are read only
+error.code = 'CLOSED'
+
+// BaseStorage.
+// @ts-expect-error abstract
+new BaseStorage(z.unknown(), z.unknown(), 'data')
+
+const entity = z.object({ id: z.number(), name: z.string(), created: z.number(), updated: z.number() })
+type Entity = z.infer<typeof entity>
+
+// @ts-expect-error both paths are abstract
+class NoPaths extends BaseStorage<Entity> {}
+
+// @ts-expect-error an entity needs created and updated
+class NoTimes extends BaseStorage<{ id: number }> {
+  protected getIndexPath() {
+    return 'a.json'
+  }
+  protected getEntityPath() {
+    return null
+  }
+}
+
+abstract class WrongSchemas extends BaseStorage<Entity, Record<string, Entity>> {
+  constructor(options: StorageOptions) {
+    // @ts-expect-error the schema of one entity is not that of the map
+    super(entity, entity, 'data', options)
+  }
+}
+
+abstract class WrongEntity extends BaseStorage<Entity, Record<string, Entity>> {
+  constructor() {
+    // @ts-expect-error the schema lacks the name
+    super(z.record(z.string(), entity), entity.omit({ name: true }), 'data')
+  }
+}
+
+abstract class WrongEntity3 extends BaseStorage<Entity, Record<string, Entity>> {
+  constructor(map: StandardSchemaV1<unknown, Record<string, Entity>>) {
+    // @ts-expect-error zod 3: the name is a number
+    super(map, z3.object({ id: z3.number(), name: z3.number(), created: z3.number(), updated: z3.number() }), 'data')
+  }
+}
+
+abstract class NoDirectory extends BaseStorage<Entity, Record<string, Entity>> {
+  constructor() {
+    // @ts-expect-error the directory is missing
+    super(z.record(z.string(), entity), entity)
+  }
+}
+
+declare const own: BaseStorage<Entity, Record<string, Entity>>
+// @ts-expect-error ids are numbers here
+own.getById('1')
+// @ts-expect-error the name is missing
+own.create({})
+// @ts-expect-error no such field
+own.update(1, { title: 'a' })
+// @ts-expect-error protected
+own.basePath
+// @ts-expect-error the map holds entities
+own.writeAll({ 1: { id: 1 } })
+// @ts-expect-error entities are not projects
+own.list() satisfies Promise<Project[]>
+
+export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }

@@ -1,0 +1,86 @@
+// `npm test`: sets up, then runs every check. `npm test -- STEP… [WORD…]` runs only the steps named, and of the
+// JavaScript suites only the files whose name contains one of the words: `npm test -- node versions`.
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { StepError, main, root, run, setup, step } from './setup.mjs'
+
+const totals = { passed: 0, failed: 0 }
+const sum = (output, pattern) => [...output.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0)
+
+/** A step that passes when its command does. */
+const check = (command, args, advice) => async () => {
+  const { ok, output } = await run(command, args).catch(explainMissing(command))
+  if (!ok) throw new StepError(`${advice ? `${advice}\n\n` : ''}${[command, ...args].join(' ')}\n${output}`)
+}
+
+/** A step that runs a test suite and adds its counts to the totals. */
+const suite = (command, args, passedPattern, failedPattern) => async () => {
+  const { ok, output } = await run(command, args).catch(explainMissing(command))
+  const passed = sum(output, passedPattern)
+  const failed = sum(output, failedPattern)
+  totals.passed += passed
+  totals.failed += failed
+  if (!ok || failed > 0) {
+    if (failed === 0) totals.failed += 1 // It broke outside of a test: a crash, or a file that does not load.
+    throw new StepError(`${[command, ...args].join(' ')}\n${output}`)
+  }
+  if (passed === 0) throw new StepError(`${[command, ...args].join(' ')}\nran no test.\n${output}`)
+  return `${passed} passed`
+}
+
+const explainMissing = (command) => (error) => {
+  throw new StepError(`${command} could not be started: ${error.message}`)
+}
+
+const bin = (name) => join(root, 'node_modules', name)
+
+async function checkDrift() {
+  const files = ['binding.js', 'binding.d.ts']
+  const inside = await run('git', ['rev-parse', '--show-toplevel']).catch(() => ({ ok: false }))
+  if (!inside.ok) return 'not a git checkout'
+  const advice = 'The generated binding differs from what is committed: run `npm run build` and commit both files.'
+  await check('git', ['ls-files', '--error-unmatch', ...files], advice)()
+  await check('git', ['diff', '--exit-code', '--', ...files], advice)()
+}
+
+function plan(words) {
+  const files = readdirSync(join(root, '__test__'))
+    .filter((file) => file.endsWith('.test.ts'))
+    .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+    .map((file) => `./__test__/${file}`)
+  const nodeArgs = ['--import', 'tsx', '--test', '--test-reporter=tap']
+  const clippyAdvice = 'If rustfmt or clippy is missing: `rustup component add rustfmt clippy`.'
+  return {
+    fmt: ['cargo fmt', check('cargo', ['fmt', '--check'], clippyAdvice)],
+    clippy: ['cargo clippy', check('cargo', ['clippy', '--all-targets', '--quiet', '--', '-D', 'warnings'], clippyAdvice)],
+    cargo: [
+      'cargo test',
+      suite('cargo', ['test', '--no-default-features'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
+    ],
+    drift: ['generated binding', checkDrift],
+    types: ['types (tsc --strict)', check(process.execPath, [bin('typescript/bin/tsc'), '--noEmit', '-p', '.'])],
+    bun: [
+      'JavaScript suites, Bun',
+      suite(bin('bun/bin/bun.exe'), ['test', '--timeout', '120000', ...files], /^ *(\d+) pass$/gm, /^ *(\d+) fail$/gm),
+    ],
+    node: [
+      'JavaScript suites, Node',
+      suite(process.execPath, [...nodeArgs, ...files], /^# pass (\d+)$/gm, /^# fail (\d+)$/gm),
+    ],
+    package: ['package', check(process.execPath, ['scripts/test-package.mjs'])],
+  }
+}
+
+async function test() {
+  const args = process.argv.slice(2)
+  const known = plan([])
+  const steps = plan(args.filter((arg) => !(arg in known)))
+  const chosen = args.filter((arg) => arg in steps)
+  const names = chosen.length > 0 ? chosen : Object.keys(steps)
+  await setup()
+  for (const name of names) await step(...steps[name])
+}
+
+await main(test)
+if (process.exitCode && totals.failed === 0) totals.failed = 1
+if (totals.passed + totals.failed > 0) console.log(`${totals.passed} passed, ${totals.failed} failed`)
