@@ -1,0 +1,95 @@
+//! The collections in which projects and files lie, and their indexes.
+
+use std::sync::{Arc, LazyLock};
+
+use super::chain::chain_of;
+use super::files::stored_file;
+use super::layout::LARGE_FIELD;
+use super::projects::stored_project;
+use crate::engine::CollectionSpec;
+use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
+use crate::engine::json;
+
+/// Projects by exact name.
+pub const BY_NAME: &str = "projects_by_name";
+/// Projects by exact path.
+pub const BY_PATH: &str = "projects_by_path";
+/// Projects by creation time.
+pub const BY_CREATED: &str = "projects_by_created";
+/// Projects by the time of their last change.
+pub const BY_UPDATED: &str = "projects_by_updated";
+/// Projects by the words of their name.
+pub const BY_WORDS: &str = "projects_by_words";
+/// Latest versions of files by exact path.
+pub const FILES_BY_PATH: &str = "files_by_path";
+/// Latest versions of files by extension.
+pub const FILES_BY_EXTENSION: &str = "files_by_extension";
+/// All files by the root of their chain and their version.
+pub const FILES_BY_VERSION: &str = "files_by_version";
+
+fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> Arc<IndexSpec> {
+    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+    let config = IndexConfig { name: name.to_owned(), kind, fields, unique: false, sparse: true };
+    Arc::new(IndexSpec { config, extractor })
+}
+
+static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {
+    Arc::new(CollectionSpec {
+        path: "projects.json".into(),
+        large_field: None,
+        indexes: vec![
+            spec(BY_NAME, IndexType::Hash, &["name"], Extractor::Fields),
+            spec(BY_PATH, IndexType::Hash, &["path"], Extractor::Fields),
+            spec(BY_CREATED, IndexType::Btree, &["created"], Extractor::Fields),
+            spec(BY_UPDATED, IndexType::Btree, &["updated"], Extractor::Fields),
+            spec(BY_WORDS, IndexType::Inverted, &["name"], Extractor::Fields),
+        ],
+        adopt: Some(Arc::new(|id, raw| stored_project(&id.to_string(), raw).map(|text| text.into_owned()))),
+    })
+});
+
+static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
+    vec![
+        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed(|file| latest_only(file, "path"))),
+        spec(FILES_BY_EXTENSION, IndexType::Hash, &["extension"], Extractor::Computed(|file| latest_only(file, "extension"))),
+        spec(FILES_BY_VERSION, IndexType::Btree, &["originalFileId", "version"], Extractor::Computed(chain_key)),
+    ]
+});
+
+/// The collection of all projects.
+pub fn projects() -> Arc<CollectionSpec> {
+    Arc::clone(&PROJECTS)
+}
+
+/// The directory with all that belongs to a project, removed with it.
+pub fn project_directory(project_id: u64) -> String {
+    format!("project_data/{project_id}")
+}
+
+/// The collection of one project's files, all versions.
+pub fn files(project_id: u64) -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        path: format!("{}/files.json", project_directory(project_id)).into(),
+        large_field: Some(LARGE_FIELD),
+        indexes: FILE_INDEXES.clone(),
+        adopt: Some(Arc::new(move |id, raw| {
+            stored_file(&id.to_string(), project_id, raw).map(|text| text.into_owned())
+        })),
+    })
+}
+
+fn latest_only(file: &[u8], field: &str) -> Vec<IndexKey> {
+    if !chain_of(file).is_latest {
+        return Vec::new();
+    }
+    json::get(file, field).and_then(IndexKey::from_json).into_iter().collect()
+}
+
+fn chain_key(file: &[u8]) -> Vec<IndexKey> {
+    let chain = chain_of(file);
+    let id = json::get(file, "id").and_then(json::parse_number);
+    let root = chain.original.map(|root| root as f64).or(id);
+    let parts = [root.and_then(IndexKey::number), IndexKey::number(chain.version as f64)];
+    let parts: Vec<IndexKey> = parts.into_iter().flatten().collect();
+    if parts.len() == 2 { vec![IndexKey::tuple(parts)] } else { Vec::new() }
+}
