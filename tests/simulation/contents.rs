@@ -86,6 +86,17 @@ fn a_sector_may_be_torn() {
 }
 
 #[test]
+fn a_tear_goes_through_the_bytes_that_were_written() {
+    let fs = machine();
+    fs.write_file("/d/f", b"keep");
+    open(&fs, "/d/f").write_at(b"xyz", 4).unwrap();
+    let found = outcomes(&fs, "/d/f");
+    assert!(found.contains(&Some(b"keepx\0\0".to_vec())));
+    assert!(found.contains(&Some(b"keepxy\0".to_vec())));
+    assert!(found.iter().flatten().all(|content| content.starts_with(b"keep")));
+}
+
+#[test]
 fn any_version_since_the_sync_may_survive_but_none_that_never_was() {
     let fs = machine();
     fs.write_file("/d/f", b"0-0");

@@ -5,6 +5,7 @@ mod contents;
 mod faults;
 mod names;
 mod processes;
+mod protocol;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -15,7 +15,7 @@ pub use os::OsFs;
 #[cfg(feature = "simulation")]
 pub use sim::{
     Call, ChildProcess, Chooser, Combination, Coverage, CrashStates, Effect, EffectKind, Extreme, Fate,
-    Fault, KeptAlone, LogEntry, LostAlone, Origin, Repeat, Replay, Seeded, SimFs, Snapshot,
+    Fault, KeptAlone, LogEntry, LostAlone, Origin, Repeat, Replay, Seeded, SimFs, Snapshot, TornAlone,
 };
 
 /// What the file system says of a path.

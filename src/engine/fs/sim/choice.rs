@@ -36,7 +36,8 @@ pub enum EffectKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Version(usize),
-    /// Sectors only: the first `cut` bytes are of this version, the others of the one before.
+    /// Sectors only: of the bytes in which this version (not 0) differs from the one before, the first few
+    /// are of this version and the last few of the one before; `cut` (in 512ths) says how many.
     Torn {
         version: usize,
         cut: usize,
@@ -131,6 +132,25 @@ impl Chooser for LostAlone {
     }
 }
 
+/// Everything survives, but the last write to this sector is torn. Other effects are not torn, but kept.
+#[derive(Debug, Clone, Copy)]
+pub struct TornAlone {
+    pub effect: usize,
+    pub cut: usize,
+}
+
+impl Chooser for TornAlone {
+    fn decide(&mut self, effects: &[Effect]) -> Vec<Fate> {
+        let fate = |(index, effect): (usize, &Effect)| match effect.kind {
+            EffectKind::Sector(_) if index == self.effect => {
+                Fate::Torn { version: effect.versions - 1, cut: self.cut }
+            }
+            _ => effect.kept(),
+        };
+        effects.iter().enumerate().map(fate).collect()
+    }
+}
+
 /// Nothing survives but this one effect, and what it needs.
 #[derive(Debug, Clone, Copy)]
 pub struct KeptAlone(pub usize);
@@ -219,7 +239,7 @@ impl Chooser for Seeded {
                 EffectKind::Name if random.chance(names) => effect.kept(),
                 EffectKind::Name => effect.lost(),
                 EffectKind::Length | EffectKind::Sector(_) if random.chance(data) => effect.kept(),
-                EffectKind::Sector(_) if random.chance(32) => {
+                EffectKind::Sector(_) if random.chance(64) => {
                     let cut = random.below(super::bytes::SECTOR as u64) as usize;
                     Fate::Torn { version: any.max(1), cut }
                 }

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::SimFs;
-use super::choice::{Chooser, Combination, Effect, Extreme, KeptAlone, LostAlone, Seeded};
+use super::bytes::SECTOR;
+use super::choice::{
+    Chooser, Combination, Effect, EffectKind, Extreme, KeptAlone, LostAlone, Seeded, TornAlone,
+};
 use super::loss::Unsettled;
 use super::snapshot::Snapshot;
 
@@ -27,7 +30,7 @@ pub struct CrashStates {
 impl Snapshot {
     /// Up to `limit` different states that a power loss may leave: all combinations of what survives if they
     /// are that few, otherwise the extremes and each effect lost alone and kept alone (a sample of them if
-    /// they are too many); then chance from `seed`, which also tears sectors.
+    /// they are too many); then each sector torn alone, likewise, and at last chance from `seed`.
     pub fn crash_states(&self, limit: usize, seed: u64) -> CrashStates {
         let unsettled = self.unsettled();
         let combinations = Combination::count(&unsettled.effects).filter(|count| *count <= limit as u64);
@@ -49,19 +52,27 @@ fn plan(effects: &[Effect], combinations: Option<u64>, limit: usize, seed: u64) 
     let boxed = |chooser: &dyn Fn(usize) -> Box<dyn Chooser>, count: usize| -> Vec<Box<dyn Chooser>> {
         (0..count).map(chooser).collect()
     };
-    match combinations {
+    // Of single effects at most half of the limit; another seed takes another sample.
+    let step = (6 * effects.len()).div_ceil(limit.max(1)).max(1);
+    let sample = || (seed as usize % step..effects.len()).step_by(step);
+    let mut planned = match combinations {
         Some(count) => boxed(&|index| Box::new(Combination(index as u64)), count as usize),
         None => {
             let mut planned = boxed(&|index| Box::new(Extreme::ALL[index]), Extreme::ALL.len());
-            // At most half of the limit; another seed takes another sample.
-            let step = (4 * effects.len()).div_ceil(limit.max(1)).max(1);
-            for effect in (seed as usize % step..effects.len()).step_by(step) {
+            for effect in sample() {
                 planned.push(Box::new(LostAlone(effect)));
                 planned.push(Box::new(KeptAlone(effect)));
             }
             planned
         }
+    };
+    for effect in sample().filter(|&effect| matches!(effects[effect].kind, EffectKind::Sector(_))) {
+        // At the first byte, in the middle and at the last byte; all three where there is room.
+        let cuts = [0, SECTOR / 2, SECTOR];
+        let cuts = if step == 1 { &cuts[..] } else { &cuts[(seed as usize + effect) % 3..][..1] };
+        planned.extend(cuts.iter().map(|&cut| Box::new(TornAlone { effect, cut }) as Box<dyn Chooser>));
     }
+    planned
 }
 
 impl CrashStates {

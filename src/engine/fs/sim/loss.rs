@@ -165,9 +165,14 @@ fn sector(versions: &[Sector], fate: Fate) -> Sector {
     match fate {
         Fate::Version(version) => versions[version],
         Fate::Torn { version, cut } => {
-            let mut sector = versions[version - 1];
-            sector[..cut].copy_from_slice(&versions[version][..cut]);
-            sector
+            let (mut torn, new) = (versions[version - 1], &versions[version]);
+            let differs = |at: &usize| torn[*at] != new[*at];
+            let first = (0..SECTOR).find(differs).expect("neighbouring versions differ");
+            let last = (0..SECTOR).rfind(differs).expect("neighbouring versions differ");
+            // At least one byte of each, where there are two.
+            let end = first + 1 + cut.min(SECTOR) * (last - first).saturating_sub(1) / SECTOR;
+            torn[..end].copy_from_slice(&new[..end]);
+            torn
         }
         other => panic!("{other:?} is no fate for a sector"),
     }

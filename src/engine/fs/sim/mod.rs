@@ -54,7 +54,7 @@
 //!         }
 //!     }
 //! }
-//! assert!(fs.coverage().states() > 5);
+//! assert!(fs.coverage().states() >= 5);
 //! ```
 
 mod bytes;
@@ -63,12 +63,12 @@ mod choice;
 mod crash_states;
 mod fault;
 mod file;
+mod handles;
 mod loss;
 mod machine;
 mod names;
 mod outside;
 mod process;
-mod processes;
 mod random;
 mod snapshot;
 mod state;
@@ -77,7 +77,7 @@ use std::sync::Arc;
 
 pub use call::{Call, LogEntry};
 pub use choice::{
-    Chooser, Combination, Effect, EffectKind, Extreme, Fate, KeptAlone, LostAlone, Replay, Seeded,
+    Chooser, Combination, Effect, EffectKind, Extreme, Fate, KeptAlone, LostAlone, Replay, Seeded, TornAlone,
 };
 pub use crash_states::CrashStates;
 pub use fault::{Fault, Repeat};
