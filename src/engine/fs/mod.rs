@@ -4,12 +4,19 @@
 //! call, and can lose power at any of them.
 
 mod os;
+#[cfg(feature = "simulation")]
+mod sim;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use os::OsFs;
+#[cfg(feature = "simulation")]
+pub use sim::{
+    Call, ChildProcess, Chooser, Combination, Coverage, CrashStates, Effect, EffectKind, Extreme, Fate,
+    Fault, KeptAlone, LogEntry, LostAlone, Origin, Repeat, Replay, Seeded, SimFs, Snapshot, TornAlone,
+};
 
 /// What the file system says of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

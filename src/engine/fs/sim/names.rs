@@ -1,0 +1,79 @@
+//! Changes of names that no directory sync has made durable yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub type Ino = u64;
+pub type Entries = BTreeMap<Arc<str>, Ino>;
+
+#[derive(Clone, Default)]
+pub struct DirNode {
+    pub live: Entries,
+    pub durable: Entries,
+}
+
+/// One entry of a directory gets a new meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryChange {
+    pub dir: Ino,
+    pub name: Arc<str>,
+    pub now: Option<Ino>,
+}
+
+/// What one call did to names: it survives a power loss as a whole or not at all.
+#[derive(Debug, Clone)]
+pub struct NameOp {
+    pub changes: Vec<EntryChange>,
+    /// A failed directory sync counts it as written: no later sync will write it by itself.
+    pub abandoned: bool,
+}
+
+impl NameOp {
+    pub fn touches(&self, dir: Ino) -> bool {
+        self.changes.iter().any(|change| change.dir == dir)
+    }
+
+    pub fn touches_entry(&self, dir: Ino, name: &str) -> bool {
+        self.changes.iter().any(|change| change.dir == dir && &*change.name == name)
+    }
+}
+
+/// For each operation the latest earlier ones on the same entries: it cannot survive without them, because
+/// one entry's changes reach the disk in order. Operations on different entries are independent.
+pub fn dependencies(ops: &[Arc<NameOp>]) -> Vec<Vec<usize>> {
+    let mut latest = BTreeMap::new();
+    let of = |(index, op): (usize, &Arc<NameOp>)| {
+        let before: BTreeSet<usize> = op
+            .changes
+            .iter()
+            .filter_map(|change| latest.insert((change.dir, Arc::clone(&change.name)), index))
+            .filter(|earlier| *earlier != index)
+            .collect();
+        before.into_iter().collect()
+    };
+    ops.iter().enumerate().map(of).collect()
+}
+
+/// Takes out the chosen operations with all they depend on, in order.
+pub fn take(ops: &mut Vec<Arc<NameOp>>, chosen: impl Fn(&NameOp) -> bool) -> Vec<Arc<NameOp>> {
+    let needs = dependencies(ops);
+    let mut taken: Vec<bool> = ops.iter().map(|op| chosen(op)).collect();
+    for index in (0..ops.len()).rev() {
+        if taken[index] {
+            needs[index].iter().for_each(|&need| taken[need] = true);
+        }
+    }
+    let (mut out, mut left) = (Vec::new(), Vec::new());
+    for (op, taken) in ops.drain(..).zip(taken) {
+        if taken { &mut out } else { &mut left }.push(op);
+    }
+    *ops = left;
+    out
+}
+
+pub fn set(entries: &mut Entries, change: &EntryChange) {
+    match change.now {
+        Some(ino) => entries.insert(Arc::clone(&change.name), ino),
+        None => entries.remove(&change.name),
+    };
+}

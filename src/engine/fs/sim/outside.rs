@@ -1,0 +1,228 @@
+//! What tests do from outside the simulated processes: look, edit by hand, inject, branch.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::SimFs;
+use super::bytes::Bytes;
+use super::call::{Call, LogEntry};
+use super::fault::{Fault, Repeat, Rule};
+use super::file::FileNode;
+use super::machine::{Coverage, Machine, Process, Stop, Traits};
+use super::names::DirNode;
+use super::state::{Body, State};
+use crate::engine::fs::Fs;
+
+/// A running child process. It does nothing but keep open what it inherited; dropping it ends it.
+pub struct ChildProcess {
+    fs: SimFs,
+    id: u64,
+}
+
+impl Drop for ChildProcess {
+    fn drop(&mut self) {
+        self.fs.machine.with(|inner| inner.state.end_child(self.id));
+    }
+}
+
+/// Processes, their calls and their ends.
+impl SimFs {
+    /// A new machine with an empty root directory.
+    pub fn new() -> Self {
+        Self::with_coverage(&Coverage::default())
+    }
+
+    /// A new machine that counts the states it leaves together with others.
+    pub fn with_coverage(coverage: &Coverage) -> Self {
+        let traits = Traits { coverage: coverage.clone(), ignored: Vec::new() };
+        Self::on(State::new(), traits)
+    }
+
+    pub(super) fn on(state: State, traits: Traits) -> Self {
+        Self { machine: Machine::new(state, traits), process: 0, origin: None }
+    }
+
+    /// The same process, for code that owns its file system.
+    pub fn handle(&self) -> Arc<dyn Fs> {
+        Arc::new(self.clone())
+    }
+
+    /// Starts another process on the same machine.
+    pub fn process(&self) -> Self {
+        let process = self.machine.with(|inner| {
+            inner.processes.push(Process::default());
+            inner.processes.len() - 1
+        });
+        Self { process, ..self.clone() }
+    }
+
+    /// Kills this process: its handles are dead and its locks released; what it wrote stays. Returns a new
+    /// process on the same machine.
+    pub fn kill(&self) -> Self {
+        self.machine.with(|inner| inner.state.kill(self.process));
+        self.process()
+    }
+
+    /// Starts a child that inherits every handle this process has open.
+    pub fn spawn_child(&self) -> ChildProcess {
+        let id = self.machine.with(|inner| {
+            inner.next_id += 1;
+            inner.state.spawn_child(inner.next_id - 1, self.process);
+            inner.next_id - 1
+        });
+        ChildProcess { fs: self.clone(), id }
+    }
+
+    /// From this call of this process on (the first is 1) every call fails and has no effect.
+    pub fn stop_at(&self, call: u64) {
+        self.stop_at_after(call, 0);
+    }
+
+    /// As [`SimFs::stop_at`], but if that call is a write, its first `written` bytes are applied.
+    pub fn stop_at_after(&self, call: u64, written: usize) {
+        self.own(|process| process.stop = Some(Stop { at: call, written }));
+    }
+
+    /// Whether the process has reached the call that it was to stop at.
+    pub fn is_stopped(&self) -> bool {
+        self.own(|process| process.stopped)
+    }
+
+    /// How many calls this process has made, the one it was stopped at included and none after it.
+    pub fn calls(&self) -> u64 {
+        self.own(|process| process.calls)
+    }
+
+    /// How many calls all processes of the machine have made.
+    pub fn total_calls(&self) -> u64 {
+        self.machine.with(|inner| inner.calls)
+    }
+
+    /// The calls of all processes, in order.
+    pub fn log(&self) -> Vec<LogEntry> {
+        self.machine.with(|inner| inner.log.clone())
+    }
+
+    /// Lets this call of this process fail (the first is 1); with [`Repeat::Forever`] all later ones too,
+    /// as far as the fault can hit them.
+    pub fn fail_at(&self, call: u64, fault: Fault, repeat: Repeat) {
+        let when = move |number: u64, _: &Call| match repeat {
+            Repeat::Once => number == call,
+            Repeat::Forever => number >= call,
+        };
+        self.own(|process| process.rules.push(Rule { when: Box::new(when), fault, repeat, hits: 0 }));
+    }
+
+    /// Lets the first call of this process that fits fail, or every one.
+    pub fn fail_when(&self, fits: impl Fn(&Call) -> bool + Send + 'static, fault: Fault, repeat: Repeat) {
+        let when = Box::new(move |_: u64, call: &Call| fits(call));
+        self.own(|process| process.rules.push(Rule { when, fault, repeat, hits: 0 }));
+    }
+
+    /// How many calls have been made to fail since [`SimFs::heal`].
+    pub fn faults(&self) -> u64 {
+        self.own(|process| process.rules.iter().map(|rule| rule.hits).sum())
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.own(|process| process.rules.clear());
+    }
+
+    fn own<T>(&self, look: impl FnOnce(&mut Process) -> T) -> T {
+        self.machine.with(|inner| look(&mut inner.processes[self.process]))
+    }
+}
+
+/// The machine, for all its processes.
+impl SimFs {
+    /// Calls that fit succeed and do nothing, if they return nothing (syncs, writes, changes of names); on
+    /// this machine and on all that power losses make of it. `fits` must not use the file system itself.
+    pub fn ignore(&self, fits: impl Fn(&Call) -> bool + Send + Sync + 'static) {
+        self.machine.with(|inner| inner.traits.ignored.push(Arc::new(fits)));
+    }
+
+    pub fn set_free_space(&self, bytes: u64) {
+        self.machine.with(|inner| inner.state.free_space = bytes);
+    }
+
+    /// Whether `read_at_cached` answers; it does unless told otherwise.
+    pub fn set_cached(&self, cached: bool) {
+        self.machine.with(|inner| inner.state.cached = cached);
+    }
+
+    pub fn coverage(&self) -> Coverage {
+        self.machine.with(|inner| inner.traits.coverage.clone())
+    }
+
+    /// What processes see of a file; `None` if no file is there.
+    pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        self.machine.with(|inner| {
+            let state = &inner.state;
+            Some(state.file(state.resolve(path.as_ref()).ok()?).ok()?.live().to_vec())
+        })
+    }
+
+    /// A person writes a file, over the old one if there is one: it is on the disk at once, and so are the
+    /// directories above it.
+    pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        let (path, body) = (path.as_ref(), Body::File(FileNode::settled(Bytes::new(bytes))));
+        if let Some(parent) = path.parent() {
+            self.make_dirs(parent);
+        }
+        self.edit(path, |state| match state.resolve(path) {
+            Ok(ino) => {
+                state.file(ino)?;
+                state.node_mut(ino).body = body;
+                state.touch(ino);
+                Ok(())
+            }
+            Err(_) => state.create(path, body).map(drop),
+        });
+    }
+
+    /// A person makes a directory and those above it.
+    pub fn make_dirs(&self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else { return };
+        self.make_dirs(parent);
+        self.edit(path, |state| match state.resolve(path) {
+            Ok(ino) => state.dir(ino).map(drop),
+            Err(_) => state.create(path, Body::Dir(DirNode::default())).map(drop),
+        });
+    }
+
+    /// A person removes a file or an empty directory.
+    pub fn remove(&self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        self.edit(path, |state| match state.dir(state.resolve(path)?) {
+            Ok(_) => state.remove_dir(path),
+            Err(_) => state.remove_file(path),
+        });
+    }
+
+    pub fn mode(&self, path: impl AsRef<Path>) -> Option<u32> {
+        self.machine.with(|inner| Some(inner.state.nodes[&inner.state.resolve(path.as_ref()).ok()?].mode))
+    }
+
+    pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) {
+        let path = path.as_ref();
+        self.edit(path, |state| {
+            let ino = state.resolve(path)?;
+            state.node_mut(ino).mode = mode;
+            Ok(())
+        });
+    }
+
+    /// Only this entry becomes durable: the processes' own changes beside it are as unsynced as before.
+    fn edit(&self, path: &Path, edit: impl FnOnce(&mut State) -> io::Result<()>) {
+        let result = self.machine.with(|inner| {
+            edit(&mut inner.state)?;
+            let (dir, name) = inner.state.parent(path)?;
+            inner.state.settle(|op| op.touches_entry(dir, &name));
+            Ok::<_, io::Error>(())
+        });
+        result.unwrap_or_else(|error| panic!("editing {} by hand: {error}", path.display()));
+    }
+}
