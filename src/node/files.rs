@@ -28,11 +28,11 @@ fn part(with_content: bool) -> Part {
     if with_content { Part::Whole } else { Part::Head }
 }
 
-/// Which versions are wanted: 0 for the latest, a number for one of them, nothing for all.
+/// Which versions are wanted: a negative number for the latest, another for one of them, nothing for all.
 fn wanted(version: Option<f64>) -> Wanted {
     match version {
         None => Wanted::All,
-        Some(0.0) => Wanted::Latest,
+        Some(version) if version < 0.0 => Wanted::Latest,
         Some(version) => Wanted::One(version as u64),
     }
 }
@@ -134,7 +134,7 @@ impl NativeFiles {
 
     #[napi(catch_unwind)]
     pub fn peek(&self, id: f64) -> Peeked {
-        let engine = self.session.engine()?;
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let found = engine.peek(&self.files.spec, &DocumentId::from(id as u64), self.session.read_options());
         peeked(match found {
             Peek::Ready(document) => Peek::Ready(document.map(|document| document.text)),
@@ -153,8 +153,9 @@ impl NativeFiles {
 
     #[napi(catch_unwind)]
     pub fn peek_by_path(&self, path: String) -> Peeked {
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        peeked(match self.session.engine()?.peek_many(&self.files.spec, Part::Whole, choose) {
+        peeked(match engine.peek_many(&self.files.spec, Part::Whole, choose) {
             Ok(Peek::Ready(texts)) => Peek::Ready(texts.into_iter().next()),
             Ok(Peek::Wait) | Err(_) => Peek::Wait,
         })

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use napi::bindgen_prelude::{Either3, Null, Undefined};
 use napi_derive::napi;
 
 use super::files::NativeFiles;
@@ -45,13 +46,13 @@ impl NativeCacheStats {
 }
 
 /// The text of a peeked document: `null` if there is none, `undefined` if it cannot be told without waiting.
-pub type Peeked = Option<napi::Either<String, napi::bindgen_prelude::Null>>;
+pub type Peeked = Either3<String, Null, Undefined>;
 
 pub fn peeked(peek: Peek<Option<Arc<[u8]>>>) -> Peeked {
     match peek {
-        Peek::Ready(Some(text)) => Answer::Text(text).into_string().map(napi::Either::A),
-        Peek::Ready(None) => Some(napi::Either::B(napi::bindgen_prelude::Null)),
-        Peek::Wait => None,
+        Peek::Ready(Some(text)) => Answer::Text(text).into_string().map_or(Either3::B(Null), Either3::A),
+        Peek::Ready(None) => Either3::B(Null),
+        Peek::Wait => Either3::C(()),
     }
 }
 
@@ -120,7 +121,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn peek(&self, id: f64) -> Peeked {
-        let engine = self.session.engine()?;
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let found =
             engine.peek(&store::collection(), &DocumentId::from(id as u64), self.session.read_options());
         peeked(match found {
