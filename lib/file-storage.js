@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { arrayOf, describe, idOf, recordText, textOf } = require('./arguments.js')
+const { arrayOf, describe, idOf, recordText, textOf, valueText } = require('./arguments.js')
 const { BaseStorage, directoryOf, ensureOpen, finish, handle, identify, parse, read, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { invalid } = require('./errors.js')
@@ -88,7 +88,7 @@ class ProjectFileStorage extends BaseStorage {
   async createVersion(fileId, content, extra) {
     this[ensureOpen]()
     const id = idOf(fileId)
-    const input = JSON.stringify(content) ?? 'null'
+    const input = valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
     return parse(await this[write]((ticket) => this[handle].createVersion(ticket, id, input, fields)))
   }

@@ -8,6 +8,7 @@ use super::port::Answer;
 use super::projects::{NativeCacheStats, Peeked, boolean, peeked};
 use super::session::Session;
 use crate::engine::document::DocumentId;
+use crate::engine::json;
 use crate::engine::{Part, Peek, Queryable};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Files, array, sort_by_path};
@@ -37,6 +38,7 @@ fn wanted(version: Option<f64>) -> Wanted {
     }
 }
 
+/// Texts that a call looks for are JSON.
 #[napi]
 impl NativeFiles {
     #[napi(catch_unwind)]
@@ -154,6 +156,7 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn peek_by_path(&self, path: String) -> Peeked {
         let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
+        let path = json::unescape(path.as_bytes());
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
         peeked(match engine.peek_many(&self.files.spec, Part::Whole, choose) {
             Ok(Peek::Ready(texts)) => Peek::Ready(texts.into_iter().next()),
@@ -165,6 +168,7 @@ impl NativeFiles {
     pub fn by_path(&self, ticket: u32, path: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
+            let path = json::unescape(path.as_bytes());
             let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
             Ok(Answer::maybe(database.select(&files.spec, Part::Whole, options, choose)?.into_iter().next()))
         });
@@ -174,6 +178,7 @@ impl NativeFiles {
     pub fn by_extension(&self, ticket: u32, extension: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
+            let extension = json::unescape(extension.as_bytes());
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
             sort_by_path(&mut found);
@@ -185,7 +190,11 @@ impl NativeFiles {
     pub fn search(&self, ticket: u32, query: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
-            Ok(Answer::text(array(&files.search(database, &query, options)?)))
+            Ok(Answer::text(array(&files.search(
+                database,
+                &json::unescape_lossy(query.as_bytes()),
+                options,
+            )?)))
         });
     }
 

@@ -11,6 +11,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
+use crate::engine::json;
 use crate::engine::{CacheStats, Part, Peek, Queryable};
 use crate::project::project_store::{self as store, Query};
 use crate::project::{Files, array};
@@ -60,8 +61,9 @@ pub fn boolean(value: bool) -> Answer {
     Answer::text(if value { &b"true"[..] } else { b"false" })
 }
 
-/// Kinds of queries, as `index.js` numbers them.
-fn query(kind: u32, text: String, start: f64, end: f64) -> Query {
+/// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.
+fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
+    let text = json::unescape(text.as_bytes()).into_owned();
     match kind {
         0 => Query::Name(text),
         1 => Query::Path(text),
@@ -156,7 +158,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn peek_query(&self, kind: u32, text: String, start: f64, end: f64) -> Option<String> {
-        let query = query(kind, text, start, end);
+        let query = query(kind, &text, start, end);
         let choose = |projects: &Queryable<'_>| query.choose(projects);
         match self.session.engine()?.peek_many(&store::collection(), Part::Whole, choose) {
             Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
@@ -166,7 +168,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, kind: u32, text: String, start: f64, end: f64) {
-        let query = query(kind, text, start, end);
+        let query = query(kind, &text, start, end);
         self.session.read(ticket, move |database, options| {
             let choose = |projects: &Queryable<'_>| query.choose(projects);
             let found = database.select(&store::collection(), Part::Whole, options, choose)?;
