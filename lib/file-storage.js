@@ -1,0 +1,147 @@
+'use strict'
+
+const path = require('node:path')
+const { arrayOf, describe, idOf, recordText, textOf } = require('./arguments.js')
+const { BaseStorage, directoryOf, ensureOpen, finish, handle, identify, parse, read, write } = require('./base-storage.js')
+const { call } = require('./calls.js')
+const { invalid } = require('./errors.js')
+
+const parent = Symbol('parent')
+const construct = Symbol('construct')
+
+/** 0 stands for the latest version. */
+function versionOf(value) {
+  if (Number.isInteger(value) && value > 0 && Number.isSafeInteger(value)) return value
+  throw invalid(`a version is a positive integer, got ${describe(value)}`)
+}
+
+class ProjectFileStorage extends BaseStorage {
+  constructor(key, storage, projectId) {
+    if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
+    super(null, null, storage.dataDir, storage.options)
+    this[parent] = storage
+    this[handle] = storage[handle].files(projectId)
+    Object.defineProperty(this, 'projectId', { value: projectId, enumerable: true })
+  }
+
+  getIndexPath() {
+    return path.join(directoryOf(this), 'project_data', String(this.projectId), 'files.json')
+  }
+
+  getEntityPath() {
+    return null
+  }
+
+  async createMany(files) {
+    this[ensureOpen]()
+    const inputs = Array.from(arrayOf(files, 'files'), recordText)
+    return parse(await this[write]((ticket) => this[handle].createMany(ticket, inputs)))
+  }
+
+  async updateMany(changes) {
+    this[ensureOpen]()
+    const ids = []
+    const patches = []
+    for (const change of arrayOf(changes, 'changes')) {
+      if (change === null || typeof change !== 'object') throw invalid(`a change is { id, data }, got ${describe(change)}`)
+      ids.push(idOf(change.id))
+      patches.push(recordText(change.data))
+    }
+    return parse(await this[write]((ticket) => this[handle].updateMany(ticket, ids, patches)))
+  }
+
+  async deleteMany(ids) {
+    this[ensureOpen]()
+    const keys = Array.from(arrayOf(ids, 'ids'), idOf)
+    return parse(await this[write]((ticket) => this[handle].deleteMany(ticket, keys)))
+  }
+
+  async list(options = {}) {
+    this[ensureOpen]()
+    const { includeContent, includeAllVersions } = listOptions(options)
+    const known = includeAllVersions ? this[handle].peekList(includeContent) : null
+    const list = (ticket) => this[handle].list(ticket, includeContent, includeAllVersions)
+    return JSON.parse(known ?? (await this[read](list)))
+  }
+
+  async getByPath(filePath) {
+    this[ensureOpen]()
+    const text = textOf(filePath, 'path')
+    const known = this[handle].peekByPath(text)
+    return parse(known === undefined ? await this[read]((ticket) => this[handle].byPath(ticket, text)) : known)
+  }
+
+  async getByExtension(extension) {
+    this[ensureOpen]()
+    const text = textOf(extension, 'extension')
+    return parse(await this[read]((ticket) => this[handle].byExtension(ticket, text)))
+  }
+
+  async search(query) {
+    this[ensureOpen]()
+    const text = textOf(query, 'query')
+    return parse(await this[read]((ticket) => this[handle].search(ticket, text)))
+  }
+
+  async createVersion(fileId, content, extra) {
+    this[ensureOpen]()
+    const id = idOf(fileId)
+    const input = JSON.stringify(content) ?? 'null'
+    const fields = extra === undefined ? undefined : recordText(extra)
+    return parse(await this[write]((ticket) => this[handle].createVersion(ticket, id, input, fields)))
+  }
+
+  async getVersions(originalFileId) {
+    return this.#versions(originalFileId, undefined)
+  }
+
+  async getVersion(originalFileId, version) {
+    return (await this.#versions(originalFileId, versionOf(version)))[0] ?? null
+  }
+
+  async getLatestVersion(originalFileId) {
+    return (await this.#versions(originalFileId, 0))[0] ?? null
+  }
+
+  async revertToVersion(fileId, version) {
+    this[ensureOpen]()
+    const id = idOf(fileId)
+    const number = versionOf(version)
+    return parse(await this[write]((ticket) => this[handle].revert(ticket, id, number)))
+  }
+
+  async #versions(originalFileId, version) {
+    this[ensureOpen]()
+    const id = idOf(originalFileId)
+    return parse(await this[read]((ticket) => this[handle].versions(ticket, id, version)))
+  }
+
+  [identify](id) {
+    return idOf(id)
+  }
+
+  [ensureOpen]() {
+    super[ensureOpen]()
+    this[parent][ensureOpen]()
+  }
+
+  /** The database belongs to the parent: only the files are brought up to date. */
+  async [finish]() {
+    await call((ticket) => this[handle].checkpoint(ticket)).catch((error) => {
+      if (error.code !== 'CLOSED') throw error
+    })
+  }
+}
+
+function listOptions(options) {
+  if (options === null || typeof options !== 'object') throw invalid(`list options must be an object, got ${describe(options)}`)
+  const { includeContent = true, includeAllVersions = true } = options
+  for (const [name, value] of Object.entries({ includeContent, includeAllVersions })) {
+    if (typeof value !== 'boolean') throw invalid(`option ${name} must be a boolean, got ${describe(value)}`)
+  }
+  return { includeContent, includeAllVersions }
+}
+
+const fileStorage = (storage, projectId) => new ProjectFileStorage(construct, storage, projectId)
+
+module.exports = { ProjectFileStorage, fileStorage }

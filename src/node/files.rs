@@ -1,0 +1,236 @@
+//! `ProjectFileStorage` as native code sees it.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+
+use super::port::Answer;
+use super::projects::{NativeCacheStats, Peeked, boolean, peeked};
+use super::session::Session;
+use crate::engine::document::DocumentId;
+use crate::engine::{Part, Peek, Queryable};
+use crate::project::versions::{self, Wanted};
+use crate::project::{Files, array, sort_by_path};
+
+#[napi]
+pub struct NativeFiles {
+    session: Arc<Session>,
+    files: Files,
+}
+
+impl NativeFiles {
+    pub fn new(session: Arc<Session>, files: Files) -> NativeFiles {
+        NativeFiles { session, files }
+    }
+}
+
+fn part(with_content: bool) -> Part {
+    if with_content { Part::Whole } else { Part::Head }
+}
+
+/// Which versions are wanted: 0 for the latest, a number for one of them, nothing for all.
+fn wanted(version: Option<f64>) -> Wanted {
+    match version {
+        None => Wanted::All,
+        Some(0.0) => Wanted::Latest,
+        Some(version) => Wanted::One(version as u64),
+    }
+}
+
+#[napi]
+impl NativeFiles {
+    #[napi(catch_unwind)]
+    pub fn create(&self, ticket: u32, input: String) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let created = files.create(tx, &[input.as_bytes()], false)?;
+            Ok(Answer::maybe(created.into_iter().next()))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_many(&self, ticket: u32, inputs: Vec<String>) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let inputs: Vec<&[u8]> = inputs.iter().map(String::as_bytes).collect();
+            Ok(Answer::text(array(&files.create(tx, &inputs, true)?)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn update(&self, ticket: u32, id: f64, patch: String) {
+        let files = self.files.clone();
+        self.session
+            .write(ticket, move |tx| Ok(Answer::maybe(files.update(tx, id as u64, patch.as_bytes())?)));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: Vec<String>) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let ids = ids.iter().map(|&id| id as u64);
+            let patches: Vec<(u64, &[u8])> = ids.zip(patches.iter().map(String::as_bytes)).collect();
+            Ok(Answer::text(array(&files.update_many(tx, &patches)?)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete(&self, ticket: u32, id: f64) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| files.delete(tx, id as u64).map(boolean));
+    }
+
+    /// Answers how many were there.
+    #[napi(catch_unwind)]
+    pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let mut deleted = 0;
+            for id in ids {
+                deleted += usize::from(files.delete(tx, id as u64)?);
+            }
+            Ok(Answer::text(deleted.to_string().into_bytes()))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete_all(&self, ticket: u32) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn write_all(&self, ticket: u32, map: String) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?)));
+    }
+
+    /// `content` and `extra` are JSON.
+    #[napi(catch_unwind)]
+    pub fn create_version(&self, ticket: u32, id: f64, content: String, extra: Option<String>) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let extra = extra.as_deref().map(str::as_bytes);
+            Ok(Answer::text(versions::append(tx, &files, id as u64, content.as_bytes(), extra)?))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn revert(&self, ticket: u32, id: f64, version: f64) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            Ok(Answer::text(versions::revert(tx, &files, id as u64, version as u64)?))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn versions(&self, ticket: u32, id: f64, version: Option<f64>) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            let found = versions::read(database, &files, id as u64, wanted(version), options)?;
+            Ok(Answer::text(array(&found)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn peek(&self, id: f64) -> Peeked {
+        let engine = self.session.engine()?;
+        let found = engine.peek(&self.files.spec, &DocumentId::from(id as u64), self.session.read_options());
+        peeked(match found {
+            Peek::Ready(document) => Peek::Ready(document.map(|document| document.text)),
+            Peek::Wait => Peek::Wait,
+        })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn get(&self, ticket: u32, id: f64) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            let found = database.get(&files.spec, &DocumentId::from(id as u64), options)?;
+            Ok(Answer::maybe(found.map(|document| document.text)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn peek_by_path(&self, path: String) -> Peeked {
+        let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
+        peeked(match self.session.engine()?.peek_many(&self.files.spec, Part::Whole, choose) {
+            Ok(Peek::Ready(texts)) => Peek::Ready(texts.into_iter().next()),
+            Ok(Peek::Wait) | Err(_) => Peek::Wait,
+        })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn by_path(&self, ticket: u32, path: String) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
+            Ok(Answer::maybe(database.select(&files.spec, Part::Whole, options, choose)?.into_iter().next()))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn by_extension(&self, ticket: u32, extension: String) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
+            let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
+            sort_by_path(&mut found);
+            Ok(Answer::text(array(&found)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn search(&self, ticket: u32, query: String) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            Ok(Answer::text(array(&files.search(database, &query, options)?)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn peek_list(&self, with_content: bool) -> Option<String> {
+        let engine = self.session.engine()?;
+        match engine.peek_list(&self.files.spec, part(with_content), self.session.read_options()) {
+            Peek::Ready(text) => Answer::Text(text).into_string(),
+            Peek::Wait => None,
+        }
+    }
+
+    #[napi(catch_unwind)]
+    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            files.list(database, part(with_content), all_versions, options).map(Answer::Text)
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn rebuild_indexes(&self, ticket: u32) {
+        let files = self.files.clone();
+        self.session.read(ticket, move |database, options| {
+            database.rebuild_indexes(&files.spec, options).map(|()| Answer::Nothing)
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn clear_cache(&self) {
+        if let Some(engine) = self.session.engine() {
+            engine.clear_cache();
+        }
+    }
+
+    #[napi(catch_unwind)]
+    pub fn cache_stats(&self) -> NativeCacheStats {
+        NativeCacheStats::of(&self.session)
+    }
+
+    /// Brings the JSON files up to date. The session goes on for its other users.
+    #[napi(catch_unwind)]
+    pub fn checkpoint(&self, ticket: u32) {
+        self.session.read(ticket, |database, options| {
+            let wait = crate::engine::Wait::at_most(options.lock_timeout);
+            database.checkpoint(wait).map(|()| Answer::Nothing)
+        });
+    }
+}

@@ -1,0 +1,119 @@
+//! Whole-map writes: storing the difference between a map and what is stored.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::json;
+use crate::engine::{CollectionSpec, Error, Issue, PathSegment, Result, Transaction};
+
+/// What a whole-map write did.
+pub struct Written {
+    /// Documents that the map lacks. The caller deletes them with what belongs to them.
+    pub gone: Vec<DocumentId>,
+    /// The whole map as it is stored.
+    pub text: Vec<u8>,
+}
+
+/// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
+/// from its key, its text and the stored document, if there is one.
+///
+/// # Errors
+/// `VALIDATION_ERROR` with the issues of all records; nothing is put then.
+pub fn write_map(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: &[u8],
+    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+) -> Result<Written> {
+    let mut records = BTreeMap::new();
+    for member in json::members(map) {
+        let member = member.map_err(|error| not_a_map(what, error.problem))?;
+        let key = json::unescape_lossy(member.key).into_owned();
+        records.insert(DocumentId::from_key(&key), (key, member.value));
+    }
+    let mut issues = Vec::new();
+    let mut stored = Vec::with_capacity(records.len());
+    for (id, (key, raw)) in &records {
+        match stored_form(tx, spec, id, key, raw, &rule) {
+            Ok(text) => stored.push((id.clone(), text)),
+            Err(Error::Validation { issues: found, .. }) => {
+                issues.extend(below(PathSegment::Key(key.clone()), found))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !issues.is_empty() {
+        return Err(Error::Validation { what: what.to_owned(), issues });
+    }
+    let kept: HashSet<&DocumentId> = records.keys().collect();
+    let gone = tx.ids(spec)?.into_iter().filter(|id| !kept.contains(id)).collect();
+    let mut text = vec![b'{'];
+    for (id, document) in stored {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
+        text.push(b':');
+        text.extend_from_slice(&document);
+        tx.put(spec, id, document)?;
+    }
+    text.push(b'}');
+    Ok(Written { gone, text })
+}
+
+fn stored_form(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    id: &DocumentId,
+    key: &str,
+    raw: &[u8],
+    rule: &impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let Some(hash) = tx.hash(spec, id)? else { return rule(key, raw, None) };
+    // Most records of a map are those that were read before: their hash tells, without reading them again.
+    let as_given = json::compact(raw);
+    if Document::new(as_given.as_ref().into(), spec.large_field).hash == hash {
+        return Ok(as_given.into_owned());
+    }
+    let current = tx.get(spec, id)?;
+    rule(key, raw, current.as_ref().map(|document| &*document.text))
+}
+
+/// The issues of one part as issues of the whole.
+pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
+    issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
+    issues
+}
+
+/// Collects the issues of the parts of a bulk call: one `Ok` only if all are.
+pub fn all_valid<T>(
+    what: &str,
+    parts: impl Iterator<Item = Result<T>>,
+    segments: impl Fn(usize) -> Vec<PathSegment>,
+) -> Result<Vec<T>> {
+    let mut issues = Vec::new();
+    let mut valid = Vec::new();
+    for (at, part) in parts.enumerate() {
+        match part {
+            Ok(part) => valid.push(part),
+            Err(Error::Validation { issues: found, .. }) => {
+                let nested =
+                    segments(at).into_iter().rev().fold(found, |found, segment| below(segment, found));
+                issues.extend(nested);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if issues.is_empty() { Ok(valid) } else { Err(Error::Validation { what: what.to_owned(), issues }) }
+}
+
+fn not_a_map(what: &str, problem: &str) -> Error {
+    let issue = Issue {
+        path: Vec::new(),
+        message: format!("expected a map of records: {problem}"),
+        code: "invalid_type",
+    };
+    Error::Validation { what: what.to_owned(), issues: vec![issue] }
+}
