@@ -13,8 +13,12 @@ export async function crateDirectories() {
   const host = await hostTriple()
   const filter = host ? ['--filter-platform', host] : []
   const args = ['metadata', '--quiet', '--format-version', '1', '--locked', ...filter]
-  const { ok, output } = await run('cargo', args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  if (!ok) throw new StepError('cargo metadata failed; name a directory instead: npm run demo -- <directory>')
-  const manifests = JSON.parse(output).packages.filter(({ source }) => source).map((found) => found.manifest_path)
+  const { ok, output } = await run('cargo', args)
+  // Warnings may stand before the JSON.
+  const json = output.split('\n').find((line) => line.startsWith('{'))
+  if (!ok || !json) {
+    throw new StepError(`cargo metadata failed; name a directory instead: npm run demo -- <directory>\n\n${output}`)
+  }
+  const manifests = JSON.parse(json).packages.filter(({ source }) => source).map((found) => found.manifest_path)
   return manifests.map((manifest) => dirname(manifest)).filter((directory) => existsSync(directory)).sort()
 }
