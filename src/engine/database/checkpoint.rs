@@ -204,17 +204,23 @@ impl Database {
                 Err(_) => Vec::new(),
             };
             let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
-            let (Some(known), Ok(file)) = (known, opened) else {
+            match (known, opened) {
+                (Some(known), Ok(file)) => {
+                    seen = Some(file.metadata().at("look up", &file_path)?);
+                    if record.is_some_and(|record| record.dropped.is_none()) {
+                        covers = known.covers;
+                        let id = Arc::make_mut(&mut files).add(file);
+                        let scanned = scan(&bytes, &known).map_err(|error| {
+                            Error::corrupt(&file_path, error.offset as u64, error.problem)
+                        })?;
+                        entries = bare_entries(&bytes, scanned, id);
+                    }
+                }
+                (_, Err(error))
+                    if error.kind() == io::ErrorKind::NotFound
+                        && record.is_some_and(|record| record.absent) => {}
                 // Missing, damaged or edited: it is left alone until somebody asks for it and is told.
-                return Ok(None);
-            };
-            seen = Some(file.metadata().at("look up", &file_path)?);
-            if record.is_some_and(|record| record.dropped.is_none()) {
-                covers = known.covers;
-                let id = Arc::make_mut(&mut files).add(file);
-                let scanned = scan(&bytes, &known)
-                    .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
-                entries = bare_entries(&bytes, scanned, id);
+                _ => return Ok(None),
             }
         }
         let mut documents = DocumentMap::from_entries(entries);

@@ -295,7 +295,7 @@ fn replay(
         files: Arc::new(files),
         journal,
     };
-    let mut removals = Vec::new();
+    let (mut renamed, mut removals) = (Vec::new(), Vec::new());
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
         let last = at + 1 == chain.len();
@@ -305,7 +305,7 @@ fn replay(
             .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
         while let Some(line) = lines.next() {
-            apply(&mut state, &generation.bytes, &line.body, file, last, &mut removals);
+            apply(&mut state, &generation.bytes, &line.body, file, last, &mut renamed, &mut removals);
             if last {
                 position.durable = position.durable.max(line.body.durable);
             }
@@ -341,7 +341,8 @@ fn replay(
 }
 
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
-/// of older generations are in the header of the newest already.
+/// of older generations are in the header of the newest already. `renamed` collects the snapshots of the generation
+/// that wait for the line which says that they are in place.
 fn apply(
     state: &mut State,
     bytes: &[u8],
@@ -365,13 +366,13 @@ fn apply(
             state.record_snapshot(path, record.clone(), op.adopted);
         }
         if op.covered.is_some() && catalog {
-            let paths: Vec<String> = state.catalog.keys().cloned().collect();
-            paths.iter().for_each(|path| state.confirm_snapshot(path));
+            renamed.drain(..).for_each(|path| state.confirm_snapshot(&path));
         }
         let Some(path) = &op.collection else { continue };
         let collection = state.collection(path);
         for (key, text) in &op.put.0 {
             let text = text.get().as_bytes();
+    renamed: &mut Vec<String>,
             let location = Location {
                 offset: (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64,
                 hash: headless(text).hash,
@@ -387,6 +388,7 @@ fn apply(
     }
 }
 
+            renamed.push(path.clone());
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
 /// earlier life failed or never came.
 fn settle_tail(
