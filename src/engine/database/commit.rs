@@ -215,8 +215,14 @@ impl Database {
                 }
             }
         }
-        let result =
-            if batches.is_empty() { Ok(()) } else { self.commit_batches(writer, &batches, &group, sync) };
+        let result = if !batches.is_empty() {
+            self.commit_batches(writer, &batches, &group, sync)
+        } else if sync && !waiting.is_empty() {
+            // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
+            self.make_durable(writer)
+        } else {
+            Ok(())
+        };
         answers.extend(waiting.into_iter().map(|job| (job, result.clone())));
     }
 
