@@ -319,7 +319,10 @@ impl Database {
         for (fresh, target) in &ready {
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
-                directories.push(parent.to_path_buf());
+                // For a new file all of them: an earlier checkpoint may have died between making and syncing them.
+                let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
+                let above = parent.ancestors().take_while(|above| above.starts_with(&self.directory));
+                directories.extend(above.take(depth).map(Path::to_path_buf));
             }
             self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
         }

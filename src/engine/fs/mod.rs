@@ -157,6 +157,18 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the names of `path` and of every directory above it durable. What the user may not even list was not made
+/// by us a moment ago.
+pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+        match fs.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
 /// nothing is counts as removed. The caller syncs the parent.
 pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
