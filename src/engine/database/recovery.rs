@@ -193,10 +193,16 @@ fn newest(
     let alone = matches!(until, Until::End { .. });
     let mode = if alone { OpenMode::ReadWrite } else { OpenMode::Read };
     for &generation in generations.iter().rev() {
-        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
-            return Ok(Some(newest));
-        }
         let path = journal_path(directory, generation);
+        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
+            if !was_left_behind(fs, directory, &newest, generations)? {
+                return Ok(Some(newest));
+            }
+            if alone {
+                remove_journal(fs, directory, &path)?;
+            }
+            continue;
+        }
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
         let bytes = read_all(&*file).at("read", &path)?;
         // A header is durable before anything follows it: more than one line means that it was, once.
@@ -209,11 +215,29 @@ fn newest(
         }
         warnings
             .push((WarningCode::TailCut, format!("{} was never finished and is removed", path.display())));
-        fs.remove_file(&path).at("remove", &path)?;
-        let reserved = directory.join(RESERVED);
-        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        remove_journal(fs, directory, &path)?;
     }
     Ok(None)
+}
+
+fn remove_journal(fs: &dyn Fs, directory: &Path, path: &Path) -> Result<()> {
+    fs.remove_file(path).at("remove", path)?;
+    let reserved = directory.join(RESERVED);
+    fs.sync_dir(&reserved).at("sync directory", &reserved)
+}
+
+/// Whether a switch to this generation was begun and never finished, by a process that died or whose disk failed:
+/// others went on in the generation before. Nobody does that once the switch is done.
+fn was_left_behind(fs: &dyn Fs, directory: &Path, newest: &Generation, generations: &[u64]) -> Result<bool> {
+    let Some(previous) = newest.header.previous else { return Ok(false) };
+    let generation = newest.header.generation - 1;
+    if newest.bytes.len() > newest.body_start || !generations.contains(&generation) {
+        return Ok(false);
+    }
+    let Some(older) = open_generation(fs, directory, generation, OpenMode::Read)? else { return Ok(false) };
+    let (end, salt) = (previous.end as usize, older.salt());
+    let mut beyond = Lines::new(&older.bytes, salt, end, newest.header.seq, previous.checksum.0);
+    Ok(beyond.next().is_some())
 }
 
 /// Whether this generation says that the snapshots hold everything before it.
