@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::load::{bare_entries, is_known, scan};
 use super::read::read_whole;
-use super::recovery::{create_journal, list_generations};
+use super::recovery::{create_journal, list_generations, repeat_removals};
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
@@ -118,9 +118,10 @@ impl Database {
 
     /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.
     fn switch_generation(&self, writer: &mut Writer) -> Result<u64> {
-        let (before, header) = {
+        let (before, header, catalog, removed, removals) = {
             let state = self.state.read();
-            (state.position, state.next_header())
+            let (catalog, removals) = (state.catalog.clone(), state.removals.clone());
+            (state.position, state.next_header(), catalog, state.removed, removals)
         };
         if self.is_mutant(Mutant::JournalResetInPlace) {
             return Ok(before.seq);
@@ -128,12 +129,9 @@ impl Database {
         let path = journal_path(&self.directory, before.generation);
         let files = self.files(writer)?;
         files.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
-        // Removals that belong to this generation must be durable before another one says that they are.
-        for parent in self.state.read().removal_parents(&self.directory) {
-            if self.fs.metadata(&parent).at("look up", &parent)?.is_some() {
-                self.fs.sync_dir(&parent).at("sync directory", &parent)?;
-            }
-        }
+        // Removals that belong to this generation must be durable before another one says that they are. One that failed
+        // is made good, and one that another process died over.
+        repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
         // A switch that failed half-way left a file that was never used.
         let next = journal_path(&self.directory, header.generation);
         if self.fs.metadata(&next).at("look up", &next)?.is_some() {
@@ -472,18 +470,5 @@ impl State {
                 .map(|(path, record)| (path.clone(), record.clone()))
                 .collect::<BTreeMap<String, CollectionRecord>>(),
         }
-    }
-
-    /// The directories in which something was removed since the last switch.
-    fn removal_parents(&self, directory: &Path) -> Vec<PathBuf> {
-        let dropped =
-            self.catalog.iter().filter(|(_, record)| record.dropped.is_some()).map(|(path, _)| path.as_str());
-        let paths = dropped.chain(self.removals.iter().map(String::as_str));
-        let mut parents: Vec<PathBuf> = paths
-            .filter_map(|path| collection_file(directory, path).parent().map(Path::to_path_buf))
-            .collect();
-        parents.sort();
-        parents.dedup();
-        parents
     }
 }

@@ -257,7 +257,9 @@ impl Database {
         {
             let mut state = self.state.write();
             publish(&mut state, group, located, after);
-            state.removals.extend(batches.iter().flat_map(|batch| batch.removed_paths.iter().cloned()));
+            for (seq, batch) in (before.seq + 1..).zip(batches) {
+                state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+            }
         }
         if !late_tip {
             self.move_tip(after.generation, after.seq, after.end);
@@ -286,7 +288,7 @@ impl Database {
     }
 
     pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path).at("remove", path)
+        fs::remove_tree(&*self.fs, path, &[]).at("remove", path)
     }
 }
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use super::catch_up::headless;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode, collection_file};
-use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Fs, OpenMode, read_all, read_exact_at};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{
-    BODY_START, Body, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail, encode_line,
-    journal_generation, journal_path, parse_header, verify_line,
+    BODY_START, Body, CollectionRecord, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail,
+    encode_line, journal_generation, journal_path, parse_header, verify_line,
 };
 
 /// What recovery found.
@@ -350,8 +350,8 @@ fn replay(
             &mutant,
             &mut warnings,
         )?;
-        repeat_removals(fs, directory, &state, &removals)?;
-        state.removals = removals.into_iter().map(|(_, path)| path).collect();
+        repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
+        state.removals = removals;
         sweep(fs, directory)?;
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
@@ -373,6 +373,7 @@ fn apply(
     body: &Body<'_>,
     file: FileId,
     catalog: bool,
+    renamed: &mut Vec<String>,
     removals: &mut Vec<(u64, String)>,
 ) {
     for op in &body.ops {
@@ -388,6 +389,7 @@ fn apply(
         }
         if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
             state.record_snapshot(path, record.clone(), op.adopted);
+            renamed.push(path.clone());
         }
         if op.covered.is_some() && catalog {
             renamed.drain(..).for_each(|path| state.confirm_snapshot(&path));
@@ -396,7 +398,6 @@ fn apply(
         let collection = state.collection(path);
         for (key, text) in &op.put.0 {
             let text = text.get().as_bytes();
-    renamed: &mut Vec<String>,
             let location = Location {
                 offset: (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64,
                 hash: headless(text).hash,
@@ -412,7 +413,6 @@ fn apply(
     }
 }
 
-            renamed.push(path.clone());
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
 /// earlier life failed or never came.
 fn settle_tail(
@@ -479,28 +479,36 @@ pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes
     }
 }
 
-/// Removals belong to their batch: a crash may have come between the two.
-fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u64, String)]) -> Result<()> {
+/// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
+pub fn repeat_removals(
+    fs: &dyn Fs,
+    directory: &Path,
+    catalog: &BTreeMap<String, CollectionRecord>,
+    removed: u64,
+    removals: &[(u64, String)],
+) -> Result<()> {
     let mut touched = Vec::new();
+    let mut foreign = Vec::new();
+    for (path, record) in catalog.iter().filter(|(_, record)| record.dropped.is_some()) {
+        let file = collection_file(directory, path);
+        match is_own_file(fs, &file, record)? {
+            Some(false) => foreign.push(file),
+            _ => touched.push(file),
+        }
+    }
     for (seq, path) in removals {
         // A collection that was written again under this path after its removal has its own snapshot by now, or none.
-        let revived = state.catalog.iter().any(|(collection, record)| {
+        let revived = catalog.iter().any(|(collection, record)| {
             let below = collection == path
                 || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
             below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
         });
-        if *seq > state.removed && !revived {
+        if *seq > removed && !revived {
             touched.push(collection_file(directory, path));
         }
     }
-    for (path, record) in &state.catalog {
-        let file = collection_file(directory, path);
-        if record.dropped.is_some() && is_own_file(fs, &file, record)? {
-            touched.push(file);
-        }
-    }
     for path in touched {
-        fs::remove_tree(fs, &path).at("remove", &path)?;
+        fs::remove_tree(fs, &path, &foreign).at("remove", &path)?;
         if let Some(parent) = path.parent()
             && fs.metadata(parent).at("look up", parent)?.is_some()
         {
@@ -510,11 +518,18 @@ fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u6
     Ok(())
 }
 
-/// Whether a file is the one that the catalog knew before the collection was dropped, not one that a person put there.
-fn is_own_file(fs: &dyn Fs, path: &Path, record: &crate::engine::journal::CollectionRecord) -> Result<bool> {
-    let Ok(file) = fs.open(path, OpenMode::Read) else { return Ok(false) };
+/// Whether a file, if there is one, is what the catalog knew before the collection was dropped, not one that a person
+/// put there.
+fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
+    use std::io::ErrorKind;
+    let file = match fs.open(path, OpenMode::Read) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.at("open", path)?,
+    };
     let bytes = read_all(&*file).at("read", path)?;
-    Ok(super::state::matching(Some(record), crate::engine::checksum::FileHash::of(&bytes)).is_some())
+    Ok(Some(super::state::matching(Some(record), FileHash::of(&bytes)).is_some()))
 }
 
 /// Removes what a checkpoint that was cut short left behind.

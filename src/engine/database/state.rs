@@ -33,8 +33,8 @@ pub struct State {
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
-    /// Paths removed since the current generation began.
-    pub removals: Vec<String>,
+    /// Paths removed since the current generation began, and by which batch.
+    pub removals: Vec<(u64, String)>,
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,

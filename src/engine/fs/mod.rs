@@ -170,8 +170,8 @@ pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
-/// nothing is counts as removed. The caller syncs the parent.
-pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+/// nothing is counts as removed. What is `spared` stays, and the directories above it. The caller syncs the parent.
+pub fn remove_tree(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<()> {
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -180,10 +180,15 @@ pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
         None => Ok(()),
         Some(metadata) if metadata.kind == FileKind::Directory => {
             for name in fs.list_dir(path)? {
-                remove_tree(fs, &path.join(name))?;
+                remove_tree(fs, &path.join(name), spared)?;
             }
-            gone(fs.remove_dir(path))
+            if spared.iter().any(|spared| spared.starts_with(path)) {
+                Ok(())
+            } else {
+                gone(fs.remove_dir(path))
+            }
         }
+        Some(_) if spared.iter().any(|spared| spared == path) => Ok(()),
         Some(_) => gone(fs.remove_file(path)),
     }
 }
