@@ -39,7 +39,9 @@ export declare class NativeCollection {
 export declare class NativeFiles {
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
+  /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string): void
+  /** Answers with the files without their contents, which the caller has. */
   createMany(ticket: number, inputs: Array<string>): void
   update(ticket: number, id: number, patch: string): void
   updateMany(ticket: number, ids: Array<number>, patches: Array<string>): void
@@ -48,7 +50,7 @@ export declare class NativeFiles {
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   writeAll(ticket: number, map: string): void
-  /** `content` and `extra` are JSON. */
+  /** `content` and `extra` are JSON. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void

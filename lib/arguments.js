@@ -90,4 +90,4 @@ function wholeText(record) {
   }
 }
 
-module.exports = { idOf, textOf, arrayOf, describe, valueText, recordText, mapText }
+module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, mapText }

@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { arrayOf, describe, idOf, recordText, textOf, valueText } = require('./arguments.js')
+const { arrayOf, describe, fieldsOf, idOf, recordText, textOf, valueText } = require('./arguments.js')
 const { directoryOf, documents, ensureOpen, finish, parse, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { EntityStorage, entities } = require('./entity-storage.js')
@@ -16,6 +16,12 @@ const LATEST = -1
 function versionOf(value) {
   if (Number.isSafeInteger(value) && value >= 0) return value
   throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
+}
+
+/** Content need not come back from native code: the string that was stored is the one that was given. */
+function withContent(file, content) {
+  file.content = content
+  return file
 }
 
 class ProjectFileStorage extends EntityStorage {
@@ -36,10 +42,20 @@ class ProjectFileStorage extends EntityStorage {
     return null
   }
 
+  async create(file) {
+    this[ensureOpen]()
+    const fields = fieldsOf(file, true)
+    const input = JSON.stringify(fields) ?? 'null'
+    const head = await this[write]((ticket) => this[entities].create(ticket, input))
+    return withContent(JSON.parse(head), fields.content)
+  }
+
   async createMany(files) {
     this[ensureOpen]()
-    const inputs = Array.from(arrayOf(files, 'files'), recordText)
-    return parse(await this[write]((ticket) => this[entities].createMany(ticket, inputs)))
+    const all = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
+    const inputs = all.map((fields) => JSON.stringify(fields) ?? 'null')
+    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs))
+    return JSON.parse(heads).map((head, at) => withContent(head, all[at].content))
   }
 
   async updateMany(changes) {
@@ -92,7 +108,8 @@ class ProjectFileStorage extends EntityStorage {
     const id = idOf(fileId)
     const input = valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    return parse(await this[write]((ticket) => this[entities].createVersion(ticket, id, input, fields)))
+    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, fields))
+    return withContent(JSON.parse(head), content)
   }
 
   async getVersions(originalFileId) {

@@ -17,7 +17,8 @@ pub struct Written {
 }
 
 /// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
-/// from its key, its text and the stored document, if there is one.
+/// from its key, its text and the stored document, if there is
+/// one: a JSON object without white space between its tokens.
 ///
 /// # Errors
 /// `VALIDATION_ERROR` with the issues of all records; nothing is put then.
@@ -38,7 +39,7 @@ pub fn write_map(
     let mut stored = Vec::with_capacity(records.len());
     for (id, (key, raw)) in &records {
         match stored_form(tx, spec, id, key, raw, &rule) {
-            Ok(text) => stored.push((id.clone(), text)),
+            Ok(document) => stored.push((id.clone(), document)),
             Err(Error::Validation { issues: found, .. }) => {
                 issues.extend(below(PathSegment::Key(key.clone()), found))
             }
@@ -57,8 +58,8 @@ pub fn write_map(
         }
         text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
         text.push(b':');
-        text.extend_from_slice(&document);
-        tx.put(spec, id, document)?;
+        text.extend_from_slice(&document.text);
+        tx.put_document(spec, id, document)?;
     }
     text.push(b'}');
     Ok(Written { gone, text })
@@ -71,15 +72,16 @@ fn stored_form(
     key: &str,
     raw: &[u8],
     rule: &impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
-) -> Result<Vec<u8>> {
-    let Some(hash) = tx.hash(spec, id)? else { return rule(key, raw, None) };
+) -> Result<Document> {
+    let document = |text: Vec<u8>| Document::new(text.into(), spec.large_field);
+    let Some(hash) = tx.hash(spec, id)? else { return rule(key, raw, None).map(document) };
     // Most records of a map are those that were read before: their hash tells, without reading them again.
-    let as_given = json::compact(raw);
-    if Document::new(as_given.as_ref().into(), spec.large_field).hash == hash {
-        return Ok(as_given.into_owned());
+    let as_given = document(json::compact(raw).into_owned());
+    if as_given.hash == hash {
+        return Ok(as_given);
     }
     let current = tx.get(spec, id)?;
-    rule(key, raw, current.as_ref().map(|document| &*document.text))
+    rule(key, raw, current.as_ref().map(|document| &*document.text)).map(document)
 }
 
 fn not_a_map(what: &str, problem: &str) -> Error {

@@ -8,6 +8,7 @@ use super::collection::{NativeCollection, Peeked, boolean, part, peeked};
 use super::port::Answer;
 
 use super::session::Session;
+use crate::engine::document::Document;
 use crate::engine::json;
 use crate::engine::{Part, Peek, Queryable};
 use crate::project::versions::{self, Wanted};
@@ -43,21 +44,25 @@ impl NativeFiles {
         NativeCollection::new(Arc::clone(&self.session), Arc::clone(&self.files.spec))
     }
 
+    /// Answers with the file without its content, which the caller has.
     #[napi(catch_unwind)]
     pub fn create(&self, ticket: u32, input: String) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let created = files.create(tx, &[input.as_bytes()], false)?;
-            Ok(Answer::maybe(created.into_iter().next()))
+            Ok(Answer::maybe(created.first().map(Document::head_object)))
         });
     }
 
+    /// Answers with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
     pub fn create_many(&self, ticket: u32, inputs: Vec<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let inputs: Vec<&[u8]> = inputs.iter().map(String::as_bytes).collect();
-            Ok(Answer::text(array(&files.create(tx, &inputs, true)?)))
+            let created = files.create(tx, &inputs, true)?;
+            let heads: Vec<Vec<u8>> = created.iter().map(Document::head_object).collect();
+            Ok(Answer::text(array(&heads)))
         });
     }
 
@@ -109,13 +114,15 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?)));
     }
 
-    /// `content` and `extra` are JSON.
+    /// `content` and `extra` are JSON. Answers with the version without its content, which the caller has.
     #[napi(catch_unwind)]
     pub fn create_version(&self, ticket: u32, id: f64, content: String, extra: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let extra = extra.as_deref().map(str::as_bytes);
-            Ok(Answer::text(versions::append(tx, &files, id as u64, content.as_bytes(), extra)?))
+            Ok(Answer::text(
+                versions::append(tx, &files, id as u64, content.as_bytes(), extra)?.head_object(),
+            ))
         });
     }
 
@@ -123,7 +130,7 @@ impl NativeFiles {
     pub fn revert(&self, ticket: u32, id: f64, version: f64) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            Ok(Answer::text(versions::revert(tx, &files, id as u64, version as u64)?))
+            Ok(Answer::Text(versions::revert(tx, &files, id as u64, version as u64)?.text))
         });
     }
 

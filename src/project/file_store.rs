@@ -10,7 +10,7 @@ use super::files::{create_file, update_file, written_file};
 use super::layout::{content_of, head_of};
 use super::project_store;
 use super::versions;
-use crate::engine::document::DocumentId;
+use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::{
@@ -30,9 +30,14 @@ impl Files {
         Files { project_id, spec: collections::files(project_id) }
     }
 
-    /// Creates files in one batch; their texts come back. Of a single file (`at` is false) the issues' paths start with
+    /// The document of a canonical text.
+    pub fn document(&self, text: Vec<u8>) -> Document {
+        Document::new(text.into(), self.spec.large_field)
+    }
+
+    /// Creates files in one batch; they come back in the order of the inputs. Of a single file (`at` is false) the issues' paths start with
     /// the field, of several with the position.
-    pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[&[u8]], at: bool) -> Result<Vec<Vec<u8>>> {
+    pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[&[u8]], at: bool) -> Result<Vec<Document>> {
         project_store::require(tx, self.project_id)?;
         let now = tx.now();
         let mut ids = Vec::with_capacity(inputs.len());
@@ -43,25 +48,26 @@ impl Files {
             inputs.iter().zip(&ids).map(|(input, &id)| create_file(input, self.project_id, id, now));
         let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
         let texts = all_valid("file", created, segments)?;
-        for (text, id) in texts.iter().zip(ids) {
-            tx.put(&self.spec, id.into(), text.clone())?;
+        let documents: Vec<Document> = texts.into_iter().map(|text| self.document(text)).collect();
+        for (document, id) in documents.iter().zip(ids) {
+            tx.put_document(&self.spec, id.into(), document.clone())?;
         }
-        Ok(texts)
+        Ok(documents)
     }
 
     /// Changes a file; `None` when there is none with this id.
-    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Arc<[u8]>>> {
         let Some(current) = tx.get(&self.spec, &id.into())? else {
             // A bad patch is an error whether or not there is a file to apply it to.
             return update_file(PLACEHOLDER, patch, tx.now()).map(|_| None);
         };
-        let text = update_file(&current.text, patch, tx.now())?;
-        tx.put(&self.spec, id.into(), text.clone())?;
-        Ok(Some(text))
+        let document = self.document(update_file(&current.text, patch, tx.now())?);
+        tx.put_document(&self.spec, id.into(), document.clone())?;
+        Ok(Some(document.text))
     }
 
     /// Changes several files in one batch: all of them or, when one is missing or invalid, none.
-    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Vec<u8>>> {
+    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Arc<[u8]>>> {
         let mut updated = Vec::with_capacity(patches.len());
         for (id, patch) in patches {
             updated.push(match self.update(tx, *id, patch) {

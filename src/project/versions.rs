@@ -73,7 +73,7 @@ pub fn append(
     id: u64,
     content: &[u8],
     extra: Option<&[u8]>,
-) -> Result<Vec<u8>> {
+) -> Result<Document> {
     let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
     let root = root_of(id, &document.text);
     let (latest_id, latest) = last_version(tx, files, root)?.unwrap_or((id, document));
@@ -86,18 +86,19 @@ pub fn append(
         is_latest: true,
         original: Some(root),
     };
-    let text = next_version(&latest.text, content, extra, place, new_id, now)?;
+    let document = files.document(next_version(&latest.text, content, extra, place, new_id, now)?);
     let linked = Chain { next: Some(new_id), is_latest: false, ..before };
-    tx.put(&files.spec, latest_id.into(), with_chain(&latest.text, &linked, Some(now)))?;
-    tx.put(&files.spec, new_id.into(), text.clone())?;
-    Ok(text)
+    let linked = files.document(with_chain(&latest.text, &linked, Some(now)));
+    tx.put_document(&files.spec, latest_id.into(), linked)?;
+    tx.put_document(&files.spec, new_id.into(), document.clone())?;
+    Ok(document)
 }
 
 /// Appends a version that has the content of an earlier one.
 ///
 /// # Errors
 /// `NOT_FOUND` naming the file, or the version and the file.
-pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Vec<u8>> {
+pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Document> {
     let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
     let root = root_of(id, &document.text);
     let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
@@ -124,7 +125,8 @@ pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
             original: (*member != root).then_some(root),
         };
         if after != before {
-            tx.put(&files.spec, (*member).into(), with_chain(&document.text, &after, None))?;
+            let linked = files.document(with_chain(&document.text, &after, None));
+            tx.put_document(&files.spec, (*member).into(), linked)?;
         }
     }
     Ok(())

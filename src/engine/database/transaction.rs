@@ -210,7 +210,19 @@ impl<'a> Transaction<'a> {
             std::borrow::Cow::Borrowed(_) => text,
             std::borrow::Cow::Owned(compacted) => compacted,
         };
-        let document = Document::new(text.into(), spec.large_field);
+        self.put_document(spec, id, Document::new(text.into(), spec.large_field))
+    }
+
+    /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.
+    pub fn put_document(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+    ) -> Result<()> {
+        if document.text.len() > MAX_DOCUMENT {
+            return check_document(&document.text);
+        }
         if self.hash(spec, &id)? == Some(document.hash) {
             return Ok(());
         }
