@@ -49,6 +49,7 @@ export declare class NativeFiles {
   /** Answers how many were there. */
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
+  /** Answers with the map as it is stored, without the contents, which the caller has. */
   writeAll(ticket: number, map: string): void
   /** `content` and `extra` are JSON. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void

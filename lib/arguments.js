@@ -74,15 +74,24 @@ function recordText(record) {
   return JSON.stringify(fieldsOf(record, true)) ?? 'null'
 }
 
-/** A map of records as JSON text, with everything in them. */
-function mapText(map) {
-  if (map === null || typeof map !== 'object' || Array.isArray(map)) return valueText(map)
-  return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${wholeText(map[key])}`).join(',')}}`
+/** The keys and fields of a map of records, each read once; what is no map stays what it is. */
+function mapFields(map) {
+  if (map === null || typeof map !== 'object' || Array.isArray(map)) return { noMap: map }
+  return Object.keys(map).map((key) => [key, fieldsOf(map[key], false)])
 }
 
-function wholeText(record) {
+/** What `mapFields` read as JSON text, with everything in it. */
+function fieldsText(fields) {
+  if (!Array.isArray(fields)) return valueText(fields.noMap)
+  return `{${fields.map(([key, record]) => `${JSON.stringify(key)}:${wholeText(record)}`).join(',')}}`
+}
+
+/** A map of records as JSON text, with everything in them. */
+const mapText = (map) => fieldsText(mapFields(map))
+
+function wholeText(fields) {
   try {
-    return JSON.stringify(fieldsOf(record, false)) ?? 'null'
+    return JSON.stringify(fields) ?? 'null'
   } catch (error) {
     // What a getter of the caller throws is the caller's; what JSON refuses is named.
     if (error instanceof TypeError && /JSON|BigInt/.test(error.message)) throw invalid(`a record does not fit into JSON: ${error.message}`)
@@ -90,4 +99,4 @@ function wholeText(record) {
   }
 }
 
-module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, mapText }
+module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, mapFields, fieldsText, mapText }

@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { arrayOf, describe, fieldsOf, idOf, recordText, textOf, valueText } = require('./arguments.js')
+const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
 const { directoryOf, documents, ensureOpen, finish, parse, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { EntityStorage, entities } = require('./entity-storage.js')
@@ -56,6 +56,14 @@ class ProjectFileStorage extends EntityStorage {
     const inputs = all.map((fields) => JSON.stringify(fields) ?? 'null')
     const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs))
     return JSON.parse(heads).map((head, at) => withContent(head, all[at].content))
+  }
+
+  async writeAll(files) {
+    this[ensureOpen]()
+    const map = mapFields(files)
+    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map))))
+    for (const [key, fields] of map) withContent(heads[key], fields.content)
+    return heads
   }
 
   async updateMany(changes) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::database::{CollectionSpec, Transaction};
+use super::database::{CollectionSpec, Part, Transaction};
 use super::document::{Document, DocumentId};
 use super::error::{Error, Issue, PathSegment, Result, below};
 use super::json;
@@ -12,8 +12,28 @@ use super::json;
 pub struct Written {
     /// Documents that the map lacks. The caller deletes them with what belongs to them.
     pub gone: Vec<DocumentId>,
-    /// The whole map as it is stored.
-    pub text: Vec<u8>,
+    /// The whole map as it is stored, ids ascending.
+    pub documents: Vec<(DocumentId, Document)>,
+}
+
+impl Written {
+    /// The whole map as JSON, with or without the large fields.
+    pub fn text(&self, part: Part) -> Vec<u8> {
+        let mut text = vec![b'{'];
+        for (id, document) in &self.documents {
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
+            text.push(b':');
+            match part {
+                Part::Whole => text.extend_from_slice(&document.text),
+                Part::Head => text.extend_from_slice(&document.head_object()),
+            }
+        }
+        text.push(b'}');
+        text
+    }
 }
 
 /// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
@@ -51,18 +71,10 @@ pub fn write_map(
     }
     let kept: HashSet<&DocumentId> = records.keys().collect();
     let gone = tx.ids(spec)?.into_iter().filter(|id| !kept.contains(id)).collect();
-    let mut text = vec![b'{'];
-    for (id, document) in stored {
-        if text.len() > 1 {
-            text.push(b',');
-        }
-        text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
-        text.push(b':');
-        text.extend_from_slice(&document.text);
-        tx.put_document(spec, id, document)?;
+    for (id, document) in &stored {
+        tx.put_document(spec, id.clone(), document.clone())?;
     }
-    text.push(b'}');
-    Ok(Written { gone, text })
+    Ok(Written { gone, documents: stored })
 }
 
 fn stored_form(

@@ -153,10 +153,10 @@ impl NativeCollection {
         self.session.write(ticket, move |tx| {
             let keep = |_: &str, raw: &[u8], _: Option<&[u8]>| Ok(json::compact(raw).into_owned());
             let written = write_map(tx, &spec, "map", map.as_bytes(), keep)?;
-            for id in written.gone {
+            for id in &written.gone {
                 remove(tx, &spec, id, &paths)?;
             }
-            Ok(Answer::text(written.text))
+            Ok(Answer::text(written.text(Part::Whole)))
         });
     }
 
@@ -208,11 +208,11 @@ impl NativeCollection {
 fn remove(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
-    id: DocumentId,
+    id: &DocumentId,
     paths: &str,
 ) -> crate::engine::Result<()> {
     let path =
         json::get_key(paths.as_bytes(), &id.to_string()).map(|raw| json::unescape_lossy(raw).into_owned());
-    tx.delete(spec, id)?;
+    tx.delete(spec, id.clone())?;
     path.map_or(Ok(()), |path| tx.remove_path(&path))
 }

@@ -108,10 +108,12 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
+    /// Answers with the map as it is stored, without the contents, which the caller has.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, map: String) {
         let files = self.files.clone();
-        self.session.write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?)));
+        self.session
+            .write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?.text(Part::Head))));
     }
 
     /// `content` and `extra` are JSON. Answers with the version without its content, which the caller has.

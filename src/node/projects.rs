@@ -75,7 +75,9 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, map: String) {
-        self.session.write(ticket, move |tx| Ok(Answer::text(store::write_all(tx, map.as_bytes())?)));
+        self.session.write(ticket, move |tx| {
+            Ok(Answer::text(store::write_all(tx, map.as_bytes())?.text(Part::Whole)))
+        });
     }
 
     /// Removes the files of a project and everything else that belongs to it.

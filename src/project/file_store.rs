@@ -14,7 +14,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::{
-    CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction,
+    CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction, Written,
     write_map,
 };
 
@@ -93,17 +93,16 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the stored files those of a whole map, chains as given, storing the difference only. The whole map comes back
-    /// as it is stored.
-    pub fn write_all(&self, tx: &mut Transaction<'_>, map: &[u8]) -> Result<Vec<u8>> {
+    /// Makes the stored files those of a whole map, chains as given, storing the difference only.
+    pub fn write_all(&self, tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
         let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
             written_file(key, self.project_id, raw, current).map(Cow::into_owned)
         };
         let written = write_map(tx, &self.spec, "file map", map, rule)?;
-        for id in written.gone {
-            tx.delete(&self.spec, id)?;
+        for id in &written.gone {
+            tx.delete(&self.spec, id.clone())?;
         }
-        Ok(written.text)
+        Ok(written)
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.

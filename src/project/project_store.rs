@@ -66,16 +66,16 @@ fn delete_document(tx: &mut Transaction<'_>, id: &DocumentId) -> Result<()> {
 }
 
 /// Makes the stored projects those of a whole map, storing the difference only. The files of projects that the map lacks
-/// go with them. The whole map comes back as it is stored.
-pub fn write_all(tx: &mut Transaction<'_>, map: &[u8]) -> Result<Vec<u8>> {
+/// go with them.
+pub fn write_all(tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
     let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
         written_project(key, raw, current).map(Cow::into_owned)
     };
-    let Written { gone, text } = write_map(tx, &collections::projects(), "project map", map, rule)?;
-    for id in gone {
-        delete_document(tx, &id)?;
+    let written = write_map(tx, &collections::projects(), "project map", map, rule)?;
+    for id in &written.gone {
+        delete_document(tx, id)?;
     }
-    Ok(text)
+    Ok(written)
 }
 
 /// Whether a project with this id exists.
