@@ -48,12 +48,12 @@ describe('a ValidationError', () => {
 describe('a NotFoundError', () => {
   test('names the id', withProject(async (storage, project) => {
     for (const call of [
-      storage.addFile(4711, fileInput('a')),
-      storage.updateProjectFile(project.id, 4711, {}),
-      storage.createFileVersion(project.id, 4711, ''),
-      storage.revertToVersion(project.id, 4711, 1),
+      () => storage.addFile(4711, fileInput('a')),
+      () => storage.updateProjectFile(project.id, 4711, {}),
+      () => storage.createFileVersion(project.id, 4711, ''),
+      () => storage.revertToVersion(project.id, 4711, 1),
     ]) {
-      const error = await caught(call)
+      const error = await caught(call())
       assert.ok(error instanceof NotFoundError)
       assert.equal(error.code, 'NOT_FOUND')
       assert.match(error.message, /4711/)

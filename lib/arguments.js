@@ -14,8 +14,9 @@ function idOf(value) {
   throw invalid(`an id is an integer from 0 to ${LATEST}, got ${describe(value)}`)
 }
 
+/** Checks a text and gives it as JSON, which carries lone surrogates. */
 function textOf(value, what) {
-  if (typeof value === 'string') return value
+  if (typeof value === 'string') return JSON.stringify(value)
   throw invalid(`${what} must be a string, got ${describe(value)}`)
 }
 
@@ -34,7 +35,8 @@ function describe(value) {
 /** Stands in for values that JSON would drop or turn into null: no field takes an array of arrays. */
 const UNREPRESENTABLE = [[]]
 
-function representable(value) {
+/** The value, or what stands in for it. With `flat`, objects lose their content: no field of an entity takes one. */
+function representable(value, flat) {
   switch (typeof value) {
     case 'number':
       return Number.isFinite(value) ? value : UNREPRESENTABLE
@@ -43,34 +45,49 @@ function representable(value) {
     case 'symbol':
       return UNREPRESENTABLE
     case 'object':
-      return value instanceof Date && Number.isNaN(value.getTime()) ? UNREPRESENTABLE : value
+      if (value instanceof Date) return Number.isNaN(value.getTime()) ? UNREPRESENTABLE : value
+      return value === null || !flat ? value : Array.isArray(value) ? [] : {}
     default:
       return value
   }
 }
 
 /** The fields of a record, each read once. What is no object stays what it is: native code says what is wrong. */
-function fieldsOf(record) {
-  if (record === null || typeof record !== 'object' || Array.isArray(record)) return representable(record)
+function fieldsOf(record, flat) {
+  if (record === null || typeof record !== 'object' || Array.isArray(record)) return representable(record, flat)
   const fields = {}
   for (const key of Object.keys(record)) {
-    const value = representable(record[key])
+    const value = representable(record[key], flat)
     if (key === '__proto__') Object.defineProperty(fields, key, { value, enumerable: true, configurable: true, writable: true })
     else fields[key] = value
   }
   return fields
 }
 
-/** A record as JSON text. */
+/** One value as JSON text. */
+function valueText(value) {
+  return JSON.stringify(representable(value, true)) ?? 'null'
+}
+
+/** A record as JSON text, its objects without their content. */
 function recordText(record) {
-  return JSON.stringify(fieldsOf(record)) ?? 'null'
+  return JSON.stringify(fieldsOf(record, true)) ?? 'null'
 }
 
-/** A map of records as JSON text. */
+/** A map of records as JSON text, with everything in them. */
 function mapText(map) {
-  if (map === null || typeof map !== 'object' || Array.isArray(map)) return JSON.stringify(representable(map)) ?? 'null'
-  const keys = Object.keys(map)
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
+  if (map === null || typeof map !== 'object' || Array.isArray(map)) return valueText(map)
+  return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${wholeText(map[key])}`).join(',')}}`
 }
 
-module.exports = { idOf, textOf, arrayOf, describe, recordText, mapText, representable }
+function wholeText(record) {
+  try {
+    return JSON.stringify(fieldsOf(record, false)) ?? 'null'
+  } catch (error) {
+    // What a getter of the caller throws is the caller's; what JSON refuses is named.
+    if (error instanceof TypeError && /JSON|BigInt/.test(error.message)) throw invalid(`a record does not fit into JSON: ${error.message}`)
+    throw error
+  }
+}
+
+module.exports = { idOf, textOf, arrayOf, describe, valueText, recordText, mapText }

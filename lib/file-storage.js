@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { arrayOf, describe, idOf, recordText, textOf } = require('./arguments.js')
+const { arrayOf, describe, idOf, recordText, textOf, valueText } = require('./arguments.js')
 const { BaseStorage, directoryOf, ensureOpen, finish, handle, identify, parse, read, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { invalid } = require('./errors.js')
@@ -9,10 +9,12 @@ const { invalid } = require('./errors.js')
 const parent = Symbol('parent')
 const construct = Symbol('construct')
 
-/** 0 stands for the latest version. */
+/** Where native code takes a version, this stands for the latest one. */
+const LATEST = -1
+
 function versionOf(value) {
-  if (Number.isInteger(value) && value > 0 && Number.isSafeInteger(value)) return value
-  throw invalid(`a version is a positive integer, got ${describe(value)}`)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
 }
 
 class ProjectFileStorage extends BaseStorage {
@@ -86,7 +88,7 @@ class ProjectFileStorage extends BaseStorage {
   async createVersion(fileId, content, extra) {
     this[ensureOpen]()
     const id = idOf(fileId)
-    const input = JSON.stringify(content) ?? 'null'
+    const input = valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
     return parse(await this[write]((ticket) => this[handle].createVersion(ticket, id, input, fields)))
   }
@@ -100,7 +102,7 @@ class ProjectFileStorage extends BaseStorage {
   }
 
   async getLatestVersion(originalFileId) {
-    return (await this.#versions(originalFileId, 0))[0] ?? null
+    return (await this.#versions(originalFileId, LATEST))[0] ?? null
   }
 
   async revertToVersion(fileId, version) {

@@ -49,7 +49,7 @@ class ProjectStorageV2 extends BaseStorage {
   }
 
   async listByDateRange(start, end) {
-    return this.#query(BY_CREATED, '', timeOf(start, 'start'), timeOf(end, 'end'))
+    return this.#query(BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
   }
 
   async search(query) {
@@ -60,7 +60,7 @@ class ProjectStorageV2 extends BaseStorage {
     if (!Number.isInteger(limit) || limit < 0) {
       throw invalid(`limit must be an integer that is not negative, got ${describe(limit)}`)
     }
-    return this.#query(MOST_RECENT, '', 0, limit)
+    return this.#query(MOST_RECENT, '""', 0, limit)
   }
 
   async #query(kind, text, start = 0, end = 0) {

@@ -8,6 +8,7 @@ use super::port::Answer;
 use super::projects::{NativeCacheStats, Peeked, boolean, peeked};
 use super::session::Session;
 use crate::engine::document::DocumentId;
+use crate::engine::json;
 use crate::engine::{Part, Peek, Queryable};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Files, array, sort_by_path};
@@ -28,15 +29,16 @@ fn part(with_content: bool) -> Part {
     if with_content { Part::Whole } else { Part::Head }
 }
 
-/// Which versions are wanted: 0 for the latest, a number for one of them, nothing for all.
+/// Which versions are wanted: a negative number for the latest, another for one of them, nothing for all.
 fn wanted(version: Option<f64>) -> Wanted {
     match version {
         None => Wanted::All,
-        Some(0.0) => Wanted::Latest,
+        Some(version) if version < 0.0 => Wanted::Latest,
         Some(version) => Wanted::One(version as u64),
     }
 }
 
+/// Texts that a call looks for are JSON.
 #[napi]
 impl NativeFiles {
     #[napi(catch_unwind)]
@@ -134,7 +136,7 @@ impl NativeFiles {
 
     #[napi(catch_unwind)]
     pub fn peek(&self, id: f64) -> Peeked {
-        let engine = self.session.engine()?;
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let found = engine.peek(&self.files.spec, &DocumentId::from(id as u64), self.session.read_options());
         peeked(match found {
             Peek::Ready(document) => Peek::Ready(document.map(|document| document.text)),
@@ -153,8 +155,10 @@ impl NativeFiles {
 
     #[napi(catch_unwind)]
     pub fn peek_by_path(&self, path: String) -> Peeked {
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
+        let path = json::unescape(path.as_bytes());
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        peeked(match self.session.engine()?.peek_many(&self.files.spec, Part::Whole, choose) {
+        peeked(match engine.peek_many(&self.files.spec, Part::Whole, choose) {
             Ok(Peek::Ready(texts)) => Peek::Ready(texts.into_iter().next()),
             Ok(Peek::Wait) | Err(_) => Peek::Wait,
         })
@@ -164,6 +168,7 @@ impl NativeFiles {
     pub fn by_path(&self, ticket: u32, path: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
+            let path = json::unescape(path.as_bytes());
             let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
             Ok(Answer::maybe(database.select(&files.spec, Part::Whole, options, choose)?.into_iter().next()))
         });
@@ -173,6 +178,7 @@ impl NativeFiles {
     pub fn by_extension(&self, ticket: u32, extension: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
+            let extension = json::unescape(extension.as_bytes());
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
             sort_by_path(&mut found);
@@ -184,7 +190,11 @@ impl NativeFiles {
     pub fn search(&self, ticket: u32, query: String) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
-            Ok(Answer::text(array(&files.search(database, &query, options)?)))
+            Ok(Answer::text(array(&files.search(
+                database,
+                &json::unescape_lossy(query.as_bytes()),
+                options,
+            )?)))
         });
     }
 

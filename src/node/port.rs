@@ -113,8 +113,7 @@ impl Port {
     /// `wake` is called on the JavaScript thread when messages wait.
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
-        let build =
-            || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
+        let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
         Ok(Port {
             mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?) },
             holder: Mutex::new(build()?),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use napi::bindgen_prelude::{Either3, Null, Undefined};
 use napi_derive::napi;
 
 use super::files::NativeFiles;
@@ -10,6 +11,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
+use crate::engine::json;
 use crate::engine::{CacheStats, Part, Peek, Queryable};
 use crate::project::project_store::{self as store, Query};
 use crate::project::{Files, array};
@@ -45,13 +47,13 @@ impl NativeCacheStats {
 }
 
 /// The text of a peeked document: `null` if there is none, `undefined` if it cannot be told without waiting.
-pub type Peeked = Option<napi::Either<String, napi::bindgen_prelude::Null>>;
+pub type Peeked = Either3<String, Null, Undefined>;
 
 pub fn peeked(peek: Peek<Option<Arc<[u8]>>>) -> Peeked {
     match peek {
-        Peek::Ready(Some(text)) => Answer::Text(text).into_string().map(napi::Either::A),
-        Peek::Ready(None) => Some(napi::Either::B(napi::bindgen_prelude::Null)),
-        Peek::Wait => None,
+        Peek::Ready(Some(text)) => Answer::Text(text).into_string().map_or(Either3::B(Null), Either3::A),
+        Peek::Ready(None) => Either3::B(Null),
+        Peek::Wait => Either3::C(()),
     }
 }
 
@@ -59,8 +61,9 @@ pub fn boolean(value: bool) -> Answer {
     Answer::text(if value { &b"true"[..] } else { b"false" })
 }
 
-/// Kinds of queries, as `index.js` numbers them.
-fn query(kind: u32, text: String, start: f64, end: f64) -> Query {
+/// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.
+fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
+    let text = json::unescape(text.as_bytes()).into_owned();
     match kind {
         0 => Query::Name(text),
         1 => Query::Path(text),
@@ -120,7 +123,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn peek(&self, id: f64) -> Peeked {
-        let engine = self.session.engine()?;
+        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let found =
             engine.peek(&store::collection(), &DocumentId::from(id as u64), self.session.read_options());
         peeked(match found {
@@ -155,7 +158,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn peek_query(&self, kind: u32, text: String, start: f64, end: f64) -> Option<String> {
-        let query = query(kind, text, start, end);
+        let query = query(kind, &text, start, end);
         let choose = |projects: &Queryable<'_>| query.choose(projects);
         match self.session.engine()?.peek_many(&store::collection(), Part::Whole, choose) {
             Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
@@ -165,7 +168,7 @@ impl NativeProjects {
 
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, kind: u32, text: String, start: f64, end: f64) {
-        let query = query(kind, text, start, end);
+        let query = query(kind, &text, start, end);
         self.session.read(ticket, move |database, options| {
             let choose = |projects: &Queryable<'_>| query.choose(projects);
             let found = database.select(&store::collection(), Part::Whole, options, choose)?;

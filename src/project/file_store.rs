@@ -99,14 +99,14 @@ impl Files {
         Ok(written.text)
     }
 
-    /// The latest version at a path; of several files with one path the one created last.
-    pub fn at_path(path: &str, files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
-        Ok(files.index(FILES_BY_PATH)?.find(&IndexKey::text(path)).pop().into_iter().collect())
+    /// The latest version at a path, which is WTF-8; of several files with one path the one created last.
+    pub fn at_path(path: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
+        Ok(files.index(FILES_BY_PATH)?.find(&IndexKey::Text(path.into())).pop().into_iter().collect())
     }
 
     /// The latest versions of files with an extension, given with its dot or without. The caller orders them.
-    pub fn with_extension(extension: &str, files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
-        Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension.as_bytes())))
+    pub fn with_extension(extension: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
+        Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension)))
     }
 
     /// The latest versions, or all, as one JSON array.

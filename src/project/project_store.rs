@@ -87,14 +87,14 @@ pub fn require(tx: &mut Transaction<'_>, id: u64) -> Result<()> {
     Err(Error::NotFound { what: "project", id: id.to_string() })
 }
 
-/// Which projects a query asks for.
+/// Which projects a query asks for. Texts are WTF-8.
 pub enum Query {
-    Name(String),
-    Path(String),
+    Name(Vec<u8>),
+    Path(Vec<u8>),
     /// By creation time in milliseconds, both ends included.
     Created(f64, f64),
     /// By the words of the name.
-    Words(String),
+    Words(Vec<u8>),
     /// The most recently updated ones.
     Recent(usize),
 }
@@ -103,8 +103,8 @@ impl Query {
     /// The ids in the order of the answer.
     pub fn choose(&self, projects: &Queryable<'_>) -> Result<Vec<DocumentId>> {
         match self {
-            Query::Name(name) => Ok(projects.index(BY_NAME)?.find(&IndexKey::text(name))),
-            Query::Path(path) => Ok(projects.index(BY_PATH)?.find(&IndexKey::text(path))),
+            Query::Name(name) => Ok(projects.index(BY_NAME)?.find(&IndexKey::Text(name.as_slice().into()))),
+            Query::Path(path) => Ok(projects.index(BY_PATH)?.find(&IndexKey::Text(path.as_slice().into()))),
             Query::Created(start, end) => {
                 let (Some(start), Some(end)) = (IndexKey::number(*start), IndexKey::number(*end)) else {
                     return Ok(Vec::new());
@@ -112,7 +112,7 @@ impl Query {
                 projects.index(BY_CREATED)?.range(Bound::Included(&start), Bound::Included(&end))
             }
             Query::Words(words) => {
-                let found = projects.index(BY_WORDS)?.search(words)?;
+                let found = projects.index(BY_WORDS)?.search(&String::from_utf8_lossy(words))?;
                 let found: BTreeSet<DocumentId> = found.into_iter().map(|(id, _)| id).collect();
                 let mut ids = by_recency(projects)?;
                 ids.retain(|id| found.contains(id));
