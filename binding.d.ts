@@ -9,7 +9,36 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export declare class NativeCollection {
+  /** A collection of the database in `directory`; `path` is relative to it. Touches no file. */
+  constructor(port: Port, directory: string, path: string, options: NativeOptions)
+  peek(key: string): Peeked
+  get(ticket: number, key: string): void
+  peekList(withLargeField: boolean): string | null
+  list(ticket: number, withLargeField: boolean): void
+  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. */
+  insert(ticket: number, key: string, text: string): void
+  /** Puts a document in place of `expected`. Answers whether that was still there. */
+  replace(ticket: number, key: string, expected: string, text: string): void
+  /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
+  delete(ticket: number, key: string, path?: string | undefined | null): void
+  /**
+   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path) says
+   * what belongs to documents that the map lacks.
+   */
+  writeAll(ticket: number, map: string, paths: string): void
+  rebuildIndexes(ticket: number): void
+  clearCache(): void
+  cacheStats(): NativeCacheStats
+  /** Brings the JSON files up to date. The session goes on for its other users. */
+  checkpoint(ticket: number): void
+  /** Ends the session for all its users. */
+  close(ticket: number): void
+}
+
 export declare class NativeFiles {
+  /** The documents themselves, on the same session. */
+  documents(): NativeCollection
   create(ticket: number, input: string): void
   createMany(ticket: number, inputs: Array<string>): void
   update(ticket: number, id: number, patch: string): void
@@ -23,24 +52,18 @@ export declare class NativeFiles {
   createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
-  peek(id: number): Peeked
-  get(ticket: number, id: number): void
   peekByPath(path: string): Peeked
   byPath(ticket: number, path: string): void
   byExtension(ticket: number, extension: string): void
   search(ticket: number, query: string): void
-  peekList(withContent: boolean): string | null
   list(ticket: number, withContent: boolean, allVersions: boolean): void
-  rebuildIndexes(ticket: number): void
-  clearCache(): void
-  cacheStats(): NativeCacheStats
-  /** Brings the JSON files up to date. The session goes on for its other users. */
-  checkpoint(ticket: number): void
 }
 
 export declare class NativeProjects {
   /** `directory` is the database's. Touches no file. */
   constructor(port: Port, directory: string, options: NativeOptions)
+  /** The documents themselves, on the same session. */
+  documents(): NativeCollection
   /** The files of a project, on the same session. */
   files(projectId: number): NativeFiles
   create(ticket: number, input: string): void
@@ -50,16 +73,8 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
-  peek(id: number): Peeked
-  get(ticket: number, id: number): void
-  peekList(): string | null
-  list(ticket: number): void
   peekQuery(kind: number, text: string, start: number, end: number): string | null
   query(ticket: number, kind: number, text: string, start: number, end: number): void
-  rebuildIndexes(ticket: number): void
-  clearCache(): void
-  cacheStats(): NativeCacheStats
-  close(ticket: number): void
 }
 
 export declare class Port {
@@ -87,6 +102,7 @@ export declare function checkMap(files: boolean, text: string): Checked
 export interface NativeCacheStats {
   size: number
   maxSize: number
+  /** Milliseconds. */
   ttl: number
   hits: number
   misses: number

@@ -1,20 +1,17 @@
 'use strict'
 
 const path = require('node:path')
-const { newId } = require('../binding.js')
-const { mapText, recordText } = require('./arguments.js')
-const { call } = require('./calls.js')
-const { closed } = require('./errors.js')
-const { resolveOptions } = require('./options.js')
+const { NativeCollection, newId } = require('../binding.js')
+const { describe } = require('./arguments.js')
+const { call, port } = require('./calls.js')
+const { closed, invalid, ValidationError } = require('./errors.js')
+const { nativeOptions, resolveOptions } = require('./options.js')
+const { exactText, validated } = require('./validation.js')
 
-/** The native side of a storage, set by the classes of this package. */
-const handle = Symbol('handle')
-/** Checks an id and gives it in the form that native code takes. */
-const identify = Symbol('identify')
+/** The documents of a storage as native code has them. */
+const documents = Symbol('documents')
 /** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
 const write = Symbol('write')
-/** Starts a read. */
-const read = Symbol('read')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
 /** Ends the native side. */
@@ -25,49 +22,93 @@ const parse = (text) => (text === null ? null : JSON.parse(text))
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class BaseStorage {
+  #storageSchema
+  #entitySchema
+  #documents
   #closing
   #writes = new Set()
 
   constructor(storageSchema, entitySchema, dataDir, options) {
+    if (new.target === BaseStorage) throw new TypeError('BaseStorage is abstract: extend it')
+    if (typeof dataDir !== 'string') throw new TypeError('dataDir must be a string')
+    if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
     this.options = resolveOptions(options)
     this.basePath = this.options.basePath
     this.dataDir = dataDir
+    this.#storageSchema = storageSchema
+    this.#entitySchema = entitySchema
+  }
+
+  getIndexPath() {
+    throw new TypeError(`${this.constructor.name} must implement getIndexPath()`)
+  }
+
+  getEntityPath() {
+    return null
   }
 
   async create(data) {
     this[ensureOpen]()
-    const input = recordText(data)
-    return parse(await this[write]((ticket) => this[handle].create(ticket, input)))
+    if (data === null || typeof data !== 'object') throw invalid(`an entity is an object, got ${describe(data)}`)
+    const given = { ...data }
+    const own = this.constructor.newId !== undefined || typeof given.id === 'string'
+    for (;;) {
+      const id = own ? (given.id ?? this.constructor.newId()) : newId()
+      const now = Date.now()
+      const entity = await validated(this.#entitySchema, { ...given, id, created: now, updated: now })
+      const { key, text } = entry(entity, id)
+      try {
+        await this[write]((ticket) => this[documents].insert(ticket, key, text))
+        return JSON.parse(text)
+      } catch (error) {
+        // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
+        if (own || error.code !== 'ALREADY_EXISTS') throw error
+      }
+    }
   }
 
   async getById(id) {
     this[ensureOpen]()
-    const key = this[identify](id)
-    const known = this[handle].peek(key)
-    return parse(known === undefined ? await this[read]((ticket) => this[handle].get(ticket, key)) : known)
+    return parse(await this.#read(keyOf(id)))
+  }
+
+  async #read(key) {
+    const known = this[documents].peek(key)
+    return known === undefined ? call((ticket) => this[documents].get(ticket, key)) : known
   }
 
   async update(id, patch) {
     this[ensureOpen]()
-    const key = this[identify](id)
-    const input = recordText(patch)
-    return parse(await this[write]((ticket) => this[handle].update(ticket, key, input)))
+    const key = keyOf(id)
+    if (patch === null || typeof patch !== 'object') throw invalid(`a patch is an object, got ${describe(patch)}`)
+    const given = { ...patch }
+    for (;;) {
+      const before = await this.#read(key)
+      if (before === null) return null
+      const current = JSON.parse(before)
+      const updated = Math.max(Date.now(), Number(current.updated) || 0)
+      const merged = { ...current, ...given, id: current.id, created: current.created, updated }
+      const { text } = entry(await validated(this.#entitySchema, merged), current.id)
+      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text))
+      // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
+      if (JSON.parse(replaced)) return JSON.parse(text)
+    }
   }
 
   async delete(id) {
     this[ensureOpen]()
-    const key = this[identify](id)
-    return parse(await this[write]((ticket) => this[handle].delete(ticket, key)))
+    const key = keyOf(id)
+    const own = this.#ownPath(id)
+    return parse(await this[write]((ticket) => this[documents].delete(ticket, key, own)))
   }
 
   async list() {
     this[ensureOpen]()
-    return JSON.parse(this[handle].peekList(true) ?? (await this[read]((ticket) => this[handle].list(ticket, true, true))))
+    return JSON.parse(this[documents].peekList(true) ?? (await call((ticket) => this[documents].list(ticket, true))))
   }
 
   async deleteAll() {
-    this[ensureOpen]()
-    await this[write]((ticket) => this[handle].deleteAll(ticket))
+    await this.#writeMap({})
   }
 
   async readAll() {
@@ -78,8 +119,24 @@ class BaseStorage {
 
   async writeAll(data) {
     this[ensureOpen]()
-    const map = mapText(data)
-    return parse(await this[write]((ticket) => this[handle].writeAll(ticket, map)))
+    return this.#writeMap(await validated(this.#storageSchema, data))
+  }
+
+  async #writeMap(data) {
+    if (data === null || typeof data !== 'object') throw invalid(`a storage is a map of entities, got ${describe(data)}`)
+    const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
+    const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
+    const paths = {}
+    for (const { id } of await BaseStorage.prototype.list.call(this)) {
+      if (!Object.hasOwn(data, id)) paths[id] = this.#ownPath(id) ?? undefined
+    }
+    return parse(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+  }
+
+  /** The path that belongs to an entity, relative to the database. */
+  #ownPath(id) {
+    const own = this.getEntityPath(id)
+    return own === null ? null : inside(directoryOf(this), own, `getEntityPath(${describe(id)})`)
   }
 
   generateId() {
@@ -87,18 +144,19 @@ class BaseStorage {
   }
 
   clearCache() {
-    this[handle].clearCache()
+    this[documents].clearCache()
   }
 
   getCacheStats() {
-    const { size, maxSize, ttl, hits, misses } = this[handle].cacheStats()
+    const { size, maxSize, ttl, hits, misses } = this[documents].cacheStats()
     const reads = hits + misses
-    return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate: reads === 0 ? 0 : hits / reads }
+    const hitRate = reads === 0 ? 0 : hits / reads
+    return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate }
   }
 
   async rebuildIndexes() {
     this[ensureOpen]()
-    await this[read]((ticket) => this[handle].rebuildIndexes(ticket))
+    await call((ticket) => this[documents].rebuildIndexes(ticket))
   }
 
   async close() {
@@ -113,6 +171,20 @@ class BaseStorage {
     await this.close()
   }
 
+  /** Opened at first use: fields of a subclass, on which `getIndexPath()` may depend, do not exist in the constructor. */
+  get [documents]() {
+    if (this.#documents === undefined) {
+      const directory = directoryOf(this)
+      const file = inside(directory, this.getIndexPath(), 'getIndexPath()')
+      this.#documents = new NativeCollection(port(), directory, file, nativeOptions(this.options))
+    }
+    return this.#documents
+  }
+
+  set [documents](collection) {
+    this.#documents = collection
+  }
+
   [write](start) {
     const answer = call(start)
     this.#writes.add(answer)
@@ -121,17 +193,40 @@ class BaseStorage {
     return answer
   }
 
-  [read](start) {
-    return call(start)
-  }
-
   [ensureOpen]() {
     if (this.#closing) throw closed()
   }
 
   [finish]() {
-    return call((ticket) => this[handle].close(ticket))
+    return call((ticket) => this[documents].close(ticket))
   }
+}
+
+/** The key under which an entity lies in its map. */
+function keyOf(id) {
+  if (typeof id === 'string' || (typeof id === 'number' && Number.isFinite(id))) return String(id)
+  throw invalid(`an id is a string or a number, got ${describe(id)}`)
+}
+
+/** An entity's key and text. Its id must be the one it is to be stored under. */
+function entry(entity, id) {
+  const key = keyOf(id)
+  if (entity === null || typeof entity !== 'object' || String(entity.id) !== key) {
+    const message = `expected an entity whose id is ${describe(id)}, got ${describe(entity?.id ?? entity)}`
+    throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
+  }
+  return { key, text: exactText(entity) }
+}
+
+/** A path below a directory, relative to it, with `/` between the names. */
+function inside(directory, target, what) {
+  if (typeof target !== 'string') throw invalid(`${what} must return a path, got ${describe(target)}`)
+  const relative = path.relative(directory, path.resolve(directory, target))
+  const names = relative.split(path.sep)
+  if (relative === '' || names[0] === '..' || path.isAbsolute(relative)) {
+    throw invalid(`${what} must return a path inside ${directory}, got ${describe(target)}`)
+  }
+  return names.join('/')
 }
 
 /** The directory of a storage's database. */
@@ -139,4 +234,4 @@ function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }
 
-module.exports = { BaseStorage, handle, identify, write, read, ensureOpen, finish, parse, directoryOf }
+module.exports = { BaseStorage, documents, write, ensureOpen, finish, parse, directoryOf }

@@ -2,8 +2,9 @@
 
 const path = require('node:path')
 const { arrayOf, describe, idOf, recordText, textOf, valueText } = require('./arguments.js')
-const { BaseStorage, directoryOf, ensureOpen, finish, handle, identify, parse, read, write } = require('./base-storage.js')
+const { directoryOf, documents, ensureOpen, finish, parse, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
+const { EntityStorage, entities } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
 
 const parent = Symbol('parent')
@@ -17,12 +18,13 @@ function versionOf(value) {
   throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
 }
 
-class ProjectFileStorage extends BaseStorage {
+class ProjectFileStorage extends EntityStorage {
   constructor(key, storage, projectId) {
     if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
     super(null, null, storage.dataDir, storage.options)
     this[parent] = storage
-    this[handle] = storage[handle].files(projectId)
+    this[entities] = storage[entities].files(projectId)
+    this[documents] = this[entities].documents()
     Object.defineProperty(this, 'projectId', { value: projectId, enumerable: true })
   }
 
@@ -37,7 +39,7 @@ class ProjectFileStorage extends BaseStorage {
   async createMany(files) {
     this[ensureOpen]()
     const inputs = Array.from(arrayOf(files, 'files'), recordText)
-    return parse(await this[write]((ticket) => this[handle].createMany(ticket, inputs)))
+    return parse(await this[write]((ticket) => this[entities].createMany(ticket, inputs)))
   }
 
   async updateMany(changes) {
@@ -49,40 +51,40 @@ class ProjectFileStorage extends BaseStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return parse(await this[write]((ticket) => this[handle].updateMany(ticket, ids, patches)))
+    return parse(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
   }
 
   async deleteMany(ids) {
     this[ensureOpen]()
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return parse(await this[write]((ticket) => this[handle].deleteMany(ticket, keys)))
+    return parse(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
   }
 
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
-    const known = includeAllVersions ? this[handle].peekList(includeContent) : null
-    const list = (ticket) => this[handle].list(ticket, includeContent, includeAllVersions)
-    return JSON.parse(known ?? (await this[read](list)))
+    const known = includeAllVersions ? this[documents].peekList(includeContent) : null
+    const list = (ticket) => this[entities].list(ticket, includeContent, includeAllVersions)
+    return JSON.parse(known ?? (await call(list)))
   }
 
   async getByPath(filePath) {
     this[ensureOpen]()
     const text = textOf(filePath, 'path')
-    const known = this[handle].peekByPath(text)
-    return parse(known === undefined ? await this[read]((ticket) => this[handle].byPath(ticket, text)) : known)
+    const known = this[entities].peekByPath(text)
+    return parse(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
   }
 
   async getByExtension(extension) {
     this[ensureOpen]()
     const text = textOf(extension, 'extension')
-    return parse(await this[read]((ticket) => this[handle].byExtension(ticket, text)))
+    return parse(await call((ticket) => this[entities].byExtension(ticket, text)))
   }
 
   async search(query) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    return parse(await this[read]((ticket) => this[handle].search(ticket, text)))
+    return parse(await call((ticket) => this[entities].search(ticket, text)))
   }
 
   async createVersion(fileId, content, extra) {
@@ -90,7 +92,7 @@ class ProjectFileStorage extends BaseStorage {
     const id = idOf(fileId)
     const input = valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    return parse(await this[write]((ticket) => this[handle].createVersion(ticket, id, input, fields)))
+    return parse(await this[write]((ticket) => this[entities].createVersion(ticket, id, input, fields)))
   }
 
   async getVersions(originalFileId) {
@@ -109,17 +111,13 @@ class ProjectFileStorage extends BaseStorage {
     this[ensureOpen]()
     const id = idOf(fileId)
     const number = versionOf(version)
-    return parse(await this[write]((ticket) => this[handle].revert(ticket, id, number)))
+    return parse(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
   }
 
   async #versions(originalFileId, version) {
     this[ensureOpen]()
     const id = idOf(originalFileId)
-    return parse(await this[read]((ticket) => this[handle].versions(ticket, id, version)))
-  }
-
-  [identify](id) {
-    return idOf(id)
+    return parse(await call((ticket) => this[entities].versions(ticket, id, version)))
   }
 
   [ensureOpen]() {
@@ -129,7 +127,7 @@ class ProjectFileStorage extends BaseStorage {
 
   /** The database belongs to the parent: only the files are brought up to date. */
   async [finish]() {
-    await call((ticket) => this[handle].checkpoint(ticket)).catch((error) => {
+    await call((ticket) => this[documents].checkpoint(ticket)).catch((error) => {
       if (error.code !== 'CLOSED') throw error
     })
   }

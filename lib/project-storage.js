@@ -3,8 +3,9 @@
 const path = require('node:path')
 const { NativeProjects } = require('../binding.js')
 const { describe, idOf, textOf } = require('./arguments.js')
-const { BaseStorage, directoryOf, ensureOpen, handle, identify, read, write } = require('./base-storage.js')
-const { port } = require('./calls.js')
+const { directoryOf, documents, ensureOpen, write } = require('./base-storage.js')
+const { call, port } = require('./calls.js')
+const { EntityStorage, entities } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
 const { fileStorage } = require('./file-storage.js')
 const { nativeOptions } = require('./options.js')
@@ -22,10 +23,11 @@ function timeOf(value, what) {
   throw invalid(`${what} must be a Date or a number of milliseconds, got ${describe(value)}`)
 }
 
-class ProjectStorageV2 extends BaseStorage {
+class ProjectStorageV2 extends EntityStorage {
   constructor(options) {
     super(ProjectsStorageSchema, null, path.join('data', 'project_storage'), options)
-    this[handle] = new NativeProjects(port(), directoryOf(this), nativeOptions(this.options))
+    this[entities] = new NativeProjects(port(), directoryOf(this), nativeOptions(this.options))
+    this[documents] = this[entities].documents()
   }
 
   getIndexPath() {
@@ -65,8 +67,8 @@ class ProjectStorageV2 extends BaseStorage {
 
   async #query(kind, text, start = 0, end = 0) {
     this[ensureOpen]()
-    const known = this[handle].peekQuery(kind, text, start, end)
-    return JSON.parse(known ?? (await this[read]((ticket) => this[handle].query(ticket, kind, text, start, end))))
+    const known = this[entities].peekQuery(kind, text, start, end)
+    return JSON.parse(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
   }
 
   getFileStorage(projectId) {
@@ -136,7 +138,7 @@ class ProjectStorageV2 extends BaseStorage {
   async deleteProjectData(projectId) {
     this[ensureOpen]()
     const id = idOf(projectId)
-    await this[write]((ticket) => this[handle].deleteData(ticket, id))
+    await this[write]((ticket) => this[entities].deleteData(ticket, id))
   }
 
   async getProjectFileArray(projectId) {
@@ -146,10 +148,6 @@ class ProjectStorageV2 extends BaseStorage {
   // One object a project would do, but a project's files are not asked for often enough to keep them.
   #files(projectId) {
     return this.getFileStorage(projectId)
-  }
-
-  [identify](id) {
-    return idOf(id)
   }
 }
 

@@ -14,8 +14,8 @@ const projectStorage = Object.create(ProjectStorageV2.prototype)
 
 const methods = new Set()
 for (let type = ProjectStorageV2.prototype; type !== Object.prototype; type = Object.getPrototypeOf(type)) {
-  for (const name of Reflect.ownKeys(type)) {
-    if (name !== 'constructor' && typeof type[name] === 'function') methods.add(name)
+  for (const [name, { value }] of Reflect.ownKeys(type).map((name) => [name, Object.getOwnPropertyDescriptor(type, name)])) {
+    if (name !== 'constructor' && typeof value === 'function') methods.add(name)
   }
 }
 

@@ -305,6 +305,12 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(|member| member.value)
 }
 
+/// As [`get`], for names that may hold anything.
+pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let named = |member: &Member<'_>| *unescape(member.key) == *name.as_bytes();
+    members(object).map_while(Result::ok).filter(named).last().map(|member| member.value)
+}
+
 /// Whether a raw key, quotes and escapes included, stands for `name`.
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {

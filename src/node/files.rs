@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
+use super::collection::{NativeCollection, Peeked, boolean, part, peeked};
 use super::port::Answer;
-use super::projects::{NativeCacheStats, Peeked, boolean, peeked};
+
 use super::session::Session;
-use crate::engine::document::DocumentId;
 use crate::engine::json;
 use crate::engine::{Part, Peek, Queryable};
 use crate::project::versions::{self, Wanted};
@@ -25,10 +25,6 @@ impl NativeFiles {
     }
 }
 
-fn part(with_content: bool) -> Part {
-    if with_content { Part::Whole } else { Part::Head }
-}
-
 /// Which versions are wanted: a negative number for the latest, another for one of them, nothing for all.
 fn wanted(version: Option<f64>) -> Wanted {
     match version {
@@ -41,6 +37,12 @@ fn wanted(version: Option<f64>) -> Wanted {
 /// Texts that a call looks for are JSON.
 #[napi]
 impl NativeFiles {
+    /// The documents themselves, on the same session.
+    #[napi(catch_unwind)]
+    pub fn documents(&self) -> NativeCollection {
+        NativeCollection::new(Arc::clone(&self.session), Arc::clone(&self.files.spec))
+    }
+
     #[napi(catch_unwind)]
     pub fn create(&self, ticket: u32, input: String) {
         let files = self.files.clone();
@@ -135,25 +137,6 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek(&self, id: f64) -> Peeked {
-        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
-        let found = engine.peek(&self.files.spec, &DocumentId::from(id as u64), self.session.read_options());
-        peeked(match found {
-            Peek::Ready(document) => Peek::Ready(document.map(|document| document.text)),
-            Peek::Wait => Peek::Wait,
-        })
-    }
-
-    #[napi(catch_unwind)]
-    pub fn get(&self, ticket: u32, id: f64) {
-        let files = self.files.clone();
-        self.session.read(ticket, move |database, options| {
-            let found = database.get(&files.spec, &DocumentId::from(id as u64), options)?;
-            Ok(Answer::maybe(found.map(|document| document.text)))
-        });
-    }
-
-    #[napi(catch_unwind)]
     pub fn peek_by_path(&self, path: String) -> Peeked {
         let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
         let path = json::unescape(path.as_bytes());
@@ -199,48 +182,10 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_list(&self, with_content: bool) -> Option<String> {
-        let engine = self.session.engine()?;
-        match engine.peek_list(&self.files.spec, part(with_content), self.session.read_options()) {
-            Peek::Ready(text) => Answer::Text(text).into_string(),
-            Peek::Wait => None,
-        }
-    }
-
-    #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
             files.list(database, part(with_content), all_versions, options).map(Answer::Text)
-        });
-    }
-
-    #[napi(catch_unwind)]
-    pub fn rebuild_indexes(&self, ticket: u32) {
-        let files = self.files.clone();
-        self.session.read(ticket, move |database, options| {
-            database.rebuild_indexes(&files.spec, options).map(|()| Answer::Nothing)
-        });
-    }
-
-    #[napi(catch_unwind)]
-    pub fn clear_cache(&self) {
-        if let Some(engine) = self.session.engine() {
-            engine.clear_cache();
-        }
-    }
-
-    #[napi(catch_unwind)]
-    pub fn cache_stats(&self) -> NativeCacheStats {
-        NativeCacheStats::of(&self.session)
-    }
-
-    /// Brings the JSON files up to date. The session goes on for its other users.
-    #[napi(catch_unwind)]
-    pub fn checkpoint(&self, ticket: u32) {
-        self.session.read(ticket, |database, options| {
-            let wait = crate::engine::Wait::at_most(options.lock_timeout);
-            database.checkpoint(wait).map(|()| Answer::Nothing)
         });
     }
 }

@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::bulk::all_valid;
 use super::chain::chain_of;
 use super::collections::{self, FILES_BY_EXTENSION, FILES_BY_PATH, extension_key};
 use super::files::{create_file, update_file, written_file};
 use super::layout::{content_of, head_of};
 use super::project_store;
 use super::versions;
-use super::written::{all_valid, write_map};
 use crate::engine::document::DocumentId;
 use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::{
     CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction,
+    write_map,
 };
 
 /// The files of one project.

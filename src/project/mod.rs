@@ -5,6 +5,7 @@
 //! fields in the order of the table that describes them, then the unknown properties that were on disk, and
 //! a file's [`LARGE_FIELD`] last, so that everything before it can be read without it.
 
+mod bulk;
 mod chain;
 mod collections;
 mod fields;
@@ -19,7 +20,6 @@ mod record;
 mod schema;
 mod timestamp;
 pub mod versions;
-mod written;
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use super::collections::{self, BY_CREATED, BY_NAME, BY_PATH, BY_UPDATED, BY_WORDS};
 use super::projects::{create_project, update_project, written_project};
-use super::written::{Written, write_map};
 use crate::engine::document::DocumentId;
 use crate::engine::index::IndexKey;
-use crate::engine::{CollectionSpec, Error, Queryable, Result, Transaction};
+use crate::engine::{CollectionSpec, Error, Queryable, Result, Transaction, Written, write_map};
 
 /// Creates a project from what a caller gave; its text comes back.
 pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {

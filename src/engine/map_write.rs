@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::engine::document::{Document, DocumentId};
-use crate::engine::json;
-use crate::engine::{CollectionSpec, Error, Issue, PathSegment, Result, Transaction};
+use super::database::{CollectionSpec, Transaction};
+use super::document::{Document, DocumentId};
+use super::error::{Error, Issue, PathSegment, Result, below};
+use super::json;
 
 /// What a whole-map write did.
 pub struct Written {
@@ -79,34 +80,6 @@ fn stored_form(
     }
     let current = tx.get(spec, id)?;
     rule(key, raw, current.as_ref().map(|document| &*document.text))
-}
-
-/// The issues of one part as issues of the whole.
-pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
-    issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
-    issues
-}
-
-/// Collects the issues of the parts of a bulk call: one `Ok` only if all are.
-pub fn all_valid<T>(
-    what: &str,
-    parts: impl Iterator<Item = Result<T>>,
-    segments: impl Fn(usize) -> Vec<PathSegment>,
-) -> Result<Vec<T>> {
-    let mut issues = Vec::new();
-    let mut valid = Vec::new();
-    for (at, part) in parts.enumerate() {
-        match part {
-            Ok(part) => valid.push(part),
-            Err(Error::Validation { issues: found, .. }) => {
-                let nested =
-                    segments(at).into_iter().rev().fold(found, |found, segment| below(segment, found));
-                issues.extend(nested);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if issues.is_empty() { Ok(valid) } else { Err(Error::Validation { what: what.to_owned(), issues }) }
 }
 
 fn not_a_map(what: &str, problem: &str) -> Error {
