@@ -3,10 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
-import { dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
-
-const caught = (promise: Promise<unknown>): Promise<any> =>
-  promise.then(() => assert.fail('it should have been rejected'), (error) => error)
+import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 
 describe('the classes', () => {
   test('descend from Error and know their names', () => {

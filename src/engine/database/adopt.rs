@@ -42,7 +42,8 @@ impl Database {
         snapshot: SnapshotFile,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        let (record, dirty) = {
+        // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
+        let (record, dirty, covers) = {
             let state = self.state.read();
             let dirty = match state.collections.get(&spec.path).map(|collection| &collection.content) {
                 Some(Content::Unloaded(changes)) => changes
@@ -52,12 +53,9 @@ impl Database {
                 Some(Content::Loaded(loaded)) => loaded.dirty.clone(),
                 _ => BTreeMap::new(),
             };
-            (state.catalog.get(&*spec.path).cloned(), dirty)
+            (state.catalog.get(&*spec.path).cloned(), dirty, state.covered_by_any(&spec.path))
         };
         let known = is_known(record.as_ref());
-        // Of two states that the file may have had, the older one loses nothing: the journal still holds the rest.
-        let covers =
-            record.as_ref().and_then(|record| record.snapshots.first()).map_or(0, |first| first.covers);
         let newer: BTreeMap<DocumentId, Dirty> =
             dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
         let adoption = examine(spec, &snapshot.bytes, &newer);

@@ -22,6 +22,7 @@ enum Step {
     Change { path: String, change: Prepared },
     Unloaded { path: String, id: DocumentId, change: Change },
     Drop { path: String, seq: u64 },
+    Remove { path: String, seq: u64 },
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
 }
 
@@ -71,6 +72,7 @@ impl Database {
         state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         state.removed = state.removed.max(header.removed);
+        state.removals.clear();
         drop(state);
         self.files(writer)?.journal = journal;
         Ok(true)
@@ -132,6 +134,9 @@ impl Database {
         base: u64,
         steps: &mut Vec<Step>,
     ) -> Result<()> {
+        if let Some(path) = &op.remove {
+            steps.push(Step::Remove { path: path.clone(), seq: body.seq });
+        }
         if let Some(path) = &op.drop {
             steps.push(Step::Drop { path: path.clone(), seq: body.seq });
         }
@@ -218,6 +223,7 @@ impl Foreign {
                     state.record_drop(&path, seq);
                     relocated = true;
                 }
+                Step::Remove { path, seq } => state.removals.push((seq, path)),
                 Step::Snapshot { path, record, adopted } => {
                     state.record_snapshot(&path, record, adopted);
                     state.collection(&path).unload();

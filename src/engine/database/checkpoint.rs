@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::load::{bare_entries, is_known, scan};
 use super::read::read_whole;
-use super::recovery::{create_journal, list_generations};
+use super::recovery::{create_journal, list_generations, repeat_removals};
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
@@ -118,9 +118,10 @@ impl Database {
 
     /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.
     fn switch_generation(&self, writer: &mut Writer) -> Result<u64> {
-        let (before, header) = {
+        let (before, header, catalog, removed, removals) = {
             let state = self.state.read();
-            (state.position, state.next_header())
+            let (catalog, removals) = (state.catalog.clone(), state.removals.clone());
+            (state.position, state.next_header(), catalog, state.removed, removals)
         };
         if self.is_mutant(Mutant::JournalResetInPlace) {
             return Ok(before.seq);
@@ -128,12 +129,9 @@ impl Database {
         let path = journal_path(&self.directory, before.generation);
         let files = self.files(writer)?;
         files.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
-        // Removals that belong to this generation must be durable before another one says that they are.
-        for parent in self.state.read().removal_parents(&self.directory) {
-            if self.fs.metadata(&parent).at("look up", &parent)?.is_some() {
-                self.fs.sync_dir(&parent).at("sync directory", &parent)?;
-            }
-        }
+        // Removals that belong to this generation must be durable before another one says that they are. One that failed
+        // is made good, and one that another process died over.
+        repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
         // A switch that failed half-way left a file that was never used.
         let next = journal_path(&self.directory, header.generation);
         if self.fs.metadata(&next).at("look up", &next)?.is_some() {
@@ -204,17 +202,23 @@ impl Database {
                 Err(_) => Vec::new(),
             };
             let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
-            let (Some(known), Ok(file)) = (known, opened) else {
+            match (known, opened) {
+                (Some(known), Ok(file)) => {
+                    seen = Some(file.metadata().at("look up", &file_path)?);
+                    if record.is_some_and(|record| record.dropped.is_none()) {
+                        covers = known.covers;
+                        let id = Arc::make_mut(&mut files).add(file);
+                        let scanned = scan(&bytes, &known).map_err(|error| {
+                            Error::corrupt(&file_path, error.offset as u64, error.problem)
+                        })?;
+                        entries = bare_entries(&bytes, scanned, id);
+                    }
+                }
+                (_, Err(error))
+                    if error.kind() == io::ErrorKind::NotFound
+                        && record.is_some_and(|record| record.absent) => {}
                 // Missing, damaged or edited: it is left alone until somebody asks for it and is told.
-                return Ok(None);
-            };
-            seen = Some(file.metadata().at("look up", &file_path)?);
-            if record.is_some_and(|record| record.dropped.is_none()) {
-                covers = known.covers;
-                let id = Arc::make_mut(&mut files).add(file);
-                let scanned = scan(&bytes, &known)
-                    .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
-                entries = bare_entries(&bytes, scanned, id);
+                _ => return Ok(None),
             }
         }
         let mut documents = DocumentMap::from_entries(entries);
@@ -313,7 +317,10 @@ impl Database {
         for (fresh, target) in &ready {
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
-                directories.push(parent.to_path_buf());
+                // For a new file all of them: an earlier checkpoint may have died between making and syncing them.
+                let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
+                let above = parent.ancestors().take_while(|above| above.starts_with(&self.directory));
+                directories.extend(above.take(depth).map(Path::to_path_buf));
             }
             self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
         }
@@ -463,18 +470,5 @@ impl State {
                 .map(|(path, record)| (path.clone(), record.clone()))
                 .collect::<BTreeMap<String, CollectionRecord>>(),
         }
-    }
-
-    /// The directories in which something was removed since the last switch.
-    fn removal_parents(&self, directory: &Path) -> Vec<PathBuf> {
-        let dropped =
-            self.catalog.iter().filter(|(_, record)| record.dropped.is_some()).map(|(path, _)| path.as_str());
-        let paths = dropped.chain(self.removals.iter().map(String::as_str));
-        let mut parents: Vec<PathBuf> = paths
-            .filter_map(|path| collection_file(directory, path).parent().map(Path::to_path_buf))
-            .collect();
-        parents.sort();
-        parents.dedup();
-        parents
     }
 }

@@ -215,8 +215,14 @@ impl Database {
                 }
             }
         }
-        let result =
-            if batches.is_empty() { Ok(()) } else { self.commit_batches(writer, &batches, &group, sync) };
+        let result = if !batches.is_empty() {
+            self.commit_batches(writer, &batches, &group, sync)
+        } else if sync && !waiting.is_empty() {
+            // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
+            self.make_durable(writer)
+        } else {
+            Ok(())
+        };
         answers.extend(waiting.into_iter().map(|job| (job, result.clone())));
     }
 
@@ -251,7 +257,9 @@ impl Database {
         {
             let mut state = self.state.write();
             publish(&mut state, group, located, after);
-            state.removals.extend(batches.iter().flat_map(|batch| batch.removed_paths.iter().cloned()));
+            for (seq, batch) in (before.seq + 1..).zip(batches) {
+                state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+            }
         }
         if !late_tip {
             self.move_tip(after.generation, after.seq, after.end);
@@ -280,7 +288,7 @@ impl Database {
     }
 
     pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path).at("remove", path)
+        fs::remove_tree(&*self.fs, path, &[]).at("remove", path)
     }
 }
 

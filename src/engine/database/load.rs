@@ -98,7 +98,7 @@ impl Database {
         let state = self.state.read();
         let record = state.catalog.get(&*spec.path);
         let dropped = record.is_some_and(|record| record.dropped.is_some());
-        let expected = record.is_some_and(|record| !record.snapshots.is_empty()) && !dropped;
+        let expected = is_known(record);
         let damaged = |problem: &str| {
             let what_to_do = "restore it from a backup, or write {} into it to start afresh";
             Verdict::Damaged(Error::corrupt(
@@ -108,7 +108,7 @@ impl Database {
             ))
         };
         match snapshot {
-            None if expected => damaged("the file is missing"),
+            None if expected && !record.is_some_and(|record| record.absent) => damaged("the file is missing"),
             None => Verdict::Absent,
             Some(snapshot) => match matching(record, snapshot.hash) {
                 // The file of a dropped collection that a crash left behind.
@@ -127,15 +127,17 @@ impl Database {
         snapshot: Option<SnapshotFile>,
         record: Option<&SnapshotRecord>,
     ) -> Result<()> {
-        let covers = record.map_or(0, |record| record.covers);
-        let (changes, files) = {
+        let (changes, files, covers) = {
             let state = self.state.read();
+            // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
+            // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
+            let covers = record.map_or(0, |record| record.covers.min(state.covered_by_any(&spec.path)));
             let changes = match state.collections.get(&spec.path).map(|collection| &collection.content) {
                 Some(Content::Unloaded(changes)) => changes.clone(),
                 Some(Content::Loaded(loaded)) => loaded.changes_after(0),
                 _ => BTreeMap::new(),
             };
-            (changes, Arc::clone(&state.files))
+            (changes, Arc::clone(&state.files), covers)
         };
         let changes: BTreeMap<DocumentId, Change> =
             changes.into_iter().filter(|(_, change)| change.seq > covers).collect();

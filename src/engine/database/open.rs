@@ -159,6 +159,9 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
     let recovered = match recover(fs, directory, until, &mutant)? {
         Some(recovered) => recovered,
         None => {
+            // A process that was killed may have made the directories and not synced them.
+            let reserved = directory.join(RESERVED);
+            fs::sync_dirs_above(fs, &reserved).at("sync the directories above", &reserved)?;
             let header = first_header()?;
             let sync_directory = !mutant(Mutant::NewJournalWithoutDirectorySync);
             let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use super::catch_up::headless;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode, collection_file};
-use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Fs, OpenMode, read_all, read_exact_at};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{
-    BODY_START, Body, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail, encode_line,
-    journal_generation, journal_path, parse_header, verify_line,
+    BODY_START, Body, CollectionRecord, FORMAT, Header, Lines, RESERVED, Tail, TipSlot, classify_tail,
+    encode_line, journal_generation, journal_path, parse_header, verify_line,
 };
 
 /// What recovery found.
@@ -193,10 +193,16 @@ fn newest(
     let alone = matches!(until, Until::End { .. });
     let mode = if alone { OpenMode::ReadWrite } else { OpenMode::Read };
     for &generation in generations.iter().rev() {
-        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
-            return Ok(Some(newest));
-        }
         let path = journal_path(directory, generation);
+        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
+            if !was_left_behind(fs, directory, &newest, generations)? {
+                return Ok(Some(newest));
+            }
+            if alone {
+                remove_journal(fs, directory, &path)?;
+            }
+            continue;
+        }
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
         let bytes = read_all(&*file).at("read", &path)?;
         // A header is durable before anything follows it: more than one line means that it was, once.
@@ -209,11 +215,29 @@ fn newest(
         }
         warnings
             .push((WarningCode::TailCut, format!("{} was never finished and is removed", path.display())));
-        fs.remove_file(&path).at("remove", &path)?;
-        let reserved = directory.join(RESERVED);
-        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        remove_journal(fs, directory, &path)?;
     }
     Ok(None)
+}
+
+fn remove_journal(fs: &dyn Fs, directory: &Path, path: &Path) -> Result<()> {
+    fs.remove_file(path).at("remove", path)?;
+    let reserved = directory.join(RESERVED);
+    fs.sync_dir(&reserved).at("sync directory", &reserved)
+}
+
+/// Whether a switch to this generation was begun and never finished, by a process that died or whose disk failed:
+/// others went on in the generation before. Nobody does that once the switch is done.
+fn was_left_behind(fs: &dyn Fs, directory: &Path, newest: &Generation, generations: &[u64]) -> Result<bool> {
+    let Some(previous) = newest.header.previous else { return Ok(false) };
+    let generation = newest.header.generation - 1;
+    if newest.bytes.len() > newest.body_start || !generations.contains(&generation) {
+        return Ok(false);
+    }
+    let Some(older) = open_generation(fs, directory, generation, OpenMode::Read)? else { return Ok(false) };
+    let (end, salt) = (previous.end as usize, older.salt());
+    let mut beyond = Lines::new(&older.bytes, salt, end, newest.header.seq, previous.checksum.0);
+    Ok(beyond.next().is_some())
 }
 
 /// Whether this generation says that the snapshots hold everything before it.
@@ -295,7 +319,7 @@ fn replay(
         files: Arc::new(files),
         journal,
     };
-    let mut removals = Vec::new();
+    let (mut renamed, mut removals) = (Vec::new(), Vec::new());
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
         let last = at + 1 == chain.len();
@@ -305,7 +329,7 @@ fn replay(
             .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
         while let Some(line) = lines.next() {
-            apply(&mut state, &generation.bytes, &line.body, file, last, &mut removals);
+            apply(&mut state, &generation.bytes, &line.body, file, last, &mut renamed, &mut removals);
             if last {
                 position.durable = position.durable.max(line.body.durable);
             }
@@ -326,8 +350,8 @@ fn replay(
             &mutant,
             &mut warnings,
         )?;
-        repeat_removals(fs, directory, &state, &removals)?;
-        state.removals = removals.into_iter().map(|(_, path)| path).collect();
+        repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
+        state.removals = removals;
         sweep(fs, directory)?;
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
@@ -341,13 +365,15 @@ fn replay(
 }
 
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
-/// of older generations are in the header of the newest already.
+/// of older generations are in the header of the newest already. `renamed` collects the snapshots of the generation
+/// that wait for the line which says that they are in place.
 fn apply(
     state: &mut State,
     bytes: &[u8],
     body: &Body<'_>,
     file: FileId,
     catalog: bool,
+    renamed: &mut Vec<String>,
     removals: &mut Vec<(u64, String)>,
 ) {
     for op in &body.ops {
@@ -363,10 +389,10 @@ fn apply(
         }
         if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
             state.record_snapshot(path, record.clone(), op.adopted);
+            renamed.push(path.clone());
         }
         if op.covered.is_some() && catalog {
-            let paths: Vec<String> = state.catalog.keys().cloned().collect();
-            paths.iter().for_each(|path| state.confirm_snapshot(path));
+            renamed.drain(..).for_each(|path| state.confirm_snapshot(&path));
         }
         let Some(path) = &op.collection else { continue };
         let collection = state.collection(path);
@@ -453,28 +479,36 @@ pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes
     }
 }
 
-/// Removals belong to their batch: a crash may have come between the two.
-fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u64, String)]) -> Result<()> {
+/// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
+pub fn repeat_removals(
+    fs: &dyn Fs,
+    directory: &Path,
+    catalog: &BTreeMap<String, CollectionRecord>,
+    removed: u64,
+    removals: &[(u64, String)],
+) -> Result<()> {
     let mut touched = Vec::new();
+    let mut foreign = Vec::new();
+    for (path, record) in catalog.iter().filter(|(_, record)| record.dropped.is_some()) {
+        let file = collection_file(directory, path);
+        match is_own_file(fs, &file, record)? {
+            Some(false) => foreign.push(file),
+            _ => touched.push(file),
+        }
+    }
     for (seq, path) in removals {
         // A collection that was written again under this path after its removal has its own snapshot by now, or none.
-        let revived = state.catalog.iter().any(|(collection, record)| {
+        let revived = catalog.iter().any(|(collection, record)| {
             let below = collection == path
                 || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
             below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
         });
-        if *seq > state.removed && !revived {
+        if *seq > removed && !revived {
             touched.push(collection_file(directory, path));
         }
     }
-    for (path, record) in &state.catalog {
-        let file = collection_file(directory, path);
-        if record.dropped.is_some() && is_own_file(fs, &file, record)? {
-            touched.push(file);
-        }
-    }
     for path in touched {
-        fs::remove_tree(fs, &path).at("remove", &path)?;
+        fs::remove_tree(fs, &path, &foreign).at("remove", &path)?;
         if let Some(parent) = path.parent()
             && fs.metadata(parent).at("look up", parent)?.is_some()
         {
@@ -484,11 +518,18 @@ fn repeat_removals(fs: &dyn Fs, directory: &Path, state: &State, removals: &[(u6
     Ok(())
 }
 
-/// Whether a file is the one that the catalog knew before the collection was dropped, not one that a person put there.
-fn is_own_file(fs: &dyn Fs, path: &Path, record: &crate::engine::journal::CollectionRecord) -> Result<bool> {
-    let Ok(file) = fs.open(path, OpenMode::Read) else { return Ok(false) };
+/// Whether a file, if there is one, is what the catalog knew before the collection was dropped, not one that a person
+/// put there.
+fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
+    use std::io::ErrorKind;
+    let file = match fs.open(path, OpenMode::Read) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.at("open", path)?,
+    };
     let bytes = read_all(&*file).at("read", path)?;
-    Ok(super::state::matching(Some(record), crate::engine::checksum::FileHash::of(&bytes)).is_some())
+    Ok(Some(super::state::matching(Some(record), FileHash::of(&bytes)).is_some()))
 }
 
 /// Removes what a checkpoint that was cut short left behind.

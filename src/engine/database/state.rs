@@ -33,8 +33,8 @@ pub struct State {
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
-    /// Paths removed since the current generation began.
-    pub removals: Vec<String>,
+    /// Paths removed since the current generation began, and by which batch.
+    pub removals: Vec<(u64, String)>,
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,
@@ -212,11 +212,20 @@ impl State {
         if adopted || entry.dropped.take().is_some() {
             entry.snapshots.clear();
         }
-        // The file may have the last state or the new one until the rename is durable.
-        let keep_from = entry.snapshots.len().saturating_sub(1);
-        entry.snapshots.drain(..keep_from);
+        // Until the rename is durable, the file may have any state that was not ruled out before.
+        entry.absent = !adopted && (entry.absent || entry.snapshots.is_empty());
         entry.snapshots.push(record);
         entry.dropped = None;
+    }
+
+    /// The batches up to this sequence number are in the collection's file, whichever of the states that the catalog
+    /// knows it has.
+    pub fn covered_by_any(&self, path: &str) -> u64 {
+        self.catalog.get(path).map_or(0, |record| match record.dropped {
+            Some(dropped) => dropped,
+            None if record.absent => 0,
+            None => record.snapshots.first().map_or(0, |oldest| oldest.covers),
+        })
     }
 
     /// The rename that put the newest state in place is durable: only it counts from now on.
@@ -224,6 +233,7 @@ impl State {
         if let Some(entry) = self.catalog.get_mut(path) {
             let keep_from = entry.snapshots.len().saturating_sub(1);
             entry.snapshots.drain(..keep_from);
+            entry.absent = false;
         }
     }
 

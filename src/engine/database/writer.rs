@@ -148,6 +148,18 @@ impl Database {
         Ok(())
     }
 
+    /// Syncs what was appended without. The write lock is held.
+    pub(super) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
+        let position = self.position();
+        if position.durable >= position.seq {
+            return Ok(());
+        }
+        let path = journal_path(&self.directory, position.generation);
+        self.files(writer)?.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+        self.state.write().position.durable = position.seq;
+        Ok(())
+    }
+
     pub(super) fn move_tip(&self, generation: u64, seq: u64, end: u64) {
         if let Some(tip) = &self.tip {
             tip.write(TipSlot { boot_id: self.fs.boot_id(), generation, seq, end, poisoned: false });

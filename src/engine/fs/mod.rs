@@ -157,9 +157,21 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the names of `path` and of every directory above it durable. What the user may not even list was not made
+/// by us a moment ago.
+pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+        match fs.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
-/// nothing is counts as removed. The caller syncs the parent.
-pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+/// nothing is counts as removed. What is `spared` stays, and the directories above it. The caller syncs the parent.
+pub fn remove_tree(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<()> {
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -168,10 +180,15 @@ pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
         None => Ok(()),
         Some(metadata) if metadata.kind == FileKind::Directory => {
             for name in fs.list_dir(path)? {
-                remove_tree(fs, &path.join(name))?;
+                remove_tree(fs, &path.join(name), spared)?;
             }
-            gone(fs.remove_dir(path))
+            if spared.iter().any(|spared| spared.starts_with(path)) {
+                Ok(())
+            } else {
+                gone(fs.remove_dir(path))
+            }
         }
+        Some(_) if spared.iter().any(|spared| spared == path) => Ok(()),
         Some(_) => gone(fs.remove_file(path)),
     }
 }

@@ -50,9 +50,12 @@ pub struct Previous {
 /// What the catalog says of one collection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CollectionRecord {
-    /// The states its file may have, oldest first: two while a rename may not be durable yet.
+    /// The states its file may have, oldest first: several while a rename is not known to be durable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotRecord>,
+    /// Whether there may also be no file: the rename that brings the first one is not known to be durable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
     /// The sequence number at which the collection was dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
