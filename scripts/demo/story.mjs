@@ -41,7 +41,7 @@ async function tell(report, basePath, directory, limit) {
   await version(report, storage, project, stored)
   await query(report, storage, project, stored)
   await survive(report, storage, basePath)
-  storage = await reopen(report, storage, basePath)
+  storage = await reopen(report, storage, basePath, project)
   await compare(report, storage, project, stored)
   await report.time('close', 1, () => storage.close())
   showDisk(report, basePath, project)
@@ -156,11 +156,13 @@ async function survive(report, storage, basePath) {
   report.check(true, 'this process writes on')
 }
 
-async function reopen(report, storage, basePath) {
+async function reopen(report, storage, basePath, project) {
   report.heading('Closing and reopening')
   await report.time('close: write the JSON files', 1, () => storage.close())
   const again = new ProjectStorageV2({ basePath })
-  const projects = await report.time('open and list the projects', (list) => list.length, () => again.list())
+  const found = await report.time('open and get a project by id', 1, () => again.getById(project.id))
+  report.check(found?.name === project.name, 'the first read of the new instance finds the project')
+  const projects = await report.time('list the projects', (list) => list.length, () => again.list())
   report.check(projects.some(({ name }) => name === 'Written after the kill'), 'the last write before the close is there')
   return again
 }
