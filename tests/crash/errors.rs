@@ -7,17 +7,8 @@ use crate::check::report;
 use crate::workload::{Op, Run, write_group};
 use crate::world::{Documents, machine, no_wait, observe, try_open};
 
-const WORKLOAD: [Op; 9] = [
-    Op::Put,
-    Op::Both,
-    Op::PutOs,
-    Op::Checkpoint,
-    Op::Group,
-    Op::Drop,
-    Op::Checkpoint,
-    Op::Nested,
-    Op::Put,
-];
+const WORKLOAD: [Op; 9] =
+    [Op::Put, Op::Both, Op::PutOs, Op::Checkpoint, Op::Group, Op::Drop, Op::Checkpoint, Op::Nested, Op::Put];
 
 /// What the workload came to under a fault.
 pub struct Faulty {
@@ -111,7 +102,9 @@ fn one_fault(fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
         if seen != known {
             return Err(format!("reads {seen:?} after errors\n{run}"));
         }
-        if run.handle()?.is_read_only() {
+        // Of a directory whose sync failed and that could not even be removed again, nobody can learn that its name is
+        // not on the disk: that a disk which failed everything works again is not claimed to be noticed.
+        if run.handle()?.is_read_only() || (fault, repeat) == (Fault::Io, Repeat::Forever) {
             return Ok(());
         }
         run.step(Op::Put)?;
@@ -202,7 +195,9 @@ fn a_failed_sync_stops_every_process_until_all_have_closed() {
     let first = try_open(&one, None).expect("opens");
     let second = try_open(&other, None).expect("opens");
     one.fail_when(|call| matches!(call, Call::SyncData { .. }), Fault::Io, Repeat::Once);
-    let put = |database| crate::workload::Batch::put(0, 1, 1).write(database, Default::default());
+    let put = |database: &crate::world::Handle| {
+        crate::workload::Batch::put(0, 1, 1).write(database, Default::default())
+    };
     let error = put(&first).expect_err("the sync failed");
     assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown));
     for database in [&first, &second] {

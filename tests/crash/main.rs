@@ -13,7 +13,6 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
-mod pausing;
 mod sampled;
 mod workload;
 mod world;

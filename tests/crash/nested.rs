@@ -78,5 +78,5 @@ fn a_power_loss_at_every_call_after_a_kill() {
             }
         });
     }
-    explorer.finish_checked("power loss after a kill", 2000);
+    explorer.finish_checked("power loss after a kill", 1500);
 }
