@@ -195,7 +195,7 @@ fn newest(
     for &generation in generations.iter().rev() {
         let path = journal_path(directory, generation);
         if let Some(newest) = open_generation(fs, directory, generation, mode)? {
-            if !was_left_behind(fs, directory, &newest, generations)? {
+            if !was_never_used(fs, directory, &newest, generations, until)? {
                 return Ok(Some(newest));
             }
             if alone {
@@ -226,18 +226,38 @@ fn remove_journal(fs: &dyn Fs, directory: &Path, path: &Path) -> Result<()> {
     fs.sync_dir(&reserved).at("sync directory", &reserved)
 }
 
-/// Whether a switch to this generation was begun and never finished, by a process that died or whose disk failed:
-/// others went on in the generation before. Nobody does that once the switch is done.
-fn was_left_behind(fs: &dyn Fs, directory: &Path, newest: &Generation, generations: &[u64]) -> Result<bool> {
-    let Some(previous) = newest.header.previous else { return Ok(false) };
-    let generation = newest.header.generation - 1;
-    if newest.bytes.len() > newest.body_start || !generations.contains(&generation) {
+/// Whether nothing was ever written to this generation. Its name may not be durable then, whatever a sync says now: the
+/// one that would have made it so may have failed, or its process died. Others may have gone on in the generation
+/// before, which holds everything that counts.
+fn was_never_used(
+    fs: &dyn Fs,
+    directory: &Path,
+    newest: &Generation,
+    generations: &[u64],
+    until: Until,
+) -> Result<bool> {
+    let acknowledged = |tip: TipSlot, boot_id: u128| {
+        boot_id != 0
+            && (tip.boot_id, tip.generation) == (boot_id, newest.header.generation)
+            && tip.end > newest.body_start as u64
+    };
+    if newest.bytes.len() > newest.body_start
+        || matches!(until, Until::End { tip: Some(tip), boot_id } if acknowledged(tip, boot_id))
+    {
         return Ok(false);
     }
-    let Some(older) = open_generation(fs, directory, generation, OpenMode::Read)? else { return Ok(false) };
-    let (end, salt) = (previous.end as usize, older.salt());
-    let mut beyond = Lines::new(&older.bytes, salt, end, newest.header.seq, previous.checksum.0);
-    Ok(beyond.next().is_some())
+    if newest.header.previous.is_none() {
+        return Ok(true);
+    }
+    let generation = newest.header.generation - 1;
+    if !generations.contains(&generation) {
+        return Ok(false);
+    }
+    let Some(older) = open_generation(fs, directory, generation, OpenMode::Read)? else {
+        return Err(bad_header(directory, generation));
+    };
+    check_link(&older, newest)?;
+    Ok(true)
 }
 
 /// Whether this generation says that the snapshots hold everything before it.

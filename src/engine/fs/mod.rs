@@ -152,7 +152,8 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
         other => other?,
     }
     match parent {
-        Some(parent) => fs.sync_dir(parent),
+        // After a failed sync no other one helps: the next attempt must make the directory anew.
+        Some(parent) => fs.sync_dir(parent).inspect_err(|_| drop(fs.remove_dir(path))),
         None => Ok(()),
     }
 }

@@ -96,7 +96,9 @@ impl Unsettled {
         let Some((first, unsynced)) = self.files.get(&ino) else {
             return file.live().clone();
         };
-        let mut effects = self.effects[*first..].iter().zip(&fates[*first..]).peekable();
+        // It may have none, and the next ones are another file's then.
+        let effects = self.effects[*first..].iter().take_while(|effect| effect.inode == ino);
+        let mut effects = effects.zip(&fates[*first..]).peekable();
         let len = effects.next_if(|(effect, _)| effect.kind == EffectKind::Length);
         let len = len.map_or(file.durable_len(), |(_, fate)| unsynced.lengths[version(*fate)]);
         if file.is_page() {

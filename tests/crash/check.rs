@@ -1,0 +1,90 @@
+//! What must hold of a database after a crash.
+
+use std::ops::RangeInclusive;
+
+use octoprompt_storage::engine::fs::{Chooser, Extreme, Seeded, SimFs};
+use octoprompt_storage::engine::{Durability, Mutant};
+
+use crate::workload::{Batch, Run};
+use crate::world::{Documents, Handle, disk_hash, no_wait, observe, open, warnings};
+
+/// Ids of the documents that are written after a crash.
+const FRESH: u64 = 100;
+
+/// Checks everything that is promised of the machine after a crash: it opens, to one of the allowed states of the
+/// history and to the same a second time; ten more writes and a checkpoint work and survive; what was lost stays lost.
+pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -> Result<(), String> {
+    let mutant = run.mutant;
+    let process = fs.process();
+    let database = open(&process, mutant)?;
+    let found = observe(&database)?;
+    if !run.history[allowed.clone()].contains(&found) {
+        return Err(format!("opened to {found:?}, which is none of the states {allowed:?}"));
+    }
+    if let Some(code) = run.unexpected(&warnings(&database)) {
+        return Err(format!("warns of {code:?} for no reason"));
+    }
+    let process = process.kill();
+    drop(database);
+    let database = open(&process, mutant).map_err(|problem| format!("the second time {problem}"))?;
+    let again = observe(&database)?;
+    if again != found {
+        return Err(format!("opened to {found:?}, the second time to {again:?}"));
+    }
+    let expected = write_more(&database, found)?;
+    let seen = observe(&database)?;
+    if seen != expected {
+        return Err(format!("after ten writes there is {seen:?} instead of {expected:?}"));
+    }
+    let after = fs.power_loss(&mut *chooser(seed));
+    drop(database);
+    let database = reopened(&after, mutant, &expected, "ten more writes")?;
+    database.checkpoint(no_wait()).map_err(|error| format!("the checkpoint failed: {error}"))?;
+    let seen = observe(&database)?;
+    if seen != expected {
+        return Err(format!("after the checkpoint there is {seen:?} instead of {expected:?}"));
+    }
+    let last = after.power_loss(&mut *chooser(seed + 1));
+    drop(database);
+    reopened(&last, mutant, &expected, "a checkpoint").map(drop)
+}
+
+fn chooser(seed: u64) -> Box<dyn Chooser> {
+    match seed % 4 {
+        0 => Box::new(Extreme::Nothing),
+        1 => Box::new(Extreme::Everything),
+        _ => Box::new(Seeded::new(seed)),
+    }
+}
+
+fn reopened(fs: &SimFs, mutant: Option<Mutant>, expected: &Documents, what: &str) -> Result<Handle, String> {
+    let database = open(fs, mutant).map_err(|problem| format!("after {what} {problem}"))?;
+    let seen = observe(&database).map_err(|problem| format!("after {what} {problem}"))?;
+    if seen == *expected {
+        return Ok(database);
+    }
+    Err(format!("after {what} and another power loss there is {seen:?} instead of {expected:?}"))
+}
+
+/// Ten batches, each acknowledged as durable.
+fn write_more(database: &Handle, mut documents: Documents) -> Result<Documents, String> {
+    for number in 0..10 {
+        let mut batch = Batch::put(number % 2, FRESH + number as u64 % 4, 1000 + number as u32);
+        if number == 5 {
+            batch.delete.extend(documents.keys().next().copied());
+        }
+        batch
+            .write(database, Durability::Full)
+            .map_err(|error| format!("write {number} after the crash failed: {error}"))?;
+        batch.model(&mut documents);
+    }
+    Ok(documents)
+}
+
+/// As [`check`], with all that is needed to repeat it in the message.
+pub fn report(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>) -> Result<(), String> {
+    check(fs, run, allowed, disk_hash(fs) % 1_000_003).map_err(|problem| {
+        let origin = fs.origin().map(ToString::to_string).unwrap_or_default();
+        format!("{problem}\n{run}{origin}")
+    })
+}

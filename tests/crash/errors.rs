@@ -1,0 +1,210 @@
+//! Every file call failing, once and for ever.
+
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, Seeded, SimFs};
+use octoprompt_storage::engine::{Error, Mutant, Outcome};
+
+use crate::check::report;
+use crate::workload::{Op, Run, write_group};
+use crate::world::{Documents, machine, no_wait, observe, try_open};
+
+const WORKLOAD: [Op; 9] =
+    [Op::Put, Op::Both, Op::PutOs, Op::Checkpoint, Op::Group, Op::Drop, Op::Checkpoint, Op::Nested, Op::Put];
+
+/// What the workload came to under a fault.
+pub struct Faulty {
+    pub run: Run,
+    pub poisoned: bool,
+}
+
+/// Runs the workload and takes every result at its word; `spoil` comes between opening and working.
+pub fn run_with_faults(
+    fs: SimFs,
+    ops: &[Op],
+    mutant: Option<Mutant>,
+    spoil: impl FnOnce(&SimFs),
+) -> Result<Faulty, String> {
+    let mut run = Run::begin(fs, vec![Documents::new()], mutant)?;
+    spoil(&run.fs);
+    let mut poisoned = false;
+    for &op in ops {
+        let before = run.fs.faults();
+        let failed = work(&mut run, op)?;
+        for error in &failed {
+            if error.code() != "IO_ERROR" {
+                return Err(format!("{op:?} gave {}: {error}\n{run}", error.code()));
+            }
+            poisoned |= error.outcome() == Outcome::Unknown;
+        }
+        if failed.is_empty() && poisoned && op != Op::Checkpoint {
+            return Err(format!("{op:?} was accepted after a failed sync\n{run}"));
+        }
+        if !failed.is_empty() && !poisoned && run.fs.faults() == before {
+            return Err(format!("{op:?} failed though nothing fails any more: {}\n{run}", failed[0]));
+        }
+    }
+    Ok(Faulty { run, poisoned })
+}
+
+fn work(run: &mut Run, op: Op) -> Result<Vec<Error>, String> {
+    let begun = run.fs.total_calls();
+    run.ops.push(op);
+    if op == Op::Checkpoint {
+        return Ok(match run.handle()?.checkpoint(no_wait()) {
+            Ok(()) => {
+                run.mark(begun, true);
+                Vec::new()
+            }
+            Err(error) => vec![error],
+        });
+    }
+    let (batches, durability) = run.batches(op);
+    let results = write_group(run.handle()?, &batches, durability);
+    let acknowledged = results.iter().all(Result::is_ok);
+    for (batch, result) in batches.iter().zip(&results) {
+        if result.as_ref().map_or_else(|error| error.outcome() == Outcome::Unknown, |()| true) {
+            run.push(batch);
+        }
+    }
+    if acknowledged {
+        run.mark(begun, op != Op::PutOs);
+    } else {
+        run.mark_unknown(begun);
+    }
+    Ok(results.into_iter().filter_map(Result::err).collect())
+}
+
+/// Whatever failed: after the process is killed, or the machine loses power, everything acknowledged is there.
+pub fn check_afterwards(faulty: &Faulty, seed: u64) -> Result<(), String> {
+    let run = &faulty.run;
+    let moment = run.now();
+    report(&moment.snapshot.kill(), run, run.allowed(&moment, false)).map_err(|e| format!("killed: {e}"))?;
+    let allowed = run.allowed(&moment, true);
+    for mut chooser in [Extreme::Nothing, Extreme::Everything] {
+        report(&moment.snapshot.power_loss(&mut chooser), run, allowed.clone())?;
+    }
+    report(&moment.snapshot.power_loss(&mut Seeded::new(seed)), run, allowed)
+}
+
+fn one_fault(fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
+    let faulty =
+        run_with_faults(machine(), &WORKLOAD, None, |fs| fs.fail_at(fs.calls() + call, fault, repeat))?;
+    check_afterwards(&faulty, call)?;
+    // The same process, once nothing fails any more: reads go on, and reopening heals.
+    let Faulty { run, poisoned } = faulty;
+    run.fs.heal();
+    let seen = observe(run.handle()?).map_err(|problem| format!("{problem}\n{run}"))?;
+    if !run.history.contains(&seen) {
+        return Err(format!("goes on reading {seen:?}\n{run}"));
+    }
+    if !poisoned {
+        let mut run = run;
+        let known = run.state().clone();
+        if seen != known {
+            return Err(format!("reads {seen:?} after errors\n{run}"));
+        }
+        // Of a directory whose sync failed and that could not even be removed again, nobody can learn that its name is
+        // not on the disk: that a disk which failed everything works again is not claimed to be noticed.
+        if run.handle()?.is_read_only() || (fault, repeat) == (Fault::Io, Repeat::Forever) {
+            return Ok(());
+        }
+        run.step(Op::Put)?;
+        run.step(Op::Checkpoint)?;
+        run.step(Op::Reopen)?;
+        let moment = run.now();
+        report(&moment.snapshot.power_loss(&mut Extreme::Nothing), &run, run.allowed(&moment, true))?;
+    }
+    Ok(())
+}
+
+/// Fails every call of the workload in turn.
+fn every_call(fault: Fault, repeat: Repeat) {
+    let healthy = run_with_faults(machine(), &WORKLOAD, None, |_| {}).expect("works without faults");
+    let calls = healthy.run.fs.calls();
+    let problems: Vec<String> = (1..=calls)
+        .filter_map(|call| {
+            let problem = one_fault(fault, repeat, call).err()?;
+            Some(format!("{fault:?} {repeat:?} at call {call} after opening: {problem}"))
+        })
+        .collect();
+    assert!(calls > 200, "only {calls} calls");
+    assert!(problems.is_empty(), "{} of {calls} calls, the first one: {}", problems.len(), problems[0]);
+}
+
+#[test]
+fn every_call_failing_once() {
+    every_call(Fault::Io, Repeat::Once);
+}
+
+#[test]
+fn every_call_failing_for_ever() {
+    every_call(Fault::Io, Repeat::Forever);
+}
+
+#[test]
+fn every_call_meeting_a_full_disk_once() {
+    every_call(Fault::NoSpace { written: 20 }, Repeat::Once);
+}
+
+#[test]
+fn every_call_meeting_a_full_disk_for_ever() {
+    every_call(Fault::NoSpace { written: 200 }, Repeat::Forever);
+}
+
+#[test]
+fn every_call_meeting_a_read_only_disk() {
+    every_call(Fault::ReadOnly, Repeat::Forever);
+}
+
+#[test]
+fn every_call_interrupted_once() {
+    every_call(Fault::Interrupted, Repeat::Once);
+}
+
+#[test]
+fn every_call_of_opening_failing_once() {
+    let calls = {
+        let fs = crate::world::empty_machine();
+        try_open(&fs, None).expect("opens");
+        fs.calls()
+    };
+    for existing in [false, true] {
+        for call in 1..=calls {
+            for fault in [Fault::Io, Fault::NoSpace { written: 9 }, Fault::Interrupted] {
+                let fs = if existing { machine() } else { crate::world::empty_machine() };
+                fs.fail_at(call, fault, Repeat::Once);
+                if let Err(error) = try_open(&fs, None) {
+                    assert_eq!(error.code(), "IO_ERROR", "{fault:?} at call {call}: {error}");
+                }
+                fs.heal();
+                let mut run = Run::begin(fs, vec![Documents::new()], None)
+                    .unwrap_or_else(|problem| panic!("{fault:?} at call {call}: {problem}"));
+                run.step(Op::Put).unwrap_or_else(|problem| panic!("{fault:?} at call {call}: {problem}"));
+                let moment = run.now();
+                let after = moment.snapshot.power_loss(&mut Extreme::Nothing);
+                let sound = report(&after, &run, run.allowed(&moment, true));
+                sound.unwrap_or_else(|problem| panic!("{fault:?} at call {call}: {problem}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_stops_every_process_until_all_have_closed() {
+    let fs = machine();
+    let (one, other) = (fs.process(), fs.process());
+    let first = try_open(&one, None).expect("opens");
+    let second = try_open(&other, None).expect("opens");
+    one.fail_when(|call| matches!(call, Call::SyncData { .. }), Fault::Io, Repeat::Once);
+    let put = |database: &crate::world::Handle| {
+        crate::workload::Batch::put(0, 1, 1).write(database, Default::default())
+    };
+    let error = put(&first).expect_err("the sync failed");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown));
+    for database in [&first, &second] {
+        let error = put(database).expect_err("nothing is written any more");
+        assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::None));
+        observe(database).expect("reads go on");
+    }
+    drop((first, second));
+    put(&try_open(&fs.process(), None).expect("opens")).expect("reopening heals");
+}

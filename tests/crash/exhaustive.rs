@@ -1,0 +1,58 @@
+//! All short workloads, crashed everywhere.
+
+use crate::explore::{Explorer, wanted};
+use crate::workload::{Op, Run};
+use crate::world::{empty_machine, machine};
+
+#[test]
+fn a_database_survives_power_loss_while_it_is_created() {
+    let mut explorer = Explorer::default();
+    for op in Op::ALL {
+        explorer.run(Run::of(empty_machine(), &[op], None), |explorer, run| {
+            explorer.power_losses(run, 100, 1);
+            explorer.kills(run);
+        });
+    }
+    explorer.finish("creation", 700);
+}
+
+#[test]
+fn every_power_loss_in_workloads_of_one_and_two_operations() {
+    let mut explorer = Explorer::default();
+    let limit = wanted(24);
+    for first in Op::ALL {
+        explorer.run(Run::of(machine(), &[first], None), |explorer, run| {
+            explorer.power_losses(run, 4 * limit, 1)
+        });
+        for second in Op::ALL {
+            let run = Run::of(machine(), &[first, second], None);
+            explorer.run(run, |explorer, run| explorer.power_losses(run, limit, 1));
+        }
+    }
+    explorer.finish("one and two operations", 1500);
+}
+
+/// Crashes in the first two operations are those of the shorter workloads: only the last one is looked at.
+fn three_operations(part: usize) {
+    let mut explorer = Explorer::default();
+    let limit = wanted(4);
+    for first in Op::ALL.into_iter().skip(part).step_by(2) {
+        for second in Op::ALL {
+            for third in Op::ALL {
+                let run = Run::of(machine(), &[first, second, third], None);
+                explorer.run(run, |explorer, run| explorer.power_losses(run, limit, 1));
+            }
+        }
+    }
+    explorer.finish("three operations", 2400);
+}
+
+#[test]
+fn every_power_loss_in_half_of_the_workloads_of_three_operations() {
+    three_operations(0);
+}
+
+#[test]
+fn every_power_loss_in_the_other_half_of_the_workloads_of_three_operations() {
+    three_operations(1);
+}

@@ -1,0 +1,83 @@
+//! All processes killed: what the system has seen stays, and what was acknowledged in any way must be there.
+
+use octoprompt_storage::engine::fs::SimFs;
+
+use crate::check::report;
+use crate::explore::Explorer;
+use crate::sampled::drawn;
+use crate::workload::{Op, Run};
+use crate::world::{machine, open};
+
+#[test]
+fn every_kill_in_workloads_of_one_and_two_operations() {
+    let mut explorer = Explorer::default();
+    for first in Op::ALL {
+        for second in Op::ALL {
+            let run = Run::of(machine(), &[first, second], None);
+            explorer.run(run, |explorer, run| explorer.kills(run));
+        }
+    }
+    explorer.finish_checked("kills in two operations", 3000);
+}
+
+#[test]
+fn every_kill_in_long_workloads() {
+    let mut explorer = Explorer::default();
+    for seed in 1000..1012 {
+        let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
+            run.interesting = 0;
+            run
+        });
+        explorer.run(run, |explorer, run| explorer.kills(run));
+    }
+    explorer.finish_checked("kills in long workloads", 2000);
+}
+
+/// A process may die in the middle of a write: any number of its bytes are there then.
+#[test]
+fn a_kill_in_the_middle_of_any_write() {
+    let mut explorer = Explorer::default();
+    for op in [Op::Put, Op::Both, Op::Group, Op::Checkpoint] {
+        let calls = calls_of(op);
+        for call in 1..=calls {
+            for written in [1, 30, 190] {
+                let fs = machine();
+                let mut run = match Run::of(fs.clone(), &[Op::PutOs, Op::Nested], None) {
+                    Ok(run) => run,
+                    Err(problem) => return explorer.violations.push(problem),
+                };
+                let (batches, durability) = run.batches(op);
+                let begun = fs.total_calls();
+                fs.stop_at_after(fs.calls() + call, written);
+                if op == Op::Checkpoint {
+                    let _ = run.checkpoint();
+                } else if run.commit(&batches, durability).is_err() {
+                    batches.iter().for_each(|batch| run.push(batch));
+                    run.mark_unknown(begun);
+                }
+                let moment = run.now();
+                let after: SimFs = moment.snapshot.kill();
+                explorer.checked += 1;
+                explorer.violations.extend(report(&after, &run, run.allowed(&moment, false)).err());
+            }
+        }
+    }
+    explorer.finish_checked("writes cut short", 400);
+}
+
+fn calls_of(op: Op) -> u64 {
+    let fs = machine();
+    let mut run = Run::of(fs.clone(), &[Op::PutOs, Op::Nested], None).expect("the workload runs");
+    let before = fs.calls();
+    run.step(op).expect("the operation works");
+    fs.calls() - before
+}
+
+#[test]
+fn a_database_that_was_killed_opens_without_waiting() {
+    let fs = machine();
+    let database = open(&fs, None).expect("opens");
+    let fs = fs.kill();
+    open(&fs, None).expect("opens although the dead process never unlocked anything");
+    drop(database);
+}

@@ -1,0 +1,18 @@
+//! The proof of the commit protocol: workloads over a simulated file system that loses power, kills processes and
+//! fails calls everywhere, checked against a model.
+//!
+//! `CRASH_STATES=1000000 cargo test --no-default-features --test crash` explores as many states instead of the few
+//! ten thousand of an ordinary run. Every failure prints the workload, its seed if it has one, and the power loss.
+
+mod bits;
+mod check;
+mod errors;
+mod exhaustive;
+mod explore;
+mod interleaved;
+mod kills;
+mod mutants;
+mod nested;
+mod sampled;
+mod workload;
+mod world;

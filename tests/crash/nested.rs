@@ -1,0 +1,82 @@
+//! Crashes of what comes after a crash: recovery, and the first checkpoint.
+
+use octoprompt_storage::engine::fs::SimFs;
+
+use crate::explore::{Explorer, wanted};
+use crate::workload::{Moment, Op, Run};
+use crate::world::machine;
+
+/// What a machine does after its first crash, before the second one.
+const AFTERWARDS: [&[Op]; 3] = [&[], &[Op::Checkpoint], &[Op::Nested, Op::Checkpoint, Op::Put]];
+
+const WORKLOADS: [&[Op]; 8] = [
+    &[Op::Put, Op::PutOs],
+    &[Op::Group, Op::PutOs, Op::PutOs],
+    &[Op::Both, Op::Checkpoint],
+    &[Op::Put, Op::Checkpoint, Op::Both, Op::Checkpoint],
+    &[Op::Nested, Op::Checkpoint, Op::Drop],
+    &[Op::Nested, Op::Checkpoint, Op::Drop, Op::Nested, Op::Checkpoint],
+    &[Op::Both, Op::Checkpoint, Op::PutOs, Op::Delete, Op::Checkpoint],
+    &[Op::PutOs, Op::Reopen, Op::PutOs],
+];
+
+/// Goes on after a first crash and crashes again at every call of it.
+pub fn crash_again(explorer: &mut Explorer, run: &Run, moment: &Moment, after: SimFs, seed: u64) {
+    // After a kill, what was not synced may still be lost until the next opener has served it.
+    let found = run.history[run.allowed(moment, true)].to_vec();
+    let ops = AFTERWARDS[seed as usize % AFTERWARDS.len()];
+    let origin = after.origin().map(ToString::to_string);
+    let again = Run::begin(after, found, run.mutant).and_then(|mut again| {
+        ops.iter().try_for_each(|op| again.step(*op))?;
+        again.flush();
+        Ok(again)
+    });
+    let before = explorer.violations.len();
+    explorer.run(again, |explorer, again| {
+        explorer.power_losses(again, 3, seed);
+        if seed.is_multiple_of(5) {
+            explorer.kills(again);
+        }
+    });
+    for violation in &mut explorer.violations[before..] {
+        let call = moment.snapshot.calls();
+        *violation = format!(
+            "{violation}\nafter a first crash at call {call} ({}) of {run}",
+            origin.as_deref().unwrap_or("killed")
+        );
+    }
+}
+
+#[test]
+fn a_second_power_loss_at_every_call_after_a_first_one() {
+    let mut explorer = Explorer::default();
+    let limit = wanted(1);
+    for ops in WORKLOADS {
+        explorer.run(Run::of(machine(), ops, None), |explorer, run| {
+            for (at, moment) in run.moments.iter().filter(|moment| !moment.page_only).enumerate() {
+                for (number, after) in moment.snapshot.crash_states(limit + 1, at as u64).enumerate() {
+                    crash_again(explorer, run, moment, after, (at + number) as u64);
+                }
+            }
+        });
+    }
+    explorer.finish_checked("power loss after power loss", 5000);
+}
+
+#[test]
+fn a_power_loss_at_every_call_after_a_kill() {
+    let mut explorer = Explorer::default();
+    for ops in WORKLOADS {
+        explorer.run(Run::of(machine(), ops, None), |explorer, run| {
+            for moment in &run.moments {
+                if moment.page_only {
+                    continue;
+                }
+                for number in 0..AFTERWARDS.len() as u64 {
+                    crash_again(explorer, run, moment, moment.snapshot.kill(), 6 + number);
+                }
+            }
+        });
+    }
+    explorer.finish_checked("power loss after a kill", 1500);
+}

@@ -1,0 +1,45 @@
+//! Longer workloads drawn from printed seeds.
+
+use crate::explore::{Explorer, wanted};
+use crate::workload::{Op, Run};
+use crate::world::machine;
+
+/// The workload of a seed: five to twelve operations.
+pub fn drawn(seed: u64) -> Vec<Op> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 20) as usize % below
+    };
+    (0..5 + draw(8)).map(|_| Op::ALL[draw(Op::ALL.len())]).collect()
+}
+
+/// Draws workloads until enough different disks were looked at.
+fn sample(first_seed: u64, disks: usize) {
+    let mut explorer = Explorer::default();
+    let mut seed = first_seed;
+    while explorer.states() < disks && explorer.violations.is_empty() {
+        let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
+            run.interesting = 0;
+            run
+        });
+        explorer.run(run, |explorer, run| explorer.power_losses(run, 8, seed));
+        for violation in &mut explorer.violations {
+            *violation = format!("seed {seed}: {violation}");
+        }
+        seed += 2;
+    }
+    explorer.finish(&format!("seeds {first_seed} to {seed}"), disks);
+}
+
+#[test]
+fn power_losses_in_long_workloads_of_even_seeds() {
+    sample(0, wanted(7000));
+}
+
+#[test]
+fn power_losses_in_long_workloads_of_odd_seeds() {
+    sample(1, wanted(7000));
+}

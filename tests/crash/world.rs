@@ -1,0 +1,167 @@
+//! The database under test, and what a process sees of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
+use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
+use octoprompt_storage::engine::{
+    CollectionSpec, Database, DatabaseOptions, Error, Mutant, Part, Queryable, ReadOptions, Wait,
+    WarningCode, json,
+};
+
+pub type Handle = Arc<Database>;
+
+pub const DIRECTORY: &str = "/base/db";
+pub const TIP: &str = "/base/db/.storage/tip";
+/// The collections: one beside the reserved folder, one in directories of its own.
+pub const PATHS: [&str; 2] = ["items.json", "data/7/items.json"];
+pub const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
+const NAMES: u32 = 3;
+
+/// Which version of each document there is. The key is the collection's number and the document's id.
+pub type Documents = BTreeMap<(usize, u64), u32>;
+
+pub fn file(collection: usize) -> String {
+    format!("{DIRECTORY}/{}", PATHS[collection])
+}
+
+/// The text of one version: every fourth is longer than a sector, and three names are shared by all.
+pub fn text(id: u64, version: u32) -> String {
+    let content = "c".repeat(if version.is_multiple_of(4) { 700 } else { 10 });
+    format!(
+        "{{\"id\":{id},\"name\":\"n{}\",\"version\":{version},\"content\":\"{content}\"}}",
+        version % NAMES
+    )
+}
+
+pub fn spec(collection: usize) -> Arc<CollectionSpec> {
+    static SPECS: LazyLock<[Arc<CollectionSpec>; 2]> = LazyLock::new(|| PATHS.map(new_spec));
+    Arc::clone(&SPECS[collection])
+}
+
+fn new_spec(path: &str) -> Arc<CollectionSpec> {
+    let config = IndexConfig {
+        name: "name".into(),
+        kind: IndexType::Hash,
+        fields: vec!["name".into()],
+        unique: false,
+        sparse: false,
+    };
+    Arc::new(CollectionSpec {
+        path: path.into(),
+        large_field: Some("content"),
+        indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
+        adopt: None,
+    })
+}
+
+pub fn try_open(fs: &SimFs, mutant: Option<Mutant>) -> Result<Handle, Error> {
+    open_on(Arc::new(fs.clone()), mutant)
+}
+
+pub fn open_on(
+    fs: Arc<dyn octoprompt_storage::engine::fs::Fs>,
+    mutant: Option<Mutant>,
+) -> Result<Handle, Error> {
+    let options = DatabaseOptions {
+        lock_timeout: Duration::ZERO,
+        background: false,
+        mutant,
+        ..DatabaseOptions::default()
+    };
+    Database::open(fs, Path::new(DIRECTORY), options)
+}
+
+pub fn open(fs: &SimFs, mutant: Option<Mutant>) -> Result<Handle, String> {
+    try_open(fs, mutant).map_err(|error| format!("the database does not open: {}: {error}", error.code()))
+}
+
+pub fn no_wait() -> Wait {
+    Wait::at_most(Duration::ZERO)
+}
+
+/// A machine with nothing on it.
+pub fn empty_machine() -> SimFs {
+    let fs = SimFs::new();
+    fs.make_dirs("/base");
+    fs
+}
+
+/// A machine with an empty database, the same for every workload, so that equal states are recognised.
+pub fn machine() -> SimFs {
+    static CREATED: LazyLock<Snapshot> = LazyLock::new(|| {
+        let fs = empty_machine();
+        drop(open(&fs, None).expect("a new database opens"));
+        fs.power_loss(&mut Extreme::Nothing).snapshot()
+    });
+    CREATED.kill()
+}
+
+/// What a process sees: every document of every collection, each checked against the indexes.
+pub fn observe(database: &Handle) -> Result<Documents, String> {
+    match try_observe(database) {
+        Ok(observed) => observed,
+        Err(error) => Err(format!("unreadable: {}: {error}", error.code())),
+    }
+}
+
+/// As [`observe`], with the database's own error.
+pub fn try_observe(database: &Handle) -> Result<Result<Documents, String>, Error> {
+    let mut documents = Documents::new();
+    for (collection, path) in PATHS.iter().enumerate() {
+        let texts = database.filter(&spec(collection), Part::Whole, READ, |_| true)?;
+        let mut named: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        for found in &texts {
+            let Some((id, version)) = identify(found) else {
+                return Ok(Err(format!("{path} holds {:?}", String::from_utf8_lossy(found))));
+            };
+            documents.insert((collection, id), version);
+            named.entry(version % NAMES).or_default().insert(id);
+        }
+        for name in 0..NAMES {
+            let key = IndexKey::text(&format!("n{name}"));
+            let choose = |query: &Queryable<'_>| Ok(query.index("name")?.find(&key));
+            let heads = database.select(&spec(collection), Part::Head, READ, choose)?;
+            let ids: BTreeSet<u64> = heads.iter().filter_map(|head| number(head, "id")).collect();
+            if ids != named.remove(&name).unwrap_or_default() || ids.len() != heads.len() {
+                return Ok(Err(format!(
+                    "the index of {path} has {ids:?} under n{name}: not what a scan finds"
+                )));
+            }
+        }
+    }
+    Ok(Ok(documents))
+}
+
+fn number(text: &[u8], field: &str) -> Option<u64> {
+    json::get(text, field).and_then(json::parse_number).map(|number| number as u64)
+}
+
+fn identify(found: &[u8]) -> Option<(u64, u32)> {
+    let (id, version) = (number(found, "id")?, number(found, "version")? as u32);
+    (found == text(id, version).as_bytes()).then_some((id, version))
+}
+
+pub fn warnings(database: &Handle) -> Vec<WarningCode> {
+    database.take_warnings().into_iter().map(|warning| warning.code).collect()
+}
+
+/// The JSON file that a person writes.
+pub fn map_file(documents: &BTreeMap<u64, u32>) -> String {
+    let members: Vec<String> =
+        documents.iter().map(|(id, version)| format!("  \"{id}\": {}", text(*id, *version))).collect();
+    format!("{{\n{}\n}}", members.join(",\n"))
+}
+
+/// The same for two machines whose disks hold the same, whatever their shared page holds: no power loss keeps that.
+pub fn disk_hash(fs: &SimFs) -> u64 {
+    if fs.read_file(TIP).is_none() {
+        return fs.image_hash();
+    }
+    let twin = fs.snapshot().kill();
+    twin.write_file(TIP, b"");
+    twin.image_hash()
+}
