@@ -13,9 +13,9 @@ use super::state::{Content, Dirty};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode};
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::FileId;
+use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{Fs, OpenMode};
+use crate::engine::fs::{Fs, MemoryFile, OpenMode};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
 use crate::engine::snapshot::{salvage, scan_map};
@@ -70,8 +70,55 @@ impl Database {
             );
         }
         self.report(&path, &adoption);
+        self.settle(&path, &snapshot)?;
         self.commit_adoption(writer, spec, &state_record, &adoption)?;
         self.install(spec, Some(snapshot), Some(&state_record))
+    }
+
+    /// Whoever wrote the file may not have synced it: the catalog must not rely on what a power loss could undo.
+    fn settle(&self, path: &Path, snapshot: &SnapshotFile) -> Result<()> {
+        match snapshot.file.sync_data() {
+            // Some systems sync only what is open for writing.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            other => other.at("sync", path)?,
+        }
+        path.parent().map_or(Ok(()), |parent| self.fs.sync_dir(parent).at("sync directory", parent))
+    }
+
+    /// Takes a foreign file into memory only, because the directory is read-only.
+    pub(super) fn adopt_in_memory(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        let Some(snapshot) = self.read_snapshot(spec)? else { return self.install(spec, None, None) };
+        let path = spec.file(&self.directory);
+        let adoption = examine(spec, &snapshot.bytes, &BTreeMap::new());
+        self.report(&path, &adoption);
+        let mut stored = Vec::new();
+        let mut placed = Vec::new();
+        for (id, text) in &adoption.put {
+            placed.push((id.clone(), Some((stored.len(), text.len()))));
+            stored.extend_from_slice(text);
+        }
+        placed.extend(adoption.refused.iter().map(|(id, _)| (id.clone(), None)));
+        let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
+        let record =
+            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers: 0, layout };
+        let mut state = self.state.write();
+        let seq = state.position.seq + 1;
+        let locations: Vec<_> = {
+            let file = FileId(u32::MAX);
+            let location =
+                |(at, len): (usize, usize)| document_location(spec, file, at as u64, &stored[at..at + len]);
+            placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
+        };
+        let file = Arc::make_mut(&mut state.files).add(Arc::new(MemoryFile::new(stored)));
+        state.record_snapshot(&spec.path, record.clone(), true);
+        let collection = state.collection(&spec.path);
+        collection.unload();
+        for (id, location) in locations {
+            let location = location.map(|location| Location { file, ..location });
+            collection.note(id, super::state::Change { location, seq });
+        }
+        drop(state);
+        self.install(spec, Some(snapshot), Some(&record))
     }
 
     fn commit_adoption(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::load::{bare_entries, is_known, scan};
 use super::read::read_whole;
-use super::recovery::{create_journal, list_generations, repeat_removals};
+use super::recovery::{create_journal, list_generations, repeat_removals, sweep};
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
@@ -58,11 +58,13 @@ impl Database {
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
         let mut checkpointing = self.checkpointing.lock();
         let Some(lock) = checkpointing.as_mut() else { return Ok(()) };
-        lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(|tip| tip.holder()))?;
+        lock.lock(LockKind::Exclusive, wait, || None)?;
         let _guard = lock.guard();
+        // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
+        sweep(&*self.fs, &self.directory)?;
         let written = self.background.written();
         let (switched, frozen) = {
-            let (mut writer, _write_guard) = self.acquire(wait)?;
+            let mut writer = self.acquire(wait)?;
             self.notice_edits(&mut writer)?;
             if !self.state.read().needs_checkpoint() {
                 return Ok(());
@@ -75,7 +77,7 @@ impl Database {
         for (at, frozen) in frozen.into_iter().enumerate() {
             fresh.push(self.stream(frozen, at, switched)?);
         }
-        let (mut writer, _write_guard) = self.acquire(wait)?;
+        let mut writer = self.acquire(wait)?;
         self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
@@ -97,7 +99,13 @@ impl Database {
         };
         for spec in loaded {
             self.notice_edit(&spec)?;
-            self.load(writer, &spec, true)?;
+            match self.load(writer, &spec, true) {
+                // One damaged file does not keep the others from their checkpoint, nor the journals of it.
+                Err(error @ Error::Corrupt { .. }) => {
+                    self.warn(WarningCode::CheckpointFailed, error.to_string());
+                }
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -368,8 +376,8 @@ impl Database {
             state.drop_unused_files();
             state.covered()
         };
-        // Losing this line costs a longer recovery and nothing else, so it is not synced.
-        self.record(writer, false, |out| {
+        // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
+        self.record(writer, true, |out| {
             out.extend_from_slice(format!("{{\"covered\":{covered}}}").as_bytes())
         })
     }

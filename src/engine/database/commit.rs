@@ -157,9 +157,9 @@ impl Database {
             rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
         {
             match self.acquire(wait) {
-                Ok((mut writer, _guard)) => {
+                Ok(mut held) => {
                     while !rest.is_empty() {
-                        self.commit_group(&mut writer, &mut rest, &mut answers);
+                        self.commit_group(&mut held, &mut rest, &mut answers);
                     }
                 }
                 Err(error @ Error::LockTimeout { .. }) => {
@@ -281,7 +281,7 @@ impl Database {
             if let Err(error) = self.remove_path_now(&path) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
-                    format!("{error}; it is tried again when the database is opened next"),
+                    format!("{error}; the next checkpoint tries again"),
                 );
             }
         }

@@ -40,11 +40,6 @@ enum Verdict {
 impl Database {
     /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
     pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
-        match &self.state.read().collections.get(&spec.path).map(|collection| &collection.content) {
-            Some(Content::Loaded(_)) => return Ok(()),
-            Some(Content::Damaged(error)) if locked => return Err(error.clone()),
-            _ => {}
-        }
         if self.try_load(writer, spec)? {
             return Ok(());
         }
@@ -71,10 +66,8 @@ impl Database {
                 // Another process may have checkpointed since we looked at the journal.
                 _ if attempt == 0 => self.catch_up(writer)?,
                 Verdict::Foreign => return Ok(false),
-                Verdict::Damaged(error) => {
-                    self.state.write().collection(&spec.path).content = Content::Damaged(error.clone());
-                    return Err(error);
-                }
+                // What the journals say of the collection stays noted: it counts again once the file is put right.
+                Verdict::Damaged(error) => return Err(error),
             }
         }
         Ok(false)
@@ -217,8 +210,8 @@ impl Database {
         let collection = state.collection(&spec.path);
         match &mut collection.content {
             Content::Loaded(loaded) if loaded.seen == seen => loaded.checked = Instant::now(),
+            Content::Loaded(_) => collection.unload(),
             Content::Unloaded(_) => {}
-            _ => collection.unload(),
         }
         Ok(())
     }

@@ -158,6 +158,13 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
     let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
     let recovered = match recover(fs, directory, until, &mutant)? {
         Some(recovered) => recovered,
+        None if tip
+            .read()
+            .is_some_and(|slot| slot.seq > 0 && slot.boot_id == fs.boot_id() && slot.boot_id != 0) =>
+        {
+            let problem = "the journals are missing; restore a backup, or remove the folder to start from the JSON files";
+            return Err(Error::corrupt(&directory.join(RESERVED), 0, problem));
+        }
         None => {
             // A process that was killed may have made the directories and not synced them.
             let reserved = directory.join(RESERVED);

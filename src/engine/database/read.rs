@@ -389,11 +389,12 @@ impl Database {
                 return Ok(());
             }
         }
+        if self.tip.is_none() {
+            return self.adopt_in_memory(spec);
+        }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
-        let (mut writer, guard) = self.acquire(Wait::at_most(options.lock_timeout))?;
-        let loaded = self.load(&mut writer, spec, true);
-        drop(guard);
-        loaded
+        let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
+        self.load(&mut held, spec, true)
     }
 
     /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
@@ -456,7 +457,6 @@ impl Database {
     ) -> Result<&'a Loaded> {
         match state.collections.get(&spec.path).map(|collection| &collection.content) {
             Some(super::state::Content::Loaded(loaded)) => Ok(loaded),
-            Some(super::state::Content::Damaged(error)) => Err(error.clone()),
             // Another thread unloaded it a moment ago because a file changed.
             _ => {
                 Err(Error::Conflict(format!("{} is being read again after a change from outside", spec.path)))

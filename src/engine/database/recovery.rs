@@ -166,7 +166,12 @@ pub fn recover(
     {
         let generation = newest.header.generation - 1;
         if !generations.contains(&generation) {
-            break;
+            let path = journal_path(directory, generation);
+            return Err(Error::corrupt(
+                &path,
+                0,
+                "the journal is missing and the snapshots lack what it holds; restore a backup",
+            ));
         }
         let Some(older) = open_generation(fs, directory, generation, mode)? else {
             return Err(bad_header(directory, generation));
@@ -348,7 +353,7 @@ fn replay(
             .and_then(|next| next.header.previous)
             .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
-        while let Some(line) = lines.next() {
+        for line in lines.by_ref() {
             apply(&mut state, &generation.bytes, &line.body, file, last, &mut renamed, &mut removals);
             if last {
                 position.durable = position.durable.max(line.body.durable);
@@ -447,8 +452,7 @@ fn settle_tail(
     let end = position.end as usize;
     let tail = classify_tail(&newest.bytes, newest.salt(), end, position.seq);
     // The machine still runs: what the tip covers cannot have been lost, only damaged.
-    let covered = tip
-        .is_some_and(|tip| tip.generation == position.generation && tip.end > position.end && !tip.poisoned);
+    let covered = tip.is_some_and(|tip| tip.seq > position.seq && !tip.poisoned);
     if tail == Tail::Damaged || covered {
         return Err(Error::corrupt(path, position.end, "an acknowledged batch is damaged; restore a backup"));
     }
@@ -553,7 +557,7 @@ fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Op
 }
 
 /// Removes what a checkpoint that was cut short left behind.
-fn sweep(fs: &dyn Fs, directory: &Path) -> Result<()> {
+pub fn sweep(fs: &dyn Fs, directory: &Path) -> Result<()> {
     let reserved = directory.join(RESERVED);
     for name in fs.list_dir(&reserved).at("list", &reserved)? {
         if name.starts_with("new-") {

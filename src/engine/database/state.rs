@@ -8,7 +8,6 @@ use super::CollectionSpec;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
-use crate::engine::error::Error;
 use crate::engine::fs::{File, Metadata};
 use crate::engine::index::{Entries, Index};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
@@ -80,8 +79,6 @@ pub enum Content {
     /// `head` of these locations is not known yet and zero.
     Unloaded(BTreeMap<DocumentId, Change>),
     Loaded(Loaded),
-    /// Its file is damaged: every call gets this error until the file is put right.
-    Damaged(Error),
 }
 
 impl Default for Content {
@@ -155,7 +152,6 @@ impl Collection {
         match &self.content {
             Content::Unloaded(changes) => changes.values().map(|change| change.seq).min(),
             Content::Loaded(loaded) => loaded.dirty.values().map(|dirty| dirty.seq).min(),
-            Content::Damaged(_) => None,
         }
     }
 
@@ -165,7 +161,6 @@ impl Collection {
         match &self.content {
             Content::Unloaded(changes) => changes.values().map(|change| len(change.location.as_ref())).sum(),
             Content::Loaded(loaded) => loaded.dirty.keys().map(|id| len(loaded.documents.get(id))).sum(),
-            Content::Damaged(_) => 0,
         }
     }
 
@@ -181,7 +176,6 @@ impl Collection {
         self.version += 1;
         match &self.content {
             Content::Loaded(loaded) => self.content = Content::Unloaded(loaded.changes_after(0)),
-            Content::Damaged(_) => self.content = Content::default(),
             Content::Unloaded(_) => {}
         }
     }
@@ -275,7 +269,6 @@ impl State {
                     let dirty = loaded.dirty.keys().filter_map(|id| loaded.documents.get(id));
                     used.extend(dirty.map(|location| location.file));
                 }
-                Content::Damaged(_) => {}
             }
         }
         if self.files.files.keys().any(|id| !used.contains(id)) {
@@ -285,10 +278,10 @@ impl State {
 }
 
 /// What is known of a snapshot file with this hash.
-pub fn matching<'a>(
-    record: Option<&'a CollectionRecord>,
+pub fn matching(
+    record: Option<&CollectionRecord>,
     hash: crate::engine::checksum::FileHash,
-) -> Option<&'a SnapshotRecord> {
+) -> Option<&SnapshotRecord> {
     record?.snapshots.iter().rev().find(|snapshot| snapshot.hash == hash)
 }
 

@@ -1,6 +1,7 @@
 //! Appending to the journal: the part of the commit protocol that touches the disk.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -28,6 +29,36 @@ pub struct WriterFiles {
     pub journal: Arc<dyn File>,
 }
 
+/// The write lock of this process and of all, while it is held. Fields are dropped in their order: the lock between
+/// processes goes before the one within this process.
+pub struct Held<'a> {
+    tip: Option<&'a Tip>,
+    _lock: LockGuard,
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(tip) = self.tip {
+            tip.set_holder(0);
+        }
+    }
+}
+
 impl Database {
     /// The journal files, or the error that says why nothing can be written.
     pub(super) fn files<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut WriterFiles> {
@@ -39,12 +70,12 @@ impl Database {
 
     /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this
     /// process are not kept waiting.
-    pub(super) fn acquire(&self, wait: Wait) -> Result<(MutexGuard<'_, Writer>, LockGuard)> {
+    pub(super) fn acquire(&self, wait: Wait) -> Result<Held<'_>> {
         let mut pause = Duration::from_micros(50);
         loop {
             let mut writer = self.writer.lock();
             match self.lock_for_writing(&mut writer)? {
-                Some(guard) => return Ok((writer, guard)),
+                Some(guard) => return Ok(Held { tip: self.tip.as_ref(), _lock: guard, writer }),
                 None => drop(writer),
             }
             if Instant::now() >= wait.deadline {

@@ -3,6 +3,7 @@
 //! [`OsFs`] is the operating system's. `SimFs` (feature `simulation`) keeps files in memory, records every
 //! call, and can lose power at any of them.
 
+mod memory;
 mod os;
 #[cfg(feature = "simulation")]
 mod sim;
@@ -11,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use memory::MemoryFile;
 pub use os::OsFs;
 #[cfg(feature = "simulation")]
 pub use sim::{
