@@ -94,7 +94,7 @@ impl Database {
         };
         let mut lines = Lines::new(&bytes, salt, 0, position.seq, position.checksum);
         let mut relocated = false;
-        while let Some(line) = lines.next() {
+        for line in lines.by_ref() {
             let foreign = self.prepare(&bytes, &line, file, &position)?;
             let mut state = self.state.write();
             relocated |= foreign.publish(&mut state);

@@ -206,13 +206,6 @@ impl State {
         }
     }
 
-    pub fn loaded_mut(&mut self, path: &str) -> Option<&mut Loaded> {
-        match &mut self.collections.get_mut(path)?.content {
-            Content::Loaded(loaded) => Some(loaded),
-            _ => None,
-        }
-    }
-
     /// Takes note of a new state of a snapshot file.
     pub fn record_snapshot(&mut self, path: &str, record: SnapshotRecord, adopted: bool) {
         let entry = self.catalog.entry(path.to_owned()).or_default();
@@ -292,10 +285,10 @@ impl State {
 }
 
 /// What is known of a snapshot file with this hash.
-pub fn matching<'a>(
-    record: Option<&'a CollectionRecord>,
+pub fn matching(
+    record: Option<&CollectionRecord>,
     hash: crate::engine::checksum::FileHash,
-) -> Option<&'a SnapshotRecord> {
+) -> Option<&SnapshotRecord> {
     record?.snapshots.iter().rev().find(|snapshot| snapshot.hash == hash)
 }
 
