@@ -3,10 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
-import { dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
-
-const caught = (promise: Promise<unknown>): Promise<any> =>
-  promise.then(() => assert.fail('it should have been rejected'), (error) => error)
+import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 
 describe('the classes', () => {
   test('descend from Error and know their names', () => {
@@ -48,12 +45,12 @@ describe('a ValidationError', () => {
 describe('a NotFoundError', () => {
   test('names the id', withProject(async (storage, project) => {
     for (const call of [
-      storage.addFile(4711, fileInput('a')),
-      storage.updateProjectFile(project.id, 4711, {}),
-      storage.createFileVersion(project.id, 4711, ''),
-      storage.revertToVersion(project.id, 4711, 1),
+      () => storage.addFile(4711, fileInput('a')),
+      () => storage.updateProjectFile(project.id, 4711, {}),
+      () => storage.createFileVersion(project.id, 4711, ''),
+      () => storage.revertToVersion(project.id, 4711, 1),
     ]) {
-      const error = await caught(call)
+      const error = await caught(call())
       assert.ok(error instanceof NotFoundError)
       assert.equal(error.code, 'NOT_FOUND')
       assert.match(error.message, /4711/)

@@ -1,4 +1,5 @@
 // What the suites share. They run under `node --test` and `bun test` alike.
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -97,6 +98,10 @@ export const filesPath = (base: string, projectId: number) =>
 
 export const readJson = async (path: string): Promise<Record<string, Record<string, unknown>>> =>
   JSON.parse(await readFile(path, 'utf8'))
+
+/** What a promise is rejected with. */
+export const caught = (promise: Promise<unknown>): Promise<any> =>
+  promise.then(() => assert.fail('it should have been rejected'), (error) => error)
 
 /** The texts of the files that were set aside beside `path`, e.g. with the word `corrupt`. */
 export async function setAside(path: string, word: string): Promise<string[]> {

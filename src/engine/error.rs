@@ -130,6 +130,12 @@ impl Error {
     }
 }
 
+/// The issues of one part as issues of the whole.
+pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
+    issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
+    issues
+}
+
 fn describe_issues(what: &str, issues: &[Issue]) -> String {
     let mut text = format!("invalid {what}");
     for (position, issue) in issues.iter().enumerate() {

@@ -86,8 +86,9 @@ impl<'a> Scanner<'a> {
                 self.position = self.text.len();
                 return self.fail("the string has no end");
             };
-            if let Some(control) = rest[..length].iter().position(|&byte| byte < 0x20) {
-                self.position += control;
+            // Looked for without a way out, so that it is done many bytes at a time.
+            if rest[..length].iter().fold(false, |found, &byte| found | (byte < 0x20)) {
+                self.position += rest[..length].iter().position(|&byte| byte < 0x20).unwrap_or_default();
                 return self.fail("control characters in a string must be escaped");
             }
             self.position += length + 1;
@@ -305,6 +306,12 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(|member| member.value)
 }
 
+/// As [`get`], for names that may hold anything.
+pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let named = |member: &Member<'_>| *unescape(member.key) == *name.as_bytes();
+    members(object).map_while(Result::ok).filter(named).last().map(|member| member.value)
+}
+
 /// Whether a raw key, quotes and escapes included, stands for `name`.
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
@@ -476,26 +483,32 @@ pub fn utf8_len(raw: &[u8]) -> usize {
 
 /// The same value without white space between its tokens. `raw` must be valid JSON.
 pub fn compact(raw: &[u8]) -> Cow<'_, [u8]> {
-    if !raw.iter().any(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')) {
-        return Cow::Borrowed(raw);
-    }
+    let Some(first) = next_space(raw, 0) else { return Cow::Borrowed(raw) };
     let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        match raw[at] {
-            b'"' => {
-                let end = Scanner::at(raw, at).string().map_or(raw.len(), |range| range.end);
-                out.extend_from_slice(&raw[at..end]);
-                at = end;
-            }
-            b' ' | b'\n' | b'\r' | b'\t' => at += 1,
-            byte => {
-                out.push(byte);
-                at += 1;
-            }
-        }
+    let (mut copied, mut space) = (0, Some(first));
+    while let Some(at) = space {
+        out.extend_from_slice(&raw[copied..at]);
+        copied = raw[at..].iter().position(|&byte| !is_space(byte)).map_or(raw.len(), |length| at + length);
+        space = next_space(raw, copied);
     }
+    out.extend_from_slice(&raw[copied..]);
     Cow::Owned(out)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// The first white space between tokens from `at` on, where a token starts.
+fn next_space(raw: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(&byte) = raw.get(at) {
+        at = match byte {
+            b'"' => Scanner::at(raw, at).string().map_or(raw.len(), |range| range.end),
+            byte if is_space(byte) => return Some(at),
+            _ => at + 1,
+        };
+    }
+    None
 }
 
 #[cfg(test)]

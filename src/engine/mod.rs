@@ -14,6 +14,7 @@ pub mod index;
 mod journal;
 pub mod json;
 mod lock;
+mod map_write;
 mod options;
 mod registry;
 mod snapshot;
@@ -23,8 +24,9 @@ pub use database::{
     AdoptRule, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable, ReadOptions,
     Request, Transaction, View, Warning, WarningCode, WriteOptions,
 };
-pub use error::{Error, Issue, Outcome, PathSegment, Result};
+pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
 pub use lock::Wait;
+pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
 pub use registry::open_shared;

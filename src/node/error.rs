@@ -27,7 +27,9 @@ pub fn describe(error: &Error) -> String {
             fields.insert("path".into(), path.display().to_string().into());
             fields.insert("operation".into(), "write after a failed sync of".into());
         }
-        Error::Corrupt { path, .. } | Error::LockTimeout { path, .. } | Error::UnsupportedFormat { path, .. } => {
+        Error::Corrupt { path, .. }
+        | Error::LockTimeout { path, .. }
+        | Error::UnsupportedFormat { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
         _ => {}

@@ -1,1 +1,14 @@
-//! The binding between the engine and JavaScript.
+//! The binding between the engine and JavaScript: options in, errors out, promises. No storage logic.
+//!
+//! What is exported here is internal; `index.js` is the public face. Calls that may leave the thread take the ticket of
+//! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
+//! `undefined`. Documents cross as JSON text.
+
+mod collection;
+mod error;
+mod files;
+mod options;
+mod port;
+mod projects;
+mod schema;
+mod session;

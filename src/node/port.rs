@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use napi::bindgen_prelude::{Either, Function, FnArgs};
+use napi::bindgen_prelude::{Either, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
@@ -16,15 +16,16 @@ use tokio::runtime::{Builder, Runtime};
 use super::error::describe;
 use crate::engine::{Error, Warning};
 
-type Wake = ThreadsafeFunction<(), (), FnArgs<()>, Status, false, true>;
+type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// Threads that may wait for disk and locks at the same time. More calls than that queue.
 const WORKERS: usize = 32;
 
 /// The pool on which everything that may block runs. It is never shut down: a pending call must not keep the process
 /// from exiting, and what it was about to write is either acknowledged or not.
-static POOL: LazyLock<std::io::Result<Runtime>> =
-    LazyLock::new(|| Builder::new_current_thread().max_blocking_threads(WORKERS).thread_name("storage").build());
+static POOL: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_current_thread().max_blocking_threads(WORKERS).thread_name("storage").build()
+});
 
 /// Runs work that may block. Without a pool (the system gives no threads) it runs here.
 pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
@@ -112,8 +113,11 @@ impl Port {
     /// `wake` is called on the JavaScript thread when messages wait.
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
-        let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(FnArgs::from(())));
-        Ok(Port { mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?) }, holder: Mutex::new(build()?) })
+        let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
+        Ok(Port {
+            mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?) },
+            holder: Mutex::new(build()?),
+        })
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON.
@@ -126,7 +130,8 @@ impl Port {
                 Message::Answered(ticket, answer) => (ANSWERED, ticket, answer.into_string()),
                 Message::Failed(ticket, error) => (FAILED, ticket, Some(describe(&error))),
                 Message::Warned(warning) => {
-                    let text = serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
+                    let text =
+                        serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
                     (WARNED, 0, Some(text.to_string()))
                 }
             };
@@ -137,7 +142,10 @@ impl Port {
 
     /// Keeps the process alive until `release`.
     #[napi(catch_unwind)]
-    #[allow(deprecated, reason = "the process must live only while a call is under way, which no newer call expresses")]
+    #[allow(
+        deprecated,
+        reason = "the process must live only while a call is under way, which no newer call expresses"
+    )]
     pub fn hold(&self, env: Env) -> Result<()> {
         self.holder.lock().refer(&env)
     }

@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use super::port::{Answer, Mailbox, run_blocking};
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result, Transaction, Wait, WriteOptions,
-    open_shared,
+    CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result, Transaction,
+    Wait, WriteOptions, open_shared,
 };
 
 /// What an instance asks for, checked by `index.js`.
@@ -132,8 +132,10 @@ impl Session {
             return self.mailbox.answer(ticket, Err(error));
         }
         let this = Arc::clone(self);
-        let options =
-            WriteOptions { durability: self.options.durability, wait: Wait::at_most(self.options.lock_timeout) };
+        let options = WriteOptions {
+            durability: self.options.durability,
+            wait: Wait::at_most(self.options.lock_timeout),
+        };
         let request = Request::new(options, work, move |result| this.end(ticket, result));
         let mut life = self.life.lock();
         match &mut life.engine {
@@ -211,6 +213,7 @@ fn submit(database: Arc<Database>, request: Request) {
 
 /// Turns a panic into an error: none crosses into JavaScript.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into())))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into()))
+    })
 }

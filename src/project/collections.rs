@@ -50,9 +50,14 @@ static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {
 
 static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
     vec![
-        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed(|file| latest_only(file, "path"))),
-        spec(FILES_BY_EXTENSION, IndexType::Hash, &["extension"], Extractor::Computed(|file| latest_only(file, "extension"))),
-        spec(FILES_BY_VERSION, IndexType::Btree, &["originalFileId", "version"], Extractor::Computed(chain_key)),
+        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed(path_key)),
+        spec(FILES_BY_EXTENSION, IndexType::Hash, &["extension"], Extractor::Computed(extension_keys)),
+        spec(
+            FILES_BY_VERSION,
+            IndexType::Btree,
+            &["originalFileId", "version"],
+            Extractor::Computed(chain_key),
+        ),
     ]
 });
 
@@ -78,11 +83,21 @@ pub fn files(project_id: u64) -> Arc<CollectionSpec> {
     })
 }
 
-fn latest_only(file: &[u8], field: &str) -> Vec<IndexKey> {
-    if !chain_of(file).is_latest {
-        return Vec::new();
-    }
-    json::get(file, field).and_then(IndexKey::from_json).into_iter().collect()
+fn latest_only<'a>(file: &'a [u8], field: &str) -> Option<&'a [u8]> {
+    if chain_of(file).is_latest { json::get(file, field) } else { None }
+}
+
+fn path_key(file: &[u8]) -> Vec<IndexKey> {
+    latest_only(file, "path").and_then(IndexKey::from_json).into_iter().collect()
+}
+
+fn extension_keys(file: &[u8]) -> Vec<IndexKey> {
+    latest_only(file, "extension").map(|raw| extension_key(&json::unescape(raw))).into_iter().collect()
+}
+
+/// The key of an extension, which callers give with its dot or without. Files without one have the empty key.
+pub fn extension_key(extension: &[u8]) -> IndexKey {
+    IndexKey::Text(extension.strip_prefix(b".").unwrap_or(extension).into())
 }
 
 fn chain_key(file: &[u8]) -> Vec<IndexKey> {

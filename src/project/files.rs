@@ -115,13 +115,13 @@ pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<
 }
 
 /// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
-/// stored one its timestamps may be seconds, except where they are those of `current`, and of its unknown
-/// properties only those survive that `current` has too.
+/// stored one its timestamps may be seconds, except where they are those of `current`, and the unknown
+/// properties of `current` survive, while new ones are dropped.
 pub fn written_file<'a>(
     key: &str,
     project_id: u64,
     raw: &'a [u8],
-    current: Option<&[u8]>,
+    current: Option<&'a [u8]>,
 ) -> Result<Cow<'a, [u8]>> {
     let current = current.map(|text| Record::canonical(&FILE, text));
     adopt_file(key, Some(project_id), raw, Origin::Map(current.as_ref()))
@@ -132,7 +132,7 @@ pub fn adopt_file<'a>(
     key: &str,
     project_id: Option<u64>,
     raw: &'a [u8],
-    origin: Origin<'_>,
+    origin: Origin<'_, 'a>,
 ) -> Result<Cow<'a, [u8]>> {
     let mut record = Record::read(&FILE, raw, origin)?;
     record.identify(ID, key);

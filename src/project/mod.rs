@@ -1,25 +1,31 @@
 //! OctoPrompt's own types and rules on top of the engine: what a project and a file are, which values
 //! their fields take, and the one text in which each is stored.
 //!
-//! Everything here is pure: JSON text in, canonical JSON text out, no I/O. Canonical text is compact, has its
+//! The rules are pure: JSON text in, canonical JSON text out. Canonical text is compact, has its
 //! fields in the order of the table that describes them, then the unknown properties that were on disk, and
 //! a file's [`LARGE_FIELD`] last, so that everything before it can be read without it.
 
+mod bulk;
 mod chain;
+mod collections;
 mod fields;
+mod file_store;
 mod files;
 mod integer;
 mod layout;
 mod path;
+pub mod project_store;
 mod projects;
 mod record;
 mod schema;
 mod timestamp;
+pub mod versions;
 
 #[cfg(test)]
 mod tests;
 
 pub use chain::{Chain, chain_of, with_chain};
+pub use file_store::{Files, array, sort_by_path};
 pub use files::{create_file, next_version, stored_file, update_file, written_file};
 pub use layout::{LARGE_FIELD, content_of, head_of, without_content};
 pub use projects::{create_project, stored_project, update_project, written_project};

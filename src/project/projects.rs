@@ -52,14 +52,14 @@ pub fn stored_project<'a>(key: &str, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
 }
 
 /// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
-/// stored one its timestamps may be seconds, except where they are those of `current`, and of its unknown
-/// properties only those survive that `current` has too.
-pub fn written_project<'a>(key: &str, raw: &'a [u8], current: Option<&[u8]>) -> Result<Cow<'a, [u8]>> {
+/// stored one its timestamps may be seconds, except where they are those of `current`, and the unknown
+/// properties of `current` survive, while new ones are dropped.
+pub fn written_project<'a>(key: &str, raw: &'a [u8], current: Option<&'a [u8]>) -> Result<Cow<'a, [u8]>> {
     let current = current.map(|text| Record::canonical(&PROJECT, text));
     adopt_project(key, raw, Origin::Map(current.as_ref()))
 }
 
-pub fn adopt_project<'a>(key: &str, raw: &'a [u8], origin: Origin<'_>) -> Result<Cow<'a, [u8]>> {
+pub fn adopt_project<'a>(key: &str, raw: &'a [u8], origin: Origin<'_, 'a>) -> Result<Cow<'a, [u8]>> {
     let mut record = Record::read(&PROJECT, raw, origin)?;
     record.identify(ID, key);
     record.finish_over(raw)

@@ -13,16 +13,17 @@ use super::timestamp::Unit;
 
 /// What a text is read as.
 #[derive(Clone, Copy)]
-pub enum Origin<'r> {
+pub enum Origin<'r, 'a> {
     /// A new document or a patch: what the engine assigns is passed over, unknown properties are dropped.
     Caller,
     /// A record as it lies on disk: small timestamps are what they are, unknown properties survive.
     Disk,
-    /// A record of a whole map that is only checked: as on disk, but a small timestamp is seconds.
+    /// A record of a whole map that is only checked: complete, unknown properties are dropped, a small timestamp is
+    /// seconds.
     Schema,
     /// A record of a whole map to be written over the given record, if there is one. Values that it already
-    /// has are stored values, so they are not scaled; unknown properties that it lacks are dropped.
-    Map(Option<&'r Record<'r>>),
+    /// has are stored values, so they are not scaled; its unknown properties survive, new ones are dropped.
+    Map(Option<&'r Record<'a>>),
 }
 
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ impl<'a> Record<'a> {
 
     /// Reads a text that came from outside. Bad fields become issues, which [`Record::finish`] reports; a
     /// text that is no object is an error at once.
-    pub fn read(shape: &'static Shape, text: &'a [u8], origin: Origin<'_>) -> Result<Self> {
+    pub fn read(shape: &'static Shape, text: &'a [u8], origin: Origin<'_, 'a>) -> Result<Self> {
         let mut record = Record::empty(shape);
         let mut unknown = Vec::new();
         let raw = collect(shape, text, &mut unknown)
@@ -63,18 +64,21 @@ impl<'a> Record<'a> {
             }
         }
         record.unknown = match origin {
-            Origin::Caller | Origin::Map(None) => Vec::new(),
-            Origin::Disk | Origin::Schema => last_of_each_name(unknown),
+            Origin::Caller | Origin::Schema | Origin::Map(None) => Vec::new(),
+            Origin::Disk => last_of_each_name(unknown),
             Origin::Map(Some(current)) => {
                 let mut kept = last_of_each_name(unknown);
-                kept.retain(|member| current.has_unknown(member.key));
+                kept.retain(|member| has_name(&current.unknown, member.key));
+                let lacking = |member: &&Member<'a>| !has_name(&kept, member.key);
+                let lacking: Vec<Member<'a>> = current.unknown.iter().filter(lacking).copied().collect();
+                kept.extend(lacking);
                 kept
             }
         };
         Ok(record)
     }
 
-    fn take(&mut self, at: usize, raw: &'a [u8], origin: Origin<'_>) {
+    fn take(&mut self, at: usize, raw: &'a [u8], origin: Origin<'_, 'a>) {
         let field = &self.shape.fields[at];
         let filled = matches!(origin, Origin::Caller);
         let unit = match origin {
@@ -251,11 +255,11 @@ impl<'a> Record<'a> {
         }
         out
     }
+}
 
-    fn has_unknown(&self, key: &[u8]) -> bool {
-        let name = json::unescape(key);
-        self.unknown.iter().any(|member| json::unescape(member.key) == name)
-    }
+fn has_name(members: &[Member<'_>], key: &[u8]) -> bool {
+    let name = json::unescape(key);
+    members.iter().any(|member| json::unescape(member.key) == name)
 }
 
 /// The raw values of the known fields, the last of each name; the other members go to `unknown`.

@@ -25,7 +25,7 @@ pub type Records<'a> = Vec<(DocumentId, Cow<'a, [u8]>)>;
 
 /// Checks a map `{ "<id>": record, … }` and gives its records.
 ///
-/// Timestamps may be seconds as in any input; unknown properties of the records are kept. Of several members
+/// Timestamps may be seconds as in any input; unknown properties of the records are dropped. Of several members
 /// with one key the last counts. The paths of the issues begin with the key.
 pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     let mut records = BTreeMap::new();

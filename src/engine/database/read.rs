@@ -318,6 +318,16 @@ impl Database {
         Ok(Vec::new())
     }
 
+    /// Builds the indexes of a collection again from its documents.
+    pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        {
+            // Only a writer changes what is loaded.
+            let _writer = self.writer.lock();
+            self.state.write().collection(&spec.path).unload();
+        }
+        self.make_ready(spec, options)
+    }
+
     /// The published document, for a transaction. The collection is loaded.
     pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
         let (location, files) = {

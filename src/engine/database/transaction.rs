@@ -159,22 +159,43 @@ impl<'a> Transaction<'a> {
         index: &str,
         query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
     ) -> Result<Vec<DocumentId>> {
+        let (mut ids, changed) = self.query_parts(spec, index, query)?;
+        ids.extend(changed);
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Of what `query` finds, in the order of the index: the last of the published documents and the last of those that
+    /// this group changed. One of the two is the last of all.
+    pub fn query_last(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+    ) -> Result<Vec<DocumentId>> {
+        let (mut published, mut changed) = self.query_parts(spec, index, query)?;
+        Ok(published.pop().into_iter().chain(changed.pop()).collect())
+    }
+
+    fn query_parts(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+    ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
         self.load_unless_dropped(spec)?;
         let at = index_position(spec, index)?;
         let overlay = self.group.collections.get(&spec.path);
-        let mut ids = Vec::new();
+        let mut published = Vec::new();
         if !overlay.is_some_and(|overlay| overlay.dropped) {
             let state = self.database.state.read();
             if let Some(loaded) = state.loaded(&spec.path) {
-                ids = query(&loaded.indexes[at])?;
+                published = query(&loaded.indexes[at])?;
             }
         }
-        if let Some(overlay) = overlay {
-            ids.retain(|id| !overlay.documents.contains_key(id));
-            ids.extend(query(&overlay.indexes[at])?);
-        }
-        ids.sort();
-        Ok(ids)
+        let Some(overlay) = overlay else { return Ok((published, Vec::new())) };
+        published.retain(|id| !overlay.documents.contains_key(id));
+        Ok((published, query(&overlay.indexes[at])?))
     }
 
     /// Puts a document in place of what is under `id`. `text` must be one JSON object; white space between its
@@ -189,7 +210,19 @@ impl<'a> Transaction<'a> {
             std::borrow::Cow::Borrowed(_) => text,
             std::borrow::Cow::Owned(compacted) => compacted,
         };
-        let document = Document::new(text.into(), spec.large_field);
+        self.put_document(spec, id, Document::new(text.into(), spec.large_field))
+    }
+
+    /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.
+    pub fn put_document(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+    ) -> Result<()> {
+        if document.text.len() > MAX_DOCUMENT {
+            return check_document(&document.text);
+        }
         if self.hash(spec, &id)? == Some(document.hash) {
             return Ok(());
         }

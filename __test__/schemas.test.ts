@@ -1,0 +1,185 @@
+// Storages that callers write themselves: a subclass, its schema, its file.
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { z as zod4 } from 'zod'
+import { z as zod3 } from 'zod3'
+import { BaseStorage, ValidationError } from '../index.js'
+import { caught, readJson, withDirectory } from './support/index.js'
+
+interface Note {
+  id: number
+  title: string
+  tags: string[]
+  created: number
+  updated: number
+}
+
+const fields = (z: any) =>
+  z.object({
+    id: z.number(),
+    title: z.string().min(1),
+    tags: z.array(z.string()).default([]),
+    created: z.number(),
+    updated: z.number(),
+  }).passthrough()
+
+/** The same rules as a plain Standard Schema, checked later than at once. */
+const plain = {
+  '~standard': {
+    version: 1 as const,
+    vendor: 'test',
+    async validate(value: any) {
+      await null
+      if (typeof value.title !== 'string' || value.title === '') {
+        return { issues: [{ message: 'a title is needed', path: [{ key: 'title' }] }] }
+      }
+      return { value: { tags: [], ...value } }
+    },
+  },
+}
+
+function notes(base: string, entity: any, map: any = zod4.record(zod4.string(), zod4.any())) {
+  class Notes extends BaseStorage<Note> {
+    folder = 'notes'
+    constructor() {
+      super(map, entity, 'data', { basePath: base })
+    }
+    protected getIndexPath() {
+      return join(this.basePath, this.dataDir, this.folder, 'index.json')
+    }
+    protected getEntityPath(id: number) {
+      return join(this.basePath, this.dataDir, this.folder, String(id))
+    }
+  }
+  return new Notes()
+}
+
+const file = (base: string) => join(base, 'data', 'notes', 'index.json')
+
+for (const [name, schema] of Object.entries({ 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'a Standard Schema': plain })) {
+  describe(`a storage with ${name}`, () => {
+    test('assigns id and times, and stores what the schema gives', withDirectory(async ({ base }) => {
+      const storage = notes(base, schema)
+      const note = await storage.create({ title: 'one' } as Note)
+      assert.deepEqual(note, { id: note.id, title: 'one', tags: [], created: note.created, updated: note.created })
+      assert.deepEqual(await storage.getById(note.id), note)
+      await storage.close()
+      assert.deepEqual(await readJson(file(base)), { [note.id]: note })
+    }))
+
+    test('writes nothing that the schema rejects', withDirectory(async ({ base }) => {
+      const storage = notes(base, schema)
+      const { id } = await storage.create({ title: 'one' } as Note)
+      await assert.rejects(storage.create({ title: '' } as Note))
+      await assert.rejects(storage.update(id, { title: '' }))
+      assert.deepEqual((await storage.list()).map(({ title }) => title), ['one'])
+      await storage.close()
+    }))
+
+    test('keeps every one of 100 concurrent patches', withDirectory(async ({ base }) => {
+      const [one, other] = [notes(base, schema), notes(base, schema)]
+      const { id } = await one.create({ title: 'x' } as Note)
+      const patch = (n: number) => ({ [`field${n}`]: n }) as Partial<Note>
+      await Promise.all(Array.from({ length: 100 }, (_, n) => (n % 2 ? one : other).update(id, patch(n))))
+      const note = await one.getById(id)
+      for (let n = 0; n < 100; n++) assert.deepEqual({ ...note, ...patch(n) }, note)
+      await Promise.all([one.close(), other.close()])
+    }))
+  })
+}
+
+describe('the error of a schema', () => {
+  test('of zod 3 is its own', withDirectory(async ({ base }) => {
+    const error = await caught(notes(base, fields(zod3)).create({ title: '' } as Note))
+    assert.ok(error instanceof zod3.ZodError)
+  }))
+
+  test('of zod 4 is its own', withDirectory(async ({ base }) => {
+    const error = await caught(notes(base, fields(zod4)).create({ title: '' } as Note))
+    assert.ok(error instanceof zod4.ZodError)
+  }))
+
+  test('without an error class of its own is a ValidationError with the path', withDirectory(async ({ base }) => {
+    const error = await caught(notes(base, plain).create({ title: '' } as Note))
+    assert.ok(error instanceof ValidationError)
+    assert.deepEqual(error.issues, [{ path: ['title'], message: 'a title is needed', code: 'custom' }])
+  }))
+
+  test('names what JSON cannot hold', withDirectory(async ({ base }) => {
+    const odd = { '~standard': { ...plain['~standard'], validate: (value: any) => ({ value: { ...value, extra: [1n] } }) } }
+    const error = await caught(notes(base, odd).create({ title: 'x' } as Note))
+    assert.ok(error instanceof ValidationError)
+    assert.deepEqual(error.issues[0]!.path, ['extra', 0])
+  }))
+})
+
+describe('a storage of a caller', () => {
+  test('removes what belongs to an entity with it', withDirectory(async ({ base }) => {
+    const storage = notes(base, plain)
+    const [kept, gone] = [await storage.create({ title: 'a' } as Note), await storage.create({ title: 'b' } as Note)]
+    for (const { id } of [kept, gone]) {
+      mkdirSync(join(base, 'data', 'notes', String(id)), { recursive: true })
+      writeFileSync(join(base, 'data', 'notes', String(id), 'attachment'), 'x')
+    }
+    assert.equal(await storage.delete(gone.id), true)
+    assert.equal(await storage.delete(gone.id), false)
+    assert.deepEqual([kept, gone].map(({ id }) => existsSync(join(base, 'data', 'notes', String(id)))), [true, false])
+    await storage.deleteAll()
+    assert.deepEqual(await storage.list(), [])
+    assert.equal(existsSync(join(base, 'data', 'notes', String(kept.id))), false)
+    await storage.close()
+  }))
+
+  test('replaces everything in writeAll', withDirectory(async ({ base }) => {
+    const storage = notes(base, plain)
+    const [a, b] = [await storage.create({ title: 'a' } as Note), await storage.create({ title: 'b' } as Note)]
+    await storage.writeAll({ [b.id]: { ...b, title: 'changed' } })
+    assert.deepEqual(await storage.readAll(), { [b.id]: { ...b, title: 'changed' } })
+    assert.equal(await storage.getById(a.id), null)
+    await storage.close()
+  }))
+
+  test('takes string ids from the data or from newId', withDirectory(async ({ base }) => {
+    class Sessions extends BaseStorage<{ id: string; created: number; updated: number }> {
+      static newId() {
+        return 'made-up'
+      }
+      constructor() {
+        super(plain as any, { '~standard': { ...plain['~standard'], validate: (value: any) => ({ value }) } } as any, 'data', { basePath: base })
+      }
+      protected getIndexPath() {
+        return join(this.basePath, this.dataDir, 'sessions.json')
+      }
+      protected getEntityPath() {
+        return null
+      }
+    }
+    const storage = new Sessions()
+    assert.equal((await storage.create({ id: 'mine' })).id, 'mine')
+    assert.equal((await storage.create({})).id, 'made-up')
+    assert.equal((await caught(storage.create({ id: 'mine' })) as any).code, 'ALREADY_EXISTS')
+    assert.deepEqual((await storage.list()).map(({ id }) => id), ['made-up', 'mine'])
+    await storage.close()
+  }))
+
+  test('may not put its file outside its directory', withDirectory(async ({ base }) => {
+    class Astray extends BaseStorage<Note> {
+      constructor() {
+        super(plain as any, plain as any, 'data', { basePath: base })
+      }
+      protected getIndexPath() {
+        return join(this.basePath, '..', 'elsewhere.json')
+      }
+      protected getEntityPath() {
+        return null
+      }
+    }
+    assert.equal((await caught(new Astray().list()) as any).code, 'INVALID_ARGUMENT')
+  }))
+
+  test('is refused without a subclass', () => {
+    assert.throws(() => new (BaseStorage as any)(plain, plain, 'data'), TypeError)
+  })
+})

@@ -1,0 +1,24 @@
+// What is stored: files of about 4 KB of text that looks like source code.
+
+const words = ['const', 'value', '=', 'await', 'storage', '.get(', "'name'", ')', '\n', '  if', '(', 'found', ')', '{', '}', '\n']
+
+function text(seed, length) {
+  let out = ''
+  for (let state = seed + 1; out.length < length; ) {
+    state = (state * 48271) % 2147483647
+    out += `${words[state % words.length]} `
+  }
+  return out.slice(0, length)
+}
+
+/** The content of file `n`; `round` makes it another one. */
+export const content = (n, round = 0) => `// ${n} ${round}\n${text(n + round * 7919, 4080)}`
+
+export const file = (n, prefix = 'src') => ({ name: `${n}.ts`, path: `${prefix}/${n % 50}/${n}.ts`, content: content(n) })
+
+export const files = (count, prefix) => Array.from({ length: count }, (_, n) => file(n, prefix))
+
+/** A shuffled sample, the same in each run. */
+export function sample(list, count) {
+  return Array.from({ length: count }, (_, at) => list[(at * 7919 + 13) % list.length])
+}

@@ -1,0 +1,20 @@
+'use strict'
+
+const { BaseStorage } = require('./lib/base-storage.js')
+const { NotFoundError, StorageError, ValidationError } = require('./lib/errors.js')
+const { ProjectFileStorage } = require('./lib/file-storage.js')
+const { ProjectStorageV2 } = require('./lib/project-storage.js')
+const { ProjectFilesStorageSchema, ProjectsStorageSchema } = require('./lib/schemas.js')
+const { projectStorage } = require('./lib/shared-storage.js')
+
+module.exports = {
+  BaseStorage,
+  ProjectStorageV2,
+  ProjectFileStorage,
+  projectStorage,
+  ProjectsStorageSchema,
+  ProjectFilesStorageSchema,
+  StorageError,
+  ValidationError,
+  NotFoundError,
+}

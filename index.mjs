@@ -1,0 +1,13 @@
+import storage from './index.js'
+
+export const {
+  BaseStorage,
+  ProjectStorageV2,
+  ProjectFileStorage,
+  projectStorage,
+  ProjectsStorageSchema,
+  ProjectFilesStorageSchema,
+  StorageError,
+  ValidationError,
+  NotFoundError,
+} = storage

@@ -1,0 +1,60 @@
+'use strict'
+
+// Calls that leave the JavaScript thread: each promise has a ticket, native code answers by ticket.
+
+const { Port } = require('../binding.js')
+const { errorFrom } = require('./errors.js')
+
+const ANSWERED = 0
+const FAILED = 1
+
+const waiting = new Map()
+let last = 0
+let opened
+
+/** The mailbox of this thread, opened with the first storage. */
+function port() {
+  return (opened ??= new Port(settle))
+}
+
+/** Settles the promises whose answers wait. Nothing in here throws: an error would have no caller. */
+function settle() {
+  const messages = opened.take()
+  for (let at = 0; at < messages.length; at += 3) {
+    const kind = messages[at]
+    const text = messages[at + 2]
+    if (kind !== ANSWERED && kind !== FAILED) {
+      const { code, message } = JSON.parse(text)
+      process.emitWarning(message, { type: 'StorageWarning', code })
+      continue
+    }
+    const ticket = messages[at + 1]
+    const promise = waiting.get(ticket)
+    waiting.delete(ticket)
+    if (kind === ANSWERED) promise?.resolve(text)
+    else promise?.reject(errorFrom(JSON.parse(text)))
+  }
+  if (waiting.size === 0) opened.release()
+}
+
+/**
+ * Starts a call and resolves with the JSON text that it is answered with, or null. The process stays alive until then.
+ */
+function call(start) {
+  return new Promise((resolve, reject) => {
+    do last = (last + 1) >>> 0
+    while (waiting.has(last))
+    const ticket = last
+    if (waiting.size === 0) port().hold()
+    waiting.set(ticket, { resolve, reject })
+    try {
+      start(ticket)
+    } catch (error) {
+      waiting.delete(ticket)
+      if (waiting.size === 0) opened.release()
+      reject(error)
+    }
+  })
+}
+
+module.exports = { call, port }

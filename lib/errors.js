@@ -1,0 +1,43 @@
+'use strict'
+
+/** Every error of this package: an `Error` with a stable `code`. */
+class StorageError extends Error {
+  constructor(message, code, options) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** Data that breaks a rule; `issues` says which field and why. Nothing was written. */
+class ValidationError extends StorageError {
+  constructor(message, issues) {
+    super(message, 'VALIDATION_ERROR')
+    this.issues = issues
+    this.outcome = 'none'
+  }
+}
+
+/** Something that the call needs does not exist; the message names its id. */
+class NotFoundError extends StorageError {
+  constructor(message) {
+    super(message, 'NOT_FOUND')
+    this.outcome = 'none'
+  }
+}
+
+for (const type of [StorageError, ValidationError, NotFoundError]) {
+  Object.defineProperty(type.prototype, 'name', { value: type.name, configurable: true, writable: true })
+}
+
+/** Builds the error that native code described. */
+function errorFrom({ code, message, issues, ...details }) {
+  if (code === 'VALIDATION_ERROR') return new ValidationError(message, issues)
+  if (code === 'NOT_FOUND') return new NotFoundError(message)
+  return Object.assign(new StorageError(message, code), details)
+}
+
+const invalid = (message) => new StorageError(message, 'INVALID_ARGUMENT')
+
+const closed = () => new StorageError('this storage is closed; open a new instance to go on', 'CLOSED')
+
+module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, invalid, closed }

@@ -1,0 +1,47 @@
+'use strict'
+
+const path = require('node:path')
+
+const DEFAULTS = {
+  cacheEnabled: true,
+  cacheTTL: 300_000,
+  maxCacheSize: 100,
+  lockTimeout: 30_000,
+  durability: 'full',
+}
+
+/** Checks the options of a storage and fills in the defaults; `basePath` becomes absolute. */
+function resolveOptions(given = {}) {
+  if (given === null || typeof given !== 'object' || Array.isArray(given)) {
+    throw new TypeError('options must be an object')
+  }
+  const { basePath = process.cwd() } = given
+  if (typeof basePath !== 'string') throw new TypeError('option basePath must be a string')
+  if (basePath === '' || basePath.includes('\0')) throw new RangeError('option basePath must be a path')
+  const options = { basePath: path.resolve(basePath) }
+  for (const [name, fallback] of Object.entries(DEFAULTS)) {
+    const value = given[name] ?? (given[name] === null ? null : fallback)
+    if (typeof value !== typeof fallback) throw new TypeError(`option ${name} must be a ${typeof fallback}`)
+    if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
+      throw new RangeError(`option ${name} must be a finite number that is not negative`)
+    }
+    options[name] = value
+  }
+  if (options.durability !== 'full' && options.durability !== 'os') {
+    throw new RangeError("option durability must be 'full' or 'os'")
+  }
+  return Object.freeze(options)
+}
+
+/** The options as native code takes them. */
+function nativeOptions(options) {
+  return {
+    cacheEnabled: options.cacheEnabled,
+    cacheTtl: options.cacheTTL,
+    maxCacheSize: options.maxCacheSize,
+    lockTimeout: options.lockTimeout,
+    fullDurability: options.durability === 'full',
+  }
+}
+
+module.exports = { resolveOptions, nativeOptions }

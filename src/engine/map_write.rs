@@ -1,0 +1,106 @@
+//! Whole-map writes: storing the difference between a map and what is stored.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::database::{CollectionSpec, Part, Transaction};
+use super::document::{Document, DocumentId};
+use super::error::{Error, Issue, PathSegment, Result, below};
+use super::json;
+
+/// What a whole-map write did.
+pub struct Written {
+    /// Documents that the map lacks. The caller deletes them with what belongs to them.
+    pub gone: Vec<DocumentId>,
+    /// The whole map as it is stored, ids ascending.
+    pub documents: Vec<(DocumentId, Document)>,
+}
+
+impl Written {
+    /// The whole map as JSON, with or without the large fields.
+    pub fn text(&self, part: Part) -> Vec<u8> {
+        let mut text = vec![b'{'];
+        for (id, document) in &self.documents {
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
+            text.push(b':');
+            match part {
+                Part::Whole => text.extend_from_slice(&document.text),
+                Part::Head => text.extend_from_slice(&document.head_object()),
+            }
+        }
+        text.push(b'}');
+        text
+    }
+}
+
+/// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
+/// from its key, its text and the stored document, if there is
+/// one: a JSON object without white space between its tokens.
+///
+/// # Errors
+/// `VALIDATION_ERROR` with the issues of all records; nothing is put then.
+pub fn write_map(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: &[u8],
+    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+) -> Result<Written> {
+    let mut records = BTreeMap::new();
+    for member in json::members(map) {
+        let member = member.map_err(|error| not_a_map(what, error.problem))?;
+        let key = json::unescape_lossy(member.key).into_owned();
+        records.insert(DocumentId::from_key(&key), (key, member.value));
+    }
+    let mut issues = Vec::new();
+    let mut stored = Vec::with_capacity(records.len());
+    for (id, (key, raw)) in &records {
+        match stored_form(tx, spec, id, key, raw, &rule) {
+            Ok(document) => stored.push((id.clone(), document)),
+            Err(Error::Validation { issues: found, .. }) => {
+                issues.extend(below(PathSegment::Key(key.clone()), found))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !issues.is_empty() {
+        return Err(Error::Validation { what: what.to_owned(), issues });
+    }
+    let kept: HashSet<&DocumentId> = records.keys().collect();
+    let gone = tx.ids(spec)?.into_iter().filter(|id| !kept.contains(id)).collect();
+    for (id, document) in &stored {
+        tx.put_document(spec, id.clone(), document.clone())?;
+    }
+    Ok(Written { gone, documents: stored })
+}
+
+fn stored_form(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    id: &DocumentId,
+    key: &str,
+    raw: &[u8],
+    rule: &impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+) -> Result<Document> {
+    let document = |text: Vec<u8>| Document::new(text.into(), spec.large_field);
+    let Some(hash) = tx.hash(spec, id)? else { return rule(key, raw, None).map(document) };
+    // Most records of a map are those that were read before: their hash tells, without reading them again.
+    let as_given = document(json::compact(raw).into_owned());
+    if as_given.hash == hash {
+        return Ok(as_given);
+    }
+    let current = tx.get(spec, id)?;
+    rule(key, raw, current.as_ref().map(|document| &*document.text)).map(document)
+}
+
+fn not_a_map(what: &str, problem: &str) -> Error {
+    let issue = Issue {
+        path: Vec::new(),
+        message: format!("expected a map of records: {problem}"),
+        code: "invalid_type",
+    };
+    Error::Validation { what: what.to_owned(), issues: vec![issue] }
+}

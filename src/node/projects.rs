@@ -1,0 +1,110 @@
+//! `ProjectStorageV2` as native code sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use napi_derive::napi;
+
+use super::collection::{NativeCollection, boolean};
+use super::files::NativeFiles;
+use super::options::NativeOptions;
+use super::port::{Answer, Port};
+use super::session::Session;
+use crate::engine::json;
+use crate::engine::{Part, Peek, Queryable};
+use crate::project::project_store::{self as store, Query};
+use crate::project::{Files, array};
+
+#[napi]
+pub struct NativeProjects {
+    session: Arc<Session>,
+}
+
+/// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.
+fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
+    let text = json::unescape(text.as_bytes()).into_owned();
+    match kind {
+        0 => Query::Name(text),
+        1 => Query::Path(text),
+        2 => Query::Created(start, end),
+        3 => Query::Words(text),
+        _ => Query::Recent(end as usize),
+    }
+}
+
+#[napi]
+impl NativeProjects {
+    /// `directory` is the database's. Touches no file.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, directory: String, options: NativeOptions) -> NativeProjects {
+        NativeProjects { session: Session::new(PathBuf::from(directory), options.into(), port.mailbox()) }
+    }
+
+    /// The documents themselves, on the same session.
+    #[napi(catch_unwind)]
+    pub fn documents(&self) -> NativeCollection {
+        NativeCollection::new(Arc::clone(&self.session), store::collection())
+    }
+
+    /// The files of a project, on the same session.
+    #[napi(catch_unwind)]
+    pub fn files(&self, project_id: f64) -> NativeFiles {
+        NativeFiles::new(Arc::clone(&self.session), Files::of(project_id as u64))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create(&self, ticket: u32, input: String) {
+        self.session.write(ticket, move |tx| Ok(Answer::text(store::create(tx, input.as_bytes())?)));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn update(&self, ticket: u32, id: f64, patch: String) {
+        self.session
+            .write(ticket, move |tx| Ok(Answer::maybe(store::update(tx, id as u64, patch.as_bytes())?)));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete(&self, ticket: u32, id: f64) {
+        self.session.write(ticket, move |tx| store::delete(tx, id as u64).map(boolean));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete_all(&self, ticket: u32) {
+        self.session.write(ticket, move |tx| store::delete_all(tx).map(|()| Answer::Nothing));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn write_all(&self, ticket: u32, map: String) {
+        self.session.write(ticket, move |tx| {
+            Ok(Answer::text(store::write_all(tx, map.as_bytes())?.text(Part::Whole)))
+        });
+    }
+
+    /// Removes the files of a project and everything else that belongs to it.
+    #[napi(catch_unwind)]
+    pub fn delete_data(&self, ticket: u32, project_id: f64) {
+        let delete =
+            move |tx: &mut crate::engine::Transaction<'_>| store::delete_files(tx, project_id as u64);
+        self.session.write(ticket, move |tx| delete(tx).map(|()| Answer::Nothing));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn peek_query(&self, kind: u32, text: String, start: f64, end: f64) -> Option<String> {
+        let query = query(kind, &text, start, end);
+        let choose = |projects: &Queryable<'_>| query.choose(projects);
+        match self.session.engine()?.peek_many(&store::collection(), Part::Whole, choose) {
+            Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
+            Ok(Peek::Wait) | Err(_) => None,
+        }
+    }
+
+    #[napi(catch_unwind)]
+    pub fn query(&self, ticket: u32, kind: u32, text: String, start: f64, end: f64) {
+        let query = query(kind, &text, start, end);
+        self.session.read(ticket, move |database, options| {
+            let choose = |projects: &Queryable<'_>| query.choose(projects);
+            let found = database.select(&store::collection(), Part::Whole, options, choose)?;
+            Ok(Answer::text(array(&found)))
+        });
+    }
+}

@@ -1,0 +1,25 @@
+//! Bulk calls: one error with the issues of every part.
+
+use crate::engine::{Error, PathSegment, Result, below};
+
+/// Collects the issues of the parts of a bulk call: one `Ok` only if all are.
+pub fn all_valid<T>(
+    what: &str,
+    parts: impl Iterator<Item = Result<T>>,
+    segments: impl Fn(usize) -> Vec<PathSegment>,
+) -> Result<Vec<T>> {
+    let mut issues = Vec::new();
+    let mut valid = Vec::new();
+    for (at, part) in parts.enumerate() {
+        match part {
+            Ok(part) => valid.push(part),
+            Err(Error::Validation { issues: found, .. }) => {
+                let nested =
+                    segments(at).into_iter().rev().fold(found, |found, segment| below(segment, found));
+                issues.extend(nested);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if issues.is_empty() { Ok(valid) } else { Err(Error::Validation { what: what.to_owned(), issues }) }
+}

@@ -1,0 +1,172 @@
+//! What callers do with the files of one project, except for version chains.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::bulk::all_valid;
+use super::chain::chain_of;
+use super::collections::{self, FILES_BY_EXTENSION, FILES_BY_PATH, extension_key};
+use super::files::{create_file, update_file, written_file};
+use super::layout::{content_of, head_of};
+use super::project_store;
+use super::versions;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::index::IndexKey;
+use crate::engine::json;
+use crate::engine::{
+    CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction, Written,
+    write_map,
+};
+
+/// The files of one project.
+#[derive(Clone)]
+pub struct Files {
+    pub project_id: u64,
+    pub spec: Arc<CollectionSpec>,
+}
+
+impl Files {
+    pub fn of(project_id: u64) -> Files {
+        Files { project_id, spec: collections::files(project_id) }
+    }
+
+    /// The document of a canonical text.
+    pub fn document(&self, text: Vec<u8>) -> Document {
+        Document::new(text.into(), self.spec.large_field)
+    }
+
+    /// Creates files in one batch; they come back in the order of the inputs. Of a single file (`at` is false) the issues' paths start with
+    /// the field, of several with the position.
+    pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[&[u8]], at: bool) -> Result<Vec<Document>> {
+        project_store::require(tx, self.project_id)?;
+        let now = tx.now();
+        let mut ids = Vec::with_capacity(inputs.len());
+        for _ in inputs {
+            ids.push(tx.fresh_id(&self.spec)?);
+        }
+        let created =
+            inputs.iter().zip(&ids).map(|(input, &id)| create_file(input, self.project_id, id, now));
+        let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
+        let texts = all_valid("file", created, segments)?;
+        let documents: Vec<Document> = texts.into_iter().map(|text| self.document(text)).collect();
+        for (document, id) in documents.iter().zip(ids) {
+            tx.put_document(&self.spec, id.into(), document.clone())?;
+        }
+        Ok(documents)
+    }
+
+    /// Changes a file; `None` when there is none with this id.
+    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Arc<[u8]>>> {
+        let Some(current) = tx.get(&self.spec, &id.into())? else {
+            // A bad patch is an error whether or not there is a file to apply it to.
+            return update_file(PLACEHOLDER, patch, tx.now()).map(|_| None);
+        };
+        let document = self.document(update_file(&current.text, patch, tx.now())?);
+        tx.put_document(&self.spec, id.into(), document.clone())?;
+        Ok(Some(document.text))
+    }
+
+    /// Changes several files in one batch: all of them or, when one is missing or invalid, none.
+    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Arc<[u8]>>> {
+        let mut updated = Vec::with_capacity(patches.len());
+        for (id, patch) in patches {
+            updated.push(match self.update(tx, *id, patch) {
+                Ok(None) => Err(Error::NotFound { what: "file", id: id.to_string() }),
+                Ok(Some(text)) => Ok(text),
+                Err(error) => Err(error),
+            });
+        }
+        let segments = |at| vec![PathSegment::Position(at), PathSegment::Key("data".into())];
+        all_valid("file", updated.into_iter(), segments)
+    }
+
+    /// Deletes one version of a file. Returns whether it was there.
+    pub fn delete(&self, tx: &mut Transaction<'_>, id: u64) -> Result<bool> {
+        versions::unlink(tx, self, id)?;
+        tx.delete(&self.spec, id.into())
+    }
+
+    pub fn delete_all(&self, tx: &mut Transaction<'_>) -> Result<()> {
+        for id in tx.ids(&self.spec)? {
+            tx.delete(&self.spec, id)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the stored files those of a whole map, chains as given, storing the difference only.
+    pub fn write_all(&self, tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
+        let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
+            written_file(key, self.project_id, raw, current).map(Cow::into_owned)
+        };
+        let written = write_map(tx, &self.spec, "file map", map, rule)?;
+        for id in &written.gone {
+            tx.delete(&self.spec, id.clone())?;
+        }
+        Ok(written)
+    }
+
+    /// The latest version at a path, which is WTF-8; of several files with one path the one created last.
+    pub fn at_path(path: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
+        Ok(files.index(FILES_BY_PATH)?.find(&IndexKey::Text(path.into())).pop().into_iter().collect())
+    }
+
+    /// The latest versions of files with an extension, given with its dot or without. The caller orders them.
+    pub fn with_extension(extension: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
+        Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension)))
+    }
+
+    /// The latest versions, or all, as one JSON array.
+    pub fn list(
+        &self,
+        database: &Database,
+        part: Part,
+        all_versions: bool,
+        options: ReadOptions,
+    ) -> Result<Arc<[u8]>> {
+        if all_versions {
+            return database.list(&self.spec, part, options);
+        }
+        let latest = database.filter(&self.spec, part, options, |file| chain_of(file).is_latest)?;
+        Ok(array(&latest).into())
+    }
+
+    /// The latest versions that have the text in their path or content, whatever its case; ids ascending. O(bytes stored).
+    pub fn search(&self, database: &Database, query: &str, options: ReadOptions) -> Result<Vec<Arc<[u8]>>> {
+        let query = fold(query);
+        let holds = |raw: &[u8]| fold(&json::unescape_lossy(raw)).contains(&query);
+        database.filter(&self.spec, Part::Whole, options, |file| {
+            chain_of(file).is_latest
+                && (json::get(head_of(file), "path").is_some_and(holds)
+                    || content_of(file).is_some_and(holds))
+        })
+    }
+}
+
+/// Sorts texts of files by path, files with one path by id.
+pub fn sort_by_path(texts: &mut [Arc<[u8]>]) {
+    texts.sort_by_cached_key(|text| {
+        let path = json::get(head_of(text), "path").map(|raw| json::unescape(raw).into_owned());
+        path.unwrap_or_default()
+    });
+}
+
+/// A file to check patches against.
+const PLACEHOLDER: &[u8] = br#"{"id":0,"projectId":0,"name":"-","path":"-","extension":"","size":0,"summary":null,"summaryLastUpdated":null,"meta":"{}","checksum":null,"created":0,"updated":0,"version":1,"prevId":null,"nextId":null,"isLatest":true,"originalFileId":null,"lastSyncedAt":null,"syncVersion":0,"content":""}"#;
+
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// The texts as one JSON array.
+pub fn array<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + texts.iter().map(|text| text.as_ref().len() + 1).sum::<usize>());
+    out.push(b'[');
+    for (at, text) in texts.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(text.as_ref());
+    }
+    out.push(b']');
+    out
+}

@@ -1,0 +1,163 @@
+//! Version chains: appending, reading and taking out versions of a file.
+//!
+//! Any id of a chain stands for it. Its members are found by the index over (root, version), whatever their number.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::chain::{Chain, chain_of, with_chain};
+use super::collections::FILES_BY_VERSION;
+use super::file_store::Files;
+use super::files::next_version;
+use super::layout::content_of;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::index::{Index, IndexKey};
+use crate::engine::{Database, Error, Part, Queryable, ReadOptions, Result, Transaction};
+
+fn missing(id: u64) -> Error {
+    Error::NotFound { what: "file", id: id.to_string() }
+}
+
+/// The root of the chain that a document belongs to.
+fn root_of(id: u64, document: &[u8]) -> u64 {
+    chain_of(document).original.unwrap_or(id)
+}
+
+fn bounds(root: u64, version: Option<u64>) -> Option<(IndexKey, IndexKey)> {
+    let root = IndexKey::number(root as f64)?;
+    let (first, last) = match version {
+        Some(version) => (IndexKey::number(version as f64)?, IndexKey::number(version as f64)?),
+        None => (IndexKey::number(f64::NEG_INFINITY)?, IndexKey::number(f64::INFINITY)?),
+    };
+    Some((IndexKey::tuple(vec![root.clone(), first]), IndexKey::tuple(vec![root, last])))
+}
+
+/// The ids of a chain's members, versions ascending; of one version only, if given.
+fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<DocumentId>> {
+    match bounds(root, version) {
+        Some((start, end)) => index.range(Bound::Included(&start), Bound::Included(&end)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The members of a chain with their documents, versions ascending.
+fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Document)>> {
+    let mut found = Vec::new();
+    for id in tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
+        if let (DocumentId::Number(number), Some(document)) = (&id, tx.get(&files.spec, &id)?) {
+            found.push((*number, document));
+        }
+    }
+    found.sort_by_key(|(id, document)| (chain_of(&document.text).version, *id));
+    Ok(found)
+}
+
+/// The id and document of the last version of a chain.
+fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Option<(u64, Document)>> {
+    let mut last = Vec::new();
+    for id in tx.query_last(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
+        if let (DocumentId::Number(number), Some(document)) = (&id, tx.get(&files.spec, &id)?) {
+            last.push((*number, document));
+        }
+    }
+    Ok(last.into_iter().max_by_key(|(id, document)| (chain_of(&document.text).version, *id)))
+}
+
+/// Appends a version with this content (a raw JSON string) after the last one of the chain that `id` belongs to.
+///
+/// # Errors
+/// `NOT_FOUND` naming the id, `VALIDATION_ERROR` for the content or a field of `extra`.
+pub fn append(
+    tx: &mut Transaction<'_>,
+    files: &Files,
+    id: u64,
+    content: &[u8],
+    extra: Option<&[u8]>,
+) -> Result<Document> {
+    let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
+    let root = root_of(id, &document.text);
+    let (latest_id, latest) = last_version(tx, files, root)?.unwrap_or((id, document));
+    let before = chain_of(&latest.text);
+    let (new_id, now) = (tx.fresh_id(&files.spec)?, tx.now());
+    let place = Chain {
+        version: before.version + 1,
+        prev: Some(latest_id),
+        next: None,
+        is_latest: true,
+        original: Some(root),
+    };
+    let document = files.document(next_version(&latest.text, content, extra, place, new_id, now)?);
+    let linked = Chain { next: Some(new_id), is_latest: false, ..before };
+    let linked = files.document(with_chain(&latest.text, &linked, Some(now)));
+    tx.put_document(&files.spec, latest_id.into(), linked)?;
+    tx.put_document(&files.spec, new_id.into(), document.clone())?;
+    Ok(document)
+}
+
+/// Appends a version that has the content of an earlier one.
+///
+/// # Errors
+/// `NOT_FOUND` naming the file, or the version and the file.
+pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Document> {
+    let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
+    let root = root_of(id, &document.text);
+    let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
+    let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
+    let earlier = tx.get(&files.spec, found.last().ok_or_else(gone)?)?.ok_or_else(gone)?;
+    let content = content_of(&earlier.text).unwrap_or(b"\"\"").to_vec();
+    append(tx, files, id, &content, None)
+}
+
+/// Takes a version out of its chain: its neighbours are linked to each other and keep their numbers, the next one
+/// becomes the root or the previous one the latest where need be. The document itself stays.
+pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
+    let Some(document) = tx.get(&files.spec, &id.into())? else { return Ok(()) };
+    let mut rest = chain(tx, files, root_of(id, &document.text))?;
+    rest.retain(|(member, _)| *member != id);
+    let Some(&(root, _)) = rest.first() else { return Ok(()) };
+    for (at, (member, document)) in rest.iter().enumerate() {
+        let before = chain_of(&document.text);
+        let after = Chain {
+            version: before.version,
+            prev: at.checked_sub(1).map(|at| rest[at].0),
+            next: rest.get(at + 1).map(|(next, _)| *next),
+            is_latest: at + 1 == rest.len(),
+            original: (*member != root).then_some(root),
+        };
+        if after != before {
+            let linked = files.document(with_chain(&document.text, &after, None));
+            tx.put_document(&files.spec, (*member).into(), linked)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which versions a read asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    All,
+    One(u64),
+    Latest,
+}
+
+/// Versions of the chain that `id` belongs to, ascending; none if there is no such file.
+pub fn read(
+    database: &Database,
+    files: &Files,
+    id: u64,
+    wanted: Wanted,
+    options: ReadOptions,
+) -> Result<Vec<Arc<[u8]>>> {
+    let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
+    let head = database.select(&files.spec, Part::Head, options, by_id)?;
+    let Some(head) = head.first() else { return Ok(Vec::new()) };
+    let root = root_of(id, head);
+    database.select(&files.spec, Part::Whole, options, |files| {
+        let index = files.index(FILES_BY_VERSION)?;
+        match wanted {
+            Wanted::All => members(index, root, None),
+            Wanted::One(version) => Ok(members(index, root, Some(version))?.pop().into_iter().collect()),
+            Wanted::Latest => Ok(members(index, root, None)?.pop().into_iter().collect()),
+        }
+    })
+}
