@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Fs, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Part, Result, Wait, WarningCode};
 use support::{READ, record, spec};
 

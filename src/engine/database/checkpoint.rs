@@ -11,18 +11,19 @@ use std::sync::Arc;
 
 use super::load::{bare_entries, is_known, scan};
 use super::read::read_whole;
-use super::recovery::{create_journal, list_generations, repeat_removals, sweep};
+use super::recovery::{create_journal, list_generations, sweep};
+use super::removals::repeat_removals;
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
-use crate::engine::checksum::{FileHash, FileHasher, Salt};
+use crate::engine::checksum::{FileHash, FileHasher};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Metadata, OpenMode, read_all};
 use crate::engine::journal::{
-    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, encode_line,
-    journal_path, push_snapshot_op,
+    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, journal_path,
+    push_snapshot_op,
 };
 use crate::engine::lock::{LockKind, Wait};
 use crate::engine::snapshot::SnapshotWriter;
@@ -162,31 +163,6 @@ impl Database {
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
         Ok(before.seq)
-    }
-
-    /// What `JournalResetInPlace` does instead of switching: empties the journal and goes on in the same file.
-    fn reset_journal(&self, writer: &mut Writer) -> Result<()> {
-        let header = {
-            let state = self.state.read();
-            Header { generation: state.position.generation, previous: None, ..state.next_header() }
-        };
-        let mut line = Vec::new();
-        let body = serde_json::to_vec(&header).unwrap_or_default();
-        let salt = Salt::new(header.database, header.generation);
-        let checksum = encode_line(&mut line, salt, &body);
-        let end = line.len() as u64;
-        let path = journal_path(&self.directory, header.generation);
-        let files = self.files(writer)?;
-        files.journal.set_len(end).at("cut", &path)?;
-        files.journal.write_at(&line, 0).at("write", &path)?;
-        files.journal.sync_data().at("sync", &path)?;
-        let mut state = self.state.write();
-        state.position.end = end;
-        state.position.checksum = checksum;
-        state.position.durable = header.seq;
-        drop(state);
-        self.move_tip(header.generation, header.seq, end);
-        Ok(())
     }
 
     /// Collects what must be written. Collections that nobody loaded are read from their snapshots.
@@ -491,7 +467,7 @@ impl State {
         newest.map_or(0, |snapshot| snapshot.size)
     }
 
-    fn next_header(&self) -> Header {
+    pub(super) fn next_header(&self) -> Header {
         // What was dropped for good need not be remembered: its file is gone durably before the switch.
         let catalog = self.catalog.iter().filter(|(_, record)| record.dropped.is_none());
         Header {

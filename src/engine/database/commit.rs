@@ -288,7 +288,7 @@ impl Database {
     }
 
     pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path, &[]).at("remove", path)
+        fs::remove_tree(&*self.fs, path).at("remove", path)
     }
 }
 

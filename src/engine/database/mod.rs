@@ -14,6 +14,7 @@ mod mutant;
 mod open;
 mod read;
 mod recovery;
+mod removals;
 mod state;
 mod transaction;
 mod writer;

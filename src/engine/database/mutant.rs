@@ -1,5 +1,11 @@
 //! Protocol variants that are known to be wrong.
 
+use super::Database;
+use super::writer::Writer;
+use crate::engine::checksum::Salt;
+use crate::engine::error::{IoContext, Result};
+use crate::engine::journal::{Header, encode_line, journal_path};
+
 /// A wrong variant of the protocol. The crash tests switch each on and must catch it; a published addon is
 /// built without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,4 +30,31 @@ pub enum Mutant {
     AcknowledgeBeforeTip,
     /// A failed sync is tried again and believed.
     RetryFailedSync,
+}
+
+impl Database {
+    /// What `JournalResetInPlace` does instead of switching: empties the journal and goes on in the same file.
+    pub(super) fn reset_journal(&self, writer: &mut Writer) -> Result<()> {
+        let header = {
+            let state = self.state.read();
+            Header { generation: state.position.generation, previous: None, ..state.next_header() }
+        };
+        let mut line = Vec::new();
+        let body = serde_json::to_vec(&header).unwrap_or_default();
+        let salt = Salt::new(header.database, header.generation);
+        let checksum = encode_line(&mut line, salt, &body);
+        let end = line.len() as u64;
+        let path = journal_path(&self.directory, header.generation);
+        let files = self.files(writer)?;
+        files.journal.set_len(end).at("cut", &path)?;
+        files.journal.write_at(&line, 0).at("write", &path)?;
+        files.journal.sync_data().at("sync", &path)?;
+        let mut state = self.state.write();
+        state.position.end = end;
+        state.position.checksum = checksum;
+        state.position.durable = header.seq;
+        drop(state);
+        self.move_tip(header.generation, header.seq, end);
+        Ok(())
+    }
 }

@@ -173,8 +173,13 @@ pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
-/// nothing is counts as removed. What is `spared` stays, and the directories above it. The caller syncs the parent.
-pub fn remove_tree(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<()> {
+/// nothing is counts as removed. The caller syncs the parent.
+pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    remove_tree_except(fs, path, &[])
+}
+
+/// As [`remove_tree`], but what is `spared` stays, and the directories above it.
+pub fn remove_tree_except(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<()> {
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -183,7 +188,7 @@ pub fn remove_tree(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<(
         None => Ok(()),
         Some(metadata) if metadata.kind == FileKind::Directory => {
             for name in fs.list_dir(path)? {
-                remove_tree(fs, &path.join(name), spared)?;
+                remove_tree_except(fs, &path.join(name), spared)?;
             }
             if spared.iter().any(|spared| spared.starts_with(path)) {
                 Ok(())
