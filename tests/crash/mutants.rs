@@ -37,6 +37,7 @@ fn is_caught_by_crashes(mutant: Mutant, workloads: &[&[Op]]) {
     assert!(right.is_empty(), "the right protocol fails: {}", right[0]);
     let wrong = crashed(workloads, Some(mutant));
     assert!(!wrong.is_empty(), "{mutant:?} is not caught");
+    println!("{mutant:?}: {}", wrong[0]);
 }
 
 const CHECKPOINTS: &[&[Op]] =
@@ -122,7 +123,8 @@ fn serving_a_tail_that_was_not_synced_is_caught() {
 
 fn is_caught(mutant: Mutant, scenario: impl Fn(Option<Mutant>) -> Result<(), String>) {
     scenario(None).unwrap_or_else(|problem| panic!("the right protocol fails: {problem}"));
-    assert!(scenario(Some(mutant)).is_err(), "{mutant:?} is not caught");
+    let problem = scenario(Some(mutant)).expect_err("the wrong protocol is caught");
+    println!("{mutant:?}: {problem}");
 }
 
 /// A writer dies at some call of its second write while another process has the database open. What the other one
