@@ -29,7 +29,7 @@ fn every_power_loss_in_workloads_of_one_and_two_operations() {
             explorer.run(run, |explorer, run| explorer.power_losses(run, limit, 1));
         }
     }
-    explorer.finish("one and two operations", 2400);
+    explorer.finish("one and two operations", 2300);
 }
 
 /// Crashes in the first two operations are those of the shorter workloads: only the last one is looked at.
