@@ -10,5 +10,6 @@
 
 pub mod engine;
 #[cfg(feature = "node")]
+#[cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
 mod node;
 pub mod project;

@@ -77,6 +77,19 @@ impl Database {
         CHANGED.notify_one();
     }
 
+    /// What an earlier process left in the journals reaches the JSON files as if it had just been written.
+    pub(super) fn background_after_opening(&self) {
+        let left: u64 = {
+            let state = self.state.read();
+            let dirty = state.collections.values().filter(|collection| collection.oldest_change().is_some());
+            dirty.map(|collection| collection.changed_bytes() + 1).sum()
+        };
+        if left > 0 {
+            self.background.wrote(left);
+            self.background_after_write();
+        }
+    }
+
     /// When the database wants its next checkpoint; `None` when there is nothing to write.
     fn checkpoint_due(&self) -> Option<Instant> {
         let pending = self.background.pending();

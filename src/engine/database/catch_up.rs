@@ -59,7 +59,7 @@ impl Database {
         let next = position.generation + 1;
         let path = journal_path(&self.directory, next);
         let Ok(journal) = self.fs.open(&path, OpenMode::ReadWrite) else { return Ok(false) };
-        let Some((header, checksum, end)) = super::recovery::read_header(&*journal, &path, next)? else {
+        let Some((header, checksum, end)) = super::generations::read_header(&*journal, &path, next)? else {
             return Ok(false);
         };
         let Some(previous) = header.previous else { return Ok(false) };

@@ -9,11 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::generations::{create_journal, list_generations, read_header};
 use super::load::{bare_entries, is_known, scan};
-use super::read::read_whole;
-use super::recovery::{create_journal, list_generations, sweep};
+use super::recovery::sweep;
 use super::removals::repeat_removals;
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
+use super::texts::read_whole;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
 use crate::engine::checksum::{FileHash, FileHasher};
@@ -402,7 +403,7 @@ impl Database {
                 }
                 Err(error) => return Err(Error::io("open", &next, &error)),
             };
-            let header = super::recovery::read_header(&*next_file, &next, generation + 1)?;
+            let header = read_header(&*next_file, &next, generation + 1)?;
             if header.is_some_and(|(header, _, _)| header.seq <= covered) {
                 self.fs.remove_file(&path).at("remove", &path)?;
             }

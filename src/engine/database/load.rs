@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::catch_up::headless;
-use super::read::read_whole;
 use super::state::{Change, Content, Dirty, FileTable, Loaded, holds_documents, matching};
+use super::texts::read_whole;
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::checksum::FileHash;

@@ -9,6 +9,7 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod generations;
 mod load;
 mod mutant;
 mod open;
@@ -16,6 +17,7 @@ mod read;
 mod recovery;
 mod removals;
 mod state;
+mod texts;
 mod transaction;
 mod writer;
 
@@ -28,7 +30,8 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use mutant::Mutant;
-pub use read::{Part, Peek, Queryable, ReadOptions, View};
+pub use read::{Peek, Queryable, ReadOptions, View};
+pub use texts::Part;
 pub use transaction::Transaction;
 
 use super::cache::{Cache, CacheStats};

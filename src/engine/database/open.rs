@@ -9,7 +9,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
 use super::commit::Queue;
-use super::recovery::{Recovered, Until, create_journal, first_header, recover};
+use super::generations::{create_journal, first_header};
+use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
 use super::{Database, DatabaseOptions, Mutant, background};
@@ -82,6 +83,7 @@ impl Database {
         for (code, message) in warnings {
             database.warn(code, message);
         }
+        database.background_after_opening();
         Ok(database)
     }
 

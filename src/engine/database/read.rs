@@ -1,18 +1,17 @@
 //! Reading: from memory on the calling thread where that is possible, else from disk on a thread that may wait.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::{FileTable, Loaded};
+use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
-use crate::engine::checksum::{document_hash, head_hash};
+use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
-use crate::engine::document::{DocumentId, close_head};
+use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
-use crate::engine::fs::{File, read_exact_at};
 use crate::engine::index::{Entries, Index, extract_all};
 use crate::engine::lock::Wait;
 
@@ -25,9 +24,6 @@ const PEEK_BYTES: u64 = 1 << 20;
 
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;
-
-/// Neighbouring documents are read together up to this size.
-const RUN_BYTES: u64 = 1 << 20;
 
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +38,6 @@ pub struct ReadOptions {
     /// Whether the cache may answer and remembers the answer.
     pub cached: bool,
     pub lock_timeout: Duration,
-}
-
-/// How much of each document is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Whole,
-    /// Everything but the large field, which is not even read.
-    Head,
 }
 
 /// A stable view of a collection: later writes do not show in it.
@@ -73,22 +61,6 @@ impl Queryable<'_> {
 
     pub fn index(&self, name: &str) -> Result<&Index> {
         Ok(&self.loaded.indexes[super::transaction::index_position(&self.loaded.spec, name)?])
-    }
-}
-
-enum ReadFailure {
-    /// The bytes are not those that were written: somebody edited the file, or it is damaged.
-    Changed,
-    Io(io::Error),
-}
-
-impl From<io::Error> for ReadFailure {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            ReadFailure::Changed
-        } else {
-            ReadFailure::Io(error)
-        }
     }
 }
 
@@ -494,97 +466,4 @@ fn list_key(spec: &CollectionSpec, part: Part) -> CacheKey {
         Part::Head => "head",
     };
     CacheKey::List(Arc::clone(&spec.path), kind)
-}
-
-fn part_len(location: &Location, part: Part) -> u64 {
-    u64::from(match part {
-        Part::Whole => location.len,
-        Part::Head => location.head,
-    })
-}
-
-fn is_intact(text: &[u8], location: &Location, part: Part) -> bool {
-    match part {
-        Part::Whole => document_hash(text, location.head as usize) == location.hash,
-        Part::Head => head_hash(text) == (location.hash >> 32) as u32,
-    }
-}
-
-fn finish_part(text: Vec<u8>, _: &Location, part: Part) -> Vec<u8> {
-    match part {
-        Part::Whole => text,
-        Part::Head => close_head(&text),
-    }
-}
-
-fn file_of<'a>(
-    files: &'a FileTable,
-    location: &Location,
-) -> std::result::Result<&'a Arc<dyn File>, ReadFailure> {
-    files.get(location.file).ok_or(ReadFailure::Changed)
-}
-
-fn read_text(
-    files: &FileTable,
-    location: &Location,
-    part: Part,
-) -> std::result::Result<Vec<u8>, ReadFailure> {
-    let mut text = vec![0; part_len(location, part) as usize];
-    read_exact_at(&**file_of(files, location)?, &mut text, location.offset)?;
-    if is_intact(&text, location, part) {
-        Ok(finish_part(text, location, part))
-    } else {
-        Err(ReadFailure::Changed)
-    }
-}
-
-/// Reads the text of a document without knowing its collection.
-pub(super) fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>> {
-    read_text(files, location, Part::Whole).map_err(|failure| match failure {
-        ReadFailure::Changed => {
-            io::Error::new(io::ErrorKind::InvalidData, "a document is not what was written")
-        }
-        ReadFailure::Io(error) => error,
-    })
-}
-
-/// Reads documents one after another, neighbours in a file with one call.
-fn read_run<'a>(
-    files: &FileTable,
-    entries: impl Iterator<Item = &'a Entry>,
-    part: Part,
-    mut visit: impl FnMut(&DocumentId, &[u8]),
-) -> std::result::Result<(), (Location, ReadFailure)> {
-    let mut entries = entries.peekable();
-    let mut buffer = Vec::new();
-    while let Some(first) = entries.next() {
-        let start = first.1.offset;
-        let mut run = vec![first];
-        let mut end = start + part_len(&first.1, part);
-        while part == Part::Whole
-            && let Some(next) = entries.peek()
-            && next.1.file == first.1.file
-            && next.1.offset >= end
-            && next.1.offset - end <= 64
-            && next.1.offset + u64::from(next.1.len) - start <= RUN_BYTES
-        {
-            end = next.1.offset + u64::from(next.1.len);
-            run.extend(entries.next());
-        }
-        buffer.resize((end - start) as usize, 0);
-        let read = file_of(files, &first.1).and_then(|file| Ok(read_exact_at(&**file, &mut buffer, start)?));
-        read.map_err(|failure| (first.1, failure))?;
-        for (id, location) in run {
-            let at = (location.offset - start) as usize;
-            let text = &buffer[at..at + part_len(location, part) as usize];
-            if !is_intact(text, location, part) {
-                return Err((*location, ReadFailure::Changed));
-            }
-            match part {
-                Part::Whole => visit(id, text),
-                Part::Head => visit(id, &close_head(text)),
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,246 @@
+//! Generations of the journal: creating them, opening them, and telling which one counts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::WarningCode;
+use super::recovery::Until;
+use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{File, Fs, OpenMode, read_all};
+use crate::engine::journal::{
+    BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, encode_line, journal_generation, journal_path,
+    parse_header, verify_line,
+};
+
+/// Reads the header of a journal: the header, the checksum of its line and where that ends. `None` if the first line
+/// is not a header of this generation.
+pub fn read_header(journal: &dyn File, path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
+    let mut start = vec![0; 4096];
+    loop {
+        let read = journal.read_at(&mut start, 0).at("read", path)?;
+        if let Some(length) = memchr::memchr(b'\n', &start[..read]) {
+            return parse_first_line(&start[..length], path, generation);
+        }
+        if read < start.len() {
+            return Ok(None);
+        }
+        start.resize(start.len() * 4, 0);
+    }
+}
+
+fn parse_first_line(line: &[u8], path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
+    let Some(body) = line.get(BODY_START..line.len().saturating_sub(1)) else { return Ok(None) };
+    let Some(header) = parse_header(body) else { return Ok(None) };
+    let Some((_, checksum)) = verify_line(line, Salt::new(header.database, header.generation)) else {
+        return Ok(None);
+    };
+    if header.format > FORMAT {
+        return Err(Error::UnsupportedFormat {
+            path: path.to_path_buf(),
+            found: header.format,
+            known: FORMAT,
+        });
+    }
+    Ok((header.generation == generation).then_some((header, checksum, line.len() as u64 + 1)))
+}
+
+/// A journal taken into memory.
+pub struct Generation {
+    pub header: Header,
+    pub checksum: u64,
+    pub body_start: usize,
+    pub bytes: Vec<u8>,
+    pub file: Arc<dyn File>,
+    pub path: PathBuf,
+}
+
+impl Generation {
+    pub fn salt(&self) -> Salt {
+        Salt::new(self.header.database, self.header.generation)
+    }
+
+    pub fn lines<'a>(&'a self, end: usize) -> Lines<'a> {
+        Lines::new(&self.bytes[..end], self.salt(), self.body_start, self.header.seq, self.checksum)
+    }
+}
+
+pub fn open_generation(
+    fs: &dyn Fs,
+    directory: &Path,
+    generation: u64,
+    mode: OpenMode,
+) -> Result<Option<Generation>> {
+    let path = journal_path(directory, generation);
+    let file = fs.open(&path, mode).at("open", &path)?;
+    let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
+    let bytes = read_all(&*file).at("read", &path)?;
+    Ok(Some(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
+}
+
+/// The generations that have a file, ascending.
+pub fn list_generations(fs: &dyn Fs, directory: &Path) -> Result<Vec<u64>> {
+    let reserved = directory.join(RESERVED);
+    let names = match fs.list_dir(&reserved) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.at("list", &reserved)?,
+    };
+    Ok(names.iter().filter_map(|name| journal_generation(name)).collect())
+}
+
+/// Creates the first journal of a new database, or the next one of a database whose newest was never used.
+pub fn create_journal(
+    fs: &dyn Fs,
+    directory: &Path,
+    header: &Header,
+    sync_directory: bool,
+) -> Result<(Arc<dyn File>, u64, u64)> {
+    let path = journal_path(directory, header.generation);
+    let body = serde_json::to_vec(header).unwrap_or_default();
+    let mut line = Vec::with_capacity(body.len() + 32);
+    let checksum = encode_line(&mut line, Salt::new(header.database, header.generation), &body);
+    let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
+    file.write_at(&line, 0).at("write", &path)?;
+    file.sync_data().at("sync", &path)?;
+    if sync_directory {
+        let reserved = directory.join(RESERVED);
+        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    }
+    Ok((file, checksum, line.len() as u64))
+}
+
+pub fn bad_header(directory: &Path, generation: u64) -> Error {
+    Error::corrupt(&journal_path(directory, generation), 0, "the header is damaged; restore a backup")
+}
+
+/// The newest generation that was ever used. One whose creation a crash cut short is removed.
+pub fn newest(
+    fs: &dyn Fs,
+    directory: &Path,
+    generations: &[u64],
+    until: Until,
+    warnings: &mut Vec<(WarningCode, String)>,
+) -> Result<Option<Generation>> {
+    let alone = matches!(until, Until::End { .. });
+    let mode = if alone { OpenMode::ReadWrite } else { OpenMode::Read };
+    for &generation in generations.iter().rev() {
+        let path = journal_path(directory, generation);
+        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
+            if !was_never_used(fs, directory, &newest, generations, until)? {
+                return Ok(Some(newest));
+            }
+            if alone {
+                remove_journal(fs, directory, &path)?;
+            }
+            continue;
+        }
+        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        let bytes = read_all(&*file).at("read", &path)?;
+        // A header is durable before anything follows it: more than one line means that it was, once.
+        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count();
+        if lines > 1 {
+            return Err(bad_header(directory, generation));
+        }
+        if !alone {
+            continue;
+        }
+        warnings
+            .push((WarningCode::TailCut, format!("{} was never finished and is removed", path.display())));
+        remove_journal(fs, directory, &path)?;
+    }
+    Ok(None)
+}
+
+fn remove_journal(fs: &dyn Fs, directory: &Path, path: &Path) -> Result<()> {
+    fs.remove_file(path).at("remove", path)?;
+    let reserved = directory.join(RESERVED);
+    fs.sync_dir(&reserved).at("sync directory", &reserved)
+}
+
+/// Whether nothing was ever written to this generation. Its name may not be durable then, whatever a sync says now: the
+/// one that would have made it so may have failed, or its process died. Others may have gone on in the generation
+/// before, which holds everything that counts.
+fn was_never_used(
+    fs: &dyn Fs,
+    directory: &Path,
+    newest: &Generation,
+    generations: &[u64],
+    until: Until,
+) -> Result<bool> {
+    let acknowledged = |tip: TipSlot, boot_id: u128| {
+        boot_id != 0
+            && (tip.boot_id, tip.generation) == (boot_id, newest.header.generation)
+            && tip.end > newest.body_start as u64
+    };
+    if newest.bytes.len() > newest.body_start
+        || matches!(until, Until::End { tip: Some(tip), boot_id } if acknowledged(tip, boot_id))
+    {
+        return Ok(false);
+    }
+    if newest.header.previous.is_none() {
+        return Ok(true);
+    }
+    let generation = newest.header.generation - 1;
+    if !generations.contains(&generation) {
+        return Ok(false);
+    }
+    let Some(older) = open_generation(fs, directory, generation, OpenMode::Read)? else {
+        return Err(bad_header(directory, generation));
+    };
+    check_link(&older, newest)?;
+    Ok(true)
+}
+
+/// Whether this generation says that the snapshots hold everything before it.
+pub fn covers_all_before(generation: &Generation) -> bool {
+    let end = generation.bytes.len();
+    generation.header.covered >= generation.header.seq
+        || generation.lines(end).any(|line| {
+            line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq))
+        })
+}
+
+/// The older generation must end just where the newer one says.
+pub fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
+    let previous = newer.header.previous.as_ref();
+    let end = previous.map_or(0, |previous| previous.end as usize);
+    if older.bytes.len() < end || older.header.database != newer.header.database {
+        return Err(Error::corrupt(
+            &older.path,
+            older.bytes.len() as u64,
+            "acknowledged batches are missing; restore a backup",
+        ));
+    }
+    let mut lines = older.lines(end);
+    while lines.next().is_some() {}
+    let linked = lines.position == end
+        && lines.seq == newer.header.seq
+        && previous.is_some_and(|previous| previous.checksum.0 == lines.checksum);
+    if linked {
+        return Ok(());
+    }
+    Err(Error::corrupt(
+        &older.path,
+        lines.position as u64,
+        "an acknowledged batch is damaged; restore a backup",
+    ))
+}
+
+/// The header of a new database.
+pub fn first_header() -> Result<Header> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| {
+        Error::io("draw a random id for", Path::new("the database"), &std::io::Error::other(error))
+    })?;
+    Ok(Header {
+        format: FORMAT,
+        database: DatabaseId(u128::from_le_bytes(id)),
+        generation: 1,
+        seq: 0,
+        previous: None,
+        removed: 0,
+        covered: 0,
+        catalog: BTreeMap::new(),
+    })
+}

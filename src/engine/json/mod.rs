@@ -1,0 +1,15 @@
+//! JSON as text: what an engine that never builds a tree needs to know of a value.
+//!
+//! Text is UTF-8. A lone surrogate exists only in its escaped form (`\ud83d`), which is what JavaScript's
+//! `JSON.stringify` writes; unescaped it becomes WTF-8, whose byte order is code point order.
+
+mod scan;
+mod string;
+#[cfg(test)]
+mod tests;
+
+pub use scan::{
+    JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, elements, get, get_key, is_object,
+    is_string, key_is, members, parse_number,
+};
+pub use string::{push_string, quote, unescape, unescape_lossy, utf8_len};

@@ -1,0 +1,97 @@
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn refuses_what_json_parse_refuses() {
+    for text in [
+        "",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "01",
+        "1.",
+        "+1",
+        "tru",
+        "\"\u{1}\"",
+        "\"\\x\"",
+        "1 2",
+        "'a'",
+        "1e400",
+    ] {
+        assert!(check(text.as_bytes()).is_err(), "{text:?} was accepted");
+    }
+    assert_eq!(check(b"\"\xff\"").map_err(|error| error.problem), Err("not UTF-8"));
+}
+
+#[test]
+fn accepts_every_kind_of_value() {
+    for text in ["null", " true ", "-0.5e+10", "\"\\ud83d\"", "[]", "{ }", "{\"a\":[{},\"\\u0000\"]}"] {
+        assert_eq!(check(text.as_bytes()), Ok(()), "{text:?} was refused");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert_eq!(check(nested(MAX_DEPTH).as_bytes()), Ok(()));
+    assert!(check(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+    assert!(check(nested(1_000_000).as_bytes()).is_err());
+}
+
+#[test]
+fn lone_surrogates_survive_unescaping_and_escaping() {
+    for raw in ["\"a\\ud83db\"", "\"\\udc00\\ud800\"", "\"\\ud83d\\ud83d\\ude00\""] {
+        let wtf8 = unescape(raw.as_bytes()).into_owned();
+        let mut out = Vec::new();
+        push_string(&mut out, &wtf8);
+        assert_eq!(unescape(&out), wtf8, "{raw}");
+    }
+    assert_eq!(unescape_lossy(b"\"a\\ud83db\""), "a\u{fffd}b");
+    assert_eq!(unescape_lossy(b"\"\\ud83d\\ude00\""), "\u{1f600}");
+    assert_eq!(utf8_len(b"\"a\\ud83db\""), 5);
+}
+
+#[test]
+fn a_broken_surrogate_does_not_panic() {
+    for bytes in [&b"\xed\xa0\0"[..], b"\xed\xa0", b"\xed\xa0\xed\xa0\\"] {
+        push_string(&mut Vec::new(), bytes);
+        unescape_lossy(&[b"\"\\n", bytes].concat());
+        unescape_lossy(&[b"\"\\n", bytes, b"\""].concat());
+    }
+}
+
+#[test]
+fn the_last_of_two_members_with_one_name_counts() {
+    assert_eq!(get(b"{\"a\":1,\"b\":2,\"\\u0061\":3}", "a"), Some(&b"3"[..]));
+}
+
+#[test]
+fn compacting_leaves_strings_alone() {
+    assert_eq!(compact(b"{ \"a b\" : [ 1 , \"\\\" \" ] }").as_ref(), b"{\"a b\":[1,\"\\\" \"]}");
+}
+
+proptest! {
+    #[test]
+    fn quoting_agrees_with_serde_json(text in any::<String>()) {
+        let quoted = quote(&text);
+        prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text.clone());
+        let raw = quoted.as_bytes();
+        let unescaped = unescape(raw);
+        prop_assert_eq!(unescaped.as_ref(), text.as_bytes());
+        prop_assert_eq!(utf8_len(raw), text.len());
+    }
+
+    #[test]
+    fn checking_agrees_with_serde_json(text in "[\\[\\]{}:,\"\\\\0-9eE.+\\- tfn\\n]{0,12}") {
+        prop_assert_eq!(check(text.as_bytes()).is_ok(), serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+
+    #[test]
+    fn rubbish_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = check(&bytes);
+        let _ = get(&bytes, "a");
+        let _ = unescape_lossy(&bytes);
+        let _ = compact(&bytes);
+        let _ = elements(&bytes);
+    }
+}
