@@ -37,7 +37,7 @@ function stagePlatform(directory) {
 /** The main package as it is published: the files it lists, and the platform packages as optional dependencies. */
 function stageMain(directory, platformPackage) {
   mkdirSync(directory)
-  for (const file of manifest.files) cpSync(join(root, file), join(directory, file))
+  for (const file of manifest.files) cpSync(join(root, file), join(directory, file), { recursive: true })
   const { devDependencies, scripts, allowScripts, ...published } = manifest
   writeJson(join(directory, 'package.json'), {
     ...published,
