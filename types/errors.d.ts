@@ -1,0 +1,57 @@
+/** The stable code of an error. Compare codes; messages may change. */
+export type StorageErrorCode =
+  | 'VALIDATION_ERROR'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'UNIQUE_VIOLATION'
+  | 'INDEX_TYPE'
+  | 'LOCK_TIMEOUT'
+  | 'CORRUPT_DATA'
+  | 'IO_ERROR'
+  | 'CLOSED'
+  | 'INVALID_ARGUMENT'
+  | 'MIGRATION_FAILED'
+  | 'CONFLICT'
+  | 'ABORTED'
+  | 'UNSUPPORTED_FORMAT'
+  | 'UNSUPPORTED_FILESYSTEM'
+
+/** Every error of this package, except errors of your own schemas, which reach you as they are. */
+export class StorageError extends Error {
+  constructor(message: string, code: StorageErrorCode, options?: ErrorOptions)
+  readonly code: StorageErrorCode
+  /** Of an `IO_ERROR`: the name the operating system gives it, e.g. `'ENOSPC'`. */
+  readonly errno?: string
+  /** Of an `IO_ERROR`: the file or directory. */
+  readonly path?: string
+  /** Of an `IO_ERROR`: what was tried, e.g. `'open'`. */
+  readonly operation?: string
+  /**
+   * Of a write that failed: `'none'` when nothing changed and the call may be repeated, `'unknown'` when a sync failed
+   * and only reopening tells whether the write is there.
+   */
+  readonly outcome?: 'none' | 'unknown'
+}
+
+/** One field that broke a rule. */
+export interface ValidationIssue {
+  /** Keys and positions that lead to the field, outermost first. */
+  path: (string | number)[]
+  message: string
+  /** A stable word for the kind of issue, e.g. `'invalid_type'`. */
+  code: string
+}
+
+/** Data that a rule refuses. Nothing was written. */
+export class ValidationError extends StorageError {
+  constructor(message: string, issues: ValidationIssue[])
+  readonly code: 'VALIDATION_ERROR'
+  /** One for each bad field. */
+  readonly issues: ValidationIssue[]
+}
+
+/** A project, file or version that does not exist; the message names its id. */
+export class NotFoundError extends StorageError {
+  constructor(message: string)
+  readonly code: 'NOT_FOUND'
+}

@@ -1,0 +1,67 @@
+import type { BaseStorage } from './base-storage.js'
+import type { NotFoundError, ValidationError } from './errors.js'
+import type { ProjectStorageV2 } from './project-storage.js'
+import type { CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, ProjectFile, ProjectFileInfo, ProjectFilesStorage, UpdateProjectFile } from './projects.js'
+
+/**
+ * The files of one project, from {@link ProjectStorageV2.getFileStorage}. Every version of a file is an entity of its
+ * own; a chain of versions is linked by `prevId`, `nextId` and `originalFileId`, and each call changes it atomically.
+ *
+ * For a project that does not exist, reads give nothing and writes throw {@link NotFoundError}.
+ */
+export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesStorage> {
+  private constructor()
+  protected getIndexPath(): string
+  protected getEntityPath(id: number): string | null
+
+  /**
+   * Stores a new file as version 1 of a chain of its own.
+   * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}
+   */
+  create(data: CreateProjectFile): Promise<ProjectFile>
+  /** Stores many files as one batch. */
+  createMany(files: readonly CreateProjectFile[]): Promise<ProjectFile[]>
+  getById(id: IdInput): Promise<ProjectFile | null>
+  /** Changes a file in place, without a new version. Fields of the chain are ignored. `null` when absent. */
+  update(id: IdInput, patch: UpdateProjectFile): Promise<ProjectFile | null>
+  /**
+   * Changes many files as one batch.
+   * @throws {@link NotFoundError} when one does not exist; nothing changes then.
+   */
+  updateMany(changes: readonly { id: IdInput; data: UpdateProjectFile }[]): Promise<ProjectFile[]>
+  /** Removes one version and links its neighbours; their numbers stay. `false` when there was none. */
+  delete(id: IdInput): Promise<boolean>
+  /**
+   * Removes many versions as one batch; ids that do not exist are passed over.
+   * @returns How many there were.
+   */
+  deleteMany(ids: readonly IdInput[]): Promise<number>
+
+  /** The files, ids ascending; by default every version with its content. */
+  list(options?: ListFilesOptions & { includeContent?: true }): Promise<ProjectFile[]>
+  list(options: ListFilesOptions & { includeContent: false }): Promise<ProjectFileInfo[]>
+  list(options?: ListFilesOptions): Promise<(ProjectFileInfo & { content?: string })[]>
+  /** The latest version at exactly this path, or `null`. Indexed. */
+  getByPath(path: string): Promise<ProjectFile | null>
+  /** Latest versions, by path. `'ts'` and `'.ts'` mean the same. Indexed. */
+  getByExtension(extension: string): Promise<ProjectFile[]>
+  /** Latest versions whose path or content holds the text, in any case of letters. Reads every content. */
+  search(query: string): Promise<ProjectFile[]>
+
+  /**
+   * Appends a version after the latest of the chain that `fileId` belongs to.
+   * @throws {@link NotFoundError} when the file does not exist.
+   */
+  createVersion(fileId: IdInput, content: string, extra?: FileVersionExtra): Promise<ProjectFile>
+  /** All versions in order. Any id of the chain will do. */
+  getVersions(originalFileId: IdInput): Promise<ProjectFile[]>
+  /** One version by its number, or `null`. Any id of the chain will do. */
+  getVersion(originalFileId: IdInput, version: number): Promise<ProjectFile | null>
+  /** The latest version, or `null`. Any id of the chain will do. */
+  getLatestVersion(originalFileId: IdInput): Promise<ProjectFile | null>
+  /**
+   * Appends a version with the content of an older one.
+   * @throws {@link NotFoundError} when the file or the version does not exist.
+   */
+  revertToVersion(fileId: IdInput, version: number): Promise<ProjectFile>
+}

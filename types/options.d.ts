@@ -1,0 +1,31 @@
+/** How a storage is opened. A wrong type or value is a `TypeError` or `RangeError` that names the option. */
+export interface StorageOptions {
+  /** The directory under which `dataDir` lies. Default: `process.cwd()`. */
+  basePath?: string
+  /** Whether this instance keeps what it read. Default: `true`. */
+  cacheEnabled?: boolean
+  /** Milliseconds after which a cached entry expires, counted from when it was read. Default: 300 000. */
+  cacheTTL?: number
+  /** The most entries the cache holds; an entry is one document or one whole list. Default: 100. */
+  maxCacheSize?: number
+  /** Milliseconds that a write waits for its lock before it fails with `LOCK_TIMEOUT`. Default: 30 000. */
+  lockTimeout?: number
+  /** What a resolved write survives. `'full'` (the default): power loss. `'os'`: a killed process only. */
+  durability?: 'full' | 'os'
+}
+
+/** What {@link BaseStorage.getCacheStats} returns. */
+export interface CacheStats {
+  /** Entries held now; never more than `maxSize`. */
+  size: number
+  maxSize: number
+  /** Milliseconds. */
+  ttl: number
+  enabled: boolean
+  /** Reads that the cache answered. */
+  hits: number
+  /** Reads that it did not. */
+  misses: number
+  /** `hits / (hits + misses)`, from 0 to 1; 0 before the first read. */
+  hitRate: number
+}

@@ -1,0 +1,84 @@
+import type { BaseStorage } from './base-storage.js'
+import type { NotFoundError, ValidationError } from './errors.js'
+import type { ProjectFileStorage } from './file-storage.js'
+import type { StorageOptions } from './options.js'
+import type { CreateProject, CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, Project, ProjectFile, ProjectFileInfo, ProjectFilesStorage, ProjectsStorage, UpdateProject, UpdateProjectFile } from './projects.js'
+
+/** Projects and their files, in `<basePath>/data/project_storage`. */
+export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
+  /** @throws TypeError, RangeError when an option has a wrong type or value. */
+  constructor(options?: StorageOptions)
+  protected getIndexPath(): string
+  protected getEntityPath(id: number): string | null
+
+  /** @throws {@link ValidationError} */
+  create(data: CreateProject): Promise<Project>
+  getById(id: IdInput): Promise<Project | null>
+  update(id: IdInput, patch: UpdateProject): Promise<Project | null>
+  /** Removes a project and its files as one batch. `false` when there was none. */
+  delete(id: IdInput): Promise<boolean>
+
+  /** Projects with exactly this name. Indexed. */
+  findByName(name: string): Promise<Project[]>
+  /** Projects with exactly this path. Indexed. */
+  findByPath(path: string): Promise<Project[]>
+  /** A project with exactly this path, or `null`. Indexed. */
+  getByPath(path: string): Promise<Project | null>
+  /** Projects created in a span, both ends included, oldest first. Indexed. Numbers are milliseconds. */
+  listByDateRange(start: Date | number, end: Date | number): Promise<Project[]>
+  /** Projects whose name holds all words of the query, in any case of letters; the most recently updated first. */
+  search(query: string): Promise<Project[]>
+  /** The most recently updated projects, latest first. */
+  getRecent(limit?: number): Promise<Project[]>
+
+  /** The files of a project. They close with this storage. */
+  getFileStorage(projectId: IdInput): ProjectFileStorage
+  /**
+   * Stores a new file in a project.
+   * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}
+   */
+  addFile(projectId: IdInput, file: CreateProjectFile): Promise<ProjectFile>
+  /** As {@link ProjectFileStorage.list}. */
+  getProjectFiles(projectId: IdInput, options?: ListFilesOptions & { includeContent?: true }): Promise<ProjectFile[]>
+  getProjectFiles(projectId: IdInput, options: ListFilesOptions & { includeContent: false }): Promise<ProjectFileInfo[]>
+  getProjectFiles(projectId: IdInput, options?: ListFilesOptions): Promise<(ProjectFileInfo & { content?: string })[]>
+  /** As {@link ProjectFileStorage.search}. */
+  searchFiles(projectId: IdInput, query: string): Promise<ProjectFile[]>
+
+  // What the server calls today.
+
+  /** All projects by id. */
+  readProjects(): Promise<ProjectsStorage>
+  /** Replaces all projects as one batch; only what differs is written. Returns what is stored. */
+  writeProjects(projects: ProjectsStorage): Promise<ProjectsStorage>
+  /** All files of a project, every version, by id; an empty map for a project that does not exist. */
+  readProjectFiles(projectId: IdInput): Promise<ProjectFilesStorage>
+  /**
+   * Replaces all files of a project as one batch, chains as given; only what differs is written. The project need not
+   * exist. Returns what is stored.
+   */
+  writeProjectFiles(projectId: IdInput, files: ProjectFilesStorage): Promise<ProjectFilesStorage>
+  readProjectFile(projectId: IdInput, fileId: IdInput): Promise<ProjectFile | undefined>
+  /** @throws {@link NotFoundError} when the file does not exist. */
+  updateProjectFile(projectId: IdInput, fileId: IdInput, patch: UpdateProjectFile): Promise<ProjectFile>
+  /** As {@link ProjectFileStorage.createVersion}. */
+  createFileVersion(projectId: IdInput, fileId: IdInput, content: string, extra?: FileVersionExtra): Promise<ProjectFile>
+  /** As {@link ProjectFileStorage.getVersions}. */
+  getFileVersions(projectId: IdInput, originalFileId: IdInput): Promise<ProjectFile[]>
+  /** As {@link ProjectFileStorage.getVersion}. */
+  getFileVersion(projectId: IdInput, originalFileId: IdInput, version: number): Promise<ProjectFile | null>
+  /** As {@link ProjectFileStorage.getLatestVersion}. */
+  getLatestFileVersion(projectId: IdInput, originalFileId: IdInput): Promise<ProjectFile | null>
+  /** As {@link ProjectFileStorage.revertToVersion}. */
+  revertToVersion(projectId: IdInput, fileId: IdInput, version: number): Promise<ProjectFile>
+  /** Removes the files of a project; a project that does not exist is no error. */
+  deleteProjectData(projectId: IdInput): Promise<void>
+  /** All files of a project, every version with its content, ids ascending. */
+  getProjectFileArray(projectId: IdInput): Promise<ProjectFile[]>
+}
+
+/**
+ * The storage that the server imports, on `process.cwd()` as it is at the first call. After `close()` the next call
+ * opens it again.
+ */
+export const projectStorage: ProjectStorageV2
