@@ -57,11 +57,18 @@ pub fn part(with_large_field: bool) -> Part {
 /// Keys are ids as they stand in the map; texts are JSON.
 #[napi]
 impl NativeCollection {
-    /// A collection of the database in `directory`; `path` is relative to it. Touches no file.
+    /// A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
+    /// no file.
     #[napi(constructor, catch_unwind)]
-    pub fn open(port: &Port, directory: String, path: String, options: NativeOptions) -> NativeCollection {
+    pub fn open(
+        port: &Port,
+        base: String,
+        directory: String,
+        path: String,
+        options: NativeOptions,
+    ) -> NativeCollection {
         let spec = CollectionSpec { path: path.into(), large_field: None, indexes: Vec::new(), adopt: None };
-        let session = Session::new(directory.into(), options.into(), port.mailbox());
+        let session = Session::new(&base, directory.into(), options.into(), port.mailbox());
         NativeCollection { session, spec: Arc::new(spec) }
     }
 
