@@ -17,6 +17,7 @@ pub mod json;
 mod lock;
 mod map_write;
 mod options;
+mod ownership;
 mod registry;
 mod snapshot;
 
@@ -31,4 +32,5 @@ pub use id::{generate_id, now_ms};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
+pub use ownership::{check_entity_path, own_collection};
 pub use registry::{open_shared, open_under};

@@ -9,10 +9,12 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod entity_paths;
 mod generations;
 mod load;
 mod mutant;
 mod open;
+mod paths;
 mod read;
 mod recovery;
 mod removals;
@@ -30,7 +32,9 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use mutant::Mutant;
+pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub(super) use recovery::uses_collection;
 pub use texts::Part;
 pub use transaction::Transaction;
 
@@ -75,7 +79,7 @@ pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync
 
 /// What a collection is: its file, its indexes and its rules.
 pub struct CollectionSpec {
-    /// The file, relative to the database's directory, with `/` between names.
+    /// The file, relative to the database's directory, with `/` between names; `..` in front leads out of it.
     pub path: Arc<str>,
     /// A field that may be large. Documents keep it last, so that all before it can be read without it.
     pub large_field: Option<&'static str>,
@@ -97,12 +101,6 @@ impl CollectionSpec {
         };
         Ok(if stored == raw { Cow::Borrowed(raw) } else { Cow::Owned(stored) })
     }
-}
-
-fn collection_file(directory: &Path, path: &str) -> PathBuf {
-    let mut file = directory.to_path_buf();
-    file.extend(path.split('/'));
-    file
 }
 
 /// Something that was noticed and mended, which a person should know of.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::document::{Document, DocumentId};
@@ -19,6 +20,8 @@ const MAX_DOCUMENT: usize = 1 << 30;
 #[derive(Default)]
 pub struct Group {
     pub collections: BTreeMap<Arc<str>, Overlay>,
+    /// Paths that its batches remove.
+    pub removed_paths: Vec<String>,
 }
 
 pub struct Overlay {
@@ -43,6 +46,8 @@ pub struct Pending {
 pub struct Batch {
     pub collections: BTreeMap<Arc<str>, BatchChanges>,
     pub removed_paths: Vec<String>,
+    /// Paths that belong to documents again, although earlier batches removed them.
+    pub kept_paths: Vec<String>,
 }
 
 #[derive(Default)]
@@ -65,11 +70,11 @@ enum Undo {
 /// One request's view of the database while it runs: it sees every earlier write, and what it changes is seen by
 /// others only once all of it is committed. Dropped without [`Transaction::finish`], it leaves no trace.
 pub struct Transaction<'a> {
-    database: &'a Database,
+    pub(super) database: &'a Database,
     writer: &'a mut Writer,
-    group: &'a mut Group,
+    pub(super) group: &'a mut Group,
     undo: Vec<Undo>,
-    batch: Batch,
+    pub(super) batch: Batch,
 }
 
 impl<'a> Transaction<'a> {
@@ -79,6 +84,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
+        self.group.removed_paths.extend_from_slice(&self.batch.removed_paths);
         std::mem::take(&mut self.batch)
     }
 
@@ -253,7 +259,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// `INVALID_ARGUMENT` for a path that leads out of the directory or into the reserved folder.
     pub fn remove_path(&mut self, path: &str) -> Result<()> {
-        check_relative(path)?;
+        check_path(&self.database.directory, path)?;
         self.batch.removed_paths.push(path.to_owned());
         Ok(())
     }
@@ -401,15 +407,4 @@ fn check_document(text: &[u8]) -> Result<()> {
     } else {
         refuse("this is another kind of value")
     }
-}
-
-/// A path below the database's directory, `/` between its names.
-pub fn check_relative(path: &str) -> Result<()> {
-    let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
-    let inside =
-        path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
-    if inside {
-        return Ok(());
-    }
-    Err(Error::InvalidArgument(format!("the path {path:?} does not lie inside the database's directory")))
 }
