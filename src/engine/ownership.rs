@@ -88,6 +88,26 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     }
 }
 
+/// Refuses a file or directory that a caller may not read or write as one of its own.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a path outside the base path, one of the engine's, or a claimed file.
+pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
+    let refuse = |why: &str| Err(Error::InvalidArgument(format!("{} {why}", path.display())));
+    let name = match base.relative(path) {
+        Some(name) => name,
+        None if path == base.path() => return Ok(()),
+        None => return refuse(&format!("does not lie under the base path {}", base.path().display())),
+    };
+    if name.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED)) || is_reserved(base, path).is_some() {
+        return refuse("is reserved for this package");
+    }
+    match base.owner(path)? {
+        Some(_) => refuse("holds the entities of a storage: use its methods"),
+        None => Ok(()),
+    }
+}
+
 fn check_collection(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let file = collection_file(directory, path);

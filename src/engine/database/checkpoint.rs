@@ -103,6 +103,8 @@ impl Database {
         for spec in loaded {
             self.notice_edit(&spec)?;
             match self.load(writer, &spec, true) {
+                // It waits for its caller; its journals wait with it.
+                Err(Error::Unadopted { .. }) => {}
                 // One damaged file does not keep the others from their checkpoint, nor the journals of it.
                 Err(error @ Error::Corrupt { .. }) => {
                     self.warn(WarningCode::CheckpointFailed, error.to_string());

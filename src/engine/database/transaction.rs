@@ -205,15 +205,26 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<()> {
+        self.check_unique(spec, &id, &document)?;
+        self.put_unchecked(spec, id, document).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
+    /// [`Transaction::check_unique`] once all documents that change are put. Returns whether this one is another than before.
+    pub fn put_unchecked(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+    ) -> Result<bool> {
         if document.text.len() > MAX_DOCUMENT {
-            return check_document(&document.text);
+            return check_document(&document.text).map(|()| false);
         }
         let spec = &self.declare(spec)?;
         if self.hash(spec, &id)? == Some(document.hash) {
-            return Ok(());
+            return Ok(false);
         }
-        self.check_unique(spec, &id, &document)?;
-        self.change(spec, id, Some(document))
+        self.change(spec, id, Some(document)).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -348,12 +359,24 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    fn check_unique(
+    /// Whether no other document has a key of this one in a unique index.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION` names the index, the key and its owner.
+    pub fn check_unique(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         document: &Document,
     ) -> Result<()> {
+        let spec = &self.declare(spec)?;
+        if !spec.indexes.iter().any(|index| index.config.unique) {
+            return Ok(());
+        }
+        let unchanged = self.hash(spec, id)? == Some(document.hash) && !self.is_changed(spec, id);
+        if unchanged {
+            return Ok(());
+        }
         for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
             let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
             let overlay = self.group.collections.get(&spec.path);
@@ -372,6 +395,10 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_changed(&self, spec: &CollectionSpec, id: &DocumentId) -> bool {
+        self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
     fn change(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, new: Option<Document>) -> Result<()> {
@@ -428,7 +455,7 @@ pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
     at.ok_or_else(|| Error::InvalidArgument(format!("index {name} not found in {}", spec.path)))
 }
 
-fn check_document(text: &[u8]) -> Result<()> {
+pub(super) fn check_document(text: &[u8]) -> Result<()> {
     let refuse =
         |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
     if text.len() > MAX_DOCUMENT {
