@@ -43,12 +43,15 @@ async function judge(schema, key, record) {
 /** What an error of any kind says, as text that every language can hold. */
 function messageOf(error) {
   try {
+    if (Array.isArray(error?.issues)) return error.issues.map(issueText).join('; ').toWellFormed()
     const message = error instanceof Error ? error.message : `the schema threw ${String(error)}`
     return String(message).toWellFormed()
   } catch {
     return 'the schema threw something that cannot be shown'
   }
 }
+
+const issueText = ({ path = [], message }) => (path.length > 0 ? `${path.map(String).join('.')}: ${message}` : String(message))
 
 function inTime(judged, timeout) {
   return new Promise((resolve, reject) => {

@@ -36,22 +36,24 @@ function indexConfig(given) {
   return { name, type, fields: [...fields], unique, sparse }
 }
 
-/** A key as JSON text. */
-function keyText(key, what) {
+/** Keys nested deeper than this are refused. */
+const MAX_DEPTH = 96
+
+/** A key as JSON text, with a form of its own for infinite numbers. */
+function keyText(key, what, depth = 0) {
   switch (typeof key) {
     case 'string':
     case 'boolean':
       return JSON.stringify(key)
     case 'number':
       if (Number.isNaN(key)) break
-      // Beyond the largest number: read back as infinite.
-      return Number.isFinite(key) ? String(key) : key > 0 ? '1e999' : '-1e999'
+      return Number.isFinite(key) ? String(key) : `{"infinite":${Math.sign(key)}}`
     case 'object':
       if (key === null) return 'null'
       if (key instanceof Date && !Number.isNaN(key.getTime())) return String(key.getTime())
-      if (Array.isArray(key)) return `[${Array.from(key, (part) => keyText(part, `a part of ${what}`)).join(',')}]`
+      if (Array.isArray(key) && depth < MAX_DEPTH) return `[${Array.from(key, (part) => keyText(part, what, depth + 1)).join(',')}]`
   }
-  throw invalid(`${what} must be a string, number, boolean, null, Date or an array of those, got ${describe(key)}`)
+  throw invalid(`${what} must be a string, number, boolean, null, valid Date or an array of those, got ${describe(key)}`)
 }
 
 /** The name of an index in a query. */

@@ -6,6 +6,7 @@ use super::database::Queryable;
 use super::document::DocumentId;
 use super::error::Result;
 use super::index::IndexKey;
+use super::json;
 
 /// A question to an index.
 pub enum IndexQuery {
@@ -18,6 +19,22 @@ pub enum IndexQuery {
 }
 
 impl IndexQuery {
+    /// A key as a caller gives it: JSON, and `{"infinite":1}` or `{"infinite":-1}` for the numbers that JSON lacks.
+    pub fn key(raw: &[u8]) -> Option<IndexKey> {
+        match raw.first()? {
+            b'{' => {
+                let sign = json::parse_number(json::get(raw, "infinite")?)?;
+                IndexKey::number(f64::INFINITY.copysign(sign))
+            }
+            b'[' => {
+                let parts: Option<Vec<IndexKey>> =
+                    json::elements(raw).ok()?.into_iter().map(IndexQuery::key).collect();
+                parts.map(IndexKey::tuple)
+            }
+            _ => IndexKey::from_json(raw),
+        }
+    }
+
     /// The ids in the order of the answer.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
-use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec};
+use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
     CacheStats, CollectionSpec, Error, FileHash, Foreign, IndexQuery, Part, Peek, Queryable, Transaction,
     Wait, json, write_map,
@@ -294,8 +294,9 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn look_at_file(&self, ticket: u32) {
         let spec = Arc::clone(&self.spec);
-        self.session
-            .read(ticket, move |database, options| database.view(&spec, options).map(|_| Answer::Nothing));
+        self.session.read(ticket, move |database, options| {
+            database.look_at_file(&spec, options).map(|()| Answer::Nothing)
+        });
     }
 
     /// Forgets what was read of a document, and the lists that it is in.
@@ -352,10 +353,10 @@ fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::eng
 fn query(kind: u32, start: &str, end: &str, inclusive: bool) -> Option<IndexQuery> {
     let start = start.as_bytes();
     Some(match kind {
-        0 => IndexQuery::Key(IndexKey::from_json(start)?),
+        0 => IndexQuery::Key(IndexQuery::key(start)?),
         1 => IndexQuery::Range {
-            start: IndexKey::from_json(start)?,
-            end: IndexKey::from_json(end.as_bytes())?,
+            start: IndexQuery::key(start)?,
+            end: IndexQuery::key(end.as_bytes())?,
             inclusive,
         },
         _ => IndexQuery::Words(json::unescape_lossy(start).into_owned()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::adopt::foreign_records;
 use super::transaction::check_document;
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, ReadOptions};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
@@ -86,6 +86,19 @@ impl Database {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Looks now whether somebody edited the file, and takes that in.
+    ///
+    /// # Errors
+    /// `Unadopted` if it waits to be judged.
+    pub fn look_at_file(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+        }
+        self.view(spec, options).map(drop)
     }
 
     /// Whether documents of the collection are in journals only, so that a checkpoint has something to write.
