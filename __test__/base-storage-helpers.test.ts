@@ -258,9 +258,9 @@ describe('the rest', () => {
 
   test('options are those in force, and cannot be changed', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, lockTimeout: 5 })
-    assert.equal(storage.options.lockTimeout, 5)
-    assert.equal(storage.options.durability, 'full')
-    assert.throws(() => { (storage.options as any).lockTimeout = 7 }, TypeError)
+    assert.equal(storage.optionsInForce.lockTimeout, 5)
+    assert.equal(storage.optionsInForce.durability, 'full')
+    assert.throws(() => { (storage.optionsInForce as any).lockTimeout = 7 }, TypeError)
     assert.throws(() => { (storage as any).options = {} }, TypeError)
     await storage.close()
   }))

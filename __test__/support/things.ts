@@ -49,6 +49,10 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
     return this.given.entityPath?.(id) ?? null
   }
 
+  get optionsInForce() {
+    return this.options
+  }
+
   /** What subclasses may call, in reach of the tests. */
   protectedCalls() {
     return {
@@ -56,7 +60,7 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
       writeValidatedJson: <T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>) => this.writeValidatedJson(file, data, schema),
       withLock: <T>(key: string, work: () => T | Promise<T>) => this.withLock(key, work),
       ensureDirExists: (directory: string) => this.ensureDirExists(directory),
-      invalidateCache: (key?: number | string) => this.invalidateCache(key),
+      invalidateCache: (key?: number) => this.invalidateCache(key),
       idExists: (id: number) => this.idExists(id),
     }
   }
