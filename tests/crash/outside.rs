@@ -2,11 +2,12 @@
 //! records are judged by its caller.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use octoprompt_storage::engine::fs::{Extreme, SimFs};
 use octoprompt_storage::engine::{
-    CollectionSpec, Durability, Error, Foreign, Part, Transaction, Verdicts, json,
+    CollectionSpec, Durability, Error, Foreign, Part, Transaction, Verdicts, json, read_file, replace_file,
 };
 
 use crate::world::{Handle, READ, empty_machine, no_wait, open, text};
@@ -176,6 +177,30 @@ fn a_collection_outside_and_what_belongs_to_its_documents_survive_every_crash() 
     history.step("a removal before a checkpoint", (documents(&[(2, 2)]), false), delete_one);
     history.step("a checkpoint after it", history.state.clone(), checkpoint);
     assert!(history.checked > 500, "only {} crashes", history.checked);
+}
+
+#[test]
+fn a_plain_file_is_replaced_whole_or_not_at_all() {
+    const PATH: &str = "/base/settings/a.json";
+    let fs = empty_machine();
+    let contents =
+        [None, Some(b"first".to_vec()), Some("second ".repeat(500).into_bytes()), Some(b"3".to_vec())];
+    let mut checked = 0;
+    for (before, after) in contents.iter().zip(contents.iter().skip(1)) {
+        fs.record();
+        let content = after.as_deref().unwrap_or_default();
+        replace_file(&*fs.handle(), Path::new(PATH), content, Durability::Full).expect("written");
+        let moments = fs.moments();
+        for (at, moment) in moments.iter().enumerate() {
+            for crashed in moment.crash_states(8, at as u64).chain([moment.kill()]) {
+                let found = read_file(&*crashed.process().handle(), Path::new(PATH)).expect("readable");
+                let done = at + 1 == moments.len();
+                assert!(found == *after || (!done && found == *before), "call {at}: {found:?}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "only {checked} crashes");
 }
 
 #[test]
