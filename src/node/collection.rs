@@ -212,7 +212,7 @@ impl NativeCollection {
         });
     }
 
-    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
+    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers it;
     /// keys are JSON.
     #[napi(catch_unwind)]
     pub fn peek_find(
@@ -349,7 +349,7 @@ fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::eng
     tx.remove_entity_path(path)
 }
 
-/// Kinds of queries, as `queries.js` numbers them.
+/// Kinds of queries, as `base-storage.js` numbers them.
 fn query(kind: u32, start: &str, end: &str, inclusive: bool) -> Option<IndexQuery> {
     let start = start.as_bytes();
     Some(match kind {
