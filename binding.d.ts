@@ -50,7 +50,7 @@ export declare class NativeCollection {
   writeAll(ticket: number, map: string, paths: string): void
   rebuildIndexes(ticket: number): void
   /**
-   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
+   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers it;
    * keys are JSON.
    */
   peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): string | null
