@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+mod binary;
 mod cache;
 mod checksum;
 mod database;
@@ -21,8 +22,8 @@ mod snapshot;
 
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable, ReadOptions,
-    Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable,
+    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
