@@ -33,7 +33,9 @@ use crate::engine::snapshot::SnapshotWriter;
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
 struct Frozen {
     path: Arc<str>,
+    /// What the callers of this process want of it, if any did.
     spec: Option<Arc<CollectionSpec>>,
+    is_loaded: bool,
     documents: DocumentMap,
     files: Arc<FileTable>,
     seen: Option<Metadata>,
@@ -47,7 +49,7 @@ struct Fresh {
     /// Offset of each document's text in the new file, in the order of `frozen.documents`.
     offsets: Vec<u64>,
     record: SnapshotRecord,
-    /// What its index checkpoint will hold, if the collection is loaded.
+    /// What its index checkpoint will hold, if it has indexes.
     draft: Option<Draft>,
 }
 
@@ -187,6 +189,7 @@ impl Database {
                     Content::Loaded(loaded) if !loaded.dirty.is_empty() => frozen.push(Frozen {
                         path: Arc::clone(path),
                         spec: Some(Arc::clone(&loaded.spec)),
+                        is_loaded: true,
                         documents: loaded.documents.clone(),
                         files: Arc::clone(&state.files),
                         seen: loaded.seen,
@@ -251,7 +254,8 @@ impl Database {
                 None => drop(documents.remove(&id)),
             }
         }
-        Ok(Some(Frozen { path, spec: None, documents, files, seen }))
+        let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
+        Ok(Some(Frozen { path, spec, is_loaded: false, documents, files, seen }))
     }
 
     /// Writes a snapshot beside the others, makes it durable and reads it back.
@@ -455,7 +459,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64, seen: Option<Metadata>
     let file = Arc::make_mut(&mut state.files).add(fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
-        Content::Loaded(loaded) if fresh.frozen.spec.is_some() => {
+        Content::Loaded(loaded) if fresh.frozen.is_loaded => {
             let moved = |((id, location), &offset): (&(DocumentId, Location), &u64)| {
                 (id.clone(), Location { file, offset, ..*location })
             };

@@ -81,10 +81,23 @@ impl Extractor {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IndexSpec {
     pub config: IndexConfig,
     pub extractor: Extractor,
+}
+
+impl PartialEq for Extractor {
+    fn eq(&self, other: &Extractor) -> bool {
+        match (self, other) {
+            (Extractor::Fields, Extractor::Fields) => true,
+            (
+                Extractor::Computed { rule, version },
+                Extractor::Computed { rule: other, version: other_version },
+            ) => version == other_version && std::ptr::fn_addr_eq(*rule, *other),
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]
