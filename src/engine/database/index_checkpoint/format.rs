@@ -139,8 +139,7 @@ impl Stored {
         intact.then_some(Stored { header, bytes, body })
     }
 
-    /// The documents of the snapshot, which lie in `file`. `None` unless they lie one in another's place nowhere, in the
-    /// bounds of the snapshot, ids ascending.
+    /// The documents of the snapshot, which is `file`. `None` unless all of them lie within its bounds and their ids ascend.
     pub fn documents(&self, file: FileId) -> Option<Vec<Entry>> {
         let mut reader = Reader::new(&self.bytes[self.body..]);
         let mut reader = Reader::new(reader.take(self.header.documents_size)?);
@@ -151,7 +150,7 @@ impl Stored {
             let (len, head) = (reader.u32()?, reader.u32()?);
             let id = match reader.u8()? {
                 0 => DocumentId::Number(reader.u64()?),
-                1 => DocumentId::Text(std::str::from_utf8(reader.bytes()?).ok()?.into()),
+                1 => DocumentId::from_key(std::str::from_utf8(reader.bytes()?).ok()?),
                 _ => return None,
             };
             let inside = offset.checked_add(len.into())? <= self.header.snapshot_size && head <= len;
@@ -207,6 +206,114 @@ pub fn push_document(out: &mut Vec<u8>, id: &DocumentId, location: &Location) {
         DocumentId::Text(text) => {
             out.push(1);
             push_bytes(out, text.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fs::MemoryFile;
+    use proptest::prelude::*;
+
+    fn header(documents: u64, documents_size: u64) -> Header {
+        Header {
+            rules: "1".into(),
+            database: DatabaseId(7),
+            collection: "a.json".into(),
+            snapshot: FileHash(9),
+            snapshot_size: 100,
+            large_field: None,
+            written: 0,
+            documents,
+            documents_size,
+            indexes: Vec::new(),
+            body: Checksum(0),
+        }
+    }
+
+    fn location(offset: u64, len: u32, head: u32) -> Location {
+        Location { offset, hash: 5, file: FileId(3), len, head }
+    }
+
+    fn read(bytes: Vec<u8>) -> Option<Stored> {
+        Stored::read(&MemoryFile::new(bytes))
+    }
+
+    /// What is read of a file with right checksums that holds these documents.
+    fn documents(entries: &[(DocumentId, Location)]) -> Option<Vec<Entry>> {
+        let mut body = Vec::new();
+        entries.iter().for_each(|(id, location)| push_document(&mut body, id, location));
+        let header = header(entries.len() as u64, body.len() as u64);
+        read(encode(header, &body)).expect("an intact file").documents(FileId(3))
+    }
+
+    #[test]
+    fn documents_come_back() {
+        let entries = vec![
+            (DocumentId::from(3), location(0, 100, 100)),
+            (DocumentId::from_key("a"), location(50, 50, 0)),
+            (DocumentId::from_key("b"), location(100, 0, 0)),
+        ];
+        assert_eq!(documents(&entries), Some(entries));
+    }
+
+    #[test]
+    fn documents_beyond_the_snapshot_are_refused() {
+        for wrong in [
+            location(0, 101, 0),
+            location(100, 1, 1),
+            location(101, 0, 0),
+            location(u64::MAX, 1, 1),
+            location(0, 10, 11),
+        ] {
+            assert_eq!(documents(&[(1.into(), wrong)]), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ids_out_of_order_are_refused() {
+        let at = location(0, 10, 10);
+        for (one, other) in [("2", "1"), ("1", "1"), ("a", "1"), ("b", "a")] {
+            let ids = [one, other].map(|id| (DocumentId::from_key(id), at));
+            assert_eq!(documents(&ids), None, "{one} {other}");
+        }
+        // A number in the form of a text would be found under another key than the one it is stored with.
+        assert_eq!(documents(&[(2.into(), at), (DocumentId::Text("1".into()), at)]), None);
+    }
+
+    #[test]
+    fn wrong_numbers_of_documents_are_refused() {
+        let mut body = Vec::new();
+        push_document(&mut body, &1.into(), &location(0, 10, 10));
+        for count in [0, 2, u64::MAX] {
+            let stored = read(encode(header(count, body.len() as u64), &body)).expect("an intact file");
+            assert_eq!(stored.documents(FileId(3)), None, "{count}");
+        }
+        for size in [0, 1, u64::MAX] {
+            assert!(read(encode(header(1, size), &body)).is_none(), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_not_read() {
+        let mut bytes = encode(header(0, 0), &[]);
+        assert!(read(bytes.clone()).is_some());
+        let length = header_len(&bytes).expect("a header") as usize;
+        bytes[8] = 2;
+        let checksum = header_checksum(&bytes[..CHECKSUM_AT], &bytes[START..START + length]);
+        bytes[CHECKSUM_AT..START].copy_from_slice(&checksum.to_le_bytes());
+        assert!(read(bytes.clone()).is_none());
+        assert!(read_header(&MemoryFile::new(bytes)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_is_no_file(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
+            let start: &[u8] = if after_magic { b"indexes\n\x01\0\0\0" } else { b"" };
+            let bytes = [start, &bytes].concat();
+            prop_assert!(read_header(&MemoryFile::new(bytes.clone())).is_none());
+            prop_assert!(read(bytes).is_none());
         }
     }
 }
