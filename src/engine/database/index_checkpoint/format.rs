@@ -213,8 +213,11 @@ pub fn push_document(out: &mut Vec<u8>, id: &DocumentId, location: &Location) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::database::Foreign;
     use crate::engine::fs::MemoryFile;
+    use crate::engine::index::{Extractor, IndexType};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn header(documents: u64, documents_size: u64) -> Header {
         Header {
@@ -292,6 +295,56 @@ mod tests {
         }
         for size in [0, 1, u64::MAX] {
             assert!(read(encode(header(1, size), &body)).is_none(), "{size}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_with_all_that_is_asked_for_serves() {
+        let index = |name: &str, extractor| {
+            let fields = vec!["a".into()];
+            let config = IndexConfig {
+                name: name.into(),
+                kind: IndexType::Hash,
+                fields,
+                unique: false,
+                sparse: false,
+            };
+            Arc::new(IndexSpec { config, extractor })
+        };
+        let rule = |version| Extractor::Computed { rule: |_| Vec::new(), version };
+        let (fields, computed) = (index("fields", Extractor::Fields), index("computed", rule(1)));
+        let stored = |index: &IndexSpec| StoredIndex {
+            config: index.config.clone(),
+            rule: index.extractor.version(),
+            first_built: 0,
+            last_changed: 0,
+            unique_keys: 0,
+            total_entries: 0,
+            size: 0,
+        };
+        let indexes = vec![stored(&fields), stored(&computed)];
+        let header = Header { indexes, large_field: Some("content".into()), ..header(0, 0) };
+        let file = read(encode(header, &[])).expect("an intact file");
+        let spec = |path: &str, large_field, indexes: &[&Arc<IndexSpec>]| CollectionSpec {
+            path: path.into(),
+            large_field,
+            indexes: indexes.iter().map(|&index| Arc::clone(index)).collect(),
+            foreign: Foreign::Adopt(None),
+        };
+        let wanted = spec("a.json", Some("content"), &[&computed, &fields]);
+        assert!(file.serves(&wanted, DatabaseId(7), "1"));
+        assert!(file.serves(&spec("a.json", Some("content"), &[&computed]), DatabaseId(7), "1"));
+        assert!(!file.serves(&wanted, DatabaseId(7), "2"), "other rules");
+        assert!(!file.serves(&wanted, DatabaseId(8), "1"), "another database");
+        for (what, path, large_field, more) in [
+            ("another collection", "b.json", Some("content"), &fields),
+            ("another large field", "a.json", None, &fields),
+            ("another index", "a.json", Some("content"), &index("more", Extractor::Fields)),
+            ("a new version of the rule", "a.json", Some("content"), &index("computed", rule(2))),
+            ("no rule", "a.json", Some("content"), &index("computed", Extractor::Fields)),
+        ] {
+            let other = spec(path, large_field, &[&fields, more]);
+            assert!(!file.serves(&other, DatabaseId(7), "1"), "{what}");
         }
     }
 
