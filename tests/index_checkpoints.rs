@@ -11,7 +11,7 @@ use std::sync::Arc;
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Part, Queryable, Wait, json,
+    CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Part, Queryable, Wait,
 };
 use support::{READ, record};
 
@@ -22,9 +22,9 @@ thread_local! {
     static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
 }
 
-fn name_key(document: &[u8]) -> Vec<IndexKey> {
+fn name_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
     LOOKED_AT.set(LOOKED_AT.get() + 1);
-    json::get(document, "name").and_then(IndexKey::from_json).into_iter().collect()
+    values[0].and_then(IndexKey::from_json).into_iter().collect()
 }
 
 /// The documents that `work` looked at, and what it gave.
@@ -41,7 +41,7 @@ fn index(name: &str, kind: IndexType, extractor: Extractor) -> Arc<IndexSpec> {
 }
 
 fn computed(version: u32) -> Arc<IndexSpec> {
-    index("computed", IndexType::Hash, Extractor::Computed { rule: name_key, version })
+    index("computed", IndexType::Hash, Extractor::Computed { of: &["name"], rule: name_key, version })
 }
 
 fn spec_with(

@@ -315,7 +315,10 @@ pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
         Some(inner) if inner == name.as_bytes() => true,
-        Some(inner) if inner.contains(&b'\\') => unescape(raw).as_ref() == name.as_bytes(),
+        // An escape is longer than what it stands for.
+        Some(inner) if inner.len() > name.len() && inner.contains(&b'\\') => {
+            unescape(raw).as_ref() == name.as_bytes()
+        }
         _ => false,
     }
 }
