@@ -10,6 +10,7 @@ use super::catch_up::headless;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
+use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
@@ -127,6 +128,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(files),
         journal,
