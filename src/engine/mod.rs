@@ -3,6 +3,7 @@
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
 mod base_path;
+mod binary;
 mod cache;
 mod checksum;
 mod database;
@@ -28,8 +29,9 @@ pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use checksum::FileHash;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, ForeignRecords, Mutant, Part, Peek,
-    Queryable, ReadOptions, Request, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, Verdicts,
+    View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
