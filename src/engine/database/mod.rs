@@ -9,6 +9,7 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod declared;
 mod entity_paths;
 mod generations;
 mod index_checkpoint;

@@ -321,30 +321,6 @@ impl Database {
         }
     }
 
-    /// Builds the indexes of a collection again from its documents, and their index checkpoint.
-    ///
-    /// # Errors
-    /// `UNIQUE_VIOLATION` if documents share a key of a unique index, which was declared when they had it already. The
-    /// index is there all the same, and so are the documents.
-    pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
-        {
-            // Only a writer changes what is loaded.
-            let mut writer = self.writer.lock();
-            self.catch_up(&mut writer)?;
-            self.state.write().collection(&spec.path).unload();
-            self.load_documents(&mut writer, spec)?;
-        }
-        let clash = self.with_loaded(spec, options, |_, loaded| {
-            let clash = |index: &Index| index.clash().map(|clash| (index.spec().config.name.clone(), clash));
-            loaded.indexes.iter().find_map(clash)
-        })?;
-        self.try_persist_indexes(spec);
-        clash.map_or(Ok(()), |(index, (key, owner, other))| {
-            let key = format!("{key} of document {other}");
-            Err(Error::UniqueViolation { index, key, owner: owner.to_string() })
-        })
-    }
-
     /// The published document, for a transaction. The collection is loaded.
     pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
         let (location, files) = {
@@ -461,7 +437,7 @@ impl Database {
     }
 
     /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
-    fn with_loaded<T>(
+    pub(super) fn with_loaded<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         options: ReadOptions,
