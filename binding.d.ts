@@ -65,6 +65,24 @@ export declare class NativeFiles {
   list(ticket: number, withContent: boolean, allVersions: boolean): void
 }
 
+export declare class NativeIndexes {
+  /** The indexes of the database in `directory`, which lies under `base`. Touches no file. */
+  constructor(port: Port, base: string, directory: string, options: NativeOptions)
+  /** `config` is JSON. */
+  create(ticket: number, config: string): void
+  drop(ticket: number, name: string): void
+  add(ticket: number, name: string, id: string, entity: string): void
+  remove(ticket: number, name: string, id: string): void
+  /** Each id belongs to the entity in the same place. */
+  rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>): void
+  list(ticket: number): void
+  stats(ticket: number, name: string): void
+  peekIds(kind: number, name: string, start: string, end: string): PeekedIds
+  ids(ticket: number, kind: number, name: string, start: string, end: string): void
+  /** Ends the session. */
+  close(ticket: number): void
+}
+
 export declare class NativeProjects {
   /** `directory` is the database's and lies under `base`. Touches no file. */
   constructor(port: Port, base: string, directory: string, options: NativeOptions)
@@ -79,6 +97,8 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
+  /** Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it. */
+  rebuildIndexes(ticket: number): void
   peekQuery(kind: number, text: string, start: number, end: number): string | null
   query(ticket: number, kind: number, text: string, start: number, end: number): void
 }

@@ -12,6 +12,7 @@ pub mod error;
 pub mod fs;
 mod id;
 pub mod index;
+pub mod index_set;
 mod journal;
 pub mod json;
 mod lock;

@@ -7,6 +7,7 @@
 mod collection;
 mod error;
 mod files;
+mod indexes;
 mod options;
 mod port;
 mod projects;

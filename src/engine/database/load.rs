@@ -15,6 +15,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Metadata, OpenMode, read_all};
+use crate::engine::id::now_ms;
 use crate::engine::index::{Index, extract_all};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
@@ -111,8 +112,13 @@ impl Database {
         let record = state.catalog.get(&*spec.path);
         let dropped = record.is_some_and(|record| record.dropped.is_some());
         let expected = is_known(record);
+        let refuses = matches!(spec.foreign, Foreign::Refuse);
         let damaged = |problem: &str| {
-            let what_to_do = "restore it from a backup, or write {} into it to start afresh";
+            let what_to_do = if refuses {
+                "rebuild it, restore it from a backup, or write {} into it to start afresh"
+            } else {
+                "restore it from a backup, or write {} into it to start afresh"
+            };
             Verdict::Damaged(Error::corrupt(
                 &spec.file(&self.directory),
                 0,
@@ -125,9 +131,11 @@ impl Database {
             Some(snapshot) => match matching(record, snapshot.hash) {
                 // The file of a dropped collection that a crash left behind.
                 Some(_) if dropped => Verdict::Absent,
+                // One that was damaged before the collection was dropped.
+                None if dropped && refuses => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
-                None if matches!(spec.foreign, Foreign::Refuse) => {
+                None if refuses && !is_empty_map(&snapshot.bytes) => {
                     damaged("the file is not the one that was written")
                 }
                 None => Verdict::Foreign,
@@ -194,6 +202,7 @@ impl Database {
             snapshot: file,
             seen,
             checked: Instant::now(),
+            built: now_ms(),
         };
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
@@ -293,6 +302,11 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
         (found.id, location)
     };
     scanned.into_iter().map(entry).collect()
+}
+
+/// Whether a person wrote that they want to start afresh.
+fn is_empty_map(bytes: &[u8]) -> bool {
+    matches!(scan_map(bytes), Ok(found) if found.is_empty())
 }
 
 /// Whether the catalog knows a file for this collection.

@@ -14,6 +14,7 @@ mod load;
 mod mutant;
 mod open;
 mod overlay;
+mod query;
 mod read;
 mod recovery;
 mod removals;
@@ -31,7 +32,8 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use mutant::Mutant;
-pub use read::{Peek, Queryable, ReadOptions, View};
+pub use query::Queryable;
+pub use read::{Peek, ReadOptions, View};
 pub use texts::Part;
 pub use transaction::Transaction;
 

@@ -103,6 +103,8 @@ pub struct Loaded {
     /// What the snapshot file looked like when it was read: a hint that someone edited it since.
     pub seen: Option<Metadata>,
     pub checked: Instant,
+    /// When the indexes were built, in milliseconds since 1970.
+    pub built: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
