@@ -27,3 +27,5 @@ export type {
 } from './types/projects.js'
 export { ProjectFileStorage } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
+export { IndexManager } from './types/index-manager.js'
+export type { IndexType, IndexConfig, IndexStats, IndexKey, IndexKeyPart, EntityId } from './types/index-manager.js'

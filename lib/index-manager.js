@@ -46,7 +46,7 @@ class IndexManager {
 
   async listIndexes() {
     this.#ensureOpen()
-    return JSON.parse(await call((ticket) => this.#indexes.list(ticket)))
+    return JSON.parse(await call((ticket) => this.#indexes.list(ticket))).map(ordered)
   }
 
   async addToIndex(name, entityId, entity) {
@@ -106,7 +106,7 @@ class IndexManager {
     const { config, uniqueKeys, totalEntries, created, updated } = found
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
     const times = { created: new Date(created), updated: new Date(updated) }
-    return { config, stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
+    return { config: ordered(config), stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
   }
 
   async close() {
@@ -139,6 +139,12 @@ function configText(config) {
   return JSON.stringify({ name: nameOf(name), type, fields: paths, unique, sparse })
 }
 
+/** A configuration with its members in the order that people know. */
+function ordered({ name, type, fields, unique, sparse, collection }) {
+  const config = { name, type, fields, unique, sparse }
+  return collection === undefined ? config : { ...config, collection }
+}
+
 /** Ids and entities: of an array, the entities' own ids; of a `Map` or an object, its keys where an entity has none. */
 function* entriesOf(entities) {
   if (Array.isArray(entities)) {
@@ -146,7 +152,10 @@ function* entriesOf(entities) {
   } else if (entities instanceof Map) {
     yield* entities
   } else if (entities !== null && typeof entities === 'object') {
-    for (const key of Object.keys(entities)) yield [entities[key]?.id ?? key, entities[key]]
+    for (const key of Object.keys(entities)) {
+      const entity = entities[key]
+      yield [entity?.id ?? key, entity]
+    }
   } else {
     throw invalid(`entities must be an array, a Map or an object, got ${describe(entities)}`)
   }
