@@ -106,9 +106,9 @@ export class IndexManager {
    * have none.
    * @throws As {@link addToIndex}.
    */
-  rebuildIndex(
+  rebuildIndex<TEntity extends { id: EntityId }>(
     name: string,
-    entities: readonly { id: EntityId }[] | ReadonlyMap<EntityId, object> | Readonly<Record<string, object>>,
+    entities: readonly TEntity[] | ReadonlyMap<EntityId, object> | Readonly<Record<string, object>>,
   ): Promise<void>
 
   /**
