@@ -9,6 +9,7 @@ mod check;
 mod errors;
 mod exhaustive;
 mod explore;
+mod indexes;
 mod interleaved;
 mod kills;
 mod mutants;

@@ -17,7 +17,7 @@ mod posting;
 mod tokenize;
 
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! Changing indexes: each call is part of one batch, in which the definition is read too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::definition::{self, Definition};
@@ -79,6 +80,8 @@ impl IndexSet {
     ) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         tx.drop_collection(&definition.collection)?;
+        // What counts of several entities with one id is settled first: no other may clash with the unique keys of the rest.
+        let entities: BTreeMap<DocumentId, &[u8]> = entities.collect();
         for (id, entity) in entities {
             let document = Document::new(stored_form(&definition, entity)?.into(), None);
             tx.put_document(&definition.collection, id, document)?;
