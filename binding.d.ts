@@ -71,10 +71,15 @@ export declare class NativeIndexes {
   /** `config` is JSON. */
   create(ticket: number, config: string): void
   drop(ticket: number, name: string): void
-  add(ticket: number, name: string, id: string, entity: string): void
+  /**
+   * The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
+   * A call may leave out all others, and then gives this text with the entity.
+   */
+  peekMembers(name: string): string | null
+  add(ticket: number, name: string, id: string, entity: string, members?: string | undefined | null): void
   remove(ticket: number, name: string, id: string): void
   /** Each id belongs to the entity in the same place. */
-  rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>): void
+  rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>, members?: string | undefined | null): void
   list(ticket: number): void
   stats(ticket: number, name: string): void
   peekIds(kind: number, name: string, start: string, end: string): PeekedIds

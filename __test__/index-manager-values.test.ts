@@ -189,3 +189,27 @@ describe('hostile objects', () => {
     assert.equal(reads, 1)
   }))
 })
+
+describe('members that an index does not look at', () => {
+  test('are not read once the index is known', withIndex('hash', 'a', async (indexes) => {
+    await indexes.query('test', 1)
+    const entity = { a: 1, get content(): string { throw new Error('was read') } }
+    await indexes.addToIndex('test', 1, entity)
+    await indexes.rebuildIndex('test', new Map([[2, entity]]))
+    assert.deepEqual(await indexes.query('test', 1), [2])
+  }))
+
+  test('count when the index is created anew on them, however calls overlap', withIndex('hash', 'a', async (indexes) => {
+    await indexes.query('test', 1)
+    const entity = { a: 1, b: 2 }
+    await Promise.all([
+      indexes.addToIndex('test', 1, entity),
+      indexes.dropIndex('test'),
+      indexes.createIndex({ name: 'test', type: 'hash', fields: ['b'] }),
+      indexes.addToIndex('test', 2, entity),
+      indexes.rebuildIndex('test', new Map([[3, entity]])),
+      indexes.addToIndex('test', 4, entity),
+    ])
+    assert.deepEqual(await indexes.query('test', 2), [3, 4])
+  }))
+})

@@ -20,6 +20,8 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 class IndexManager {
   #indexes
   #closing
+  /** Calls under way that create or drop an index: what memory knows of it is not what later calls will find. */
+  #defining = 0
 
   constructor(basePath, dataDir, options = {}) {
     if (typeof basePath !== 'string') throw new TypeError('basePath must be a string')
@@ -35,13 +37,22 @@ class IndexManager {
   async createIndex(config) {
     this.#ensureOpen()
     const text = configText(config)
-    await call((ticket) => this.#indexes.create(ticket, text))
+    await this.#define((ticket) => this.#indexes.create(ticket, text))
   }
 
   async dropIndex(name) {
     this.#ensureOpen()
     const index = nameOf(name)
-    await call((ticket) => this.#indexes.drop(ticket, index))
+    await this.#define((ticket) => this.#indexes.drop(ticket, index))
+  }
+
+  async #define(start) {
+    this.#defining++
+    try {
+      await call(start)
+    } finally {
+      this.#defining--
+    }
   }
 
   async listIndexes() {
@@ -53,8 +64,15 @@ class IndexManager {
     this.#ensureOpen()
     const index = nameOf(name)
     const key = entityKey(entityId)
-    const text = entityText(entity)
-    await call((ticket) => this.#indexes.add(ticket, index, key, text))
+    const members = this.#members(index)
+    const text = entityText(entity, members?.names)
+    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text))
+  }
+
+  /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
+  #members(index) {
+    const text = this.#defining > 0 ? null : this.#indexes.peekMembers(index)
+    return text === null ? undefined : { text, names: JSON.parse(text) }
   }
 
   async removeFromIndex(name, entityId) {
@@ -89,13 +107,14 @@ class IndexManager {
   async rebuildIndex(name, entities) {
     this.#ensureOpen()
     const index = nameOf(name)
+    const members = this.#members(index)
     const ids = []
     const texts = []
     for (const [id, entity] of entriesOf(entities)) {
       ids.push(entityKey(id))
-      texts.push(entityText(entity))
+      texts.push(entityText(entity, members?.names))
     }
-    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts))
+    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text))
   }
 
   async getIndexStats(name) {

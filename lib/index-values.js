@@ -66,13 +66,17 @@ function keyText(key, what) {
   }
 }
 
-/** An entity as JSON. What JSON cannot hold is marked, so that it is refused where an index looks and nowhere else. */
-function entityText(entity) {
+/**
+ * An entity as JSON, all of it or only the members with some names. What JSON cannot hold is marked, so that it is refused
+ * where an index looks and nowhere else.
+ */
+function entityText(entity, names) {
   const value = typeof entity?.toJSON === 'function' ? entity.toJSON('') : entity
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     throw invalid(`an entity is an object, got ${describe(value)}`)
   }
-  return objectText(value, [value])
+  const own = names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name))
+  return objectText(value, own ?? Object.keys(value), [value])
 }
 
 /** The JSON of a value, or `undefined` where there is none. */
@@ -108,13 +112,13 @@ function nestedText(value, key, above) {
   if (above.includes(value)) return unrepresentable('an object that contains itself')
   if (above.length >= MAX_DEPTH) return unrepresentable('something nested too deep')
   const below = [...above, value]
-  if (!Array.isArray(value)) return objectText(value, below)
+  if (!Array.isArray(value)) return objectText(value, Object.keys(value), below)
   return `[${Array.from(value, (element, at) => memberText(element, String(at), below) ?? 'null').join(',')}]`
 }
 
-function objectText(object, above) {
+function objectText(object, keys, above) {
   let text = '{'
-  for (const key of Object.keys(object)) {
+  for (const key of keys) {
     const value = memberText(object[key], key, above)
     if (value !== undefined) text += `${text.length > 1 ? ',' : ''}${JSON.stringify(key)}:${value}`
   }

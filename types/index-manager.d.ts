@@ -88,11 +88,12 @@ export class IndexManager {
   listIndexes(): Promise<IndexConfig[]>
 
   /**
-   * Puts an entity into an index, in place of what the index had of it. The entity is copied at the moment of the call;
-   * what the index does not look at is not stored. `undefined`, functions and symbols count as missing, a `Date` as its
+   * Puts an entity into an index, in place of what the index had of it. What the index looks at is copied at the moment of
+   * the call; nothing else is stored. `undefined`, functions and symbols count as missing, a `Date` as its
    * milliseconds, an object with `toJSON` as what that gives. One journal append; concurrent calls share its sync. The
    * size of the index does not matter (a btree or inverted one: its logarithm).
-   * @throws {@link StorageError} `NOT_FOUND`, `UNIQUE_VIOLATION`: nothing changed
+   * @throws {@link StorageError} `NOT_FOUND`; `UNIQUE_VIOLATION`: the key belongs to another entity; `CONFLICT`: somebody
+   * else created the index anew on other fields during the call, which may be repeated. Nothing changed.
    * @throws {@link ValidationError} for NaN, an infinite number, a bigint, an invalid `Date` or an object within itself
    * where the index looks
    */

@@ -12,7 +12,7 @@ use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
 use crate::engine::index::IndexConfig;
-use crate::engine::index_set::{IndexSet, IndexStats, Listed, Question, id_list};
+use crate::engine::index_set::{Entity, IndexSet, IndexStats, Listed, Question, id_list};
 use crate::engine::{Error, Peek, Result};
 use crate::project::attached_indexes;
 
@@ -90,11 +90,19 @@ impl NativeIndexes {
         self.session.write(ticket, move |tx| indexes.drop_index(tx, &name).map(|_| Answer::Nothing));
     }
 
+    /// The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
+    /// A call may leave out all others, and then gives this text with the entity.
     #[napi(catch_unwind)]
-    pub fn add(&self, ticket: u32, name: String, id: String, entity: String) {
+    pub fn peek_members(&self, name: String) -> Option<String> {
+        Some(self.indexes.peek_members(&*self.session.engine()?, &name)?.to_string())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn add(&self, ticket: u32, name: String, id: String, entity: String, members: Option<String>) {
         let indexes = Arc::clone(&self.indexes);
         self.session.write(ticket, move |tx| {
-            indexes.add(tx, &name, DocumentId::from_key(&id), entity.as_bytes()).map(|()| Answer::Nothing)
+            let entity = Entity { text: entity.as_bytes(), members: members.as_deref() };
+            indexes.add(tx, &name, DocumentId::from_key(&id), entity).map(|()| Answer::Nothing)
         });
     }
 
@@ -108,12 +116,20 @@ impl NativeIndexes {
 
     /// Each id belongs to the entity in the same place.
     #[napi(catch_unwind)]
-    pub fn rebuild(&self, ticket: u32, name: String, ids: Vec<String>, entities: Vec<String>) {
+    pub fn rebuild(
+        &self,
+        ticket: u32,
+        name: String,
+        ids: Vec<String>,
+        entities: Vec<String>,
+        members: Option<String>,
+    ) {
         let indexes = Arc::clone(&self.indexes);
         self.session.write(ticket, move |tx| {
             let ids = ids.iter().map(|id| DocumentId::from_key(id));
-            let entities = ids.zip(entities.iter().map(String::as_bytes));
-            indexes.rebuild(tx, &name, entities).map(|()| Answer::Nothing)
+            let members = members.as_deref();
+            let entities = entities.iter().map(|text| Entity { text: text.as_bytes(), members });
+            indexes.rebuild(tx, &name, ids.zip(entities)).map(|()| Answer::Nothing)
         });
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
-use octoprompt_storage::engine::index_set::{IndexSet, Question};
+use octoprompt_storage::engine::index_set::{Entity, IndexSet, Question};
 use octoprompt_storage::engine::{Durability, Error, Transaction};
 
 use crate::explore::wanted;
@@ -42,6 +42,10 @@ fn entity(key: u64) -> String {
     format!("{{\"a\":{key},\"b\":{},\"c\":\"not looked at\"}}", key + 100)
 }
 
+fn whole(text: &str) -> Entity<'_> {
+    Entity { text: text.as_bytes(), members: None }
+}
+
 fn key_in(field: &str, key: u64) -> IndexKey {
     IndexKey::number((key + if field == "a" { 0 } else { 100 }) as f64).expect("a number")
 }
@@ -53,7 +57,7 @@ fn rebuilt(shift: u64) -> BTreeMap<u64, u64> {
 
 fn rebuild(indexes: &IndexSet, tx: &mut Transaction<'_>, entities: &[(u64, u64)]) -> Result<(), Error> {
     let texts: Vec<_> = entities.iter().map(|&(id, key)| (id.into(), entity(key))).collect();
-    indexes.rebuild(tx, NAME, texts.iter().map(|(id, text): &(_, String)| (Clone::clone(id), text.as_bytes())))
+    indexes.rebuild(tx, NAME, texts.iter().map(|(id, text): &(_, String)| (Clone::clone(id), whole(text))))
 }
 
 fn run_op(op: Op, field: Option<&'static str>, indexes: &IndexSet, tx: &mut Transaction<'_>) -> Result<(), Error> {
@@ -63,9 +67,9 @@ fn run_op(op: Op, field: Option<&'static str>, indexes: &IndexSet, tx: &mut Tran
         Op::Replace => {
             indexes.drop_index(tx, NAME)?;
             indexes.create(tx, &config(other(field)))?;
-            indexes.add(tx, NAME, 9.into(), entity(1).as_bytes())
+            indexes.add(tx, NAME, 9.into(), whole(&entity(1)))
         }
-        Op::Add(id, key) => indexes.add(tx, NAME, id.into(), entity(key).as_bytes()),
+        Op::Add(id, key) => indexes.add(tx, NAME, id.into(), whole(&entity(key))),
         Op::Remove(id) => indexes.remove(tx, NAME, id.into()).map(drop),
         Op::Rebuild(shift) => rebuild(indexes, tx, &Vec::from_iter(rebuilt(shift))),
         Op::Clash => rebuild(indexes, tx, &[(1, 1), (2, 2), (3, 1)]),
@@ -223,7 +227,7 @@ fn filling_and_rebuilding_an_index_survive_every_crash() {
         Op::Reopen,
         Op::Add(1, 3),
     ];
-    explore(&ops, wanted(64), 100);
+    explore(&ops, wanted(64), 240);
 }
 
 #[test]
@@ -244,5 +248,5 @@ fn dropping_and_creating_an_index_anew_survive_every_crash() {
         Op::Checkpoint,
         Op::Create("a"),
     ];
-    explore(&ops, wanted(64), 100);
+    explore(&ops, wanted(64), 380);
 }

@@ -56,6 +56,13 @@ impl Database {
         }
     }
 
+    /// The hash of a document as of the last commit of any process, if the collection is in memory. Whether somebody edited
+    /// its file is not asked.
+    pub fn peek_hash(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Option<u64> {
+        let state = self.state.read();
+        Some(self.current(&state, spec)?.documents.get(id)?.hash)
+    }
+
     /// What `look` finds, after loading the collection if need be.
     ///
     /// # Errors

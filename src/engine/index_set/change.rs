@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::definition::{self, Definition};
-use super::entity::stored_form;
+use super::entity::{Entity, stored_form};
 use super::file_name::check_name;
-use super::{IndexSet, Known};
+use super::IndexSet;
 use crate::engine::database::Transaction;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
@@ -42,9 +42,10 @@ impl IndexSet {
     /// [`Index::insert`](crate::engine::index::Index::insert) for each of its keys.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an index, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`,
+    /// `NOT_FOUND` if there is no such index, `CONFLICT` if the entity lacks members that the index looks at since it was
+    /// created anew, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`,
     /// `CORRUPT_DATA` for an index that is damaged.
-    pub fn add(&self, tx: &mut Transaction<'_>, name: &str, id: DocumentId, entity: &[u8]) -> Result<()> {
+    pub fn add(&self, tx: &mut Transaction<'_>, name: &str, id: DocumentId, entity: Entity<'_>) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         let document = Document::new(stored_form(&definition, entity)?.into(), None);
         if tx.hash(&definition.collection, &id)? == Some(document.hash) {
@@ -76,12 +77,12 @@ impl IndexSet {
         &self,
         tx: &mut Transaction<'_>,
         name: &str,
-        entities: impl Iterator<Item = (DocumentId, &'e [u8])>,
+        entities: impl Iterator<Item = (DocumentId, Entity<'e>)>,
     ) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         tx.drop_collection(&definition.collection)?;
         // What counts of several entities with one id is settled first: no other may clash with the unique keys of the rest.
-        let entities: BTreeMap<DocumentId, &[u8]> = entities.collect();
+        let entities: BTreeMap<DocumentId, Entity<'_>> = entities.collect();
         for (id, entity) in entities {
             let document = Document::new(stored_form(&definition, entity)?.into(), None);
             tx.put_document(&definition.collection, id, document)?;
@@ -103,13 +104,7 @@ impl IndexSet {
         let Some(document) = tx.get(&self.definitions, &DocumentId::from_key(name))? else {
             return Ok(None);
         };
-        // What this batch sees may never be committed: nobody else is told of it.
-        let known = self.known.lock().get(name).cloned();
-        let definition = match known {
-            Some(Known { definition, .. }) if definition.is_in(&document) => definition,
-            _ => Arc::new(Definition::read(name, &document)?),
-        };
-        Ok(Some((definition, document)))
+        Ok(Some((self.read(name, &document)?, document)))
     }
 
     fn touch(&self, tx: &mut Transaction<'_>, name: &str, definition: &Document) -> Result<()> {

@@ -25,6 +25,8 @@ pub(super) struct Definition {
     pub collection: Arc<CollectionSpec>,
     /// What of an entity is stored.
     pub selection: Selection,
+    /// The names of the entity's members in which that lies, as a JSON array.
+    pub members: Arc<str>,
     /// An index without entries, which tells what a document has in this one.
     pub extractor: Index,
     /// The text of the definition up to the time of its last change.
@@ -89,8 +91,10 @@ impl Definition {
         let Stored { kind, fields, unique, sparse, created } = stored;
         let config = IndexConfig { name: name.to_owned(), kind, fields, unique, sparse };
         let spec = Arc::new(IndexSpec { config: config.clone(), extractor: Extractor::Fields });
+        let selection = Selection::new(&config.fields);
         Ok(Definition {
-            selection: Selection::new(&config.fields),
+            members: serde_json::to_string(&selection.names().collect::<Vec<_>>()).unwrap_or_default().into(),
+            selection,
             extractor: Index::new(Arc::clone(&spec)),
             collection: index_collection(name, spec),
             config,

@@ -27,6 +27,11 @@ impl Selection {
         root
     }
 
+    /// The names of the members in which what is stored lies.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| name.as_str())
+    }
+
     fn member(&mut self, name: &str) -> &mut Selection {
         let at = self.members.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             self.members.push((name.to_owned(), Selection::default()));
@@ -97,12 +102,26 @@ impl Place {
     }
 }
 
+/// An entity as a caller gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entity<'a> {
+    /// A JSON object.
+    pub text: &'a [u8],
+    /// If the caller left out all members but some: these, as [`IndexSet::peek_members`](super::IndexSet::peek_members) gave them.
+    pub members: Option<&'a str>,
+}
+
 /// What the index stores of an entity, as JSON.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` if the entity is no JSON object, `VALIDATION_ERROR` for a value that JSON cannot hold where a path of
+/// `CONFLICT` if the caller left out what the index looks at now, `INVALID_ARGUMENT` if the entity is no JSON object, `VALIDATION_ERROR` for a value that JSON cannot hold where a path of
 /// the index leads, and for arrays that combine to too many composite keys.
-pub(super) fn stored_form(definition: &Definition, entity: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn stored_form(definition: &Definition, entity: Entity<'_>) -> Result<Vec<u8>> {
+    if entity.members.is_some_and(|members| members != &*definition.members) {
+        let name = &definition.config.name;
+        return Err(Error::Conflict(format!("index {name} was created anew on other fields meanwhile")));
+    }
+    let entity = entity.text;
     if let Err(error) = json::check(entity) {
         return Err(Error::InvalidArgument(format!("an entity must be a JSON object: {}", error.problem)));
     }

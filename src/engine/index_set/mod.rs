@@ -29,6 +29,7 @@ use super::error::{Error, Result};
 use super::index::IndexConfig;
 
 pub use attached::{Attached, AttachedIndexes};
+pub use entity::{Entity, UNREPRESENTABLE};
 pub use entity_id::{id_list, push_id};
 pub use file_name::check_name;
 pub use question::Question;
@@ -48,7 +49,7 @@ pub struct IndexSet {
 
 #[derive(Clone)]
 struct Known {
-    /// The hash of the document that it was read from, for comparison.
+    /// The hash of the document that it was read from. That may never have been committed: it is for comparison only.
     hash: u64,
     definition: Arc<Definition>,
 }
@@ -118,6 +119,16 @@ impl IndexSet {
             }
         }
         Ok(Peek::Wait)
+    }
+
+    /// The names of the members of an entity that the index looks at, as a JSON array, if memory knows them. A caller may
+    /// leave out all others, and says so to [`IndexSet::add`].
+    pub fn peek_members(&self, database: &Database, name: &str) -> Option<Arc<str>> {
+        let hash = database.peek_hash(&self.definitions, &DocumentId::from_key(name))?;
+        let known = self.known.lock();
+        let known = known.get(name)?;
+        // The upper half covers all but the time of the last change.
+        (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
     }
 
     /// What the index answers; `None` if there is no such index. Hash: O(1) and what is found; B-tree: O(log n) and

@@ -48,6 +48,10 @@ fn id_of(id: u8) -> DocumentId {
     if id.is_multiple_of(2) { DocumentId::Number(id.into()) } else { DocumentId::from_key(&format!("d{id}")) }
 }
 
+fn whole(text: &str) -> Entity<'_> {
+    Entity { text: text.as_bytes(), members: None }
+}
+
 /// A database with one index, and what should be in it.
 struct Run {
     directory: tempfile::TempDir,
@@ -92,7 +96,7 @@ impl Run {
         let result = match step.clone() {
             Step::Add(id, entity) => {
                 self.entities.insert(id_of(id), entity.clone());
-                self.write(move |indexes, tx| indexes.add(tx, NAME, id_of(id), entity.to_string().as_bytes()))
+                self.write(move |indexes, tx| indexes.add(tx, NAME, id_of(id), whole(&entity.to_string())))
             }
             Step::Remove(id) => {
                 self.entities.remove(&id_of(id));
@@ -103,7 +107,7 @@ impl Run {
                 self.write(move |indexes, tx| {
                     let texts: Vec<_> =
                         entities.iter().map(|(id, entity)| (id_of(*id), entity.to_string())).collect();
-                    let entities = texts.iter().map(|(id, text)| (id.clone(), text.as_bytes()));
+                    let entities = texts.iter().map(|(id, text)| (id.clone(), whole(text)));
                     indexes.rebuild(tx, NAME, entities)
                 })
             }
@@ -283,26 +287,51 @@ fn two_sets_on_one_database_notice_what_the_other_created_anew() {
     let ask = |key: f64| {
         other.ask(&run.database, READ, NAME, &Question::Key(IndexKey::number(key).unwrap())).unwrap().unwrap()
     };
-    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), br#"{"a":1,"b":2}"#)).unwrap();
+    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1,"b":2}"#))).unwrap();
     assert_eq!((ask(1.0), ask(2.0)), (vec![1.into()], vec![]));
     let config = IndexConfig { fields: vec!["b".into()], ..run.config.clone() };
     run.write(|indexes, tx| indexes.drop_index(tx, NAME).map(drop)).unwrap();
     run.write(move |indexes, tx| indexes.create(tx, &config)).unwrap();
     assert_eq!((ask(1.0), ask(2.0)), (vec![], vec![]));
-    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), br#"{"a":1,"b":2}"#)).unwrap();
+    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1,"b":2}"#))).unwrap();
     assert_eq!((ask(1.0), ask(2.0)), (vec![], vec![1.into()]));
 }
 
 #[test]
 fn dropping_and_creating_in_one_batch_leaves_nothing_of_the_old_index() {
     let run = Run::new(IndexType::Hash, &["a"], false, true);
-    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), br#"{"a":1}"#)).unwrap();
+    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1}"#))).unwrap();
     let config = run.config.clone();
     run.write(move |indexes, tx| {
         indexes.drop_index(tx, NAME)?;
         indexes.create(tx, &config)?;
-        indexes.add(tx, NAME, 2.into(), br#"{"a":1}"#)
+        indexes.add(tx, NAME, 2.into(), whole(r#"{"a":1}"#))
     })
     .unwrap();
     assert_eq!(run.ask(&Question::Key(IndexKey::number(1.0).unwrap())), [2.into()]);
+}
+
+#[test]
+fn an_entity_without_what_the_index_looks_at_since_it_was_created_anew_is_a_conflict() {
+    let run = Run::new(IndexType::Hash, &["a.b", "c"], false, false);
+    let members = || run.indexes.peek_members(&run.database, NAME);
+    let add = |members: Arc<str>| {
+        run.write(move |indexes, tx| {
+            let entity = Entity { text: br#"{"a":{"b":1},"c":2}"#, members: Some(&members) };
+            indexes.add(tx, NAME, 1.into(), entity)
+        })
+    };
+    assert_eq!(members().as_deref(), Some(r#"["a","c"]"#));
+    let before = members().unwrap();
+    add(Arc::clone(&before)).unwrap();
+    assert_eq!(members().as_deref(), Some(&*before), "a change of the index is none of its definition");
+    let config = IndexConfig { fields: vec!["c".into(), "d".into()], ..run.config.clone() };
+    run.write(move |indexes, tx| {
+        indexes.drop_index(tx, NAME)?;
+        indexes.create(tx, &config)
+    })
+    .unwrap();
+    assert_eq!(add(before).map_err(|error| error.code()), Err("CONFLICT"));
+    add(r#"["c","d"]"#.into()).unwrap();
+    assert_eq!(members().as_deref(), Some(r#"["c","d"]"#));
 }
