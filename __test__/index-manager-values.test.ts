@@ -150,7 +150,7 @@ describe('hostile objects', () => {
   const hostile: [string, () => any][] = [
     ['a getter that throws', () => ({ get a() { throw new RangeError('mine') } })],
     ['a toJSON that throws', () => ({ toJSON() { throw new RangeError('mine') } })],
-    ['a proxy whose traps throw', () => new Proxy({}, { ownKeys() { throw new RangeError('mine') } })],
+    ['a proxy whose traps throw', () => new Proxy({}, { ownKeys() { throw new RangeError('mine') }, getOwnPropertyDescriptor() { throw new RangeError('mine') } })],
   ]
   for (const [what, make] of hostile) {
     test(`${what}: its error reaches the caller, and nothing is written`, withIndex('hash', 'a', async (indexes) => {

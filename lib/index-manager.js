@@ -13,6 +13,9 @@ const RANGE = 1
 const OPEN_RANGE = 2
 const WORDS = 3
 
+/** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
+const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
+
 const TYPES = ['hash', 'btree', 'inverted']
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
@@ -29,7 +32,7 @@ class IndexManager {
     if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
     if (options === null || typeof options !== 'object') throw new TypeError('options must be an object')
     const { lockTimeout, durability } = options
-    const resolved = resolveOptions({ basePath, lockTimeout, durability })
+    const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
     const directory = path.join(resolved.basePath, dataDir)
     this.#indexes = new NativeIndexes(port(), resolved.basePath, directory, nativeOptions(resolved))
   }

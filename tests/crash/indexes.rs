@@ -34,7 +34,13 @@ enum Op {
 }
 
 fn config(field: &str) -> IndexConfig {
-    IndexConfig { name: NAME.into(), kind: IndexType::Btree, fields: vec![field.into()], unique: true, sparse: false }
+    IndexConfig {
+        name: NAME.into(),
+        kind: IndexType::Btree,
+        fields: vec![field.into()],
+        unique: true,
+        sparse: false,
+    }
 }
 
 /// An entity whose key is `key` in either field, and different ones in the two.
@@ -60,7 +66,12 @@ fn rebuild(indexes: &IndexSet, tx: &mut Transaction<'_>, entities: &[(u64, u64)]
     indexes.rebuild(tx, NAME, texts.iter().map(|(id, text): &(_, String)| (Clone::clone(id), whole(text))))
 }
 
-fn run_op(op: Op, field: Option<&'static str>, indexes: &IndexSet, tx: &mut Transaction<'_>) -> Result<(), Error> {
+fn run_op(
+    op: Op,
+    field: Option<&'static str>,
+    indexes: &IndexSet,
+    tx: &mut Transaction<'_>,
+) -> Result<(), Error> {
     match op {
         Op::Create(field) => indexes.create(tx, &config(field)),
         Op::Drop => indexes.drop_index(tx, NAME).map(drop),
@@ -114,7 +125,8 @@ fn observe(database: &Handle) -> Result<State, String> {
     }
     let all = Question::Range { start: IndexKey::Null, end: IndexKey::tuple([]), inclusive: true };
     let in_range = indexes.ask(database, READ, NAME, &all).map_err(unreadable)?.unwrap_or_default();
-    let stats = indexes.stats(database, READ, NAME).map_err(unreadable)?.ok_or("listed, but has no statistics")?;
+    let stats =
+        indexes.stats(database, READ, NAME).map_err(unreadable)?.ok_or("listed, but has no statistics")?;
     if in_range.len() != entities.len() || stats.total_entries != entities.len() {
         return Err(format!("{entities:?}, but {in_range:?} in the whole range and {stats:?}"));
     }
@@ -180,7 +192,9 @@ fn check(after_crash: &SimFs, allowed: &[Step]) -> Result<(), String> {
     }
     let indexes = IndexSet::new(None);
     let field = found.as_ref().map(|(field, _)| *field);
-    database.write(Durability::Full, move |tx| run_op(Op::Replace, field, &indexes, tx)).map_err(|e| e.to_string())?;
+    database
+        .write(Durability::Full, move |tx| run_op(Op::Replace, field, &indexes, tx))
+        .map_err(|e| e.to_string())?;
     database.checkpoint(no_wait()).map_err(|error| error.to_string())?;
     let expected = after(Op::Replace, &found);
     let seen = observe(&database)?;
@@ -195,7 +209,8 @@ fn explore(ops: &[Op], limit: usize, least: usize) {
     let mut disks = std::collections::HashSet::new();
     for (at, moment) in moments.iter().enumerate() {
         let since = moment.calls();
-        let until = moments.get(at + 1).map_or(fs.total_calls(), |next| next.calls().saturating_sub(1).max(since));
+        let until =
+            moments.get(at + 1).map_or(fs.total_calls(), |next| next.calls().saturating_sub(1).max(since));
         let first = steps.iter().rposition(|step| step.acknowledged <= until).unwrap_or(0);
         let last = steps.iter().rposition(|step| step.begun < since).unwrap_or(0);
         let allowed = &steps[first.min(last)..=first.max(last)];

@@ -217,7 +217,7 @@ impl Database {
             }
         }
         let result = if !batches.is_empty() {
-            self.commit_batches(writer, &batches, &group, sync)
+            self.commit_batches(writer, &batches, group, sync)
         } else if sync && !waiting.is_empty() {
             // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
             self.make_durable(writer)
@@ -232,7 +232,7 @@ impl Database {
         &self,
         writer: &mut Writer,
         batches: &[Batch],
-        group: &Group,
+        group: Group,
         sync: bool,
     ) -> Result<()> {
         let (salt, journal, before) = {
@@ -296,7 +296,7 @@ impl Database {
 /// Where the documents of a group lie, and with which sequence number each collection was dropped.
 #[derive(Default)]
 struct Located {
-    documents: BTreeMap<(Arc<str>, DocumentId), (Option<Location>, u64)>,
+    documents: BTreeMap<Arc<str>, BTreeMap<DocumentId, (Option<Location>, u64)>>,
     drops: BTreeMap<Arc<str>, u64>,
 }
 
@@ -326,6 +326,7 @@ fn encode_ops(
         next(out);
         let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
         let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
+        let located = located.documents.entry(Arc::clone(path)).or_default();
         push_documents(out, path, put, delete, |id, place| {
             let document = changes.documents.get(id).and_then(Option::as_ref);
             let location = document.zip(place).map(|(document, (at, len))| Location {
@@ -335,14 +336,16 @@ fn encode_ops(
                 len: len as u32,
                 head: document.head as u32,
             });
-            located.documents.insert((Arc::clone(path), id.clone()), (location, seq));
+            located.insert(id.clone(), (location, seq));
         });
     }
 }
 
 /// Shows a group to the readers.
-fn publish(state: &mut State, group: &Group, mut located: Located, position: Position) {
-    for (path, overlay) in &group.collections {
+fn publish(state: &mut State, group: Group, mut located: Located, position: Position) {
+    for (path, overlay) in group.collections {
+        let path = &path;
+        let mut places = located.documents.remove(path).unwrap_or_default();
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
             state.record_drop(path, seq);
@@ -354,24 +357,18 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
             collection.unload();
         }
         let mut changed = overlay.dropped;
-        for (id, pending) in &overlay.documents {
+        for (id, pending) in overlay.documents {
             // A document without a place was changed only by requests that failed.
-            let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else {
-                continue;
-            };
+            let Some((location, seq)) = places.remove(&id) else { continue };
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
-                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
-                    let new = if pending.new.is_some() {
-                        pending.entries.clone()
-                    } else {
-                        no_entries(&overlay.spec)
-                    };
-                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old };
+                    let new = if pending.new.is_some() { pending.entries } else { no_entries(&overlay.spec) };
+                    loaded.publish(Prepared { id, location, old, new, seq });
                 }
                 // Dropped before anybody loaded it.
-                _ => collection.note(id.clone(), Change { location, seq }),
+                _ => collection.note(id, Change { location, seq }),
             }
         }
         collection.version += u64::from(changed);

@@ -323,7 +323,11 @@ impl Database {
     }
 
     /// The collection, if memory is up to date with every process.
-    pub(super) fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
+    pub(super) fn current<'a>(
+        &self,
+        state: &'a super::state::State,
+        spec: &CollectionSpec,
+    ) -> Option<&'a Loaded> {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
             return None;
         }

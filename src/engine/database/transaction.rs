@@ -208,8 +208,9 @@ impl<'a> Transaction<'a> {
         if self.hash(spec, &id)? == Some(document.hash) {
             return Ok(());
         }
-        self.check_unique(spec, &id, &document)?;
-        self.change(spec, id, Some(document))
+        let entries = self.overlay(spec).entries_of(Some(&document));
+        self.check_unique(spec, &id, &entries)?;
+        self.change(spec, id, Some(document), entries)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -218,7 +219,7 @@ impl<'a> Transaction<'a> {
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
-        self.change(spec, id, None)?;
+        self.change(spec, id, None, no_entries(spec))?;
         Ok(true)
     }
 
@@ -344,21 +345,19 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    fn check_unique(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: &DocumentId,
-        document: &Document,
-    ) -> Result<()> {
-        for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
-            let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
+    /// Refuses entries of a document in unique indexes that belong to another.
+    fn check_unique(&self, spec: &CollectionSpec, id: &DocumentId, entries: &[Entries]) -> Result<()> {
+        for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
+            if !index.config.unique {
+                continue;
+            }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(&entries, id));
+            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, id));
             let clash = clash.or_else(|| {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 let state = self.database.state.read();
                 let loaded = state.loaded(&spec.path).filter(|_| !dropped)?;
-                let (key, owner) = loaded.indexes[at].owner(&entries, id)?;
+                let (key, owner) = loaded.indexes[at].owner(entries, id)?;
                 let replaced = overlay.is_some_and(|overlay| overlay.documents.contains_key(&owner));
                 (!replaced).then_some((key, owner))
             });
@@ -370,22 +369,27 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn change(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, new: Option<Document>) -> Result<()> {
-        let before =
-            self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
+    /// `entries` is what the new document has in the indexes.
+    fn change(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        new: Option<Document>,
+        entries: Vec<Entries>,
+    ) -> Result<()> {
+        let overlay = self.group.collections.get(&spec.path);
+        let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
             None => {
-                let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+                let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 self.entries_before(spec, dropped, &id)?
             }
         };
         let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
         changes.documents.insert(id.clone(), new.clone());
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
-        let overlay = self.overlay(spec);
-        let entries = overlay.entries_of(new.as_ref());
-        overlay.set(id, Some(Pending { old, new, entries }));
+        self.overlay(spec).set(id, Some(Pending { old, new, entries }));
         Ok(())
     }
 

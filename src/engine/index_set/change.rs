@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::IndexSet;
 use super::definition::{self, Definition};
 use super::entity::{Entity, stored_form};
 use super::file_name::check_name;
-use super::IndexSet;
 use crate::engine::database::Transaction;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
@@ -25,7 +25,7 @@ impl IndexSet {
             return Err(Error::AlreadyExists { what: "index", id: config.name.clone() });
         }
         let text = definition::text(config, tx.now())?;
-        let definition = Definition::read(&config.name, &self.document(text.clone()))?;
+        let definition = self.read(&config.name, &self.document(text.clone()))?;
         // Nothing of an index that had this name before counts, whatever lies there.
         tx.drop_collection(&definition.collection)?;
         tx.put(&self.definitions, id, text)
@@ -35,6 +35,7 @@ impl IndexSet {
     pub fn drop_index(&self, tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
         let Some((definition, _)) = self.definition(tx, name)? else { return Ok(false) };
         tx.drop_collection(&definition.collection)?;
+        self.known.lock().remove(name);
         tx.delete(&self.definitions, DocumentId::from_key(name))
     }
 
@@ -45,7 +46,13 @@ impl IndexSet {
     /// `NOT_FOUND` if there is no such index, `CONFLICT` if the entity lacks members that the index looks at since it was
     /// created anew, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`,
     /// `CORRUPT_DATA` for an index that is damaged.
-    pub fn add(&self, tx: &mut Transaction<'_>, name: &str, id: DocumentId, entity: Entity<'_>) -> Result<()> {
+    pub fn add(
+        &self,
+        tx: &mut Transaction<'_>,
+        name: &str,
+        id: DocumentId,
+        entity: Entity<'_>,
+    ) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         let document = Document::new(stored_form(&definition, entity)?.into(), None);
         if tx.hash(&definition.collection, &id)? == Some(document.hash) {

@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn what_json_cannot_hold_is_refused_where_a_path_leads() {
         let bad = r#"{"\u0000":"NaN"}"#;
-        let (_, issues) = copied(&["a.b"], &format!("{{\"a\":[{{\"b\":1}},{{\"b\":{bad},\"c\":{bad}}}],\"d\":{bad}}}"));
+        let (_, issues) =
+            copied(&["a.b"], &format!("{{\"a\":[{{\"b\":1}},{{\"b\":{bad},\"c\":{bad}}}],\"d\":{bad}}}"));
         let key = |name: &str| PathSegment::Key(name.into());
         assert_eq!(issues.len(), 1);
         assert_eq!(issues[0].path, [key("a"), PathSegment::Position(1), key("b")]);
@@ -199,7 +200,8 @@ mod tests {
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-c]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map("[a-c]", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

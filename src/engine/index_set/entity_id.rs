@@ -35,9 +35,11 @@ pub fn id_list(keys: &[DocumentId]) -> Vec<u8> {
 /// Whether the text is how a finite number prints.
 fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-        && text.parse().ok().and_then(Number::new).is_some_and(|number| {
-            number.get().is_finite() && IndexKey::Number(number).to_string() == text
-        })
+        && text
+            .parse()
+            .ok()
+            .and_then(Number::new)
+            .is_some_and(|number| number.get().is_finite() && IndexKey::Number(number).to_string() == text)
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let inner = name.split('.').all(|part| !part.is_empty() && part.bytes().all(plain));
     let stem = name.split('.').next().unwrap_or_default();
-    inner && name.len() <= MAX_READABLE && !DEVICES.contains(&stem.trim_end_matches(|last: char| last.is_ascii_digit()))
+    inner
+        && name.len() <= MAX_READABLE
+        && !DEVICES.contains(&stem.trim_end_matches(|last: char| last.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -88,7 +90,8 @@ mod tests {
 
     #[test]
     fn paths_are_no_names() {
-        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "C:\\x", "a\0b", "a\nb", &"a".repeat(1025)] {
+        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "C:\\x", "a\0b", "a\nb", &"a".repeat(1025)]
+        {
             assert_eq!(check_name(name).map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{name:?}");
         }
     }

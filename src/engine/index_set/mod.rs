@@ -93,9 +93,7 @@ impl IndexSet {
         question: &Question,
     ) -> Result<Peek<Option<Vec<DocumentId>>>> {
         if let Some(attached) = self.attached(name) {
-            return match database
-                .peek_query(&attached.collection, |index| attached.answer(index, question))
-            {
+            return match database.peek_query(&attached.collection, |index| attached.answer(index, question)) {
                 Peek::Ready(answer) => answer.map(|ids| Peek::Ready(Some(ids))),
                 Peek::Wait => Ok(Peek::Wait),
             };
@@ -170,12 +168,7 @@ impl IndexSet {
     }
 
     /// What there is to say of an index; `None` if there is no such index. O(1) once it is in memory.
-    pub fn stats(
-        &self,
-        database: &Database,
-        options: ReadOptions,
-        name: &str,
-    ) -> Result<Option<IndexStats>> {
+    pub fn stats(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<IndexStats>> {
         if let Some(attached) = self.attached_in(database, options, name)? {
             return database.query(&attached.collection, options, |index| attached.stats(index))?.map(Some);
         }
@@ -237,12 +230,7 @@ impl IndexSet {
     }
 
     /// The attached index with this name, if its documents exist.
-    fn attached_in(
-        &self,
-        database: &Database,
-        options: ReadOptions,
-        name: &str,
-    ) -> Result<Option<Attached>> {
+    fn attached_in(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<Attached>> {
         match (&self.attached, self.attached(name)) {
             (Some(indexes), Some(attached)) if indexes.exists(database, options, &attached)? => {
                 Ok(Some(attached))

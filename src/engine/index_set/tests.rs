@@ -10,9 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::engine::database::DatabaseOptions;
 use crate::engine::fs::OsFs;
-use crate::engine::index::model_tests::{
-    Documents, document, model_keys, model_matches, model_words, text,
-};
+use crate::engine::index::model_tests::{Documents, document, model_keys, model_matches, model_words, text};
 use crate::engine::index::{Extractor, Index, IndexKey, IndexSpec, IndexType};
 use crate::engine::lock::Wait;
 use crate::engine::options::Durability;
@@ -176,8 +174,9 @@ impl Run {
         if self.config.kind != IndexType::Btree {
             return;
         }
-        for (start, end, inclusive) in
-            keys.iter().flat_map(|start| keys.iter().flat_map(move |end| [(start, end, true), (start, end, false)]))
+        for (start, end, inclusive) in keys
+            .iter()
+            .flat_map(|start| keys.iter().flat_map(move |end| [(start, end, true), (start, end, false)]))
         {
             let inside = |key: &IndexKey| match inclusive {
                 true => start <= key && key <= end,
@@ -198,12 +197,12 @@ impl Run {
 
     /// Whether both ends of a range are whole keys, which order as they are.
     fn is_whole(&self, start: &IndexKey, end: &IndexKey) -> bool {
-        self.config.fields.len() == 1
-            || [start, end].iter().all(|key| matches!(key, IndexKey::Tuple(_)))
+        self.config.fields.len() == 1 || [start, end].iter().all(|key| matches!(key, IndexKey::Tuple(_)))
     }
 
     fn check_words(&self) {
-        for query in ["a", "A", "ab", "abc", "b", "é", "東", "京", "東京", "京東", "a b", "abc a b", "ab 京"] {
+        for query in ["a", "A", "ab", "abc", "b", "é", "東", "京", "東京", "京東", "a b", "abc a b", "ab 京"]
+        {
             let asked: Vec<String> = query.split(' ').map(str::to_lowercase).collect();
             let mut found = self.ask(&Question::Text(query.into()));
             found.sort();
