@@ -188,32 +188,6 @@ fn a_file_that_nobody_should_edit_is_damaged_by_an_edit_until_it_is_written_anew
 }
 
 #[test]
-fn a_damaged_file_that_a_power_loss_brings_back_does_not_count_once_the_collection_is_written_anew() {
-    let fixture = Fixture::new();
-    let spec = spec_with(&[], Foreign::Refuse);
-    let database = fixture.open();
-    put(&database, &spec, 1, "a").expect("written");
-    fixture.checkpoint(&database);
-    let (file, damaged) = (fixture.path("items.json"), "{\"1\":{}}");
-    std::fs::write(&file, damaged).expect("damaged");
-    let again = Arc::clone(&spec);
-    database
-        .write(Durability::Full, move |tx| {
-            tx.drop_collection(&again)?;
-            tx.put(&again, 2.into(), record(2, "b").into_bytes())
-        })
-        .expect("written anew");
-    drop(database);
-    std::fs::write(&file, damaged).expect("the removal was undone");
-    for _ in 0..2 {
-        let database = fixture.open();
-        assert!(database.get(&spec, &1.into(), READ).expect("readable").is_none());
-        assert!(database.get(&spec, &2.into(), READ).expect("readable").is_some());
-        fixture.checkpoint(&database);
-    }
-}
-
-#[test]
 fn an_empty_map_in_place_of_a_file_that_nobody_should_edit_is_a_fresh_start() {
     let fixture = Fixture::new();
     let spec = spec_with(&[], Foreign::Refuse);

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Extreme, SimFs};
 use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
 use octoprompt_storage::engine::index_set::{Entity, IndexSet, Question};
 use octoprompt_storage::engine::{Durability, Error, Transaction};
 
 use crate::explore::wanted;
-use crate::world::{Handle, READ, disk_hash, machine, no_wait, open};
+use crate::world::{DIRECTORY, Handle, READ, disk_hash, machine, no_wait, open};
 
 const NAME: &str = "by_field";
 const KEYS: u64 = 4;
@@ -263,5 +263,30 @@ fn dropping_and_creating_an_index_anew_survive_every_crash() {
         Op::Checkpoint,
         Op::Create("a"),
     ];
-    explore(&ops, wanted(64), 380);
+    explore(&ops, wanted(64), 350);
+}
+
+/// The damaged file must not come back over what was written anew.
+#[test]
+fn rebuilding_a_damaged_index_survives_power_loss() {
+    for op in [Op::Rebuild(1), Op::Replace] {
+        let fs = machine();
+        let expected =
+            after(op, &run(&fs, &[Op::Create("a"), Op::Add(1, 2), Op::Checkpoint]).expect("runs")[3].state);
+        let file = format!("{DIRECTORY}/indexes/{NAME}.json");
+        fs.remove(&file);
+        fs.write_file(&file, b"{\"1\":{}}");
+        let database = open(&fs, None).expect("opens");
+        assert!(observe(&database).is_err_and(|problem| problem.contains("CORRUPT_DATA")));
+        let indexes = IndexSet::new(None);
+        database
+            .write(Durability::Full, move |tx| run_op(op, Some("a"), &indexes, tx))
+            .expect("written anew");
+        for kept in [&mut Extreme::Nothing, &mut Extreme::Everything] {
+            let database = open(&fs.power_loss(kept), None).expect("opens");
+            assert_eq!(observe(&database), Ok(expected.clone()));
+            database.checkpoint(no_wait()).expect("checkpointed");
+            assert_eq!(observe(&database), Ok(expected.clone()));
+        }
+    }
 }

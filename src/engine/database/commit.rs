@@ -275,17 +275,28 @@ impl Database {
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
     /// looks again, or by recovery.
     fn remove_from_disk(&self, batch: &Batch) {
-        let files = batch.collections.iter().filter(|(_, changes)| changes.dropped);
-        let files = files.map(|(path, _)| collection_file(&self.directory, path));
-        let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));
-        for path in files.chain(paths) {
-            if let Err(error) = self.remove_path_now(&path) {
+        let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
+        let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
+        let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
+        for (path, durably) in files.chain(paths) {
+            let path = collection_file(&self.directory, path);
+            let removed = self.remove_path_now(&path);
+            let removed = removed.and_then(|()| if durably { self.settle_removal(&path) } else { Ok(()) });
+            if let Err(error) = removed {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
                 );
             }
         }
+    }
+
+    fn settle_removal(&self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if self.fs.metadata(parent).at("look up", parent)?.is_none() {
+            return Ok(());
+        }
+        self.fs.sync_dir(parent).at("sync directory", parent)
     }
 
     pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {

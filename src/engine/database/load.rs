@@ -131,8 +131,6 @@ impl Database {
             Some(snapshot) => match matching(record, snapshot.hash) {
                 // The file of a dropped collection that a crash left behind.
                 Some(_) if dropped => Verdict::Absent,
-                // One that was damaged before the collection was dropped.
-                None if dropped && refuses => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
                 None if refuses && !is_empty_map(&snapshot.bytes) => {

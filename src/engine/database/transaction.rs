@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::overlay::{Group, Overlay, Pending, no_entries};
 use super::writer::Writer;
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::{generate_id, now_ms};
@@ -25,6 +25,9 @@ pub struct Batch {
 #[derive(Default)]
 pub struct BatchChanges {
     pub dropped: bool,
+    /// Whether the removal of the file of a dropped collection must be durable before the batch is acknowledged: a damaged
+    /// file that came back would hide what the batch wrote.
+    pub removed_durably: bool,
     pub documents: BTreeMap<DocumentId, Option<Document>>,
 }
 
@@ -229,7 +232,8 @@ impl<'a> Transaction<'a> {
         let overlay = self.overlay(spec);
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
-        let changes = BatchChanges { dropped: true, documents: BTreeMap::new() };
+        let removed_durably = matches!(spec.foreign, Foreign::Refuse);
+        let changes = BatchChanges { dropped: true, removed_durably, documents: BTreeMap::new() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
         Ok(())
     }
