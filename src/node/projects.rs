@@ -94,10 +94,10 @@ impl NativeProjects {
     pub fn rebuild_indexes(&self, ticket: u32) {
         self.session.read(ticket, |database, options| {
             database.rebuild_indexes(&store::collection(), options)?;
-            let rebuilt = file_collections(database, options)?
-                .iter()
-                .map(|files| database.rebuild_indexes(files, options))
-                .fold(Ok(()), |all, one| all.and(one));
+            let mut rebuilt = Ok(());
+            for files in file_collections(database, options)? {
+                rebuilt = rebuilt.and(database.rebuild_indexes(&files, options));
+            }
             rebuilt.map(|()| Answer::Nothing)
         });
     }

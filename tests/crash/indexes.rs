@@ -214,7 +214,7 @@ fn explore(ops: &[Op], limit: usize, least: usize) {
         let first = steps.iter().rposition(|step| step.acknowledged <= until).unwrap_or(0);
         let last = steps.iter().rposition(|step| step.begun < since).unwrap_or(0);
         let allowed = &steps[first.min(last)..=first.max(last)];
-        for crashed in moment.crash_states(limit, at as u64).into_iter().chain([moment.kill()]) {
+        for crashed in moment.crash_states(limit, at as u64).chain([moment.kill()]) {
             disks.insert(disk_hash(&crashed));
             if let Err(problem) = check(&crashed, allowed) {
                 let origin = crashed.origin().map(ToString::to_string).unwrap_or_default();

@@ -304,10 +304,13 @@ impl Database {
     }
 }
 
+/// Where each document of a collection lies, nowhere if it was deleted, and which batch put it there.
+type Places = BTreeMap<DocumentId, (Option<Location>, u64)>;
+
 /// Where the documents of a group lie, and with which sequence number each collection was dropped.
 #[derive(Default)]
 struct Located {
-    documents: BTreeMap<Arc<str>, BTreeMap<DocumentId, (Option<Location>, u64)>>,
+    documents: BTreeMap<Arc<str>, Places>,
     drops: BTreeMap<Arc<str>, u64>,
 }
 
