@@ -39,9 +39,9 @@ export interface IndexStats {
     totalEntries: number
     /** `totalEntries / uniqueKeys`; 0 for an empty index. */
     avgEntriesPerKey: number
-    /** When the index was created. Of one that a storage keeps: when this process built it. */
+    /** When the index was created. Of one that a storage keeps: when it was built first. */
     created: Date
-    /** When it was changed last. Of one that a storage keeps: when this process built it. */
+    /** When something in it changed last. */
     updated: Date
   }
 }

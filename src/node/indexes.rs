@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use napi::Either;
+use napi::Env;
 use napi_derive::napi;
 use serde_json::{Value, json};
 
+use super::collection::{Peeked, peeked};
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
@@ -58,9 +59,6 @@ fn stats_text(stats: &IndexStats) -> Vec<u8> {
     });
     numbers.to_string().into_bytes()
 }
-
-/// What a peek gives: the ids as a JSON array, or `undefined` if they cannot be told without waiting.
-type PeekedIds = Either<String, ()>;
 
 /// Ids of entities are keys as `index-manager.js` makes them; entities are JSON.
 #[napi]
@@ -152,16 +150,23 @@ impl NativeIndexes {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_ids(&self, kind: u32, name: String, start: String, end: String) -> PeekedIds {
-        let peek = || -> Option<String> {
+    pub fn peek_ids<'env>(
+        &self,
+        env: &'env Env,
+        kind: u32,
+        name: String,
+        start: String,
+        end: String,
+    ) -> napi::Result<Peeked<'env>> {
+        let peek = || -> Option<Answer> {
             let question = question(kind, &start, &end).ok()?;
             let options = self.session.read_options();
             match self.indexes.peek(&*self.session.engine()?, options, &name, &question) {
-                Ok(Peek::Ready(ids)) => Answer::text(id_list(&ids.unwrap_or_default())).into_string(),
+                Ok(Peek::Ready(ids)) => Some(Answer::text(id_list(&ids.unwrap_or_default()))),
                 Ok(Peek::Wait) | Err(_) => None,
             }
         };
-        peek().map_or(Either::B(()), Either::A)
+        peeked(env, peek().map_or(Peek::Wait, Peek::Ready))
     }
 
     #[napi(catch_unwind)]

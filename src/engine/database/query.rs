@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::read::{Peek, ReadOptions};
-use super::state::{Loaded, State};
+use super::state::{IndexTimes, Loaded, State};
 use super::transaction::index_position;
 use super::{CollectionSpec, Database};
 use crate::engine::document::DocumentId;
@@ -30,9 +30,9 @@ impl<'a> Queryable<'a> {
         Ok(&self.loaded.indexes[index_position(&self.loaded.spec, name)?])
     }
 
-    /// When this process built the indexes from the documents, in milliseconds since 1970.
-    pub fn built(&self) -> u64 {
-        self.loaded.built
+    /// When an index was built first and changed last.
+    pub fn times(&self, name: &str) -> Result<IndexTimes> {
+        Ok(self.loaded.times[index_position(&self.loaded.spec, name)?])
     }
 
     /// The hash of a document of another collection in the same moment; `None` if there is none, or if that collection is

@@ -39,6 +39,7 @@ impl Attached {
 
     pub(super) fn stats(&self, documents: &Queryable<'_>) -> Result<IndexStats> {
         let index = documents.index(&self.index.config.name)?;
+        let times = documents.times(&self.index.config.name)?;
         Ok(IndexStats {
             index: Listed {
                 config: self.config.clone(),
@@ -46,8 +47,8 @@ impl Attached {
             },
             unique_keys: index.unique_keys(),
             total_entries: index.total_entries(),
-            created: documents.built(),
-            updated: documents.built(),
+            created: times.first_built,
+            updated: times.last_changed,
         })
     }
 

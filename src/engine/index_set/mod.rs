@@ -69,8 +69,8 @@ pub struct IndexStats {
     pub unique_keys: usize,
     /// Pairs of key or word and entity.
     pub total_entries: usize,
-    /// Milliseconds since 1970: when the index was created, and when it was changed last. Of an attached index: when
-    /// this process built it from its documents.
+    /// Milliseconds since 1970: when the index was created, or, if it is an attached one, built first; and when something
+    /// in it changed last.
     pub created: u64,
     pub updated: u64,
 }
