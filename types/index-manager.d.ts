@@ -1,33 +1,6 @@
 import type { StorageError, ValidationError } from './errors.js'
+import type { IndexConfig, IndexKey } from './indexes.js'
 import type { StorageOptions } from './options.js'
-
-/** `'hash'` finds exact keys, `'btree'` exact keys and ranges in key order, `'inverted'` words. */
-export type IndexType = 'hash' | 'btree' | 'inverted'
-
-/** What an index is. */
-export interface IndexConfig {
-  /**
-   * Any text that is no path: not empty, up to 1024 bytes, without `/`, `\` and control characters, neither `.` nor
-   * `..`.
-   */
-  name: string
-  type: IndexType
-  /**
-   * Paths of fields; names within objects are joined with dots: `'address.city'`. An array on the way stands for its
-   * elements. Several fields of a hash or btree index form one composite key; an inverted index holds the words of
-   * all its fields together.
-   */
-  fields: string[]
-  /** No two entities may have the same key. A key that is null, or has a null in it, never clashes. Default: `false`. */
-  unique?: boolean
-  /** Leaves out entities whose fields are all missing or null. Default: `false`. */
-  sparse?: boolean
-  /**
-   * Of an index that a storage keeps of its own entities: their JSON file, relative to `dataDir`. Not taken by
-   * {@link IndexManager.createIndex}.
-   */
-  readonly collection?: string
-}
 
 /** What {@link IndexManager.getIndexStats} returns. */
 export interface IndexStats {
@@ -45,12 +18,6 @@ export interface IndexStats {
     updated: Date
   }
 }
-
-/** A value to look for. Keys keep their type: `42` and `'42'` differ. A `Date` is its milliseconds. */
-export type IndexKeyPart = string | number | boolean | null | Date
-
-/** A key, or the parts of a composite key in the order of the fields. */
-export type IndexKey = IndexKeyPart | readonly (IndexKeyPart | readonly IndexKeyPart[])[]
 
 /** The id of an entity; it comes back with its type. */
 export type EntityId = number | string
@@ -78,7 +45,8 @@ export class IndexManager {
   constructor(basePath: string, dataDir: string, options?: Pick<StorageOptions, 'lockTimeout' | 'durability'>)
 
   /**
-   * Creates an empty index.
+   * Creates an empty index. Its name is any text up to 1024 bytes that is no path: without `/`, `\` and control
+   * characters, not empty, neither `.` nor `..`.
    * @throws {@link StorageError} `ALREADY_EXISTS`
    */
   createIndex(config: IndexConfig): Promise<void>

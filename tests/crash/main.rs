@@ -15,6 +15,7 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
+mod outside;
 mod sampled;
 mod workload;
 mod world;

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,10 +13,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::overlay::{Group, no_entries};
 use super::recent::RecentChanges;
+use super::removals::removal_target;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
-use super::{Database, Mutant, collection_file};
+use super::{Database, Mutant};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
@@ -260,6 +260,7 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
+                state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
                 batch.remember(seq, &mut state.recent);
             }
@@ -282,10 +283,7 @@ impl Database {
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
         let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
         for (path, durably) in files.chain(paths) {
-            let path = collection_file(&self.directory, path);
-            let removed = self.remove_path_now(&path);
-            let removed = removed.and_then(|()| if durably { self.settle_removal(&path) } else { Ok(()) });
-            if let Err(error) = removed {
+            if let Err(error) = self.remove_now(path, durably) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
@@ -293,17 +291,18 @@ impl Database {
             }
         }
     }
+}
 
-    fn settle_removal(&self, path: &Path) -> Result<()> {
-        let Some(parent) = path.parent() else { return Ok(()) };
-        if self.fs.metadata(parent).at("look up", parent)?.is_none() {
-            return Ok(());
+impl Database {
+    fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
+        let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
+        fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
+        match target.parent().filter(|_| durably) {
+            Some(parent) if self.fs.metadata(parent).at("look up", parent)?.is_some() => {
+                self.fs.sync_dir(parent).at("sync directory", parent)
+            }
+            _ => Ok(()),
         }
-        self.fs.sync_dir(parent).at("sync directory", parent)
-    }
-
-    pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path).at("remove", path)
     }
 }
 
@@ -327,6 +326,10 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
+    for path in &batch.kept_paths {
+        next(out);
+        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
+    }
     for path in &batch.removed_paths {
         next(out);
         out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());

@@ -5,7 +5,8 @@ use std::ops::Bound;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{Index, IndexConfig, IndexKey};
-use crate::engine::json::{self, MAX_DEPTH};
+use crate::engine::index_query::IndexQuery;
+use crate::engine::json::MAX_DEPTH;
 
 /// A question that an index answers with ids.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ impl Question {
     /// # Errors
     /// `INVALID_ARGUMENT`.
     pub fn key(raw: &[u8]) -> Result<IndexKey> {
-        key_of(raw).ok_or_else(|| {
+        IndexQuery::key(raw).ok_or_else(|| {
             Error::InvalidArgument("a key is a string, number, boolean, null, or an array of these".into())
         })
     }
@@ -51,21 +52,6 @@ impl Question {
             Question::Text(words) => Ok(index.search(words)?.into_iter().map(|(id, _)| id).collect()),
         }
         .map_err(|error| with_name(error, index, config))
-    }
-}
-
-/// The depth of the recursion is bounded by `json::MAX_DEPTH`, which `elements` enforces.
-fn key_of(raw: &[u8]) -> Option<IndexKey> {
-    match raw.first()? {
-        b'{' => {
-            let sign = json::parse_number(json::get(raw, "infinite")?)?;
-            IndexKey::number(f64::INFINITY.copysign(sign))
-        }
-        b'[' => {
-            let elements = json::elements(raw).ok()?;
-            elements.into_iter().map(key_of).collect::<Option<_>>().map(IndexKey::Tuple)
-        }
-        _ => IndexKey::from_json(raw),
     }
 }
 
