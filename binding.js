@@ -838,6 +838,7 @@ module.exports = nativeBinding
 module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
+module.exports.NativeIndexes = nativeBinding.NativeIndexes
 module.exports.NativeProjects = nativeBinding.NativeProjects
 module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port

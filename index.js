@@ -3,6 +3,7 @@
 const { BaseStorage } = require('./lib/base-storage.js')
 const { NotFoundError, StorageError, ValidationError } = require('./lib/errors.js')
 const { ProjectFileStorage } = require('./lib/file-storage.js')
+const { IndexManager } = require('./lib/index-manager.js')
 const { ProjectStorageV2 } = require('./lib/project-storage.js')
 const { ProjectFilesStorageSchema, ProjectsStorageSchema } = require('./lib/schemas.js')
 const { projectStorage } = require('./lib/shared-storage.js')
@@ -12,6 +13,7 @@ module.exports = {
   ProjectStorageV2,
   ProjectFileStorage,
   projectStorage,
+  IndexManager,
   ProjectsStorageSchema,
   ProjectFilesStorageSchema,
   StorageError,

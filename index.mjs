@@ -5,6 +5,7 @@ export const {
   ProjectStorageV2,
   ProjectFileStorage,
   projectStorage,
+  IndexManager,
   ProjectsStorageSchema,
   ProjectFilesStorageSchema,
   StorageError,

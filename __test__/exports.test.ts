@@ -4,7 +4,7 @@ import * as storage from '../index.js'
 import { runChild } from './support/index.js'
 
 const names = [
-  'BaseStorage', 'NotFoundError', 'ProjectFileStorage', 'ProjectFilesStorageSchema', 'ProjectStorageV2',
+  'BaseStorage', 'IndexManager', 'NotFoundError', 'ProjectFileStorage', 'ProjectFilesStorageSchema', 'ProjectStorageV2',
   'ProjectsStorageSchema', 'StorageError', 'ValidationError', 'projectStorage',
 ]
 

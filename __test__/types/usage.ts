@@ -1,6 +1,6 @@
 // What must compile: the public types as callers use them. Checked by `tsc`, never run.
 import path, { join } from 'node:path'
-import { BaseStorage, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
+import { BaseStorage, IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
 import { ProjectFilesStorageSchema, ProjectsStorageSchema, projectStorage } from '@octoprompt/storage'
 import type {
   BaseEntity,
@@ -8,9 +8,12 @@ import type {
   CacheStats,
   CreateProject,
   CreateProjectFile,
+  EntityId,
   EntityOf,
   IndexConfig,
   IndexKey,
+  IndexStats,
+  IndexType,
   InputOf,
   Project,
   ProjectFile,
@@ -236,6 +239,33 @@ export async function server() {
   await projectStorage.deleteProjectData(1)
   const id: number = projectStorage.generateId()
   return { file, changed, id }
+}
+
+// Indexes by hand.
+export async function indexes(users: User[], byId: Map<number, User>) {
+  await using manager = new IndexManager('/tmp', 'users', { lockTimeout: 500, durability: 'os' })
+  const type: IndexType = 'btree'
+  const config: IndexConfig = { name: 'users_by_city', type, fields: ['address.city', 'name'], unique: true, sparse: true }
+  await manager.createIndex(config)
+  await manager.addToIndex('users_by_city', 1, { address: { city: 'Graz' }, name: 'Ada' })
+  await manager.addToIndex('users_by_city', 'ada', users[0]!)
+  await manager.removeFromIndex('users_by_city', 1)
+  await manager.rebuildIndex('users_by_city', users)
+  await manager.rebuildIndex('users_by_city', byId)
+  await manager.rebuildIndex('users_by_city', { 1: { name: 'Ada' } })
+  const keys: IndexKey[] = ['a', 1, true, null, new Date(), ['Graz', 'Ada'], ['Graz', null], [1, new Date()]]
+  const ids: EntityId[] = await manager.query('users_by_city', keys[0]!)
+  assertType<Equal<EntityId, number | string>>()
+  const range: EntityId[] = await manager.queryRange('users_by_city', ['Graz'], ['Wien', 'Zoe'], false)
+  const numbers = await manager.queryRange('by_age', -Infinity, Infinity)
+  const words = await manager.searchText('by_words', 'red apple')
+  const listed: IndexConfig[] = await manager.listIndexes()
+  const stats: IndexStats | null = await manager.getIndexStats('users_by_city')
+  const since: Date | undefined = stats?.stats.updated
+  const file: string | undefined = listed[0]?.collection
+  await manager.dropIndex('users_by_city')
+  await manager.close()
+  return { ids, range, numbers, words, since, file }
 }
 
 // Errors narrow by class and by code.

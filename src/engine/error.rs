@@ -36,7 +36,7 @@ pub enum PathSegment {
 pub enum Error {
     #[error("{}", describe_issues(what, issues))]
     Validation { what: String, issues: Vec<Issue> },
-    #[error("{what} {id} does not exist")]
+    #[error("{what} {id} not found")]
     NotFound { what: &'static str, id: String },
     #[error("{what} {id} already exists")]
     AlreadyExists { what: &'static str, id: String },

@@ -14,6 +14,7 @@ pub mod fs;
 mod id;
 pub mod index;
 mod index_query;
+pub mod index_set;
 mod journal;
 pub mod json;
 mod key_lock;

@@ -8,6 +8,7 @@ mod base;
 mod collection;
 mod error;
 mod files;
+mod indexes;
 mod options;
 mod parts;
 mod port;

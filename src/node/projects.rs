@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::engine::json;
 use crate::engine::{Part, Peek, Queryable};
 use crate::project::project_store::{self as store, Query};
-use crate::project::{Files, array};
+use crate::project::{Files, array, file_collections};
 
 #[napi]
 pub struct NativeProjects {
@@ -90,6 +90,19 @@ impl NativeProjects {
         let delete =
             move |tx: &mut crate::engine::Transaction<'_>| store::delete_files(tx, project_id as u64);
         self.session.write(ticket, move |tx| delete(tx).map(|()| Answer::Nothing));
+    }
+
+    /// Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it.
+    #[napi(catch_unwind)]
+    pub fn rebuild_indexes(&self, ticket: u32) {
+        self.session.read(ticket, |database, options| {
+            database.rebuild_indexes(&store::collection(), options)?;
+            let mut rebuilt = Ok(());
+            for files in file_collections(database, options)? {
+                rebuilt = rebuilt.and(database.rebuild_indexes(&files, options));
+            }
+            rebuilt.map(|()| Answer::Nothing)
+        });
     }
 
     #[napi(catch_unwind)]
