@@ -75,6 +75,30 @@ pub enum Error {
         path.display()
     )]
     Poisoned { path: PathBuf },
+    #[error("migration {0} is already registered; give each migration a version of its own")]
+    AlreadyRegistered(String),
+    #[error(
+        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
+        path.display(),
+        match holder {
+            Some(holder) => format!("process {} has held it for {} ms", holder.pid, holder.held_ms),
+            None => "another process holds it".into(),
+        }
+    )]
+    MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
+    #[error(
+        "migration {version} failed ({message}), and the data could not be put back ({cause}); close every process \
+         that uses it, the next opening puts it back"
+    )]
+    NotPutBack { version: String, message: String, cause: Box<Error> },
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// How long it has held it.
+    pub held_ms: u64,
 }
 
 impl Error {
@@ -83,16 +107,17 @@ impl Error {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",
             Error::NotFound { .. } => "NOT_FOUND",
-            Error::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Error::AlreadyExists { .. } | Error::AlreadyRegistered(_) => "ALREADY_EXISTS",
             Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
             Error::IndexType(_) => "INDEX_TYPE",
-            Error::LockTimeout { .. } => "LOCK_TIMEOUT",
+            Error::LockTimeout { .. } | Error::MigrationRunning { .. } => "LOCK_TIMEOUT",
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
+            Error::NotPutBack { .. } => "MIGRATION_FAILED",
         }
     }
 

@@ -15,6 +15,7 @@ mod journal;
 pub mod json;
 mod lock;
 mod map_write;
+pub mod migration;
 mod options;
 mod registry;
 mod snapshot;
