@@ -10,8 +10,11 @@
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
 export declare class NativeCollection {
-  /** A collection of the database in `directory`; `path` is relative to it. Touches no file. */
-  constructor(port: Port, directory: string, path: string, options: NativeOptions)
+  /**
+   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
+   * no file.
+   */
+  constructor(port: Port, base: string, directory: string, path: string, options: NativeOptions)
   peek(key: string): Peeked
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): string | null
@@ -63,8 +66,8 @@ export declare class NativeFiles {
 }
 
 export declare class NativeProjects {
-  /** `directory` is the database's. Touches no file. */
-  constructor(port: Port, directory: string, options: NativeOptions)
+  /** `directory` is the database's and lies under `base`. Touches no file. */
+  constructor(port: Port, base: string, directory: string, options: NativeOptions)
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
   /** The files of a project, on the same session. */

@@ -176,7 +176,7 @@ class BaseStorage {
     if (this.#documents === undefined) {
       const directory = directoryOf(this)
       const file = inside(directory, this.getIndexPath(), 'getIndexPath()')
-      this.#documents = new NativeCollection(port(), directory, file, nativeOptions(this.options))
+      this.#documents = new NativeCollection(port(), this.basePath, directory, file, nativeOptions(this.options))
     }
     return this.#documents
   }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+mod base_path;
 mod cache;
 mod checksum;
 mod database;
@@ -20,14 +21,15 @@ mod options;
 mod registry;
 mod snapshot;
 
+pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable, ReadOptions,
-    Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
+    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
-pub use registry::open_shared;
+pub use registry::{open_shared, open_under};

@@ -6,9 +6,11 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
 use super::error::{IoContext, Result};
 use super::fs::{self, Fs};
+use super::lock::Wait;
 
 /// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
 type Identity = (u64, u64);
@@ -17,6 +19,17 @@ type Identity = (u64, u64);
 type Place = Arc<Mutex<Weak<Database>>>;
 
 static OPEN: Mutex<Option<HashMap<Identity, Place>>> = Mutex::new(None);
+
+/// The database in `directory`, which lies under `base`, as [`open_shared`] opens it. It is recorded as one of the base
+/// path.
+///
+/// # Errors
+/// As [`Database::open`].
+pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
+    let database = open_shared(base.file_system(), directory, options)?;
+    base.record_database(directory, Wait::at_most(options.lock_timeout))?;
+    Ok(database)
+}
 
 /// The database in `directory`, opened unless this process has it open. It ends with the last `Arc`.
 ///

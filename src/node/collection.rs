@@ -10,7 +10,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
-use crate::engine::{CacheStats, CollectionSpec, Error, Part, Peek, Transaction, json, write_map};
+use crate::engine::{CacheStats, CollectionSpec, Error, Foreign, Part, Peek, Transaction, json, write_map};
 
 #[napi]
 pub struct NativeCollection {
@@ -57,11 +57,23 @@ pub fn part(with_large_field: bool) -> Part {
 /// Keys are ids as they stand in the map; texts are JSON.
 #[napi]
 impl NativeCollection {
-    /// A collection of the database in `directory`; `path` is relative to it. Touches no file.
+    /// A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
+    /// no file.
     #[napi(constructor, catch_unwind)]
-    pub fn open(port: &Port, directory: String, path: String, options: NativeOptions) -> NativeCollection {
-        let spec = CollectionSpec { path: path.into(), large_field: None, indexes: Vec::new(), adopt: None };
-        let session = Session::new(directory.into(), options.into(), port.mailbox());
+    pub fn open(
+        port: &Port,
+        base: String,
+        directory: String,
+        path: String,
+        options: NativeOptions,
+    ) -> NativeCollection {
+        let spec = CollectionSpec {
+            path: path.into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        };
+        let session = Session::new(&base, directory.into(), options.into(), port.mailbox());
         NativeCollection { session, spec: Arc::new(spec) }
     }
 

@@ -34,10 +34,11 @@ fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
 
 #[napi]
 impl NativeProjects {
-    /// `directory` is the database's. Touches no file.
+    /// `directory` is the database's and lies under `base`. Touches no file.
     #[napi(constructor, catch_unwind)]
-    pub fn new(port: &Port, directory: String, options: NativeOptions) -> NativeProjects {
-        NativeProjects { session: Session::new(PathBuf::from(directory), options.into(), port.mailbox()) }
+    pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeProjects {
+        let session = Session::new(&base, PathBuf::from(directory), options.into(), port.mailbox());
+        NativeProjects { session }
     }
 
     /// The documents themselves, on the same session.

@@ -1,6 +1,6 @@
 //! One instance of a storage: its options, its engine once that is open, and the calls that are under way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use super::port::{Answer, Mailbox, run_blocking};
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result, Transaction,
-    Wait, WriteOptions, open_shared,
+    BasePath, CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result,
+    Transaction, Wait, WriteOptions, open_under,
 };
 
 /// What an instance asks for, checked by `index.js`.
@@ -24,6 +24,7 @@ pub struct SessionOptions {
 
 /// An instance. Opening is left to the first call, because constructors must not touch the disk.
 pub struct Session {
+    base: BasePath,
     directory: PathBuf,
     options: SessionOptions,
     mailbox: Mailbox,
@@ -50,8 +51,10 @@ enum Engine {
 }
 
 impl Session {
-    pub fn new(directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
-        Arc::new(Session { directory, options, mailbox, life: Mutex::default(), idle: Condvar::new() })
+    /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file.
+    pub fn new(base: &str, directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
+        let base = BasePath::new(Arc::new(OsFs), Path::new(base));
+        Arc::new(Session { base, directory, options, mailbox, life: Mutex::default(), idle: Condvar::new() })
     }
 
     pub fn options(&self) -> SessionOptions {
@@ -81,7 +84,7 @@ impl Session {
             lock_timeout: self.options.lock_timeout,
             ..DatabaseOptions::default()
         };
-        open_shared(Arc::new(OsFs), &self.directory, options)
+        open_under(&self.base, &self.directory, options)
     }
 
     fn begin(&self) -> Result<()> {

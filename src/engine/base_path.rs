@@ -1,0 +1,277 @@
+//! What lies under one base path: which databases, and which of them owns a file that lies in none or in another.
+//!
+//! A database under `data/` is found by its reserved folder. One that lies elsewhere under the base path is recorded in
+//! `data/.databases.json`, and so is the owner of a file that a database uses although it lies outside its directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, IoContext, Result};
+use super::fs::{self, FileKind, Fs, OpenMode, read_all};
+use super::journal::RESERVED;
+use super::lock::{LockKind, ProcessLock, Wait};
+
+/// The directory under which everything of the base path lies by default.
+const DATA: &str = "data";
+const RECORD: &str = ".databases.json";
+const FRESH: &str = ".databases.json.new";
+const LOCK: &str = ".databases.lock";
+
+/// The content of `data/.databases.json`. Paths are relative to the base path, with `/` between names.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Record {
+    #[serde(default)]
+    databases: BTreeSet<String>,
+    /// File → the database that owns it.
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
+    /// What a later version may have added.
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A directory above databases.
+#[derive(Clone)]
+pub struct BasePath {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+}
+
+impl BasePath {
+    /// `path` is absolute. Touches no file.
+    pub fn new(fs: Arc<dyn Fs>, path: &Path) -> BasePath {
+        BasePath { fs, path: path.to_path_buf() }
+    }
+
+    pub fn file_system(&self) -> Arc<dyn Fs> {
+        Arc::clone(&self.fs)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory `data`.
+    pub fn data(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
+    /// The directories of all databases under the base path, in path order. O(directories under `data/`).
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` if the record is damaged, `IO_ERROR`.
+    pub fn databases(&self) -> Result<Vec<PathBuf>> {
+        let mut found = BTreeSet::new();
+        self.search(&self.data(), &mut found)?;
+        for recorded in self.read()?.databases {
+            let directory = self.absolute(&recorded);
+            if self.is_database(&directory)? {
+                found.insert(directory);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Takes note of a database, so that [`BasePath::databases`] finds it. One under `data/`, or outside the base path,
+    /// is not recorded. A directory in which nothing may be written is not recorded either.
+    pub fn record_database(&self, directory: &Path, wait: Wait) -> Result<()> {
+        let Some(name) = self.relative(directory) else { return Ok(()) };
+        if name == DATA || name.starts_with("data/") || self.read()?.databases.contains(&name) {
+            return Ok(());
+        }
+        match self.change(wait, |record| Ok(record.databases.insert(name))) {
+            Err(Error::Io {
+                kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
+                ..
+            }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The database that claimed a file, if one did.
+    pub fn owner(&self, file: &Path) -> Result<Option<PathBuf>> {
+        let Some(name) = self.relative(file) else { return Ok(None) };
+        Ok(self.read()?.claims.get(&name).map(|owner| self.absolute(owner)))
+    }
+
+    /// Makes a file one of a database, for good. Claiming it again changes nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` if another database has claimed it, or if one of the two does not lie under the base path.
+    pub fn claim(&self, file: &Path, database: &Path, wait: Wait) -> Result<()> {
+        let (Some(name), Some(owner)) = (self.relative(file), self.relative(database)) else {
+            let (file, base) = (file.display(), self.path.display());
+            return Err(Error::InvalidArgument(format!("{file} does not lie under the base path {base}")));
+        };
+        let taken = |other: &str| {
+            Error::InvalidArgument(format!(
+                "{} belongs to the database {other}; use that dataDir, or another file",
+                file.display()
+            ))
+        };
+        // Most claims were made by an earlier instance: no lock is needed to see that.
+        match self.read()?.claims.get(&name) {
+            Some(known) if *known == owner => return Ok(()),
+            Some(known) => return Err(taken(known)),
+            None => {}
+        }
+        self.change(wait, |record| match record.claims.get(&name) {
+            Some(known) if *known == owner => Ok(false),
+            Some(known) => Err(taken(known)),
+            None => Ok(record.claims.insert(name, owner).is_none()),
+        })
+    }
+
+    /// The path relative to the base path with `/` between names, if it lies under it.
+    pub fn relative(&self, path: &Path) -> Option<String> {
+        let below = path.strip_prefix(&self.path).ok()?;
+        let names: Option<Vec<&str>> = below
+            .components()
+            .map(|component| match component {
+                Component::Normal(name) => name.to_str(),
+                _ => None,
+            })
+            .collect();
+        names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
+    }
+
+    fn absolute(&self, relative: &str) -> PathBuf {
+        let mut path = self.path.clone();
+        path.extend(relative.split('/'));
+        path
+    }
+
+    fn is_database(&self, directory: &Path) -> Result<bool> {
+        let reserved = directory.join(RESERVED);
+        Ok(self.fs.metadata(&reserved).at("look up", &reserved)?.is_some())
+    }
+
+    /// Folders whose names begin with a dot are nobody's databases; symlinks are not followed.
+    fn search(&self, directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+        let names = match self.fs.list_dir(directory) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            other => other.at("list", directory)?,
+        };
+        for name in names {
+            if name == RESERVED {
+                found.insert(directory.to_path_buf());
+            }
+            let path = directory.join(&name);
+            let metadata = self.fs.symlink_metadata(&path).at("look up", &path)?;
+            if !name.starts_with('.') && metadata.is_some_and(|found| found.kind == FileKind::Directory) {
+                self.search(&path, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Record> {
+        let path = self.data().join(RECORD);
+        let file = match self.fs.open(&path, OpenMode::Read) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Record::default());
+            }
+            other => other.at("open", &path)?,
+        };
+        let bytes = read_all(&*file).at("read", &path)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::corrupt(&path, 0, format!("{error}; restore it, or remove it and open every storage once"))
+        })
+    }
+
+    /// Changes the record under its lock. `work` says whether anything changed.
+    fn change(&self, wait: Wait, work: impl FnOnce(&mut Record) -> Result<bool>) -> Result<()> {
+        let data = self.data();
+        fs::create_dirs(&*self.fs, &data).at("create", &data)?;
+        let mut lock = ProcessLock::open(&self.fs, &data.join(LOCK))?;
+        lock.lock(LockKind::Exclusive, wait, || None)?;
+        let _guard = lock.guard();
+        let mut record = self.read()?;
+        if !work(&mut record)? {
+            return Ok(());
+        }
+        let path = data.join(RECORD);
+        let mut text = serde_json::to_vec_pretty(&record)
+            .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
+        text.push(b'\n');
+        let fresh = data.join(FRESH);
+        fs::remove_tree(&*self.fs, &fresh).at("remove", &fresh)?;
+        let file = self.fs.open(&fresh, OpenMode::CreateNew).at("create", &fresh)?;
+        file.write_at(&text, 0).at("write", &fresh)?;
+        file.sync_data().at("sync", &fresh)?;
+        self.fs.rename(&fresh, &path).at("rename into place", &path)?;
+        self.fs.sync_dir(&data).at("sync directory", &data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fs::OsFs;
+    use std::time::Duration;
+
+    fn base() -> (tempfile::TempDir, BasePath) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let base = BasePath::new(Arc::new(OsFs), directory.path());
+        (directory, base)
+    }
+
+    fn wait() -> Wait {
+        Wait::at_most(Duration::from_secs(5))
+    }
+
+    fn make_database(path: &Path) {
+        std::fs::create_dir_all(path.join(RESERVED)).expect("a folder");
+    }
+
+    #[test]
+    fn databases_are_found_under_data_and_where_they_were_recorded() {
+        let (directory, base) = base();
+        let [inner, nested, outer, other] =
+            ["data/a", "data/a/b", "own", "unrecorded"].map(|name| directory.path().join(name));
+        for path in [&inner, &nested, &outer, &other] {
+            make_database(path);
+        }
+        base.record_database(&outer, wait()).expect("recorded");
+        base.record_database(&inner, wait()).expect("not needed");
+        base.record_database(&directory.path().join("gone"), wait()).expect("recorded");
+        assert_eq!(base.databases().expect("found"), [inner, nested, outer]);
+    }
+
+    #[test]
+    fn a_file_is_claimed_once() {
+        let (directory, base) = base();
+        let [file, one, other] = ["shared.json", "one", "other"].map(|name| directory.path().join(name));
+        base.claim(&file, &one, wait()).expect("free");
+        base.claim(&file, &one, wait()).expect("its own");
+        let error = base.claim(&file, &other, wait()).expect_err("taken");
+        assert_eq!(error.code(), "INVALID_ARGUMENT");
+        assert_eq!(base.owner(&file).expect("read"), Some(one));
+    }
+
+    #[test]
+    fn members_of_a_later_version_survive() {
+        let (directory, base) = base();
+        let record = directory.path().join("data/.databases.json");
+        std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
+        std::fs::write(&record, r#"{"later":[1]}"#).expect("written");
+        base.record_database(&directory.path().join("own"), wait()).expect("recorded");
+        let text = std::fs::read_to_string(&record).expect("read");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value, serde_json::json!({ "databases": ["own"], "claims": {}, "later": [1] }));
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error() {
+        let (directory, base) = base();
+        std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
+        std::fs::write(directory.path().join("data/.databases.json"), "{").expect("written");
+        assert_eq!(base.databases().expect_err("damaged").code(), "CORRUPT_DATA");
+    }
+}
