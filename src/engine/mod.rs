@@ -3,6 +3,7 @@
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
 mod base_path;
+mod binary;
 mod cache;
 mod checksum;
 mod database;
@@ -24,8 +25,8 @@ mod snapshot;
 pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
-    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek,
+    Queryable, ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

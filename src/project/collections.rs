@@ -52,13 +52,18 @@ static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {
 
 static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
     vec![
-        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed(path_key)),
-        spec(FILES_BY_EXTENSION, IndexType::Hash, &["extension"], Extractor::Computed(extension_keys)),
+        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed { rule: path_key, version: 1 }),
+        spec(
+            FILES_BY_EXTENSION,
+            IndexType::Hash,
+            &["extension"],
+            Extractor::Computed { rule: extension_keys, version: 1 },
+        ),
         spec(
             FILES_BY_VERSION,
             IndexType::Btree,
             &["originalFileId", "version"],
-            Extractor::Computed(chain_key),
+            Extractor::Computed { rule: chain_key, version: 1 },
         ),
     ]
 });

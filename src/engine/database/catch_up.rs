@@ -182,7 +182,7 @@ impl Database {
                 }
                 None => super::overlay::no_entries(spec),
             };
-            let change = Prepared { id, location, old, new, seq: body.seq };
+            let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
         }
         Ok(())

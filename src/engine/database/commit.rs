@@ -257,7 +257,7 @@ impl Database {
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
         {
             let mut state = self.state.write();
-            publish(&mut state, group, located, after);
+            publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
             }
@@ -341,7 +341,7 @@ fn encode_ops(
 }
 
 /// Shows a group to the readers.
-fn publish(state: &mut State, group: &Group, mut located: Located, position: Position) {
+fn publish(state: &mut State, group: &Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in &group.collections {
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
@@ -368,7 +368,7 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
                     } else {
                         no_entries(&overlay.spec)
                     };
-                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
                 _ => collection.note(id.clone(), Change { location, seq }),

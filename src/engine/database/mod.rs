@@ -10,6 +10,7 @@ mod catch_up;
 mod checkpoint;
 mod commit;
 mod generations;
+mod index_checkpoint;
 mod load;
 mod mutant;
 mod open;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub use read::{Peek, Queryable, ReadOptions, View};
 pub use texts::Part;

@@ -290,14 +290,19 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Builds the indexes of a collection again from its documents.
+    /// Builds the indexes of a collection again from its documents, and their index checkpoint.
     pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         {
             // Only a writer changes what is loaded.
-            let _writer = self.writer.lock();
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
             self.state.write().collection(&spec.path).unload();
+            self.load_documents(&mut writer, spec)?;
         }
-        self.make_ready(spec, options)
+        // Adopts the file, if it is one that the catalog does not know.
+        self.make_ready(spec, options)?;
+        self.try_persist_indexes(spec);
+        Ok(())
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -349,7 +354,7 @@ impl Database {
     }
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
-    fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+    pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }

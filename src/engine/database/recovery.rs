@@ -10,6 +10,7 @@ use super::catch_up::headless;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
+use super::index_checkpoint::remove_stray;
 use super::removals::repeat_removals;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
@@ -165,6 +166,7 @@ fn replay(
         repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
         state.removals = removals;
         sweep(fs, directory)?;
+        remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
             &newest.path,

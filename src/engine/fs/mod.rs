@@ -75,6 +75,8 @@ pub trait Fs: Send + Sync + 'static {
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
     /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
+    /// The time in milliseconds since 1970: for people, never for order.
+    fn now_ms(&self) -> u64;
     /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.
     fn boot_id(&self) -> u128;
 }

@@ -107,6 +107,10 @@ impl Fs for OsFs {
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
     }
 
+    fn now_ms(&self) -> u64 {
+        crate::engine::id::now_ms()
+    }
+
     fn boot_id(&self) -> u128 {
         platform::boot_id()
     }

@@ -66,8 +66,19 @@ pub enum Extractor {
     /// From the declared field paths.
     Fields,
     /// By a rule of the index's owner, which is given the document's raw JSON text. Texts among the keys
-    /// become words in an inverted index.
-    Computed(fn(&[u8]) -> Vec<IndexKey>),
+    /// become words in an inverted index. `version` is to be raised when the rule changes, so that what the rule before
+    /// found is not taken for what this one finds.
+    Computed { rule: fn(&[u8]) -> Vec<IndexKey>, version: u32 },
+}
+
+impl Extractor {
+    /// The version of the rule, if there is one.
+    pub fn version(&self) -> Option<u32> {
+        match self {
+            Extractor::Fields => None,
+            Extractor::Computed { version, .. } => Some(*version),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +91,10 @@ impl PartialEq for Extractor {
     fn eq(&self, other: &Extractor) -> bool {
         match (self, other) {
             (Extractor::Fields, Extractor::Fields) => true,
-            (Extractor::Computed(rule), Extractor::Computed(other)) => std::ptr::fn_addr_eq(*rule, *other),
+            (
+                Extractor::Computed { rule, version },
+                Extractor::Computed { rule: other, version: other_version },
+            ) => version == other_version && std::ptr::fn_addr_eq(*rule, *other),
             _ => false,
         }
     }

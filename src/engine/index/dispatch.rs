@@ -9,7 +9,7 @@ use super::config::{Extractor, IndexSpec, IndexType};
 use super::entries::Entries;
 use super::extract::{self, Path};
 use super::hash::HashIndex;
-use super::inverted::InvertedIndex;
+use super::inverted::{Documents, InvertedIndex};
 use super::joined::JoinedForms;
 use super::key::IndexKey;
 use super::posting::Posting;
@@ -32,6 +32,12 @@ impl Change {
     pub fn entry(changed: bool) -> Change {
         if changed { Change::Entry } else { Change::None }
     }
+}
+
+/// The keys or words of an index with their documents, ascending, each once.
+pub(super) enum Sorted {
+    Keys(Vec<(IndexKey, Ids)>),
+    Words(Vec<(Box<str>, Documents)>),
 }
 
 /// From keys or words to the ids of the documents that have them.
@@ -61,7 +67,7 @@ impl Index {
         let kind = spec.config.kind;
         let paths: Arc<[Path]> = match spec.extractor {
             Extractor::Fields => spec.config.fields.iter().map(|field| extract::parse_path(field)).collect(),
-            Extractor::Computed(_) => Arc::default(),
+            Extractor::Computed { .. } => Arc::default(),
         };
         let composite = kind != IndexType::Inverted && paths.len() > 1;
         Index {
@@ -76,6 +82,29 @@ impl Index {
             entries: 0,
             several_keys: false,
         }
+    }
+
+    /// An index that holds `sorted`, which must be keys or words as its type asks for.
+    pub(super) fn from_sorted(spec: Arc<IndexSpec>, sorted: Sorted, several_keys: bool) -> Index {
+        let mut index = Index::new(spec);
+        index.several_keys = several_keys;
+        match sorted {
+            Sorted::Keys(keys) => {
+                index.entries = keys.iter().map(|(_, ids)| ids.len()).sum();
+                if let Some(joined) = &mut index.joined {
+                    keys.iter().for_each(|(key, _)| joined.insert(key));
+                }
+                index.structure = match index.structure {
+                    Structure::Btree(_) => Structure::Btree(BtreeIndex::from_sorted(keys)),
+                    _ => Structure::Hash(HashIndex::from_sorted(keys)),
+                };
+            }
+            Sorted::Words(words) => {
+                index.entries = words.iter().map(|(_, documents)| documents.len()).sum();
+                index.structure = Structure::Inverted(InvertedIndex::from_sorted(words));
+            }
+        }
+        index
     }
 
     pub fn spec(&self) -> &IndexSpec {

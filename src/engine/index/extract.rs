@@ -48,7 +48,7 @@ pub fn extract_all(indexes: &[Index], document: &[u8]) -> Vec<Entries> {
         .map(|index| {
             let config = &index.spec().config;
             match index.spec().extractor {
-                Extractor::Computed(rule) => from_rule(config, rule(document)),
+                Extractor::Computed { rule, .. } => from_rule(config, rule(document)),
                 Extractor::Fields => {
                     let (own, others) = rest.split_at(index.paths().len());
                     rest = others;
