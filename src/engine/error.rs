@@ -86,11 +86,14 @@ pub enum Error {
         }
     )]
     MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
-    #[error(
-        "migration {version} failed ({message}), and the data could not be put back ({cause}); close every process \
-         that uses it, the next opening puts it back"
-    )]
-    NotPutBack { version: String, message: String, cause: Box<Error> },
+    #[error("{} {} already exists; choose another name", what, path.display())]
+    PathExists { what: &'static str, path: PathBuf },
+    #[error("{} is in use and was not given up within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
+    InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
+    #[error("{0}")]
+    MigrationFailed(String),
+    #[error("{0} was aborted; nothing was changed")]
+    Aborted(&'static str),
 }
 
 /// The process that holds a lock.
@@ -107,17 +110,22 @@ impl Error {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",
             Error::NotFound { .. } => "NOT_FOUND",
-            Error::AlreadyExists { .. } | Error::AlreadyRegistered(_) => "ALREADY_EXISTS",
+            Error::AlreadyExists { .. } | Error::AlreadyRegistered(_) | Error::PathExists { .. } => {
+                "ALREADY_EXISTS"
+            }
             Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
             Error::IndexType(_) => "INDEX_TYPE",
-            Error::LockTimeout { .. } | Error::MigrationRunning { .. } => "LOCK_TIMEOUT",
+            Error::LockTimeout { .. } | Error::InUse { .. } | Error::MigrationRunning { .. } => {
+                "LOCK_TIMEOUT"
+            }
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
-            Error::NotPutBack { .. } => "MIGRATION_FAILED",
+            Error::MigrationFailed(_) => "MIGRATION_FAILED",
+            Error::Aborted(_) => "ABORTED",
         }
     }
 
@@ -140,6 +148,14 @@ impl Error {
         }
     }
 
+    /// A write to data that an interrupted migration or restore left half changed.
+    pub fn interrupted(path: &Path) -> Error {
+        Error::MigrationFailed(format!(
+            "a migration or restore of {} was interrupted; close every process that uses it: the next one that opens it puts things right",
+            path.display()
+        ))
+    }
+
     /// The same error, said of a write whose sync failed.
     pub fn with_unknown_outcome(self) -> Error {
         match self {
@@ -159,6 +175,17 @@ impl Error {
 pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
     issues
+}
+
+fn users(holders: &[u32]) -> String {
+    match holders {
+        [] => "another process has it open".to_owned(),
+        [pid] => format!("process {pid} has it open"),
+        _ => {
+            let pids: Vec<String> = holders.iter().map(u32::to_string).collect();
+            format!("processes {} have it open", pids.join(", "))
+        }
+    }
 }
 
 fn describe_issues(what: &str, issues: &[Issue]) -> String {

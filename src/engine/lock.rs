@@ -73,6 +73,12 @@ impl ProcessLock {
         self.file.unlock().at("unlock", &self.path)
     }
 
+    /// The other processes that hold the lock, as far as the system tells.
+    pub fn holders(&self) -> Vec<u32> {
+        let own = std::process::id();
+        self.file.holders().into_iter().filter(|&pid| pid != own).collect()
+    }
+
     /// Unlocks when it is dropped, also when a panic passes by.
     pub fn guard(&self) -> LockGuard {
         LockGuard { file: Arc::clone(&self.file) }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
@@ -33,4 +34,4 @@ pub use id::{generate_id, now_ms};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
-pub use registry::{open_shared, open_under};
+pub use registry::{Registry, open_shared, open_under};

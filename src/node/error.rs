@@ -27,7 +27,12 @@ pub fn describe(error: &Error) -> String {
             fields.insert("path".into(), path.display().to_string().into());
             fields.insert("operation".into(), "write after a failed sync of".into());
         }
+        Error::InUse { path, holders, .. } => {
+            fields.insert("path".into(), path.display().to_string().into());
+            fields.insert("holders".into(), holders.clone().into());
+        }
         Error::Corrupt { path, .. }
+        | Error::PathExists { path, .. }
         | Error::LockTimeout { path, .. }
         | Error::MigrationRunning { path, .. }
         | Error::UnsupportedFormat { path, .. } => {

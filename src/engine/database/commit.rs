@@ -273,8 +273,12 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery.
+    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
+        if batch.removed_paths.is_empty() && batch.collections.values().all(|changes| !changes.dropped) {
+            return;
+        }
+        let Ok(Some(_quiet)) = self.try_quiet() else { return };
         let files = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = files.map(|(path, _)| collection_file(&self.directory, path));
         let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));

@@ -9,15 +9,19 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod cut;
+mod exclusive;
 mod generations;
 mod index_checkpoint;
 mod load;
 mod mutant;
 mod open;
 mod overlay;
+mod process_hold;
 mod read;
 mod recovery;
 mod removals;
+mod start_over;
 mod state;
 mod texts;
 mod transaction;
@@ -25,17 +29,22 @@ mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub(in crate::engine) use cut::{Cut, CutContent};
+pub(in crate::engine) use exclusive::{Quiet, in_use};
 pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
+pub(in crate::engine) use writer::Held;
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
@@ -43,9 +52,10 @@ use super::error::Result;
 use super::fs::Fs;
 use super::index::IndexSpec;
 use super::journal::{RESERVED, Tip};
-use super::lock::{ProcessLock, Wait};
+use super::lock::Wait;
 use super::options::CacheLimits;
 use commit::Queue;
+use exclusive::Checkpointing;
 use state::State;
 use writer::Writer;
 
@@ -180,7 +190,9 @@ pub struct Database {
     /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
     tip: Option<Tip>,
     writer: Mutex<Writer>,
-    checkpointing: Mutex<Option<ProcessLock>>,
+    checkpointing: Mutex<Checkpointing>,
+    /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
+    migrating: AtomicBool,
     queue: Queue,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,

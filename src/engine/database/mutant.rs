@@ -32,6 +32,12 @@ pub enum Mutant {
     RetryFailedSync,
     /// An index checkpoint is believed whatever the hash of the snapshot.
     TrustStaleIndexCheckpoint,
+    /// The manifest of a backup, or the intent of a migration, comes before the files that it tells of.
+    ManifestBeforeFiles,
+    /// Data is replaced without an intent.
+    ReplaceWithoutIntent,
+    /// The intent of a migration goes before what the migration wrote is synced.
+    DiscardBeforeSync,
 }
 
 impl Database {

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
 use super::commit::Queue;
+use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
@@ -77,7 +79,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files) },
+            Writer { files: Some(files), kept: None },
             Some(checkpoint),
         );
         for (code, message) in warnings {
@@ -98,7 +100,7 @@ impl Database {
             None
         };
         let state = read.unwrap_or_else(empty_state);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
+        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
     }
 
     fn assemble(
@@ -118,7 +120,8 @@ impl Database {
             state: RwLock::new(state),
             tip,
             writer: Mutex::new(writer),
-            checkpointing: Mutex::new(checkpoint),
+            checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
+            migrating: AtomicBool::new(false),
             queue: Queue::default(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
@@ -192,6 +195,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
         seq: position.seq,
         end: position.end,
         poisoned: false,
+        migrating: false,
     });
     tip.set_holder(0);
     Ok((recovered, tip))

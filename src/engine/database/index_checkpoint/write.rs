@@ -9,7 +9,7 @@ use crate::engine::database::load::{last_of_each, scan};
 use crate::engine::database::{CollectionSpec, Database, ReadOptions};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::OpenMode;
-use crate::engine::lock::{LockKind, Wait};
+use crate::engine::lock::Wait;
 
 impl Database {
     /// Writes the index checkpoint of a collection, after a checkpoint of what is dirty. The snapshot is not written
@@ -53,10 +53,7 @@ impl Database {
 
     /// Does something that only the process which checkpoints may do.
     fn as_checkpointer(&self, wait: Wait, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut checkpointing = self.checkpointing.lock();
-        let Some(lock) = checkpointing.as_mut() else { return Err(self.read_only_error()) };
-        lock.lock(LockKind::Exclusive, wait, || None)?;
-        let _guard = lock.guard();
+        let Some(_quiet) = self.quiet(wait)? else { return Err(self.read_only_error()) };
         work()
     }
 

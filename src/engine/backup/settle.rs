@@ -1,0 +1,54 @@
+//! Putting right what a process left that died while it restored a backup or migrated.
+
+use super::alone::alone;
+use super::hold::{Intent, sources_in_place};
+use super::lock::MigrationLock;
+use super::replacement::Replacement;
+use super::sealed::read_sealed;
+use super::{INTENT, Site};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::lock::Wait;
+
+/// Rolls an interrupted restore forward, and puts back the data before an interrupted migration. Does nothing while the
+/// process lives that restores or migrates. Comes before any database of the base path is opened; costs two look-ups
+/// when nothing is pending.
+///
+/// # Errors
+/// `LOCK_TIMEOUT` while others have databases of the base path open, `CORRUPT_DATA` if what is needed is damaged, `IO_ERROR`.
+pub fn settle(site: &Site, wait: Wait) -> Result<()> {
+    if !is_pending(site)? {
+        return Ok(());
+    }
+    match MigrationLock::try_acquire(site)? {
+        Some(lock) => settle_locked(site, &lock, wait),
+        None => Ok(()),
+    }
+}
+
+fn is_pending(site: &Site) -> Result<bool> {
+    let fs = site.fs();
+    for intent in [site.restore_directory().join(INTENT), site.migration_directory().join(INTENT)] {
+        if fs.metadata(&intent).at("look up", &intent)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The same for who has the lock.
+pub fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
+    let fs = site.fs();
+    // An interrupted putting back has both intents; the one that says what to do counts.
+    if let Some(replacement) = read_sealed::<Replacement>(&*fs, &site.restore_directory().join(INTENT))? {
+        let directories = site.databases_and(replacement.databases())?;
+        return alone(site, &directories, wait, |owned| replacement.finish(site, owned));
+    }
+    let path = site.migration_directory().join(INTENT);
+    let Some(Intent { copy: manifest }) = read_sealed(&*fs, &path)? else { return Ok(()) };
+    let directories = site.databases_and(manifest.databases.iter().map(|entry| entry.path.as_str()))?;
+    alone(site, &directories, wait, |owned| {
+        let sources = sources_in_place(site, &manifest)?;
+        let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+        replacement.ending(site.relative(&path)?).run(site, owned)
+    })
+}
