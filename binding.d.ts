@@ -65,6 +65,32 @@ export declare class NativeFiles {
   list(ticket: number, withContent: boolean, allVersions: boolean): void
 }
 
+export declare class NativeMigrations {
+  /** `base` is absolute. Touches no file. */
+  constructor(port: Port, base: string)
+  /** Gives what is wrong as an error's JSON, or nothing. */
+  register(version: string, description: string, reversible: boolean): string | null
+  /** Takes the migration lock and begins the first step. Answers as `succeeded` does. */
+  start(ticket: number, kind: number, target: string | undefined | null, lockTimeout: number): void
+  /**
+   * The step that was begun has done its work. Answers `{ up: version }`, `{ down: version }`, or at the end
+   * `{ done: [version, …], currentVersion }`.
+   */
+  succeeded(ticket: number): void
+  /**
+   * The step that was begun failed; the run is over. Answers with nothing, or with the error's JSON if the failure could
+   * not be recorded.
+   */
+  failed(ticket: number, message: string): void
+  /** Answers with the state as it is stored. */
+  state(ticket: number): void
+  /**
+   * Answers `{ currentVersion, latestVersion, pending, migrations: [{ version, description, state, appliedAt, error,
+   * hasDown }] }`.
+   */
+  status(ticket: number): void
+}
+
 export declare class NativeProjects {
   /** `directory` is the database's and lies under `base`. Touches no file. */
   constructor(port: Port, base: string, directory: string, options: NativeOptions)
@@ -81,6 +107,13 @@ export declare class NativeProjects {
   deleteData(ticket: number, projectId: number): void
   peekQuery(kind: number, text: string, start: number, end: number): string | null
   query(ticket: number, kind: number, text: string, start: number, end: number): void
+  /**
+   * Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+   * indexes on disk. Answers `{ documents, setAside }`.
+   */
+  index(ticket: number, projectId?: number | undefined | null): void
+  /** Removes from disk what `index` keeps there. The documents and their queries stay what they are. */
+  forgetIndexes(ticket: number, projectId?: number | undefined | null): void
 }
 
 export declare class Port {

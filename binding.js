@@ -837,6 +837,7 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
+module.exports.NativeMigrations = nativeBinding.NativeMigrations
 module.exports.NativeProjects = nativeBinding.NativeProjects
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap

@@ -27,3 +27,15 @@ export type {
 } from './types/projects.js'
 export { ProjectFileStorage } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
+export { MigrationManager, addIndexesMigration } from './types/migration-manager.js'
+export type {
+  BackupOptions,
+  MigrationConfig,
+  MigrationContext,
+  MigrationLogger,
+  MigrationOptions,
+  MigrationResult,
+  MigrationState,
+  MigrationStatus,
+  RestoreOptions,
+} from './types/migration-manager.js'

@@ -5,6 +5,8 @@ export const {
   ProjectStorageV2,
   ProjectFileStorage,
   projectStorage,
+  MigrationManager,
+  addIndexesMigration,
   ProjectsStorageSchema,
   ProjectFilesStorageSchema,
   StorageError,

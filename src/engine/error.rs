@@ -81,7 +81,8 @@ pub enum Error {
         "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
         path.display(),
         match holder {
-            Some(holder) => format!("process {} has held it for {} ms", holder.pid, holder.held_ms),
+            Some(Holder { pid, held_ms: Some(ms) }) => format!("process {pid} has held it for {ms} ms"),
+            Some(Holder { pid, held_ms: None }) => format!("process {pid} holds it"),
             None => "another process holds it".into(),
         }
     )]
@@ -100,8 +101,8 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     pub pid: u32,
-    /// How long it has held it.
-    pub held_ms: u64,
+    /// How long it has held it, if that is known.
+    pub held_ms: Option<u64>,
 }
 
 impl Error {

@@ -7,6 +7,7 @@
 mod collection;
 mod error;
 mod files;
+mod migrations;
 mod options;
 mod port;
 mod projects;

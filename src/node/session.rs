@@ -10,7 +10,7 @@ use super::port::{Answer, Mailbox, run_blocking};
 use crate::engine::fs::OsFs;
 use crate::engine::{
     BasePath, CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result,
-    Transaction, Wait, WriteOptions, open_under,
+    Transaction, Wait, WarningCode, WriteOptions, open_under,
 };
 
 /// What an instance asks for, checked by `index.js`.
@@ -125,6 +125,14 @@ impl Session {
         });
     }
 
+    /// Passes on what the engine has to warn of and says how many of these have a code.
+    pub fn pass_on_warnings(&self, database: &Database, code: WarningCode) -> usize {
+        let warnings = database.take_warnings();
+        let count = warnings.iter().filter(|warning| warning.code == code).count();
+        self.mailbox.warn(warnings);
+        count
+    }
+
     /// Queues a write. Writes of one instance are committed in the order of their calls.
     pub fn write(
         self: &Arc<Self>,
@@ -215,7 +223,7 @@ fn submit(database: Arc<Database>, request: Request) {
 }
 
 /// Turns a panic into an error: none crosses into JavaScript.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into()))
     })

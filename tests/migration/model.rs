@@ -3,14 +3,12 @@
 use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::migration::{
-    Goal, MigrationLock, Next, Progress, Registered, Registry, Run, Safeguard, StateFile, Step, Undone,
-    Version, status,
+    Goal, Next, Progress, Registered, Registry, Run, Safeguard, StateFile, Step, Undone, Version, status,
 };
-use octoprompt_storage::engine::{Error, Wait};
+use octoprompt_storage::engine::{BasePath, Error};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -192,7 +190,7 @@ impl World {
     }
 
     fn file(&self) -> StateFile {
-        StateFile::of(self.fs.handle(), Path::new(BASE))
+        StateFile::of(&BasePath::new(self.fs.handle(), Path::new(BASE)))
     }
 
     /// What is to run, worked out the slow way; nothing, if the call is refused.
@@ -254,9 +252,7 @@ impl World {
         let fails = Arc::new(Mutex::new(None));
         let (fs, data) = (self.fs.clone(), Arc::clone(&self.data));
         let words = Words { fs: fs.clone(), data: Arc::clone(&data), kept: None, fails: Arc::clone(&fails) };
-        let lock = MigrationLock::acquire(&fs.handle(), Path::new(BASE), Wait::at_most(Duration::ZERO))
-            .expect("the lock is free after every run");
-        let started = Run::start(lock, self.file(), self.registry(), &self.goal(call), || Ok(words));
+        let started = Run::start((), self.file(), self.registry(), &self.goal(call), |()| Ok(words));
         let Some(expected) = self.expected(call) else {
             let code = started.map(drop).map_err(|error| error.code());
             prop_assert_eq!(code, Err("INVALID_ARGUMENT"), "{:?} is refused", call);

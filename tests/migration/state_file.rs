@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use octoprompt_storage::engine::BasePath;
 use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs};
 use octoprompt_storage::engine::migration::{Record, State, StateFile, Version};
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ fn machine() -> SimFs {
 }
 
 fn file(fs: &SimFs) -> StateFile {
-    StateFile::of(fs.handle(), Path::new("/base"))
+    StateFile::of(&BasePath::new(fs.handle(), Path::new("/base")))
 }
 
 fn version(text: &str) -> Version {

@@ -1,25 +1,19 @@
-//! One run at a time: the lock `<basePath>/data/.migration/lock`, and who holds it.
+//! One run at a time, and who is at it.
 
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::engine::backup::{MigrationLock, Site};
 use crate::engine::error::{Error, Holder, IoContext, Result};
-use crate::engine::fs::{Fs, OpenMode, create_dirs, read_all, remove_tree};
+use crate::engine::fs::{Fs, OpenMode, read_all, remove_tree};
 use crate::engine::id::now_ms;
-use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use crate::engine::lock::Wait;
 
 /// The folder of everything that belongs to a run.
 pub fn folder(base: &Path) -> PathBuf {
     base.join("data").join(".migration")
-}
-
-/// The lock that every run, backup and restore of a base path takes, held until it is dropped.
-#[must_use]
-pub struct MigrationLock {
-    _guard: LockGuard,
 }
 
 /// Who took the lock last: a hint for messages, never proof that it is held.
@@ -30,34 +24,45 @@ struct Taken {
     since: u64,
 }
 
-impl MigrationLock {
-    /// # Errors
-    /// `LOCK_TIMEOUT` that names the holder and since when it has the lock; `IO_ERROR`.
-    pub fn acquire(fs: &Arc<dyn Fs>, base: &Path, wait: Wait) -> Result<MigrationLock> {
-        let folder = folder(base);
-        create_dirs(&**fs, &folder).at("create directory", &folder)?;
-        let path = folder.join("lock");
-        let mut lock = ProcessLock::open(fs, &path)?;
-        lock.lock(LockKind::Exclusive, wait, || None).map_err(|error| match error {
-            Error::LockTimeout { path, waited_ms, .. } => {
-                Error::MigrationRunning { path, waited_ms, holder: read_holder(&**fs, &folder) }
-            }
-            other => other,
-        })?;
-        let guard = lock.guard();
-        write_holder(&**fs, &folder)?;
-        Ok(MigrationLock { _guard: guard })
+/// Takes the migration lock for a run and leaves a note of who has it.
+///
+/// # Errors
+/// As [`MigrationLock::acquire`]; `LOCK_TIMEOUT` says for how long the holder has had the lock.
+pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
+    let (fs, folder) = (site.base.file_system(), folder(site.base.path()));
+    let lock = MigrationLock::acquire(site, wait).map_err(|error| match error {
+        Error::InUse { path, waited_ms, holders } if path.starts_with(&folder) => {
+            Error::MigrationRunning { path, waited_ms, holder: holder(&*fs, &folder, &holders) }
+        }
+        other => other,
+    })?;
+    write_note(&*fs, &folder)?;
+    Ok(lock)
+}
+
+/// The holder, as the system and the note tell: `holders` are the other processes that have the lock, where the system says.
+fn holder(fs: &dyn Fs, folder: &Path, holders: &[u32]) -> Option<Holder> {
+    let note = read_note(fs, folder);
+    match (holders.first(), note) {
+        (Some(&pid), Some(note)) if note.pid == pid => {
+            Some(Holder { pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
+        }
+        // A restore leaves no note.
+        (Some(&pid), _) => Some(Holder { pid, held_ms: None }),
+        (None, Some(note)) => {
+            Some(Holder { pid: note.pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
+        }
+        (None, None) => None,
     }
 }
 
-fn read_holder(fs: &dyn Fs, folder: &Path) -> Option<Holder> {
+fn read_note(fs: &dyn Fs, folder: &Path) -> Option<Taken> {
     let file = fs.open(&folder.join("holder.json"), OpenMode::Read).ok()?;
-    let taken: Taken = serde_json::from_slice(&read_all(&*file).ok()?).ok()?;
-    Some(Holder { pid: taken.pid, held_ms: now_ms().saturating_sub(taken.since) })
+    serde_json::from_slice(&read_all(&*file).ok()?).ok()
 }
 
 /// Written to the side first, so that nobody reads half of it. It need not survive a crash.
-fn write_holder(fs: &dyn Fs, folder: &Path) -> Result<()> {
+fn write_note(fs: &dyn Fs, folder: &Path) -> Result<()> {
     let (path, next) = (folder.join("holder.json"), folder.join("next-holder.json"));
     let text = format!("{{\"pid\":{},\"since\":{}}}\n", process::id(), now_ms());
     remove_tree(fs, &next).at("remove", &next)?;
@@ -69,36 +74,61 @@ fn write_holder(fs: &dyn Fs, folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::base_path::BasePath;
+    use crate::engine::database::DatabaseOptions;
     use crate::engine::fs::OsFs;
+    use crate::engine::registry::Registry;
 
-    #[test]
-    fn a_second_taker_is_told_who_holds_it_and_gets_it_afterwards() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let fs: Arc<dyn Fs> = Arc::new(OsFs);
-        let take =
-            |ms| MigrationLock::acquire(&fs, directory.path(), Wait::at_most(Duration::from_millis(ms)));
-        let held = take(0).expect("free");
-        let error = take(20).map(drop).expect_err("held");
-        assert_eq!(error.code(), "LOCK_TIMEOUT");
-        assert!(error.to_string().contains(&format!("process {}", process::id())), "{error}");
-        drop(held);
-        drop(take(0).expect("free again"));
+    fn site(directory: &Path) -> Site {
+        Site {
+            base: BasePath::new(Arc::new(OsFs), directory),
+            registry: Registry::default(),
+            options: DatabaseOptions::default(),
+        }
+    }
+
+    fn take(directory: &Path, ms: u64) -> Result<MigrationLock> {
+        acquire(&site(directory), Wait::at_most(Duration::from_millis(ms)))
     }
 
     #[test]
-    fn a_damaged_hint_names_nobody_and_stops_nobody() {
+    fn a_second_taker_is_told_who_has_it_and_gets_it_afterwards() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let fs: Arc<dyn Fs> = Arc::new(OsFs);
-        let take =
-            |ms| MigrationLock::acquire(&fs, directory.path(), Wait::at_most(Duration::from_millis(ms)));
-        let held = take(0).expect("free");
-        std::fs::write(folder(directory.path()).join("holder.json"), "{").expect("written");
-        let error = take(0).map(drop).expect_err("held");
-        assert!(error.to_string().contains("another process"), "{error}");
+        let held = take(directory.path(), 0).expect("free");
+        let error = take(directory.path(), 20).map(drop).expect_err("held");
+        assert_eq!(error.code(), "LOCK_TIMEOUT");
+        let Error::MigrationRunning { holder: Some(holder), .. } = error else { panic!("{error}") };
+        assert_eq!((holder.pid, holder.held_ms.is_some()), (process::id(), true));
         drop(held);
-        drop(take(0).expect("free again"));
+        drop(take(directory.path(), 0).expect("free again"));
+    }
+
+    #[test]
+    fn a_damaged_note_stops_nobody() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let held = take(directory.path(), 0).expect("free");
+        std::fs::write(folder(directory.path()).join("holder.json"), "{").expect("written");
+        let error = take(directory.path(), 0).map(drop).expect_err("held");
+        assert_eq!(error.code(), "LOCK_TIMEOUT");
+        drop(held);
+        drop(take(directory.path(), 0).expect("free again"));
+    }
+
+    #[test]
+    fn who_the_system_names_counts_more_than_the_note() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        drop(take(directory.path(), 0).expect("free"));
+        let named = |holders: &[u32]| {
+            let holder = holder(&OsFs, &folder(directory.path()), holders).expect("somebody");
+            (holder.pid, holder.held_ms.is_some())
+        };
+        let other = process::id() + 1;
+        assert_eq!(named(&[other]), (other, false));
+        assert_eq!(named(&[process::id()]), (process::id(), true));
+        assert_eq!(named(&[]), (process::id(), true));
     }
 }

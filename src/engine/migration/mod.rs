@@ -6,6 +6,7 @@
 //!
 //! Lock order: the migration lock is taken before every lock of a database.
 
+mod held;
 mod lock;
 mod plan;
 mod run;
@@ -13,7 +14,8 @@ mod state;
 mod status;
 mod version;
 
-pub use lock::MigrationLock;
+pub use held::HeldData;
+pub use lock::acquire;
 pub use plan::{Goal, Registered, Registry, Step};
 pub use run::{Next, Run, Safeguard, Summary, Undone};
 pub use state::{Record, State, StateFile};

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::lock::MigrationLock;
 use super::plan::{Goal, Registered, Registry, Step, plan};
 use super::state::{Record, State, StateFile};
 use super::version::Version;
@@ -52,27 +51,26 @@ pub struct Run<S: Safeguard> {
     state: State,
     file: StateFile,
     registry: Registry,
-    /// Nothing, where there is nothing to do. Released before the lock.
+    /// Nothing, where there is nothing to do.
     safeguard: Option<S>,
-    _lock: MigrationLock,
 }
 
 impl<S: Safeguard> Run<S> {
-    /// Plans a run. `protect` is asked for the safeguard if there is anything to do.
+    /// Plans a run. `lock` keeps other runs away; if there is anything to do, `protect` makes the safeguard of it.
     ///
     /// # Errors
     /// As `plan`, as [`StateFile::load`], and those of `protect`. Nothing has changed then.
-    pub fn start(
-        lock: MigrationLock,
+    pub fn start<L>(
+        lock: L,
         file: StateFile,
         registry: Registry,
         goal: &Goal,
-        protect: impl FnOnce() -> Result<S>,
+        protect: impl FnOnce(L) -> Result<S>,
     ) -> Result<Run<S>> {
         let state = file.load()?;
         let steps = VecDeque::from(plan(&registry, &state, goal)?);
-        let safeguard = if steps.is_empty() { None } else { Some(protect()?) };
-        Ok(Run { steps, current: None, done: Vec::new(), state, file, registry, safeguard, _lock: lock })
+        let safeguard = if steps.is_empty() { None } else { Some(protect(lock)?) };
+        Ok(Run { steps, current: None, done: Vec::new(), state, file, registry, safeguard })
     }
 
     /// Begins the next step: the data is kept.

@@ -12,13 +12,15 @@
 //!
 //! `appliedAt` is in milliseconds since 1970. Members that are not known are kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::lock::folder;
 use super::version::Version;
+use crate::engine::base_path::BasePath;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, OpenMode, create_dirs, read_all, remove_tree};
 
@@ -184,12 +186,11 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    pub fn of(fs: Arc<dyn Fs>, base: &Path) -> StateFile {
-        let data = base.join("data");
+    pub fn of(base: &BasePath) -> StateFile {
         StateFile {
-            fs,
-            path: data.join(".migration-state.json"),
-            next: super::lock::folder(base).join("next-state.json"),
+            fs: base.file_system(),
+            path: base.data().join(".migration-state.json"),
+            next: folder(base.path()).join("next-state.json"),
         }
     }
 

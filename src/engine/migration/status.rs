@@ -16,6 +16,11 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// Whether `migrate` would run it.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Progress::Pending | Progress::Failed)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Progress::Applied => "applied",

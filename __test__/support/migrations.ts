@@ -1,0 +1,73 @@
+// What the suites of migrations and backups share.
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { MigrationManager } from '../../index.js'
+import type { MigrationConfig, MigrationContext, MigrationOptions } from '../../index.js'
+import { withDirectory } from './index.js'
+import type { Context } from './index.js'
+
+export const statePath = (base: string) => join(base, 'data', '.migration-state.json')
+
+export interface ManagerContext extends Context {
+  /** A silent manager of `base` that is closed at the end. */
+  manage(options?: MigrationOptions): MigrationManager
+}
+
+/** The body of a test that has a directory and managers of it. */
+export const withManagers = (work: (context: ManagerContext) => Promise<void>) =>
+  withDirectory(async (context) => {
+    const managers: MigrationManager[] = []
+    const manage = (options: MigrationOptions = {}) => {
+      const manager = new MigrationManager(context.base, { logger: null, ...options })
+      managers.push(manager)
+      return manager
+    }
+    try {
+      await work({ ...context, manage })
+    } finally {
+      await Promise.all(managers.map((manager) => manager.close()))
+    }
+  })
+
+/** A migration that notes its version when it runs. */
+export const noting = (notes: string[], version: string, fields: Partial<MigrationConfig> = {}): MigrationConfig => ({
+  version,
+  description: `about ${version}`,
+  up: () => void notes.push(`up ${version}`),
+  down: () => void notes.push(`down ${version}`),
+  ...fields,
+})
+
+/** A migration that changes files under `data/` in many ways. */
+export const spoiling = (version: string, end: (context: MigrationContext) => void | Promise<void> = () => {}): MigrationConfig => ({
+  version,
+  description: 'changes files',
+  async up(context) {
+    const data = join(context.basePath, 'data')
+    await write(join(data, 'new', 'file.txt'), 'new')
+    await write(join(data, 'notes.txt'), 'changed')
+    await end(context)
+  },
+})
+
+export async function write(path: string, content: string | Uint8Array) {
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, content)
+}
+
+/** Every file under a directory by its path and hash, without the folders of the engine. */
+export async function fingerprint(directory: string, skip: (path: string) => boolean = () => false): Promise<Record<string, string>> {
+  const found: Record<string, string> = {}
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name)
+    const name = path.slice(directory.length + 1).replaceAll('\\', '/')
+    if (/(^|\/)\.(storage|migration|restore)(\/|$)/.test(name) || skip(name)) continue
+    found[name] = entry.isDirectory() ? 'directory' : createHash('sha256').update(await readFile(path)).digest('hex')
+  }
+  return Object.fromEntries(Object.entries(found).sort(([one], [other]) => (one < other ? -1 : 1)))
+}
+
+/** The data of a base path, without the record of its migrations. */
+export const dataOf = (base: string) => fingerprint(join(base, 'data'), (name) => name === '.migration-state.json')
