@@ -261,7 +261,11 @@ impl Hold {
             let Some(current) = content_of(&*fs, &from)? else {
                 match collections.get(&path) {
                     Some(_) => {
-                        return Err(Error::corrupt(&from, 0, "the file is missing; restore it from a backup"));
+                        return Err(Error::corrupt(
+                            &from,
+                            0,
+                            "the file is missing; restore it from a backup",
+                        ));
                     }
                     None => continue,
                 }
