@@ -245,7 +245,7 @@ fn dropping_a_collection_removes_its_file_and_directory() {
     let spec = nested.clone();
     database
         .write(Durability::Full, move |t| {
-            t.drop_collection(&spec);
+            t.drop_collection(&spec)?;
             t.remove_path("data/7")
         })
         .expect("dropped");

@@ -24,8 +24,8 @@ mod snapshot;
 pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Mutant, Part, Peek, Queryable, ReadOptions,
-    Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
+    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

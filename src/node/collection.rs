@@ -10,7 +10,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
-use crate::engine::{CacheStats, CollectionSpec, Error, Part, Peek, Transaction, json, write_map};
+use crate::engine::{CacheStats, CollectionSpec, Error, Foreign, Part, Peek, Transaction, json, write_map};
 
 #[napi]
 pub struct NativeCollection {
@@ -67,7 +67,12 @@ impl NativeCollection {
         path: String,
         options: NativeOptions,
     ) -> NativeCollection {
-        let spec = CollectionSpec { path: path.into(), large_field: None, indexes: Vec::new(), adopt: None };
+        let spec = CollectionSpec {
+            path: path.into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        };
         let session = Session::new(&base, directory.into(), options.into(), port.mailbox());
         NativeCollection { session, spec: Arc::new(spec) }
     }

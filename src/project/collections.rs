@@ -6,9 +6,9 @@ use super::chain::chain_of;
 use super::files::stored_file;
 use super::layout::LARGE_FIELD;
 use super::projects::stored_project;
-use crate::engine::CollectionSpec;
 use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use crate::engine::json;
+use crate::engine::{CollectionSpec, Foreign};
 
 /// Projects by exact name.
 pub const BY_NAME: &str = "projects_by_name";
@@ -44,7 +44,9 @@ static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {
             spec(BY_UPDATED, IndexType::Btree, &["updated"], Extractor::Fields),
             spec(BY_WORDS, IndexType::Inverted, &["name"], Extractor::Fields),
         ],
-        adopt: Some(Arc::new(|id, raw| stored_project(&id.to_string(), raw).map(|text| text.into_owned()))),
+        foreign: Foreign::Adopt(Some(Arc::new(|id, raw| {
+            stored_project(&id.to_string(), raw).map(|text| text.into_owned())
+        }))),
     })
 });
 
@@ -77,9 +79,9 @@ pub fn files(project_id: u64) -> Arc<CollectionSpec> {
         path: format!("{}/files.json", project_directory(project_id)).into(),
         large_field: Some(LARGE_FIELD),
         indexes: FILE_INDEXES.clone(),
-        adopt: Some(Arc::new(move |id, raw| {
+        foreign: Foreign::Adopt(Some(Arc::new(move |id, raw| {
             stored_file(&id.to_string(), project_id, raw).map(|text| text.into_owned())
-        })),
+        }))),
     })
 }
 

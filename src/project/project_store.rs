@@ -54,7 +54,7 @@ pub fn delete_all(tx: &mut Transaction<'_>) -> Result<()> {
 
 /// Removes all files of a project, which need not exist, and everything else that belongs to it.
 pub fn delete_files(tx: &mut Transaction<'_>, project_id: u64) -> Result<()> {
-    tx.drop_collection(&collections::files(project_id));
+    tx.drop_collection(&collections::files(project_id))?;
     tx.remove_path(&collections::project_directory(project_id))
 }
 

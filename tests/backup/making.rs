@@ -157,7 +157,7 @@ fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
             let nested = spec(COLLECTIONS[1]);
             let gone = other.database(0).and_then(|database| {
                 database.write(Durability::Full, move |t| {
-                    t.drop_collection(&nested);
+                    t.drop_collection(&nested)?;
                     t.remove_path("deep/7")
                 })
             });
@@ -181,7 +181,7 @@ fn what_was_given_up_before_is_in_no_backup() {
     process
         .database(0)
         .expect("opens")
-        .write(Durability::Full, move |t| Ok(t.drop_collection(&nested)))
+        .write(Durability::Full, move |t| t.drop_collection(&nested))
         .expect("dropped");
     // As if the removal had failed.
     fs.write_file("/base/data/one/deep/7/items.json", &copy);

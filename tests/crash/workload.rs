@@ -83,7 +83,7 @@ impl Batch {
 
     pub fn run(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         if self.drop_nested {
-            transaction.drop_collection(&spec(1));
+            transaction.drop_collection(&spec(1))?;
             transaction.remove_path("data/7")?;
         }
         for &(collection, id) in &self.delete {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Error, Mutant, Part, Queryable, ReadOptions, Wait,
+    CollectionSpec, Database, DatabaseOptions, Error, Foreign, Mutant, Part, Queryable, ReadOptions, Wait,
     WarningCode, json,
 };
 
@@ -54,7 +54,7 @@ fn new_spec(path: &str) -> Arc<CollectionSpec> {
         path: path.into(),
         large_field: Some("content"),
         indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
-        adopt: None,
+        foreign: Foreign::Adopt(None),
     })
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::OsFs;
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Durability, Part, ReadOptions, Request, Wait, WriteOptions,
+    CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Part, ReadOptions, Request, Wait,
+    WriteOptions,
 };
 
 pub type Handle = Arc<Database>;
@@ -36,7 +37,7 @@ pub fn spec(path: &str) -> Arc<CollectionSpec> {
         path: path.into(),
         large_field: Some("content"),
         indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
-        adopt: None,
+        foreign: Foreign::Adopt(None),
     })
 }
 

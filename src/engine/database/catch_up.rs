@@ -13,7 +13,7 @@ use crate::engine::index::extract_all;
 use crate::engine::journal::{Body, Line, Lines, Op, journal_path};
 
 /// A committed batch of another process with all that its publication needs.
-struct Foreign {
+struct ForeignBatch {
     position: Position,
     steps: Vec<Step>,
 }
@@ -109,7 +109,7 @@ impl Database {
         Ok(())
     }
 
-    fn prepare(&self, bytes: &[u8], line: &Line<'_>, file: FileId, start: &Position) -> Result<Foreign> {
+    fn prepare(&self, bytes: &[u8], line: &Line<'_>, file: FileId, start: &Position) -> Result<ForeignBatch> {
         let mut steps = Vec::new();
         let body = &line.body;
         for op in &body.ops {
@@ -122,7 +122,7 @@ impl Database {
             checksum: line.checksum,
             durable: body.durable,
         };
-        Ok(Foreign { position, steps })
+        Ok(ForeignBatch { position, steps })
     }
 
     fn prepare_op(
@@ -169,11 +169,8 @@ impl Database {
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
-            let old = if dropped {
-                super::transaction::no_entries(spec)
-            } else {
-                self.published_entries(spec, &id)?
-            };
+            let old =
+                if dropped { super::overlay::no_entries(spec) } else { self.published_entries(spec, &id)? };
             let new = match &document {
                 Some(document) => {
                     let indexes: Vec<_> = spec
@@ -183,7 +180,7 @@ impl Database {
                         .collect();
                     extract_all(&indexes, &document.head_object())
                 }
-                None => super::transaction::no_entries(spec),
+                None => super::overlay::no_entries(spec),
             };
             let change = Prepared { id, location, old, new, seq: body.seq };
             steps.push(Step::Change { path: path.clone(), change });
@@ -197,7 +194,7 @@ pub(super) fn headless(text: &[u8]) -> Document {
     Document { text: text.into(), head: 0, hash: crate::engine::checksum::document_hash(text, 0) }
 }
 
-impl Foreign {
+impl ForeignBatch {
     /// Returns whether a snapshot changed, so that documents must be looked for elsewhere.
     fn publish(self, state: &mut State) -> bool {
         let mut relocated = false;

@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::overlay::{Group, no_entries};
 use super::state::{Change, Content, Position, Prepared, State};
-use super::transaction::{Batch, Group, Transaction, no_entries};
+use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{Database, Mutant, collection_file};
 use crate::engine::document::DocumentId;
@@ -351,6 +352,11 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
             state.record_drop(path, seq);
         }
         let collection = state.collection(path);
+        if matches!(&collection.content, Content::Loaded(loaded) if !Arc::ptr_eq(&loaded.spec, &overlay.spec))
+        {
+            // A request of this group wanted more indexes and failed before the overlay had them.
+            collection.unload();
+        }
         let mut changed = overlay.dropped;
         for (id, pending) in &overlay.documents {
             // A document without a place was changed only by requests that failed.

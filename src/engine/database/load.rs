@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::catch_up::headless;
-use super::state::{Change, Content, Dirty, FileTable, Loaded, holds_documents, matching};
+use super::state::{Change, Content, Dirty, FileTable, Loaded, State, holds_documents, matching};
 use super::texts::read_whole;
 use super::writer::Writer;
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location};
@@ -38,8 +38,26 @@ enum Verdict {
 }
 
 impl Database {
+    /// What all callers of this process together want of the collection. Where `spec` asks for more than they did so far,
+    /// the collection is loaded again when it is needed. O(indexes).
+    pub(super) fn declare(&self, _: &mut Writer, spec: &Arc<CollectionSpec>) -> Arc<CollectionSpec> {
+        let known = |state: &State| state.collections.get(&spec.path)?.spec.clone();
+        let before = known(&self.state.read());
+        let joined = match before {
+            Some(before) if before.provides(spec) => return before,
+            Some(before) => Arc::new(before.joined_with(spec)),
+            None => Arc::clone(spec),
+        };
+        let mut state = self.state.write();
+        let collection = state.collection(&spec.path);
+        collection.spec = Some(Arc::clone(&joined));
+        collection.unload();
+        joined
+    }
+
     /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
     pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
+        let spec = &self.declare(writer, spec);
         if self.try_load(writer, spec)? {
             return Ok(());
         }
@@ -55,6 +73,7 @@ impl Database {
 
     /// Loads a collection whose file is known to the catalog. False if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
+        let spec = &self.declare(writer, spec);
         if self.state.read().loaded(&spec.path).is_some() {
             return Ok(true);
         }
@@ -108,6 +127,9 @@ impl Database {
                 Some(_) if dropped => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
+                None if matches!(spec.foreign, Foreign::Refuse) => {
+                    damaged("the file is not the one that was written")
+                }
                 None => Verdict::Foreign,
             },
         }
@@ -217,7 +239,7 @@ impl Database {
     }
 }
 
-impl super::state::State {
+impl State {
     fn add_snapshot_file(&mut self, snapshot: Option<&SnapshotFile>) -> Option<FileId> {
         snapshot.map(|snapshot| Arc::make_mut(&mut self.files).add(Arc::clone(&snapshot.file)))
     }

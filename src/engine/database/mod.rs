@@ -15,6 +15,7 @@ mod generations;
 mod load;
 mod mutant;
 mod open;
+mod overlay;
 mod process_hold;
 mod read;
 mod recovery;
@@ -83,14 +84,24 @@ impl Default for DatabaseOptions {
 /// Checks a record of a file that the engine did not write and gives its stored form, or says what is wrong.
 pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync;
 
-/// What a collection is: its file, its indexes and its rules.
+/// What becomes of a file that is not as the engine left it: the old package's, or a person's edit.
+#[derive(Clone)]
+pub enum Foreign {
+    /// It is taken over. Each record passes the rule first, if there is one.
+    Adopt(Option<Arc<AdoptRule>>),
+    /// It is damage: the collection holds what nobody should edit.
+    Refuse,
+}
+
+/// What a collection is: its file, its indexes and its rules. Several callers may want different indexes of one
+/// collection; memory holds those of all of them.
 pub struct CollectionSpec {
     /// The file, relative to the database's directory, with `/` between names.
     pub path: Arc<str>,
     /// A field that may be large. Documents keep it last, so that all before it can be read without it.
     pub large_field: Option<&'static str>,
     pub indexes: Vec<Arc<IndexSpec>>,
-    pub adopt: Option<Arc<AdoptRule>>,
+    pub foreign: Foreign,
 }
 
 impl CollectionSpec {
@@ -101,11 +112,34 @@ impl CollectionSpec {
 
     /// The stored form of a foreign record.
     fn adopted<'a>(&self, id: &DocumentId, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-        let stored = match &self.adopt {
-            Some(rule) => rule(id, raw)?,
-            None => super::json::compact(raw).into_owned(),
+        let stored = match &self.foreign {
+            Foreign::Adopt(Some(rule)) => rule(id, raw)?,
+            Foreign::Adopt(None) | Foreign::Refuse => super::json::compact(raw).into_owned(),
         };
         Ok(if stored == raw { Cow::Borrowed(raw) } else { Cow::Owned(stored) })
+    }
+
+    /// Whether a collection with this spec has all that `wanted` asks for.
+    fn provides(&self, wanted: &CollectionSpec) -> bool {
+        let has =
+            |index: &Arc<IndexSpec>| self.indexes.iter().any(|own| Arc::ptr_eq(own, index) || own == index);
+        std::ptr::eq(self, wanted)
+            || (self.large_field == wanted.large_field && wanted.indexes.iter().all(has))
+    }
+
+    /// This spec with the indexes of `wanted` beside its own. Of two indexes with one name that of `wanted` counts, and so
+    /// do its other rules.
+    fn joined_with(&self, wanted: &CollectionSpec) -> CollectionSpec {
+        let replaced =
+            |own: &Arc<IndexSpec>| wanted.indexes.iter().any(|index| index.config.name == own.config.name);
+        let mut indexes: Vec<_> = self.indexes.iter().filter(|own| !replaced(own)).cloned().collect();
+        indexes.extend(wanted.indexes.iter().cloned());
+        CollectionSpec {
+            path: Arc::clone(&self.path),
+            large_field: wanted.large_field,
+            indexes,
+            foreign: wanted.foreign.clone(),
+        }
     }
 }
 

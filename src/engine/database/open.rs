@@ -149,7 +149,9 @@ impl Database {
         let Recovered { state: mut fresh, .. } = recovered;
         let before = std::mem::take(&mut state.collections);
         for (path, collection) in before {
-            fresh.collection(&path).version = collection.version + 1;
+            let slot = fresh.collection(&path);
+            slot.version = collection.version + 1;
+            slot.spec = collection.spec;
         }
         *state = fresh;
         drop(state);

@@ -330,7 +330,7 @@ impl Database {
             let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
             (loaded.documents.get(id).copied(), Arc::clone(&state.files), indexes)
         };
-        let Some(location) = location else { return Ok(super::transaction::no_entries(spec)) };
+        let Some(location) = location else { return Ok(super::overlay::no_entries(spec)) };
         let head = read_text(&files, &location, Part::Head)
             .map_err(|failure| self.read_error(spec, &location, failure))?;
         Ok(extract_all(&indexes, &head))
@@ -341,7 +341,7 @@ impl Database {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
             return None;
         }
-        state.loaded(&spec.path)
+        state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))
     }
 
     fn is_fresh(&self, loaded: &Loaded) -> bool {
@@ -353,20 +353,21 @@ impl Database {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }
-        {
+        let spec = {
             let mut writer = self.writer.lock();
             self.catch_up(&mut writer)?;
             self.notice_edit(spec)?;
             if self.try_load(&mut writer, spec)? {
                 return Ok(());
             }
-        }
+            self.declare(&mut writer, spec)
+        };
         if self.tip.is_none() {
-            return self.adopt_in_memory(spec);
+            return self.adopt_in_memory(&spec);
         }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
         let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
-        self.load(&mut held, spec, true)
+        self.load(&mut held, &spec, true)
     }
 
     /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
@@ -428,8 +429,8 @@ impl Database {
         spec: &CollectionSpec,
     ) -> Result<&'a Loaded> {
         match state.collections.get(&spec.path).map(|collection| &collection.content) {
-            Some(super::state::Content::Loaded(loaded)) => Ok(loaded),
-            // Another thread unloaded it a moment ago because a file changed.
+            Some(super::state::Content::Loaded(loaded)) if loaded.spec.provides(spec) => Ok(loaded),
+            // Another thread unloaded it a moment ago because a file changed, or a caller wants more indexes.
             _ => {
                 Err(Error::Conflict(format!("{} is being read again after a change from outside", spec.path)))
             }

@@ -72,6 +72,9 @@ pub struct Collection {
     pub content: Content,
     /// Counts the changes that readers could notice: the stamp of cached lists.
     pub version: u64,
+    /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
+    /// mutex changes it; a loaded collection always has just this spec.
+    pub spec: Option<Arc<CollectionSpec>>,
 }
 
 pub enum Content {

@@ -1,42 +1,19 @@
 //! What a write sees and changes: the published state under the changes of its group.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use super::overlay::{Group, Overlay, Pending, no_entries};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::{generate_id, now_ms};
-use crate::engine::index::{Entries, Index, IndexKey, extract_all};
+use crate::engine::index::{Entries, Index, IndexKey};
 use crate::engine::json;
 
 /// Documents beyond this many bytes are refused.
 const MAX_DOCUMENT: usize = 1 << 30;
-
-/// The changes of all requests of a group that ran so far, laid over the published state.
-#[derive(Default)]
-pub struct Group {
-    pub collections: BTreeMap<Arc<str>, Overlay>,
-}
-
-pub struct Overlay {
-    pub spec: Arc<CollectionSpec>,
-    /// The collection was dropped: nothing of the published state shows through.
-    pub dropped: bool,
-    pub documents: BTreeMap<DocumentId, Pending>,
-    /// Holds the documents of this overlay only.
-    indexes: Vec<Index>,
-}
-
-#[derive(Clone)]
-pub struct Pending {
-    /// What the published document, if there is one, has in the indexes.
-    pub old: Vec<Entries>,
-    pub new: Option<Document>,
-    pub entries: Vec<Entries>,
-}
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -89,6 +66,7 @@ impl<'a> Transaction<'a> {
 
     /// The document, from memory or disk.
     pub fn get(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
+        let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
                 return Ok(pending.new.clone());
@@ -103,6 +81,7 @@ impl<'a> Transaction<'a> {
 
     /// The hash of the document, which tells whether it is the same as another without reading it.
     pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
+        let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
                 return Ok(pending.new.as_ref().map(|document| document.hash));
@@ -123,6 +102,7 @@ impl<'a> Transaction<'a> {
 
     /// All ids, ascending. O(n).
     pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
+        let spec = &self.declare(spec)?;
         self.load_unless_dropped(spec)?;
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
@@ -183,6 +163,7 @@ impl<'a> Transaction<'a> {
         index: &str,
         query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
     ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
+        let spec = &self.declare(spec)?;
         self.load_unless_dropped(spec)?;
         let at = index_position(spec, index)?;
         let overlay = self.group.collections.get(&spec.path);
@@ -223,6 +204,7 @@ impl<'a> Transaction<'a> {
         if document.text.len() > MAX_DOCUMENT {
             return check_document(&document.text);
         }
+        let spec = &self.declare(spec)?;
         if self.hash(spec, &id)? == Some(document.hash) {
             return Ok(());
         }
@@ -232,6 +214,7 @@ impl<'a> Transaction<'a> {
 
     /// Deletes a document. Returns whether it was there.
     pub fn delete(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId) -> Result<bool> {
+        let spec = &self.declare(spec)?;
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
@@ -240,12 +223,14 @@ impl<'a> Transaction<'a> {
     }
 
     /// Empties a collection and removes its file, even one that is damaged.
-    pub fn drop_collection(&mut self, spec: &Arc<CollectionSpec>) {
+    pub fn drop_collection(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        let spec = &self.declare(spec)?;
         let overlay = self.overlay(spec);
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
         let changes = BatchChanges { dropped: true, documents: BTreeMap::new() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
+        Ok(())
     }
 
     /// Removes a path under the database's directory with all it holds, as part of the batch.
@@ -266,6 +251,84 @@ impl<'a> Transaction<'a> {
                 return Ok(id);
             }
         }
+    }
+
+    /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.
+    fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
+        let spec = self.database.declare(self.writer, spec);
+        let overlay = self.group.collections.get(&spec.path);
+        if overlay.is_some_and(|overlay| !Arc::ptr_eq(&overlay.spec, &spec)) {
+            self.widen(&spec)?;
+        }
+        Ok(spec)
+    }
+
+    /// Gives the overlay of a collection, and what would bring it back, the indexes of `spec`. On an error nothing changed.
+    fn widen(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        let undo = std::mem::take(&mut self.undo);
+        let widened = self.widened_undo(spec, &undo);
+        self.undo = undo;
+        let (overlay, steps) = widened?;
+        self.group.collections.insert(Arc::clone(&spec.path), overlay);
+        for (at, step) in steps {
+            self.undo[at] = step;
+        }
+        Ok(())
+    }
+
+    /// The overlay of the collection and the steps of `undo` that concern it, with their positions.
+    fn widened_undo(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        undo: &[Undo],
+    ) -> Result<(Overlay, Vec<(usize, Undo)>)> {
+        let Some(overlay) = self.group.collections.get(&spec.path) else {
+            return Ok((Overlay::new(spec, false), Vec::new()));
+        };
+        let mut dropped = overlay.dropped;
+        let documents = overlay.documents.clone();
+        let overlay = self.widened(spec, dropped, &documents)?;
+        let mut steps = Vec::new();
+        for (at, step) in undo.iter().enumerate().rev() {
+            match step {
+                Undo::Document(path, id, Some(pending)) if *path == spec.path => {
+                    let pending = self.widened_pending(&overlay, dropped, id, pending)?;
+                    steps.push((at, Undo::Document(Arc::clone(path), id.clone(), Some(pending))));
+                }
+                Undo::Drop(path, before) if *path == spec.path => {
+                    dropped = before.dropped;
+                    let before = self.widened(spec, dropped, &before.documents)?;
+                    steps.push((at, Undo::Drop(Arc::clone(path), before)));
+                }
+                _ => {}
+            }
+        }
+        Ok((overlay, steps))
+    }
+
+    fn widened(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        dropped: bool,
+        documents: &BTreeMap<DocumentId, Pending>,
+    ) -> Result<Overlay> {
+        let mut wide = Overlay::new(spec, dropped);
+        for (id, pending) in documents {
+            let pending = self.widened_pending(&wide, dropped, id, pending)?;
+            wide.set(id.clone(), Some(pending));
+        }
+        Ok(wide)
+    }
+
+    fn widened_pending(
+        &mut self,
+        wide: &Overlay,
+        dropped: bool,
+        id: &DocumentId,
+        pending: &Pending,
+    ) -> Result<Pending> {
+        let old = self.entries_before(&wide.spec, dropped, id)?;
+        Ok(Pending { old, new: pending.new.clone(), entries: wide.entries_of(pending.new.as_ref()) })
     }
 
     fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
@@ -312,25 +375,31 @@ impl<'a> Transaction<'a> {
             self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
-            None => self.published_entries(spec, &id)?,
+            None => {
+                let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+                self.entries_before(spec, dropped, &id)?
+            }
         };
         let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
         changes.documents.insert(id.clone(), new.clone());
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
         let overlay = self.overlay(spec);
-        let entries = match &new {
-            Some(document) => extract_all(&overlay.indexes, &document.head_object()),
-            None => no_entries(spec),
-        };
+        let entries = overlay.entries_of(new.as_ref());
         overlay.set(id, Some(Pending { old, new, entries }));
         Ok(())
     }
 
-    fn published_entries(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Vec<Entries>> {
-        let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+    /// What the published document has in the indexes; nothing, where the collection was dropped.
+    fn entries_before(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        dropped: bool,
+        id: &DocumentId,
+    ) -> Result<Vec<Entries>> {
         if dropped || spec.indexes.is_empty() {
             return Ok(no_entries(spec));
         }
+        self.load(spec)?;
         self.database.published_entries(spec, id)
     }
 }
@@ -348,38 +417,6 @@ impl Drop for Transaction<'_> {
             }
         }
     }
-}
-
-impl Overlay {
-    fn new(spec: &Arc<CollectionSpec>, dropped: bool) -> Overlay {
-        let indexes = spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
-        Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
-    }
-
-    fn set(&mut self, id: DocumentId, pending: Option<Pending>) {
-        let slot = self.documents.entry(id.clone());
-        if let Entry::Occupied(before) = &slot {
-            for (index, entries) in self.indexes.iter_mut().zip(&before.get().entries) {
-                index.remove(&id, entries);
-            }
-        }
-        if let Some(pending) = &pending {
-            for (index, entries) in self.indexes.iter_mut().zip(&pending.entries) {
-                index.insert(&id, entries);
-            }
-        }
-        match (slot, pending) {
-            (Entry::Occupied(mut before), Some(pending)) => drop(before.insert(pending)),
-            (Entry::Occupied(before), None) => drop(before.remove()),
-            (Entry::Vacant(free), Some(pending)) => drop(free.insert(pending)),
-            (Entry::Vacant(_), None) => {}
-        }
-    }
-}
-
-/// One empty element per index.
-pub fn no_entries(spec: &CollectionSpec) -> Vec<Entries> {
-    vec![Entries::default(); spec.indexes.len()]
 }
 
 pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {

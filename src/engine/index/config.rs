@@ -70,10 +70,20 @@ pub enum Extractor {
     Computed(fn(&[u8]) -> Vec<IndexKey>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IndexSpec {
     pub config: IndexConfig,
     pub extractor: Extractor,
+}
+
+impl PartialEq for Extractor {
+    fn eq(&self, other: &Extractor) -> bool {
+        match (self, other) {
+            (Extractor::Fields, Extractor::Fields) => true,
+            (Extractor::Computed(rule), Extractor::Computed(other)) => std::ptr::fn_addr_eq(*rule, *other),
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

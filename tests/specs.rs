@@ -1,0 +1,188 @@
+//! Several callers that want different things of one collection.
+
+mod support;
+
+use std::sync::Arc;
+
+use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
+use octoprompt_storage::engine::{
+    CollectionSpec, Durability, Error, Foreign, Part, Queryable, Request, Result, Transaction, Wait,
+    WriteOptions,
+};
+use parking_lot::Mutex;
+use support::{Fixture, Handle, READ, record};
+
+type Spec = Arc<CollectionSpec>;
+
+fn spec_with(indexes: &[(&str, &str, bool)], foreign: Foreign) -> Spec {
+    let index = |&(name, field, unique): &(&str, &str, bool)| {
+        let config = IndexConfig {
+            name: name.into(),
+            kind: IndexType::Hash,
+            fields: vec![field.into()],
+            unique,
+            sparse: false,
+        };
+        Arc::new(IndexSpec { config, extractor: Extractor::Fields })
+    };
+    Arc::new(CollectionSpec {
+        path: "items.json".into(),
+        large_field: Some("content"),
+        indexes: indexes.iter().map(index).collect(),
+        foreign,
+    })
+}
+
+fn plain() -> Spec {
+    spec_with(&[], Foreign::Adopt(None))
+}
+
+fn by_name() -> Spec {
+    spec_with(&[("name", "name", false)], Foreign::Adopt(None))
+}
+
+fn unique_name() -> Spec {
+    spec_with(&[("unique", "name", true)], Foreign::Adopt(None))
+}
+
+fn put(database: &Handle, spec: &Spec, id: u64, name: &str) -> Result<()> {
+    let (spec, text) = (Arc::clone(spec), record(id, name).into_bytes());
+    database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text))
+}
+
+fn find(database: &Handle, spec: &Spec, index: &'static str, name: &str) -> Vec<u64> {
+    let key = IndexKey::text(name);
+    let choose = |items: &Queryable<'_>| Ok(items.index(index)?.find(&key));
+    let found = database.select(spec, Part::Head, READ, choose).expect("found");
+    found
+        .iter()
+        .map(|text| {
+            serde_json::from_slice::<serde_json::Value>(text).expect("JSON")["id"].as_u64().expect("an id")
+        })
+        .collect()
+}
+
+type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
+
+/// Runs requests as one group and gives how each ended.
+fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<()>> {
+    let results: Arc<Mutex<Vec<Option<Result<()>>>>> = Arc::new(Mutex::new(vec![None; works.len()]));
+    let mut drain = false;
+    for (at, work) in works.into_iter().enumerate() {
+        let results = Arc::clone(&results);
+        let options = WriteOptions { durability: Durability::Full, wait: Wait::at_most(READ.lock_timeout) };
+        drain |=
+            database.submit(Request::new(options, work, move |result| results.lock()[at] = Some(result)));
+    }
+    assert!(drain);
+    database.drain();
+    let results = results.lock();
+    results.iter().map(|result| result.clone().expect("answered")).collect()
+}
+
+fn work(work: impl FnOnce(&mut Transaction<'_>) -> Result<()> + Send + 'static) -> Work {
+    Box::new(work)
+}
+
+#[test]
+fn a_collection_has_the_indexes_of_all_its_callers() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    put(&database, &plain(), 1, "a").expect("written");
+    assert_eq!(find(&database, &by_name(), "name", "a"), [1]);
+    put(&database, &unique_name(), 2, "b").expect("written");
+    put(&database, &plain(), 3, "c").expect("written");
+    assert_eq!(find(&database, &by_name(), "name", "c"), [3]);
+    assert_eq!(find(&database, &unique_name(), "unique", "c"), [3]);
+}
+
+#[test]
+fn a_unique_index_of_one_caller_binds_the_others() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    put(&database, &unique_name(), 1, "a").expect("written");
+    assert_eq!(put(&database, &plain(), 2, "a").expect_err("taken").code(), "UNIQUE_VIOLATION");
+}
+
+#[test]
+fn an_index_declared_within_a_group_knows_what_the_group_wrote() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    put(&database, &plain(), 1, "a").expect("written");
+    let (narrow, wide) = (plain(), unique_name());
+    let reader = Arc::clone(&wide);
+    let results = group(
+        &database,
+        vec![
+            work(move |tx| {
+                tx.put(&narrow, 2.into(), record(2, "b").into_bytes())?;
+                tx.put(&narrow, 1.into(), record(1, "z").into_bytes())
+            }),
+            work(move |tx| tx.put(&wide, 3.into(), record(3, "b").into_bytes())),
+            work(move |tx| {
+                assert_eq!(tx.find(&reader, "unique", &IndexKey::text("a"))?, []);
+                assert_eq!(tx.find(&reader, "unique", &IndexKey::text("z"))?, [DocumentId::Number(1)]);
+                Ok(())
+            }),
+        ],
+    );
+    let codes: Vec<Option<&str>> =
+        results.iter().map(|result| result.as_ref().err().map(Error::code)).collect();
+    assert_eq!(codes, [None, Some("UNIQUE_VIOLATION"), None]);
+    assert_eq!(find(&database, &unique_name(), "unique", "a"), [0; 0]);
+    assert_eq!(find(&database, &unique_name(), "unique", "z"), [1]);
+}
+
+#[test]
+fn a_failed_request_that_declared_an_index_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    put(&database, &plain(), 1, "a").expect("written");
+    let (narrow, other, wide) = (plain(), plain(), by_name());
+    let results = group(
+        &database,
+        vec![
+            work(move |tx| tx.put(&narrow, 2.into(), record(2, "b").into_bytes())),
+            work(move |tx| {
+                tx.put(&other, 1.into(), record(1, "x").into_bytes())?;
+                tx.put(&other, 2.into(), record(2, "x").into_bytes())?;
+                tx.drop_collection(&other)?;
+                tx.put(&other, 5.into(), record(5, "x").into_bytes())?;
+                assert_eq!(tx.find(&wide, "name", &IndexKey::text("x"))?, [DocumentId::Number(5)]);
+                Err(Error::Closed)
+            }),
+        ],
+    );
+    assert!(results[0].is_ok() && results[1].is_err());
+    for (name, ids) in [("a", vec![1]), ("b", vec![2]), ("x", vec![])] {
+        assert_eq!(find(&database, &by_name(), "name", name), ids, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_nobody_should_edit_is_damaged_by_an_edit_until_it_is_written_anew() {
+    let fixture = Fixture::new();
+    let spec = spec_with(&[], Foreign::Refuse);
+    let database = fixture.open();
+    put(&database, &spec, 1, "a").expect("written");
+    fixture.checkpoint(&database);
+    drop(database);
+    let file = fixture.path("items.json");
+    let text = std::fs::read_to_string(&file).expect("readable");
+    std::fs::write(&file, text.replace("\"a\"", "\"b\"")).expect("edited");
+    let database = fixture.open();
+    assert_eq!(database.get(&spec, &1.into(), READ).expect_err("damaged").code(), "CORRUPT_DATA");
+    assert_eq!(put(&database, &spec, 2, "c").expect_err("damaged").code(), "CORRUPT_DATA");
+    let again = Arc::clone(&spec);
+    database
+        .write(Durability::Full, move |tx| {
+            tx.drop_collection(&again)?;
+            tx.put(&again, 1.into(), record(1, "d").into_bytes())
+        })
+        .expect("written anew");
+    fixture.checkpoint(&database);
+    drop(database);
+    let document = fixture.open().get(&spec, &1.into(), READ).expect("readable").expect("there");
+    assert_eq!(&*document.text, record(1, "d").as_bytes());
+}
