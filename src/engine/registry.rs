@@ -6,12 +6,11 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::backup::{self, HeldDatabases, Site};
+use super::backup::{HeldDatabases, Site};
 use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
 use super::error::{IoContext, Result};
 use super::fs::{self, Fs};
-use super::lock::Wait;
 
 /// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
 type Identity = (u64, u64);
@@ -38,17 +37,9 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 /// path. An interrupted migration or restore of the base path is put right first.
 ///
 /// # Errors
-/// As [`Database::open`] and [`backup::settle`].
+/// As [`Database::open`] and [`settle`](super::backup::settle()).
 pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
-    let wait = Wait::at_most(options.lock_timeout);
-    let registry = Registry::of_process();
-    backup::settle(&Site { base: base.clone(), registry: registry.clone(), options }, wait)?;
-    let database = registry.open(base.file_system(), directory, options)?;
-    base.record_database(directory, wait)?;
-    if let Some(held) = registry.hold_on(base) {
-        held.take_in(&database, wait)?;
-    }
-    Ok(database)
+    Site { base: base.clone(), registry: Registry::of_process(), options }.open_under(directory)
 }
 
 /// The database in `directory`, opened unless this process has it open. It ends with the last `Arc`.
@@ -117,7 +108,8 @@ impl Registry {
         holds.push((canonical(base), Arc::downgrade(held)));
     }
 
-    fn hold_on(&self, base: &BasePath) -> Option<Arc<HeldDatabases>> {
+    /// Who holds the databases of a base path in this process.
+    pub(super) fn hold_on(&self, base: &BasePath) -> Option<Arc<HeldDatabases>> {
         let holds = self.inner.holds.lock();
         if holds.is_empty() {
             return None;

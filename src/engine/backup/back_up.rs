@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::copy::{Content, copy_file, hash_file};
 use super::inventory::Inventory;
-use super::list::stored_at;
+use super::list::{next_time, stored_at};
 use super::manifest::{DatabaseEntry, FileEntry, Kind, MANIFEST, Manifest};
 use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
@@ -240,7 +240,7 @@ impl Sources {
         };
         let manifest = Manifest {
             package: env!("CARGO_PKG_VERSION").to_owned(),
-            created: now_ms(),
+            created: next_time(site)?,
             name: name.to_owned(),
             databases: self.databases.clone(),
             directories: self.inventory.directories.clone(),

@@ -10,6 +10,7 @@ use super::name::check_name;
 use super::sealed::read_sealed;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
+use crate::engine::id::now_ms;
 use crate::engine::lock::Wait;
 
 /// What is known of a backup without reading all of it.
@@ -51,6 +52,18 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
     }
     found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     Ok(found)
+}
+
+/// A time for a new backup that is later than that of every other one, whatever the clock does.
+pub fn next_time(site: &Site) -> Result<u64> {
+    let (fs, backups) = (site.fs(), site.backups());
+    let mut time = now_ms();
+    for name in fs.list_dir(&backups).at("list", &backups)? {
+        if let Ok(Some(manifest)) = read_sealed::<Manifest>(&*fs, &backups.join(name).join(MANIFEST)) {
+            time = time.max(manifest.created + 1);
+        }
+    }
+    Ok(time)
 }
 
 fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {

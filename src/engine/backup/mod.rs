@@ -39,6 +39,7 @@ use super::database::{Database, DatabaseOptions, Mutant};
 use super::error::{Error, Result};
 use super::fs::Fs;
 use super::journal::RESERVED;
+use super::lock::Wait;
 use super::registry::Registry;
 
 /// A base path, and the engines that this process has open under it.
@@ -66,6 +67,18 @@ impl Site {
 
     fn open(&self, directory: &Path) -> Result<Arc<Database>> {
         self.registry.open(self.fs(), directory, self.options)
+    }
+
+    /// The database in `directory` as storages open it: see [`open_under`](super::registry::open_under).
+    pub fn open_under(&self, directory: &Path) -> Result<Arc<Database>> {
+        let wait = Wait::at_most(self.options.lock_timeout);
+        settle(self, wait)?;
+        let database = self.open(directory)?;
+        self.base.record_database(directory, wait)?;
+        if let Some(held) = self.registry.hold_on(&self.base) {
+            held.take_in(&database, wait)?;
+        }
+        Ok(database)
     }
 
     fn backups(&self) -> PathBuf {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Frozen;
 use super::load::is_known;
+use super::removals::repeat_removals;
 use super::state::{Collection, FileTable, matching};
 use super::texts::read_whole;
 use super::writer::Held;
@@ -67,13 +68,19 @@ impl Database {
     /// `CORRUPT_DATA` where a file that documents lie in is missing or damaged, `IO_ERROR`.
     pub(in crate::engine) fn cut(&self, held: &mut Held<'_>) -> Result<Cut> {
         self.notice_edits(held)?;
+        // A file that was given up and is still there would look like a person's.
+        let (catalog, removed, removals) = {
+            let state = self.state.read();
+            (state.catalog.clone(), state.removed, state.removals.clone())
+        };
+        repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
         let mut frozen = self.freeze(held)?;
-        let (id, seq, dirty, catalog) = {
+        let (id, seq, dirty) = {
             let state = self.state.read();
             let dirty =
                 state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
             let dirty: BTreeSet<Arc<str>> = dirty.map(|(path, _)| Arc::clone(path)).collect();
-            (state.database, state.position.seq, dirty, state.catalog.clone())
+            (state.database, state.position.seq, dirty)
         };
         for path in dirty {
             if frozen.iter().all(|frozen| frozen.path != path) {
