@@ -56,15 +56,19 @@ export async function write(path: string, content: string | Uint8Array) {
   await writeFile(path, content)
 }
 
-/** Every file under a directory by its path and hash, without the folders of the engine. */
+/**
+ * Every file and directory under a directory by its path, files with their hash; without what belongs to the engine alone:
+ * its folders, its lock files, and directories with nothing but a folder of its own.
+ */
 export async function fingerprint(directory: string, skip: (path: string) => boolean = () => false): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   for (const entry of entries) {
     const path = join(entry.parentPath, entry.name)
     const name = path.slice(directory.length + 1).replaceAll('\\', '/')
-    if (/(^|\/)\.(storage|migration|restore)(\/|$)/.test(name) || skip(name)) continue
-    found[name] = entry.isDirectory() ? 'directory' : createHash('sha256').update(await readFile(path)).digest('hex')
+    if (/(^|\/)\.(storage|migration|restore)(\/|$)/.test(name) || name.endsWith('.lock') || skip(name)) continue
+    if (!entry.isDirectory()) found[name] = createHash('sha256').update(await readFile(path)).digest('hex')
+    else if ((await readdir(path)).join() !== '.storage') found[name] = 'directory'
   }
   return Object.fromEntries(Object.entries(found).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
