@@ -29,6 +29,7 @@ export { ProjectFileStorage } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
 export { MigrationManager, addIndexesMigration } from './types/migration-manager.js'
 export type {
+  BackupInfo,
   BackupOptions,
   MigrationConfig,
   MigrationContext,

@@ -1,13 +1,13 @@
 // A migration that fails, or whose process dies, leaves the data byte for byte as it was.
 import assert from 'node:assert/strict'
-import { chmod, cp, mkdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { BaseStorage } from '../index.js'
 import type { MigrationContext, ProjectStorageV2 } from '../index.js'
 import { z } from 'zod'
 import { caught, dataPath, filesPath, projectInput, projectsPath, runChild } from './support/index.js'
-import { dataOf, noting, statePath, withManagers, write } from './support/migrations.js'
+import { dataOf, lay, noting, statePath, withManagers, write } from './support/migrations.js'
 import type { ManagerContext } from './support/migrations.js'
 
 const SAMPLE = 1718000000000
@@ -24,18 +24,6 @@ class Notes extends BaseStorage<{ id: number; text: string; created: number; upd
   protected getEntityPath() {
     return null
   }
-}
-
-/** Old data and files of somebody else. */
-async function lay(base: string) {
-  await cp(join(__dirname, 'fixtures/v1-data/project_storage'), dataPath(base), { recursive: true })
-  const data = join(base, 'data')
-  await write(join(data, 'notes.txt'), 'notes of somebody')
-  await write(join(data, 'remove-me.bin'), Buffer.from([0, 255, 10, 13, 0]))
-  await write(join(data, 'tree', 'deep', 'leaf.json'), '{"a": 1}')
-  await write(join(data, 'tree', 'empty.txt'), '')
-  await mkdir(join(data, 'empty'))
-  await write(join(dataPath(base), 'beside.md'), '# beside')
 }
 
 /** Opens and closes a storage: the engine has the data now, and the JSON files are current. */

@@ -1,8 +1,10 @@
 'use strict'
 
-const { NativeMigrations } = require('../binding.js')
+const { NativeBackups, NativeMigrations } = require('../binding.js')
+const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
+const { printable } = require('./display-text.js')
 const { closed, errorFrom } = require('./errors.js')
 const { basePathOf, managerOptions, migrationOf, targetOf } = require('./migration-arguments.js')
 const { drive } = require('./migration-run.js')
@@ -17,6 +19,7 @@ class MigrationManager {
   #basePath
   #options
   #native
+  #backups
   /** What was registered, by version. */
   #callbacks = new Map()
   /** What `close()` waits for. */
@@ -27,6 +30,7 @@ class MigrationManager {
     this.#basePath = basePathOf(basePath)
     this.#options = managerOptions(options)
     this.#native = new NativeMigrations(port(), this.#basePath)
+    this.#backups = new NativeBackups(port(), this.#basePath)
   }
 
   get basePath() {
@@ -66,6 +70,33 @@ class MigrationManager {
     return status
   }
 
+  async backup(name, options) {
+    const given = name === undefined ? undefined : nameOf(name)
+    const { keep = this.#options.keep, ...rest } = callOptions(options)
+    const { include, logger } = this.#options
+    return this.#exclusively('backup()', async (timeout) => {
+      const start = (ticket) => this.#backups.backup(ticket, given, [...include], timeout)
+      const made = JSON.parse(await this.#stoppable('the backup', rest, start))
+      logger.info(`backed up to ${printable(made)}`)
+      if (keep !== undefined) await this.#prune(keep, timeout)
+      return made
+    })
+  }
+
+  async restore(backup, options) {
+    const given = backupOf(backup)
+    const rest = callOptions(options)
+    return this.#exclusively('restore()', async (timeout) => {
+      await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
+      this.#options.logger.info(`restored ${printable(given)}`)
+    })
+  }
+
+  async listBackups() {
+    this.#ensureOpen()
+    return JSON.parse(await this.#track(call((ticket) => this.#backups.list(ticket))))
+  }
+
   async close() {
     refuseInside(this.#basePath, 'close()')
     this.#closing ??= (async () => {
@@ -82,6 +113,21 @@ class MigrationManager {
     const { logger, terminal } = this.#options
     const manager = { basePath: this.#basePath, native: this.#native, callbacks: this.#callbacks, logger, terminal }
     return drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout))
+  }
+
+  /** Removes the oldest backups. The one just made is there, whatever happens here. */
+  async #prune(keep, timeout) {
+    const { logger } = this.#options
+    try {
+      const removed = JSON.parse(await call((ticket) => this.#backups.prune(ticket, keep, timeout)))
+      for (const name of removed) logger.info(`removed the backup ${printable(name)}`)
+    } catch (error) {
+      logger.warn(`old backups could not be removed: ${error.message}`)
+    }
+  }
+
+  #stoppable(label, options, start) {
+    return stoppable(this.#options, label, options, start, (ticket) => this.#backups.abort(ticket))
   }
 
   #exclusively(name, work) {

@@ -102,6 +102,22 @@ export interface BackupOptions {
   keep?: number
 }
 
+/** One directory in `<basePath>/backups`. */
+export interface BackupInfo {
+  name: string
+  /** Absolute path. */
+  path: string
+  /** Milliseconds since 1970; `null` without a readable manifest. */
+  created: number | null
+  /** Bytes of its files. */
+  size: number
+  files: number
+  /** Whether it has a manifest, and every file that this names in its size. The checksums are compared by `restore`. */
+  complete: boolean
+  /** Why it is not complete. */
+  problem: string | null
+}
+
 /** How {@link MigrationManager.restore} works. */
 export interface RestoreOptions {
   /** Called with the bytes that are copied and those there are. What it throws stops the restore and is thrown on. */
@@ -171,6 +187,32 @@ export class MigrationManager {
    * @throws StorageError `CORRUPT_DATA` for a damaged state file.
    */
   status(): Promise<MigrationStatus>
+
+  /**
+   * Copies `data/`, every other database of the base path and what `include` names to `<basePath>/backups/<name>`. Writers go
+   * on; the backup has each database as it was at one moment, the same for all, as JSON files that need no engine to be read.
+   * Either all of it is there, with a manifest of checksums, or nothing.
+   * @param name Letters, digits, `.`, `_` and `-`, not beginning with a dot. Default: the time, so that names sort by age.
+   * @returns The absolute path of the backup.
+   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (`errno` is `'ENOSPC'` where
+   * there is no room for it), `LOCK_TIMEOUT`, `ABORTED`.
+   */
+  backup(name?: string, options?: BackupOptions): Promise<string>
+
+  /**
+   * Puts a backup in the place of everything that it covers, as one step: after a crash it has happened or not. The backup is
+   * verified first. Databases that it does not have are emptied, other files under `data/` that it does not have are
+   * removed, the record of migrations is that of the backup. Storages that are open in this process see the restored data.
+   *
+   * This must be the only process that has databases of the base path open.
+   * @param backup The name of a backup, or the path of its directory, wherever that lies.
+   * @throws StorageError and nothing has changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup, `UNSUPPORTED_FORMAT` for one of
+   * a newer version, `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`, `ABORTED`.
+   */
+  restore(backup: string, options?: RestoreOptions): Promise<void>
+
+  /** All directories in `<basePath>/backups`, oldest first; those that cannot be restored say why. */
+  listBackups(): Promise<BackupInfo[]>
 
   /** Waits for what this manager does and ends it. Closing twice is fine. */
   close(): Promise<void>

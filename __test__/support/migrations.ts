@@ -1,10 +1,10 @@
 // What the suites of migrations and backups share.
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MigrationManager } from '../../index.js'
-import type { MigrationConfig, MigrationContext, MigrationOptions } from '../../index.js'
-import { withDirectory } from './index.js'
+import type { MigrationConfig, MigrationOptions } from '../../index.js'
+import { dataPath, withDirectory } from './index.js'
 import type { Context } from './index.js'
 
 export const statePath = (base: string) => join(base, 'data', '.migration-state.json')
@@ -39,17 +39,17 @@ export const noting = (notes: string[], version: string, fields: Partial<Migrati
   ...fields,
 })
 
-/** A migration that changes files under `data/` in many ways. */
-export const spoiling = (version: string, end: (context: MigrationContext) => void | Promise<void> = () => {}): MigrationConfig => ({
-  version,
-  description: 'changes files',
-  async up(context) {
-    const data = join(context.basePath, 'data')
-    await write(join(data, 'new', 'file.txt'), 'new')
-    await write(join(data, 'notes.txt'), 'changed')
-    await end(context)
-  },
-})
+/** Old data and files of somebody else. */
+export async function lay(base: string) {
+  await cp(join(__dirname, '../fixtures/v1-data/project_storage'), dataPath(base), { recursive: true })
+  const data = join(base, 'data')
+  await write(join(data, 'notes.txt'), 'notes of somebody')
+  await write(join(data, 'remove-me.bin'), Buffer.from([0, 255, 10, 13, 0]))
+  await write(join(data, 'tree', 'deep', 'leaf.json'), '{"a": 1}')
+  await write(join(data, 'tree', 'empty.txt'), '')
+  await mkdir(join(data, 'empty'))
+  await write(join(dataPath(base), 'beside.md'), '# beside')
+}
 
 export async function write(path: string, content: string | Uint8Array) {
   await mkdir(dirname(path), { recursive: true })
