@@ -215,7 +215,7 @@ fn submit(database: Arc<Database>, request: Request) {
 }
 
 /// Turns a panic into an error: none crosses into JavaScript.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into()))
     })
