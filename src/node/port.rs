@@ -63,6 +63,7 @@ enum Message {
     Answered(u32, Answer),
     Failed(u32, Error),
     Warned(Warning),
+    Progressed(u32, u64, u64),
 }
 
 /// The mailbox of one environment.
@@ -84,6 +85,11 @@ impl Mailbox {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
     }
 
+    /// Tells how many of how many bytes the call has done.
+    pub fn progress(&self, ticket: u32, done: u64, total: u64) {
+        self.post(Message::Progressed(ticket, done, total));
+    }
+
     fn post(&self, message: Message) {
         let first = {
             let mut messages = self.messages.lock();
@@ -101,6 +107,7 @@ impl Mailbox {
 const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
+const PROGRESSED: u32 = 3;
 
 #[napi]
 pub struct Port {
@@ -120,7 +127,8 @@ impl Port {
         })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON.
+    /// Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON; so is
+    /// that of progress: `[done, total]`.
     #[napi(catch_unwind)]
     pub fn take(&self) -> Vec<Either<u32, Option<String>>> {
         let messages = std::mem::take(&mut *self.mailbox.messages.lock());
@@ -133,6 +141,9 @@ impl Port {
                     let text =
                         serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
                     (WARNED, 0, Some(text.to_string()))
+                }
+                Message::Progressed(ticket, done, total) => {
+                    (PROGRESSED, ticket, Some(format!("[{done},{total}]")))
                 }
             };
             flat.extend([Either::A(kind), Either::A(ticket), Either::B(text)]);

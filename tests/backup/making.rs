@@ -105,7 +105,7 @@ fn included_paths_are_copied_and_others_refused() {
     for refused in
         ["../x", "/etc/passwd", "", ".", "a/../b", "backups/x", "missing", "manifest.json", "x/.storage"]
     {
-        assert_eq!(code(include(&[refused])), Err("INVALID_ARGUMENT"), "{refused}");
+        assert_eq!(code(include(&[refused])).map(drop), Err("INVALID_ARGUMENT"), "{refused}");
     }
     include(&["config/", "single", "data", "data/one"]).expect("backed up");
     assert_eq!(fs.read_file("/base/backups/one/config/a.toml").as_deref(), Some(&b"a"[..]));
@@ -118,7 +118,7 @@ fn a_name_is_used_once_and_without_one_each_backup_has_its_own() {
     process.back_up("one").expect("backed up");
     assert_eq!(code(process.back_up("one")), Err("ALREADY_EXISTS"));
     assert_eq!(code(process.back_up("../one")), Err("INVALID_ARGUMENT"));
-    let unnamed = || back_up(&process.site, None, &options(), &mut to_the_end()).expect("backed up");
+    let unnamed = || back_up(&process.site, None, &options(), &mut to_the_end()).expect("backed up").path;
     assert!(unnamed() < unnamed());
 }
 
@@ -140,7 +140,7 @@ fn an_aborted_backup_leaves_nothing() {
         told.push((done, total));
         if told.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    assert_eq!(code(back_up(&process.site, Some("one"), &options(), &mut stop)), Err("ABORTED"));
+    assert_eq!(code(back_up(&process.site, Some("one"), &options(), &mut stop)).map(drop), Err("ABORTED"));
     assert!(told.is_sorted() && told.iter().all(|(done, total)| done <= total));
     assert_eq!(fs.list_dir(Path::new("/base/backups")).expect("a directory"), [".lock"]);
 }
@@ -274,7 +274,7 @@ fn a_backup_has_each_batch_whole_while_threads_write() {
         .collect();
     let options = BackupOptions { include: Vec::new(), wait: Wait::at_most(Duration::from_secs(30)) };
     let backups: Vec<PathBuf> =
-        (0..10).map(|_| back_up(&own, None, &options, &mut to_the_end()).expect("backed up")).collect();
+        (0..10).map(|_| back_up(&own, None, &options, &mut to_the_end()).expect("backed up").path).collect();
     stop.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
     let mut seen = 0;
@@ -312,7 +312,7 @@ fn everything_comes_back_on_a_real_disk() {
     std::fs::set_permissions(&notes, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("changed");
     let wait = Wait::at_most(Duration::from_secs(5));
     let options = BackupOptions { include: Vec::new(), wait };
-    let backup = back_up(&site, None, &options, &mut to_the_end()).expect("backed up");
+    let backup = back_up(&site, None, &options, &mut to_the_end()).expect("backed up").path;
     put("after");
     std::fs::remove_file(&notes).expect("removed");
     std::fs::write(temporary.path().join("data/new.txt"), "after").expect("written");

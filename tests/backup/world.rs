@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::backup::{BackupOptions, Site, back_up, restore, settle};
+use octoprompt_storage::engine::backup::{BackupOptions, Hold, RollbackCopy, Site, back_up, restore, settle};
 use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
     BasePath, Database, DatabaseOptions, Durability, Error, Mutant, Part, ReadOptions, Registry, Result, Wait,
@@ -35,6 +35,8 @@ pub struct Process {
     pub fs: SimFs,
     pub site: Site,
     open: BTreeMap<usize, Arc<Database>>,
+    /// A migration under way.
+    pub held: Option<(Hold, RollbackCopy)>,
 }
 
 pub fn no_wait() -> Wait {
@@ -67,7 +69,7 @@ impl Process {
         };
         let base = BasePath::new(fs.handle(), Path::new(BASE));
         let site = Site { base, registry: Registry::default(), options };
-        Process { fs, site, open: BTreeMap::new() }
+        Process { fs, site, open: BTreeMap::new(), held: None }
     }
 
     /// The database, opened as a storage does it.
@@ -98,7 +100,7 @@ impl Process {
     }
 
     pub fn back_up(&mut self, name: &str) -> Result<PathBuf> {
-        back_up(&self.site, Some(name), &options(), &mut to_the_end())
+        back_up(&self.site, Some(name), &options(), &mut to_the_end()).map(|made| made.path)
     }
 
     pub fn restore(&mut self, name: &str) -> Result<()> {

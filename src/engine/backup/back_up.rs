@@ -13,7 +13,7 @@ use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
 use super::sealed::write_sealed;
 use super::{SPARE_SPACE, Site, settle};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet};
+use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
@@ -23,6 +23,14 @@ use crate::engine::snapshot::scan_map;
 
 /// Beginning of the names of backups that are not finished.
 const PARTIAL: &str = ".partial-";
+
+/// A backup that was made.
+#[derive(Debug)]
+pub struct BackedUp {
+    pub path: PathBuf,
+    /// What came up in the databases meanwhile.
+    pub warnings: Vec<Warning>,
+}
 
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
@@ -44,7 +52,7 @@ pub fn back_up(
     name: Option<&str>,
     options: &BackupOptions,
     progress: &mut Progress<'_>,
-) -> Result<PathBuf> {
+) -> Result<BackedUp> {
     name.map_or(Ok(()), check_name)?;
     settle(site, options.wait)?;
     let fs = site.fs();
@@ -83,7 +91,10 @@ pub fn back_up(
         fs.sync_dir(&backups).at("sync directory", &backups)
     });
     match finished {
-        Ok(()) => Ok(target),
+        Ok(()) => {
+            let warnings = databases.iter().flat_map(|database| database.take_warnings()).collect();
+            Ok(BackedUp { path: target, warnings })
+        }
         Err(error) => {
             // What cannot be removed now is swept by the next backup; without its final name it is none.
             let _ = fs::remove_tree(&*fs, &partial);
@@ -247,7 +258,9 @@ impl Sources {
             files: entries.into_iter().map(file).collect(),
             left_out: self.inventory.left_out.clone(),
         };
-        write_sealed(&*fs, &partial.join(MANIFEST), &manifest)
+        write_sealed(&*fs, &partial.join(MANIFEST), &manifest)?;
+        meter.finish();
+        Ok(())
     }
 }
 

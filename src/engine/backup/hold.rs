@@ -19,7 +19,7 @@ use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::replacement::{Replacement, Source, sync_file};
 use super::sealed::write_sealed;
 use super::{INTENT, Site};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet};
+use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
@@ -178,6 +178,11 @@ impl Hold {
         replacement.conclude(&self.site)?;
         self.end_migration(&databases);
         Ok(())
+    }
+
+    /// Takes what came up in the databases since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        self.held.all().iter().flat_map(|database| database.take_warnings()).collect()
     }
 
     /// Keeps the threads of this process from checkpointing and writing.

@@ -24,10 +24,9 @@ mod settle;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-pub use back_up::{BackupOptions, back_up};
+pub use back_up::{BackedUp, BackupOptions, back_up};
 pub(super) use hold::HeldDatabases;
 pub use hold::{Hold, RollbackCopy, SpareCopy};
-
 pub use list::{BackupInfo, list_backups, prune_backups};
 pub use lock::MigrationLock;
 pub use progress::Progress;

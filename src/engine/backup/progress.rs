@@ -21,6 +21,11 @@ impl<'a> Meter<'a> {
         Meter { what, done: 0, total, progress }
     }
 
+    /// Everything is done, however much it was thought to be. It is too late to stop.
+    pub fn finish(self) {
+        let _ = (self.progress)(self.total, self.total);
+    }
+
     /// # Errors
     /// `ABORTED` if the caller wants no more.
     pub fn add(&mut self, bytes: u64) -> Result<()> {

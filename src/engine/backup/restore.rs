@@ -62,7 +62,11 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         }
         replacement.run(site, owned)
     });
-    if restored.is_err() && !is_declared(site) {
+    if restored.is_ok() {
+        meter.finish();
+        return Ok(());
+    }
+    if !is_declared(site) {
         // As it was before. What cannot be removed now is removed by the next restore.
         let _ = fs::remove_tree(&*fs, &staged);
         for path in missing {
