@@ -153,6 +153,8 @@ describe('inside a migration', () => {
   for (const [what, work] of [
     ['migrate', (manager: MigrationManager) => manager.migrate()],
     ['rollback', (manager: MigrationManager) => manager.rollback('0.0.0')],
+    ['backup', (manager: MigrationManager) => manager.backup()],
+    ['restore', (manager: MigrationManager) => manager.restore('a')],
     ['close', (manager: MigrationManager) => manager.close()],
   ] as const) {
     test(`${what} rejects instead of waiting for itself`, withManagers(async ({ manage }) => {

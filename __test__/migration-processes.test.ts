@@ -1,10 +1,13 @@
 // Migrations beside other processes.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { caught, projectInput, runChild, until } from './support/index.js'
-import { noting, withManagers } from './support/migrations.js'
+import { noting, withManagers, write } from './support/migrations.js'
 
 /** A child that holds the data until it is told to go on. */
 async function holder(base: string, what: 'wait' | 'fail') {
@@ -101,5 +104,24 @@ describe('several processes that migrate at once', () => {
     assert.deepEqual(ran.sort(), ['1.0.0', '1.1.0', '1.2.0'])
     assert.ok(said.every((lines) => lines.at(-1).currentVersion === '1.2.0'), JSON.stringify(said))
     assert.deepEqual((await open().list()).map(({ name }) => name).sort(), ['1.0.0', '1.1.0', '1.2.0'])
+  }))
+})
+
+describe('a worker thread that is terminated in the middle of a migration', () => {
+  test('leaves the data as before, in a process that goes on', withManagers(async ({ base, open, manage }) => {
+    await write(join(base, 'data', 'notes.txt'), 'notes of somebody')
+    const storage = open()
+    await storage.create(projectInput('before'))
+    const worker = new Worker(join(__dirname, 'support', 'migrating-worker.mjs'), { workerData: base })
+    await once(worker, 'message')
+    assert.equal((await storage.list()).length, 2)
+    await worker.terminate()
+    // The thread gives up what it held when it is gone.
+    const manager = manage()
+    manager.register(noting([], '1.0.0'))
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['before'])
+    assert.equal(await readFile(join(base, 'data', 'notes.txt'), 'utf8'), 'notes of somebody')
+    await storage.create(projectInput('afterwards'))
   }))
 })
