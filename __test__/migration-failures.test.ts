@@ -118,7 +118,7 @@ describe('a second run', () => {
   test('waits lockTimeout and no longer', withManagers(async ({ base, manage }) => {
     const [slow, hasty] = [manage(), manage({ lockTimeout: 20 })]
     let end = () => {}
-    slow.register(noting([], '1.0.0', { up: () => new Promise((resolve) => (end = resolve)) }))
+    slow.register(noting([], '1.0.0', { up: () => new Promise((resolve) => (end = () => resolve(undefined))) }))
     const running = slow.migrate()
     await new Promise((resolve) => setImmediate(resolve))
     const error = await caught(hasty.migrate())

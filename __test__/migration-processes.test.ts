@@ -88,10 +88,24 @@ describe('while another process migrates', () => {
     const error = await caught(storage.update(project.id, { name: 'changed' }))
     assert.equal(error.code, 'MIGRATION_FAILED', error.message)
     assert.equal((await storage.getById(project.id))?.name, 'before')
+    // Closing says that the files could not be brought up to date.
     await storage.close().catch(() => {})
     const again = open()
     assert.deepEqual((await again.list()).map(({ name }) => name), ['before'])
     assert.equal((await again.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
+  }))
+
+  test('and is killed, migrate of a process that has a storage open puts the data back, and the storage goes on', withManagers(async ({ base, open, manage }) => {
+    const storage = open()
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    await other.kill()
+    const manager = manage()
+    const seen: string[] = []
+    manager.register(noting([], '1.0.0', { up: async () => void seen.push(...(await storage.list()).map(({ name }) => name)) }))
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    assert.deepEqual(seen, ['before'])
+    assert.equal((await storage.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
   }))
 })
 

@@ -154,3 +154,37 @@ describe('display text', () => {
     for (const text of ['', 'abc', '日本 e\u0301 👨‍👩‍👧 ~', 'a␛b']) assert.equal(printable(text), text)
   })
 })
+
+describe('colours and widths', () => {
+  const { managerOptions } = require('../lib/migration-arguments.js')
+  const view = (stream: object, environment: Record<string, string>, options = {}) => {
+    const before = { ...process.env }
+    delete process.env.NO_COLOR
+    Object.assign(process.env, { TERM: 'xterm' }, environment)
+    try {
+      const { width, colour } = managerOptions(options).terminal(stream)
+      return { width, colour }
+    } finally {
+      process.env = before
+    }
+  }
+
+  test('are those of the terminal', () => {
+    assert.deepEqual(view({ isTTY: true, columns: 91 }, {}), { width: 91, colour: true })
+    assert.deepEqual(view({ isTTY: true }, {}), { width: 80, colour: true })
+  })
+
+  test('are not there without a terminal, nor for a logger of the caller', () => {
+    const none = { width: undefined, colour: undefined }
+    assert.deepEqual(view({}, {}), none)
+    assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: () => {} }), none)
+    assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: null }), none)
+  })
+
+  test('obey NO_COLOR and terminals that know none', () => {
+    for (const environment of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+      assert.deepEqual(view({ isTTY: true, columns: 91 }, environment), { width: 91, colour: false })
+    }
+    assert.equal(view({ isTTY: true, columns: 91 }, { NO_COLOR: '' }).colour, true)
+  })
+})

@@ -39,9 +39,9 @@ export interface MigrationConfig {
    * Changes the data. When it throws or rejects, the data is as before, byte for byte. Storages that it opens it should
    * close; they may stay open, and what they write is part of the migration.
    */
-  up(context: MigrationContext): void | Promise<void>
+  up(context: MigrationContext): void | PromiseLike<unknown>
   /** Undoes `up`. Without it the version cannot be rolled back. */
-  down?(context: MigrationContext): void | Promise<void>
+  down?(context: MigrationContext): void | PromiseLike<unknown>
 }
 
 /** What `<basePath>/data/.migration-state.json` holds. */
