@@ -239,35 +239,52 @@ fn again(fs: &SimFs, run: &Run, found: &Seen, seed: u64) -> Result<usize, String
     Ok(checked)
 }
 
+/// Where more than the states of an ordinary run are asked for.
+fn more() -> usize {
+    let all: Option<usize> = std::env::var("CRASH_STATES").ok().and_then(|count| count.parse().ok());
+    (all.unwrap_or(0) / 20_000).max(1)
+}
+
 fn every_crash(workload: &Workload, limit: usize, nested: usize, least: usize) {
-    let checked = explore(workload, None, limit, nested).unwrap_or_else(|problem| panic!("{problem}"));
+    let checked = explore(workload, None, limit * more(), nested.div_ceil(more()))
+        .unwrap_or_else(|problem| panic!("{problem}"));
     println!("{}: {checked} states", workload.name);
     assert!(checked >= least, "{}: only {checked} states", workload.name);
 }
 
 #[test]
 fn a_backup_cut_short_changes_nothing_and_is_whole_or_not_there() {
-    every_crash(&BACKUP, 8, 50, 300);
+    every_crash(&BACKUP, 8, 100, 700);
 }
 
 #[test]
 fn a_restore_cut_short_has_happened_or_not() {
-    every_crash(&RESTORE, 12, 7, 1000);
+    every_crash(&RESTORE, 8, 100, 2500);
 }
 
 #[test]
 fn a_restore_under_open_storages_cut_short_has_happened_or_not() {
-    every_crash(&RESTORE_OPEN, 4, 50, 300);
+    every_crash(&RESTORE_OPEN, 4, 200, 500);
 }
 
 #[test]
 fn a_failing_migration_cut_short_never_happened() {
-    every_crash(&FAILURE, 10, 7, 1000);
+    every_crash(&FAILURE, 8, 200, 2500);
 }
 
 #[test]
 fn a_migration_cut_short_has_happened_or_not() {
-    every_crash(&SUCCESS, 10, 7, 1000);
+    every_crash(&SUCCESS, 8, 200, 2500);
+}
+
+/// After how many calls a new process that makes a backup is in the middle of it.
+fn calls_of_copying(fs: &SimFs) -> u64 {
+    let mut twin = Process::start(&fs.snapshot().kill());
+    twin.back_up("two").expect("backed up");
+    let log = twin.fs.log();
+    let copying = log.iter().filter(|entry| entry.call.path().to_string_lossy().contains(".partial-two/"));
+    let numbers: Vec<u64> = copying.map(|entry| entry.number).collect();
+    numbers[numbers.len() / 2]
 }
 
 #[test]
@@ -275,8 +292,9 @@ fn what_an_interrupted_call_left_is_swept_by_the_next() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");
-    let dies = process.fs.calls() + 40;
-    process.fs.stop_at(dies);
+    process.close();
+    let mut process = Process::start(&fs);
+    process.fs.stop_at(calls_of_copying(&fs));
     process.back_up("two").expect_err("it was killed");
     let fs = process.fs.kill();
     let mut process = Process::start(&fs);

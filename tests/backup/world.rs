@@ -82,6 +82,12 @@ impl Process {
         Ok(database)
     }
 
+    /// How many calls `work` makes in a fresh process.
+    pub fn calls_of(mut self, work: impl FnOnce(&mut Process) -> Result<()>) -> u64 {
+        work(&mut self).expect("nothing fails");
+        self.fs.calls()
+    }
+
     pub fn close(&mut self) {
         self.open.clear();
     }
@@ -184,6 +190,7 @@ pub fn change(process: &mut Process) -> Result<()> {
     process.put((1, 1, 6), "new elsewhere")?;
     process.database(0)?.checkpoint(no_wait())?;
     process.put((1, 0, 3), "changed elsewhere")?;
+    process.put_with((1, 0, 8), "not synced", Durability::Os)?;
     process.fs.write_file("/base/data/notes.txt", b"changed");
     process.fs.remove("/base/data/deep/er/file.bin");
     process.fs.write_file("/base/data/added/file", b"added");
