@@ -118,9 +118,11 @@ describe('a second run', () => {
   test('waits lockTimeout and no longer', withManagers(async ({ base, manage }) => {
     const [slow, hasty] = [manage(), manage({ lockTimeout: 20 })]
     let end = () => {}
-    slow.register(noting([], '1.0.0', { up: () => new Promise((resolve) => (end = () => resolve(undefined))) }))
+    const begun = new Promise<void>((begin) => {
+      slow.register(noting([], '1.0.0', { up: () => new Promise((resolve) => { end = () => resolve(undefined); begin() }) }))
+    })
     const running = slow.migrate()
-    await new Promise((resolve) => setImmediate(resolve))
+    await begun
     const error = await caught(hasty.migrate())
     assert.equal(error.code, 'LOCK_TIMEOUT')
     assert.deepEqual([error.holder, error.path], [process.pid, base])

@@ -171,7 +171,7 @@ fn none_under_way() -> Error {
 
 /// Begins the next step of a run and keeps the run, or ends it.
 fn next(place: &mut Option<Run<HeldData>>, mut run: Run<HeldData>) -> Result<Answer> {
-    let text = match run.next()? {
+    let text = match run.advance()? {
         Next::Begin(Step::Up(version)) => json!({ "up": version.to_string() }),
         Next::Begin(Step::Down(version)) => json!({ "down": version.to_string() }),
         Next::Done(Summary { versions, current }) => {

@@ -89,7 +89,7 @@ impl Process {
         let protect = |lock| HeldData::take(self.site.clone(), lock, no_wait());
         let mut run = Run::start(lock, StateFile::of(&self.site.base), registry(), goal, protect)?;
         loop {
-            match run.next()? {
+            match run.advance()? {
                 Next::Begin(step) => match self.work(&step) {
                     Ok(()) if step.version().to_string() != BAD => {
                         run.succeeded(1)?;

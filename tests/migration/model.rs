@@ -265,7 +265,7 @@ impl World {
             let end = ends.next().unwrap_or(End::Success);
             *fails.lock() = Some(end);
             let step = if *up { Step::Up(version(parts)) } else { Step::Down(version(parts)) };
-            match run.next() {
+            match run.advance() {
                 Ok(Next::Begin(begun)) => prop_assert_eq!(begun, step),
                 Ok(Next::Done(_)) => return Err(TestCaseError::fail(format!("done before {step:?}"))),
                 Err(error) => {

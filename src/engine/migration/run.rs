@@ -77,7 +77,7 @@ impl<S: Safeguard> Run<S> {
     ///
     /// # Errors
     /// Those of the safeguard; the step has not begun then. `INVALID_ARGUMENT` while one is under way.
-    pub fn next(&mut self) -> Result<Next> {
+    pub fn advance(&mut self) -> Result<Next> {
         if let Some(step) = &self.current {
             return Err(Error::InvalidArgument(format!("migration {} has not ended", step.version())));
         }
