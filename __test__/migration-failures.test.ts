@@ -1,5 +1,6 @@
 // Migrations that throw, hang together, or are called where they must not be.
 import assert from 'node:assert/strict'
+import { symlink } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { MigrationManager } from '../index.js'
 import type { MigrationContext } from '../index.js'
@@ -173,6 +174,17 @@ describe('inside a migration', () => {
       assert.ok(errors.every(({ message }) => message.includes(`${what}() was called inside a migration`)), errors[0].message)
     }))
   }
+
+  test('a manager of the same directory by another name is refused too', withManagers(async ({ base, manage }) => {
+    if (process.platform === 'win32') return
+    await symlink(base, `${base}/link`)
+    const [manager, other] = [manage(), new MigrationManager(`${base}/link`, { logger: null })]
+    const errors: any[] = []
+    manager.register(noting([], '1.0.0', { up: async () => void errors.push(await caught(other.migrate())) }))
+    await manager.migrate()
+    assert.equal(errors[0].code, 'INVALID_ARGUMENT')
+    await other.close()
+  }))
 
   test('state and status may be asked for', withManagers(async ({ manage }) => {
     const manager = manage()

@@ -4,6 +4,7 @@
 // does the same; waiting here keeps its threads free for the operation that is under way.
 
 const { AsyncLocalStorage } = require('node:async_hooks')
+const { realpathSync } = require('node:fs')
 const { StorageError, invalid } = require('./errors.js')
 
 /** The end of the last operation that was queued, by base path. */
@@ -12,6 +13,16 @@ const ends = new Map()
 /** The operations that the running code is part of, innermost first. */
 const inside = new AsyncLocalStorage()
 
+/** What a base path is known by, however it is spelled. */
+function placeOf(base) {
+  try {
+    return realpathSync(base)
+  } catch {
+    // It does not exist yet.
+    return base
+  }
+}
+
 /**
  * Runs `work` when all earlier operations on `base` have ended. It is given the milliseconds that are left of
  * `timeout`, which waiting uses up.
@@ -19,23 +30,24 @@ const inside = new AsyncLocalStorage()
 async function exclusively(base, timeout, name, work) {
   refuseInside(base, name)
   const began = performance.now()
-  const before = ends.get(base)
+  const place = placeOf(base)
+  const before = ends.get(place)
   let end
   const ended = new Promise((resolve) => (end = resolve))
   const last = before === undefined ? ended : before.then(() => ended)
-  ends.set(base, last)
+  ends.set(place, last)
   try {
     if (before !== undefined) await within(before, timeout, base)
     return await work(Math.max(0, timeout - (performance.now() - began)))
   } finally {
     end()
-    if (ends.get(base) === last) ends.delete(base)
+    if (ends.get(place) === last) ends.delete(place)
   }
 }
 
 /** Runs a callback as part of an operation on `base`: what it calls must not wait for that operation to end. */
 async function asPartOf(base, callback) {
-  const operation = { base, ended: false, outer: inside.getStore() }
+  const operation = { place: placeOf(base), ended: false, outer: inside.getStore() }
   try {
     return await inside.run(operation, callback)
   } finally {
@@ -45,8 +57,10 @@ async function asPartOf(base, callback) {
 
 /** Throws where waiting would be waiting for oneself. */
 function refuseInside(base, name) {
-  for (let operation = inside.getStore(); operation; operation = operation.outer) {
-    if (operation.base === base && !operation.ended) {
+  let operation = inside.getStore()
+  if (!operation) return
+  for (const place = placeOf(base); operation; operation = operation.outer) {
+    if (operation.place === place && !operation.ended) {
       throw invalid(`${name} was called inside a migration of ${base}, which it would wait for; call it when the migration has ended`)
     }
   }
