@@ -840,6 +840,7 @@ module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeMigrations = nativeBinding.NativeMigrations
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId

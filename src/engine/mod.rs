@@ -26,8 +26,9 @@ mod snapshot;
 pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek,
-    Queryable, ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant,
+    Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, View, Warning, WarningCode,
+    WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -435,19 +435,6 @@ impl Database {
         }
         Ok(())
     }
-
-    /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
-    pub(super) fn checkpoint_in_background(&self) {
-        match self.checkpoint(self.wait()) {
-            Ok(()) => {}
-            Err(error) => {
-                self.warn(
-                    WarningCode::CheckpointFailed,
-                    format!("{error}; the journal keeps everything until a checkpoint succeeds"),
-                );
-            }
-        }
-    }
 }
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.

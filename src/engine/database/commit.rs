@@ -13,6 +13,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::overlay::{Group, no_entries};
+use super::recent::RecentChanges;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
@@ -260,10 +261,12 @@ impl Database {
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                batch.remember(seq, &mut state.recent);
             }
-        }
-        if !late_tip {
-            self.move_tip(after.generation, after.seq, after.end);
+            // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
+            if !late_tip {
+                self.move_tip(after.generation, after.seq, after.end);
+            }
         }
         self.background.wrote(lines.len() as u64);
         for batch in batches {
@@ -384,6 +387,15 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
 }
 
 impl Batch {
+    fn remember(&self, seq: u64, recent: &mut RecentChanges) {
+        for (path, changes) in &self.collections {
+            if changes.dropped {
+                recent.push(seq, path, None);
+            }
+            changes.documents.keys().for_each(|id| recent.push(seq, path, Some(id.clone())));
+        }
+    }
+
     /// Roughly the bytes of its journal line.
     fn size(&self) -> usize {
         let documents = self.collections.values().flat_map(|changes| changes.documents.values());

@@ -72,6 +72,19 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Document>> {
+        match self.peek_fresh(spec, id, options) {
+            Peek::Ready(found) => Peek::Ready(found.map(|(document, _)| document)),
+            Peek::Wait => Peek::Wait,
+        }
+    }
+
+    /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
+    pub fn peek_fresh(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Peek<Option<(Document, Option<Duration>)>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
         let Some(location) = loaded.documents.get(id).copied() else {
@@ -83,10 +96,11 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
         if options.cached
-            && let Some(text) = self.cache.get(&key, location.hash)
+            && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
         {
             self.cache.count(true);
-            return Peek::Ready(Some(Document { text, head: location.head as usize, hash: location.hash }));
+            let document = Document { text, head: location.head as usize, hash: location.hash };
+            return Peek::Ready(Some((document, Some(left))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
             return Peek::Wait;
@@ -99,7 +113,7 @@ impl Database {
             _ => return Peek::Wait,
         }
         self.cache.count(false);
-        Peek::Ready(Some(self.remember(key, location, text.into(), options)))
+        Peek::Ready(Some((self.remember(key, location, text.into(), options), None)))
     }
 
     /// The document, read from disk if need be.
@@ -214,17 +228,22 @@ impl Database {
         })
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it.
-    pub fn peek_list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Peek<Arc<[u8]>> {
+    /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
+    pub fn peek_list(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+    ) -> Peek<(Arc<[u8]>, Duration)> {
         let state = self.state.read();
         if !options.cached || self.current(&state, spec).is_none() {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get(&list_key(spec, part), version) {
-            Some(text) => {
+        match self.cache.get_fresh(&list_key(spec, part), version) {
+            Some(found) => {
                 self.cache.count(true);
-                Peek::Ready(text)
+                Peek::Ready(found)
             }
             None => Peek::Wait,
         }
@@ -339,6 +358,11 @@ impl Database {
         let head = read_text(&files, &location, Part::Head)
             .map_err(|failure| self.read_error(spec, &location, failure))?;
         Ok(extract_all(&indexes, &head))
+    }
+
+    /// Counts reads that were answered from what a caller kept.
+    pub fn count_hits(&self, hits: u64) {
+        self.cache.count_hits(hits);
     }
 
     /// The collection, if memory is up to date with every process.

@@ -11,6 +11,7 @@ use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
 use super::index_checkpoint::remove_stray;
+use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
@@ -128,6 +129,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(files),
         journal,

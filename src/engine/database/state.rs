@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::CollectionSpec;
+use super::recent::RecentChanges;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
@@ -32,6 +33,8 @@ pub struct State {
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
+    /// What the last batches changed.
+    pub recent: RecentChanges,
     /// Paths removed since the current generation began, and by which batch.
     pub removals: Vec<(u64, String)>,
     pub files: Arc<FileTable>,

@@ -268,6 +268,10 @@ impl SharedPage for OsSharedPage {
     fn store(&self, index: usize, value: u64) {
         self.word(index).store(value, Ordering::Release);
     }
+
+    fn memory(&self) -> (*mut u8, usize) {
+        (self.map.as_mut_ptr(), self.map.len())
+    }
 }
 
 #[cfg(unix)]

@@ -44,7 +44,7 @@ pub(super) enum Sorted {
 #[derive(Debug, Clone)]
 pub struct Index {
     spec: Arc<IndexSpec>,
-    /// The paths of the fields; none if the keys are computed.
+    /// The paths of what the keys come from.
     paths: Arc<[Path]>,
     structure: Structure,
     /// Present if the keys are tuples of field values.
@@ -67,9 +67,10 @@ impl Index {
         let kind = spec.config.kind;
         let paths: Arc<[Path]> = match spec.extractor {
             Extractor::Fields => spec.config.fields.iter().map(|field| extract::parse_path(field)).collect(),
-            Extractor::Computed { .. } => Arc::default(),
+            Extractor::Computed { of, .. } => of.iter().map(|&name| Path::from([name.into()])).collect(),
         };
-        let composite = kind != IndexType::Inverted && paths.len() > 1;
+        let declared = matches!(spec.extractor, Extractor::Fields);
+        let composite = declared && kind != IndexType::Inverted && paths.len() > 1;
         Index {
             structure: match kind {
                 IndexType::Hash => Structure::Hash(HashIndex::default()),

@@ -15,7 +15,8 @@ use crate::engine::binary::{Reader, push_bytes, push_varint};
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
-/// To be raised with every change of what documents have in an index (extraction, words, keys) or of the stored form.
+/// To be raised with every change of what documents have in an index (extraction, words, keys), of how they are cut into
+/// head and rest and hashed, or of the stored form.
 const CODE: u32 = 1;
 
 /// Names the rules by which stored indexes were made. Indexes that were made by others must be built again. The tables

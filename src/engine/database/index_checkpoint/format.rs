@@ -139,8 +139,7 @@ impl Stored {
         intact.then_some(Stored { header, bytes, body })
     }
 
-    /// The documents of the snapshot, which lie in `file`. `None` unless they lie one in another's place nowhere, in the
-    /// bounds of the snapshot, ids ascending.
+    /// The documents of the snapshot, which is `file`. `None` unless all of them lie within its bounds and their ids ascend.
     pub fn documents(&self, file: FileId) -> Option<Vec<Entry>> {
         let mut reader = Reader::new(&self.bytes[self.body..]);
         let mut reader = Reader::new(reader.take(self.header.documents_size)?);
@@ -151,7 +150,7 @@ impl Stored {
             let (len, head) = (reader.u32()?, reader.u32()?);
             let id = match reader.u8()? {
                 0 => DocumentId::Number(reader.u64()?),
-                1 => DocumentId::Text(std::str::from_utf8(reader.bytes()?).ok()?.into()),
+                1 => DocumentId::from_key(std::str::from_utf8(reader.bytes()?).ok()?),
                 _ => return None,
             };
             let inside = offset.checked_add(len.into())? <= self.header.snapshot_size && head <= len;
@@ -207,6 +206,167 @@ pub fn push_document(out: &mut Vec<u8>, id: &DocumentId, location: &Location) {
         DocumentId::Text(text) => {
             out.push(1);
             push_bytes(out, text.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::database::Foreign;
+    use crate::engine::fs::MemoryFile;
+    use crate::engine::index::{Extractor, IndexType};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn header(documents: u64, documents_size: u64) -> Header {
+        Header {
+            rules: "1".into(),
+            database: DatabaseId(7),
+            collection: "a.json".into(),
+            snapshot: FileHash(9),
+            snapshot_size: 100,
+            large_field: None,
+            written: 0,
+            documents,
+            documents_size,
+            indexes: Vec::new(),
+            body: Checksum(0),
+        }
+    }
+
+    fn location(offset: u64, len: u32, head: u32) -> Location {
+        Location { offset, hash: 5, file: FileId(3), len, head }
+    }
+
+    fn read(bytes: Vec<u8>) -> Option<Stored> {
+        Stored::read(&MemoryFile::new(bytes))
+    }
+
+    /// What is read of a file with right checksums that holds these documents.
+    fn documents(entries: &[(DocumentId, Location)]) -> Option<Vec<Entry>> {
+        let mut body = Vec::new();
+        entries.iter().for_each(|(id, location)| push_document(&mut body, id, location));
+        let header = header(entries.len() as u64, body.len() as u64);
+        read(encode(header, &body)).expect("an intact file").documents(FileId(3))
+    }
+
+    #[test]
+    fn documents_come_back() {
+        let entries = vec![
+            (DocumentId::from(3), location(0, 100, 100)),
+            (DocumentId::from_key("a"), location(50, 50, 0)),
+            (DocumentId::from_key("b"), location(100, 0, 0)),
+        ];
+        assert_eq!(documents(&entries), Some(entries));
+    }
+
+    #[test]
+    fn documents_beyond_the_snapshot_are_refused() {
+        for wrong in [
+            location(0, 101, 0),
+            location(100, 1, 1),
+            location(101, 0, 0),
+            location(u64::MAX, 1, 1),
+            location(0, 10, 11),
+        ] {
+            assert_eq!(documents(&[(1.into(), wrong)]), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ids_out_of_order_are_refused() {
+        let at = location(0, 10, 10);
+        for (one, other) in [("2", "1"), ("1", "1"), ("a", "1"), ("b", "a")] {
+            let ids = [one, other].map(|id| (DocumentId::from_key(id), at));
+            assert_eq!(documents(&ids), None, "{one} {other}");
+        }
+        // A number in the form of a text would be found under another key than the one it is stored with.
+        assert_eq!(documents(&[(2.into(), at), (DocumentId::Text("1".into()), at)]), None);
+    }
+
+    #[test]
+    fn wrong_numbers_of_documents_are_refused() {
+        let mut body = Vec::new();
+        push_document(&mut body, &1.into(), &location(0, 10, 10));
+        for count in [0, 2, u64::MAX] {
+            let stored = read(encode(header(count, body.len() as u64), &body)).expect("an intact file");
+            assert_eq!(stored.documents(FileId(3)), None, "{count}");
+        }
+        for size in [0, 1, u64::MAX] {
+            assert!(read(encode(header(1, size), &body)).is_none(), "{size}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_with_all_that_is_asked_for_serves() {
+        let index = |name: &str, extractor| {
+            let fields = vec!["a".into()];
+            let config = IndexConfig {
+                name: name.into(),
+                kind: IndexType::Hash,
+                fields,
+                unique: false,
+                sparse: false,
+            };
+            Arc::new(IndexSpec { config, extractor })
+        };
+        let rule = |version| Extractor::Computed { of: &[], rule: |_| Vec::new(), version };
+        let (fields, computed) = (index("fields", Extractor::Fields), index("computed", rule(1)));
+        let stored = |index: &IndexSpec| StoredIndex {
+            config: index.config.clone(),
+            rule: index.extractor.version(),
+            first_built: 0,
+            last_changed: 0,
+            unique_keys: 0,
+            total_entries: 0,
+            size: 0,
+        };
+        let indexes = vec![stored(&fields), stored(&computed)];
+        let header = Header { indexes, large_field: Some("content".into()), ..header(0, 0) };
+        let file = read(encode(header, &[])).expect("an intact file");
+        let spec = |path: &str, large_field, indexes: &[&Arc<IndexSpec>]| CollectionSpec {
+            path: path.into(),
+            large_field,
+            indexes: indexes.iter().map(|&index| Arc::clone(index)).collect(),
+            foreign: Foreign::Adopt(None),
+        };
+        let wanted = spec("a.json", Some("content"), &[&computed, &fields]);
+        assert!(file.serves(&wanted, DatabaseId(7), "1"));
+        assert!(file.serves(&spec("a.json", Some("content"), &[&computed]), DatabaseId(7), "1"));
+        assert!(!file.serves(&wanted, DatabaseId(7), "2"), "other rules");
+        assert!(!file.serves(&wanted, DatabaseId(8), "1"), "another database");
+        for (what, path, large_field, more) in [
+            ("another collection", "b.json", Some("content"), &fields),
+            ("another large field", "a.json", None, &fields),
+            ("another index", "a.json", Some("content"), &index("more", Extractor::Fields)),
+            ("a new version of the rule", "a.json", Some("content"), &index("computed", rule(2))),
+            ("no rule", "a.json", Some("content"), &index("computed", Extractor::Fields)),
+        ] {
+            let other = spec(path, large_field, &[&fields, more]);
+            assert!(!file.serves(&other, DatabaseId(7), "1"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_not_read() {
+        let mut bytes = encode(header(0, 0), &[]);
+        assert!(read(bytes.clone()).is_some());
+        let length = header_len(&bytes).expect("a header") as usize;
+        bytes[8] = 2;
+        let checksum = header_checksum(&bytes[..CHECKSUM_AT], &bytes[START..START + length]);
+        bytes[CHECKSUM_AT..START].copy_from_slice(&checksum.to_le_bytes());
+        assert!(read(bytes.clone()).is_none());
+        assert!(read_header(&MemoryFile::new(bytes)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_is_no_file(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
+            let start: &[u8] = if after_magic { b"indexes\n\x01\0\0\0" } else { b"" };
+            let bytes = [start, &bytes].concat();
+            prop_assert!(read_header(&MemoryFile::new(bytes.clone())).is_none());
+            prop_assert!(read(bytes).is_none());
         }
     }
 }

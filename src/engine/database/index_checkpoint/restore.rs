@@ -51,13 +51,15 @@ impl Database {
             return None;
         }
         let stored = Stored::read(&*self.open_index_checkpoint(spec)?)?;
-        stored.serves(spec, self.state.read().database, &rules()).then_some(stored)
+        let database = self.state.read().database;
+        stored.serves(spec, database, &rules()).then_some(stored)
     }
 
     /// What the file of this collection says of itself, however old it is.
     pub(super) fn index_checkpoint_header(&self, spec: &CollectionSpec) -> Option<Header> {
         let header = read_header(&*self.open_index_checkpoint(spec)?)?;
-        header.is_of(spec, self.state.read().database).then_some(header)
+        let database = self.state.read().database;
+        header.is_of(spec, database).then_some(header)
     }
 
     fn open_index_checkpoint(&self, spec: &CollectionSpec) -> Option<Arc<dyn File>> {
@@ -114,9 +116,8 @@ fn restored(
 ) -> Option<Base> {
     let documents = stored.documents(file)?;
     let seqs: Vec<Option<u64>> = documents.iter().map(|(id, _)| changed(id)).collect();
-    let left = documents.iter().zip(&seqs);
-    let ids: Vec<Option<&DocumentId>> =
-        left.map(|((id, _), seq)| if seq.is_none() { Some(id) } else { None }).collect();
+    let unchanged = documents.iter().zip(&seqs).map(|((id, _), seq)| seq.is_none().then_some(id));
+    let ids: Vec<Option<&DocumentId>> = unchanged.collect();
     let mut indexes = Vec::with_capacity(spec.indexes.len());
     let mut times = Vec::with_capacity(spec.indexes.len());
     for index in &spec.indexes {
@@ -124,7 +125,6 @@ fn restored(
         indexes.push(Index::from_stored(Arc::clone(index), bytes, header.counts(), &ids)?);
         times.push(IndexTimes { first_built: header.first_built, last_changed: header.last_changed });
     }
-    drop(ids);
     let mut base = Base { indexes, times, ..Base::default() };
     base.entries.reserve(documents.len());
     for ((id, location), seq) in documents.into_iter().zip(seqs) {

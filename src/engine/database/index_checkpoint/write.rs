@@ -11,6 +11,9 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::OpenMode;
 use crate::engine::lock::Wait;
 
+/// How often a collection is looked at whose file others keep changing.
+const ATTEMPTS: usize = 3;
+
 impl Database {
     /// Writes the index checkpoint of a collection, after a checkpoint of what is dirty. The snapshot is not written
     /// again if nothing in it changed. One pass over the bytes of the snapshot.
@@ -18,6 +21,16 @@ impl Database {
     /// # Errors
     /// Those of loading the collection and of [`Database::checkpoint`]; `IO_ERROR` where the directory is read-only.
     pub fn persist_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            match self.persist_current(spec, options) {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+        self.persist_current(spec, options)
+    }
+
+    fn persist_current(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         let wait = Wait::at_most(options.lock_timeout);
         {
             // What was edited a moment ago is adopted first.
@@ -59,13 +72,13 @@ impl Database {
 
     /// Builds the index checkpoint of the snapshot that is there now.
     pub(super) fn persist_snapshot_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        // The specs of others may have brought the loaded collection more indexes.
-        let spec =
-            self.state.read().loaded(&spec.path).map_or_else(|| Arc::clone(spec), |l| Arc::clone(&l.spec));
+        // Other callers may want more indexes of it.
+        let declared = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
+        let spec = declared.unwrap_or_else(|| Arc::clone(spec));
         let Some(mut draft) = Draft::of(&spec) else { return Ok(()) };
         let Some(snapshot) = self.read_snapshot(&spec)? else { return Ok(()) };
         let Some(record) = self.known_snapshot(&spec, snapshot.hash) else {
-            // Edited since it was loaded.
+            // Edited or replaced since it was loaded.
             return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
         };
         let scanned = scan(&snapshot.bytes, &record).map_err(|error| {
@@ -96,7 +109,8 @@ impl Database {
             loaded.map(|loaded| loaded.times.clone())
         };
         let times = times.unwrap_or_else(|| self.times_of_built(&spec));
-        let bytes = draft.encode(self.state.read().database, (hash, size), self.fs.now_ms(), &times);
+        let database = self.state.read().database;
+        let bytes = draft.encode(database, (hash, size), self.fs.now_ms(), &times);
         let name = file_name(&spec.path);
         let (path, temporary) = (self.reserved(&name), self.reserved(&format!("new-{name}")));
         let written = self

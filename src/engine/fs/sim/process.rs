@@ -355,4 +355,8 @@ impl SharedPage for SimPage {
             Ok(())
         });
     }
+
+    fn memory(&self) -> (*mut u8, usize) {
+        (std::ptr::null_mut(), 0)
+    }
 }
