@@ -10,6 +10,7 @@ mod alone;
 mod back_up;
 mod copy;
 mod hold;
+mod intent;
 mod inventory;
 mod list;
 mod lock;

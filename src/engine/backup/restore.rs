@@ -35,7 +35,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let fs = site.fs();
     let backup = find(site, backup)?;
     let manifest_path = backup.join(MANIFEST);
-    let manifest = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
+    let (manifest, _) = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
         Error::corrupt(&manifest_path, 0, "there is no manifest, so this is no complete backup")
     })?;
     check_manifest(site, &manifest, &manifest_path)?;
