@@ -70,7 +70,7 @@ fn interrupted(migration: bool) -> (SimFs, &'static Path, Seen) {
         let mut process = Process::start(&fs);
         process.fs.stop_at(call);
         let result = if migration {
-            crate::holding::hold(&process).and_then(|hold| hold.copy(None)).map(|copy| drop(copy))
+            crate::holding::hold(&process).and_then(|hold| hold.copy(None)).map(drop)
         } else {
             process.restore("one")
         };

@@ -86,6 +86,9 @@ pub struct SpareCopy {
     manifest: Manifest,
 }
 
+/// Databases on which this process does nothing else: it neither checkpoints nor writes.
+type Stopped<'a> = (Vec<Option<Quiet<'a>>>, Vec<Held<'a>>);
+
 impl Hold {
     /// Takes the write locks of all databases, in path order. This process's own writes go on; those of others wait, and
     /// end in `LOCK_TIMEOUT` that names this process.
@@ -164,7 +167,8 @@ impl Hold {
     /// databases, and the next opening puts the data back.
     pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
         let databases = self.held.all();
-        let (_quiet, mut held) = self.stop(&databases)?;
+        // A failed write of the migration may have left a database in which nothing is written any more.
+        let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories = self.directories(&databases)?;
         let sources = sources_in_place(&self.site, &copy.manifest)?;
         let replacement = Replacement::plan(&self.site, &copy.manifest, sources, &directories)?
@@ -186,10 +190,18 @@ impl Hold {
     }
 
     /// Keeps the threads of this process from checkpointing and writing.
-    fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<(Vec<Option<Quiet<'a>>>, Vec<Held<'a>>)> {
+    fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<Stopped<'a>> {
+        self.stop_by(databases, Database::acquire)
+    }
+
+    fn stop_by<'a>(
+        &self,
+        databases: &'a [Arc<Database>],
+        acquire: impl Fn(&'a Database, Wait) -> Result<Held<'a>>,
+    ) -> Result<Stopped<'a>> {
         let wait = self.wait();
         let quiet = databases.iter().map(|database| database.quiet(wait)).collect::<Result<_>>()?;
-        let held = databases.iter().map(|database| database.acquire(wait)).collect::<Result<_>>()?;
+        let held = databases.iter().map(|database| acquire(database, wait)).collect::<Result<_>>()?;
         Ok((quiet, held))
     }
 

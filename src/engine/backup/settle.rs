@@ -19,10 +19,7 @@ pub fn settle(site: &Site, wait: Wait) -> Result<()> {
     if !is_pending(site)? {
         return Ok(());
     }
-    match MigrationLock::try_acquire(site)? {
-        Some(lock) => settle_locked(site, &lock, wait),
-        None => Ok(()),
-    }
+    MigrationLock::settle(site, wait)
 }
 
 fn is_pending(site: &Site) -> Result<bool> {
@@ -36,7 +33,7 @@ fn is_pending(site: &Site) -> Result<bool> {
 }
 
 /// The same for who has the lock.
-pub fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
+pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
     let fs = site.fs();
     // An interrupted putting back has both intents; the one that says what to do counts.
     let path = site.restore_directory().join(INTENT);
