@@ -9,24 +9,6 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-export declare class NativeBackups {
-  /** `base` is absolute. Touches no file. */
-  constructor(port: Port, base: string)
-  /** Answers with the path of the backup, a JSON string. Tells its progress. */
-  backup(ticket: number, name: string | undefined | null, include: Array<string>, lockTimeout: number): void
-  /** `backup` is a name or an absolute path. Answers with nothing. Tells its progress. */
-  restore(ticket: number, backup: string, lockTimeout: number): void
-  /**
-   * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
-   * null, `problem` a sentence or null.
-   */
-  list(ticket: number): void
-  /** Answers with the names of the backups that were removed. */
-  prune(ticket: number, keep: number, lockTimeout: number): void
-  /** Stops the backup or restore with this ticket, if it is under way and has not begun to replace data. */
-  abort(ticket: number): void
-}
-
 export declare class NativeCollection {
   /**
    * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
@@ -34,8 +16,21 @@ export declare class NativeCollection {
    */
   constructor(port: Port, base: string, directory: string, path: string, options: NativeOptions)
   peek(key: string): Peeked
+  /**
+   * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
+   * somewhere else.
+   */
+  freshFor(): number
+  /** The engine as it is watched; `null` before it is open and where it cannot be. */
+  watch(): NativeWatch | null
+  /** Tells this collection's engine from every other; `null` before it is open. */
+  engine(): number | null
+  /** The file of the collection, relative to the database. */
+  get path(): string
+  /** Counts reads that were answered from objects. */
+  countHits(hits: number): void
   get(ticket: number, key: string): void
-  peekList(withLargeField: boolean): string | null
+  peekList(withLargeField: boolean): Peeked
   list(ticket: number, withLargeField: boolean): void
   /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. */
   insert(ticket: number, key: string, text: string): void
@@ -61,10 +56,10 @@ export declare class NativeFiles {
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
-  create(ticket: number, input: string): void
+  create(ticket: number, input: string, content?: string | undefined | null): void
   /** Answers with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>): void
-  update(ticket: number, id: number, patch: string): void
+  createMany(ticket: number, inputs: Array<string>, contents?: Array<string> | undefined | null): void
+  update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
   updateMany(ticket: number, ids: Array<number>, patches: Array<string>): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
@@ -72,8 +67,8 @@ export declare class NativeFiles {
   deleteAll(ticket: number): void
   /** Answers with the map as it is stored, without the contents, which the caller has. */
   writeAll(ticket: number, map: string): void
-  /** `content` and `extra` are JSON. Answers with the version without its content, which the caller has. */
-  createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void
+  /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
+  createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
   peekByPath(path: string): Peeked
@@ -97,18 +92,29 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
-  peekQuery(kind: number, text: string, start: number, end: number): string | null
+  peekQuery(kind: number, text: string, start: number, end: number): Peeked
   query(ticket: number, kind: number, text: string, start: number, end: number): void
+}
+
+/** One engine as it is watched. */
+export declare class NativeWatch {
+  /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
+  get acknowledgedAt(): number
+  /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */
+  page(): ArrayBuffer | null
+  /**
+   * The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
+   * its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
+   * is not known any more.
+   */
+  changesSince(seq: number): Array<Change>
 }
 
 export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
-  /**
-   * Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON; so is
-   * that of progress: `[done, total]`.
-   */
-  take(): Array<number | string | undefined | null>
+  /** Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON. */
+  take(): Array<number | JsAnswer>
   /** Keeps the process alive until `release`. */
   hold(): void
   release(): void

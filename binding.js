@@ -839,6 +839,7 @@ module.exports.NativeBackups = nativeBinding.NativeBackups
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId

@@ -3,8 +3,10 @@
 const path = require('node:path')
 const { NativeCollection, newId } = require('../binding.js')
 const { describe } = require('./arguments.js')
+const { valueOf } = require('./answers.js')
 const { call, port } = require('./calls.js')
 const { closed, invalid, ValidationError } = require('./errors.js')
+const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { exactText, validated } = require('./validation.js')
 
@@ -12,12 +14,16 @@ const { exactText, validated } = require('./validation.js')
 const documents = Symbol('documents')
 /** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
 const write = Symbol('write')
+/** What is kept of them as objects. */
+const objects = Symbol('objects')
+/** Checks an id that a caller gave: a number or a string. */
+const checkId = Symbol('checkId')
+/** Reads all documents, with their large field or without. */
+const readList = Symbol('readList')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
 /** Ends the native side. */
 const finish = Symbol('finish')
-
-const parse = (text) => (text === null ? null : JSON.parse(text))
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
@@ -25,6 +31,7 @@ class BaseStorage {
   #storageSchema
   #entitySchema
   #documents
+  #objects
   #closing
   #writes = new Set()
 
@@ -69,7 +76,22 @@ class BaseStorage {
 
   async getById(id) {
     this[ensureOpen]()
-    return parse(await this.#read(keyOf(id)))
+    const checked = this[checkId](id)
+    const kept = this[objects]
+    const known = kept?.get(checked)
+    if (known !== undefined) return known
+    const key = String(checked)
+    const peeked = this[documents].peek(key)
+    if (peeked === undefined) return valueOf(await call((ticket) => this[documents].get(ticket, key)))
+    const entity = valueOf(peeked)
+    // What is read a second time will be read again: from now on it is kept as an object.
+    const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
+    return freshFor > 0 ? kept.put(checked, entity, freshFor) : entity
+  }
+
+  [checkId](id) {
+    keyOf(id)
+    return id
   }
 
   async #read(key) {
@@ -99,12 +121,24 @@ class BaseStorage {
     this[ensureOpen]()
     const key = keyOf(id)
     const own = this.#ownPath(id)
-    return parse(await this[write]((ticket) => this[documents].delete(ticket, key, own)))
+    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, own)))
   }
 
   async list() {
     this[ensureOpen]()
-    return JSON.parse(this[documents].peekList(true) ?? (await call((ticket) => this[documents].list(ticket, true))))
+    return this[readList](true)
+  }
+
+  async [readList](whole) {
+    const kind = whole ? WHOLE_LIST : HEAD_LIST
+    const kept = this[objects]
+    const known = kept?.getList(kind)
+    if (known !== undefined) return known
+    const peeked = this[documents].peekList(whole)
+    if (peeked === undefined) return valueOf(await call((ticket) => this[documents].list(ticket, whole)))
+    const list = valueOf(peeked)
+    const freshFor = kept === undefined ? 0 : this[documents].freshFor()
+    return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
   }
 
   async deleteAll() {
@@ -130,7 +164,7 @@ class BaseStorage {
     for (const { id } of await BaseStorage.prototype.list.call(this)) {
       if (!Object.hasOwn(data, id)) paths[id] = this.#ownPath(id) ?? undefined
     }
-    return parse(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+    return valueOf(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
   }
 
   /** The path that belongs to an entity, relative to the database. */
@@ -145,10 +179,15 @@ class BaseStorage {
 
   clearCache() {
     this[documents].clearCache()
+    engineObjects(this[documents])?.clear()
   }
 
   getCacheStats() {
-    const { size, maxSize, ttl, hits, misses } = this[documents].cacheStats()
+    const kept = engineObjects(this[documents])
+    if (kept !== undefined) this[documents].countHits(kept.takeHits())
+    const { size: texts, maxSize, ttl, hits, misses } = this[documents].cacheStats()
+    // An entry may be there as text and as object.
+    const size = Math.max(texts, kept?.size ?? 0)
     const reads = hits + misses
     const hitRate = reads === 0 ? 0 : hits / reads
     return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate }
@@ -183,6 +222,12 @@ class BaseStorage {
 
   set [documents](collection) {
     this.#documents = collection
+  }
+
+  /** What this thread keeps of the collection as objects; undefined where it keeps none. */
+  get [objects]() {
+    if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = objectsOf(this[documents], this.options)
+    return this.#objects
   }
 
   [write](start) {
@@ -234,4 +279,4 @@ function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }
 
-module.exports = { BaseStorage, documents, write, ensureOpen, finish, parse, directoryOf }
+module.exports = { BaseStorage, checkId, documents, readList, write, ensureOpen, finish, directoryOf }

@@ -4,6 +4,7 @@
 
 pub mod backup;
 mod base_path;
+mod binary;
 mod cache;
 mod checksum;
 mod database;
@@ -24,8 +25,9 @@ mod snapshot;
 pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
-    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant,
+    Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, View, Warning, WarningCode,
+    WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

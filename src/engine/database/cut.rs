@@ -156,7 +156,7 @@ impl Database {
 
 impl Frozen {
     fn new(path: Arc<str>, documents: DocumentMap, files: Arc<FileTable>) -> Frozen {
-        Frozen { path, spec: None, documents, files, seen: None }
+        Frozen { path, spec: None, is_loaded: false, documents, files, seen: None }
     }
 
     fn empty(path: &str) -> Frozen {

@@ -12,12 +12,14 @@ mod commit;
 mod cut;
 mod exclusive;
 mod generations;
+mod index_checkpoint;
 mod load;
 mod mutant;
 mod open;
 mod overlay;
 mod process_hold;
 mod read;
+mod recent;
 mod recovery;
 mod removals;
 mod start_over;
@@ -28,7 +30,7 @@ mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,8 +39,10 @@ use parking_lot::{Mutex, RwLock};
 pub use commit::{Request, WriteOptions};
 pub(in crate::engine) use cut::{Cut, CutContent};
 pub(in crate::engine) use exclusive::{Quiet, in_use};
+pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub use recent::RecentChange;
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
@@ -47,8 +51,9 @@ pub(in crate::engine) use writer::Held;
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
 use super::error::Result;
-use super::fs::Fs;
+use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
+pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
@@ -178,8 +183,13 @@ impl WarningCode {
 /// Warnings kept for a listener that does not come.
 const MAX_WARNINGS: usize = 1000;
 
+/// Numbers the engines of this process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
 /// An open database. All methods may be called from any thread.
 pub struct Database {
+    /// Of all engines of this process no other has this number.
+    number: u64,
     fs: Arc<dyn Fs>,
     directory: PathBuf,
     options: DatabaseOptions,
@@ -201,6 +211,24 @@ pub struct Database {
 impl Database {
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Tells this engine from every other of the process, also from a later one on the same directory.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The page of memory in which the number of the last acknowledged batch of any process stands, at
+    /// [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
+    pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
+        self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
+    }
+
+    /// The last batch that memory has, and which documents it and those before it, down to `seq`, changed; `None` instead
+    /// of the changes where some are forgotten. O(changes).
+    pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
+        let state = self.state.read();
+        (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
     }
 
     /// Whether nothing can be written because the directory is read-only.

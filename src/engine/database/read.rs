@@ -72,6 +72,19 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Document>> {
+        match self.peek_fresh(spec, id, options) {
+            Peek::Ready(found) => Peek::Ready(found.map(|(document, _)| document)),
+            Peek::Wait => Peek::Wait,
+        }
+    }
+
+    /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
+    pub fn peek_fresh(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Peek<Option<(Document, Option<Duration>)>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
         let Some(location) = loaded.documents.get(id).copied() else {
@@ -83,10 +96,11 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
         if options.cached
-            && let Some(text) = self.cache.get(&key, location.hash)
+            && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
         {
             self.cache.count(true);
-            return Peek::Ready(Some(Document { text, head: location.head as usize, hash: location.hash }));
+            let document = Document { text, head: location.head as usize, hash: location.hash };
+            return Peek::Ready(Some((document, Some(left))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
             return Peek::Wait;
@@ -99,7 +113,7 @@ impl Database {
             _ => return Peek::Wait,
         }
         self.cache.count(false);
-        Peek::Ready(Some(self.remember(key, location, text.into(), options)))
+        Peek::Ready(Some((self.remember(key, location, text.into(), options), None)))
     }
 
     /// The document, read from disk if need be.
@@ -214,17 +228,22 @@ impl Database {
         })
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it.
-    pub fn peek_list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Peek<Arc<[u8]>> {
+    /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
+    pub fn peek_list(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+    ) -> Peek<(Arc<[u8]>, Duration)> {
         let state = self.state.read();
         if !options.cached || self.current(&state, spec).is_none() {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get(&list_key(spec, part), version) {
-            Some(text) => {
+        match self.cache.get_fresh(&list_key(spec, part), version) {
+            Some(found) => {
                 self.cache.count(true);
-                Peek::Ready(text)
+                Peek::Ready(found)
             }
             None => Peek::Wait,
         }
@@ -290,14 +309,19 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Builds the indexes of a collection again from its documents.
+    /// Builds the indexes of a collection again from its documents, and their index checkpoint.
     pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         {
             // Only a writer changes what is loaded.
-            let _writer = self.writer.lock();
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
             self.state.write().collection(&spec.path).unload();
+            self.load_documents(&mut writer, spec)?;
         }
-        self.make_ready(spec, options)
+        // Adopts the file, if it is one that the catalog does not know.
+        self.make_ready(spec, options)?;
+        self.try_persist_indexes(spec);
+        Ok(())
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -336,6 +360,11 @@ impl Database {
         Ok(extract_all(&indexes, &head))
     }
 
+    /// Counts reads that were answered from what a caller kept.
+    pub fn count_hits(&self, hits: u64) {
+        self.cache.count_hits(hits);
+    }
+
     /// The collection, if memory is up to date with every process.
     fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
@@ -349,7 +378,7 @@ impl Database {
     }
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
-    fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+    pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }

@@ -10,6 +10,8 @@ use super::catch_up::headless;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
+use super::index_checkpoint::remove_stray;
+use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
@@ -127,6 +129,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(files),
         journal,
@@ -165,6 +168,7 @@ fn replay(
         repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
         state.removals = removals;
         sweep(fs, directory)?;
+        remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
             &newest.path,
