@@ -61,7 +61,7 @@ impl ProcessLock {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: holder(),
+                    holder: holder().or_else(|| self.holders().first().copied()),
                 });
             }
             thread::sleep(pause.min(wait.deadline - now));

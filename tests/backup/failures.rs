@@ -30,16 +30,23 @@ fn judge(result: &Result<()>, found: &Seen, before: &Seen, after: &Seen) -> bool
     found == after || (result.is_err() && found == before)
 }
 
-fn one_fault(workload: &Workload, fs: &SimFs, call: u64, fault: Fault) -> std::result::Result<bool, String> {
-    let before = see(&fs.snapshot().kill())?;
-    let after = {
-        let twin = fs.snapshot().kill();
-        let mut process = Process::start(&twin);
-        run(&mut process, workload).map_err(|error| error.to_string())?;
-        process.held = None;
-        process.close();
-        see(&twin)?
-    };
+/// What the workload makes of the machine.
+fn outcome(workload: &Workload, fs: &SimFs) -> Seen {
+    let twin = fs.snapshot().kill();
+    let mut process = Process::start(&twin);
+    run(&mut process, workload).expect("nothing fails");
+    process.held = None;
+    process.close();
+    see(&twin).expect("readable")
+}
+
+fn one_fault(
+    workload: &Workload,
+    fs: &SimFs,
+    call: u64,
+    fault: Fault,
+    (before, after): (&Seen, &Seen),
+) -> std::result::Result<bool, String> {
     let fs = fs.snapshot().kill();
     let mut process = Process::start(&fs);
     process.fs.fail_at(call, fault, Repeat::Once);
@@ -60,11 +67,11 @@ fn one_fault(workload: &Workload, fs: &SimFs, call: u64, fault: Fault) -> std::r
         [image.kill(), image.power_loss(&mut Extreme::Nothing), image.power_loss(&mut Extreme::Everything)]
     {
         let seen = see(&after_crash)?;
-        if !judge(&result, &seen, &before, &after) {
+        if !judge(&result, &seen, before, after) {
             return Err(format!("answered {result:?}, found {seen:?}\nbefore {before:?}\nafter {after:?}"));
         }
     }
-    same_process(process, &fs, &before, &after)?;
+    same_process(process, &fs, before, after)?;
     Ok(true)
 }
 
@@ -95,12 +102,13 @@ fn same_process(
 
 fn every_call(workload: &Workload, fault: Fault) {
     let fs = prepared(workload);
+    let (before, after) = (see(&fs.snapshot().kill()).expect("readable"), outcome(workload, &fs));
     let mut call = 0;
     let mut failed = 0;
     loop {
         call += 1;
         let named = |problem| panic!("{} with {fault:?} at call {call}: {problem}", workload.name);
-        match one_fault(workload, &fs, call, fault).unwrap_or_else(named) {
+        match one_fault(workload, &fs, call, fault, (&before, &after)).unwrap_or_else(named) {
             true => failed += 1,
             // A call that this fault cannot meet, or none at all.
             false

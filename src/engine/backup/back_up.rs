@@ -11,7 +11,7 @@ use super::list::{next_time, stored_at};
 use super::manifest::{DatabaseEntry, FileEntry, Kind, MANIFEST, Manifest};
 use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
-use super::sealed::write_sealed;
+use super::sealed::{Sealing, write_sealed};
 use super::{SPARE_SPACE, Site, settle};
 use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
 use crate::engine::error::{Error, IoContext, Result};
@@ -88,7 +88,8 @@ pub fn back_up(
     };
     let finished = made.and_then(|()| {
         fs.rename(&partial, &target).at("rename into place", &target)?;
-        fs.sync_dir(&backups).at("sync directory", &backups)
+        // A process that was killed may have made the directories and not synced them.
+        fs::sync_dirs_above(&*fs, &target).at("sync the directories above", &target)
     });
     match finished {
         Ok(()) => {
@@ -258,7 +259,7 @@ impl Sources {
             files: entries.into_iter().map(file).collect(),
             left_out: self.inventory.left_out.clone(),
         };
-        write_sealed(&*fs, &partial.join(MANIFEST), &manifest)?;
+        write_sealed(&*fs, &partial.join(MANIFEST), &manifest, Sealing::Plain)?;
         meter.finish();
         Ok(())
     }

@@ -17,8 +17,7 @@ use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::replacement::{Replacement, Source, sync_file};
-use super::sealed::write_sealed;
-use super::{INTENT, Site};
+use super::{INTENT, Site, intent};
 use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
@@ -87,6 +86,9 @@ pub struct SpareCopy {
     manifest: Manifest,
 }
 
+/// Databases on which this process does nothing else: it neither checkpoints nor writes.
+type Stopped<'a> = (Vec<Option<Quiet<'a>>>, Vec<Held<'a>>);
+
 impl Hold {
     /// Takes the write locks of all databases, in path order. This process's own writes go on; those of others wait, and
     /// end in `LOCK_TIMEOUT` that names this process.
@@ -126,8 +128,9 @@ impl Hold {
         }
         self.held.migrating.store(true, Ordering::Release);
         let copy = Intent { copy: manifest };
-        if let Err(error) = write_sealed(&*self.site.fs(), &self.intent(), &copy) {
-            self.remove_intent().map_err(|_| error.clone().with_unknown_outcome())?;
+        if let Err(error) = intent::declare(&*self.site.fs(), &self.intent(), &copy) {
+            intent::withdraw(&*self.site.fs(), &self.intent())
+                .map_err(|_| error.clone().with_unknown_outcome())?;
             self.end_migration(&databases);
             return Err(error);
         }
@@ -143,14 +146,14 @@ impl Hold {
         let (_quiet, mut held) = self.stop(&databases)?;
         let early = self.site.is_mutant(Mutant::DiscardBeforeSync);
         if early {
-            self.remove_intent()?;
+            intent::end(&*self.site.fs(), &self.intent())?;
         }
         for (database, held) in databases.iter().zip(&mut held) {
             database.sync_journal(held)?;
         }
         self.sync_foreign_files()?;
         if !early {
-            self.remove_intent()?;
+            intent::end(&*self.site.fs(), &self.intent())?;
         }
         self.end_migration(&databases);
         Ok(SpareCopy { manifest: copy.manifest.clone() })
@@ -164,13 +167,14 @@ impl Hold {
     /// databases, and the next opening puts the data back.
     pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
         let databases = self.held.all();
-        let (_quiet, mut held) = self.stop(&databases)?;
+        // A failed write of the migration may have left a database in which nothing is written any more.
+        let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories = self.directories(&databases)?;
         let sources = sources_in_place(&self.site, &copy.manifest)?;
         let replacement = Replacement::plan(&self.site, &copy.manifest, sources, &directories)?
             .ending(self.site.relative(&self.intent())?);
         replacement.declare(&self.site)?;
-        replacement.carry_out(&self.site)?;
+        replacement.carry_out(&self.site, false)?;
         for (database, held) in databases.iter().zip(&mut held) {
             // What fails here is tried again by the next call that needs it: the generation that memory stands in is gone.
             let _ = database.reload(held);
@@ -186,10 +190,18 @@ impl Hold {
     }
 
     /// Keeps the threads of this process from checkpointing and writing.
-    fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<(Vec<Option<Quiet<'a>>>, Vec<Held<'a>>)> {
+    fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<Stopped<'a>> {
+        self.stop_by(databases, Database::acquire)
+    }
+
+    fn stop_by<'a>(
+        &self,
+        databases: &'a [Arc<Database>],
+        acquire: impl Fn(&'a Database, Wait) -> Result<Held<'a>>,
+    ) -> Result<Stopped<'a>> {
         let wait = self.wait();
         let quiet = databases.iter().map(|database| database.quiet(wait)).collect::<Result<_>>()?;
-        let held = databases.iter().map(|database| database.acquire(wait)).collect::<Result<_>>()?;
+        let held = databases.iter().map(|database| acquire(database, wait)).collect::<Result<_>>()?;
         Ok((quiet, held))
     }
 
@@ -199,13 +211,6 @@ impl Hold {
 
     fn intent(&self) -> PathBuf {
         self.site.migration_directory().join(INTENT)
-    }
-
-    fn remove_intent(&self) -> Result<()> {
-        let (fs, directory) = (self.site.fs(), self.site.migration_directory());
-        let intent = self.intent();
-        fs::remove_tree(&*fs, &intent).at("remove", &intent)?;
-        fs.sync_dir(&directory).at("sync directory", &directory)
     }
 
     fn end_migration(&self, databases: &[Arc<Database>]) {

@@ -59,7 +59,7 @@ pub fn next_time(site: &Site) -> Result<u64> {
     let (fs, backups) = (site.fs(), site.backups());
     let mut time = now_ms();
     for name in fs.list_dir(&backups).at("list", &backups)? {
-        if let Ok(Some(manifest)) = read_sealed::<Manifest>(&*fs, &backups.join(name).join(MANIFEST)) {
+        if let Ok(Some((manifest, _))) = read_sealed::<Manifest>(&*fs, &backups.join(name).join(MANIFEST)) {
             time = time.max(manifest.created + 1);
         }
     }
@@ -69,7 +69,7 @@ pub fn next_time(site: &Site) -> Result<u64> {
 fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
     let mut info = BackupInfo { name, path, created: None, size: 0, files: 0, problem: None };
     let manifest = match read_sealed::<Manifest>(fs, &info.path.join(MANIFEST)) {
-        Ok(Some(manifest)) => manifest,
+        Ok(Some((manifest, _))) => manifest,
         Ok(None) => {
             info.problem = Some("it has no manifest".to_owned());
             return Ok(info);

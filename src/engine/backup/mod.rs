@@ -10,6 +10,7 @@ mod alone;
 mod back_up;
 mod copy;
 mod hold;
+mod intent;
 mod inventory;
 mod list;
 mod lock;
@@ -64,8 +65,12 @@ impl Site {
         self.base.file_system()
     }
 
+    /// Opens a database of a base path that was settled before. Whoever restored or migrated then may have died since: what
+    /// it left is put right before the database is used.
     fn open(&self, directory: &Path) -> Result<Arc<Database>> {
-        self.registry.open(self.fs(), directory, self.options)
+        let database = self.registry.open(self.fs(), directory, self.options)?;
+        settle(self, Wait::at_most(self.options.lock_timeout))?;
+        Ok(database)
     }
 
     /// The database in `directory` as storages open it: see [`open_under`](super::registry::open_under).
@@ -128,12 +133,12 @@ impl Site {
             matches!(components.next(), Some(Component::Normal(_)))
                 && components.next().is_none()
                 && !name.contains('\0')
-                && name != RESERVED
+                && !name.eq_ignore_ascii_case(RESERVED)
         };
-        let reserved = matches!(
-            (names().next(), names().nth(1)),
-            (Some(BACKUPS), _) | (Some("data"), Some(RESTORE | MIGRATION))
-        );
+        // Some file systems know no case.
+        let is =
+            |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+        let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
         names().all(plain) && !reserved
     }
 }

@@ -13,8 +13,7 @@ use super::alone::Owned;
 use super::copy::{Content, content_of, copy_file, is_missing};
 use super::inventory::Inventory;
 use super::manifest::{Kind, Manifest};
-use super::sealed::write_sealed;
-use super::{INTENT, Site};
+use super::{INTENT, Site, intent};
 use crate::engine::checksum::FileHash;
 use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
 use crate::engine::error::{Error, IoContext, Result};
@@ -34,7 +33,7 @@ pub struct Replacement {
     /// Files that are right as they are, but perhaps not durable.
     unchanged: Vec<String>,
     databases: Vec<Restarted>,
-    /// Files to remove at last, before the intent itself.
+    /// Other intents that end with this one, before it.
     ends: Vec<String>,
 }
 
@@ -99,7 +98,7 @@ impl Replacement {
         Ok(Replacement { remove, remove_directories, directories, files, unchanged, databases, ends })
     }
 
-    /// Removes these files too, as the last thing.
+    /// Ends another intent too.
     pub fn ending(mut self, path: String) -> Replacement {
         self.ends.push(path);
         self
@@ -109,43 +108,49 @@ impl Replacement {
         self.databases.iter().map(|database| database.path.as_str())
     }
 
+    fn intent(site: &Site) -> PathBuf {
+        site.restore_directory().join(INTENT)
+    }
+
     /// Writes the intent: from here on the replacement is rolled forward, whatever happens. If this fails, nothing is
-    /// replaced, unless even that cannot be told of the disk any more.
+    /// replaced, unless not even the intent can be taken back.
     pub fn declare(&self, site: &Site) -> Result<()> {
         if site.is_mutant(Mutant::ReplaceWithoutIntent) {
             return Ok(());
         }
-        let (fs, directory) = (site.fs(), site.restore_directory());
-        fs::create_dirs(&*fs, &directory).at("create", &directory)?;
-        let intent = directory.join(INTENT);
-        write_sealed(&*fs, &intent, self).or_else(|error| {
-            let withdraw = || {
-                fs::remove_tree(&*fs, &intent)?;
-                fs.sync_dir(&directory)
-            };
-            withdraw().map_err(|_| error.clone().with_unknown_outcome())?;
+        let (fs, path) = (site.fs(), Replacement::intent(site));
+        intent::declare(&*fs, &path, self).or_else(|error| {
+            intent::withdraw(&*fs, &path).map_err(|_| error.clone().with_unknown_outcome())?;
             Err(error)
         })
     }
 
-    /// Does what the intent says. The databases stay marked as migrating.
-    pub fn carry_out(&self, site: &Site) -> Result<()> {
+    /// Does what the intent says. The databases stay marked as migrating. `again` says that an earlier attempt may have
+    /// done a part of it, and that what it did to names may never have reached the disk.
+    pub fn carry_out(&self, site: &Site, again: bool) -> Result<()> {
         let fs = site.fs();
+        let base = site.base.path();
         let mut touched = BTreeSet::new();
-        let mut touch = |path: &Path| touched.extend(path.parent().map(Path::to_path_buf));
+        let mut touch = |path: &Path| {
+            let above = path.ancestors().skip(1).take_while(|above| above.starts_with(base));
+            touched.extend(above.map(Path::to_path_buf));
+        };
         for path in self.remove.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_file(&path) {
+                Err(error) if is_missing(&error) && again => redo_removal(&*fs, &path)?,
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
-                _ => touch(&path),
+                _ => {}
             }
+            touch(&path);
         }
         for path in self.remove_directories.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_dir(&path) {
                 // Something was put there meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
-                _ => touch(&path),
+                _ => {}
             }
+            touch(&path);
         }
         for path in self.directories.iter().map(|path| site.base.absolute(path)) {
             fs::create_dirs(&*fs, &path).at("create", &path)?;
@@ -163,7 +168,8 @@ impl Replacement {
             sync_file(&*fs, &path)?;
             touch(&path);
         }
-        for directory in touched {
+        // The innermost first: no directory becomes durable before what is in it.
+        for directory in touched.into_iter().rev() {
             if fs.metadata(&directory).at("look up", &directory)?.is_some() {
                 fs.sync_dir(&directory).at("sync directory", &directory)?;
             }
@@ -176,23 +182,15 @@ impl Replacement {
         Ok(())
     }
 
-    /// Everything is durable: removes the intent, and what it was made from.
+    /// Everything is durable: ends the intent, and removes what it was made from.
     pub fn conclude(&self, site: &Site) -> Result<()> {
         let fs = site.fs();
-        for path in self.ends.iter().map(|path| site.base.absolute(path)) {
-            fs::remove_tree(&*fs, &path).at("remove", &path)?;
-            if let Some(parent) = path.parent() {
-                fs.sync_dir(parent).at("sync directory", parent)?;
-            }
+        for path in &self.ends {
+            intent::end(&*fs, &site.base.absolute(path))?;
         }
-        let directory = site.restore_directory();
-        let intent = directory.join(INTENT);
-        fs::remove_tree(&*fs, &intent).at("remove", &intent)?;
-        if fs.metadata(&directory).at("look up", &directory)?.is_some() {
-            fs.sync_dir(&directory).at("sync directory", &directory)?;
-        }
+        intent::end(&*fs, &Replacement::intent(site))?;
         // What is left is nobody's: the next one removes it.
-        let _ = fs::remove_tree(&*fs, &directory);
+        let _ = fs::remove_tree(&*fs, &site.restore_directory());
         Ok(())
     }
 
@@ -212,12 +210,18 @@ impl Replacement {
             }
             return Err(error);
         }
-        self.finish(site, owned)
+        self.finish(site, owned, false)
     }
 
-    /// The same when the intent is there already.
-    pub fn finish(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
-        self.carry_out(site)?;
+    /// Does it again when the intent is there already, which may not be durable itself.
+    pub fn repeat(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
+        owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), true))?;
+        intent::declare(&*site.fs(), &Replacement::intent(site), self)?;
+        self.finish(site, owned, true)
+    }
+
+    fn finish(&self, site: &Site, owned: &mut [Owned<'_>], again: bool) -> Result<()> {
+        self.carry_out(site, again)?;
         owned.iter_mut().for_each(Owned::reload);
         self.conclude(site)?;
         owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), false))
@@ -245,7 +249,11 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
             fs.rename(&beside, to).at("rename into place", to)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => match content_of(fs, to)? {
-            Some(content) if (content.size, &content.sha256) == (file.size, &file.sha256) => Ok(()),
+            Some(content) if (content.size, &content.sha256) == (file.size, &file.sha256) => {
+                // A failed sync may have forgotten the first time; it knows nothing of this one.
+                fs.rename(to, from).at("rename back", to)?;
+                fs.rename(from, to).at("rename into place", to)
+            }
             _ => Err(Error::corrupt(
                 from,
                 0,
@@ -253,6 +261,16 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
             )),
         },
         Err(error) => Err(Error::io("rename into place", to, &error)),
+    }
+}
+
+/// Removes a file that is gone already, in a way that the next sync of its directory cannot take for done: after a failed
+/// sync the removal before may be on nobody's list any more.
+fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.open(path, OpenMode::CreateNew) {
+        Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", path, &error)),
+        Ok(_) => fs.remove_file(path).at("remove", path),
     }
 }
 

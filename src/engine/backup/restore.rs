@@ -12,7 +12,6 @@ use super::manifest::{Kind, MANIFEST, Manifest};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source};
 use super::sealed::read_sealed;
-use super::settle::settle_locked;
 use super::{INTENT, Site, name, normal};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, OpenMode};
@@ -35,7 +34,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let fs = site.fs();
     let backup = find(site, backup)?;
     let manifest_path = backup.join(MANIFEST);
-    let manifest = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
+    let (manifest, _) = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
         Error::corrupt(&manifest_path, 0, "there is no manifest, so this is no complete backup")
     })?;
     check_manifest(site, &manifest, &manifest_path)?;
@@ -44,8 +43,8 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let data = site.base.data();
     fs::create_dirs(&*fs, &data).at("create", &data)?;
     check_space(&*fs, &data, manifest.size(), "restoring")?;
-    let lock = MigrationLock::acquire_unsettled(site, wait)?;
-    let damaged_intents = match settle_locked(site, &lock, wait) {
+    let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
+    let damaged_intents = match settled {
         Ok(()) => false,
         // An intent that nobody can follow is replaced by this one.
         Err(Error::Corrupt { .. } | Error::UnsupportedFormat { .. }) => true,

@@ -2,9 +2,9 @@
 
 use super::alone::alone;
 use super::hold::{Intent, sources_in_place};
+use super::intent::{self, Found};
 use super::lock::MigrationLock;
 use super::replacement::Replacement;
-use super::sealed::read_sealed;
 use super::{INTENT, Site};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::lock::Wait;
@@ -19,10 +19,7 @@ pub fn settle(site: &Site, wait: Wait) -> Result<()> {
     if !is_pending(site)? {
         return Ok(());
     }
-    match MigrationLock::try_acquire(site)? {
-        Some(lock) => settle_locked(site, &lock, wait),
-        None => Ok(()),
-    }
+    MigrationLock::settle(site, wait)
 }
 
 fn is_pending(site: &Site) -> Result<bool> {
@@ -36,19 +33,30 @@ fn is_pending(site: &Site) -> Result<bool> {
 }
 
 /// The same for who has the lock.
-pub fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
+pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
     let fs = site.fs();
     // An interrupted putting back has both intents; the one that says what to do counts.
-    if let Some(replacement) = read_sealed::<Replacement>(&*fs, &site.restore_directory().join(INTENT))? {
-        let directories = site.databases_and(replacement.databases())?;
-        return alone(site, &directories, wait, |owned| replacement.finish(site, owned));
+    let path = site.restore_directory().join(INTENT);
+    match intent::find::<Replacement>(&*fs, &path)? {
+        Found::Nothing => {}
+        Found::Done => intent::end(&*fs, &path)?,
+        Found::Open(replacement) => {
+            let directories = site.databases_and(replacement.databases())?;
+            alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
+        }
     }
     let path = site.migration_directory().join(INTENT);
-    let Some(Intent { copy: manifest }) = read_sealed(&*fs, &path)? else { return Ok(()) };
-    let directories = site.databases_and(manifest.databases.iter().map(|entry| entry.path.as_str()))?;
-    alone(site, &directories, wait, |owned| {
-        let sources = sources_in_place(site, &manifest)?;
-        let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
-        replacement.ending(site.relative(&path)?).run(site, owned)
-    })
+    match intent::find::<Intent>(&*fs, &path)? {
+        Found::Nothing => Ok(()),
+        Found::Done => intent::end(&*fs, &path),
+        Found::Open(Intent { copy: manifest }) => {
+            let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
+            let directories = site.databases_and(databases)?;
+            alone(site, &directories, wait, |owned| {
+                let sources = sources_in_place(site, &manifest)?;
+                let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+                replacement.ending(site.relative(&path)?).run(site, owned)
+            })
+        }
+    }
 }

@@ -66,8 +66,10 @@ impl Database {
 
     /// Does something that only the process which checkpoints may do.
     fn as_checkpointer(&self, wait: Wait, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        let Some(_quiet) = self.quiet(wait)? else { return Err(self.read_only_error()) };
-        work()
+        match self.quiet(wait)? {
+            Some(_quiet) => work(),
+            None => Err(self.read_only_error()),
+        }
     }
 
     /// Builds the index checkpoint of the snapshot that is there now.
