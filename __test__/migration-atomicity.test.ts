@@ -230,11 +230,14 @@ describe('a process killed in the middle of a migration', () => {
     }))
   }
 
-  test('by itself, with process.exit, leaves the data as before', withData(async ({ base, open }) => {
+  test('by itself, with process.exit, leaves the data as before', withData(async ({ base, open, manage }) => {
     await adopt(open)
     const before = await dataOf(base)
     const { code, stderr } = await runChild('migrator.mjs', [base, 'exit'])
     assert.equal(code, 7, stderr)
+    // Asking for the state is enough.
+    assert.equal((await manage().getState()).currentVersion, '0.0.0')
+    assert.deepEqual(await dataOf(base), before)
     assert.equal((await open().list()).length, 4)
     assert.deepEqual(await dataOf(base), before)
   }))

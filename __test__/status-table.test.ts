@@ -71,7 +71,7 @@ describe('the table', () => {
     ['two failed', [migration('1.0.0', { state: 'failed' }), migration('1.1.0', { state: 'failed' })],
       '2 migrations failed and changed nothing: mend the cause, then call migrate() again.'],
     ['one is unknown', [applied('1.0.0', 0, { state: 'unknown' })],
-      'Nothing to do. 1 applied migration not registered here: only the program that knows them can roll them back.'],
+      'Nothing to do. Not registered here: 1 migration, for the program that applied them to roll back.'],
   ] as const) {
     test(`ends with what to do when ${what}`, () => assert.equal(table([...migrations]).at(-1), advice))
   }

@@ -56,7 +56,8 @@ const addIndexesMigration = Object.freeze({
     })
     logger.info(`indexed ${number(counts.projects, 'project')} and ${number(counts.files, 'file')}`)
     if (counts.setAside > 0) {
-      logger.warn(`set aside ${number(counts.setAside, 'record')} that broke a rule, in full, beside their files: *.corrupt-<time>`)
+      const records = number(counts.setAside, 'record')
+      logger.warn(`set aside ${records} that broke a rule, in full, beside their files: *.corrupt-<time>`)
     }
   },
 

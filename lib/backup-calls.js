@@ -16,7 +16,9 @@ function callOptions(given = {}) {
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalid(`onProgress must be a function, got ${describe(onProgress)}`)
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
+  }
   return { onProgress, signal, keep: keepOf(keep) }
 }
 
@@ -38,8 +40,8 @@ const aborted = (what, cause) =>
   Object.assign(new StorageError(`${what} was aborted; nothing was changed`, 'ABORTED', { cause }), { outcome: 'none' })
 
 /**
- * Runs a call that `abort(ticket)` stops. `label` names it beside the bar on a terminal. What `onProgress` throws stops it
- * too, and is what the call rejects with.
+ * Runs a call that `abort(ticket)` stops. `label` names it beside the bar on a terminal. What `onProgress` throws stops
+ * it too, and is what the call rejects with.
  */
 async function stoppable({ logger, terminal }, label, { onProgress, signal }, start, abort) {
   if (signal?.aborted) throw aborted(label, signal.reason)

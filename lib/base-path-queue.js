@@ -61,7 +61,8 @@ function refuseInside(base, name) {
   if (!operation) return
   for (const place = placeOf(base); operation; operation = operation.outer) {
     if (operation.place === place && !operation.ended) {
-      throw invalid(`${name} was called inside a migration of ${base}, which it would wait for; call it when the migration has ended`)
+      const problem = `${name} was called inside a migration of ${base}, which it would wait for`
+      throw invalid(`${problem}; call it when the migration has ended`)
     }
   }
 }
@@ -70,8 +71,9 @@ function within(promise, timeout, base) {
   return new Promise((resolve, reject) => {
     // Timers count to 2^31 - 1 milliseconds; more than that is for ever.
     const timer = setTimeout(() => {
-      const message = `another operation of this process on ${base} did not end within ${timeout} ms; try again, or raise lockTimeout`
-      reject(Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { path: base, holder: process.pid, outcome: 'none' }))
+      const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
+      const error = new StorageError(`${problem}; try again, or raise lockTimeout`, 'LOCK_TIMEOUT')
+      reject(Object.assign(error, { path: base, holder: process.pid, outcome: 'none' }))
     }, Math.min(timeout, 2 ** 31 - 1))
     promise.then(() => {
       clearTimeout(timer)

@@ -26,7 +26,9 @@ function resolveLogger(option) {
   if (option === undefined) return loggerOf((level) => (line) => console[level](line))
   if (option === null) return loggerOf(() => () => {})
   if (typeof option === 'function') return loggerOf((level) => (line) => option(line, level))
-  if (typeof option !== 'object') throw new TypeError(`option logger must be an object, a function or null, got ${describe(option)}`)
+  if (typeof option !== 'object') {
+    throw new TypeError(`option logger must be an object, a function or null, got ${describe(option)}`)
+  }
   for (const level of LEVELS) {
     if (typeof option[level] !== 'function') throw new TypeError(`option logger must have a function ${level}`)
   }

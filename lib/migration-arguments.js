@@ -17,7 +17,9 @@ function basePathOf(value) {
 }
 
 function managerOptions(given = {}) {
-  if (given === null || typeof given !== 'object' || Array.isArray(given)) throw new TypeError('options must be an object')
+  if (given === null || typeof given !== 'object' || Array.isArray(given)) {
+    throw new TypeError('options must be an object')
+  }
   const { lockTimeout = LOCK_TIMEOUT, logger, include = [], keep } = given
   if (typeof lockTimeout !== 'number') throw new TypeError('option lockTimeout must be a number')
   if (!(Number.isFinite(lockTimeout) && lockTimeout >= 0)) {
@@ -54,9 +56,13 @@ function terminalOf(stream) {
 function migrationOf(given) {
   if (given === null || typeof given !== 'object') throw invalid(`a migration is an object, got ${describe(given)}`)
   const { version, description, up, down } = given
-  if (typeof version !== 'string') throw invalid(`the version of a migration must be a string, got ${describe(version)}`)
+  if (typeof version !== 'string') {
+    throw invalid(`the version of a migration must be a string, got ${describe(version)}`)
+  }
   const name = `migration ${describe(version)}`
-  if (typeof description !== 'string') throw invalid(`the description of ${name} must be a string, got ${describe(description)}`)
+  if (typeof description !== 'string') {
+    throw invalid(`the description of ${name} must be a string, got ${describe(description)}`)
+  }
   if (typeof up !== 'function') throw invalid(`up of ${name} must be a function, got ${describe(up)}`)
   if (down !== undefined && down !== null && typeof down !== 'function') {
     throw invalid(`down of ${name} must be a function or left out, got ${describe(down)}`)

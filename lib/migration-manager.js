@@ -58,12 +58,12 @@ class MigrationManager {
 
   async getState() {
     this.#ensureOpen()
-    return JSON.parse(await this.#track(call((ticket) => this.#native.state(ticket))))
+    return this.#ask((ticket, timeout) => this.#native.state(ticket, timeout))
   }
 
   async status() {
     this.#ensureOpen()
-    const status = JSON.parse(await this.#track(call((ticket) => this.#native.status(ticket))))
+    const status = await this.#ask((ticket, timeout) => this.#native.status(ticket, timeout))
     const { logger, terminal } = this.#options
     const { width, colour } = terminal(process.stdout)
     for (const line of statusTable(status, { width, colour, now: Date.now() })) logger.info(line)
@@ -94,7 +94,7 @@ class MigrationManager {
 
   async listBackups() {
     this.#ensureOpen()
-    return JSON.parse(await this.#track(call((ticket) => this.#backups.list(ticket))))
+    return this.#ask((ticket) => this.#backups.list(ticket))
   }
 
   async close() {
@@ -128,6 +128,11 @@ class MigrationManager {
 
   #stoppable(label, options, start) {
     return stoppable(this.#options, label, options, start, (ticket) => this.#backups.abort(ticket))
+  }
+
+  /** What a call answers that need not be the only one. */
+  async #ask(start) {
+    return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }
 
   #exclusively(name, work) {

@@ -9,8 +9,8 @@ const { messageOf } = require('./logger.js')
 const { progressOf } = require('./progress.js')
 
 /**
- * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and `terminal`.
- * Rejects with what a callback threw, itself.
+ * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
+ * `terminal`. Rejects with what a callback threw, itself.
  */
 async function drive(manager, start) {
   const { native, logger } = manager
@@ -61,7 +61,9 @@ async function failed({ native, logger }, version, direction, thrown, began) {
   const message = messageOf(thrown)
   try {
     const problem = await call((ticket) => native.failed(ticket, message))
-    if (problem !== null) logger.warn(`the failure of ${version} could not be recorded: ${JSON.parse(problem).message}`)
+    if (problem !== null) {
+      logger.warn(`the failure of ${version} could not be recorded: ${JSON.parse(problem).message}`)
+    }
   } catch (error) {
     // The data is not as it was before: that matters more than what the callback threw.
     return { error: Object.assign(error, { cause: thrown }) }

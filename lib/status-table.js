@@ -60,7 +60,7 @@ function advice(migrations) {
   }
   const unknown = of('unknown')
   if (unknown.length > 0) {
-    return `Nothing to do. ${count(unknown.length, 'applied migration')} not registered here: only the program that knows them can roll them back.`
+    return `Nothing to do. Not registered here: ${count(unknown.length, 'migration')}, for the program that applied them to roll back.`
   }
   if (migrations.length === 0) return 'No migration is registered: call register() first.'
   return 'Nothing to do: every migration is applied.'

@@ -73,8 +73,8 @@ export interface MigrationStatus {
     version: string
     description: string
     /**
-     * `'pending'`: registered and not applied, also where higher versions are. `'failed'`: pending, and the last attempt
-     * failed. `'unknown'`: recorded, but not registered here.
+     * `'pending'`: registered and not applied, also where higher versions are. `'failed'`: pending, and the last
+     * attempt failed. `'unknown'`: recorded, but not registered here.
      */
     state: 'applied' | 'pending' | 'failed' | 'unknown'
     /** Milliseconds since 1970: when it was applied, or tried last. */
@@ -129,12 +129,12 @@ export interface RestoreOptions {
 /**
  * Migrations of the data under one base path, and its backups.
  *
- * One operation at a time: others, those of other managers and processes too, wait for it up to `lockTimeout` and then
- * reject with `LOCK_TIMEOUT`. Called inside a callback of a migration they reject with `INVALID_ARGUMENT` instead of waiting
- * for themselves.
+ * One operation at a time: others, those of other managers and processes too, wait for it up to `lockTimeout` and
+ * then reject with `LOCK_TIMEOUT`. Called inside a callback of a migration they reject with `INVALID_ARGUMENT`
+ * instead of waiting for themselves.
  *
- * While migrations run, writes of other processes wait. Writes of this process belong to the migration, whoever made them,
- * and are undone with it: migrate before serving.
+ * While migrations run, writes of other processes wait. Writes of this process belong to the migration, whoever made
+ * them, and are undone with it: migrate before serving.
  */
 export class MigrationManager {
   /**
@@ -148,31 +148,32 @@ export class MigrationManager {
 
   /**
    * Makes a migration known.
-   * @throws StorageError `INVALID_ARGUMENT` for a version that is not semantic or a field of a wrong type, `ALREADY_EXISTS` for a version
-   * that is registered; build metadata makes no difference.
+   * @throws StorageError `INVALID_ARGUMENT` for a version that is not semantic or a field of a wrong type,
+   * `ALREADY_EXISTS` for a version that is registered; build metadata makes no difference.
    */
   register(migration: MigrationConfig): void
 
   /**
-   * Applies what is pending, up to `targetVersion`: what is registered and was not applied, also versions lower than the
-   * current one that were registered later. Each migration is applied wholly or not at all, whatever happens, and
+   * Applies what is pending, up to `targetVersion`: what is registered and was not applied, also versions lower than
+   * the current one that were registered later. Each migration is applied wholly or not at all, whatever happens, and
    * recorded at once. Nothing pending is fine.
    *
-   * A migration that throws is recorded with its error and stops the run; the data is as before it, those before it stay
-   * applied. The next `migrate()` tries it again. A process that dies in the middle of a migration leaves nothing of it:
-   * the next opening puts the data back.
+   * A migration that throws is recorded with its error and stops the run; the data is as before it, those before it
+   * stay applied. The next `migrate()` tries it again. A process that dies in the middle of a migration leaves
+   * nothing of it: the next opening puts the data back.
    * @throws What the callback threw, itself.
-   * @throws StorageError `NOT_FOUND` for a target that is not registered, `INVALID_ARGUMENT` for one below the current version,
-   * `LOCK_TIMEOUT` with the pid of the holder, `CORRUPT_DATA` for a damaged state file, `MIGRATION_FAILED` when a callback threw (its
-   * `cause`) and putting the data back failed too.
+   * @throws StorageError `NOT_FOUND` for a target that is not registered, `INVALID_ARGUMENT` for one below the
+   * current version, `LOCK_TIMEOUT` with the pid of the holder, `CORRUPT_DATA` for a damaged state file,
+   * `MIGRATION_FAILED` when a callback threw (its `cause`) and putting the data back failed too.
    */
   migrate(targetVersion?: string): Promise<MigrationResult>
 
   /**
-   * Rolls back every applied version above `targetVersion`, highest first, each wholly or not at all. `'0.0.0'` rolls back all.
+   * Rolls back every applied version above `targetVersion`, highest first, each wholly or not at all. `'0.0.0'` rolls
+   * back all.
    * @throws What the callback threw, itself. The version stays applied and is recorded with the error.
-   * @throws StorageError as {@link migrate}; `INVALID_ARGUMENT` for a target above the current version, and when one of the
-   * versions has no `down` or is not registered. Nothing was rolled back then.
+   * @throws StorageError as {@link migrate}; `INVALID_ARGUMENT` for a target above the current version, and when one
+   * of the versions has no `down` or is not registered. Nothing was rolled back then.
    */
   rollback(targetVersion: string): Promise<MigrationResult>
 
@@ -189,25 +190,28 @@ export class MigrationManager {
   status(): Promise<MigrationStatus>
 
   /**
-   * Copies `data/`, every other database of the base path and what `include` names to `<basePath>/backups/<name>`. Writers go
-   * on; the backup has each database as it was at one moment, the same for all, as JSON files that need no engine to be read.
-   * Either all of it is there, with a manifest of checksums, or nothing.
-   * @param name Letters, digits, `.`, `_` and `-`, not beginning with a dot. Default: the time, so that names sort by age.
+   * Copies `data/`, every other database of the base path and what `include` names to `<basePath>/backups/<name>`.
+   * Writers go on; the backup has each database as it was at one moment, the same for all, as JSON files that need no
+   * engine to be read. Either all of it is there, with a manifest of checksums, or nothing.
+   * @param name Letters, digits, `.`, `_` and `-`, not beginning with a dot. Default: the time, so that names sort by
+   * age.
    * @returns The absolute path of the backup.
-   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (`errno` is `'ENOSPC'` where
-   * there is no room for it), `LOCK_TIMEOUT`, `ABORTED`.
+   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (`errno` is
+   * `'ENOSPC'` where there is no room for it), `LOCK_TIMEOUT`, `ABORTED`.
    */
   backup(name?: string, options?: BackupOptions): Promise<string>
 
   /**
-   * Puts a backup in the place of everything that it covers, as one step: after a crash it has happened or not. The backup is
-   * verified first. Databases that it does not have are emptied, other files under `data/` that it does not have are
-   * removed, the record of migrations is that of the backup. Storages that are open in this process see the restored data.
+   * Puts a backup in the place of everything that it covers, as one step: after a crash it has happened or not. The
+   * backup is verified first. Databases that it does not have are emptied, other files under `data/` that it does not
+   * have are removed, the record of migrations is that of the backup. Storages that are open in this process see the
+   * restored data.
    *
    * This must be the only process that has databases of the base path open.
    * @param backup The name of a backup, or the path of its directory, wherever that lies.
-   * @throws StorageError and nothing has changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup, `UNSUPPORTED_FORMAT` for one of
-   * a newer version, `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`, `ABORTED`.
+   * @throws StorageError and nothing has changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup,
+   * `UNSUPPORTED_FORMAT` for one of a newer version, `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`,
+   * `ABORTED`.
    */
   restore(backup: string, options?: RestoreOptions): Promise<void>
 
@@ -220,8 +224,9 @@ export class MigrationManager {
 }
 
 /**
- * Version `1.0.0`: reads every project and file that the old package wrote, sets aside in full what breaks a rule, builds
- * the indexes of the rest and keeps them on disk. It says how far it is and how much it found, and may run twice.
+ * Version `1.0.0`: reads every project and file that the old package wrote, sets aside in full what breaks a rule,
+ * builds the indexes of the rest and keeps them on disk. It says how far it is and how much it found, and may run
+ * twice.
  *
  * `down` removes the indexes from disk; the JSON files stay as they are. Queries answer the same with them and without.
  */

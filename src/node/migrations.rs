@@ -11,13 +11,13 @@ use super::error::describe;
 use super::options::milliseconds;
 use super::port::{Answer, Mailbox, Port, run_blocking};
 use super::session::guarded;
-use crate::engine::backup::Site;
-use crate::engine::fs::OsFs;
+use super::site::site;
+use crate::engine::backup::settle;
 use crate::engine::migration::{
-    Goal, HeldData, Next, Registered, Registry, Run, StateFile, Step, Summary, Undone, Version, acquire,
-    status,
+    Goal, HeldData, Next, Registered, Registry, Run, State, StateFile, Step, Summary, Undone, Version,
+    acquire, status,
 };
-use crate::engine::{BasePath, DatabaseOptions, Error, Registry as Engines, Result, Wait, now_ms};
+use crate::engine::{Error, Result, Wait, now_ms};
 
 #[napi]
 pub struct NativeMigrations {
@@ -66,11 +66,7 @@ impl NativeMigrations {
         let wait = Wait::at_most(milliseconds(lock_timeout));
         self.work(ticket, move |place| {
             let goal = goal(kind, target.as_deref())?;
-            let site = Site {
-                base: BasePath::new(Arc::new(OsFs), &base),
-                registry: Engines::of_process(),
-                options: DatabaseOptions { lock_timeout: wait.timeout, ..DatabaseOptions::default() },
-            };
+            let site = site(&base, wait);
             let lock = acquire(&site, wait)?;
             let file = StateFile::of(&site.base);
             let protect = |lock| HeldData::take(site, lock, wait);
@@ -103,20 +99,20 @@ impl NativeMigrations {
         });
     }
 
-    /// Answers with the state as it is stored.
+    /// Answers with the state as it is stored, after what an interrupted run left was put right.
     #[napi(catch_unwind)]
-    pub fn state(&self, ticket: u32) {
-        let file = self.file();
-        self.answer(ticket, move || Ok(Answer::text(file.load()?.to_json().into_bytes())));
+    pub fn state(&self, ticket: u32, lock_timeout: f64) {
+        let load = self.load(lock_timeout);
+        self.answer(ticket, move || Ok(Answer::text(load()?.to_json().into_bytes())));
     }
 
     /// Answers `{ currentVersion, latestVersion, pending, migrations: [{ version, description, state, appliedAt, error,
     /// hasDown }] }`.
     #[napi(catch_unwind)]
-    pub fn status(&self, ticket: u32) {
-        let (file, registry) = (self.file(), self.registry.lock().clone());
+    pub fn status(&self, ticket: u32, lock_timeout: f64) {
+        let (load, registry) = (self.load(lock_timeout), self.registry.lock().clone());
         self.answer(ticket, move || {
-            let state = file.load()?;
+            let state = load()?;
             let all = status(&registry, &state);
             let latest = registry.iter().next_back().map(|migration| migration.version.to_string());
             let migrations: Vec<Value> = all
@@ -144,8 +140,15 @@ impl NativeMigrations {
 }
 
 impl NativeMigrations {
-    fn file(&self) -> StateFile {
-        StateFile::of(&BasePath::new(Arc::new(OsFs), &self.base))
+    /// Loads the state. A run that died after it had recorded a success, and before that was final, left a state that is to
+    /// be put back with the data.
+    fn load(&self, lock_timeout: f64) -> impl FnOnce() -> Result<State> + Send + 'static {
+        let wait = Wait::at_most(milliseconds(lock_timeout));
+        let site = site(&self.base, wait);
+        move || {
+            settle(&site, wait)?;
+            StateFile::of(&site.base).load()
+        }
     }
 
     /// Works on the run under way, where it may block.

@@ -15,4 +15,5 @@ mod port;
 mod projects;
 mod schema;
 mod session;
+mod site;
 mod watch;
