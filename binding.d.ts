@@ -9,6 +9,24 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export declare class NativeBackups {
+  /** `base` is absolute. Touches no file. */
+  constructor(port: Port, base: string)
+  /** Answers with the path of the backup, a JSON string. Tells its progress. */
+  backup(ticket: number, name: string | undefined | null, include: Array<string>, lockTimeout: number): void
+  /** `backup` is a name or an absolute path. Answers with nothing. Tells its progress. */
+  restore(ticket: number, backup: string, lockTimeout: number): void
+  /**
+   * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
+   * null, `problem` a sentence or null.
+   */
+  list(ticket: number): void
+  /** Answers with the names of the backups that were removed. */
+  prune(ticket: number, keep: number, lockTimeout: number): void
+  /** Stops the backup or restore with this ticket, if it is under way and has not begun to replace data. */
+  abort(ticket: number): void
+}
+
 export declare class NativeCollection {
   /**
    * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
@@ -113,7 +131,10 @@ export declare class NativeWatch {
 export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
-  /** Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON. */
+  /**
+   * Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
+   * of progress: `[done, total]`.
+   */
   take(): Array<number | JsAnswer>
   /** Keeps the process alive until `release`. */
   hold(): void
