@@ -71,7 +71,7 @@ pub fn back_up(
     let directories = site.base.databases()?;
     let databases: Vec<Arc<Database>> =
         directories.iter().map(|directory| site.open(directory)).collect::<Result<_>>()?;
-    let partial = backups.join(format!("{PARTIAL}{name}"));
+    let partial = partial(&backups, &name);
     let made = {
         let quiet = databases.iter().map(|database| database.quiet(options.wait));
         let _quiet: Vec<Option<Quiet<'_>>> = quiet.collect::<Result<_>>()?;
@@ -98,10 +98,16 @@ pub fn back_up(
         }
         Err(error) => {
             // What cannot be removed now is swept by the next backup; without its final name it is none.
+            let _ = fs.rename(&target, &partial);
             let _ = fs::remove_tree(&*fs, &partial);
             Err(error)
         }
     }
+}
+
+/// Where a backup lies that is not finished, or not wanted any more.
+pub fn partial(backups: &Path, name: &str) -> PathBuf {
+    backups.join(format!("{PARTIAL}{name}"))
 }
 
 /// The lock under which backups are made and removed.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Site;
-use super::back_up::{lock_backups, sweep};
+use super::back_up::{lock_backups, partial, sweep};
 use super::manifest::{MANIFEST, Manifest};
 use super::name::check_name;
 use super::sealed::read_sealed;
@@ -120,10 +120,10 @@ pub fn prune_backups(site: &Site, keep: usize, wait: Wait) -> Result<Vec<String>
     let beyond = complete.len().saturating_sub(keep);
     let mut removed = Vec::with_capacity(beyond);
     for backup in complete.into_iter().take(beyond) {
-        // Without its manifest it is none, however far the rest of this comes.
-        let manifest = backup.path.join(MANIFEST);
-        fs.remove_file(&manifest).at("remove", &manifest)?;
-        fs::remove_tree(&*fs, &backup.path).at("remove", &backup.path)?;
+        // Without its name it is none, however far the rest of this comes.
+        let unwanted = partial(&backups, &backup.name);
+        fs.rename(&backup.path, &unwanted).at("rename", &backup.path)?;
+        fs::remove_tree(&*fs, &unwanted).at("remove", &unwanted)?;
         removed.push(backup.name);
     }
     fs.sync_dir(&backups).at("sync directory", &backups)?;

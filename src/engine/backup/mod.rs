@@ -3,7 +3,7 @@
 //! Both are written as files beside a manifest with checksums, which comes last; both are put in place the same way: an
 //! intent says what replaces what, and a crash after it was written is rolled forward by [`settle`].
 //!
-//! Lock order, outermost first: the lock of `backups/` → the migration lock → the checkpoint locks of all databases in
+//! Lock order, outermost first: the lock of `backups/` → the locks of [`lock`] → the checkpoint locks of all databases in
 //! path order → their write locks in path order → their presence locks.
 
 mod alone;
