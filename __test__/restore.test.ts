@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { cp, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { cp, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { ManagerContext } from './support/migrations.js'
-import { caught, filesPath, projectInput, projectsPath, runChild, until } from './support/index.js'
+import { caught, projectInput, runChild } from './support/index.js'
 import { dataOf, fingerprint, lay, noting, withManagers, write } from './support/migrations.js'
 
 const SAMPLE = 1718000000000
@@ -173,23 +173,18 @@ describe('a restore refuses, and leaves everything as it was,', () => {
     const { base, manage } = context
     await change(context)
     const before = await dataOf(base)
-    let error: any
-    let end = () => {}
+    let refused: Promise<any> | undefined
+    let pid = ''
     const child = await runChild('keeper.mjs', [base], {
       onLine: (line, kill) => {
-        end = kill
-        void (async () => {
-          error = await caught(manage({ lockTimeout: 100 }).restore('kept'))
-          assert.equal(error.code, 'LOCK_TIMEOUT')
-          if (process.platform === 'linux') assert.ok(error.message.includes(line), `${error.message} names ${line}`)
-        })().finally(kill)
+        pid = line
+        refused = caught(manage({ lockTimeout: 100 }).restore('kept')).finally(kill)
       },
     })
-    await until('the refusal', () => error !== undefined)
-    end()
     assert.equal(child.signal, 'SIGKILL')
+    const error = await refused
     assert.equal(error.code, 'LOCK_TIMEOUT')
-    if (process.platform === 'linux') assert.match(error.message, /process \d+ has it open/)
+    if (process.platform === 'linux') assert.ok(error.message.includes(`process ${pid} has it open`), error.message)
     assert.deepEqual(await dataOf(base), before)
     await manage().restore('kept')
     assert.deepEqual(await dataOf(base), context.kept)
