@@ -55,7 +55,10 @@ describe('a backup', () => {
     assert.equal((await readJson(join(backup, found)))[project.id]?.name, 'in the journal')
   }))
 
-  for (const name of ['../x', '..', '.', '', 'a/b', 'a\\b', '/abs', '.hidden', 'a\0b', 'CON', 'nul.txt', 'a b', 'ü', 'x'.repeat(101), '..\\x', 'C:x']) {
+  for (const name of [
+    '../x', '..', '.', '', 'a/b', 'a\\b', '/abs', '.hidden', 'a\0b', 'CON', 'nul.txt', 'a b', 'ü', 'x'.repeat(101), '..\\x',
+    'C:x',
+  ]) {
     test(`refuses the name ${JSON.stringify(name).slice(0, 20)}`, withData(async ({ base, manage }) => {
       const before = await fingerprint(base)
       assert.equal((await caught(manage().backup(name))).code, 'INVALID_ARGUMENT')
@@ -204,7 +207,9 @@ describe('a process killed while it backs up', () => {
     const before = await dataOf(base)
     for (const count of [1, 2, 3, 5, 8, 13]) {
       let seen = 0
-      const { signal, stderr } = await runChild('migrator.mjs', [base, 'backup'], { onLine: (_line, kill) => { if (++seen === count) kill() } })
+      const { signal, stderr } = await runChild('migrator.mjs', [base, 'backup'], {
+        onLine: (_line, kill) => { if (++seen === count) kill() },
+      })
       assert.equal(signal, 'SIGKILL', stderr)
       assert.deepEqual(await dataOf(base), before)
       for (const { complete, problem } of await manage().listBackups()) assert.ok(complete, problem!)

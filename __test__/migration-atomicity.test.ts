@@ -148,8 +148,12 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
 
   test('keeps what earlier migrations of the run did', withData(async ({ base, manage, open }) => {
     const manager = manage()
-    manager.register(noting([], '1.0.0', { up: async ({ basePath }) => { await writeFile(join(basePath, 'data', 'notes.txt'), 'first'); await open().create(projectInput('first')) } }))
-    manager.register(noting([], '1.1.0', { up: async ({ basePath }) => { await writeFile(join(basePath, 'data', 'notes.txt'), 'second'); await open().create(projectInput('second')); throw new Error('no') } }))
+    const change = async (text: string) => {
+      await writeFile(join(base, 'data', 'notes.txt'), text)
+      await open().create(projectInput(text))
+    }
+    manager.register(noting([], '1.0.0', { up: () => change('first') }))
+    manager.register(noting([], '1.1.0', { up: () => change('second').then(() => { throw new Error('no') }) }))
     await caught(manager.migrate())
     assert.equal(await readFile(join(base, 'data', 'notes.txt'), 'utf8'), 'first')
     assert.deepEqual((await open().list()).map(({ name }) => name).slice(3), ['first'])
@@ -201,7 +205,8 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
 describe('a process killed in the middle of a migration', () => {
   // Each line is one more change that had happened.
   for (const adopted of [true, false]) {
-    test(`leaves the data byte for byte as before, on data that ${adopted ? 'the engine' : 'the old package'} wrote`, withData(async ({ base, open, manage }) => {
+    const author = adopted ? 'the engine' : 'the old package'
+    test(`leaves the data byte for byte as before, on data that ${author} wrote`, withData(async ({ base, open, manage }) => {
       if (adopted) await adopt(open)
       for (const count of [1, 2, 3, 4, 6, 7, 8, 9, 10, 14, 19, 30]) {
         const before = await dataOf(base)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { symlink } from 'node:fs/promises'
 import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { MigrationManager } from '../index.js'
 import type { MigrationContext } from '../index.js'
 import { caught } from './support/index.js'
@@ -96,7 +97,7 @@ describe('a second run', () => {
   test('of the same manager waits, and finds nothing to do', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
-    manager.register(noting(notes, '1.0.0', { up: async () => { await new Promise((resolve) => setTimeout(resolve, 10)); notes.push('up') } }))
+    manager.register(noting(notes, '1.0.0', { up: async () => void notes.push(await setTimeout(10, 'up')) }))
     const results = await Promise.all(Array.from({ length: 60 }, () => manager.migrate()))
     assert.deepEqual(notes, ['up'])
     assert.deepEqual(results.map(({ versions }) => versions.length), [1, ...Array.from({ length: 59 }, () => 0)])
@@ -107,7 +108,7 @@ describe('a second run', () => {
     const managers = Array.from({ length: 10 }, () => manage())
     for (const manager of managers) {
       for (const version of ['1.0.0', '1.1.0']) manager.register(noting(notes, version, {
-        up: async () => { await new Promise((resolve) => setTimeout(resolve, 10)); notes.push(version) },
+        up: async () => void notes.push(await setTimeout(10, version)),
       }))
     }
     const results = await Promise.all(managers.map((manager) => manager.migrate()))

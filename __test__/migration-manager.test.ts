@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { MigrationManager, ProjectStorageV2 } from '../index.js'
 import type { MigrationContext } from '../index.js'
 import { caught, projectInput } from './support/index.js'
@@ -23,7 +24,10 @@ describe('register', () => {
     assert.deepEqual(await readdir(base), [])
   }))
 
-  for (const version of ['1', '1.0', 'v1.0.0', '', '1.0.0-', '01.0.0', '1.0.0.0', ' 1.0.0', '99999999999999999999.0.0', '1.0.0\ud800', `1.0.0-${'a'.repeat(300)}`]) {
+  for (const version of [
+    '1', '1.0', 'v1.0.0', '', '1.0.0-', '01.0.0', '1.0.0.0', ' 1.0.0', '99999999999999999999.0.0', '1.0.0\ud800',
+    `1.0.0-${'a'.repeat(300)}`,
+  ]) {
     test(`refuses the version ${JSON.stringify(version).slice(0, 40)}`, withManagers(async ({ manage }) => {
       const error = thrown(() => manage().register(noting([], version)))
       assert.equal(error.code, 'INVALID_ARGUMENT')
@@ -76,11 +80,12 @@ describe('register', () => {
 
   test('keeps the object as `this` of its callbacks', withManagers(async ({ manage }) => {
     const manager = manage()
-    const migration = { version: '1.0.0', description: '', seen: [] as unknown[], up() { this.seen.push(this) }, down() { this.seen.push(this) } }
+    const seen: unknown[] = []
+    const migration = { version: '1.0.0', description: '', up() { seen.push(this) }, down() { seen.push(this) } }
     manager.register(migration)
     await manager.migrate()
     await manager.rollback('0.0.0')
-    assert.deepEqual(migration.seen.map((one) => one === migration), [true, true])
+    assert.deepEqual(seen.map((one) => one === migration), [true, true])
   }))
 })
 
@@ -163,7 +168,8 @@ describe('migrate', () => {
   test('hands a context to the callbacks', withManagers(async ({ base, manage }) => {
     const manager = manage()
     const seen: MigrationContext[] = []
-    manager.register({ version: '1.0.0+x', description: '', up: (context) => void seen.push(context), down: (context) => void seen.push(context) })
+    const see = (context: MigrationContext) => void seen.push(context)
+    manager.register({ version: '1.0.0+x', description: '', up: see, down: see })
     await manager.migrate()
     await manager.rollback('0.0.0')
     assert.deepEqual(seen.map(({ basePath, version, direction }) => [basePath, version, direction]), [
@@ -278,20 +284,22 @@ describe('the state', () => {
   test('lies in a file of exactly the known shape, saved after each migration', withManagers(async ({ base, manage }) => {
     const manager = manage()
     const seen: unknown[] = []
-    const look = async () => void seen.push(existsSync(statePath(base)) ? JSON.parse(await readFile(statePath(base), 'utf8')).currentVersion : null)
+    const stored = async () => JSON.parse(await readFile(statePath(base), 'utf8'))
+    const look = async () => void seen.push(existsSync(statePath(base)) ? (await stored()).currentVersion : null)
     const before = Date.now()
     for (const version of ['1.0.0', '1.1.0', '1.2.0']) manager.register(noting([], version, { up: look }))
     await manager.migrate()
     assert.deepEqual(seen, [null, '1.0.0', '1.1.0'])
-    const stored = JSON.parse(await readFile(statePath(base), 'utf8'))
-    assert.deepEqual(Object.keys(stored), ['currentVersion', 'migrations'])
-    assert.deepEqual(Object.keys(stored.migrations[0]), ['version', 'description', 'appliedAt', 'success'])
-    assert.deepEqual(await manager.getState(), stored)
-    for (const { appliedAt } of stored.migrations) assert.ok(appliedAt >= before && appliedAt <= Date.now())
+    const state = await stored()
+    assert.deepEqual(Object.keys(state), ['currentVersion', 'migrations'])
+    assert.deepEqual(Object.keys(state.migrations[0]), ['version', 'description', 'appliedAt', 'success'])
+    assert.deepEqual(await manager.getState(), state)
+    for (const { appliedAt } of state.migrations) assert.ok(appliedAt >= before && appliedAt <= Date.now())
   }))
 
   test('that the old package wrote is read, with several attempts at one version', withManagers(async ({ base, manage }) => {
-    const attempt = (success: boolean, fields = {}) => ({ version: '1.0.0', description: 'old', appliedAt: 1_718_000_000_000, success, ...fields })
+    const first = { version: '1.0.0', description: 'old', appliedAt: 1_718_000_000_000 }
+    const attempt = (success: boolean, fields = {}) => ({ ...first, success, ...fields })
     const old = { currentVersion: '1.0.0', migrations: [attempt(false, { error: 'no' }), attempt(true)] }
     await write(statePath(base), JSON.stringify(old, null, 2))
     const manager = manage()
@@ -361,10 +369,14 @@ describe('status', () => {
 describe('a manager', () => {
   for (const [what, args, type] of [
     ['no base path', [], TypeError], ['a base path that is a number', [1], TypeError], ['an empty base path', [''], RangeError],
-    ['NUL in the base path', ['/a\0b'], RangeError], ['options that are a text', ['/tmp', 'x'], TypeError], ['options that are null', ['/tmp', null], TypeError],
-    ['a lockTimeout that is a text', ['/tmp', { lockTimeout: '1' }], TypeError], ['a negative lockTimeout', ['/tmp', { lockTimeout: -1 }], RangeError],
-    ['an infinite lockTimeout', ['/tmp', { lockTimeout: Infinity }], RangeError], ['a logger that is a text', ['/tmp', { logger: 'x' }], TypeError],
-    ['a logger that lacks a level', ['/tmp', { logger: { info() {} } }], TypeError], ['an include that is a text', ['/tmp', { include: 'x' }], TypeError],
+    ['NUL in the base path', ['/a\0b'], RangeError], ['options that are a text', ['/tmp', 'x'], TypeError],
+    ['options that are null', ['/tmp', null], TypeError],
+    ['a lockTimeout that is a text', ['/tmp', { lockTimeout: '1' }], TypeError],
+    ['a negative lockTimeout', ['/tmp', { lockTimeout: -1 }], RangeError],
+    ['an infinite lockTimeout', ['/tmp', { lockTimeout: Infinity }], RangeError],
+    ['a logger that is a text', ['/tmp', { logger: 'x' }], TypeError],
+    ['a logger that lacks a level', ['/tmp', { logger: { info() {} } }], TypeError],
+    ['an include that is a text', ['/tmp', { include: 'x' }], TypeError],
     ['an include of numbers', ['/tmp', { include: [1] }], TypeError], ['a keep of nothing', ['/tmp', { keep: 0 }], RangeError],
     ['a keep that is a text', ['/tmp', { keep: '1' }], TypeError], ['a keep that is a fraction', ['/tmp', { keep: 1.5 }], RangeError],
   ] as const) {
@@ -376,7 +388,7 @@ describe('a manager', () => {
   test('is ended by close, which waits for what is under way', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
-    manager.register(noting(notes, '1.0.0', { up: async () => void notes.push(await new Promise((resolve) => setTimeout(resolve, 20, 'slow'))) }))
+    manager.register(noting(notes, '1.0.0', { up: async () => void notes.push(await setTimeout(20, 'slow')) }))
     const running = manager.migrate()
     await manager.close()
     assert.deepEqual(notes, ['slow'])

@@ -206,7 +206,9 @@ describe('a process killed while it restores', () => {
       await change(context)
       const changed = await dataOf(base)
       let seen = 0
-      const { signal, stderr } = await runChild('migrator.mjs', [base, 'restore'], { onLine: (_line, kill) => { if (++seen === count) kill() } })
+      const { signal, stderr } = await runChild('migrator.mjs', [base, 'restore'], {
+        onLine: (_line, kill) => { if (++seen === count) kill() },
+      })
       assert.equal(signal, 'SIGKILL', stderr)
       const storage = open()
       const names = (await storage.list()).map(({ name }) => name)

@@ -15,12 +15,14 @@ async function spoil({ basePath, version }) {
   const storage = new ProjectStorageV2({ basePath })
   const projects = await storage.list()
   for (let round = 0; ; round++) {
+    const files = [0, 1, 2].map((n) => ({ name: `${n}`, path: `${round}/${n}`, content: 'x'.repeat(3000) }))
+    const deep = join(data, `made-${round}`, 'deep')
     const steps = [
       () => storage.create({ name: `${version} ${round}`, path: '/new' }),
       () => storage.update(projects[0].id, { name: `changed ${round}` }),
-      () => storage.getFileStorage(projects[0].id).createMany([0, 1, 2].map((n) => ({ name: `${n}`, path: `${round}/${n}`, content: 'x'.repeat(3000) }))),
+      () => storage.getFileStorage(projects[0].id).createMany(files),
       () => writeFile(join(data, 'notes.txt'), `changed ${round}`),
-      () => mkdir(join(data, `made-${round}`, 'deep'), { recursive: true }).then(() => writeFile(join(data, `made-${round}`, 'deep', 'f'), 'f')),
+      () => mkdir(deep, { recursive: true }).then(() => writeFile(join(deep, 'f'), 'f')),
       () => unlink(join(data, 'remove-me.bin')).catch(() => {}),
       () => rm(join(data, 'tree'), { recursive: true, force: true }),
       () => storage.delete(projects[1].id),
