@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeBackups = nativeBinding.NativeBackups
+module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeMigrations = nativeBinding.NativeMigrations

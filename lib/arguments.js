@@ -33,7 +33,8 @@ function describe(value) {
   try {
     return Array.isArray(value) ? 'an array' : 'an object'
   } catch {
-    return 'a revoked proxy'
+    // A proxy that was revoked.
+    return 'an object'
   }
 }
 

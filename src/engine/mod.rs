@@ -14,25 +14,34 @@ pub mod error;
 pub mod fs;
 mod id;
 pub mod index;
+mod index_query;
 mod journal;
 pub mod json;
+mod key_lock;
 mod lock;
 mod map_write;
 pub mod migration;
 mod options;
+mod ownership;
+mod plain_file;
 mod registry;
 mod snapshot;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
+pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant,
-    Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, View, Warning, WarningCode,
-    WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, Verdicts,
+    View, Warning, WarningCode, WriteOptions,
 };
-pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
+pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
+pub use index_query::IndexQuery;
+pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
+pub use ownership::{check_entity_path, check_plain_file, own_collection};
+pub use plain_file::{read_file, replace_file};
 pub use registry::{Registry, open_shared, open_under};

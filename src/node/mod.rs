@@ -5,6 +5,7 @@
 //! `undefined`. Documents cross as JSON text.
 
 mod backup;
+mod base;
 mod collection;
 mod error;
 mod files;

@@ -14,6 +14,7 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
+mod outside;
 mod sampled;
 mod workload;
 mod world;

@@ -23,6 +23,7 @@ enum Step {
     Unloaded { path: String, id: DocumentId, change: Change },
     Drop { path: String, seq: u64 },
     Remove { path: String, seq: u64 },
+    Keep { path: String },
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
 }
 
@@ -33,7 +34,7 @@ impl Step {
             Step::Change { path, change } => Some((path, Some(&change.id))),
             Step::Unloaded { path, id, .. } => Some((path, Some(id))),
             Step::Drop { path, .. } | Step::Snapshot { path, adopted: true, .. } => Some((path, None)),
-            Step::Remove { .. } | Step::Snapshot { adopted: false, .. } => None,
+            Step::Remove { .. } | Step::Keep { .. } | Step::Snapshot { adopted: false, .. } => None,
         }
     }
 }
@@ -149,6 +150,9 @@ impl Database {
         if let Some(path) = &op.remove {
             steps.push(Step::Remove { path: path.clone(), seq: body.seq });
         }
+        if let Some(path) = &op.keep {
+            steps.push(Step::Keep { path: path.clone() });
+        }
         if let Some(path) = &op.drop {
             steps.push(Step::Drop { path: path.clone(), seq: body.seq });
         }
@@ -237,6 +241,7 @@ impl ForeignBatch {
                     relocated = true;
                 }
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
+                Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
                     state.record_snapshot(&path, record, adopted);
                     state.collection(&path).unload();

@@ -71,12 +71,15 @@ impl Database {
         if self.try_load(writer, spec)? {
             return Ok(());
         }
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
         if !locked {
             return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
         }
         let snapshot = self.read_snapshot(spec)?;
         match snapshot {
-            Some(snapshot) => self.adopt(writer, spec, snapshot),
+            Some(snapshot) => self.adopt(writer, spec, snapshot, &|id, raw| spec.adopted(id, raw)),
             None => self.load(writer, spec, locked),
         }
     }

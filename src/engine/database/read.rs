@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{FileTable, Loaded};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::cache::CacheKey;
 use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
@@ -178,7 +178,7 @@ impl Database {
         }
         let files = Arc::clone(&state.files);
         drop(state);
-        let mut texts = Vec::with_capacity(locations.len());
+        let mut texts: Vec<Arc<[u8]>> = Vec::with_capacity(locations.len());
         for location in &locations {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
@@ -189,6 +189,7 @@ impl Database {
                 _ => return Ok(Peek::Wait),
             }
         }
+        self.cache.count(false);
         Ok(Peek::Ready(texts))
     }
 
@@ -211,7 +212,10 @@ impl Database {
             let entries = ids?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_run(&files, entries.iter(), part, |_, text| texts.push(text.into())) {
-                Ok(()) => return Ok(texts),
+                Ok(()) => {
+                    self.cache.count(false);
+                    return Ok(texts);
+                }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
         }
@@ -309,19 +313,12 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Builds the indexes of a collection again from its documents, and their index checkpoint.
-    pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
-        {
-            // Only a writer changes what is loaded.
-            let mut writer = self.writer.lock();
-            self.catch_up(&mut writer)?;
-            self.state.write().collection(&spec.path).unload();
-            self.load_documents(&mut writer, spec)?;
+    /// Forgets what was read of a document, and the lists that it is in.
+    pub fn forget(&self, spec: &CollectionSpec, id: &DocumentId) {
+        self.cache.remove(&CacheKey::Document(Arc::clone(&spec.path), id.clone()));
+        for part in [Part::Whole, Part::Head] {
+            self.cache.remove(&list_key(spec, part));
         }
-        // Adopts the file, if it is one that the catalog does not know.
-        self.make_ready(spec, options)?;
-        self.try_persist_indexes(spec);
-        Ok(())
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -391,8 +388,14 @@ impl Database {
             }
             self.declare(&mut writer, spec)
         };
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
         if self.tip.is_none() {
-            return self.adopt_in_memory(&spec);
+            return match self.read_snapshot(&spec)? {
+                Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
+                None => self.install(&spec, None, None),
+            };
         }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
         let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
@@ -434,7 +437,7 @@ impl Database {
     }
 
     /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
-    fn with_loaded<T>(
+    pub(super) fn with_loaded<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         options: ReadOptions,
