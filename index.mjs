@@ -6,6 +6,8 @@ export const {
   ProjectFileStorage,
   projectStorage,
   IndexManager,
+  MigrationManager,
+  addIndexesMigration,
   ProjectsStorageSchema,
   ProjectFilesStorageSchema,
   StorageError,

@@ -1,6 +1,17 @@
 // What must compile: the public types as callers use them. Checked by `tsc`, never run.
 import path, { join } from 'node:path'
 import { BaseStorage, IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
+import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
+import type {
+  BackupInfo,
+  MigrationConfig,
+  MigrationContext,
+  MigrationLogger,
+  MigrationOptions,
+  MigrationResult,
+  MigrationState,
+  MigrationStatus,
+} from '@octoprompt/storage'
 import { ProjectFilesStorageSchema, ProjectsStorageSchema, projectStorage } from '@octoprompt/storage'
 import type {
   BaseEntity,
@@ -282,4 +293,47 @@ export function describe(error: unknown): string {
     default:
       return error.code
   }
+}
+
+// Migrations.
+const migrationLogger: MigrationLogger = { info() {}, warn() {}, error() {} }
+const migrationOptions: MigrationOptions = { lockTimeout: 1, logger: migrationLogger, include: ['config'], keep: 3 }
+const migration: MigrationConfig = {
+  version: '1.1.0',
+  description: 'Name every project',
+  async up({ basePath, version, direction, logger, progress }: MigrationContext) {
+    assertType<Equal<typeof direction, 'up' | 'down'>>()
+    await using storage = new ProjectStorageV2({ basePath })
+    const projects = await storage.list()
+    for (const [at, project] of projects.entries()) {
+      await storage.update(project.id, { name: project.name || version })
+      progress(at + 1, projects.length)
+    }
+    logger.info('done')
+  },
+  down() {},
+}
+
+export async function migrations(path: string) {
+  await using manager = new MigrationManager(path, migrationOptions)
+  new MigrationManager(path, { logger: null })
+  new MigrationManager(path, { logger: (line, level) => void `${level} ${line.length}` })
+  manager.register(addIndexesMigration)
+  manager.register(migration)
+  manager.register({ version: '1.2.0', description: 'without down', up() {} })
+  const { versions, currentVersion }: MigrationResult = await manager.migrate()
+  await manager.migrate('1.1.0')
+  await manager.rollback('1.0.0')
+  const state: MigrationState = await manager.getState()
+  const failed = state.migrations.filter(({ success }) => !success).map(({ error }) => error)
+  assertType<Equal<typeof failed, (string | undefined)[]>>()
+  const status: MigrationStatus = await manager.status()
+  const kinds = status.migrations.map((one) => one.state)
+  assertType<Equal<typeof kinds, ('applied' | 'pending' | 'failed' | 'unknown')[]>>()
+  const signal = AbortSignal.timeout(1_000)
+  const backup: string = await manager.backup('name', { signal, keep: 2, onProgress: (done, total) => void (done / total) })
+  await manager.backup()
+  const all: BackupInfo[] = await manager.listBackups()
+  await manager.restore(all[0]?.path ?? backup, { signal })
+  return { versions, currentVersion, latest: status.latestVersion satisfies string | null, base: manager.basePath }
 }

@@ -1,6 +1,7 @@
 // What must not compile: tsc fails when a line below an expected error has none.
 import { BaseStorage, IndexManager, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
-import type { IndexConfig, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
+import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
+import type { IndexConfig, MigrationContext, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
 import { z } from 'zod'
 import { z as z3 } from 'zod3'
 
@@ -208,5 +209,30 @@ abstract class WrongCalls extends BaseStorage<Entity> {
   }
 }
 
-export { trie, field, WrongIndexes, WrongCalls }
+// Migrations.
+// @ts-expect-error a base path is needed
+new MigrationManager()
+// @ts-expect-error no such option
+new MigrationManager('/tmp', { loger: null })
+// @ts-expect-error a logger has three functions
+new MigrationManager('/tmp', { logger: { info() {} } })
+declare const manager: MigrationManager
+// @ts-expect-error the description is missing
+manager.register({ version: '1.0.0', up() {} })
+// @ts-expect-error up is missing
+manager.register({ version: '1.0.0', description: '' })
+// @ts-expect-error versions are texts
+manager.migrate(1)
+// @ts-expect-error a rollback has a target
+manager.rollback()
+// @ts-expect-error read only
+manager.basePath = '/tmp'
+// @ts-expect-error cannot be changed
+addIndexesMigration.version = '2.0.0'
+// @ts-expect-error no such direction
+const context: Pick<MigrationContext, 'direction'> = { direction: 'sideways' }
+// @ts-expect-error restore keeps no backups
+manager.restore('a', { keep: 1 })
+
+export { trie, field, context, WrongIndexes, WrongCalls }
 export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }

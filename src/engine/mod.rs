@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
@@ -20,6 +21,7 @@ pub mod json;
 mod key_lock;
 mod lock;
 mod map_write;
+pub mod migration;
 mod options;
 mod ownership;
 mod plain_file;
@@ -43,4 +45,4 @@ pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
 pub use ownership::{check_entity_path, check_plain_file, own_collection};
 pub use plain_file::{read_file, replace_file};
-pub use registry::{open_shared, open_under};
+pub use registry::{Registry, open_shared, open_under};

@@ -4,15 +4,18 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod backup;
 mod base;
 mod collection;
 mod error;
 mod files;
 mod indexes;
+mod migrations;
 mod options;
 mod parts;
 mod port;
 mod projects;
 mod schema;
 mod session;
+mod site;
 mod watch;

@@ -12,7 +12,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::json;
-use crate::engine::{Part, Peek, Queryable};
+use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait, WarningCode};
 use crate::project::project_store::{self as store, Query};
 use crate::project::{Files, array, file_collections};
 
@@ -134,5 +134,36 @@ impl NativeProjects {
             let found = database.select(&store::collection(), Part::Whole, options, choose)?;
             Ok(Answer::text(array(&found)))
         });
+    }
+
+    /// Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+    /// indexes on disk. Answers `{ documents, setAside }`.
+    #[napi(catch_unwind)]
+    pub fn index(&self, ticket: u32, project_id: Option<f64>) {
+        let (spec, session) = (collection(project_id), Arc::clone(&self.session));
+        self.session.read(ticket, move |database, options| {
+            database.persist_indexes(&spec, options)?;
+            let documents = database.view(&spec, options)?.len();
+            let set_aside = session.pass_on_warnings(database, WarningCode::RecordSetAside);
+            Ok(Answer::text(format!("{{\"documents\":{documents},\"setAside\":{set_aside}}}").into_bytes()))
+        });
+    }
+
+    /// Removes from disk what `index` keeps there. The documents and their queries stay what they are.
+    #[napi(catch_unwind)]
+    pub fn forget_indexes(&self, ticket: u32, project_id: Option<f64>) {
+        let spec = collection(project_id);
+        self.session.read(ticket, move |database, options| {
+            database.remove_index_checkpoints(&spec, Wait::at_most(options.lock_timeout))?;
+            Ok(Answer::Nothing)
+        });
+    }
+}
+
+/// The collection of all projects or, with an id, of the files of one.
+fn collection(project_id: Option<f64>) -> Arc<CollectionSpec> {
+    match project_id {
+        None => store::collection(),
+        Some(id) => Files::of(id as u64).spec,
     }
 }

@@ -277,12 +277,17 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery.
+    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
         let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
-        for (path, durably) in files.chain(paths) {
+        let targets: Vec<(&str, bool)> = files.chain(paths).collect();
+        if targets.is_empty() {
+            return;
+        }
+        let quiet = self.try_quiet().ok().flatten().is_some();
+        for (path, durably) in targets.into_iter().filter(|(_, durably)| quiet || *durably) {
             if let Err(error) = self.remove_now(path, durably) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,

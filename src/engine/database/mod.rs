@@ -9,8 +9,10 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod cut;
 mod declared;
 mod entity_paths;
+mod exclusive;
 mod generations;
 mod index_checkpoint;
 mod load;
@@ -18,11 +20,13 @@ mod mutant;
 mod open;
 mod overlay;
 mod paths;
+mod process_hold;
 mod query;
 mod read;
 mod recent;
 mod recovery;
 mod removals;
+mod start_over;
 mod state;
 mod texts;
 mod transaction;
@@ -30,13 +34,15 @@ mod verdicts;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub(in crate::engine) use cut::{Cut, CutContent};
+pub(in crate::engine) use exclusive::{Quiet, in_use};
 pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
@@ -44,9 +50,11 @@ pub use query::Queryable;
 pub use read::{Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
+pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
 pub use verdicts::{ForeignRecords, Verdicts};
+pub(in crate::engine) use writer::Held;
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
@@ -55,9 +63,10 @@ use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
 pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
-use super::lock::{ProcessLock, Wait};
+use super::lock::Wait;
 use super::options::CacheLimits;
 use commit::Queue;
+use exclusive::Checkpointing;
 use state::State;
 use writer::Writer;
 
@@ -201,7 +210,9 @@ pub struct Database {
     /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
     tip: Option<Tip>,
     writer: Mutex<Writer>,
-    checkpointing: Mutex<Option<ProcessLock>>,
+    checkpointing: Mutex<Checkpointing>,
+    /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
+    migrating: AtomicBool,
     queue: Queue,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,

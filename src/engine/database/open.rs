@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
 use super::commit::Queue;
+use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
 use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
@@ -79,7 +80,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files) },
+            Writer { files: Some(files), kept: None },
             Some(checkpoint),
         );
         for (code, message) in warnings {
@@ -100,7 +101,7 @@ impl Database {
             None
         };
         let state = read.unwrap_or_else(empty_state);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
+        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
     }
 
     fn assemble(
@@ -122,7 +123,8 @@ impl Database {
             state: RwLock::new(state),
             tip,
             writer: Mutex::new(writer),
-            checkpointing: Mutex::new(checkpoint),
+            checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
+            migrating: AtomicBool::new(false),
             queue: Queue::default(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
@@ -197,6 +199,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
         seq: position.seq,
         end: position.end,
         poisoned: false,
+        migrating: false,
     });
     tip.set_holder(0);
     Ok((recovered, tip))
