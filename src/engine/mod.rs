@@ -18,7 +18,9 @@ mod lock;
 mod map_write;
 mod options;
 mod registry;
+mod repair;
 mod snapshot;
+mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
@@ -32,3 +34,5 @@ pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
 pub use registry::{open_shared, open_under};
+pub use repair::{Action, ActionCode, RepairReport, repair};
+pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify};

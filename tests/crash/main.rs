@@ -13,6 +13,7 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
+mod repairs;
 mod sampled;
 mod workload;
 mod world;

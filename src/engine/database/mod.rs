@@ -7,18 +7,19 @@
 mod adopt;
 mod background;
 mod catch_up;
+mod check;
 mod checkpoint;
 mod commit;
-mod generations;
-mod load;
+pub(super) mod generations;
+pub(super) mod load;
 mod mutant;
 mod open;
 mod overlay;
 mod read;
-mod recovery;
-mod removals;
-mod state;
-mod texts;
+pub(super) mod recovery;
+pub(super) mod removals;
+pub(super) mod state;
+pub(super) mod texts;
 mod transaction;
 mod writer;
 
@@ -133,7 +134,7 @@ impl CollectionSpec {
     }
 }
 
-fn collection_file(directory: &Path, path: &str) -> PathBuf {
+pub(super) fn collection_file(directory: &Path, path: &str) -> PathBuf {
     let mut file = directory.to_path_buf();
     file.extend(path.split('/'));
     file

@@ -6,7 +6,7 @@ mod tip;
 
 pub use entry::{
     BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord,
-    encode_batch, encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
+    encode_batch, encode_line, parse_batch, parse_header, push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{Line, Lines, Tail, classify_tail};
 pub use tip::{Tip, TipSlot};
