@@ -7,6 +7,14 @@ export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
 export type { BaseEntity } from './types/base-storage.js'
+export type {
+  ProblemCode,
+  ProblemSeverity,
+  RepairAction,
+  RepairReport,
+  VerifyProblem,
+  VerifyReport,
+} from './types/reports.js'
 export { ProjectsStorageSchema, ProjectFilesStorageSchema } from './types/projects.js'
 export type {
   TimestampInput,

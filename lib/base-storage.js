@@ -6,6 +6,7 @@ const { describe } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { closed, invalid, ValidationError } = require('./errors.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { reportFrom } = require('./reports.js')
 const { exactText, validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
@@ -157,6 +158,16 @@ class BaseStorage {
   async rebuildIndexes() {
     this[ensureOpen]()
     await call((ticket) => this[documents].rebuildIndexes(ticket))
+  }
+
+  async verify() {
+    this[ensureOpen]()
+    return reportFrom(await call((ticket) => this[documents].verify(ticket)))
+  }
+
+  async repair() {
+    this[ensureOpen]()
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket)))
   }
 
   async close() {

@@ -10,5 +10,6 @@ mod files;
 mod options;
 mod port;
 mod projects;
+mod report;
 mod schema;
 mod session;

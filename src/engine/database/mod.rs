@@ -4,7 +4,7 @@
 //! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
 //! nothing is locked while they are held. No file is read or written while `state` is held.
 
-mod adopt;
+pub(super) mod adopt;
 mod background;
 mod catch_up;
 mod check;
