@@ -20,7 +20,7 @@ async function damageJournal(base: string, text: string) {
 /** Three projects whose last two are in the journal alone, and a process that is gone. */
 async function killed({ base }: Context) {
   const { runChild } = await import('./support/index.js')
-  await runChild('unclean-exit.mjs', [base, 'exit'])
+  await runChild('leaver.mjs', [base, 'exit'])
 }
 
 describe('verify', () => {

@@ -188,6 +188,7 @@ impl Reading {
                 return;
             }
         };
+        let next = next.filter(|next| next.generation == journal.generation + 1);
         let next_header = next.and_then(|next| next.header.as_ref()).map(|(header, _, _)| header);
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
@@ -242,6 +243,14 @@ impl Reading {
             if state.database != header.database {
                 problems.push(problem("it belongs to another database; remove it, or restore a backup"));
                 return None;
+            }
+            // A deleted generation that a power loss brought back says nothing without those that followed it.
+            if state.position.generation + 1 != journal.generation
+                && covers_all_before(header, &journal.bytes[*end..])
+            {
+                state.collections.clear();
+                self.journals.removals.clear();
+                self.found.clear();
             }
             state.catalog = header.catalog.clone();
             state.removed = header.removed;
@@ -367,6 +376,13 @@ fn follows((body, _, _): &(Body<'_>, u64, usize), place: &Place) -> bool {
 fn valid_lines(bytes: &[u8], salt: Salt) -> impl Iterator<Item = (usize, Body<'_>)> {
     let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
     starts.filter_map(move |at| Some((at, line_at(bytes, at, salt)?.0)))
+}
+
+/// Whether a generation says that the snapshots hold everything before it.
+fn covers_all_before(header: &Header, lines: &[u8]) -> bool {
+    let covered = |body: Body<'_>| body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header.seq));
+    header.covered >= header.seq
+        || valid_lines(lines, Salt::new(header.database, header.generation)).any(|(_, body)| covered(body))
 }
 
 fn first_valid(bytes: &[u8], salt: Salt) -> Option<usize> {
