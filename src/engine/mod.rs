@@ -10,6 +10,8 @@ pub mod document;
 mod document_map;
 pub mod error;
 pub mod fs;
+#[cfg(feature = "simulation")]
+pub mod fuzzing;
 mod id;
 pub mod index;
 mod journal;

@@ -29,7 +29,8 @@ pub fn describe(error: &Error) -> String {
         }
         Error::Corrupt { path, .. }
         | Error::LockTimeout { path, .. }
-        | Error::UnsupportedFormat { path, .. } => {
+        | Error::UnsupportedFormat { path, .. }
+        | Error::UnsupportedFilesystem { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
         _ => {}

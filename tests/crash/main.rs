@@ -13,6 +13,7 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
+mod properties;
 mod repairs;
 mod sampled;
 mod workload;

@@ -13,8 +13,10 @@ mod commit;
 pub(super) mod generations;
 pub(super) mod load;
 mod mutant;
+mod network;
 mod open;
 mod overlay;
+mod queue;
 mod read;
 pub(super) mod recovery;
 pub(super) mod removals;
@@ -22,6 +24,11 @@ pub(super) mod state;
 pub(super) mod texts;
 mod transaction;
 mod writer;
+
+/// The locks of the queue: its model checker brings its own.
+mod sync {
+    pub use parking_lot::Mutex;
+}
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -44,7 +51,7 @@ use super::index::IndexSpec;
 use super::journal::{RESERVED, Tip};
 use super::lock::{ProcessLock, Wait};
 use super::options::CacheLimits;
-use commit::Queue;
+use queue::Queue;
 use state::State;
 use writer::Writer;
 
@@ -136,7 +143,14 @@ impl CollectionSpec {
 
 pub(super) fn collection_file(directory: &Path, path: &str) -> PathBuf {
     let mut file = directory.to_path_buf();
-    file.extend(path.split('/'));
+    for name in path.split('/') {
+        // Resolved by name, as whoever claimed a file beside the database wrote it.
+        if name == ".." {
+            file.pop();
+        } else {
+            file.push(name);
+        }
+    }
     file
 }
 
@@ -153,6 +167,7 @@ pub enum WarningCode {
     RecordSetAside,
     TailCut,
     CheckpointFailed,
+    UnsupportedFilesystem,
 }
 
 impl WarningCode {
@@ -162,6 +177,7 @@ impl WarningCode {
             WarningCode::RecordSetAside => "RECORD_SET_ASIDE",
             WarningCode::TailCut => "TAIL_CUT",
             WarningCode::CheckpointFailed => "CHECKPOINT_FAILED",
+            WarningCode::UnsupportedFilesystem => "UNSUPPORTED_FILESYSTEM",
         }
     }
 }
@@ -180,7 +196,7 @@ pub struct Database {
     tip: Option<Tip>,
     writer: Mutex<Writer>,
     checkpointing: Mutex<Option<ProcessLock>>,
-    queue: Queue,
+    queue: Queue<Request>,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
@@ -251,8 +267,15 @@ impl Drop for Database {
     /// this running.
     fn drop(&mut self) {
         if let Some(files) = &self.writer.get_mut().files {
+            if let Some(mark) = &files.mark {
+                mark.remove(&*self.fs);
+            }
             // A failed unlock is undone by the system when the handle is closed.
             let _ = files.presence.unlock();
+            #[cfg(feature = "simulation")]
+            if self.options.mutant == Some(Mutant::DeleteLockFiles) {
+                let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Mutant {
     AcknowledgeBeforeTip,
     /// A failed sync is tried again and believed.
     RetryFailedSync,
+    /// Lock files are deleted when a process closes the database.
+    DeleteLockFiles,
 }
 
 impl Database {

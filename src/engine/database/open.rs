@@ -8,17 +8,18 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
-use super::commit::Queue;
 use super::generations::{create_journal, first_header};
+use super::network::Mark;
+use super::queue::Queue;
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, Mutant, background};
+use super::{Database, DatabaseOptions, Mutant, WarningCode, background};
 use crate::engine::cache::Cache;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, Fs};
+use crate::engine::fs::{self, Fs, Network};
 use crate::engine::journal::{RESERVED, Tip, TipSlot};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
@@ -53,6 +54,11 @@ impl Database {
         let guard = lock.guard();
         // Every opener comes through here with the write lock, so nobody slips in between the two locks.
         let alone = presence.try_lock(LockKind::Exclusive)?;
+        let network = fs.network(&reserved).at("look up the file system of", &reserved)?;
+        let mark = match &network {
+            Some(network) => Some(Mark::leave(&*fs, directory, network, alone)?),
+            None => None,
+        };
         let mutant = |mutant| is_mutant(&options, mutant);
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
@@ -69,7 +75,7 @@ impl Database {
         };
         presence.lock(LockKind::Shared, wait, || None)?;
         let Recovered { state, journal, warnings } = recovered;
-        let files = WriterFiles { lock, presence, journal };
+        let files = WriterFiles { lock, presence, journal, mark };
         drop(guard);
         let database = Database::assemble(
             fs,
@@ -80,6 +86,13 @@ impl Database {
             Writer { files: Some(files) },
             Some(checkpoint),
         );
+        if let Some(Network { file_system, .. }) = network {
+            let message = format!(
+                "{} lies on a network file system ({file_system}), where locks cannot be relied on: only one process may use it",
+                directory.display()
+            );
+            database.warn(WarningCode::UnsupportedFilesystem, message);
+        }
         for (code, message) in warnings {
             database.warn(code, message);
         }
@@ -119,7 +132,7 @@ impl Database {
             tip,
             writer: Mutex::new(writer),
             checkpointing: Mutex::new(checkpoint),
-            queue: Queue::default(),
+            queue: Queue::new(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
             this: this.clone(),

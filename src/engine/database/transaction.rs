@@ -442,10 +442,7 @@ fn check_document(text: &[u8]) -> Result<()> {
 
 /// A path below the database's directory, `/` between its names.
 pub fn check_relative(path: &str) -> Result<()> {
-    let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
-    let inside =
-        path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
-    if inside {
+    if crate::engine::journal::is_inside(path) {
         return Ok(());
     }
     Err(Error::InvalidArgument(format!("the path {path:?} does not lie inside the database's directory")))

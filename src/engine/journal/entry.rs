@@ -15,6 +15,8 @@ use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
+use super::{is_inside, names_collection};
+
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -254,12 +256,20 @@ fn line_prefix(checksum: u64) -> String {
 /// Where the body of a line starts in it.
 pub const BODY_START: usize = PREFIX;
 
-/// Reads the body of a batch line. `None` for what no version of the engine writes.
+/// Reads the body of a batch line. `None` for what no version of the engine writes: a path that leads out of the database
+/// is never followed, whatever the checksum says.
 pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
-    serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+    let body: Body<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+    let fine = |op: &Op<'_>| {
+        let collections = [&op.collection, &op.drop, &op.snapshot];
+        collections.into_iter().flatten().all(|path| names_collection(path))
+            && op.remove.as_ref().is_none_or(|path| is_inside(path))
+    };
+    body.ops.iter().all(fine).then_some(body)
 }
 
 /// Reads the body of a header line.
 pub fn parse_header(body: &[u8]) -> Option<Header> {
-    serde_json::from_slice(body).ok()
+    let header: Header = serde_json::from_slice(body).ok()?;
+    header.catalog.keys().all(|path| names_collection(path)).then_some(header)
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::engine::database::collection_file;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::id::now_ms;
@@ -49,9 +50,13 @@ impl<'a> Copies<'a> {
 
     /// Copies a file, or a directory with all it holds, and makes the copy durable. What is not there needs no copy.
     pub fn keep(&self, relative: &str) -> Result<()> {
-        let (mut from, mut to) = (self.directory.to_path_buf(), self.folder.clone());
-        from.extend(relative.split('/'));
-        to.extend(relative.split('/').map(|name| if name == RESERVED { "storage" } else { name }));
+        let from = collection_file(self.directory, relative);
+        let mut to = self.folder.clone();
+        to.extend(relative.split('/').map(|name| match name {
+            RESERVED => "storage",
+            ".." => "above",
+            name => name,
+        }));
         self.copy(&from, &to)
     }
 
