@@ -9,28 +9,81 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export declare class NativeBase {
+  /** `directory` is that of the storage's database. Touches no file. */
+  constructor(port: Port, base: string, directory: string, options: NativeOptions)
+  /** Answers with the text of a file, or nothing if there is none. */
+  read(ticket: number, path: string): void
+  /** Replaces a file in one step. */
+  write(ticket: number, path: string, text: string): void
+  /** Creates a directory and those above it, as far as they are missing. */
+  ensureDirectory(ticket: number, path: string): void
+  /**
+   * Tries to take the lock of a key. Answers `{ taken }` with the number to release it by, or `{ holder }` with the
+   * process that has it, if it is known.
+   */
+  tryLock(ticket: number, key: string): void
+  unlock(number: number): void
+}
+
 export declare class NativeCollection {
   /**
-   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
-   * no file.
+   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
+   * `indexes` JSON. Touches no file.
    */
-  constructor(port: Port, base: string, directory: string, path: string, options: NativeOptions)
+  constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
+  /**
+   * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
+   * somewhere else.
+   */
+  freshFor(): number
+  /** The engine as it is watched; `null` before it is open and where it cannot be. */
+  watch(): NativeWatch | null
+  /** Tells this collection's engine from every other; `null` before it is open. */
+  engine(): number | null
+  /** The file of the collection, relative to the database. */
+  get path(): string
+  /** Counts reads that were answered from objects. */
+  countHits(hits: number): void
   get(ticket: number, key: string): void
-  peekList(withLargeField: boolean): string | null
+  peekList(withLargeField: boolean): Peeked
   list(ticket: number, withLargeField: boolean): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. */
-  insert(ticket: number, key: string, text: string): void
+  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
+  insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
   /** Puts a document in place of `expected`. Answers whether that was still there. */
   replace(ticket: number, key: string, expected: string, text: string): void
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
-   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path) says
-   * what belongs to documents that the map lacks.
+   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path or null)
+   * says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
+   * is not in it.
    */
   writeAll(ticket: number, map: string, paths: string): void
   rebuildIndexes(ticket: number): void
+  /**
+   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
+   * it; keys are JSON.
+   */
+  peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): Peeked
+  find(ticket: number, index: string, kind: number, start: string, end: string, inclusive: boolean): void
+  /**
+   * Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
+   * schema.
+   */
+  foreignRecords(ticket: number): void
+  /**
+   * Adopts the file with this hash. `verdicts` is JSON: `[[key, entity | null, why not | null], …]`. Answers whether the
+   * file was still that one, or adopted meanwhile.
+   */
+  adopt(ticket: number, hash: string, verdicts: string): void
+  /** Whether something of the collection is not in its file yet. */
+  hasChanges(): boolean
+  /** Looks whether somebody edited the file, and fails if it waits for its schema. */
+  lookAtFile(ticket: number): void
+  /** Forgets what was read of a document, and the lists that it is in. */
+  forget(key: string): void
   clearCache(): void
   cacheStats(): NativeCacheStats
   /** Brings the JSON files up to date. The session goes on for its other users. */
@@ -47,10 +100,10 @@ export declare class NativeFiles {
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
-  create(ticket: number, input: string): void
+  create(ticket: number, input: string, content?: string | undefined | null): void
   /** Answers with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>): void
-  update(ticket: number, id: number, patch: string): void
+  createMany(ticket: number, inputs: Array<string>, contents?: Array<string> | undefined | null): void
+  update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
   updateMany(ticket: number, ids: Array<number>, patches: Array<string>): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
@@ -58,8 +111,8 @@ export declare class NativeFiles {
   deleteAll(ticket: number): void
   /** Answers with the map as it is stored, without the contents, which the caller has. */
   writeAll(ticket: number, map: string): void
-  /** `content` and `extra` are JSON. Answers with the version without its content, which the caller has. */
-  createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void
+  /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
+  createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
   peekByPath(path: string): Peeked
@@ -83,15 +136,29 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
-  peekQuery(kind: number, text: string, start: number, end: number): string | null
+  peekQuery(kind: number, text: string, start: number, end: number): Peeked
   query(ticket: number, kind: number, text: string, start: number, end: number): void
+}
+
+/** One engine as it is watched. */
+export declare class NativeWatch {
+  /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
+  get acknowledgedAt(): number
+  /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */
+  page(): ArrayBuffer | null
+  /**
+   * The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
+   * its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
+   * is not known any more.
+   */
+  changesSince(seq: number): Array<Change>
 }
 
 export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
-  /** Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON. */
-  take(): Array<number | string | undefined | null>
+  /** Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON. */
+  take(): Array<number | JsAnswer>
   /** Keeps the process alive until `release`. */
   hold(): void
   release(): void

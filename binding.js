@@ -835,9 +835,11 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId

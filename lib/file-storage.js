@@ -2,7 +2,8 @@
 
 const path = require('node:path')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, finish, parse, write } = require('./base-storage.js')
+const { directoryOf, documents, ensureOpen, finish, readList, write } = require('./base-storage.js')
+const { valueOf } = require('./answers.js')
 const { call } = require('./calls.js')
 const { EntityStorage, entities } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
@@ -18,6 +19,23 @@ function versionOf(value) {
   throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
 }
 
+/** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
+const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
+
+const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
+
+const jsonText = (record) => JSON.stringify(record) ?? 'null'
+
+/** A record without its content as JSON. */
+const headText = ({ content, ...head }) => JSON.stringify(head)
+
+/** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
+function recordParts(given) {
+  const record = fieldsOf(given, true)
+  if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
+  return { input: headText(record), content: record.content, plain: record.content }
+}
+
 /** Content need not come back from native code: the string that was stored is the one that was given. */
 function withContent(file, content) {
   file.content = content
@@ -27,7 +45,7 @@ function withContent(file, content) {
 class ProjectFileStorage extends EntityStorage {
   constructor(key, storage, projectId) {
     if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
-    super(null, null, storage.dataDir, storage.options)
+    super(null, storage.dataDir, storage.options)
     this[parent] = storage
     this[entities] = storage[entities].files(projectId)
     this[documents] = this[entities].documents()
@@ -44,18 +62,26 @@ class ProjectFileStorage extends EntityStorage {
 
   async create(file) {
     this[ensureOpen]()
-    const fields = fieldsOf(file, true)
-    const input = JSON.stringify(fields) ?? 'null'
-    const head = await this[write]((ticket) => this[entities].create(ticket, input))
-    return withContent(JSON.parse(head), fields.content)
+    const { input, content, plain } = recordParts(file)
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain))
+    return withContent(JSON.parse(head), content)
   }
 
   async createMany(files) {
     this[ensureOpen]()
-    const all = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
-    const inputs = all.map((fields) => JSON.stringify(fields) ?? 'null')
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs))
-    return JSON.parse(heads).map((head, at) => withContent(head, all[at].content))
+    const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
+    const plain = records.every(hasPlainContent)
+    const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
+    const contents = plain ? records.map(({ content }) => content) : undefined
+    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents))
+    return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
+  }
+
+  async update(id, patch) {
+    this[ensureOpen]()
+    const key = idOf(id)
+    const { input, plain } = recordParts(patch)
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain)))
   }
 
   async writeAll(files) {
@@ -75,48 +101,48 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return parse(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
+    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
   }
 
   async deleteMany(ids) {
     this[ensureOpen]()
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return parse(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
   }
 
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
-    const known = includeAllVersions ? this[documents].peekList(includeContent) : null
-    const list = (ticket) => this[entities].list(ticket, includeContent, includeAllVersions)
-    return JSON.parse(known ?? (await call(list)))
+    if (includeAllVersions) return this[readList](includeContent)
+    return valueOf(await call((ticket) => this[entities].list(ticket, includeContent, false)))
   }
 
   async getByPath(filePath) {
     this[ensureOpen]()
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return parse(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
+    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
   }
 
   async getByExtension(extension) {
     this[ensureOpen]()
     const text = textOf(extension, 'extension')
-    return parse(await call((ticket) => this[entities].byExtension(ticket, text)))
+    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text)))
   }
 
   async search(query) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    return parse(await call((ticket) => this[entities].search(ticket, text)))
+    return valueOf(await call((ticket) => this[entities].search(ticket, text)))
   }
 
   async createVersion(fileId, content, extra) {
     this[ensureOpen]()
     const id = idOf(fileId)
-    const input = valueText(content)
+    const plain = isPlain(content)
+    const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, fields))
+    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields))
     return withContent(JSON.parse(head), content)
   }
 
@@ -136,13 +162,13 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const id = idOf(fileId)
     const number = versionOf(version)
-    return parse(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
   }
 
   async #versions(originalFileId, version) {
     this[ensureOpen]()
     const id = idOf(originalFileId)
-    return parse(await call((ticket) => this[entities].versions(ticket, id, version)))
+    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version)))
   }
 
   [ensureOpen]() {

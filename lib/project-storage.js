@@ -2,6 +2,7 @@
 
 const path = require('node:path')
 const { NativeProjects } = require('../binding.js')
+const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
 const { directoryOf, documents, ensureOpen, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
@@ -25,7 +26,7 @@ function timeOf(value, what) {
 
 class ProjectStorageV2 extends EntityStorage {
   constructor(options) {
-    super(ProjectsStorageSchema, null, path.join('data', 'project_storage'), options)
+    super(ProjectsStorageSchema, path.join('data', 'project_storage'), options)
     this[entities] = new NativeProjects(port(), this.basePath, directoryOf(this), nativeOptions(this.options))
     this[documents] = this[entities].documents()
   }
@@ -68,7 +69,7 @@ class ProjectStorageV2 extends EntityStorage {
   async #query(kind, text, start = 0, end = 0) {
     this[ensureOpen]()
     const known = this[entities].peekQuery(kind, text, start, end)
-    return JSON.parse(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
+    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
   }
 
   getFileStorage(projectId) {

@@ -3,6 +3,7 @@
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
 mod base_path;
+mod binary;
 mod cache;
 mod checksum;
 mod database;
@@ -14,11 +15,15 @@ pub mod fs;
 pub mod fuzzing;
 mod id;
 pub mod index;
+mod index_query;
 mod journal;
 pub mod json;
+mod key_lock;
 mod lock;
 mod map_write;
 mod options;
+mod ownership;
+mod plain_file;
 mod registry;
 mod repair;
 mod snapshot;
@@ -26,15 +31,21 @@ mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
+pub use checksum::FileHash;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
-    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, Verdicts,
+    View, Warning, WarningCode, WriteOptions,
 };
-pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
+pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
+pub use index_query::IndexQuery;
+pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
+pub use ownership::{check_entity_path, check_plain_file, own_collection};
+pub use plain_file::{read_file, replace_file};
 pub use registry::{open_shared, open_under};
 pub use repair::{Action, ActionCode, RepairReport, repair};
 pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify};

@@ -4,12 +4,15 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod base;
 mod collection;
 mod error;
 mod files;
 mod options;
+mod parts;
 mod port;
 mod projects;
 mod report;
 mod schema;
 mod session;
+mod watch;

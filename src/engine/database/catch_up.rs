@@ -23,7 +23,20 @@ enum Step {
     Unloaded { path: String, id: DocumentId, change: Change },
     Drop { path: String, seq: u64 },
     Remove { path: String, seq: u64 },
+    Keep { path: String },
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
+}
+
+impl Step {
+    /// The collection and the document that readers see another form of from here on; all documents, without an id.
+    fn changed(&self) -> Option<(&str, Option<&DocumentId>)> {
+        match self {
+            Step::Change { path, change } => Some((path, Some(&change.id))),
+            Step::Unloaded { path, id, .. } => Some((path, Some(id))),
+            Step::Drop { path, .. } | Step::Snapshot { path, adopted: true, .. } => Some((path, None)),
+            Step::Remove { .. } | Step::Keep { .. } | Step::Snapshot { adopted: false, .. } => None,
+        }
+    }
 }
 
 impl Database {
@@ -137,6 +150,9 @@ impl Database {
         if let Some(path) = &op.remove {
             steps.push(Step::Remove { path: path.clone(), seq: body.seq });
         }
+        if let Some(path) = &op.keep {
+            steps.push(Step::Keep { path: path.clone() });
+        }
         if let Some(path) = &op.drop {
             steps.push(Step::Drop { path: path.clone(), seq: body.seq });
         }
@@ -182,7 +198,7 @@ impl Database {
                 }
                 None => super::overlay::no_entries(spec),
             };
-            let change = Prepared { id, location, old, new, seq: body.seq };
+            let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
         }
         Ok(())
@@ -198,7 +214,11 @@ impl ForeignBatch {
     /// Returns whether a snapshot changed, so that documents must be looked for elsewhere.
     fn publish(self, state: &mut State) -> bool {
         let mut relocated = false;
+        let seq = self.position.seq;
         for step in self.steps {
+            if let Some((path, id)) = step.changed() {
+                state.recent.push(seq, &path.into(), id.cloned());
+            }
             match step {
                 Step::Change { path, change } => {
                     let collection = state.collection(&path);
@@ -221,6 +241,7 @@ impl ForeignBatch {
                     relocated = true;
                 }
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
+                Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
                     state.record_snapshot(&path, record, adopted);
                     state.collection(&path).unload();

@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::overlay::{Group, no_entries};
+use super::recent::RecentChanges;
+use super::removals::removal_target;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
-use super::{Database, Mutant, collection_file};
+use super::{Database, Mutant};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
@@ -238,13 +239,16 @@ impl Database {
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
         {
             let mut state = self.state.write();
-            publish(&mut state, group, located, after);
+            publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
+                state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                batch.remember(seq, &mut state.recent);
             }
-        }
-        if !late_tip {
-            self.move_tip(after.generation, after.seq, after.end);
+            // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
+            if !late_tip {
+                self.move_tip(after.generation, after.seq, after.end);
+            }
         }
         self.background.wrote(lines.len() as u64);
         for batch in batches {
@@ -256,11 +260,10 @@ impl Database {
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
     /// looks again, or by recovery.
     fn remove_from_disk(&self, batch: &Batch) {
-        let files = batch.collections.iter().filter(|(_, changes)| changes.dropped);
-        let files = files.map(|(path, _)| collection_file(&self.directory, path));
-        let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));
-        for path in files.chain(paths) {
-            if let Err(error) = self.remove_path_now(&path) {
+        let dropped =
+            batch.collections.iter().filter(|(_, changes)| changes.dropped).map(|(path, _)| &**path);
+        for path in dropped.chain(batch.removed_paths.iter().map(String::as_str)) {
+            if let Err(error) = self.remove_now(path) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
@@ -268,9 +271,14 @@ impl Database {
             }
         }
     }
+}
 
-    pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path).at("remove", path)
+impl Database {
+    fn remove_now(&self, path: &str) -> Result<()> {
+        match removal_target(&*self.fs, &self.directory, path)? {
+            Some(target) => fs::remove_tree(&*self.fs, &target).at("remove", &target),
+            None => Ok(()),
+        }
     }
 }
 
@@ -291,6 +299,10 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
+    for path in &batch.kept_paths {
+        next(out);
+        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
+    }
     for path in &batch.removed_paths {
         next(out);
         out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
@@ -322,7 +334,7 @@ fn encode_ops(
 }
 
 /// Shows a group to the readers.
-fn publish(state: &mut State, group: &Group, mut located: Located, position: Position) {
+fn publish(state: &mut State, group: &Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in &group.collections {
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
@@ -349,7 +361,7 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
                     } else {
                         no_entries(&overlay.spec)
                     };
-                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
                 _ => collection.note(id.clone(), Change { location, seq }),
@@ -361,6 +373,15 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
 }
 
 impl Batch {
+    fn remember(&self, seq: u64, recent: &mut RecentChanges) {
+        for (path, changes) in &self.collections {
+            if changes.dropped {
+                recent.push(seq, path, None);
+            }
+            changes.documents.keys().for_each(|id| recent.push(seq, path, Some(id.clone())));
+        }
+    }
+
     /// Roughly the bytes of its journal line.
     fn size(&self) -> usize {
         let documents = self.collections.values().flat_map(|changes| changes.documents.values());

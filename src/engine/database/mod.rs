@@ -10,19 +10,25 @@ mod catch_up;
 mod check;
 mod checkpoint;
 mod commit;
+mod declared;
+mod entity_paths;
 pub(super) mod generations;
+mod index_checkpoint;
 pub(super) mod load;
 mod mutant;
 mod network;
 mod open;
 mod overlay;
+mod paths;
 mod queue;
 mod read;
+mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
 pub(super) mod state;
 pub(super) mod texts;
 mod transaction;
+mod verdicts;
 mod writer;
 
 /// The locks of the queue: its model checker brings its own.
@@ -30,24 +36,30 @@ mod sync {
     pub use parking_lot::Mutex;
 }
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
+pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub use recent::RecentChange;
+pub(super) use recovery::uses_collection;
 pub use texts::Part;
 pub use transaction::Transaction;
+pub use verdicts::{ForeignRecords, Verdicts};
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
 use super::error::Result;
-use super::fs::Fs;
+use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
+pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::{ProcessLock, Wait};
 use super::options::CacheLimits;
@@ -87,6 +99,11 @@ pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync
 pub enum Foreign {
     /// It is taken over. Each record passes the rule first, if there is one.
     Adopt(Option<Arc<AdoptRule>>),
+    /// It is taken over once its caller judged each record, which cannot happen in here: see
+    /// [`Database::adopt_judged`]. Until then every call on the collection is [`Error::Unadopted`].
+    ///
+    /// [`Error::Unadopted`]: crate::engine::Error::Unadopted
+    Ask,
     /// It is damage: the collection holds what nobody should edit.
     Refuse,
 }
@@ -94,7 +111,7 @@ pub enum Foreign {
 /// What a collection is: its file, its indexes and its rules. Several callers may want different indexes of one
 /// collection; memory holds those of all of them.
 pub struct CollectionSpec {
-    /// The file, relative to the database's directory, with `/` between names.
+    /// The file, relative to the database's directory, with `/` between names; `..` in front leads out of it.
     pub path: Arc<str>,
     /// A field that may be large. Documents keep it last, so that all before it can be read without it.
     pub large_field: Option<&'static str>,
@@ -108,13 +125,14 @@ impl CollectionSpec {
         collection_file(directory, &self.path)
     }
 
-    /// The stored form of a foreign record.
-    fn adopted<'a>(&self, id: &DocumentId, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-        let stored = match &self.foreign {
-            Foreign::Adopt(Some(rule)) => rule(id, raw)?,
-            Foreign::Adopt(None) | Foreign::Refuse => super::json::compact(raw).into_owned(),
-        };
-        Ok(if stored == raw { Cow::Borrowed(raw) } else { Cow::Owned(stored) })
+    /// The stored form of a foreign record, where that can be told in here.
+    fn adopted(&self, id: &DocumentId, raw: &[u8]) -> Result<Vec<u8>> {
+        match &self.foreign {
+            Foreign::Adopt(Some(rule)) => rule(id, raw),
+            Foreign::Adopt(None) | Foreign::Ask | Foreign::Refuse => {
+                Ok(super::json::compact(raw).into_owned())
+            }
+        }
     }
 
     /// Whether a collection with this spec has all that `wanted` asks for.
@@ -136,22 +154,13 @@ impl CollectionSpec {
             path: Arc::clone(&self.path),
             large_field: wanted.large_field,
             indexes,
-            foreign: wanted.foreign.clone(),
+            foreign: match (&self.foreign, &wanted.foreign) {
+                // A rule that can run in here spares everybody the question.
+                (Foreign::Adopt(Some(_)), Foreign::Ask) => self.foreign.clone(),
+                (_, wanted) => wanted.clone(),
+            },
         }
     }
-}
-
-pub(super) fn collection_file(directory: &Path, path: &str) -> PathBuf {
-    let mut file = directory.to_path_buf();
-    for name in path.split('/') {
-        // Resolved by name, as whoever claimed a file beside the database wrote it.
-        if name == ".." {
-            file.pop();
-        } else {
-            file.push(name);
-        }
-    }
-    file
 }
 
 /// Something that was noticed and mended, which a person should know of.
@@ -185,8 +194,13 @@ impl WarningCode {
 /// Warnings kept for a listener that does not come.
 const MAX_WARNINGS: usize = 1000;
 
+/// Numbers the engines of this process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
 /// An open database. All methods may be called from any thread.
 pub struct Database {
+    /// Of all engines of this process no other has this number.
+    number: u64,
     fs: Arc<dyn Fs>,
     directory: PathBuf,
     options: DatabaseOptions,
@@ -206,6 +220,24 @@ pub struct Database {
 impl Database {
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Tells this engine from every other of the process, also from a later one on the same directory.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The page of memory in which the number of the last acknowledged batch of any process stands, at
+    /// [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
+    pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
+        self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
+    }
+
+    /// The last batch that memory has, and which documents it and those before it, down to `seq`, changed; `None` instead
+    /// of the changes where some are forgotten. O(changes).
+    pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
+        let state = self.state.read();
+        (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
     }
 
     /// Whether nothing can be written because the directory is read-only.

@@ -32,6 +32,8 @@ pub enum Mutant {
     RetryFailedSync,
     /// Lock files are deleted when a process closes the database.
     DeleteLockFiles,
+    /// An index checkpoint is believed whatever the hash of the snapshot.
+    TrustStaleIndexCheckpoint,
 }
 
 impl Database {

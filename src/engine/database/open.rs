@@ -1,9 +1,9 @@
 //! Opening a database: alone, beside other processes, or where nothing may be written.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -11,13 +11,12 @@ use super::catch_up::open_journal;
 use super::generations::{create_journal, first_header};
 use super::network::Mark;
 use super::queue::Queue;
+use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, Mutant, WarningCode, background};
+use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background};
 use crate::engine::cache::Cache;
-use crate::engine::checksum::DatabaseId;
-use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
 use crate::engine::journal::{RESERVED, Tip, TipSlot};
@@ -110,7 +109,7 @@ impl Database {
         } else {
             None
         };
-        let state = read.unwrap_or_else(empty_state);
+        let state = read.unwrap_or_else(State::empty);
         Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
     }
 
@@ -118,12 +117,14 @@ impl Database {
         fs: Arc<dyn Fs>,
         directory: &Path,
         options: DatabaseOptions,
-        state: State,
+        mut state: State,
         tip: Option<Tip>,
         writer: Writer,
         checkpoint: Option<ProcessLock>,
     ) -> Arc<Database> {
+        state.recent = RecentChanges::starting_after(state.position.seq);
         Arc::new_cyclic(|this| Database {
+            number: ENGINES.fetch_add(1, Ordering::Relaxed),
             fs,
             directory: directory.to_path_buf(),
             cache: Cache::new(options.cache),
@@ -157,6 +158,7 @@ impl Database {
         self.files(writer)?.journal = journal;
         let mut state = self.state.write();
         let Recovered { state: mut fresh, .. } = recovered;
+        fresh.recent = RecentChanges::starting_after(fresh.position.seq);
         let before = std::mem::take(&mut state.collections);
         for (path, collection) in before {
             let slot = fresh.collection(&path);
@@ -190,7 +192,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
             let sync_directory = !mutant(Mutant::NewJournalWithoutDirectorySync);
             let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;
             let mut files = FileTable::default();
-            let mut state = empty_state();
+            let mut state = State::empty();
             state.journal = files.add(Arc::clone(&journal));
             state.files = Arc::new(files);
             state.database = header.database;
@@ -208,19 +210,6 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
     });
     tip.set_holder(0);
     Ok((recovered, tip))
-}
-
-fn empty_state() -> State {
-    State {
-        database: DatabaseId(0),
-        position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
-        collections: HashMap::new(),
-        catalog: std::collections::BTreeMap::new(),
-        removed: 0,
-        removals: Vec::new(),
-        files: Arc::new(FileTable::default()),
-        journal: FileId(u32::MAX),
-    }
 }
 
 #[cfg(feature = "simulation")]

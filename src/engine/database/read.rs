@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{FileTable, Loaded};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::cache::CacheKey;
 use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
@@ -72,6 +72,19 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Document>> {
+        match self.peek_fresh(spec, id, options) {
+            Peek::Ready(found) => Peek::Ready(found.map(|(document, _)| document)),
+            Peek::Wait => Peek::Wait,
+        }
+    }
+
+    /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
+    pub fn peek_fresh(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Peek<Option<(Document, Option<Duration>)>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
         let Some(location) = loaded.documents.get(id).copied() else {
@@ -83,10 +96,11 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
         if options.cached
-            && let Some(text) = self.cache.get(&key, location.hash)
+            && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
         {
             self.cache.count(true);
-            return Peek::Ready(Some(Document { text, head: location.head as usize, hash: location.hash }));
+            let document = Document { text, head: location.head as usize, hash: location.hash };
+            return Peek::Ready(Some((document, Some(left))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
             return Peek::Wait;
@@ -99,7 +113,7 @@ impl Database {
             _ => return Peek::Wait,
         }
         self.cache.count(false);
-        Peek::Ready(Some(self.remember(key, location, text.into(), options)))
+        Peek::Ready(Some((self.remember(key, location, text.into(), options), None)))
     }
 
     /// The document, read from disk if need be.
@@ -164,7 +178,7 @@ impl Database {
         }
         let files = Arc::clone(&state.files);
         drop(state);
-        let mut texts = Vec::with_capacity(locations.len());
+        let mut texts: Vec<Arc<[u8]>> = Vec::with_capacity(locations.len());
         for location in &locations {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
@@ -175,6 +189,7 @@ impl Database {
                 _ => return Ok(Peek::Wait),
             }
         }
+        self.cache.count(false);
         Ok(Peek::Ready(texts))
     }
 
@@ -197,7 +212,10 @@ impl Database {
             let entries = ids?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_run(&files, entries.iter(), part, |_, text| texts.push(text.into())) {
-                Ok(()) => return Ok(texts),
+                Ok(()) => {
+                    self.cache.count(false);
+                    return Ok(texts);
+                }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
         }
@@ -214,17 +232,22 @@ impl Database {
         })
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it.
-    pub fn peek_list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Peek<Arc<[u8]>> {
+    /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
+    pub fn peek_list(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+    ) -> Peek<(Arc<[u8]>, Duration)> {
         let state = self.state.read();
         if !options.cached || self.current(&state, spec).is_none() {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get(&list_key(spec, part), version) {
-            Some(text) => {
+        match self.cache.get_fresh(&list_key(spec, part), version) {
+            Some(found) => {
                 self.cache.count(true);
-                Peek::Ready(text)
+                Peek::Ready(found)
             }
             None => Peek::Wait,
         }
@@ -290,14 +313,12 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Builds the indexes of a collection again from its documents.
-    pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
-        {
-            // Only a writer changes what is loaded.
-            let _writer = self.writer.lock();
-            self.state.write().collection(&spec.path).unload();
+    /// Forgets what was read of a document, and the lists that it is in.
+    pub fn forget(&self, spec: &CollectionSpec, id: &DocumentId) {
+        self.cache.remove(&CacheKey::Document(Arc::clone(&spec.path), id.clone()));
+        for part in [Part::Whole, Part::Head] {
+            self.cache.remove(&list_key(spec, part));
         }
-        self.make_ready(spec, options)
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -336,6 +357,11 @@ impl Database {
         Ok(extract_all(&indexes, &head))
     }
 
+    /// Counts reads that were answered from what a caller kept.
+    pub fn count_hits(&self, hits: u64) {
+        self.cache.count_hits(hits);
+    }
+
     /// The collection, if memory is up to date with every process.
     fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
@@ -349,7 +375,7 @@ impl Database {
     }
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
-    fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+    pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }
@@ -362,8 +388,14 @@ impl Database {
             }
             self.declare(&mut writer, spec)
         };
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
         if self.tip.is_none() {
-            return self.adopt_in_memory(&spec);
+            return match self.read_snapshot(&spec)? {
+                Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
+                None => self.install(&spec, None, None),
+            };
         }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
         let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
@@ -405,7 +437,7 @@ impl Database {
     }
 
     /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
-    fn with_loaded<T>(
+    pub(super) fn with_loaded<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         options: ReadOptions,

@@ -7,9 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::catch_up::headless;
+use super::entity_paths::overlap;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
+use super::index_checkpoint::remove_stray;
+use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
@@ -127,6 +130,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(files),
         journal,
@@ -165,6 +169,7 @@ fn replay(
         repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
         state.removals = removals;
         sweep(fs, directory)?;
+        remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
             &newest.path,
@@ -191,6 +196,9 @@ pub fn apply(
     for op in &body.ops {
         if let Some(path) = &op.remove {
             removals.push((body.seq, path.clone()));
+        }
+        if let Some(path) = &op.keep {
+            removals.retain(|(_, removed)| !overlap(removed, path));
         }
         if let Some(path) = &op.drop {
             if catalog {
@@ -223,6 +231,15 @@ pub fn apply(
             collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
         }
     }
+}
+
+/// Whether the database in `directory`, which other processes may have open, has a collection in this file.
+pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
+    let Some(Recovered { state, .. }) = recover(fs, directory, Until::LastGoodLine, |_| false)? else {
+        return Ok(false);
+    };
+    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
+    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
 }
 
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an

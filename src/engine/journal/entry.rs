@@ -15,7 +15,7 @@ use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
-use super::{is_inside, names_collection};
+use super::is_plausible;
 
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -128,6 +128,8 @@ pub struct Op<'a> {
     pub drop: Option<String>,
     /// This path under the database's directory is removed with all it holds.
     pub remove: Option<String>,
+    /// This path belongs to a document again: earlier removals of it are done and must not be repeated.
+    pub keep: Option<String>,
     /// The file of this collection has (or gets, by a rename) this state.
     pub snapshot: Option<String>,
     pub record: Option<SnapshotRecord>,
@@ -261,9 +263,8 @@ pub const BODY_START: usize = PREFIX;
 pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     let body: Body<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     let fine = |op: &Op<'_>| {
-        let collections = [&op.collection, &op.drop, &op.snapshot];
-        collections.into_iter().flatten().all(|path| names_collection(path))
-            && op.remove.as_ref().is_none_or(|path| is_inside(path))
+        let paths = [&op.collection, &op.drop, &op.remove, &op.snapshot];
+        paths.into_iter().flatten().all(|path| is_plausible(path))
     };
     body.ops.iter().all(fine).then_some(body)
 }
@@ -271,5 +272,5 @@ pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
 /// Reads the body of a header line.
 pub fn parse_header(body: &[u8]) -> Option<Header> {
     let header: Header = serde_json::from_slice(body).ok()?;
-    header.catalog.keys().all(|path| names_collection(path)).then_some(header)
+    header.catalog.keys().all(|path| is_plausible(path)).then_some(header)
 }

@@ -9,30 +9,26 @@ pub use entry::{
     encode_batch, encode_line, parse_batch, parse_header, push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{Line, Lines, Tail, classify_tail};
-pub use tip::{Tip, TipSlot};
+pub use tip::{ACKNOWLEDGED_AT, Tip, TipSlot};
 
 use std::path::{Path, PathBuf};
 
 /// The reserved folder of a database: everything in it belongs to the engine.
 pub const RESERVED: &str = ".storage";
 
-/// Whether a path, `/` between its names, lies below the database's directory and not in the reserved folder.
-pub fn is_inside(path: &str) -> bool {
-    names_are_fine(path) && path.split('/').next() != Some(RESERVED)
-}
-
-/// Whether a path may be that of a collection: below the database's directory, or beside it after any number of `../`.
-pub fn names_collection(path: &str) -> bool {
+/// Whether a path may stand in a journal: below the database's directory or, after any number of `../`, beside it; in its
+/// one form, and never in a reserved folder.
+pub fn is_plausible(path: &str) -> bool {
     let mut below = path;
     while let Some(rest) = below.strip_prefix("../") {
         below = rest;
     }
-    names_are_fine(below) && path.split('/').all(|name| name != RESERVED)
-}
-
-fn names_are_fine(path: &str) -> bool {
-    let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
-    path.split('/').all(fine)
+    let fine = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && !name.contains(['\\', '\0', ':'])
+            && !name.eq_ignore_ascii_case(RESERVED)
+    };
+    below.split('/').all(fine)
 }
 
 pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::engine::database::collection_file;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
-use crate::engine::id::now_ms;
 use crate::engine::journal::RESERVED;
 use crate::engine::verify::BEFORE_REPAIR;
 
@@ -32,7 +31,7 @@ impl<'a> Copies<'a> {
             return Err(Error::io("repair", directory, &error));
         }
         let reserved = directory.join(RESERVED);
-        let stamp = stamp(now_ms());
+        let stamp = stamp(fs.now_ms());
         for number in 1.. {
             let name = if number == 1 { stamp.clone() } else { format!("{stamp}-{number}") };
             let folder = reserved.join(format!("{BEFORE_REPAIR}{name}"));

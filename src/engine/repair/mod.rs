@@ -30,7 +30,9 @@ use super::journal::{
 };
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
-use super::verify::{Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, verify_cut};
+use super::verify::{
+    Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, is_index_checkpoint, verify_cut,
+};
 use copies::Copies;
 use plan::{Content, decide, size_of, touched};
 
@@ -267,7 +269,7 @@ impl Repair<'_> {
     }
 }
 
-/// Whether a file of the reserved folder is replaced by a repair.
+/// Whether a file of the reserved folder is replaced by a repair, or left to be built anew.
 fn is_replaced(name: &str) -> bool {
-    name == "tip" || name.starts_with("journal-") || name.starts_with("new-")
+    name == "tip" || name.starts_with("journal-") || name.starts_with("new-") || is_index_checkpoint(name)
 }

@@ -3,7 +3,6 @@
 //! Recovery refuses at the first damaged line. Here reading goes on behind it: with every later batch whose own checksum
 //! is right and that is proven to have been acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,8 +11,7 @@ use super::report::{Problem, ProblemCode, Severity, count};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::database::generations::read_header;
 use crate::engine::database::recovery::apply;
-use crate::engine::database::state::{FileTable, Position, State};
-use crate::engine::document_map::FileId;
+use crate::engine::database::state::{FileTable, State};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, read_all};
 use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line};
@@ -132,16 +130,7 @@ struct Reading {
 
 impl Reading {
     fn new(database: Option<DatabaseId>) -> Reading {
-        let state = State {
-            database: database.unwrap_or(DatabaseId(0)),
-            position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
-            collections: HashMap::new(),
-            catalog: BTreeMap::new(),
-            removed: 0,
-            removals: Vec::new(),
-            files: Arc::new(FileTable::default()),
-            journal: FileId(u32::MAX),
-        };
+        let state = State { database: database.unwrap_or(DatabaseId(0)), ..State::empty() };
         let journals = Journals {
             state,
             removals: Vec::new(),

@@ -22,7 +22,7 @@ use super::error::Result;
 use super::fs::Fs;
 use super::lock::Wait;
 use collections::{examine, files, known_collections};
-pub use strays::BEFORE_REPAIR;
+pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
 /// Verifies the database in `directory`, which need not be open and may be in use. O(bytes); the write lock is held for

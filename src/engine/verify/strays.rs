@@ -14,7 +14,7 @@ pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
         let note = |code, message: &str| Some(Problem::new(code, path.as_str(), message));
         match name.as_str() {
             "tip" | "write.lock" | "open.lock" | "checkpoint.lock" | "owner" => None,
-            name if journal_generation(name).is_some() => None,
+            name if journal_generation(name).is_some() || is_index_checkpoint(name) => None,
             name if name.starts_with(BEFORE_REPAIR) => note(
                 ProblemCode::SetAside,
                 "what a repair changed, as it was before; delete it when you are sure",
@@ -31,6 +31,11 @@ pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
             _ => note(ProblemCode::UnknownFile, "it is none of this package's; move it elsewhere"),
         }
     })
+}
+
+/// They are derived, and never believed unseen.
+pub fn is_index_checkpoint(name: &str) -> bool {
+    name.starts_with("index-")
 }
 
 /// Says so of a copy that was set aside: `<file>.corrupt-<time>` or `<file>.edited-<time>`.

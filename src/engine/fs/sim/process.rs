@@ -182,6 +182,10 @@ impl Fs for SimFs {
         Ok(self.machine.with(|inner| inner.state.network.clone()))
     }
 
+    fn now_ms(&self) -> u64 {
+        self.machine.with(|inner| inner.state.clock)
+    }
+
     fn boot_id(&self) -> u128 {
         self.machine.with(|inner| inner.state.boot)
     }
@@ -344,5 +348,9 @@ impl SharedPage for SimPage {
             state.file_mut(ino).store(index, value);
             Ok(())
         });
+    }
+
+    fn memory(&self) -> (*mut u8, usize) {
+        (std::ptr::null_mut(), 0)
     }
 }
