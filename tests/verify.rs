@@ -215,6 +215,18 @@ fn repair_waits_for_all_others_to_close() {
 }
 
 #[test]
+fn whoever_writes_notices_that_the_lock_of_those_present_was_replaced() {
+    let fixture = filled();
+    let database = fixture.open();
+    fs::remove_file(fixture.path(".storage/open.lock")).expect("removed");
+    fs::write(fixture.path(".storage/open.lock"), "").expect("written");
+    fixture.put(&database, 9, "present");
+    let error =
+        repair(&file_system(), &fixture.path(""), Wait::at_most(Duration::ZERO)).expect_err("it is open");
+    assert_eq!(error.code(), "LOCK_TIMEOUT");
+}
+
+#[test]
 fn an_index_that_lost_an_entry_differs_from_a_full_one() {
     use octoprompt_storage::engine::index::Index;
     let fixture = Fixture::new();

@@ -223,9 +223,16 @@ impl BasePath {
             other => other.at("open", &path)?,
         };
         let bytes = read_all(&*file).at("read", &path)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::corrupt(&path, 0, format!("{error}; restore it, or remove it and open every storage once"))
-        })
+        let damaged = |problem: String| {
+            let what_to_do = "repair or restore it, or remove it and open every storage once";
+            Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
+        };
+        let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
+        match named.into_iter().find(|name| !lies_below(name)) {
+            Some(name) => Err(damaged(format!("{name:?} does not lie under the base path"))),
+            None => Ok(record),
+        }
     }
 
     /// Changes the record under its lock. `work` says whether anything changed.
@@ -257,6 +264,11 @@ impl BasePath {
         self.fs.rename(&fresh, &path).at("rename into place", &path)?;
         self.fs.sync_dir(&data).at("sync directory", &data)
     }
+}
+
+/// Whether a recorded path leads to something below the base path.
+fn lies_below(name: &str) -> bool {
+    name.split('/').all(|name| !matches!(name, "" | "." | "..") && !name.contains('\0'))
 }
 
 #[cfg(test)]
@@ -314,6 +326,16 @@ mod tests {
         let text = std::fs::read_to_string(&record).expect("read");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value, serde_json::json!({ "databases": ["own"], "claims": {}, "later": [1] }));
+    }
+
+    #[test]
+    fn a_record_that_leads_out_of_the_base_path_is_damaged() {
+        let (directory, base) = base();
+        std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
+        for text in [r#"{"databases":["../x"]}"#, r#"{"databases":["/etc"]}"#, r#"{"claims":{"a":"../b"}}"#] {
+            std::fs::write(directory.path().join("data/.databases.json"), text).expect("written");
+            assert_eq!(base.databases().expect_err(text).code(), "CORRUPT_DATA", "{text}");
+        }
     }
 
     #[test]

@@ -67,10 +67,11 @@ fn open(fs: &SimFs) -> Result<Arc<Database>> {
     Database::open(fs.handle(), Path::new(DIRECTORY), options)
 }
 
-/// Opens, reads and writes whatever there is. What is damaged must say so; repaired, it must do all of that.
-fn use_database(fs: &SimFs) {
+/// Opens, reads and writes whatever there is. What is damaged must say so; repaired, it must do all of that. With `forged`,
+/// the catalog vouches for bytes that the engine never wrote, and is believed.
+fn use_database(fs: &SimFs, forged: bool) {
     let twin = fs.snapshot().kill();
-    if let Err(error) = work(fs) {
+    if let Err(error) = work(fs, forged) {
         assert!(matches!(error.code(), "CORRUPT_DATA" | "UNSUPPORTED_FORMAT"), "{}: {error}", error.code());
     }
     let report = verify(&twin.handle(), Path::new(DIRECTORY), no_wait()).expect("it can be verified");
@@ -84,14 +85,14 @@ fn use_database(fs: &SimFs) {
         .iter()
         .all(|p| p.code == ProblemCode::IdMismatch || p.severity.as_str() == "note");
     assert!(only_ids, "repair leaves\n{repaired}");
-    work(&twin).unwrap_or_else(|error| panic!("{error} after\n{repaired}"));
+    work(&twin, false).unwrap_or_else(|error| panic!("{error} after\n{repaired}"));
 }
 
-fn work(fs: &SimFs) -> Result<()> {
+fn work(fs: &SimFs, forged: bool) -> Result<()> {
     let database = open(fs)?;
     let options = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
     let before = database.filter(&spec(), Part::Whole, options, |_| true)?;
-    for text in &before {
+    for text in before.iter().filter(|_| !forged) {
         assert_eq!(json::check(text), Ok(()), "{}", String::from_utf8_lossy(text));
     }
     let text = br#"{"id":77,"name":"fresh"}"#.to_vec();
@@ -104,7 +105,7 @@ fn work(fs: &SimFs) -> Result<()> {
     let asked = |path: &str| path == "items.json" || path.starts_with(".storage");
     let mut asked = report.problems.iter().filter(|problem| asked(&problem.path));
     assert!(
-        asked.all(|problem| problem.severity != Severity::Error),
+        forged || asked.all(|problem| problem.severity != Severity::Error),
         "a used database is damaged:\n{report}"
     );
     Ok(())
@@ -114,7 +115,7 @@ fn work(fs: &SimFs) -> Result<()> {
 pub fn journal(bytes: &[u8]) {
     let fs = machine();
     fs.write_file(JOURNAL, bytes);
-    use_database(&fs);
+    use_database(&fs, false);
 }
 
 /// Each line as a body that gets its checksum, so that what lies behind the checksums is reached. Where a body has the
@@ -133,7 +134,7 @@ pub fn journal_with_right_checksums(bytes: &[u8]) {
     }
     let fs = machine();
     fs.write_file(JOURNAL, &journal);
-    use_database(&fs);
+    use_database(&fs, false);
 }
 
 fn chained(body: &[u8], seq: u64, checksum: u64) -> Option<Vec<u8>> {
@@ -148,7 +149,7 @@ fn chained(body: &[u8], seq: u64, checksum: u64) -> Option<Vec<u8>> {
 pub fn snapshot(bytes: &[u8]) {
     let fs = machine();
     fs.write_file(FILE, bytes);
-    use_database(&fs);
+    use_database(&fs, false);
     for layout in ["lines", "map", "void"] {
         let hash = FileHash::of(bytes);
         let header = format!(
@@ -166,7 +167,7 @@ pub fn snapshot(bytes: &[u8]) {
         let fs = machine();
         fs.write_file(FILE, bytes);
         fs.write_file(JOURNAL, &journal);
-        use_database(&fs);
+        use_database(&fs, true);
     }
 }
 
@@ -181,7 +182,7 @@ pub fn tip(bytes: &[u8]) {
     let mut page = bytes.to_vec();
     page.resize(4096, 0);
     fs.write_file(format!("{DIRECTORY}/.storage/tip"), &page);
-    use_database(&fs);
+    use_database(&fs, false);
 }
 
 /// The bytes as JSON text, for the scanner and all that is built on it.

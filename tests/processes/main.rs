@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod history;
+mod holder;
 mod limits;
 mod registers;
 #[path = "../support/mod.rs"]

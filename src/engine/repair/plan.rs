@@ -40,7 +40,10 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
     let covers = examined.covers(journals);
     let all = changes(journals, &examined.path, 0);
     let newer = |change: &Change| change.seq > covers;
-    let damaged = examined.problems.iter().any(|problem| problem.code == ProblemCode::SnapshotDamaged);
+    let damaged = examined
+        .problems
+        .iter()
+        .any(|problem| matches!(problem.code, ProblemCode::SnapshotDamaged | ProblemCode::DocumentDamaged));
     let certain = !matches!(examined.state, FileState::Foreign | FileState::Broken);
     let is_bad = |(id, range): (&DocumentId, &std::ops::Range<usize>)| {
         judge(id, &examined.bytes[range.clone()]).is_some()

@@ -13,7 +13,7 @@ pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
         let path = format!("{RESERVED}/{name}");
         let note = |code, message: &str| Some(Problem::new(code, path.as_str(), message));
         match name.as_str() {
-            "tip" | "write.lock" | "open.lock" | "checkpoint.lock" | "owner" => None,
+            "tip" | "write.lock" | "open.lock" | "checkpoint.lock" | "locks" | "owner" => None,
             name if journal_generation(name).is_some() || is_index_checkpoint(name) => None,
             name if name.starts_with(BEFORE_REPAIR) => note(
                 ProblemCode::SetAside,
