@@ -20,8 +20,10 @@ use super::repair::repair;
 use super::snapshot::{salvage, scan_lines, scan_map};
 use super::verify::{ProblemCode, Severity, verify};
 
-/// The targets: a name, and what is done with the bytes.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+/// A name, and what is done with the bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 8] = [
     ("journal", journal),
     ("journal_checksums", journal_with_right_checksums),
     ("snapshot", snapshot),

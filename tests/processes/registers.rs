@@ -72,7 +72,7 @@ fn documents_are_linearizable_while_processes_die_and_pause() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let at = (random >> 33) as usize % children.len();
         thread::sleep(Duration::from_millis(20 + (random >> 40) % 60));
-        if (random >> 50) % 2 == 0 {
+        if (random >> 50).is_multiple_of(2) {
             pauses += 1;
             signal(&children[at], Signal::STOP);
             thread::sleep(Duration::from_millis((random >> 45) % 120));

@@ -20,6 +20,9 @@ use super::is_plausible;
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// Sequence numbers reach JavaScript as numbers, and no database lives long enough to count further.
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// `["`, 16 digits, `",`.
 const PREFIX: usize = 20;
 /// `]` and the line feed.
@@ -266,11 +269,13 @@ pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
         let paths = [&op.collection, &op.drop, &op.remove, &op.snapshot];
         paths.into_iter().flatten().all(|path| is_plausible(path))
     };
-    body.ops.iter().all(fine).then_some(body)
+    let counted = body.seq.max(body.durable) <= LARGEST;
+    (counted && body.ops.iter().all(fine)).then_some(body)
 }
 
 /// Reads the body of a header line.
 pub fn parse_header(body: &[u8]) -> Option<Header> {
     let header: Header = serde_json::from_slice(body).ok()?;
-    header.catalog.keys().all(|path| is_plausible(path)).then_some(header)
+    let counted = header.seq.max(header.generation).max(header.covered) <= LARGEST;
+    (counted && header.catalog.keys().all(|path| is_plausible(path))).then_some(header)
 }

@@ -31,7 +31,8 @@ use super::journal::{
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
-    Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, is_index_checkpoint, verify_cut,
+    Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, examine, is_index_checkpoint,
+    verify_cut,
 };
 use copies::Copies;
 use plan::{Content, decide, size_of, touched};
@@ -119,8 +120,13 @@ impl Repair<'_> {
     fn run(&mut self, survey: &Survey, cut: &Cut) -> Result<PathBuf> {
         let journals = &survey.journals;
         let known = &survey.collections[..survey.known];
-        let decide = |examined| Ok((examined, decide(self.directory, examined, journals)?));
-        let contents: Vec<(&Examined, Content)> = known.iter().map(decide).collect::<Result<_>>()?;
+        let decide = |known: &Examined| {
+            let mut examined = examine(self.fs, self.directory, &known.path, journals)?;
+            let content = decide(self.directory, &examined, journals)?;
+            examined.forget();
+            Ok((examined, content))
+        };
+        let contents: Vec<(Examined, Content)> = known.iter().map(decide).collect::<Result<_>>()?;
         let named = contents.iter().map(|(examined, content)| (&*examined.path, content));
         let replaced: Vec<&String> = cut.names.iter().filter(|name| is_replaced(name)).collect();
         let mut originals = touched(named, journals);
@@ -138,7 +144,7 @@ impl Repair<'_> {
                 Content::Left => None,
                 Content::Written { documents, certain, lost } => {
                     let record = self.write(&examined.path, &documents, seq)?;
-                    self.say_written(examined, documents.len(), certain, &lost);
+                    self.say_written(&examined, documents.len(), certain, &lost);
                     certain.then_some(record)
                 }
             };

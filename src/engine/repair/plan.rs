@@ -74,7 +74,8 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
     // Of a file that is gone in part, what the journals hold helps even where the file should have it.
     let gone = unbelievable || matches!(examined.state, FileState::Broken | FileState::Missing);
     for (id, change) in &all {
-        if !newer(change) && !(gone && !documents.contains_key(id)) {
+        let missed = gone && !documents.contains_key(id);
+        if !newer(change) && !missed {
             continue;
         }
         match &change.location {

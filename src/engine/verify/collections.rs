@@ -35,6 +35,8 @@ pub enum FileState {
 pub struct Examined {
     pub path: String,
     pub state: FileState,
+    /// Size of the file.
+    pub size: u64,
     pub bytes: Vec<u8>,
     /// The documents in the file; of several with one id the last.
     pub scanned: BTreeMap<DocumentId, std::ops::Range<usize>>,
@@ -49,11 +51,13 @@ impl Examined {
     }
 
     pub fn report(&self) -> CollectionReport {
-        CollectionReport {
-            path: self.path.clone(),
-            documents: self.documents,
-            bytes: self.bytes.len() as u64,
-        }
+        CollectionReport { path: self.path.clone(), documents: self.documents, bytes: self.size }
+    }
+
+    /// Lets go of the file's content: what was found stays.
+    pub fn forget(&mut self) {
+        self.bytes = Vec::new();
+        self.scanned = BTreeMap::new();
     }
 }
 
@@ -160,7 +164,15 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
         FileState::Absent | FileState::Missing => Vec::new(),
     };
     let scanned: BTreeMap<_, _> = scanned.into_iter().map(|Scanned { id, text }| (id, text)).collect();
-    let mut examined = Examined { path: path.to_owned(), state, bytes, scanned, documents: 0, problems };
+    let mut examined = Examined {
+        size: bytes.len() as u64,
+        path: path.to_owned(),
+        state,
+        bytes,
+        scanned,
+        documents: 0,
+        problems,
+    };
     examined.check_documents(journals);
     Ok(examined)
 }

@@ -235,7 +235,7 @@ impl Reading {
             }
             // A deleted generation that a power loss brought back says nothing without those that followed it.
             if state.position.generation + 1 != journal.generation
-                && covers_all_before(header, &journal.bytes[*end..])
+                && covers_all_before(header, journal.bytes.get(*end..).unwrap_or_default())
             {
                 state.collections.clear();
                 self.journals.removals.clear();

@@ -13,7 +13,7 @@ mod strays;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use collections::{Examined, FileState, changes, judge};
+pub use collections::{Examined, FileState, changes, examine, judge};
 pub use cut::Cut;
 pub use journals::Journals;
 pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
@@ -21,7 +21,7 @@ pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport,
 use super::error::Result;
 use super::fs::Fs;
 use super::lock::Wait;
-use collections::{examine, files, known_collections};
+use collections::{files, known_collections};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
@@ -57,7 +57,7 @@ pub fn verify_cut(fs: &dyn Fs, directory: &Path) -> Result<VerifyReport> {
 /// Everything that is known of a database's files.
 pub struct Survey {
     pub journals: Journals,
-    /// Those that the journals know first, then files that nobody used yet.
+    /// Those that the journals know first, then files that nobody used yet; without their content.
     pub collections: Vec<Examined>,
     /// How many of `collections` the journals know.
     pub known: usize,
@@ -86,6 +86,7 @@ impl Survey {
                 examined = look_again(path)?;
             }
             problems.extend(examined.problems.iter().cloned());
+            examined.forget();
             collections.push(examined);
         }
         problems.extend(strays(cut));
