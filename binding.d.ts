@@ -106,6 +106,10 @@ export declare class NativeCollection {
   cacheStats(): NativeCacheStats
   /** Brings the JSON files up to date. The session goes on for its other users. */
   checkpoint(ticket: number): void
+  /** Answers with the report of [`super::report::verify_report`]. */
+  verify(ticket: number): void
+  /** Answers with the report of [`super::report::repair_report`]. */
+  repair(ticket: number): void
   /** Ends the session for all its users. */
   close(ticket: number): void
 }

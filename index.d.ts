@@ -8,6 +8,14 @@ export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
 export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
 export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
+export type {
+  ProblemCode,
+  ProblemSeverity,
+  RepairAction,
+  RepairReport,
+  VerifyProblem,
+  VerifyReport,
+} from './types/reports.js'
 export { ProjectsStorageSchema, ProjectFilesStorageSchema } from './types/projects.js'
 export type {
   TimestampInput,

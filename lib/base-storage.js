@@ -12,6 +12,7 @@ const { indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { reportFrom } = require('./reports.js')
 const { exactText, validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
@@ -316,6 +317,16 @@ class BaseStorage {
 
   get #native() {
     return (this.#base ??= new NativeBase(port(), this.basePath, directoryOf(this), nativeOptions(this.options)))
+  }
+
+  async verify() {
+    this[ensureOpen]()
+    return reportFrom(await call((ticket) => this[documents].verify(ticket)))
+  }
+
+  async repair() {
+    this[ensureOpen]()
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket)))
   }
 
   async close() {

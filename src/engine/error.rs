@@ -74,6 +74,12 @@ pub enum Error {
     #[error("{} was written in format {found}; this version reads up to format {known}: update the package", path.display())]
     UnsupportedFormat { path: PathBuf, found: u32, known: u32 },
     #[error(
+        "{} lies on a network file system ({file_system}), where locks cannot be relied on, and {holder} has it open: use it from one process, or delete {} if that is no longer true",
+        path.display(),
+        mark.display()
+    )]
+    UnsupportedFilesystem { path: PathBuf, file_system: &'static str, holder: String, mark: PathBuf },
+    #[error(
         "an earlier sync of {} failed, so no more is written until every process has closed it and it is opened again",
         path.display()
     )]
@@ -131,6 +137,7 @@ impl Error {
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
             Error::MigrationFailed(_) => "MIGRATION_FAILED",
             Error::Aborted(_) => "ABORTED",
+            Error::UnsupportedFilesystem { .. } => "UNSUPPORTED_FILESYSTEM",
         }
     }
 

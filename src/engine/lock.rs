@@ -69,6 +69,19 @@ impl ProcessLock {
         }
     }
 
+    /// Takes a lock that is held on the file which has its name now, if somebody replaced it.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT` if another process holds that one.
+    pub fn renew(&mut self, kind: LockKind) -> Result<()> {
+        if self.file.is_current().at("look up lock file", &self.path)? {
+            return Ok(());
+        }
+        self.file.unlock().at("unlock", &self.path)?;
+        self.file = self.fs.lock_file(&self.path).at("open lock file", &self.path)?;
+        self.lock(kind, Wait::at_most(Duration::ZERO), || None)
+    }
+
     pub fn unlock(&self) -> Result<()> {
         self.file.unlock().at("unlock", &self.path)
     }

@@ -12,6 +12,8 @@ pub mod document;
 mod document_map;
 pub mod error;
 pub mod fs;
+#[cfg(feature = "simulation")]
+pub mod fuzzing;
 mod id;
 pub mod index;
 mod index_query;
@@ -26,7 +28,9 @@ mod options;
 mod ownership;
 mod plain_file;
 mod registry;
+mod repair;
 mod snapshot;
+mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
@@ -46,3 +50,5 @@ pub use options::{CacheLimits, Durability};
 pub use ownership::{check_entity_path, check_plain_file, own_collection};
 pub use plain_file::{read_file, replace_file};
 pub use registry::{Registry, open_shared, open_under};
+pub use repair::{Action, ActionCode, RepairReport, repair};
+pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify};

@@ -35,7 +35,8 @@ pub fn describe(error: &Error) -> String {
         | Error::PathExists { path, .. }
         | Error::LockTimeout { path, .. }
         | Error::MigrationRunning { path, .. }
-        | Error::UnsupportedFormat { path, .. } => {
+        | Error::UnsupportedFormat { path, .. }
+        | Error::UnsupportedFilesystem { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
         _ => {}

@@ -15,6 +15,7 @@ mod options;
 mod parts;
 mod port;
 mod projects;
+mod report;
 mod schema;
 mod session;
 mod site;

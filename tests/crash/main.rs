@@ -16,6 +16,8 @@ mod kills;
 mod mutants;
 mod nested;
 mod outside;
+mod properties;
+mod repairs;
 mod sampled;
 mod workload;
 mod world;

@@ -89,37 +89,18 @@ impl Request {
     }
 }
 
-#[derive(Default)]
-pub struct Queue {
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    requests: VecDeque<Request>,
-    /// Whether a thread is draining. It looks at the queue again before it clears this.
-    draining: bool,
-}
-
 impl Database {
     /// Queues a write. If this returns true, the caller must see to it that [`Database::drain`] runs soon, on a
     /// thread that may block.
     #[must_use]
     pub fn submit(&self, request: Request) -> bool {
-        let mut waiting = self.queue.waiting.lock();
-        waiting.requests.push_back(request);
-        !mem::replace(&mut waiting.draining, true)
+        self.queue.push(request)
     }
 
     /// Commits what is queued until nothing is.
     pub fn drain(&self) {
         loop {
-            let group: Vec<Request> = {
-                let mut waiting = self.queue.waiting.lock();
-                let count = waiting.requests.len().min(GROUP_REQUESTS);
-                waiting.draining = count > 0;
-                waiting.requests.drain(..count).collect()
-            };
+            let group = self.queue.next_group(GROUP_REQUESTS);
             if group.is_empty() {
                 return;
             }

@@ -288,10 +288,7 @@ impl Database {
 }
 
 /// Finds the documents in a snapshot that the catalog knows.
-pub(super) fn scan(
-    bytes: &[u8],
-    record: &SnapshotRecord,
-) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
+pub fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
     match record.layout {
         Layout::Lines => scan_lines(bytes),
         Layout::Map => scan_map(bytes),
@@ -343,6 +340,6 @@ fn is_empty_map(bytes: &[u8]) -> bool {
 }
 
 /// Whether the catalog knows a file for this collection.
-pub(super) fn is_known(record: Option<&CollectionRecord>) -> bool {
+pub fn is_known(record: Option<&CollectionRecord>) -> bool {
     record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none())
 }

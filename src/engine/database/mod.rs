@@ -4,34 +4,42 @@
 //! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
 //! nothing is locked while they are held. No file is read or written while `state` is held.
 
-mod adopt;
+pub(super) mod adopt;
 mod background;
 mod catch_up;
+mod check;
 mod checkpoint;
 mod commit;
 mod cut;
 mod declared;
 mod entity_paths;
 mod exclusive;
-mod generations;
+pub(super) mod generations;
 mod index_checkpoint;
-mod load;
+pub(super) mod load;
 mod mutant;
+mod network;
 mod open;
 mod overlay;
 mod paths;
 mod process_hold;
 mod query;
+mod queue;
 mod read;
 mod recent;
-mod recovery;
-mod removals;
+pub(super) mod recovery;
+pub(super) mod removals;
 mod start_over;
-mod state;
-mod texts;
+pub(super) mod state;
+pub(super) mod texts;
 mod transaction;
 mod verdicts;
 mod writer;
+
+/// The locks of the queue: its model checker brings its own.
+mod sync {
+    pub use parking_lot::Mutex;
+}
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -65,8 +73,8 @@ pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
-use commit::Queue;
 use exclusive::Checkpointing;
+use queue::Queue;
 use state::State;
 use writer::Writer;
 
@@ -179,6 +187,7 @@ pub enum WarningCode {
     RecordSetAside,
     TailCut,
     CheckpointFailed,
+    UnsupportedFilesystem,
 }
 
 impl WarningCode {
@@ -188,6 +197,7 @@ impl WarningCode {
             WarningCode::RecordSetAside => "RECORD_SET_ASIDE",
             WarningCode::TailCut => "TAIL_CUT",
             WarningCode::CheckpointFailed => "CHECKPOINT_FAILED",
+            WarningCode::UnsupportedFilesystem => "UNSUPPORTED_FILESYSTEM",
         }
     }
 }
@@ -213,7 +223,7 @@ pub struct Database {
     checkpointing: Mutex<Checkpointing>,
     /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
     migrating: AtomicBool,
-    queue: Queue,
+    queue: Queue<Request>,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
@@ -302,8 +312,15 @@ impl Drop for Database {
     /// this running.
     fn drop(&mut self) {
         if let Some(files) = &self.writer.get_mut().files {
+            if let Some(mark) = &files.mark {
+                mark.remove(&*self.fs);
+            }
             // A failed unlock is undone by the system when the handle is closed.
             let _ = files.presence.unlock();
+            #[cfg(feature = "simulation")]
+            if self.options.mutant == Some(Mutant::DeleteLockFiles) {
+                let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Mutant {
     ReplaceWithoutIntent,
     /// The intent of a migration goes before what the migration wrote is synced.
     DiscardBeforeSync,
+    /// Lock files are deleted when a process closes the database.
+    DeleteLockFiles,
     /// An index checkpoint is believed whatever the hash of the snapshot.
     TrustStaleIndexCheckpoint,
 }

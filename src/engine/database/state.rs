@@ -210,6 +210,21 @@ impl Collection {
 }
 
 impl State {
+    /// Nothing at all: no journal, no collection.
+    pub fn empty() -> State {
+        State {
+            database: DatabaseId(0),
+            position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
+            collections: HashMap::new(),
+            catalog: BTreeMap::new(),
+            removed: 0,
+            recent: RecentChanges::default(),
+            removals: Vec::new(),
+            files: Arc::new(FileTable::default()),
+            journal: FileId(u32::MAX),
+        }
+    }
+
     pub fn salt(&self) -> Salt {
         Salt::new(self.database, self.position.generation)
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use super::network::Mark;
 use super::state::Position;
 use super::{Database, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
@@ -30,6 +31,8 @@ pub struct WriterFiles {
     /// Held (shared) by every process that has the database open.
     pub presence: ProcessLock,
     pub journal: Arc<dyn File>,
+    /// On a file system of the network.
+    pub mark: Option<Mark>,
 }
 
 /// What an attempt to take the write lock gave.
@@ -152,6 +155,8 @@ impl Database {
             return Ok(Turn::Busy);
         }
         let guard = files.lock.guard();
+        // Whoever opens a database whose lock file was replaced would think that nobody has it open.
+        files.presence.renew(LockKind::Shared)?;
         if let Some(tip) = &self.tip {
             tip.set_holder(process::id());
         }

@@ -31,6 +31,15 @@ pub struct Metadata {
     pub modified_ns: i128,
 }
 
+/// A file system that other machines may use too, so that neither its locks nor its shared memory can be relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// What it is called, e.g. `NFS`.
+    pub file_system: &'static str,
+    /// The name of this machine.
+    pub host: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     File,
@@ -78,6 +87,8 @@ pub trait Fs: Send + Sync + 'static {
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
     /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
+    /// Whether `path` lies on a file system of the network, as far as the system tells.
+    fn network(&self, path: &Path) -> io::Result<Option<Network>>;
     /// The time in milliseconds since 1970: for people, never for order.
     fn now_ms(&self) -> u64;
     /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, OpenMode, SharedPage};
+use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -118,6 +118,11 @@ impl Fs for OsFs {
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
     }
 
+    fn network(&self, path: &Path) -> io::Result<Option<Network>> {
+        let found = platform::network_file_system(path)?;
+        Ok(found.map(|file_system| Network { file_system, host: platform::host() }))
+    }
+
     fn now_ms(&self) -> u64 {
         crate::engine::id::now_ms()
     }
@@ -200,7 +205,7 @@ impl File for OsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        platform::sync_data(&self.file)
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
@@ -321,6 +326,56 @@ mod platform {
         fs::File::open(path)?.sync_all()
     }
 
+    #[cfg(not(target_vendor = "apple"))]
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    /// `F_FULLFSYNC`, and where a file system does not know that, what the system calls a sync: the disk's own cache is
+    /// then not emptied.
+    #[cfg(target_vendor = "apple")]
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        use rustix::io::Errno;
+        let unsupported = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL];
+        match file.sync_data() {
+            Err(error)
+                if unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
+            {
+                Ok(rustix::fs::fsync(file)?)
+            }
+            other => other,
+        }
+    }
+
+    /// The names of file systems whose locks or mappings do not hold between machines, by what `statfs` says of them.
+    #[cfg(target_os = "linux")]
+    pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+        let found = rustix::fs::statfs(path)?;
+        // The width of the type differs between platforms; the numbers have 32 bits.
+        Ok(match found.f_type as u32 {
+            0x6969 => Some("NFS"),
+            0x0102_1997 => Some("9p"),
+            0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+            0x6573_5546 => Some("FUSE"),
+            0x00c3_6400 => Some("Ceph"),
+            0x5346_414f => Some("AFS"),
+            0x0bd0_0bd0 => Some("Lustre"),
+            0x0116_1970 => Some("GFS2"),
+            0x7461_636f => Some("OCFS2"),
+            _ => None,
+        })
+    }
+
+    /// Other systems are taken at their word.
+    #[cfg(not(target_os = "linux"))]
+    pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+        Ok(None)
+    }
+
+    pub fn host() -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
     /// The owner is kept where this process may give files away; the mode always.
     pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
         let metadata = fs::metadata(like)?;
@@ -424,6 +479,18 @@ mod platform {
                 other => return other,
             }
         }
+    }
+
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+        Ok(None)
+    }
+
+    pub fn host() -> String {
+        std::env::var("COMPUTERNAME").unwrap_or_default()
     }
 
     /// Windows has no directory sync; the generation that is kept covers for it.

@@ -37,6 +37,34 @@ pub struct TipSlot {
 const POISONED: u64 = 1;
 const MIGRATING: u64 = 2;
 
+impl TipSlot {
+    /// The slot that these words are, and its count, if its checksum is right.
+    fn parse(words: [u64; SLOT_WORDS]) -> Option<(u64, TipSlot)> {
+        let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
+        let slot = TipSlot {
+            boot_id: u128::from(boot_high) << 64 | u128::from(boot_low),
+            generation,
+            seq,
+            end,
+            poisoned: flags & POISONED != 0,
+            migrating: flags & MIGRATING != 0,
+        };
+        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+    }
+
+    /// The current slot of a tip that lies in a file.
+    pub fn in_bytes(bytes: &[u8]) -> Option<TipSlot> {
+        let slots = bytes.chunks_exact(SLOT_WORDS * 8).take(2).filter_map(|slot| {
+            let mut words = [0; SLOT_WORDS];
+            for (word, bytes) in words.iter_mut().zip(slot.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            TipSlot::parse(words)
+        });
+        slots.max_by_key(|(count, _)| *count).map(|(_, slot)| slot)
+    }
+}
+
 pub struct Tip {
     page: Arc<dyn SharedPage>,
 }
@@ -52,17 +80,7 @@ impl Tip {
     }
 
     fn slot(&self, index: usize) -> Option<(u64, TipSlot)> {
-        let words: [u64; SLOT_WORDS] = std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word));
-        let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
-        let slot = TipSlot {
-            boot_id: u128::from(boot_high) << 64 | u128::from(boot_low),
-            generation,
-            seq,
-            end,
-            poisoned: flags & POISONED != 0,
-            migrating: flags & MIGRATING != 0,
-        };
-        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+        TipSlot::parse(std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word)))
     }
 
     /// The current slot. A writer may be storing one slot while we read: the other one then still counts.

@@ -10,7 +10,7 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, OpenMode, SharedPage};
+use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -182,6 +182,11 @@ impl Fs for SimFs {
             Ok(id)
         })?;
         Ok(Arc::new(SimPage { handle: self.opened(id, path, true), words: len / 8 }))
+    }
+
+    /// Not counted: it is no access to the disk.
+    fn network(&self, _: &Path) -> io::Result<Option<Network>> {
+        Ok(self.machine.with(|inner| inner.state.network.clone()))
     }
 
     fn now_ms(&self) -> u64 {
