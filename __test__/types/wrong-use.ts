@@ -65,35 +65,35 @@ files.getVersion(1, '2')
 storage.createFileVersion(1, 2)
 
 // Indexes.
-declare const manager: IndexManager
+declare const indexes: IndexManager
 // @ts-expect-error the directory is missing
 new IndexManager('/tmp')
 // @ts-expect-error the cache is not an index's
 new IndexManager('/tmp', 'users', { maxCacheSize: 5 })
 // @ts-expect-error no such type
-manager.createIndex({ name: 'a', type: 'tree', fields: ['a'] })
+indexes.createIndex({ name: 'a', type: 'tree', fields: ['a'] })
 // @ts-expect-error fields are an array
-manager.createIndex({ name: 'a', type: 'hash', fields: 'a' })
+indexes.createIndex({ name: 'a', type: 'hash', fields: 'a' })
 // @ts-expect-error the fields are missing
-manager.createIndex({ name: 'a', type: 'hash' })
+indexes.createIndex({ name: 'a', type: 'hash' })
 // @ts-expect-error an id is a number or a string
-manager.addToIndex('a', 5n, {})
+indexes.addToIndex('a', 5n, {})
 // @ts-expect-error an entity is an object
-manager.addToIndex('a', 1, 'text')
+indexes.addToIndex('a', 1, 'text')
 // @ts-expect-error the entity is missing
-manager.addToIndex('a', 1)
+indexes.addToIndex('a', 1)
 // @ts-expect-error an object is no key
-manager.query('a', { city: 'Graz' })
+indexes.query('a', { city: 'Graz' })
 // @ts-expect-error undefined is no key
-manager.query('a', undefined)
+indexes.query('a', undefined)
 // @ts-expect-error a range has two ends
-manager.queryRange('a', 1)
+indexes.queryRange('a', 1)
 // @ts-expect-error a query is a text
-manager.searchText('a', 5)
+indexes.searchText('a', 5)
 // @ts-expect-error entities have ids
-manager.rebuildIndex('a', [{ name: 'Ada' }])
+indexes.rebuildIndex('a', [{ name: 'Ada' }])
 // @ts-expect-error there may be no such index
-manager.getIndexStats('a').then(({ stats }) => stats)
+indexes.getIndexStats('a').then(({ stats }) => stats)
 
 // Errors.
 declare const error: StorageError
