@@ -161,6 +161,8 @@ export declare class NativeIndexes {
   ids(ticket: number, kind: number, name: string, start: string, end: string): void
   /** Ends the session. */
   close(ticket: number): void
+}
+
 export declare class NativeMigrations {
   /** `base` is absolute. Touches no file. */
   constructor(port: Port, base: string)
