@@ -277,12 +277,14 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
+    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
         if batch.removed_paths.is_empty() && batch.collections.values().all(|changes| !changes.dropped) {
             return;
         }
-        let Ok(Some(_quiet)) = self.try_quiet() else { return };
+        if self.is_being_copied() {
+            return;
+        }
         let dropped =
             batch.collections.iter().filter(|(_, changes)| changes.dropped).map(|(path, _)| &**path);
         for path in dropped.chain(batch.removed_paths.iter().map(String::as_str)) {
@@ -297,7 +299,7 @@ impl Database {
 }
 
 impl Database {
-    fn remove_now(&self, path: &str) -> Result<()> {
+    pub(super) fn remove_now(&self, path: &str) -> Result<()> {
         match removal_target(&*self.fs, &self.directory, path)? {
             Some(target) => fs::remove_tree(&*self.fs, &target).at("remove", &target),
             None => Ok(()),
