@@ -36,7 +36,7 @@ pub enum PathSegment {
 pub enum Error {
     #[error("{}", describe_issues(what, issues))]
     Validation { what: String, issues: Vec<Issue> },
-    #[error("{what} {id} does not exist")]
+    #[error("{what} {id} not found")]
     NotFound { what: &'static str, id: String },
     #[error("{what} {id} already exists")]
     AlreadyExists { what: &'static str, id: String },
@@ -78,6 +78,18 @@ pub enum Error {
         path.display()
     )]
     Poisoned { path: PathBuf },
+    #[error("migration {0} is already registered; give each migration a version of its own")]
+    AlreadyRegistered(String),
+    #[error(
+        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
+        path.display(),
+        match holder {
+            Some(Holder { pid, held_ms: Some(ms) }) => format!("process {pid} has held it for {ms} ms"),
+            Some(Holder { pid, held_ms: None }) => format!("process {pid} holds it"),
+            None => "another process holds it".into(),
+        }
+    )]
+    MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
     #[error("{} {} already exists; choose another name", what, path.display())]
     PathExists { what: &'static str, path: PathBuf },
     #[error("{} is in use and was not given up within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
@@ -88,16 +100,28 @@ pub enum Error {
     Aborted(&'static str),
 }
 
+/// The process that holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// How long it has held it, if that is known.
+    pub held_ms: Option<u64>,
+}
+
 impl Error {
     /// The stable code that callers compare with.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",
             Error::NotFound { .. } => "NOT_FOUND",
-            Error::AlreadyExists { .. } | Error::PathExists { .. } => "ALREADY_EXISTS",
+            Error::AlreadyExists { .. } | Error::AlreadyRegistered(_) | Error::PathExists { .. } => {
+                "ALREADY_EXISTS"
+            }
             Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
             Error::IndexType(_) => "INDEX_TYPE",
-            Error::LockTimeout { .. } | Error::InUse { .. } => "LOCK_TIMEOUT",
+            Error::LockTimeout { .. } | Error::InUse { .. } | Error::MigrationRunning { .. } => {
+                "LOCK_TIMEOUT"
+            }
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",

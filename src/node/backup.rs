@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::options::milliseconds;
 use super::port::{Answer, Mailbox, Port, run_blocking};
 use super::session::guarded;
+use super::site::site;
 use crate::engine::backup::{
     BackupInfo, BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore,
 };
-use crate::engine::fs::OsFs;
-use crate::engine::{BasePath, DatabaseOptions, Registry, Result, Wait};
+use crate::engine::{Result, Wait};
 
 /// A call tells how far it is at most this often.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
@@ -92,11 +92,7 @@ impl NativeBackups {
         work: impl FnOnce(Site, Wait, &mut Progress<'_>) -> Result<Answer> + Send + 'static,
     ) {
         let wait = Wait::at_most(milliseconds(lock_timeout));
-        let site = Site {
-            base: BasePath::new(Arc::new(OsFs), &self.base),
-            registry: Registry::of_process(),
-            options: DatabaseOptions { lock_timeout: wait.timeout, ..DatabaseOptions::default() },
-        };
+        let site = site(&self.base, wait);
         let (mailbox, stops) = (self.mailbox.clone(), Arc::clone(&self.stops));
         let stop = Arc::new(AtomicBool::new(false));
         stops.lock().insert(ticket, Arc::clone(&stop));

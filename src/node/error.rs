@@ -34,6 +34,7 @@ pub fn describe(error: &Error) -> String {
         Error::Corrupt { path, .. }
         | Error::PathExists { path, .. }
         | Error::LockTimeout { path, .. }
+        | Error::MigrationRunning { path, .. }
         | Error::UnsupportedFormat { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
@@ -41,6 +42,9 @@ pub fn describe(error: &Error) -> String {
     }
     if let Error::LockTimeout { holder: Some(pid), .. } = error {
         fields.insert("holder".into(), (*pid).into());
+    }
+    if let Error::MigrationRunning { holder: Some(holder), .. } = error {
+        fields.insert("holder".into(), holder.pid.into());
     }
     let outcome = match error.outcome() {
         Outcome::None => "none",

@@ -43,7 +43,7 @@ impl Transaction<'_> {
         };
         for removed in &earlier {
             // It may have failed, or been left to the next checkpoint.
-            self.database.remove_now(removed)?;
+            self.database.remove_now(removed, false)?;
         }
         let pending = {
             let all = earlier.iter().chain(&self.group.removed_paths).chain(&self.batch.removed_paths);
