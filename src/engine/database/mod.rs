@@ -50,7 +50,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub(in crate::engine) use cut::{Cut, CutContent};
-pub(in crate::engine) use exclusive::{Quiet, in_use};
+pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
