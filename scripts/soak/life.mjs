@@ -58,11 +58,15 @@ class Model {
   }
 }
 
+/** The writers that live. */
+const alive = new Set()
+
 /** A process that writes until it is killed. With `limit`, no file of its grows beyond so many blocks of 512 bytes. */
 function startWriter(base, number, model, limit) {
   const command = limit ? `trap '' XFSZ; ulimit -f ${limit}; exec "$0" "$@"` : 'exec "$0" "$@"'
   const child = spawn('/bin/sh', ['-c', command, process.execPath, worker, base, String(number)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const writer = { child, refused: 0, ended: undefined }
+  alive.add(child)
   let rest = ''
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
     const lines = (rest + chunk).split('\n')
@@ -73,7 +77,10 @@ function startWriter(base, number, model, limit) {
       model.take(said)
     }
   })
-  writer.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })))
+  writer.ended = new Promise((resolve) => child.on('close', (code, signal) => {
+    alive.delete(child)
+    resolve({ code, signal })
+  }))
   return writer
 }
 
@@ -139,11 +146,14 @@ export async function soak({ minutes, keep, canLimit }) {
       globalThis.gc?.()
       memory.push({ resident: process.memoryUsage().rss, handles: handles() })
     }
-  } finally {
-    if (!keep) rmSync(base, { recursive: true, force: true, maxRetries: 5 })
+  } catch (error) {
+    for (const child of alive) child.kill('SIGKILL')
+    console.log(`The data lies in ${base}.`)
+    throw error
   }
-  print(totals, model, memory, warnings)
   if (keep) console.log(`The data lies in ${base}.`)
+  else rmSync(base, { recursive: true, force: true, maxRetries: 5 })
+  print(totals, model, memory, warnings)
 }
 
 function print(totals, model, memory, warnings) {
