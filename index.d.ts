@@ -36,3 +36,18 @@ export type {
 } from './types/projects.js'
 export { ProjectFileStorage } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
+export { IndexManager } from './types/index-manager.js'
+export type { IndexStats, EntityId } from './types/index-manager.js'
+export { MigrationManager, addIndexesMigration } from './types/migration-manager.js'
+export type {
+  BackupInfo,
+  BackupOptions,
+  MigrationConfig,
+  MigrationContext,
+  MigrationLogger,
+  MigrationOptions,
+  MigrationResult,
+  MigrationState,
+  MigrationStatus,
+  RestoreOptions,
+} from './types/migration-manager.js'

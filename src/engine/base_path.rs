@@ -182,7 +182,8 @@ impl BasePath {
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
     }
 
-    fn absolute(&self, relative: &str) -> PathBuf {
+    /// The opposite of [`BasePath::relative`].
+    pub fn absolute(&self, relative: &str) -> PathBuf {
         let mut path = self.path.clone();
         path.extend(relative.split('/'));
         path

@@ -61,7 +61,7 @@ impl ProcessLock {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: holder(),
+                    holder: holder().or_else(|| self.holders().first().copied()),
                 });
             }
             thread::sleep(pause.min(wait.deadline - now));
@@ -84,6 +84,12 @@ impl ProcessLock {
 
     pub fn unlock(&self) -> Result<()> {
         self.file.unlock().at("unlock", &self.path)
+    }
+
+    /// The other processes that hold the lock, as far as the system tells.
+    pub fn holders(&self) -> Vec<u32> {
+        let own = std::process::id();
+        self.file.holders().into_iter().filter(|&pid| pid != own).collect()
     }
 
     /// Unlocks when it is dropped, also when a panic passes by.

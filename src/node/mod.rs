@@ -4,10 +4,13 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod backup;
 mod base;
 mod collection;
 mod error;
 mod files;
+mod indexes;
+mod migrations;
 mod options;
 mod parts;
 mod port;
@@ -15,4 +18,5 @@ mod projects;
 mod report;
 mod schema;
 mod session;
+mod site;
 mod watch;

@@ -77,6 +77,7 @@ enum Message {
     Answered(u32, Answer),
     Failed(u32, Error),
     Warned(Warning),
+    Progressed(u32, u64, u64),
 }
 
 /// The mailbox of one environment.
@@ -98,6 +99,11 @@ impl Mailbox {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
     }
 
+    /// Tells how many of how many bytes the call has done.
+    pub fn progress(&self, ticket: u32, done: u64, total: u64) {
+        self.post(Message::Progressed(ticket, done, total));
+    }
+
     fn post(&self, message: Message) {
         let first = {
             let mut messages = self.messages.lock();
@@ -115,6 +121,7 @@ impl Mailbox {
 const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
+const PROGRESSED: u32 = 3;
 
 #[napi]
 pub struct Port {
@@ -134,7 +141,8 @@ impl Port {
         })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON.
+    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
+    /// of progress: `[done, total]`.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages = std::mem::take(&mut *self.mailbox.messages.lock());
@@ -149,6 +157,9 @@ impl Port {
                     let text =
                         serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
                     (WARNED, 0, Answer::text(text.to_string().into_bytes()))
+                }
+                Message::Progressed(ticket, done, total) => {
+                    (PROGRESSED, ticket, Answer::text(format!("[{done},{total}]").into_bytes()))
                 }
             };
             flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);

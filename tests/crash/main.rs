@@ -10,6 +10,7 @@ mod errors;
 mod exhaustive;
 mod explore;
 mod index_checkpoints;
+mod indexes;
 mod interleaved;
 mod kills;
 mod mutants;

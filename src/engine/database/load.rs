@@ -130,8 +130,13 @@ impl Database {
         let record = state.catalog.get(&*spec.path);
         let dropped = record.is_some_and(|record| record.dropped.is_some());
         let expected = is_known(record);
+        let refuses = matches!(spec.foreign, Foreign::Refuse);
         let damaged = |problem: &str| {
-            let what_to_do = "restore it from a backup, or write {} into it to start afresh";
+            let what_to_do = if refuses {
+                "rebuild it, restore it from a backup, or write {} into it to start afresh"
+            } else {
+                "restore it from a backup, or write {} into it to start afresh"
+            };
             Verdict::Damaged(Error::corrupt(
                 &spec.file(&self.directory),
                 0,
@@ -146,7 +151,7 @@ impl Database {
                 Some(_) if dropped => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
-                None if matches!(spec.foreign, Foreign::Refuse) => {
+                None if refuses && !is_empty_map(&snapshot.bytes) => {
                     damaged("the file is not the one that was written")
                 }
                 None => Verdict::Foreign,
@@ -267,9 +272,10 @@ impl Database {
         Ok(())
     }
 
-    /// Unloads every collection whose file is not the one that was read. O(loaded collections).
+    /// Unloads every collection whose file is not the one that was read, unless somebody is writing, who may be the caller:
+    /// the next checkpoint looks then. O(loaded collections).
     pub fn notice_all_edits(&self) -> Result<()> {
-        let _writer = self.writer.lock();
+        let Some(_writer) = self.writer.try_lock() else { return Ok(()) };
         let specs: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
             let loaded = state.collections.keys().filter_map(|path| state.loaded(path));
@@ -338,6 +344,11 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
         (found.id, location)
     };
     scanned.into_iter().map(entry).collect()
+}
+
+/// Whether a person wrote that they want to start afresh.
+fn is_empty_map(bytes: &[u8]) -> bool {
+    matches!(scan_map(bytes), Ok(found) if found.is_empty())
 }
 
 /// Whether the catalog knows a file for this collection.

@@ -10,8 +10,10 @@ mod catch_up;
 mod check;
 mod checkpoint;
 mod commit;
+mod cut;
 mod declared;
 mod entity_paths;
+mod exclusive;
 pub(super) mod generations;
 mod index_checkpoint;
 pub(super) mod load;
@@ -20,11 +22,14 @@ mod network;
 mod open;
 mod overlay;
 mod paths;
+mod process_hold;
+mod query;
 mod queue;
 mod read;
 mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
+mod start_over;
 pub(super) mod state;
 pub(super) mod texts;
 mod transaction;
@@ -37,22 +42,27 @@ mod sync {
 }
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub(in crate::engine) use cut::{Cut, CutContent};
+pub(in crate::engine) use exclusive::{Quiet, in_use};
 pub use index_checkpoint::AttachedIndex;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
-pub use read::{Peek, Queryable, ReadOptions, View};
+pub use query::Queryable;
+pub use read::{Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
+pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
 pub use verdicts::{ForeignRecords, Verdicts};
+pub(in crate::engine) use writer::Held;
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
@@ -61,8 +71,9 @@ use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
 pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
-use super::lock::{ProcessLock, Wait};
+use super::lock::Wait;
 use super::options::CacheLimits;
+use exclusive::Checkpointing;
 use queue::Queue;
 use state::State;
 use writer::Writer;
@@ -209,7 +220,9 @@ pub struct Database {
     /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
     tip: Option<Tip>,
     writer: Mutex<Writer>,
-    checkpointing: Mutex<Option<ProcessLock>>,
+    checkpointing: Mutex<Checkpointing>,
+    /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
+    migrating: AtomicBool,
     queue: Queue<Request>,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
+use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
 use super::network::Mark;
 use super::queue::Queue;
@@ -82,7 +83,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files) },
+            Writer { files: Some(files), kept: None },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -110,7 +111,7 @@ impl Database {
             None
         };
         let state = read.unwrap_or_else(State::empty);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
+        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
     }
 
     fn assemble(
@@ -132,7 +133,8 @@ impl Database {
             state: RwLock::new(state),
             tip,
             writer: Mutex::new(writer),
-            checkpointing: Mutex::new(checkpoint),
+            checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
+            migrating: AtomicBool::new(false),
             queue: Queue::new(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
@@ -207,6 +209,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
         seq: position.seq,
         end: position.end,
         poisoned: false,
+        migrating: false,
     });
     tip.set_holder(0);
     Ok((recovered, tip))

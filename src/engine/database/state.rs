@@ -184,6 +184,14 @@ impl Collection {
         }
     }
 
+    /// What the journals hold beyond the snapshot.
+    pub fn changes(&self) -> BTreeMap<DocumentId, Change> {
+        match &self.content {
+            Content::Unloaded(changes) => changes.clone(),
+            Content::Loaded(loaded) => loaded.changes_after(0),
+        }
+    }
+
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {

@@ -77,6 +77,9 @@ pub trait Fs: Send + Sync + 'static {
     fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
     /// The path with every symlink resolved.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Creates `to` as a copy of the file `from` that shares its blocks on the disk until one of the two is written. False,
+    /// and nothing is at `to`, where the file system cannot do that. Never a hard link.
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool>;
     /// Makes the mode and owner of `path` those of `like`, as far as the system allows.
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
     fn free_space(&self, path: &Path) -> io::Result<u64>;
@@ -111,6 +114,8 @@ pub trait LockFile: Send + Sync {
     fn try_exclusive(&self) -> io::Result<bool>;
     fn try_shared(&self) -> io::Result<bool>;
     fn unlock(&self) -> io::Result<()>;
+    /// The processes that hold the lock, as far as the system tells. Only ever a hint for messages.
+    fn holders(&self) -> Vec<u32>;
     /// Whether `path` still names the file that this handle locks.
     fn is_current(&self) -> io::Result<bool>;
 }

@@ -30,7 +30,12 @@ pub struct TipSlot {
     pub end: u64,
     /// A sync failed: nothing may be written until every process has closed the database.
     pub poisoned: bool,
+    /// A migration or a restore is under way. Whoever finds this and yet gets the write lock knows that it was interrupted.
+    pub migrating: bool,
 }
+
+const POISONED: u64 = 1;
+const MIGRATING: u64 = 2;
 
 impl TipSlot {
     /// The slot that these words are, and its count, if its checksum is right.
@@ -41,7 +46,8 @@ impl TipSlot {
             generation,
             seq,
             end,
-            poisoned: flags & 1 == 1,
+            poisoned: flags & POISONED != 0,
+            migrating: flags & MIGRATING != 0,
         };
         (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
     }
@@ -97,7 +103,7 @@ impl Tip {
             slot.generation,
             slot.seq,
             slot.end,
-            u64::from(slot.poisoned),
+            if slot.poisoned { POISONED } else { 0 } | if slot.migrating { MIGRATING } else { 0 },
             0,
         ];
         words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
@@ -105,6 +111,13 @@ impl Tip {
             self.page.store(index * SLOT_WORDS + word, value);
         }
         self.page.store(SEQ_WORD, (slot.seq as f64).to_bits());
+    }
+
+    /// Sets or clears the flag of the current slot, if there is one. Only the holder of the write lock does.
+    pub fn set_migrating(&self, migrating: bool) {
+        if let Some(slot) = self.read() {
+            self.write(TipSlot { migrating, ..slot });
+        }
     }
 
     /// The sequence number that was acknowledged last, by any process.

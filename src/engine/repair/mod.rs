@@ -270,6 +270,7 @@ impl Repair<'_> {
             seq: seq + 1,
             end: lines.len() as u64,
             poisoned: false,
+            migrating: false,
         });
         Ok(generation)
     }

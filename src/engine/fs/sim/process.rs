@@ -140,6 +140,13 @@ impl Fs for SimFs {
         })
     }
 
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.call(Call::CloneFile { from: from.into(), to: to.into() }, |state, _| {
+            let ino = state.resolve(from)?;
+            state.file(ino).map(|_| false)
+        })
+    }
+
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()> {
         let call = Call::CopyPermissions { like: like.into(), path: path.into() };
         self.order(call, |state| {
@@ -308,6 +315,10 @@ impl LockFile for SimLock {
 
     fn unlock(&self) -> io::Result<()> {
         self.0.fs.order(Call::Unlock { path: self.0.path() }, |state| state.unlock(self.0.id))
+    }
+
+    fn holders(&self) -> Vec<u32> {
+        self.0.fs.machine.with(|inner| inner.state.lock_holders(self.0.id))
     }
 
     fn is_current(&self) -> io::Result<bool> {
