@@ -835,9 +835,12 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeBackups = nativeBinding.NativeBackups
 module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
+module.exports.NativeIndexes = nativeBinding.NativeIndexes
+module.exports.NativeMigrations = nativeBinding.NativeMigrations
 module.exports.NativeProjects = nativeBinding.NativeProjects
 module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port

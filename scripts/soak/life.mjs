@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ProjectStorageV2 } from '../../index.mjs'
+import { MigrationManager, ProjectStorageV2 } from '../../index.mjs'
 import { StepError } from '../setup.mjs'
 
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
@@ -99,12 +99,36 @@ async function editByHand(base, model) {
   return true
 }
 
+/** Makes a backup while nobody writes, spoils the data, and restores it. */
+async function backUpAndRestore(base, model) {
+  const manager = new MigrationManager(base, { logger: null })
+  const backup = await manager.backup()
+  const storage = new ProjectStorageV2({ basePath: base })
+  await storage.deleteAll()
+  await storage.close()
+  await manager.restore(backup)
+  await manager.close()
+  const restored = new ProjectStorageV2({ basePath: base })
+  await model.check(restored)
+  const report = await restored.verify()
+  if (!report.ok) throw new StepError(String(report))
+  await restored.close()
+  rmSync(join(base, 'backups'), { recursive: true, force: true, maxRetries: 5 })
+}
+
+/** Makes a backup while others write: it must be made, whole or not at all. */
+async function backUpBesideWriters(base) {
+  const manager = new MigrationManager(base, { logger: null })
+  await manager.backup()
+  await manager.close()
+}
+
 export async function soak({ minutes, keep, canLimit }) {
   const base = mkdtempSync(join(tmpdir(), 'octoprompt-soak-'))
   const model = new Model()
   const warnings = new Map()
   process.on('warning', ({ code }) => code && warnings.set(code, (warnings.get(code) ?? 0) + 1))
-  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0 }
+  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0, backups: 0, restores: 0 }
   const memory = []
   let number = 0
   const end = Date.now() + minutes * 60_000
@@ -127,6 +151,10 @@ export async function soak({ minutes, keep, canLimit }) {
         totals.verified++
         if (!report.ok) throw new StepError(String(report))
       }
+      if (totals.rounds % 3 === 0) {
+        await backUpBesideWriters(base)
+        totals.backups++
+      }
       for (const { child } of writers) child.kill('SIGKILL')
       for (const writer of writers) {
         await writer.ended
@@ -142,6 +170,11 @@ export async function soak({ minutes, keep, canLimit }) {
         const report = await storage.verify()
         if (!report.ok) throw new StepError(String(report))
         await storage.close()
+      }
+      if (totals.rounds % 5 === 0) {
+        await backUpAndRestore(base, model)
+        totals.backups++
+        totals.restores++
       }
       globalThis.gc?.()
       memory.push({ resident: process.memoryUsage().rss, handles: handles() })
@@ -162,6 +195,7 @@ function print(totals, model, memory, warnings) {
   const last = memory.at(-1)
   console.log(`${totals.rounds} rounds of ${WRITERS} writers: ${model.acknowledged} writes acknowledged, none lost`)
   console.log(`${totals.kills} kills, ${totals.edits} edits by hand, ${totals.verified} verifications, ${totals.refused} writes refused by a full disk`)
+  console.log(`${totals.backups} backups, ${totals.restores} restores`)
   console.log(`memory ${megabytes(first.resident)} at first, ${megabytes(last.resident)} at last; open handles ${first.handles} at first, ${last.handles} at last`)
   const told = [...warnings].map(([code, count]) => `${code} ${count}`).join(', ')
   if (told) console.log(`warnings: ${told}`)
