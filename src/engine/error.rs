@@ -64,6 +64,8 @@ pub enum Error {
     },
     #[error("this storage is closed; open a new instance to go on")]
     Closed,
+    #[error("the call was aborted")]
+    Aborted,
     #[error("{0}")]
     InvalidArgument(String),
     #[error("{0}; read the document again and repeat the change")]
@@ -90,6 +92,7 @@ impl Error {
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
+            Error::Aborted => "ABORTED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",

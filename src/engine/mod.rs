@@ -4,6 +4,7 @@
 
 mod base_path;
 mod cache;
+mod cancel;
 mod checksum;
 mod database;
 pub mod document;
@@ -17,11 +18,13 @@ pub mod json;
 mod lock;
 mod map_write;
 mod options;
+pub mod query;
 mod registry;
 mod snapshot;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
+pub use cancel::Cancel;
 pub use database::{
     AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
     ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,

@@ -14,6 +14,7 @@ mod load;
 mod mutant;
 mod open;
 mod overlay;
+mod query;
 mod read;
 mod recovery;
 mod removals;

@@ -372,7 +372,7 @@ impl Database {
 
     /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
     /// edited or replaced.
-    fn reread(
+    pub(super) fn reread(
         &self,
         spec: &Arc<CollectionSpec>,
         location: &Location,
@@ -405,7 +405,7 @@ impl Database {
     }
 
     /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
-    fn with_loaded<T>(
+    pub(super) fn with_loaded<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         options: ReadOptions,
