@@ -26,8 +26,8 @@ pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use cancel::Cancel;
 pub use database::{
-    AdoptRule, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
-    ReadOptions, Request, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, Change, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
+    ReadOptions, Request, Subscription, Transaction, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -144,7 +144,9 @@ impl Database {
             out.push(b',');
             let put = adoption.put.iter().map(|(id, text)| (id, text.as_ref()));
             let delete = adoption.refused.iter().map(|(id, _)| id);
-            push_documents(out, &spec.path, put, delete, |id, place| placed.push((id.clone(), place)));
+            push_documents(out, &spec.path, put, delete, std::iter::empty(), |id, place| {
+                placed.push((id.clone(), place))
+            });
         });
         after.end += line.len() as u64;
         self.append(writer, &line, before, true)?;
@@ -165,6 +167,7 @@ impl Database {
         drop(state);
         self.move_tip(after.generation, after.seq, after.end);
         self.background.wrote(line.len() as u64);
+        self.feed.publish_lines(&line, salt, before);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod feed;
 mod generations;
 mod load;
 mod mutant;
@@ -21,6 +22,7 @@ mod removals;
 mod state;
 mod texts;
 mod transaction;
+mod watch;
 mod writer;
 
 use std::borrow::Cow;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub use feed::{Change, Subscription};
 pub use mutant::Mutant;
 pub use read::{Peek, Queryable, ReadOptions, View};
 pub use texts::Part;
@@ -184,6 +187,7 @@ pub struct Database {
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
+    feed: feed::Feed,
     this: Weak<Database>,
 }
 

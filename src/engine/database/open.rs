@@ -13,7 +13,7 @@ use super::generations::{create_journal, first_header};
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, Mutant, background};
+use super::{Database, DatabaseOptions, Mutant, background, feed};
 use crate::engine::cache::Cache;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::document_map::FileId;
@@ -122,6 +122,7 @@ impl Database {
             queue: Queue::default(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
+            feed: feed::Feed::default(),
             this: this.clone(),
         })
     }
@@ -150,9 +151,11 @@ impl Database {
             slot.version = collection.version + 1;
             slot.spec = collection.spec;
         }
+        let seq = fresh.position.seq;
         *state = fresh;
         drop(state);
         self.cache.clear();
+        self.feed.reset(seq);
         Ok(())
     }
 }

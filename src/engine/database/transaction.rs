@@ -1,6 +1,6 @@
 //! What a write sees and changes: the published state under the changes of its group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::overlay::{Group, Overlay, Pending, no_entries};
@@ -26,6 +26,8 @@ pub struct Batch {
 pub struct BatchChanges {
     pub dropped: bool,
     pub documents: BTreeMap<DocumentId, Option<Document>>,
+    /// Those of the documents that were there before the batch.
+    pub existing: BTreeSet<DocumentId>,
 }
 
 impl Batch {
@@ -205,11 +207,12 @@ impl<'a> Transaction<'a> {
             return check_document(&document.text);
         }
         let spec = &self.declare(spec)?;
-        if self.hash(spec, &id)? == Some(document.hash) {
+        let before = self.hash(spec, &id)?;
+        if before == Some(document.hash) {
             return Ok(());
         }
         self.check_unique(spec, &id, &document)?;
-        self.change(spec, id, Some(document))
+        self.change(spec, id, Some(document), before.is_some())
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -218,7 +221,7 @@ impl<'a> Transaction<'a> {
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
-        self.change(spec, id, None)?;
+        self.change(spec, id, None, true)?;
         Ok(true)
     }
 
@@ -228,7 +231,7 @@ impl<'a> Transaction<'a> {
         let overlay = self.overlay(spec);
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
-        let changes = BatchChanges { dropped: true, documents: BTreeMap::new() };
+        let changes = BatchChanges { dropped: true, ..BatchChanges::default() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
         Ok(())
     }
@@ -370,7 +373,13 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn change(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, new: Option<Document>) -> Result<()> {
+    fn change(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        new: Option<Document>,
+        existed: bool,
+    ) -> Result<()> {
         let before =
             self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
@@ -381,7 +390,9 @@ impl<'a> Transaction<'a> {
             }
         };
         let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
-        changes.documents.insert(id.clone(), new.clone());
+        if changes.documents.insert(id.clone(), new.clone()).is_none() && existed {
+            changes.existing.insert(id.clone());
+        }
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
         let overlay = self.overlay(spec);
         let entries = overlay.entries_of(new.as_ref());

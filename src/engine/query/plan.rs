@@ -79,15 +79,16 @@ impl Plan {
     ) {
         let serves = |at: usize| {
             indexes.get(at).is_some_and(|index| {
-                index.spec().config.kind == IndexType::Btree
-                    && is_on(index, path)
-                    && !index.has_several_keys()
+                let config = &index.spec().config;
+                // A sparse index has no nulls, not even those among other elements of an array, and nulls come first.
+                let whole = config.kind == IndexType::Btree && !config.sparse && !index.has_several_keys();
+                whole && is_on(index, path)
             })
         };
         match &self.access {
             Access::Range { index, .. } if serves(*index) => self.ordered = Some(direction),
             Access::Scan => {
-                // An index that lacks a document (no key, or a sparse one) cannot give all of them.
+                // An index that lacks a document, because it has no key, cannot give all of them.
                 let complete = |at: &usize| serves(*at) && indexes[*at].total_entries() == documents;
                 if let Some(index) = (0..indexes.len()).find(complete) {
                     self.access = Access::Range { index, range: (Bound::Unbounded, Bound::Unbounded) };

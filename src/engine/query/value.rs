@@ -58,14 +58,14 @@ impl Value {
 
     /// Whether a raw value is of the same JSON type, so that the two compare.
     pub fn is_like(&self, raw: &[u8]) -> bool {
-        match (self, raw.first()) {
+        matches!(
+            (self, raw.first()),
             (Value::Null, Some(b'n'))
-            | (Value::Bool(_), Some(b't' | b'f'))
-            | (Value::Number(_), Some(b'-' | b'0'..=b'9'))
-            | (Value::Text(_), Some(b'"'))
-            | (Value::Array(_), Some(b'['))
-            | (Value::Object(_), Some(b'{')) => true,
-            _ => false,
-        }
+                | (Value::Bool(_), Some(b't' | b'f'))
+                | (Value::Number(_), Some(b'-' | b'0'..=b'9'))
+                | (Value::Text(_), Some(b'"'))
+                | (Value::Array(_), Some(b'['))
+                | (Value::Object(_), Some(b'{'))
+        )
     }
 }
