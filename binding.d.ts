@@ -9,28 +9,68 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export declare class NativeBase {
+  /** `directory` is that of the storage's database. Touches no file. */
+  constructor(port: Port, base: string, directory: string, options: NativeOptions)
+  /** Answers with the text of a file, or nothing if there is none. */
+  read(ticket: number, path: string): void
+  /** Replaces a file in one step. */
+  write(ticket: number, path: string, text: string): void
+  /** Creates a directory and those above it, as far as they are missing. */
+  ensureDirectory(ticket: number, path: string): void
+  /**
+   * Tries to take the lock of a key. Answers `{ taken }` with the number to release it by, or `{ holder }` with the
+   * process that has it, if it is known.
+   */
+  tryLock(ticket: number, key: string): void
+  unlock(number: number): void
+}
+
 export declare class NativeCollection {
   /**
-   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
-   * no file.
+   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
+   * `indexes` JSON. Touches no file.
    */
-  constructor(port: Port, base: string, directory: string, path: string, options: NativeOptions)
+  constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): string | null
   list(ticket: number, withLargeField: boolean): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. */
-  insert(ticket: number, key: string, text: string): void
+  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
+  insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
   /** Puts a document in place of `expected`. Answers whether that was still there. */
   replace(ticket: number, key: string, expected: string, text: string): void
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
-   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path) says
-   * what belongs to documents that the map lacks.
+   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path or null)
+   * says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
+   * is not in it.
    */
   writeAll(ticket: number, map: string, paths: string): void
   rebuildIndexes(ticket: number): void
+  /**
+   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
+   * keys are JSON.
+   */
+  peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): string | null
+  find(ticket: number, index: string, kind: number, start: string, end: string, inclusive: boolean): void
+  /**
+   * Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
+   * schema.
+   */
+  foreignRecords(ticket: number): void
+  /**
+   * Adopts the file with this hash. `verdicts` is JSON: `[[key, entity | null, why not | null], …]`. Answers whether the
+   * file was still that one, or adopted meanwhile.
+   */
+  adopt(ticket: number, hash: string, verdicts: string): void
+  /** Whether something of the collection is not in its file yet. */
+  hasChanges(): boolean
+  /** Looks whether somebody edited the file, and fails if it waits for its schema. */
+  lookAtFile(ticket: number): void
+  /** Forgets what was read of a document, and the lists that it is in. */
+  forget(key: string): void
   clearCache(): void
   cacheStats(): NativeCacheStats
   /** Brings the JSON files up to date. The session goes on for its other users. */

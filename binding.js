@@ -835,6 +835,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeProjects = nativeBinding.NativeProjects

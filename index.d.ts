@@ -1,12 +1,13 @@
 /// <reference lib="es2022" />
 /// <reference lib="esnext.disposable" />
 
-export type { StandardSchemaV1, EntityOf } from './types/schema.js'
-export type { StorageOptions, CacheStats } from './types/options.js'
+export type { StandardSchemaV1, EntityOf, InputOf } from './types/schema.js'
+export type { StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
-export type { BaseEntity } from './types/base-storage.js'
+export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
+export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
 export { ProjectsStorageSchema, ProjectFilesStorageSchema } from './types/projects.js'
 export type {
   TimestampInput,

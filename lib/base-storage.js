@@ -1,15 +1,21 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeCollection, newId } = require('../binding.js')
-const { describe } = require('./arguments.js')
+const { NativeBase, NativeCollection, newId } = require('../binding.js')
+const { UNADOPTED, adopt } = require('./adoption.js')
+const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
-const { closed, invalid, ValidationError } = require('./errors.js')
+const { entry, keyOf } = require('./entries.js')
+const { closed, invalid, StorageError } = require('./errors.js')
+const { indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { withKeyLock } = require('./key-lock.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { exactText, validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
+/** Starts a read where it may wait. */
+const read = Symbol('read')
 /** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
 const write = Symbol('write')
 /** Throws if the storage is closed. */
@@ -17,14 +23,23 @@ const ensureOpen = Symbol('ensureOpen')
 /** Ends the native side. */
 const finish = Symbol('finish')
 
+/** Kinds of queries, as native code numbers them. */
+const BY_KEY = 0
+const BY_RANGE = 1
+const BY_WORDS = 2
+
 const parse = (text) => (text === null ? null : JSON.parse(text))
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
+/** Methods never call one another through the instance: a subclass may override any of them and call `super`. */
 class BaseStorage {
   #storageSchema
   #entitySchema
+  #indexes
   #documents
+  #base
+  #adoption
   #closing
   #writes = new Set()
 
@@ -32,11 +47,12 @@ class BaseStorage {
     if (new.target === BaseStorage) throw new TypeError('BaseStorage is abstract: extend it')
     if (typeof dataDir !== 'string') throw new TypeError('dataDir must be a string')
     if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
-    this.options = resolveOptions(options)
+    Object.defineProperty(this, 'options', { value: resolveOptions(options), enumerable: true })
     this.basePath = this.options.basePath
     this.dataDir = dataDir
     this.#storageSchema = storageSchema
     this.#entitySchema = entitySchema
+    this.#indexes = indexConfigs(options?.indexes ?? new.target.indexes ?? [])
   }
 
   getIndexPath() {
@@ -57,8 +73,10 @@ class BaseStorage {
       const now = Date.now()
       const entity = await validated(this.#entitySchema, { ...given, id, created: now, updated: now })
       const { key, text } = entry(entity, id)
+      // Only an id of the caller's own may have been used before.
+      const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
       try {
-        await this[write]((ticket) => this[documents].insert(ticket, key, text))
+        await this[write]((ticket) => this[documents].insert(ticket, key, text, belongings))
         return JSON.parse(text)
       } catch (error) {
         // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
@@ -74,7 +92,7 @@ class BaseStorage {
 
   async #read(key) {
     const known = this[documents].peek(key)
-    return known === undefined ? call((ticket) => this[documents].get(ticket, key)) : known
+    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key)) : known
   }
 
   async update(id, patch) {
@@ -98,22 +116,31 @@ class BaseStorage {
   async delete(id) {
     this[ensureOpen]()
     const key = keyOf(id)
-    const own = this.#ownPath(id)
-    return parse(await this[write]((ticket) => this[documents].delete(ticket, key, own)))
+    const belongings = this.#ownPath(id) ?? undefined
+    return parse(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
   }
 
   async list() {
     this[ensureOpen]()
-    return JSON.parse(this[documents].peekList(true) ?? (await call((ticket) => this[documents].list(ticket, true))))
+    return JSON.parse(await this.#list())
+  }
+
+  async #list() {
+    return this[documents].peekList(true) ?? this[read]((ticket) => this[documents].list(ticket, true))
   }
 
   async deleteAll() {
+    this[ensureOpen]()
     await this.#writeMap({})
   }
 
   async readAll() {
+    this[ensureOpen]()
     const map = {}
-    for (const entity of await BaseStorage.prototype.list.call(this)) map[entity.id] = entity
+    for (const entity of JSON.parse(await this.#list())) {
+      // As a plain assignment it would be lost under the key __proto__.
+      Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
+    }
     return map
   }
 
@@ -126,25 +153,61 @@ class BaseStorage {
     if (data === null || typeof data !== 'object') throw invalid(`a storage is a map of entities, got ${describe(data)}`)
     const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
     const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
-    const paths = {}
-    for (const { id } of await BaseStorage.prototype.list.call(this)) {
-      if (!Object.hasOwn(data, id)) paths[id] = this.#ownPath(id) ?? undefined
+    for (;;) {
+      const paths = Object.create(null)
+      for (const { id } of [...JSON.parse(await this.#list()), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
+      try {
+        return parse(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+      } catch (error) {
+        // Somebody created an entity meanwhile, and what belongs to it goes with it.
+        if (error.code !== 'CONFLICT') throw error
+      }
     }
-    return parse(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
   }
 
   /** The path that belongs to an entity, relative to the database. */
   #ownPath(id) {
     const own = this.getEntityPath(id)
-    return own === null ? null : inside(directoryOf(this), own, `getEntityPath(${describe(id)})`)
+    return own === null ? null : placed(this, own, `getEntityPath(${describe(id)})`)
+  }
+
+  async findBy(index, key) {
+    return this.#find(BY_KEY, index, keyText(key, 'the key'))
+  }
+
+  async findRange(index, start, end, inclusive = true) {
+    if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
+    return this.#find(BY_RANGE, index, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+  }
+
+  async searchBy(index, query) {
+    return this.#find(BY_WORDS, index, textOf(query, 'the query'))
+  }
+
+  async #find(kind, index, start, end = 'null', inclusive = true) {
+    this[ensureOpen]()
+    const name = indexName(index)
+    const known = this[documents].peekFind(name, kind, start, end, inclusive)
+    const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
+    return JSON.parse(known ?? (await this[read](find)))
   }
 
   generateId() {
     return newId()
   }
 
+  async idExists(id) {
+    this[ensureOpen]()
+    return (await this.#read(keyOf(id))) !== null
+  }
+
   clearCache() {
     this[documents].clearCache()
+  }
+
+  invalidateCache(key) {
+    if (key === undefined) this[documents].clearCache()
+    else this[documents].forget(keyOf(key))
   }
 
   getCacheStats() {
@@ -156,7 +219,60 @@ class BaseStorage {
 
   async rebuildIndexes() {
     this[ensureOpen]()
-    await call((ticket) => this[documents].rebuildIndexes(ticket))
+    await this[read]((ticket) => this[documents].rebuildIndexes(ticket))
+  }
+
+  async readValidatedJson(file, schema, fallback) {
+    this[ensureOpen]()
+    const target = this.#plainFile(file)
+    const text = await call((ticket) => this.#native.read(ticket, target))
+    if (text === null) return fallback
+    let value
+    try {
+      value = JSON.parse(text)
+    } catch (error) {
+      const message = `${target} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
+      throw Object.assign(new StorageError(message, 'CORRUPT_DATA', { cause: error }), { path: target })
+    }
+    return validated(schema, value)
+  }
+
+  async writeValidatedJson(file, data, schema) {
+    this[ensureOpen]()
+    const target = this.#plainFile(file)
+    const value = await validated(schema, data)
+    const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
+    await this.#remember(call((ticket) => this.#native.write(ticket, target, text)))
+    return value
+  }
+
+  async ensureDirExists(directory) {
+    this[ensureOpen]()
+    const target = this.#resolved(directory, 'a directory')
+    await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
+  }
+
+  async withLock(key, work) {
+    this[ensureOpen]()
+    if (typeof key !== 'string') throw invalid(`a lock is named by a string, got ${describe(key)}`)
+    if (typeof work !== 'function') throw invalid(`withLock runs a function, got ${describe(work)}`)
+    return withKeyLock(this.#native, directoryOf(this), key, this.options.lockTimeout, work)
+  }
+
+  /** A path of the caller's, relative ones below the database's directory. */
+  #resolved(given, what) {
+    if (typeof given === 'string' && given !== '' && !given.includes('\0')) return path.resolve(directoryOf(this), given)
+    throw invalid(`${what} is named by a path, got ${describe(given)}`)
+  }
+
+  #plainFile(given) {
+    const target = this.#resolved(given, 'a file')
+    if (target !== path.resolve(directoryOf(this), this.getIndexPath())) return target
+    throw invalid(`${target} holds the entities of this storage: use its methods`)
+  }
+
+  get #native() {
+    return (this.#base ??= new NativeBase(port(), this.basePath, directoryOf(this), nativeOptions(this.options)))
   }
 
   async close() {
@@ -174,9 +290,9 @@ class BaseStorage {
   /** Opened at first use: fields of a subclass, on which `getIndexPath()` may depend, do not exist in the constructor. */
   get [documents]() {
     if (this.#documents === undefined) {
-      const directory = directoryOf(this)
-      const file = inside(directory, this.getIndexPath(), 'getIndexPath()')
-      this.#documents = new NativeCollection(port(), this.basePath, directory, file, nativeOptions(this.options))
+      const file = placed(this, this.getIndexPath(), 'getIndexPath()')
+      const [options, indexes] = [nativeOptions(this.options), JSON.stringify(this.#indexes)]
+      this.#documents = new NativeCollection(port(), this.basePath, directoryOf(this), file, indexes, options)
     }
     return this.#documents
   }
@@ -185,8 +301,23 @@ class BaseStorage {
     this.#documents = collection
   }
 
+  /** A file that somebody else wrote is adopted first, whatever the call. */
+  [read](start) {
+    return call(start).catch(async (error) => {
+      if (error.code !== UNADOPTED) throw error
+      this.#adoption ??= adopt(this[documents], this.#entitySchema, this.options.lockTimeout).finally(() => {
+        this.#adoption = undefined
+      })
+      await this.#adoption
+      return this[read](start)
+    })
+  }
+
   [write](start) {
-    const answer = call(start)
+    return this.#remember(this[read](start))
+  }
+
+  #remember(answer) {
     this.#writes.add(answer)
     const forget = () => this.#writes.delete(answer)
     answer.then(forget, forget)
@@ -197,36 +328,32 @@ class BaseStorage {
     if (this.#closing) throw closed()
   }
 
-  [finish]() {
-    return call((ticket) => this[documents].close(ticket))
+  async [finish]() {
+    // Never used: nothing to bring up to date.
+    if (this.#documents === undefined) return
+    try {
+      // What a person did to the file meanwhile is taken in before it is written.
+      if (this.#documents.hasChanges()) await this[read]((ticket) => this.#documents.lookAtFile(ticket))
+    } finally {
+      await call((ticket) => this.#documents.close(ticket))
+    }
   }
 }
 
-/** The key under which an entity lies in its map. */
-function keyOf(id) {
-  if (typeof id === 'string' || (typeof id === 'number' && Number.isFinite(id))) return String(id)
-  throw invalid(`an id is a string or a number, got ${describe(id)}`)
+/** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
+function placed(storage, target, what) {
+  if (typeof target !== 'string' || target.includes('\0')) throw invalid(`${what} must return a path, got ${describe(target)}`)
+  const directory = directoryOf(storage)
+  const absolute = path.resolve(directory, target)
+  if (!isBelow(directory, absolute) && !isBelow(storage.basePath, absolute)) {
+    throw invalid(`${what} must return a path inside ${storage.basePath}, got ${describe(target)}`)
+  }
+  return path.relative(directory, absolute).split(path.sep).join('/')
 }
 
-/** An entity's key and text. Its id must be the one it is to be stored under. */
-function entry(entity, id) {
-  const key = keyOf(id)
-  if (entity === null || typeof entity !== 'object' || String(entity.id) !== key) {
-    const message = `expected an entity whose id is ${describe(id)}, got ${describe(entity?.id ?? entity)}`
-    throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
-  }
-  return { key, text: exactText(entity) }
-}
-
-/** A path below a directory, relative to it, with `/` between the names. */
-function inside(directory, target, what) {
-  if (typeof target !== 'string') throw invalid(`${what} must return a path, got ${describe(target)}`)
-  const relative = path.relative(directory, path.resolve(directory, target))
-  const names = relative.split(path.sep)
-  if (relative === '' || names[0] === '..' || path.isAbsolute(relative)) {
-    throw invalid(`${what} must return a path inside ${directory}, got ${describe(target)}`)
-  }
-  return names.join('/')
+function isBelow(directory, target) {
+  const relative = path.relative(directory, target)
+  return relative !== '' && relative.split(path.sep)[0] !== '..' && !path.isAbsolute(relative)
 }
 
 /** The directory of a storage's database. */
@@ -234,4 +361,4 @@ function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }
 
-module.exports = { BaseStorage, documents, write, ensureOpen, finish, parse, directoryOf }
+module.exports = { BaseStorage, documents, read, write, ensureOpen, finish, parse, directoryOf }

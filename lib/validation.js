@@ -2,19 +2,23 @@
 
 // Schemas of callers: zod 3, zod 4 and every validator that speaks Standard Schema.
 
-const { StorageError, ValidationError } = require('./errors.js')
+const { describe } = require('./arguments.js')
+const { invalid, ValidationError } = require('./errors.js')
+
+/** Deeper nesting is refused. */
+const MAX_DEPTH = 100
 
 /**
  * The output of a schema. What it rejects is thrown as its own error where it has one (a `ZodError` stays a
  * `ZodError`), else as a `ValidationError` with its issues.
  */
 async function validated(schema, value) {
-  if (typeof schema?.parseAsync === 'function') return schema.parseAsync(value)
-  const validate = schema?.['~standard']?.validate
-  if (typeof validate !== 'function') {
-    throw new StorageError('the schema is neither a zod schema nor a Standard Schema', 'INVALID_ARGUMENT')
+  checkSchema(schema)
+  if (typeof schema.parseAsync === 'function') return schema.parseAsync(value)
+  const result = await schema['~standard'].validate(value)
+  if (result === null || typeof result !== 'object') {
+    throw invalid(`a Standard Schema answers { value } or { issues }, got ${describe(result)}`)
   }
-  const result = await validate(value)
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => ({
     path: path.map((part) => (part !== null && typeof part === 'object' ? part.key : part)).map(segment),
@@ -22,6 +26,12 @@ async function validated(schema, value) {
     code: 'custom',
   }))
   throw new ValidationError(`invalid data: ${issues.map(({ message }) => message).join('; ')}`, issues)
+}
+
+/** Refuses what is no schema. */
+function checkSchema(schema) {
+  if (typeof schema?.parseAsync === 'function' || typeof schema?.['~standard']?.validate === 'function') return
+  throw invalid(`the schema is neither a zod schema nor a Standard Schema, got ${describe(schema)}`)
 }
 
 const segment = (part) => (typeof part === 'number' ? part : String(part))
@@ -53,9 +63,18 @@ function collect(value, path, issues, above) {
     default:
       return
   }
-  if (value === null || typeof value.toJSON === 'function') return
+  if (value === null) return
+  if (value instanceof Date && Number.isNaN(value.getTime())) {
+    refuse('an invalid date has no form in JSON')
+    return
+  }
+  if (typeof value.toJSON === 'function') return
   if (above.has(value)) {
     refuse('it contains itself')
+    return
+  }
+  if (above.size === MAX_DEPTH) {
+    refuse(`it is nested deeper than ${MAX_DEPTH} levels`)
     return
   }
   const type = Object.getPrototypeOf(value)
@@ -64,10 +83,15 @@ function collect(value, path, issues, above) {
     return
   }
   above.add(value)
-  for (const key of Object.keys(value)) {
-    collect(value[key], [...path, Array.isArray(value) ? Number(key) : key], issues, above)
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length; at++) {
+      if (value[at] === undefined) issues.push({ path: [...path, at], message: 'undefined has no form in an array', code: 'custom' })
+      else collect(value[at], [...path, at], issues, above)
+    }
+  } else {
+    for (const key of Object.keys(value)) collect(value[key], [...path, key], issues, above)
   }
   above.delete(value)
 }
 
-module.exports = { validated, exactText }
+module.exports = { validated, checkSchema, exactText }

@@ -1,4 +1,5 @@
-import type { CacheStats, StorageOptions } from './options.js'
+import type { IndexConfig, IndexKey } from './indexes.js'
+import type { CacheStats, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { StandardSchemaV1 } from './schema.js'
 
 /** What every stored entity has. Times are integer milliseconds since 1970. */
@@ -16,6 +17,12 @@ export type CreateData<TEntity extends BaseEntity, TInput extends object> = Omit
 
 export type UpdateData<TInput extends object> = Partial<Omit<TInput, Assigned>>
 
+/** How a storage of one's own is opened. */
+export interface BaseStorageOptions extends StorageOptions {
+  /** Indexes of the entities, instead of those of the static property `indexes`. */
+  indexes?: readonly IndexConfig[]
+}
+
 /**
  * The abstraction that every storage shares: entities in one JSON file, `{ "<id>": entity, … }`.
  *
@@ -26,6 +33,9 @@ export type UpdateData<TInput extends object> = Partial<Omit<TInput, Assigned>>
  *   protected getEntityPath() { return null }
  * }
  * ```
+ *
+ * A subclass may override every method and call `super`: no method calls another through the instance. Only
+ * `getIndexPath` and `getEntityPath` are asked by others.
  *
  * Every method that returns a promise rejects with `CLOSED` after {@link close}. What a read returns is yours: changing
  * it changes nothing that is stored. A write whose promise resolved is durable as `durability` says; one that
@@ -43,27 +53,42 @@ export abstract class BaseStorage<
   /**
    * @param storageSchema Validates the whole map, in {@link writeAll} only.
    * @param entitySchema Validates each entity that is written, and those that another program wrote, once.
-   * @param dataDir The database's directory, relative to `basePath`.
-   * @throws TypeError, RangeError when an option has a wrong type or value.
+   * @param dataDir The database's directory, relative to `basePath`. Storages with one `dataDir` share its journal.
+   * @throws TypeError, RangeError when an option has a wrong type or value; `INVALID_ARGUMENT` when an index has.
    */
   constructor(
     storageSchema: StandardSchemaV1<unknown, TStorage>,
     entitySchema: StandardSchemaV1<unknown, TEntity>,
     dataDir: string,
-    options?: StorageOptions,
+    options?: BaseStorageOptions,
   )
 
   /** Gives the id of an entity that comes without one. Define it in a subclass whose ids are strings. */
   static newId?(): string
+  /**
+   * Indexes of the entities, changed with every write in the same batch. Those of all storages on one file are kept
+   * together; two of one name must not differ. A unique index that documents break already leaves them readable: writes
+   * of such a document and {@link rebuildIndexes} are `UNIQUE_VIOLATION`.
+   */
+  static indexes?: readonly IndexConfig[]
 
+  /** The options in force, defaults filled in. */
+  protected readonly options: ResolvedStorageOptions
   /** Absolute path of the directory under which `dataDir` lies. */
   protected basePath: string
   /** The database's directory, relative to `basePath`. */
   protected dataDir: string
 
-  /** The JSON file that holds the entities. Asked once, at the first use of the storage. */
+  /**
+   * The JSON file that holds the entities: absolute, or relative to the database, anywhere under `basePath`. Asked at the
+   * first use of the storage. A file that belongs to another database is `INVALID_ARGUMENT`.
+   */
   protected abstract getIndexPath(): string
-  /** A file or directory that is removed with its entity, or `null`. */
+  /**
+   * A file or directory that is removed with its entity, or `null`: absolute, or relative to the database, anywhere under
+   * `basePath`. One that holds a database or the file of a storage, or lies behind a symlink, is `INVALID_ARGUMENT`; then
+   * nothing is written.
+   */
   protected abstract getEntityPath(id: TEntity['id']): string | null
 
   /**
@@ -93,13 +118,56 @@ export abstract class BaseStorage<
    * @returns What is stored.
    */
   writeAll(data: TStorage): Promise<TStorage>
+  /**
+   * The entities with a key in an index, ids ascending.
+   * @throws `INVALID_ARGUMENT` when there is no such index or the key is none.
+   */
+  findBy(index: string, key: IndexKey): Promise<TEntity[]>
+  /**
+   * The entities with a key between two, in key order; `inclusive` (the default) is said of both ends. The ends of a
+   * composite key may be its first parts.
+   * @throws `INDEX_TYPE` when the index is no btree.
+   */
+  findRange(index: string, start: IndexKey, end: IndexKey, inclusive?: boolean): Promise<TEntity[]>
+  /**
+   * The entities with every word of a text, as a word or the start of one, best first.
+   * @throws `INDEX_TYPE` when the index is not inverted.
+   */
+  searchBy(index: string, query: string): Promise<TEntity[]>
   /** An id that was never handed out before. */
   generateId(): number
   /** Forgets what was read; nothing stored changes. */
   clearCache(): void
   getCacheStats(): CacheStats
-  /** Builds the indexes of this storage anew from its entities. */
+  /**
+   * Builds the indexes of this storage anew from its entities.
+   * @throws `UNIQUE_VIOLATION` when entities share a key of a unique index.
+   */
   rebuildIndexes(): Promise<void>
+
+  /**
+   * Reads a JSON file of the subclass's own, anywhere under `basePath`; relative paths begin at the database.
+   * @returns What the schema makes of it, or `defaultValue` as it is when there is no file.
+   * @throws The schema's own error; `CORRUPT_DATA` when the file is not valid JSON.
+   */
+  protected readValidatedJson<T>(file: string, schema: StandardSchemaV1<unknown, T>, defaultValue: T): Promise<T>
+  /**
+   * Replaces such a file in one step, indented, with what the schema makes of `data`. It is as durable as a write.
+   * @returns What the schema made of it.
+   */
+  protected writeValidatedJson<T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>): Promise<T>
+  /**
+   * Runs `work` while nobody else has the lock of `key`: no other call, instance, thread or process on this database.
+   * `work` may write. It must not ask for the same key again: that call would wait for itself.
+   * @throws `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
+   */
+  protected withLock<T>(key: string, work: () => T | Promise<T>): Promise<T>
+  /** Creates a directory under `basePath` and those above it, as far as they are missing. */
+  protected ensureDirExists(directory: string): Promise<void>
+  /** Forgets what was read of one entity, or everything. */
+  protected invalidateCache(key?: TEntity['id']): void
+  /** Whether an entity is stored under this id. */
+  protected idExists(id: TEntity['id']): Promise<boolean>
   /**
    * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine.
    */

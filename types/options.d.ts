@@ -14,6 +14,9 @@ export interface StorageOptions {
   durability?: 'full' | 'os'
 }
 
+/** The options in force, defaults filled in; `basePath` is absolute. */
+export type ResolvedStorageOptions = Readonly<Required<StorageOptions>>
+
 /** What {@link BaseStorage.getCacheStats} returns. */
 export interface CacheStats {
   /** Entries held now; never more than `maxSize`. */

@@ -1,13 +1,17 @@
 // What must compile: the public types as callers use them. Checked by `tsc`, never run.
-import { join } from 'node:path'
+import path, { join } from 'node:path'
 import { BaseStorage, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
 import { ProjectFilesStorageSchema, ProjectsStorageSchema, projectStorage } from '@octoprompt/storage'
 import type {
   BaseEntity,
+  BaseStorageOptions,
   CacheStats,
   CreateProject,
   CreateProjectFile,
   EntityOf,
+  IndexConfig,
+  IndexKey,
+  InputOf,
   Project,
   ProjectFile,
   ProjectFilesStorage,
@@ -85,6 +89,66 @@ export async function disposed() {
   await using users = new Users(options)
   return users.list()
 }
+
+// The smallest one, from a schema alone.
+class MyStorage extends BaseStorage<EntityOf<typeof userSchema>, Record<string, EntityOf<typeof userSchema>>> {
+  constructor(options?: StorageOptions) {
+    super(usersSchema, userSchema, 'my_data', options)
+  }
+  protected getIndexPath() {
+    return path.join(this.basePath, this.dataDir, 'index.json')
+  }
+  protected getEntityPath(id: number): string | null {
+    return null
+  }
+}
+assertType<Equal<InputOf<typeof userSchema>, z.input<typeof userSchema>>>()
+
+// Indexes, and what subclasses may call.
+const settingsSchema = z.object({ theme: z.string(), size: z.number().default(12) })
+const settingsSchema3 = z3.object({ theme: z3.string(), size: z3.number().default(12) })
+
+export class Members extends MyStorage {
+  static override indexes: readonly IndexConfig[] = [
+    { name: 'by_name', type: 'hash', fields: ['name'], unique: true },
+    { name: 'by_place', type: 'btree', fields: ['address.city', 'created'], sparse: true },
+  ]
+  async settings() {
+    const settings = await this.readValidatedJson('settings.json', settingsSchema, { theme: 'light', size: 10 })
+    assertType<Equal<typeof settings, { theme: string; size: number }>>()
+    const other = await this.readValidatedJson('settings3.json', settingsSchema3, { theme: 'light', size: 10 })
+    assertType<Equal<typeof other, { theme: string; size: number }>>()
+    return this.writeValidatedJson('settings.json', { theme: 'dark' }, settingsSchema)
+  }
+  async rename(id: number, name: string) {
+    const durability: 'full' | 'os' = this.options.durability
+    await this.ensureDirExists(path.join(this.basePath, 'attachments'))
+    this.invalidateCache(id)
+    this.invalidateCache()
+    return this.withLock(`rename ${id}`, async () => ((await this.idExists(id)) ? this.update(id, { name }) : durability))
+  }
+}
+
+export async function queries(members: Members) {
+  const found: User[] = await members.findBy('by_name', 'Ada')
+  const keys: IndexKey[] = ['a', 1, true, null, new Date(), ['Graz', 5]]
+  const range: User[] = await members.findRange('by_place', ['Graz', new Date(0)], ['Graz'], false)
+  const words: User[] = await members.searchBy('by_words', 'ada lovelace')
+  return { found, keys, range, words }
+}
+
+export const indexed = (base: StorageOptions) =>
+  new (class extends BaseStorage<User> {
+    constructor(options: BaseStorageOptions) {
+      super(usersSchema, userSchema, 'indexed', options)
+    }
+    protected getIndexPath() {
+      return 'index.json'
+    }
+    protected getEntityPath() {
+      return null
+    }
+  })({ ...base, indexes: [{ name: 'by_tag', type: 'hash', fields: ['tags'] }] })
 
 // zod 3.
 const noteSchema3 = z3.object({ id: z3.number(), text: z3.string(), created: z3.number(), updated: z3.number() })

@@ -1,6 +1,6 @@
 // What must not compile: tsc fails when a line below an expected error has none.
 import { BaseStorage, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
-import type { Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
+import type { IndexConfig, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
 import { z } from 'zod'
 import { z as z3 } from 'zod3'
 
@@ -132,4 +132,50 @@ own.writeAll({ 1: { id: 1 } })
 // @ts-expect-error entities are not projects
 own.list() satisfies Promise<Project[]>
 
+// Indexes, and what subclasses may call.
+// @ts-expect-error no such type of index
+const trie: IndexConfig = { name: 'a', type: 'trie', fields: ['a'] }
+// @ts-expect-error fields are an array
+const field: IndexConfig = { name: 'a', type: 'hash', fields: 'a' }
+// @ts-expect-error a key is no object
+own.findBy('by_name', { name: 'a' })
+// @ts-expect-error a key is required
+own.findBy('by_name')
+// @ts-expect-error a range has two ends
+own.findRange('by_name', 1)
+// @ts-expect-error words are a text
+own.searchBy('by_name', 1)
+// @ts-expect-error indexes are declared by storages of one's own
+new ProjectStorageV2({ indexes: [] })
+// @ts-expect-error protected
+own.withLock('key', () => 1)
+// @ts-expect-error protected
+own.options
+
+// @ts-expect-error indexes are configs
+abstract class WrongIndexes extends BaseStorage<Entity> {
+  static override indexes = ['name']
+}
+
+abstract class WrongCalls extends BaseStorage<Entity> {
+  async wrong() {
+    // @ts-expect-error read only
+    this.options.lockTimeout = 5
+    // @ts-expect-error read only
+    this.options = {}
+    // @ts-expect-error the default is what the schema gives
+    await this.readValidatedJson('a.json', entity, {})
+    // @ts-expect-error a schema is required
+    await this.writeValidatedJson('a.json', {})
+    // @ts-expect-error a lock is named by a text
+    await this.withLock(1, () => 1)
+    // @ts-expect-error ids are numbers here
+    await this.idExists('1')
+    // @ts-expect-error a promise is no boolean
+    const exists: boolean = this.idExists(1)
+    return exists
+  }
+}
+
+export { trie, field, WrongIndexes, WrongCalls }
 export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }

@@ -98,6 +98,11 @@ impl BasePath {
         Ok(self.read()?.claims.get(&name).map(|owner| self.absolute(owner)))
     }
 
+    /// All claimed files.
+    pub(super) fn claims(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.read()?.claims.keys().map(|name| self.absolute(name)).collect())
+    }
+
     /// Makes a file one of a database, for good. Claiming it again changes nothing.
     ///
     /// # Errors

@@ -91,6 +91,10 @@ impl Cache {
         self.store.read().entries.insert(key, Cached { stamp, text });
     }
 
+    pub fn remove(&self, key: &CacheKey) {
+        self.store.read().entries.invalidate(key);
+    }
+
     pub fn clear(&self) {
         self.store.read().entries.invalidate_all();
     }

@@ -64,11 +64,22 @@ impl FileHash {
     pub fn of(bytes: &[u8]) -> FileHash {
         FileHash(xxhash_rust::xxh3::xxh3_128(bytes))
     }
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<FileHash> {
+        u128::from_str_radix(text, 16).ok().map(FileHash)
+    }
+}
+
+impl fmt::Display for FileHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
 }
 
 impl serde::Serialize for FileHash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:032x}", self.0))
+        serializer.collect_str(self)
     }
 }
 

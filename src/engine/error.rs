@@ -68,6 +68,9 @@ pub enum Error {
     Aborted,
     #[error("{0}")]
     InvalidArgument(String),
+    /// A file that somebody else wrote waits until its caller judged its records. Callers of the package never see this.
+    #[error("{} was written by another program and not adopted yet", path.display())]
+    Unadopted { path: PathBuf },
     #[error("{0}; read the document again and repeat the change")]
     Conflict(String),
     #[error("{} was written in format {found}; this version reads up to format {known}: update the package", path.display())]
@@ -94,6 +97,7 @@ impl Error {
             Error::Closed => "CLOSED",
             Error::Aborted => "ABORTED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
+            Error::Unadopted { .. } => "UNADOPTED",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
         }

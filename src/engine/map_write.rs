@@ -10,8 +10,6 @@ use super::json;
 
 /// What a whole-map write did.
 pub struct Written {
-    /// Documents that the map lacks. The caller deletes them with what belongs to them.
-    pub gone: Vec<DocumentId>,
     /// The whole map as it is stored, ids ascending.
     pub documents: Vec<(DocumentId, Document)>,
 }
@@ -38,16 +36,18 @@ impl Written {
 
 /// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
 /// from its key, its text and the stored document, if there is
-/// one: a JSON object without white space between its tokens.
+/// one: a JSON object without white space between its tokens. `delete` deletes a document that the map lacks, with what
+/// belongs to it. Whether keys are unique is asked of the outcome: documents may exchange them.
 ///
 /// # Errors
-/// `VALIDATION_ERROR` with the issues of all records; nothing is put then.
+/// `VALIDATION_ERROR` with the issues of all records; nothing is put then. `UNIQUE_VIOLATION`.
 pub fn write_map(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
     what: &str,
     map: &[u8],
     rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
     let mut records = BTreeMap::new();
     for member in json::members(map) {
@@ -70,11 +70,19 @@ pub fn write_map(
         return Err(Error::Validation { what: what.to_owned(), issues });
     }
     let kept: HashSet<&DocumentId> = records.keys().collect();
-    let gone = tx.ids(spec)?.into_iter().filter(|id| !kept.contains(id)).collect();
+    let mut changed = Vec::new();
     for (id, document) in &stored {
-        tx.put_document(spec, id.clone(), document.clone())?;
+        if tx.put_unchecked(spec, id.clone(), document.clone())? {
+            changed.push((id, document));
+        }
     }
-    Ok(Written { gone, documents: stored })
+    for id in tx.ids(spec)?.iter().filter(|id| !kept.contains(id)) {
+        delete(tx, id)?;
+    }
+    for (id, document) in changed {
+        tx.check_unique(spec, id, document)?;
+    }
+    Ok(Written { documents: stored })
 }
 
 fn stored_form(

@@ -13,11 +13,15 @@ pub mod error;
 pub mod fs;
 mod id;
 pub mod index;
+mod index_query;
 mod journal;
 pub mod json;
+mod key_lock;
 mod lock;
 mod map_write;
 mod options;
+mod ownership;
+mod plain_file;
 pub mod query;
 mod registry;
 mod snapshot;
@@ -25,13 +29,19 @@ mod snapshot;
 pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use cancel::Cancel;
+pub use checksum::FileHash;
 pub use database::{
-    AdoptRule, Change, CollectionSpec, Database, DatabaseOptions, Foreign, Mutant, Part, Peek, Queryable,
-    ReadOptions, Request, Subscription, Transaction, View, Warning, WarningCode, WriteOptions,
+    AdoptRule, Change, CollectionSpec, Database, DatabaseOptions, Foreign, ForeignRecords, Mutant, Part,
+    Peek, Queryable, ReadOptions, Request, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
+    WriteOptions,
 };
-pub use error::{Error, Issue, Outcome, PathSegment, Result, below};
+pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};
+pub use index_query::IndexQuery;
+pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
 pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
+pub use ownership::{check_entity_path, check_plain_file, own_collection};
+pub use plain_file::{read_file, replace_file};
 pub use registry::{open_shared, open_under};

@@ -1,16 +1,23 @@
 //! A collection as native code sees it: reading documents whatever they are, and writing ones whose rules live in
 //! JavaScript.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{Either3, Null, Undefined};
 use napi_derive::napi;
+use serde_json::value::RawValue;
 
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
-use crate::engine::{CacheStats, CollectionSpec, Error, Foreign, Part, Peek, Transaction, json, write_map};
+use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
+use crate::engine::{
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, IndexQuery, Part, Peek, Queryable, Transaction,
+    Wait, json, write_map,
+};
+use crate::project::array;
 
 #[napi]
 pub struct NativeCollection {
@@ -57,24 +64,34 @@ pub fn part(with_large_field: bool) -> Part {
 /// Keys are ids as they stand in the map; texts are JSON.
 #[napi]
 impl NativeCollection {
-    /// A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory. Touches
-    /// no file.
+    /// A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
+    /// `indexes` JSON. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn open(
         port: &Port,
         base: String,
         directory: String,
         path: String,
+        indexes: String,
         options: NativeOptions,
-    ) -> NativeCollection {
-        let spec = CollectionSpec {
+    ) -> napi::Result<NativeCollection> {
+        let configs: Vec<IndexConfig> =
+            serde_json::from_str(&indexes).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let index = |config| Arc::new(IndexSpec { config, extractor: Extractor::Fields });
+        let spec = Arc::new(CollectionSpec {
             path: path.into(),
             large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        };
-        let session = Session::new(&base, directory.into(), options.into(), port.mailbox());
-        NativeCollection { session, spec: Arc::new(spec) }
+            indexes: configs.into_iter().map(index).collect(),
+            foreign: Foreign::Ask,
+        });
+        let session = Session::of_collection(
+            &base,
+            directory.into(),
+            Arc::clone(&spec),
+            options.into(),
+            port.mailbox(),
+        );
+        Ok(NativeCollection { session, spec })
     }
 
     #[napi(catch_unwind)]
@@ -115,9 +132,9 @@ impl NativeCollection {
         });
     }
 
-    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`.
+    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it.
     #[napi(catch_unwind)]
-    pub fn insert(&self, ticket: u32, key: String, text: String) {
+    pub fn insert(&self, ticket: u32, key: String, text: String, path: Option<String>) {
         let spec = Arc::clone(&self.spec);
         self.session.write(ticket, move |tx| {
             let id = DocumentId::from_key(&key);
@@ -125,6 +142,7 @@ impl NativeCollection {
                 return Err(Error::AlreadyExists { what: "document", id: key });
             }
             tx.put(&spec, id, text.into_bytes())?;
+            path.map_or(Ok(()), |path| tx.keep_entity_path(&path))?;
             Ok(Answer::Nothing)
         });
     }
@@ -147,27 +165,41 @@ impl NativeCollection {
     /// Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there.
     #[napi(catch_unwind)]
     pub fn delete(&self, ticket: u32, key: String, path: Option<String>) {
-        let spec = Arc::clone(&self.spec);
+        let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
         self.session.write(ticket, move |tx| {
             let deleted = tx.delete(&spec, DocumentId::from_key(&key))?;
             if deleted && let Some(path) = path {
-                tx.remove_path(&path)?;
+                remove(tx, &session, &path)?;
             }
             Ok(boolean(deleted))
         });
     }
 
-    /// Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path) says
-    /// what belongs to documents that the map lacks.
+    /// Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path or null)
+    /// says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
+    /// is not in it.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, map: String, paths: String) {
-        let spec = Arc::clone(&self.spec);
+        let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
         self.session.write(ticket, move |tx| {
-            let keep = |_: &str, raw: &[u8], _: Option<&[u8]>| Ok(json::compact(raw).into_owned());
-            let written = write_map(tx, &spec, "map", map.as_bytes(), keep)?;
-            for id in &written.gone {
-                remove(tx, &spec, id, &paths)?;
+            let paths: HashMap<String, Option<String>> = serde_json::from_str(&paths)
+                .map_err(|error| Error::InvalidArgument(format!("paths of entities: {error}")))?;
+            for (key, path) in &paths {
+                if let Some(path) = path
+                    && !tx.contains(&spec, &DocumentId::from_key(key))?
+                {
+                    tx.keep_entity_path(path)?;
+                }
             }
+            let keep = |_: &str, raw: &[u8], _: Option<&[u8]>| Ok(json::compact(raw).into_owned());
+            let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {
+                let Some(path) = paths.get(&id.to_string()) else {
+                    return Err(Error::Conflict(format!("document {id} was created meanwhile")));
+                };
+                tx.delete(&spec, id.clone())?;
+                path.as_deref().map_or(Ok(()), |path| remove(tx, &session, path))
+            };
+            let written = write_map(tx, &spec, "map", map.as_bytes(), keep, delete)?;
             Ok(Answer::text(written.text(Part::Whole)))
         });
     }
@@ -178,6 +210,101 @@ impl NativeCollection {
         self.session.read(ticket, move |database, options| {
             database.rebuild_indexes(&spec, options).map(|()| Answer::Nothing)
         });
+    }
+
+    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
+    /// keys are JSON.
+    #[napi(catch_unwind)]
+    pub fn peek_find(
+        &self,
+        index: String,
+        kind: u32,
+        start: String,
+        end: String,
+        inclusive: bool,
+    ) -> Option<String> {
+        let query = query(kind, &start, &end, inclusive)?;
+        let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
+        match self.session.engine()?.peek_many(&self.spec, Part::Whole, choose) {
+            Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
+            Ok(Peek::Wait) | Err(_) => None,
+        }
+    }
+
+    #[napi(catch_unwind)]
+    pub fn find(&self, ticket: u32, index: String, kind: u32, start: String, end: String, inclusive: bool) {
+        let spec = Arc::clone(&self.spec);
+        self.session.read(ticket, move |database, options| {
+            let query = query(kind, &start, &end, inclusive)
+                .ok_or_else(|| Error::InvalidArgument("the key is no JSON value".into()))?;
+            let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
+            Ok(Answer::text(array(&database.select(&spec, Part::Whole, options, choose)?)))
+        });
+    }
+
+    /// Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
+    /// schema.
+    #[napi(catch_unwind)]
+    pub fn foreign_records(&self, ticket: u32) {
+        let spec = Arc::clone(&self.spec);
+        self.session.read(ticket, move |database, _| {
+            let Some(found) = database.foreign_records(&spec)? else { return Ok(Answer::Nothing) };
+            let mut text = format!("{{\"hash\":\"{}\",\"records\":[", found.hash).into_bytes();
+            for (at, (id, raw)) in found.records.iter().enumerate() {
+                let key = json::quote(&id.to_string());
+                text.extend_from_slice(if at == 0 { b"[" } else { b",[" });
+                text.extend_from_slice(key.as_bytes());
+                text.push(b',');
+                text.extend_from_slice(raw);
+                text.push(b']');
+            }
+            text.extend_from_slice(b"]}");
+            Ok(Answer::text(text))
+        });
+    }
+
+    /// Adopts the file with this hash. `verdicts` is JSON: `[[key, entity | null, why not | null], …]`. Answers whether the
+    /// file was still that one, or adopted meanwhile.
+    #[napi(catch_unwind)]
+    pub fn adopt(&self, ticket: u32, hash: String, verdicts: String) {
+        let spec = Arc::clone(&self.spec);
+        self.session.read(ticket, move |database, options| {
+            let unreadable = |error: serde_json::Error| Error::InvalidArgument(format!("verdicts: {error}"));
+            let given: Vec<(String, Option<&RawValue>, Option<String>)> =
+                serde_json::from_str(&verdicts).map_err(unreadable)?;
+            let verdict = |(key, text, why): (String, Option<&RawValue>, Option<String>)| {
+                let stored = text.map(|text| text.get().as_bytes().to_vec());
+                (DocumentId::from_key(&key), stored.ok_or_else(|| why.unwrap_or_default()))
+            };
+            let verdicts = given.into_iter().map(verdict).collect();
+            let hash = FileHash::parse(&hash)
+                .ok_or_else(|| Error::InvalidArgument(format!("{hash} is no hash of a file")))?;
+            let wait = Wait::at_most(options.lock_timeout);
+            database.adopt_judged(&spec, hash, &verdicts, wait).map(boolean)
+        });
+    }
+
+    /// Whether something of the collection is not in its file yet.
+    #[napi(catch_unwind)]
+    pub fn has_changes(&self) -> bool {
+        self.session.engine().is_some_and(|engine| engine.has_changes(&self.spec))
+    }
+
+    /// Looks whether somebody edited the file, and fails if it waits for its schema.
+    #[napi(catch_unwind)]
+    pub fn look_at_file(&self, ticket: u32) {
+        let spec = Arc::clone(&self.spec);
+        self.session.read(ticket, move |database, options| {
+            database.look_at_file(&spec, options).map(|()| Answer::Nothing)
+        });
+    }
+
+    /// Forgets what was read of a document, and the lists that it is in.
+    #[napi(catch_unwind)]
+    pub fn forget(&self, key: String) {
+        if let Some(engine) = self.session.engine() {
+            engine.forget(&self.spec, &DocumentId::from_key(&key));
+        }
     }
 
     #[napi(catch_unwind)]
@@ -205,7 +332,7 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn checkpoint(&self, ticket: u32) {
         self.session.read(ticket, |database, options| {
-            let wait = crate::engine::Wait::at_most(options.lock_timeout);
+            let wait = Wait::at_most(options.lock_timeout);
             database.checkpoint(wait).map(|()| Answer::Nothing)
         });
     }
@@ -217,14 +344,21 @@ impl NativeCollection {
     }
 }
 
-fn remove(
-    tx: &mut Transaction<'_>,
-    spec: &Arc<CollectionSpec>,
-    id: &DocumentId,
-    paths: &str,
-) -> crate::engine::Result<()> {
-    let path =
-        json::get_key(paths.as_bytes(), &id.to_string()).map(|raw| json::unescape_lossy(raw).into_owned());
-    tx.delete(spec, id.clone())?;
-    path.map_or(Ok(()), |path| tx.remove_path(&path))
+fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
+    session.check_entity_path(path)?;
+    tx.remove_entity_path(path)
+}
+
+/// Kinds of queries, as `queries.js` numbers them.
+fn query(kind: u32, start: &str, end: &str, inclusive: bool) -> Option<IndexQuery> {
+    let start = start.as_bytes();
+    Some(match kind {
+        0 => IndexQuery::Key(IndexQuery::key(start)?),
+        1 => IndexQuery::Range {
+            start: IndexQuery::key(start)?,
+            end: IndexQuery::key(end.as_bytes())?,
+            inclusive,
+        },
+        _ => IndexQuery::Words(json::unescape_lossy(start).into_owned()),
+    })
 }

@@ -4,6 +4,7 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod base;
 mod collection;
 mod error;
 mod files;

@@ -37,7 +37,9 @@ impl NativeProjects {
     /// `directory` is the database's and lies under `base`. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeProjects {
-        let session = Session::new(&base, PathBuf::from(directory), options.into(), port.mailbox());
+        let directory = PathBuf::from(directory);
+        let session =
+            Session::of_collection(&base, directory, store::collection(), options.into(), port.mailbox());
         NativeProjects { session }
     }
 

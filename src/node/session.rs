@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use super::port::{Answer, Mailbox, run_blocking};
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    BasePath, CacheLimits, Database, DatabaseOptions, Durability, Error, ReadOptions, Request, Result,
-    Transaction, Wait, WriteOptions, open_under,
+    BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
+    Request, Result, Transaction, Wait, WriteOptions, check_entity_path, open_under, own_collection,
 };
 
 /// What an instance asks for, checked by `index.js`.
@@ -26,6 +26,8 @@ pub struct SessionOptions {
 pub struct Session {
     base: BasePath,
     directory: PathBuf,
+    /// The collection that the instance is about, which must be its database's own.
+    collection: Option<Arc<CollectionSpec>>,
     options: SessionOptions,
     mailbox: Mailbox,
     life: Mutex<Life>,
@@ -53,8 +55,37 @@ enum Engine {
 impl Session {
     /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file.
     pub fn new(base: &str, directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
+        Session::build(base, directory, None, options, mailbox)
+    }
+
+    /// A session about one collection: opening fails if its file belongs to another database, or if its indexes are
+    /// declared otherwise by somebody else.
+    pub fn of_collection(
+        base: &str,
+        directory: PathBuf,
+        collection: Arc<CollectionSpec>,
+        options: SessionOptions,
+        mailbox: Mailbox,
+    ) -> Arc<Session> {
+        Session::build(base, directory, Some(collection), options, mailbox)
+    }
+
+    fn build(
+        base: &str,
+        directory: PathBuf,
+        collection: Option<Arc<CollectionSpec>>,
+        options: SessionOptions,
+        mailbox: Mailbox,
+    ) -> Arc<Session> {
         let base = BasePath::new(Arc::new(OsFs), Path::new(base));
-        Arc::new(Session { base, directory, options, mailbox, life: Mutex::default(), idle: Condvar::new() })
+        let life = Mutex::default();
+        Arc::new(Session { base, directory, collection, options, mailbox, life, idle: Condvar::new() })
+    }
+
+    /// Whether a path may be removed with an entity.
+    pub fn check_entity_path(&self, path: &str) -> Result<()> {
+        let database = self.engine().ok_or(Error::Closed)?;
+        check_entity_path(&self.base, &database, &self.directory, path)
     }
 
     pub fn options(&self) -> SessionOptions {
@@ -84,7 +115,13 @@ impl Session {
             lock_timeout: self.options.lock_timeout,
             ..DatabaseOptions::default()
         };
-        open_under(&self.base, &self.directory, options)
+        let database = open_under(&self.base, &self.directory, options)?;
+        if let Some(collection) = &self.collection {
+            let wait = Wait::at_most(self.options.lock_timeout);
+            own_collection(&self.base, &database, &self.directory, &collection.path, wait)?;
+            database.attach(collection)?;
+        }
+        Ok(database)
     }
 
     fn begin(&self) -> Result<()> {
@@ -215,7 +252,7 @@ fn submit(database: Arc<Database>, request: Request) {
 }
 
 /// Turns a panic into an error: none crosses into JavaScript.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into()))
     })

@@ -98,11 +98,8 @@ impl Files {
         let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
             written_file(key, self.project_id, raw, current).map(Cow::into_owned)
         };
-        let written = write_map(tx, &self.spec, "file map", map, rule)?;
-        for id in &written.gone {
-            tx.delete(&self.spec, id.clone())?;
-        }
-        Ok(written)
+        let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
+        write_map(tx, &self.spec, "file map", map, rule, delete)
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.

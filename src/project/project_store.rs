@@ -71,11 +71,7 @@ pub fn write_all(tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
     let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
         written_project(key, raw, current).map(Cow::into_owned)
     };
-    let written = write_map(tx, &collections::projects(), "project map", map, rule)?;
-    for id in &written.gone {
-        delete_document(tx, id)?;
-    }
-    Ok(written)
+    write_map(tx, &collections::projects(), "project map", map, rule, delete_document)
 }
 
 /// Whether a project with this id exists.

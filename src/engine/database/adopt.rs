@@ -3,7 +3,6 @@
 //! The edit wins, except for documents that the journal holds in a newer form; what a rule refuses is set aside
 //! in full. All of it is one batch, so that every process and every recovery sees the same.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +21,9 @@ use crate::engine::snapshot::{salvage, scan_map};
 
 /// What is made of a foreign file.
 #[derive(Default)]
-struct Adoption<'a> {
+struct Adoption {
     /// Documents whose stored form differs from the file's text.
-    put: BTreeMap<DocumentId, Cow<'a, [u8]>>,
+    put: BTreeMap<DocumentId, Vec<u8>>,
     /// Documents in the file that are refused.
     refused: Vec<(DocumentId, Error)>,
     /// The file is not valid JSON.
@@ -40,6 +39,7 @@ impl Database {
         writer: &mut Writer,
         spec: &Arc<CollectionSpec>,
         snapshot: SnapshotFile,
+        rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
         // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
@@ -58,7 +58,7 @@ impl Database {
         let known = is_known(record.as_ref());
         let newer: BTreeMap<DocumentId, Dirty> =
             dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
-        let adoption = examine(spec, &snapshot.bytes, &newer);
+        let adoption = examine(spec, rule, &snapshot.bytes, &newer);
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let state_record =
@@ -86,10 +86,14 @@ impl Database {
     }
 
     /// Takes a foreign file into memory only, because the directory is read-only.
-    pub(super) fn adopt_in_memory(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        let Some(snapshot) = self.read_snapshot(spec)? else { return self.install(spec, None, None) };
+    pub(super) fn adopt_in_memory(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        snapshot: SnapshotFile,
+        rule: &Rule<'_>,
+    ) -> Result<()> {
         let path = spec.file(&self.directory);
-        let adoption = examine(spec, &snapshot.bytes, &BTreeMap::new());
+        let adoption = examine(spec, rule, &snapshot.bytes, &BTreeMap::new());
         self.report(&path, &adoption);
         let mut stored = Vec::new();
         let mut placed = Vec::new();
@@ -126,7 +130,7 @@ impl Database {
         writer: &mut Writer,
         spec: &Arc<CollectionSpec>,
         record: &SnapshotRecord,
-        adoption: &Adoption<'_>,
+        adoption: &Adoption,
     ) -> Result<()> {
         let (salt, before) = {
             let state = self.state.read();
@@ -142,7 +146,7 @@ impl Database {
                 return;
             }
             out.push(b',');
-            let put = adoption.put.iter().map(|(id, text)| (id, text.as_ref()));
+            let put = adoption.put.iter().map(|(id, text)| (id, text.as_slice()));
             let delete = adoption.refused.iter().map(|(id, _)| id);
             push_documents(out, &spec.path, put, delete, std::iter::empty(), |id, place| {
                 placed.push((id.clone(), place))
@@ -172,7 +176,7 @@ impl Database {
     }
 
     /// Keeps a copy of a file that is not taken over in full.
-    fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption<'_>) -> Result<()> {
+    fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption) -> Result<()> {
         if adoption.broken.is_some() || !adoption.refused.is_empty() {
             keep_copy(&*self.fs, path, "corrupt", bytes)?;
         }
@@ -182,7 +186,7 @@ impl Database {
         Ok(())
     }
 
-    fn report(&self, path: &Path, adoption: &Adoption<'_>) {
+    fn report(&self, path: &Path, adoption: &Adoption) {
         if let Some(problem) = &adoption.broken {
             let saved = adoption.put.len();
             let message = format!(
@@ -207,19 +211,28 @@ impl Database {
     }
 }
 
-/// Compares a foreign file with the rules of its collection and with what the journal holds.
-fn examine<'a>(spec: &CollectionSpec, bytes: &'a [u8], newer: &BTreeMap<DocumentId, Dirty>) -> Adoption<'a> {
-    let mut adoption = Adoption::default();
-    let found = match scan_map(bytes) {
-        Ok(found) => found,
-        Err(error) => {
-            adoption.broken = Some(format!("{} at byte {}", error.problem, error.offset));
-            salvage(bytes)
-        }
+/// Gives the stored form of a foreign record, or says what is wrong with it.
+pub(super) type Rule<'r> = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + 'r;
+
+/// The records of a foreign file, of two with one key the later, and what is wrong with the file as a whole: then they
+/// are those that could be saved from it.
+pub(super) fn foreign_records(bytes: &[u8]) -> (BTreeMap<DocumentId, &[u8]>, Option<String>) {
+    let (found, broken) = match scan_map(bytes) {
+        Ok(found) => (found, None),
+        Err(error) => (salvage(bytes), Some(format!("{} at byte {}", error.problem, error.offset))),
     };
-    // Of two members with one key the later counts.
-    let found: BTreeMap<DocumentId, &[u8]> =
-        found.into_iter().map(|found| (found.id, &bytes[found.text])).collect();
+    (found.into_iter().map(|found| (found.id, &bytes[found.text])).collect(), broken)
+}
+
+/// Compares a foreign file with the rule of its collection and with what the journal holds.
+fn examine(
+    spec: &CollectionSpec,
+    rule: &Rule<'_>,
+    bytes: &[u8],
+    newer: &BTreeMap<DocumentId, Dirty>,
+) -> Adoption {
+    let (found, broken) = foreign_records(bytes);
+    let mut adoption = Adoption { broken, ..Adoption::default() };
     for (id, raw) in found {
         if let Some(dirty) = newer.get(&id) {
             if dirty.base != Some(document_location(spec, FileId(0), 0, raw).hash) {
@@ -227,8 +240,8 @@ fn examine<'a>(spec: &CollectionSpec, bytes: &'a [u8], newer: &BTreeMap<Document
             }
             continue;
         }
-        match spec.adopted(&id, raw) {
-            Ok(Cow::Borrowed(_)) if adoption.broken.is_none() => {}
+        match rule(&id, raw) {
+            Ok(stored) if stored == raw && adoption.broken.is_none() => {}
             Ok(stored) => drop(adoption.put.insert(id, stored)),
             Err(error) => adoption.refused.push((id, error)),
         }

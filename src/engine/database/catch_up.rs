@@ -23,6 +23,7 @@ enum Step {
     Unloaded { path: String, id: DocumentId, change: Change },
     Drop { path: String, seq: u64 },
     Remove { path: String, seq: u64 },
+    Keep { path: String },
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
 }
 
@@ -139,6 +140,9 @@ impl Database {
         if let Some(path) = &op.remove {
             steps.push(Step::Remove { path: path.clone(), seq: body.seq });
         }
+        if let Some(path) = &op.keep {
+            steps.push(Step::Keep { path: path.clone() });
+        }
         if let Some(path) = &op.drop {
             steps.push(Step::Drop { path: path.clone(), seq: body.seq });
         }
@@ -223,6 +227,7 @@ impl ForeignBatch {
                     relocated = true;
                 }
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
+                Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
                     state.record_snapshot(&path, record, adopted);
                     state.collection(&path).unload();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::generations::{create_journal, list_generations, read_header};
 use super::load::{bare_entries, is_known, scan};
+use super::paths::common_directory;
 use super::recovery::sweep;
 use super::removals::repeat_removals;
 use super::state::{Change, Content, Dirty, FileTable, State, matching};
@@ -102,6 +103,8 @@ impl Database {
         for spec in loaded {
             self.notice_edit(&spec)?;
             match self.load(writer, &spec, true) {
+                // It waits for its caller; its journals wait with it.
+                Err(Error::Unadopted { .. }) => {}
                 // One damaged file does not keep the others from their checkpoint, nor the journals of it.
                 Err(error @ Error::Corrupt { .. }) => {
                     self.warn(WarningCode::CheckpointFailed, error.to_string());
@@ -332,7 +335,8 @@ impl Database {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
                 // For a new file all of them: an earlier checkpoint may have died between making and syncing them.
                 let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
-                let above = parent.ancestors().take_while(|above| above.starts_with(&self.directory));
+                let root = common_directory(&self.directory, &fresh.frozen.path);
+                let above = parent.ancestors().take_while(|above| above.starts_with(&root));
                 directories.extend(above.take(depth).map(Path::to_path_buf));
             }
             self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;

@@ -6,17 +6,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::overlay::{Group, no_entries};
+use super::removals::removal_target;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
-use super::{Database, Mutant, collection_file};
+use super::{Database, Mutant};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
@@ -259,6 +259,7 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after);
             for (seq, batch) in (before.seq + 1..).zip(batches) {
+                state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
             }
         }
@@ -276,11 +277,10 @@ impl Database {
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
     /// looks again, or by recovery.
     fn remove_from_disk(&self, batch: &Batch) {
-        let files = batch.collections.iter().filter(|(_, changes)| changes.dropped);
-        let files = files.map(|(path, _)| collection_file(&self.directory, path));
-        let paths = batch.removed_paths.iter().map(|path| collection_file(&self.directory, path));
-        for path in files.chain(paths) {
-            if let Err(error) = self.remove_path_now(&path) {
+        let dropped =
+            batch.collections.iter().filter(|(_, changes)| changes.dropped).map(|(path, _)| &**path);
+        for path in dropped.chain(batch.removed_paths.iter().map(String::as_str)) {
+            if let Err(error) = self.remove_now(path) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
@@ -288,9 +288,14 @@ impl Database {
             }
         }
     }
+}
 
-    pub(super) fn remove_path_now(&self, path: &Path) -> Result<()> {
-        fs::remove_tree(&*self.fs, path).at("remove", path)
+impl Database {
+    fn remove_now(&self, path: &str) -> Result<()> {
+        match removal_target(&*self.fs, &self.directory, path)? {
+            Some(target) => fs::remove_tree(&*self.fs, &target).at("remove", &target),
+            None => Ok(()),
+        }
     }
 }
 
@@ -311,6 +316,10 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
+    for path in &batch.kept_paths {
+        next(out);
+        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
+    }
     for path in &batch.removed_paths {
         next(out);
         out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());

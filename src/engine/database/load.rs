@@ -55,18 +55,41 @@ impl Database {
         joined
     }
 
+    /// Takes note that somebody wants these indexes of the collection.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` if an index of that name is declared otherwise by somebody else in this process.
+    pub fn attach(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let known = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
+        let own = known.iter().flat_map(|known| &known.indexes);
+        for (own, wanted) in own.flat_map(|own| spec.indexes.iter().map(move |wanted| (own, wanted))) {
+            if own.config.name == wanted.config.name && own != wanted {
+                return Err(Error::InvalidArgument(format!(
+                    "index {} of {} is declared as {} and as {}; give one of them another name",
+                    wanted.config.name, spec.path, own.config, wanted.config
+                )));
+            }
+        }
+        self.declare(&mut writer, spec);
+        Ok(())
+    }
+
     /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
     pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
         let spec = &self.declare(writer, spec);
         if self.try_load(writer, spec)? {
             return Ok(());
         }
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
         if !locked {
             return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
         }
         let snapshot = self.read_snapshot(spec)?;
         match snapshot {
-            Some(snapshot) => self.adopt(writer, spec, snapshot),
+            Some(snapshot) => self.adopt(writer, spec, snapshot, &|id, raw| spec.adopted(id, raw)),
             None => self.load(writer, spec, locked),
         }
     }

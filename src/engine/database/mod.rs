@@ -9,12 +9,14 @@ mod background;
 mod catch_up;
 mod checkpoint;
 mod commit;
+mod entity_paths;
 mod feed;
 mod generations;
 mod load;
 mod mutant;
 mod open;
 mod overlay;
+mod paths;
 mod query;
 mod read;
 mod recovery;
@@ -22,10 +24,10 @@ mod removals;
 mod state;
 mod texts;
 mod transaction;
+mod verdicts;
 mod watch;
 mod writer;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -35,9 +37,12 @@ use parking_lot::{Mutex, RwLock};
 pub use commit::{Request, WriteOptions};
 pub use feed::{Change, Subscription};
 pub use mutant::Mutant;
+pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub(super) use recovery::uses_collection;
 pub use texts::Part;
 pub use transaction::Transaction;
+pub use verdicts::{ForeignRecords, Verdicts};
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
@@ -83,6 +88,11 @@ pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync
 pub enum Foreign {
     /// It is taken over. Each record passes the rule first, if there is one.
     Adopt(Option<Arc<AdoptRule>>),
+    /// It is taken over once its caller judged each record, which cannot happen in here: see
+    /// [`Database::adopt_judged`]. Until then every call on the collection is [`Error::Unadopted`].
+    ///
+    /// [`Error::Unadopted`]: crate::engine::Error::Unadopted
+    Ask,
     /// It is damage: the collection holds what nobody should edit.
     Refuse,
 }
@@ -90,7 +100,7 @@ pub enum Foreign {
 /// What a collection is: its file, its indexes and its rules. Several callers may want different indexes of one
 /// collection; memory holds those of all of them.
 pub struct CollectionSpec {
-    /// The file, relative to the database's directory, with `/` between names.
+    /// The file, relative to the database's directory, with `/` between names; `..` in front leads out of it.
     pub path: Arc<str>,
     /// A field that may be large. Documents keep it last, so that all before it can be read without it.
     pub large_field: Option<&'static str>,
@@ -104,13 +114,14 @@ impl CollectionSpec {
         collection_file(directory, &self.path)
     }
 
-    /// The stored form of a foreign record.
-    fn adopted<'a>(&self, id: &DocumentId, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-        let stored = match &self.foreign {
-            Foreign::Adopt(Some(rule)) => rule(id, raw)?,
-            Foreign::Adopt(None) | Foreign::Refuse => super::json::compact(raw).into_owned(),
-        };
-        Ok(if stored == raw { Cow::Borrowed(raw) } else { Cow::Owned(stored) })
+    /// The stored form of a foreign record, where that can be told in here.
+    fn adopted(&self, id: &DocumentId, raw: &[u8]) -> Result<Vec<u8>> {
+        match &self.foreign {
+            Foreign::Adopt(Some(rule)) => rule(id, raw),
+            Foreign::Adopt(None) | Foreign::Ask | Foreign::Refuse => {
+                Ok(super::json::compact(raw).into_owned())
+            }
+        }
     }
 
     /// Whether a collection with this spec has all that `wanted` asks for.
@@ -132,15 +143,13 @@ impl CollectionSpec {
             path: Arc::clone(&self.path),
             large_field: wanted.large_field,
             indexes,
-            foreign: wanted.foreign.clone(),
+            foreign: match (&self.foreign, &wanted.foreign) {
+                // A rule that can run in here spares everybody the question.
+                (Foreign::Adopt(Some(_)), Foreign::Ask) => self.foreign.clone(),
+                (_, wanted) => wanted.clone(),
+            },
         }
     }
-}
-
-fn collection_file(directory: &Path, path: &str) -> PathBuf {
-    let mut file = directory.to_path_buf();
-    file.extend(path.split('/'));
-    file
 }
 
 /// Something that was noticed and mended, which a person should know of.

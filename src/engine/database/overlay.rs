@@ -12,6 +12,8 @@ use crate::engine::index::{Entries, Index, extract_all};
 #[derive(Default)]
 pub struct Group {
     pub collections: BTreeMap<Arc<str>, Overlay>,
+    /// Paths that its batches remove.
+    pub removed_paths: Vec<String>,
 }
 
 pub struct Overlay {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{FileTable, Loaded};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::cache::CacheKey;
 use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
@@ -290,14 +290,33 @@ impl Database {
         Ok(Vec::new())
     }
 
+    /// Forgets what was read of a document, and the lists that it is in.
+    pub fn forget(&self, spec: &CollectionSpec, id: &DocumentId) {
+        self.cache.remove(&CacheKey::Document(Arc::clone(&spec.path), id.clone()));
+        for part in [Part::Whole, Part::Head] {
+            self.cache.remove(&list_key(spec, part));
+        }
+    }
+
     /// Builds the indexes of a collection again from its documents.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION` if documents share a key of a unique index, which was declared when they had it already. The
+    /// index is there all the same, and so are the documents.
     pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         {
             // Only a writer changes what is loaded.
             let _writer = self.writer.lock();
             self.state.write().collection(&spec.path).unload();
         }
-        self.make_ready(spec, options)
+        let clash = self.with_loaded(spec, options, |_, loaded| {
+            let clash = |index: &Index| index.clash().map(|clash| (index.spec().config.name.clone(), clash));
+            loaded.indexes.iter().find_map(clash)
+        })?;
+        clash.map_or(Ok(()), |(index, (key, owner, other))| {
+            let key = format!("{key} of document {other}");
+            Err(Error::UniqueViolation { index, key, owner: owner.to_string() })
+        })
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -362,8 +381,14 @@ impl Database {
             }
             self.declare(&mut writer, spec)
         };
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
         if self.tip.is_none() {
-            return self.adopt_in_memory(&spec);
+            return match self.read_snapshot(&spec)? {
+                Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
+                None => self.install(&spec, None, None),
+            };
         }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
         let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::catch_up::headless;
+use super::entity_paths::overlap;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
@@ -192,6 +193,9 @@ fn apply(
         if let Some(path) = &op.remove {
             removals.push((body.seq, path.clone()));
         }
+        if let Some(path) = &op.keep {
+            removals.retain(|(_, removed)| !overlap(removed, path));
+        }
         if let Some(path) = &op.drop {
             if catalog {
                 state.record_drop(path, body.seq);
@@ -223,6 +227,15 @@ fn apply(
             collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
         }
     }
+}
+
+/// Whether the database in `directory`, which other processes may have open, has a collection in this file.
+pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
+    let Some(Recovered { state, .. }) = recover(fs, directory, Until::LastGoodLine, |_| false)? else {
+        return Ok(false);
+    };
+    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
+    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
 }
 
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an

@@ -1,9 +1,9 @@
 //! Removing the files that a batch gave up, until that is durable.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::collection_file;
+use super::paths::{collection_file, leads_out, passes_symlink};
 use crate::engine::checksum::FileHash;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
@@ -34,7 +34,7 @@ pub fn repeat_removals(
             below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
         });
         if *seq > removed && !revived {
-            touched.push(collection_file(directory, path));
+            touched.extend(removal_target(fs, directory, path)?);
         }
     }
     for path in touched {
@@ -46,6 +46,15 @@ pub fn repeat_removals(
         }
     }
     Ok(())
+}
+
+/// The file or directory that a removal is about. Nothing, if somebody put a symlink on the way out of the database's
+/// directory since: what it leads to is not ours to remove.
+pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Option<PathBuf>> {
+    if leads_out(path) && passes_symlink(fs, directory, path)? {
+        return Ok(None);
+    }
+    Ok(Some(collection_file(directory, path)))
 }
 
 /// Whether a file, if there is one, is what the catalog knew before the collection was dropped, not one that a person

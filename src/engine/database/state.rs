@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::CollectionSpec;
+use super::entity_paths::overlap;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
@@ -249,6 +250,12 @@ impl State {
             }),
             _ => Content::default(),
         };
+    }
+
+    /// These paths belong to documents again: what was removed there is gone for good.
+    pub fn cancel_removals(&mut self, kept: &[String]) {
+        let is_kept = |removed: &str| kept.iter().any(|kept| overlap(removed, kept));
+        self.removals.retain(|(_, removed)| !is_kept(removed));
     }
 
     /// Every batch up to this sequence number is in the snapshots.

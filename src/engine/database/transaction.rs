@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::overlay::{Group, Overlay, Pending, no_entries};
+use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::document::{Document, DocumentId};
@@ -20,6 +21,8 @@ const MAX_DOCUMENT: usize = 1 << 30;
 pub struct Batch {
     pub collections: BTreeMap<Arc<str>, BatchChanges>,
     pub removed_paths: Vec<String>,
+    /// Paths that belong to documents again, although earlier batches removed them.
+    pub kept_paths: Vec<String>,
 }
 
 #[derive(Default)]
@@ -44,11 +47,11 @@ enum Undo {
 /// One request's view of the database while it runs: it sees every earlier write, and what it changes is seen by
 /// others only once all of it is committed. Dropped without [`Transaction::finish`], it leaves no trace.
 pub struct Transaction<'a> {
-    database: &'a Database,
+    pub(super) database: &'a Database,
     writer: &'a mut Writer,
-    group: &'a mut Group,
+    pub(super) group: &'a mut Group,
     undo: Vec<Undo>,
-    batch: Batch,
+    pub(super) batch: Batch,
 }
 
 impl<'a> Transaction<'a> {
@@ -58,6 +61,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
+        self.group.removed_paths.extend_from_slice(&self.batch.removed_paths);
         std::mem::take(&mut self.batch)
     }
 
@@ -203,16 +207,27 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<()> {
+        self.check_unique(spec, &id, &document)?;
+        self.put_unchecked(spec, id, document).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
+    /// [`Transaction::check_unique`] once all documents that change are put. Returns whether this one is another than before.
+    pub fn put_unchecked(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+    ) -> Result<bool> {
         if document.text.len() > MAX_DOCUMENT {
-            return check_document(&document.text);
+            return check_document(&document.text).map(|()| false);
         }
         let spec = &self.declare(spec)?;
         let before = self.hash(spec, &id)?;
         if before == Some(document.hash) {
-            return Ok(());
+            return Ok(false);
         }
-        self.check_unique(spec, &id, &document)?;
-        self.change(spec, id, Some(document), before.is_some())
+        self.change(spec, id, Some(document), before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -241,7 +256,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// `INVALID_ARGUMENT` for a path that leads out of the directory or into the reserved folder.
     pub fn remove_path(&mut self, path: &str) -> Result<()> {
-        check_relative(path)?;
+        check_path(&self.database.directory, path)?;
         self.batch.removed_paths.push(path.to_owned());
         Ok(())
     }
@@ -347,12 +362,24 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    fn check_unique(
+    /// Whether no other document has a key of this one in a unique index.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION` names the index, the key and its owner.
+    pub fn check_unique(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         document: &Document,
     ) -> Result<()> {
+        let spec = &self.declare(spec)?;
+        if !spec.indexes.iter().any(|index| index.config.unique) {
+            return Ok(());
+        }
+        let unchanged = self.hash(spec, id)? == Some(document.hash) && !self.is_changed(spec, id);
+        if unchanged {
+            return Ok(());
+        }
         for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
             let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
             let overlay = self.group.collections.get(&spec.path);
@@ -371,6 +398,10 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_changed(&self, spec: &CollectionSpec, id: &DocumentId) -> bool {
+        self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
     fn change(
@@ -435,7 +466,7 @@ pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
     at.ok_or_else(|| Error::InvalidArgument(format!("index {name} not found in {}", spec.path)))
 }
 
-fn check_document(text: &[u8]) -> Result<()> {
+pub(super) fn check_document(text: &[u8]) -> Result<()> {
     let refuse =
         |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
     if text.len() > MAX_DOCUMENT {
@@ -449,15 +480,4 @@ fn check_document(text: &[u8]) -> Result<()> {
     } else {
         refuse("this is another kind of value")
     }
-}
-
-/// A path below the database's directory, `/` between its names.
-pub fn check_relative(path: &str) -> Result<()> {
-    let fine = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
-    let inside =
-        path.split('/').all(fine) && path.split('/').next() != Some(crate::engine::journal::RESERVED);
-    if inside {
-        return Ok(());
-    }
-    Err(Error::InvalidArgument(format!("the path {path:?} does not lie inside the database's directory")))
 }

@@ -1,5 +1,7 @@
 //! What an index is declared to be.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::key::IndexKey;
@@ -42,6 +44,15 @@ pub struct IndexConfig {
     /// Leave out documents whose fields are all missing or null.
     #[serde(default)]
     pub sparse: bool,
+}
+
+/// What tells two indexes of one name apart.
+impl fmt::Display for IndexConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unique = if self.unique { "unique " } else { "" };
+        let sparse = if self.sparse { "sparse " } else { "" };
+        write!(f, "{unique}{sparse}{} of [{}]", self.kind.name(), self.fields.join(", "))
+    }
 }
 
 impl IndexConfig {

@@ -225,6 +225,21 @@ impl Index {
         })
     }
 
+    /// A key that two documents have although the index is unique: they had it before anybody declared so. O(keys).
+    pub fn clash(&self) -> Option<(IndexKey, DocumentId, DocumentId)> {
+        let two = |(key, ids): (&IndexKey, &Ids)| {
+            let mut ids = ids.ids();
+            let (one, other) = (ids.next()?, ids.next()?);
+            (!key.has_null()).then(|| (key.clone(), one.clone(), other.clone()))
+        };
+        match &self.structure {
+            _ if !self.spec.config.unique => None,
+            Structure::Hash(index) => index.iter().find_map(two),
+            Structure::Btree(index) => index.range(Bound::Unbounded, Bound::Unbounded).find_map(two),
+            Structure::Inverted(_) => None,
+        }
+    }
+
     /// The ids of the documents with a key within the bounds, in key order, ids ascending within one key;
     /// a document with several such keys stands where its first one is. Bounds in the wrong order give
     /// nothing. O(log n) and what is found. Only a btree index has ranges.

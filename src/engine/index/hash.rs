@@ -40,6 +40,11 @@ impl HashIndex {
         self.keys.get(key)
     }
 
+    /// In no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&IndexKey, &Ids)> {
+        self.keys.iter()
+    }
+
     pub fn unique_keys(&self) -> usize {
         self.keys.len()
     }

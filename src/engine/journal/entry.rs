@@ -130,6 +130,8 @@ pub struct Op<'a> {
     pub drop: Option<String>,
     /// This path under the database's directory is removed with all it holds.
     pub remove: Option<String>,
+    /// This path belongs to a document again: earlier removals of it are done and must not be repeated.
+    pub keep: Option<String>,
     /// The file of this collection has (or gets, by a rename) this state.
     pub snapshot: Option<String>,
     pub record: Option<SnapshotRecord>,

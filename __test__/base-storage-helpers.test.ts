@@ -1,0 +1,283 @@
+// What subclasses of the old package call: validated files, locks by key, directories, the cache.
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { z } from 'zod'
+import { caught, runChild, withDirectory } from './support/index.js'
+import { Things, thing, type ThingOptions } from './support/things.js'
+
+const settings = z.object({ theme: z.string(), size: z.number().default(3) })
+
+/** The body of a test that has a storage and what subclasses may call of it. */
+const withCalls = (work: (calls: ReturnType<Things['protectedCalls']>, storage: Things, base: string) => Promise<void>, options: ThingOptions = {}) =>
+  withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, ...options })
+    await work(storage.protectedCalls(), storage, base)
+    await storage.close()
+  })
+
+describe('writeValidatedJson and readValidatedJson', () => {
+  test('store what the schema gives, readable by a person', withCalls(async (calls, _, base) => {
+    const path = join(base, 'data', 'deep', 'settings.json')
+    assert.deepEqual(await calls.writeValidatedJson(path, { theme: 'dark' }, settings), { theme: 'dark', size: 3 })
+    assert.equal(readFileSync(path, 'utf8'), '{\n  "theme": "dark",\n  "size": 3\n}\n')
+    assert.deepEqual(await calls.readValidatedJson(path, settings, null as never), { theme: 'dark', size: 3 })
+    assert.deepEqual(readdirSync(join(base, 'data', 'deep')), ['settings.json'])
+  }))
+
+  test('take paths relative to the database', withCalls(async (calls, _, base) => {
+    await calls.writeValidatedJson('settings.json', { theme: 'a' }, settings)
+    assert.ok(existsSync(join(base, 'data', 'settings.json')))
+    assert.equal((await calls.readValidatedJson('settings.json', settings, null as never)).theme, 'a')
+  }))
+
+  test('give the default where there is no file', withCalls(async (calls) => {
+    const fallback = { theme: 'none', size: 0 }
+    assert.equal(await calls.readValidatedJson('nowhere/settings.json', settings, fallback), fallback)
+  }))
+
+  test('keep the mode of a file that they replace', withCalls(async (calls, _, base) => {
+    const path = join(base, 'settings.json')
+    writeFileSync(path, '{}', { mode: 0o600 })
+    await calls.writeValidatedJson(path, { theme: 'a' }, settings)
+    assert.equal(statSync(path).mode & 0o777, process.platform === 'win32' ? 0o666 : 0o600)
+  }))
+
+  test('write nothing that the schema rejects or JSON cannot hold', withCalls(async (calls, _, base) => {
+    const path = join(base, 'settings.json')
+    assert.ok((await caught(calls.writeValidatedJson(path, { theme: 1 }, settings))) instanceof z.ZodError)
+    assert.equal((await caught(calls.writeValidatedJson(path, { a: 1n }, z.any() as never))).code, 'VALIDATION_ERROR')
+    assert.equal(existsSync(path), false)
+  }))
+
+  test('throw the error of the schema for a file that it rejects, not the default', withCalls(async (calls, _, base) => {
+    writeFileSync(join(base, 'settings.json'), '{"theme":1}')
+    assert.ok((await caught(calls.readValidatedJson(join(base, 'settings.json'), settings, null as never))) instanceof z.ZodError)
+  }))
+
+  test('call broken JSON damage, and name the file', withCalls(async (calls, _, base) => {
+    for (const broken of ['', '{', Buffer.from([0x22, 0xff, 0x22])]) {
+      writeFileSync(join(base, 'settings.json'), broken)
+      const error = await caught(calls.readValidatedJson(join(base, 'settings.json'), settings, null as never))
+      assert.equal(error.code, 'CORRUPT_DATA')
+      assert.equal(error.path, join(base, 'settings.json'))
+    }
+  }))
+
+  test('of many writers at once leave one whole file', withCalls(async (calls, _, base) => {
+    const themes = Array.from({ length: 20 }, (_, n) => 'x'.repeat(n * 100))
+    await Promise.all(themes.map((theme) => calls.writeValidatedJson('settings.json', { theme }, settings)))
+    assert.ok(themes.includes((await calls.readValidatedJson('settings.json', settings, null as never)).theme))
+    assert.deepEqual(readdirSync(join(base, 'data')), ['settings.json'])
+  }))
+
+  for (const [what, path] of Object.entries({
+    'outside the base path': '../../settings.json',
+    'of the engine': '.storage/settings.json',
+    'with the entities of the storage': 'things.json',
+    'with those of another storage': '../claimed.json',
+    'that records the databases': '.databases.json',
+    'in a backup': '../backups/a.json',
+  })) {
+    test(`refuse a file ${what}`, withCalls(async (calls, storage, base) => {
+      const other = new Things({ basePath: base, dataDir: 'other', file: 'claimed.json' })
+      await other.create({ name: 'x' })
+      await other.close()
+      await storage.create({ name: 'a' })
+      assert.equal((await caught(calls.writeValidatedJson(path, { theme: 'a' }, settings))).code, 'INVALID_ARGUMENT')
+      assert.equal((await caught(calls.readValidatedJson(path, settings, null as never))).code, 'INVALID_ARGUMENT')
+    }))
+  }
+
+  test('refuse odd paths', withCalls(async (calls) => {
+    for (const path of [undefined, null, 7, '', '\0', {}, Symbol('s')] as string[]) {
+      assert.equal((await caught(calls.readValidatedJson(path, settings, null as never))).code, 'INVALID_ARGUMENT')
+      assert.equal((await caught(calls.writeValidatedJson(path, {}, settings))).code, 'INVALID_ARGUMENT')
+      assert.equal((await caught(calls.ensureDirExists(path))).code, 'INVALID_ARGUMENT')
+    }
+    assert.equal((await caught(calls.writeValidatedJson('a.json', {}, {} as never))).code, 'INVALID_ARGUMENT')
+  }))
+
+  test('are waited for by close', withCalls(async (calls, storage, base) => {
+    const write = calls.writeValidatedJson('settings.json', { theme: 'a' }, settings)
+    await new Promise((resolve) => setImmediate(resolve))
+    await storage.close()
+    assert.ok(existsSync(join(base, 'data', 'settings.json')))
+    await write
+  }))
+})
+
+describe('ensureDirExists', () => {
+  test('creates what is missing, and is content with what is there', withCalls(async (calls, _, base) => {
+    await calls.ensureDirExists(join(base, 'a', 'b'))
+    await calls.ensureDirExists(join(base, 'a', 'b'))
+    await calls.ensureDirExists(base)
+    assert.ok(statSync(join(base, 'a', 'b')).isDirectory())
+  }))
+
+  test('fails where a file is in the way or the path leads out', withCalls(async (calls, _, base) => {
+    writeFileSync(join(base, 'file'), '')
+    assert.equal((await caught(calls.ensureDirExists(join(base, 'file')))).code, 'IO_ERROR')
+    assert.equal((await caught(calls.ensureDirExists(join(base, '..', 'elsewhere')))).code, 'INVALID_ARGUMENT')
+  }))
+})
+
+describe('withLock', () => {
+  test('runs one holder of a key at a time, in the order of the calls', withCalls(async (calls, _, base) => {
+    const other = new Things({ basePath: base })
+    let inside = 0
+    const order: number[] = []
+    await Promise.all(Array.from({ length: 10 }, (_, n) => (n % 2 ? calls : other.protectedCalls()).withLock('key', async () => {
+      assert.equal(++inside, 1)
+      await new Promise((resolve) => setImmediate(resolve))
+      order.push(n)
+      inside--
+    })))
+    assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    await other.close()
+  }))
+
+  test('gives what the function gives, and throws what it throws', withCalls(async (calls) => {
+    assert.equal(await calls.withLock('key', () => 5), 5)
+    const error = new Error('mine')
+    assert.equal(await caught(calls.withLock('key', () => { throw error })), error)
+    assert.equal(await calls.withLock('key', async () => 6), 6)
+  }))
+
+  test('keeps keys apart, whatever they are called', withCalls(async (calls, _, base) => {
+    const keys = ['', 'a', '../../a', '/', '\0', 'x'.repeat(10_000), '__proto__', 'ä', '\ud800']
+    const inside: string[] = []
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    await Promise.all(keys.map((key) => calls.withLock(key, () => {
+      inside.push(key)
+      if (inside.length === keys.length) open()
+      return gate
+    })))
+    assert.equal(readdirSync(join(base, 'data', '.storage', 'locks')).length, keys.length)
+  }))
+
+  test('lets its holder write', withCalls(async (calls, storage) => {
+    const { id } = await calls.withLock('key', () => storage.create({ name: 'a' }))
+    assert.ok(await storage.getById(id))
+  }))
+
+  test('is not for the same key again: the inner call waits until LOCK_TIMEOUT', withCalls(async (calls) => {
+    const error = await calls.withLock('key', () => caught(calls.withLock('key', () => {})))
+    assert.equal(error.code, 'LOCK_TIMEOUT')
+    assert.ok(error.message.includes('"key"'), error.message)
+    assert.equal(error.holder, process.pid)
+    assert.equal(await calls.withLock('key', () => calls.withLock('other', () => 7)), 7)
+  }, { lockTimeout: 20 }))
+
+  test('that timed out does not run later', withCalls(async (calls) => {
+    let ran = false
+    await calls.withLock('key', () => caught(calls.withLock('key', () => { ran = true })))
+    await calls.withLock('key', () => {})
+    assert.equal(ran, false)
+  }, { lockTimeout: 20 }))
+
+  test('holds between processes', withCalls(async (_, storage, base) => {
+    await storage.writeAll({ 1: thing(1, { value: 0 } as never) })
+    const results = await Promise.all([1, 2, 3].map(() => runChild('things.mjs', [base, 'count', '1', '30'])))
+    for (const { code, stderr } of results) assert.equal(code, 0, stderr)
+    assert.equal((await storage.getById(1) as any).value, 90)
+  }))
+
+  test('holds between worker threads', withCalls(async (calls, _, base) => {
+    const script = `
+      const { workerData, parentPort } = require('node:worker_threads')
+      const { BaseStorage } = require(workerData.index)
+      class Locks extends BaseStorage {
+        constructor() { super(null, null, 'data', { basePath: workerData.base, lockTimeout: 20 }) }
+        try() { return this.withLock('key', () => 'taken').catch((error) => error.code) }
+      }
+      new Locks().try().then((answer) => parentPort.postMessage(answer))`
+    const answer = () => new Promise((resolve, reject) => {
+      const worker = new Worker(script, { eval: true, workerData: { base, index: join(__dirname, '..', 'index.js') } })
+      worker.on('message', resolve).on('error', reject)
+    })
+    assert.equal(await calls.withLock('key', answer), 'LOCK_TIMEOUT')
+    assert.equal(await answer(), 'taken')
+  }))
+
+  test('names the process that has it, and is free once that was killed', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, lockTimeout: 20 })
+    const { withLock } = storage.protectedCalls()
+    let error: any
+    let pid = 0
+    await new Promise<void>((resolve, reject) => {
+      runChild('things.mjs', [base, 'hold', 'key'], {
+        onLine(line, kill) {
+          pid = Number(line)
+          withLock('key', () => {}).catch((caught) => { error = caught }).finally(kill)
+        },
+      }).then(() => resolve(), reject)
+    })
+    assert.equal(error.code, 'LOCK_TIMEOUT')
+    assert.equal(error.holder, pid)
+    assert.equal(await withLock('key', () => 'free'), 'free')
+    await storage.close()
+  }))
+
+  test('refuses odd keys and what is no function', withCalls(async (calls) => {
+    for (const key of [undefined, null, 7, {}, Symbol('s')] as string[]) {
+      assert.equal((await caught(calls.withLock(key, () => {}))).code, 'INVALID_ARGUMENT')
+    }
+    assert.equal((await caught(calls.withLock('key', 7 as never))).code, 'INVALID_ARGUMENT')
+  }))
+})
+
+describe('the rest', () => {
+  test('idExists tells whether an entity is stored', withCalls(async (calls, storage) => {
+    const { id } = await storage.create({ name: 'a' })
+    assert.equal(await calls.idExists(id), true)
+    await storage.delete(id)
+    assert.equal(await calls.idExists(id), false)
+    assert.equal((await caught(calls.idExists({} as never))).code, 'INVALID_ARGUMENT')
+  }))
+
+  test('invalidateCache forgets one entity and the lists with it, or everything', withCalls(async (calls, storage) => {
+    const [one, other] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' })]
+    const missed = async (work: () => Promise<unknown>) => {
+      const before = storage.getCacheStats().misses
+      await work()
+      return storage.getCacheStats().misses - before
+    }
+    await Promise.all([storage.getById(one.id), storage.getById(other.id), storage.list()])
+    calls.invalidateCache(one.id)
+    assert.equal(await missed(() => storage.getById(one.id)), 1)
+    assert.equal(await missed(() => storage.getById(other.id)), 0)
+    assert.equal(await missed(() => storage.list()), 1)
+    assert.equal(await missed(() => storage.list()), 0)
+    calls.invalidateCache()
+    assert.equal(storage.getCacheStats().size, 0)
+  }))
+
+  test('options are those in force, and cannot be changed', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, lockTimeout: 5 })
+    assert.equal(storage.optionsInForce.lockTimeout, 5)
+    assert.equal(storage.optionsInForce.durability, 'full')
+    assert.throws(() => { (storage.optionsInForce as any).lockTimeout = 7 }, TypeError)
+    assert.throws(() => { (storage as any).options = {} }, TypeError)
+    await storage.close()
+  }))
+
+  test('ends with close', withCalls(async (calls, storage, base) => {
+    mkdirSync(join(base, 'data'), { recursive: true })
+    await storage.close()
+    const all = [
+      () => calls.readValidatedJson('a.json', settings, null as never),
+      () => calls.writeValidatedJson('a.json', { theme: 'a' }, settings),
+      () => calls.withLock('key', () => {}),
+      () => calls.ensureDirExists('a'),
+      () => calls.idExists(1),
+      () => storage.findBy('a', 1),
+      () => storage.findRange('a', 1, 2),
+      () => storage.searchBy('a', 'b'),
+    ]
+    for (const call of all) assert.equal((await caught(call())).code, 'CLOSED', String(call))
+  }))
+})

@@ -1,0 +1,275 @@
+// Where a storage of a caller keeps its file, whose a file is, and what goes with an entity.
+import assert from 'node:assert/strict'
+import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, test } from 'node:test'
+import { ProjectStorageV2 } from '../index.js'
+import { caught, projectInput, readJson, withDirectory } from './support/index.js'
+import { Things, thing, type ThingOptions } from './support/things.js'
+
+const refused = async (promise: Promise<unknown>, ...parts: string[]) => {
+  const error = await caught(promise)
+  assert.equal(error.code, 'INVALID_ARGUMENT', error.message)
+  for (const part of parts) assert.ok(error.message.includes(part), error.message)
+}
+
+function put(path: string, content = 'x') {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, content)
+}
+
+describe('getIndexPath', () => {
+  for (const file of ['data/deep/down/things.json', 'elsewhere/things.json', 'things.json', 'data/things.txt']) {
+    test(`may name ${file}`, withDirectory(async ({ base }) => {
+      const storage = new Things({ basePath: base, file, dataDir: 'data/mine' })
+      const { id } = await storage.create({ name: 'a' })
+      await storage.close()
+      assert.deepEqual(Object.keys(await readJson(join(base, file))), [String(id)])
+      const again = new Things({ basePath: base, file, dataDir: 'data/mine' })
+      assert.equal((await again.getById(id))?.name, 'a')
+      await again.update(id, { name: 'b' })
+      await again.close()
+      assert.equal((await readJson(join(base, file)))[id]!.name, 'b')
+    }))
+  }
+
+  test('is asked at the first use, when the fields of the subclass exist', withDirectory(async ({ base }) => {
+    let asked = 0
+    class Late extends Things {
+      folder = 'late'
+      protected override getIndexPath() {
+        asked++
+        return join(this.basePath, this.dataDir, this.folder, 'index.json')
+      }
+    }
+    const storage = new Late({ basePath: base })
+    assert.equal(asked, 0)
+    await storage.create({ name: 'a' })
+    await storage.list()
+    assert.equal(asked, 1)
+    await storage.close()
+    assert.ok(existsSync(join(base, 'data', 'late', 'index.json')))
+  }))
+
+  test('may be relative to the database', withDirectory(async ({ base }) => {
+    class Relative extends Things {
+      protected override getIndexPath() {
+        return 'relative.json'
+      }
+    }
+    const storage = new Relative({ basePath: base })
+    await storage.create({ name: 'a' })
+    await storage.close()
+    assert.ok(existsSync(join(base, 'data', 'relative.json')))
+  }))
+
+  for (const [what, file] of Object.entries({
+    'a file outside the base path': '../things.json',
+    'the base path': '.',
+    'the directory of the database': 'data',
+    'a file of the engine': 'data/.storage/things.json',
+    'a file of the engine of another database': 'other/.storage/things.json',
+    'the record of databases': 'data/.databases.json',
+    'the state of migrations': 'data/.migration-state.json',
+    'a backup': 'backups/one/things.json',
+  })) {
+    test(`may not name ${what}`, withDirectory(async ({ base }) => {
+      await refused(new Things({ basePath: base, file }).list())
+    }))
+  }
+
+  for (const wrong of [undefined, null, 7, {}, '\0', Symbol('s')]) {
+    test(`may not give ${String(wrong)}`, withDirectory(async ({ base }) => {
+      class Odd extends Things {
+        protected override getIndexPath() {
+          return wrong as string
+        }
+      }
+      await refused(new Odd({ basePath: base }).list())
+    }))
+  }
+
+  test('may not lead through a symlink out of its directory', withDirectory(async ({ base }) => {
+    mkdirSync(join(base, 'target'))
+    symlinkSync(join(base, 'target'), join(base, 'link'), 'junction')
+    await refused(new Things({ basePath: base, file: 'link/things.json' }).list(), 'symlink')
+  }))
+
+  test('works where the base path itself is a symlink', withDirectory(async ({ base }) => {
+    mkdirSync(join(base, 'real'))
+    symlinkSync(join(base, 'real'), join(base, 'link'), 'junction')
+    const storage = new Things({ basePath: join(base, 'link'), file: 'out/things.json' })
+    const { id } = await storage.create({ name: 'a' })
+    const direct = new Things({ basePath: join(base, 'real'), file: 'out/things.json' })
+    assert.equal((await direct.getById(id))?.name, 'a')
+    await Promise.all([storage.close(), direct.close()])
+    assert.ok(existsSync(join(base, 'real', 'out', 'things.json')))
+  }))
+})
+
+describe('a file belongs to one database', () => {
+  const open = (base: string, options: ThingOptions) => new Things({ basePath: base, ...options })
+
+  test('two subclasses with one dataDir are two collections of it', withDirectory(async ({ base }) => {
+    const [one, other] = [open(base, { file: 'data/one.json' }), open(base, { file: 'data/other.json' })]
+    const { id } = await one.create({ name: 'a' })
+    assert.deepEqual(await other.list(), [])
+    await Promise.all([one.close(), other.close()])
+    assert.deepEqual(Object.keys(await readJson(join(base, 'data/one.json'))), [String(id)])
+  }))
+
+  test('two subclasses with one file are two views of it', withDirectory(async ({ base }) => {
+    const [one, other] = [open(base, { file: 'x/shared.json' }), open(base, { file: 'x/shared.json' })]
+    const created = await one.create({ name: 'a' })
+    assert.deepEqual(await other.getById(created.id), created)
+    assert.equal((await other.update(created.id, { name: 'b' }))?.name, 'b')
+    assert.equal((await one.getById(created.id))?.name, 'b')
+    await Promise.all([one.close(), other.close()])
+  }))
+
+  test('a file outside both is refused to the second', withDirectory(async ({ base }) => {
+    const one = open(base, { dataDir: 'one', file: 'shared.json' })
+    await one.create({ name: 'a' })
+    const other = open(base, { dataDir: 'other', file: 'shared.json' })
+    await refused(other.list(), join(base, 'shared.json'), 'one')
+    await one.close()
+    await refused(open(base, { dataDir: 'other', file: 'shared.json' }).create({ name: 'b' }))
+    assert.equal((await open(base, { dataDir: 'one', file: 'shared.json' }).list()).length, 1)
+  }))
+
+  test('of two that ask at once one gets it', withDirectory(async ({ base }) => {
+    const storages = ['one', 'two', 'three'].map((dataDir) => open(base, { dataDir, file: 'shared.json' }))
+    const results = await Promise.allSettled(storages.map((storage) => storage.list()))
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
+    await Promise.all(storages.map((storage) => storage.close().catch(() => {})))
+  }))
+
+  test('a file that another database uses is refused', withDirectory(async ({ base }) => {
+    const projects = new ProjectStorageV2({ basePath: base })
+    await projects.create(projectInput())
+    await projects.close()
+    await refused(open(base, { dataDir: 'mine', file: 'data/project_storage/projects.json' }).list(), 'project_storage')
+    await refused(open(base, { dataDir: 'data', file: 'data/project_storage/projects.json' }).list(), 'project_storage')
+  }))
+
+  test('a free file in the directory of another database is claimed', withDirectory(async ({ base }) => {
+    const projects = new ProjectStorageV2({ basePath: base })
+    await projects.create(projectInput())
+    const mine = open(base, { dataDir: 'mine', file: 'data/project_storage/notes.json' })
+    await mine.create({ name: 'a' })
+    await refused(open(base, { dataDir: 'data/project_storage', file: 'data/project_storage/notes.json' }).list(), 'mine')
+    await Promise.all([mine.close(), projects.close()])
+  }))
+
+  test('a database that begins inside another does not take its files', withDirectory(async ({ base }) => {
+    const outer = open(base, { dataDir: 'data', file: 'data/notes/index.json' })
+    await outer.create({ name: 'a' })
+    await refused(open(base, { dataDir: 'data/notes', file: 'data/notes/index.json' }).list(), 'data')
+    await outer.close()
+  }))
+})
+
+describe('getEntityPath', () => {
+  const at = (base: string) => (id: number) => join(base, 'attachments', String(id))
+
+  test('is removed with its entity, a file or a directory, wherever it is', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    const [one, two, kept] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' }), await storage.create({ name: 'c' })]
+    put(at(base)(one.id))
+    put(join(at(base)(two.id), 'deep', 'file'))
+    put(at(base)(kept.id))
+    assert.equal(await storage.delete(one.id), true)
+    assert.equal(existsSync(at(base)(one.id)), false)
+    await storage.writeAll({ [kept.id]: kept })
+    assert.deepEqual([two, kept].map(({ id }) => existsSync(at(base)(id))), [false, true])
+    await storage.deleteAll()
+    assert.equal(existsSync(at(base)(kept.id)), false)
+    assert.equal(existsSync(join(base, 'attachments')), true)
+    await storage.close()
+  }))
+
+  test('is not removed when there was no entity', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    put(at(base)(7))
+    assert.equal(await storage.delete(7), false)
+    assert.ok(existsSync(at(base)(7)))
+    await storage.close()
+  }))
+
+  test('of an id that is used again is not removed a second time', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    await storage.writeAll({ 1: thing(1) })
+    await storage.delete(1)
+    await storage.writeAll({ 1: thing(1) })
+    put(at(base)(1), 'new')
+    await storage.close()
+    assert.equal(readFileSync(at(base)(1), 'utf8'), 'new')
+    const again = new Things({ basePath: base, entityPath: at(base) })
+    assert.deepEqual(await again.list(), [thing(1)])
+    await again.close()
+    assert.equal(readFileSync(at(base)(1), 'utf8'), 'new')
+  }))
+
+  test('that is a symlink is removed without following it', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    const { id } = await storage.create({ name: 'a' })
+    put(join(base, 'precious', 'file'))
+    mkdirSync(join(base, 'attachments'))
+    symlinkSync(join(base, 'precious'), at(base)(id), 'junction')
+    await storage.delete(id)
+    assert.equal(lstatSync(at(base)(id), { throwIfNoEntry: false }), undefined)
+    assert.ok(existsSync(join(base, 'precious', 'file')))
+    await storage.close()
+  }))
+
+  test('behind a symlink is refused, and the entity stays', withDirectory(async ({ base }) => {
+    mkdirSync(join(base, 'precious'))
+    symlinkSync(join(base, 'precious'), join(base, 'attachments'), 'junction')
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    const { id } = await storage.create({ name: 'a' })
+    put(join(base, 'precious', String(id)))
+    await refused(storage.delete(id), 'symlink')
+    assert.ok(await storage.getById(id))
+    assert.ok(existsSync(join(base, 'precious', String(id))))
+    await storage.close()
+  }))
+
+  for (const [what, path] of Object.entries({
+    'outside the base path': '../elsewhere',
+    'that is the base path': '.',
+    'that is the database': 'data/mine',
+    'above the database': 'data',
+    'with the file of the storage': 'data/mine/folder',
+    'that is the file of the storage': 'data/mine/folder/things.json',
+    'with another database': 'other',
+    'of the engine': 'data/mine/.storage',
+    'in the folder of the engine': 'data/mine/.storage/tip',
+    'with a claimed file': 'claimed',
+    'that records the databases': 'data/.databases.json',
+    'of backups': 'backups',
+  })) {
+    test(`${what} is refused, and nothing is written`, withDirectory(async ({ base }) => {
+      const other = new Things({ basePath: base, dataDir: 'other/below', file: 'claimed/by.json' })
+      await other.create({ name: 'x' })
+      await other.close()
+      const storage = new Things({ basePath: base, dataDir: 'data/mine', file: 'data/mine/folder/things.json', entityPath: () => join(base, path) })
+      const entity = await storage.create({ name: 'a' })
+      await refused(storage.delete(entity.id))
+      await refused(storage.deleteAll())
+      assert.deepEqual(await storage.list(), [entity])
+      await storage.close()
+      assert.ok(existsSync(join(base, 'claimed', 'by.json')))
+      assert.ok(existsSync(join(base, 'other', 'below', '.storage')))
+    }))
+  }
+
+  test('is removed in the files of other views too', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, entityPath: at(base) })
+    const { id } = await storage.create({ name: 'a' })
+    put(at(base)(id))
+    const other = new Things({ basePath: base, entityPath: at(base) })
+    await other.delete(id)
+    assert.equal(existsSync(at(base)(id)), false)
+    await Promise.all([storage.close(), other.close()])
+  }))
+})

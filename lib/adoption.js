@@ -1,0 +1,69 @@
+'use strict'
+
+// Files that somebody else wrote: each record passes the schema of the storage once, before it is served.
+
+const { call } = require('./calls.js')
+const { StorageError } = require('./errors.js')
+const { LONGEST } = require('./key-lock.js')
+const { entry } = require('./entries.js')
+const { checkSchema, validated } = require('./validation.js')
+
+/** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
+const UNADOPTED = 'UNADOPTED'
+
+/**
+ * Has the records of a collection's file judged by a schema and adopts it. No lock is held while the schema runs; if the
+ * file changes meanwhile, it is judged anew. Fails with `LOCK_TIMEOUT` when that takes longer than `timeout`.
+ */
+async function adopt(documents, schema, timeout) {
+  checkSchema(schema)
+  const end = performance.now() + timeout
+  for (;;) {
+    const text = await call((ticket) => documents.foreignRecords(ticket))
+    // Somebody else adopted it.
+    if (text === null) return
+    const { hash, records } = JSON.parse(text)
+    const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record)))
+    const verdicts = `[${(await inTime(judged, timeout)).join(',')}]`
+    if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts)))) return
+    if (performance.now() > end) throw tooLate('its file was changed again and again', timeout)
+  }
+}
+
+/** The verdict on a record, as native code takes it. It never fails: whatever the schema throws is the record's fault. */
+async function judge(schema, key, record) {
+  try {
+    const { text } = entry(await validated(schema, record), key)
+    return `[${JSON.stringify(key)},${text},null]`
+  } catch (error) {
+    return `[${JSON.stringify(key)},null,${JSON.stringify(messageOf(error))}]`
+  }
+}
+
+/** What an error of any kind says, as text that every language can hold. */
+function messageOf(error) {
+  try {
+    if (Array.isArray(error?.issues)) return error.issues.map(issueText).join('; ').toWellFormed()
+    const message = error instanceof Error ? error.message : `the schema threw ${String(error)}`
+    return String(message).toWellFormed()
+  } catch {
+    return 'the schema threw something that cannot be shown'
+  }
+}
+
+const issueText = ({ path = [], message }) => (path.length > 0 ? `${path.map(String).join('.')}: ${message}` : String(message))
+
+function inTime(judged, timeout) {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(tooLate('its schema has not judged the records', timeout))
+    const timer = setTimeout(late, Math.min(timeout, LONGEST))
+    judged.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+function tooLate(why, timeout) {
+  const message = `a file that another program wrote could not be adopted within ${timeout} ms: ${why}; try again, or raise lockTimeout`
+  return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' })
+}
+
+module.exports = { UNADOPTED, adopt }

@@ -1,0 +1,79 @@
+'use strict'
+
+// Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
+
+const { describe } = require('./arguments.js')
+const { call } = require('./calls.js')
+const { StorageError } = require('./errors.js')
+
+/** The longest time that a timer can wait, in milliseconds. */
+const LONGEST = 2 ** 31 - 1
+
+/** From the directory and the key to those of this thread that wait for the lock. It is there while somebody has it. */
+const queues = new Map()
+
+/**
+ * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`.
+ *
+ * @param native the lock files of one database
+ * @param place what tells databases apart
+ */
+async function withKeyLock(native, place, key, timeout, work) {
+  const end = performance.now() + timeout
+  const timedOut = (holder) => {
+    const who = holder === null ? 'another call' : `process ${holder}`
+    const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${who} has it; try again, or raise lockTimeout`
+    return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
+  }
+  const id = `${place}\0${key}`
+  await turn(id, timeout, timedOut)
+  try {
+    const lock = await take(native, key, end, timedOut)
+    try {
+      return await work()
+    } finally {
+      native.unlock(lock)
+    }
+  } finally {
+    pass(id)
+  }
+}
+
+/** Waits until nobody of this thread has the lock. */
+function turn(id, timeout, timedOut) {
+  const waiting = queues.get(id)
+  if (waiting === undefined) {
+    queues.set(id, [])
+    return
+  }
+  return new Promise((resolve, reject) => {
+    const go = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    const timer = setTimeout(() => {
+      waiting.splice(waiting.indexOf(go), 1)
+      reject(timedOut(process.pid))
+    }, Math.min(timeout, LONGEST))
+    waiting.push(go)
+  })
+}
+
+function pass(id) {
+  const next = queues.get(id).shift()
+  if (next) next()
+  else queues.delete(id)
+}
+
+/** Takes the lock between threads and processes, asking again until the time is up. */
+async function take(native, key, end, timedOut) {
+  for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+    const { taken, holder } = JSON.parse(await call((ticket) => native.tryLock(ticket, key)))
+    if (taken !== undefined) return taken
+    const left = end - performance.now()
+    if (left <= 0) throw timedOut(holder)
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)))
+  }
+}
+
+module.exports = { withKeyLock, LONGEST }

@@ -1,0 +1,120 @@
+//! Adopting a file whose rule cannot run inside the engine: whoever has the rule asks for the records, judges them
+//! without any lock, and hands the verdicts in. They count only if the file is still the one that was judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::adopt::foreign_records;
+use super::transaction::check_document;
+use super::{CollectionSpec, Database, ReadOptions};
+use crate::engine::checksum::FileHash;
+use crate::engine::document::DocumentId;
+use crate::engine::error::{Error, Result};
+use crate::engine::json;
+use crate::engine::lock::Wait;
+
+/// A foreign file that waits for its rule.
+pub struct ForeignRecords {
+    /// The file as it was read.
+    pub hash: FileHash,
+    /// Each record as it stands in the file: JSON text, mostly an object.
+    pub records: Vec<(DocumentId, Vec<u8>)>,
+}
+
+/// The stored form of each record, or a sentence that says why there is none.
+pub type Verdicts = BTreeMap<DocumentId, Result<Vec<u8>, String>>;
+
+impl Database {
+    /// What waits to be judged, if the file of the collection is a foreign one. Reads the file. O(its bytes).
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where a file is missing, `IO_ERROR`.
+    pub fn foreign_records(&self, spec: &Arc<CollectionSpec>) -> Result<Option<ForeignRecords>> {
+        let snapshot = {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+            if self.try_load(&mut writer, spec)? {
+                return Ok(None);
+            }
+            self.read_snapshot(spec)?
+        };
+        let Some(snapshot) = snapshot else { return Ok(None) };
+        let (found, _) = foreign_records(&snapshot.bytes);
+        let records = found.into_iter().map(|(id, raw)| (id, raw.to_vec())).collect();
+        Ok(Some(ForeignRecords { hash: snapshot.hash, records }))
+    }
+
+    /// Adopts a foreign file as it was judged. False if it is another one by now: its records must be judged anew. True
+    /// too if somebody else adopted it meanwhile.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `IO_ERROR`.
+    pub fn adopt_judged(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        judged: FileHash,
+        verdicts: &Verdicts,
+        wait: Wait,
+    ) -> Result<bool> {
+        let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id);
+        if self.tip.is_none() {
+            let mut writer = self.writer.lock();
+            let spec = &self.declare(&mut writer, spec);
+            if self.try_load(&mut writer, spec)? {
+                return Ok(true);
+            }
+            return match self.read_snapshot(spec)? {
+                Some(snapshot) if snapshot.hash == judged => {
+                    self.adopt_in_memory(spec, snapshot, &rule).map(|()| true)
+                }
+                _ => Ok(false),
+            };
+        }
+        let mut held = self.acquire(wait)?;
+        let spec = &self.declare(&mut held, spec);
+        self.notice_edit(spec)?;
+        if self.try_load(&mut held, spec)? {
+            return Ok(true);
+        }
+        match self.read_snapshot(spec)? {
+            Some(snapshot) if snapshot.hash == judged => {
+                self.adopt(&mut held, spec, snapshot, &rule)?;
+                drop(held);
+                self.background_after_write();
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Looks now whether somebody edited the file, and takes that in.
+    ///
+    /// # Errors
+    /// `Unadopted` if it waits to be judged.
+    pub fn look_at_file(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+        }
+        self.view(spec, options).map(drop)
+    }
+
+    /// Whether documents of the collection are in journals only, so that a checkpoint has something to write.
+    pub fn has_changes(&self, spec: &CollectionSpec) -> bool {
+        let state = self.state.read();
+        state.collections.get(&spec.path).is_some_and(|collection| collection.oldest_change().is_some())
+    }
+}
+
+fn stored_form(verdicts: &Verdicts, id: &DocumentId) -> Result<Vec<u8>> {
+    match verdicts.get(id) {
+        Some(Ok(text)) => {
+            check_document(text)?;
+            Ok(json::compact(text).into_owned())
+        }
+        Some(Err(why)) => Err(Error::InvalidArgument(why.clone())),
+        None => Err(Error::InvalidArgument("it was not judged".into())),
+    }
+}

@@ -1,0 +1,169 @@
+//! Which database a file belongs to.
+//!
+//! A file inside a database's directory is that database's own, unless another database lies on the way to it. Every
+//! other file is claimed in the record of the base path, so that no second database writes to it.
+
+use std::path::{Path, PathBuf};
+
+use super::base_path::BasePath;
+use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
+use super::error::{Error, IoContext, Result};
+use super::journal::RESERVED;
+use super::lock::Wait;
+
+/// Files of the base path that no storage may use, relative to it.
+const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
+/// What the names of files begin with that record the databases of the base path.
+const RECORDS: &str = "data/.databases.";
+/// Where backups lie, relative to the base path.
+const BACKUPS: &str = "backups";
+
+/// Makes `path` a collection of the database in `directory` (as the caller spells it, `database` being the open one).
+/// Looks at a few directories and reads the record of the base path.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a path that no collection may have, and for a file that belongs to another database.
+pub fn own_collection(
+    base: &BasePath,
+    database: &Database,
+    directory: &Path,
+    path: &str,
+    wait: Wait,
+) -> Result<()> {
+    check_collection(base, database, directory, path)?;
+    let file = collection_file(directory, path);
+    let owner = base.owner(&file)?;
+    if owner.as_deref() == Some(directory) {
+        return Ok(());
+    }
+    let fs = base.file_system();
+    let mut others = Vec::new();
+    for above in file.ancestors().skip(1).take_while(|above| above.starts_with(base.path())) {
+        let reserved = above.join(RESERVED);
+        if above != directory && fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
+            others.push(above);
+        }
+    }
+    let taken = |other: &Path| {
+        let (file, other) = (file.display(), other.display());
+        Error::InvalidArgument(format!(
+            "{file} belongs to the database {other}; use that dataDir, or another file"
+        ))
+    };
+    for other in &others {
+        if let Some(name) = relative_to(other, &file)
+            && uses_collection(&*fs, other, &name)?
+        {
+            return Err(taken(other));
+        }
+    }
+    if leads_out(path) || !others.is_empty() {
+        // Where nothing can be written nobody else can claim the file either.
+        return if database.is_read_only() { Ok(()) } else { base.claim(&file, directory, wait) };
+    }
+    owner.map_or(Ok(()), |owner| Err(taken(&owner)))
+}
+
+/// Refuses to remove what is not an entity's: see `Transaction::remove_entity_path` for what lies inside databases.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a path outside the base path, and for one that holds a claimed file or a record of the base
+/// path.
+pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
+    check_path(directory, path)?;
+    let target = collection_file(directory, path);
+    let refuse = |why: String| Err(Error::InvalidArgument(format!("the path {path:?} of an entity {why}")));
+    if leads_out(path) {
+        check_way_out(base, database, directory, path)?;
+        if base.data().starts_with(&target) {
+            return refuse("holds every database".into());
+        }
+    }
+    if let Some(problem) = is_reserved(base, &target) {
+        return refuse(problem);
+    }
+    match base.claimed_below(&target)? {
+        Some(file) => refuse(format!("holds {}, the file of a database", file.display())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a file or directory that a caller may not read or write as one of its own.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a path outside the base path, one of the engine's, or a claimed file.
+pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
+    let refuse = |why: &str| Err(Error::InvalidArgument(format!("{} {why}", path.display())));
+    let name = match base.relative(path) {
+        Some(name) => name,
+        None if path == base.path() => return Ok(()),
+        None => return refuse(&format!("does not lie under the base path {}", base.path().display())),
+    };
+    if name.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED)) || is_reserved(base, path).is_some() {
+        return refuse("is reserved for this package");
+    }
+    match base.owner(path)? {
+        Some(_) => refuse("holds the entities of a storage: use its methods"),
+        None => Ok(()),
+    }
+}
+
+fn check_collection(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
+    check_path(directory, path)?;
+    let file = collection_file(directory, path);
+    if let Some(problem) = is_reserved(base, &file) {
+        return Err(Error::InvalidArgument(format!("{} {problem}; use another file", file.display())));
+    }
+    if !leads_out(path) {
+        return Ok(());
+    }
+    check_way_out(base, database, directory, path)?;
+    if passes_symlink(&*base.file_system(), database.directory(), path)? {
+        let problem = format!("{} is reached through a symlink; name the file itself", file.display());
+        return Err(Error::InvalidArgument(problem));
+    }
+    Ok(())
+}
+
+/// A path out of the database's directory must stay under the base path, however that is spelled.
+fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
+    let file = collection_file(directory, path);
+    if base.relative(&file).is_none() {
+        let (file, base) = (file.display(), base.path().display());
+        return Err(Error::InvalidArgument(format!("{file} does not lie under the base path {base}")));
+    }
+    let root = base.file_system().canonical(base.path()).at("resolve", base.path())?;
+    let same =
+        directory.strip_prefix(base.path()).is_ok_and(|below| root.join(below) == database.directory());
+    if same {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!(
+        "{} is reached through a symlink, so its files must lie inside it; {} does not",
+        directory.display(),
+        file.display()
+    )))
+}
+
+fn is_reserved(base: &BasePath, file: &Path) -> Option<String> {
+    let name = base.relative(file)?;
+    let reserved = RESERVED_FILES.contains(&&*name)
+        || name.starts_with(RECORDS)
+        || name == BACKUPS
+        || name.strip_prefix(BACKUPS).is_some_and(|rest| rest.starts_with('/'));
+    reserved.then(|| "is reserved for this package".to_owned())
+}
+
+/// A file's path relative to a database that lies above it.
+fn relative_to(directory: &Path, file: &Path) -> Option<String> {
+    let names: Option<Vec<&str>> =
+        file.strip_prefix(directory).ok()?.iter().map(|name| name.to_str()).collect();
+    names.map(|names| names.join("/"))
+}
+
+impl BasePath {
+    /// A claimed file that is the path or lies below it.
+    fn claimed_below(&self, path: &Path) -> Result<Option<PathBuf>> {
+        Ok(self.claims()?.into_iter().find(|file| file.starts_with(path)))
+    }
+}
