@@ -113,6 +113,15 @@ impl DocumentMap {
         Some(location)
     }
 
+    /// Whether the other map has the same documents, wherever they lie. O(1) for each chunk that both share.
+    pub fn has_same_documents(&self, other: &DocumentMap) -> bool {
+        let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.hash == other.1.hash;
+        let shared = |(one, other): (&Arc<Vec<Entry>>, &Arc<Vec<Entry>>)| Arc::ptr_eq(one, other);
+        self.len == other.len
+            && (self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(shared)
+                || self.iter().zip(other.iter()).all(|(one, other)| same(one, other)))
+    }
+
     /// All entries, ids ascending.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())

@@ -12,6 +12,7 @@ mod commit;
 mod entity_paths;
 mod feed;
 mod generations;
+mod interactive;
 mod load;
 mod mutant;
 mod open;
@@ -36,6 +37,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use feed::{Change, Subscription};
+pub use interactive::{Commit, Interactive};
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use read::{Peek, Queryable, ReadOptions, View};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::overlay::Pending;
 use super::read::ReadOptions;
-use super::state::{FileTable, Loaded};
+use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_run};
+use super::transaction::Transaction;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel::Cancel;
 use crate::engine::document::DocumentId;
@@ -22,24 +23,24 @@ const KEPT_BYTES: usize = 8 << 20;
 const SURPLUS: usize = 4096;
 
 /// What a query is run over: a stable state, and what a transaction changed of it.
-pub(super) struct Search<'a> {
-    pub spec: &'a CollectionSpec,
-    pub query: &'a Query,
-    pub cancel: &'a Cancel,
-    pub files: Arc<FileTable>,
-    pub entries: Entries,
+struct Search<'a> {
+    spec: &'a CollectionSpec,
+    query: &'a Query,
+    cancel: &'a Cancel,
+    files: Arc<FileTable>,
+    entries: Entries,
     /// The entries come in the order of the answer.
-    pub ordered: bool,
+    ordered: bool,
     /// These count instead of the entries with their ids.
-    pub changed: Option<&'a BTreeMap<DocumentId, Pending>>,
+    changed: Option<&'a BTreeMap<DocumentId, Pending>>,
 }
 
-pub(super) enum Entries {
+enum Entries {
     All(DocumentMap),
     Some(Vec<Entry>),
 }
 
-pub(super) enum SearchFailure {
+enum SearchFailure {
     Read(Location, ReadFailure),
     Other(Error),
 }
@@ -55,13 +56,13 @@ enum Source {
 }
 
 /// What a query found, in the order of the answer, and how many documents it looked at.
-pub(super) struct Found {
-    pub texts: Vec<Arc<[u8]>>,
-    pub scanned: usize,
+struct Found {
+    texts: Vec<Arc<[u8]>>,
+    scanned: usize,
 }
 
 impl Entries {
-    pub fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
+    fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
         let located = |id: DocumentId| documents.get(&id).copied().map(|location| (id, location));
         match candidates {
             Candidates::All => Entries::All(documents.clone()),
@@ -132,14 +133,43 @@ impl Database {
     }
 }
 
-/// The candidates of a query for a transaction, which lays its own changes over them.
-pub(super) fn unordered_entries(query: &Query, loaded: &Loaded) -> Result<Entries> {
-    let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), false);
-    Ok(Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents))
+impl Transaction<'_> {
+    /// The documents that a query asks for, in its order. What the group changed counts.
+    pub fn documents(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        cancel: &Cancel,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        let spec = &self.declare(spec)?;
+        self.load_whole(spec)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let dropped = overlay.is_some_and(|overlay| overlay.dropped);
+        let (entries, files) = {
+            let state = self.database.state.read();
+            let entries = match state.loaded(&spec.path).filter(|_| !dropped) {
+                Some(loaded) => {
+                    let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), false);
+                    Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents)
+                }
+                None => Entries::Some(Vec::new()),
+            };
+            (entries, Arc::clone(&state.files))
+        };
+        let changed = overlay.map(|overlay| &overlay.documents);
+        let search = Search { spec, query, cancel, files, entries, ordered: false, changed };
+        match search.run() {
+            Ok(found) => Ok(found.texts),
+            Err(SearchFailure::Other(error)) => Err(error),
+            Err(SearchFailure::Read(location, failure)) => {
+                Err(self.database.read_error(spec, &location, failure))
+            }
+        }
+    }
 }
 
 impl Search<'_> {
-    pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
+    fn run(&self) -> std::result::Result<Found, SearchFailure> {
         let has =
             |looks: bool| if self.spec.large_field.is_none() || looks { Part::Whole } else { Part::Head };
         let large = self.spec.large_field.unwrap_or_default();

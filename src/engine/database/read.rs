@@ -412,7 +412,12 @@ impl Database {
         self.make_ready(spec, options)
     }
 
-    fn read_error(&self, spec: &CollectionSpec, location: &Location, failure: ReadFailure) -> Error {
+    pub(super) fn read_error(
+        &self,
+        spec: &CollectionSpec,
+        location: &Location,
+        failure: ReadFailure,
+    ) -> Error {
         let state = self.state.read();
         let path = if location.file == state.journal {
             crate::engine::journal::journal_path(&self.directory, state.position.generation)

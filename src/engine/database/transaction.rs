@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
@@ -52,11 +53,37 @@ pub struct Transaction<'a> {
     pub(super) group: &'a mut Group,
     undo: Vec<Undo>,
     pub(super) batch: Batch,
+    /// Where what is read of the published state is noted.
+    reads: Option<&'a mut ReadSet>,
+    /// Whether the write lock is held; only then foreign files are adopted.
+    locked: bool,
+    needs_lock: bool,
 }
 
 impl<'a> Transaction<'a> {
+    /// For a request. The write lock is held.
     pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
-        Transaction { database, writer, group, undo: Vec::new(), batch: Batch::default() }
+        let (undo, batch) = (Vec::new(), Batch::default());
+        Transaction { database, writer, group, undo, batch, reads: None, locked: true, needs_lock: false }
+    }
+
+    /// For one step of an interactive transaction, over what its steps before changed.
+    pub(super) fn resumed(
+        database: &'a Database,
+        writer: &'a mut Writer,
+        group: &'a mut Group,
+        reads: &'a mut ReadSet,
+        locked: bool,
+    ) -> Self {
+        let mut transaction = Transaction::new(database, writer, group);
+        transaction.reads = Some(reads);
+        transaction.locked = locked;
+        transaction
+    }
+
+    /// Whether a call failed only because the write lock is not held.
+    pub(super) fn needs_lock(&self) -> bool {
+        self.needs_lock
     }
 
     pub(super) fn finish(mut self) -> Batch {
@@ -82,7 +109,24 @@ impl<'a> Transaction<'a> {
             }
         }
         self.load(spec)?;
-        self.database.published(spec, id)
+        let found = self.database.published(spec, id)?;
+        self.note(spec, id, found.as_ref().map(|document| document.hash));
+        Ok(found)
+    }
+
+    fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
+        if let Some(reads) = &mut self.reads {
+            reads.note(spec, id, hash);
+        }
+    }
+
+    /// Notes that all documents of the collection were looked at, or an index.
+    fn note_whole(&mut self, spec: &Arc<CollectionSpec>) {
+        if let Some(reads) = &mut self.reads
+            && let Some(loaded) = self.database.state.read().loaded(&spec.path)
+        {
+            reads.note_whole(spec, &loaded.documents);
+        }
     }
 
     /// The hash of the document, which tells whether it is the same as another without reading it.
@@ -97,9 +141,13 @@ impl<'a> Transaction<'a> {
             }
         }
         self.load(spec)?;
-        let state = self.database.state.read();
-        let loaded = state.loaded(&spec.path);
-        Ok(loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash))
+        let hash = {
+            let state = self.database.state.read();
+            let loaded = state.loaded(&spec.path);
+            loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash)
+        };
+        self.note(spec, id, hash);
+        Ok(hash)
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
@@ -109,7 +157,7 @@ impl<'a> Transaction<'a> {
     /// All ids, ascending. O(n).
     pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
         let spec = &self.declare(spec)?;
-        self.load_unless_dropped(spec)?;
+        self.load_whole(spec)?;
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
         let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
@@ -170,7 +218,7 @@ impl<'a> Transaction<'a> {
         query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
     ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
         let spec = &self.declare(spec)?;
-        self.load_unless_dropped(spec)?;
+        self.load_whole(spec)?;
         let at = index_position(spec, index)?;
         let overlay = self.group.collections.get(&spec.path);
         let mut published = Vec::new();
@@ -272,7 +320,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.
-    fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
+    pub(super) fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
         let spec = self.database.declare(self.writer, spec);
         let overlay = self.group.collections.get(&spec.path);
         if overlay.is_some_and(|overlay| !Arc::ptr_eq(&overlay.spec, &spec)) {
@@ -349,13 +397,22 @@ impl<'a> Transaction<'a> {
         Ok(Pending { old, new: pending.new.clone(), entries: wide.entries_of(pending.new.as_ref()) })
     }
 
-    fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        self.database.load(self.writer, spec, true)
+    pub(super) fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        if self.database.load_for_step(self.writer, spec, self.locked)? {
+            return Ok(());
+        }
+        self.needs_lock = true;
+        Err(Error::Conflict(format!("{} was changed from outside", spec.path)))
     }
 
-    fn load_unless_dropped(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
-        if dropped { Ok(()) } else { self.load(spec) }
+    /// Loads the collection for a look at all of it.
+    pub(super) fn load_whole(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        if self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
+            return Ok(());
+        }
+        self.load(spec)?;
+        self.note_whole(spec);
+        Ok(())
     }
 
     fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {
