@@ -835,10 +835,16 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeAbort = nativeBinding.NativeAbort
 module.exports.NativeBase = nativeBinding.NativeBase
+module.exports.NativeChanges = nativeBinding.NativeChanges
 module.exports.NativeCollection = nativeBinding.NativeCollection
+module.exports.NativeContent = nativeBinding.NativeContent
 module.exports.NativeFiles = nativeBinding.NativeFiles
+module.exports.NativeIteration = nativeBinding.NativeIteration
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeSpool = nativeBinding.NativeSpool
+module.exports.NativeTransaction = nativeBinding.NativeTransaction
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId

@@ -122,6 +122,15 @@ impl DocumentMap {
                 || self.iter().zip(other.iter()).all(|(one, other)| same(one, other)))
     }
 
+    /// The entries after `id`, or all, ids ascending. O(log n) to start.
+    pub fn iter_after(&self, id: Option<&DocumentId>) -> impl Iterator<Item = &Entry> {
+        let chunk = id.map_or(0, |id| self.chunk_of(id));
+        let rest = self.chunks.get(chunk..).unwrap_or_default();
+        let passed =
+            id.zip(rest.first()).map_or(0, |(id, chunk)| chunk.partition_point(|entry| entry.0 <= *id));
+        rest.iter().flat_map(|chunk| chunk.iter()).skip(passed)
+    }
+
     /// All entries, ids ascending.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
@@ -161,6 +170,11 @@ mod tests {
             prop_assert!(map.iter().map(|(id, location)| (id, &location.offset)).eq(model.iter()));
             for (id, offset) in &model {
                 prop_assert_eq!(map.get(id).map(|location| location.offset), Some(*offset));
+            }
+            for after in [0, 700, 1499] {
+                let rest: Vec<_> = map.iter_after(Some(&after.into())).map(|(id, _)| id.clone()).collect();
+                let expected = model.keys().filter(|id| **id > after.into()).cloned();
+                prop_assert!(rest.into_iter().eq(expected));
             }
             prop_assert_eq!(view.len() as u64, start);
             prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));

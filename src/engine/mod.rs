@@ -31,9 +31,9 @@ pub use cache::CacheStats;
 pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
-    AdoptRule, Change, CollectionSpec, Commit, Database, DatabaseOptions, Foreign, ForeignRecords,
-    Interactive, Mutant, Part, Peek, Queryable, ReadOptions, Request, Subscription, Transaction, Verdicts,
-    View, Warning, WarningCode, WriteOptions,
+    AdoptRule, Change, CollectionSpec, Commit, ContentReader, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions, Request, Slice, Spool,
+    Subscription, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -21,8 +21,8 @@ use crate::project::array;
 
 #[napi]
 pub struct NativeCollection {
-    session: Arc<Session>,
-    spec: Arc<CollectionSpec>,
+    pub(super) session: Arc<Session>,
+    pub(super) spec: Arc<CollectionSpec>,
 }
 
 impl NativeCollection {
@@ -344,7 +344,7 @@ impl NativeCollection {
     }
 }
 
-fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
+pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
     session.check_entity_path(path)?;
     tx.remove_entity_path(path)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
+use super::abort::{NativeAbort, cancel_of};
 use super::collection::{NativeCollection, Peeked, boolean, part, peeked};
 use super::port::Answer;
 
@@ -16,8 +17,8 @@ use crate::project::{Files, array, sort_by_path};
 
 #[napi]
 pub struct NativeFiles {
-    session: Arc<Session>,
-    files: Files,
+    pub(super) session: Arc<Session>,
+    pub(super) files: Files,
 }
 
 impl NativeFiles {
@@ -179,22 +180,23 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn search(&self, ticket: u32, query: String) {
-        let files = self.files.clone();
+    pub fn search(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
+        let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
             Ok(Answer::text(array(&files.search(
                 database,
                 &json::unescape_lossy(query.as_bytes()),
                 options,
+                &cancel,
             )?)))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
-        let files = self.files.clone();
+    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool, abort: Option<&NativeAbort>) {
+        let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
-            files.list(database, part(with_content), all_versions, options).map(Answer::Text)
+            files.list(database, part(with_content), all_versions, options, &cancel).map(Answer::Text)
         });
     }
 }

@@ -4,12 +4,17 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod abort;
 mod base;
+mod changes;
 mod collection;
 mod error;
 mod files;
 mod options;
 mod port;
 mod projects;
+mod queries;
 mod schema;
 mod session;
+mod streams;
+mod transaction;

@@ -63,6 +63,8 @@ enum Message {
     Answered(u32, Answer),
     Failed(u32, Error),
     Warned(Warning),
+    /// Something waits for whoever listens on this channel.
+    Notified(u32),
 }
 
 /// The mailbox of one environment.
@@ -84,6 +86,10 @@ impl Mailbox {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
     }
 
+    pub fn notify(&self, channel: u32) {
+        self.post(Message::Notified(channel));
+    }
+
     fn post(&self, message: Message) {
         let first = {
             let mut messages = self.messages.lock();
@@ -101,6 +107,7 @@ impl Mailbox {
 const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
+const NOTIFIED: u32 = 3;
 
 #[napi]
 pub struct Port {
@@ -128,6 +135,7 @@ impl Port {
         for message in messages {
             let (kind, ticket, text) = match message {
                 Message::Answered(ticket, answer) => (ANSWERED, ticket, answer.into_string()),
+                Message::Notified(channel) => (NOTIFIED, channel, None),
                 Message::Failed(ticket, error) => (FAILED, ticket, Some(describe(&error))),
                 Message::Warned(warning) => {
                     let text =

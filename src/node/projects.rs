@@ -17,7 +17,7 @@ use crate::project::{Files, array};
 
 #[napi]
 pub struct NativeProjects {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
 }
 
 /// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -55,12 +56,14 @@ impl ReadSet {
 /// A transaction between its steps.
 #[derive(Default)]
 pub struct Interactive {
+    /// Something that it read has changed.
+    lost: AtomicBool,
+    ended: AtomicBool,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    stage: Stage,
     /// Which database it belongs to: that of its first step.
     database: Option<std::sync::Weak<Database>>,
     group: Group,
@@ -69,15 +72,6 @@ struct Inner {
     batches: Vec<Batch>,
     /// Paths that belong to documents which the transaction creates.
     kept_paths: Vec<String>,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Running,
-    /// Something that it read has changed.
-    Lost,
-    Ended,
 }
 
 /// What a transaction read and wrote: its commit runs as one request.
@@ -103,17 +97,17 @@ impl Interactive {
         step: impl Fn(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut inner = self.inner.lock();
-        inner.check(database)?;
+        self.check(&mut inner, database)?;
         {
             let mut writer = database.writer.lock();
             database.catch_up(&mut writer)?;
-            if let Some(result) = inner.attempt(database, &mut writer, false, &step) {
+            if let Some(result) = self.attempt(&mut inner, database, &mut writer, false, &step) {
                 return result;
             }
         }
         // A file must be adopted first, which is a batch of its own.
         let mut held = database.acquire(wait)?;
-        inner.attempt(database, &mut held, true, &step).unwrap_or(Err(Error::Closed))
+        self.attempt(&mut inner, database, &mut held, true, &step).unwrap_or(Err(Error::Closed))
     }
 
     /// Takes note of a path that belongs to a document which the transaction puts.
@@ -124,35 +118,40 @@ impl Interactive {
     /// Ends the transaction. What is left to do is [`Commit::apply`], in a request of its own.
     pub fn finish(&self, database: &Database) -> Result<Commit> {
         let mut inner = self.inner.lock();
-        inner.check(database)?;
-        let Inner { group, reads, batches, kept_paths, .. } = std::mem::replace(&mut *inner, Inner::ended());
+        self.check(&mut inner, database)?;
+        self.ended.store(true, Ordering::Relaxed);
+        let Inner { group, reads, batches, kept_paths, .. } = std::mem::take(&mut *inner);
         let specs = group.collections.into_iter().map(|(path, overlay)| (path, overlay.spec)).collect();
         Ok(Commit { specs, reads, batches, kept_paths })
     }
 
-    /// Ends the transaction and forgets what it changed.
+    /// Ends the transaction and forgets what it changed. Does not wait for a step that is under way.
     pub fn abandon(&self) {
-        *self.inner.lock() = Inner::ended();
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(mut inner) = self.inner.try_lock() {
+            *inner = Inner::default();
+        }
+    }
+
+    /// Whether a commit has anything to write.
+    pub fn has_changes(&self) -> bool {
+        // Nobody commits while a step is under way.
+        !self.inner.lock().batches.is_empty()
     }
 
     /// Whether something that it read has changed: what it did since may rest on what no longer is.
     pub fn is_lost(&self) -> bool {
-        self.inner.lock().stage == Stage::Lost
-    }
-}
-
-impl Inner {
-    fn ended() -> Inner {
-        Inner { stage: Stage::Ended, ..Inner::default() }
+        self.lost.load(Ordering::Relaxed)
     }
 
-    fn check(&mut self, database: &Database) -> Result<()> {
-        match self.stage {
-            Stage::Running => {}
-            Stage::Lost => return Err(lost()),
-            Stage::Ended => return Err(Error::Closed),
+    fn check(&self, inner: &mut Inner, database: &Database) -> Result<()> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
         }
-        let known = self.database.get_or_insert_with(|| database.this.clone());
+        if self.is_lost() {
+            return Err(lost());
+        }
+        let known = inner.database.get_or_insert_with(|| database.this.clone());
         if std::sync::Weak::ptr_eq(known, &database.this) {
             return Ok(());
         }
@@ -163,28 +162,29 @@ impl Inner {
 
     /// `None` if the write lock is needed.
     fn attempt<T>(
-        &mut self,
+        &self,
+        inner: &mut Inner,
         database: &Database,
         writer: &mut Writer,
         locked: bool,
         step: &impl Fn(&mut Transaction<'_>) -> Result<T>,
     ) -> Option<Result<T>> {
-        match self.still_holds(database, writer, locked) {
+        match inner.still_holds(database, writer, locked) {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
-                self.stage = Stage::Lost;
+                self.lost.store(true, Ordering::Relaxed);
                 return Some(Err(lost()));
             }
             Ok(None) => return None,
             Err(error) => return Some(Err(error)),
         }
         let mut transaction =
-            Transaction::resumed(database, writer, &mut self.group, &mut self.reads, locked);
+            Transaction::resumed(database, writer, &mut inner.group, &mut inner.reads, locked);
         match step(&mut transaction) {
             Ok(value) => {
                 let batch = transaction.finish();
                 if !batch.is_empty() {
-                    self.batches.push(batch);
+                    inner.batches.push(batch);
                 }
                 Some(Ok(value))
             }
@@ -192,7 +192,9 @@ impl Inner {
             Err(error) => Some(Err(error)),
         }
     }
+}
 
+impl Inner {
     /// Whether everything that was read is as it was; `None` if the write lock is needed to tell. O(documents read + chunks of the collections searched).
     fn still_holds(&self, database: &Database, writer: &mut Writer, locked: bool) -> Result<Option<bool>> {
         for reads in self.reads.collections.values() {
@@ -233,11 +235,6 @@ impl Database {
 }
 
 impl Commit {
-    /// Whether nothing was changed, so that only what was read is to be compared.
-    pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
     /// Compares what was read with what is there now, and makes the changes.
     ///
     /// # Errors

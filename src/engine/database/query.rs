@@ -23,24 +23,24 @@ const KEPT_BYTES: usize = 8 << 20;
 const SURPLUS: usize = 4096;
 
 /// What a query is run over: a stable state, and what a transaction changed of it.
-struct Search<'a> {
-    spec: &'a CollectionSpec,
-    query: &'a Query,
-    cancel: &'a Cancel,
-    files: Arc<FileTable>,
-    entries: Entries,
+pub(super) struct Search<'a> {
+    pub spec: &'a CollectionSpec,
+    pub query: &'a Query,
+    pub cancel: &'a Cancel,
+    pub files: Arc<FileTable>,
+    pub entries: Entries,
     /// The entries come in the order of the answer.
-    ordered: bool,
+    pub ordered: bool,
     /// These count instead of the entries with their ids.
-    changed: Option<&'a BTreeMap<DocumentId, Pending>>,
+    pub changed: Option<&'a BTreeMap<DocumentId, Pending>>,
 }
 
-enum Entries {
+pub(super) enum Entries {
     All(DocumentMap),
     Some(Vec<Entry>),
 }
 
-enum SearchFailure {
+pub(super) enum SearchFailure {
     Read(Location, ReadFailure),
     Other(Error),
 }
@@ -56,9 +56,9 @@ enum Source {
 }
 
 /// What a query found, in the order of the answer, and how many documents it looked at.
-struct Found {
-    texts: Vec<Arc<[u8]>>,
-    scanned: usize,
+pub(super) struct Found {
+    pub texts: Vec<Arc<[u8]>>,
+    pub scanned: usize,
 }
 
 impl Entries {
@@ -169,7 +169,7 @@ impl Transaction<'_> {
 }
 
 impl Search<'_> {
-    fn run(&self) -> std::result::Result<Found, SearchFailure> {
+    pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
         let has =
             |looks: bool| if self.spec.large_field.is_none() || looks { Part::Whole } else { Part::Head };
         let large = self.spec.large_field.unwrap_or_default();
