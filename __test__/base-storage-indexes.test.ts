@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import type { IndexConfig } from '../index.js'
+import { ProjectStorageV2, type IndexConfig } from '../index.js'
 import { caught, fileInput, projectInput, runChild, withDirectory, withProject } from './support/index.js'
 import { Things, thing } from './support/things.js'
 
@@ -228,6 +228,8 @@ describe('declared indexes', () => {
     'no array': {},
     'no object': [null],
     'no name': [{ type: 'hash', fields: ['a'] }],
+    'half a character as its name': [{ name: '\ud800', type: 'hash', fields: ['a'] }],
+    'half a character in a field': [{ name: 'a', type: 'hash', fields: ['\ud800'] }],
     'an empty name': [{ name: '', type: 'hash', fields: ['a'] }],
     'an unknown type': [{ name: 'a', type: 'trie', fields: ['a'] }],
     'no fields': [{ name: 'a', type: 'hash', fields: [] }],
@@ -255,6 +257,14 @@ describe('declared indexes', () => {
     assert.deepEqual(await storage.findBy('by_name', '__proto__'), [])
   }))
 })
+
+test('projects take no declared indexes', withDirectory(async ({ base }) => {
+  class Indexed extends ProjectStorageV2 {
+    static override indexes: readonly IndexConfig[] = indexes
+  }
+  assert.throws(() => new Indexed({ basePath: base }), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new ProjectStorageV2({ basePath: base, indexes } as never), { code: 'INVALID_ARGUMENT' })
+}))
 
 test('projects and files have these methods on their own indexes', withProject(async (storage, project) => {
   const file = await storage.addFile(project.id, fileInput('src/a.ts'))

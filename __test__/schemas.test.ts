@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { type } from 'arktype'
+import * as v from 'valibot'
 import { z as zod4 } from 'zod'
 import { z as zod3 } from 'zod3'
 import { BaseStorage, ValidationError } from '../index.js'
@@ -58,7 +60,28 @@ function notes(base: string, entity: any, map: any = zod4.record(zod4.string(), 
 
 const file = (base: string) => join(base, 'data', 'notes', 'index.json')
 
-for (const [name, schema] of Object.entries({ 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'a Standard Schema': plain })) {
+const valibot = v.looseObject({
+  id: v.number(),
+  title: v.pipe(v.string(), v.minLength(1)),
+  tags: v.optional(v.array(v.string()), []),
+  created: v.number(),
+  updated: v.number(),
+})
+
+const arktype = type({
+  id: 'number',
+  title: 'string > 0',
+  tags: type('string[]').default(() => []),
+  created: 'number',
+  updated: 'number',
+})
+
+/** zod 4 with a rule that needs time, and a transform. */
+const slow = fields(zod4).refine(async () => true)
+
+const schemas = { 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'zod 4 that waits': slow, valibot, arktype, 'a Standard Schema': plain }
+
+for (const [name, schema] of Object.entries(schemas)) {
   describe(`a storage with ${name}`, () => {
     test('assigns id and times, and stores what the schema gives', withDirectory(async ({ base }) => {
       const storage = notes(base, schema)
@@ -101,6 +124,16 @@ describe('the error of a schema', () => {
     assert.ok(error instanceof zod4.ZodError)
   }))
 
+  test('of valibot and arktype is a ValidationError with the path', withDirectory(async ({ base }) => {
+    for (const schema of [valibot, arktype]) {
+      const storage = notes(base, schema)
+      const error = await caught(storage.create({ title: '' } as Note))
+      assert.ok(error instanceof ValidationError)
+      assert.deepEqual(error.issues.map(({ path }: { path: unknown }) => path), [['title']])
+      await storage.close()
+    }
+  }))
+
   test('without an error class of its own is a ValidationError with the path', withDirectory(async ({ base }) => {
     const error = await caught(notes(base, plain).create({ title: '' } as Note))
     assert.ok(error instanceof ValidationError)
@@ -114,6 +147,93 @@ describe('the error of a schema', () => {
     assert.deepEqual(error.issues[0]!.path, ['extra', 0])
   }))
 })
+
+describe('what a schema puts out', () => {
+  const giving = (value: (given: any) => unknown) => ({ '~standard': { ...plain['~standard'], validate: (given: any) => ({ value: value(given) }) } })
+  const path = async (base: string, value: (given: any) => unknown) => {
+    const storage = notes(base, giving(value))
+    const error = await caught(storage.create({ title: 'x' } as Note))
+    assert.ok(error instanceof ValidationError, error)
+    assert.deepEqual(await storage.list(), [])
+    await storage.close()
+    return error.issues[0]!.path
+  }
+  const nested = (depth: number) => Array.from({ length: depth }).reduce((inner) => ({ inner }), {})
+  const cyclic: any = { deep: {} }
+  cyclic.deep.again = cyclic
+
+  for (const [what, extra, at] of [
+    ['NaN', Number.NaN, []],
+    ['an infinite number', [Number.POSITIVE_INFINITY], [0]],
+    ['a bigint', { n: 1n }, ['n']],
+    ['a function', () => 1, []],
+    ['a symbol', Symbol('s'), []],
+    ['undefined in an array', [1, undefined], [1]],
+    ['a hole in an array', [1, , 2], [1]],
+    ['an invalid date', new Date(Number.NaN), []],
+    ['a map', new Map([[1, 2]]), []],
+    ['an object that contains itself', cyclic, ['deep', 'again']],
+  ] as [string, unknown, unknown[]][]) {
+    test(`is refused with ${what}`, withDirectory(async ({ base }) => {
+      assert.deepEqual(await path(base, (given) => ({ ...given, extra })), ['extra', ...at])
+    }))
+  }
+
+  test('is refused when it is nested deeper than 100 levels, and kept when it is not', withDirectory(async ({ base }) => {
+    assert.equal((await path(base, (given) => ({ ...given, extra: nested(5000) }))).length, 100)
+    const storage = notes(base, giving((given) => ({ ...given, extra: nested(95) })))
+    const { id } = await storage.create({ title: 'x' } as Note)
+    assert.deepEqual((await storage.getById(id) as any).extra, nested(95))
+    await storage.close()
+  }))
+
+  test('may hold what JSON has a form for: dates, missing members, odd keys and texts', withDirectory(async ({ base }) => {
+    const extra = JSON.parse('{"__proto__":1,"":2,"a.b":3,"\\ud800":"\\udfff"}')
+    const storage = notes(base, giving((given) => ({ ...given, at: new Date(5), gone: undefined, extra })))
+    const note = await storage.create({ title: 'x' } as Note)
+    const expected = { ...note, at: '1970-01-01T00:00:00.005Z', extra }
+    delete (expected as any).gone
+    assert.deepEqual(await storage.getById(note.id), expected)
+    assert.deepEqual(Object.keys((note as any).extra), ['__proto__', '', 'a.b', '\ud800'])
+    await storage.close()
+  }))
+
+  test('must be an entity with the id it is stored under', withDirectory(async ({ base }) => {
+    assert.deepEqual((await path(base, (given) => ({ ...given, id: 5 }))).at(-1), 'id')
+    for (const odd of [null, undefined, 7, 'text', []]) await path(base, () => odd)
+  }))
+
+  test('that answers neither value nor issues is INVALID_ARGUMENT', withDirectory(async ({ base }) => {
+    for (const answer of [null, undefined, 7]) {
+      const storage = notes(base, { '~standard': { ...plain['~standard'], validate: () => answer } })
+      assert.equal((await caught(storage.create({ title: 'x' } as Note)) as any).code, 'INVALID_ARGUMENT')
+    }
+  }))
+
+  test('is what an error that it throws says: the error itself', withDirectory(async ({ base }) => {
+    for (const thrown of [new Error('mine'), 'text', null]) {
+      const storage = notes(base, giving(() => { throw thrown }))
+      assert.equal(await caught(storage.create({ title: 'x' } as Note)), thrown)
+    }
+  }))
+})
+
+test('the schema of the map runs in writeAll only, and its output is stored', withDirectory(async ({ base }) => {
+  let asked = 0
+  const map = zod4.record(zod4.string(), zod4.any()).transform((value) => {
+    asked++
+    return Object.fromEntries(Object.entries(value).filter(([, note]) => note.title !== 'dropped'))
+  })
+  const storage = notes(base, plain, map)
+  const note = await storage.create({ title: 'a' } as Note)
+  await storage.update(note.id, { title: 'b' })
+  await storage.readAll()
+  assert.equal(asked, 0)
+  const stored = await storage.writeAll({ [note.id]: note, 7: { ...note, id: 7, title: 'dropped' } })
+  assert.equal(asked, 1)
+  assert.deepEqual(stored, { [note.id]: note })
+  await storage.close()
+}))
 
 describe('a storage of a caller', () => {
   test('removes what belongs to an entity with it', withDirectory(async ({ base }) => {

@@ -29,7 +29,13 @@ function describe(value) {
   if (value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : typeof value
+  if (typeof value !== 'object') return typeof value
+  try {
+    return Array.isArray(value) ? 'an array' : 'an object'
+  } catch {
+    // A proxy that was revoked.
+    return 'an object'
+  }
 }
 
 /** Stands in for values that JSON would drop or turn into null: no field takes an array of arrays. */

@@ -261,7 +261,7 @@ class BaseStorage {
 
   /** A path of the caller's, relative ones below the database's directory. */
   #resolved(given, what) {
-    if (typeof given === 'string' && given !== '' && !given.includes('\0')) return path.resolve(directoryOf(this), given)
+    if (isPath(given) && given !== '') return path.resolve(directoryOf(this), given)
     throw invalid(`${what} is named by a path, got ${describe(given)}`)
   }
 
@@ -333,7 +333,7 @@ class BaseStorage {
     if (this.#documents === undefined) return
     try {
       // What a person did to the file meanwhile is taken in before it is written.
-      if (this.#documents.hasChanges()) await this[read]((ticket) => this.#documents.lookAtFile(ticket))
+      if (this.#entitySchema !== null && this.#documents.hasChanges()) await this[read]((ticket) => this.#documents.lookAtFile(ticket))
     } finally {
       await call((ticket) => this.#documents.close(ticket))
     }
@@ -342,7 +342,7 @@ class BaseStorage {
 
 /** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
 function placed(storage, target, what) {
-  if (typeof target !== 'string' || target.includes('\0')) throw invalid(`${what} must return a path, got ${describe(target)}`)
+  if (!isPath(target)) throw invalid(`${what} must return a path, got ${describe(target)}`)
   const directory = directoryOf(storage)
   const absolute = path.resolve(directory, target)
   if (!isBelow(directory, absolute) && !isBelow(storage.basePath, absolute)) {
@@ -350,6 +350,9 @@ function placed(storage, target, what) {
   }
   return path.relative(directory, absolute).split(path.sep).join('/')
 }
+
+/** Whether a value can be a path on every system. */
+const isPath = (value) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
 
 function isBelow(directory, target) {
   const relative = path.relative(directory, target)

@@ -2,12 +2,20 @@
 
 const { idOf, mapText, recordText } = require('./arguments.js')
 const { BaseStorage, ensureOpen, parse, write } = require('./base-storage.js')
+const { invalid } = require('./errors.js')
 
 /** The native calls that write entities of one kind. */
 const entities = Symbol('entities')
 
 /** A storage whose entities native code knows: it checks them itself, and ids may be given as numeric strings. */
 class EntityStorage extends BaseStorage {
+  constructor(storageSchema, dataDir, options) {
+    if (new.target.indexes !== undefined || options?.indexes !== undefined) {
+      throw invalid(`${new.target.name} has indexes of its own; declare yours in a storage that extends BaseStorage`)
+    }
+    super(storageSchema, null, dataDir, options)
+  }
+
   async create(data) {
     this[ensureOpen]()
     const input = recordText(data)

@@ -8,8 +8,9 @@ const { exactText } = require('./validation.js')
 
 /** The key under which an entity lies in its map. */
 function keyOf(id) {
-  if (typeof id === 'string' || (typeof id === 'number' && Number.isFinite(id))) return String(id)
-  throw invalid(`an id is a string or a number, got ${describe(id)}`)
+  // Half a character has no form in a key, so two such ids would be one.
+  if (typeof id === 'string' ? id.isWellFormed() : Number.isFinite(id)) return String(id)
+  throw invalid(`an id is a string of whole characters or a number, got ${describe(id)}`)
 }
 
 /** An entity's key and text. Its id must be the one it is to be stored under. */

@@ -27,7 +27,7 @@ function withContent(file, content) {
 class ProjectFileStorage extends EntityStorage {
   constructor(key, storage, projectId) {
     if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
-    super(null, null, storage.dataDir, storage.options)
+    super(null, storage.dataDir, storage.options)
     this[parent] = storage
     this[entities] = storage[entities].files(projectId)
     this[documents] = this[entities].documents()

@@ -19,12 +19,14 @@ function indexConfigs(given) {
   return configs
 }
 
+const isText = (value) => typeof value === 'string' && value !== '' && value.isWellFormed()
+
 function indexConfig(given) {
   if (given === null || typeof given !== 'object') throw invalid(`an index is { name, type, fields }, got ${describe(given)}`)
   const { name, type, fields, unique = false, sparse = false } = given
-  if (typeof name !== 'string' || name === '') throw invalid(`an index needs a name that is not empty, got ${describe(name)}`)
+  if (!isText(name)) throw invalid(`an index needs a name that is not empty, got ${describe(name)}`)
   if (!TYPES.has(type)) throw invalid(`index ${name}: type must be 'hash', 'btree' or 'inverted', got ${describe(type)}`)
-  if (!Array.isArray(fields) || fields.length === 0 || !fields.every((field) => typeof field === 'string' && field !== '')) {
+  if (!Array.isArray(fields) || fields.length === 0 || !fields.every(isText)) {
     throw invalid(`index ${name}: fields must be an array of paths that is not empty, got ${describe(fields)}`)
   }
   for (const [flag, value] of Object.entries({ unique, sparse })) {

@@ -25,7 +25,7 @@ function timeOf(value, what) {
 
 class ProjectStorageV2 extends EntityStorage {
   constructor(options) {
-    super(ProjectsStorageSchema, null, path.join('data', 'project_storage'), options)
+    super(ProjectsStorageSchema, path.join('data', 'project_storage'), options)
     this[entities] = new NativeProjects(port(), this.basePath, directoryOf(this), nativeOptions(this.options))
     this[documents] = this[entities].documents()
   }

@@ -21,7 +21,8 @@ async function validated(schema, value) {
   }
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => ({
-    path: path.map((part) => (part !== null && typeof part === 'object' ? part.key : part)).map(segment),
+    // Some validators give arrays of a class of their own.
+    path: Array.from(path, (part) => segment(part !== null && typeof part === 'object' ? part.key : part)),
     message,
     code: 'custom',
   }))

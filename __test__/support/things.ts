@@ -21,7 +21,9 @@ export const thingSchema = z.looseObject({
   updated: z.number().default(0),
 }) as unknown as StandardSchemaV1<unknown, Thing>
 
-export const anything = z.record(z.string(), z.any()) as unknown as StandardSchemaV1<unknown, Record<string, Thing>>
+export const anything: StandardSchemaV1<unknown, Record<string, Thing>> = {
+  '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as Record<string, Thing> }) },
+}
 
 export interface ThingOptions extends StorageOptions {
   schema?: unknown

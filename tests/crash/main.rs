@@ -13,6 +13,7 @@ mod interleaved;
 mod kills;
 mod mutants;
 mod nested;
+mod outside;
 mod sampled;
 mod workload;
 mod world;

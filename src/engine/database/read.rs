@@ -168,7 +168,7 @@ impl Database {
         }
         let files = Arc::clone(&state.files);
         drop(state);
-        let mut texts = Vec::with_capacity(locations.len());
+        let mut texts: Vec<Arc<[u8]>> = Vec::with_capacity(locations.len());
         for location in &locations {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
@@ -179,6 +179,7 @@ impl Database {
                 _ => return Ok(Peek::Wait),
             }
         }
+        self.cache.count(false);
         Ok(Peek::Ready(texts))
     }
 
@@ -201,7 +202,10 @@ impl Database {
             let entries = ids?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_run(&files, entries.iter(), part, |_, text| texts.push(text.into())) {
-                Ok(()) => return Ok(texts),
+                Ok(()) => {
+                    self.cache.count(false);
+                    return Ok(texts);
+                }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
         }

@@ -1,0 +1,133 @@
+// Arguments that no caller should give to a storage of their own: each is an error with a code, and nothing is written.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { caught, withDirectory } from './support/index.js'
+import { Things } from './support/things.js'
+
+const mine = new Error('mine')
+const cyclic: Record<string, unknown> = {}
+cyclic.self = cyclic
+const throwing = { get name() { throw mine } }
+const proxy = new Proxy({}, { ownKeys() { throw mine } })
+const revoked = Proxy.revocable({}, {})
+revoked.revoke()
+
+/** No schema but the storage itself: whatever comes goes on. */
+const schema = { '~standard': { version: 1 as const, vendor: 'test', validate: (value: any) => ({ value }) } }
+
+const withThings = (work: (storage: Things) => Promise<void>) =>
+  withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, schema })
+    const kept = await storage.create({ name: 'kept' })
+    await work(storage)
+    assert.deepEqual(await storage.list(), [kept])
+    await storage.close()
+  })
+
+const odd: [string, any][] = [
+  ['undefined', undefined], ['null', null], ['true', true], ['NaN', Number.NaN], ['Infinity', Infinity], ['a bigint', 1n],
+  ['a symbol', Symbol('s')], ['a function', () => 1], ['an object', {}], ['an array', [1]], ['a date', new Date(0)],
+  ['half a character', '\ud800'], ['an object without prototype', Object.create(null)], ['a revoked proxy', revoked.proxy],
+  ['an object that throws', { toString() { throw mine } }],
+]
+
+describe('an id', () => {
+  for (const [what, id] of odd) {
+    test(`that is ${what} is refused`, withThings(async (storage) => {
+      const calls = [
+        () => storage.getById(id), () => storage.update(id, {}), () => storage.delete(id), () => storage.protectedCalls().idExists(id),
+      ]
+      for (const call of calls) assert.equal((await caught(call())).code, 'INVALID_ARGUMENT', String(call))
+      if (id !== undefined) assert.throws(() => storage.protectedCalls().invalidateCache(id), { code: 'INVALID_ARGUMENT' })
+    }))
+  }
+
+  test('that nobody has finds nothing, however it looks', withThings(async (storage) => {
+    for (const id of [-1, 0.5, 1e21, -0, '', '__proto__', 'constructor', '\0', 'x'.repeat(100_000), '1'] as number[]) {
+      assert.equal(await storage.getById(id), null)
+      assert.equal(await storage.update(id, { name: 'x' }), null)
+      assert.equal(await storage.delete(id), false)
+    }
+  }))
+})
+
+describe('an entity', () => {
+  const wrong: [string, any][] = [
+    ...odd.slice(0, 8).map(([what, value]): [string, any] => [`that is ${what}`, value]),
+    ['with a bigint', { n: 1n }], ['with a symbol', { s: Symbol('s') }], ['with a function', { f() {} }], ['with NaN', { n: Number.NaN }],
+    ['that contains itself', cyclic], ['with a map', { m: new Map() }],
+  ]
+  for (const [what, data] of wrong) {
+    test(`${what} is refused`, withThings(async (storage) => {
+      const error = await caught(storage.create(data))
+      assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
+    }))
+  }
+
+  test('whose getter or trap throws gives just that error', withThings(async (storage) => {
+    const { id } = (await storage.list())[0]!
+    for (const data of [throwing, proxy] as any[]) {
+      assert.equal(await caught(storage.create(data)), mine)
+      assert.equal(await caught(storage.update(id, data)), mine)
+    }
+    assert.ok((await caught(storage.create(revoked.proxy as any))) instanceof TypeError)
+    assert.ok((await caught(storage.update(id, revoked.proxy as any))) instanceof TypeError)
+  }))
+
+  test('is copied at the moment of the call', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, schema })
+    const data = { name: 'before' }
+    const create = storage.create(data)
+    data.name = 'after'
+    const { id } = await create
+    const patch = { name: 'patched' }
+    const update = storage.update(id, patch)
+    patch.name = 'after'
+    await update
+    assert.equal((await storage.getById(id))?.name, 'patched')
+    await storage.close()
+  }))
+
+  test('may have any key and text, and comes back as it was', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, schema })
+    const data = JSON.parse('{"__proto__":{"x":1},"constructor":1,"toString":2,"":3,"\\ud800":"\\udfff\\u0000","a\\"b":[{}]}')
+    const { id } = await storage.create(data)
+    const found: any = await storage.getById(id)
+    for (const key of Object.keys(data)) assert.deepEqual(found[key], data[key], key)
+    assert.deepEqual((await storage.readAll())[id], found)
+    assert.equal(Object.getPrototypeOf(found), Object.prototype)
+    await storage.close()
+  }))
+})
+
+describe('a map', () => {
+  for (const [what, map] of [...odd.slice(0, 8), ['a map of nothing', { 1: null }], ['a map of texts', { 1: 'x' }],
+    ['a map whose key is not the id', { 1: { id: 2 } }], ['a map of cycles', { 1: { id: 1, cyclic } }]] as [string, any][]) {
+    test(`that is ${what} is refused`, withThings(async (storage) => {
+      const error = await caught(storage.writeAll(map))
+      assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
+    }))
+  }
+
+  test('may have the key __proto__', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, schema })
+    const map = JSON.parse('{"__proto__":{"id":"__proto__","name":"a"}}')
+    await storage.writeAll(map)
+    assert.deepEqual(Object.keys(await storage.readAll()), ['__proto__'])
+    assert.equal((await storage.getById('__proto__' as never))?.name, 'a')
+    await storage.writeAll({})
+    assert.deepEqual(await storage.list(), [])
+    await storage.close()
+  }))
+})
+
+describe('getEntityPath', () => {
+  for (const [what, path] of odd.filter(([, path]) => path !== null && path !== undefined)) {
+    test(`that gives ${what} is refused`, withThings(async (storage) => {
+      storage.given.entityPath = () => path
+      const { id } = (await storage.list())[0]!
+      assert.equal((await caught(storage.delete(id))).code, 'INVALID_ARGUMENT')
+      assert.equal((await caught(storage.deleteAll())).code, 'INVALID_ARGUMENT')
+    }))
+  }
+})

@@ -1,0 +1,138 @@
+//! Files that others wrote and whose records only their caller can judge.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::{
+    CollectionSpec, Database, Durability, Error, FileHash, Foreign, Part, Verdicts, Wait,
+};
+
+#[path = "support/mod.rs"]
+mod support;
+
+use support::{Fixture, Handle, READ, record};
+
+fn asking() -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        path: "asked.json".into(),
+        large_field: None,
+        indexes: Vec::new(),
+        foreign: Foreign::Ask,
+    })
+}
+
+fn wait() -> Wait {
+    Wait::at_most(Duration::from_secs(5))
+}
+
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("asked.json"), r#"{"1":{"id":1,"name":"a"},"2":{"id":2,"name":"b"}}"#)
+        .expect("written");
+    fixture
+}
+
+/// All records as they are, but for those with this id.
+fn verdicts(database: &Database, refused: u64) -> (FileHash, Verdicts) {
+    let found = database.foreign_records(&asking()).expect("readable").expect("a foreign file");
+    let judge = |raw| if refused == 0 { Ok(raw) } else { Err("refused".to_owned()) };
+    let verdicts = found.records.into_iter().map(|(id, raw)| {
+        let verdict = if id == refused.into() { judge(raw) } else { Ok(raw) };
+        (id, verdict)
+    });
+    (found.hash, verdicts.collect())
+}
+
+fn names(database: &Handle) -> String {
+    let list = database.list(&asking(), Part::Whole, READ).expect("readable");
+    String::from_utf8_lossy(&list).into_owned()
+}
+
+fn is_unadopted<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Unadopted { .. }))
+}
+
+#[test]
+fn every_call_waits_for_the_verdicts_and_other_collections_do_not() {
+    let fixture = fixture();
+    let database = fixture.open();
+    assert!(is_unadopted(database.get(&asking(), &1.into(), READ)));
+    assert!(is_unadopted(database.list(&asking(), Part::Whole, READ)));
+    let put = database.write(Durability::Full, |tx| tx.put(&asking(), 3.into(), record(3, "c").into_bytes()));
+    assert!(is_unadopted(put));
+    fixture.put(&database, 1, "other");
+    fixture.checkpoint(&database);
+    assert_eq!(fixture.get(&database, 1), Some(record(1, "other")));
+}
+
+#[test]
+fn what_is_refused_is_set_aside_and_the_rest_served() {
+    let fixture = fixture();
+    let database = fixture.open();
+    let (hash, verdicts) = verdicts(&database, 2);
+    assert!(database.adopt_judged(&asking(), hash, &verdicts, wait()).expect("adopted"));
+    assert_eq!(names(&database), r#"[{"id":1,"name":"a"}]"#);
+    assert_eq!(fixture.files_like("asked.json.corrupt-").len(), 1);
+    let warnings: Vec<String> = database.take_warnings().into_iter().map(|warning| warning.message).collect();
+    assert!(
+        warnings.iter().any(|message| message.contains("document 2") && message.contains("refused")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn verdicts_on_another_file_do_not_count() {
+    let fixture = fixture();
+    let database = fixture.open();
+    let (hash, verdicts) = verdicts(&database, 0);
+    fs::write(fixture.path("asked.json"), r#"{"3":{"id":3}}"#).expect("written");
+    assert!(!database.adopt_judged(&asking(), hash, &verdicts, wait()).expect("looked at"));
+    assert!(is_unadopted(database.list(&asking(), Part::Whole, READ)));
+}
+
+#[test]
+fn the_first_to_hand_in_verdicts_wins_and_the_other_sees_them() {
+    let fixture = fixture();
+    let (one, other) = (fixture.open(), fixture.open());
+    let (hash, all) = verdicts(&one, 0);
+    let (same, some) = verdicts(&other, 2);
+    assert_eq!(hash, same);
+    assert!(one.adopt_judged(&asking(), hash, &all, wait()).expect("adopted"));
+    assert!(other.adopt_judged(&asking(), same, &some, wait()).expect("adopted"));
+    assert_eq!(names(&one), names(&other));
+    assert!(names(&other).contains("\"b\""));
+}
+
+#[test]
+fn an_edit_while_open_waits_too_and_its_journals_are_kept() {
+    let fixture = fixture();
+    let database = fixture.open();
+    let (hash, all) = verdicts(&database, 0);
+    database.adopt_judged(&asking(), hash, &all, wait()).expect("adopted");
+    let put = |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
+        tx.put(&asking(), 3.into(), record(3, "c").into_bytes())
+    };
+    database.write(Durability::Full, put).expect("written");
+    fs::write(fixture.path("asked.json"), r#"{"9":{"id":9}}"#).expect("edited");
+    for _ in 0..3 {
+        fixture.checkpoint(&database);
+    }
+    drop(database);
+    let database = fixture.open();
+    assert!(is_unadopted(database.list(&asking(), Part::Whole, READ)));
+    let (hash, all) = verdicts(&database, 0);
+    assert!(database.adopt_judged(&asking(), hash, &all, wait()).expect("adopted"));
+    assert_eq!(names(&database), format!("[{},{}]", record(3, "c"), r#"{"id":9}"#));
+}
+
+#[test]
+fn a_verdict_must_be_an_object_and_every_record_needs_one() {
+    let fixture = fixture();
+    let database = fixture.open();
+    let (hash, _) = verdicts(&database, 0);
+    let odd = Verdicts::from([(1.into(), Ok(b"[1]".to_vec()))]);
+    assert!(database.adopt_judged(&asking(), hash, &odd, wait()).expect("adopted"));
+    assert_eq!(names(&database), "[]");
+    assert_eq!(fixture.files_like("asked.json.corrupt-").len(), 1);
+}
