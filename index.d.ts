@@ -8,6 +8,23 @@ export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
 export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
 export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
+export type {
+  Explanation,
+  FieldCondition,
+  FieldPath,
+  IterateOptions,
+  Operators,
+  OrderBy,
+  OrderDirection,
+  Pattern,
+  Query,
+  SelectQuery,
+  Selected,
+  ValueAt,
+  Where,
+} from './types/query.js'
+export type { Change, ChangeEvent, Changes, ChangesOptions, ResetEvent } from './types/changes.js'
+export type { FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
 export { ProjectsStorageSchema, ProjectFilesStorageSchema } from './types/projects.js'
 export type {
   TimestampInput,
@@ -27,4 +44,5 @@ export type {
   StorageSchema,
 } from './types/projects.js'
 export { ProjectFileStorage } from './types/file-storage.js'
+export type { ContentSource } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'

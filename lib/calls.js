@@ -7,8 +7,12 @@ const { errorFrom } = require('./errors.js')
 
 const ANSWERED = 0
 const FAILED = 1
+const NOTIFIED = 3
 
 const waiting = new Map()
+/** Those who are told when native code has something for them, by channel. */
+const listeners = new Map()
+let lastChannel = 0
 let last = 0
 let opened
 
@@ -23,6 +27,10 @@ function settle() {
   for (let at = 0; at < messages.length; at += 3) {
     const kind = messages[at]
     const text = messages[at + 2]
+    if (kind === NOTIFIED) {
+      listeners.get(messages[at + 1])?.notify()
+      continue
+    }
     if (kind !== ANSWERED && kind !== FAILED) {
       const { code, message } = JSON.parse(text)
       process.emitWarning(message, { type: 'StorageWarning', code })
@@ -57,4 +65,16 @@ function call(start) {
   })
 }
 
-module.exports = { call, port }
+/** Gives a listener a channel on which native code notifies it. That alone does not keep the process alive. */
+function listen(listener) {
+  do lastChannel = (lastChannel + 1) >>> 0
+  while (listeners.has(lastChannel))
+  listeners.set(lastChannel, listener)
+  return lastChannel
+}
+
+function silence(channel) {
+  listeners.delete(channel)
+}
+
+module.exports = { call, listen, port, silence }

@@ -1,11 +1,14 @@
 'use strict'
 
 const { idOf, mapText, recordText } = require('./arguments.js')
-const { BaseStorage, ensureOpen, parse, write } = require('./base-storage.js')
+const { BaseStorage, documents, ensureOpen, parse, scope, write } = require('./base-storage.js')
+const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
 /** The native calls that write entities of one kind. */
 const entities = Symbol('entities')
+/** The names of the native steps that create, update and delete them within a transaction. */
+const steps = Symbol('steps')
 
 /** A storage whose entities native code knows: it checks them itself, and ids may be given as numeric strings. */
 class EntityStorage extends BaseStorage {
@@ -39,6 +42,27 @@ class EntityStorage extends BaseStorage {
     return parse(await this[write]((ticket) => this[entities].delete(ticket, key)))
   }
 
+  [scope](run) {
+    return new Scope(run, this, this[steps]())
+  }
+
+  /** @param kind what native code calls the entities */
+  [steps](kind) {
+    const step = (name, ...args) => async (call, native) => {
+      return parse(await call((ticket) => native[`${name}${kind}`](ticket, this[entities], ...args)))
+    }
+    return {
+      documents: () => this[documents],
+      get: (id) => {
+        const key = String(idOf(id))
+        return async (call, native) => parse(await call((ticket) => native.get(ticket, this[documents], key)))
+      },
+      create: (data) => step('create', recordText(data)),
+      update: (id, patch) => step('update', idOf(id), recordText(patch)),
+      delete: (id) => step('delete', idOf(id)),
+    }
+  }
+
   async deleteAll() {
     this[ensureOpen]()
     await this[write]((ticket) => this[entities].deleteAll(ticket))
@@ -51,4 +75,4 @@ class EntityStorage extends BaseStorage {
   }
 }
 
-module.exports = { EntityStorage, entities }
+module.exports = { EntityStorage, entities, steps }

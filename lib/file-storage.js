@@ -1,11 +1,13 @@
 'use strict'
 
 const path = require('node:path')
+const { abortable, signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, finish, parse, write } = require('./base-storage.js')
+const { directoryOf, documents, ensureOpen, finish, parse, read, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
-const { EntityStorage, entities } = require('./entity-storage.js')
+const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
+const { contentStream, fromStream } = require('./streams.js')
 
 const parent = Symbol('parent')
 const construct = Symbol('construct')
@@ -87,9 +89,11 @@ class ProjectFileStorage extends EntityStorage {
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const known = includeAllVersions ? this[documents].peekList(includeContent) : null
-    const list = (ticket) => this[entities].list(ticket, includeContent, includeAllVersions)
-    return JSON.parse(known ?? (await call(list)))
+    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, includeAllVersions, abort))
+    return JSON.parse(known ?? (await abortable(signal, list)))
   }
 
   async getByPath(filePath) {
@@ -105,10 +109,41 @@ class ProjectFileStorage extends EntityStorage {
     return parse(await call((ticket) => this[entities].byExtension(ticket, text)))
   }
 
-  async search(query) {
+  async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    return parse(await call((ticket) => this[entities].search(ticket, text)))
+    const search = (abort) => call((ticket) => this[entities].search(ticket, text, abort))
+    return parse(await abortable(signalOption(options), search))
+  }
+
+  createContentStream(fileId, options) {
+    this[ensureOpen]()
+    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start))
+  }
+
+  async createFromStream(file, source, options) {
+    this[ensureOpen]()
+    const { content, ...fields } = fieldsOf(file, true)
+    if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
+    return fromStream(source, this[entities].spool(), JSON.stringify(fields), options, {
+      append: (start) => this[read](start),
+      create: (start) => this[write](start),
+    })
+  }
+
+  /** Within a transaction, files have versions too. */
+  [steps]() {
+    return {
+      ...super[steps]('File'),
+      createVersion: (fileId, content, extra) => {
+        const id = idOf(fileId)
+        const input = valueText(content)
+        const fields = extra === undefined ? undefined : recordText(extra)
+        return async (call, native) => {
+          return parse(await call((ticket) => native.createVersion(ticket, this[entities], id, input, fields)))
+        }
+      },
+    }
   }
 
   async createVersion(fileId, content, extra) {

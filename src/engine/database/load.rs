@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::catch_up::headless;
 use super::state::{Change, Content, Dirty, FileTable, Loaded, State, holds_documents, matching};
-use super::texts::read_whole;
+use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
 use crate::engine::checksum::FileHash;
@@ -239,7 +239,8 @@ impl Database {
         for (id, change) in changes {
             dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
-            let text = read_whole(files, &location).at("read a journal of", &self.directory)?;
+            let text = read_text(files, &location, Part::Whole)
+                .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
             index_document(indexes, &id, &document.text[..document.head]);
             entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));

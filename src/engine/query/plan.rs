@@ -232,7 +232,7 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
     ways.sort_by_key(|(access, estimated)| (*estimated, !unique(access)));
     let mut ways = ways.into_iter();
     let Some((first, estimated)) = ways.next() else { return (Access::Scan, documents) };
-    if estimated >= documents && !matches!(first, Access::Range { .. }) {
+    if estimated > documents && !matches!(first, Access::Range { .. }) {
         return (Access::Scan, documents);
     }
     if estimated > INTERSECT_FROM
