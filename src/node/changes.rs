@@ -48,13 +48,15 @@ impl NativeChanges {
         channel: u32,
     ) {
         let (subscription, mailbox) = (Arc::clone(&self.subscription), port.mailbox());
-        let spec = Arc::clone(&collection.spec);
+        let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
+        // Writes that are called from now on must be heard of, even if they are committed before the listening begins.
+        let now = session.engine().map(|engine| engine.known_sequence());
         collection.session.read(ticket, move |database, options| {
             // A file that somebody wrote is taken over first, so that only what comes after is heard of.
             database.view(&spec, options)?;
             let path = (!everything).then(|| Arc::clone(&spec.path));
-            let from = from.map(|from| from as u64);
-            let (opened, start) = database.subscribe(path, from, move || mailbox.notify(channel))?;
+            let from = from.map(|from| from as u64).or(now).unwrap_or_else(|| session.opened_at());
+            let (opened, start) = database.subscribe(path, Some(from), move || mailbox.notify(channel))?;
             let mut subscription = subscription.lock();
             if matches!(*subscription, Listening::NotYet) {
                 *subscription = Listening::To(opened);

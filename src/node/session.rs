@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -31,6 +32,8 @@ pub struct Session {
     options: SessionOptions,
     mailbox: Mailbox,
     life: Mutex<Life>,
+    /// The last batch of the database when this instance opened it, before any of its own.
+    opened_at: AtomicU64,
     /// Signalled when a call ends.
     idle: Condvar,
 }
@@ -78,8 +81,8 @@ impl Session {
         mailbox: Mailbox,
     ) -> Arc<Session> {
         let base = BasePath::new(Arc::new(OsFs), Path::new(base));
-        let life = Mutex::default();
-        Arc::new(Session { base, directory, collection, options, mailbox, life, idle: Condvar::new() })
+        let (life, opened_at, idle) = (Mutex::default(), AtomicU64::default(), Condvar::new());
+        Arc::new(Session { base, directory, collection, options, mailbox, life, opened_at, idle })
     }
 
     /// Whether a path may be removed with an entity.
@@ -94,6 +97,11 @@ impl Session {
 
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions { cached: self.options.cached, lock_timeout: self.options.lock_timeout }
+    }
+
+    /// The last batch of the database when this instance opened it, before any of its own.
+    pub fn opened_at(&self) -> u64 {
+        self.opened_at.load(Ordering::Relaxed)
     }
 
     /// The engine, if it is open already and this instance is not closed.
@@ -210,6 +218,7 @@ impl Session {
         if matches!(life.engine, Engine::Open(_)) {
             return;
         }
+        self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
         let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
         if let Engine::Opening(waiting) = before {
             waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));

@@ -211,6 +211,11 @@ impl Feed {
 }
 
 impl Database {
+    /// The sequence number of the last batch that memory has.
+    pub fn known_sequence(&self) -> u64 {
+        self.position().seq
+    }
+
     /// The sequence number of the last batch that this process knows of, after a look at what others committed.
     pub fn sequence(&self) -> Result<u64> {
         let mut writer = self.writer.lock();
