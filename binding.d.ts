@@ -55,8 +55,21 @@ export declare class NativeCollection {
    */
   constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
+  /**
+   * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
+   * somewhere else.
+   */
+  freshFor(): number
+  /** The engine as it is watched; `null` before it is open and where it cannot be. */
+  watch(): NativeWatch | null
+  /** Tells this collection's engine from every other; `null` before it is open. */
+  engine(): number | null
+  /** The file of the collection, relative to the database. */
+  get path(): string
+  /** Counts reads that were answered from objects. */
+  countHits(hits: number): void
   get(ticket: number, key: string): void
-  peekList(withLargeField: boolean): string | null
+  peekList(withLargeField: boolean): Peeked
   list(ticket: number, withLargeField: boolean): void
   /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
   insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
@@ -72,10 +85,10 @@ export declare class NativeCollection {
   writeAll(ticket: number, map: string, paths: string): void
   rebuildIndexes(ticket: number): void
   /**
-   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
-   * keys are JSON.
+   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
+   * it; keys are JSON.
    */
-  peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): string | null
+  peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): Peeked
   find(ticket: number, index: string, kind: number, start: string, end: string, inclusive: boolean): void
   /**
    * Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
@@ -121,10 +134,10 @@ export declare class NativeFiles {
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
-  create(ticket: number, input: string): void
+  create(ticket: number, input: string, content?: string | undefined | null): void
   /** Answers with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>): void
-  update(ticket: number, id: number, patch: string): void
+  createMany(ticket: number, inputs: Array<string>, contents?: Array<string> | undefined | null): void
+  update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
   updateMany(ticket: number, ids: Array<number>, patches: Array<string>): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
@@ -132,8 +145,8 @@ export declare class NativeFiles {
   deleteAll(ticket: number): void
   /** Answers with the map as it is stored, without the contents, which the caller has. */
   writeAll(ticket: number, map: string): void
-  /** `content` and `extra` are JSON. Answers with the version without its content, which the caller has. */
-  createVersion(ticket: number, id: number, content: string, extra?: string | undefined | null): void
+  /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
+  createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
   peekByPath(path: string): Peeked
@@ -166,7 +179,7 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
-  peekQuery(kind: number, text: string, start: number, end: number): string | null
+  peekQuery(kind: number, text: string, start: number, end: number): Peeked
   query(ticket: number, kind: number, text: string, start: number, end: number): void
 }
 
@@ -212,11 +225,25 @@ export declare class NativeTransaction {
   abandon(): void
 }
 
+/** One engine as it is watched. */
+export declare class NativeWatch {
+  /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
+  get acknowledgedAt(): number
+  /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */
+  page(): ArrayBuffer | null
+  /**
+   * The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
+   * its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
+   * is not known any more.
+   */
+  changesSince(seq: number): Array<Change>
+}
+
 export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
-  /** Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON. */
-  take(): Array<number | string | undefined | null>
+  /** Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON. */
+  take(): Array<number | JsAnswer>
   /** Keeps the process alive until `release`. */
   hold(): void
   release(): void

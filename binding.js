@@ -845,6 +845,7 @@ module.exports.NativeIteration = nativeBinding.NativeIteration
 module.exports.NativeProjects = nativeBinding.NativeProjects
 module.exports.NativeSpool = nativeBinding.NativeSpool
 module.exports.NativeTransaction = nativeBinding.NativeTransaction
+module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId

@@ -156,6 +156,16 @@ describe('adoption', () => {
     await storage.close()
   }))
 
+  test('asks once for all calls that wait for it', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1), 2: thing(2) })
+    const schema = counting(async (value) => ({ value }))
+    const storage = new Things({ basePath: base, schema })
+    await Promise.all([storage.list(), storage.getById(1), storage.readAll(), storage.delete(2)])
+    assert.equal(schema.asked, 2)
+    assert.deepEqual(await storage.list(), [thing(1)])
+    await storage.close()
+  }))
+
   test('by two instances at once gives both the same', withDirectory(async ({ base }) => {
     put(base, Object.fromEntries(Array.from({ length: 50 }, (_, n) => [n + 1, { id: n + 1, name: ` ${n} ` }])))
     const storages = [1, 2, 3].map(() => new Things({ basePath: base }))

@@ -71,6 +71,8 @@ describe('getIndexPath', () => {
     'a file of the engine of another database': 'other/.storage/things.json',
     'the record of databases': 'data/.databases.json',
     'the state of migrations': 'data/.migration-state.json',
+    'the list of indexes': 'data/indexes.json',
+    'an index': 'data/indexes/by_name.json',
     'a backup': 'backups/one/things.json',
   })) {
     test(`may not name ${what}`, withDirectory(async ({ base }) => {

@@ -40,8 +40,9 @@ describe('several processes', () => {
   test('lose nothing acknowledged when an instance is merely dropped', withDirectory(async ({ base }) => {
     const { lines, stderr } = await runChild('things.mjs', [base, 'drop', '20'])
     const ids = JSON.parse(lines[0] ?? assert.fail(stderr)) as number[]
+    assert.equal(ids.length, 20)
     const storage = new Things({ basePath: base })
-    assert.deepEqual((await storage.list()).map(({ id }) => id), ids.sort((a, b) => a - b))
+    assert.deepEqual((await storage.list()).map(({ id }) => id), ids)
     await storage.close()
   }))
 })

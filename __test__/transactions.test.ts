@@ -64,7 +64,8 @@ test('plain writes and transactions do not lose each other', withThings(async (t
   }))
   await Promise.all([...plain, ...counted])
   const { name, size } = (await things.getById(id))!
-  assert.deepEqual([name, size], ['name 9', 10])
+  assert.match(name, /^name \d$/)
+  assert.equal(size, 10)
 }))
 
 test('several storages of one database commit together', withThings(async (things, base) => {

@@ -4,6 +4,7 @@ const path = require('node:path')
 const { NativeBase, NativeCollection, newId } = require('../binding.js')
 const { abortable, signalOption } = require('./abort.js')
 const { UNADOPTED, adopt } = require('./adoption.js')
+const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
@@ -12,6 +13,7 @@ const { closed, invalid, StorageError } = require('./errors.js')
 const { indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
+const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { queryOf } = require('./query.js')
 const { Scope, transaction } = require('./transaction.js')
@@ -23,6 +25,12 @@ const documents = Symbol('documents')
 const read = Symbol('read')
 /** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
 const write = Symbol('write')
+/** What is kept of them as objects. */
+const objects = Symbol('objects')
+/** Checks an id that a caller gave: a number or a string. */
+const checkId = Symbol('checkId')
+/** Reads all documents, with their large field or without. */
+const readList = Symbol('readList')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
 /** The steps of a storage within a transaction. */
@@ -35,8 +43,6 @@ const BY_KEY = 0
 const BY_RANGE = 1
 const BY_WORDS = 2
 
-const parse = (text) => (text === null ? null : JSON.parse(text))
-
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 /** Methods never call one another through the instance: a subclass may override any of them and call `super`. */
@@ -45,6 +51,7 @@ class BaseStorage {
   #entitySchema
   #indexes
   #documents
+  #objects
   #base
   #adoption
   #closing
@@ -101,7 +108,22 @@ class BaseStorage {
 
   async getById(id) {
     this[ensureOpen]()
-    return parse(await this.#read(keyOf(id)))
+    const checked = this[checkId](id)
+    const kept = this[objects]
+    const known = kept?.get(checked)
+    if (known !== undefined) return known
+    const key = String(checked)
+    const peeked = this[documents].peek(key)
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key)))
+    const entity = valueOf(peeked)
+    // What is read a second time will be read again: from now on it is kept as an object.
+    const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
+    return freshFor > 0 ? kept.put(checked, entity, freshFor) : entity
+  }
+
+  [checkId](id) {
+    keyOf(id)
+    return id
   }
 
   async #read(key) {
@@ -134,17 +156,25 @@ class BaseStorage {
     this[ensureOpen]()
     const key = keyOf(id)
     const belongings = this.#ownPath(id) ?? undefined
-    return parse(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
+    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
   }
 
   async list(options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    return signal === undefined ? JSON.parse(await this.#list()) : this.#query(queryOf({ signal }))
+    return signal === undefined ? this[readList](true) : this.#query(queryOf({ signal }))
   }
 
-  async #list() {
-    return this[documents].peekList(true) ?? this[read]((ticket) => this[documents].list(ticket, true))
+  async [readList](whole) {
+    const kind = whole ? WHOLE_LIST : HEAD_LIST
+    const kept = this[objects]
+    const known = kept?.getList(kind)
+    if (known !== undefined) return known
+    const peeked = this[documents].peekList(whole)
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole)))
+    const list = valueOf(peeked)
+    const freshFor = kept === undefined ? 0 : this[documents].freshFor()
+    return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
   }
 
   async deleteAll() {
@@ -155,7 +185,7 @@ class BaseStorage {
   async readAll() {
     this[ensureOpen]()
     const map = {}
-    for (const entity of JSON.parse(await this.#list())) {
+    for (const entity of await this[readList](true)) {
       // As a plain assignment it would be lost under the key __proto__.
       Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
     }
@@ -173,9 +203,9 @@ class BaseStorage {
     const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
     for (;;) {
       const paths = Object.create(null)
-      for (const { id } of [...JSON.parse(await this.#list()), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
+      for (const { id } of [...(await this[readList](true)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
       try {
-        return parse(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+        return valueOf(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
       } catch (error) {
         // Somebody created an entity meanwhile, and what belongs to it goes with it.
         if (error.code !== 'CONFLICT') throw error
@@ -207,7 +237,7 @@ class BaseStorage {
     const name = indexName(index)
     const known = this[documents].peekFind(name, kind, start, end, inclusive)
     const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
-    return JSON.parse(known ?? (await this[read](find)))
+    return valueOf(known ?? (await this[read](find)))
   }
 
   async query(query) {
@@ -249,7 +279,7 @@ class BaseStorage {
       documents: target,
       get: (id) => {
         const key = keyOf(id)
-        return async (call, native) => parse(await call((ticket) => native.get(ticket, target(), key)))
+        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, target(), key)))
       },
       create: (data) => {
         const given = copyOf(data, 'an entity')
@@ -269,7 +299,7 @@ class BaseStorage {
       delete: (id) => {
         const key = keyOf(id)
         const belongings = this.#ownPath(id) ?? undefined
-        return async (call, native) => parse(await call((ticket) => native.delete(ticket, target(), key, belongings)))
+        return async (call, native) => valueOf(await call((ticket) => native.delete(ticket, target(), key, belongings)))
       },
     })
   }
@@ -311,16 +341,29 @@ class BaseStorage {
   }
 
   clearCache() {
-    this[documents].clearCache()
+    this.#forgetAll()
   }
 
   invalidateCache(key) {
-    if (key === undefined) this[documents].clearCache()
-    else this[documents].forget(keyOf(key))
+    if (key === undefined) {
+      this.#forgetAll()
+      return
+    }
+    this[documents].forget(keyOf(key))
+    this[objects]?.forget(keyOf(key))
+  }
+
+  #forgetAll() {
+    this[documents].clearCache()
+    engineObjects(this[documents])?.clear()
   }
 
   getCacheStats() {
-    const { size, maxSize, ttl, hits, misses } = this[documents].cacheStats()
+    const kept = engineObjects(this[documents])
+    if (kept !== undefined) this[documents].countHits(kept.takeHits())
+    const { size: texts, maxSize, ttl, hits, misses } = this[documents].cacheStats()
+    // An entry may be there as text and as object.
+    const size = Math.max(texts, kept?.size ?? 0)
     const reads = hits + misses
     const hitRate = reads === 0 ? 0 : hits / reads
     return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate }
@@ -411,6 +454,12 @@ class BaseStorage {
     this.#documents = collection
   }
 
+  /** What this thread keeps of the collection as objects; undefined where it keeps none. */
+  get [objects]() {
+    if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = objectsOf(this[documents], this.options)
+    return this.#objects
+  }
+
   /** A file that somebody else wrote is adopted first, whatever the call. */
   [read](start) {
     return call(start).catch(async (error) => {
@@ -480,4 +529,4 @@ function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }
 
-module.exports = { BaseStorage, documents, read, write, scope, ensureOpen, finish, parse, directoryOf }
+module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish, directoryOf }

@@ -26,27 +26,27 @@ function settle() {
   const messages = opened.take()
   for (let at = 0; at < messages.length; at += 3) {
     const kind = messages[at]
-    const text = messages[at + 2]
+    const answer = messages[at + 2]
     if (kind === NOTIFIED) {
       listeners.get(messages[at + 1])?.notify()
       continue
     }
     if (kind !== ANSWERED && kind !== FAILED) {
-      const { code, message } = JSON.parse(text)
+      const { code, message } = JSON.parse(answer)
       process.emitWarning(message, { type: 'StorageWarning', code })
       continue
     }
     const ticket = messages[at + 1]
     const promise = waiting.get(ticket)
     waiting.delete(ticket)
-    if (kind === ANSWERED) promise?.resolve(text)
-    else promise?.reject(errorFrom(JSON.parse(text)))
+    if (kind === ANSWERED) promise?.resolve(answer)
+    else promise?.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
 }
 
 /**
- * Starts a call and resolves with the JSON text that it is answered with, or null. The process stays alive until then.
+ * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
  */
 function call(start) {
   return new Promise((resolve, reject) => {

@@ -1,7 +1,8 @@
 'use strict'
 
+const { valueOf } = require('./answers.js')
 const { idOf, mapText, recordText } = require('./arguments.js')
-const { BaseStorage, documents, ensureOpen, parse, scope, write } = require('./base-storage.js')
+const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
 const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
@@ -22,24 +23,24 @@ class EntityStorage extends BaseStorage {
   async create(data) {
     this[ensureOpen]()
     const input = recordText(data)
-    return parse(await this[write]((ticket) => this[entities].create(ticket, input)))
+    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input)))
   }
 
-  async getById(id) {
-    return super.getById(idOf(id))
+  [checkId](id) {
+    return idOf(id)
   }
 
   async update(id, patch) {
     this[ensureOpen]()
     const key = idOf(id)
     const input = recordText(patch)
-    return parse(await this[write]((ticket) => this[entities].update(ticket, key, input)))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input)))
   }
 
   async delete(id) {
     this[ensureOpen]()
     const key = idOf(id)
-    return parse(await this[write]((ticket) => this[entities].delete(ticket, key)))
+    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key)))
   }
 
   [scope](run) {
@@ -49,13 +50,13 @@ class EntityStorage extends BaseStorage {
   /** @param kind what native code calls the entities */
   [steps](kind) {
     const step = (name, ...args) => async (call, native) => {
-      return parse(await call((ticket) => native[`${name}${kind}`](ticket, this[entities], ...args)))
+      return valueOf(await call((ticket) => native[`${name}${kind}`](ticket, this[entities], ...args)))
     }
     return {
       documents: () => this[documents],
       get: (id) => {
         const key = String(idOf(id))
-        return async (call, native) => parse(await call((ticket) => native.get(ticket, this[documents], key)))
+        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, this[documents], key)))
       },
       create: (data) => step('create', recordText(data)),
       update: (id, patch) => step('update', idOf(id), recordText(patch)),
@@ -71,7 +72,7 @@ class EntityStorage extends BaseStorage {
   async writeAll(data) {
     this[ensureOpen]()
     const map = mapText(data)
-    return parse(await this[write]((ticket) => this[entities].writeAll(ticket, map)))
+    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map)))
   }
 }
 

@@ -1,9 +1,10 @@
 'use strict'
 
 const path = require('node:path')
-const { abortable, signalOption, throwIfAborted } = require('./abort.js')
+const { abortable, signalOption } = require('./abort.js')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, finish, parse, read, write } = require('./base-storage.js')
+const { valueOf } = require('./answers.js')
+const { directoryOf, documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
@@ -18,6 +19,23 @@ const LATEST = -1
 function versionOf(value) {
   if (Number.isSafeInteger(value) && value >= 0) return value
   throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
+}
+
+/** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
+const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
+
+const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
+
+const jsonText = (record) => JSON.stringify(record) ?? 'null'
+
+/** A record without its content as JSON. */
+const headText = ({ content, ...head }) => JSON.stringify(head)
+
+/** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
+function recordParts(given) {
+  const record = fieldsOf(given, true)
+  if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
+  return { input: headText(record), content: record.content, plain: record.content }
 }
 
 /** Content need not come back from native code: the string that was stored is the one that was given. */
@@ -46,18 +64,26 @@ class ProjectFileStorage extends EntityStorage {
 
   async create(file) {
     this[ensureOpen]()
-    const fields = fieldsOf(file, true)
-    const input = JSON.stringify(fields) ?? 'null'
-    const head = await this[write]((ticket) => this[entities].create(ticket, input))
-    return withContent(JSON.parse(head), fields.content)
+    const { input, content, plain } = recordParts(file)
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain))
+    return withContent(JSON.parse(head), content)
   }
 
   async createMany(files) {
     this[ensureOpen]()
-    const all = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
-    const inputs = all.map((fields) => JSON.stringify(fields) ?? 'null')
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs))
-    return JSON.parse(heads).map((head, at) => withContent(head, all[at].content))
+    const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
+    const plain = records.every(hasPlainContent)
+    const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
+    const contents = plain ? records.map(({ content }) => content) : undefined
+    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents))
+    return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
+  }
+
+  async update(id, patch) {
+    this[ensureOpen]()
+    const key = idOf(id)
+    const { input, plain } = recordParts(patch)
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain)))
   }
 
   async writeAll(files) {
@@ -77,43 +103,42 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return parse(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
+    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
   }
 
   async deleteMany(ids) {
     this[ensureOpen]()
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return parse(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
   }
 
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
-    throwIfAborted(signal)
-    const known = includeAllVersions ? this[documents].peekList(includeContent) : null
-    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, includeAllVersions, abort))
-    return JSON.parse(known ?? (await abortable(signal, list)))
+    if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
+    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, false, abort))
+    return valueOf(await abortable(signal, list))
   }
 
   async getByPath(filePath) {
     this[ensureOpen]()
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return parse(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
+    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
   }
 
   async getByExtension(extension) {
     this[ensureOpen]()
     const text = textOf(extension, 'extension')
-    return parse(await call((ticket) => this[entities].byExtension(ticket, text)))
+    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text)))
   }
 
   async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
     const search = (abort) => call((ticket) => this[entities].search(ticket, text, abort))
-    return parse(await abortable(signalOption(options), search))
+    return valueOf(await abortable(signalOption(options), search))
   }
 
   createContentStream(fileId, options) {
@@ -140,7 +165,7 @@ class ProjectFileStorage extends EntityStorage {
         const input = valueText(content)
         const fields = extra === undefined ? undefined : recordText(extra)
         return async (call, native) => {
-          return parse(await call((ticket) => native.createVersion(ticket, this[entities], id, input, fields)))
+          return valueOf(await call((ticket) => native.createVersion(ticket, this[entities], id, input, fields)))
         }
       },
     }
@@ -149,9 +174,10 @@ class ProjectFileStorage extends EntityStorage {
   async createVersion(fileId, content, extra) {
     this[ensureOpen]()
     const id = idOf(fileId)
-    const input = valueText(content)
+    const plain = isPlain(content)
+    const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, fields))
+    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields))
     return withContent(JSON.parse(head), content)
   }
 
@@ -171,13 +197,13 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const id = idOf(fileId)
     const number = versionOf(version)
-    return parse(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
   }
 
   async #versions(originalFileId, version) {
     this[ensureOpen]()
     const id = idOf(originalFileId)
-    return parse(await call((ticket) => this[entities].versions(ticket, id, version)))
+    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version)))
   }
 
   [ensureOpen]() {

@@ -3,6 +3,7 @@
 const path = require('node:path')
 const { NativeProjects } = require('../binding.js')
 const { abortable, signalOption } = require('./abort.js')
+const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
 const { directoryOf, documents, ensureOpen, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
@@ -74,7 +75,7 @@ class ProjectStorageV2 extends EntityStorage {
   async #query(kind, text, start = 0, end = 0) {
     this[ensureOpen]()
     const known = this[entities].peekQuery(kind, text, start, end)
-    return JSON.parse(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
+    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
   }
 
   getFileStorage(projectId) {

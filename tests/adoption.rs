@@ -1,11 +1,14 @@
 //! Files that others wrote and whose records only their caller can judge.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, Durability, Error, FileHash, Foreign, Part, Verdicts, Wait,
+    CollectionSpec, Database, DatabaseOptions, Durability, Error, FileHash, Foreign, Part, Transaction,
+    Verdicts, Wait,
 };
 
 #[path = "support/mod.rs"]
@@ -110,9 +113,7 @@ fn an_edit_while_open_waits_too_and_its_journals_are_kept() {
     let database = fixture.open();
     let (hash, all) = verdicts(&database, 0);
     database.adopt_judged(&asking(), hash, &all, wait()).expect("adopted");
-    let put = |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
-        tx.put(&asking(), 3.into(), record(3, "c").into_bytes())
-    };
+    let put = |tx: &mut Transaction<'_>| tx.put(&asking(), 3.into(), record(3, "c").into_bytes());
     database.write(Durability::Full, put).expect("written");
     fs::write(fixture.path("asked.json"), r#"{"9":{"id":9}}"#).expect("edited");
     for _ in 0..3 {
@@ -135,4 +136,21 @@ fn a_verdict_must_be_an_object_and_every_record_needs_one() {
     assert!(database.adopt_judged(&asking(), hash, &odd, wait()).expect("adopted"));
     assert_eq!(names(&database), "[]");
     assert_eq!(fixture.files_like("asked.json.corrupt-").len(), 1);
+}
+
+#[test]
+fn a_read_only_directory_is_judged_and_served_from_memory() {
+    let fs = SimFs::new();
+    fs.write_file("/database/asked.json", br#"{ "1": { "id": 1 }, "2": { "id": 2 } }"#);
+    fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opened");
+    assert!(is_unadopted(database.list(&asking(), Part::Whole, READ)));
+    let (hash, some) = verdicts(&database, 2);
+    let stored =
+        some.into_iter().map(|(id, verdict)| (id, verdict.map(|_| br#"{"id":1,"new":true}"#.to_vec())));
+    assert!(database.adopt_judged(&asking(), hash, &stored.collect(), wait()).expect("adopted"));
+    assert_eq!(names(&database), r#"[{"id":1,"new":true}]"#);
+    let put = |tx: &mut Transaction<'_>| tx.put(&asking(), 3.into(), record(3, "c").into_bytes());
+    assert_eq!(database.write(Durability::Full, put).map_err(|error| error.code()), Err("IO_ERROR"));
 }

@@ -1,10 +1,18 @@
 // A storage of a caller in a process of its own. Arguments: base path, what to do, and what that needs.
 import { join } from 'node:path'
 import { writeSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { BaseStorage } from '../../index.mjs'
 
 const [base, work, ...rest] = process.argv.slice(2)
 const say = (value) => writeSync(1, `${JSON.stringify(value)}\n`)
+
+function collectGarbage() {
+  if ('Bun' in globalThis) return globalThis.Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
 
 const schema = (check) => ({ '~standard': { version: 1, vendor: 'test', validate: (value) => check(value) } })
 
@@ -68,11 +76,10 @@ const works = {
   /** Writes and drops every reference to the storage without closing it. */
   async drop(count) {
     let dropped = new Things()
-    const ids = []
-    for (let n = 0; n < Number(count); n++) ids.push((await dropped.create({ name: `${n}` })).id)
+    for (let n = 0; n < Number(count); n++) await dropped.create({ name: `${n}` })
     dropped = undefined
-    globalThis.gc?.()
-    say(ids)
+    collectGarbage()
+    say((await storage.list()).map(({ id }) => id))
     process.exit(0)
   },
 }

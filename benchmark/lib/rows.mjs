@@ -1,6 +1,6 @@
 // What is measured, one function for each group of rows.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ProjectStorageV2 } from '../../index.mjs'
@@ -129,18 +129,30 @@ async function updating({ rounds, add }, { storage, id, sqlite, ids }) {
 }
 
 async function opening({ rounds, add }, { storage, id, ids }) {
-  const path = join(storage.basePath, 'data', 'project_storage', 'project_data', String(id), 'files.json')
+  const database = join(storage.basePath, 'data', 'project_storage')
+  const path = join(database, 'project_data', String(id), 'files.json')
   const megabytes = Math.round(readFileSync(path).length / 1e6)
-  add(`open ${megabytes} MB and read one`, 'µs', await alternate(
-    rounds,
-    async () => {
-      const fresh = new ProjectStorageV2({ basePath: storage.basePath })
-      const time = await perItem(1, async () => expect(await fresh.readProjectFile(id, ids[77])))
-      await fresh.close()
-      return time
-    },
-    () => perItem(1, () => JSON.parse(readFileSync(path, 'utf8'))[ids[77]]),
-  ), 'JSON.parse of the file')
+  const open = async () => {
+    const fresh = new ProjectStorageV2({ basePath: storage.basePath })
+    const time = await perItem(1, async () => expect(await fresh.readProjectFile(id, ids[77])))
+    await fresh.close()
+    return time
+  }
+  const reserved = join(database, '.storage')
+  const checkpoints = readdirSync(reserved).filter((name) => name.startsWith('index-')).map((name) => join(reserved, name))
+  if (checkpoints.length === 0) throw new Error('there is no index checkpoint to open with')
+  const openWithout = async () => {
+    const kept = checkpoints.map((name) => readFileSync(name))
+    for (const name of checkpoints) rmSync(name)
+    const time = await open()
+    for (const [at, name] of checkpoints.entries()) writeFileSync(name, kept[at])
+    return time
+  }
+  const parse = () => perItem(1, () => JSON.parse(readFileSync(path, 'utf8'))[ids[77]])
+  const work = `open ${megabytes} MB and read one`
+  const [ours, without, parsed] = await alternate(rounds, open, openWithout, parse)
+  add(work, 'µs', [ours, parsed], 'JSON.parse of the file')
+  add(work, 'µs', [ours, without], 'without index checkpoint')
 }
 
 /** Whether a create costs more where there is more already. */

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::policy::EvictionPolicy;
 use parking_lot::RwLock;
@@ -23,6 +23,7 @@ pub enum CacheKey {
 struct Cached {
     stamp: u64,
     text: Arc<[u8]>,
+    read: Instant,
 }
 
 /// An LRU cache with expiry, shared by all instances on one database.
@@ -83,12 +84,19 @@ impl Cache {
 
     /// The text under `key` if it still has this stamp. Counts nothing: see [`Cache::count`].
     pub fn get(&self, key: &CacheKey, stamp: u64) -> Option<Arc<[u8]>> {
-        let cached = self.store.read().entries.get(key)?;
-        (cached.stamp == stamp).then_some(cached.text)
+        self.get_fresh(key, stamp).map(|(text, _)| text)
+    }
+
+    /// As [`Cache::get`], and how long the entry has until it expires.
+    pub fn get_fresh(&self, key: &CacheKey, stamp: u64) -> Option<(Arc<[u8]>, Duration)> {
+        let store = self.store.read();
+        let cached = store.entries.get(key)?;
+        let left = store.limits.ttl.saturating_sub(cached.read.elapsed());
+        (cached.stamp == stamp).then_some((cached.text, left))
     }
 
     pub fn insert(&self, key: CacheKey, stamp: u64, text: Arc<[u8]>) {
-        self.store.read().entries.insert(key, Cached { stamp, text });
+        self.store.read().entries.insert(key, Cached { stamp, text, read: Instant::now() });
     }
 
     pub fn remove(&self, key: &CacheKey) {
@@ -102,6 +110,10 @@ impl Cache {
     /// One logical read is one hit or one miss, however many look-ups it took.
     pub fn count(&self, hit: bool) {
         if hit { &self.hits } else { &self.misses }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_hits(&self, hits: u64) {
+        self.hits.fetch_add(hits, Ordering::Relaxed);
     }
 
     pub fn stats(&self) -> CacheStats {

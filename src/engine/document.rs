@@ -103,6 +103,18 @@ pub fn head_len(text: &[u8], large_field: Option<&str>) -> usize {
     }
 }
 
+/// The raw value of a large field that follows the head.
+pub fn large_value<'a>(text: &'a [u8], head: usize, field: &str) -> Option<&'a [u8]> {
+    let mut scanner = Scanner::at(text, head);
+    scanner.accept(b',');
+    scanner.peek();
+    let key = scanner.string().ok()?;
+    scanner.expect(b':', "").ok()?;
+    scanner.peek();
+    let value = text.get(scanner.position()..text.len().checked_sub(1)?)?;
+    json::key_is(&text[key], field).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
 mod base_path;
+mod binary;
 mod cache;
 mod cancel;
 mod checksum;
@@ -31,9 +32,10 @@ pub use cache::CacheStats;
 pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
-    AdoptRule, Change, CollectionSpec, Commit, ContentReader, Database, DatabaseOptions, Foreign,
-    ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions, Request, Slice, Spool,
-    Subscription, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
+    DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
+    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
+    WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -15,6 +15,9 @@ use super::lock::Wait;
 const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
 /// What the names of files begin with that record the databases of the base path.
 const RECORDS: &str = "data/.databases.";
+/// Where indexes that callers fill by hand lie, relative to their database.
+const INDEXES_FILE: &str = "indexes.json";
+const INDEXES: &str = "indexes/";
 /// Where backups lie, relative to the base path.
 const BACKUPS: &str = "backups";
 
@@ -111,7 +114,8 @@ pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
 fn check_collection(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let file = collection_file(directory, path);
-    if let Some(problem) = is_reserved(base, &file) {
+    let problem = (path == INDEXES_FILE || path.starts_with(INDEXES)).then(|| "holds indexes".to_owned());
+    if let Some(problem) = problem.or_else(|| is_reserved(base, &file)) {
         return Err(Error::InvalidArgument(format!("{} {problem}; use another file", file.display())));
     }
     if !leads_out(path) {

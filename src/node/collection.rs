@@ -3,14 +3,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use napi::bindgen_prelude::{Either3, Null, Undefined};
+use napi::Env;
+use napi::bindgen_prelude::{Either, Undefined};
 use napi_derive::napi;
 use serde_json::value::RawValue;
 
 use super::options::NativeOptions;
-use super::port::{Answer, Port};
+use super::parts::Parts;
+use super::port::{Answer, JsAnswer, Port};
 use super::session::Session;
+use super::watch::NativeWatch;
 use crate::engine::document::DocumentId;
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
@@ -23,11 +28,13 @@ use crate::project::array;
 pub struct NativeCollection {
     pub(super) session: Arc<Session>,
     pub(super) spec: Arc<CollectionSpec>,
+    /// Of the document peeked last: how many milliseconds the cache would go on to give it; 0 if it did not.
+    fresh_for: AtomicU64,
 }
 
 impl NativeCollection {
     pub fn new(session: Arc<Session>, spec: Arc<CollectionSpec>) -> NativeCollection {
-        NativeCollection { session, spec }
+        NativeCollection { session, spec, fresh_for: AtomicU64::new(0) }
     }
 }
 
@@ -42,14 +49,38 @@ pub struct NativeCacheStats {
     pub misses: f64,
 }
 
-/// The text of a peeked document: `null` if there is none, `undefined` if it cannot be told without waiting.
-pub type Peeked = Either3<String, Null, Undefined>;
+/// An answer, or `undefined` if it cannot be told without waiting.
+pub type Peeked<'env> = Either<JsAnswer<'env>, Undefined>;
 
-pub fn peeked(peek: Peek<Option<Arc<[u8]>>>) -> Peeked {
-    match peek {
-        Peek::Ready(Some(text)) => Answer::Text(text).into_string().map_or(Either3::B(Null), Either3::A),
-        Peek::Ready(None) => Either3::B(Null),
-        Peek::Wait => Either3::C(()),
+pub fn peeked<'env>(env: &'env Env, peek: Peek<Answer>) -> napi::Result<Peeked<'env>> {
+    Ok(match peek {
+        Peek::Ready(answer) => Either::A(answer.to_js(env)?),
+        Peek::Wait => Either::B(()),
+    })
+}
+
+/// A document, if there is one.
+pub fn document(spec: &CollectionSpec, text: Option<Arc<[u8]>>) -> Answer {
+    match (text, spec.large_field) {
+        (None, _) => Answer::Nothing,
+        (Some(text), None) => Answer::Text(text),
+        (Some(text), Some(field)) => Answer::Parts(Parts::of_document(&text, field)),
+    }
+}
+
+/// Documents as an array.
+pub fn documents(spec: &CollectionSpec, texts: &[Arc<[u8]>]) -> Answer {
+    match spec.large_field {
+        None => Answer::text(array(texts)),
+        Some(field) => Answer::Parts(Parts::of_documents(texts, field)),
+    }
+}
+
+/// A list of documents, of which `part` was asked for.
+pub fn list(spec: &CollectionSpec, part: Part, list: Arc<[u8]>) -> Answer {
+    match spec.large_field.filter(|_| part == Part::Whole) {
+        None => Answer::Text(list),
+        Some(field) => Answer::Parts(Parts::of_list(&list, field)),
     }
 }
 
@@ -91,16 +122,53 @@ impl NativeCollection {
             options.into(),
             port.mailbox(),
         );
-        Ok(NativeCollection { session, spec })
+        Ok(NativeCollection::new(session, spec))
     }
 
     #[napi(catch_unwind)]
-    pub fn peek(&self, key: String) -> Peeked {
-        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
-        peeked(match engine.peek(&self.spec, &DocumentId::from_key(&key), self.session.read_options()) {
-            Peek::Ready(document) => Peek::Ready(document.map(|document| document.text)),
-            Peek::Wait => Peek::Wait,
-        })
+    pub fn peek<'env>(&self, env: &'env Env, key: String) -> napi::Result<Peeked<'env>> {
+        let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
+        let found = engine.peek_fresh(&self.spec, &DocumentId::from_key(&key), self.session.read_options());
+        let (peek, left) = match found {
+            Peek::Ready(Some((found, left))) => (Peek::Ready(document(&self.spec, Some(found.text))), left),
+            Peek::Ready(None) => (Peek::Ready(Answer::Nothing), None),
+            Peek::Wait => (Peek::Wait, None),
+        };
+        self.fresh_for.store(left.map_or(0, |left| left.as_millis() as u64), Ordering::Relaxed);
+        peeked(env, peek)
+    }
+
+    /// Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
+    /// somewhere else.
+    #[napi(catch_unwind)]
+    pub fn fresh_for(&self) -> f64 {
+        self.fresh_for.load(Ordering::Relaxed) as f64
+    }
+
+    /// The engine as it is watched; `null` before it is open and where it cannot be.
+    #[napi(catch_unwind)]
+    pub fn watch(&self) -> Option<NativeWatch> {
+        NativeWatch::of(&self.session.engine()?)
+    }
+
+    /// Tells this collection's engine from every other; `null` before it is open.
+    #[napi(catch_unwind)]
+    pub fn engine(&self) -> Option<f64> {
+        self.session.engine().map(|engine| engine.number() as f64)
+    }
+
+    /// The file of the collection, relative to the database.
+    #[napi(getter, catch_unwind)]
+    pub fn path(&self) -> String {
+        self.spec.path.to_string()
+    }
+
+    /// Counts reads that were answered from objects.
+    #[napi(catch_unwind)]
+    pub fn count_hits(&self, hits: f64) {
+        if let Some(engine) = self.session.engine() {
+            engine.count_hits(hits as u64);
+        }
     }
 
     #[napi(catch_unwind)]
@@ -108,27 +176,28 @@ impl NativeCollection {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
             let found = database.get(&spec, &DocumentId::from_key(&key), options)?;
-            Ok(Answer::maybe(found.map(|document| document.text)))
+            Ok(document(&spec, found.map(|found| found.text)))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_list(&self, with_large_field: bool) -> Option<String> {
-        match self.session.engine()?.peek_list(
-            &self.spec,
-            part(with_large_field),
-            self.session.read_options(),
-        ) {
-            Peek::Ready(text) => Answer::Text(text).into_string(),
-            Peek::Wait => None,
-        }
+    pub fn peek_list<'env>(&self, env: &'env Env, with_large_field: bool) -> napi::Result<Peeked<'env>> {
+        let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
+        let part = part(with_large_field);
+        let (peek, left) = match engine.peek_list(&self.spec, part, self.session.read_options()) {
+            Peek::Ready((text, left)) => (Peek::Ready(list(&self.spec, part, text)), left),
+            Peek::Wait => (Peek::Wait, Duration::ZERO),
+        };
+        self.fresh_for.store(left.as_millis() as u64, Ordering::Relaxed);
+        peeked(env, peek)
     }
 
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32, with_large_field: bool) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
-            database.list(&spec, part(with_large_field), options).map(Answer::Text)
+            let part = part(with_large_field);
+            database.list(&spec, part, options).map(|text| list(&spec, part, text))
         });
     }
 
@@ -212,23 +281,30 @@ impl NativeCollection {
         });
     }
 
-    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `queries.js` numbers it;
-    /// keys are JSON.
+    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
+    /// it; keys are JSON.
     #[napi(catch_unwind)]
-    pub fn peek_find(
+    pub fn peek_find<'env>(
         &self,
+        env: &'env Env,
         index: String,
         kind: u32,
         start: String,
         end: String,
         inclusive: bool,
-    ) -> Option<String> {
-        let query = query(kind, &start, &end, inclusive)?;
+    ) -> napi::Result<Peeked<'env>> {
+        let (Some(engine), Some(query)) = (self.session.engine(), query(kind, &start, &end, inclusive))
+        else {
+            return peeked(env, Peek::Wait);
+        };
         let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
-        match self.session.engine()?.peek_many(&self.spec, Part::Whole, choose) {
-            Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
-            Ok(Peek::Wait) | Err(_) => None,
-        }
+        peeked(
+            env,
+            match engine.peek_many(&self.spec, Part::Whole, choose) {
+                Ok(Peek::Ready(texts)) => Peek::Ready(documents(&self.spec, &texts)),
+                Ok(Peek::Wait) | Err(_) => Peek::Wait,
+            },
+        )
     }
 
     #[napi(catch_unwind)]
@@ -238,7 +314,7 @@ impl NativeCollection {
             let query = query(kind, &start, &end, inclusive)
                 .ok_or_else(|| Error::InvalidArgument("the key is no JSON value".into()))?;
             let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
-            Ok(Answer::text(array(&database.select(&spec, Part::Whole, options, choose)?)))
+            Ok(documents(&spec, &database.select(&spec, Part::Whole, options, choose)?))
         });
     }
 
@@ -349,7 +425,7 @@ pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) ->
     tx.remove_entity_path(path)
 }
 
-/// Kinds of queries, as `queries.js` numbers them.
+/// Kinds of queries, as `base-storage.js` numbers them.
 fn query(kind: u32, start: &str, end: &str, inclusive: bool) -> Option<IndexQuery> {
     let start = start.as_bytes();
     Some(match kind {

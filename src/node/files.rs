@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use napi::Env;
 use napi_derive::napi;
 
 use super::abort::{NativeAbort, cancel_of};
-use super::collection::{NativeCollection, Peeked, boolean, part, peeked};
+use super::collection::{NativeCollection, Peeked, boolean, document, documents, list, part, peeked};
 use super::port::Answer;
 
 use super::session::Session;
@@ -36,7 +37,31 @@ fn wanted(version: Option<f64>) -> Wanted {
     }
 }
 
-/// Texts that a call looks for are JSON.
+/// A record or a patch with its content, which crosses as a plain string where it has no lone surrogates: making JSON of
+/// it is cheaper here.
+fn with_content(input: String, content: Option<String>) -> Vec<u8> {
+    let mut input = input.into_bytes();
+    let Some(content) = content else { return input };
+    input.reserve(content.len() + content.len() / 8 + 16);
+    if input.pop() == Some(b'}') {
+        input.extend_from_slice(if input.len() > 1 { b",\"content\":" } else { b"\"content\":" });
+        json::push_string(&mut input, content.as_bytes());
+        input.push(b'}');
+    }
+    input
+}
+
+/// Several records, all of them with their contents or none.
+fn with_contents(inputs: Vec<String>, contents: Option<Vec<String>>) -> Vec<Vec<u8>> {
+    let contents: Vec<Option<String>> = match contents {
+        Some(contents) => contents.into_iter().map(Some).collect(),
+        None => vec![None; inputs.len()],
+    };
+    inputs.into_iter().zip(contents).map(|(input, content)| with_content(input, content)).collect()
+}
+
+/// Texts that a call looks for are JSON. Where a call takes a record and a content, the content is not in the record and
+/// is no JSON; one without comes with the record.
 #[napi]
 impl NativeFiles {
     /// The documents themselves, on the same session.
@@ -47,20 +72,21 @@ impl NativeFiles {
 
     /// Answers with the file without its content, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create(&self, ticket: u32, input: String) {
+    pub fn create(&self, ticket: u32, input: String, content: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let created = files.create(tx, &[input.as_bytes()], false)?;
+            let created = files.create(tx, &[&with_content(input, content)], false)?;
             Ok(Answer::maybe(created.first().map(Document::head_object)))
         });
     }
 
     /// Answers with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_many(&self, ticket: u32, inputs: Vec<String>) {
+    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Option<Vec<String>>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let inputs: Vec<&[u8]> = inputs.iter().map(String::as_bytes).collect();
+            let inputs = with_contents(inputs, contents);
+            let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
             let created = files.create(tx, &inputs, true)?;
             let heads: Vec<Vec<u8>> = created.iter().map(Document::head_object).collect();
             Ok(Answer::text(array(&heads)))
@@ -68,10 +94,11 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn update(&self, ticket: u32, id: f64, patch: String) {
+    pub fn update(&self, ticket: u32, id: f64, patch: String, content: Option<String>) {
         let files = self.files.clone();
-        self.session
-            .write(ticket, move |tx| Ok(Answer::maybe(files.update(tx, id as u64, patch.as_bytes())?)));
+        self.session.write(ticket, move |tx| {
+            Ok(document(&files.spec, files.update(tx, id as u64, &with_content(patch, content))?))
+        });
     }
 
     #[napi(catch_unwind)]
@@ -80,7 +107,7 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| {
             let ids = ids.iter().map(|&id| id as u64);
             let patches: Vec<(u64, &[u8])> = ids.zip(patches.iter().map(String::as_bytes)).collect();
-            Ok(Answer::text(array(&files.update_many(tx, &patches)?)))
+            Ok(documents(&files.spec, &files.update_many(tx, &patches)?))
         });
     }
 
@@ -117,11 +144,12 @@ impl NativeFiles {
             .write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?.text(Part::Head))));
     }
 
-    /// `content` and `extra` are JSON. Answers with the version without its content, which the caller has.
+    /// `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_version(&self, ticket: u32, id: f64, content: String, extra: Option<String>) {
+    pub fn create_version(&self, ticket: u32, id: f64, content: String, plain: bool, extra: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
+            let content = if plain { json::quote(&content) } else { content };
             let extra = extra.as_deref().map(str::as_bytes);
             Ok(Answer::text(
                 versions::append(tx, &files, id as u64, content.as_bytes(), extra)?.head_object(),
@@ -133,7 +161,8 @@ impl NativeFiles {
     pub fn revert(&self, ticket: u32, id: f64, version: f64) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            Ok(Answer::Text(versions::revert(tx, &files, id as u64, version as u64)?.text))
+            let reverted = versions::revert(tx, &files, id as u64, version as u64)?;
+            Ok(document(&files.spec, Some(reverted.text)))
         });
     }
 
@@ -142,19 +171,23 @@ impl NativeFiles {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
             let found = versions::read(database, &files, id as u64, wanted(version), options)?;
-            Ok(Answer::text(array(&found)))
+            Ok(documents(&files.spec, &found))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_by_path(&self, path: String) -> Peeked {
-        let Some(engine) = self.session.engine() else { return peeked(Peek::Wait) };
+    pub fn peek_by_path<'env>(&self, env: &'env Env, path: String) -> napi::Result<Peeked<'env>> {
+        let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let path = json::unescape(path.as_bytes());
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        peeked(match engine.peek_many(&self.files.spec, Part::Whole, choose) {
-            Ok(Peek::Ready(texts)) => Peek::Ready(texts.into_iter().next()),
-            Ok(Peek::Wait) | Err(_) => Peek::Wait,
-        })
+        let spec = &self.files.spec;
+        peeked(
+            env,
+            match engine.peek_many(spec, Part::Whole, choose) {
+                Ok(Peek::Ready(texts)) => Peek::Ready(document(spec, texts.into_iter().next())),
+                Ok(Peek::Wait) | Err(_) => Peek::Wait,
+            },
+        )
     }
 
     #[napi(catch_unwind)]
@@ -163,7 +196,8 @@ impl NativeFiles {
         self.session.read(ticket, move |database, options| {
             let path = json::unescape(path.as_bytes());
             let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-            Ok(Answer::maybe(database.select(&files.spec, Part::Whole, options, choose)?.into_iter().next()))
+            let found = database.select(&files.spec, Part::Whole, options, choose)?;
+            Ok(document(&files.spec, found.into_iter().next()))
         });
     }
 
@@ -175,7 +209,7 @@ impl NativeFiles {
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
             sort_by_path(&mut found);
-            Ok(Answer::text(array(&found)))
+            Ok(documents(&files.spec, &found))
         });
     }
 
@@ -183,12 +217,8 @@ impl NativeFiles {
     pub fn search(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
         let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
-            Ok(Answer::text(array(&files.search(
-                database,
-                &json::unescape_lossy(query.as_bytes()),
-                options,
-                &cancel,
-            )?)))
+            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options, &cancel)?;
+            Ok(documents(&files.spec, &found))
         });
     }
 
@@ -196,7 +226,9 @@ impl NativeFiles {
     pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool, abort: Option<&NativeAbort>) {
         let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
-            files.list(database, part(with_content), all_versions, options, &cancel).map(Answer::Text)
+            let part = part(with_content);
+            let found = files.list(database, part, all_versions, options, &cancel)?;
+            Ok(list(&files.spec, part, found))
         });
     }
 }

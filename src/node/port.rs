@@ -6,14 +6,15 @@
 
 use std::sync::{Arc, LazyLock};
 
-use napi::bindgen_prelude::{Either, Function};
+use napi::bindgen_prelude::{Either, Either3, Function, Null};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Result, Status};
+use napi::{Env, JsString, Result, Status};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::describe;
+use super::parts::{JsParts, Parts};
 use crate::engine::{Error, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -39,6 +40,7 @@ pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
 pub enum Answer {
     Nothing,
     Text(Arc<[u8]>),
+    Parts(Parts),
 }
 
 impl Answer {
@@ -50,12 +52,24 @@ impl Answer {
         text.map_or(Answer::Nothing, |text| Answer::Text(text.into()))
     }
 
-    /// The text as JavaScript takes it. Engine texts are checked UTF-8.
-    pub fn into_string(self) -> Option<String> {
-        match self {
-            Answer::Nothing => None,
-            Answer::Text(text) => Some(String::from_utf8_lossy(&text).into_owned()),
-        }
+    pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsAnswer<'env>> {
+        Ok(match self {
+            Answer::Nothing => Either3::A(Null),
+            Answer::Text(text) => Either3::B(json_string(env, text)?),
+            Answer::Parts(parts) => Either3::C(parts.to_js(env)?),
+        })
+    }
+}
+
+/// As it crosses.
+pub type JsAnswer<'env> = Either3<Null, JsString<'env>, JsParts<'env>>;
+
+/// JSON text as JavaScript takes it. Engine texts are checked UTF-8.
+pub fn json_string<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> {
+    if text.is_ascii() {
+        env.create_string_latin1(text)
+    } else {
+        env.create_string(String::from_utf8_lossy(text))
     }
 }
 
@@ -127,25 +141,27 @@ impl Port {
         })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, text. A failure's and a warning's text is JSON.
+    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON.
     #[napi(catch_unwind)]
-    pub fn take(&self) -> Vec<Either<u32, Option<String>>> {
+    pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages = std::mem::take(&mut *self.mailbox.messages.lock());
         let mut flat = Vec::with_capacity(messages.len() * 3);
         for message in messages {
-            let (kind, ticket, text) = match message {
-                Message::Answered(ticket, answer) => (ANSWERED, ticket, answer.into_string()),
-                Message::Notified(channel) => (NOTIFIED, channel, None),
-                Message::Failed(ticket, error) => (FAILED, ticket, Some(describe(&error))),
+            let (kind, ticket, answer) = match message {
+                Message::Answered(ticket, answer) => (ANSWERED, ticket, answer),
+                Message::Notified(channel) => (NOTIFIED, channel, Answer::Nothing),
+                Message::Failed(ticket, error) => {
+                    (FAILED, ticket, Answer::text(describe(&error).into_bytes()))
+                }
                 Message::Warned(warning) => {
                     let text =
                         serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
-                    (WARNED, 0, Some(text.to_string()))
+                    (WARNED, 0, Answer::text(text.to_string().into_bytes()))
                 }
             };
-            flat.extend([Either::A(kind), Either::A(ticket), Either::B(text)]);
+            flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);
         }
-        flat
+        Ok(flat)
     }
 
     /// Keeps the process alive until `release`.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use napi::Env;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, boolean};
+use super::collection::{NativeCollection, Peeked, boolean, peeked};
 use super::files::NativeFiles;
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
@@ -92,13 +93,24 @@ impl NativeProjects {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_query(&self, kind: u32, text: String, start: f64, end: f64) -> Option<String> {
+    pub fn peek_query<'env>(
+        &self,
+        env: &'env Env,
+        kind: u32,
+        text: String,
+        start: f64,
+        end: f64,
+    ) -> napi::Result<Peeked<'env>> {
+        let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let query = query(kind, &text, start, end);
         let choose = |projects: &Queryable<'_>| query.choose(projects);
-        match self.session.engine()?.peek_many(&store::collection(), Part::Whole, choose) {
-            Ok(Peek::Ready(texts)) => Answer::text(array(&texts)).into_string(),
-            Ok(Peek::Wait) | Err(_) => None,
-        }
+        peeked(
+            env,
+            match engine.peek_many(&store::collection(), Part::Whole, choose) {
+                Ok(Peek::Ready(texts)) => Peek::Ready(Answer::text(array(&texts))),
+                Ok(Peek::Wait) | Err(_) => Peek::Wait,
+            },
+        )
     }
 
     #[napi(catch_unwind)]

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::chain::chain_of;
 use super::files::stored_file;
 use super::layout::LARGE_FIELD;
 use super::projects::stored_project;
@@ -54,13 +53,23 @@ static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {
 
 static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
     vec![
-        spec(FILES_BY_PATH, IndexType::Hash, &["path"], Extractor::Computed(path_key)),
-        spec(FILES_BY_EXTENSION, IndexType::Hash, &["extension"], Extractor::Computed(extension_keys)),
+        spec(
+            FILES_BY_PATH,
+            IndexType::Hash,
+            &["path"],
+            Extractor::Computed { of: &["isLatest", "path"], rule: path_key, version: 1 },
+        ),
+        spec(
+            FILES_BY_EXTENSION,
+            IndexType::Hash,
+            &["extension"],
+            Extractor::Computed { of: &["isLatest", "extension"], rule: extension_keys, version: 1 },
+        ),
         spec(
             FILES_BY_VERSION,
             IndexType::Btree,
             &["originalFileId", "version"],
-            Extractor::Computed(chain_key),
+            Extractor::Computed { of: &["id", "originalFileId", "version"], rule: chain_key, version: 1 },
         ),
     ]
 });
@@ -87,16 +96,20 @@ pub fn files(project_id: u64) -> Arc<CollectionSpec> {
     })
 }
 
-fn latest_only<'a>(file: &'a [u8], field: &str) -> Option<&'a [u8]> {
-    if chain_of(file).is_latest { json::get(file, field) } else { None }
+/// The value of a file that is the latest version, given `isLatest` and the value.
+fn of_latest<'a>(values: &[Option<&'a [u8]>]) -> Option<&'a [u8]> {
+    match *values {
+        [is_latest, value] if is_latest != Some(b"false") => value,
+        _ => None,
+    }
 }
 
-fn path_key(file: &[u8]) -> Vec<IndexKey> {
-    latest_only(file, "path").and_then(IndexKey::from_json).into_iter().collect()
+fn path_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
+    of_latest(values).and_then(IndexKey::from_json).into_iter().collect()
 }
 
-fn extension_keys(file: &[u8]) -> Vec<IndexKey> {
-    latest_only(file, "extension").map(|raw| extension_key(&json::unescape(raw))).into_iter().collect()
+fn extension_keys(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
+    of_latest(values).map(|raw| extension_key(&json::unescape(raw))).into_iter().collect()
 }
 
 /// The key of an extension, which callers give with its dot or without. Files without one have the empty key.
@@ -104,11 +117,15 @@ pub fn extension_key(extension: &[u8]) -> IndexKey {
     IndexKey::Text(extension.strip_prefix(b".").unwrap_or(extension).into())
 }
 
-fn chain_key(file: &[u8]) -> Vec<IndexKey> {
-    let chain = chain_of(file);
-    let id = json::get(file, "id").and_then(json::parse_number);
-    let root = chain.original.map(|root| root as f64).or(id);
-    let parts = [root.and_then(IndexKey::number), IndexKey::number(chain.version as f64)];
-    let parts: Vec<IndexKey> = parts.into_iter().flatten().collect();
-    if parts.len() == 2 { vec![IndexKey::tuple(parts)] } else { Vec::new() }
+/// Given `id`, `originalFileId` and `version`. Missing fields are those of a chain's root.
+fn chain_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
+    let [id, original, version] = *values else { return Vec::new() };
+    let number =
+        |raw: Option<&[u8]>| IndexKey::from_json(raw?).filter(|key| matches!(key, IndexKey::Number(_)));
+    let root = number(original).or_else(|| number(id));
+    let version = number(version).or_else(|| IndexKey::number(1.0));
+    match (root, version) {
+        (Some(root), Some(version)) => vec![IndexKey::tuple([root, version])],
+        _ => Vec::new(),
+    }
 }

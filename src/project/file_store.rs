@@ -124,7 +124,8 @@ impl Files {
         if all_versions {
             return database.list(&self.spec, part, options);
         }
-        let latest = database.filter(&self.spec, part, options, cancel, |file| chain_of(file).is_latest)?;
+        let latest =
+            database.filter_unless(&self.spec, part, options, cancel, |file| chain_of(file).is_latest)?;
         Ok(array(&latest).into())
     }
 
@@ -138,7 +139,7 @@ impl Files {
     ) -> Result<Vec<Arc<[u8]>>> {
         let query = fold(query);
         let holds = |raw: &[u8]| fold(&json::unescape_lossy(raw)).contains(&query);
-        database.filter(&self.spec, Part::Whole, options, cancel, |file| {
+        database.filter_unless(&self.spec, Part::Whole, options, cancel, |file| {
             chain_of(file).is_latest
                 && (json::get(head_of(file), "path").is_some_and(holds)
                     || content_of(file).is_some_and(holds))

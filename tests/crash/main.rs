@@ -9,6 +9,7 @@ mod check;
 mod errors;
 mod exhaustive;
 mod explore;
+mod index_checkpoints;
 mod interleaved;
 mod kills;
 mod mutants;

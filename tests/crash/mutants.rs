@@ -66,6 +66,11 @@ fn resetting_a_journal_in_place_is_caught() {
 }
 
 #[test]
+fn trusting_a_stale_index_checkpoint_is_caught() {
+    is_caught_by_crashes(Mutant::TrustStaleIndexCheckpoint, CHECKPOINTS);
+}
+
+#[test]
 fn appending_after_a_cut_that_was_not_synced_is_caught() {
     is_caught(Mutant::AppendAfterUnsyncedCut, dead_batches_stay_dead);
 }

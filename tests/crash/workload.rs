@@ -37,9 +37,14 @@ pub enum Op {
     EditOpen,
     /// A person puts a file in the place of the nested collection.
     Foreign,
+    /// Writes the index checkpoints of both collections.
+    Persist,
+    /// Removes them.
+    Forget,
 }
 
 impl Op {
+    /// All but those that concern index checkpoints alone.
     pub const ALL: [Op; 12] = [
         Op::Put,
         Op::PutOs,
@@ -206,6 +211,8 @@ impl Run {
                 self.commit(&batches, durability)
             }
             Op::Checkpoint => self.checkpoint(),
+            Op::Persist => self.persist(),
+            Op::Forget => self.forget(),
             Op::Reopen => self.reopen(),
             Op::Edit => self.edit(0),
             Op::Foreign => self.edit(1),
@@ -275,6 +282,25 @@ impl Run {
         self.dirty.clear();
         // The journal is synced before anything else: what was acknowledged without that is durable now.
         self.mark(begun, true);
+        Ok(())
+    }
+
+    fn persist(&mut self) -> Result<(), String> {
+        let begun = self.fs.total_calls();
+        for collection in 0..world::PATHS.len() {
+            let persisted = self.handle()?.persist_indexes(&spec(collection), world::READ);
+            persisted.map_err(|error| error.to_string())?;
+        }
+        self.dirty.clear();
+        self.mark(begun, true);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), String> {
+        for collection in 0..world::PATHS.len() {
+            let removed = self.handle()?.remove_index_checkpoints(&spec(collection), no_wait());
+            removed.map_err(|error| error.to_string())?;
+        }
         Ok(())
     }
 

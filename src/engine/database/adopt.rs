@@ -168,8 +168,9 @@ impl Database {
             collection.note(id, super::state::Change { location, seq: after.seq });
         }
         state.position = after;
-        drop(state);
+        state.recent.push(after.seq, &spec.path, None);
         self.move_tip(after.generation, after.seq, after.end);
+        drop(state);
         self.background.wrote(line.len() as u64);
         self.feed.publish_lines(&line, salt, before);
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Database;
+use super::{Database, WarningCode};
 
 /// An idle database whose checkpoint is cheap gets it after this time, so that the JSON a person opens is current.
 const SOON: Duration = Duration::from_millis(800);
@@ -103,6 +103,19 @@ impl Database {
         }
         let cheap = snapshots <= SMALL || pending >= snapshots / 2;
         Some(last_write + if cheap { SOON } else { LATE })
+    }
+
+    /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
+    fn checkpoint_in_background(&self) {
+        match self.checkpoint(self.wait()) {
+            Ok(()) => {}
+            Err(error) => {
+                self.warn(
+                    WarningCode::CheckpointFailed,
+                    format!("{error}; the journal keeps everything until a checkpoint succeeds"),
+                );
+            }
+        }
     }
 
     fn dirty_snapshot_bytes(&self) -> u64 {

@@ -27,6 +27,18 @@ enum Step {
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
 }
 
+impl Step {
+    /// The collection and the document that readers see another form of from here on; all documents, without an id.
+    fn changed(&self) -> Option<(&str, Option<&DocumentId>)> {
+        match self {
+            Step::Change { path, change } => Some((path, Some(&change.id))),
+            Step::Unloaded { path, id, .. } => Some((path, Some(id))),
+            Step::Drop { path, .. } | Step::Snapshot { path, adopted: true, .. } => Some((path, None)),
+            Step::Remove { .. } | Step::Keep { .. } | Step::Snapshot { adopted: false, .. } => None,
+        }
+    }
+}
+
 impl Database {
     /// Takes in every batch up to the tip. Costs a look at shared memory when there is none.
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<()> {
@@ -188,7 +200,7 @@ impl Database {
                 }
                 None => super::overlay::no_entries(spec),
             };
-            let change = Prepared { id, location, old, new, seq: body.seq };
+            let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
         }
         Ok(())
@@ -204,7 +216,11 @@ impl ForeignBatch {
     /// Returns whether a snapshot changed, so that documents must be looked for elsewhere.
     fn publish(self, state: &mut State) -> bool {
         let mut relocated = false;
+        let seq = self.position.seq;
         for step in self.steps {
+            if let Some((path, id)) = step.changed() {
+                state.recent.push(seq, &path.into(), id.cloned());
+            }
             match step {
                 Step::Change { path, change } => {
                     let collection = state.collection(&path);

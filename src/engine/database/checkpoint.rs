@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::generations::{create_journal, list_generations, read_header};
+use super::index_checkpoint::{Draft, remove_stray};
 use super::load::{bare_entries, is_known, scan};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
@@ -33,7 +34,9 @@ use crate::engine::snapshot::SnapshotWriter;
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
 struct Frozen {
     path: Arc<str>,
+    /// What the callers of this process want of it, if any did.
     spec: Option<Arc<CollectionSpec>>,
+    is_loaded: bool,
     documents: DocumentMap,
     files: Arc<FileTable>,
     seen: Option<Metadata>,
@@ -47,6 +50,8 @@ struct Fresh {
     /// Offset of each document's text in the new file, in the order of `frozen.documents`.
     offsets: Vec<u64>,
     record: SnapshotRecord,
+    /// What its index checkpoint will hold, if it has indexes.
+    draft: Option<Draft>,
 }
 
 /// Room that must be left on the disk beyond what a checkpoint writes.
@@ -81,12 +86,19 @@ impl Database {
             fresh.push(self.stream(frozen, at, switched)?);
         }
         let mut writer = self.acquire(wait)?;
-        self.install_snapshots(&mut writer, fresh, switched)?;
+        let drafts = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
         }
         self.drop_generations()?;
         self.background.checkpointed(written);
+        drop(writer);
+        // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
+        let catalog = self.state.read().catalog.clone();
+        remove_stray(&*self.fs, &self.directory, &catalog);
+        for (draft, record) in drafts {
+            self.try_write_index_checkpoint(draft, record.hash, record.size);
+        }
         Ok(())
     }
 
@@ -180,6 +192,7 @@ impl Database {
                     Content::Loaded(loaded) if !loaded.dirty.is_empty() => frozen.push(Frozen {
                         path: Arc::clone(path),
                         spec: Some(Arc::clone(&loaded.spec)),
+                        is_loaded: true,
                         documents: loaded.documents.clone(),
                         files: Arc::clone(&state.files),
                         seen: loaded.seen,
@@ -244,7 +257,8 @@ impl Database {
                 None => drop(documents.remove(&id)),
             }
         }
-        Ok(Some(Frozen { path, spec: None, documents, files, seen }))
+        let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
+        Ok(Some(Frozen { path, spec, is_loaded: false, documents, files, seen }))
     }
 
     /// Writes a snapshot beside the others, makes it durable and reads it back.
@@ -256,7 +270,7 @@ impl Database {
         let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
         let result = self.fill(&frozen, &temporary, &file, covers);
         match result {
-            Ok((record, offsets)) => Ok(Fresh { frozen, temporary, file, offsets, record }),
+            Ok((record, offsets, draft)) => Ok(Fresh { frozen, temporary, file, offsets, record, draft }),
             Err(error) => {
                 // Room for others; recovery sweeps what cannot be removed now.
                 let _ = self.fs.remove_file(&temporary);
@@ -271,18 +285,23 @@ impl Database {
         temporary: &Path,
         file: &Arc<dyn File>,
         covers: u64,
-    ) -> Result<(SnapshotRecord, Vec<u64>)> {
+    ) -> Result<(SnapshotRecord, Vec<u64>, Option<Draft>)> {
         let target = collection_file(&self.directory, &frozen.path);
         if frozen.seen.is_some() {
             self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
         let mut offsets = Vec::with_capacity(frozen.documents.len());
+        let mut draft = frozen.spec.as_ref().and_then(Draft::of);
         for (id, location) in frozen.documents.iter() {
             let text = read_whole(&frozen.files, location).at("read a document of", &target)?;
             // The documents of an adopted file may be spread over lines.
             let line = crate::engine::json::compact(&text);
-            offsets.push(writer.push(id, &line).at("write", temporary)?);
+            let offset = writer.push(id, &line).at("write", temporary)?;
+            offsets.push(offset);
+            if let Some(draft) = &mut draft {
+                draft.push(id, offset, &line);
+            }
         }
         let written = writer.finish().at("write", temporary)?;
         if !self.is_mutant(Mutant::RenameBeforeSync) {
@@ -298,11 +317,17 @@ impl Database {
             ));
         }
         let record = SnapshotRecord { hash: written.hash, size: written.size, covers, layout: Layout::Lines };
-        Ok((record, offsets))
+        Ok((record, offsets, draft))
     }
 
-    /// Records the snapshots, moves them into place and looks documents up there from now on. The write lock is held.
-    fn install_snapshots(&self, writer: &mut Writer, fresh: Vec<Fresh>, covers: u64) -> Result<()> {
+    /// Records the snapshots, moves them into place and looks documents up there from now on. Returns what their index
+    /// checkpoints will hold. The write lock is held.
+    fn install_snapshots(
+        &self,
+        writer: &mut Writer,
+        fresh: Vec<Fresh>,
+        covers: u64,
+    ) -> Result<Vec<(Draft, SnapshotRecord)>> {
         let mut ready = Vec::with_capacity(fresh.len());
         for fresh in fresh {
             let target = collection_file(&self.directory, &fresh.frozen.path);
@@ -348,7 +373,9 @@ impl Database {
                 self.fs.sync_dir(directory).at("sync directory", directory)?;
             }
         }
-        for (fresh, target) in ready {
+        let mut drafts = Vec::new();
+        for (mut fresh, target) in ready {
+            drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
             let seen = self.fs.metadata(&target).at("look up", &target)?;
             relocate(&mut self.state.write(), fresh, covers, seen);
         }
@@ -360,7 +387,8 @@ impl Database {
         // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
         self.record(writer, true, |out| {
             out.extend_from_slice(format!("{{\"covered\":{covered}}}").as_bytes())
-        })
+        })?;
+        Ok(drafts)
     }
 
     fn was_dropped_after(&self, path: &str, seq: u64) -> bool {
@@ -414,19 +442,6 @@ impl Database {
         }
         Ok(())
     }
-
-    /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
-    pub(super) fn checkpoint_in_background(&self) {
-        match self.checkpoint(self.wait()) {
-            Ok(()) => {}
-            Err(error) => {
-                self.warn(
-                    WarningCode::CheckpointFailed,
-                    format!("{error}; the journal keeps everything until a checkpoint succeeds"),
-                );
-            }
-        }
-    }
 }
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
@@ -435,7 +450,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64, seen: Option<Metadata>
     let file = Arc::make_mut(&mut state.files).add(fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
-        Content::Loaded(loaded) if fresh.frozen.spec.is_some() => {
+        Content::Loaded(loaded) if fresh.frozen.is_loaded => {
             let moved = |((id, location), &offset): (&(DocumentId, Location), &u64)| {
                 (id.clone(), Location { file, offset, ..*location })
             };

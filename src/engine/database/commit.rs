@@ -12,6 +12,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::overlay::{Group, no_entries};
+use super::recent::RecentChanges;
 use super::removals::removal_target;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
@@ -257,14 +258,16 @@ impl Database {
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
         {
             let mut state = self.state.write();
-            publish(&mut state, group, located, after);
+            publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
                 state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                batch.remember(seq, &mut state.recent);
             }
-        }
-        if !late_tip {
-            self.move_tip(after.generation, after.seq, after.end);
+            // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
+            if !late_tip {
+                self.move_tip(after.generation, after.seq, after.end);
+            }
         }
         self.background.wrote(lines.len() as u64);
         self.feed.publish_lines(&lines, salt, before);
@@ -353,7 +356,7 @@ fn encode_ops(
 }
 
 /// Shows a group to the readers.
-fn publish(state: &mut State, group: &Group, mut located: Located, position: Position) {
+fn publish(state: &mut State, group: &Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in &group.collections {
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
@@ -380,7 +383,7 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
                     } else {
                         no_entries(&overlay.spec)
                     };
-                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq });
+                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
                 _ => collection.note(id.clone(), Change { location, seq }),
@@ -392,6 +395,15 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
 }
 
 impl Batch {
+    fn remember(&self, seq: u64, recent: &mut RecentChanges) {
+        for (path, changes) in &self.collections {
+            if changes.dropped {
+                recent.push(seq, path, None);
+            }
+            changes.documents.keys().for_each(|id| recent.push(seq, path, Some(id.clone())));
+        }
+    }
+
     /// Roughly the bytes of its journal line.
     fn size(&self) -> usize {
         let documents = self.collections.values().flat_map(|changes| changes.documents.values());

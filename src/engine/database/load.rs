@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::catch_up::headless;
-use super::state::{Change, Content, Dirty, FileTable, Loaded, State, holds_documents, matching};
+use super::state::{Change, Content, Dirty, FileTable, IndexTimes, Loaded, State, holds_documents, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
@@ -25,6 +25,16 @@ pub(super) struct SnapshotFile {
     pub bytes: Vec<u8>,
     pub hash: FileHash,
     pub seen: Metadata,
+}
+
+/// A collection as its snapshot has it. What changed since is left out and noted as dirty.
+#[derive(Default)]
+pub(super) struct Base {
+    pub entries: Vec<Entry>,
+    /// One element per index of the collection.
+    pub indexes: Vec<Index>,
+    pub times: Vec<IndexTimes>,
+    pub dirty: BTreeMap<DocumentId, Dirty>,
 }
 
 /// What the catalog makes of a snapshot file.
@@ -55,26 +65,6 @@ impl Database {
         joined
     }
 
-    /// Takes note that somebody wants these indexes of the collection.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` if an index of that name is declared otherwise by somebody else in this process.
-    pub fn attach(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        let mut writer = self.writer.lock();
-        let known = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
-        let own = known.iter().flat_map(|known| &known.indexes);
-        for (own, wanted) in own.flat_map(|own| spec.indexes.iter().map(move |wanted| (own, wanted))) {
-            if own.config.name == wanted.config.name && own != wanted {
-                return Err(Error::InvalidArgument(format!(
-                    "index {} of {} is declared as {} and as {}; give one of them another name",
-                    wanted.config.name, spec.path, own.config, wanted.config
-                )));
-            }
-        }
-        self.declare(&mut writer, spec);
-        Ok(())
-    }
-
     /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
     pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
         let spec = &self.declare(writer, spec);
@@ -97,9 +87,15 @@ impl Database {
     /// Loads a collection whose file is known to the catalog. False if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
-        if self.state.read().loaded(&spec.path).is_some() {
+        if self.state.read().loaded(&spec.path).is_some() || self.restore(spec)? {
             return Ok(true);
         }
+        self.load_documents(writer, spec)
+    }
+
+    /// As [`Database::try_load`], from the documents and not from an index checkpoint.
+    pub(super) fn load_documents(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
+        let spec = &self.declare(writer, spec);
         for attempt in 0..2 {
             let snapshot = self.read_snapshot(spec)?;
             match self.judge(spec, snapshot.as_ref()) {
@@ -165,6 +161,46 @@ impl Database {
         snapshot: Option<SnapshotFile>,
         record: Option<&SnapshotRecord>,
     ) -> Result<()> {
+        let (changes, files) = self.changes_beyond(spec, record);
+        let seen = snapshot.as_ref().map(|snapshot| snapshot.seen);
+        let scanned = match (&snapshot, record) {
+            (Some(snapshot), Some(record)) if holds_documents(record) => {
+                let scanned = scan(&snapshot.bytes, record).map_err(|error| {
+                    Error::corrupt(&spec.file(&self.directory), error.offset as u64, error.problem)
+                })?;
+                last_of_each(scanned)
+            }
+            _ => Vec::new(),
+        };
+        let mut base = Base {
+            entries: Vec::with_capacity(scanned.len() + changes.len()),
+            indexes: spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
+            times: self.times_of_built(spec),
+            dirty: BTreeMap::new(),
+        };
+        let file = snapshot.as_ref().map(|snapshot| self.state.write().add_file(Arc::clone(&snapshot.file)));
+        if let (Some(snapshot), Some(file)) = (&snapshot, file) {
+            for found in &scanned {
+                let text = &snapshot.bytes[found.text.clone()];
+                if let Some(change) = changes.get(&found.id) {
+                    let hash = document_location(spec, file, 0, text).hash;
+                    base.dirty.insert(found.id.clone(), Dirty { seq: change.seq, base: Some(hash) });
+                    continue;
+                }
+                let location = document_location(spec, file, found.text.start as u64, text);
+                index_document(&mut base.indexes, &found.id, &text[..location.head as usize]);
+                base.entries.push((found.id.clone(), location));
+            }
+        }
+        self.install_base(spec, base, file.zip(seen), &files, changes)
+    }
+
+    /// What the journals say of the collection beyond its snapshot, and the files where that lies.
+    pub(super) fn changes_beyond(
+        &self,
+        spec: &CollectionSpec,
+        record: Option<&SnapshotRecord>,
+    ) -> (BTreeMap<DocumentId, Change>, Arc<FileTable>) {
         let (changes, files, covers) = {
             let state = self.state.read();
             // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
@@ -177,45 +213,27 @@ impl Database {
             };
             (changes, Arc::clone(&state.files), covers)
         };
-        let changes: BTreeMap<DocumentId, Change> =
-            changes.into_iter().filter(|(_, change)| change.seq > covers).collect();
-        let seen = snapshot.as_ref().map(|snapshot| snapshot.seen);
-        let scanned = match (&snapshot, record) {
-            (Some(snapshot), Some(record)) if holds_documents(record) => {
-                let scanned = scan(&snapshot.bytes, record).map_err(|error| {
-                    Error::corrupt(&spec.file(&self.directory), error.offset as u64, error.problem)
-                })?;
-                last_of_each(scanned)
-            }
-            _ => Vec::new(),
-        };
-        let mut indexes: Vec<Index> =
-            spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
-        let file = self.state.write().add_snapshot_file(snapshot.as_ref());
-        let mut entries = Vec::with_capacity(scanned.len() + changes.len());
-        let mut dirty = BTreeMap::new();
-        if let (Some(snapshot), Some(file)) = (&snapshot, file) {
-            for found in &scanned {
-                let text = &snapshot.bytes[found.text.clone()];
-                if let Some(change) = changes.get(&found.id) {
-                    let base = Some(document_location(spec, file, 0, text).hash);
-                    dirty.insert(found.id.clone(), Dirty { seq: change.seq, base });
-                    continue;
-                }
-                let location = document_location(spec, file, found.text.start as u64, text);
-                index_document(&mut indexes, &found.id, &text[..location.head as usize]);
-                entries.push((found.id.clone(), location));
-            }
-        }
-        self.lay_over(spec, &files, changes, &mut indexes, &mut entries, &mut dirty)?;
-        let documents = DocumentMap::from_entries(entries);
+        (changes.into_iter().filter(|(_, change)| change.seq > covers).collect(), files)
+    }
+
+    /// Shows the collection to readers once the changes since its snapshot are laid over it.
+    pub(super) fn install_base(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        mut base: Base,
+        snapshot: Option<(FileId, Metadata)>,
+        files: &FileTable,
+        changes: BTreeMap<DocumentId, Change>,
+    ) -> Result<()> {
+        self.lay_over(spec, files, changes, &mut base)?;
         let loaded = Loaded {
             spec: Arc::clone(spec),
-            documents,
-            indexes,
-            dirty,
-            snapshot: file,
-            seen,
+            documents: DocumentMap::from_entries(base.entries),
+            indexes: base.indexes,
+            times: base.times,
+            dirty: base.dirty,
+            snapshot: snapshot.map(|(file, _)| file),
+            seen: snapshot.map(|(_, seen)| seen),
             checked: Instant::now(),
         };
         let mut state = self.state.write();
@@ -232,18 +250,20 @@ impl Database {
         spec: &CollectionSpec,
         files: &FileTable,
         changes: BTreeMap<DocumentId, Change>,
-        indexes: &mut [Index],
-        entries: &mut Vec<Entry>,
-        dirty: &mut BTreeMap<DocumentId, Dirty>,
+        base: &mut Base,
     ) -> Result<()> {
+        if !changes.is_empty() {
+            let now = self.fs.now_ms();
+            base.times.iter_mut().for_each(|times| times.last_changed = now);
+        }
         for (id, change) in changes {
-            dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
+            base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
             let text = read_text(files, &location, Part::Whole)
                 .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
-            index_document(indexes, &id, &document.text[..document.head]);
-            entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));
+            index_document(&mut base.indexes, &id, &document.text[..document.head]);
+            base.entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));
         }
         Ok(())
     }
@@ -263,12 +283,6 @@ impl Database {
     }
 }
 
-impl State {
-    fn add_snapshot_file(&mut self, snapshot: Option<&SnapshotFile>) -> Option<FileId> {
-        snapshot.map(|snapshot| Arc::make_mut(&mut self.files).add(Arc::clone(&snapshot.file)))
-    }
-}
-
 /// Finds the documents in a snapshot that the catalog knows.
 pub(super) fn scan(
     bytes: &[u8],
@@ -282,7 +296,7 @@ pub(super) fn scan(
 }
 
 /// Of two members with one key the later counts.
-fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
+pub(super) fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
     if !scanned.is_sorted_by(|a, b| a.id < b.id) {
         scanned.reverse();
         scanned.sort_by(|a, b| a.id.cmp(&b.id));

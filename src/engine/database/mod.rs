@@ -10,9 +10,11 @@ mod catch_up;
 mod checkpoint;
 mod commit;
 mod content;
+mod declared;
 mod entity_paths;
 mod feed;
 mod generations;
+mod index_checkpoint;
 mod interactive;
 mod iterate;
 mod load;
@@ -22,6 +24,7 @@ mod overlay;
 mod paths;
 mod query;
 mod read;
+mod recent;
 mod recovery;
 mod removals;
 mod spool;
@@ -30,9 +33,11 @@ mod texts;
 mod transaction;
 mod verdicts;
 mod watch;
+mod widen;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -41,11 +46,13 @@ use parking_lot::{Mutex, RwLock};
 pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
 pub use feed::{Change, Subscription};
+pub use index_checkpoint::AttachedIndex;
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use read::{Peek, Queryable, ReadOptions, View};
+pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
 pub use spool::Spool;
 pub use texts::Part;
@@ -55,8 +62,9 @@ pub use verdicts::{ForeignRecords, Verdicts};
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
 use super::error::Result;
-use super::fs::Fs;
+use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
+pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::{ProcessLock, Wait};
 use super::options::CacheLimits;
@@ -189,8 +197,13 @@ impl WarningCode {
 /// Warnings kept for a listener that does not come.
 const MAX_WARNINGS: usize = 1000;
 
+/// Numbers the engines of this process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
 /// An open database. All methods may be called from any thread.
 pub struct Database {
+    /// Of all engines of this process no other has this number.
+    number: u64,
     fs: Arc<dyn Fs>,
     directory: PathBuf,
     options: DatabaseOptions,
@@ -211,6 +224,24 @@ pub struct Database {
 impl Database {
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Tells this engine from every other of the process, also from a later one on the same directory.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The page of memory in which the number of the last acknowledged batch of any process stands, at
+    /// [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
+    pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
+        self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
+    }
+
+    /// The last batch that memory has, and which documents it and those before it, down to `seq`, changed; `None` instead
+    /// of the changes where some are forgotten. O(changes).
+    pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
+        let state = self.state.read();
+        (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
     }
 
     /// Whether nothing can be written because the directory is read-only.

@@ -30,6 +30,8 @@ pub enum Mutant {
     AcknowledgeBeforeTip,
     /// A failed sync is tried again and believed.
     RetryFailedSync,
+    /// An index checkpoint is believed whatever the hash of the snapshot.
+    TrustStaleIndexCheckpoint,
 }
 
 impl Database {

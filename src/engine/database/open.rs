@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
 use super::commit::Queue;
 use super::generations::{create_journal, first_header};
+use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, Mutant, background, feed};
+use super::{Database, DatabaseOptions, ENGINES, Mutant, background, feed};
 use crate::engine::cache::Cache;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::document_map::FileId;
@@ -105,12 +107,14 @@ impl Database {
         fs: Arc<dyn Fs>,
         directory: &Path,
         options: DatabaseOptions,
-        state: State,
+        mut state: State,
         tip: Option<Tip>,
         writer: Writer,
         checkpoint: Option<ProcessLock>,
     ) -> Arc<Database> {
+        state.recent = RecentChanges::starting_after(state.position.seq);
         Arc::new_cyclic(|this| Database {
+            number: ENGINES.fetch_add(1, Ordering::Relaxed),
             fs,
             directory: directory.to_path_buf(),
             cache: Cache::new(options.cache),
@@ -145,6 +149,7 @@ impl Database {
         self.files(writer)?.journal = journal;
         let mut state = self.state.write();
         let Recovered { state: mut fresh, .. } = recovered;
+        fresh.recent = RecentChanges::starting_after(fresh.position.seq);
         let before = std::mem::take(&mut state.collections);
         for (path, collection) in before {
             let slot = fresh.collection(&path);
@@ -207,6 +212,7 @@ fn empty_state() -> State {
         collections: HashMap::new(),
         catalog: std::collections::BTreeMap::new(),
         removed: 0,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(FileTable::default()),
         journal: FileId(u32::MAX),

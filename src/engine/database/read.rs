@@ -76,6 +76,19 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Document>> {
+        match self.peek_fresh(spec, id, options) {
+            Peek::Ready(found) => Peek::Ready(found.map(|(document, _)| document)),
+            Peek::Wait => Peek::Wait,
+        }
+    }
+
+    /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
+    pub fn peek_fresh(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+    ) -> Peek<Option<(Document, Option<Duration>)>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
         let Some(location) = loaded.documents.get(id).copied() else {
@@ -87,10 +100,11 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
         if options.cached
-            && let Some(text) = self.cache.get(&key, location.hash)
+            && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
         {
             self.cache.count(true);
-            return Peek::Ready(Some(Document { text, head: location.head as usize, hash: location.hash }));
+            let document = Document { text, head: location.head as usize, hash: location.hash };
+            return Peek::Ready(Some((document, Some(left))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
             return Peek::Wait;
@@ -103,7 +117,7 @@ impl Database {
             _ => return Peek::Wait,
         }
         self.cache.count(false);
-        Peek::Ready(Some(self.remember(key, location, text.into(), options)))
+        Peek::Ready(Some((self.remember(key, location, text.into(), options), None)))
     }
 
     /// The document, read from disk if need be.
@@ -222,17 +236,22 @@ impl Database {
         })
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it.
-    pub fn peek_list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Peek<Arc<[u8]>> {
+    /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
+    pub fn peek_list(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+    ) -> Peek<(Arc<[u8]>, Duration)> {
         let state = self.state.read();
         if !options.cached || self.current(&state, spec).is_none() {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get(&list_key(spec, part), version) {
-            Some(text) => {
+        match self.cache.get_fresh(&list_key(spec, part), version) {
+            Some(found) => {
                 self.cache.count(true);
-                Peek::Ready(text)
+                Peek::Ready(found)
             }
             None => Peek::Wait,
         }
@@ -277,6 +296,20 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         part: Part,
         options: ReadOptions,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        self.filter_unless(spec, part, options, &Cancel::default(), keep)
+    }
+
+    /// As [`Database::filter`], for a caller who may give up.
+    ///
+    /// # Errors
+    /// `ABORTED` once `cancel` is raised.
+    pub fn filter_unless(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
         cancel: &Cancel,
         keep: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<Arc<[u8]>>> {
@@ -311,27 +344,6 @@ impl Database {
         for part in [Part::Whole, Part::Head] {
             self.cache.remove(&list_key(spec, part));
         }
-    }
-
-    /// Builds the indexes of a collection again from its documents.
-    ///
-    /// # Errors
-    /// `UNIQUE_VIOLATION` if documents share a key of a unique index, which was declared when they had it already. The
-    /// index is there all the same, and so are the documents.
-    pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
-        {
-            // Only a writer changes what is loaded.
-            let _writer = self.writer.lock();
-            self.state.write().collection(&spec.path).unload();
-        }
-        let clash = self.with_loaded(spec, options, |_, loaded| {
-            let clash = |index: &Index| index.clash().map(|clash| (index.spec().config.name.clone(), clash));
-            loaded.indexes.iter().find_map(clash)
-        })?;
-        clash.map_or(Ok(()), |(index, (key, owner, other))| {
-            let key = format!("{key} of document {other}");
-            Err(Error::UniqueViolation { index, key, owner: owner.to_string() })
-        })
     }
 
     /// The published document, for a transaction. The collection is loaded.
@@ -370,6 +382,11 @@ impl Database {
         Ok(extract_all(&indexes, &head))
     }
 
+    /// Counts reads that were answered from what a caller kept.
+    pub fn count_hits(&self, hits: u64) {
+        self.cache.count_hits(hits);
+    }
+
     /// The collection, if memory is up to date with every process.
     fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
@@ -383,7 +400,7 @@ impl Database {
     }
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
-    fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+    pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());
         }

@@ -11,6 +11,8 @@ use super::entity_paths::overlap;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
+use super::index_checkpoint::remove_stray;
+use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
 use super::state::{Change, FileTable, Position, State};
@@ -129,6 +131,7 @@ fn replay(
         collections: HashMap::new(),
         catalog: newest.header.catalog.clone(),
         removed: newest.header.removed,
+        recent: RecentChanges::default(),
         removals: Vec::new(),
         files: Arc::new(files),
         journal,
@@ -168,6 +171,7 @@ fn replay(
         state.removals = removals;
         sweep(fs, directory, FRESH)?;
         sweep(fs, directory, SPOOL)?;
+        remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
             &newest.path,

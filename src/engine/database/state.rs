@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::CollectionSpec;
 use super::entity_paths::overlap;
+use super::recent::RecentChanges;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
@@ -33,6 +34,8 @@ pub struct State {
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
+    /// What the last batches changed.
+    pub recent: RecentChanges,
     /// Paths removed since the current generation began, and by which batch.
     pub removals: Vec<(u64, String)>,
     pub files: Arc<FileTable>,
@@ -98,12 +101,21 @@ pub struct Loaded {
     pub spec: Arc<CollectionSpec>,
     pub documents: DocumentMap,
     pub indexes: Vec<Index>,
+    /// One element per index.
+    pub times: Vec<IndexTimes>,
     /// Documents changed since the snapshot, deleted ones included.
     pub dirty: BTreeMap<DocumentId, Dirty>,
     pub snapshot: Option<FileId>,
     /// What the snapshot file looked like when it was read: a hint that someone edited it since.
     pub seen: Option<Metadata>,
     pub checked: Instant,
+}
+
+/// Milliseconds since 1970, for people to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexTimes {
+    pub first_built: u64,
+    pub last_changed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,14 +133,18 @@ pub struct Prepared {
     pub old: Vec<Entries>,
     pub new: Vec<Entries>,
     pub seq: u64,
+    /// Milliseconds since 1970.
+    pub now: u64,
 }
 
 impl Loaded {
     pub fn publish(&mut self, change: Prepared) {
-        for ((index, old), new) in self.indexes.iter_mut().zip(&change.old).zip(&change.new) {
+        let indexes = self.indexes.iter_mut().zip(&mut self.times);
+        for (((index, times), old), new) in indexes.zip(&change.old).zip(&change.new) {
             if old != new {
                 index.remove(&change.id, old);
                 index.insert(&change.id, new);
+                times.last_changed = change.now;
             }
         }
         let before = match change.location {
@@ -202,6 +218,10 @@ impl State {
             Content::Loaded(loaded) => Some(loaded),
             _ => None,
         }
+    }
+
+    pub fn add_file(&mut self, file: Arc<dyn File>) -> FileId {
+        Arc::make_mut(&mut self.files).add(file)
     }
 
     /// Takes note of a new state of a snapshot file.

@@ -62,10 +62,12 @@ impl Drop for Held<'_> {
 impl Database {
     /// The journal files, or the error that says why nothing can be written.
     pub(super) fn files<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut WriterFiles> {
-        writer.files.as_mut().ok_or_else(|| {
-            let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
-            Error::io("write to read-only directory", &self.directory, &error)
-        })
+        writer.files.as_mut().ok_or_else(|| self.read_only_error())
+    }
+
+    pub(super) fn read_only_error(&self) -> Error {
+        let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        Error::io("write to read-only directory", &self.directory, &error)
     }
 
     /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this

@@ -75,6 +75,8 @@ pub trait Fs: Send + Sync + 'static {
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
     /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
+    /// The time in milliseconds since 1970: for people, never for order.
+    fn now_ms(&self) -> u64;
     /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.
     fn boot_id(&self) -> u128;
 }
@@ -109,6 +111,9 @@ pub trait SharedPage: Send + Sync {
     fn load(&self, index: usize) -> u64;
     /// Stores a word, releasing what was stored before it.
     fn store(&self, index: usize, value: u64);
+    /// Where the page lies in memory and how many bytes it has, for readers that cannot call [`SharedPage::load`]; null
+    /// where it has no place of its own. Valid as long as `self`.
+    fn memory(&self) -> (*mut u8, usize);
 }
 
 /// Reads the range completely or fails with `UnexpectedEof`.

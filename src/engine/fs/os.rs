@@ -107,6 +107,10 @@ impl Fs for OsFs {
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
     }
 
+    fn now_ms(&self) -> u64 {
+        crate::engine::id::now_ms()
+    }
+
     fn boot_id(&self) -> u128 {
         platform::boot_id()
     }
@@ -248,6 +252,10 @@ impl SharedPage for OsSharedPage {
 
     fn store(&self, index: usize, value: u64) {
         self.word(index).store(value, Ordering::Release);
+    }
+
+    fn memory(&self) -> (*mut u8, usize) {
+        (self.map.as_mut_ptr(), self.map.len())
     }
 }
 

@@ -14,6 +14,11 @@ pub(super) struct BtreeIndex {
 }
 
 impl BtreeIndex {
+    /// O(n) for keys that ascend.
+    pub fn from_sorted(keys: Vec<(IndexKey, Ids)>) -> BtreeIndex {
+        BtreeIndex { keys: keys.into_iter().collect() }
+    }
+
     /// O(log n).
     pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
         match self.keys.get_mut(key) {

@@ -76,9 +76,20 @@ impl IndexConfig {
 pub enum Extractor {
     /// From the declared field paths.
     Fields,
-    /// By a rule of the index's owner, which is given the document's raw JSON text. Texts among the keys
-    /// become words in an inverted index.
-    Computed(fn(&[u8]) -> Vec<IndexKey>),
+    /// By a rule of the index's owner, which is given the raw JSON values of the document's members `of`, nothing for
+    /// those that are missing. Texts among the keys become words in an inverted index. `version` is to be raised with
+    /// every change of the rule or of what it is given, so that what was found before is not taken for what it finds.
+    Computed { of: &'static [&'static str], rule: fn(&[Option<&[u8]>]) -> Vec<IndexKey>, version: u32 },
+}
+
+impl Extractor {
+    /// The version of the rule, if there is one.
+    pub fn version(&self) -> Option<u32> {
+        match self {
+            Extractor::Fields => None,
+            Extractor::Computed { version, .. } => Some(*version),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +102,10 @@ impl PartialEq for Extractor {
     fn eq(&self, other: &Extractor) -> bool {
         match (self, other) {
             (Extractor::Fields, Extractor::Fields) => true,
-            (Extractor::Computed(rule), Extractor::Computed(other)) => std::ptr::fn_addr_eq(*rule, *other),
+            (
+                Extractor::Computed { of, rule, version },
+                Extractor::Computed { of: other_of, rule: other_rule, version: other_version },
+            ) => (of, version) == (other_of, other_version) && std::ptr::fn_addr_eq(*rule, *other_rule),
             _ => false,
         }
     }

@@ -9,7 +9,7 @@ use super::config::{Extractor, IndexSpec, IndexType};
 use super::entries::Entries;
 use super::extract::{self, Path};
 use super::hash::HashIndex;
-use super::inverted::InvertedIndex;
+use super::inverted::{Documents, InvertedIndex};
 use super::joined::JoinedForms;
 use super::key::IndexKey;
 use super::posting::Posting;
@@ -34,11 +34,17 @@ impl Change {
     }
 }
 
+/// The keys or words of an index with their documents, ascending, each once.
+pub(super) enum Sorted {
+    Keys(Vec<(IndexKey, Ids)>),
+    Words(Vec<(Box<str>, Documents)>),
+}
+
 /// From keys or words to the ids of the documents that have them.
 #[derive(Debug, Clone)]
 pub struct Index {
     spec: Arc<IndexSpec>,
-    /// The paths of the fields; none if the keys are computed.
+    /// The paths of what the keys come from.
     paths: Arc<[Path]>,
     structure: Structure,
     /// Present if the keys are tuples of field values.
@@ -63,9 +69,10 @@ impl Index {
         let kind = spec.config.kind;
         let paths: Arc<[Path]> = match spec.extractor {
             Extractor::Fields => spec.config.fields.iter().map(|field| extract::parse_path(field)).collect(),
-            Extractor::Computed(_) => Arc::default(),
+            Extractor::Computed { of, .. } => of.iter().map(|&name| Path::from([name.into()])).collect(),
         };
-        let composite = kind != IndexType::Inverted && paths.len() > 1;
+        let declared = matches!(spec.extractor, Extractor::Fields);
+        let composite = declared && kind != IndexType::Inverted && paths.len() > 1;
         Index {
             structure: match kind {
                 IndexType::Hash => Structure::Hash(HashIndex::default()),
@@ -79,6 +86,29 @@ impl Index {
             several_keys: false,
             left_out: false,
         }
+    }
+
+    /// An index that holds `sorted`, which must be keys or words as its type asks for.
+    pub(super) fn from_sorted(spec: Arc<IndexSpec>, sorted: Sorted, several_keys: bool) -> Index {
+        let mut index = Index::new(spec);
+        index.several_keys = several_keys;
+        match sorted {
+            Sorted::Keys(keys) => {
+                index.entries = keys.iter().map(|(_, ids)| ids.len()).sum();
+                if let Some(joined) = &mut index.joined {
+                    keys.iter().for_each(|(key, _)| joined.insert(key));
+                }
+                index.structure = match index.structure {
+                    Structure::Btree(_) => Structure::Btree(BtreeIndex::from_sorted(keys)),
+                    _ => Structure::Hash(HashIndex::from_sorted(keys)),
+                };
+            }
+            Sorted::Words(words) => {
+                index.entries = words.iter().map(|(_, documents)| documents.len()).sum();
+                index.structure = Structure::Inverted(InvertedIndex::from_sorted(words));
+            }
+        }
+        index
     }
 
     pub fn spec(&self) -> &IndexSpec {

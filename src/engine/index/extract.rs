@@ -23,7 +23,7 @@ pub(super) fn parse_path(field: &str) -> Path {
 /// What `document` has in each of `indexes`, in their order. Walks the document's members once for all
 /// fields of all indexes: O(length of the document + members × fields).
 ///
-/// Text that is not a JSON object has no entries; a computed extractor is asked in any case.
+/// Text that is not a JSON object has no entries.
 pub fn extract_all(indexes: &[Index], document: &[u8]) -> Vec<Entries> {
     let fields: Vec<&Path> = indexes.iter().flat_map(Index::paths).collect();
     let mut values = vec![None; fields.len()];
@@ -47,13 +47,12 @@ pub fn extract_all(indexes: &[Index], document: &[u8]) -> Vec<Entries> {
         .iter()
         .map(|index| {
             let config = &index.spec().config;
+            let (own, others) = rest.split_at(index.paths().len());
+            rest = others;
             match index.spec().extractor {
-                Extractor::Computed(rule) => from_rule(config, rule(document)),
-                Extractor::Fields => {
-                    let (own, others) = rest.split_at(index.paths().len());
-                    rest = others;
-                    if readable { from_fields(config, index.paths(), own) } else { Entries::default() }
-                }
+                _ if !readable => Entries::default(),
+                Extractor::Computed { rule, .. } => from_rule(config, rule(own)),
+                Extractor::Fields => from_fields(config, index.paths(), own),
             }
         })
         .collect()

@@ -14,6 +14,11 @@ pub(super) struct HashIndex {
 }
 
 impl HashIndex {
+    /// O(n) for keys that are each there once.
+    pub fn from_sorted(keys: Vec<(IndexKey, Ids)>) -> HashIndex {
+        HashIndex { keys: keys.into_iter().collect() }
+    }
+
     /// O(1), and O(log n) in the number of documents that share the key.
     pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
         match self.keys.get_mut(key) {

@@ -8,7 +8,7 @@ use super::tokenize::query_words;
 use crate::engine::document::DocumentId;
 
 /// The documents with one word, and how often each has it.
-type Documents = Posting<DocumentId, u32>;
+pub(super) type Documents = Posting<DocumentId, u32>;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct InvertedIndex {
@@ -17,6 +17,11 @@ pub(super) struct InvertedIndex {
 }
 
 impl InvertedIndex {
+    /// O(n) for words that ascend.
+    pub fn from_sorted(words: Vec<(Box<str>, Documents)>) -> InvertedIndex {
+        InvertedIndex { words: words.into_iter().collect() }
+    }
+
     /// O(log n); returns whether the document did not have this word yet.
     pub fn insert(&mut self, word: &str, count: u32, id: &DocumentId) -> bool {
         match self.words.get_mut(word) {

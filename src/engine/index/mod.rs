@@ -14,6 +14,7 @@ mod inverted;
 mod joined;
 mod key;
 mod posting;
+mod stored;
 mod tokenize;
 
 #[cfg(test)]
@@ -26,3 +27,4 @@ pub use dispatch::Index;
 pub use entries::Entries;
 pub use extract::{MAX_TUPLES, extract_all, keys_at};
 pub use key::{IndexKey, Number};
+pub use stored::{Counts, Gathered, rules};

@@ -15,6 +15,14 @@ pub(super) enum Posting<K, V> {
 }
 
 impl<K: Ord, V> Posting<K, V> {
+    /// A list of members whose ids ascend; `None` of none. O(n).
+    pub fn from_sorted(mut members: Vec<(K, V)>) -> Option<Posting<K, V>> {
+        if members.len() > 1 {
+            return Some(Posting::Many(Box::new(members.into_iter().collect())));
+        }
+        members.pop().map(|(id, value)| Posting::One(id, value))
+    }
+
     /// Adds or replaces a member; returns whether it is new.
     pub fn insert(&mut self, id: K, value: V) -> bool {
         match self {

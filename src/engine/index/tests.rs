@@ -141,15 +141,15 @@ fn null_never_clashes() {
 
 #[test]
 fn a_range_on_tuples_starts_with_a_part_of_them() {
-    fn versions(document: &[u8]) -> Vec<IndexKey> {
-        IndexKey::from_json(document).into_iter().collect()
+    fn versions(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
+        values[0].and_then(IndexKey::from_json).into_iter().collect()
     }
     let mut index = Index::new(Arc::new(IndexSpec {
         config: config(IndexType::Btree, &["root", "version"]),
-        extractor: Extractor::Computed(versions),
+        extractor: Extractor::Computed { of: &["at"], rule: versions, version: 1 },
     }));
     for (id, document) in ["[1,10]", "[1,9]", "[2,1]", "[0,5]"].iter().enumerate() {
-        index.insert(&number(id as u64), &index.extract(document.as_bytes()));
+        index.insert(&number(id as u64), &index.extract(format!("{{\"at\":{document}}}").as_bytes()));
     }
     let (start, end) = (key("[1]"), IndexKey::tuple([key("1"), IndexKey::number(f64::INFINITY).unwrap()]));
     let bounds = (Bound::Included(&start), Bound::Included(&end));
@@ -160,12 +160,12 @@ fn a_range_on_tuples_starts_with_a_part_of_them() {
 
 #[test]
 fn computed_texts_become_words() {
-    fn name(_: &[u8]) -> Vec<IndexKey> {
+    fn name(_: &[Option<&[u8]>]) -> Vec<IndexKey> {
         vec![IndexKey::text("Red Apple"), IndexKey::Null]
     }
     let mut index = Index::new(Arc::new(IndexSpec {
         config: config(IndexType::Inverted, &["name"]),
-        extractor: Extractor::Computed(name),
+        extractor: Extractor::Computed { of: &[], rule: name, version: 1 },
     }));
     index.insert(&number(1), &index.extract(b"{}"));
     assert_eq!(searched(&index, "app"), ["1"]);

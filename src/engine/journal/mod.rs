@@ -9,7 +9,7 @@ pub use entry::{
     encode_batch, encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{Line, Lines, Tail, classify_tail};
-pub use tip::{Tip, TipSlot};
+pub use tip::{ACKNOWLEDGED_AT, Tip, TipSlot};
 
 use std::path::{Path, PathBuf};
 

@@ -14,6 +14,8 @@ use crate::engine::fs::{Fs, SharedPage};
 
 const SLOT_WORDS: usize = 8;
 const SEQ_WORD: usize = 2 * SLOT_WORDS;
+/// Where in the page the number of the last acknowledged batch stands, as a 64-bit float: an offset in bytes.
+pub const ACKNOWLEDGED_AT: usize = SEQ_WORD * 8;
 const HOLDER_WORD: usize = SEQ_WORD + 1;
 /// The size of the file; a page of memory would be mapped in any case.
 const SIZE: usize = 4096;
@@ -36,7 +38,12 @@ pub struct Tip {
 
 impl Tip {
     pub fn open(fs: &dyn Fs, path: &Path) -> Result<Tip> {
-        Ok(Tip { page: fs.shared_page(path, SIZE).at("map", path)? })
+        Ok(Tip { page: Tip::map(fs, path)? })
+    }
+
+    /// The page itself.
+    pub fn map(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn SharedPage>> {
+        fs.shared_page(path, SIZE).at("map", path)
     }
 
     fn slot(&self, index: usize) -> Option<(u64, TipSlot)> {

@@ -3,6 +3,7 @@
 //! Text is UTF-8. A lone surrogate exists only in its escaped form (`\ud83d`), which is what JavaScript's
 //! `JSON.stringify` writes; unescaped it becomes WTF-8, whose byte order is code point order.
 
+mod find;
 mod scan;
 mod string;
 #[cfg(test)]

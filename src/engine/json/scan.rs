@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr2;
-
+use super::find::{below, equal, find};
 use super::string::unescape;
 
 /// Values nested deeper than this are refused before anything is written.
@@ -79,23 +78,23 @@ impl<'a> Scanner<'a> {
     pub fn string(&mut self) -> Result<Range<usize>, JsonError> {
         self.expect(b'"', "expected a string")?;
         let start = self.position - 1;
-        loop {
-            let rest = &self.text[self.position..];
-            let Some(length) = memchr2(b'"', b'\\', rest) else {
-                self.position = self.text.len();
-                return self.fail("the string has no end");
-            };
-            // Looked for without a way out, so that it is done many bytes at a time.
-            if rest[..length].iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-                self.position += rest[..length].iter().position(|&byte| byte < 0x20).unwrap_or_default();
-                return self.fail("control characters in a string must be escaped");
+        let special = |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
+        while let Some(at) = find(self.text, self.position, special) {
+            self.position = at;
+            match self.text[at] {
+                b'"' => {
+                    self.position += 1;
+                    return Ok(start..self.position);
+                }
+                b'\\' => {
+                    self.position += 1;
+                    self.escape()?;
+                }
+                _ => return self.fail("control characters in a string must be escaped"),
             }
-            self.position += length + 1;
-            if rest[length] == b'"' {
-                return Ok(start..self.position);
-            }
-            self.escape()?;
         }
+        self.position = self.text.len();
+        self.fail("the string has no end")
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
@@ -315,7 +314,10 @@ pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
         Some(inner) if inner == name.as_bytes() => true,
-        Some(inner) if inner.contains(&b'\\') => unescape(raw).as_ref() == name.as_bytes(),
+        // An escape is longer than what it stands for.
+        Some(inner) if inner.len() > name.len() && inner.contains(&b'\\') => {
+            unescape(raw).as_ref() == name.as_bytes()
+        }
         _ => false,
     }
 }

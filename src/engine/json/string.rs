@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::find::{below, equal, find};
+
 /// What a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    let Some(first) = memchr::memchr(b'\\', inner) else { return Cow::Borrowed(inner) };
+    let Some(first) = find(inner, 0, |word| equal(word, b'\\')) else { return Cow::Borrowed(inner) };
     let mut out = Vec::with_capacity(inner.len());
     let mut rest = inner;
     let mut next = Some(first);
@@ -24,7 +26,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
             },
             Unit::Utf16(unit) => push_code_point(&mut out, unit),
         }
-        next = memchr::memchr(b'\\', rest);
+        next = find(rest, 0, |word| equal(word, b'\\'));
     }
     out.extend_from_slice(rest);
     Cow::Owned(out)
@@ -93,44 +95,47 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
 
 /// Appends WTF-8 text as a JSON string, escaped as `JSON.stringify` does.
 pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut copied = 0;
-    for (at, &byte) in wtf8.iter().enumerate() {
-        let surrogate = byte == 0xed && wtf8.get(at + 1).is_some_and(|&next| next >= 0xa0);
-        // Bytes before `copied` belong to a surrogate written already, even if they are none (not WTF-8).
-        if at < copied || (byte >= 0x20 && byte != b'"' && byte != b'\\' && !surrogate) {
+    let mut at = 0;
+    let special = |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\') | equal(word, 0xed);
+    while let Some(found) = find(wtf8, at, special) {
+        let byte = wtf8[found];
+        let surrogate = byte == 0xed && wtf8.get(found + 1).is_some_and(|&next| next >= 0xa0);
+        at = found + 1;
+        if byte == 0xed && !surrogate {
             continue;
         }
-        out.extend_from_slice(&wtf8[copied..at]);
-        copied = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend([b'\\', byte]),
-            8 => out.extend(b"\\b"),
-            12 => out.extend(b"\\f"),
-            b'\n' => out.extend(b"\\n"),
-            b'\r' => out.extend(b"\\r"),
-            b'\t' => out.extend(b"\\t"),
-            0xed => {
-                let unit = 0xd000
-                    | (u32::from(wtf8[at + 1] & 0x3f) << 6)
-                    | u32::from(wtf8.get(at + 2).copied().unwrap_or_default() & 0x3f);
-                out.extend(b"\\u");
-                out.extend([12, 8, 4, 0].map(|shift| HEX[(unit >> shift) as usize & 15]));
-                copied = (at + 3).min(wtf8.len());
-            }
-            _ => out.extend([
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
+        out.extend_from_slice(&wtf8[copied..found]);
+        if surrogate {
+            let [second, third] = [1, 2].map(|next| wtf8.get(found + next).copied().unwrap_or_default());
+            push_unit(out, 0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
+            at = (found + 3).min(wtf8.len());
+        } else {
+            push_escape(out, byte);
         }
+        copied = at;
     }
-    out.extend_from_slice(&wtf8[copied.min(wtf8.len())..]);
+    out.extend_from_slice(&wtf8[copied..]);
     out.push(b'"');
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' | b'\\' => out.extend([b'\\', byte]),
+        8 => out.extend(b"\\b"),
+        12 => out.extend(b"\\f"),
+        b'\n' => out.extend(b"\\n"),
+        b'\r' => out.extend(b"\\r"),
+        b'\t' => out.extend(b"\\t"),
+        _ => push_unit(out, byte.into()),
+    }
+}
+
+fn push_unit(out: &mut Vec<u8>, unit: u16) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend(b"\\u");
+    out.extend([12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]));
 }
 
 /// A string as JSON text.

@@ -177,6 +177,10 @@ impl Fs for SimFs {
         Ok(Arc::new(SimPage { handle: self.opened(id, path, true), words: len / 8 }))
     }
 
+    fn now_ms(&self) -> u64 {
+        self.machine.with(|inner| inner.state.clock)
+    }
+
     fn boot_id(&self) -> u128 {
         self.machine.with(|inner| inner.state.boot)
     }
@@ -339,5 +343,9 @@ impl SharedPage for SimPage {
             state.file_mut(ino).store(index, value);
             Ok(())
         });
+    }
+
+    fn memory(&self) -> (*mut u8, usize) {
+        (std::ptr::null_mut(), 0)
     }
 }

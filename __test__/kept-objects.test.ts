@@ -1,0 +1,188 @@
+// What is read again and again is kept as objects: it must be as current as what is read from the engine.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { z } from 'zod'
+import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
+import { fileInput, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
+
+/** Reads often enough that the next read is answered from an object. */
+async function warm(read: () => Promise<unknown>) {
+  for (let n = 0; n < 3; n++) await read()
+}
+
+const numberIn = (file: ProjectFile | null) => Number(file!.content)
+
+describe('a document that is read often', () => {
+  test('is a new object each time', withProject(async (storage, project) => {
+    await warm(() => storage.getById(project.id))
+    const first = await storage.getById(project.id)
+    first!.name = 'changed'
+    assert.deepEqual(await storage.getById(project.id), project)
+  }))
+
+  test('shares nothing nested, whatever its keys', withDirectory(async ({ base }) => {
+    const text = '{"list":[{"a":[1]}],"__proto__":{"b":{"c":1}}}'
+    const schema = z.any()
+    class Nested extends BaseStorage<any> {
+      constructor() { super(schema, schema, 'nested', { basePath: base }) }
+      protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }
+      protected getEntityPath() { return null }
+    }
+    const storage = new Nested()
+    const { id } = await storage.create({ data: JSON.parse(text) })
+    await warm(() => storage.getById(id))
+    const found = await storage.getById(id)
+    found.data.list[0].a.push(2)
+    Object.getOwnPropertyDescriptor(found.data, '__proto__')!.value.b.c = 2
+    const again = await storage.getById(id)
+    assert.equal(JSON.stringify(again.data), text)
+    assert.equal(Object.getPrototypeOf(again.data), Object.prototype)
+    await storage.close()
+  }))
+
+  test('shows a write as soon as that is resolved', withProject(async (storage, project) => {
+    for (let n = 0; n < 50; n++) {
+      await warm(() => storage.getById(project.id))
+      await storage.update(project.id, { name: `name ${n}` })
+      assert.equal((await storage.getById(project.id))?.name, `name ${n}`)
+    }
+  }))
+
+  test('shows a write of another instance', withDirectory(async ({ open }) => {
+    const [a, b] = [open(), open({ cacheEnabled: false })]
+    const { id } = await a.create(projectInput())
+    for (let n = 0; n < 20; n++) {
+      await warm(() => a.getById(id))
+      await b.update(id, { name: `name ${n}` })
+      assert.equal((await a.getById(id))?.name, `name ${n}`)
+    }
+  }))
+
+  test('is gone as soon as it is deleted', withProject(async (storage, project) => {
+    await warm(() => storage.getById(project.id))
+    await storage.delete(project.id)
+    assert.equal(await storage.getById(project.id), null)
+  }))
+
+  test('goes with its project', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const file = await files.create(fileInput('a'))
+    await warm(() => files.getById(file.id))
+    await storage.deleteProjectData(project.id)
+    assert.equal(await files.getById(file.id), null)
+  }))
+
+  test('shows what more writes than are remembered changed', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(Array.from({ length: 3000 }, (_, n) => fileInput(`f${n}`, 'old')))
+    const { id } = created[0]!
+    await warm(() => files.getById(id))
+    await files.updateMany(created.map((file) => ({ id: file.id, data: { content: 'new' } })))
+    assert.equal((await files.getById(id))?.content, 'new')
+  }))
+
+  test('is forgotten by clearCache', withProject(async (storage, project) => {
+    await warm(() => storage.getById(project.id))
+    storage.clearCache()
+    const { misses, size } = storage.getCacheStats()
+    assert.equal(size, 0)
+    await storage.getById(project.id)
+    assert.equal(storage.getCacheStats().misses, misses + 1)
+  }))
+
+  test('counts one hit a read', withProject(async (storage, project) => {
+    await storage.getById(project.id)
+    const { hits, misses } = storage.getCacheStats()
+    for (let n = 0; n < 10; n++) await storage.getById(project.id)
+    const after = storage.getCacheStats()
+    assert.deepEqual([after.hits, after.misses], [hits + 10, misses])
+  }))
+
+  test('expires cacheTTL after it was read from the disk, however often it is read', withDirectory(async ({ open }) => {
+    const storage = open({ cacheTTL: 20 })
+    const { id } = await storage.create(projectInput())
+    await storage.getById(id)
+    const { misses } = storage.getCacheStats()
+    await until('an expiry', async () => {
+      await storage.getById(id)
+      return storage.getCacheStats().misses > misses
+    })
+  }))
+
+  test('is one of maxCacheSize', withDirectory(async ({ open }) => {
+    const storage = open({ maxCacheSize: 5 })
+    const projects = await Promise.all(Array.from({ length: 20 }, (_, n) => storage.create(projectInput(`p${n}`))))
+    for (const { id } of projects) {
+      await warm(() => storage.getById(id))
+      assert.ok(storage.getCacheStats().size <= 5)
+    }
+    for (const project of projects) assert.deepEqual(await storage.getById(project.id), project)
+  }))
+})
+
+describe('a list that is read often', () => {
+  test('shares nothing', withProject(async (storage, project) => {
+    await warm(() => storage.list())
+    const list = await storage.list()
+    list[0]!.name = 'changed'
+    list.pop()
+    assert.deepEqual(await storage.list(), [project])
+  }))
+
+  test('shows every write, with contents and without', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    for (let n = 0; n < 20; n++) {
+      await warm(() => files.list())
+      await warm(() => files.list({ includeContent: false }))
+      const file = await files.create(fileInput(`f${n}`))
+      const { content: _, ...head } = file
+      assert.deepEqual((await files.list()).at(-1), file)
+      assert.deepEqual((await files.list({ includeContent: false })).at(-1), head)
+    }
+  }))
+})
+
+describe('what is read often while a process writes', () => {
+  async function counted(base: string, files: ProjectFileStorage, project: number) {
+    const [one, other] = await files.createMany([fileInput('one', '0'), fileInput('other', '0')])
+    const checks: Promise<void>[] = []
+    let running = true
+    const reading = (async () => {
+      let last = 0
+      while (running) {
+        // The second read must not be older than the first, and no read older than one before.
+        const first = numberIn(await files.getById(one!.id))
+        const second = numberIn(await files.getById(other!.id))
+        assert.ok(first >= last && second >= first, `${last}, ${first}, ${second}`)
+        last = second
+        if (Math.random() < 0.01) await new Promise(setImmediate)
+      }
+    })()
+    const onLine = (line: string) => {
+      const read = files.getById(one!.id)
+      checks.push(read.then((file) => assert.ok(numberIn(file) >= Number(line), `${file!.content} after ${line}`)))
+    }
+    const args = [base, String(project), String(one!.id), String(other!.id), '300']
+    const { code, stderr } = await runChild('counter.mjs', args, { onLine })
+    running = false
+    assert.equal(code, 0, stderr)
+    await Promise.all([reading, ...checks])
+    assert.equal(numberIn(await files.getById(other!.id)), 300)
+  }
+
+  test('never goes back, and shows what was acknowledged', withProject(async (storage, project, { base }) => {
+    await counted(base, storage.getFileStorage(project.id), project.id)
+  }))
+
+  test('is what a worker thread wrote', withStorage(async (storage, { base }) => {
+    await storage.create(projectInput('first'))
+    await warm(() => storage.list())
+    const worker = new Worker(join(__dirname, 'support/worker.mjs'), { workerData: { base, tag: 'w' } })
+    const ids = await new Promise<number[]>((resolve, reject) => worker.on('message', resolve).on('error', reject))
+    const listed = new Set((await storage.list()).map(({ id }) => id))
+    assert.ok(ids.every((id) => listed.has(id)))
+    await worker.terminate()
+  }))
+})

@@ -1,0 +1,91 @@
+//! What an index checkpoint will hold, gathered while the documents of a snapshot pass by.
+
+use std::sync::Arc;
+
+use super::format::{Header, StoredIndex, encode, push_document};
+use crate::engine::checksum::{DatabaseId, FileHash};
+use crate::engine::database::CollectionSpec;
+use crate::engine::database::load::document_location;
+use crate::engine::database::state::IndexTimes;
+use crate::engine::document::{DocumentId, close_head};
+use crate::engine::document_map::FileId;
+use crate::engine::index::{Gathered, Index, extract_all, rules};
+use crate::engine::journal::Checksum;
+
+pub struct Draft {
+    spec: Arc<CollectionSpec>,
+    /// Indexes without entries, which tell what a document has in them.
+    empty: Vec<Index>,
+    gathered: Vec<Gathered>,
+    count: u32,
+    documents: Vec<u8>,
+}
+
+impl Draft {
+    /// `None` for a collection without indexes, which needs no index checkpoint.
+    pub fn of(spec: &Arc<CollectionSpec>) -> Option<Draft> {
+        let indexes = &spec.indexes;
+        (!indexes.is_empty()).then(|| Draft {
+            spec: Arc::clone(spec),
+            empty: indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
+            gathered: indexes.iter().map(|index| Gathered::new(index.config.kind)).collect(),
+            count: 0,
+            documents: Vec::new(),
+        })
+    }
+
+    pub fn spec(&self) -> &Arc<CollectionSpec> {
+        &self.spec
+    }
+
+    /// Takes in the next document of the snapshot, ids ascending. `offset` says where its text lies there.
+    pub fn push(&mut self, id: &DocumentId, offset: u64, text: &[u8]) {
+        let location = document_location(&self.spec, FileId(0), offset, text);
+        push_document(&mut self.documents, id, &location);
+        let entries = extract_all(&self.empty, &close_head(&text[..location.head as usize]));
+        for (gathered, entries) in self.gathered.iter_mut().zip(entries) {
+            gathered.add(self.count, entries);
+        }
+        self.count += 1;
+    }
+
+    /// The file, for the snapshot with this hash and size. `times` has an element for each index.
+    pub fn encode(
+        self,
+        database: DatabaseId,
+        snapshot: (FileHash, u64),
+        written: u64,
+        times: &[IndexTimes],
+    ) -> Vec<u8> {
+        let mut body = self.documents;
+        let documents_size = body.len() as u64;
+        let mut indexes = Vec::with_capacity(self.gathered.len());
+        for ((gathered, spec), times) in self.gathered.into_iter().zip(&self.spec.indexes).zip(times) {
+            let before = body.len();
+            let counts = gathered.store(&mut body);
+            indexes.push(StoredIndex {
+                config: spec.config.clone(),
+                rule: spec.extractor.version(),
+                first_built: times.first_built,
+                last_changed: times.last_changed,
+                unique_keys: counts.unique_keys,
+                total_entries: counts.total_entries,
+                size: (body.len() - before) as u64,
+            });
+        }
+        let header = Header {
+            rules: rules(),
+            database,
+            collection: self.spec.path.to_string(),
+            snapshot: snapshot.0,
+            snapshot_size: snapshot.1,
+            large_field: self.spec.large_field.map(str::to_owned),
+            written,
+            documents: self.count.into(),
+            documents_size,
+            indexes,
+            body: Checksum(0),
+        };
+        encode(header, &body)
+    }
+}

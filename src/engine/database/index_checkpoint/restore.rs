@@ -1,0 +1,137 @@
+//! Loading a collection from its index checkpoint.
+
+use std::sync::Arc;
+
+use super::file_name;
+use super::format::{Header, Stored, read_header};
+use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::database::load::Base;
+use crate::engine::database::state::{Dirty, IndexTimes, holds_documents, matching};
+use crate::engine::database::{CollectionSpec, Database, Mutant};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::FileId;
+use crate::engine::error::Result;
+use crate::engine::fs::{File, Metadata, OpenMode};
+use crate::engine::index::{Index, rules};
+use crate::engine::journal::SnapshotRecord;
+
+/// How much of a snapshot is read at once to be hashed: what stays in the processor's cache.
+const BLOCK: usize = 256 << 10;
+
+impl Database {
+    /// Loads a collection from its index checkpoint. False if there is none that fits the collection, its indexes and
+    /// the file that is there now; nothing has changed then. O(n) in the number of documents and their entries, and one
+    /// pass over the bytes of the snapshot, which proves that it is the one that everything was made from.
+    pub(in crate::engine::database) fn restore(&self, spec: &Arc<CollectionSpec>) -> Result<bool> {
+        let Some(stored) = self.read_index_checkpoint(spec) else { return Ok(false) };
+        let hash = stored.header.snapshot;
+        let trusts_stale = self.is_mutant(Mutant::TrustStaleIndexCheckpoint);
+        if self.known_snapshot(spec, hash).is_none() && !trusts_stale {
+            return Ok(false);
+        }
+        let Some((snapshot, seen, found)) = self.hash_snapshot(spec) else { return Ok(false) };
+        if found != hash && !trusts_stale {
+            return Ok(false);
+        }
+        let Some(record) = self.known_snapshot(spec, found) else { return Ok(false) };
+        let (changes, files) = self.changes_beyond(spec, Some(&record));
+        let file = self.state.write().add_file(snapshot);
+        let Some(base) = restored(&stored, spec, file, |id| changes.get(id).map(|change| change.seq)) else {
+            self.state.write().drop_unused_files();
+            return Ok(false);
+        };
+        self.install_base(spec, base, Some((file, seen)), &files, changes)?;
+        Ok(true)
+    }
+
+    /// The index checkpoint, if it has what the collection asks for. Whether it is of the present snapshot is not
+    /// looked at.
+    fn read_index_checkpoint(&self, spec: &CollectionSpec) -> Option<Stored> {
+        if spec.indexes.is_empty() {
+            return None;
+        }
+        let stored = Stored::read(&*self.open_index_checkpoint(spec)?)?;
+        let database = self.state.read().database;
+        stored.serves(spec, database, &rules()).then_some(stored)
+    }
+
+    /// What the file of this collection says of itself, however old it is.
+    pub(super) fn index_checkpoint_header(&self, spec: &CollectionSpec) -> Option<Header> {
+        let header = read_header(&*self.open_index_checkpoint(spec)?)?;
+        let database = self.state.read().database;
+        header.is_of(spec, database).then_some(header)
+    }
+
+    fn open_index_checkpoint(&self, spec: &CollectionSpec) -> Option<Arc<dyn File>> {
+        self.fs.open(&self.reserved(&file_name(&spec.path)), OpenMode::Read).ok()
+    }
+
+    /// Since when there are the indexes of a collection that is built from its documents now.
+    pub(in crate::engine::database) fn times_of_built(&self, spec: &CollectionSpec) -> Vec<IndexTimes> {
+        if spec.indexes.is_empty() {
+            return Vec::new();
+        }
+        let header = self.index_checkpoint_header(spec);
+        let stored = header.as_ref().map_or(&[][..], |header| &header.indexes);
+        let now = self.fs.now_ms();
+        let times = spec.indexes.iter().map(|index| {
+            let known = stored.iter().find(|stored| stored.is_of(index));
+            IndexTimes { first_built: known.map_or(now, |known| known.first_built), last_changed: now }
+        });
+        times.collect()
+    }
+
+    /// What the catalog knows of a snapshot with this hash, if its documents count.
+    pub(super) fn known_snapshot(&self, spec: &CollectionSpec, hash: FileHash) -> Option<SnapshotRecord> {
+        let state = self.state.read();
+        let record = state.catalog.get(&*spec.path).filter(|record| record.dropped.is_none());
+        matching(record, hash).filter(|record| holds_documents(record)).cloned()
+    }
+
+    /// The snapshot file with its hash, without holding it in memory. What fails here fails again where it is reported.
+    fn hash_snapshot(&self, spec: &CollectionSpec) -> Option<(Arc<dyn File>, Metadata, FileHash)> {
+        let file = self.fs.open(&spec.file(&self.directory), OpenMode::Read).ok()?;
+        let seen = file.metadata().ok()?;
+        let mut hasher = FileHasher::default();
+        let mut block = vec![0; BLOCK];
+        let mut at = 0;
+        loop {
+            let read = file.read_at(&mut block, at).ok()?;
+            hasher.update(&block[..read]);
+            at += read as u64;
+            if read < block.len() {
+                return Some((file, seen, hasher.finish()));
+            }
+        }
+    }
+}
+
+/// The collection as its index checkpoint has it. Documents of which `changed` gives a sequence number are left out and
+/// noted as changed.
+fn restored(
+    stored: &Stored,
+    spec: &CollectionSpec,
+    file: FileId,
+    changed: impl Fn(&DocumentId) -> Option<u64>,
+) -> Option<Base> {
+    let documents = stored.documents(file)?;
+    let seqs: Vec<Option<u64>> = documents.iter().map(|(id, _)| changed(id)).collect();
+    let unchanged = documents.iter().zip(&seqs).map(|((id, _), seq)| seq.is_none().then_some(id));
+    let ids: Vec<Option<&DocumentId>> = unchanged.collect();
+    let mut indexes = Vec::with_capacity(spec.indexes.len());
+    let mut times = Vec::with_capacity(spec.indexes.len());
+    for index in &spec.indexes {
+        let (header, bytes) = stored.index(index)?;
+        indexes.push(Index::from_stored(Arc::clone(index), bytes, header.counts(), &ids)?);
+        times.push(IndexTimes { first_built: header.first_built, last_changed: header.last_changed });
+    }
+    let mut base = Base { indexes, times, ..Base::default() };
+    base.entries.reserve(documents.len());
+    for ((id, location), seq) in documents.into_iter().zip(seqs) {
+        match seq {
+            None => base.entries.push((id, location)),
+            Some(seq) => drop(base.dirty.insert(id, Dirty { seq, base: Some(location.hash) })),
+        }
+    }
+    Some(base)
+}

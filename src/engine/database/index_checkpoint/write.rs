@@ -1,0 +1,130 @@
+//! Writing and removing index checkpoints. The caller holds the checkpoint lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Draft, file_name};
+use crate::engine::checksum::FileHash;
+use crate::engine::database::load::{last_of_each, scan};
+use crate::engine::database::{CollectionSpec, Database, ReadOptions};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::OpenMode;
+use crate::engine::lock::{LockKind, Wait};
+
+/// How often a collection is looked at whose file others keep changing.
+const ATTEMPTS: usize = 3;
+
+impl Database {
+    /// Writes the index checkpoint of a collection, after a checkpoint of what is dirty. The snapshot is not written
+    /// again if nothing in it changed. One pass over the bytes of the snapshot.
+    ///
+    /// # Errors
+    /// Those of loading the collection and of [`Database::checkpoint`]; `IO_ERROR` where the directory is read-only.
+    pub fn persist_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            match self.persist_current(spec, options) {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+        self.persist_current(spec, options)
+    }
+
+    fn persist_current(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        let wait = Wait::at_most(options.lock_timeout);
+        {
+            // What was edited a moment ago is adopted first.
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+        }
+        self.make_ready(spec, options)?;
+        self.checkpoint(wait)?;
+        self.as_checkpointer(wait, || self.persist_snapshot_indexes(spec))
+    }
+
+    /// As [`Database::persist_indexes`] of the snapshot that is there now, if nobody else checkpoints; a failure is no
+    /// harm.
+    pub(in crate::engine::database) fn try_persist_indexes(&self, spec: &Arc<CollectionSpec>) {
+        let _ = self.as_checkpointer(Wait::at_most(Duration::ZERO), || self.persist_snapshot_indexes(spec));
+    }
+
+    /// Removes the index checkpoint of a collection; there need not be one. The collection's next checkpoint writes it
+    /// again.
+    ///
+    /// # Errors
+    /// `IO_ERROR`, also where the directory is read-only; `LOCK_TIMEOUT` while another process checkpoints.
+    pub fn remove_index_checkpoints(&self, spec: &CollectionSpec, wait: Wait) -> Result<()> {
+        self.as_checkpointer(wait, || {
+            let path = self.reserved(&file_name(&spec.path));
+            match self.fs.remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                other => other.at("remove", &path),
+            }
+        })
+    }
+
+    /// Does something that only the process which checkpoints may do.
+    fn as_checkpointer(&self, wait: Wait, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut checkpointing = self.checkpointing.lock();
+        let Some(lock) = checkpointing.as_mut() else { return Err(self.read_only_error()) };
+        lock.lock(LockKind::Exclusive, wait, || None)?;
+        let _guard = lock.guard();
+        work()
+    }
+
+    /// Builds the index checkpoint of the snapshot that is there now.
+    pub(super) fn persist_snapshot_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        // Other callers may want more indexes of it.
+        let declared = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
+        let spec = declared.unwrap_or_else(|| Arc::clone(spec));
+        let Some(mut draft) = Draft::of(&spec) else { return Ok(()) };
+        let Some(snapshot) = self.read_snapshot(&spec)? else { return Ok(()) };
+        let Some(record) = self.known_snapshot(&spec, snapshot.hash) else {
+            // Edited or replaced since it was loaded.
+            return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
+        };
+        let scanned = scan(&snapshot.bytes, &record).map_err(|error| {
+            Error::corrupt(&spec.file(&self.directory), error.offset as u64, error.problem)
+        })?;
+        for found in last_of_each(scanned) {
+            draft.push(&found.id, found.text.start as u64, &snapshot.bytes[found.text]);
+        }
+        self.write_index_checkpoint(draft, record.hash, record.size)
+    }
+
+    /// Writes the index checkpoint that was gathered while a snapshot was written. Nobody misses one that could not be
+    /// written: the next checkpoint of the collection tries again.
+    pub(in crate::engine::database) fn try_write_index_checkpoint(
+        &self,
+        draft: Draft,
+        hash: FileHash,
+        size: u64,
+    ) {
+        let _ = self.write_index_checkpoint(draft, hash, size);
+    }
+
+    fn write_index_checkpoint(&self, draft: Draft, hash: FileHash, size: u64) -> Result<()> {
+        let spec = Arc::clone(draft.spec());
+        let times = {
+            let state = self.state.read();
+            let loaded = state.loaded(&spec.path).filter(|loaded| Arc::ptr_eq(&loaded.spec, &spec));
+            loaded.map(|loaded| loaded.times.clone())
+        };
+        let times = times.unwrap_or_else(|| self.times_of_built(&spec));
+        let database = self.state.read().database;
+        let bytes = draft.encode(database, (hash, size), self.fs.now_ms(), &times);
+        let name = file_name(&spec.path);
+        let (path, temporary) = (self.reserved(&name), self.reserved(&format!("new-{name}")));
+        let written = self
+            .fs
+            .open(&temporary, OpenMode::CreateNew)
+            .and_then(|file| file.write_at(&bytes, 0))
+            .and_then(|()| self.fs.rename(&temporary, &path));
+        if written.is_err() {
+            // What cannot be removed now is swept by the next checkpoint.
+            let _ = self.fs.remove_file(&temporary);
+        }
+        written.at("write", &path)
+    }
+}

@@ -1,0 +1,132 @@
+//! Documents with a large field on their way out: the field crosses as a string of its own, not as JSON that would have
+//! to be parsed. What is costly about that is done where the answer is made, off the JavaScript thread.
+
+use napi::bindgen_prelude::{Either, Null};
+use napi::{Env, JsString, Result};
+
+use crate::engine::document::{close_head, head_len, large_value};
+use crate::engine::json;
+
+/// A string as JavaScript takes it at the least cost.
+pub enum Text {
+    /// Bytes that are characters: most texts, and the cheapest ones.
+    Ascii(Vec<u8>),
+    Utf8(String),
+    /// With lone surrogates.
+    Utf16(Vec<u16>),
+}
+
+impl Text {
+    fn from_wtf8(bytes: Vec<u8>) -> Text {
+        if bytes.is_ascii() {
+            return Text::Ascii(bytes);
+        }
+        String::from_utf8(bytes).map_or_else(|error| Text::Utf16(utf16(error.as_bytes())), Text::Utf8)
+    }
+
+    fn to_js<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
+        match self {
+            Text::Ascii(bytes) => env.create_string_latin1(bytes),
+            Text::Utf8(text) => env.create_string(text),
+            Text::Utf16(units) => env.create_string_utf16(units),
+        }
+    }
+}
+
+/// The code units of WTF-8 text.
+fn utf16(bytes: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        units.extend(chunk.valid().encode_utf16());
+        // Two of the three bytes of a surrogate make two invalid chunks of their own.
+        if let [0xed, ..] = chunk.invalid()
+            && let at = chunk.invalid().as_ptr() as usize - bytes.as_ptr() as usize
+            && let Some(&[_, second, third]) = bytes.get(at..at + 3)
+        {
+            units.push(0xd000 | (u16::from(second & 0x3f) << 6) | u16::from(third & 0x3f));
+        }
+    }
+    units
+}
+
+/// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none.
+pub struct Parts {
+    heads: Text,
+    large: Vec<Option<Text>>,
+}
+
+/// What crosses: the JSON, then one element for each document.
+pub type JsParts<'env> = Vec<Either<JsString<'env>, Null>>;
+
+impl Parts {
+    /// One document.
+    pub fn of_document(text: &[u8], field: &str) -> Parts {
+        let (head, large) = split(text, field);
+        Parts { heads: Text::from_wtf8(head), large: vec![large] }
+    }
+
+    /// Documents as one array.
+    pub fn of_documents<T: AsRef<[u8]>>(texts: &[T], field: &str) -> Parts {
+        Parts::collect(texts.iter().map(AsRef::as_ref), field)
+    }
+
+    /// An array of documents.
+    pub fn of_list(list: &[u8], field: &str) -> Parts {
+        Parts::collect(json::elements(list).unwrap_or_default().into_iter(), field)
+    }
+
+    fn collect<'a>(texts: impl Iterator<Item = &'a [u8]>, field: &str) -> Parts {
+        let mut heads = vec![b'['];
+        let mut all = Vec::new();
+        for text in texts {
+            if heads.len() > 1 {
+                heads.push(b',');
+            }
+            let (head, large) = split(text, field);
+            heads.extend_from_slice(&head);
+            all.push(large);
+        }
+        heads.push(b']');
+        Parts { heads: Text::from_wtf8(heads), large: all }
+    }
+
+    pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsParts<'env>> {
+        let mut parts = Vec::with_capacity(self.large.len() + 1);
+        parts.push(Either::A(self.heads.to_js(env)?));
+        for large in &self.large {
+            parts.push(match large {
+                Some(text) => Either::A(text.to_js(env)?),
+                None => Either::B(Null),
+            });
+        }
+        Ok(parts)
+    }
+}
+
+fn split(text: &[u8], field: &str) -> (Vec<u8>, Option<Text>) {
+    let head = head_len(text, Some(field));
+    match large_value(text, head, field).filter(|raw| raw.first() == Some(&b'"')) {
+        Some(raw) => (close_head(&text[..head]), Some(Text::from_wtf8(json::unescape(raw).into_owned()))),
+        None => (text.to_vec(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_surrogates_keep_their_places() {
+        let raw = br#""a\ud800b\udc00\ud83d\ude00\udfff""#;
+        let text = Text::from_wtf8(json::unescape(raw).into_owned());
+        let expected = [0x61, 0xd800, 0x62, 0xdc00, 0xd83d, 0xde00, 0xdfff];
+        assert!(matches!(text, Text::Utf16(units) if units == expected));
+    }
+
+    #[test]
+    fn a_document_without_the_field_stays_whole() {
+        let parts = Parts::of_documents(&[&br#"{"id":1}"#[..], br#"{"id":2,"content":"x"}"#], "content");
+        assert!(matches!(parts.heads, Text::Ascii(heads) if heads == br#"[{"id":1},{"id":2}]"#));
+        assert!(matches!(&parts.large[..], [None, Some(Text::Ascii(text))] if text == b"x"));
+    }
+}

@@ -1,0 +1,73 @@
+//! What readers in JavaScript need to keep documents as objects: a look at the tip without a call, and which documents
+//! changed.
+
+use std::sync::{Arc, Weak};
+
+use napi::bindgen_prelude::{ArrayBuffer, Either3, Null};
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use crate::engine::fs::SharedPage;
+use crate::engine::{ACKNOWLEDGED_AT, Database};
+
+/// One engine as it is watched.
+#[napi]
+pub struct NativeWatch {
+    /// Watching keeps no engine open.
+    database: Weak<Database>,
+    page: Arc<dyn SharedPage>,
+}
+
+impl NativeWatch {
+    /// `None` where the tip is not mapped.
+    pub fn of(database: &Arc<Database>) -> Option<NativeWatch> {
+        let page = database.map_tip().ok()??;
+        let watch = NativeWatch { database: Arc::downgrade(database), page };
+        (!watch.page.memory().0.is_null()).then_some(watch)
+    }
+}
+
+/// One element of [`NativeWatch::changes_since`].
+pub type Change = Either3<f64, String, Null>;
+
+#[napi]
+impl NativeWatch {
+    /// Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float.
+    #[napi(getter, catch_unwind)]
+    pub fn acknowledged_at(&self) -> u32 {
+        ACKNOWLEDGED_AT as u32
+    }
+
+    /// The page of memory that all processes share. `null` where this runtime gives copies of such memory only.
+    #[napi(catch_unwind)]
+    pub fn page<'env>(&self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
+        let (memory, length) = self.page.memory();
+        let owner = Arc::clone(&self.page);
+        // SAFETY: the memory is a mapping of its own, made for this object, that is `length` bytes long and lives until
+        // `owner` is dropped by the finalizer. Other processes change it at any time; JavaScript only ever reads single
+        // aligned words of it, for which any value is harmless: a wrong one costs a look-up in the engine.
+        let buffer =
+            unsafe { ArrayBuffer::from_external(env, memory, length, owner, |_, owner| drop(owner)) }?;
+        Ok(std::ptr::eq(buffer.as_ptr(), memory).then_some(buffer))
+    }
+
+    /// The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
+    /// its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
+    /// is not known any more.
+    #[napi(catch_unwind)]
+    pub fn changes_since(&self, seq: f64) -> Vec<Change> {
+        let (now, changes) =
+            self.database.upgrade().map_or((0, None), |database| database.changes_since(seq as u64));
+        let mut flat = vec![Either3::A(now as f64)];
+        match changes {
+            None => flat.push(Either3::C(Null)),
+            Some(changes) => {
+                for change in changes {
+                    flat.push(Either3::B(change.collection.to_string()));
+                    flat.push(change.id.map_or(Either3::C(Null), |id| Either3::B(id.to_string())));
+                }
+            }
+        }
+        flat
+    }
+}
