@@ -15,6 +15,24 @@ export declare class NativeAbort {
   abort(): void
 }
 
+export declare class NativeBackups {
+  /** `base` is absolute. Touches no file. */
+  constructor(port: Port, base: string)
+  /** Answers with the path of the backup, a JSON string. Tells its progress. */
+  backup(ticket: number, name: string | undefined | null, include: Array<string>, lockTimeout: number): void
+  /** `backup` is a name or an absolute path. Answers with nothing. Tells its progress. */
+  restore(ticket: number, backup: string, lockTimeout: number): void
+  /**
+   * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
+   * null, `problem` a sentence or null.
+   */
+  list(ticket: number): void
+  /** Answers with the names of the backups that were removed. */
+  prune(ticket: number, keep: number, lockTimeout: number): void
+  /** Stops the backup or restore with this ticket, if it is under way and has not begun to replace data. */
+  abort(ticket: number): void
+}
+
 export declare class NativeBase {
   /** `directory` is that of the storage's database. Touches no file. */
   constructor(port: Port, base: string, directory: string, options: NativeOptions)
@@ -110,6 +128,10 @@ export declare class NativeCollection {
   cacheStats(): NativeCacheStats
   /** Brings the JSON files up to date. The session goes on for its other users. */
   checkpoint(ticket: number): void
+  /** Answers with the report of [`super::report::verify_report`]. */
+  verify(ticket: number): void
+  /** Answers with the report of [`super::report::repair_report`]. */
+  repair(ticket: number): void
   /** Ends the session for all its users. */
   close(ticket: number): void
   /** Answers with the documents that a query (JSON) asks for. */
@@ -158,11 +180,60 @@ export declare class NativeFiles {
   spool(): NativeSpool
 }
 
+export declare class NativeIndexes {
+  /** The indexes of the database in `directory`, which lies under `base`. Touches no file. */
+  constructor(port: Port, base: string, directory: string, options: NativeOptions)
+  /** `config` is JSON. */
+  create(ticket: number, config: string): void
+  drop(ticket: number, name: string): void
+  /**
+   * The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
+   * A call may leave out all others, and then gives this text with the entity.
+   */
+  peekMembers(name: string): string | null
+  add(ticket: number, name: string, id: string, entity: string, members?: string | undefined | null): void
+  remove(ticket: number, name: string, id: string): void
+  /** Each id belongs to the entity in the same place. */
+  rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>, members?: string | undefined | null): void
+  list(ticket: number): void
+  stats(ticket: number, name: string): void
+  peekIds(kind: number, name: string, start: string, end: string): Peeked
+  ids(ticket: number, kind: number, name: string, start: string, end: string): void
+  /** Ends the session. */
+  close(ticket: number): void
+}
+
 export declare class NativeIteration {
   /** Answers with the next documents, about `count` of them; with nothing at the end. */
   next(ticket: number, count: number, abort?: NativeAbort | undefined | null): void
   /** Lets go of the files that the iteration reads. */
   end(): void
+}
+
+export declare class NativeMigrations {
+  /** `base` is absolute. Touches no file. */
+  constructor(port: Port, base: string)
+  /** Gives what is wrong as an error's JSON, or nothing. */
+  register(version: string, description: string, reversible: boolean): string | null
+  /** Takes the migration lock and begins the first step. Answers as `succeeded` does. */
+  start(ticket: number, kind: number, target: string | undefined | null, lockTimeout: number): void
+  /**
+   * The step that was begun has done its work. Answers `{ up: version }`, `{ down: version }`, or at the end
+   * `{ done: [version, …], currentVersion }`.
+   */
+  succeeded(ticket: number): void
+  /**
+   * The step that was begun failed; the run is over. Answers with nothing, or with the error's JSON if the failure could
+   * not be recorded.
+   */
+  failed(ticket: number, message: string): void
+  /** Answers with the state as it is stored, after what an interrupted run left was put right. */
+  state(ticket: number, lockTimeout: number): void
+  /**
+   * Answers `{ currentVersion, latestVersion, pending, migrations: [{ version, description, state, appliedAt, error,
+   * hasDown }] }`.
+   */
+  status(ticket: number, lockTimeout: number): void
 }
 
 export declare class NativeProjects {
@@ -179,8 +250,17 @@ export declare class NativeProjects {
   writeAll(ticket: number, map: string): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
+  /** Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it. */
+  rebuildIndexes(ticket: number): void
   peekQuery(kind: number, text: string, start: number, end: number): Peeked
   query(ticket: number, kind: number, text: string, start: number, end: number): void
+  /**
+   * Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+   * indexes on disk. Answers `{ documents, setAside }`.
+   */
+  index(ticket: number, projectId?: number | undefined | null): void
+  /** Removes from disk what `index` keeps there. The documents and their queries stay what they are. */
+  forgetIndexes(ticket: number, projectId?: number | undefined | null): void
 }
 
 /** The content of a file that is to be, taken in a piece at a time. */
@@ -242,7 +322,10 @@ export declare class NativeWatch {
 export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
-  /** Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON. */
+  /**
+   * Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
+   * of progress: `[done, total]`.
+   */
   take(): Array<number | JsAnswer>
   /** Keeps the process alive until `release`. */
   hold(): void

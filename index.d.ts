@@ -25,6 +25,14 @@ export type {
 } from './types/query.js'
 export type { Change, ChangeEvent, Changes, ChangesOptions, ResetEvent } from './types/changes.js'
 export type { FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
+export type {
+  ProblemCode,
+  ProblemSeverity,
+  RepairAction,
+  RepairReport,
+  VerifyProblem,
+  VerifyReport,
+} from './types/reports.js'
 export { ProjectsStorageSchema, ProjectFilesStorageSchema } from './types/projects.js'
 export type {
   TimestampInput,
@@ -46,3 +54,18 @@ export type {
 export { ProjectFileStorage } from './types/file-storage.js'
 export type { ContentSource } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
+export { IndexManager } from './types/index-manager.js'
+export type { IndexStats, EntityId } from './types/index-manager.js'
+export { MigrationManager, addIndexesMigration } from './types/migration-manager.js'
+export type {
+  BackupInfo,
+  BackupOptions,
+  MigrationConfig,
+  MigrationContext,
+  MigrationLogger,
+  MigrationOptions,
+  MigrationResult,
+  MigrationState,
+  MigrationStatus,
+  RestoreOptions,
+} from './types/migration-manager.js'

@@ -4,8 +4,8 @@ import * as storage from '../index.js'
 import { runChild } from './support/index.js'
 
 const names = [
-  'BaseStorage', 'NotFoundError', 'ProjectFileStorage', 'ProjectFilesStorageSchema', 'ProjectStorageV2',
-  'ProjectsStorageSchema', 'StorageError', 'ValidationError', 'projectStorage',
+  'BaseStorage', 'IndexManager', 'MigrationManager', 'NotFoundError', 'ProjectFileStorage', 'ProjectFilesStorageSchema',
+  'ProjectStorageV2', 'ProjectsStorageSchema', 'StorageError', 'ValidationError', 'addIndexesMigration', 'projectStorage',
 ]
 
 test('every value of the contract is exported', () => {

@@ -17,6 +17,7 @@ const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.j
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { queryOf } = require('./query.js')
 const { Scope, transaction } = require('./transaction.js')
+const { reportFrom } = require('./reports.js')
 const { exactText, validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
@@ -425,6 +426,16 @@ class BaseStorage {
 
   get #native() {
     return (this.#base ??= new NativeBase(port(), this.basePath, directoryOf(this), nativeOptions(this.options)))
+  }
+
+  async verify() {
+    this[ensureOpen]()
+    return reportFrom(await call((ticket) => this[documents].verify(ticket)))
+  }
+
+  async repair() {
+    this[ensureOpen]()
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket)))
   }
 
   async close() {

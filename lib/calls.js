@@ -7,7 +7,8 @@ const { errorFrom } = require('./errors.js')
 
 const ANSWERED = 0
 const FAILED = 1
-const NOTIFIED = 3
+const PROGRESSED = 3
+const NOTIFIED = 4
 
 const waiting = new Map()
 /** Those who are told when native code has something for them, by channel. */
@@ -31,6 +32,10 @@ function settle() {
       listeners.get(messages[at + 1])?.notify()
       continue
     }
+    if (kind === PROGRESSED) {
+      report(messages[at + 1], answer)
+      continue
+    }
     if (kind !== ANSWERED && kind !== FAILED) {
       const { code, message } = JSON.parse(answer)
       process.emitWarning(message, { type: 'StorageWarning', code })
@@ -45,16 +50,29 @@ function settle() {
   if (waiting.size === 0) opened.release()
 }
 
+/** Tells the caller how far its call has come. A callback that throws ends the wait: its error is the call's. */
+function report(ticket, text) {
+  const promise = waiting.get(ticket)
+  if (!promise?.progress) return
+  try {
+    promise.progress(...JSON.parse(text))
+  } catch (error) {
+    waiting.delete(ticket)
+    promise.reject(error)
+  }
+}
+
 /**
  * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
+ * `progress(done, total)` is called from time to time where native code tells how far it is.
  */
-function call(start) {
+function call(start, progress) {
   return new Promise((resolve, reject) => {
     do last = (last + 1) >>> 0
     while (waiting.has(last))
     const ticket = last
     if (waiting.size === 0) port().hold()
-    waiting.set(ticket, { resolve, reject })
+    waiting.set(ticket, { resolve, reject, progress })
     try {
       start(ticket)
     } catch (error) {

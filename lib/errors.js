@@ -38,6 +38,6 @@ function errorFrom({ code, message, issues, ...details }) {
 
 const invalid = (message) => new StorageError(message, 'INVALID_ARGUMENT')
 
-const closed = () => new StorageError('this storage is closed; open a new instance to go on', 'CLOSED')
+const closed = (what = 'storage') => new StorageError(`this ${what} is closed; open a new instance to go on`, 'CLOSED')
 
 module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, invalid, closed }

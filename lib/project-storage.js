@@ -72,6 +72,12 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#query(MOST_RECENT, '""', 0, limit)
   }
 
+  /** Files have indexes too. */
+  async rebuildIndexes() {
+    this[ensureOpen]()
+    await call((ticket) => this[entities].rebuildIndexes(ticket))
+  }
+
   async #query(kind, text, start = 0, end = 0) {
     this[ensureOpen]()
     const known = this[entities].peekQuery(kind, text, start, end)

@@ -57,6 +57,10 @@ function plan(words) {
       'cargo test',
       suite('cargo', ['test', '--no-default-features'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
     ],
+    loom: [
+      'group commit, every interleaving',
+      suite('cargo', ['test', '--manifest-path', 'loom/Cargo.toml', '--target-dir', 'target/loom'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
+    ],
     drift: ['generated binding', checkDrift],
     types: ['types (tsc --strict)', check(process.execPath, [bin('typescript/bin/tsc'), '--noEmit', '-p', '.'])],
     bun: [

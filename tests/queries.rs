@@ -60,7 +60,7 @@ fn all(database: &Handle, spec: &Arc<CollectionSpec>) -> Vec<Value> {
 
 fn answer(database: &Handle, spec: &Arc<CollectionSpec>, query: &Value) -> Vec<Value> {
     let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
-    let texts = database.query(spec, &query, READ, &Cancel::default()).expect("answered");
+    let texts = database.documents(spec, &query, READ, &Cancel::default()).expect("answered");
     texts.iter().map(|text| serde_json::from_slice(text).expect("an object")).collect()
 }
 
@@ -456,6 +456,6 @@ fn a_query_that_is_given_up_ends() {
     numbered(&database, &spec, 3);
     let cancel = Cancel::default();
     cancel.cancel();
-    let result = database.query(&spec, &Query::default(), READ, &cancel);
+    let result = database.documents(&spec, &Query::default(), READ, &cancel);
     assert_eq!(result.map_err(|error| error.code()), Err("ABORTED"));
 }

@@ -186,3 +186,18 @@ fn a_file_that_nobody_should_edit_is_damaged_by_an_edit_until_it_is_written_anew
     let document = fixture.open().get(&spec, &1.into(), READ).expect("readable").expect("there");
     assert_eq!(&*document.text, record(1, "d").as_bytes());
 }
+
+#[test]
+fn an_empty_map_in_place_of_a_file_that_nobody_should_edit_is_a_fresh_start() {
+    let fixture = Fixture::new();
+    let spec = spec_with(&[], Foreign::Refuse);
+    let database = fixture.open();
+    put(&database, &spec, 1, "a").expect("written");
+    fixture.checkpoint(&database);
+    drop(database);
+    std::fs::write(fixture.path("items.json"), " { }\n").expect("edited");
+    let database = fixture.open();
+    assert!(database.get(&spec, &1.into(), READ).expect("readable").is_none());
+    put(&database, &spec, 2, "b").expect("written");
+    assert!(database.get(&spec, &2.into(), READ).expect("readable").is_some());
+}

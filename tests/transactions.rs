@@ -150,7 +150,8 @@ fn state(fixture: &Fixture, database: &Handle) -> Model {
     let mut model = Model::new();
     for collection in [false, true] {
         let spec = if collection { fixture.nested() } else { fixture.spec() };
-        for text in database.query(&spec, &Query::default(), READ, &Cancel::default()).expect("readable") {
+        for text in database.documents(&spec, &Query::default(), READ, &Cancel::default()).expect("readable")
+        {
             let id = json::get(&text, "id").and_then(json::parse_number).expect("an id") as u64;
             model.insert((collection, id), value_of(&text));
         }

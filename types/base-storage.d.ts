@@ -2,6 +2,7 @@ import type { Change, Changes, ChangesOptions } from './changes.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
+import type { RepairReport, VerifyReport } from './reports.js'
 import type { StandardSchemaV1 } from './schema.js'
 import type { Transaction, TransactionOptions } from './transaction.js'
 
@@ -208,6 +209,18 @@ export abstract class BaseStorage<
   protected invalidateCache(key?: TEntity['id']): void
   /** Whether an entity is stored under this id. */
   protected idExists(id: TEntity['id']): Promise<boolean>
+  /**
+   * Looks at everything on disk: checksums and continuity of the journals, every file against what is known of it, every
+   * entity, indexes against entities, files that lie about. Writes nothing; others may go on reading and writing. Damage
+   * is in the report, also of a database that does not open because of it.
+   */
+  verify(): Promise<VerifyReport>
+  /**
+   * Mends what {@link verify} finds, as far as that goes without inventing data. The originals of all that is changed
+   * are copied into a dated folder first. Waits until no other instance and no other process has the database open, at
+   * most `lockTimeout`; calls of this instance wait meanwhile.
+   */
+  repair(): Promise<RepairReport>
   /**
    * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine.
    */

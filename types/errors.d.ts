@@ -52,7 +52,7 @@ export class ValidationError extends StorageError {
   readonly issues: ValidationIssue[]
 }
 
-/** A project, file or version that does not exist; the message names its id. */
+/** A project, file, version or index that does not exist; the message names its id. */
 export class NotFoundError extends StorageError {
   constructor(message: string)
   readonly code: 'NOT_FOUND'

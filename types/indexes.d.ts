@@ -16,6 +16,8 @@ export interface IndexConfig {
   unique?: boolean
   /** Leaves out entities whose fields are all missing or null. Default: `false`. */
   sparse?: boolean
+  /** In a list of `IndexManager`: the JSON file, relative to `dataDir`, of the entities that a storage indexes here. */
+  readonly collection?: string
 }
 
 /** A value to look for. Keys keep their type: `42` and `'42'` differ. A `Date` is its milliseconds. */

@@ -1,6 +1,17 @@
 // What must compile: the public types as callers use them. Checked by `tsc`, never run.
 import path, { join } from 'node:path'
-import { BaseStorage, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
+import { BaseStorage, IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
+import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
+import type {
+  BackupInfo,
+  MigrationConfig,
+  MigrationContext,
+  MigrationLogger,
+  MigrationOptions,
+  MigrationResult,
+  MigrationState,
+  MigrationStatus,
+} from '@octoprompt/storage'
 import { ProjectFilesStorageSchema, ProjectsStorageSchema, projectStorage } from '@octoprompt/storage'
 import type {
   BaseEntity,
@@ -8,9 +19,12 @@ import type {
   CacheStats,
   CreateProject,
   CreateProjectFile,
+  EntityId,
   EntityOf,
   IndexConfig,
   IndexKey,
+  IndexStats,
+  IndexType,
   InputOf,
   Project,
   ProjectFile,
@@ -238,6 +252,33 @@ export async function server() {
   return { file, changed, id }
 }
 
+// Indexes by hand.
+export async function indexes(users: User[], byId: Map<number, User>) {
+  await using manager = new IndexManager('/tmp', 'users', { lockTimeout: 500, durability: 'os' })
+  const type: IndexType = 'btree'
+  const config: IndexConfig = { name: 'users_by_city', type, fields: ['address.city', 'name'], unique: true, sparse: true }
+  await manager.createIndex(config)
+  await manager.addToIndex('users_by_city', 1, { address: { city: 'Graz' }, name: 'Ada' })
+  await manager.addToIndex('users_by_city', 'ada', users[0]!)
+  await manager.removeFromIndex('users_by_city', 1)
+  await manager.rebuildIndex('users_by_city', users)
+  await manager.rebuildIndex('users_by_city', byId)
+  await manager.rebuildIndex('users_by_city', { 1: { name: 'Ada' } })
+  const keys: IndexKey[] = ['a', 1, true, null, new Date(), ['Graz', 'Ada'], ['Graz', null], [1, new Date()]]
+  const ids: EntityId[] = await manager.query('users_by_city', keys[0]!)
+  assertType<Equal<EntityId, number | string>>()
+  const range: EntityId[] = await manager.queryRange('users_by_city', ['Graz'], ['Wien', 'Zoe'], false)
+  const numbers = await manager.queryRange('by_age', -Infinity, Infinity)
+  const words = await manager.searchText('by_words', 'red apple')
+  const listed: IndexConfig[] = await manager.listIndexes()
+  const stats: IndexStats | null = await manager.getIndexStats('users_by_city')
+  const since: Date | undefined = stats?.stats.updated
+  const file: string | undefined = listed[0]?.collection
+  await manager.dropIndex('users_by_city')
+  await manager.close()
+  return { ids, range, numbers, words, since, file }
+}
+
 // Errors narrow by class and by code.
 export function describe(error: unknown): string {
   if (error instanceof ValidationError) return error.issues.map(({ message }) => message).join()
@@ -252,4 +293,47 @@ export function describe(error: unknown): string {
     default:
       return error.code
   }
+}
+
+// Migrations.
+const migrationLogger: MigrationLogger = { info() {}, warn() {}, error() {} }
+const migrationOptions: MigrationOptions = { lockTimeout: 1, logger: migrationLogger, include: ['config'], keep: 3 }
+const migration: MigrationConfig = {
+  version: '1.1.0',
+  description: 'Name every project',
+  async up({ basePath, version, direction, logger, progress }: MigrationContext) {
+    assertType<Equal<typeof direction, 'up' | 'down'>>()
+    await using storage = new ProjectStorageV2({ basePath })
+    const projects = await storage.list()
+    for (const [at, project] of projects.entries()) {
+      await storage.update(project.id, { name: project.name || version })
+      progress(at + 1, projects.length)
+    }
+    logger.info('done')
+  },
+  down() {},
+}
+
+export async function migrations(path: string) {
+  await using manager = new MigrationManager(path, migrationOptions)
+  new MigrationManager(path, { logger: null })
+  new MigrationManager(path, { logger: (line, level) => void `${level} ${line.length}` })
+  manager.register(addIndexesMigration)
+  manager.register(migration)
+  manager.register({ version: '1.2.0', description: 'without down', up() {} })
+  const { versions, currentVersion }: MigrationResult = await manager.migrate()
+  await manager.migrate('1.1.0')
+  await manager.rollback('1.0.0')
+  const state: MigrationState = await manager.getState()
+  const failed = state.migrations.filter(({ success }) => !success).map(({ error }) => error)
+  assertType<Equal<typeof failed, (string | undefined)[]>>()
+  const status: MigrationStatus = await manager.status()
+  const kinds = status.migrations.map((one) => one.state)
+  assertType<Equal<typeof kinds, ('applied' | 'pending' | 'failed' | 'unknown')[]>>()
+  const signal = AbortSignal.timeout(1_000)
+  const backup: string = await manager.backup('name', { signal, keep: 2, onProgress: (done, total) => void (done / total) })
+  await manager.backup()
+  const all: BackupInfo[] = await manager.listBackups()
+  await manager.restore(all[0]?.path ?? backup, { signal })
+  return { versions, currentVersion, latest: status.latestVersion satisfies string | null, base: manager.basePath }
 }

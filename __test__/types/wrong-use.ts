@@ -1,6 +1,7 @@
 // What must not compile: tsc fails when a line below an expected error has none.
-import { BaseStorage, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
-import type { IndexConfig, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
+import { BaseStorage, IndexManager, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
+import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
+import type { IndexConfig, MigrationContext, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
 import { z } from 'zod'
 import { z as z3 } from 'zod3'
 
@@ -62,6 +63,37 @@ files.updateMany([{ id: 1 }])
 files.getVersion(1, '2')
 // @ts-expect-error the content is missing
 storage.createFileVersion(1, 2)
+
+// Indexes.
+declare const indexes: IndexManager
+// @ts-expect-error the directory is missing
+new IndexManager('/tmp')
+// @ts-expect-error the cache is not an index's
+new IndexManager('/tmp', 'users', { maxCacheSize: 5 })
+// @ts-expect-error no such type
+indexes.createIndex({ name: 'a', type: 'tree', fields: ['a'] })
+// @ts-expect-error fields are an array
+indexes.createIndex({ name: 'a', type: 'hash', fields: 'a' })
+// @ts-expect-error the fields are missing
+indexes.createIndex({ name: 'a', type: 'hash' })
+// @ts-expect-error an id is a number or a string
+indexes.addToIndex('a', 5n, {})
+// @ts-expect-error an entity is an object
+indexes.addToIndex('a', 1, 'text')
+// @ts-expect-error the entity is missing
+indexes.addToIndex('a', 1)
+// @ts-expect-error an object is no key
+indexes.query('a', { city: 'Graz' })
+// @ts-expect-error undefined is no key
+indexes.query('a', undefined)
+// @ts-expect-error a range has two ends
+indexes.queryRange('a', 1)
+// @ts-expect-error a query is a text
+indexes.searchText('a', 5)
+// @ts-expect-error entities have ids
+indexes.rebuildIndex('a', [{ name: 'Ada' }])
+// @ts-expect-error there may be no such index
+indexes.getIndexStats('a').then(({ stats }) => stats)
 
 // Errors.
 declare const error: StorageError
@@ -177,5 +209,30 @@ abstract class WrongCalls extends BaseStorage<Entity> {
   }
 }
 
-export { trie, field, WrongIndexes, WrongCalls }
+// Migrations.
+// @ts-expect-error a base path is needed
+new MigrationManager()
+// @ts-expect-error no such option
+new MigrationManager('/tmp', { loger: null })
+// @ts-expect-error a logger has three functions
+new MigrationManager('/tmp', { logger: { info() {} } })
+declare const manager: MigrationManager
+// @ts-expect-error the description is missing
+manager.register({ version: '1.0.0', up() {} })
+// @ts-expect-error up is missing
+manager.register({ version: '1.0.0', description: '' })
+// @ts-expect-error versions are texts
+manager.migrate(1)
+// @ts-expect-error a rollback has a target
+manager.rollback()
+// @ts-expect-error read only
+manager.basePath = '/tmp'
+// @ts-expect-error cannot be changed
+addIndexesMigration.version = '2.0.0'
+// @ts-expect-error no such direction
+const context: Pick<MigrationContext, 'direction'> = { direction: 'sideways' }
+// @ts-expect-error restore keeps no backups
+manager.restore('a', { keep: 1 })
+
+export { trie, field, context, WrongIndexes, WrongCalls }
 export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::adopt::keep_copy;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, FileKind, Fs, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
+use super::verify::{Problem, ProblemCode};
 
 /// The directory under which everything of the base path lies by default.
 const DATA: &str = "data";
@@ -74,6 +76,42 @@ impl BasePath {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    /// What is wrong with the record, if anything is.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn verify_record(&self) -> Result<Option<Problem>> {
+        match self.read() {
+            Ok(_) => Ok(None),
+            Err(error @ Error::Corrupt { .. }) => Ok(Some(Problem::new(
+                ProblemCode::RecordDamaged,
+                format!("{DATA}/{RECORD}"),
+                error.to_string(),
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a new record in the place of a damaged one, which is kept beside it. Databases outside `data/` are recorded
+    /// again, and files claimed again, when they are opened; `directory` at once.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `IO_ERROR`.
+    pub fn repair_record(&self, directory: &Path, wait: Wait) -> Result<()> {
+        if self.verify_record()?.is_none() {
+            return Ok(());
+        }
+        let path = self.data().join(RECORD);
+        let mut lock = ProcessLock::open(&self.fs, &self.data().join(LOCK))?;
+        lock.lock(LockKind::Exclusive, wait, || None)?;
+        let guard = lock.guard();
+        let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
+        keep_copy(&*self.fs, &path, "corrupt", &read_all(&*file).at("read", &path)?)?;
+        self.replace(&Record::default())?;
+        drop(guard);
+        self.record_database(directory, wait)
     }
 
     /// Takes note of a database, so that [`BasePath::databases`] finds it. One under `data/`, or outside the base path,
@@ -144,7 +182,8 @@ impl BasePath {
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
     }
 
-    fn absolute(&self, relative: &str) -> PathBuf {
+    /// The opposite of [`BasePath::relative`].
+    pub fn absolute(&self, relative: &str) -> PathBuf {
         let mut path = self.path.clone();
         path.extend(relative.split('/'));
         path
@@ -185,9 +224,16 @@ impl BasePath {
             other => other.at("open", &path)?,
         };
         let bytes = read_all(&*file).at("read", &path)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::corrupt(&path, 0, format!("{error}; restore it, or remove it and open every storage once"))
-        })
+        let damaged = |problem: String| {
+            let what_to_do = "repair or restore it, or remove it and open every storage once";
+            Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
+        };
+        let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
+        match named.into_iter().find(|name| !lies_below(name)) {
+            Some(name) => Err(damaged(format!("{name:?} does not lie under the base path"))),
+            None => Ok(record),
+        }
     }
 
     /// Changes the record under its lock. `work` says whether anything changed.
@@ -201,8 +247,14 @@ impl BasePath {
         if !work(&mut record)? {
             return Ok(());
         }
+        self.replace(&record)
+    }
+
+    /// Writes the record anew. Its lock is held.
+    fn replace(&self, record: &Record) -> Result<()> {
+        let data = self.data();
         let path = data.join(RECORD);
-        let mut text = serde_json::to_vec_pretty(&record)
+        let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
         text.push(b'\n');
         let fresh = data.join(FRESH);
@@ -213,6 +265,11 @@ impl BasePath {
         self.fs.rename(&fresh, &path).at("rename into place", &path)?;
         self.fs.sync_dir(&data).at("sync directory", &data)
     }
+}
+
+/// Whether a recorded path leads to something below the base path.
+fn lies_below(name: &str) -> bool {
+    name.split('/').all(|name| !matches!(name, "" | "." | "..") && !name.contains('\0'))
 }
 
 #[cfg(test)]
@@ -273,10 +330,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_leads_out_of_the_base_path_is_damaged() {
+        let (directory, base) = base();
+        std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
+        for text in [r#"{"databases":["../x"]}"#, r#"{"databases":["/etc"]}"#, r#"{"claims":{"a":"../b"}}"#] {
+            std::fs::write(directory.path().join("data/.databases.json"), text).expect("written");
+            assert_eq!(base.databases().expect_err(text).code(), "CORRUPT_DATA", "{text}");
+        }
+    }
+
+    #[test]
     fn a_damaged_record_is_an_error() {
         let (directory, base) = base();
         std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
         std::fs::write(directory.path().join("data/.databases.json"), "{").expect("written");
         assert_eq!(base.databases().expect_err("damaged").code(), "CORRUPT_DATA");
+        assert!(base.verify_record().expect("readable").is_some());
+        let own = directory.path().join("own");
+        make_database(&own);
+        base.repair_record(&own, wait()).expect("repaired");
+        assert_eq!(base.databases().expect("sound"), [own]);
+        let names =
+            std::fs::read_dir(directory.path().join("data")).expect("a folder").filter_map(Result::ok);
+        let aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(".databases.json.corrupt-");
+        assert_eq!(names.filter(|entry| aside(entry.file_name())).count(), 1);
     }
 }

@@ -17,6 +17,6 @@ impl Cancel {
     /// # Errors
     /// `ABORTED` once the flag is raised.
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(Error::Aborted) } else { Ok(()) }
+        if self.0.load(Ordering::Relaxed) { Err(Error::Aborted("the call")) } else { Ok(()) }
     }
 }

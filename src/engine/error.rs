@@ -36,7 +36,7 @@ pub enum PathSegment {
 pub enum Error {
     #[error("{}", describe_issues(what, issues))]
     Validation { what: String, issues: Vec<Issue> },
-    #[error("{what} {id} does not exist")]
+    #[error("{what} {id} not found")]
     NotFound { what: &'static str, id: String },
     #[error("{what} {id} already exists")]
     AlreadyExists { what: &'static str, id: String },
@@ -64,8 +64,6 @@ pub enum Error {
     },
     #[error("this storage is closed; open a new instance to go on")]
     Closed,
-    #[error("the call was aborted")]
-    Aborted,
     #[error("{0}")]
     InvalidArgument(String),
     /// A file that somebody else wrote waits until its caller judged its records. Callers of the package never see this.
@@ -76,10 +74,44 @@ pub enum Error {
     #[error("{} was written in format {found}; this version reads up to format {known}: update the package", path.display())]
     UnsupportedFormat { path: PathBuf, found: u32, known: u32 },
     #[error(
+        "{} lies on a network file system ({file_system}), where locks cannot be relied on, and {holder} has it open: use it from one process, or delete {} if that is no longer true",
+        path.display(),
+        mark.display()
+    )]
+    UnsupportedFilesystem { path: PathBuf, file_system: &'static str, holder: String, mark: PathBuf },
+    #[error(
         "an earlier sync of {} failed, so no more is written until every process has closed it and it is opened again",
         path.display()
     )]
     Poisoned { path: PathBuf },
+    #[error("migration {0} is already registered; give each migration a version of its own")]
+    AlreadyRegistered(String),
+    #[error(
+        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
+        path.display(),
+        match holder {
+            Some(Holder { pid, held_ms: Some(ms) }) => format!("process {pid} has held it for {ms} ms"),
+            Some(Holder { pid, held_ms: None }) => format!("process {pid} holds it"),
+            None => "another process holds it".into(),
+        }
+    )]
+    MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
+    #[error("{} {} already exists; choose another name", what, path.display())]
+    PathExists { what: &'static str, path: PathBuf },
+    #[error("{} is in use and was not given up within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
+    InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
+    #[error("{0}")]
+    MigrationFailed(String),
+    #[error("{0} was aborted; nothing was changed")]
+    Aborted(&'static str),
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// How long it has held it, if that is known.
+    pub held_ms: Option<u64>,
 }
 
 impl Error {
@@ -88,18 +120,24 @@ impl Error {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",
             Error::NotFound { .. } => "NOT_FOUND",
-            Error::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Error::AlreadyExists { .. } | Error::AlreadyRegistered(_) | Error::PathExists { .. } => {
+                "ALREADY_EXISTS"
+            }
             Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
             Error::IndexType(_) => "INDEX_TYPE",
-            Error::LockTimeout { .. } => "LOCK_TIMEOUT",
+            Error::LockTimeout { .. } | Error::InUse { .. } | Error::MigrationRunning { .. } => {
+                "LOCK_TIMEOUT"
+            }
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
-            Error::Aborted => "ABORTED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
             Error::Unadopted { .. } => "UNADOPTED",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
+            Error::MigrationFailed(_) => "MIGRATION_FAILED",
+            Error::Aborted(_) => "ABORTED",
+            Error::UnsupportedFilesystem { .. } => "UNSUPPORTED_FILESYSTEM",
         }
     }
 
@@ -122,6 +160,14 @@ impl Error {
         }
     }
 
+    /// A write to data that an interrupted migration or restore left half changed.
+    pub fn interrupted(path: &Path) -> Error {
+        Error::MigrationFailed(format!(
+            "a migration or restore of {} was interrupted; close every process that uses it: the next one that opens it puts things right",
+            path.display()
+        ))
+    }
+
     /// The same error, said of a write whose sync failed.
     pub fn with_unknown_outcome(self) -> Error {
         match self {
@@ -141,6 +187,17 @@ impl Error {
 pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
     issues
+}
+
+fn users(holders: &[u32]) -> String {
+    match holders {
+        [] => "another process has it open".to_owned(),
+        [pid] => format!("process {pid} has it open"),
+        _ => {
+            let pids: Vec<String> = holders.iter().map(u32::to_string).collect();
+            format!("processes {} have it open", pids.join(", "))
+        }
+    }
 }
 
 fn describe_issues(what: &str, issues: &[Issue]) -> String {

@@ -61,7 +61,7 @@ impl ProcessLock {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: holder(),
+                    holder: holder().or_else(|| self.holders().first().copied()),
                 });
             }
             thread::sleep(pause.min(wait.deadline - now));
@@ -69,8 +69,27 @@ impl ProcessLock {
         }
     }
 
+    /// Takes a lock that is held on the file which has its name now, if somebody replaced it.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT` if another process holds that one.
+    pub fn renew(&mut self, kind: LockKind) -> Result<()> {
+        if self.file.is_current().at("look up lock file", &self.path)? {
+            return Ok(());
+        }
+        self.file.unlock().at("unlock", &self.path)?;
+        self.file = self.fs.lock_file(&self.path).at("open lock file", &self.path)?;
+        self.lock(kind, Wait::at_most(Duration::ZERO), || None)
+    }
+
     pub fn unlock(&self) -> Result<()> {
         self.file.unlock().at("unlock", &self.path)
+    }
+
+    /// The other processes that hold the lock, as far as the system tells.
+    pub fn holders(&self) -> Vec<u32> {
+        let own = std::process::id();
+        self.file.holders().into_iter().filter(|&pid| pid != own).collect()
     }
 
     /// Unlocks when it is dropped, also when a panic passes by.

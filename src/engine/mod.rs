@@ -2,6 +2,7 @@
 //!
 //! Everything here is synchronous and free of napi, so it can be used and tested as an ordinary Rust library.
 
+pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
@@ -12,20 +13,26 @@ pub mod document;
 mod document_map;
 pub mod error;
 pub mod fs;
+#[cfg(feature = "simulation")]
+pub mod fuzzing;
 mod id;
 pub mod index;
 mod index_query;
+pub mod index_set;
 mod journal;
 pub mod json;
 mod key_lock;
 mod lock;
 mod map_write;
+pub mod migration;
 mod options;
 mod ownership;
 mod plain_file;
 pub mod query;
 mod registry;
+mod repair;
 mod snapshot;
+mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
@@ -46,4 +53,6 @@ pub use map_write::{Written, write_map};
 pub use options::{CacheLimits, Durability};
 pub use ownership::{check_entity_path, check_plain_file, own_collection};
 pub use plain_file::{read_file, replace_file};
-pub use registry::{open_shared, open_under};
+pub use registry::{Registry, open_shared, open_under};
+pub use repair::{Action, ActionCode, RepairReport, repair};
+pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify};

@@ -1,16 +1,16 @@
 //! One engine for each directory and process.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 
+use super::backup::{HeldDatabases, Site};
 use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
 use super::error::{IoContext, Result};
 use super::fs::{self, Fs};
-use super::lock::Wait;
 
 /// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
 type Identity = (u64, u64);
@@ -18,17 +18,28 @@ type Identity = (u64, u64);
 /// A place that is locked while its database is being opened, so that two callers do not open it twice.
 type Place = Arc<Mutex<Weak<Database>>>;
 
-static OPEN: Mutex<Option<HashMap<Identity, Place>>> = Mutex::new(None);
+/// The databases that a process has open. Clones are the same registry.
+#[derive(Clone, Default)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: Mutex<HashMap<Identity, Place>>,
+    /// Base paths whose databases this process holds, and who sees to that.
+    holds: Mutex<Vec<(PathBuf, Weak<HeldDatabases>)>>,
+}
+
+static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 
 /// The database in `directory`, which lies under `base`, as [`open_shared`] opens it. It is recorded as one of the base
-/// path.
+/// path. An interrupted migration or restore of the base path is put right first.
 ///
 /// # Errors
-/// As [`Database::open`].
+/// As [`Database::open`] and [`settle`](super::backup::settle()).
 pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
-    let database = open_shared(base.file_system(), directory, options)?;
-    base.record_database(directory, Wait::at_most(options.lock_timeout))?;
-    Ok(database)
+    Site { base: base.clone(), registry: Registry::of_process(), options }.open_under(directory)
 }
 
 /// The database in `directory`, opened unless this process has it open. It ends with the last `Arc`.
@@ -40,32 +51,78 @@ pub fn open_shared(
     directory: &Path,
     options: DatabaseOptions,
 ) -> Result<Arc<Database>> {
-    // A directory that cannot be created is opened all the same: reading it gives nothing, writing the error.
-    if fs::create_dirs(&*file_system, directory).is_err()
-        && file_system.metadata(directory).at("look up", directory)?.is_none()
-    {
-        return Database::open(file_system, directory, options);
-    }
-    let directory = file_system.canonical(directory).at("resolve", directory)?;
-    let Some(metadata) = file_system.metadata(&directory).at("look up", &directory)? else {
-        return Database::open(file_system, &directory, options);
-    };
-    let place = {
-        let mut open = OPEN.lock();
-        let open = open.get_or_insert_with(HashMap::new);
-        open.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
-        Arc::clone(open.entry(metadata.identity).or_default())
-    };
-    let mut place = place.lock();
-    if let Some(database) = place.upgrade() {
-        database.raise_cache_limits(options.cache);
-        return Ok(database);
-    }
-    let database = Database::open(file_system, &directory, options)?;
-    *place = Arc::downgrade(&database);
-    Ok(database)
+    Registry::of_process().open(file_system, directory, options)
 }
 
+impl Registry {
+    /// The registry of this process.
+    pub fn of_process() -> Registry {
+        PROCESS.clone()
+    }
+
+    /// See [`open_shared`].
+    pub fn open(
+        &self,
+        file_system: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+    ) -> Result<Arc<Database>> {
+        // A directory that cannot be created is opened all the same: reading it gives nothing, writing the error.
+        if fs::create_dirs(&*file_system, directory).is_err()
+            && file_system.metadata(directory).at("look up", directory)?.is_none()
+        {
+            return Database::open(file_system, directory, options);
+        }
+        let directory = file_system.canonical(directory).at("resolve", directory)?;
+        let Some(metadata) = file_system.metadata(&directory).at("look up", &directory)? else {
+            return Database::open(file_system, &directory, options);
+        };
+        let place = {
+            let mut open = self.inner.open.lock();
+            open.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
+            Arc::clone(open.entry(metadata.identity).or_default())
+        };
+        let mut place = place.lock();
+        if let Some(database) = place.upgrade() {
+            database.raise_cache_limits(options.cache);
+            return Ok(database);
+        }
+        let database = Database::open(file_system, &directory, options)?;
+        *place = Arc::downgrade(&database);
+        Ok(database)
+    }
+
+    /// The engine of a directory, if this process has it open.
+    pub(super) fn find(&self, file_system: &dyn Fs, directory: &Path) -> Result<Option<Arc<Database>>> {
+        let Some(metadata) = file_system.metadata(directory).at("look up", directory)? else {
+            return Ok(None);
+        };
+        let place = self.inner.open.lock().get(&metadata.identity).cloned();
+        Ok(place.and_then(|place| place.lock().upgrade()))
+    }
+
+    /// From now on what is opened under `base` is taken in by `held`, for as long as that lives.
+    pub(super) fn note_hold(&self, base: &BasePath, held: &Arc<HeldDatabases>) {
+        let mut holds = self.inner.holds.lock();
+        holds.retain(|(_, held)| held.strong_count() > 0);
+        holds.push((canonical(base), Arc::downgrade(held)));
+    }
+
+    /// Who holds the databases of a base path in this process.
+    pub(super) fn hold_on(&self, base: &BasePath) -> Option<Arc<HeldDatabases>> {
+        let holds = self.inner.holds.lock();
+        if holds.is_empty() {
+            return None;
+        }
+        let base = canonical(base);
+        holds.iter().filter(|(path, _)| *path == base).find_map(|(_, held)| held.upgrade())
+    }
+}
+
+/// One spelling for each base path; one that does not exist has no holders either.
+fn canonical(base: &BasePath) -> PathBuf {
+    base.file_system().canonical(base.path()).unwrap_or_else(|_| base.path().to_path_buf())
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -413,6 +413,18 @@ impl NativeCollection {
         });
     }
 
+    /// Answers with the report of [`super::report::verify_report`].
+    #[napi(catch_unwind)]
+    pub fn verify(&self, ticket: u32) {
+        self.session.verify(ticket);
+    }
+
+    /// Answers with the report of [`super::report::repair_report`].
+    #[napi(catch_unwind)]
+    pub fn repair(&self, ticket: u32) {
+        self.session.repair(ticket);
+    }
+
     /// Ends the session for all its users.
     #[napi(catch_unwind)]
     pub fn close(&self, ticket: u32) {

@@ -27,15 +27,25 @@ pub fn describe(error: &Error) -> String {
             fields.insert("path".into(), path.display().to_string().into());
             fields.insert("operation".into(), "write after a failed sync of".into());
         }
+        Error::InUse { path, holders, .. } => {
+            fields.insert("path".into(), path.display().to_string().into());
+            fields.insert("holders".into(), holders.clone().into());
+        }
         Error::Corrupt { path, .. }
+        | Error::PathExists { path, .. }
         | Error::LockTimeout { path, .. }
-        | Error::UnsupportedFormat { path, .. } => {
+        | Error::MigrationRunning { path, .. }
+        | Error::UnsupportedFormat { path, .. }
+        | Error::UnsupportedFilesystem { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
         _ => {}
     }
     if let Error::LockTimeout { holder: Some(pid), .. } = error {
         fields.insert("holder".into(), (*pid).into());
+    }
+    if let Error::MigrationRunning { holder: Some(holder), .. } = error {
+        fields.insert("holder".into(), holder.pid.into());
     }
     let outcome = match error.outcome() {
         Outcome::None => "none",

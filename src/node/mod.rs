@@ -5,18 +5,23 @@
 //! `undefined`. Documents cross as JSON text.
 
 mod abort;
+mod backup;
 mod base;
 mod changes;
 mod collection;
 mod error;
 mod files;
+mod indexes;
+mod migrations;
 mod options;
 mod parts;
 mod port;
 mod projects;
 mod queries;
+mod report;
 mod schema;
 mod session;
+mod site;
 mod streams;
 mod transaction;
 mod watch;

@@ -22,7 +22,7 @@ pub struct NativeOptions {
 /// Longer than any process lives; floating point conversions stay in range below it.
 const LONGEST_MS: f64 = 1e14;
 
-fn milliseconds(value: f64) -> Duration {
+pub fn milliseconds(value: f64) -> Duration {
     Duration::from_millis(value.clamp(0.0, LONGEST_MS) as u64)
 }
 

@@ -79,6 +79,7 @@ enum Message {
     Warned(Warning),
     /// Something waits for whoever listens on this channel.
     Notified(u32),
+    Progressed(u32, u64, u64),
 }
 
 /// The mailbox of one environment.
@@ -98,6 +99,11 @@ impl Mailbox {
 
     pub fn warn(&self, warnings: Vec<Warning>) {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
+    }
+
+    /// Tells how many of how many bytes the call has done.
+    pub fn progress(&self, ticket: u32, done: u64, total: u64) {
+        self.post(Message::Progressed(ticket, done, total));
     }
 
     pub fn notify(&self, channel: u32) {
@@ -121,7 +127,8 @@ impl Mailbox {
 const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
-const NOTIFIED: u32 = 3;
+const PROGRESSED: u32 = 3;
+const NOTIFIED: u32 = 4;
 
 #[napi]
 pub struct Port {
@@ -141,7 +148,8 @@ impl Port {
         })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON.
+    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
+    /// of progress: `[done, total]`.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages = std::mem::take(&mut *self.mailbox.messages.lock());
@@ -157,6 +165,9 @@ impl Port {
                     let text =
                         serde_json::json!({ "code": warning.code.as_str(), "message": warning.message });
                     (WARNED, 0, Answer::text(text.to_string().into_bytes()))
+                }
+                Message::Progressed(ticket, done, total) => {
+                    (PROGRESSED, ticket, Answer::text(format!("[{done},{total}]").into_bytes()))
                 }
             };
             flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);

@@ -12,9 +12,9 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::json;
-use crate::engine::{Part, Peek, Queryable};
+use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait, WarningCode};
 use crate::project::project_store::{self as store, Query};
-use crate::project::{Files, array};
+use crate::project::{Files, array, file_collections};
 
 #[napi]
 pub struct NativeProjects {
@@ -92,6 +92,19 @@ impl NativeProjects {
         self.session.write(ticket, move |tx| delete(tx).map(|()| Answer::Nothing));
     }
 
+    /// Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it.
+    #[napi(catch_unwind)]
+    pub fn rebuild_indexes(&self, ticket: u32) {
+        self.session.read(ticket, |database, options| {
+            database.rebuild_indexes(&store::collection(), options)?;
+            let mut rebuilt = Ok(());
+            for files in file_collections(database, options)? {
+                rebuilt = rebuilt.and(database.rebuild_indexes(&files, options));
+            }
+            rebuilt.map(|()| Answer::Nothing)
+        });
+    }
+
     #[napi(catch_unwind)]
     pub fn peek_query<'env>(
         &self,
@@ -121,5 +134,36 @@ impl NativeProjects {
             let found = database.select(&store::collection(), Part::Whole, options, choose)?;
             Ok(Answer::text(array(&found)))
         });
+    }
+
+    /// Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+    /// indexes on disk. Answers `{ documents, setAside }`.
+    #[napi(catch_unwind)]
+    pub fn index(&self, ticket: u32, project_id: Option<f64>) {
+        let (spec, session) = (collection(project_id), Arc::clone(&self.session));
+        self.session.read(ticket, move |database, options| {
+            database.persist_indexes(&spec, options)?;
+            let documents = database.view(&spec, options)?.len();
+            let set_aside = session.pass_on_warnings(database, WarningCode::RecordSetAside);
+            Ok(Answer::text(format!("{{\"documents\":{documents},\"setAside\":{set_aside}}}").into_bytes()))
+        });
+    }
+
+    /// Removes from disk what `index` keeps there. The documents and their queries stay what they are.
+    #[napi(catch_unwind)]
+    pub fn forget_indexes(&self, ticket: u32, project_id: Option<f64>) {
+        let spec = collection(project_id);
+        self.session.read(ticket, move |database, options| {
+            database.remove_index_checkpoints(&spec, Wait::at_most(options.lock_timeout))?;
+            Ok(Answer::Nothing)
+        });
+    }
+}
+
+/// The collection of all projects or, with an id, of the files of one.
+fn collection(project_id: Option<f64>) -> Arc<CollectionSpec> {
+    match project_id {
+        None => store::collection(),
+        Some(id) => Files::of(id as u64).spec,
     }
 }

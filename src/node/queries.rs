@@ -22,7 +22,7 @@ impl NativeCollection {
         let (spec, cancel) = (Arc::clone(&self.spec), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
             let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(array(&database.query(&spec, &query, options, &cancel)?)))
+            Ok(Answer::text(array(&database.documents(&spec, &query, options, &cancel)?)))
         });
     }
 

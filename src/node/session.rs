@@ -8,10 +8,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::port::{Answer, Mailbox, run_blocking};
+use super::report::{repair_report, verify_report};
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
-    Request, Result, Transaction, Wait, WriteOptions, check_entity_path, open_under, own_collection,
+    self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
+    Request, Result, Transaction, Wait, WarningCode, WriteOptions, check_entity_path, open_under,
+    own_collection,
 };
 
 /// What an instance asks for, checked by `index.js`.
@@ -36,6 +38,8 @@ pub struct Session {
     opened_at: AtomicU64,
     /// Signalled when a call ends.
     idle: Condvar,
+    /// Held during a repair.
+    repairing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -43,6 +47,8 @@ struct Life {
     engine: Engine,
     /// Calls that were accepted and are not answered yet.
     pending: usize,
+    /// How many of them are repairs.
+    repairs: usize,
     closing: bool,
 }
 
@@ -81,8 +87,17 @@ impl Session {
         mailbox: Mailbox,
     ) -> Arc<Session> {
         let base = BasePath::new(Arc::new(OsFs), Path::new(base));
-        let (life, opened_at, idle) = (Mutex::default(), AtomicU64::default(), Condvar::new());
-        Arc::new(Session { base, directory, collection, options, mailbox, life, opened_at, idle })
+        Arc::new(Session {
+            base,
+            directory,
+            collection,
+            options,
+            mailbox,
+            life: Mutex::default(),
+            opened_at: AtomicU64::default(),
+            idle: Condvar::new(),
+            repairing: Mutex::default(),
+        })
     }
 
     /// Whether a path may be removed with an entity.
@@ -170,6 +185,14 @@ impl Session {
         });
     }
 
+    /// Passes on what the engine has to warn of and says how many of these have a code.
+    pub fn pass_on_warnings(&self, database: &Database, code: WarningCode) -> usize {
+        let warnings = database.take_warnings();
+        let count = warnings.iter().filter(|warning| warning.code == code).count();
+        self.mailbox.warn(warnings);
+        count
+    }
+
     /// Queues a write. Writes of one instance are committed in the order of their calls.
     pub fn write(
         self: &Arc<Self>,
@@ -223,6 +246,67 @@ impl Session {
         if let Engine::Opening(waiting) = before {
             waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));
         }
+    }
+
+    /// Verifies the database, open or not; one that does not open is verified all the same.
+    pub fn verify(self: &Arc<Self>, ticket: u32) {
+        if let Err(error) = self.begin() {
+            return self.mailbox.answer(ticket, Err(error));
+        }
+        let this = Arc::clone(self);
+        run_blocking(move || {
+            let report = guarded(|| {
+                let wait = Wait::at_most(this.options.lock_timeout);
+                let mut report = match this.engine() {
+                    Some(database) => database.verify(wait)?,
+                    None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
+                };
+                report.problems.extend(this.base.verify_record()?);
+                Ok(Answer::text(verify_report(&report).to_string().into_bytes()))
+            });
+            this.end(ticket, report);
+        });
+    }
+
+    /// Repairs the database. This instance's calls before it are waited for and those after it wait; other instances, here
+    /// and in other processes, must have closed it.
+    pub fn repair(self: &Arc<Self>, ticket: u32) {
+        if let Err(error) = self.begin() {
+            return self.mailbox.answer(ticket, Err(error));
+        }
+        self.life.lock().repairs += 1;
+        let this = Arc::clone(self);
+        run_blocking(move || {
+            let report = guarded(|| this.repair_alone());
+            this.life.lock().repairs -= 1;
+            this.end(ticket, report);
+        });
+    }
+
+    fn repair_alone(self: &Arc<Self>) -> Result<Answer> {
+        let _one = self.repairing.lock();
+        let engine = {
+            let mut life = self.life.lock();
+            while life.pending > life.repairs {
+                self.idle.wait(&mut life);
+            }
+            std::mem::replace(&mut life.engine, Engine::Opening(Vec::new()))
+        };
+        drop(engine);
+        let wait = Wait::at_most(self.options.lock_timeout);
+        let report = engine::repair(&self.base.file_system(), &self.directory, wait)
+            .and_then(|report| self.base.repair_record(&self.directory, wait).map(|()| report));
+        let mut life = self.life.lock();
+        match &life.engine {
+            Engine::Opening(waiting) if waiting.is_empty() => life.engine = Engine::Unopened,
+            Engine::Opening(_) => {
+                let this = Arc::clone(self);
+                run_blocking(move || this.open_for_writes());
+            }
+            Engine::Open(_) | Engine::Unopened => {}
+        }
+        drop(life);
+        Ok(Answer::text(repair_report(&report?).to_string().into_bytes()))
     }
 
     /// Ends the instance: calls from now on are refused, those under way are waited for, the JSON files are brought up

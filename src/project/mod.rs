@@ -5,6 +5,7 @@
 //! fields in the order of the table that describes them, then the unknown properties that were on disk, and
 //! a file's [`LARGE_FIELD`] last, so that everything before it can be read without it.
 
+mod attached;
 mod bulk;
 mod chain;
 mod collections;
@@ -24,6 +25,7 @@ pub mod versions;
 #[cfg(test)]
 mod tests;
 
+pub use attached::{attached_indexes, file_collections};
 pub use chain::{Chain, chain_of, with_chain};
 pub use file_store::{Files, array, sort_by_path};
 pub use files::{create_file, next_version, stored_file, update_file, written_file};

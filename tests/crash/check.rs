@@ -1,12 +1,13 @@
 //! What must hold of a database after a crash.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use octoprompt_storage::engine::fs::{Chooser, Extreme, Seeded, SimFs};
-use octoprompt_storage::engine::{Durability, Mutant};
+use octoprompt_storage::engine::{Durability, Mutant, verify};
 
 use crate::workload::{Batch, Run};
-use crate::world::{Documents, Handle, disk_hash, no_wait, observe, open, warnings};
+use crate::world::{DIRECTORY, Documents, Handle, disk_hash, no_wait, observe, open, warnings};
 
 /// Ids of the documents that are written after a crash.
 const FRESH: u64 = 100;
@@ -28,6 +29,10 @@ pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -
     drop(database);
     let database = open(&process, mutant).map_err(|problem| format!("the second time {problem}"))?;
     let again = observe(&database)?;
+    let report = database.verify(no_wait()).map_err(|error| format!("cannot be verified: {error}"))?;
+    if !report.is_ok() || report.documents() != again.len() as u64 {
+        return Err(format!("verifying finds\n{report}"));
+    }
     if again != found {
         return Err(format!("opened to {found:?}, the second time to {again:?}"));
     }
@@ -46,7 +51,15 @@ pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -
     }
     let last = after.power_loss(&mut *chooser(seed + 1));
     drop(database);
-    reopened(&last, mutant, &expected, "a checkpoint").map(drop)
+    drop(reopened(&last, mutant, &expected, "a checkpoint")?);
+    sound(&last)
+}
+
+/// What everybody left is sound.
+fn sound(fs: &SimFs) -> Result<(), String> {
+    let report = verify(&fs.handle(), Path::new(DIRECTORY), no_wait());
+    let report = report.map_err(|error| format!("cannot be verified: {error}"))?;
+    if report.is_ok() { Ok(()) } else { Err(format!("verifying finds\n{report}")) }
 }
 
 fn chooser(seed: u64) -> Box<dyn Chooser> {

@@ -4,6 +4,7 @@ use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, Seeded, SimFs
 use octoprompt_storage::engine::{Error, Mutant, Outcome};
 
 use crate::check::report;
+use crate::explore::wanted;
 use crate::workload::{Op, Run, write_group};
 use crate::world::{Documents, machine, no_wait, observe, try_open};
 
@@ -85,9 +86,8 @@ pub fn check_afterwards(faulty: &Faulty, seed: u64) -> Result<(), String> {
     report(&moment.snapshot.power_loss(&mut Seeded::new(seed)), run, allowed)
 }
 
-fn one_fault(fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
-    let faulty =
-        run_with_faults(machine(), &WORKLOAD, None, |fs| fs.fail_at(fs.calls() + call, fault, repeat))?;
+fn one_fault(ops: &[Op], fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
+    let faulty = run_with_faults(machine(), ops, None, |fs| fs.fail_at(fs.calls() + call, fault, repeat))?;
     check_afterwards(&faulty, call)?;
     // The same process, once nothing fails any more: reads go on, and reopening heals.
     let Faulty { run, poisoned } = faulty;
@@ -104,7 +104,8 @@ fn one_fault(fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
         }
         // Of a directory whose sync failed and that could not even be removed again, nobody can learn that its name is
         // not on the disk: that a disk which failed everything works again is not claimed to be noticed.
-        if run.handle()?.is_read_only() || (fault, repeat) == (Fault::Io, Repeat::Forever) {
+        let everything = matches!(fault, Fault::Io | Fault::Kind(_)) && repeat == Repeat::Forever;
+        if run.handle()?.is_read_only() || everything {
             return Ok(());
         }
         run.step(Op::Put)?;
@@ -116,13 +117,23 @@ fn one_fault(fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// `CRASH_STATES=1000000` shifts the workload about as many times as it multiplies power losses.
+fn workloads() -> Vec<Vec<Op>> {
+    let more = wanted(20_000) / 20_000;
+    (0..more.min(WORKLOAD.len())).map(|at| [&WORKLOAD[at..], &WORKLOAD[..at]].concat()).collect()
+}
+
 /// Fails every call of the workload in turn.
 fn every_call(fault: Fault, repeat: Repeat) {
-    let healthy = run_with_faults(machine(), &WORKLOAD, None, |_| {}).expect("works without faults");
+    workloads().iter().for_each(|ops| every_call_of(ops, fault, repeat));
+}
+
+fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat) {
+    let healthy = run_with_faults(machine(), ops, None, |_| {}).expect("works without faults");
     let calls = healthy.run.fs.calls();
     let problems: Vec<String> = (1..=calls)
         .filter_map(|call| {
-            let problem = one_fault(fault, repeat, call).err()?;
+            let problem = one_fault(ops, fault, repeat, call).err()?;
             Some(format!("{fault:?} {repeat:?} at call {call} after opening: {problem}"))
         })
         .collect();
@@ -153,6 +164,34 @@ fn every_call_meeting_a_full_disk_for_ever() {
 #[test]
 fn every_call_meeting_a_read_only_disk() {
     every_call(Fault::ReadOnly, Repeat::Forever);
+}
+
+#[test]
+fn every_call_meeting_a_read_only_disk_once() {
+    every_call(Fault::ReadOnly, Repeat::Once);
+}
+
+#[test]
+fn every_call_beyond_the_quota_once() {
+    every_call(Fault::Quota { written: 33 }, Repeat::Once);
+}
+
+#[test]
+fn every_call_beyond_the_quota_for_ever() {
+    every_call(Fault::Quota { written: 0 }, Repeat::Forever);
+}
+
+/// A write that comes up short of a sector, of a line, and of nothing but its last byte.
+#[test]
+fn every_write_coming_up_short_once() {
+    for written in [1, 120, 511, 100_000] {
+        every_call(Fault::NoSpace { written }, Repeat::Once);
+    }
+}
+
+#[test]
+fn every_call_denied_for_ever() {
+    every_call(Fault::Kind(std::io::ErrorKind::PermissionDenied), Repeat::Forever);
 }
 
 #[test]

@@ -211,6 +211,27 @@ fn believing_a_repeated_sync_is_caught() {
     });
 }
 
+/// One process closes the database while another has it open; a third opens it and must not think that it is alone.
+#[test]
+fn deleting_lock_files_is_caught() {
+    is_caught(Mutant::DeleteLockFiles, |mutant| {
+        let fs = machine();
+        let staying = open(&fs.process(), mutant)?;
+        drop(open(&fs.process(), mutant)?);
+        let third = open(&fs.process(), mutant)?;
+        let written = Batch::put(0, 1, 1).write(&staying, Durability::Full);
+        written.map_err(|error| format!("the one that stayed: {error}"))?;
+        let mut expected = Documents::new();
+        Batch::put(0, 1, 1).model(&mut expected);
+        let found = observe(&third)?;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(format!("the third reads {found:?} instead of {expected:?}"))
+        }
+    });
+}
+
 /// The right protocol over a disk that forgets to do some calls: what each of them is for.
 fn is_missed(what: &str, ignored: fn(&Call) -> bool, workload: &[Op]) {
     let fs = machine();

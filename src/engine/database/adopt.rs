@@ -251,7 +251,7 @@ fn examine(
 }
 
 /// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.
-fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<()> {
+pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<()> {
     let mut time = now_ms();
     loop {
         let mut name = path.as_os_str().to_owned();

@@ -28,18 +28,18 @@ use crate::engine::journal::{
     Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, journal_path,
     push_snapshot_op,
 };
-use crate::engine::lock::{LockKind, Wait};
+use crate::engine::lock::Wait;
 use crate::engine::snapshot::SnapshotWriter;
 
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
-struct Frozen {
-    path: Arc<str>,
+pub(in crate::engine) struct Frozen {
+    pub(super) path: Arc<str>,
     /// What the callers of this process want of it, if any did.
-    spec: Option<Arc<CollectionSpec>>,
-    is_loaded: bool,
-    documents: DocumentMap,
-    files: Arc<FileTable>,
-    seen: Option<Metadata>,
+    pub(super) spec: Option<Arc<CollectionSpec>>,
+    pub(super) is_loaded: bool,
+    pub(super) documents: DocumentMap,
+    pub(super) files: Arc<FileTable>,
+    pub(super) seen: Option<Metadata>,
 }
 
 /// A snapshot that waits in the reserved folder to take its place.
@@ -64,10 +64,7 @@ impl Database {
     /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints. The journals then
     /// still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
-        let mut checkpointing = self.checkpointing.lock();
-        let Some(lock) = checkpointing.as_mut() else { return Ok(()) };
-        lock.lock(LockKind::Exclusive, wait, || None)?;
-        let _guard = lock.guard();
+        let Some(_quiet) = self.quiet(wait)? else { return Ok(()) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
@@ -103,7 +100,7 @@ impl Database {
     }
 
     /// Takes in what a person edited, so that it is not overwritten unseen. The write lock is held.
-    fn notice_edits(&self, writer: &mut Writer) -> Result<()> {
+    pub(super) fn notice_edits(&self, writer: &mut Writer) -> Result<()> {
         let loaded: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
             let specs = state.collections.values().filter_map(|collection| match &collection.content {
@@ -182,7 +179,7 @@ impl Database {
     }
 
     /// Collects what must be written. Collections that nobody loaded are read from their snapshots.
-    fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {
+    pub(super) fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {
         let mut frozen = Vec::new();
         let mut unloaded = Vec::new();
         {

@@ -89,37 +89,18 @@ impl Request {
     }
 }
 
-#[derive(Default)]
-pub struct Queue {
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    requests: VecDeque<Request>,
-    /// Whether a thread is draining. It looks at the queue again before it clears this.
-    draining: bool,
-}
-
 impl Database {
     /// Queues a write. If this returns true, the caller must see to it that [`Database::drain`] runs soon, on a
     /// thread that may block.
     #[must_use]
     pub fn submit(&self, request: Request) -> bool {
-        let mut waiting = self.queue.waiting.lock();
-        waiting.requests.push_back(request);
-        !mem::replace(&mut waiting.draining, true)
+        self.queue.push(request)
     }
 
     /// Commits what is queued until nothing is.
     pub fn drain(&self) {
         loop {
-            let group: Vec<Request> = {
-                let mut waiting = self.queue.waiting.lock();
-                let count = waiting.requests.len().min(GROUP_REQUESTS);
-                waiting.draining = count > 0;
-                waiting.requests.drain(..count).collect()
-            };
+            let group = self.queue.next_group(GROUP_REQUESTS);
             if group.is_empty() {
                 return;
             }
@@ -218,7 +199,7 @@ impl Database {
             }
         }
         let result = if !batches.is_empty() {
-            self.commit_batches(writer, &batches, &group, sync)
+            self.commit_batches(writer, &batches, group, sync)
         } else if sync && !waiting.is_empty() {
             // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
             self.make_durable(writer)
@@ -233,7 +214,7 @@ impl Database {
         &self,
         writer: &mut Writer,
         batches: &[Batch],
-        group: &Group,
+        group: Group,
         sync: bool,
     ) -> Result<()> {
         let (salt, journal, before) = {
@@ -278,12 +259,18 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery.
+    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
-        let dropped =
-            batch.collections.iter().filter(|(_, changes)| changes.dropped).map(|(path, _)| &**path);
-        for path in dropped.chain(batch.removed_paths.iter().map(String::as_str)) {
-            if let Err(error) = self.remove_now(path) {
+        let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
+        let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
+        let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
+        let targets: Vec<(&str, bool)> = files.chain(paths).collect();
+        if targets.is_empty() {
+            return;
+        }
+        let quiet = self.try_quiet().ok().flatten().is_some();
+        for (path, durably) in targets.into_iter().filter(|(_, durably)| quiet || *durably) {
+            if let Err(error) = self.remove_now(path, durably) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
@@ -294,18 +281,25 @@ impl Database {
 }
 
 impl Database {
-    fn remove_now(&self, path: &str) -> Result<()> {
-        match removal_target(&*self.fs, &self.directory, path)? {
-            Some(target) => fs::remove_tree(&*self.fs, &target).at("remove", &target),
-            None => Ok(()),
+    fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
+        let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
+        fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
+        match target.parent().filter(|_| durably) {
+            Some(parent) if self.fs.metadata(parent).at("look up", parent)?.is_some() => {
+                self.fs.sync_dir(parent).at("sync directory", parent)
+            }
+            _ => Ok(()),
         }
     }
 }
 
+/// Where each document of a collection lies, nowhere if it was deleted, and which batch put it there.
+type Places = BTreeMap<DocumentId, (Option<Location>, u64)>;
+
 /// Where the documents of a group lie, and with which sequence number each collection was dropped.
 #[derive(Default)]
 struct Located {
-    documents: BTreeMap<(Arc<str>, DocumentId), (Option<Location>, u64)>,
+    documents: BTreeMap<Arc<str>, Places>,
     drops: BTreeMap<Arc<str>, u64>,
 }
 
@@ -339,6 +333,7 @@ fn encode_ops(
         next(out);
         let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
         let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
+        let located = located.documents.entry(Arc::clone(path)).or_default();
         let replaced =
             changes.existing.iter().filter(|id| matches!(changes.documents.get(id), Some(Some(_))));
         push_documents(out, path, put, delete, replaced, |id, place| {
@@ -350,14 +345,16 @@ fn encode_ops(
                 len: len as u32,
                 head: document.head as u32,
             });
-            located.documents.insert((Arc::clone(path), id.clone()), (location, seq));
+            located.insert(id.clone(), (location, seq));
         });
     }
 }
 
 /// Shows a group to the readers.
-fn publish(state: &mut State, group: &Group, mut located: Located, position: Position, now: u64) {
-    for (path, overlay) in &group.collections {
+fn publish(state: &mut State, group: Group, mut located: Located, position: Position, now: u64) {
+    for (path, overlay) in group.collections {
+        let path = &path;
+        let mut places = located.documents.remove(path).unwrap_or_default();
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
             state.record_drop(path, seq);
@@ -369,24 +366,18 @@ fn publish(state: &mut State, group: &Group, mut located: Located, position: Pos
             collection.unload();
         }
         let mut changed = overlay.dropped;
-        for (id, pending) in &overlay.documents {
+        for (id, pending) in overlay.documents {
             // A document without a place was changed only by requests that failed.
-            let Some((location, seq)) = located.documents.remove(&(Arc::clone(path), id.clone())) else {
-                continue;
-            };
+            let Some((location, seq)) = places.remove(&id) else { continue };
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
-                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old.clone() };
-                    let new = if pending.new.is_some() {
-                        pending.entries.clone()
-                    } else {
-                        no_entries(&overlay.spec)
-                    };
-                    loaded.publish(Prepared { id: id.clone(), location, old, new, seq, now });
+                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old };
+                    let new = if pending.new.is_some() { pending.entries } else { no_entries(&overlay.spec) };
+                    loaded.publish(Prepared { id, location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
-                _ => collection.note(id.clone(), Change { location, seq }),
+                _ => collection.note(id, Change { location, seq }),
             }
         }
         collection.version += u64::from(changed);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Database;
-use super::query::{Entries, Search, SearchFailure};
 use super::read::View;
+use super::search::{Entries, Search, SearchFailure};
 use crate::engine::cancel::Cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Entry;

@@ -130,8 +130,13 @@ impl Database {
         let record = state.catalog.get(&*spec.path);
         let dropped = record.is_some_and(|record| record.dropped.is_some());
         let expected = is_known(record);
+        let refuses = matches!(spec.foreign, Foreign::Refuse);
         let damaged = |problem: &str| {
-            let what_to_do = "restore it from a backup, or write {} into it to start afresh";
+            let what_to_do = if refuses {
+                "rebuild it, restore it from a backup, or write {} into it to start afresh"
+            } else {
+                "restore it from a backup, or write {} into it to start afresh"
+            };
             Verdict::Damaged(Error::corrupt(
                 &spec.file(&self.directory),
                 0,
@@ -146,7 +151,7 @@ impl Database {
                 Some(_) if dropped => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
-                None if matches!(spec.foreign, Foreign::Refuse) => {
+                None if refuses && !is_empty_map(&snapshot.bytes) => {
                     damaged("the file is not the one that was written")
                 }
                 None => Verdict::Foreign,
@@ -284,10 +289,7 @@ impl Database {
 }
 
 /// Finds the documents in a snapshot that the catalog knows.
-pub(super) fn scan(
-    bytes: &[u8],
-    record: &SnapshotRecord,
-) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
+pub fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate::engine::json::JsonError> {
     match record.layout {
         Layout::Lines => scan_lines(bytes),
         Layout::Map => scan_map(bytes),
@@ -333,7 +335,12 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
     scanned.into_iter().map(entry).collect()
 }
 
+/// Whether a person wrote that they want to start afresh.
+fn is_empty_map(bytes: &[u8]) -> bool {
+    matches!(scan_map(bytes), Ok(found) if found.is_empty())
+}
+
 /// Whether the catalog knows a file for this collection.
-pub(super) fn is_known(record: Option<&CollectionRecord>) -> bool {
+pub fn is_known(record: Option<&CollectionRecord>) -> bool {
     record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none())
 }

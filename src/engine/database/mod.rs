@@ -4,40 +4,53 @@
 //! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
 //! nothing is locked while they are held. No file is read or written while `state` is held.
 
-mod adopt;
+pub(super) mod adopt;
 mod background;
 mod catch_up;
+mod check;
 mod checkpoint;
 mod commit;
 mod content;
+mod cut;
 mod declared;
 mod entity_paths;
+mod exclusive;
 mod feed;
-mod generations;
+pub(super) mod generations;
 mod index_checkpoint;
 mod interactive;
 mod iterate;
-mod load;
+pub(super) mod load;
 mod mutant;
+mod network;
 mod open;
 mod overlay;
 mod paths;
+mod process_hold;
 mod query;
+mod queue;
 mod read;
 mod recent;
-mod recovery;
-mod removals;
+pub(super) mod recovery;
+pub(super) mod removals;
+mod search;
 mod spool;
-mod state;
-mod texts;
+mod start_over;
+pub(super) mod state;
+pub(super) mod texts;
 mod transaction;
 mod verdicts;
 mod watch;
 mod widen;
 mod writer;
 
+/// The locks of the queue: its model checker brings its own.
+mod sync {
+    pub use parking_lot::Mutex;
+}
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -45,19 +58,25 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
+pub(in crate::engine) use cut::{Cut, CutContent};
+pub(in crate::engine) use exclusive::{Quiet, in_use};
 pub use feed::{Change, Subscription};
 pub use index_checkpoint::AttachedIndex;
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
-pub use read::{Peek, Queryable, ReadOptions, View};
+pub use query::Queryable;
+pub use read::{Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
 pub use spool::Spool;
+pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
+pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
 pub use verdicts::{ForeignRecords, Verdicts};
+pub(in crate::engine) use writer::Held;
 
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
@@ -66,9 +85,10 @@ use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
 pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
-use super::lock::{ProcessLock, Wait};
+use super::lock::Wait;
 use super::options::CacheLimits;
-use commit::Queue;
+use exclusive::Checkpointing;
+use queue::Queue;
 use state::State;
 use writer::Writer;
 
@@ -181,6 +201,7 @@ pub enum WarningCode {
     RecordSetAside,
     TailCut,
     CheckpointFailed,
+    UnsupportedFilesystem,
 }
 
 impl WarningCode {
@@ -190,6 +211,7 @@ impl WarningCode {
             WarningCode::RecordSetAside => "RECORD_SET_ASIDE",
             WarningCode::TailCut => "TAIL_CUT",
             WarningCode::CheckpointFailed => "CHECKPOINT_FAILED",
+            WarningCode::UnsupportedFilesystem => "UNSUPPORTED_FILESYSTEM",
         }
     }
 }
@@ -212,8 +234,10 @@ pub struct Database {
     /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
     tip: Option<Tip>,
     writer: Mutex<Writer>,
-    checkpointing: Mutex<Option<ProcessLock>>,
-    queue: Queue,
+    checkpointing: Mutex<Checkpointing>,
+    /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
+    migrating: AtomicBool,
+    queue: Queue<Request>,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
@@ -303,8 +327,15 @@ impl Drop for Database {
     /// this running.
     fn drop(&mut self) {
         if let Some(files) = &self.writer.get_mut().files {
+            if let Some(mark) = &files.mark {
+                mark.remove(&*self.fs);
+            }
             // A failed unlock is undone by the system when the handle is closed.
             let _ = files.presence.unlock();
+            #[cfg(feature = "simulation")]
+            if self.options.mutant == Some(Mutant::DeleteLockFiles) {
+                let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
+            }
         }
     }
 }

@@ -30,6 +30,14 @@ pub enum Mutant {
     AcknowledgeBeforeTip,
     /// A failed sync is tried again and believed.
     RetryFailedSync,
+    /// The manifest of a backup, or the intent of a migration, comes before the files that it tells of.
+    ManifestBeforeFiles,
+    /// Data is replaced without an intent.
+    ReplaceWithoutIntent,
+    /// The intent of a migration goes before what the migration wrote is synced.
+    DiscardBeforeSync,
+    /// Lock files are deleted when a process closes the database.
+    DeleteLockFiles,
     /// An index checkpoint is believed whatever the hash of the snapshot.
     TrustStaleIndexCheckpoint,
 }

@@ -1,26 +1,25 @@
 //! Opening a database: alone, beside other processes, or where nothing may be written.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
-use super::commit::Queue;
+use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
+use super::network::Mark;
+use super::queue::Queue;
 use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, ENGINES, Mutant, background, feed};
+use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background, feed};
 use crate::engine::cache::Cache;
-use crate::engine::checksum::DatabaseId;
-use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, Fs};
+use crate::engine::fs::{self, Fs, Network};
 use crate::engine::journal::{RESERVED, Tip, TipSlot};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
@@ -55,6 +54,11 @@ impl Database {
         let guard = lock.guard();
         // Every opener comes through here with the write lock, so nobody slips in between the two locks.
         let alone = presence.try_lock(LockKind::Exclusive)?;
+        let network = fs.network(&reserved).at("look up the file system of", &reserved)?;
+        let mark = match &network {
+            Some(network) => Some(Mark::leave(&*fs, directory, network, alone)?),
+            None => None,
+        };
         let mutant = |mutant| is_mutant(&options, mutant);
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
@@ -71,7 +75,7 @@ impl Database {
         };
         presence.lock(LockKind::Shared, wait, || None)?;
         let Recovered { state, journal, warnings } = recovered;
-        let files = WriterFiles { lock, presence, journal };
+        let files = WriterFiles { lock, presence, journal, mark };
         drop(guard);
         let database = Database::assemble(
             fs,
@@ -79,9 +83,16 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files) },
+            Writer { files: Some(files), kept: None },
             Some(checkpoint),
         );
+        if let Some(Network { file_system, .. }) = network {
+            let message = format!(
+                "{} lies on a network file system ({file_system}), where locks cannot be relied on: only one process may use it",
+                directory.display()
+            );
+            database.warn(WarningCode::UnsupportedFilesystem, message);
+        }
         for (code, message) in warnings {
             database.warn(code, message);
         }
@@ -99,8 +110,8 @@ impl Database {
         } else {
             None
         };
-        let state = read.unwrap_or_else(empty_state);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None }, None))
+        let state = read.unwrap_or_else(State::empty);
+        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
     }
 
     fn assemble(
@@ -122,8 +133,9 @@ impl Database {
             state: RwLock::new(state),
             tip,
             writer: Mutex::new(writer),
-            checkpointing: Mutex::new(checkpoint),
-            queue: Queue::default(),
+            checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
+            migrating: AtomicBool::new(false),
+            queue: Queue::new(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
             feed: feed::Feed::default(),
@@ -185,7 +197,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
             let sync_directory = !mutant(Mutant::NewJournalWithoutDirectorySync);
             let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;
             let mut files = FileTable::default();
-            let mut state = empty_state();
+            let mut state = State::empty();
             state.journal = files.add(Arc::clone(&journal));
             state.files = Arc::new(files);
             state.database = header.database;
@@ -200,23 +212,10 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
         seq: position.seq,
         end: position.end,
         poisoned: false,
+        migrating: false,
     });
     tip.set_holder(0);
     Ok((recovered, tip))
-}
-
-fn empty_state() -> State {
-    State {
-        database: DatabaseId(0),
-        position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
-        collections: HashMap::new(),
-        catalog: std::collections::BTreeMap::new(),
-        removed: 0,
-        recent: RecentChanges::default(),
-        removals: Vec::new(),
-        files: Arc::new(FileTable::default()),
-        journal: FileId(u32::MAX),
-    }
 }
 
 #[cfg(feature = "simulation")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::query::Queryable;
 use super::state::{FileTable, Loaded};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
 use super::{CollectionSpec, Database, Foreign};
@@ -51,21 +52,6 @@ pub struct View {
     pub(super) documents: DocumentMap,
     pub(super) files: Arc<FileTable>,
     version: u64,
-}
-
-/// What a query may look at: ids and indexes, all in memory.
-pub struct Queryable<'a> {
-    loaded: &'a Loaded,
-}
-
-impl Queryable<'_> {
-    pub fn documents(&self) -> &DocumentMap {
-        &self.loaded.documents
-    }
-
-    pub fn index(&self, name: &str) -> Result<&Index> {
-        Ok(&self.loaded.indexes[super::transaction::index_position(&self.loaded.spec, name)?])
-    }
 }
 
 impl Database {
@@ -174,7 +160,7 @@ impl Database {
         let Some(loaded) = self.current(&state, spec).filter(|loaded| self.is_fresh(loaded)) else {
             return Ok(Peek::Wait);
         };
-        let ids = choose(&Queryable { loaded })?;
+        let ids = choose(&Queryable::new(&state, loaded))?;
         let locations: Vec<Location> =
             ids.iter().filter_map(|id| loaded.documents.get(id).copied()).collect();
         if locations.iter().map(|location| part_len(location, part)).sum::<u64>() > PEEK_BYTES {
@@ -209,7 +195,7 @@ impl Database {
             let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
                 let found =
                     |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
-                let ids = choose(&Queryable { loaded });
+                let ids = choose(&Queryable::new(state, loaded));
                 let entries = ids.map(|ids| ids.into_iter().filter_map(found).collect::<Vec<Entry>>());
                 (entries, Arc::clone(&state.files))
             })?;
@@ -388,14 +374,18 @@ impl Database {
     }
 
     /// The collection, if memory is up to date with every process.
-    fn current<'a>(&self, state: &'a super::state::State, spec: &CollectionSpec) -> Option<&'a Loaded> {
+    pub(super) fn current<'a>(
+        &self,
+        state: &'a super::state::State,
+        spec: &CollectionSpec,
+    ) -> Option<&'a Loaded> {
         if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
             return None;
         }
         state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))
     }
 
-    fn is_fresh(&self, loaded: &Loaded) -> bool {
+    pub(super) fn is_fresh(&self, loaded: &Loaded) -> bool {
         loaded.checked.elapsed() < EDIT_CHECK.min(self.cache.ttl().max(Duration::from_millis(1)))
     }
 

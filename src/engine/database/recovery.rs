@@ -186,7 +186,7 @@ fn replay(
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
 /// of older generations are in the header of the newest already. `renamed` collects the snapshots of the generation
 /// that wait for the line which says that they are in place.
-fn apply(
+pub fn apply(
     state: &mut State,
     bytes: &[u8],
     body: &Body<'_>,

@@ -11,6 +11,13 @@ use crate::engine::id::generate_id;
 /// How names of spools begin. The sole opener of a database removes what processes that died left of them.
 pub const SPOOL: &str = "spool-";
 
+/// Whether a file of this name is a spool of this process.
+pub fn is_of_this_process(name: &str) -> bool {
+    name.strip_prefix(SPOOL)
+        .and_then(|rest| rest.split_once('-'))
+        .is_some_and(|(pid, _)| pid == std::process::id().to_string())
+}
+
 /// More than this makes no document.
 const MAX_BYTES: u64 = 1 << 30;
 

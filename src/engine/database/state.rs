@@ -184,6 +184,14 @@ impl Collection {
         }
     }
 
+    /// What the journals hold beyond the snapshot.
+    pub fn changes(&self) -> BTreeMap<DocumentId, Change> {
+        match &self.content {
+            Content::Unloaded(changes) => changes.clone(),
+            Content::Loaded(loaded) => loaded.changes_after(0),
+        }
+    }
+
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
@@ -202,6 +210,21 @@ impl Collection {
 }
 
 impl State {
+    /// Nothing at all: no journal, no collection.
+    pub fn empty() -> State {
+        State {
+            database: DatabaseId(0),
+            position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
+            collections: HashMap::new(),
+            catalog: BTreeMap::new(),
+            removed: 0,
+            recent: RecentChanges::default(),
+            removals: Vec::new(),
+            files: Arc::new(FileTable::default()),
+            journal: FileId(u32::MAX),
+        }
+    }
+
     pub fn salt(&self) -> Salt {
         Salt::new(self.database, self.position.generation)
     }

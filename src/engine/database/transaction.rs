@@ -7,7 +7,7 @@ use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
-use super::{CollectionSpec, Database};
+use super::{CollectionSpec, Database, Foreign};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::{generate_id, now_ms};
@@ -29,6 +29,9 @@ pub struct Batch {
 #[derive(Default)]
 pub struct BatchChanges {
     pub dropped: bool,
+    /// Whether the removal of the file of a dropped collection must be durable before the batch is acknowledged: a damaged
+    /// file that came back would hide what the batch wrote.
+    pub removed_durably: bool,
     pub documents: BTreeMap<DocumentId, Option<Document>>,
     /// Those of the documents that were there before the batch.
     pub existing: BTreeSet<DocumentId>,
@@ -255,8 +258,7 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<()> {
-        self.check_unique(spec, &id, &document)?;
-        self.put_unchecked(spec, id, document).map(drop)
+        self.put_if_changed(spec, id, document, true).map(drop)
     }
 
     /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
@@ -267,6 +269,16 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<bool> {
+        self.put_if_changed(spec, id, document, false)
+    }
+
+    fn put_if_changed(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+        unique: bool,
+    ) -> Result<bool> {
         if document.text.len() > MAX_DOCUMENT {
             return check_document(&document.text).map(|()| false);
         }
@@ -275,7 +287,11 @@ impl<'a> Transaction<'a> {
         if before == Some(document.hash) {
             return Ok(false);
         }
-        self.change(spec, id, Some(document), before.is_some()).map(|()| true)
+        let entries = self.overlay(spec).entries_of(Some(&document));
+        if unique {
+            self.check_entries(spec, &id, &entries)?;
+        }
+        self.change(spec, id, Some(document), entries, before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -284,7 +300,7 @@ impl<'a> Transaction<'a> {
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
-        self.change(spec, id, None, true)?;
+        self.change(spec, id, None, no_entries(spec), true)?;
         Ok(true)
     }
 
@@ -294,7 +310,8 @@ impl<'a> Transaction<'a> {
         let overlay = self.overlay(spec);
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
-        let changes = BatchChanges { dropped: true, ..BatchChanges::default() };
+        let removed_durably = matches!(spec.foreign, Foreign::Refuse);
+        let changes = BatchChanges { dropped: true, removed_durably, ..BatchChanges::default() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
         Ok(())
     }
@@ -369,15 +386,23 @@ impl<'a> Transaction<'a> {
         if unchanged {
             return Ok(());
         }
-        for (at, index) in spec.indexes.iter().enumerate().filter(|(_, index)| index.config.unique) {
-            let entries = Index::new(Arc::clone(index)).extract(&document.head_object());
+        let entries = self.overlay(spec).entries_of(Some(document));
+        self.check_entries(spec, id, &entries)
+    }
+
+    /// As [`Transaction::check_unique`], for what a document has in the indexes. The collection is loaded or dropped.
+    fn check_entries(&self, spec: &CollectionSpec, id: &DocumentId, entries: &[Entries]) -> Result<()> {
+        for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
+            if !index.config.unique {
+                continue;
+            }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(&entries, id));
+            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, id));
             let clash = clash.or_else(|| {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 let state = self.database.state.read();
                 let loaded = state.loaded(&spec.path).filter(|_| !dropped)?;
-                let (key, owner) = loaded.indexes[at].owner(&entries, id)?;
+                let (key, owner) = loaded.indexes[at].owner(entries, id)?;
                 let replaced = overlay.is_some_and(|overlay| overlay.documents.contains_key(&owner));
                 (!replaced).then_some((key, owner))
             });
@@ -393,19 +418,21 @@ impl<'a> Transaction<'a> {
         self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
+    /// `entries` is what the new document has in the indexes.
     fn change(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
         new: Option<Document>,
+        entries: Vec<Entries>,
         existed: bool,
     ) -> Result<()> {
-        let before =
-            self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(&id)).cloned();
+        let overlay = self.group.collections.get(&spec.path);
+        let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
             None => {
-                let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
+                let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 self.entries_before(spec, dropped, &id)?
             }
         };
@@ -414,9 +441,7 @@ impl<'a> Transaction<'a> {
             changes.existing.insert(id.clone());
         }
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
-        let overlay = self.overlay(spec);
-        let entries = overlay.entries_of(new.as_ref());
-        overlay.set(id, Some(Pending { old, new, entries }));
+        self.overlay(spec).set(id, Some(Pending { old, new, entries }));
         Ok(())
     }
 

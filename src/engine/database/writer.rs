@@ -4,11 +4,13 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use super::network::Mark;
 use super::state::Position;
 use super::{Database, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
@@ -20,6 +22,8 @@ use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 pub struct Writer {
     /// Nothing, where the directory is read-only.
     pub files: Option<WriterFiles>,
+    /// The write lock, while it is held for the process instead of for one group of writes.
+    pub kept: Option<LockGuard>,
 }
 
 pub struct WriterFiles {
@@ -27,13 +31,24 @@ pub struct WriterFiles {
     /// Held (shared) by every process that has the database open.
     pub presence: ProcessLock,
     pub journal: Arc<dyn File>,
+    /// On a file system of the network.
+    pub mark: Option<Mark>,
+}
+
+/// What an attempt to take the write lock gave.
+enum Turn {
+    Busy,
+    Taken(LockGuard),
+    /// The process has it already.
+    Kept,
 }
 
 /// The write lock of this process and of all, while it is held. Fields are dropped in their order: the lock between
 /// processes goes before the one within this process.
 pub struct Held<'a> {
     tip: Option<&'a Tip>,
-    _lock: LockGuard,
+    /// Nothing, where the process keeps the lock beyond this.
+    lock: Option<LockGuard>,
     writer: MutexGuard<'a, Writer>,
 }
 
@@ -51,9 +66,18 @@ impl DerefMut for Held<'_> {
     }
 }
 
+impl Held<'_> {
+    /// Keeps the lock for the process when this ends.
+    pub(super) fn keep(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            self.writer.kept = Some(lock);
+        }
+    }
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some(tip) = self.tip {
+        if let (Some(tip), Some(_)) = (self.tip, &self.lock) {
             tip.set_holder(0);
         }
     }
@@ -72,13 +96,24 @@ impl Database {
 
     /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this
     /// process are not kept waiting.
-    pub(super) fn acquire(&self, wait: Wait) -> Result<Held<'_>> {
+    pub(in crate::engine) fn acquire(&self, wait: Wait) -> Result<Held<'_>> {
+        self.acquire_by(wait, |writer| self.lock_for_writing(writer))
+    }
+
+    /// As [`Database::acquire`], but takes the lock alone: for replacing data of which nothing may be right.
+    pub(in crate::engine) fn acquire_unseen(&self, wait: Wait) -> Result<Held<'_>> {
+        self.acquire_by(wait, |writer| self.try_write_lock(writer))
+    }
+
+    fn acquire_by(&self, wait: Wait, attempt: impl Fn(&mut Writer) -> Result<Turn>) -> Result<Held<'_>> {
         let mut pause = Duration::from_micros(50);
         loop {
             let mut writer = self.writer.lock();
-            match self.lock_for_writing(&mut writer)? {
-                Some(guard) => return Ok(Held { tip: self.tip.as_ref(), _lock: guard, writer }),
-                None => drop(writer),
+            let tip = self.tip.as_ref();
+            match attempt(&mut writer)? {
+                Turn::Taken(guard) => return Ok(Held { tip, lock: Some(guard), writer }),
+                Turn::Kept => return Ok(Held { tip, lock: None, writer }),
+                Turn::Busy => drop(writer),
             }
             if Instant::now() >= wait.deadline {
                 return Err(Error::LockTimeout {
@@ -93,21 +128,39 @@ impl Database {
     }
 
     /// Takes the write lock if it is free, catches up with other processes and cuts what a dead writer left behind.
-    fn lock_for_writing(&self, writer: &mut Writer) -> Result<Option<LockGuard>> {
+    fn lock_for_writing(&self, writer: &mut Writer) -> Result<Turn> {
+        let turn = self.try_write_lock(writer)?;
+        if matches!(turn, Turn::Busy) {
+            return Ok(turn);
+        }
+        self.catch_up(writer)?;
+        let slot = self.tip_slot()?;
+        if slot.poisoned {
+            return Err(Error::Poisoned { path: self.directory.clone() });
+        }
+        if slot.migrating && !self.migrating.load(Ordering::Acquire) {
+            return Err(Error::interrupted(&self.directory));
+        }
+        self.cut_stray_bytes(writer)?;
+        Ok(turn)
+    }
+
+    fn try_write_lock(&self, writer: &mut Writer) -> Result<Turn> {
+        let kept = writer.kept.is_some();
         let files = self.files(writer)?;
+        if kept {
+            return Ok(Turn::Kept);
+        }
         if !files.lock.try_lock(LockKind::Exclusive)? {
-            return Ok(None);
+            return Ok(Turn::Busy);
         }
         let guard = files.lock.guard();
+        // Whoever opens a database whose lock file was replaced would think that nobody has it open.
+        files.presence.renew(LockKind::Shared)?;
         if let Some(tip) = &self.tip {
             tip.set_holder(process::id());
         }
-        self.catch_up(writer)?;
-        if self.tip_slot()?.poisoned {
-            return Err(Error::Poisoned { path: self.directory.clone() });
-        }
-        self.cut_stray_bytes(writer)?;
-        Ok(Some(guard))
+        Ok(Turn::Taken(guard))
     }
 
     pub(super) fn tip_slot(&self) -> Result<TipSlot> {
@@ -195,7 +248,8 @@ impl Database {
 
     pub(super) fn move_tip(&self, generation: u64, seq: u64, end: u64) {
         if let Some(tip) = &self.tip {
-            tip.write(TipSlot { boot_id: self.fs.boot_id(), generation, seq, end, poisoned: false });
+            let (boot_id, migrating) = (self.fs.boot_id(), self.migrating.load(Ordering::Acquire));
+            tip.write(TipSlot { boot_id, generation, seq, end, poisoned: false, migrating });
         }
     }
 

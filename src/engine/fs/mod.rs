@@ -31,6 +31,15 @@ pub struct Metadata {
     pub modified_ns: i128,
 }
 
+/// A file system that other machines may use too, so that neither its locks nor its shared memory can be relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// What it is called, e.g. `NFS`.
+    pub file_system: &'static str,
+    /// The name of this machine.
+    pub host: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     File,
@@ -68,6 +77,9 @@ pub trait Fs: Send + Sync + 'static {
     fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
     /// The path with every symlink resolved.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Creates `to` as a copy of the file `from` that shares its blocks on the disk until one of the two is written. False,
+    /// and nothing is at `to`, where the file system cannot do that. Never a hard link.
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool>;
     /// Makes the mode and owner of `path` those of `like`, as far as the system allows.
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
     fn free_space(&self, path: &Path) -> io::Result<u64>;
@@ -75,6 +87,8 @@ pub trait Fs: Send + Sync + 'static {
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
     /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
+    /// Whether `path` lies on a file system of the network, as far as the system tells.
+    fn network(&self, path: &Path) -> io::Result<Option<Network>>;
     /// The time in milliseconds since 1970: for people, never for order.
     fn now_ms(&self) -> u64;
     /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.
@@ -100,6 +114,8 @@ pub trait LockFile: Send + Sync {
     fn try_exclusive(&self) -> io::Result<bool>;
     fn try_shared(&self) -> io::Result<bool>;
     fn unlock(&self) -> io::Result<()>;
+    /// The processes that hold the lock, as far as the system tells. Only ever a hint for messages.
+    fn holders(&self) -> Vec<u32>;
     /// Whether `path` still names the file that this handle locks.
     fn is_current(&self) -> io::Result<bool>;
 }

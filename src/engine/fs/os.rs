@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, OpenMode, SharedPage};
+use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -77,6 +77,17 @@ impl Fs for OsFs {
         fs::canonicalize(path)
     }
 
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let source = fs::File::open(from)?;
+        let target = OpenOptions::new().write(true).create_new(true).open(to)?;
+        let cloned = platform::clone_blocks(&source, &target);
+        if !matches!(cloned, Ok(true)) {
+            drop(target);
+            fs::remove_file(to)?;
+        }
+        cloned
+    }
+
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()> {
         platform::copy_permissions(like, path)
     }
@@ -105,6 +116,11 @@ impl Fs for OsFs {
         }
         let map = memmap2::MmapOptions::new().len(len).map_raw(&file)?;
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
+    }
+
+    fn network(&self, path: &Path) -> io::Result<Option<Network>> {
+        let found = platform::network_file_system(path)?;
+        Ok(found.map(|file_system| Network { file_system, host: platform::host() }))
     }
 
     fn now_ms(&self) -> u64 {
@@ -189,7 +205,7 @@ impl File for OsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        platform::sync_data(&self.file)
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
@@ -221,6 +237,10 @@ impl LockFile for OsLockFile {
 
     fn unlock(&self) -> io::Result<()> {
         fs2::FileExt::unlock(&self.file)
+    }
+
+    fn holders(&self) -> Vec<u32> {
+        platform::lock_holders(&self.file)
     }
 
     fn is_current(&self) -> io::Result<bool> {
@@ -306,6 +326,56 @@ mod platform {
         fs::File::open(path)?.sync_all()
     }
 
+    #[cfg(not(target_vendor = "apple"))]
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    /// `F_FULLFSYNC`, and where a file system does not know that, what the system calls a sync: the disk's own cache is
+    /// then not emptied.
+    #[cfg(target_vendor = "apple")]
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        use rustix::io::Errno;
+        let unsupported = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL];
+        match file.sync_data() {
+            Err(error)
+                if unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
+            {
+                Ok(rustix::fs::fsync(file)?)
+            }
+            other => other,
+        }
+    }
+
+    /// The names of file systems whose locks or mappings do not hold between machines, by what `statfs` says of them.
+    #[cfg(target_os = "linux")]
+    pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+        let found = rustix::fs::statfs(path)?;
+        // The width of the type differs between platforms; the numbers have 32 bits.
+        Ok(match found.f_type as u32 {
+            0x6969 => Some("NFS"),
+            0x0102_1997 => Some("9p"),
+            0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+            0x6573_5546 => Some("FUSE"),
+            0x00c3_6400 => Some("Ceph"),
+            0x5346_414f => Some("AFS"),
+            0x0bd0_0bd0 => Some("Lustre"),
+            0x0116_1970 => Some("GFS2"),
+            0x7461_636f => Some("OCFS2"),
+            _ => None,
+        })
+    }
+
+    /// Other systems are taken at their word.
+    #[cfg(not(target_os = "linux"))]
+    pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+        Ok(None)
+    }
+
+    pub fn host() -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
     /// The owner is kept where this process may give files away; the mode always.
     pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
         let metadata = fs::metadata(like)?;
@@ -317,6 +387,42 @@ mod platform {
             }
         }
         fs::set_permissions(path, metadata.permissions())
+    }
+
+    /// `FICLONE`: btrfs, XFS and others know it. Whatever it fails with, a copy tells whether the disk is at fault.
+    #[cfg(target_os = "linux")]
+    pub fn clone_blocks(source: &fs::File, target: &fs::File) -> io::Result<bool> {
+        Ok(rustix::fs::ioctl_ficlone(target, source).is_ok())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// `/proc/locks` has a line for each lock: `1: FLOCK  ADVISORY  WRITE 4711 08:02:1234 0 EOF`. Processes of other
+    /// containers show as 0 there.
+    #[cfg(target_os = "linux")]
+    pub fn lock_holders(file: &fs::File) -> Vec<u32> {
+        let Ok(metadata) = file.metadata() else { return Vec::new() };
+        let device = metadata.dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let mut holders: Vec<u32> = locks
+            .lines()
+            .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+            .filter(|words| words.get(5) == Some(&place.as_str()))
+            .filter_map(|words| words.get(4)?.parse().ok().filter(|&pid| pid != 0))
+            .collect();
+        holders.sort_unstable();
+        holders.dedup();
+        holders
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn lock_holders(_: &fs::File) -> Vec<u32> {
+        Vec::new()
     }
 
     #[cfg(target_os = "linux")]
@@ -375,6 +481,18 @@ mod platform {
         }
     }
 
+    pub fn sync_data(file: &fs::File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+        Ok(None)
+    }
+
+    pub fn host() -> String {
+        std::env::var("COMPUTERNAME").unwrap_or_default()
+    }
+
     /// Windows has no directory sync; the generation that is kept covers for it.
     pub fn sync_dir(_: &Path) -> io::Result<()> {
         Ok(())
@@ -382,6 +500,14 @@ mod platform {
 
     pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
         fs::set_permissions(path, fs::metadata(like)?.permissions())
+    }
+
+    pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    pub fn lock_holders(_: &fs::File) -> Vec<u32> {
+        Vec::new()
     }
 
     pub fn boot_id() -> u128 {

@@ -8,7 +8,7 @@ use super::key::IndexKey;
 use super::posting::{Posting, Removal};
 use crate::engine::document::DocumentId;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct BtreeIndex {
     keys: BTreeMap<IndexKey, Ids>,
 }

@@ -62,6 +62,8 @@ impl IndexConfig {
             "an index needs a name that is not empty".into()
         } else if self.fields.is_empty() {
             format!("index {} needs at least one field", self.name)
+        } else if let Some(field) = self.fields.iter().find(|field| field.split('.').any(str::is_empty)) {
+            format!("a field of index {} must be a path of names joined with dots, got {field:?}", self.name)
         } else if self.unique && self.kind == IndexType::Inverted {
             format!("index {} cannot be unique: documents share words; use type hash or btree", self.name)
         } else {

@@ -57,7 +57,7 @@ pub struct Index {
     left_out: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Structure {
     Hash(HashIndex),
     Btree(BtreeIndex),
@@ -327,6 +327,11 @@ impl Index {
     /// The number of pairs of key (or word) and document.
     pub fn total_entries(&self) -> usize {
         self.entries
+    }
+
+    /// Whether two indexes of one spec hold the same. O(n).
+    pub fn has_entries_of(&self, other: &Index) -> bool {
+        self.entries == other.entries && self.structure == other.structure
     }
 
     fn ids(&self, key: &IndexKey) -> Option<&Ids> {

@@ -8,7 +8,7 @@ use super::posting::{Posting, Removal};
 use crate::engine::document::DocumentId;
 
 /// The standard library's hasher is keyed at random, so keys made to collide do not slow it down.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct HashIndex {
     keys: HashMap<IndexKey, Ids>,
 }

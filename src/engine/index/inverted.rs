@@ -10,7 +10,7 @@ use crate::engine::document::DocumentId;
 /// The documents with one word, and how often each has it.
 pub(super) type Documents = Posting<DocumentId, u32>;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct InvertedIndex {
     /// Words ascending, so that the words with one prefix lie together.
     words: BTreeMap<Box<str>, Documents>,

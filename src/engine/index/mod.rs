@@ -18,7 +18,7 @@ mod stored;
 mod tokenize;
 
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 #[cfg(test)]
 mod tests;
 

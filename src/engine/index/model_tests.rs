@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::document::DocumentId;
 
-type Documents = BTreeMap<DocumentId, Value>;
+pub(crate) type Documents = BTreeMap<DocumentId, Value>;
 
 fn index(kind: IndexType, fields: &[&str], sparse: bool) -> Index {
     let fields = fields.iter().map(|&field| field.into()).collect();
@@ -58,7 +58,7 @@ fn field() -> impl Strategy<Value = Value> {
 }
 
 /// Documents with the fields `a`, `b` and `c.d`, each of which may be missing.
-fn document() -> impl Strategy<Value = Value> {
+pub(crate) fn document() -> impl Strategy<Value = Value> {
     let optional = || prop::option::weighted(0.8, field());
     (optional(), optional(), optional()).prop_map(|(a, b, d)| {
         let mut document = json!({});
@@ -72,14 +72,14 @@ fn document() -> impl Strategy<Value = Value> {
 }
 
 /// The values that the model finds under a field.
-fn model_values(document: &Value, field: &str) -> Vec<Value> {
+pub(crate) fn model_values(document: &Value, field: &str) -> Vec<Value> {
     let pointer = format!("/{}", field.replace('.', "/"));
     let value = document.pointer(&pointer).cloned().unwrap_or_default();
     let values = if let Value::Array(elements) = value { elements } else { vec![value] };
     values.into_iter().filter(|value| !value.is_object()).collect()
 }
 
-fn model_keys(document: &Value, index: &Index) -> BTreeSet<IndexKey> {
+pub(crate) fn model_keys(document: &Value, index: &Index) -> BTreeSet<IndexKey> {
     let config = &index.spec().config;
     let mut rows: Vec<Vec<Value>> = vec![vec![]];
     for field in &config.fields {
@@ -183,12 +183,12 @@ fn check_ranges(index: &Index, keys: &BTreeSet<IndexKey>, pairs: &BTreeSet<(Inde
 }
 
 /// Texts of words that are each other's prefixes, in both cases, and of one run without spaces.
-fn text() -> impl Strategy<Value = Value> {
+pub(crate) fn text() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec!["a", "AB", "abc", "b", "É", "東京", "京東京", "京"]);
     prop::collection::vec(word, 0..6).prop_map(|words| words.join(" ").into())
 }
 
-fn model_matches(word: &str, query: &str) -> bool {
+pub(crate) fn model_matches(word: &str, query: &str) -> bool {
     // A run without spaces is found by any part of it, a word by its start.
     if query.is_ascii() { word.starts_with(query) } else { word.contains(query) }
 }
@@ -202,7 +202,7 @@ fn model_score(words: &[String], asked: &str) -> f64 {
     }
 }
 
-fn model_words(document: &Value) -> Vec<String> {
+pub(crate) fn model_words(document: &Value) -> Vec<String> {
     let texts: Vec<Value> = ["a", "b"].iter().flat_map(|field| model_values(document, field)).collect();
     let words = texts.iter().filter_map(Value::as_str).flat_map(str::split_whitespace);
     words.map(str::to_lowercase).collect()

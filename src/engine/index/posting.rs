@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 ///
 /// Most keys belong to one document; a few belong to a hundred thousand. Adding and removing cost
 /// O(log n) in the number of members. `K` is the id; `V` is what is known of it under this key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Posting<K, V> {
     One(K, V),
     /// Two members or more.

@@ -6,7 +6,7 @@ mod tip;
 
 pub use entry::{
     BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord,
-    encode_batch, encode_line, parse_header, push_documents, push_snapshot_op, verify_line,
+    encode_batch, encode_line, parse_batch, parse_header, push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{Line, Lines, Tail, classify_tail};
 pub use tip::{ACKNOWLEDGED_AT, Tip, TipSlot};
@@ -15,6 +15,21 @@ use std::path::{Path, PathBuf};
 
 /// The reserved folder of a database: everything in it belongs to the engine.
 pub const RESERVED: &str = ".storage";
+
+/// Whether a path may stand in a journal: below the database's directory or, after any number of `../`, beside it; in its
+/// one form, and never in a reserved folder.
+pub fn is_plausible(path: &str) -> bool {
+    let mut below = path;
+    while let Some(rest) = below.strip_prefix("../") {
+        below = rest;
+    }
+    let fine = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && !name.contains(['\\', '\0', ':'])
+            && !name.eq_ignore_ascii_case(RESERVED)
+    };
+    below.split('/').all(fine)
+}
 
 pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(RESERVED).join(format!("journal-{generation:012}.jsonl"))

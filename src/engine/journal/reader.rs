@@ -104,6 +104,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_with_a_number_that_cannot_be_counted_on_from_is_no_line() {
+        let mut bytes = Vec::new();
+        encode_batch(&mut bytes, SALT(), u64::MAX, 0, 0, |_| {});
+        assert_eq!(Lines::new(&bytes, SALT(), 0, u64::MAX - 1, 0).count(), 0);
+    }
+
+    #[test]
+    fn a_line_that_leads_out_of_the_database_is_no_line() {
+        for op in [
+            r#"{"remove":"../.."}"#,
+            r#"{"remove":"/etc"}"#,
+            r#"{"drop":".storage/tip"}"#,
+            r#"{"remove":""}"#,
+        ] {
+            let mut bytes = Vec::new();
+            encode_batch(&mut bytes, SALT(), 1, 0, 0, |out| out.extend_from_slice(op.as_bytes()));
+            assert_eq!(Lines::new(&bytes, SALT(), 0, 0, 0).count(), 0, "{op}");
+        }
+    }
+
+    #[test]
     fn a_line_of_another_generation_is_no_line() {
         let (bytes, _) = journal(&[0]);
         assert_eq!(Lines::new(&bytes, Salt::new(DatabaseId(7), 2), 0, 0, 0).count(), 0);

@@ -30,6 +30,39 @@ pub struct TipSlot {
     pub end: u64,
     /// A sync failed: nothing may be written until every process has closed the database.
     pub poisoned: bool,
+    /// A migration or a restore is under way. Whoever finds this and yet gets the write lock knows that it was interrupted.
+    pub migrating: bool,
+}
+
+const POISONED: u64 = 1;
+const MIGRATING: u64 = 2;
+
+impl TipSlot {
+    /// The slot that these words are, and its count, if its checksum is right.
+    fn parse(words: [u64; SLOT_WORDS]) -> Option<(u64, TipSlot)> {
+        let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
+        let slot = TipSlot {
+            boot_id: u128::from(boot_high) << 64 | u128::from(boot_low),
+            generation,
+            seq,
+            end,
+            poisoned: flags & POISONED != 0,
+            migrating: flags & MIGRATING != 0,
+        };
+        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+    }
+
+    /// The current slot of a tip that lies in a file.
+    pub fn in_bytes(bytes: &[u8]) -> Option<TipSlot> {
+        let slots = bytes.chunks_exact(SLOT_WORDS * 8).take(2).filter_map(|slot| {
+            let mut words = [0; SLOT_WORDS];
+            for (word, bytes) in words.iter_mut().zip(slot.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            TipSlot::parse(words)
+        });
+        slots.max_by_key(|(count, _)| *count).map(|(_, slot)| slot)
+    }
 }
 
 pub struct Tip {
@@ -47,16 +80,7 @@ impl Tip {
     }
 
     fn slot(&self, index: usize) -> Option<(u64, TipSlot)> {
-        let words: [u64; SLOT_WORDS] = std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word));
-        let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
-        let slot = TipSlot {
-            boot_id: u128::from(boot_high) << 64 | u128::from(boot_low),
-            generation,
-            seq,
-            end,
-            poisoned: flags & 1 == 1,
-        };
-        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+        TipSlot::parse(std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word)))
     }
 
     /// The current slot. A writer may be storing one slot while we read: the other one then still counts.
@@ -79,7 +103,7 @@ impl Tip {
             slot.generation,
             slot.seq,
             slot.end,
-            u64::from(slot.poisoned),
+            if slot.poisoned { POISONED } else { 0 } | if slot.migrating { MIGRATING } else { 0 },
             0,
         ];
         words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
@@ -87,6 +111,13 @@ impl Tip {
             self.page.store(index * SLOT_WORDS + word, value);
         }
         self.page.store(SEQ_WORD, (slot.seq as f64).to_bits());
+    }
+
+    /// Sets or clears the flag of the current slot, if there is one. Only the holder of the write lock does.
+    pub fn set_migrating(&self, migrating: bool) {
+        if let Some(slot) = self.read() {
+            self.write(TipSlot { migrating, ..slot });
+        }
     }
 
     /// The sequence number that was acknowledged last, by any process.

@@ -9,7 +9,7 @@ use crate::engine::database::load::{last_of_each, scan};
 use crate::engine::database::{CollectionSpec, Database, ReadOptions};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::OpenMode;
-use crate::engine::lock::{LockKind, Wait};
+use crate::engine::lock::Wait;
 
 /// How often a collection is looked at whose file others keep changing.
 const ATTEMPTS: usize = 3;
@@ -66,11 +66,10 @@ impl Database {
 
     /// Does something that only the process which checkpoints may do.
     fn as_checkpointer(&self, wait: Wait, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut checkpointing = self.checkpointing.lock();
-        let Some(lock) = checkpointing.as_mut() else { return Err(self.read_only_error()) };
-        lock.lock(LockKind::Exclusive, wait, || None)?;
-        let _guard = lock.guard();
-        work()
+        match self.quiet(wait)? {
+            Some(_quiet) => work(),
+            None => Err(self.read_only_error()),
+        }
     }
 
     /// Builds the index checkpoint of the snapshot that is there now.

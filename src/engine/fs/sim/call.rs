@@ -38,6 +38,10 @@ pub enum Call {
     Canonical {
         path: Arc<Path>,
     },
+    CloneFile {
+        from: Arc<Path>,
+        to: Arc<Path>,
+    },
     CopyPermissions {
         like: Arc<Path>,
         path: Arc<Path>,
@@ -91,6 +95,7 @@ impl Call {
     pub fn path(&self) -> &Path {
         match self {
             Self::Rename { from: path, .. }
+            | Self::CloneFile { from: path, .. }
             | Self::Open { path, .. }
             | Self::CreateDir { path }
             | Self::RemoveFile { path }
@@ -135,6 +140,8 @@ impl Call {
             Self::ListDir { .. }
             | Self::Metadata { .. }
             | Self::Canonical { .. }
+            // No simulated file system shares blocks.
+            | Self::CloneFile { .. }
             | Self::FreeSpace { .. }
             | Self::Read { .. }
             | Self::IsCurrent { .. } => false,
@@ -162,6 +169,7 @@ impl fmt::Display for Call {
             Self::ListDir { .. } => write!(f, "list_dir {path}"),
             Self::Metadata { .. } => write!(f, "metadata {path}"),
             Self::Canonical { .. } => write!(f, "canonical {path}"),
+            Self::CloneFile { to, .. } => write!(f, "clone_file {path} to {}", to.display()),
             Self::CopyPermissions { like, .. } => {
                 write!(f, "copy_permissions {} to {path}", like.display())
             }

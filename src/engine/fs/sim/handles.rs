@@ -3,6 +3,7 @@
 //! Locks are those of `flock`: each belongs to a handle, conflicts with every other handle whoever holds it,
 //! and ends with `unlock`, with the last copy of its handle, or with its process.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::names::Ino;
@@ -67,6 +68,14 @@ impl State {
             self.handle(id)?.lock = Some(lock);
         }
         Ok(!conflict)
+    }
+
+    /// The processes that have a lock on the file of this handle.
+    pub fn lock_holders(&self, id: u64) -> Vec<u32> {
+        let Some(ino) = self.handles.get(&id).map(|handle| handle.ino) else { return Vec::new() };
+        let locked = self.handles.values().filter(|handle| handle.ino == ino && handle.lock.is_some());
+        let processes: BTreeSet<u32> = locked.map(|handle| handle.process as u32).collect();
+        processes.into_iter().collect()
     }
 
     pub fn unlock(&mut self, id: u64) -> io::Result<()> {

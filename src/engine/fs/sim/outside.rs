@@ -202,6 +202,12 @@ impl SimFs {
         });
     }
 
+    /// Puts the disk on the network, used by a machine of this name from now on.
+    pub fn set_network(&self, file_system: &'static str, host: &str) {
+        let network = crate::engine::fs::Network { file_system, host: host.to_owned() };
+        self.machine.with(|inner| inner.state.network = Some(network));
+    }
+
     pub fn mode(&self, path: impl AsRef<Path>) -> Option<u32> {
         self.machine.with(|inner| Some(inner.state.nodes[&inner.state.resolve(path.as_ref()).ok()?].mode))
     }

@@ -10,7 +10,7 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, OpenMode, SharedPage};
+use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -140,6 +140,13 @@ impl Fs for SimFs {
         })
     }
 
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.call(Call::CloneFile { from: from.into(), to: to.into() }, |state, _| {
+            let ino = state.resolve(from)?;
+            state.file(ino).map(|_| false)
+        })
+    }
+
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()> {
         let call = Call::CopyPermissions { like: like.into(), path: path.into() };
         self.order(call, |state| {
@@ -175,6 +182,11 @@ impl Fs for SimFs {
             Ok(id)
         })?;
         Ok(Arc::new(SimPage { handle: self.opened(id, path, true), words: len / 8 }))
+    }
+
+    /// Not counted: it is no access to the disk.
+    fn network(&self, _: &Path) -> io::Result<Option<Network>> {
+        Ok(self.machine.with(|inner| inner.state.network.clone()))
     }
 
     fn now_ms(&self) -> u64 {
@@ -303,6 +315,10 @@ impl LockFile for SimLock {
 
     fn unlock(&self) -> io::Result<()> {
         self.0.fs.order(Call::Unlock { path: self.0.path() }, |state| state.unlock(self.0.id))
+    }
+
+    fn holders(&self) -> Vec<u32> {
+        self.0.fs.machine.with(|inner| inner.state.lock_holders(self.0.id))
     }
 
     fn is_current(&self) -> io::Result<bool> {

@@ -57,6 +57,8 @@ pub struct State {
     pub clock: u64,
     pub boot: u128,
     pub free_space: u64,
+    /// What the disk is, if it lies on the network.
+    pub network: Option<crate::engine::fs::Network>,
     /// Whether `read_at_cached` finds everything in memory.
     pub cached: bool,
 }
@@ -84,6 +86,7 @@ impl State {
             clock: 0,
             boot: 0xb007_0000_0000_0000_0000_0001,
             free_space: 1 << 40,
+            network: None,
             cached: true,
         }
     }

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { readFile, readdir, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { ProjectStorageV2, addIndexesMigration } from '../index.js'
+import { dataPath, filesPath, projectsPath, readJson, setAside, withOldData } from './support/index.js'
+import { dataOf, fingerprint, lay, withManagers } from './support/migrations.js'
+
+const SAMPLE = 1718000000000
+const UMLAUT = 1718000000001
+const EMPTY = 1718000000002
+
+/** What a reader finds that knows only the two kinds of JSON files that the old package wrote. */
+async function readAsOldPackage(base: string) {
+  const projects = await readJson(projectsPath(base))
+  const files: Record<string, Record<string, Record<string, unknown>>> = {}
+  for (const id of Object.keys(projects)) files[id] = await readJson(filesPath(base, Number(id))).catch(() => ({}))
+  return { projects, files }
+}
+
+/** The answers of every index. */
+async function answers(storage: ProjectStorageV2) {
+  const files = storage.getFileStorage(SAMPLE)
+  const ids = (found: { id: number }[]) => found.map(({ id }) => id)
+  return {
+    name: ids(await storage.findByName('Sample App')),
+    path: ids(await storage.findByPath('C:\\work\\überprojekt')),
+    created: ids(await storage.listByDateRange(SAMPLE, 1718086400000)),
+    words: ids(await storage.search('日本')),
+    recent: ids(await storage.getRecent(2)),
+    latest: (await files.getByPath('src/greet.ts'))?.version,
+    extension: (await files.getByExtension('md')).map(({ path }) => path),
+    versions: (await files.getVersions(1718000001003)).map(({ version }) => version),
+  }
+}
+
+const EXPECTED = {
+  name: [SAMPLE, EMPTY],
+  path: [UMLAUT],
+  created: [SAMPLE, UMLAUT],
+  words: [UMLAUT],
+  latest: 4,
+  extension: ['README.md', 'docs/guide with spaces.md'],
+  versions: [1, 2, 3, 4],
+}
+
+const indexFiles = async (base: string) => (await readdir(join(dataPath(base), '.storage'))).filter((name) => name.startsWith('index-'))
+
+async function assertAnswers(base: string) {
+  const storage = new ProjectStorageV2({ basePath: base })
+  const { recent, ...rest } = await answers(storage)
+  assert.deepEqual(rest, EXPECTED)
+  assert.equal(recent.length, 2)
+  await storage.close()
+}
+
+const withOld = (work: Parameters<typeof withManagers>[0]) => withManagers(async (context) => {
+  await lay(context.base)
+  await work(context)
+})
+
+describe('addIndexesMigration', () => {
+  test('is version 1.0.0 and cannot be changed', () => {
+    assert.equal(addIndexesMigration.version, '1.0.0')
+    assert.ok(Object.isFrozen(addIndexesMigration) && addIndexesMigration.description.length > 10)
+  })
+
+  test('on old data checks every record, says how many there are, and keeps the indexes', withOld(async ({ base, manage }) => {
+    const lines: string[] = []
+    const manager = manage({ logger: (line) => lines.push(line) })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.ok(lines.includes('indexed 3 projects and 23 files'), lines.join('\n'))
+    assert.ok(lines.includes('1.0.0: 100 %'), lines.join('\n'))
+    assert.ok((await indexFiles(base)).length >= 2)
+    await assertAnswers(base)
+  }))
+
+  test('may run twice, and changes nothing the second time', withOld(async ({ base }) => {
+    const context = { basePath: base, version: '1.0.0', direction: 'up', logger: console, progress() {} } as const
+    const silent = { ...context, logger: { info() {}, warn() {}, error() {} } }
+    await addIndexesMigration.up(silent)
+    const [data, indexes] = [await dataOf(base), await indexFiles(base)]
+    await addIndexesMigration.up(silent)
+    assert.deepEqual(await dataOf(base), data)
+    assert.deepEqual(await indexFiles(base), indexes)
+    await addIndexesMigration.down(silent)
+    await addIndexesMigration.down(silent)
+    assert.deepEqual(await dataOf(base), data)
+  }))
+
+  test('up and down leave data that a reader of the old layout reads as it was', withOld(async ({ base, manage }) => {
+    const before = await readAsOldPackage(base)
+    const added = { lastSyncedAt: null, syncVersion: 0 }
+    const expected = {
+      projects: before.projects,
+      files: Object.fromEntries(Object.entries(before.files).map(([id, files]) =>
+        [id, Object.fromEntries(Object.entries(files).map(([id, file]) => [id, { ...file, ...added }]))])),
+    }
+    const manager = manage()
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.deepEqual(await readAsOldPackage(base), expected)
+    await manager.rollback('0.0.0')
+    assert.deepEqual(await readAsOldPackage(base), expected)
+    assert.deepEqual(await indexFiles(base), [])
+    assert.deepEqual(await manager.getState(), { currentVersion: '0.0.0', migrations: [] })
+    await assertAnswers(base)
+  }))
+
+  test('down removes what up made and no other file', withOld(async ({ base, manage }) => {
+    const manager = manage()
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    const before = await dataOf(base)
+    await manager.rollback('0.0.0')
+    assert.deepEqual(await dataOf(base), before)
+  }))
+
+  test('queries answer the same when the kept indexes are removed or damaged', withOld(async ({ base, manage }) => {
+    const manager = manage()
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    const names = await indexFiles(base)
+    for (const name of names) await writeFile(join(dataPath(base), '.storage', name), 'rubbish')
+    await assertAnswers(base)
+    for (const name of await indexFiles(base)) await unlink(join(dataPath(base), '.storage', name))
+    await assertAnswers(base)
+  }))
+
+  test('sets aside in full what breaks a rule, and says so', withOld(async ({ base, manage }) => {
+    const map = await readJson(projectsPath(base))
+    map[99] = { id: 99, name: 42, marker: 'keep-every-byte-of-me' }
+    await writeFile(projectsPath(base), JSON.stringify(map))
+    const files = await readJson(filesPath(base, UMLAUT))
+    files[98] = { id: 98, marker: 'and-of-me' }
+    await writeFile(filesPath(base, UMLAUT), JSON.stringify(files))
+    const lines: string[] = []
+    const manager = manage({ logger: (line, level) => { if (level === 'warn') lines.push(line) } })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.deepEqual(lines, ['set aside 2 records that broke a rule, in full, beside their files: *.corrupt-<time>'])
+    assert.ok((await setAside(projectsPath(base), 'corrupt'))[0]!.includes('keep-every-byte-of-me'))
+    assert.ok((await setAside(filesPath(base, UMLAUT), 'corrupt'))[0]!.includes('and-of-me'))
+    await assertAnswers(base)
+  }))
+
+  test('counts files whose project is gone', withOld(async ({ base, manage }) => {
+    const map = await readJson(projectsPath(base))
+    delete map[EMPTY]
+    delete map[UMLAUT]
+    await writeFile(projectsPath(base), JSON.stringify(map))
+    const lines: string[] = []
+    const manager = manage({ logger: (line) => lines.push(line) })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.ok(lines.includes('indexed 1 project and 23 files'), lines.join('\n'))
+    assert.ok(await readFile(filesPath(base, UMLAUT)))
+  }))
+
+  test('on an empty directory has nothing to index', withManagers(async ({ manage }) => {
+    const lines: string[] = []
+    const manager = manage({ logger: (line) => lines.push(line) })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.ok(lines.includes('indexed 0 projects and 0 files'), lines.join('\n'))
+  }))
+
+  test('works while a storage is open, which goes on', withOld(async ({ base, manage, open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'new', path: '/new' })
+    const manager = manage()
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.deepEqual(await storage.findByName('new'), [project])
+    await storage.update(project.id, { name: 'renamed' })
+    assert.deepEqual(await storage.findByName('new'), [])
+    await manager.rollback('0.0.0')
+    assert.equal((await storage.findByName('renamed')).length, 1)
+    assert.ok(Object.keys(await fingerprint(dataPath(base))).length > 0)
+  }))
+})
+
+describe('data of the old package', () => {
+  test('is upgraded, backed up, rolled back and restored without losing a byte of what a person wrote', withOldData(async ({ base }) => {
+    const { MigrationManager } = await import('../index.js')
+    const manager = new MigrationManager(base, { logger: null })
+    manager.register(addIndexesMigration)
+    const before = await readAsOldPackage(base)
+    await manager.backup('before')
+    await manager.migrate()
+    await manager.backup('after')
+    await manager.rollback('0.0.0')
+    await manager.restore('after')
+    assert.equal((await manager.getState()).currentVersion, '1.0.0')
+    await assertAnswers(base)
+    await manager.restore('before')
+    assert.deepEqual(await readAsOldPackage(base), before)
+    assert.equal((await manager.getState()).currentVersion, '0.0.0')
+    await assertAnswers(base)
+    await manager.close()
+  }))
+})

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { mkdir, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { ManagerContext } from './support/migrations.js'
+import { caught, fileInput, projectInput, readJson, runChild } from './support/index.js'
+import { dataOf, fingerprint, lay, withManagers, write } from './support/migrations.js'
+
+const withData = (work: (context: ManagerContext) => Promise<void>) =>
+  withManagers(async (context) => {
+    await lay(context.base)
+    await work(context)
+  })
+
+const manifestOf = async (backup: string) => (await readFile(join(backup, 'manifest.json'), 'utf8'))
+
+describe('a backup', () => {
+  test('lies in backups/ under its name, and holds every file of data/ byte for byte', withData(async ({ base, manage, open }) => {
+    const storage = open()
+    await storage.list()
+    await storage.close()
+    const backup = await manage().backup('first')
+    assert.equal(backup, join(base, 'backups', 'first'))
+    const kept = await fingerprint(backup)
+    for (const [name, hash] of Object.entries(await dataOf(base))) {
+      if (hash !== 'directory') assert.ok(Object.values(kept).includes(hash), name)
+    }
+    const manifest = await manifestOf(backup)
+    for (const name of ['projects.json', 'notes.txt', 'sha256']) assert.ok(manifest.includes(name), name)
+  }))
+
+  test('without a name gets one of the time, so that names sort by age', withData(async ({ manage }) => {
+    const manager = manage()
+    const paths: string[] = []
+    for (let n = 0; n < 5; n++) paths.push(await manager.backup())
+    assert.deepEqual([...new Set(paths)].sort(), paths)
+    assert.deepEqual((await manager.listBackups()).map(({ path }) => path), paths)
+    assert.match(paths[0]!, new RegExp(`${new Date().getUTCFullYear()}`))
+  }))
+
+  test('of data that nobody opened, or of none at all, works', withManagers(async ({ base, manage }) => {
+    const manager = manage()
+    await manager.backup('empty')
+    await lay(base)
+    await manager.backup('unopened')
+    assert.deepEqual((await manager.listBackups()).map(({ name, complete }) => [name, complete]), [['empty', true], ['unopened', true]])
+  }))
+
+  test('takes in what is only in the journal, as JSON that needs no engine', withData(async ({ manage, open }) => {
+    const storage = open()
+    const project = await storage.create(projectInput('in the journal'))
+    const backup = await manage().backup('journal')
+    const found = Object.keys(await fingerprint(backup)).find((name) => name.endsWith('project_storage/projects.json'))
+    assert.ok(found)
+    assert.equal((await readJson(join(backup, found)))[project.id]?.name, 'in the journal')
+  }))
+
+  for (const name of [
+    '../x', '..', '.', '', 'a/b', 'a\\b', '/abs', '.hidden', 'a\0b', 'CON', 'nul.txt', 'a b', 'ü', 'x'.repeat(101), '..\\x',
+    'C:x',
+  ]) {
+    test(`refuses the name ${JSON.stringify(name).slice(0, 20)}`, withData(async ({ base, manage }) => {
+      const before = await fingerprint(base)
+      assert.equal((await caught(manage().backup(name))).code, 'INVALID_ARGUMENT')
+      assert.deepEqual(await fingerprint(base), before)
+    }))
+  }
+
+  for (const [what, args] of [
+    ['a name that is a number', [1]], ['a name that is null', [null]], ['a callback that is a text', ['a', { onProgress: 'x' }]],
+    ['a signal that is an object', ['a', { signal: {} }]], ['options that are a text', ['a', 'x']], ['options that are null', ['a', null]],
+  ] as const) {
+    test(`refuses ${what}`, withData(async ({ manage }) => {
+      assert.equal((await caught((manage().backup as any)(...args))).code, 'INVALID_ARGUMENT')
+      assert.deepEqual(await manage().listBackups(), [])
+    }))
+  }
+
+  test('refuses a name that is taken, and leaves that backup as it is', withData(async ({ base, manage }) => {
+    const manager = manage()
+    await manager.backup('a')
+    const before = await fingerprint(join(base, 'backups'))
+    assert.equal((await caught(manager.backup('a'))).code, 'ALREADY_EXISTS')
+    assert.deepEqual(await fingerprint(join(base, 'backups')), before)
+  }))
+
+  test('takes along what is included, and refuses what does not lie under the base path', withData(async ({ base, manage }) => {
+    await write(join(base, 'config', 'settings.json'), '{"a": 1}')
+    await write(join(base, 'single.txt'), 'single')
+    const manager = manage({ include: ['config', 'single.txt'] })
+    const backup = await manager.backup('more')
+    const names = Object.keys(await fingerprint(backup))
+    assert.ok(names.some((name) => name.endsWith('config/settings.json')) && names.some((name) => name.endsWith('single.txt')))
+    await rm(join(base, 'config'), { recursive: true })
+    await writeFile(join(base, 'single.txt'), 'changed')
+    await manager.restore('more')
+    assert.equal(await readFile(join(base, 'config', 'settings.json'), 'utf8'), '{"a": 1}')
+    assert.equal(await readFile(join(base, 'single.txt'), 'utf8'), 'single')
+    for (const include of [['../x'], ['/etc/passwd'], ['a/../../x'], ['']]) {
+      assert.equal((await caught(manage({ include }).backup())).code, 'INVALID_ARGUMENT', include[0])
+    }
+  }))
+
+  test('tells how far it is, and what a callback throws stops it', withData(async ({ base, manage }) => {
+    const manager = manage()
+    const seen: [number, number][] = []
+    await manager.backup('told', { onProgress: (done, total) => void seen.push([done, total]) })
+    assert.ok(seen.length > 0)
+    const [done, total] = seen.at(-1)!
+    assert.ok(done === total && total > 0)
+    assert.ok(seen.every(([done, total], at) => done <= total && done >= (seen[at - 1]?.[0] ?? 0)))
+    const error = new Error('mine')
+    await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
+    assert.equal(await caught(manager.backup('stopped', { onProgress() { throw error } })), error)
+    assert.deepEqual((await manager.listBackups()).map(({ name }) => name), ['told'])
+    assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => name !== '.lock'), ['told'])
+  }))
+
+  test('that is aborted rejects with ABORTED, and nothing of it is left', withData(async ({ base, manage }) => {
+    const manager = manage()
+    const reason = new Error('enough')
+    const error = await caught(manager.backup('never', { signal: AbortSignal.abort(reason) }))
+    assert.deepEqual([error.code, error.outcome, error.cause], ['ABORTED', 'none', reason])
+    await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
+    const abort = new AbortController()
+    const stopped = await caught(manager.backup('big', { signal: abort.signal, onProgress: () => abort.abort() }))
+    assert.equal(stopped.code, 'ABORTED')
+    assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => !name.startsWith('.lock')), [])
+    assert.deepEqual(await manager.listBackups(), [])
+  }))
+
+  test('has whole batches only while writers run, and all that came before it', withData(async ({ manage, open }) => {
+    const storage = open()
+    const project = await storage.create(projectInput())
+    const files = storage.getFileStorage(project.id)
+    const manager = manage()
+    let running = true
+    let written = 0
+    const writer = (async () => {
+      for (let n = 0; running; n++) {
+        await files.createMany([0, 1, 2, 3, 4].map((k) => fileInput(`${n}/${k}.ts`, `${n} ${'x'.repeat(2_000)}`)))
+        written = n + 1
+      }
+    })()
+    for (let n = 0; n < 5; n++) {
+      const before = written
+      const backup = await manager.backup(`b${n}`)
+      const name = Object.keys(await fingerprint(backup)).find((name) => name.endsWith(`project_data/${project.id}/files.json`))
+      const count = name ? Object.keys(await readJson(join(backup, name))).length : 0
+      assert.equal(count % 5, 0)
+      assert.ok(count >= before * 5, `${count} files after ${before} batches`)
+    }
+    running = false
+    await writer
+    await storage.close()
+    await manager.restore('b2')
+    const restored = await open().getProjectFiles(project.id)
+    assert.equal(restored.length % 5, 0)
+  }))
+})
+
+describe('the backups', () => {
+  test('are listed, the oldest first, and those that cannot be restored say why', withData(async ({ base, manage }) => {
+    const manager = manage()
+    assert.deepEqual(await manager.listBackups(), [])
+    for (const name of ['b', 'a', 'c', 'd']) await manager.backup(name)
+    await mkdir(join(base, 'backups', 'foreign'))
+    await unlink(join(base, 'backups', 'c', 'manifest.json'))
+    await writeFile(join(base, 'backups', 'd', 'manifest.json'), '{')
+    const list = await manager.listBackups()
+    assert.deepEqual(list.filter(({ complete }) => complete).map(({ name }) => name), ['b', 'a'])
+    assert.deepEqual(list.filter(({ problem }) => problem).map(({ name }) => name).sort(), ['c', 'd', 'foreign'])
+    for (const one of list) assert.equal(one.path, join(base, 'backups', one.name))
+    const { size, files, created } = list.find(({ name }) => name === 'a')!
+    assert.ok(size > 1_000 && files > 5 && Math.abs(created! - Date.now()) < 600_000)
+  }))
+
+  test('are pruned beyond `keep`, the oldest first, complete ones only', withData(async ({ base, manage }) => {
+    const manager = manage({ keep: 2 })
+    await manager.backup('damaged')
+    await unlink(join(base, 'backups', 'damaged', 'manifest.json'))
+    await mkdir(join(base, 'backups', 'foreign'))
+    for (const name of ['a', 'b', 'c', 'd']) await manager.backup(name)
+    const names = async () => (await manager.listBackups()).map(({ name }) => name).sort()
+    assert.deepEqual(await names(), ['c', 'd', 'damaged', 'foreign'])
+    await manager.backup('e', { keep: 1 })
+    assert.deepEqual(await names(), ['damaged', 'e', 'foreign'])
+    for (const keep of [0, -1, 1.5, NaN]) await assert.rejects(manager.backup('f', { keep }), RangeError)
+    await assert.rejects(manager.backup('f', { keep: '1' as any }), TypeError)
+  }))
+
+  test('have no name outside of backups/: a link there is none', withData(async ({ base, manage }) => {
+    if (process.platform === 'win32') return
+    await mkdir(join(base, 'backups'))
+    await symlink(base, join(base, 'backups', 'link'))
+    assert.deepEqual(await manage().listBackups(), [])
+    assert.equal((await caught(manage().backup('link'))).code, 'ALREADY_EXISTS')
+  }))
+})
+
+describe('a process killed while it backs up', () => {
+  test('leaves whole backups only, and the data as it is; the next backup sweeps what it left', withData(async ({ base, manage, open }) => {
+    const storage = open()
+    await storage.list()
+    await storage.close()
+    await write(join(base, 'data', 'big.bin'), Buffer.alloc(24 << 20, 7))
+    const before = await dataOf(base)
+    for (const count of [1, 2, 3, 5, 8, 13]) {
+      let seen = 0
+      const { signal, stderr } = await runChild('migrator.mjs', [base, 'backup'], {
+        onLine: (_line, kill) => { if (++seen === count) kill() },
+      })
+      assert.equal(signal, 'SIGKILL', stderr)
+      assert.deepEqual(await dataOf(base), before)
+      for (const { complete, problem } of await manage().listBackups()) assert.ok(complete, problem!)
+    }
+    await manage().backup('after')
+    assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => name.startsWith('.partial')), [])
+    await manage().restore('after')
+    assert.deepEqual(await dataOf(base), before)
+  }))
+})

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { z } from 'zod'
+import * as storages from '../index.js'
+import { BaseStorage, ProjectFileStorage, ProjectStorageV2, type StorageOptions } from '../index.js'
+import { isFair, oddValues } from './support/odd-values.js'
+import { fileInput, projectInput, withDirectory } from './support/index.js'
+
+const note = z.object({ id: z.number(), created: z.number(), updated: z.number(), text: z.string() })
+
+class Notes extends BaseStorage<z.infer<typeof note>> {
+  constructor(options: StorageOptions) {
+    super(z.record(z.string(), note), note, 'notes', options)
+  }
+  getIndexPath() {
+    return join(this.basePath, this.dataDir, 'index.json')
+  }
+  getEntityPath() {
+    return null
+  }
+}
+
+interface Subject {
+  /** The object whose methods are called. */
+  make(basePath: string): Promise<any>
+  /** Does something ordinary, which must work whatever was called before. */
+  use(subject: any): Promise<void>
+}
+
+// One line for each class whose objects callers hold.
+const classes: Record<string, Subject> = {
+  ProjectStorageV2: { make: async (basePath) => new ProjectStorageV2({ basePath }), use: (storage) => storage.create(projectInput()) },
+  ProjectFileStorage: {
+    make: async (basePath) => {
+      const projects = new ProjectStorageV2({ basePath })
+      return projects.getFileStorage((await projects.create(projectInput())).id)
+    },
+    use: (files) => files.create(fileInput('a')),
+  },
+  BaseStorage: { make: async (basePath) => new Notes({ basePath }), use: (notes) => notes.create({ text: 'a' }) },
+}
+
+/** What subclasses implement and the class itself calls. */
+const hooks = new Set(['constructor', 'getIndexPath', 'getEntityPath'])
+
+function methodsOf(subject: object): string[] {
+  const names = new Set<string>()
+  for (let type = Object.getPrototypeOf(subject); type !== Object.prototype; type = Object.getPrototypeOf(type)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(type))) {
+      if (!hooks.has(name) && typeof value === 'function') names.add(name)
+    }
+  }
+  return [...names].sort()
+}
+
+const slow = new Set(['repair', 'verify', 'close'])
+
+for (const [name, { make, use }] of Object.entries(classes)) {
+  describe(`every method of ${name} with odd arguments`, () => {
+    test('answers or refuses, and the storage goes on', withDirectory(async ({ base }) => {
+      let subject = await make(base)
+      let calls = 0
+      for (const method of methodsOf(subject)) {
+        for (const [what, odd] of slow.has(method) ? oddValues.slice(0, 2) : oddValues) {
+          for (const args of [[odd], [odd, odd], [1, odd], [1, 1, odd]]) {
+            calls++
+            try {
+              await subject[method](...args)
+            } catch (error: any) {
+              assert.ok(isFair(error), `${method}(${what}): ${error?.stack ?? error}`)
+            }
+          }
+          if (method === 'close') subject = await make(base)
+        }
+        await use(subject)
+      }
+      await subject.close()
+      assert.ok(calls > 1000, `${calls} calls`)
+    }))
+
+    test('on a receiver of another kind is an error', withDirectory(async ({ base }) => {
+      const subject = await make(base)
+      for (const method of methodsOf(subject)) {
+        for (const receiver of [undefined, null, {}, 5, Object.create(Object.getPrototypeOf(subject))]) {
+          if (method === 'generateId') continue
+          const call = async () => subject[method].call(receiver, 1, 1)
+          await assert.rejects(call, Error, `${method} on ${typeof receiver}`)
+        }
+      }
+      await subject.close()
+    }))
+  })
+}
+
+test('every exported class is among those that are tried', () => {
+  const made = new Set(['ProjectStorageV2', 'ProjectFileStorage', 'BaseStorage'])
+  const errors = (value: any) => value.prototype instanceof Error
+  const exported = Object.entries(storages).filter(([, value]) => typeof value === 'function' && !errors(value))
+  for (const [name] of exported) assert.ok(made.has(name) || !/^[A-Z]/.test(name), `${name} is not tried`)
+  assert.ok(ProjectFileStorage)
+})
+
+describe('callers that re-enter', () => {
+  test('a getter that calls the storage again', withDirectory(async ({ open }) => {
+    const storage = open()
+    const inner: Promise<unknown>[] = []
+    const input = {
+      path: '/a',
+      get name() {
+        inner.push(storage.create(projectInput('inner')))
+        return 'outer'
+      },
+    }
+    await storage.create(input)
+    await Promise.all(inner)
+    assert.deepEqual(new Set((await storage.list()).map(({ name }) => name)), new Set(['inner', 'outer']))
+  }))
+
+  test('a getter that closes the storage', withDirectory(async ({ open }) => {
+    const storage = open()
+    let closing: Promise<void> | undefined
+    const input = {
+      path: '/a',
+      get name() {
+        closing ??= storage.close()
+        return 'last'
+      },
+    }
+    const created = await storage.create(input).catch((error) => error)
+    await closing
+    const stored = await open().list()
+    if (created instanceof Error) assert.equal((created as any).code, 'CLOSED')
+    assert.equal(stored.length, created instanceof Error ? 0 : 1)
+  }))
+
+  test('a proxy that changes its answers', withDirectory(async ({ open }) => {
+    const storage = open()
+    let asked = 0
+    const input = new Proxy(projectInput(), { get: (target: any, key) => (key === 'name' ? `name ${++asked}` : target[key]) })
+    const { id, name } = await storage.create(input)
+    assert.equal((await storage.getById(id))?.name, name)
+  }))
+})

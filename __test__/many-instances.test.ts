@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { ProjectStorageV2 } from '../index.js'
+import { projectInput, until, withDirectory } from './support/index.js'
+
+/** Files that this process has open below a directory, where the system tells; nothing elsewhere. */
+async function openFiles(directory: string): Promise<number | undefined> {
+  if (process.platform !== 'linux') return undefined
+  const { readlink } = await import('node:fs/promises')
+  const names = await readdir('/proc/self/fd')
+  const targets = await Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')))
+  return targets.filter((target) => target.startsWith(directory)).length
+}
+
+/** Locks, journal and one snapshot each. */
+const FILES_OF_A_DATABASE = 8
+
+describe('many at once', () => {
+  test('thousands of instances on one directory are one engine', withDirectory(async ({ base }) => {
+    const storages = Array.from({ length: 3000 }, () => new ProjectStorageV2({ basePath: base }))
+    await Promise.all(storages.slice(0, 300).map((storage, n) => storage.create(projectInput(`p${n}`))))
+    const counts = await Promise.all(storages.map(async (storage) => (await storage.list()).length))
+    assert.ok(counts.every((count) => count === 300))
+    const files = await openFiles(base)
+    assert.ok(files === undefined || files <= FILES_OF_A_DATABASE, `${files} files`)
+    await Promise.all(storages.map((storage) => storage.close()))
+  }))
+
+  test('hundreds of databases hold a few files each, and none when they are closed', withDirectory(async ({ base }) => {
+    const places = Array.from({ length: 200 }, (_, n) => join(base, `place ${n}`))
+    for (const basePath of places) await mkdir(basePath)
+    const storages = places.map((basePath) => new ProjectStorageV2({ basePath, durability: 'os' }))
+    await Promise.all(storages.map((storage, n) => storage.create(projectInput(`p${n}`))))
+    const files = await openFiles(base)
+    assert.ok(files === undefined || files <= FILES_OF_A_DATABASE * places.length, `${files} files`)
+    await Promise.all(storages.map((storage) => storage.close()))
+    await until('all files to be closed', async () => ((await openFiles(base)) ?? 0) === 0)
+    const again = new ProjectStorageV2({ basePath: places[7]! })
+    assert.deepEqual((await again.list()).map(({ name }) => name), ['p7'])
+    await again.close()
+  }))
+
+  test('closing while hundreds of writes are under way loses none that were accepted', withDirectory(async ({ open }) => {
+    const storage = open()
+    const writes = Array.from({ length: 300 }, (_, n) => storage.create(projectInput(`p${n}`)))
+    const closing = storage.close()
+    const late = await storage.create(projectInput('late')).catch((error) => error)
+    assert.equal(late.code, 'CLOSED')
+    const settled = await Promise.allSettled(writes)
+    await closing
+    assert.equal((await open().list()).length, settled.filter(({ status }) => status === 'fulfilled').length)
+    assert.ok(settled.every(({ status }) => status === 'fulfilled'))
+  }))
+
+  test('worker threads that are ended in the middle, again and again', withDirectory(async ({ base, open }) => {
+    const storage = open()
+    const ids: number[] = []
+    for (let round = 0; round < 6; round++) {
+      const before = ids.length
+      const workerData = { base, tag: `w${round}`, endless: true }
+      const workers = [0, 1].map(() => new Worker(join(__dirname, 'support', 'worker.mjs'), { workerData }))
+      for (const worker of workers) worker.on('message', (id: number) => ids.push(id))
+      await until('writes of the workers', () => ids.length >= before + 5)
+      await Promise.all(workers.map((worker) => worker.terminate()))
+      await storage.create(projectInput(`after ${round}`))
+    }
+    const stored = await storage.readProjects()
+    for (const id of ids) assert.ok(stored[id], `project ${id}`)
+    const report = await storage.verify()
+    assert.ok(report.ok, String(report))
+  }))
+})

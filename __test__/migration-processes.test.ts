@@ -1,0 +1,141 @@
+// Migrations beside other processes.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { caught, projectInput, runChild, until } from './support/index.js'
+import { noting, withManagers, write } from './support/migrations.js'
+
+/** A child that holds the data until it is told to go on. */
+async function holder(base: string, what: 'wait' | 'fail') {
+  const child = spawn(process.execPath, [join(__dirname, 'support', 'migrator.mjs'), base, what], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines: any[] = []
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop()!
+    lines.push(...parts.map((line) => JSON.parse(line)))
+  })
+  const closed = new Promise((resolve) => child.on('close', resolve))
+  await until('the migration', () => lines.length > 0 || child.exitCode !== null)
+  assert.equal(lines[0]?.waiting, child.pid)
+  return {
+    pid: child.pid!,
+    async goOn() {
+      child.stdin.write('go\n')
+      await closed
+      return lines.slice(1)
+    },
+    async kill() {
+      child.kill('SIGKILL')
+      await closed
+    },
+  }
+}
+
+describe('while another process migrates', () => {
+  test('writes wait, and end in LOCK_TIMEOUT that names it; reads go on', withManagers(async ({ base, open }) => {
+    const storage = open({ lockTimeout: 50 })
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    const error = await caught(storage.update(project.id, { name: 'changed' }))
+    assert.deepEqual([error.code, error.holder, error.outcome], ['LOCK_TIMEOUT', other.pid, 'none'])
+    assert.equal((await storage.getById(project.id))?.name, 'before')
+    assert.deepEqual((await other.goOn())[0].versions, ['1.0.0'])
+    await storage.update(project.id, { name: 'afterwards' })
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['afterwards', 'made by the migration'])
+  }))
+
+  test('a write that waits long enough is done afterwards', withManagers(async ({ base, open }) => {
+    const storage = open()
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    const written = storage.update(project.id, { name: 'afterwards' })
+    await other.goOn()
+    assert.equal((await written)?.name, 'afterwards')
+  }))
+
+  test('and fails, an open storage sees the data as before and writes on', withManagers(async ({ base, open }) => {
+    const storage = open()
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'fail')
+    const written = storage.create(projectInput('meanwhile'))
+    assert.deepEqual(await other.goOn(), [{ error: 'it fails' }])
+    await written
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['before', 'meanwhile'])
+    assert.equal((await storage.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
+  }))
+
+  test('migrate waits lockTimeout, then names it and says for how long it has been at it', withManagers(async ({ base, manage }) => {
+    const other = await holder(base, 'wait')
+    const manager = manage({ lockTimeout: 50 })
+    manager.register(noting([], '1.0.0'))
+    const error = await caught(manager.migrate())
+    assert.deepEqual([error.code, error.holder], ['LOCK_TIMEOUT', other.pid])
+    assert.match(error.message, new RegExp(`process ${other.pid} has held it for \\d+ ms`))
+    await other.goOn()
+    assert.deepEqual((await manager.migrate()).versions, [])
+  }))
+
+  test('and is killed, an open storage refuses to write what would be lost, until all have closed it', withManagers(async ({ base, open }) => {
+    const storage = open({ lockTimeout: 200 })
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    await other.kill()
+    const error = await caught(storage.update(project.id, { name: 'changed' }))
+    assert.equal(error.code, 'MIGRATION_FAILED', error.message)
+    assert.equal((await storage.getById(project.id))?.name, 'before')
+    // Closing says that the files could not be brought up to date.
+    await storage.close().catch(() => {})
+    const again = open()
+    assert.deepEqual((await again.list()).map(({ name }) => name), ['before'])
+    assert.equal((await again.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
+  }))
+
+  test('and is killed, migrate of a process that has a storage open puts the data back, and the storage goes on', withManagers(async ({ base, open, manage }) => {
+    const storage = open()
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    await other.kill()
+    const manager = manage()
+    const seen: string[] = []
+    manager.register(noting([], '1.0.0', { up: async () => void seen.push(...(await storage.list()).map(({ name }) => name)) }))
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    assert.deepEqual(seen, ['before'])
+    assert.equal((await storage.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
+  }))
+})
+
+describe('several processes that migrate at once', () => {
+  test('run each migration exactly once', withManagers(async ({ base, open }) => {
+    const children = await Promise.all([1, 2, 3, 4].map(() => runChild('migrator.mjs', [base, 'count'])))
+    for (const { code, stderr } of children) assert.equal(code, 0, stderr)
+    const said = children.map(({ lines }) => lines.map((line) => JSON.parse(line)))
+    const ran = said.flat().filter(({ up }) => up).map(({ up }) => up)
+    assert.deepEqual(ran.sort(), ['1.0.0', '1.1.0', '1.2.0'])
+    assert.ok(said.every((lines) => lines.at(-1).currentVersion === '1.2.0'), JSON.stringify(said))
+    assert.deepEqual((await open().list()).map(({ name }) => name).sort(), ['1.0.0', '1.1.0', '1.2.0'])
+  }))
+})
+
+describe('a worker thread that is terminated in the middle of a migration', () => {
+  test('leaves the data as before, in a process that goes on', withManagers(async ({ base, open, manage }) => {
+    await write(join(base, 'data', 'notes.txt'), 'notes of somebody')
+    const storage = open()
+    await storage.create(projectInput('before'))
+    const worker = new Worker(join(__dirname, 'support', 'migrating-worker.mjs'), { workerData: base })
+    await once(worker, 'message')
+    assert.equal((await storage.list()).length, 2)
+    await worker.terminate()
+    // The thread gives up what it held when it is gone.
+    const manager = manage()
+    manager.register(noting([], '1.0.0'))
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['before'])
+    assert.equal(await readFile(join(base, 'data', 'notes.txt'), 'utf8'), 'notes of somebody')
+    await storage.create(projectInput('afterwards'))
+  }))
+})

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { cp, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { ManagerContext } from './support/migrations.js'
+import { caught, projectInput, runChild } from './support/index.js'
+import { dataOf, fingerprint, lay, noting, withManagers, write } from './support/migrations.js'
+
+const SAMPLE = 1718000000000
+
+/** Data, a backup `kept` of it, and what the data was then. */
+const withBackup = (work: (context: ManagerContext & { kept: Record<string, string> }) => Promise<void>) =>
+  withManagers(async (context) => {
+    await lay(context.base)
+    const storage = context.open()
+    for (const { id } of await storage.list()) await storage.getProjectFiles(id)
+    await storage.close()
+    await context.manage().backup('kept')
+    await work({ ...context, kept: await dataOf(context.base) })
+  })
+
+/** Changes data in all ways, so that nothing of it is as in the backup. */
+async function change({ base, open }: ManagerContext) {
+  const storage = open()
+  await storage.delete(SAMPLE)
+  await storage.create(projectInput('later'))
+  await storage.close()
+  await writeFile(join(base, 'data', 'notes.txt'), 'changed')
+  await rm(join(base, 'data', 'tree'), { recursive: true })
+  await write(join(base, 'data', 'added', 'file'), 'added')
+}
+
+describe('a restore', () => {
+  test('brings back every byte, removed files too, and removes added ones', withBackup(async (context) => {
+    await change(context)
+    await context.manage().restore('kept')
+    assert.deepEqual(await dataOf(context.base), context.kept)
+    const storage = context.open()
+    assert.equal((await storage.list()).length, 3)
+    assert.equal((await storage.getProjectFiles(SAMPLE)).length, 13)
+    assert.ok(await storage.update(SAMPLE, { description: 'afterwards' }))
+  }))
+
+  test('by path works as by name, also from another place', withBackup(async (context) => {
+    const { base, manage, kept } = context
+    await change(context)
+    await manage().restore(join(base, 'backups', 'kept'))
+    assert.deepEqual(await dataOf(base), kept)
+    await change(context)
+    await cp(join(base, 'backups', 'kept'), join(base, 'moved away'), { recursive: true })
+    await rm(join(base, 'backups'), { recursive: true })
+    await manage().restore(join(base, 'moved away'))
+    assert.deepEqual(await dataOf(base), kept)
+  }))
+
+  test('onto an empty base path, such as another machine has, brings everything', withBackup(async ({ base, manage, open, kept }) => {
+    await rm(join(base, 'data'), { recursive: true })
+    await manage().restore('kept')
+    assert.deepEqual(await dataOf(base), kept)
+    assert.equal((await open().list()).length, 3)
+  }))
+
+  test('shows in storages that are open in this process, whose caches are old', withBackup(async ({ manage, open }) => {
+    const storage = open()
+    const files = storage.getFileStorage(SAMPLE)
+    await storage.update(SAMPLE, { name: 'changed' })
+    const [first] = await files.list()
+    await files.update(first!.id, { summary: 'changed' })
+    await storage.create(projectInput('later'))
+    assert.equal((await storage.getById(SAMPLE))?.name, 'changed')
+    await manage().restore('kept')
+    assert.equal((await storage.getById(SAMPLE))?.name, 'Sample App')
+    assert.equal((await storage.list()).length, 3)
+    assert.deepEqual(await storage.findByName('later'), [])
+    assert.equal((await files.getById(first!.id))?.summary, first!.summary)
+    await storage.update(SAMPLE, { name: 'afterwards' })
+    await storage.close()
+    assert.equal((await open().getById(SAMPLE))?.name, 'afterwards')
+  }))
+
+  test('brings back the record of migrations with the data', withManagers(async ({ manage }) => {
+    const manager = manage()
+    const notes: string[] = []
+    for (const version of ['1.0.0', '1.1.0']) manager.register(noting(notes, version))
+    await manager.migrate('1.0.0')
+    await manager.backup('at-1')
+    await manager.migrate()
+    await manager.restore('at-1')
+    assert.equal((await manager.getState()).currentVersion, '1.0.0')
+    assert.deepEqual((await manager.migrate()).versions, ['1.1.0'])
+    assert.deepEqual(notes, ['up 1.0.0', 'up 1.1.0', 'up 1.1.0'])
+  }))
+
+  test('can be done again and again, and ids go on', withBackup(async ({ base, manage, open, kept }) => {
+    const ids = new Set<number>()
+    for (let n = 0; n < 5; n++) {
+      const storage = open()
+      ids.add((await storage.create(projectInput(`${n}`))).id)
+      await storage.close()
+      await manage().restore('kept')
+      assert.deepEqual(await dataOf(base), kept)
+    }
+    assert.equal(ids.size, 5)
+  }))
+
+  test('tells how far it is, and what a callback throws or a signal aborts changes nothing', withBackup(async (context) => {
+    const { base, manage } = context
+    await change(context)
+    const before = await dataOf(base)
+    const error = new Error('mine')
+    assert.equal(await caught(manage().restore('kept', { onProgress() { throw error } })), error)
+    assert.equal((await caught(manage().restore('kept', { signal: AbortSignal.abort() }))).code, 'ABORTED')
+    const abort = new AbortController()
+    const stopped = await caught(manage().restore('kept', { signal: abort.signal, onProgress: () => abort.abort() }))
+    assert.equal(stopped.code, 'ABORTED')
+    assert.deepEqual(await dataOf(base), before)
+    const seen: number[] = []
+    await manage().restore('kept', { onProgress: (done, total) => void seen.push(done / total) })
+    assert.equal(seen.at(-1), 1)
+  }))
+})
+
+describe('a restore refuses, and leaves everything as it was,', () => {
+  const DAMAGES: [string, string, (backup: string) => Promise<unknown>][] = [
+    ['without a manifest', 'CORRUPT_DATA', (backup) => unlink(join(backup, 'manifest.json'))],
+    ['with a manifest that is no JSON', 'CORRUPT_DATA', (backup) => writeFile(join(backup, 'manifest.json'), '{')],
+    ['with an empty manifest', 'CORRUPT_DATA', (backup) => writeFile(join(backup, 'manifest.json'), '')],
+    ['with one byte of the manifest changed', 'CORRUPT_DATA', async (backup) => {
+      const text = await readFile(join(backup, 'manifest.json'), 'utf8')
+      await writeFile(join(backup, 'manifest.json'), text.replace('notes.txt', 'motes.txt'))
+    }],
+    ['with one byte of a file changed', 'CORRUPT_DATA', async (backup) => {
+      const path = await fileIn(backup, 'notes.txt')
+      await writeFile(path, (await readFile(path, 'utf8')).replace('notes', 'motes'))
+    }],
+    ['with a file cut short', 'CORRUPT_DATA', async (backup) => {
+      const path = await fileIn(backup, 'projects.json')
+      await writeFile(path, (await readFile(path)).subarray(0, -2))
+    }],
+    ['with a file missing', 'CORRUPT_DATA', async (backup) => unlink(await fileIn(backup, 'remove-me.bin'))],
+  ]
+  for (const [what, code, damage] of DAMAGES) {
+    test(`a backup ${what}`, withBackup(async (context) => {
+      const { base, manage } = context
+      await change(context)
+      await damage(join(base, 'backups', 'kept'))
+      const before = await fingerprint(base)
+      const error = await caught(manage().restore('kept'))
+      assert.equal(error.code, code, error.message)
+      assert.ok(error.path?.startsWith(join(base, 'backups', 'kept')), error.path)
+      assert.deepEqual(await fingerprint(base), before)
+      const storage = context.open()
+      assert.equal((await storage.list()).length, 3)
+      assert.ok(await storage.create(projectInput('goes on')))
+    }))
+  }
+
+  for (const backup of ['absent', '..', '../data', '/', './nowhere/x', '.hidden']) {
+    test(`what is no backup: ${backup}`, withBackup(async ({ base, manage, kept }) => {
+      const error = await caught(manage().restore(backup))
+      assert.ok(['NOT_FOUND', 'INVALID_ARGUMENT', 'CORRUPT_DATA'].includes(error.code), error.code)
+      assert.deepEqual(await dataOf(base), kept)
+    }))
+  }
+
+  for (const backup of [undefined, null, '', 1, {}, 'a\0b']) {
+    test(`what is no name: ${JSON.stringify(backup)}`, withBackup(async ({ manage }) => {
+      assert.equal((await caught(manage().restore(backup as any))).code, 'INVALID_ARGUMENT')
+    }))
+  }
+
+  test('while another process has the data open, and names it', withBackup(async (context) => {
+    const { base, manage } = context
+    await change(context)
+    const before = await dataOf(base)
+    let refused: Promise<any> | undefined
+    let pid = ''
+    const child = await runChild('keeper.mjs', [base], {
+      onLine: (line, kill) => {
+        pid = line
+        refused = caught(manage({ lockTimeout: 100 }).restore('kept')).finally(kill)
+      },
+    })
+    assert.equal(child.signal, 'SIGKILL')
+    const error = await refused
+    assert.equal(error.code, 'LOCK_TIMEOUT')
+    if (process.platform === 'linux') assert.ok(error.message.includes(`process ${pid} has it open`), error.message)
+    assert.deepEqual(await dataOf(base), before)
+    await manage().restore('kept')
+    assert.deepEqual(await dataOf(base), context.kept)
+  }))
+})
+
+/** The path of the file in a backup that has this name. */
+async function fileIn(backup: string, name: string): Promise<string> {
+  const found = Object.keys(await fingerprint(backup)).find((path) => path.endsWith(`/${name}`))
+  assert.ok(found, name)
+  return join(backup, found)
+}
+
+describe('a process killed while it restores', () => {
+  test('leaves the data as before or as in the backup, nothing in between', withBackup(async (context) => {
+    const { base, manage, open, kept } = context
+    let [before, after] = [0, 0]
+    for (const count of [1, 2, 3, 4, 5, 6, 8, 10, 12, 15]) {
+      await change(context)
+      const changed = await dataOf(base)
+      let seen = 0
+      const { signal, stderr } = await runChild('migrator.mjs', [base, 'restore'], {
+        onLine: (_line, kill) => { if (++seen === count) kill() },
+      })
+      assert.equal(signal, 'SIGKILL', stderr)
+      const storage = open()
+      const names = (await storage.list()).map(({ name }) => name)
+      await storage.close()
+      const left = await dataOf(base)
+      if (names.includes('later')) {
+        assert.deepEqual(left, changed)
+        before++
+      } else {
+        assert.deepEqual(left, kept)
+        after++
+      }
+      await manage().restore('kept')
+    }
+    assert.ok(before + after === 10 && after > 0, `${before} before, ${after} after`)
+  }))
+})

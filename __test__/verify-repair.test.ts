@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict'
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage, type Context } from './support/index.js'
+
+const reserved = (base: string) => join(dataPath(base), '.storage')
+
+/** Changes one byte of the newest journal, where `text` stands in it. */
+async function damageJournal(base: string, text: string) {
+  const names = (await readdir(reserved(base))).filter((name) => name.startsWith('journal-')).sort()
+  const path = join(reserved(base), names.at(-1)!)
+  const bytes = await readFile(path)
+  const at = bytes.lastIndexOf(text)
+  assert.ok(at > 0, `no ${text} in ${path}`)
+  bytes[at]! ^= 1
+  await writeFile(path, bytes)
+}
+
+/** Three projects whose last two are in the journal alone, and a process that is gone. */
+async function killed({ base }: Context) {
+  const { runChild } = await import('./support/index.js')
+  await runChild('leaver.mjs', [base, 'exit'])
+}
+
+describe('verify', () => {
+  test('of a sound storage finds everything and nothing wrong', withProject(async (storage, { id }) => {
+    await storage.addFile(id, fileInput('a.ts'))
+    const report = await storage.verify()
+    assert.deepEqual({ ok: report.ok, documents: report.documents, problems: report.problems }, { ok: true, documents: 2, problems: [] })
+    assert.deepEqual(report.collections.map(({ path, documents }) => [path, documents]), [
+      [`project_data/${id}/files.json`, 1],
+      ['projects.json', 1],
+    ])
+  }))
+
+  test('of a storage that nothing was written to yet creates nothing', withStorage(async (storage, { base }) => {
+    assert.equal((await storage.verify()).ok, true)
+    assert.deepEqual(await readdir(base), [])
+  }))
+
+  test('prints an aligned text', withProject(async (storage) => {
+    const lines = String(await storage.verify()).split('\n')
+    assert.match(lines[0]!, /: ok$/)
+    assert.match(lines[1]!, /^ {2}collection {5}documents {2}bytes$/)
+    assert.match(lines[2]!, /^ {2}projects\.json {10}1 {6}0$/)
+  }))
+
+  test('beside writers raises no false alarm', withStorage(async (storage) => {
+    let writing = true
+    const writer = (async () => {
+      for (let n = 0; writing; n++) {
+        const { id } = await storage.create(projectInput(`p${n}`))
+        if (n % 5 === 0) await storage.getFileStorage(id).create(fileInput(`f${n}`))
+        if (n % 7 === 0) await storage.delete(id)
+      }
+    })()
+    for (let n = 0; n < 25; n++) {
+      const report = await storage.verify()
+      assert.deepEqual(report.problems, [], String(report))
+    }
+    writing = false
+    await writer
+  }))
+
+  test('is refused after close', withStorage(async (storage) => {
+    await storage.close()
+    assert.equal((await caught(storage.verify())).code, 'CLOSED')
+    assert.equal((await caught(storage.repair())).code, 'CLOSED')
+  }))
+})
+
+describe('damage that keeps a storage from opening', () => {
+  test('is found by verify and mended by repair', withDirectory(async (context) => {
+    await killed(context)
+    await damageJournal(context.base, '"p3"')
+    const storage = context.open()
+    assert.equal((await caught(storage.list())).code, 'CORRUPT_DATA')
+    const report = await storage.verify()
+    assert.equal(report.ok, false)
+    assert.deepEqual(report.problems.map(({ severity, code }) => [severity, code]), [['error', 'JOURNAL_DAMAGED']])
+    assert.match(String(report), /error {2}JOURNAL_DAMAGED {2}\.storage\/journal-\d+\.jsonl:\d+ {2}batch \d+ is damaged/)
+    const repaired = await storage.repair()
+    assert.ok(repaired.ok && repaired.changed && !repaired.before.ok && repaired.after.ok, String(repaired))
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['p0', 'p1', 'p2', 'p4'])
+    await storage.create(projectInput('after'))
+    assert.equal((await storage.verify()).ok, true)
+    const copies = await readdir(join(repaired.copies!, 'storage'))
+    assert.ok(copies.some((name) => name.startsWith('journal-')))
+  }))
+
+  test('of the list of databases is mended too', withProject(async (storage, project, { base }) => {
+    await writeFile(join(base, 'data', '.databases.json'), '{')
+    assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['RECORD_DAMAGED'])
+    await storage.repair()
+    assert.equal((await storage.verify()).ok, true)
+    assert.deepEqual(await storage.list(), [project])
+  }))
+})
+
+describe('repair', () => {
+  test('changes nothing of a sound storage, and its calls go on', withProject(async (storage, project) => {
+    const pending = storage.create(projectInput('before'))
+    const repairing = Promise.all([storage.repair(), storage.repair()])
+    const meanwhile = storage.create(projectInput('meanwhile'))
+    for (const report of await repairing) assert.deepEqual([report.ok, report.changed, report.copies], [true, false, null])
+    await Promise.all([pending, meanwhile])
+    assert.deepEqual((await storage.list()).map(({ name }) => name), [project.name, 'before', 'meanwhile'])
+  }))
+
+  test('waits for other instances and gives up in the end', withProject(async (storage, _project, { open }) => {
+    const other = open({ lockTimeout: 50 })
+    await other.list()
+    assert.equal((await caught(other.repair())).code, 'LOCK_TIMEOUT')
+    assert.equal((await other.list()).length, 1)
+    await storage.close()
+    assert.equal((await other.repair()).ok, true)
+  }))
+
+  test('an edit by hand is left for the next use to take over', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.close()
+    const path = join(dataPath(base), 'projects.json')
+    await writeFile(path, (await readFile(path, 'utf8')).replace('Sample', 'Edited'))
+    const storage = open()
+    assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['SNAPSHOT_CHANGED'])
+    assert.equal((await storage.repair()).ok, true)
+    assert.equal((await storage.getById(id))?.name, 'Edited')
+  }))
+
+  test('files that are gone are said to be lost', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.addFile(id, fileInput('a'))
+    await first.close()
+    await first.close()
+    await rm(join(dataPath(base), 'projects.json'))
+    await rm(reserved(base), { recursive: true })
+    await mkdir(reserved(base))
+    const storage = open()
+    assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['NOT_ADOPTED'])
+    assert.deepEqual(await storage.list(), [])
+  }))
+})

@@ -1,0 +1,69 @@
+'use strict'
+
+const { readdir } = require('node:fs/promises')
+const path = require('node:path')
+const { directoryOf } = require('./base-storage.js')
+const { call } = require('./calls.js')
+const { entities } = require('./entity-storage.js')
+const { ProjectStorageV2 } = require('./project-storage.js')
+
+/** The ids under which files of a project lie. */
+async function projectIds(storage) {
+  const ids = new Set((await storage.list()).map(({ id }) => id))
+  // Files whose project is gone from the map are kept as well.
+  const names = await readdir(path.join(directoryOf(storage), 'project_data')).catch((error) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  for (const name of names) if (/^(0|[1-9]\d{0,12})$/.test(name)) ids.add(Number(name))
+  return [...ids].sort((one, other) => one - other)
+}
+
+/**
+ * Does `work` to the collection of the projects, whose id is `null`, then to that of each project's files, and closes the
+ * storage: the JSON files are current then.
+ */
+async function eachCollection({ basePath, progress }, work) {
+  const storage = new ProjectStorageV2({ basePath })
+  try {
+    await work(storage[entities], null)
+    const ids = await projectIds(storage)
+    for (const [at, id] of ids.entries()) {
+      progress(at + 1, ids.length + 1)
+      await work(storage[entities], id)
+    }
+    progress(ids.length + 1, ids.length + 1)
+  } catch (error) {
+    await storage.close().catch(() => {})
+    throw error
+  }
+  await storage.close()
+}
+
+const number = (count, what) => `${count} ${what}${count === 1 ? '' : 's'}`
+
+const addIndexesMigration = Object.freeze({
+  version: '1.0.0',
+  description: 'Check all projects and files, and keep their indexes on disk',
+
+  async up(context) {
+    const { logger } = context
+    const counts = { projects: 0, files: 0, setAside: 0 }
+    await eachCollection(context, async (projects, id) => {
+      const { documents, setAside } = JSON.parse(await call((ticket) => projects.index(ticket, id)))
+      counts[id === null ? 'projects' : 'files'] += documents
+      counts.setAside += setAside
+    })
+    logger.info(`indexed ${number(counts.projects, 'project')} and ${number(counts.files, 'file')}`)
+    if (counts.setAside > 0) {
+      const records = number(counts.setAside, 'record')
+      logger.warn(`set aside ${records} that broke a rule, in full, beside their files: *.corrupt-<time>`)
+    }
+  },
+
+  async down(context) {
+    await eachCollection(context, (projects, id) => call((ticket) => projects.forgetIndexes(ticket, id)))
+  },
+})
+
+module.exports = { addIndexesMigration }

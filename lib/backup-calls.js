@@ -1,0 +1,78 @@
+'use strict'
+
+// Backups and restores: long calls that say how far they are and can be stopped.
+
+const path = require('node:path')
+const { describe } = require('./arguments.js')
+const { call } = require('./calls.js')
+const { StorageError, invalid } = require('./errors.js')
+const { keepOf } = require('./migration-arguments.js')
+const { progressOf } = require('./progress.js')
+
+/** The options of one call, each read once. */
+function callOptions(given = {}) {
+  if (given === null || typeof given !== 'object') throw invalid(`options are an object, got ${describe(given)}`)
+  const { onProgress, signal, keep } = given
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalid(`onProgress must be a function, got ${describe(onProgress)}`)
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
+  }
+  return { onProgress, signal, keep: keepOf(keep) }
+}
+
+/** The name of a backup that is to be made. */
+function nameOf(value) {
+  if (typeof value === 'string') return value
+  throw invalid(`the name of a backup must be a string, got ${describe(value)}`)
+}
+
+/** The name of a backup, or its path, made absolute. */
+function backupOf(value) {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) {
+    throw invalid(`a backup is given by its name or path, got ${describe(value)}`)
+  }
+  return path.basename(value) === value ? value : path.resolve(value)
+}
+
+const aborted = (what, cause) =>
+  Object.assign(new StorageError(`${what} was aborted; nothing was changed`, 'ABORTED', { cause }), { outcome: 'none' })
+
+/**
+ * Runs a call that `abort(ticket)` stops. `label` names it beside the bar on a terminal. What `onProgress` throws stops
+ * it too, and is what the call rejects with.
+ */
+async function stoppable({ logger, terminal }, label, { onProgress, signal }, start, abort) {
+  if (signal?.aborted) throw aborted(label, signal.reason)
+  const bar = progressOf(terminal(process.stderr).stream, logger.info, label)
+  let ticket
+  let failure
+  const stop = () => abort(ticket)
+  const tell = (done, total) => {
+    if (failure) return
+    bar.update(done, total)
+    try {
+      onProgress?.(done, total)
+    } catch (error) {
+      failure = { error }
+      stop()
+    }
+  }
+  signal?.addEventListener('abort', stop)
+  try {
+    const answer = await call((own) => start((ticket = own)), tell)
+    // Too late to stop: it is done.
+    if (failure) throw failure.error
+    return answer
+  } catch (error) {
+    if (failure) throw failure.error
+    if (error.code === 'ABORTED' && signal?.aborted) throw aborted(label, signal.reason)
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    bar.end()
+  }
+}
+
+module.exports = { callOptions, nameOf, backupOf, stoppable }

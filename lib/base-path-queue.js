@@ -1,0 +1,85 @@
+'use strict'
+
+// Operations that need a whole base path, one after another within this process. Between processes the engine's lock
+// does the same; waiting here keeps its threads free for the operation that is under way.
+
+const { AsyncLocalStorage } = require('node:async_hooks')
+const { realpathSync } = require('node:fs')
+const { StorageError, invalid } = require('./errors.js')
+
+/** The end of the last operation that was queued, by base path. */
+const ends = new Map()
+
+/** The operations that the running code is part of, innermost first. */
+const inside = new AsyncLocalStorage()
+
+/** What a base path is known by, however it is spelled. */
+function placeOf(base) {
+  try {
+    return realpathSync(base)
+  } catch {
+    // It does not exist yet.
+    return base
+  }
+}
+
+/**
+ * Runs `work` when all earlier operations on `base` have ended. It is given the milliseconds that are left of
+ * `timeout`, which waiting uses up.
+ */
+async function exclusively(base, timeout, name, work) {
+  refuseInside(base, name)
+  const began = performance.now()
+  const place = placeOf(base)
+  const before = ends.get(place)
+  let end
+  const ended = new Promise((resolve) => (end = resolve))
+  const last = before === undefined ? ended : before.then(() => ended)
+  ends.set(place, last)
+  try {
+    if (before !== undefined) await within(before, timeout, base)
+    return await work(Math.max(0, timeout - (performance.now() - began)))
+  } finally {
+    end()
+    if (ends.get(place) === last) ends.delete(place)
+  }
+}
+
+/** Runs a callback as part of an operation on `base`: what it calls must not wait for that operation to end. */
+async function asPartOf(base, callback) {
+  const operation = { place: placeOf(base), ended: false, outer: inside.getStore() }
+  try {
+    return await inside.run(operation, callback)
+  } finally {
+    operation.ended = true
+  }
+}
+
+/** Throws where waiting would be waiting for oneself. */
+function refuseInside(base, name) {
+  let operation = inside.getStore()
+  if (!operation) return
+  for (const place = placeOf(base); operation; operation = operation.outer) {
+    if (operation.place === place && !operation.ended) {
+      const problem = `${name} was called inside a migration of ${base}, which it would wait for`
+      throw invalid(`${problem}; call it when the migration has ended`)
+    }
+  }
+}
+
+function within(promise, timeout, base) {
+  return new Promise((resolve, reject) => {
+    // Timers count to 2^31 - 1 milliseconds; more than that is for ever.
+    const timer = setTimeout(() => {
+      const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
+      const error = new StorageError(`${problem}; try again, or raise lockTimeout`, 'LOCK_TIMEOUT')
+      reject(Object.assign(error, { path: base, holder: process.pid, outcome: 'none' }))
+    }, Math.min(timeout, 2 ** 31 - 1))
+    promise.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
+module.exports = { exclusively, asPartOf, refuseInside }

@@ -1,0 +1,191 @@
+'use strict'
+
+const path = require('node:path')
+const { NativeIndexes } = require('../binding.js')
+const { describe, textOf } = require('./arguments.js')
+const { call, port } = require('./calls.js')
+const { closed, invalid } = require('./errors.js')
+const { entityKey, entityText, keyText, nameOf } = require('./index-values.js')
+const { nativeOptions, resolveOptions } = require('./options.js')
+
+const KEY = 0
+const RANGE = 1
+const OPEN_RANGE = 2
+const WORDS = 3
+
+/** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
+const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
+
+const TYPES = ['hash', 'btree', 'inverted']
+
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+class IndexManager {
+  #indexes
+  #closing
+  /** Calls under way that create or drop an index: what memory knows of it is not what later calls will find. */
+  #defining = 0
+
+  constructor(basePath, dataDir, options = {}) {
+    if (typeof basePath !== 'string') throw new TypeError('basePath must be a string')
+    if (typeof dataDir !== 'string') throw new TypeError('dataDir must be a string')
+    if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
+    if (options === null || typeof options !== 'object') throw new TypeError('options must be an object')
+    const { lockTimeout, durability } = options
+    const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
+    const directory = path.join(resolved.basePath, dataDir)
+    this.#indexes = new NativeIndexes(port(), resolved.basePath, directory, nativeOptions(resolved))
+  }
+
+  async createIndex(config) {
+    this.#ensureOpen()
+    const text = configText(config)
+    await this.#define((ticket) => this.#indexes.create(ticket, text))
+  }
+
+  async dropIndex(name) {
+    this.#ensureOpen()
+    const index = nameOf(name)
+    await this.#define((ticket) => this.#indexes.drop(ticket, index))
+  }
+
+  async #define(start) {
+    this.#defining++
+    try {
+      await call(start)
+    } finally {
+      this.#defining--
+    }
+  }
+
+  async listIndexes() {
+    this.#ensureOpen()
+    return JSON.parse(await call((ticket) => this.#indexes.list(ticket))).map(ordered)
+  }
+
+  async addToIndex(name, entityId, entity) {
+    this.#ensureOpen()
+    const index = nameOf(name)
+    const key = entityKey(entityId)
+    const members = this.#members(index)
+    const text = entityText(entity, members?.names)
+    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text))
+  }
+
+  /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
+  #members(index) {
+    const text = this.#defining > 0 ? null : this.#indexes.peekMembers(index)
+    return text === null ? undefined : { text, names: JSON.parse(text) }
+  }
+
+  async removeFromIndex(name, entityId) {
+    this.#ensureOpen()
+    const index = nameOf(name)
+    const key = entityKey(entityId)
+    await call((ticket) => this.#indexes.remove(ticket, index, key))
+  }
+
+  async query(name, key) {
+    this.#ensureOpen()
+    return this.#ids(KEY, nameOf(name), keyText(key, 'a key'), 'null')
+  }
+
+  async queryRange(name, start, end, inclusive = true) {
+    this.#ensureOpen()
+    if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
+    const kind = inclusive ? RANGE : OPEN_RANGE
+    return this.#ids(kind, nameOf(name), keyText(start, 'the start of a range'), keyText(end, 'the end of a range'))
+  }
+
+  async searchText(name, query) {
+    this.#ensureOpen()
+    return this.#ids(WORDS, nameOf(name), textOf(query, 'query'), 'null')
+  }
+
+  async #ids(kind, name, start, end) {
+    const known = this.#indexes.peekIds(kind, name, start, end)
+    return JSON.parse(known ?? (await call((ticket) => this.#indexes.ids(ticket, kind, name, start, end))))
+  }
+
+  async rebuildIndex(name, entities) {
+    this.#ensureOpen()
+    const index = nameOf(name)
+    const members = this.#members(index)
+    const ids = []
+    const texts = []
+    for (const [id, entity] of entriesOf(entities)) {
+      ids.push(entityKey(id))
+      texts.push(entityText(entity, members?.names))
+    }
+    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text))
+  }
+
+  async getIndexStats(name) {
+    this.#ensureOpen()
+    const index = nameOf(name)
+    const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index)))
+    if (found === null) return null
+    const { config, uniqueKeys, totalEntries, created, updated } = found
+    const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
+    const times = { created: new Date(created), updated: new Date(updated) }
+    return { config: ordered(config), stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
+  }
+
+  async close() {
+    this.#closing ??= call((ticket) => this.#indexes.close(ticket))
+    await this.#closing
+  }
+
+  async [asyncDispose]() {
+    await this.close()
+  }
+
+  #ensureOpen() {
+    if (this.#closing) throw closed()
+  }
+}
+
+/** The configuration of an index as JSON, each property read once. */
+function configText(config) {
+  if (config === null || typeof config !== 'object') throw invalid(`an index is configured by an object, got ${describe(config)}`)
+  const { name, type, fields, unique = false, sparse = false } = config
+  if (!TYPES.includes(type)) throw invalid(`the type of an index is 'hash', 'btree' or 'inverted', got ${describe(type)}`)
+  if (!Array.isArray(fields)) throw invalid(`the fields of an index must be an array, got ${describe(fields)}`)
+  const paths = Array.from(fields, (field) => {
+    if (typeof field === 'string') return nameOf(field)
+    throw invalid(`a field of an index must be a string, got ${describe(field)}`)
+  })
+  for (const [option, value] of Object.entries({ unique, sparse })) {
+    if (typeof value !== 'boolean') throw invalid(`option ${option} of an index must be a boolean, got ${describe(value)}`)
+  }
+  return JSON.stringify({ name: nameOf(name), type, fields: paths, unique, sparse })
+}
+
+/** A configuration with its members in the order that people know. */
+function ordered({ name, type, fields, unique, sparse, collection }) {
+  const config = { name, type, fields, unique, sparse }
+  return collection === undefined ? config : { ...config, collection }
+}
+
+/** Ids and entities: of an array, the entities' own ids; of a `Map` or an object, its keys where an entity has none. */
+function* entriesOf(entities) {
+  if (Array.isArray(entities)) {
+    for (const entity of entities) yield [idOf(entity), entity]
+  } else if (entities instanceof Map) {
+    yield* entities
+  } else if (entities !== null && typeof entities === 'object') {
+    for (const key of Object.keys(entities)) {
+      const entity = entities[key]
+      yield [entity?.id ?? key, entity]
+    }
+  } else {
+    throw invalid(`entities must be an array, a Map or an object, got ${describe(entities)}`)
+  }
+}
+
+function idOf(entity) {
+  if (entity !== null && typeof entity === 'object') return entity.id
+  throw invalid(`an entity is an object, got ${describe(entity)}`)
+}
+
+module.exports = { IndexManager }

@@ -1,0 +1,131 @@
+'use strict'
+
+// Entities, ids and keys on their way into an index, copied to text at the moment of the call.
+
+const { describe } = require('./arguments.js')
+const { invalid } = require('./errors.js')
+
+/** Nested deeper than this, nothing is indexed. */
+const MAX_DEPTH = 96
+
+/** Whether a string holds no half of a character: only such a one crosses to native code as it is. */
+const isWellFormed = (text) => text.isWellFormed?.() ?? encodeURIs(text)
+
+function encodeURIs(text) {
+  try {
+    encodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The name of an index. */
+function nameOf(value) {
+  if (typeof value !== 'string') throw invalid(`the name of an index must be a string, got ${describe(value)}`)
+  if (!isWellFormed(value)) throw invalid(`${describe(value)} cannot be the name of an index: it is not valid Unicode`)
+  return value
+}
+
+/** The key under which an entity lies: a number as it prints, a text as it is unless that could be mistaken. */
+function entityKey(id) {
+  if (typeof id === 'number' && Number.isFinite(id)) return String(id)
+  if (typeof id === 'string') {
+    return id[0] === '"' || String(Number(id)) === id || !isWellFormed(id) ? JSON.stringify(id) : id
+  }
+  throw invalid(`the id of an entity is a finite number or a string, got ${describe(id)}`)
+}
+
+/** A key to look for, as JSON. */
+function keyText(key, what) {
+  return valueText(key, [])
+
+  function valueText(value, above) {
+    switch (typeof value) {
+      case 'string':
+        return JSON.stringify(value)
+      case 'number':
+        if (value === Infinity || value === -Infinity) return `{"infinite":${Math.sign(value)}}`
+        if (!Number.isNaN(value)) return String(value)
+        break
+      case 'boolean':
+        return String(value)
+      case 'object':
+        if (value === null) return 'null'
+        if (value instanceof Date) {
+          const time = value.getTime()
+          if (!Number.isNaN(time)) return String(time)
+          throw invalid(`${what} holds an invalid Date`)
+        }
+        if (Array.isArray(value)) {
+          if (above.length >= MAX_DEPTH || above.includes(value)) throw invalid(`${what} is nested too deep`)
+          return `[${Array.from(value, (element) => valueText(element, [...above, value])).join(',')}]`
+        }
+    }
+    throw invalid(`${what} is a string, number, boolean, null, Date or an array of these, got ${describe(value)}`)
+  }
+}
+
+/**
+ * An entity as JSON, all of it or only the members with some names. What JSON cannot hold is marked, so that it is refused
+ * where an index looks and nowhere else.
+ */
+function entityText(entity, names) {
+  const value = typeof entity?.toJSON === 'function' ? entity.toJSON('') : entity
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalid(`an entity is an object, got ${describe(value)}`)
+  }
+  const own = names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name))
+  return objectText(value, own ?? Object.keys(value), [value])
+}
+
+/** The JSON of a value, or `undefined` where there is none. */
+function memberText(value, key, above) {
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value)
+    case 'number':
+      return Number.isFinite(value) ? String(value) : unrepresentable(String(value))
+    case 'boolean':
+      return value ? 'true' : 'false'
+    case 'bigint':
+      return unrepresentable('a bigint')
+    case 'object':
+      return value === null ? 'null' : nestedText(value, key, above)
+    default:
+      return undefined
+  }
+}
+
+function nestedText(value, key, above) {
+  if (value instanceof Date) {
+    const time = value.getTime()
+    return Number.isNaN(time) ? unrepresentable('an invalid Date') : String(time)
+  }
+  if (typeof value.toJSON === 'function') {
+    const replaced = value.toJSON(key)
+    if (replaced !== value) return above.length < MAX_DEPTH ? memberText(replaced, key, [...above, value]) : unrepresentable('something nested too deep')
+  }
+  if (value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt) {
+    return memberText(value.valueOf(), key, above)
+  }
+  if (above.includes(value)) return unrepresentable('an object that contains itself')
+  if (above.length >= MAX_DEPTH) return unrepresentable('something nested too deep')
+  const below = [...above, value]
+  if (!Array.isArray(value)) return objectText(value, Object.keys(value), below)
+  return `[${Array.from(value, (element, at) => memberText(element, String(at), below) ?? 'null').join(',')}]`
+}
+
+function objectText(object, keys, above) {
+  let text = '{'
+  for (const key of keys) {
+    const value = memberText(object[key], key, above)
+    if (value !== undefined) text += `${text.length > 1 ? ',' : ''}${JSON.stringify(key)}:${value}`
+  }
+  return `${text}}`
+}
+
+/** Stands in for a value: native code knows it by its one member, whose name is NUL. */
+const unrepresentable = (what) => `{"\\u0000":${JSON.stringify(what)}}`
+
+module.exports = { nameOf, entityKey, keyText, entityText }

@@ -1,0 +1,62 @@
+'use strict'
+
+// Where the lines of a manager go.
+
+const { describe } = require('./arguments.js')
+
+const LEVELS = ['info', 'warn', 'error']
+
+/** Lines that a logger refuses are reported once: work must not fail because its log does. */
+let reported = false
+
+function guarded(write) {
+  return (line) => {
+    try {
+      write(line)
+    } catch (error) {
+      if (reported) return
+      reported = true
+      process.emitWarning(`a logger threw: ${messageOf(error)}`, { type: 'StorageWarning', code: 'LOGGER_FAILED' })
+    }
+  }
+}
+
+/** The logger that an option asks for: an object with a function for each level. `null` is silence. */
+function resolveLogger(option) {
+  if (option === undefined) return loggerOf((level) => (line) => console[level](line))
+  if (option === null) return loggerOf(() => () => {})
+  if (typeof option === 'function') return loggerOf((level) => (line) => option(line, level))
+  if (typeof option !== 'object') {
+    throw new TypeError(`option logger must be an object, a function or null, got ${describe(option)}`)
+  }
+  for (const level of LEVELS) {
+    if (typeof option[level] !== 'function') throw new TypeError(`option logger must have a function ${level}`)
+  }
+  return loggerOf((level) => (line) => option[level](line))
+}
+
+const loggerOf = (write) => Object.freeze(Object.fromEntries(LEVELS.map((level) => [level, guarded(write(level))])))
+
+/** Longer messages are cut: they are stored with the state of the data. */
+const LONGEST_MESSAGE = 2_000
+
+/** A text for whatever was thrown. */
+function messageOf(thrown) {
+  const text = readable(thrown)
+  return (text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}…` : text).toWellFormed()
+}
+
+function readable(thrown) {
+  try {
+    if (typeof thrown === 'string') return thrown === '' ? 'an empty string was thrown' : thrown
+    if (thrown === null || typeof thrown !== 'object') return `${String(thrown)} was thrown`
+    const { message } = thrown
+    if (typeof message === 'string' && message !== '') return message
+    const { name } = thrown
+    return typeof name === 'string' && name !== '' ? `${name} without a message` : `${describe(thrown)} was thrown`
+  } catch {
+    return 'something that cannot be described was thrown'
+  }
+}
+
+module.exports = { resolveLogger, messageOf }

@@ -1,0 +1,84 @@
+'use strict'
+
+// What callers hand to a MigrationManager, each field read once and checked.
+
+const path = require('node:path')
+const { describe } = require('./arguments.js')
+const { invalid } = require('./errors.js')
+const { resolveLogger } = require('./logger.js')
+
+const LOCK_TIMEOUT = 30_000
+
+/** The base path of a manager, absolute. */
+function basePathOf(value) {
+  if (typeof value !== 'string') throw new TypeError(`basePath must be a string, got ${describe(value)}`)
+  if (value === '' || value.includes('\0')) throw new RangeError('basePath must be a path')
+  return path.resolve(value)
+}
+
+function managerOptions(given = {}) {
+  if (given === null || typeof given !== 'object' || Array.isArray(given)) {
+    throw new TypeError('options must be an object')
+  }
+  const { lockTimeout = LOCK_TIMEOUT, logger, include = [], keep } = given
+  if (typeof lockTimeout !== 'number') throw new TypeError('option lockTimeout must be a number')
+  if (!(Number.isFinite(lockTimeout) && lockTimeout >= 0)) {
+    throw new RangeError('option lockTimeout must be a finite number that is not negative')
+  }
+  if (!Array.isArray(include) || !include.every((entry) => typeof entry === 'string')) {
+    throw new TypeError('option include must be an array of paths')
+  }
+  return Object.freeze({
+    lockTimeout,
+    logger: resolveLogger(logger),
+    terminal: logger === undefined ? terminalOf : () => ({}),
+    include: Object.freeze([...include]),
+    keep: keepOf(keep),
+  })
+}
+
+/** How many backups to keep; nothing for all. */
+function keepOf(value) {
+  if (value === undefined) return undefined
+  if (typeof value !== 'number') throw new TypeError('option keep must be a number')
+  if (!(Number.isSafeInteger(value) && value >= 1)) throw new RangeError('option keep must be an integer of at least 1')
+  return value
+}
+
+/** What a stream of this process can show, if it is a terminal. */
+function terminalOf(stream) {
+  if (!stream.isTTY) return {}
+  const { NO_COLOR, TERM } = process.env
+  return { stream, width: stream.columns || 80, colour: !NO_COLOR && TERM !== 'dumb' }
+}
+
+/** What is registered; the callbacks see their object as `this`. */
+function migrationOf(given) {
+  if (given === null || typeof given !== 'object') throw invalid(`a migration is an object, got ${describe(given)}`)
+  const { version, description, up, down } = given
+  if (typeof version !== 'string') {
+    throw invalid(`the version of a migration must be a string, got ${describe(version)}`)
+  }
+  const name = `migration ${describe(version)}`
+  if (typeof description !== 'string') {
+    throw invalid(`the description of ${name} must be a string, got ${describe(description)}`)
+  }
+  if (typeof up !== 'function') throw invalid(`up of ${name} must be a function, got ${describe(up)}`)
+  if (down !== undefined && down !== null && typeof down !== 'function') {
+    throw invalid(`down of ${name} must be a function or left out, got ${describe(down)}`)
+  }
+  return {
+    version,
+    description: description.toWellFormed(),
+    up: (context) => Reflect.apply(up, given, [context]),
+    down: down ? (context) => Reflect.apply(down, given, [context]) : undefined,
+  }
+}
+
+/** A version that is to be reached. */
+function targetOf(value) {
+  if (typeof value === 'string') return value
+  throw invalid(`a target version must be a string, got ${describe(value)}`)
+}
+
+module.exports = { basePathOf, managerOptions, keepOf, migrationOf, targetOf }

@@ -1,0 +1,155 @@
+'use strict'
+
+const { NativeBackups, NativeMigrations } = require('../binding.js')
+const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
+const { exclusively, refuseInside } = require('./base-path-queue.js')
+const { call, port } = require('./calls.js')
+const { printable } = require('./display-text.js')
+const { closed, errorFrom } = require('./errors.js')
+const { basePathOf, managerOptions, migrationOf, targetOf } = require('./migration-arguments.js')
+const { drive } = require('./migration-run.js')
+const { statusTable } = require('./status-table.js')
+
+const MIGRATE = 0
+const ROLL_BACK = 1
+
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+class MigrationManager {
+  #basePath
+  #options
+  #native
+  #backups
+  /** What was registered, by version. */
+  #callbacks = new Map()
+  /** What `close()` waits for. */
+  #underWay = new Set()
+  #closing
+
+  constructor(basePath, options) {
+    this.#basePath = basePathOf(basePath)
+    this.#options = managerOptions(options)
+    this.#native = new NativeMigrations(port(), this.#basePath)
+    this.#backups = new NativeBackups(port(), this.#basePath)
+  }
+
+  get basePath() {
+    return this.#basePath
+  }
+
+  register(given) {
+    this.#ensureOpen()
+    const migration = migrationOf(given)
+    const { version, description, down } = migration
+    const problem = this.#native.register(version, description, down !== undefined)
+    if (problem !== null) throw errorFrom(JSON.parse(problem))
+    this.#callbacks.set(version, migration)
+  }
+
+  async migrate(targetVersion) {
+    const target = targetVersion === undefined ? null : targetOf(targetVersion)
+    return this.#exclusively('migrate()', (timeout) => this.#run(MIGRATE, target, timeout))
+  }
+
+  async rollback(targetVersion) {
+    const target = targetOf(targetVersion)
+    return this.#exclusively('rollback()', (timeout) => this.#run(ROLL_BACK, target, timeout))
+  }
+
+  async getState() {
+    this.#ensureOpen()
+    return this.#ask((ticket, timeout) => this.#native.state(ticket, timeout))
+  }
+
+  async status() {
+    this.#ensureOpen()
+    const status = await this.#ask((ticket, timeout) => this.#native.status(ticket, timeout))
+    const { logger, terminal } = this.#options
+    const { width, colour } = terminal(process.stdout)
+    for (const line of statusTable(status, { width, colour, now: Date.now() })) logger.info(line)
+    return status
+  }
+
+  async backup(name, options) {
+    const given = name === undefined ? undefined : nameOf(name)
+    const { keep = this.#options.keep, ...rest } = callOptions(options)
+    const { include, logger } = this.#options
+    return this.#exclusively('backup()', async (timeout) => {
+      const start = (ticket) => this.#backups.backup(ticket, given, [...include], timeout)
+      const made = JSON.parse(await this.#stoppable('the backup', rest, start))
+      logger.info(`backed up to ${printable(made)}`)
+      if (keep !== undefined) await this.#prune(keep, timeout)
+      return made
+    })
+  }
+
+  async restore(backup, options) {
+    const given = backupOf(backup)
+    const rest = callOptions(options)
+    return this.#exclusively('restore()', async (timeout) => {
+      await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
+      this.#options.logger.info(`restored ${printable(given)}`)
+    })
+  }
+
+  async listBackups() {
+    this.#ensureOpen()
+    return this.#ask((ticket) => this.#backups.list(ticket))
+  }
+
+  async close() {
+    refuseInside(this.#basePath, 'close()')
+    this.#closing ??= (async () => {
+      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    })()
+    await this.#closing
+  }
+
+  async [asyncDispose]() {
+    await this.close()
+  }
+
+  #run(kind, target, timeout) {
+    const { logger, terminal } = this.#options
+    const manager = { basePath: this.#basePath, native: this.#native, callbacks: this.#callbacks, logger, terminal }
+    return drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout))
+  }
+
+  /** Removes the oldest backups. The one just made is there, whatever happens here. */
+  async #prune(keep, timeout) {
+    const { logger } = this.#options
+    try {
+      const removed = JSON.parse(await call((ticket) => this.#backups.prune(ticket, keep, timeout)))
+      for (const name of removed) logger.info(`removed the backup ${printable(name)}`)
+    } catch (error) {
+      logger.warn(`old backups could not be removed: ${error.message}`)
+    }
+  }
+
+  #stoppable(label, options, start) {
+    return stoppable(this.#options, label, options, start, (ticket) => this.#backups.abort(ticket))
+  }
+
+  /** What a call answers that need not be the only one. */
+  async #ask(start) {
+    return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
+  }
+
+  #exclusively(name, work) {
+    this.#ensureOpen()
+    return this.#track(exclusively(this.#basePath, this.#options.lockTimeout, name, work))
+  }
+
+  #track(work) {
+    const forget = () => this.#underWay.delete(work)
+    this.#underWay.add(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  #ensureOpen() {
+    if (this.#closing) throw closed('manager')
+  }
+}
+
+module.exports = { MigrationManager }

@@ -1,0 +1,81 @@
+'use strict'
+
+// One run: the engine says which callback is next, and is told how it ended.
+
+const { asPartOf } = require('./base-path-queue.js')
+const { call } = require('./calls.js')
+const { printable } = require('./display-text.js')
+const { messageOf } = require('./logger.js')
+const { progressOf } = require('./progress.js')
+
+/**
+ * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
+ * `terminal`. Rejects with what a callback threw, itself.
+ */
+async function drive(manager, start) {
+  const { native, logger } = manager
+  let next = JSON.parse(await call(start))
+  while (next.done === undefined) {
+    const direction = next.up === undefined ? 'down' : 'up'
+    const version = next[direction]
+    const began = performance.now()
+    try {
+      await callBack(manager, version, direction)
+    } catch (thrown) {
+      const { error } = await failed(manager, version, direction, thrown, began)
+      throw error
+    }
+    next = JSON.parse(await call((ticket) => native.succeeded(ticket)))
+    logger.info(`${version} ${direction === 'up' ? 'applied' : 'rolled back'} in ${since(began)}`)
+  }
+  const { done: versions, currentVersion } = next
+  logger.info(`${versions.length === 0 ? 'nothing to do: ' : ''}the data has version ${currentVersion}`)
+  return { versions, currentVersion }
+}
+
+/** Runs a callback to its end. */
+async function callBack({ basePath, callbacks, logger, terminal }, version, direction) {
+  const { description, [direction]: callback } = callbacks.get(version)
+  logger.info(printable(`${direction === 'up' ? '' : 'rolling back '}${version} ${description}`))
+  const progress = progressOf(terminal(process.stderr).stream, logger.info, version)
+  const line = (level) => (text) => progress.around(() => logger[level](text))
+  const context = Object.freeze({
+    basePath,
+    version,
+    direction,
+    logger: Object.freeze({ info: line('info'), warn: line('warn'), error: line('error') }),
+    progress: (done, total) => progress.update(done, total),
+  })
+  try {
+    await asPartOf(basePath, () => callback(context))
+  } finally {
+    progress.end()
+  }
+}
+
+/**
+ * Tells the engine that a callback threw, and gives what the caller is to get: in an object, as what was thrown may be a
+ * thenable, for which nobody must wait.
+ */
+async function failed({ native, logger }, version, direction, thrown, began) {
+  const message = messageOf(thrown)
+  try {
+    const problem = await call((ticket) => native.failed(ticket, message))
+    if (problem !== null) {
+      logger.warn(`the failure of ${version} could not be recorded: ${JSON.parse(problem).message}`)
+    }
+  } catch (error) {
+    // The data is not as it was before: that matters more than what the callback threw.
+    return { error: Object.assign(error, { cause: thrown }) }
+  }
+  const what = `${version} failed${direction === 'up' ? '' : ' to roll back'}`
+  logger.error(`${what} after ${since(began)}, the data is as before: ${printable(message)}`)
+  return { error: thrown }
+}
+
+function since(began) {
+  const elapsed = performance.now() - began
+  return elapsed < 1_000 ? `${Math.round(elapsed)} ms` : `${(elapsed / 1_000).toFixed(1)} s`
+}
+
+module.exports = { drive }

@@ -1,0 +1,57 @@
+// `npm run fuzz -- TARGET [--minutes N]`: feeds a target of `fuzz/` with changed inputs of its corpus. With cargo-fuzz and a
+// nightly toolchain the inputs are led by coverage; without, they are drawn at random on the stable one.
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { StepError, main, root } from './setup.mjs'
+
+const targets = readdirSync(join(root, 'fuzz', 'corpus')).sort()
+const usage = `Usage: npm run fuzz -- TARGET [--minutes N] [--stable]
+
+  TARGET     one of ${targets.join(', ')}, or all
+  --minutes  how long; default: 1
+  --stable   without cargo-fuzz, even where it is installed`
+
+function readArguments() {
+  const options = { minutes: { type: 'string' }, stable: { type: 'boolean' } }
+  let parsed
+  try {
+    parsed = parseArgs({ options, allowPositionals: true })
+  } catch (error) {
+    throw new StepError(`${error.message}\n\n${usage}`)
+  }
+  const { values, positionals } = parsed
+  const minutes = Number(values.minutes ?? 1)
+  const [target] = positionals
+  if (positionals.length !== 1 || !(target === 'all' || targets.includes(target)) || !(minutes > 0)) throw new StepError(usage)
+  return { target, minutes, stable: values.stable ?? false }
+}
+
+const succeeds = (command, args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0
+
+/** Runs a command in the foreground. */
+function show(command, args, env = {}) {
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => (code === 0 ? resolve() : reject(new StepError(`${command} ended with ${code}; inputs that fail are kept in fuzz/artifacts`))))
+  })
+}
+
+await main(async () => {
+  const { target, minutes, stable } = readArguments()
+  if (!stable && succeeds('cargo', ['+nightly', 'fuzz', '--version'])) {
+    const wanted = target === 'all' ? targets : [target]
+    for (const name of wanted) {
+      const seconds = Math.ceil((minutes * 60) / wanted.length)
+      // Inputs that reach something new are gathered outside the corpus, which stays small.
+      const found = join('fuzz', 'target', 'found', name)
+      mkdirSync(join(root, found), { recursive: true })
+      await show('cargo', ['+nightly', 'fuzz', 'run', name, found, join('fuzz', 'corpus', name), '--', `-max_total_time=${seconds}`])
+    }
+    return
+  }
+  const args = ['test', '--no-default-features', '--test', 'corpora', 'fuzzes_for_as_long', '--', '--nocapture']
+  await show('cargo', args, { FUZZ_TARGET: target, FUZZ_MINUTES: String(minutes) })
+})

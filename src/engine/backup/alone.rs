@@ -1,0 +1,144 @@
+//! Being the only process that has any database of a base path open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Site;
+use crate::engine::database::{Database, Held, Quiet, in_use, mark_migrating};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{self, Fs};
+use crate::engine::journal::RESERVED;
+use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// A database that nobody else has open.
+pub enum Owned<'a> {
+    /// This process has it open.
+    Open { database: &'a Database, held: Held<'a> },
+    /// Nobody has. Its locks are held.
+    Closed { directory: &'a Path },
+}
+
+/// The locks of a database that this process has not open.
+struct Locks {
+    checkpoint: ProcessLock,
+    write: ProcessLock,
+    presence: ProcessLock,
+}
+
+impl Locks {
+    fn open(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Locks> {
+        let reserved = directory.join(RESERVED);
+        fs::create_dirs(&**fs, &reserved).at("create", &reserved)?;
+        let open = |name: &str| ProcessLock::open(fs, &reserved.join(name));
+        Ok(Locks {
+            checkpoint: open("checkpoint.lock")?,
+            write: open("write.lock")?,
+            presence: open("open.lock")?,
+        })
+    }
+}
+
+fn take(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
+    lock.lock(LockKind::Exclusive, wait, || None).map_err(|error| in_use(error, lock))?;
+    Ok(lock.guard())
+}
+
+/// Runs `work` while this process is the only one that has the databases open. `directories` is in path order; those that
+/// are missing are created. The process's own engines stay open and wait.
+///
+/// # Errors
+/// `LOCK_TIMEOUT` that names the others, `IO_ERROR`, and those of `work`.
+pub fn alone<T>(
+    site: &Site,
+    directories: &[PathBuf],
+    wait: Wait,
+    work: impl FnOnce(&mut [Owned<'_>]) -> Result<T>,
+) -> Result<T> {
+    let fs = site.fs();
+    let find = |directory: &PathBuf| site.registry.find(&*fs, directory);
+    let engines: Vec<Option<Arc<Database>>> = directories.iter().map(find).collect::<Result<_>>()?;
+    let mut locks = Vec::with_capacity(directories.len());
+    for (directory, engine) in directories.iter().zip(&engines) {
+        locks.push(match engine {
+            Some(_) => None,
+            None => Some(Locks::open(&fs, directory)?),
+        });
+    }
+    let mut checkpoints: Vec<LockGuard> = Vec::new();
+    let mut quiet: Vec<Option<Quiet<'_>>> = Vec::new();
+    for (engine, locks) in engines.iter().zip(&mut locks) {
+        match (engine, locks) {
+            (Some(database), _) => quiet.push(database.quiet(wait)?),
+            (None, Some(locks)) => checkpoints.push(take(&mut locks.checkpoint, wait)?),
+            (None, None) => {}
+        }
+    }
+    let mut guards: Vec<LockGuard> = Vec::new();
+    let mut owned: Vec<Owned<'_>> = Vec::new();
+    for ((directory, engine), locks) in directories.iter().zip(&engines).zip(&mut locks) {
+        match (engine, locks) {
+            (Some(database), _) => {
+                owned.push(Owned::Open { database, held: database.acquire_unseen(wait)? });
+            }
+            (None, Some(locks)) => {
+                guards.push(take(&mut locks.write, wait)?);
+                owned.push(Owned::Closed { directory });
+            }
+            (None, None) => {}
+        }
+    }
+    // The locks by which every process is present, last: whoever opens a database waits for its write lock already.
+    for locks in locks.iter_mut().flatten() {
+        guards.push(take(&mut locks.presence, wait)?);
+    }
+    let mut present = Vec::new();
+    let mut result = Ok(());
+    for (at, owned) in owned.iter_mut().enumerate() {
+        if let Owned::Open { database, held } = owned {
+            result = database.be_alone(held, wait);
+            if result.is_err() {
+                break;
+            }
+            present.push(at);
+        }
+    }
+    let result = match result {
+        Ok(()) => work(&mut owned),
+        Err(error) => Err(error),
+    };
+    let mut back = Ok(());
+    for at in present {
+        if let Owned::Open { database, held } = &mut owned[at] {
+            back = back.and(database.take_part(held, wait));
+        }
+    }
+    // Guards go in the opposite order of their taking.
+    drop(guards);
+    drop(owned);
+    drop(quiet);
+    drop(checkpoints);
+    let value = result?;
+    back.map(|()| value)
+}
+
+impl Owned<'_> {
+    pub fn directory(&self) -> &Path {
+        match self {
+            Owned::Open { database, .. } => database.directory(),
+            Owned::Closed { directory } => directory,
+        }
+    }
+
+    /// Says to every process that the data is being replaced, or no longer.
+    pub fn set_migrating(&self, fs: &dyn Fs, migrating: bool) -> Result<()> {
+        mark_migrating(fs, self.directory(), migrating)
+    }
+
+    /// Lets the engine, if one is open, see the new data at once. What fails here is tried again by the next call that needs
+    /// it: the generation that memory stands in is gone.
+    pub fn reload(&mut self) {
+        if let Owned::Open { database, held } = self {
+            let _ = database.reload(held);
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Making a backup.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::copy::{Content, copy_file, hash_file};
+use super::inventory::Inventory;
+use super::list::{next_time, stored_at};
+use super::manifest::{DatabaseEntry, FileEntry, Kind, MANIFEST, Manifest};
+use super::name::{check_name, name_of_time};
+use super::progress::{Meter, Progress};
+use super::sealed::{Sealing, write_sealed};
+use super::{SPARE_SPACE, Site, settle};
+use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, Fs, OpenMode, read_all};
+use crate::engine::id::now_ms;
+use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use crate::engine::snapshot::scan_map;
+
+/// Beginning of the names of backups that are not finished.
+const PARTIAL: &str = ".partial-";
+
+/// A backup that was made.
+#[derive(Debug)]
+pub struct BackedUp {
+    pub path: PathBuf,
+    /// What came up in the databases meanwhile.
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Files and directories outside `data`, relative to the base path.
+    pub include: Vec<String>,
+    /// How long to wait for each lock.
+    pub wait: Wait,
+}
+
+/// Copies `data/`, every other database of the base path and what the options include to `backups/<name>`; without a name,
+/// one is made of the time. Writers go on while it runs: what is copied is each database as it was at one moment, the same
+/// for all of them. Checkpoints wait until it is done. O(bytes).
+///
+/// # Errors
+/// `INVALID_ARGUMENT` (name, included path), `ALREADY_EXISTS`, `LOCK_TIMEOUT`, `CORRUPT_DATA` where a database is damaged,
+/// `IO_ERROR` (`ENOSPC` where there is no room for it), `ABORTED`. Nothing is left behind.
+pub fn back_up(
+    site: &Site,
+    name: Option<&str>,
+    options: &BackupOptions,
+    progress: &mut Progress<'_>,
+) -> Result<BackedUp> {
+    name.map_or(Ok(()), check_name)?;
+    settle(site, options.wait)?;
+    let fs = site.fs();
+    let backups = site.backups();
+    fs::create_dirs(&*fs, &backups).at("create", &backups)?;
+    let _lock = lock_backups(site, options.wait)?;
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => fresh_name(&*fs, &backups)?,
+    };
+    let target = backups.join(&name);
+    if fs.symlink_metadata(&target).at("look up", &target)?.is_some() {
+        return Err(Error::PathExists { what: "the backup", path: target });
+    }
+    sweep(&*fs, &backups)?;
+    let directories = site.base.databases()?;
+    let databases: Vec<Arc<Database>> =
+        directories.iter().map(|directory| site.open(directory)).collect::<Result<_>>()?;
+    let partial = partial(&backups, &name);
+    let made = {
+        let quiet = databases.iter().map(|database| database.quiet(options.wait));
+        let _quiet: Vec<Option<Quiet<'_>>> = quiet.collect::<Result<_>>()?;
+        let cuts = {
+            let held = databases.iter().map(|database| database.acquire(options.wait));
+            let mut held: Vec<Held<'_>> = held.collect::<Result<_>>()?;
+            let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
+            cuts.collect::<Result<Vec<Cut>>>()?
+        };
+        let sources = Sources::find(site, &directories, cuts, &options.include)?;
+        sources.check_space(&*fs, &backups)?;
+        fs.create_dir(&partial).at("create", &partial)?;
+        sources.copy(site, &name, &partial, progress)
+    };
+    let finished = made.and_then(|()| {
+        fs.rename(&partial, &target).at("rename into place", &target)?;
+        // A process that was killed may have made the directories and not synced them.
+        fs::sync_dirs_above(&*fs, &target).at("sync the directories above", &target)
+    });
+    match finished {
+        Ok(()) => {
+            let warnings = databases.iter().flat_map(|database| database.take_warnings()).collect();
+            Ok(BackedUp { path: target, warnings })
+        }
+        Err(error) => {
+            // What cannot be removed now is swept by the next backup; without its final name it is none.
+            let _ = fs.rename(&target, &partial);
+            let _ = fs::remove_tree(&*fs, &partial);
+            Err(error)
+        }
+    }
+}
+
+/// Where a backup lies that is not finished, or not wanted any more.
+pub fn partial(backups: &Path, name: &str) -> PathBuf {
+    backups.join(format!("{PARTIAL}{name}"))
+}
+
+/// The lock under which backups are made and removed.
+pub fn lock_backups(site: &Site, wait: Wait) -> Result<LockGuard> {
+    let mut lock = ProcessLock::open(&site.fs(), &site.backups().join(".lock"))?;
+    lock.lock(LockKind::Exclusive, wait, || None)?;
+    Ok(lock.guard())
+}
+
+fn fresh_name(fs: &dyn Fs, backups: &Path) -> Result<String> {
+    let mut time = now_ms();
+    loop {
+        let name = name_of_time(time);
+        let path = backups.join(&name);
+        if fs.symlink_metadata(&path).at("look up", &path)?.is_none() {
+            return Ok(name);
+        }
+        time += 1;
+    }
+}
+
+/// Removes what backups left that were killed. The lock of the backups is held.
+pub fn sweep(fs: &dyn Fs, backups: &Path) -> Result<()> {
+    for name in fs.list_dir(backups).at("list", backups)? {
+        if name.starts_with(PARTIAL) {
+            let path = backups.join(name);
+            fs::remove_tree(fs, &path).at("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What goes into a backup.
+struct Sources {
+    databases: Vec<DatabaseEntry>,
+    collections: Vec<Collection>,
+    inventory: Inventory,
+    foreign_bytes: u64,
+}
+
+struct Collection {
+    /// Relative to the base path.
+    path: String,
+    database: String,
+    name: String,
+    content: CutContent,
+}
+
+impl Sources {
+    fn find(site: &Site, directories: &[PathBuf], cuts: Vec<Cut>, include: &[String]) -> Result<Sources> {
+        let (mut databases, mut collections) = (Vec::new(), Vec::new());
+        for (directory, cut) in directories.iter().zip(cuts) {
+            let database = site.relative(directory)?;
+            for collection in cut.collections {
+                let path = site.relative(&directory.join(&*collection.path))?;
+                let (database, name) = (database.clone(), collection.path.to_string());
+                collections.push(Collection { path, database, name, content: collection.content });
+            }
+            databases.push(DatabaseEntry { path: database, id: cut.id, seq: cut.seq });
+        }
+        let mut inventory = Inventory::of_data(site)?;
+        for path in include {
+            let path = path.trim_end_matches('/');
+            if path == MANIFEST || !Site::is_safe(path) {
+                return Err(Error::InvalidArgument(format!(
+                    "include: {path:?} is no path relative to the base path that a backup may hold"
+                )));
+            }
+            if path == "data" || path.starts_with("data/") {
+                continue;
+            }
+            if !inventory.add(site, &site.base.absolute(path), path)? {
+                return Err(Error::InvalidArgument(format!("include: {path:?} does not exist")));
+            }
+        }
+        let taken: BTreeSet<&str> = collections.iter().map(|collection| collection.path.as_str()).collect();
+        inventory.files.retain(|path| !taken.contains(path.as_str()));
+        for list in [&mut inventory.files, &mut inventory.directories, &mut inventory.left_out] {
+            list.sort();
+            list.dedup();
+        }
+        let fs = site.fs();
+        let mut foreign_bytes = 0;
+        for path in inventory.files.iter().map(|path| site.base.absolute(path)) {
+            foreign_bytes += fs.metadata(&path).at("look up", &path)?.map_or(0, |found| found.len);
+        }
+        Ok(Sources { databases, collections, inventory, foreign_bytes })
+    }
+
+    fn bytes(&self) -> u64 {
+        let collections = self.collections.iter().map(|collection| collection.content.size());
+        collections.sum::<u64>() + self.foreign_bytes
+    }
+
+    fn check_space(&self, fs: &dyn Fs, backups: &Path) -> Result<()> {
+        check_space(fs, backups, self.bytes(), "a backup")
+    }
+
+    /// Copies everything to `partial`, durably, the manifest last.
+    fn copy(&self, site: &Site, name: &str, partial: &Path, progress: &mut Progress<'_>) -> Result<()> {
+        let fs = site.fs();
+        let mut meter = Meter::new("the backup", self.bytes(), progress);
+        let mut made = BTreeSet::from([partial.to_path_buf()]);
+        let mut enter = |directory: &Path| {
+            if !made.contains(directory) {
+                fs::create_dirs(&*fs, directory).at("create", directory)?;
+                made.extend(
+                    directory.ancestors().take_while(|above| *above != partial).map(Path::to_path_buf),
+                );
+            }
+            Ok::<_, Error>(())
+        };
+        let mut place = |path: &str| {
+            let to = stored_at(partial, path);
+            to.parent().map_or(Ok(()), &mut enter)?;
+            Ok::<_, Error>(to)
+        };
+        let mut entries = BTreeMap::new();
+        for collection in &self.collections {
+            let to = place(&collection.path)?;
+            let (content, layout) = collection.copy(site, &to, &mut meter)?;
+            let kind = Kind::Collection {
+                database: collection.database.clone(),
+                collection: collection.name.clone(),
+                layout,
+            };
+            entries.insert(collection.path.clone(), (content, kind));
+        }
+        for path in &self.inventory.files {
+            let (from, to) = (site.base.absolute(path), place(path)?);
+            // Whoever owns it may have removed it since.
+            if let Some(content) = copy_file(&*fs, &from, &to, &mut |bytes| meter.add(bytes))? {
+                entries.insert(path.clone(), (content, Kind::Foreign));
+            }
+        }
+        for path in &self.inventory.directories {
+            enter(&stored_at(partial, path))?;
+        }
+        for directory in &made {
+            fs.sync_dir(directory).at("sync directory", directory)?;
+        }
+        let file = |(path, (content, kind)): (String, (Content, Kind))| FileEntry {
+            path,
+            size: content.size,
+            sha256: content.sha256,
+            kind,
+            stored: None,
+        };
+        let manifest = Manifest {
+            package: env!("CARGO_PKG_VERSION").to_owned(),
+            created: next_time(site)?,
+            name: name.to_owned(),
+            databases: self.databases.clone(),
+            directories: self.inventory.directories.clone(),
+            files: entries.into_iter().map(file).collect(),
+            left_out: self.inventory.left_out.clone(),
+        };
+        write_sealed(&*fs, &partial.join(MANIFEST), &manifest, Sealing::Plain)?;
+        meter.finish();
+        Ok(())
+    }
+}
+
+impl Collection {
+    /// Copies the collection's file, or streams its documents.
+    fn copy(&self, site: &Site, to: &Path, meter: &mut Meter<'_>) -> Result<(Content, Option<Layout>)> {
+        let fs = site.fs();
+        let from = site.base.absolute(&self.path);
+        let mut tick = |bytes| meter.add(bytes);
+        match &self.content {
+            CutContent::File(states) => {
+                let content = copy_file(&*fs, &from, to, &mut tick)?.ok_or_else(|| {
+                    Error::corrupt(&from, 0, "the file is missing; restore it from a backup")
+                })?;
+                let layout = layout_of(&*fs, states, &content, to, &from)?;
+                Ok((content, layout))
+            }
+            CutContent::Documents(frozen) => {
+                let file = fs.open(to, OpenMode::CreateNew).at("create", to)?;
+                let hash = CutContent::write_to(frozen, Arc::clone(&file), to)?;
+                if !site.is_mutant(Mutant::ManifestBeforeFiles) {
+                    file.sync_data().at("sync", to)?;
+                }
+                if fs.metadata(&from).at("look up", &from)?.is_some() {
+                    fs.copy_permissions(&from, to).at("copy permissions to", to)?;
+                }
+                let content = hash_file(&*file, to, &mut tick)?;
+                if content.hash != hash {
+                    return Err(Error::corrupt(
+                        to,
+                        0,
+                        "it does not read back as it was written; check the disk",
+                    ));
+                }
+                Ok((content, Some(Layout::Lines)))
+            }
+        }
+    }
+}
+
+/// The layout of a copied snapshot; none if it is a person's edit that was not taken over yet.
+fn layout_of(
+    fs: &dyn Fs,
+    states: &[SnapshotRecord],
+    content: &Content,
+    copy: &Path,
+    original: &Path,
+) -> Result<Option<Layout>> {
+    if let Some(state) = states.iter().find(|state| state.hash == content.hash) {
+        return Ok(Some(state.layout));
+    }
+    let file = fs.open(copy, OpenMode::Read).at("open", copy)?;
+    let bytes = read_all(&*file).at("read", copy)?;
+    match scan_map(&bytes) {
+        Ok(_) => Ok(None),
+        Err(error) => Err(Error::corrupt(original, error.offset as u64, error.problem)),
+    }
+}
+
+/// # Errors
+/// `IO_ERROR` (`ENOSPC`) unless there is room for so many bytes and some to spare.
+pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> Result<()> {
+    let free = fs.free_space(directory).at("look up the free space of", directory)?;
+    if free >= needed.saturating_add(SPARE_SPACE) {
+        return Ok(());
+    }
+    let message = format!("{what} needs {needed} bytes and {free} are free");
+    Err(Error::io("write to", directory, &io::Error::new(io::ErrorKind::StorageFull, message)))
+}

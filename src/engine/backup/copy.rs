@@ -1,0 +1,123 @@
+//! Copying and hashing files.
+
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{File, Fs, OpenMode};
+
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 20;
+
+/// The content of a file, by its hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    pub size: u64,
+    /// In hexadecimal: what manifests have.
+    pub sha256: String,
+    /// What catalogs have.
+    pub hash: FileHash,
+}
+
+#[derive(Default)]
+struct ContentHasher {
+    size: u64,
+    sha256: Sha256,
+    hash: FileHasher,
+}
+
+impl ContentHasher {
+    fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.sha256.update(bytes);
+        self.hash.update(bytes);
+    }
+
+    fn finish(self) -> Content {
+        Content { size: self.size, sha256: hex(&self.sha256.finalize()), hash: self.hash.finish() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 in hexadecimal.
+pub fn hex_digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Hashes a file; `tick` is told of bytes read. O(size).
+pub fn hash_file(file: &dyn File, path: &Path, tick: &mut dyn FnMut(u64) -> Result<()>) -> Result<Content> {
+    transfer(file, path, tick, &mut |_, _| Ok(()))
+}
+
+fn transfer(
+    source: &dyn File,
+    path: &Path,
+    tick: &mut dyn FnMut(u64) -> Result<()>,
+    take: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<Content> {
+    let mut hasher = ContentHasher::default();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = source.read_at(&mut buffer, hasher.size).at("read", path)?;
+        take(&buffer[..read], hasher.size)?;
+        hasher.update(&buffer[..read]);
+        tick(read as u64)?;
+        if read < CHUNK {
+            return Ok(hasher.finish());
+        }
+    }
+}
+
+/// The content of the file at `path`; `None` if nothing is there, or no file.
+pub fn content_of(fs: &dyn Fs, path: &Path) -> Result<Option<Content>> {
+    match fs.open(path, OpenMode::Read) {
+        Ok(file) => hash_file(&*file, path, &mut |_| Ok(())).map(Some),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(Error::io("open", path, &error)),
+    }
+}
+
+/// Whether no file is at a path.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+    )
+}
+
+/// Copies a file with its mode to a place where nothing is, sharing blocks where the file system can, and syncs it.
+/// `None` if there is nothing to copy. The caller syncs the directory.
+pub fn copy_file(
+    fs: &dyn Fs,
+    from: &Path,
+    to: &Path,
+    tick: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Option<Content>> {
+    let source = match fs.open(from, OpenMode::Read) {
+        Err(error) if is_missing(&error) => return Ok(None),
+        other => other.at("open", from)?,
+    };
+    let copied = if fs.clone_file(from, to).at("copy", from)? {
+        let copy = fs.open(to, OpenMode::ReadWrite).at("open", to)?;
+        let content = hash_file(&*copy, to, tick)?;
+        copy.sync_data().at("sync", to)?;
+        content
+    } else {
+        let copy = fs.open(to, OpenMode::CreateNew).at("create", to)?;
+        let mut write = |bytes: &[u8], offset| match bytes {
+            [] => Ok(()),
+            _ => copy.write_at(bytes, offset).at("write", to),
+        };
+        let content = transfer(&*source, from, tick, &mut write)?;
+        copy.sync_data().at("sync", to)?;
+        content
+    };
+    fs.copy_permissions(from, to).at("copy permissions to", to)?;
+    Ok(Some(copied))
+}

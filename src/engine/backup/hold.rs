@@ -1,0 +1,407 @@
+//! Holding all databases of a base path for this process, and the copy of the data that undoes a failed migration.
+//!
+//! While they are held, this process writes on and others wait. The intent that [`Hold::copy`] writes says that everything
+//! since is to be undone; it goes when the migration has succeeded ([`Hold::discard`]) or its work is undone
+//! ([`Hold::put_back`]). A process that dies meanwhile leaves it to [`settle`](super::settle()).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::copy::{Content, content_of, copy_file};
+use super::inventory::Inventory;
+use super::lock::MigrationLock;
+use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
+use super::replacement::{Replacement, Source, sync_file};
+use super::{INTENT, Site, intent};
+use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs;
+use crate::engine::id::now_ms;
+use crate::engine::lock::Wait;
+
+/// The files of the rollback copy, in the folder of migrations.
+const BEFORE: &str = "before";
+
+/// The content of the intent: what the data was.
+#[derive(Serialize, Deserialize)]
+pub struct Intent {
+    pub copy: Manifest,
+}
+
+/// The databases that are held. What this process opens under the base path later is taken in as well.
+pub struct HeldDatabases {
+    databases: Mutex<Vec<Arc<Database>>>,
+    /// Whether the intent is there.
+    migrating: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl HeldDatabases {
+    /// Holds one more database.
+    ///
+    /// # Errors
+    /// As [`Hold::begin`].
+    pub fn take_in(&self, database: &Arc<Database>, wait: Wait) -> Result<()> {
+        let mut databases = self.databases.lock();
+        if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
+            return Ok(());
+        }
+        database.hold(wait)?;
+        if self.migrating.load(Ordering::Acquire) {
+            let _held = database.acquire_unseen(wait)?;
+            database.set_migrating(true);
+        }
+        databases.push(Arc::clone(database));
+        databases.sort_by(|a, b| a.directory().cmp(b.directory()));
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Database>> {
+        self.databases.lock().clone()
+    }
+}
+
+/// All databases of a base path, held for this process until it is dropped.
+pub struct Hold {
+    site: Site,
+    held: Arc<HeldDatabases>,
+    wait: Wait,
+    _lock: MigrationLock,
+}
+
+/// What the data was when it was copied. Until it is discarded or put back, a crash undoes what came after.
+#[must_use]
+pub struct RollbackCopy {
+    manifest: Manifest,
+}
+
+/// A copy that is not needed any more; its files serve the next one.
+#[must_use]
+pub struct SpareCopy {
+    manifest: Manifest,
+}
+
+/// Databases on which this process does nothing else: it neither checkpoints nor writes.
+type Stopped<'a> = (Vec<Option<Quiet<'a>>>, Vec<Held<'a>>);
+
+impl Hold {
+    /// Takes the write locks of all databases, in path order. This process's own writes go on; those of others wait, and
+    /// end in `LOCK_TIMEOUT` that names this process.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `CORRUPT_DATA` where a database does not open, `IO_ERROR`. Nothing is held then.
+    pub fn begin(site: Site, lock: MigrationLock, wait: Wait) -> Result<Hold> {
+        let held = Arc::new(HeldDatabases {
+            databases: Mutex::default(),
+            migrating: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        site.registry.note_hold(&site.base, &held);
+        let hold = Hold { site, held, wait, _lock: lock };
+        for directory in hold.site.base.databases()? {
+            hold.held.take_in(&hold.site.open(&directory)?, wait)?;
+        }
+        Ok(hold)
+    }
+
+    /// Copies everything that a migration may change: the databases, brought up to date first, and all else under `data`.
+    /// Files that are the same in `previous` are not copied again. O(bytes).
+    ///
+    /// # Errors
+    /// `IO_ERROR` (`ENOSPC` where there is no room for it), `CORRUPT_DATA`; nothing is to be undone then.
+    pub fn copy(&self, previous: Option<SpareCopy>) -> Result<RollbackCopy> {
+        let databases = self.held.all();
+        for database in &databases {
+            database.checkpoint(self.wait())?;
+        }
+        let (_quiet, mut held) = self.stop(&databases)?;
+        let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
+        let cuts: Vec<Cut> = cuts.collect::<Result<_>>()?;
+        let manifest = self.copy_files(&databases, &cuts, previous)?;
+        for database in &databases {
+            database.set_migrating(true);
+        }
+        self.held.migrating.store(true, Ordering::Release);
+        let copy = Intent { copy: manifest };
+        if let Err(error) = intent::declare(&*self.site.fs(), &self.intent(), &copy) {
+            intent::withdraw(&*self.site.fs(), &self.intent())
+                .map_err(|_| error.clone().with_unknown_outcome())?;
+            self.end_migration(&databases);
+            return Err(error);
+        }
+        Ok(RollbackCopy { manifest: copy.copy })
+    }
+
+    /// The migration succeeded: what it wrote is durable and stays, whatever happens from here on.
+    ///
+    /// # Errors
+    /// `IO_ERROR`; the data is then to be put back, or will be when the base path is opened the next time.
+    pub fn discard(&self, copy: &RollbackCopy) -> Result<SpareCopy> {
+        let databases = self.held.all();
+        let (_quiet, mut held) = self.stop(&databases)?;
+        let early = self.site.is_mutant(Mutant::DiscardBeforeSync);
+        if early {
+            intent::end(&*self.site.fs(), &self.intent())?;
+        }
+        for (database, held) in databases.iter().zip(&mut held) {
+            database.sync_journal(held)?;
+        }
+        self.sync_foreign_files()?;
+        if !early {
+            intent::end(&*self.site.fs(), &self.intent())?;
+        }
+        self.end_migration(&databases);
+        Ok(SpareCopy { manifest: copy.manifest.clone() })
+    }
+
+    /// Makes the data byte for byte what it was when it was copied. Storages that are open, in this process and in others,
+    /// see it at once.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` if the copy is damaged, `IO_ERROR`; nobody writes any more then until all processes have closed the
+    /// databases, and the next opening puts the data back.
+    pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
+        let databases = self.held.all();
+        // A failed write of the migration may have left a database in which nothing is written any more.
+        let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
+        let directories = self.directories(&databases)?;
+        let sources = sources_in_place(&self.site, &copy.manifest)?;
+        let replacement = Replacement::plan(&self.site, &copy.manifest, sources, &directories)?
+            .ending(self.site.relative(&self.intent())?);
+        replacement.declare(&self.site)?;
+        replacement.carry_out(&self.site, false)?;
+        for (database, held) in databases.iter().zip(&mut held) {
+            // What fails here is tried again by the next call that needs it: the generation that memory stands in is gone.
+            let _ = database.reload(held);
+        }
+        replacement.conclude(&self.site)?;
+        self.end_migration(&databases);
+        Ok(())
+    }
+
+    /// Takes what came up in the databases since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        self.held.all().iter().flat_map(|database| database.take_warnings()).collect()
+    }
+
+    /// Keeps the threads of this process from checkpointing and writing.
+    fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<Stopped<'a>> {
+        self.stop_by(databases, Database::acquire)
+    }
+
+    fn stop_by<'a>(
+        &self,
+        databases: &'a [Arc<Database>],
+        acquire: impl Fn(&'a Database, Wait) -> Result<Held<'a>>,
+    ) -> Result<Stopped<'a>> {
+        let wait = self.wait();
+        let quiet = databases.iter().map(|database| database.quiet(wait)).collect::<Result<_>>()?;
+        let held = databases.iter().map(|database| acquire(database, wait)).collect::<Result<_>>()?;
+        Ok((quiet, held))
+    }
+
+    fn wait(&self) -> Wait {
+        Wait::at_most(self.wait.timeout)
+    }
+
+    fn intent(&self) -> PathBuf {
+        self.site.migration_directory().join(INTENT)
+    }
+
+    fn end_migration(&self, databases: &[Arc<Database>]) {
+        self.held.migrating.store(false, Ordering::Release);
+        for database in databases {
+            database.set_migrating(false);
+        }
+    }
+
+    /// The directories of the databases as the base path spells them.
+    fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<PathBuf>> {
+        let fs = self.site.fs();
+        let mut directories = Vec::new();
+        for directory in self.site.base.databases()? {
+            let known = self.site.registry.find(&*fs, &directory)?;
+            if known.is_some_and(|known| databases.iter().any(|database| Arc::ptr_eq(database, &known))) {
+                directories.push(directory);
+            }
+        }
+        Ok(directories)
+    }
+
+    fn copy_files(
+        &self,
+        databases: &[Arc<Database>],
+        cuts: &[Cut],
+        previous: Option<SpareCopy>,
+    ) -> Result<Manifest> {
+        let (site, fs) = (&self.site, self.site.fs());
+        let mut entries = Vec::new();
+        let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
+        for (directory, cut) in self.directories(databases)?.iter().zip(cuts) {
+            let path = site.relative(directory)?;
+            for collection in &cut.collections {
+                let file = site.relative(&directory.join(&*collection.path))?;
+                let CutContent::File(states) = &collection.content else {
+                    return Err(not_current(&site.base.absolute(&file)));
+                };
+                let layout = states.last().map(|state| state.layout);
+                let (database, collection) = (path.clone(), collection.path.to_string());
+                collections.insert(file, Kind::Collection { database, collection, layout });
+            }
+            entries.push(DatabaseEntry { path, id: cut.id, seq: cut.seq });
+        }
+        let mut inventory = Inventory::of_data(site)?;
+        inventory.files.extend(collections.keys().cloned());
+        inventory.files.sort();
+        inventory.files.dedup();
+        let before = site.migration_directory().join(BEFORE);
+        let mut spare = Spare::new(previous);
+        if spare.files.is_empty() {
+            fs::remove_tree(&*fs, &before).at("remove", &before)?;
+        }
+        fs::create_dirs(&*fs, &before).at("create", &before)?;
+        let mut files = Vec::new();
+        for path in inventory.files {
+            let from = site.base.absolute(&path);
+            let Some(current) = content_of(&*fs, &from)? else {
+                match collections.get(&path) {
+                    Some(_) => {
+                        return Err(Error::corrupt(
+                            &from,
+                            0,
+                            "the file is missing; restore it from a backup",
+                        ));
+                    }
+                    None => continue,
+                }
+            };
+            let stored = match spare.take(&path, &current) {
+                Some(stored) => stored,
+                None => {
+                    let stored = spare.next_name();
+                    let to = before.join(&stored);
+                    fs::remove_tree(&*fs, &to).at("remove", &to)?;
+                    let copied = copy_file(&*fs, &from, &to, &mut |_| Ok(()))?;
+                    if copied.as_ref() != Some(&current) {
+                        return Err(Error::Conflict(format!(
+                            "{} changed while it was copied",
+                            from.display()
+                        )));
+                    }
+                    stored
+                }
+            };
+            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
+            let Content { size, sha256, .. } = current;
+            files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
+        }
+        for unused in spare.rest() {
+            let unused = before.join(unused);
+            fs::remove_tree(&*fs, &unused).at("remove", &unused)?;
+        }
+        fs.sync_dir(&before).at("sync directory", &before)?;
+        Ok(Manifest {
+            package: env!("CARGO_PKG_VERSION").to_owned(),
+            created: now_ms(),
+            name: BEFORE.to_owned(),
+            databases: entries,
+            directories: inventory.directories,
+            files,
+            left_out: inventory.left_out,
+        })
+    }
+
+    /// What a migration wrote beside the databases is as durable as what it wrote to them.
+    fn sync_foreign_files(&self) -> Result<()> {
+        let (site, fs) = (&self.site, self.site.fs());
+        let inventory = Inventory::of_data(site)?;
+        for path in inventory.files.iter().map(|path| site.base.absolute(path)) {
+            sync_file(&*fs, &path)?;
+        }
+        for path in inventory.directories.iter().map(|path| site.base.absolute(path)) {
+            fs.sync_dir(&path).at("sync directory", &path)?;
+        }
+        let data = site.base.data();
+        fs.sync_dir(&data).at("sync directory", &data)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.ended.store(true, Ordering::Release);
+        for database in self.held.all() {
+            database.release();
+        }
+        if !self.held.migrating.load(Ordering::Acquire) {
+            // Nobody needs it; what cannot be removed now is removed before the next copy.
+            let _ = fs::remove_tree(&*self.site.fs(), &self.site.migration_directory().join(BEFORE));
+        }
+    }
+}
+
+fn not_current(file: &Path) -> Error {
+    Error::corrupt(
+        file,
+        0,
+        "it could not be brought up to date; see the warnings, and restore it from a backup",
+    )
+}
+
+/// Where each file of the copy comes from: nowhere, if it is as it was.
+///
+/// # Errors
+/// `CORRUPT_DATA` if the copy lacks a file that is needed.
+pub fn sources_in_place(site: &Site, manifest: &Manifest) -> Result<Vec<Source>> {
+    let (fs, before) = (site.fs(), site.migration_directory().join(BEFORE));
+    let mut sources = Vec::with_capacity(manifest.files.len());
+    for file in &manifest.files {
+        let is_it = |content: &Content| (content.size, &content.sha256) == (file.size, &file.sha256);
+        if let Some(content) = content_of(&*fs, &site.base.absolute(&file.path))?.filter(is_it) {
+            sources.push(Source { from: None, content });
+            continue;
+        }
+        let stored = before.join(file.stored());
+        let content = content_of(&*fs, &stored)?.filter(is_it).ok_or_else(|| {
+            Error::corrupt(&stored, 0, format!("the copy of {} is damaged; restore a backup", file.path))
+        })?;
+        sources.push(Source { from: Some(site.relative(&stored)?), content });
+    }
+    Ok(sources)
+}
+
+/// The files of an earlier copy.
+struct Spare {
+    files: BTreeMap<String, FileEntry>,
+    next: u64,
+}
+
+impl Spare {
+    fn new(previous: Option<SpareCopy>) -> Spare {
+        let files = previous.into_iter().flat_map(|previous| previous.manifest.files);
+        let files: BTreeMap<String, FileEntry> = files.map(|file| (file.path.clone(), file)).collect();
+        let numbers = files.values().filter_map(|file| file.stored().parse::<u64>().ok());
+        let next = numbers.max().map_or(1, |last| last + 1);
+        Spare { files, next }
+    }
+
+    /// The name in the copy of a file that has this content there.
+    fn take(&mut self, path: &str, content: &Content) -> Option<String> {
+        let same = |file: &FileEntry| (file.size, &file.sha256) == (content.size, &content.sha256);
+        self.files.get(path).filter(|file| same(file))?;
+        self.files.remove(path).map(|file| file.stored().to_owned())
+    }
+
+    fn next_name(&mut self) -> String {
+        self.next += 1;
+        (self.next - 1).to_string()
+    }
+
+    fn rest(self) -> Vec<String> {
+        self.files.into_values().map(|file| file.stored().to_owned()).collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! What lies under `data`.
+
+use std::io;
+use std::path::Path;
+
+use super::{MIGRATION, RESTORE, Site};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::FileKind;
+use crate::engine::journal::RESERVED;
+
+/// Paths relative to the base path, sorted; directories come before what is in them.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    pub directories: Vec<String>,
+    pub files: Vec<String>,
+    /// Symlinks and everything else that is neither: not followed, not copied, not removed.
+    pub left_out: Vec<String>,
+}
+
+/// Names in `data` itself that no copy has.
+const OWN: [&str; 4] = [RESTORE, MIGRATION, ".databases.lock", ".databases.json.new"];
+
+impl Inventory {
+    /// Everything under `data` but what belongs to the engine. O(names).
+    pub fn of_data(site: &Site) -> Result<Inventory> {
+        let mut inventory = Inventory::default();
+        inventory.walk(site, &site.base.data(), "data", &OWN)?;
+        Ok(inventory)
+    }
+
+    /// Adds a file or a directory with all it holds. False if nothing is there.
+    pub fn add(&mut self, site: &Site, path: &Path, relative: &str) -> Result<bool> {
+        let Some(metadata) = site.fs().symlink_metadata(path).at("look up", path)? else { return Ok(false) };
+        match metadata.kind {
+            FileKind::File => self.files.push(relative.to_owned()),
+            FileKind::Directory => {
+                self.directories.push(relative.to_owned());
+                self.walk(site, path, relative, &[])?;
+            }
+            FileKind::Symlink | FileKind::Other => self.left_out.push(relative.to_owned()),
+        }
+        Ok(true)
+    }
+
+    fn walk(&mut self, site: &Site, directory: &Path, relative: &str, skip: &[&str]) -> Result<()> {
+        let names = match site.fs().list_dir(directory) {
+            // Whoever owns it removed it a moment ago.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            Err(error) => return Err(Error::io("list", directory, &error)),
+            Ok(names) => names,
+        };
+        for name in names.iter().filter(|name| *name != RESERVED && !skip.contains(&name.as_str())) {
+            self.add(site, &directory.join(name), &format!("{relative}/{name}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,314 @@
+//! Putting other files in the place of the data of a base path, as one step.
+//!
+//! Everything is staged and durable; then an intent says what is to be done, durable too; then it is done. Every part of it
+//! may be repeated, so whoever finds the intent does it all again. The intent goes when everything is durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::alone::Owned;
+use super::copy::{Content, content_of, copy_file, is_missing};
+use super::inventory::Inventory;
+use super::manifest::{Kind, Manifest};
+use super::{INTENT, Site, intent};
+use crate::engine::checksum::FileHash;
+use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, FileKind, Fs, OpenMode};
+use crate::engine::journal::{CollectionRecord, SnapshotRecord};
+
+/// What is to be done. Paths are relative to the base path.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Files to remove.
+    remove: Vec<String>,
+    /// Directories to remove if nothing is left in them, the innermost first.
+    remove_directories: Vec<String>,
+    /// Directories to create, parents first.
+    directories: Vec<String>,
+    files: Vec<Placed>,
+    /// Files that are right as they are, but perhaps not durable.
+    unchanged: Vec<String>,
+    databases: Vec<Restarted>,
+    /// Other intents that end with this one, before it.
+    ends: Vec<String>,
+}
+
+/// A staged file and its place.
+#[derive(Debug, Serialize, Deserialize)]
+struct Placed {
+    from: String,
+    to: String,
+    size: u64,
+    sha256: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Restarted {
+    path: String,
+    start: Start,
+    catalog: BTreeMap<String, CollectionRecord>,
+}
+
+/// The file of a copy that takes the place of a file of the same path; no `from` where the content is there already.
+pub struct Source {
+    pub from: Option<String>,
+    pub content: Content,
+}
+
+impl Replacement {
+    /// Plans to make the data what `manifest` says. `sources` are in the order of its files. `directories` are all databases
+    /// whose locks are held, those of the manifest among them; the files of others are left alone.
+    pub fn plan(
+        site: &Site,
+        manifest: &Manifest,
+        sources: Vec<Source>,
+        directories: &[PathBuf],
+    ) -> Result<Replacement> {
+        let fs = site.fs();
+        let mut databases = Vec::new();
+        for directory in directories {
+            let path = site.relative(directory)?;
+            let seq = manifest.databases.iter().find(|entry| entry.path == path).map_or(0, |entry| entry.seq);
+            let start = start_beyond(&*fs, directory, seq)?;
+            databases.push(Restarted { path, start, catalog: BTreeMap::new() });
+        }
+        let (mut files, mut unchanged) = (Vec::new(), Vec::new());
+        for (file, source) in manifest.files.iter().zip(sources) {
+            if let Kind::Collection { database, collection, layout: Some(layout) } = &file.kind
+                && let Some(database) = databases.iter_mut().find(|known| known.path == *database)
+            {
+                let (hash, size): (FileHash, u64) = (source.content.hash, source.content.size);
+                let record = SnapshotRecord { hash, size, covers: database.start.seq, layout: *layout };
+                let record = CollectionRecord { snapshots: vec![record], ..CollectionRecord::default() };
+                database.catalog.insert(collection.clone(), record);
+            }
+            let Content { size, sha256, .. } = source.content;
+            match source.from {
+                Some(from) => files.push(Placed { from, to: file.path.clone(), size, sha256 }),
+                None => unchanged.push(file.path.clone()),
+            }
+        }
+        let (remove, remove_directories) = surplus(site, manifest, directories)?;
+        let directories = manifest.directories.clone();
+        let ends = Vec::new();
+        Ok(Replacement { remove, remove_directories, directories, files, unchanged, databases, ends })
+    }
+
+    /// Ends another intent too.
+    pub fn ending(mut self, path: String) -> Replacement {
+        self.ends.push(path);
+        self
+    }
+
+    pub fn databases(&self) -> impl Iterator<Item = &str> {
+        self.databases.iter().map(|database| database.path.as_str())
+    }
+
+    fn intent(site: &Site) -> PathBuf {
+        site.restore_directory().join(INTENT)
+    }
+
+    /// Writes the intent: from here on the replacement is rolled forward, whatever happens. If this fails, nothing is
+    /// replaced, unless not even the intent can be taken back.
+    pub fn declare(&self, site: &Site) -> Result<()> {
+        if site.is_mutant(Mutant::ReplaceWithoutIntent) {
+            return Ok(());
+        }
+        let (fs, path) = (site.fs(), Replacement::intent(site));
+        intent::declare(&*fs, &path, self).or_else(|error| {
+            intent::withdraw(&*fs, &path).map_err(|_| error.clone().with_unknown_outcome())?;
+            Err(error)
+        })
+    }
+
+    /// Does what the intent says. The databases stay marked as migrating. `again` says that an earlier attempt may have
+    /// done a part of it, and that what it did to names may never have reached the disk.
+    pub fn carry_out(&self, site: &Site, again: bool) -> Result<()> {
+        let fs = site.fs();
+        let base = site.base.path();
+        let mut touched = BTreeSet::new();
+        let mut touch = |path: &Path| {
+            let above = path.ancestors().skip(1).take_while(|above| above.starts_with(base));
+            touched.extend(above.map(Path::to_path_buf));
+        };
+        for path in self.remove.iter().map(|path| site.base.absolute(path)) {
+            match fs.remove_file(&path) {
+                Err(error) if is_missing(&error) && again => redo_removal(&*fs, &path)?,
+                Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
+                _ => {}
+            }
+            touch(&path);
+        }
+        for path in self.remove_directories.iter().map(|path| site.base.absolute(path)) {
+            match fs.remove_dir(&path) {
+                // Something was put there meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
+                _ => {}
+            }
+            touch(&path);
+        }
+        for path in self.directories.iter().map(|path| site.base.absolute(path)) {
+            fs::create_dirs(&*fs, &path).at("create", &path)?;
+            touch(&path);
+        }
+        for file in &self.files {
+            let to = site.base.absolute(&file.to);
+            if let Some(parent) = to.parent() {
+                fs::create_dirs(&*fs, parent).at("create", parent)?;
+            }
+            place(&*fs, &site.base.absolute(&file.from), &to, file)?;
+            touch(&to);
+        }
+        for path in self.unchanged.iter().map(|path| site.base.absolute(path)) {
+            sync_file(&*fs, &path)?;
+            touch(&path);
+        }
+        // The innermost first: no directory becomes durable before what is in it.
+        for directory in touched.into_iter().rev() {
+            if fs.metadata(&directory).at("look up", &directory)?.is_some() {
+                fs.sync_dir(&directory).at("sync directory", &directory)?;
+            }
+        }
+        for database in &self.databases {
+            let directory = site.base.absolute(&database.path);
+            start_over(&*fs, &directory, &database.start, &database.catalog)?;
+            fs::sync_dirs_above(&*fs, &directory.join("x")).at("sync the directories above", &directory)?;
+        }
+        Ok(())
+    }
+
+    /// Everything is durable: ends the intent, and removes what it was made from.
+    pub fn conclude(&self, site: &Site) -> Result<()> {
+        let fs = site.fs();
+        for path in &self.ends {
+            intent::end(&*fs, &site.base.absolute(path))?;
+        }
+        intent::end(&*fs, &Replacement::intent(site))?;
+        // What is left is nobody's: the next one removes it.
+        let _ = fs::remove_tree(&*fs, &site.restore_directory());
+        Ok(())
+    }
+
+    /// Does all of it while nobody else has the databases open, from the intent on.
+    ///
+    /// # Errors
+    /// If the intent was not written, everything is as before. Else `IO_ERROR` leaves the databases marked, so that nobody
+    /// writes to them until the next opening has rolled the intent forward.
+    pub fn run(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
+        let fs = site.fs();
+        for owned in owned.iter() {
+            owned.set_migrating(&*fs, true)?;
+        }
+        if let Err(error) = self.declare(site) {
+            for owned in owned.iter().filter(|_| error.outcome() == crate::engine::error::Outcome::None) {
+                owned.set_migrating(&*fs, false)?;
+            }
+            return Err(error);
+        }
+        self.finish(site, owned, false)
+    }
+
+    /// Does it again when the intent is there already, which may not be durable itself.
+    pub fn repeat(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
+        owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), true))?;
+        intent::declare(&*site.fs(), &Replacement::intent(site), self)?;
+        self.finish(site, owned, true)
+    }
+
+    fn finish(&self, site: &Site, owned: &mut [Owned<'_>], again: bool) -> Result<()> {
+        self.carry_out(site, again)?;
+        owned.iter_mut().for_each(Owned::reload);
+        self.conclude(site)?;
+        owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), false))
+    }
+}
+
+/// Syncs a file that somebody else may own; some systems sync only what is open for writing.
+pub fn sync_file(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.open(path, OpenMode::Read).and_then(|file| file.sync_data()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_missing(&error) => Ok(()),
+        other => other.at("sync", path),
+    }
+}
+
+/// Moves a staged file to its place. One that is there already was moved by an earlier attempt.
+fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
+    match fs.rename(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let mut name = to.as_os_str().to_owned();
+            name.push(".restored");
+            let beside = PathBuf::from(name);
+            fs::remove_tree(fs, &beside).at("remove", &beside)?;
+            copy_file(fs, from, &beside, &mut |_| Ok(()))?;
+            fs.rename(&beside, to).at("rename into place", to)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match content_of(fs, to)? {
+            Some(content) if (content.size, &content.sha256) == (file.size, &file.sha256) => {
+                // A failed sync may have forgotten the first time; it knows nothing of this one.
+                fs.rename(to, from).at("rename back", to)?;
+                fs.rename(from, to).at("rename into place", to)
+            }
+            _ => Err(Error::corrupt(
+                from,
+                0,
+                "the staged file is gone and its place does not have its content; restore a backup",
+            )),
+        },
+        Err(error) => Err(Error::io("rename into place", to, &error)),
+    }
+}
+
+/// Removes a file that is gone already, in a way that the next sync of its directory cannot take for done: after a failed
+/// sync the removal before may be on nobody's list any more.
+fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.open(path, OpenMode::CreateNew) {
+        Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", path, &error)),
+        Ok(_) => fs.remove_file(path).at("remove", path),
+    }
+}
+
+/// The files and directories that are there now and that the manifest lacks.
+fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
+    let fs = site.fs();
+    let kept: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+    let inventory = Inventory::of_data(site)?;
+    let mut strangers = Vec::new();
+    for directory in site.base.databases()?.iter().filter(|directory| !databases.contains(directory)) {
+        strangers.push(site.relative(directory)?);
+    }
+    let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
+    let mut files: BTreeSet<String> = inventory.files.into_iter().collect();
+    for directory in databases {
+        for collection in known_collections(&*fs, directory)? {
+            let path = site.relative(&directory.join(collection))?;
+            let absolute = site.base.absolute(&path);
+            let found = fs.symlink_metadata(&absolute).at("look up", &absolute)?;
+            if found.is_some_and(|found| found.kind == FileKind::File) {
+                files.insert(path);
+            }
+        }
+    }
+    files.retain(|path| !kept.contains(path.as_str()) && !is_strange(path));
+    let wanted: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();
+    let mut directories = inventory.directories;
+    directories.retain(|path| {
+        let holds_database = databases
+            .iter()
+            .any(|database| site.relative(database).is_ok_and(|database| is_below(&database, path)));
+        !wanted.contains(path.as_str()) && !is_strange(path) && !holds_database
+    });
+    directories.reverse();
+    Ok((files.into_iter().collect(), directories))
+}
+
+/// Whether `path` is `above` or lies below it.
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,214 @@
+//! Restoring a backup.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use super::alone::alone;
+use super::back_up::check_space;
+use super::copy::{Content, copy_file, hash_file};
+use super::list::stored_at;
+use super::lock::MigrationLock;
+use super::manifest::{Kind, MANIFEST, Manifest};
+use super::progress::{Meter, Progress};
+use super::replacement::{Replacement, Source};
+use super::sealed::read_sealed;
+use super::{INTENT, Site, name, normal};
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{self, FileKind, OpenMode};
+use crate::engine::lock::Wait;
+
+/// The staged files, in the folder of restores.
+const STAGED: &str = "files";
+
+/// Puts the content of a backup in the place of everything that it covers: `data/`, the databases, and what it included.
+/// `backup` is its name or the path of its directory, which may lie anywhere. Databases that it does not have become empty,
+/// and other files under `data/` are removed. It happens as one step: after a crash it has happened or not.
+///
+/// The storages of this process stay open, wait, and then see the restored data. O(bytes).
+///
+/// # Errors
+/// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` where the backup is not good, `LOCK_TIMEOUT` while other processes
+/// have databases of the base path open, `IO_ERROR` (`ENOSPC` where there is no room for it), `ABORTED`: nothing is changed.
+/// `IO_ERROR` with `outcome: 'unknown'` or a later `MIGRATION_FAILED`: it was interrupted; the next opening finishes it.
+pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'_>) -> Result<()> {
+    let fs = site.fs();
+    let backup = find(site, backup)?;
+    let manifest_path = backup.join(MANIFEST);
+    let (manifest, _) = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
+        Error::corrupt(&manifest_path, 0, "there is no manifest, so this is no complete backup")
+    })?;
+    check_manifest(site, &manifest, &manifest_path)?;
+    let mut meter = Meter::new("the restore", 2 * manifest.size(), progress);
+    verify(site, &backup, &manifest, &mut meter)?;
+    let data = site.base.data();
+    fs::create_dirs(&*fs, &data).at("create", &data)?;
+    check_space(&*fs, &data, manifest.size(), "restoring")?;
+    let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
+    let damaged_intents = match settled {
+        Ok(()) => false,
+        // An intent that nobody can follow is replaced by this one.
+        Err(Error::Corrupt { .. } | Error::UnsupportedFormat { .. }) => true,
+        Err(error) => return Err(error),
+    };
+    let directories = site.databases_and(manifest.databases.iter().map(|entry| entry.path.as_str()))?;
+    let missing = missing(site, &directories)?;
+    let staged = site.restore_directory().join(STAGED);
+    let restored = alone(site, &directories, wait, |owned| {
+        let sources = stage(site, &backup, &manifest, &staged, &mut meter)?;
+        let mut replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+        if damaged_intents {
+            replacement = replacement.ending(site.relative(&site.migration_directory().join(INTENT))?);
+        }
+        replacement.run(site, owned)
+    });
+    if restored.is_ok() {
+        meter.finish();
+        return Ok(());
+    }
+    if !is_declared(site) {
+        // As it was before. What cannot be removed now is removed by the next restore.
+        let _ = fs::remove_tree(&*fs, &staged);
+        for path in missing {
+            let _ = fs::remove_tree(&*fs, &path);
+        }
+    }
+    restored
+}
+
+/// Whether there may be an intent that needs the staged files.
+fn is_declared(site: &Site) -> bool {
+    !matches!(site.fs().metadata(&site.restore_directory().join(INTENT)), Ok(None))
+}
+
+/// The outermost directories that do not exist yet and will hold these.
+fn missing(site: &Site, directories: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
+    let fs = site.fs();
+    let mut missing = BTreeSet::new();
+    for directory in directories {
+        let mut outermost = None;
+        for above in directory.ancestors().take_while(|above| *above != site.base.path()) {
+            if fs.metadata(above).at("look up", above)?.is_some() {
+                break;
+            }
+            outermost = Some(above.to_path_buf());
+        }
+        missing.extend(outermost);
+    }
+    Ok(missing)
+}
+
+fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
+    let mut components = backup.components();
+    let path = match (components.next(), components.next()) {
+        (Some(Component::Normal(only)), None) => {
+            name::check_name(&only.to_string_lossy())?;
+            site.backups().join(only)
+        }
+        _ if backup.is_absolute() => normal(backup),
+        _ => {
+            return Err(Error::InvalidArgument(format!(
+                "a backup is given by its name or its absolute path, not as {}",
+                backup.display()
+            )));
+        }
+    };
+    match site.fs().metadata(&path).at("look up", &path)? {
+        Some(found) if found.kind == FileKind::Directory => Ok(path),
+        _ => Err(Error::NotFound { what: "the backup", id: path.display().to_string() }),
+    }
+}
+
+/// Nothing in the manifest may lead out of the base path or into what belongs to the engine.
+fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
+    let refuse =
+        |what: &str| Error::corrupt(path, 0, format!("{what:?} is no place that a backup may restore"));
+    let mut seen = BTreeSet::new();
+    for file in &manifest.files {
+        if !Site::is_safe(&file.path) || !seen.insert(&file.path) || file.stored.is_some() {
+            return Err(refuse(&file.path));
+        }
+        if let Kind::Collection { database, collection, .. } = &file.kind {
+            let known = manifest.databases.iter().any(|entry| entry.path == *database);
+            let placed = site.base.absolute(database).join(collection);
+            if !known || site.base.relative(&normal(&placed)).as_ref() != Some(&file.path) {
+                return Err(refuse(&file.path));
+            }
+        }
+    }
+    let others = manifest.databases.iter().map(|entry| &entry.path).chain(&manifest.directories);
+    for other in others {
+        if !Site::is_safe(other) {
+            return Err(refuse(other));
+        }
+    }
+    let fs = site.fs();
+    let mut parents: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();
+    parents.extend(manifest.databases.iter().map(|entry| entry.path.as_str()));
+    parents.extend(manifest.files.iter().filter_map(|file| Some(file.path.rsplit_once('/')?.0)));
+    for parent in parents {
+        // `data` itself, or another directory of the base path, may be a symlink; in it they would lead anywhere.
+        let below = parent.match_indices('/').skip(1).map(|(at, _)| &parent[..at]);
+        for above in below.chain(parent.contains('/').then_some(parent)) {
+            let above = site.base.absolute(above);
+            let found = fs.symlink_metadata(&above).at("look up", &above)?;
+            if found.is_some_and(|found| found.kind == FileKind::Symlink) {
+                return Err(Error::InvalidArgument(format!(
+                    "{} is a symlink, and a restore follows none; remove it first",
+                    above.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads every file of the backup and compares it with the manifest.
+fn verify(site: &Site, backup: &Path, manifest: &Manifest, meter: &mut Meter<'_>) -> Result<()> {
+    let fs = site.fs();
+    for file in &manifest.files {
+        let path = stored_at(backup, &file.path);
+        let found = fs.symlink_metadata(&path).at("look up", &path)?;
+        match found {
+            Some(found) if found.kind == FileKind::File && found.len == file.size => {}
+            Some(found) if found.kind == FileKind::File => {
+                return Err(Error::corrupt(
+                    &path,
+                    0,
+                    format!("it has {} bytes instead of {}", found.len, file.size),
+                ));
+            }
+            _ => return Err(Error::corrupt(&path, 0, "the file is missing from the backup")),
+        }
+        let opened = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        let content = hash_file(&*opened, &path, &mut |bytes| meter.add(bytes))?;
+        if content.sha256 != file.sha256 {
+            return Err(Error::corrupt(&path, 0, "its checksum is not that of the manifest"));
+        }
+    }
+    Ok(())
+}
+
+/// Copies every file of the backup beside the data, durably.
+fn stage(
+    site: &Site,
+    backup: &Path,
+    manifest: &Manifest,
+    staged: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<Vec<Source>> {
+    let fs = site.fs();
+    fs::remove_tree(&*fs, staged).at("remove", staged)?;
+    fs::create_dirs(&*fs, staged).at("create", staged)?;
+    let mut sources = Vec::with_capacity(manifest.files.len());
+    for (number, file) in manifest.files.iter().enumerate() {
+        let (from, to) = (stored_at(backup, &file.path), staged.join(number.to_string()));
+        let content = copy_file(&*fs, &from, &to, &mut |bytes| meter.add(bytes))?;
+        let is_it = |content: &Content| (content.size, &content.sha256) == (file.size, &file.sha256);
+        let content = content
+            .filter(is_it)
+            .ok_or_else(|| Error::corrupt(&from, 0, "the file changed while it was restored"))?;
+        sources.push(Source { from: Some(site.relative(&to)?), content });
+    }
+    fs.sync_dir(staged).at("sync directory", staged)?;
+    Ok(sources)
+}

@@ -1,0 +1,62 @@
+//! Putting right what a process left that died while it restored a backup or migrated.
+
+use super::alone::alone;
+use super::hold::{Intent, sources_in_place};
+use super::intent::{self, Found};
+use super::lock::MigrationLock;
+use super::replacement::Replacement;
+use super::{INTENT, Site};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::lock::Wait;
+
+/// Rolls an interrupted restore forward, and puts back the data before an interrupted migration. Does nothing while the
+/// process lives that restores or migrates. Comes before any database of the base path is opened; costs two look-ups
+/// when nothing is pending.
+///
+/// # Errors
+/// `LOCK_TIMEOUT` while others have databases of the base path open, `CORRUPT_DATA` if what is needed is damaged, `IO_ERROR`.
+pub fn settle(site: &Site, wait: Wait) -> Result<()> {
+    if !is_pending(site)? {
+        return Ok(());
+    }
+    MigrationLock::settle(site, wait)
+}
+
+fn is_pending(site: &Site) -> Result<bool> {
+    let fs = site.fs();
+    for intent in [site.restore_directory().join(INTENT), site.migration_directory().join(INTENT)] {
+        if fs.metadata(&intent).at("look up", &intent)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The same for who has the lock.
+pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
+    let fs = site.fs();
+    // An interrupted putting back has both intents; the one that says what to do counts.
+    let path = site.restore_directory().join(INTENT);
+    match intent::find::<Replacement>(&*fs, &path)? {
+        Found::Nothing => {}
+        Found::Done => intent::end(&*fs, &path)?,
+        Found::Open(replacement) => {
+            let directories = site.databases_and(replacement.databases())?;
+            alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
+        }
+    }
+    let path = site.migration_directory().join(INTENT);
+    match intent::find::<Intent>(&*fs, &path)? {
+        Found::Nothing => Ok(()),
+        Found::Done => intent::end(&*fs, &path),
+        Found::Open(Intent { copy: manifest }) => {
+            let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
+            let directories = site.databases_and(databases)?;
+            alone(site, &directories, wait, |owned| {
+                let sources = sources_in_place(site, &manifest)?;
+                let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+                replacement.ending(site.relative(&path)?).run(site, owned)
+            })
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The database at one moment, frozen so that it can be copied while writers go on.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use super::checkpoint::Frozen;
+use super::load::is_known;
+use super::removals::repeat_removals;
+use super::state::{Collection, FileTable, matching};
+use super::texts::read_whole;
+use super::writer::Held;
+use super::{Database, collection_file};
+use crate::engine::checksum::{DatabaseId, FileHash};
+use crate::engine::document_map::DocumentMap;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{File, OpenMode, read_all};
+use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::json;
+use crate::engine::snapshot::{SnapshotWriter, scan_map};
+
+/// What a database holds at one moment. Snapshots stay where they are for as long as nobody checkpoints.
+pub(in crate::engine) struct Cut {
+    pub id: DatabaseId,
+    pub seq: u64,
+    /// By path.
+    pub collections: Vec<CutCollection>,
+}
+
+pub(in crate::engine) struct CutCollection {
+    pub path: Arc<str>,
+    pub content: CutContent,
+}
+
+pub(in crate::engine) enum CutContent {
+    /// The file of the collection, in one of these states. None: a person wrote it, and nobody asked for it since.
+    File(Vec<SnapshotRecord>),
+    /// Documents that lie in several files.
+    Documents(Frozen),
+}
+
+impl CutContent {
+    /// About how many bytes the file of the collection has or will have.
+    pub fn size(&self) -> u64 {
+        match self {
+            CutContent::File(states) => states.last().map_or(0, |record| record.size),
+            CutContent::Documents(frozen) => {
+                frozen.documents.iter().map(|(_, location)| u64::from(location.len) + 24).sum()
+            }
+        }
+    }
+
+    /// Streams the documents into a fresh file, as a snapshot. Returns its hash.
+    pub fn write_to(frozen: &Frozen, file: Arc<dyn File>, name: &std::path::Path) -> Result<FileHash> {
+        let mut writer = SnapshotWriter::new(file);
+        for (id, location) in frozen.documents.iter() {
+            let text = read_whole(&frozen.files, location).at("read a document for", name)?;
+            writer.push(id, &json::compact(&text)).at("write", name)?;
+        }
+        Ok(writer.finish().at("write", name)?.hash)
+    }
+}
+
+impl Database {
+    /// Freezes everything committed so far. Nobody checkpoints ([`Database::quiet`]) for as long as the result is used.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where a file that documents lie in is missing or damaged, `IO_ERROR`.
+    pub(in crate::engine) fn cut(&self, held: &mut Held<'_>) -> Result<Cut> {
+        self.notice_edits(held)?;
+        // A file that was given up and is still there would look like a person's.
+        let (catalog, removed, removals) = {
+            let state = self.state.read();
+            (state.catalog.clone(), state.removed, state.removals.clone())
+        };
+        repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
+        let mut frozen = self.freeze(held)?;
+        let (id, seq, dirty) = {
+            let state = self.state.read();
+            let dirty =
+                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
+            let dirty: BTreeSet<Arc<str>> = dirty.map(|(path, _)| Arc::clone(path)).collect();
+            (state.database, state.position.seq, dirty)
+        };
+        for path in dirty {
+            if frozen.iter().all(|frozen| frozen.path != path) {
+                frozen.push(self.freeze_edited(path)?);
+            }
+        }
+        let documents = |frozen: Frozen| CutCollection {
+            path: Arc::clone(&frozen.path),
+            content: CutContent::Documents(frozen),
+        };
+        let mut collections: Vec<CutCollection> = frozen.into_iter().map(documents).collect();
+        for (path, record) in &catalog {
+            if !is_known(Some(record)) || collections.iter().any(|known| *known.path == **path) {
+                continue;
+            }
+            // Nothing in a broken file counts, so the collection is empty.
+            let content = if record.snapshots.iter().all(|snapshot| snapshot.layout == Layout::Void) {
+                CutContent::Documents(Frozen::empty(path))
+            } else {
+                CutContent::File(record.snapshots.clone())
+            };
+            collections.push(CutCollection { path: path.as_str().into(), content });
+        }
+        collections.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Cut { id, seq, collections })
+    }
+
+    /// A file that a person edited while the journal had something newer, and nobody asked for since: the newer documents
+    /// laid over it, as adoption does.
+    fn freeze_edited(&self, path: Arc<str>) -> Result<Frozen> {
+        let file_path = collection_file(&self.directory, &path);
+        let damaged = |problem: &str| {
+            Error::corrupt(
+                &file_path,
+                0,
+                format!("{problem}; restore it from a backup, or write {{}} into it"),
+            )
+        };
+        let file = match self.fs.open(&file_path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(damaged("the file is missing"));
+            }
+            other => other.at("open", &file_path)?,
+        };
+        let bytes = read_all(&*file).at("read", &file_path)?;
+        let (record, covers, changes, mut files) = {
+            let state = self.state.read();
+            let changes = state.collections.get(&path).map(Collection::changes);
+            let covers = state.covered_by_any(&path);
+            (
+                state.catalog.get(&*path).cloned(),
+                covers,
+                changes.unwrap_or_default(),
+                Arc::clone(&state.files),
+            )
+        };
+        if matching(record.as_ref(), FileHash::of(&bytes)).is_some() || bytes.is_empty() {
+            return Err(damaged("the file cannot be read"));
+        }
+        let scanned = scan_map(&bytes)
+            .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
+        let id = Arc::make_mut(&mut files).add(file);
+        let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
+        for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
+            match change.location {
+                Some(location) => drop(documents.insert(id, location)),
+                None => drop(documents.remove(&id)),
+            }
+        }
+        Ok(Frozen::new(path, documents, files))
+    }
+}
+
+impl Frozen {
+    fn new(path: Arc<str>, documents: DocumentMap, files: Arc<FileTable>) -> Frozen {
+        Frozen { path, spec: None, is_loaded: false, documents, files, seen: None }
+    }
+
+    fn empty(path: &str) -> Frozen {
+        Frozen::new(path.into(), DocumentMap::default(), Arc::default())
+    }
+}

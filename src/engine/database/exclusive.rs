@@ -1,0 +1,106 @@
+//! Keeping everybody else away: from the files of a database, and from the database as a whole.
+
+use parking_lot::MutexGuard;
+
+use super::Database;
+use super::writer::{Held, Writer};
+use crate::engine::error::{Error, Result};
+use crate::engine::journal::Tip;
+use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// What a checkpoint needs for itself alone.
+pub struct Checkpointing {
+    /// Nothing, where the directory is read-only.
+    pub lock: Option<ProcessLock>,
+    /// The lock between processes, while it is held for the process instead of for one checkpoint.
+    pub kept: Option<LockGuard>,
+}
+
+/// While this lives, nobody checkpoints, and no file that a collection gives up is removed: the snapshots stay where they
+/// are. Fields are dropped in their order: the lock between processes goes before the one within this process.
+pub struct Quiet<'a> {
+    lock: Option<LockGuard>,
+    pub(super) checkpointing: MutexGuard<'a, Checkpointing>,
+}
+
+impl Quiet<'_> {
+    /// Keeps the lock for the process when this ends.
+    pub(super) fn keep(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            self.checkpointing.kept = Some(lock);
+        }
+    }
+}
+
+impl Database {
+    /// Waits until nobody checkpoints. Nothing, where the directory is read-only.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `IO_ERROR`.
+    pub(in crate::engine) fn quiet(&self, wait: Wait) -> Result<Option<Quiet<'_>>> {
+        let mut checkpointing = self.checkpointing.lock();
+        if checkpointing.kept.is_some() {
+            return Ok(Some(Quiet { lock: None, checkpointing }));
+        }
+        let Some(lock) = checkpointing.lock.as_mut() else { return Ok(None) };
+        lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(Tip::holder))?;
+        let guard = lock.guard();
+        Ok(Some(Quiet { lock: Some(guard), checkpointing }))
+    }
+
+    /// As [`Database::quiet`], without waiting.
+    pub(super) fn try_quiet(&self) -> Result<Option<Quiet<'_>>> {
+        let Some(mut checkpointing) = self.checkpointing.try_lock() else { return Ok(None) };
+        if checkpointing.kept.is_some() {
+            return Ok(Some(Quiet { lock: None, checkpointing }));
+        }
+        let Some(lock) = checkpointing.lock.as_mut() else { return Ok(None) };
+        if !lock.try_lock(LockKind::Exclusive)? {
+            return Ok(None);
+        }
+        let guard = lock.guard();
+        Ok(Some(Quiet { lock: Some(guard), checkpointing }))
+    }
+
+    /// Becomes the only process that has the database open. The write lock is held, so nobody opens it meanwhile; this
+    /// process is counted as absent until [`Database::take_part`].
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT` that names the others, `IO_ERROR`. This process then takes part as before.
+    pub(in crate::engine) fn be_alone(&self, held: &mut Held<'_>, wait: Wait) -> Result<()> {
+        let presence = &mut self.files(held)?.presence;
+        presence.unlock()?;
+        let alone = presence.lock(LockKind::Exclusive, wait, || None);
+        alone.map_err(|error| {
+            let error = in_use(error, presence);
+            // Others only share it, so this cannot fail for want of the lock.
+            match presence.lock(LockKind::Shared, wait, || None) {
+                Ok(()) => error,
+                Err(worse) => worse,
+            }
+        })
+    }
+
+    /// Has the database open like others again, after [`Database::be_alone`]. The write lock is held.
+    pub(in crate::engine) fn take_part(&self, held: &mut Held<'_>, wait: Wait) -> Result<()> {
+        let presence = &mut self.files(held)?.presence;
+        presence.unlock()?;
+        presence.lock(LockKind::Shared, wait, || None)
+    }
+
+    /// Starts over from what is on disk after its data was replaced. The write lock is held.
+    pub(in crate::engine) fn reload(&self, held: &mut Held<'_>) -> Result<()> {
+        let writer: &mut Writer = held;
+        self.join(writer)
+    }
+}
+
+/// The error of a lock that was not given up, as one that names all who have it.
+pub fn in_use(error: Error, lock: &ProcessLock) -> Error {
+    match error {
+        Error::LockTimeout { path, waited_ms, .. } => {
+            Error::InUse { path, waited_ms, holders: lock.holders() }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,138 @@
+//! Beginning a database anew over files that were put in the place of its own.
+//!
+//! The new generation follows none: recovery goes no further back than it. It has a higher number and a higher sequence
+//! number than anything before, so that whoever has the database open notices that his own is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::generations::{first_header, list_generations, read_header};
+use super::recovery::{FRESH, Until, recover, sweep};
+use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{self, Fs, OpenMode, read_all};
+use crate::engine::journal::{
+    CollectionRecord, FORMAT, Header, RESERVED, Tip, TipSlot, encode_batch, encode_line, journal_path,
+};
+
+/// Where a database goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Start {
+    pub id: DatabaseId,
+    pub generation: u64,
+    /// The sequence number before the first batch.
+    pub seq: u64,
+}
+
+/// A start beyond everything that the database may hold, whatever of it is damaged. `least` is the lowest sequence number
+/// wanted. O(journals).
+pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64) -> Result<Start> {
+    let (mut id, mut seq) = (None, least);
+    let generations = list_generations(fs, directory)?;
+    for &generation in &generations {
+        let path = journal_path(directory, generation);
+        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        // A header that cannot be read tells nothing; its lines count on from what is known.
+        let header = read_header(&*file, &path, generation).ok().flatten().map(|(header, _, _)| header);
+        if let Some(header) = header {
+            id = Some(header.database);
+            seq = seq.max(header.seq);
+        }
+        // No line holds more than one number.
+        let bytes = read_all(&*file).at("read", &path)?;
+        seq += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+    }
+    let tip = directory.join(RESERVED).join("tip");
+    if fs.metadata(&tip).at("look up", &tip)?.is_some()
+        && let Some(slot) = Tip::open(fs, &tip)?.read()
+    {
+        seq = seq.max(slot.seq);
+    }
+    let id = match id {
+        Some(id) => id,
+        None => first_header()?.database,
+    };
+    Ok(Start { id, generation: generations.last().map_or(1, |last| last + 1), seq })
+}
+
+/// The files that a database has or may have, as far as its journals can be read: paths of collections.
+pub(in crate::engine) fn known_collections(fs: &dyn Fs, directory: &Path) -> Result<BTreeSet<String>> {
+    if let Ok(Some(recovered)) = recover(fs, directory, Until::LastGoodLine, |_| false) {
+        let state = recovered.state;
+        let changed = state.collections.keys().map(|path| path.to_string());
+        return Ok(state.catalog.keys().cloned().chain(changed).collect());
+    }
+    let mut paths = BTreeSet::new();
+    for generation in list_generations(fs, directory)? {
+        let path = journal_path(directory, generation);
+        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        if let Ok(Some((header, _, _))) = read_header(&*file, &path, generation) {
+            paths.extend(header.catalog.into_keys());
+        }
+    }
+    Ok(paths)
+}
+
+/// Begins the generation and lets the tip say so, as one that is being migrated; older generations are removed. May be
+/// repeated. The caller holds the write lock and has made the files that `catalog` tells of durable.
+pub(in crate::engine) fn start_over(
+    fs: &dyn Fs,
+    directory: &Path,
+    start: &Start,
+    catalog: &BTreeMap<String, CollectionRecord>,
+) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    fs::create_dirs(fs, &reserved).at("create", &reserved)?;
+    let path = journal_path(directory, start.generation);
+    fs::remove_tree(fs, &path).at("remove", &path)?;
+    let header = Header {
+        format: FORMAT,
+        database: start.id,
+        generation: start.generation,
+        seq: start.seq,
+        previous: None,
+        removed: start.seq,
+        covered: start.seq,
+        catalog: catalog.clone(),
+    };
+    let salt = Salt::new(start.id, start.generation);
+    let mut lines = Vec::new();
+    let body = serde_json::to_vec(&header).unwrap_or_default();
+    let checksum = encode_line(&mut lines, salt, &body);
+    // A generation of which nothing but the header is there counts as never used.
+    let seq = start.seq + 1;
+    encode_batch(&mut lines, salt, seq, checksum, start.seq, |out| {
+        out.extend_from_slice(format!("{{\"covered\":{seq}}}").as_bytes());
+    });
+    let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
+    file.write_at(&lines, 0).at("write", &path)?;
+    file.sync_data().at("sync", &path)?;
+    fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    let end = lines.len() as u64;
+    let slot = TipSlot {
+        boot_id: fs.boot_id(),
+        generation: start.generation,
+        seq,
+        end,
+        poisoned: false,
+        migrating: true,
+    };
+    Tip::open(fs, &reserved.join("tip"))?.write(slot);
+    for generation in list_generations(fs, directory)?.into_iter().filter(|&old| old < start.generation) {
+        let path = journal_path(directory, generation);
+        fs.remove_file(&path).at("remove", &path)?;
+    }
+    sweep(fs, directory, FRESH)?;
+    fs.sync_dir(&reserved).at("sync directory", &reserved)
+}
+
+/// Says to every process that the data of a database is being replaced, or no longer. The caller holds the write lock.
+pub(in crate::engine) fn mark_migrating(fs: &dyn Fs, directory: &Path, migrating: bool) -> Result<()> {
+    let tip = directory.join(RESERVED).join("tip");
+    if fs.metadata(&tip).at("look up", &tip)?.is_some() {
+        Tip::open(fs, &tip)?.set_migrating(migrating);
+    }
+    Ok(())
+}

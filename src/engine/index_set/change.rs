@@ -1,0 +1,129 @@
+//! Changing indexes: each call is part of one batch, in which the definition is read too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::IndexSet;
+use super::definition::{self, Definition};
+use super::entity::{Entity, stored_form};
+use super::file_name::check_name;
+use crate::engine::database::Transaction;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::error::{Error, Result};
+use crate::engine::index::IndexConfig;
+
+impl IndexSet {
+    /// Creates an empty index.
+    ///
+    /// # Errors
+    /// `ALREADY_EXISTS`; `INVALID_ARGUMENT` for what no index can be.
+    pub fn create(&self, tx: &mut Transaction<'_>, config: &IndexConfig) -> Result<()> {
+        config.check()?;
+        self.check_own(&config.name)?;
+        let id = DocumentId::from_key(&config.name);
+        if tx.contains(&self.definitions, &id)? {
+            return Err(Error::AlreadyExists { what: "index", id: config.name.clone() });
+        }
+        let text = definition::text(config, tx.now())?;
+        let definition = self.read(&config.name, &self.document(text.clone()))?;
+        // Nothing of an index that had this name before counts, whatever lies there.
+        tx.drop_collection(&definition.collection)?;
+        tx.put(&self.definitions, id, text)
+    }
+
+    /// Drops an index with all that is in it, even one that is damaged. Returns whether it was there.
+    pub fn drop_index(&self, tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
+        let Some((definition, _)) = self.definition(tx, name)? else { return Ok(false) };
+        tx.drop_collection(&definition.collection)?;
+        self.known.lock().remove(name);
+        tx.delete(&self.definitions, DocumentId::from_key(name))
+    }
+
+    /// Puts an entity, given as JSON, in place of what the index has of it. O(length of the entity), and the cost of
+    /// [`Index::insert`](crate::engine::index::Index::insert) for each of its keys.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such index, `CONFLICT` if the entity lacks members that the index looks at since it was
+    /// created anew, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`,
+    /// `CORRUPT_DATA` for an index that is damaged.
+    pub fn add(
+        &self,
+        tx: &mut Transaction<'_>,
+        name: &str,
+        id: DocumentId,
+        entity: Entity<'_>,
+    ) -> Result<()> {
+        let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
+        let document = Document::new(stored_form(&definition, entity)?.into(), None);
+        if tx.hash(&definition.collection, &id)? == Some(document.hash) {
+            return Ok(());
+        }
+        tx.put_document(&definition.collection, id, document)?;
+        self.touch(tx, name, &stored)
+    }
+
+    /// Takes an entity out of an index. Returns whether it was in it.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` for an index that is damaged.
+    pub fn remove(&self, tx: &mut Transaction<'_>, name: &str, id: DocumentId) -> Result<bool> {
+        let Some((definition, stored)) = self.definition(tx, name)? else { return Ok(false) };
+        let removed = tx.delete(&definition.collection, id)?;
+        if removed {
+            self.touch(tx, name, &stored)?;
+        }
+        Ok(removed)
+    }
+
+    /// Puts these entities in place of all that the index has, even if it is damaged. Of two with one id the later counts.
+    /// O(n).
+    ///
+    /// # Errors
+    /// As [`IndexSet::add`].
+    pub fn rebuild<'e>(
+        &self,
+        tx: &mut Transaction<'_>,
+        name: &str,
+        entities: impl Iterator<Item = (DocumentId, Entity<'e>)>,
+    ) -> Result<()> {
+        let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
+        tx.drop_collection(&definition.collection)?;
+        // What counts of several entities with one id is settled first: no other may clash with the unique keys of the rest.
+        let entities: BTreeMap<DocumentId, Entity<'_>> = entities.collect();
+        for (id, entity) in entities {
+            let document = Document::new(stored_form(&definition, entity)?.into(), None);
+            tx.put_document(&definition.collection, id, document)?;
+        }
+        self.touch(tx, name, &stored)
+    }
+
+    fn check_own(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.attached(name).map_or(Ok(()), |attached| Err(attached.refusal()))
+    }
+
+    fn definition(
+        &self,
+        tx: &mut Transaction<'_>,
+        name: &str,
+    ) -> Result<Option<(Arc<Definition>, Document)>> {
+        self.check_own(name)?;
+        let Some(document) = tx.get(&self.definitions, &DocumentId::from_key(name))? else {
+            return Ok(None);
+        };
+        Ok(Some((self.read(name, &document)?, document)))
+    }
+
+    fn touch(&self, tx: &mut Transaction<'_>, name: &str, definition: &Document) -> Result<()> {
+        let text = definition::touched(definition, tx.now());
+        tx.put_document(&self.definitions, DocumentId::from_key(name), self.document(text))
+    }
+
+    fn document(&self, text: Vec<u8>) -> Document {
+        Document::new(text.into(), self.definitions.large_field)
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotFound { what: "index", id: name.to_owned() }
+}

@@ -1,0 +1,123 @@
+//! What an index is, as it lies in `indexes.json`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::entity::Selection;
+use super::file_name::collection_path;
+use super::question::Question;
+use crate::engine::database::{CollectionSpec, Foreign, Queryable};
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::error::{Error, Result};
+use crate::engine::index::{Extractor, Index, IndexConfig, IndexSpec, IndexType};
+use crate::engine::json;
+
+const PATH: &str = "indexes.json";
+
+/// The last member of a definition. It changes with each change of the index; all before it stays.
+const UPDATED: &str = "updated";
+
+pub(super) struct Definition {
+    pub config: IndexConfig,
+    /// Milliseconds since 1970.
+    pub created: u64,
+    pub collection: Arc<CollectionSpec>,
+    /// What of an entity is stored.
+    pub selection: Selection,
+    /// The names of the entity's members in which that lies, as a JSON array.
+    pub members: Arc<str>,
+    /// An index without entries, which tells what a document has in this one.
+    pub extractor: Index,
+    /// The text of the definition up to the time of its last change.
+    head: Box<[u8]>,
+}
+
+/// The members of a definition before the last. Its name is its key in the map.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(rename = "type")]
+    kind: IndexType,
+    fields: Vec<String>,
+    unique: bool,
+    sparse: bool,
+    created: u64,
+}
+
+/// The collection of all definitions.
+pub(super) fn collection() -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        path: PATH.into(),
+        large_field: Some(UPDATED),
+        indexes: Vec::new(),
+        foreign: Foreign::Refuse,
+    })
+}
+
+/// The text of a new definition.
+pub(super) fn text(config: &IndexConfig, now: u64) -> Result<Vec<u8>> {
+    let IndexConfig { kind, fields, unique, sparse, .. } = config.clone();
+    let stored = Stored { kind, fields, unique, sparse, created: now };
+    let mut text = serde_json::to_vec(&stored)
+        .map_err(|error| Error::InvalidArgument(format!("index {}: {error}", config.name)))?;
+    text.pop();
+    Ok(with_updated(&text, now))
+}
+
+/// When the index of a definition was changed last.
+pub(super) fn updated(definition: &Document) -> Option<u64> {
+    json::get(&definition.text, UPDATED).and_then(json::parse_number).map(|time| time as u64)
+}
+
+/// The definition as it is after a change of its index. Time never goes backwards.
+pub(super) fn touched(definition: &Document, now: u64) -> Vec<u8> {
+    with_updated(&definition.text[..definition.head], now.max(updated(definition).unwrap_or_default()))
+}
+
+fn with_updated(head: &[u8], time: u64) -> Vec<u8> {
+    let mut text = head.to_vec();
+    text.extend_from_slice(format!(",\"{UPDATED}\":{time}}}").as_bytes());
+    text
+}
+
+impl Definition {
+    pub fn read(name: &str, document: &Document) -> Result<Definition> {
+        let stored: Stored = serde_json::from_slice(&document.text).map_err(|error| {
+            Error::InvalidArgument(format!(
+                "the definition of index {name} in {PATH} is not one that this version reads: {error}; update the \
+                 package, or drop the index and create it again"
+            ))
+        })?;
+        let Stored { kind, fields, unique, sparse, created } = stored;
+        let config = IndexConfig { name: name.to_owned(), kind, fields, unique, sparse };
+        let spec = Arc::new(IndexSpec { config: config.clone(), extractor: Extractor::Fields });
+        let selection = Selection::new(&config.fields);
+        Ok(Definition {
+            members: serde_json::to_string(&selection.names().collect::<Vec<_>>()).unwrap_or_default().into(),
+            selection,
+            extractor: Index::new(Arc::clone(&spec)),
+            collection: index_collection(name, spec),
+            config,
+            created,
+            head: document.text[..document.head].into(),
+        })
+    }
+
+    /// Whether the document holds this definition, whenever the index was changed last.
+    pub fn is_in(&self, document: &Document) -> bool {
+        *self.head == document.text[..document.head]
+    }
+
+    pub fn answer(&self, index: &Queryable<'_>, question: &Question) -> Result<Vec<DocumentId>> {
+        question.answer(index.index(&self.config.name)?, &self.config, |key| key)
+    }
+}
+
+fn index_collection(name: &str, spec: Arc<IndexSpec>) -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        path: collection_path(name).into(),
+        large_field: None,
+        indexes: vec![spec],
+        foreign: Foreign::Refuse,
+    })
+}

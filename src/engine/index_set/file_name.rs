@@ -1,0 +1,114 @@
+//! From the name of an index to the file in which it lies.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::engine::error::{Error, Result};
+
+/// In bytes of UTF-8.
+const MAX_NAME: usize = 1024;
+
+/// In bytes: the part of a file name that a person recognises.
+const MAX_READABLE: usize = 100;
+
+/// Names that stand for devices on Windows, the last two with a digit, whatever follows after a dot.
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com", "lpt"];
+
+/// Refuses names that are paths, or that no text editor shows.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub fn check_name(name: &str) -> Result<()> {
+    let problem = if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NAME {
+        "is longer than 1024 bytes"
+    } else if name.contains(['/', '\\']) || name == "." || name == ".." {
+        "is a path"
+    } else if name.chars().any(char::is_control) {
+        "holds control characters"
+    } else {
+        return Ok(());
+    };
+    let shown: String = name.chars().take(40).collect();
+    Err(Error::InvalidArgument(format!("{shown:?} cannot be the name of an index: it {problem}")))
+}
+
+/// The collection of the index with this name. Names of lower-case letters, digits, `_`, `-` and dots within are file
+/// names as they are. Any other gets a readable form and, after a tilde, its hash: so no two names share a file, not
+/// even where upper and lower case are one or where other characters are not allowed.
+pub(super) fn collection_path(name: &str) -> String {
+    if is_plain(name) {
+        return format!("indexes/{name}.json");
+    }
+    let mut readable = String::new();
+    for character in name.chars() {
+        let fits = character.is_alphanumeric() || matches!(character, '_' | '-');
+        let shown = if fits { character } else { '_' };
+        if readable.len() + shown.len_utf8() > MAX_READABLE {
+            break;
+        }
+        readable.push(shown);
+    }
+    format!("indexes/{readable}~{:016x}.json", xxh3_64(name.as_bytes()))
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    let inner = name.split('.').all(|part| !part.is_empty() && part.bytes().all(plain));
+    let stem = name.split('.').next().unwrap_or_default();
+    inner
+        && name.len() <= MAX_READABLE
+        && !DEVICES.contains(&stem.trim_end_matches(|last: char| last.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ordinary_names_are_file_names() {
+        for name in ["users_by_email", "a", "v1.2-x", "42", "contacts"] {
+            assert_eq!(collection_path(name), format!("indexes/{name}.json"));
+        }
+    }
+
+    #[test]
+    fn other_names_stay_readable() {
+        for (name, start) in [
+            ("byEmail", "indexes/byEmail~"),
+            ("users by email", "indexes/users_by_email~"),
+            ("名前", "indexes/名前~"),
+            ("con", "indexes/con~"),
+            ("lpt1.txt", "indexes/lpt1_txt~"),
+            ("a.", "indexes/a_~"),
+            ("..a", "indexes/__a~"),
+        ] {
+            assert!(collection_path(name).starts_with(start), "{}", collection_path(name));
+        }
+    }
+
+    #[test]
+    fn paths_are_no_names() {
+        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "C:\\x", "a\0b", "a\nb", &"a".repeat(1025)]
+        {
+            assert_eq!(check_name(name).map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{name:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_has_a_file_name_that_all_systems_take(name in any::<String>()) {
+            let path = collection_path(&name);
+            let file = path.strip_prefix("indexes/").unwrap_or_default();
+            prop_assert!(!file.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|', '\0']));
+            prop_assert!(file.len() <= 160 && !file.starts_with('.') && file.ends_with(".json"));
+        }
+
+        #[test]
+        fn names_that_differ_in_case_only_have_files_that_differ_otherwise(name in "[a-cA-C._]{1,4}") {
+            let (lower, path) = (collection_path(&name.to_lowercase()), collection_path(&name));
+            prop_assert_eq!(lower.to_lowercase() == path.to_lowercase(), name == name.to_lowercase());
+        }
+    }
+}

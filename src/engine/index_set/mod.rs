@@ -1,0 +1,241 @@
+//! Indexes that callers fill by hand.
+//!
+//! Their data lies in collections of the database, so journal, recovery, checkpoints and uniqueness are those of all
+//! documents: `indexes.json` holds the [`Definition`]s by name, and each index has a collection of its own under
+//! `indexes/` with one document for each entity: what of it is indexed, and nothing else. The keys come out of these
+//! documents as they do everywhere. Both are primary data: a file that is not as it was written is damage.
+//!
+//! Indexes that a storage keeps of its own documents ([`Attached`]) can be asked in the same way, but not changed.
+
+mod attached;
+mod change;
+mod definition;
+mod entity;
+mod entity_id;
+mod file_name;
+mod question;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::database::{CollectionSpec, Database, Peek, Queryable, ReadOptions};
+use super::document::{Document, DocumentId};
+use super::error::{Error, Result};
+use super::index::IndexConfig;
+
+pub use attached::{Attached, AttachedIndexes};
+pub use entity::{Entity, UNREPRESENTABLE};
+pub use entity_id::{id_list, push_id};
+pub use file_name::check_name;
+pub use question::Question;
+
+use definition::Definition;
+
+/// How often a question is put again because its index was changed in between.
+const ATTEMPTS: usize = 100;
+
+/// The indexes of one database.
+pub struct IndexSet {
+    definitions: Arc<CollectionSpec>,
+    attached: Option<Arc<dyn AttachedIndexes>>,
+    /// Definitions by name, so that they are not read again for each call.
+    known: Mutex<HashMap<String, Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    /// The hash of the document that it was read from. That may never have been committed: it is for comparison only.
+    hash: u64,
+    definition: Arc<Definition>,
+}
+
+/// An index in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub config: IndexConfig,
+    /// The file of the documents that an attached index follows.
+    pub collection: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexStats {
+    pub index: Listed,
+    /// Distinct keys or words.
+    pub unique_keys: usize,
+    /// Pairs of key or word and entity.
+    pub total_entries: usize,
+    /// Milliseconds since 1970: when the index was created, or, if it is an attached one, built first; and when something
+    /// in it changed last.
+    pub created: u64,
+    pub updated: u64,
+}
+
+impl IndexSet {
+    /// `attached` are the indexes that a storage keeps in the database, if one does.
+    pub fn new(attached: Option<Arc<dyn AttachedIndexes>>) -> IndexSet {
+        IndexSet { definitions: definition::collection(), attached, known: Mutex::default() }
+    }
+
+    /// What the index answers, if memory knows it. `Ready(None)` if there is no such index.
+    ///
+    /// # Errors
+    /// `INDEX_TYPE` for a question that an index of this type does not answer.
+    pub fn peek(
+        &self,
+        database: &Database,
+        options: ReadOptions,
+        name: &str,
+        question: &Question,
+    ) -> Result<Peek<Option<Vec<DocumentId>>>> {
+        if let Some(attached) = self.attached(name) {
+            return match database.peek_query(&attached.collection, |index| attached.answer(index, question)) {
+                Peek::Ready(answer) => answer.map(|ids| Peek::Ready(Some(ids))),
+                Peek::Wait => Ok(Peek::Wait),
+            };
+        }
+        check_name(name)?;
+        let id = DocumentId::from_key(name);
+        for _ in 0..2 {
+            let known = self.known.lock().get(name).cloned();
+            if let Some(Known { hash, definition }) = known {
+                let answer = database.peek_query(&definition.collection, |index| {
+                    self.is_current(index, &id, hash).then(|| definition.answer(index, question))
+                });
+                if let Peek::Ready(Some(answer)) = answer {
+                    return answer.map(|ids| Peek::Ready(Some(ids)));
+                }
+            }
+            match database.peek(&self.definitions, &id, options) {
+                Peek::Ready(Some(document)) => drop(self.read(name, &document)?),
+                Peek::Ready(None) => return Ok(Peek::Ready(None)),
+                Peek::Wait => break,
+            }
+        }
+        Ok(Peek::Wait)
+    }
+
+    /// The names of the members of an entity that the index looks at, as a JSON array, if memory knows them. A caller may
+    /// leave out all others, and says so to [`IndexSet::add`].
+    pub fn peek_members(&self, database: &Database, name: &str) -> Option<Arc<str>> {
+        let hash = database.peek_hash(&self.definitions, &DocumentId::from_key(name))?;
+        let known = self.known.lock();
+        let known = known.get(name)?;
+        // The upper half covers all but the time of the last change.
+        (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
+    }
+
+    /// What the index answers; `None` if there is no such index. Hash: O(1) and what is found; B-tree: O(log n) and
+    /// what is found; words: see [`super::index::Index::search`].
+    ///
+    /// # Errors
+    /// As [`IndexSet::peek`]; `CORRUPT_DATA` if the index is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.
+    pub fn ask(
+        &self,
+        database: &Database,
+        options: ReadOptions,
+        name: &str,
+        question: &Question,
+    ) -> Result<Option<Vec<DocumentId>>> {
+        if let Some(attached) = self.attached_in(database, options, name)? {
+            return database
+                .query(&attached.collection, options, |index| attached.answer(index, question))?
+                .map(Some);
+        }
+        self.look(database, options, name, |index, definition, _| definition.answer(index, question))
+    }
+
+    /// All indexes, by name; attached ones first.
+    pub fn list(&self, database: &Database, options: ReadOptions) -> Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        if let Some(attached) = &self.attached {
+            listed.extend(attached.list(database, options)?.into_iter().map(Attached::listed));
+        }
+        let ids = |index: &Queryable<'_>| -> Vec<DocumentId> {
+            index.documents().iter().map(|(id, _)| id.clone()).collect()
+        };
+        for id in database.query(&self.definitions, options, ids)? {
+            if let Some(document) = database.get(&self.definitions, &id, options)? {
+                let definition = self.read(&id.to_string(), &document)?;
+                listed.push(Listed { config: definition.config.clone(), collection: None });
+            }
+        }
+        Ok(listed)
+    }
+
+    /// What there is to say of an index; `None` if there is no such index. O(1) once it is in memory.
+    pub fn stats(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<IndexStats>> {
+        if let Some(attached) = self.attached_in(database, options, name)? {
+            return database.query(&attached.collection, options, |index| attached.stats(index))?.map(Some);
+        }
+        self.look(database, options, name, |index, definition, document| {
+            let keys = index.index(name)?;
+            Ok(IndexStats {
+                index: Listed { config: definition.config.clone(), collection: None },
+                unique_keys: keys.unique_keys(),
+                total_entries: keys.total_entries(),
+                created: definition.created,
+                updated: definition::updated(document).unwrap_or(definition.created),
+            })
+        })
+    }
+
+    /// Looks at an index and at its definition in one moment.
+    fn look<T>(
+        &self,
+        database: &Database,
+        options: ReadOptions,
+        name: &str,
+        look: impl Fn(&Queryable<'_>, &Definition, &Document) -> Result<T>,
+    ) -> Result<Option<T>> {
+        check_name(name)?;
+        let id = DocumentId::from_key(name);
+        for _ in 0..ATTEMPTS {
+            let Some(document) = database.get(&self.definitions, &id, options)? else { return Ok(None) };
+            let definition = self.read(name, &document)?;
+            let found = database.query(&definition.collection, options, |index| {
+                self.is_current(index, &id, document.hash).then(|| look(index, &definition, &document))
+            })?;
+            if let Some(found) = found {
+                return found.map(Some);
+            }
+        }
+        Err(Error::Conflict(format!("index {name} changes all the time")))
+    }
+
+    fn is_current(&self, index: &Queryable<'_>, id: &DocumentId, hash: u64) -> bool {
+        index.hash_in(&self.definitions, id) == Some(hash)
+    }
+
+    /// The definition in a document, read anew only if it says something else than before.
+    fn read(&self, name: &str, document: &Document) -> Result<Arc<Definition>> {
+        let mut known = self.known.lock();
+        if let Some(known) = known.get_mut(name)
+            && known.definition.is_in(document)
+        {
+            known.hash = document.hash;
+            return Ok(Arc::clone(&known.definition));
+        }
+        let definition = Arc::new(Definition::read(name, document)?);
+        known.insert(name.to_owned(), Known { hash: document.hash, definition: Arc::clone(&definition) });
+        Ok(definition)
+    }
+
+    fn attached(&self, name: &str) -> Option<Attached> {
+        self.attached.as_ref()?.find(name)
+    }
+
+    /// The attached index with this name, if its documents exist.
+    fn attached_in(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<Attached>> {
+        match (&self.attached, self.attached(name)) {
+            (Some(indexes), Some(attached)) if indexes.exists(database, options, &attached)? => {
+                Ok(Some(attached))
+            }
+            _ => Ok(None),
+        }
+    }
+}

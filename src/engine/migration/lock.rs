@@ -1,0 +1,134 @@
+//! One run at a time, and who is at it.
+
+use std::path::{Path, PathBuf};
+use std::process;
+
+use serde::Deserialize;
+
+use crate::engine::backup::{MigrationLock, Site};
+use crate::engine::error::{Error, Holder, IoContext, Result};
+use crate::engine::fs::{Fs, OpenMode, read_all, remove_tree};
+use crate::engine::id::now_ms;
+use crate::engine::lock::Wait;
+
+/// The folder of everything that belongs to a run.
+pub fn folder(base: &Path) -> PathBuf {
+    base.join("data").join(".migration")
+}
+
+/// Who took the lock last: a hint for messages, never proof that it is held.
+#[derive(Deserialize)]
+struct Taken {
+    pid: u32,
+    /// Milliseconds since 1970.
+    since: u64,
+}
+
+/// Takes the migration lock for a run and leaves a note of who has it.
+///
+/// # Errors
+/// As [`MigrationLock::acquire`]; `LOCK_TIMEOUT` says for how long the holder has had the lock.
+pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
+    let (fs, folder) = (site.base.file_system(), folder(site.base.path()));
+    let lock = MigrationLock::acquire(site, wait).map_err(|error| match error {
+        Error::InUse { path, waited_ms, holders } if path.starts_with(&folder) => {
+            Error::MigrationRunning { path, waited_ms, holder: holder(&*fs, &folder, &holders) }
+        }
+        other => other,
+    })?;
+    write_note(&*fs, &folder)?;
+    Ok(lock)
+}
+
+/// The holder, as the system and the note tell: `holders` are the other processes that have the lock, where the system says.
+fn holder(fs: &dyn Fs, folder: &Path, holders: &[u32]) -> Option<Holder> {
+    let note = read_note(fs, folder);
+    match (holders.first(), note) {
+        (Some(&pid), Some(note)) if note.pid == pid => {
+            Some(Holder { pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
+        }
+        // A restore leaves no note.
+        (Some(&pid), _) => Some(Holder { pid, held_ms: None }),
+        (None, Some(note)) => {
+            Some(Holder { pid: note.pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
+        }
+        (None, None) => None,
+    }
+}
+
+fn read_note(fs: &dyn Fs, folder: &Path) -> Option<Taken> {
+    let file = fs.open(&folder.join("holder.json"), OpenMode::Read).ok()?;
+    serde_json::from_slice(&read_all(&*file).ok()?).ok()
+}
+
+/// Written to the side first, so that nobody reads half of it. It need not survive a crash.
+fn write_note(fs: &dyn Fs, folder: &Path) -> Result<()> {
+    let (path, next) = (folder.join("holder.json"), folder.join("next-holder.json"));
+    let text = format!("{{\"pid\":{},\"since\":{}}}\n", process::id(), now_ms());
+    remove_tree(fs, &next).at("remove", &next)?;
+    let file = fs.open(&next, OpenMode::CreateNew).at("create", &next)?;
+    file.write_at(text.as_bytes(), 0).at("write", &next)?;
+    drop(file);
+    fs.rename(&next, &path).at("rename", &next)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::base_path::BasePath;
+    use crate::engine::database::DatabaseOptions;
+    use crate::engine::fs::OsFs;
+    use crate::engine::registry::Registry;
+
+    fn site(directory: &Path) -> Site {
+        Site {
+            base: BasePath::new(Arc::new(OsFs), directory),
+            registry: Registry::default(),
+            options: DatabaseOptions::default(),
+        }
+    }
+
+    fn take(directory: &Path, ms: u64) -> Result<MigrationLock> {
+        acquire(&site(directory), Wait::at_most(Duration::from_millis(ms)))
+    }
+
+    #[test]
+    fn a_second_taker_is_told_who_has_it_and_gets_it_afterwards() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let held = take(directory.path(), 0).expect("free");
+        let error = take(directory.path(), 20).map(drop).expect_err("held");
+        assert_eq!(error.code(), "LOCK_TIMEOUT");
+        let Error::MigrationRunning { holder: Some(holder), .. } = error else { panic!("{error}") };
+        assert_eq!((holder.pid, holder.held_ms.is_some()), (process::id(), true));
+        drop(held);
+        drop(take(directory.path(), 0).expect("free again"));
+    }
+
+    #[test]
+    fn a_damaged_note_stops_nobody() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let held = take(directory.path(), 0).expect("free");
+        std::fs::write(folder(directory.path()).join("holder.json"), "{").expect("written");
+        let error = take(directory.path(), 0).map(drop).expect_err("held");
+        assert_eq!(error.code(), "LOCK_TIMEOUT");
+        drop(held);
+        drop(take(directory.path(), 0).expect("free again"));
+    }
+
+    #[test]
+    fn who_the_system_names_counts_more_than_the_note() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        drop(take(directory.path(), 0).expect("free"));
+        let named = |holders: &[u32]| {
+            let holder = holder(&OsFs, &folder(directory.path()), holders).expect("somebody");
+            (holder.pid, holder.held_ms.is_some())
+        };
+        let other = process::id() + 1;
+        assert_eq!(named(&[other]), (other, false));
+        assert_eq!(named(&[process::id()]), (process::id(), true));
+        assert_eq!(named(&[]), (process::id(), true));
+    }
+}

@@ -1,0 +1,236 @@
+//! The state file: which migrations were applied, when, and how they ended.
+//!
+//! ```json
+//! {
+//!   "currentVersion": "1.1.0",
+//!   "migrations": [
+//!     { "version": "1.0.0", "description": "…", "appliedAt": 1795495378037, "success": true },
+//!     { "version": "1.1.0", "description": "…", "appliedAt": 1795495378112, "success": false, "error": "…" }
+//!   ]
+//! }
+//! ```
+//!
+//! `appliedAt` is in milliseconds since 1970. Members that are not known are kept.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::lock::folder;
+use super::version::Version;
+use crate::engine::base_path::BasePath;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{Fs, OpenMode, create_dirs, read_all, remove_tree};
+
+/// What became of one version.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub version: Version,
+    pub description: String,
+    /// Milliseconds since 1970: when it was applied, or tried last.
+    pub applied_at: u64,
+    /// Whether the data has it.
+    pub success: bool,
+    /// What stopped it; beside `success`, what stopped its rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Members of the file that are not known here.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Record {
+    pub fn new(version: Version, description: String, applied_at: u64, error: Option<String>) -> Record {
+        Record { version, description, applied_at, success: error.is_none(), error, rest: Map::new() }
+    }
+}
+
+/// The records of all versions, oldest first. One that failed is replaced when it is tried again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    records: Vec<Record>,
+    rest: Map<String, Value>,
+}
+
+const VERSION: &str = "currentVersion";
+const MIGRATIONS: &str = "migrations";
+
+impl State {
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The highest version that is applied, [`Version::NONE`] if none is.
+    pub fn current(&self) -> Version {
+        self.applied().map(|record| &record.version).max().cloned().unwrap_or(Version::NONE)
+    }
+
+    pub fn applied(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.success)
+    }
+
+    /// The record that counts for a version: that of its success, else that of its last failure.
+    pub fn find(&self, version: &Version) -> Option<&Record> {
+        let of_version = || self.records.iter().filter(|record| record.version == *version);
+        of_version().find(|record| record.success).or_else(|| of_version().next_back())
+    }
+
+    pub fn is_applied(&self, version: &Version) -> bool {
+        self.applied().any(|record| record.version == *version)
+    }
+
+    /// Replaces what was recorded of the version.
+    pub fn record(&mut self, record: Record) {
+        self.forget(&record.version.clone());
+        self.records.push(record);
+    }
+
+    /// Removes what was recorded of the version.
+    pub fn forget(&mut self, version: &Version) {
+        self.records.retain(|record| record.version != *version);
+    }
+
+    /// Notes that the rollback of an applied version failed: the data still has it.
+    pub fn rollback_failed(&mut self, version: &Version, error: String) {
+        if let Some(record) =
+            self.records.iter_mut().find(|record| record.success && record.version == *version)
+        {
+            record.error = Some(error);
+        }
+    }
+
+    /// # Errors
+    /// What is wrong with the text and the offset where, as a sentence's end.
+    fn parse(text: &[u8]) -> Result<State, (u64, String)> {
+        let value = serde_json::from_slice(text)
+            .map_err(|error| (offset_of(text, &error), format!("it is not valid JSON ({error})")))?;
+        let whole = |problem: String| (0, problem);
+        let Value::Object(mut rest) = value else { return Err(whole("it is not a JSON object".into())) };
+        let current = match rest.remove(VERSION) {
+            Some(Value::String(text)) => Version::parse(&text).map_err(|error| whole(error.to_string()))?,
+            _ => return Err(whole(format!("{VERSION} is not a string"))),
+        };
+        let Some(Value::Array(values)) = rest.remove(MIGRATIONS) else {
+            return Err(whole(format!("{MIGRATIONS} is not an array")));
+        };
+        let record = |(at, value)| {
+            parse_record(value).map_err(|problem| whole(format!("{MIGRATIONS}[{at}]: {problem}")))
+        };
+        let records = values.into_iter().enumerate().map(record).collect::<Result<Vec<_>, _>>()?;
+        let state = State { records, rest };
+        let known = if state.applied().next().is_none() {
+            current == Version::NONE
+        } else {
+            state.is_applied(&current)
+        };
+        if known {
+            Ok(state)
+        } else {
+            Err(whole(format!("{VERSION} is {current}, which {MIGRATIONS} does not list as a success")))
+        }
+    }
+
+    /// The state as JSON text, members in the order in which people read them.
+    pub fn to_json(&self) -> String {
+        let stored = Stored { current: self.current().to_string(), records: &self.records, rest: &self.rest };
+        // Texts, numbers and maps with text keys always have a JSON form.
+        serde_json::to_string_pretty(&stored).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(rename = "currentVersion")]
+    current: String,
+    #[serde(rename = "migrations")]
+    records: &'a [Record],
+    #[serde(flatten)]
+    rest: &'a Map<String, Value>,
+}
+
+fn parse_record(value: Value) -> Result<Record, String> {
+    let Value::Object(mut rest) = value else { return Err("it is not an object".into()) };
+    let mut text = |name: &str| match rest.remove(name) {
+        Some(Value::String(text)) => Ok(Some(text)),
+        None => Ok(None),
+        Some(_) => Err(format!("{name} is not a string")),
+    };
+    let version = text("version")?.ok_or("version is missing")?;
+    let version = Version::parse(&version).map_err(|error| error.to_string())?;
+    let description = text("description")?.ok_or("description is missing")?;
+    let error = text("error")?;
+    let applied_at = rest.remove("appliedAt").as_ref().and_then(Value::as_u64);
+    let applied_at = applied_at.ok_or("appliedAt is not a time in milliseconds")?;
+    let success = rest.remove("success").as_ref().and_then(Value::as_bool);
+    let success = success.ok_or("success is neither true nor false")?;
+    Ok(Record { version, description, applied_at, success, error, rest })
+}
+
+/// Where in the text a JSON error lies.
+fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
+    let lines = text.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1));
+    let before: usize = lines.map(<[u8]>::len).sum();
+    (before + error.column()).min(text.len()) as u64
+}
+
+/// The file `<basePath>/data/.migration-state.json`.
+#[derive(Clone)]
+pub struct StateFile {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    /// Where the next state is written before it takes its place.
+    next: PathBuf,
+}
+
+impl StateFile {
+    pub fn of(base: &BasePath) -> StateFile {
+        StateFile {
+            fs: base.file_system(),
+            path: base.data().join(".migration-state.json"),
+            next: folder(base.path()).join("next-state.json"),
+        }
+    }
+
+    /// The state on disk. Without a file, no migration was ever applied.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` for anything but a whole and consistent state; `IO_ERROR`.
+    pub fn load(&self) -> Result<State> {
+        if self.fs.metadata(&self.path).at("look up", &self.path)?.is_none() {
+            return Ok(State::default());
+        }
+        let file = self.fs.open(&self.path, OpenMode::Read).at("open", &self.path)?;
+        let text = read_all(&*file).at("read", &self.path)?;
+        State::parse(&text).map_err(|(offset, problem)| {
+            let advice = "restore this file or a backup; delete it only if no migration ever ran here";
+            Error::corrupt(&self.path, offset, format!("{problem}; {advice}"))
+        })
+    }
+
+    /// Replaces the state on disk, durably. The caller holds the migration lock.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let text = state.to_json() + "\n";
+        for path in [&self.path, &self.next] {
+            if let Some(directory) = path.parent() {
+                create_dirs(&*self.fs, directory).at("create directory", directory)?;
+            }
+        }
+        // What a run that died left there.
+        remove_tree(&*self.fs, &self.next).at("remove", &self.next)?;
+        let file = self.fs.open(&self.next, OpenMode::CreateNew).at("create", &self.next)?;
+        file.write_at(text.as_bytes(), 0).at("write", &self.next)?;
+        if self.fs.metadata(&self.path).at("look up", &self.path)?.is_some() {
+            self.fs.copy_permissions(&self.path, &self.next).at("copy permissions to", &self.next)?;
+        }
+        file.sync_data().at("sync", &self.next)?;
+        drop(file);
+        self.fs.rename(&self.next, &self.path).at("rename", &self.next)?;
+        match self.path.parent() {
+            Some(directory) => self.fs.sync_dir(directory).at("sync directory", directory),
+            None => Ok(()),
+        }
+    }
+}

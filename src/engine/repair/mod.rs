@@ -1,0 +1,282 @@
+//! Repairing a database that verifying found damaged.
+//!
+//! The originals are copied aside first. Then each collection is written from what can be relied on (its file where the
+//! catalog knows it, every batch whose checksum is right, whole documents of broken JSON), and one new journal takes the
+//! place of all others. Nothing is invented: what is lost is said. Each step may be repeated, so that a crash leaves a
+//! database that can be repaired again.
+
+mod copies;
+mod plan;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use report::{Action, ActionCode, RepairReport};
+
+use super::checksum::{DatabaseId, Salt};
+use super::database::collection_file;
+use super::database::generations::first_header;
+use super::database::removals::repeat_removals;
+use super::document::DocumentId;
+use super::error::{Error, IoContext, Result};
+use super::fs::{self, Fs, OpenMode};
+use super::journal::{
+    CollectionRecord, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot, encode_batch,
+    encode_line, journal_path,
+};
+use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use super::snapshot::SnapshotWriter;
+use super::verify::{
+    Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, examine, is_index_checkpoint,
+    verify_cut,
+};
+use copies::Copies;
+use plan::{Content, decide, size_of, touched};
+
+/// Repairs the database in `directory`. It must be open nowhere, not in this process either: that is waited for.
+///
+/// # Errors
+/// `LOCK_TIMEOUT` while it is open somewhere, `UNSUPPORTED_FORMAT`, `IO_ERROR`. The originals are then where they were, or in
+/// the folder of copies, and the repair may be tried again.
+pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
+    let reserved = directory.join(RESERVED);
+    if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
+        let found = verify_cut(&**fs, directory)?;
+        return Ok(untouched(directory, found));
+    }
+    let _sole = Sole::wait(fs, &reserved, wait)?;
+    let before = verify_cut(&**fs, directory)?;
+    let cut = Cut::look(&**fs, directory, true)?;
+    let survey = Survey::make(&**fs, directory, &cut, |_| Err(Error::Closed))?;
+    if survey.is_sound() {
+        return Ok(untouched(directory, before));
+    }
+    let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
+    let copies = repair.run(&survey, &cut)?;
+    let (copies, actions) = (Some(copies), repair.actions);
+    let after = verify_cut(&**fs, directory)?;
+    Ok(RepairReport { directory: directory.to_path_buf(), copies, actions, before, after })
+}
+
+fn untouched(directory: &Path, found: VerifyReport) -> RepairReport {
+    let directory = directory.to_path_buf();
+    RepairReport { directory, copies: None, actions: Vec::new(), before: found.clone(), after: found }
+}
+
+/// All locks of a database. Released in the order of the fields.
+struct Sole {
+    _presence: LockGuard,
+    _write: LockGuard,
+    _checkpoint: LockGuard,
+}
+
+impl Sole {
+    /// The write lock is let go between attempts: those that have the database open may need it to close it.
+    fn wait(fs: &Arc<dyn Fs>, reserved: &Path, wait: Wait) -> Result<Sole> {
+        let [mut checkpoint, mut write, mut presence] = [
+            ProcessLock::open(fs, &reserved.join("checkpoint.lock"))?,
+            ProcessLock::open(fs, &reserved.join("write.lock"))?,
+            ProcessLock::open(fs, &reserved.join("open.lock"))?,
+        ];
+        let mut pause = Duration::from_millis(1);
+        loop {
+            checkpoint.lock(LockKind::Exclusive, wait, || None)?;
+            let checkpoint_guard = checkpoint.guard();
+            write.lock(LockKind::Exclusive, wait, || None)?;
+            let write_guard = write.guard();
+            if presence.try_lock(LockKind::Exclusive)? {
+                return Ok(Sole {
+                    _presence: presence.guard(),
+                    _write: write_guard,
+                    _checkpoint: checkpoint_guard,
+                });
+            }
+            drop((write_guard, checkpoint_guard));
+            if Instant::now() >= wait.deadline {
+                return Err(Error::LockTimeout {
+                    path: reserved.join("open.lock"),
+                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    holder: None,
+                });
+            }
+            thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+struct Repair<'a> {
+    fs: &'a dyn Fs,
+    directory: &'a Path,
+    actions: Vec<Action>,
+}
+
+impl Repair<'_> {
+    /// Repairs, and returns the folder with the originals. All locks are held.
+    fn run(&mut self, survey: &Survey, cut: &Cut) -> Result<PathBuf> {
+        let journals = &survey.journals;
+        let known = &survey.collections[..survey.known];
+        let decide = |known: &Examined| {
+            let mut examined = examine(self.fs, self.directory, &known.path, journals)?;
+            let content = decide(self.directory, &examined, journals)?;
+            examined.forget();
+            Ok((examined, content))
+        };
+        let contents: Vec<(Examined, Content)> = known.iter().map(decide).collect::<Result<_>>()?;
+        let named = contents.iter().map(|(examined, content)| (&*examined.path, content));
+        let replaced: Vec<&String> = cut.names.iter().filter(|name| is_replaced(name)).collect();
+        let mut originals = touched(named, journals);
+        originals.extend(replaced.iter().map(|name| format!("{RESERVED}/{name}")));
+        let copies = self.copy(&originals)?;
+        for problem in survey.problems.iter().filter(|problem| problem.code == ProblemCode::JournalDamaged) {
+            self.did(ActionCode::BatchesLost, &problem.path, problem.message.as_str());
+        }
+        // Above everything that was ever written, so that nothing of it can come back.
+        let seq = journals.highest_seq.max(journals.state.position.seq);
+        let mut catalog = BTreeMap::new();
+        for (examined, content) in contents {
+            let record = match content {
+                Content::Kept(record) => Some(SnapshotRecord { covers: seq, ..record }),
+                Content::Left => None,
+                Content::Written { documents, certain, lost } => {
+                    let record = self.write(&examined.path, &documents, seq)?;
+                    self.say_written(&examined, documents.len(), certain, &lost);
+                    certain.then_some(record)
+                }
+            };
+            if let Some(record) = record {
+                let record = CollectionRecord { snapshots: vec![record], ..CollectionRecord::default() };
+                catalog.insert(examined.path.clone(), record);
+            }
+        }
+        let state = &journals.state;
+        repeat_removals(self.fs, self.directory, &state.catalog, state.removed, &journals.removals)?;
+        let generation = self.begin_journal(journals, catalog, seq, cut)?;
+        for name in replaced.iter().filter(|name| name.as_str() != "tip") {
+            let path = self.directory.join(RESERVED).join(name);
+            fs::remove_tree(self.fs, &path).at("remove", &path)?;
+            if name.starts_with("new-") {
+                self.did(ActionCode::Removed, &format!("{RESERVED}/{name}"), "it was left over");
+            }
+        }
+        let reserved = self.directory.join(RESERVED);
+        self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        let path = format!("{RESERVED}/journal-{generation:012}.jsonl");
+        self.did(ActionCode::JournalsReplaced, &path, "it takes the place of all others");
+        Ok(copies)
+    }
+
+    fn did(&mut self, code: ActionCode, path: &str, message: impl Into<String>) {
+        self.actions.push(Action::new(code, path, message));
+    }
+
+    fn copy(&self, originals: &std::collections::BTreeSet<String>) -> Result<PathBuf> {
+        let mut bytes = 0;
+        for path in originals {
+            bytes += size_of(self.fs, &collection_file(self.directory, path))?;
+        }
+        // What is written anew is about as large as what it replaces.
+        let copies = Copies::begin(self.fs, self.directory, 2 * bytes)?;
+        originals.iter().try_for_each(|path| copies.keep(path))?;
+        Ok(copies.folder)
+    }
+
+    fn say_written(&mut self, examined: &Examined, documents: usize, certain: bool, lost: &[DocumentId]) {
+        let path = &*examined.path;
+        let rule = if certain { "" } else { "; the first use checks each" };
+        let message = format!("written anew with {}{rule}", count(documents as u64, "document"));
+        self.did(ActionCode::SnapshotWritten, path, message);
+        for problem in &examined.problems {
+            self.did(ActionCode::DocumentsLost, path, problem.message.as_str());
+        }
+        if !lost.is_empty() {
+            let ids: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            self.did(ActionCode::DocumentsLost, path, format!("these could not be read: {}", ids.join(", ")));
+        }
+    }
+
+    /// Writes a collection's file beside the others, makes it durable and moves it into place.
+    fn write(
+        &self,
+        collection: &str,
+        documents: &BTreeMap<DocumentId, Vec<u8>>,
+        seq: u64,
+    ) -> Result<SnapshotRecord> {
+        let temporary = self.directory.join(RESERVED).join("new-repair");
+        fs::remove_tree(self.fs, &temporary).at("remove", &temporary)?;
+        let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
+        let target = collection_file(self.directory, collection);
+        if self.fs.metadata(&target).at("look up", &target)?.is_some() {
+            self.fs.copy_permissions(&target, &temporary).at("copy permissions to", &temporary)?;
+        }
+        let mut writer = SnapshotWriter::new(Arc::clone(&file));
+        for (id, text) in documents {
+            writer.push(id, text).at("write", &temporary)?;
+        }
+        let written = writer.finish().at("write", &temporary)?;
+        file.sync_data().at("sync", &temporary)?;
+        let parent = target.parent().unwrap_or(self.directory);
+        fs::create_dirs(self.fs, parent).at("create", parent)?;
+        self.fs.rename(&temporary, &target).at("rename into place", &target)?;
+        self.fs.sync_dir(parent).at("sync directory", parent)?;
+        Ok(SnapshotRecord { hash: written.hash, size: written.size, covers: seq, layout: Layout::Lines })
+    }
+
+    /// Creates the journal that takes the place of all others, and moves the tip to it.
+    fn begin_journal(
+        &self,
+        journals: &Journals,
+        catalog: BTreeMap<String, CollectionRecord>,
+        seq: u64,
+        cut: &Cut,
+    ) -> Result<u64> {
+        let generation = journals.highest_generation.max(cut.tip.map_or(0, |tip| tip.generation)) + 1;
+        let database = match journals.state.database {
+            DatabaseId(0) => first_header()?.database,
+            known => known,
+        };
+        let header = Header {
+            format: FORMAT,
+            database,
+            generation,
+            seq,
+            previous: None,
+            removed: seq,
+            covered: seq,
+            catalog,
+        };
+        let body = serde_json::to_vec(&header)
+            .map_err(|error| Error::io("write", self.directory, &std::io::Error::other(error)))?;
+        let (mut lines, salt) = (Vec::new(), Salt::new(database, generation));
+        let checksum = encode_line(&mut lines, salt, &body);
+        // A generation without batches would be taken for one that was never used.
+        let covered = format!("{{\"covered\":{}}}", seq + 1);
+        encode_batch(&mut lines, salt, seq + 1, checksum, seq, |out| {
+            out.extend_from_slice(covered.as_bytes())
+        });
+        let path = journal_path(self.directory, generation);
+        let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
+        file.write_at(&lines, 0).at("write", &path)?;
+        file.sync_data().at("sync", &path)?;
+        let reserved = self.directory.join(RESERVED);
+        self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        Tip::open(self.fs, &reserved.join("tip"))?.write(TipSlot {
+            boot_id: self.fs.boot_id(),
+            generation,
+            seq: seq + 1,
+            end: lines.len() as u64,
+            poisoned: false,
+            migrating: false,
+        });
+        Ok(generation)
+    }
+}
+
+/// Whether a file of the reserved folder is replaced by a repair, or left to be built anew.
+fn is_replaced(name: &str) -> bool {
+    name == "tip" || name.starts_with("journal-") || name.starts_with("new-") || is_index_checkpoint(name)
+}

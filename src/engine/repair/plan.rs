@@ -1,0 +1,118 @@
+//! What a repair will write: the content of each collection, from everything that can be relied on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use crate::engine::database::state::Change;
+use crate::engine::database::texts::read_whole;
+use crate::engine::document::DocumentId;
+use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::{FileKind, Fs};
+use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::json;
+use crate::engine::verify::{Examined, FileState, Journals, ProblemCode, changes, judge};
+
+/// What becomes of one collection.
+pub enum Content {
+    /// Its file stays.
+    Kept(SnapshotRecord),
+    /// Its file is left to be adopted when it is used.
+    Left,
+    /// Its file is written anew.
+    Written {
+        documents: BTreeMap<DocumentId, Vec<u8>>,
+        /// Whether every document is known to be as it was stored. Otherwise the file is left out of the catalog, so that it
+        /// is adopted when it is used: the rules of its collection then look at each document.
+        certain: bool,
+        /// Documents that could not be read.
+        lost: Vec<DocumentId>,
+    },
+}
+
+/// Decides what becomes of a collection that the journals know.
+///
+/// # Errors
+/// `IO_ERROR`: what cannot be read just now is not given up.
+pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
+    let record = journals.state.catalog.get(&examined.path);
+    let recorded = record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none());
+    let covers = examined.covers(journals);
+    let all = changes(journals, &examined.path, 0);
+    let newer = |change: &Change| change.seq > covers;
+    let damaged = examined
+        .problems
+        .iter()
+        .any(|problem| matches!(problem.code, ProblemCode::SnapshotDamaged | ProblemCode::DocumentDamaged));
+    let certain = !matches!(examined.state, FileState::Foreign | FileState::Broken);
+    let is_bad = |(id, range): (&DocumentId, &std::ops::Range<usize>)| {
+        judge(id, &examined.bytes[range.clone()]).is_some()
+    };
+    // In a file that somebody edited or that is damaged, a document with another's id is not believed.
+    let unbelievable = !certain && examined.scanned.iter().any(is_bad);
+    match &examined.state {
+        FileState::Known(record) if !all.values().any(newer) && record.layout != Layout::Void && !damaged => {
+            return Ok(Content::Kept(record.clone()));
+        }
+        // Nothing was ever taken from it into the journals: whoever uses it first takes it over.
+        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded => return Ok(Content::Left),
+        FileState::Foreign if !unbelievable && all.values().all(|change| !newer(change)) => {
+            return Ok(Content::Left);
+        }
+        _ => {}
+    }
+    let mut documents = BTreeMap::new();
+    let mut lost = Vec::new();
+    for (id, range) in &examined.scanned {
+        let text = &examined.bytes[range.clone()];
+        if json::check(text).is_ok() && (certain || !is_bad((id, range))) {
+            documents.insert(id.clone(), json::compact(text).into_owned());
+        } else {
+            lost.push(id.clone());
+        }
+    }
+    // Of a file that is gone in part, what the journals hold helps even where the file should have it.
+    let gone = unbelievable || matches!(examined.state, FileState::Broken | FileState::Missing);
+    for (id, change) in &all {
+        let missed = gone && !documents.contains_key(id);
+        if !newer(change) && !missed {
+            continue;
+        }
+        match &change.location {
+            None => drop(documents.remove(id)),
+            Some(location) => match read_whole(&journals.state.files, location) {
+                Ok(text) => drop(documents.insert(id.clone(), text)),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => lost.push(id.clone()),
+                Err(error) => return Err(Error::io("read a journal of", directory, &error)),
+            },
+        }
+    }
+    Ok(Content::Written { documents, certain, lost })
+}
+
+/// The paths, relative to the database, that are changed or removed when these collections are dealt with so.
+pub fn touched<'a>(
+    contents: impl Iterator<Item = (&'a str, &'a Content)>,
+    journals: &Journals,
+) -> BTreeSet<String> {
+    let written = contents.filter(|(_, content)| matches!(content, Content::Written { .. }));
+    let dropped = journals.state.catalog.iter().filter(|(_, record)| record.dropped.is_some());
+    let removed = journals.removals.iter().map(|(_, path)| path.clone());
+    written
+        .map(|(path, _)| path.to_owned())
+        .chain(dropped.map(|(path, _)| path.clone()))
+        .chain(removed)
+        .collect()
+}
+
+/// The size of a file or directory with all it holds.
+pub fn size_of(fs: &dyn Fs, path: &Path) -> Result<u64> {
+    Ok(match fs.symlink_metadata(path).at("look up", path)? {
+        Some(metadata) if metadata.kind == FileKind::File => metadata.len,
+        Some(metadata) if metadata.kind == FileKind::Directory => {
+            let names = fs.list_dir(path).at("list", path)?;
+            names.iter().try_fold(0, |sum, name| Ok(sum + size_of(fs, &path.join(name))?))?
+        }
+        _ => 0,
+    })
+}

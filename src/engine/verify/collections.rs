@@ -1,0 +1,269 @@
+//! Examining one collection: its file, the catalog, and what the journals say of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::journals::Journals;
+use super::report::{CollectionReport, Problem, ProblemCode};
+use crate::engine::checksum::FileHash;
+use crate::engine::database::load::{is_known, scan};
+use crate::engine::database::state::{Change, Content, matching};
+use crate::engine::database::{collection_file, texts::read_whole};
+use crate::engine::document::DocumentId;
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{Fs, OpenMode, read_all};
+use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::json;
+use crate::engine::snapshot::{Scanned, salvage, scan_map};
+
+/// What a collection's file is.
+pub enum FileState {
+    /// There is none, and there should be none.
+    Absent,
+    /// It is as the engine left it.
+    Known(SnapshotRecord),
+    /// Another valid map: a person's edit, or damage that looks like one.
+    Foreign,
+    /// No valid map.
+    Broken,
+    /// The catalog knows one, and there is none, or nothing in it.
+    Missing,
+}
+
+/// A collection, examined.
+pub struct Examined {
+    pub path: String,
+    pub state: FileState,
+    /// Size of the file.
+    pub size: u64,
+    pub bytes: Vec<u8>,
+    /// The documents in the file; of several with one id the last.
+    pub scanned: BTreeMap<DocumentId, std::ops::Range<usize>>,
+    pub documents: u64,
+    pub problems: Vec<Problem>,
+}
+
+impl Examined {
+    /// Whether another look may find it otherwise, because others write.
+    pub fn is_suspicious(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    pub fn report(&self) -> CollectionReport {
+        CollectionReport { path: self.path.clone(), documents: self.documents, bytes: self.size }
+    }
+
+    /// Lets go of the file's content: what was found stays.
+    pub fn forget(&mut self) {
+        self.bytes = Vec::new();
+        self.scanned = BTreeMap::new();
+    }
+}
+
+/// The collections that the journals know, and are not dropped.
+pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
+    let state = &journals.state;
+    let changed = state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
+    let dropped = |path: &str| state.catalog.get(path).is_some_and(|record| record.dropped.is_some());
+    let recorded = state.catalog.keys().filter(|path| !dropped(path)).cloned();
+    recorded.chain(changed.map(|(path, _)| path.to_string())).collect()
+}
+
+/// What the journals changed in a collection since the state that `covers` stands for.
+pub fn changes(journals: &Journals, path: &str, covers: u64) -> BTreeMap<DocumentId, Change> {
+    match journals.state.collections.get(path).map(|collection| &collection.content) {
+        Some(Content::Unloaded(changes)) => changes
+            .iter()
+            .filter(|(_, change)| change.seq > covers)
+            .map(|(id, &change)| (id.clone(), change))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// Reads a file whole; nothing where there is none.
+pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
+    let file = match fs.open(path, OpenMode::Read) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.at("open", path)?,
+    };
+    read_all(&*file).at("read", path).map(Some)
+}
+
+pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -> Result<Examined> {
+    let file = collection_file(directory, path);
+    let bytes = read_file(fs, &file)?;
+    let record = journals.state.catalog.get(path);
+    let known = is_known(record);
+    let dropped = record.is_some_and(|record| record.dropped.is_some());
+    let mut problems = Vec::new();
+    let mut note = |code, message: String| problems.push(Problem::new(code, path, message));
+    let restore = "restore it from a backup, or repair to keep what the journals have of it";
+    let matched = bytes.as_ref().and_then(|bytes| matching(record, FileHash::of(bytes)).cloned());
+    let state = match (&bytes, matched) {
+        (None, _) if known && !record.is_some_and(|record| record.absent) => {
+            note(ProblemCode::SnapshotMissing, format!("the file is missing; {restore}"));
+            FileState::Missing
+        }
+        (None, _) => FileState::Absent,
+        // The file of a dropped collection that a crash left behind.
+        (Some(_), Some(_)) if dropped => FileState::Absent,
+        (Some(_), Some(record)) => FileState::Known(record),
+        (Some(bytes), None) if known && bytes.is_empty() => {
+            note(ProblemCode::SnapshotEmpty, format!("the file is empty; {restore}"));
+            FileState::Missing
+        }
+        (Some(bytes), None) => match scan_map(bytes) {
+            Ok(_) if known => {
+                let message = "it is not the file that was written: an edit by hand, or damage; \
+                     the next use takes it over, a backup undoes it";
+                note(ProblemCode::SnapshotChanged, message.into());
+                FileState::Foreign
+            }
+            Ok(found) => {
+                let message =
+                    format!("a map of {} that nobody used yet; the first use takes it over", found.len());
+                note(ProblemCode::NotAdopted, message);
+                FileState::Foreign
+            }
+            Err(error) => {
+                let whole = salvage(bytes).len();
+                let message = format!(
+                    "no valid JSON map ({}); {whole} whole documents can be saved from it",
+                    error.problem
+                );
+                let code = if known { ProblemCode::SnapshotDamaged } else { ProblemCode::NotAdopted };
+                problems.push(Problem::new(code, path, message).at(error.offset as u64));
+                FileState::Broken
+            }
+        },
+    };
+    let bytes = bytes.unwrap_or_default();
+    let scanned = match &state {
+        FileState::Known(record) => match scan(&bytes, record) {
+            Ok(scanned) => {
+                let duplicates = record.layout == Layout::Lines && !scanned.is_sorted_by(|a, b| a.id < b.id);
+                if duplicates {
+                    let message = "the documents are not in the order of their ids; repair writes it anew";
+                    problems.push(Problem::new(ProblemCode::SnapshotDamaged, path, message));
+                }
+                scanned
+            }
+            Err(error) => {
+                let message = format!("{}; {restore}", error.problem);
+                problems
+                    .push(Problem::new(ProblemCode::SnapshotDamaged, path, message).at(error.offset as u64));
+                Vec::new()
+            }
+        },
+        FileState::Foreign => scan_map(&bytes).unwrap_or_default(),
+        FileState::Broken => salvage(&bytes),
+        FileState::Absent | FileState::Missing => Vec::new(),
+    };
+    let scanned: BTreeMap<_, _> = scanned.into_iter().map(|Scanned { id, text }| (id, text)).collect();
+    let mut examined = Examined {
+        size: bytes.len() as u64,
+        path: path.to_owned(),
+        state,
+        bytes,
+        scanned,
+        documents: 0,
+        problems,
+    };
+    examined.check_documents(journals);
+    Ok(examined)
+}
+
+impl Examined {
+    /// The sequence number up to which the file holds every batch, as far as it can be relied on.
+    pub fn covers(&self, journals: &Journals) -> u64 {
+        match &self.state {
+            FileState::Known(record) => record.covers,
+            FileState::Missing => 0,
+            _ => journals.state.covered_by_any(&self.path),
+        }
+    }
+
+    fn check_documents(&mut self, journals: &Journals) {
+        let changes = changes(journals, &self.path, self.covers(journals));
+        let unchanged = self.scanned.iter().filter(|(id, _)| !changes.contains_key(id));
+        let mut found = 0;
+        let mut problems = Vec::new();
+        for (id, range) in unchanged {
+            found += 1;
+            let (text, path, offset) = (&self.bytes[range.clone()], &*self.path, range.start as u64);
+            problems
+                .extend(judge(id, text).map(|(code, text)| Problem::new(code, path, text).at(offset).of(id)));
+        }
+        for (id, change) in &changes {
+            let Some(location) = &change.location else { continue };
+            found += 1;
+            match read_whole(&journals.state.files, location) {
+                Ok(text) => problems.extend(
+                    judge(id, &text).map(|(code, text)| Problem::new(code, &*self.path, text).of(id)),
+                ),
+                Err(error) => {
+                    let message = format!("its text in the journal cannot be read: {error}");
+                    problems.push(Problem::new(ProblemCode::DocumentDamaged, &*self.path, message).of(id));
+                }
+            }
+        }
+        self.documents = found;
+        self.problems.extend(problems);
+    }
+}
+
+/// What is wrong with a document's text.
+pub fn judge(id: &DocumentId, text: &[u8]) -> Option<(ProblemCode, String)> {
+    if let Err(error) = json::check(text) {
+        return Some((ProblemCode::DocumentDamaged, format!("no valid JSON: {}", error.problem)));
+    }
+    let own = json::get(text, "id")?;
+    let named = if json::is_string(own) {
+        json::unescape_lossy(own).into_owned()
+    } else {
+        String::from_utf8_lossy(own).into_owned()
+    };
+    (named != id.to_string()).then(|| {
+        let message = format!("its own id is {named}; make the two agree in the file, or delete it");
+        (ProblemCode::IdMismatch, message)
+    })
+}
+
+/// The JSON files in a database's directory, relative to it, and the files set aside. Folders of other databases and
+/// those whose names begin with a dot are left out; symlinks are not followed.
+pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut folders = vec![(directory.to_path_buf(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        for name in list(fs, &folder)? {
+            let path: PathBuf = folder.join(&name);
+            let Some(metadata) = fs.symlink_metadata(&path).at("look up", &path)? else { continue };
+            let relative = format!("{prefix}{name}");
+            match metadata.kind {
+                crate::engine::fs::FileKind::Directory if !name.starts_with('.') => {
+                    let reserved = path.join(crate::engine::journal::RESERVED);
+                    if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
+                        folders.push((path, format!("{relative}/")));
+                    }
+                }
+                crate::engine::fs::FileKind::File if !name.starts_with('.') => found.push(relative),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<String>> {
+    match fs.list_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        other => other.at("list", folder),
+    }
+}

@@ -1,0 +1,102 @@
+//! A moment of a database: how far it is acknowledged, and the journals that say so.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{File, Fs, OpenMode, read_all};
+use crate::engine::journal::{RESERVED, TipSlot, journal_generation, journal_path};
+use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// What the reserved folder held at one moment, under the write lock where there is one. Journals only grow beyond it, so
+/// that they may be read afterwards, while others write on.
+pub struct Cut {
+    /// Whether nobody has the database open.
+    pub alone: bool,
+    /// The current slot of the tip, if one has a right checksum.
+    pub tip: Option<TipSlot>,
+    /// Generations and their files, ascending.
+    pub journals: Vec<(u64, Arc<dyn File>)>,
+    /// All names in the reserved folder.
+    pub names: Vec<String>,
+}
+
+/// The write lock, held so that nothing changes.
+pub struct Held(#[expect(dead_code, reason = "dropping it unlocks")] LockGuard);
+
+impl Cut {
+    /// Looks at the database, for a moment with the write lock. Writes nothing.
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `IO_ERROR`.
+    pub fn take(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<Cut> {
+        Cut::hold(fs, directory, wait).map(|(cut, _)| cut)
+    }
+
+    /// As [`Cut::take`], but nothing changes until the second value is dropped.
+    pub fn hold(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<(Cut, Option<Held>)> {
+        let reserved = directory.join(RESERVED);
+        let held = Held::take(fs, &reserved.join("write.lock"), wait)?;
+        let alone = match &held {
+            Some(held) => held.is_alone(fs, &reserved.join("open.lock"))?,
+            None => true,
+        };
+        Ok((Cut::look(&**fs, directory, alone)?, held))
+    }
+
+    /// What there is now. The caller sees to it that nothing changes meanwhile.
+    pub fn look(fs: &dyn Fs, directory: &Path, alone: bool) -> Result<Cut> {
+        let reserved = directory.join(RESERVED);
+        let names = match fs.list_dir(&reserved) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            other => other.at("list", &reserved)?,
+        };
+        let mut journals = Vec::new();
+        for generation in names.iter().filter_map(|name| journal_generation(name)) {
+            let path = journal_path(directory, generation);
+            journals.push((generation, fs.open(&path, OpenMode::Read).at("open", &path)?));
+        }
+        Ok(Cut { alone, tip: read_tip(fs, &reserved.join("tip"))?, journals, names })
+    }
+}
+
+impl Held {
+    /// `None` where there is no lock file: nobody has ever written here, or nobody can.
+    fn take(fs: &Arc<dyn Fs>, path: &Path, wait: Wait) -> Result<Option<Held>> {
+        if fs.metadata(path).at("look up", path)?.is_none() {
+            return Ok(None);
+        }
+        let mut lock = ProcessLock::open(fs, path)?;
+        lock.lock(LockKind::Exclusive, wait, || None)?;
+        Ok(Some(Held(lock.guard())))
+    }
+
+    /// Every opener holds the write lock, so that none can take this moment for the presence of another process.
+    fn is_alone(&self, fs: &Arc<dyn Fs>, path: &Path) -> Result<bool> {
+        if fs.metadata(path).at("look up", path)?.is_none() {
+            return Ok(true);
+        }
+        let mut presence = ProcessLock::open(fs, path)?;
+        let alone = presence.try_lock(LockKind::Exclusive)?;
+        if alone {
+            presence.unlock()?;
+        }
+        Ok(alone)
+    }
+}
+
+/// The tip as it lies in its file, which is not mapped: mapping would create it.
+fn read_tip(fs: &dyn Fs, path: &Path) -> Result<Option<TipSlot>> {
+    if fs.metadata(path).at("look up", path)?.is_none() {
+        return Ok(None);
+    }
+    let file = fs.open(path, OpenMode::Read).at("open", path)?;
+    // A writer may be storing one slot: the other one then still counts.
+    for _ in 0..3 {
+        let slot = TipSlot::in_bytes(&read_all(&*file).at("read", path)?);
+        if slot.is_some() {
+            return Ok(slot);
+        }
+    }
+    Ok(None)
+}

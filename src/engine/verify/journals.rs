@@ -1,0 +1,406 @@
+//! Reading journals as far as they can be read, and saying what cannot.
+//!
+//! Recovery refuses at the first damaged line. Here reading goes on behind it: with every later batch whose own checksum
+//! is right and that is proven to have been acknowledged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::cut::Cut;
+use super::report::{Problem, ProblemCode, Severity, count};
+use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::database::generations::read_header;
+use crate::engine::database::recovery::apply;
+use crate::engine::database::state::{FileTable, State};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{File, read_all};
+use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line};
+
+/// The journals of a database, taken together.
+pub struct Journals {
+    /// What they say. Nothing is loaded; documents lie in `state.files`.
+    pub state: State,
+    /// Removals of paths that may not be done yet.
+    pub removals: Vec<(u64, String)>,
+    /// No batch has a higher sequence number, not even a damaged one.
+    pub highest_seq: u64,
+    /// No file has a higher generation.
+    pub highest_generation: u64,
+    pub problems: Vec<Problem>,
+}
+
+/// One file, taken into memory.
+struct Journal {
+    generation: u64,
+    /// Relative to the database's directory.
+    name: String,
+    bytes: Vec<u8>,
+    file: Arc<dyn File>,
+    /// The header, the checksum of its line and where that ends.
+    header: Option<(Header, u64, usize)>,
+}
+
+/// What is known of the line before.
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    seq: u64,
+    /// Nothing, where that line is lost.
+    checksum: Option<u64>,
+}
+
+impl Journals {
+    /// # Errors
+    /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
+    pub fn read(directory: &Path, cut: &Cut, boot_id: u128) -> Result<Journals> {
+        let mut files = Vec::with_capacity(cut.journals.len());
+        for (generation, file) in &cut.journals {
+            files.push(Journal::read(directory, *generation, Arc::clone(file))?);
+        }
+        let database = files.iter().find_map(|journal| Some(journal.header.as_ref()?.0.database));
+        let mut reading = Reading::new(database);
+        reading.journals.highest_generation = files.last().map_or(0, |journal| journal.generation);
+        let tip = cut.tip.filter(|tip| !cut.alone || (boot_id != 0 && tip.boot_id == boot_id));
+        if let Some(tip) = tip {
+            reading.journals.highest_seq = tip.seq;
+            if tip.poisoned {
+                let message = "a sync failed, so nothing more is written; close the database everywhere and open it again";
+                reading.note(Problem::new(ProblemCode::Poisoned, name_of("tip"), message));
+            }
+        }
+        if !cut.alone {
+            match tip {
+                None => {
+                    let message = "no slot has a right checksum; close every process that uses the database and open it again";
+                    reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), message));
+                }
+                // What lies beyond was never acknowledged: somebody is writing it, or died over it.
+                Some(tip) => {
+                    files.retain(|journal| journal.generation <= tip.generation);
+                    if let Some(last) = files.last_mut().filter(|last| last.generation == tip.generation) {
+                        last.bytes.truncate(usize::try_from(tip.end).unwrap_or(usize::MAX));
+                    }
+                }
+            }
+        }
+        reading.drop_unfinished(&mut files);
+        let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
+        for at in 0..files.len() {
+            reading.take_in(&files[at], files.get(at + 1), durable);
+        }
+        reading.judge_end(files.last(), durable);
+        Ok(reading.finish())
+    }
+}
+
+impl Journal {
+    fn read(directory: &Path, generation: u64, file: Arc<dyn File>) -> Result<Journal> {
+        let name = name_of(&format!("journal-{generation:012}.jsonl"));
+        let path = directory.join(&name);
+        let header = read_header(&*file, &path, generation)?;
+        let header = header.map(|(header, checksum, end)| (header, checksum, end as usize));
+        let bytes = read_all(&*file).at("read", &path)?;
+        Ok(Journal { generation, name, bytes, file, header })
+    }
+
+    fn line_count(&self) -> usize {
+        self.bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count()
+    }
+}
+
+fn name_of(name: &str) -> String {
+    format!("{RESERVED}/{name}")
+}
+
+/// What is wrong with a generation, and whether it says that the snapshots hold everything before it.
+struct Found {
+    generation: u64,
+    problems: Vec<Problem>,
+    covers: bool,
+}
+
+/// The journals as far as they have been read.
+struct Reading {
+    journals: Journals,
+    files: FileTable,
+    found: Vec<Found>,
+    renamed: Vec<String>,
+    place: Option<Place>,
+}
+
+impl Reading {
+    fn new(database: Option<DatabaseId>) -> Reading {
+        let state = State { database: database.unwrap_or(DatabaseId(0)), ..State::empty() };
+        let journals = Journals {
+            state,
+            removals: Vec::new(),
+            highest_seq: 0,
+            highest_generation: 0,
+            problems: Vec::new(),
+        };
+        Reading { journals, files: FileTable::default(), found: Vec::new(), renamed: Vec::new(), place: None }
+    }
+
+    fn note(&mut self, problem: Problem) {
+        self.journals.problems.push(problem);
+    }
+
+    /// Leaves out what recovery removes: the last file, if a crash cut its creation short, or if nothing was written to it
+    /// and others went on in the one before.
+    fn drop_unfinished(&mut self, files: &mut Vec<Journal>) {
+        while let Some(last) = files.last() {
+            let unfinished = match (&last.header, files.len().checked_sub(2).map(|at| &files[at])) {
+                (None, _) => last.line_count() <= 1,
+                (Some((header, _, end)), Some(before)) => {
+                    let linked = header.previous.map_or(0, |previous| previous.end as usize);
+                    let after = before.bytes.get(linked..).unwrap_or_default();
+                    last.bytes.len() <= *end && first_valid(after, salt_of(before, header.database)).is_some()
+                }
+                (Some(_), None) => false,
+            };
+            if !unfinished {
+                return;
+            }
+            let message = "it was never finished; the next opening removes it";
+            self.journals.problems.push(Problem::new(ProblemCode::Leftover, last.name.as_str(), message));
+            files.pop();
+        }
+    }
+
+    fn take_in(&mut self, journal: &Journal, next: Option<&Journal>, durable: u64) {
+        let mut problems = Vec::new();
+        let (start, salt) = match self.begin(journal, &mut problems) {
+            Some(start) => start,
+            None => {
+                self.place = None;
+                self.found.push(Found { generation: journal.generation, problems, covers: false });
+                return;
+            }
+        };
+        let next = next.filter(|next| next.generation == journal.generation + 1);
+        let next_header = next.and_then(|next| next.header.as_ref()).map(|(header, _, _)| header);
+        let linked = next_header.and_then(|header| header.previous);
+        let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
+        let durable = next_header.map_or(durable, |header| header.seq);
+        let file = self.files.add(Arc::clone(&journal.file));
+        let header_seq = start.seq;
+        let mut covers = journal.header.as_ref().is_some_and(|(header, _, _)| header.covered >= header.seq);
+        let mut place = start;
+        let bytes = &journal.bytes[..stop.min(journal.bytes.len())];
+        while place.at < bytes.len() {
+            let Some((body, checksum, end)) =
+                line_at(bytes, place.at, salt).filter(|line| follows(line, &place))
+            else {
+                match self.skip(journal, bytes, place, salt, durable, &mut problems) {
+                    Some(on) => place = on,
+                    None => break,
+                }
+                continue;
+            };
+            covers |= body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header_seq));
+            let Reading { journals, renamed, .. } = self;
+            apply(&mut journals.state, bytes, &body, file, true, renamed, &mut journals.removals);
+            place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
+        }
+        if let (Some(header), Some(previous)) = (next_header, linked) {
+            let checksum = place.checksum.is_some_and(|checksum| checksum != previous.checksum.0);
+            if place.seq < header.seq || journal.bytes.len() < stop {
+                let lost = batches(place.seq + 1, header.seq);
+                let message = format!("{lost} missing; restore a backup, or repair what is left");
+                let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
+                problems.push(problem.at(place.at as u64));
+            } else if checksum {
+                let message =
+                    "it does not end as the next journal says; restore a backup, or repair what is left";
+                let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
+                problems.push(problem.at(place.at as u64));
+            }
+        }
+        let position = &mut self.journals.state.position;
+        (position.generation, position.seq, position.end) = (journal.generation, place.seq, place.at as u64);
+        self.journals.highest_seq = self.journals.highest_seq.max(place.seq);
+        self.place = Some(place);
+        self.found.push(Found { generation: journal.generation, problems, covers });
+    }
+
+    /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
+    fn begin(&mut self, journal: &Journal, problems: &mut Vec<Problem>) -> Option<(Place, Salt)> {
+        let state = &mut self.journals.state;
+        let problem =
+            |message: &str| Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message).at(0);
+        if let Some((header, checksum, end)) = &journal.header {
+            if state.database != header.database {
+                problems.push(problem("it belongs to another database; remove it, or restore a backup"));
+                return None;
+            }
+            // A deleted generation that a power loss brought back says nothing without those that followed it.
+            if state.position.generation + 1 != journal.generation
+                && covers_all_before(header, journal.bytes.get(*end..).unwrap_or_default())
+            {
+                state.collections.clear();
+                self.journals.removals.clear();
+                self.found.clear();
+            }
+            state.catalog = header.catalog.clone();
+            state.removed = header.removed;
+            self.renamed.clear();
+            let place = Place { at: *end, seq: header.seq, checksum: Some(*checksum) };
+            return Some((place, Salt::new(header.database, header.generation)));
+        }
+        let follows = journal.generation == 1 || state.position.generation + 1 == journal.generation;
+        let known = Some(state.database).filter(|id| id.0 != 0);
+        let rebuilt = follows.then(|| rebuild(journal, known)).flatten();
+        problems.push(problem("the header is damaged; restore a backup, or repair what is left"));
+        let (database, at) = rebuilt?;
+        state.database = database;
+        state.catalog.retain(|_, record| record.dropped.is_none());
+        state.removed = state.removed.max(state.position.seq);
+        let place = Place { at, seq: state.position.seq, checksum: None };
+        Some((place, Salt::new(database, journal.generation)))
+    }
+
+    /// Goes on behind a bad line. `None` where nothing proves that anything behind it was acknowledged.
+    fn skip(
+        &mut self,
+        journal: &Journal,
+        bytes: &[u8],
+        place: Place,
+        salt: Salt,
+        durable: u64,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Place> {
+        let rest = &bytes[place.at..];
+        let later: Vec<(usize, Body<'_>)> =
+            valid_lines(rest, salt).filter(|(_, body)| body.seq > place.seq).collect();
+        let proven = later.iter().map(|(_, body)| body.durable).max().unwrap_or(0).max(durable);
+        let highest = later.iter().map(|(_, body)| body.seq).max().unwrap_or(0);
+        self.journals.highest_seq = self.journals.highest_seq.max(highest);
+        if proven <= place.seq {
+            let message = format!(
+                "{} that were never acknowledged; the next opening cuts them",
+                count(rest.len() as u64, "byte")
+            );
+            problems.push(
+                Problem::new(ProblemCode::TornTail, journal.name.as_str(), message).at(place.at as u64),
+            );
+            return None;
+        }
+        let next = later.into_iter().find(|(_, body)| body.seq <= proven);
+        let last = next.as_ref().map_or(proven, |(_, body)| (body.seq - 1).max(place.seq + 1));
+        let message =
+            format!("{} damaged; restore a backup, or repair what is left", batches(place.seq + 1, last));
+        let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
+        problems.push(problem.at(place.at as u64));
+        let (offset, body) = next?;
+        Some(Place { at: place.at + offset, seq: body.seq - 1, checksum: None })
+    }
+
+    /// What the tip covers cannot be missing while the machine runs.
+    fn judge_end(&mut self, last: Option<&Journal>, durable: u64) {
+        let seq = self.place.map_or(0, |place| place.seq);
+        if durable <= seq {
+            return;
+        }
+        let Some((last, Found { problems, .. })) = last.zip(self.found.last_mut()) else {
+            let message =
+                "the journals are missing; restore a backup, or repair to start from the JSON files";
+            self.note(Problem::new(ProblemCode::JournalMissing, RESERVED, message));
+            return;
+        };
+        if problems.iter().all(|problem| problem.severity == Severity::Note) {
+            let message =
+                format!("{} missing; restore a backup, or repair what is left", batches(seq + 1, durable));
+            let problem = Problem::new(ProblemCode::JournalDamaged, last.name.as_str(), message);
+            problems.push(problem.at(last.bytes.len() as u64));
+        }
+    }
+
+    /// Damage matters less where the snapshots hold everything.
+    fn finish(mut self) -> Journals {
+        let mut needed = true;
+        let mut wanted = None;
+        for Found { generation, problems, covers } in self.found.into_iter().rev() {
+            if needed && wanted.is_some_and(|wanted| wanted != generation) {
+                break;
+            }
+            for problem in problems {
+                let severity =
+                    if needed { problem.severity } else { problem.severity.min(Severity::Warning) };
+                self.journals.problems.push(problem.with_severity(severity));
+            }
+            needed &= !covers;
+            wanted = generation.checked_sub(1);
+        }
+        if let Some(generation) = wanted.filter(|&generation| needed && generation > 0) {
+            let name = name_of(&format!("journal-{generation:012}.jsonl"));
+            let message = "it is missing and the snapshots lack what it holds; restore a backup, or repair what is left";
+            self.journals.problems.push(Problem::new(ProblemCode::JournalMissing, name, message));
+        }
+        self.journals.state.files = Arc::new(self.files);
+        self.journals
+    }
+}
+
+fn batches(first: u64, last: u64) -> String {
+    if first >= last { format!("batch {first} is") } else { format!("batches {first} to {last} are") }
+}
+
+fn salt_of(journal: &Journal, database: DatabaseId) -> Salt {
+    Salt::new(database, journal.generation)
+}
+
+/// The line that starts at `at`: its body, its checksum and where it ends.
+fn line_at(bytes: &[u8], at: usize, salt: Salt) -> Option<(Body<'_>, u64, usize)> {
+    let rest = bytes.get(at..)?;
+    let length = memchr::memchr(b'\n', rest)?;
+    let (body, checksum) = verify_line(&rest[..length], salt)?;
+    Some((parse_batch(body)?, checksum, at + length + 1))
+}
+
+fn follows((body, _, _): &(Body<'_>, u64, usize), place: &Place) -> bool {
+    body.seq == place.seq + 1 && place.checksum.is_none_or(|checksum| body.prev.0 == checksum)
+}
+
+/// The lines that are right in themselves, and where each starts.
+fn valid_lines(bytes: &[u8], salt: Salt) -> impl Iterator<Item = (usize, Body<'_>)> {
+    let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
+    starts.filter_map(move |at| Some((at, line_at(bytes, at, salt)?.0)))
+}
+
+/// Whether a generation says that the snapshots hold everything before it.
+fn covers_all_before(header: &Header, lines: &[u8]) -> bool {
+    let covered = |body: Body<'_>| body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header.seq));
+    header.covered >= header.seq
+        || valid_lines(lines, Salt::new(header.database, header.generation)).any(|(_, body)| covered(body))
+}
+
+fn first_valid(bytes: &[u8], salt: Salt) -> Option<usize> {
+    valid_lines(bytes, salt).next().map(|(at, _)| at)
+}
+
+/// The database that a journal with a damaged header belongs to, and where its lines begin. An id is believed if a line's
+/// checksum proves it; the one in the header may have one digit wrong.
+fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, usize)> {
+    let start = memchr::memchr(b'\n', &journal.bytes)? + 1;
+    let (header, lines) = journal.bytes.split_at(start);
+    let proven =
+        |id: &DatabaseId| first_valid(lines, Salt::new(*id, journal.generation)).is_some().then_some(*id);
+    if let Some(id) = known.as_ref().and_then(proven) {
+        return Some((id, start));
+    }
+    const NAME: &[u8] = b"\"database\":\"";
+    let at = memchr::memmem::find(header, NAME)? + NAME.len();
+    let digits = header.get(at..at + 32)?;
+    let corrected = (0..digits.len()).flat_map(|wrong| {
+        b"0123456789abcdef".iter().map(move |&digit| {
+            let mut digits = digits.to_vec();
+            digits[wrong] = digit;
+            digits
+        })
+    });
+    let id = |digits: Vec<u8>| {
+        Some(DatabaseId(u128::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?))
+    };
+    let found = corrected.filter_map(id).find_map(|id| proven(&id))?;
+    Some((found, start))
+}

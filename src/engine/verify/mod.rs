@@ -1,0 +1,117 @@
+//! Verifying a database: is all on disk as it should be?
+//!
+//! Journals are read and checked line by line, each collection's file is compared with the catalog, every document is
+//! checked, and what lies about is listed. Nothing is written. Others may write meanwhile: the write lock is held for
+//! moments, and what looks wrong is looked at again while nobody can write, so that a moving target is no false alarm.
+
+mod collections;
+mod cut;
+mod journals;
+mod report;
+mod strays;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use collections::{Examined, FileState, changes, examine, judge};
+pub use cut::Cut;
+pub use journals::Journals;
+pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
+
+use super::error::Result;
+use super::fs::Fs;
+use super::lock::Wait;
+use collections::{files, known_collections};
+pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
+use strays::{is_set_aside, strays};
+
+/// Verifies the database in `directory`, which need not be open and may be in use. O(bytes); the write lock is held for
+/// moments, for each of them at most `wait`.
+///
+/// # Errors
+/// `LOCK_TIMEOUT`, `IO_ERROR`. What is wrong with the data is no error: it is in the report.
+pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
+    let cut = Cut::take(fs, directory, wait)?;
+    let look_again = |path: &str| {
+        let (cut, _held) = Cut::hold(fs, directory, wait)?;
+        examine(&**fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?)
+    };
+    let survey = match Survey::make(&**fs, directory, &cut, look_again) {
+        Ok(survey) => survey,
+        Err(error) => {
+            let problem = Problem::from_error(&error, super::journal::RESERVED).ok_or(error)?;
+            let directory = directory.to_path_buf();
+            return Ok(VerifyReport { directory, collections: Vec::new(), problems: vec![problem] });
+        }
+    };
+    Ok(survey.report(directory))
+}
+
+/// As [`verify`], where the caller sees to it that nobody has the database open.
+pub fn verify_cut(fs: &dyn Fs, directory: &Path) -> Result<VerifyReport> {
+    let cut = Cut::look(fs, directory, true)?;
+    let journals = |path: &str| examine(fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?);
+    Survey::make(fs, directory, &cut, journals).map(|survey| survey.report(directory))
+}
+
+/// Everything that is known of a database's files.
+pub struct Survey {
+    pub journals: Journals,
+    /// Those that the journals know first, then files that nobody used yet; without their content.
+    pub collections: Vec<Examined>,
+    /// How many of `collections` the journals know.
+    pub known: usize,
+    pub problems: Vec<Problem>,
+}
+
+impl Survey {
+    /// Examines a database. `look_again` examines a collection while nobody can write.
+    pub fn make(
+        fs: &dyn Fs,
+        directory: &Path,
+        cut: &Cut,
+        look_again: impl Fn(&str) -> Result<Examined>,
+    ) -> Result<Survey> {
+        let mut journals = Journals::read(directory, cut, fs.boot_id())?;
+        let mut problems = std::mem::take(&mut journals.problems);
+        let known = known_collections(&journals);
+        let found = files(fs, directory)?;
+        let dropped = |path: &str| journals.state.catalog.contains_key(path);
+        let unused =
+            found.iter().filter(|path| path.ends_with(".json") && !known.contains(*path) && !dropped(path));
+        let mut collections = Vec::with_capacity(known.len());
+        for path in known.iter().chain(unused) {
+            let mut examined = examine(fs, directory, path, &journals)?;
+            if examined.is_suspicious() && !cut.alone {
+                examined = look_again(path)?;
+            }
+            problems.extend(examined.problems.iter().cloned());
+            examined.forget();
+            collections.push(examined);
+        }
+        problems.extend(strays(cut));
+        problems.extend(found.iter().filter_map(|path| is_set_aside(path)));
+        Ok(Survey { journals, collections, known: known.len(), problems })
+    }
+
+    pub fn report(mut self, directory: &Path) -> VerifyReport {
+        self.problems.sort_by(|a, b| {
+            b.severity
+                .cmp(&a.severity)
+                .then_with(|| a.path.cmp(&b.path))
+                .then_with(|| a.offset.cmp(&b.offset))
+        });
+        let mut collections: Vec<_> = self.collections.iter().map(Examined::report).collect();
+        collections.sort_by(|a, b| a.path.cmp(&b.path));
+        VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
+    }
+
+    /// Whether nothing was found that a repair would change.
+    pub fn is_sound(&self) -> bool {
+        let harmless = |problem: &Problem| {
+            problem.severity == Severity::Note
+                && !matches!(problem.code, ProblemCode::Leftover | ProblemCode::TornTail)
+        };
+        self.problems.iter().all(harmless)
+    }
+}

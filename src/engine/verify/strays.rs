@@ -1,0 +1,59 @@
+//! Files that lie about: set aside, cut, left over, or unknown.
+
+use super::cut::Cut;
+use super::report::{Problem, ProblemCode};
+use crate::engine::database::{SPOOL, is_of_this_process};
+use crate::engine::journal::{RESERVED, journal_generation};
+
+/// Folders into which a repair copies the originals.
+pub const BEFORE_REPAIR: &str = "before-repair-";
+
+/// What in the reserved folder is no part of the database.
+pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
+    cut.names.iter().filter_map(|name| {
+        let path = format!("{RESERVED}/{name}");
+        let note = |code, message: &str| Some(Problem::new(code, path.as_str(), message));
+        match name.as_str() {
+            "tip" | "write.lock" | "open.lock" | "checkpoint.lock" | "locks" | "owner" => None,
+            name if journal_generation(name).is_some() || is_index_checkpoint(name) => None,
+            name if name.starts_with(BEFORE_REPAIR) => note(
+                ProblemCode::SetAside,
+                "what a repair changed, as it was before; delete it when you are sure",
+            ),
+            name if name.starts_with("cut-") => {
+                note(ProblemCode::CutBytes, "bytes that were cut from a journal; delete it when you like")
+            }
+            // Whoever takes in a content has it open.
+            name if name.starts_with(SPOOL) && (!cut.alone || is_of_this_process(name)) => None,
+            name if name.starts_with(SPOOL) => note(
+                ProblemCode::Leftover,
+                "a content that was never completed; whoever opens the database alone removes it",
+            ),
+            // Others may be writing it just now.
+            name if name.starts_with("new-") && !cut.alone => None,
+            name if name.starts_with("new-") => note(
+                ProblemCode::Leftover,
+                "a checkpoint that was cut short left it; the next one removes it",
+            ),
+            _ => note(ProblemCode::UnknownFile, "it is none of this package's; move it elsewhere"),
+        }
+    })
+}
+
+/// They are derived, and never believed unseen.
+pub fn is_index_checkpoint(name: &str) -> bool {
+    name.starts_with("index-")
+}
+
+/// Says so of a copy that was set aside: `<file>.corrupt-<time>` or `<file>.edited-<time>`.
+pub fn is_set_aside(path: &str) -> Option<Problem> {
+    let words = [
+        (".corrupt-", "a file that was not taken over in full; take what you need from it and delete it"),
+        (".edited-", "an edit that lost to newer documents; take what you need from it and delete it"),
+    ];
+    words.into_iter().find_map(|(word, message)| {
+        let (file, time) = path.rsplit_once(word)?;
+        let is_time = !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit());
+        (is_time && !file.is_empty()).then(|| Problem::new(ProblemCode::SetAside, path, message))
+    })
+}

@@ -1,0 +1,129 @@
+//! Backups as native code sees them. Progress reaches JavaScript through the port while the call waits.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use napi_derive::napi;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::options::milliseconds;
+use super::port::{Answer, Mailbox, Port, run_blocking};
+use super::session::guarded;
+use super::site::site;
+use crate::engine::backup::{
+    BackupInfo, BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore,
+};
+use crate::engine::{Result, Wait};
+
+/// A call tells how far it is at most this often.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
+
+#[napi]
+pub struct NativeBackups {
+    mailbox: Mailbox,
+    base: PathBuf,
+    /// What stops each call under way, by ticket.
+    stops: Arc<Mutex<HashMap<u32, Arc<AtomicBool>>>>,
+}
+
+#[napi]
+impl NativeBackups {
+    /// `base` is absolute. Touches no file.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, base: String) -> NativeBackups {
+        NativeBackups { mailbox: port.mailbox(), base: PathBuf::from(base), stops: Arc::default() }
+    }
+
+    /// Answers with the path of the backup, a JSON string. Tells its progress.
+    #[napi(catch_unwind)]
+    pub fn backup(&self, ticket: u32, name: Option<String>, include: Vec<String>, lock_timeout: f64) {
+        let mailbox = self.mailbox.clone();
+        self.run(ticket, lock_timeout, move |site, wait, progress| {
+            let made = back_up(&site, name.as_deref(), &BackupOptions { include, wait }, progress)?;
+            mailbox.warn(made.warnings);
+            Ok(text(json!(made.path.to_string_lossy())))
+        });
+    }
+
+    /// `backup` is a name or an absolute path. Answers with nothing. Tells its progress.
+    #[napi(catch_unwind)]
+    pub fn restore(&self, ticket: u32, backup: String, lock_timeout: f64) {
+        self.run(ticket, lock_timeout, move |site, wait, progress| {
+            restore(&site, Path::new(&backup), wait, progress).map(|()| Answer::Nothing)
+        });
+    }
+
+    /// Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
+    /// null, `problem` a sentence or null.
+    #[napi(catch_unwind)]
+    pub fn list(&self, ticket: u32) {
+        self.run(ticket, 0.0, |site, _, _| {
+            Ok(text(list_backups(&site)?.iter().map(describe).collect::<Value>()))
+        });
+    }
+
+    /// Answers with the names of the backups that were removed.
+    #[napi(catch_unwind)]
+    pub fn prune(&self, ticket: u32, keep: f64, lock_timeout: f64) {
+        self.run(ticket, lock_timeout, move |site, wait, _| {
+            Ok(text(json!(prune_backups(&site, keep as usize, wait)?)))
+        });
+    }
+
+    /// Stops the backup or restore with this ticket, if it is under way and has not begun to replace data.
+    #[napi(catch_unwind)]
+    pub fn abort(&self, ticket: u32) {
+        if let Some(stop) = self.stops.lock().get(&ticket) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl NativeBackups {
+    fn run(
+        &self,
+        ticket: u32,
+        lock_timeout: f64,
+        work: impl FnOnce(Site, Wait, &mut Progress<'_>) -> Result<Answer> + Send + 'static,
+    ) {
+        let wait = Wait::at_most(milliseconds(lock_timeout));
+        let site = site(&self.base, wait);
+        let (mailbox, stops) = (self.mailbox.clone(), Arc::clone(&self.stops));
+        let stop = Arc::new(AtomicBool::new(false));
+        stops.lock().insert(ticket, Arc::clone(&stop));
+        run_blocking(move || {
+            let mut told: Option<Instant> = None;
+            let mut progress = |done: u64, total: u64| {
+                if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS_PAUSE) {
+                    told = Some(Instant::now());
+                    mailbox.progress(ticket, done, total);
+                }
+                if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let result = guarded(|| work(site, wait, &mut progress));
+            stops.lock().remove(&ticket);
+            mailbox.answer(ticket, result);
+        });
+    }
+}
+
+fn text(value: Value) -> Answer {
+    Answer::text(value.to_string().into_bytes())
+}
+
+fn describe(backup: &BackupInfo) -> Value {
+    json!({
+        "name": backup.name,
+        "path": backup.path.to_string_lossy(),
+        "created": backup.created,
+        "size": backup.size,
+        "files": backup.files,
+        "complete": backup.is_complete(),
+        "problem": backup.problem,
+    })
+}

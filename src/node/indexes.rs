@@ -1,0 +1,187 @@
+//! `IndexManager` as native code sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use napi::Env;
+use napi_derive::napi;
+use serde_json::{Value, json};
+
+use super::collection::{Peeked, peeked};
+use super::options::NativeOptions;
+use super::port::{Answer, Port};
+use super::session::Session;
+use crate::engine::document::DocumentId;
+use crate::engine::index::IndexConfig;
+use crate::engine::index_set::{Entity, IndexSet, IndexStats, Listed, Question, id_list};
+use crate::engine::{Error, Peek, Result};
+use crate::project::attached_indexes;
+
+#[napi]
+pub struct NativeIndexes {
+    session: Arc<Session>,
+    indexes: Arc<IndexSet>,
+}
+
+/// Kinds of questions, as `index-manager.js` numbers them. Keys and texts are JSON.
+fn question(kind: u32, start: &str, end: &str) -> Result<Question> {
+    let key = |text: &str| Question::key(text.as_bytes());
+    Ok(match kind {
+        0 => Question::Key(key(start)?),
+        1 => Question::Range { start: key(start)?, end: key(end)?, inclusive: true },
+        2 => Question::Range { start: key(start)?, end: key(end)?, inclusive: false },
+        _ => Question::Text(crate::engine::json::unescape_lossy(start.as_bytes()).into_owned()),
+    })
+}
+
+fn described(index: &Listed) -> Value {
+    let config = &index.config;
+    let mut fields = json!({
+        "name": config.name,
+        "type": config.kind,
+        "fields": config.fields,
+        "unique": config.unique,
+        "sparse": config.sparse,
+    });
+    if let Some(collection) = &index.collection {
+        fields["collection"] = (**collection).into();
+    }
+    fields
+}
+
+fn stats_text(stats: &IndexStats) -> Vec<u8> {
+    let numbers = json!({
+        "config": described(&stats.index),
+        "uniqueKeys": stats.unique_keys,
+        "totalEntries": stats.total_entries,
+        "created": stats.created,
+        "updated": stats.updated,
+    });
+    numbers.to_string().into_bytes()
+}
+
+/// Ids of entities are keys as `index-manager.js` makes them; entities are JSON.
+#[napi]
+impl NativeIndexes {
+    /// The indexes of the database in `directory`, which lies under `base`. Touches no file.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeIndexes {
+        let directory = PathBuf::from(directory);
+        let indexes = Arc::new(IndexSet::new(attached_indexes(&directory)));
+        NativeIndexes { session: Session::new(&base, directory, options.into(), port.mailbox()), indexes }
+    }
+
+    /// `config` is JSON.
+    #[napi(catch_unwind)]
+    pub fn create(&self, ticket: u32, config: String) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.write(ticket, move |tx| {
+            let config: IndexConfig = serde_json::from_str(&config).map_err(|error| {
+                Error::InvalidArgument(format!("an index cannot be configured so: {error}"))
+            })?;
+            indexes.create(tx, &config).map(|()| Answer::Nothing)
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn drop(&self, ticket: u32, name: String) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.write(ticket, move |tx| indexes.drop_index(tx, &name).map(|_| Answer::Nothing));
+    }
+
+    /// The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
+    /// A call may leave out all others, and then gives this text with the entity.
+    #[napi(catch_unwind)]
+    pub fn peek_members(&self, name: String) -> Option<String> {
+        Some(self.indexes.peek_members(&*self.session.engine()?, &name)?.to_string())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn add(&self, ticket: u32, name: String, id: String, entity: String, members: Option<String>) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.write(ticket, move |tx| {
+            let entity = Entity { text: entity.as_bytes(), members: members.as_deref() };
+            indexes.add(tx, &name, DocumentId::from_key(&id), entity).map(|()| Answer::Nothing)
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn remove(&self, ticket: u32, name: String, id: String) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.write(ticket, move |tx| {
+            indexes.remove(tx, &name, DocumentId::from_key(&id)).map(|_| Answer::Nothing)
+        });
+    }
+
+    /// Each id belongs to the entity in the same place.
+    #[napi(catch_unwind)]
+    pub fn rebuild(
+        &self,
+        ticket: u32,
+        name: String,
+        ids: Vec<String>,
+        entities: Vec<String>,
+        members: Option<String>,
+    ) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.write(ticket, move |tx| {
+            let ids = ids.iter().map(|id| DocumentId::from_key(id));
+            let members = members.as_deref();
+            let entities = entities.iter().map(|text| Entity { text: text.as_bytes(), members });
+            indexes.rebuild(tx, &name, ids.zip(entities)).map(|()| Answer::Nothing)
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn list(&self, ticket: u32) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.read(ticket, move |database, options| {
+            let listed: Vec<Value> = indexes.list(database, options)?.iter().map(described).collect();
+            Ok(Answer::text(Value::from(listed).to_string().into_bytes()))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn stats(&self, ticket: u32, name: String) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.read(ticket, move |database, options| {
+            Ok(Answer::maybe(indexes.stats(database, options, &name)?.as_ref().map(stats_text)))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn peek_ids<'env>(
+        &self,
+        env: &'env Env,
+        kind: u32,
+        name: String,
+        start: String,
+        end: String,
+    ) -> napi::Result<Peeked<'env>> {
+        let peek = || -> Option<Answer> {
+            let question = question(kind, &start, &end).ok()?;
+            let options = self.session.read_options();
+            match self.indexes.peek(&*self.session.engine()?, options, &name, &question) {
+                Ok(Peek::Ready(ids)) => Some(Answer::text(id_list(&ids.unwrap_or_default()))),
+                Ok(Peek::Wait) | Err(_) => None,
+            }
+        };
+        peeked(env, peek().map_or(Peek::Wait, Peek::Ready))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn ids(&self, ticket: u32, kind: u32, name: String, start: String, end: String) {
+        let indexes = Arc::clone(&self.indexes);
+        self.session.read(ticket, move |database, options| {
+            let question = question(kind, &start, &end)?;
+            let ids = indexes.ask(database, options, &name, &question)?;
+            Ok(Answer::text(id_list(&ids.unwrap_or_default())))
+        });
+    }
+
+    /// Ends the session.
+    #[napi(catch_unwind)]
+    pub fn close(&self, ticket: u32) {
+        self.session.close(ticket);
+    }
+}

@@ -1,0 +1,154 @@
+//! Every file call failing once: what is answered is true, and nothing is half done.
+
+use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{Error, Outcome, Result};
+
+use crate::crashes::{BACKUP, FAILURE, RESTORE, RESTORE_OPEN, SUCCESS, Workload};
+use crate::support::record;
+use crate::world::{Process, Seen, machine};
+
+/// A machine on which the workload can begin.
+fn prepared(workload: &Workload) -> SimFs {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    (workload.prepare)(&mut process).expect("prepared");
+    process.close();
+    drop(process);
+    fs.power_loss(&mut Extreme::Everything)
+}
+
+fn run(process: &mut Process, workload: &Workload) -> Result<()> {
+    workload.steps.iter().try_for_each(|(step, _)| step(process))
+}
+
+fn see(fs: &SimFs) -> std::result::Result<Seen, String> {
+    Process::start(fs).see().map_err(|error| format!("{}: {error}", error.code()))
+}
+
+/// Whether this may be found after the call answered so.
+fn judge(result: &Result<()>, found: &Seen, before: &Seen, after: &Seen) -> bool {
+    found == after || (result.is_err() && found == before)
+}
+
+/// What the workload makes of the machine.
+fn outcome(workload: &Workload, fs: &SimFs) -> Seen {
+    let twin = fs.snapshot().kill();
+    let mut process = Process::start(&twin);
+    run(&mut process, workload).expect("nothing fails");
+    process.held = None;
+    process.close();
+    see(&twin).expect("readable")
+}
+
+fn one_fault(
+    workload: &Workload,
+    fs: &SimFs,
+    call: u64,
+    fault: Fault,
+    (before, after): (&Seen, &Seen),
+) -> std::result::Result<bool, String> {
+    let fs = fs.snapshot().kill();
+    let mut process = Process::start(&fs);
+    process.fs.fail_at(call, fault, Repeat::Once);
+    let result = run(&mut process, workload);
+    if process.fs.faults() == 0 {
+        return Ok(false);
+    }
+    process.fs.heal();
+    if let Err(error) = &result
+        && !matches!(error.code(), "IO_ERROR" | "CORRUPT_DATA" | "CONFLICT")
+    {
+        return Err(format!("{}: {error}", error.code()));
+    }
+    process.held = None;
+    // Other processes, and other lives of the machine.
+    let image = fs.snapshot();
+    for after_crash in
+        [image.kill(), image.power_loss(&mut Extreme::Nothing), image.power_loss(&mut Extreme::Everything)]
+    {
+        let seen = see(&after_crash)?;
+        if !judge(&result, &seen, before, after) {
+            return Err(format!("answered {result:?}, found {seen:?}\nbefore {before:?}\nafter {after:?}"));
+        }
+    }
+    same_process(process, &fs, before, after)?;
+    Ok(true)
+}
+
+/// The process goes on: it sees one of the two states, and what it writes stays, or is refused.
+fn same_process(
+    mut process: Process,
+    fs: &SimFs,
+    before: &Seen,
+    after: &Seen,
+) -> std::result::Result<(), String> {
+    let seen = process.see().map_err(|error| format!("the process itself: {}: {error}", error.code()))?;
+    if seen != *before && seen != *after {
+        return Err(format!("the process itself sees {seen:?}\nbefore {before:?}\nafter {after:?}"));
+    }
+    match process.put((0, 0, 99), "afterwards") {
+        Ok(()) => {
+            let again = see(&fs.snapshot().power_loss(&mut Extreme::Nothing))?;
+            if again.documents.get(&(0, 0, 99)) != Some(&record(99, "afterwards")) {
+                return Err("what was written afterwards is lost".to_owned());
+            }
+        }
+        Err(error @ (Error::Poisoned { .. } | Error::MigrationFailed(_)))
+            if error.outcome() == Outcome::None => {}
+        Err(error) => return Err(format!("writing afterwards: {}: {error}", error.code())),
+    }
+    Ok(())
+}
+
+fn every_call(workload: &Workload, fault: Fault) {
+    let fs = prepared(workload);
+    let (before, after) = (see(&fs.snapshot().kill()).expect("readable"), outcome(workload, &fs));
+    let mut call = 0;
+    let mut failed = 0;
+    loop {
+        call += 1;
+        let named = |problem| panic!("{} with {fault:?} at call {call}: {problem}", workload.name);
+        match one_fault(workload, &fs, call, fault, (&before, &after)).unwrap_or_else(named) {
+            true => failed += 1,
+            // A call that this fault cannot meet, or none at all.
+            false
+                if Process::start(&fs.snapshot().kill()).calls_of(|process| run(process, workload))
+                    < call =>
+            {
+                break;
+            }
+            false => {}
+        }
+    }
+    println!("{}: {failed} of {call} calls failed with {fault:?}", workload.name);
+    assert!(failed > 20, "{failed}");
+}
+
+#[test]
+fn a_backup_with_any_call_failing() {
+    every_call(&BACKUP, Fault::Io);
+    every_call(&BACKUP, Fault::NoSpace { written: 5 });
+}
+
+#[test]
+fn a_restore_with_any_call_failing() {
+    every_call(&RESTORE, Fault::Io);
+    every_call(&RESTORE, Fault::NoSpace { written: 5 });
+}
+
+#[test]
+fn a_restore_under_open_storages_with_any_call_failing() {
+    every_call(&RESTORE_OPEN, Fault::Io);
+}
+
+#[test]
+fn a_failing_migration_with_any_call_failing() {
+    every_call(&FAILURE, Fault::Io);
+    every_call(&FAILURE, Fault::NoSpace { written: 5 });
+}
+
+#[test]
+fn a_migration_with_any_call_failing() {
+    every_call(&SUCCESS, Fault::Io);
+    every_call(&SUCCESS, Fault::NoSpace { written: 5 });
+}

@@ -1,0 +1,216 @@
+//! Holding all databases for a migration, and undoing it.
+
+use octoprompt_storage::engine::backup::{Hold, MigrationLock};
+use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::{Durability, Error};
+
+use crate::world::{Process, change, code, image, machine, no_wait};
+
+pub fn hold(process: &Process) -> Result<Hold, Error> {
+    Hold::begin(process.site.clone(), MigrationLock::acquire(&process.site, no_wait())?, no_wait())
+}
+
+/// The files of a base path that a migration may change.
+fn files(fs: &SimFs) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let own = |path: &std::path::Path| {
+        path.components().any(|name| {
+            [".migration", ".restore", ".databases.lock"].iter().any(|own| name.as_os_str() == *own)
+        })
+    };
+    let all = image(fs, "/base/data").into_iter().chain(image(fs, "/base/other"));
+    all.filter(|(path, _)| !own(path)).collect()
+}
+
+#[test]
+fn a_migration_that_is_put_back_leaves_every_file_byte_for_byte() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    let before = (files(&fs), process.see().expect("readable"));
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    change(&mut process).expect("this process writes on");
+    assert_ne!(files(&fs), before.0);
+    hold.put_back(copy).expect("put back");
+    assert_eq!(process.see().expect("readable"), before.1);
+    drop(hold);
+    assert_eq!((files(&fs), process.see().expect("readable")), before);
+    process.put((0, 0, 60), "afterwards").expect("writes go on");
+    assert_eq!(fs.read_file("/base/data/.migration/intent.json"), None);
+    assert_eq!(fs.read_file("/base/data/.migration/before/1"), None);
+}
+
+#[test]
+fn a_migration_that_succeeds_stays() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    let after = process.see().expect("readable");
+    let _ = hold.discard(&copy).expect("discarded");
+    drop(hold);
+    assert_eq!(process.see().expect("readable"), after);
+    process.close();
+    let lost = fs.power_loss(&mut octoprompt_storage::engine::fs::Extreme::Nothing);
+    assert_eq!(Process::start(&lost).see().expect("readable").documents, after.documents);
+}
+
+#[test]
+fn other_processes_read_on_and_their_writes_wait() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    let before = other.see().expect("readable");
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    process.put((0, 0, 1), "migrated").expect("this process writes on");
+    let error = other.put((0, 0, 9), "x").expect_err("the other one waits");
+    assert!(
+        matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == std::process::id()),
+        "{error}"
+    );
+    assert_eq!(code(other.checkpoint()), Err("LOCK_TIMEOUT"));
+    assert_ne!(other.see().expect("readable"), before, "it sees the migration at work");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(other.see().expect("readable"), before);
+    assert_eq!(code(other.put((0, 0, 9), "x")), Err("LOCK_TIMEOUT"));
+    drop(hold);
+    other.put((0, 0, 9), "x").expect("writes go on");
+    assert_eq!(process.see().expect("readable"), other.see().expect("readable"));
+}
+
+#[test]
+fn databases_that_are_opened_meanwhile_are_held_and_undone_too() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let before = process.see().expect("readable");
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    let added = process.site.open_under(std::path::Path::new("/base/data/added")).expect("opens");
+    let items = crate::support::spec("items.json");
+    let put = {
+        let items = std::sync::Arc::clone(&items);
+        move |id: u64| {
+            let (items, text) = (std::sync::Arc::clone(&items), crate::support::record(id, "x").into_bytes());
+            move |t: &mut octoprompt_storage::engine::Transaction<'_>| t.put(&items, id.into(), text)
+        }
+    };
+    added.write(Durability::Full, put(1)).expect("written");
+    added.checkpoint(no_wait()).expect("checkpointed");
+    let elsewhere = Process::start(&fs);
+    assert_eq!(
+        code(elsewhere.site.open_under(std::path::Path::new("/base/data/added"))).map(drop),
+        Err("LOCK_TIMEOUT")
+    );
+    hold.put_back(copy).expect("put back");
+    assert_eq!(fs.read_file("/base/data/added/items.json"), None);
+    drop(hold);
+    let empty = |database: &octoprompt_storage::engine::Database| {
+        database
+            .filter(&items, octoprompt_storage::engine::Part::Whole, crate::world::READ, |_| true)
+            .expect("readable")
+            .is_empty()
+    };
+    assert!(empty(&added));
+    added.write(Durability::Full, put(2)).expect("written");
+    let mut seen = process.see().expect("readable");
+    seen.directories.remove("data/added");
+    assert_eq!(seen, before);
+}
+
+#[test]
+fn only_one_holds_at_a_time_and_others_learn_who() {
+    let fs = machine();
+    let (process, other) = (Process::start(&fs), Process::start(&fs));
+    let held = hold(&process).expect("held");
+    for second in [&process, &other] {
+        let error = hold(second).map(drop).expect_err("held already");
+        assert!(matches!(&error, Error::InUse { holders, .. } if holders.len() == 1), "{error}");
+    }
+    drop(held);
+    drop(hold(&other).expect("free again"));
+}
+
+#[test]
+fn an_unchanged_file_is_not_copied_again() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    process.put((0, 0, 1), "first migration").expect("written");
+    let spare = hold.discard(&copy).expect("discarded");
+    let copied_before = copies(&fs).len();
+    let copy = hold.copy(Some(spare)).expect("copied");
+    let copied: Vec<String> = copies(&fs).split_off(copied_before);
+    assert_eq!(copied, ["/base/data/one/items.json"]);
+    let before = files(&fs);
+    change(&mut process).expect("changed");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(files(&fs), before);
+}
+
+/// What was copied, in order.
+fn copies(fs: &SimFs) -> Vec<String> {
+    use octoprompt_storage::engine::fs::Call;
+    let cloned = |call: &Call| match call {
+        Call::CloneFile { from, .. } => Some(from.display().to_string()),
+        _ => None,
+    };
+    fs.log().iter().filter_map(|entry| cloned(&entry.call)).collect()
+}
+
+#[test]
+fn a_holder_that_dies_leaves_data_that_is_read_but_not_written_until_it_is_put_back() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    let before = other.see().expect("readable");
+    let hold = hold(&process).expect("held");
+    let _copy = hold.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    process.fs.kill();
+    assert_eq!(code(other.put((0, 0, 9), "x")), Err("MIGRATION_FAILED"));
+    let database = other.database(0).expect("open");
+    database
+        .filter(
+            &crate::support::spec("items.json"),
+            octoprompt_storage::engine::Part::Whole,
+            crate::world::READ,
+            |_| true,
+        )
+        .expect("reads go on");
+    let mut third = Process::start(&fs);
+    assert_eq!(code(third.database(0).map(drop)), Err("LOCK_TIMEOUT"), "another process has it open");
+    drop(database);
+    other.close();
+    assert_eq!(third.see().expect("put back"), before);
+    third.put((0, 0, 9), "x").expect("written");
+}
+
+#[test]
+fn the_process_that_has_it_open_puts_it_back_itself() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    let before = other.see().expect("readable");
+    let hold = hold(&process).expect("held");
+    let _copy = hold.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    process.fs.kill();
+    other.settle().expect("put back");
+    assert_eq!(other.see().expect("readable"), before);
+    other.put((0, 0, 9), "x").expect("written");
+}
+
+#[test]
+fn a_new_holder_puts_back_first() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let before = process.see().expect("readable");
+    let first = hold(&process).expect("held");
+    let _copy = first.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    process.fs.kill();
+    let mut next = Process::start(&fs);
+    let second = hold(&next).expect("held");
+    assert_eq!(next.see().expect("readable"), before);
+    drop(second);
+}

@@ -1,0 +1,12 @@
+//! Backups, restores and rollback copies: what they hold, and what is left when they are cut short anywhere.
+
+mod bits;
+mod crashes;
+mod failures;
+mod holding;
+mod making;
+mod mutants;
+mod restoring;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

@@ -1,0 +1,334 @@
+//! What a backup holds, and what it leaves as it was.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use octoprompt_storage::engine::backup::{
+    BackupOptions, Site, back_up, list_backups, prune_backups, restore,
+};
+use octoprompt_storage::engine::fs::{Fs, OsFs, SimFs};
+use octoprompt_storage::engine::{BasePath, DatabaseOptions, Durability, Part, Registry, Wait};
+
+use crate::support::{record, spec};
+use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
+
+/// The map in a JSON file, as a reader that knows nothing of this package finds it.
+fn plain(fs: &SimFs, path: &str) -> BTreeMap<String, serde_json::Value> {
+    serde_json::from_slice(&fs.read_file(path).expect("a file")).expect("plain JSON")
+}
+
+#[test]
+fn a_backup_holds_plain_files_with_all_that_was_committed() {
+    let mut process = Process::start(&machine());
+    process.database(0).expect("opens");
+    let path = process.back_up("one").expect("backed up");
+    assert_eq!(path, Path::new("/base/backups/one"));
+    let items = plain(&process.fs, "/base/backups/one/data/one/items.json");
+    assert_eq!(items.keys().collect::<Vec<_>>(), ["1", "4"]);
+    assert_eq!(items["4"]["name"], "in the journal");
+    assert!(plain(&process.fs, "/base/backups/one/other/items.json").contains_key("3"));
+    let file = |path: &str| process.fs.read_file(format!("/base/backups/one/{path}"));
+    assert_eq!(file("data/notes.txt").as_deref(), Some(&b"not ours"[..]));
+    assert_eq!(file("data/deep/er/file.bin").as_deref(), Some(&[0, 255, 7][..]));
+    assert!(process.fs.list_dir(Path::new("/base/backups/one/data/empty")).expect("a directory").is_empty());
+    assert!(
+        image(&process.fs, "/base/backups/one")
+            .keys()
+            .all(|path| !path.to_string_lossy().contains("journal"))
+    );
+}
+
+#[test]
+fn an_unchanged_snapshot_is_copied_byte_for_byte() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let original = fs.read_file("/base/data/one/deep/7/items.json").expect("a snapshot");
+    process.back_up("one").expect("backed up");
+    assert_eq!(fs.read_file("/base/backups/one/data/one/deep/7/items.json"), Some(original));
+}
+
+#[test]
+fn a_backup_changes_nothing_that_it_copies() {
+    let fs = machine();
+    let before = image(&fs, "/base/data");
+    Process::start(&fs).back_up("one").expect("backed up");
+    let after = image(&fs, "/base/data");
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    assert!(after == before);
+}
+
+#[test]
+fn files_of_a_person_are_copied_whatever_they_hold() {
+    let fs = machine();
+    fs.write_file("/base/data/one/never-asked-for.json", b"{ broken");
+    Process::start(&fs).back_up("one").expect("backed up");
+    assert_eq!(
+        fs.read_file("/base/backups/one/data/one/never-asked-for.json").as_deref(),
+        Some(&b"{ broken"[..])
+    );
+}
+
+#[test]
+fn an_edit_that_nobody_took_over_yet_is_backed_up_with_the_newer_documents() {
+    let fs = machine();
+    fs.write_file("/base/data/one/items.json", format!("{{ \"9\": {} }}", record(9, "edited")).as_bytes());
+    Process::start(&fs).back_up("one").expect("backed up");
+    let items = plain(&fs, "/base/backups/one/data/one/items.json");
+    assert_eq!(items.keys().collect::<Vec<_>>(), ["4", "9"]);
+}
+
+#[test]
+fn a_missing_snapshot_is_damage_and_no_backup_is_made() {
+    let fs = machine();
+    fs.remove("/base/data/one/deep/7/items.json");
+    let mut process = Process::start(&fs);
+    assert_eq!(code(process.back_up("one")), Err("CORRUPT_DATA"));
+    assert!(list_backups(&process.site).expect("listed").is_empty());
+    assert!(image(&fs, "/base/backups").keys().all(|path| path.ends_with(".lock")));
+}
+
+#[test]
+fn included_paths_are_copied_and_others_refused() {
+    let fs = machine();
+    fs.write_file("/base/config/a.toml", b"a");
+    fs.write_file("/base/single", b"b");
+    let process = Process::start(&fs);
+    let include = |paths: &[&str]| {
+        let include = paths.iter().map(|path| path.to_string()).collect();
+        let options = BackupOptions { include, wait: no_wait() };
+        back_up(&process.site, Some("one"), &options, &mut to_the_end())
+    };
+    for refused in
+        ["../x", "/etc/passwd", "", ".", "a/../b", "backups/x", "missing", "manifest.json", "x/.storage"]
+    {
+        assert_eq!(code(include(&[refused])).map(drop), Err("INVALID_ARGUMENT"), "{refused}");
+    }
+    include(&["config/", "single", "data", "data/one"]).expect("backed up");
+    assert_eq!(fs.read_file("/base/backups/one/config/a.toml").as_deref(), Some(&b"a"[..]));
+    assert_eq!(fs.read_file("/base/backups/one/single").as_deref(), Some(&b"b"[..]));
+}
+
+#[test]
+fn a_name_is_used_once_and_without_one_each_backup_has_its_own() {
+    let mut process = Process::start(&machine());
+    process.back_up("one").expect("backed up");
+    assert_eq!(code(process.back_up("one")), Err("ALREADY_EXISTS"));
+    assert_eq!(code(process.back_up("../one")), Err("INVALID_ARGUMENT"));
+    let unnamed = || back_up(&process.site, None, &options(), &mut to_the_end()).expect("backed up").path;
+    assert!(unnamed() < unnamed());
+}
+
+#[test]
+fn nothing_is_written_where_the_disk_has_no_room() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    fs.set_free_space(1000);
+    assert_eq!(code(process.back_up("one")), Err("IO_ERROR"));
+    assert_eq!(fs.list_dir(Path::new("/base/backups")).expect("a directory"), [".lock"]);
+}
+
+#[test]
+fn an_aborted_backup_leaves_nothing() {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let mut told = Vec::new();
+    let mut stop = |done: u64, total: u64| {
+        told.push((done, total));
+        if told.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    assert_eq!(code(back_up(&process.site, Some("one"), &options(), &mut stop)).map(drop), Err("ABORTED"));
+    assert!(told.is_sorted() && told.iter().all(|(done, total)| done <= total));
+    assert_eq!(fs.list_dir(Path::new("/base/backups")).expect("a directory"), [".lock"]);
+}
+
+#[test]
+fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    other.database(0).expect("opens");
+    let mut dropped = false;
+    let mut drop_one = |_, _| {
+        if !dropped {
+            dropped = true;
+            let nested = spec(COLLECTIONS[1]);
+            let gone = other.database(0).and_then(|database| {
+                database.write(Durability::Full, move |t| {
+                    t.drop_collection(&nested)?;
+                    t.remove_path("deep/7")
+                })
+            });
+            gone.expect("dropped");
+        }
+        ControlFlow::Continue(())
+    };
+    back_up(&process.site, Some("one"), &options(), &mut drop_one).expect("backed up");
+    assert!(plain(&fs, "/base/backups/one/data/one/deep/7/items.json").contains_key("2"));
+    process.checkpoint().expect("checkpointed");
+    assert_eq!(fs.read_file("/base/data/one/deep/7/items.json"), None);
+    assert_eq!(process.see().expect("readable").documents.get(&(0, 1, 2)), None);
+}
+
+#[test]
+fn what_was_given_up_before_is_in_no_backup() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let nested = spec(COLLECTIONS[1]);
+    let copy = fs.read_file("/base/data/one/deep/7/items.json").expect("a snapshot");
+    process
+        .database(0)
+        .expect("opens")
+        .write(Durability::Full, move |t| t.drop_collection(&nested))
+        .expect("dropped");
+    // As if the removal had failed.
+    fs.write_file("/base/data/one/deep/7/items.json", &copy);
+    process.back_up("one").expect("backed up");
+    assert_eq!(fs.read_file("/base/backups/one/data/one/deep/7/items.json"), None);
+}
+
+#[test]
+fn backups_are_listed_oldest_first_and_damaged_ones_are_not_hidden() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    assert!(list_backups(&process.site).expect("listed").is_empty());
+    for name in ["zulu", "alpha", "mike"] {
+        process.back_up(name).expect("backed up");
+    }
+    fs.write_file("/base/backups/alpha/data/notes.txt", b"shorter");
+    fs.make_dirs("/base/backups/strange");
+    fs.write_file("/base/backups/.partial-x/data/file", b"");
+    let listed = list_backups(&process.site).expect("listed");
+    let names: Vec<_> = listed.iter().map(|backup| (backup.name.as_str(), backup.is_complete())).collect();
+    assert_eq!(names, [("strange", false), ("zulu", true), ("alpha", false), ("mike", true)]);
+    assert!(listed[1].files >= 4 && listed[1].size > 100 && listed[1].created.is_some());
+}
+
+#[test]
+fn pruning_removes_the_oldest_complete_backups_only() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    for name in ["1", "2", "3"] {
+        process.back_up(name).expect("backed up");
+    }
+    fs.make_dirs("/base/backups/strange");
+    assert_eq!(prune_backups(&process.site, 3, no_wait()).expect("pruned"), Vec::<String>::new());
+    assert_eq!(prune_backups(&process.site, 1, no_wait()).expect("pruned"), ["1", "2"]);
+    let left: Vec<String> =
+        list_backups(&process.site).expect("listed").into_iter().map(|b| b.name).collect();
+    assert_eq!(left, ["strange", "3"]);
+}
+
+#[test]
+fn a_backup_waits_for_no_more_than_the_locks() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    process.database(0).expect("opens");
+    // Written at every step of the copying.
+    let mut id = 100;
+    let mut write = |_, _| {
+        id += 1;
+        other.put((0, 0, id), "meanwhile").expect("writers go on");
+        ControlFlow::Continue(())
+    };
+    back_up(&process.site, Some("one"), &options(), &mut write).expect("backed up");
+    assert!(id > 102);
+    let items = plain(&fs, "/base/backups/one/data/one/items.json");
+    assert_eq!(items.keys().collect::<Vec<_>>(), ["1", "4"]);
+}
+
+/// Batches of two documents, one in each collection, are in a backup both or not at all, whoever writes them.
+#[test]
+fn a_backup_has_each_batch_whole_while_threads_write() {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let site = |registry: Registry| Site {
+        base: BasePath::new(Arc::new(OsFs), temporary.path()),
+        registry,
+        options: DatabaseOptions::default(),
+    };
+    let own = site(Registry::default());
+    let stop = Arc::new(AtomicBool::new(false));
+    let write = |registry: Registry, first: u64| {
+        let database = site(registry).open_under(&temporary.path().join("data/one")).expect("opens");
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let mut id = first;
+            while !stop.load(Ordering::Relaxed) {
+                let text = move || record(id, "both").into_bytes();
+                let both = database.write(Durability::Os, move |t| {
+                    t.put(&spec(COLLECTIONS[0]), id.into(), text())?;
+                    t.put(&spec(COLLECTIONS[1]), id.into(), text())
+                });
+                both.expect("written");
+                id += 10;
+            }
+        })
+    };
+    // Two engines on one directory, as two processes have them.
+    let writers: Vec<_> = [own.registry.clone(), own.registry.clone(), Registry::default()]
+        .into_iter()
+        .zip(1..)
+        .map(|(r, n)| write(r, n))
+        .collect();
+    let options = BackupOptions { include: Vec::new(), wait: Wait::at_most(Duration::from_secs(30)) };
+    let backups: Vec<PathBuf> =
+        (0..10).map(|_| back_up(&own, None, &options, &mut to_the_end()).expect("backed up").path).collect();
+    stop.store(true, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+    let mut seen = 0;
+    for backup in &backups {
+        let keys = COLLECTIONS.map(|path| {
+            let text = std::fs::read(backup.join("data/one").join(path)).unwrap_or_else(|_| b"{}".to_vec());
+            let map: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&text).expect("plain JSON");
+            map.into_keys().collect::<Vec<_>>()
+        });
+        assert_eq!(keys[0], keys[1]);
+        assert!(keys[0].len() >= seen, "what was in an earlier backup is in a later one");
+        seen = keys[0].len();
+    }
+    restore(&own, &backups[0], Wait::at_most(Duration::from_secs(30)), &mut to_the_end()).expect("restored");
+}
+
+#[test]
+fn everything_comes_back_on_a_real_disk() {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let site = Site {
+        base: BasePath::new(Arc::new(OsFs), temporary.path()),
+        registry: Registry::default(),
+        options: DatabaseOptions { background: false, ..DatabaseOptions::default() },
+    };
+    let database = site.open_under(&temporary.path().join("data/one")).expect("opens");
+    let items = spec("items.json");
+    let put = |name: &str| {
+        let (items, text) = (Arc::clone(&items), record(1, name).into_bytes());
+        database.write(Durability::Full, move |t| t.put(&items, 1.into(), text)).expect("written");
+    };
+    put("before");
+    let notes = temporary.path().join("data/notes.txt");
+    std::fs::write(&notes, "before").expect("written");
+    #[cfg(unix)]
+    std::fs::set_permissions(&notes, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("changed");
+    let wait = Wait::at_most(Duration::from_secs(5));
+    let options = BackupOptions { include: Vec::new(), wait };
+    let backup = back_up(&site, None, &options, &mut to_the_end()).expect("backed up").path;
+    put("after");
+    std::fs::remove_file(&notes).expect("removed");
+    std::fs::write(temporary.path().join("data/new.txt"), "after").expect("written");
+    restore(&site, &backup, wait, &mut to_the_end()).expect("restored");
+    let texts = database.filter(&items, Part::Whole, READ, |_| true).expect("readable");
+    assert_eq!(
+        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>(),
+        [record(1, "before")]
+    );
+    assert_eq!(std::fs::read_to_string(&notes).expect("there"), "before");
+    assert!(!temporary.path().join("data/new.txt").exists());
+    #[cfg(unix)]
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&notes).expect("there").permissions())
+            & 0o777,
+        0o640
+    );
+    put("again");
+}

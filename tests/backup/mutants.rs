@@ -1,0 +1,25 @@
+//! Wrong variants: each must be caught, by checks that the right one passes.
+
+use octoprompt_storage::engine::Mutant;
+
+use crate::crashes::{BACKUP, RESTORE, SUCCESS, Workload, explore};
+
+fn is_caught(mutant: Mutant, workload: &Workload) {
+    let problem = explore(workload, Some(mutant), 8, 1000).expect_err("the wrong variant is caught");
+    println!("{mutant:?}: {problem}");
+}
+
+#[test]
+fn a_manifest_before_its_files_is_caught() {
+    is_caught(Mutant::ManifestBeforeFiles, &BACKUP);
+}
+
+#[test]
+fn replacing_without_an_intent_is_caught() {
+    is_caught(Mutant::ReplaceWithoutIntent, &RESTORE);
+}
+
+#[test]
+fn discarding_before_what_was_migrated_is_synced_is_caught() {
+    is_caught(Mutant::DiscardBeforeSync, &SUCCESS);
+}

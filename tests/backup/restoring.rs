@@ -1,0 +1,263 @@
+//! What a restore brings back, what it refuses, and who sees it.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use octoprompt_storage::engine::Error;
+use octoprompt_storage::engine::backup::restore;
+use octoprompt_storage::engine::fs::SimFs;
+
+use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
+
+/// A machine with a backup, changed since; what was backed up and what there is now.
+fn changed() -> (SimFs, Seen, Seen) {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    let before = process.see().expect("readable");
+    change(&mut process).expect("changed");
+    let after = process.see().expect("readable");
+    assert_ne!(before, after);
+    process.close();
+    drop(process);
+    (fs.kill(), before, after)
+}
+
+#[test]
+fn a_restore_brings_back_documents_files_and_directories() {
+    let (fs, before, _) = changed();
+    let mut process = Process::start(&fs);
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
+    assert_eq!(Process::start(&fs.process()).see().expect("readable"), before);
+}
+
+#[test]
+fn storages_that_are_open_see_the_restored_data_and_write_on() {
+    let (fs, mut before, after) = changed();
+    let mut process = Process::start(&fs);
+    assert_eq!(process.see().expect("readable"), after);
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
+    process.put((0, 0, 50), "written on").expect("written");
+    process.checkpoint().expect("checkpointed");
+    process.close();
+    before.documents.insert((0, 0, 50), crate::support::record(50, "written on"));
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
+}
+
+#[test]
+fn what_was_there_before_a_restore_never_returns() {
+    let (fs, before, _) = changed();
+    let mut process = Process::start(&fs);
+    process.restore("one").expect("restored");
+    for _ in 0..3 {
+        process.checkpoint().expect("checkpointed");
+        process.put((0, 0, 1), "in the snapshot").expect("written");
+    }
+    process.close();
+    let lost = fs.power_loss(&mut octoprompt_storage::engine::fs::Extreme::Nothing);
+    assert_eq!(Process::start(&lost).see().expect("readable"), before);
+}
+
+#[test]
+fn a_restore_waits_for_other_processes_and_names_them() {
+    let (fs, _, after) = changed();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    other.database(0).expect("opens");
+    process.database(0).expect("opens");
+    let error = process.restore("one").expect_err("another process has it open");
+    assert_eq!(error.code(), "LOCK_TIMEOUT");
+    assert!(matches!(&error, Error::InUse { holders, .. } if holders.len() == 1), "{error}");
+    assert_eq!(process.see().expect("readable"), after);
+    other.put((0, 0, 9), "goes on").expect("the other one goes on");
+    other.close();
+    process.restore("one").expect("restored");
+}
+
+#[test]
+fn a_database_that_the_backup_does_not_have_becomes_empty() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    let extra = process.site.open_under(Path::new("/base/data/extra")).expect("opens");
+    let items = crate::support::spec("items.json");
+    let put = |database: &octoprompt_storage::engine::Database, id: u64| {
+        let (items, text) = (std::sync::Arc::clone(&items), crate::support::record(id, "x").into_bytes());
+        database.write(Default::default(), move |t| t.put(&items, id.into(), text)).expect("written");
+    };
+    put(&extra, 1);
+    extra.checkpoint(no_wait()).expect("checkpointed");
+    process.restore("one").expect("restored");
+    let count = |database: &octoprompt_storage::engine::Database| {
+        database
+            .filter(&items, octoprompt_storage::engine::Part::Whole, crate::world::READ, |_| true)
+            .expect("readable")
+            .len()
+    };
+    assert_eq!(count(&extra), 0);
+    assert_eq!(fs.read_file("/base/data/extra/items.json"), None);
+    put(&extra, 2);
+    assert_eq!(count(&extra), 1);
+}
+
+#[test]
+fn a_backup_restores_on_another_machine_and_over_damaged_data() {
+    let (fs, before, _) = changed();
+    let files = image(&fs, "/base/backups/one");
+    for damage in
+        [&[][..], &["/base/data/one/items.json"], &["/base/data/one/.storage/journal-000000000002.jsonl"]]
+    {
+        let other = if damage.is_empty() { SimFs::new() } else { machine() };
+        other.make_dirs("/base");
+        for (path, bytes) in &files {
+            other.write_file(Path::new("/elsewhere").join(path.strip_prefix("/base").expect("below")), bytes);
+        }
+        for path in damage {
+            assert!(other.read_file(path).is_some(), "{path}");
+            other.write_file(path, b"[\"rubbish\"]\n[\"rubbish\"]\n");
+        }
+        let mut process = Process::start(&other);
+        let path = Path::new("/elsewhere/backups/one");
+        restore(&process.site, path, no_wait(), &mut to_the_end()).expect("restored");
+        let mut seen = process.see().expect("readable");
+        // An empty directory has nothing in the image that could bring it along.
+        seen.directories.insert("data/empty".to_owned());
+        assert_eq!(seen, before, "{damage:?}");
+    }
+}
+
+#[test]
+fn sequence_numbers_never_go_back() {
+    let (fs, _, _) = changed();
+    let mut process = Process::start(&fs);
+    let seq = |process: &mut Process| {
+        process.put((0, 0, 77), "x").expect("written");
+        process.back_up("probe").expect("backed up");
+        let text = fs.read_file("/base/backups/probe/manifest.json").expect("a manifest");
+        octoprompt_storage::engine::backup::prune_backups(&process.site, 1, no_wait()).expect("pruned");
+        let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        manifest["content"]["databases"][0]["seq"].as_u64().expect("a number")
+    };
+    process.back_up("two").expect("backed up");
+    process.put((0, 0, 78), "x").expect("written");
+    let before = {
+        let fs = process.fs.snapshot().kill();
+        let mut twin = Process::start(&fs);
+        twin.put((0, 0, 77), "x").expect("written");
+        twin.back_up("probe").expect("backed up");
+        let text = fs.read_file("/base/backups/probe/manifest.json").expect("a manifest");
+        let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        manifest["content"]["databases"][0]["seq"].as_u64().expect("a number")
+    };
+    process.restore("two").expect("restored");
+    assert!(seq(&mut process) > before);
+}
+
+/// Whatever is wrong with it, everything is as before, leftovers included.
+fn is_refused(fs: &SimFs, backup: &str, expected: &str, after: &Seen) {
+    let mut process = Process::start(fs);
+    let images = (image(fs, "/base/data"), image(fs, "/base/other"));
+    assert_eq!(code(process.restore(backup)), Err(expected));
+    let strip = |mut image: std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {
+        image.retain(|path, _| !path.ends_with(".migration/lock"));
+        image
+    };
+    assert!(
+        (strip(image(fs, "/base/data")), image(fs, "/base/other")) == (strip(images.0), images.1),
+        "{backup}"
+    );
+    assert_eq!(process.see().expect("readable"), *after);
+}
+
+#[test]
+fn a_backup_without_manifest_or_with_a_newer_format_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    is_refused(&fs, "none", "NOT_FOUND", &after);
+    is_refused(&fs, "../one", "INVALID_ARGUMENT", &after);
+    is_refused(&fs, "/base/data", "CORRUPT_DATA", &after);
+    fs.write_file(manifest, text.replace("\"format\": 1", "\"format\": 2").as_bytes());
+    is_refused(&fs, "one", "UNSUPPORTED_FORMAT", &after);
+    fs.remove(manifest);
+    is_refused(&fs, "one", "CORRUPT_DATA", &after);
+}
+
+#[test]
+fn missing_shortened_and_changed_files_are_refused() {
+    let (fs, _, after) = changed();
+    let path = "/base/backups/one/data/notes.txt";
+    for content in [&b"not our"[..], b"not 0urs"] {
+        fs.write_file(path, content);
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+    fs.remove(path);
+    is_refused(&fs, "one", "CORRUPT_DATA", &after);
+}
+
+/// The manifest with one text replaced, its checksum made right again.
+fn forged(text: &str, from: &str, to: &str) -> String {
+    use sha2::Digest;
+    let manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let content = manifest["content"].to_string().replace(from, to);
+    assert_ne!(content, manifest["content"].to_string());
+    let checksum: String =
+        sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{\"format\":1,\"checksum\":\"{checksum}\",\"content\":{content}}}")
+}
+
+#[test]
+fn a_forged_manifest_leads_nowhere() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    let places = [
+        "../notes.txt",
+        "/etc/notes.txt",
+        "data/../../notes.txt",
+        "data/.storage/notes.txt",
+        "data//notes.txt",
+        "",
+        "data/./notes.txt",
+        "backups/two/notes.txt",
+        "data/.migration/notes.txt",
+        "data/.restore/intent.json",
+    ];
+    for place in places {
+        fs.write_file(manifest, forged(&text, "\"data/notes.txt\"", &format!("\"{place}\"")).as_bytes());
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+    for (from, to) in
+        [("\"database\":\"data/one\"", "\"database\":\"data/two\""), ("\"other\"", "\"../other\"")]
+    {
+        fs.write_file(manifest, forged(&text, from, to).as_bytes());
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+}
+
+#[test]
+fn a_restore_without_room_and_an_aborted_one_leave_everything() {
+    let (fs, before, after) = changed();
+    fs.set_free_space(1000);
+    is_refused(&fs, "one", "IO_ERROR", &after);
+    fs.set_free_space(1 << 30);
+    let mut process = Process::start(&fs);
+    process.database(1).expect("opens");
+    let mut steps = 0;
+    loop {
+        let mut left = steps;
+        let mut stop = |_, _| {
+            left -= 1;
+            if left >= 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        match code(restore(&process.site, Path::new("one"), no_wait(), &mut stop)) {
+            Ok(()) => break,
+            other => assert_eq!(other, Err("ABORTED")),
+        }
+        assert_eq!(process.see().expect("readable"), after);
+        steps += 1;
+    }
+    assert!(steps > 8, "{steps}");
+    assert_eq!(process.see().expect("readable"), before);
+}

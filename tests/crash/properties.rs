@@ -1,0 +1,229 @@
+//! Random long lives of a database against a model: writes, checkpoints, reopening, edits by hand, kills and power losses.
+//!
+//! `PROPERTY_CASES=20000 PROPERTY_STEPS=200 cargo test --no-default-features --test crash properties` goes further.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
+use octoprompt_storage::engine::{Durability, repair, verify};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::workload::{Batch, write_group};
+use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file, no_wait, observe, open};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Puts and deletes in one batch; whether it is synced.
+    Write(Vec<(usize, u64)>, Vec<(usize, u64)>, bool),
+    /// Several batches in one group.
+    Group(Vec<(usize, u64)>),
+    DropNested,
+    Checkpoint,
+    Reopen,
+    Kill,
+    PowerLoss(u64),
+    /// A person writes a collection's file anew while nobody has the database open and nothing is in the journal alone.
+    Edit(usize, Vec<u64>),
+    Verify,
+    Repair,
+}
+
+fn key() -> impl Strategy<Value = (usize, u64)> {
+    (0..PATHS.len(), 1..12_u64)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let keys = |most: usize| prop::collection::vec(key(), 0..most);
+    prop_oneof![
+        10 => (keys(4), keys(2), any::<bool>()).prop_map(|(put, delete, full)| Step::Write(put, delete, full)),
+        3 => keys(5).prop_map(Step::Group),
+        1 => Just(Step::DropNested),
+        3 => Just(Step::Checkpoint),
+        2 => Just(Step::Reopen),
+        2 => Just(Step::Kill),
+        2 => any::<u64>().prop_map(Step::PowerLoss),
+        1 => (0..PATHS.len(), prop::collection::vec(1..12_u64, 0..6)).prop_map(|(at, ids)| Step::Edit(at, ids)),
+        1 => Just(Step::Verify),
+        1 => Just(Step::Repair),
+    ]
+}
+
+struct Life {
+    fs: SimFs,
+    database: Option<Handle>,
+    /// What there is, and before it what a power loss may go back to.
+    states: Vec<Documents>,
+    version: u32,
+}
+
+impl Life {
+    fn begin() -> Result<Life, String> {
+        let fs = machine();
+        let database = Some(open(&fs, None)?);
+        Ok(Life { fs, database, states: vec![Documents::new()], version: 0 })
+    }
+
+    fn database(&self) -> Result<&Handle, String> {
+        self.database.as_ref().ok_or_else(|| "closed".to_owned())
+    }
+
+    fn now(&self) -> Documents {
+        self.states.last().cloned().unwrap_or_default()
+    }
+
+    fn versions(&mut self, keys: Vec<(usize, u64)>) -> Vec<(usize, u64, u32)> {
+        let version = &mut self.version;
+        let next = |(collection, id)| {
+            *version += 1;
+            (collection, id, *version)
+        };
+        keys.into_iter().map(next).collect()
+    }
+
+    fn commit(&mut self, batches: &[Batch], durability: Durability) -> Result<(), String> {
+        for (batch, result) in batches.iter().zip(write_group(self.database()?, batches, durability)) {
+            result.map_err(|error| error.to_string())?;
+            let mut state = self.now();
+            batch.model(&mut state);
+            self.states.push(state);
+        }
+        if durability == Durability::Full {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// Nothing can be lost any more.
+    fn settle(&mut self) {
+        self.states.drain(..self.states.len() - 1);
+    }
+
+    /// Opens what a crash left, or what was closed; it must be one of the states that there may be.
+    fn open(&mut self, least: usize) -> Result<(), String> {
+        let database = open(&self.fs, None)?;
+        let found = observe(&database)?;
+        if !self.states[least..].contains(&found) {
+            return Err(format!("opened to {found:?}, which is none of {:?}", &self.states[least..]));
+        }
+        self.states = vec![found];
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn live(&mut self, step: Step) -> Result<(), String> {
+        let last = self.states.len() - 1;
+        match step {
+            Step::Write(put, delete, full) => {
+                let batch = Batch { put: self.versions(put), delete, ..Batch::default() };
+                self.commit(&[batch], if full { Durability::Full } else { Durability::Os })?;
+            }
+            Step::Group(keys) => {
+                let batches: Vec<Batch> = self
+                    .versions(keys)
+                    .into_iter()
+                    .map(|(collection, id, version)| Batch::put(collection, id, version))
+                    .collect();
+                self.commit(&batches, Durability::Os)?;
+            }
+            Step::DropNested => {
+                self.commit(&[Batch { drop_nested: true, ..Batch::default() }], Durability::Full)?;
+            }
+            Step::Checkpoint => {
+                self.database()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;
+                self.settle();
+            }
+            Step::Reopen => {
+                self.database = None;
+                self.open(last)?;
+            }
+            Step::Kill => {
+                self.fs = self.fs.kill();
+                self.database = None;
+                self.open(last)?;
+            }
+            Step::PowerLoss(seed) => {
+                self.fs = match seed % 3 {
+                    0 => self.fs.power_loss(&mut Extreme::Nothing),
+                    _ => self.fs.power_loss(&mut Seeded::new(seed)),
+                };
+                self.database = None;
+                self.open(0)?;
+            }
+            Step::Edit(collection, ids) => {
+                self.database()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;
+                self.database = None;
+                let keys = ids.into_iter().map(|id| (collection, id)).collect();
+                let content: BTreeMap<u64, u32> =
+                    self.versions(keys).into_iter().map(|(_, id, version)| (id, version)).collect();
+                // A file where there is none yet needs its folders.
+                self.fs.make_dirs(Path::new(&file(collection)).parent().unwrap_or(Path::new("/")));
+                if self.fs.read_file(file(collection)).is_some() {
+                    self.fs.remove(file(collection));
+                }
+                self.fs.write_file(file(collection), map_file(&content).as_bytes());
+                let mut state = self.now();
+                state.retain(|key, _| key.0 != collection);
+                state.extend(content.into_iter().map(|(id, version)| ((collection, id), version)));
+                self.states = vec![state];
+                self.open(0)?;
+            }
+            Step::Verify => {
+                let report = self.database()?.verify(no_wait()).map_err(|error| error.to_string())?;
+                if !report.is_ok() || report.documents() != self.now().len() as u64 {
+                    return Err(format!("verifying finds\n{report}"));
+                }
+            }
+            Step::Repair => {
+                self.database = None;
+                let report = repair(&self.fs.handle(), Path::new(DIRECTORY), no_wait());
+                let report = report.map_err(|error| error.to_string())?;
+                if !report.is_ok() || !report.before.is_ok() {
+                    return Err(format!("repairing finds\n{report}"));
+                }
+                self.open(last)?;
+            }
+        }
+        let found = observe(self.database()?)?;
+        if found == self.now() {
+            Ok(())
+        } else {
+            Err(format!("there is {found:?} instead of {:?}", self.now()))
+        }
+    }
+}
+
+fn number(name: &str, ordinary: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(ordinary)
+}
+
+/// Half of the cases each, so that two cores have something to do.
+fn lives(cases: usize) {
+    let config = Config { cases: cases as u32, failure_persistence: None, ..Config::default() };
+    let steps = number("PROPERTY_STEPS", 100);
+    let lives = prop::collection::vec(step(), steps);
+    let result = TestRunner::new(config).run(&lives, |steps| {
+        let mut life = Life::begin().map_err(TestCaseError::fail)?;
+        for (at, step) in steps.into_iter().enumerate() {
+            let shown = format!("{step:?}");
+            life.live(step)
+                .map_err(|problem| TestCaseError::fail(format!("step {at}, {shown}: {problem}")))?;
+        }
+        let left = life.fs.kill();
+        let report = verify(&left.handle(), Path::new(DIRECTORY), no_wait());
+        prop_assert!(report.is_ok_and(|report| report.is_ok()));
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn random_lives_agree_with_the_model() {
+    lives(number("PROPERTY_CASES", 256) / 2);
+}
+
+#[test]
+fn other_random_lives_agree_with_it_too() {
+    lives(number("PROPERTY_CASES", 256) / 2);
+}

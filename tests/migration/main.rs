@@ -1,0 +1,8 @@
+//! Migrations on a simulated file system: the state machine against a model, the state file, and whole runs over real data
+//! that crash and fail everywhere.
+
+mod crashes;
+mod model;
+mod state_file;
+#[path = "../support/mod.rs"]
+mod support;

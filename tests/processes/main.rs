@@ -1,0 +1,12 @@
+//! Several real processes on one database: each document behaves like one register, whoever reads and writes it.
+//!
+//! `PROCESS_SECONDS=600 cargo test --no-default-features --test processes` runs longer.
+#![cfg(unix)]
+
+mod history;
+mod holder;
+mod limits;
+mod registers;
+#[path = "../support/mod.rs"]
+mod support;
+mod worker;

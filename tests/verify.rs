@@ -1,0 +1,241 @@
+//! Verifying and repairing databases on a real file system.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::{Fs, OsFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, RepairReport, Severity, VerifyReport, Wait, repair, verify,
+};
+use support::{Fixture, record};
+
+fn wait() -> Wait {
+    Wait::at_most(Duration::from_secs(5))
+}
+
+fn file_system() -> Arc<dyn Fs> {
+    Arc::new(OsFs)
+}
+
+fn verified(fixture: &Fixture) -> VerifyReport {
+    verify(&file_system(), &fixture.path(""), wait()).expect("readable")
+}
+
+fn repaired(fixture: &Fixture) -> RepairReport {
+    let report = repair(&file_system(), &fixture.path(""), wait()).expect("repairable");
+    assert!(report.is_ok(), "{report}");
+    report
+}
+
+fn codes(report: &VerifyReport) -> Vec<&'static str> {
+    report.problems.iter().map(|problem| problem.code.as_str()).collect()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("a file");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+/// Three documents in the snapshot, two more and a change in the journal.
+fn filled() -> Fixture {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    (1..=3).for_each(|id| fixture.put(&database, id, "old"));
+    fixture.checkpoint(&database);
+    (3..=5).for_each(|id| fixture.put(&database, id, "new"));
+    fixture
+}
+
+fn names(fixture: &Fixture) -> Vec<Option<String>> {
+    let database = fixture.open();
+    (1..=5).map(|id| fixture.get(&database, id)).collect()
+}
+
+fn journal(fixture: &Fixture) -> std::path::PathBuf {
+    fixture.path(".storage/journal-000000000002.jsonl")
+}
+
+#[test]
+fn a_sound_database_has_no_problems_open_or_closed() {
+    let fixture = filled();
+    let report = verified(&fixture);
+    assert_eq!((report.problems.len(), report.documents()), (0, 5), "{report}");
+    let database = fixture.open();
+    fixture.get(&database, 1);
+    let report = database.verify(wait()).expect("readable");
+    assert_eq!((report.problems.len(), report.documents()), (0, 5), "{report}");
+}
+
+#[test]
+fn verifying_writes_nothing() {
+    let fixture = filled();
+    let image = |folder: &str| {
+        let mut files: Vec<_> =
+            fs::read_dir(fixture.path(folder)).expect("a folder").filter_map(Result::ok).collect();
+        files.sort_by_key(fs::DirEntry::path);
+        files
+            .iter()
+            .map(|file| {
+                let metadata = file.metadata().expect("there");
+                (file.path(), metadata.len(), metadata.modified().expect("a time"))
+            })
+            .collect::<Vec<_>>()
+    };
+    let before = (image(""), image(".storage"));
+    verified(&fixture);
+    assert_eq!((image(""), image(".storage")), before);
+}
+
+#[test]
+fn a_folder_without_a_database_is_verified_as_what_it_is() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "a"))).expect("written");
+    let report = verified(&fixture);
+    assert!(report.is_ok(), "{report}");
+    assert_eq!(codes(&report), ["NOT_ADOPTED"]);
+    assert!(!fixture.path(".storage").exists());
+    assert!(repaired(&fixture).copies.is_none());
+}
+
+#[test]
+fn an_edited_file_is_reported_and_repair_leaves_it_to_be_adopted() {
+    let fixture = filled();
+    let text = fs::read_to_string(fixture.path("items.json")).expect("a file").replace("old", "edited");
+    fs::write(fixture.path("items.json"), text).expect("written");
+    let report = verified(&fixture);
+    assert_eq!((report.is_ok(), codes(&report)), (false, vec!["SNAPSHOT_CHANGED"]), "{report}");
+    repaired(&fixture);
+    let expected = [(1, "edited"), (2, "edited"), (3, "new"), (4, "new"), (5, "new")];
+    assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))));
+}
+
+#[test]
+fn a_damaged_batch_is_cut_out_and_later_ones_stay() {
+    let fixture = filled();
+    let text = fs::read_to_string(journal(&fixture)).expect("a journal");
+    let at = text.find("\"put\":{\"4\"").expect("the batch");
+    flip(&journal(&fixture), at + 8);
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    let refused = Database::open(file_system(), &fixture.path(""), options);
+    assert_eq!(refused.err().map(|error| error.code()), Some("CORRUPT_DATA"));
+    let report = verified(&fixture);
+    let [problem] = &report.problems[..] else { panic!("{report}") };
+    assert_eq!((problem.severity, problem.code.as_str()), (Severity::Error, "JOURNAL_DAMAGED"));
+    assert!(problem.offset.is_some_and(|offset| offset < at as u64), "{report}");
+    let report = repaired(&fixture);
+    let expected = [(1, "old"), (2, "old"), (3, "new"), (0, ""), (5, "new")];
+    assert_eq!(names(&fixture), expected.map(|(id, name)| (id > 0).then(|| record(id, name))));
+    let copies = report.copies.clone().expect("something was changed");
+    assert_ne!(fs::read(copies.join("storage/journal-000000000002.jsonl")).expect("a copy"), text.as_bytes());
+    assert!(report.actions.iter().any(|action| action.code.as_str() == "BATCHES_LOST"), "{report}");
+}
+
+#[test]
+fn a_damaged_header_is_rebuilt_from_the_journal_before() {
+    for at in [5, 40, 70, 150] {
+        let fixture = filled();
+        flip(&journal(&fixture), at);
+        assert_eq!(codes(&verified(&fixture)), ["JOURNAL_DAMAGED"], "byte {at}");
+        repaired(&fixture);
+        let expected = [(1, "old"), (2, "old"), (3, "new"), (4, "new"), (5, "new")];
+        assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))), "byte {at}");
+    }
+}
+
+#[test]
+fn the_id_in_the_header_of_the_first_journal_is_corrected_by_the_lines_that_prove_it() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    drop(database);
+    let path = fixture.path(".storage/journal-000000000001.jsonl");
+    let at = fs::read_to_string(&path).expect("a journal").find("\"database\":\"").expect("the id") + 15;
+    flip(&path, at);
+    repaired(&fixture);
+    assert_eq!(fixture.get(&fixture.open(), 1), Some(record(1, "a")));
+}
+
+#[test]
+fn a_missing_snapshot_is_made_good_as_far_as_the_journals_go() {
+    let fixture = filled();
+    fs::remove_file(fixture.path("items.json")).expect("removed");
+    assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_MISSING"]);
+    repaired(&fixture);
+    // The journal before the current one still has the first three.
+    let expected = [(1, "old"), (2, "old"), (3, "new"), (4, "new"), (5, "new")];
+    assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))));
+}
+
+#[test]
+fn whole_records_of_broken_json_are_saved() {
+    let fixture = filled();
+    let database = fixture.open();
+    fixture.checkpoint(&database);
+    fixture.checkpoint(&database);
+    drop(database);
+    let text = fs::read_to_string(fixture.path("items.json")).expect("a file");
+    fs::write(fixture.path("items.json"), &text[..text.len() - 20]).expect("written");
+    assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_DAMAGED"]);
+    let report = repaired(&fixture);
+    let copies = report.copies.expect("something was changed");
+    assert_eq!(fs::read_to_string(copies.join("items.json")).expect("a copy"), text[..text.len() - 20]);
+    let found = names(&fixture);
+    assert_eq!(found[..4].iter().flatten().count(), 4, "{found:?}");
+}
+
+#[test]
+fn leftovers_are_dropped_and_copies_are_noted() {
+    let fixture = filled();
+    fs::write(fixture.path(".storage/new-7-0"), "{").expect("written");
+    fs::write(fixture.path(".storage/notes.txt"), "mine").expect("written");
+    fs::write(fixture.path("items.json.corrupt-17"), "{").expect("written");
+    let report = verified(&fixture);
+    assert_eq!(codes(&report), ["LEFTOVER", "UNKNOWN_FILE", "SET_ASIDE"]);
+    assert!(report.is_ok());
+    repaired(&fixture);
+    assert!(!fixture.path(".storage/new-7-0").exists());
+    assert!(fixture.path(".storage/notes.txt").exists() && fixture.path("items.json.corrupt-17").exists());
+}
+
+#[test]
+fn repair_waits_for_all_others_to_close() {
+    let fixture = filled();
+    let database = fixture.open();
+    let at_once = Wait::at_most(Duration::ZERO);
+    let error = repair(&file_system(), &fixture.path(""), at_once).expect_err("it is open");
+    assert_eq!(error.code(), "LOCK_TIMEOUT");
+    fixture.put(&database, 9, "goes on");
+    drop(database);
+    assert!(repaired(&fixture).copies.is_none());
+}
+
+#[test]
+fn whoever_writes_notices_that_the_lock_of_those_present_was_replaced() {
+    let fixture = filled();
+    let database = fixture.open();
+    fs::remove_file(fixture.path(".storage/open.lock")).expect("removed");
+    fs::write(fixture.path(".storage/open.lock"), "").expect("written");
+    fixture.put(&database, 9, "present");
+    let error =
+        repair(&file_system(), &fixture.path(""), Wait::at_most(Duration::ZERO)).expect_err("it is open");
+    assert_eq!(error.code(), "LOCK_TIMEOUT");
+}
+
+#[test]
+fn an_index_that_lost_an_entry_differs_from_a_full_one() {
+    use octoprompt_storage::engine::index::Index;
+    let fixture = Fixture::new();
+    let spec = fixture.spec();
+    let mut index = Index::new(Arc::clone(&spec.indexes[0]));
+    let fresh = index.clone();
+    let entries = index.extract(record(1, "a").as_bytes());
+    index.insert(&1.into(), &entries);
+    assert!(!index.has_entries_of(&fresh));
+    index.remove(&1.into(), &entries);
+    assert!(index.has_entries_of(&fresh));
+}
