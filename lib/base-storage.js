@@ -2,16 +2,21 @@
 
 const path = require('node:path')
 const { NativeBase, NativeCollection, newId } = require('../binding.js')
+const { abortable, signalOption } = require('./abort.js')
 const { UNADOPTED, adopt } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
+const { Changes, Listeners } = require('./changes.js')
 const { entry, keyOf } = require('./entries.js')
 const { closed, invalid, StorageError } = require('./errors.js')
 const { indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { queryOf } = require('./query.js')
+const { Scope, transaction } = require('./transaction.js')
 const { reportFrom } = require('./reports.js')
 const { exactText, validated } = require('./validation.js')
 
@@ -29,6 +34,8 @@ const checkId = Symbol('checkId')
 const readList = Symbol('readList')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
+/** The steps of a storage within a transaction. */
+const scope = Symbol('scope')
 /** Ends the native side. */
 const finish = Symbol('finish')
 
@@ -50,6 +57,8 @@ class BaseStorage {
   #adoption
   #closing
   #writes = new Set()
+  #feeds = new Set()
+  #listeners = new Listeners(() => this.#changes())
 
   constructor(storageSchema, entitySchema, dataDir, options) {
     if (new.target === BaseStorage) throw new TypeError('BaseStorage is abstract: extend it')
@@ -73,8 +82,13 @@ class BaseStorage {
 
   async create(data) {
     this[ensureOpen]()
-    if (data === null || typeof data !== 'object') throw invalid(`an entity is an object, got ${describe(data)}`)
-    const given = { ...data }
+    const given = copyOf(data, 'an entity')
+    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity))
+    return this.#insert(given, insert)
+  }
+
+  /** Gives an entity what it lacks and inserts it under an id that is free. */
+  async #insert(given, insert) {
     const own = this.constructor.newId !== undefined || typeof given.id === 'string'
     for (;;) {
       const id = own ? (given.id ?? this.constructor.newId()) : newId()
@@ -84,7 +98,7 @@ class BaseStorage {
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
       try {
-        await this[write]((ticket) => this[documents].insert(ticket, key, text, belongings))
+        await insert(key, text, belongings)
         return JSON.parse(text)
       } catch (error) {
         // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
@@ -121,19 +135,22 @@ class BaseStorage {
   async update(id, patch) {
     this[ensureOpen]()
     const key = keyOf(id)
-    if (patch === null || typeof patch !== 'object') throw invalid(`a patch is an object, got ${describe(patch)}`)
-    const given = { ...patch }
+    const given = copyOf(patch, 'a patch')
     for (;;) {
       const before = await this.#read(key)
       if (before === null) return null
-      const current = JSON.parse(before)
-      const updated = Math.max(Date.now(), Number(current.updated) || 0)
-      const merged = { ...current, ...given, id: current.id, created: current.created, updated }
-      const { text } = entry(await validated(this.#entitySchema, merged), current.id)
+      const text = await this.#patched(JSON.parse(before), given)
       const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text))
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
     }
+  }
+
+  /** The text of an entity with a patch. */
+  async #patched(current, given) {
+    const updated = Math.max(Date.now(), Number(current.updated) || 0)
+    const merged = { ...current, ...given, id: current.id, created: current.created, updated }
+    return entry(await validated(this.#entitySchema, merged), current.id).text
   }
 
   async delete(id) {
@@ -143,9 +160,10 @@ class BaseStorage {
     return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
   }
 
-  async list() {
+  async list(options) {
     this[ensureOpen]()
-    return this[readList](true)
+    const signal = signalOption(options)
+    return signal === undefined ? this[readList](true) : this.#query(queryOf({ signal }))
   }
 
   async [readList](whole) {
@@ -221,6 +239,97 @@ class BaseStorage {
     const known = this[documents].peekFind(name, kind, start, end, inclusive)
     const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
     return valueOf(known ?? (await this[read](find)))
+  }
+
+  async query(query) {
+    this[ensureOpen]()
+    return this.#query(queryOf(query))
+  }
+
+  async #query({ text, signal }) {
+    const query = (abort) => this[read]((ticket) => this[documents].query(ticket, text, abort))
+    return JSON.parse(await abortable(signal, query))
+  }
+
+  async explain(query) {
+    this[ensureOpen]()
+    const { text, signal } = queryOf(query)
+    const explain = (abort) => this[read]((ticket) => this[documents].explain(ticket, text, abort))
+    return JSON.parse(await abortable(signal, explain))
+  }
+
+  iterate(options) {
+    this[ensureOpen]()
+    const open = (query, after) => this[documents].iterate(query, after)
+    return iterate(iterationOf(options), open, (start) => this[read](start))
+  }
+
+  async transaction(work, options) {
+    this[ensureOpen]()
+    return transaction(this, work, options, this.options.lockTimeout, {
+      scope: (run, storage) => storage?.[scope]?.(run),
+      read: (storage) => (start) => storage[read](start),
+      commit: (run, storage) => storage[write]((ticket) => run.native.commit(ticket, storage[documents])),
+      place: directoryOf,
+    })
+  }
+
+  [scope](run) {
+    const target = () => this[documents]
+    return new Scope(run, this, {
+      documents: target,
+      get: (id) => {
+        const key = keyOf(id)
+        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, target(), key)))
+      },
+      create: (data) => {
+        const given = copyOf(data, 'an entity')
+        return (call, native) => this.#insert(given, (...entity) => call((ticket) => native.insert(ticket, target(), ...entity)))
+      },
+      update: (id, patch) => {
+        const key = keyOf(id)
+        const given = copyOf(patch, 'a patch')
+        return async (call, native) => {
+          const before = await call((ticket) => native.get(ticket, target(), key))
+          if (before === null) return null
+          const text = await this.#patched(JSON.parse(before), given)
+          await call((ticket) => native.put(ticket, target(), key, text))
+          return JSON.parse(text)
+        }
+      },
+      delete: (id) => {
+        const key = keyOf(id)
+        const belongings = this.#ownPath(id) ?? undefined
+        return async (call, native) => valueOf(await call((ticket) => native.delete(ticket, target(), key, belongings)))
+      },
+    })
+  }
+
+  changes(options) {
+    this[ensureOpen]()
+    return this.#changes(options)
+  }
+
+  #changes(options) {
+    const feed = new Changes(options, this[documents], (start) => this[read](start), () => this.#feeds.delete(feed))
+    this.#feeds.add(feed)
+    return feed
+  }
+
+  async sequence() {
+    this[ensureOpen]()
+    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket)))
+  }
+
+  on(event, listener) {
+    this[ensureOpen]()
+    this.#listeners.add(event, listener)
+    return this
+  }
+
+  off(event, listener) {
+    this.#listeners.remove(event, listener)
+    return this
   }
 
   generateId() {
@@ -331,6 +440,7 @@ class BaseStorage {
 
   async close() {
     this.#closing ??= (async () => {
+      for (const feed of this.#feeds) feed.end()
       await Promise.allSettled(this.#writes)
       await this[finish]()
     })()
@@ -400,6 +510,12 @@ class BaseStorage {
   }
 }
 
+/** The fields of an object that a caller passed. */
+function copyOf(value, what) {
+  if (value === null || typeof value !== 'object') throw invalid(`${what} is an object, got ${describe(value)}`)
+  return { ...value }
+}
+
 /** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
 function placed(storage, target, what) {
   if (!isPath(target)) throw invalid(`${what} must return a path, got ${describe(target)}`)
@@ -424,4 +540,4 @@ function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }
 
-module.exports = { BaseStorage, checkId, documents, readList, write, ensureOpen, finish, directoryOf }
+module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish, directoryOf }

@@ -20,6 +20,8 @@ export type StorageErrorCode =
 export class StorageError extends Error {
   constructor(message: string, code: StorageErrorCode, options?: ErrorOptions)
   readonly code: StorageErrorCode
+  /** Of an `ABORTED` call: the reason of its signal, which is its `cause` too. */
+  readonly reason?: unknown
   /** Of an `IO_ERROR`: the name the operating system gives it, e.g. `'ENOSPC'`. */
   readonly errno?: string
   /** Of an `IO_ERROR`, a `CORRUPT_DATA` or a `LOCK_TIMEOUT`: the file or directory. */

@@ -251,6 +251,7 @@ impl Database {
             }
         }
         self.background.wrote(lines.len() as u64);
+        self.feed.publish_lines(&lines, salt, before);
         for batch in batches {
             self.remove_from_disk(batch);
         }
@@ -333,7 +334,9 @@ fn encode_ops(
         let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
         let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
         let located = located.documents.entry(Arc::clone(path)).or_default();
-        push_documents(out, path, put, delete, |id, place| {
+        let replaced =
+            changes.existing.iter().filter(|id| matches!(changes.documents.get(id), Some(Some(_))));
+        push_documents(out, path, put, delete, replaced, |id, place| {
             let document = changes.documents.get(id).and_then(Option::as_ref);
             let location = document.zip(place).map(|(document, (at, len))| Location {
                 offset: base + at as u64,
