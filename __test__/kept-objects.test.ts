@@ -1,11 +1,12 @@
 // What is read again and again is kept as objects: it must be as current as what is read from the engine.
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
 import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
-import { fileInput, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
+import { fileInput, filesPath, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
 
 /** Reads often enough that the next read is answered from an object. */
 async function warm(read: () => Promise<unknown>) {
@@ -109,6 +110,23 @@ describe('a document that is read often', () => {
       await storage.getById(id)
       return storage.getCacheStats().misses > misses
     })
+  }))
+
+  test('is not what an earlier instance read, once somebody edited the file', withDirectory(async ({ base, open }) => {
+    const lasting = open()
+    const [project, other] = [await lasting.create(projectInput('one')), await lasting.create(projectInput('other'))]
+    const files = lasting.getFileStorage(project.id)
+    const file = await files.create(fileInput('a', 'old text'))
+    await warm(() => files.getById(file.id))
+    await warm(() => lasting.getById(other.id))
+    const before = open()
+    await before.list()
+    await before.close()
+    const path = filesPath(base, project.id)
+    await writeFile(path, (await readFile(path, 'utf8')).replace('old text', 'new text'))
+    const storage = open()
+    await storage.getById(project.id)
+    assert.equal((await storage.readProjectFile(project.id, file.id))?.content, 'new text')
   }))
 
   test('is one of maxCacheSize', withDirectory(async ({ open }) => {

@@ -25,6 +25,7 @@ function objectsOf(documents, limits) {
     for (const [known, reference] of engines) if (reference.deref() === undefined) engines.delete(known)
     engines.set(documents.engine(), new WeakRef(engine))
   }
+  engine.meet(documents.session)
   return engine.collection(documents.path, limits)
 }
 
@@ -43,10 +44,21 @@ class EngineObjects {
   /** Entries of all collections, oldest first. */
   #order = new Set()
   #hits = 0
+  #newestSession = -1
 
   constructor(watch, page) {
     this.#watch = watch
     this.#tip = new Float64Array(page, watch.acknowledgedAt, 1)
+  }
+
+  /**
+   * A new instance sees what a person edited before it was opened, also where an engine outlived the instances before it
+   * for a moment: nothing that they read counts for it unseen. Sessions are numbered in their order.
+   */
+  meet(session) {
+    if (session <= this.#newestSession) return
+    this.#newestSession = session
+    this.clear()
   }
 
   collection(path, { maxCacheSize }) {

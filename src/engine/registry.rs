@@ -87,9 +87,7 @@ impl Registry {
             database.raise_cache_limits(options.cache);
             // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
             // caller it was closed: what was edited since counts at once.
-            if Arc::strong_count(&database) <= 2 {
-                database.notice_all_edits()?;
-            }
+            database.notice_all_edits()?;
             return Ok(database);
         }
         let database = Database::open(file_system, &directory, options)?;

@@ -157,6 +157,12 @@ impl NativeCollection {
         self.session.engine().map(|engine| engine.number() as f64)
     }
 
+    /// Numbers the instance that the collection belongs to; later ones have higher numbers.
+    #[napi(getter, catch_unwind)]
+    pub fn session(&self) -> f64 {
+        self.session.number() as f64
+    }
+
     /// The file of the collection, relative to the database.
     #[napi(getter, catch_unwind)]
     pub fn path(&self) -> String {

@@ -25,8 +25,12 @@ pub struct SessionOptions {
     pub durability: Durability,
 }
 
+/// Numbers the sessions of this process in the order of their making.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
 /// An instance. Opening is left to the first call, because constructors must not touch the disk.
 pub struct Session {
+    number: u64,
     base: BasePath,
     directory: PathBuf,
     /// The collection that the instance is about, which must be its database's own.
@@ -62,6 +66,11 @@ enum Engine {
 }
 
 impl Session {
+    /// Of two sessions of this process the later one has the higher number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file.
     pub fn new(base: &str, directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
         Session::build(base, directory, None, options, mailbox)
@@ -88,6 +97,7 @@ impl Session {
     ) -> Arc<Session> {
         let base = BasePath::new(Arc::new(OsFs), Path::new(base));
         Arc::new(Session {
+            number: SESSIONS.fetch_add(1, Ordering::Relaxed),
             base,
             directory,
             collection,
