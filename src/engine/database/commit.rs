@@ -259,7 +259,7 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
+    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
@@ -268,8 +268,8 @@ impl Database {
         if targets.is_empty() {
             return;
         }
-        let quiet = self.try_quiet().ok().flatten().is_some();
-        for (path, durably) in targets.into_iter().filter(|(_, durably)| quiet || *durably) {
+        let copied = self.is_being_copied();
+        for (path, durably) in targets.into_iter().filter(|(_, durably)| !copied || *durably) {
             if let Err(error) = self.remove_now(path, durably) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
@@ -281,7 +281,7 @@ impl Database {
 }
 
 impl Database {
-    fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
+    pub(super) fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
         let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
         fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
         match target.parent().filter(|_| durably) {

@@ -273,6 +273,18 @@ impl Database {
         Ok(())
     }
 
+    /// Unloads every collection whose file is not the one that was read, unless somebody is writing, who may be the caller:
+    /// the next checkpoint looks then. O(loaded collections).
+    pub fn notice_all_edits(&self) -> Result<()> {
+        let Some(_writer) = self.writer.try_lock() else { return Ok(()) };
+        let specs: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            let loaded = state.collections.keys().filter_map(|path| state.loaded(path));
+            loaded.map(|loaded| Arc::clone(&loaded.spec)).collect()
+        };
+        specs.iter().try_for_each(|spec| self.notice_edit(spec))
+    }
+
     /// Unloads the collection if its file is not the one that was read.
     pub(super) fn notice_edit(&self, spec: &CollectionSpec) -> Result<()> {
         let path = spec.file(&self.directory);

@@ -59,7 +59,7 @@ use parking_lot::{Mutex, RwLock};
 pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
 pub(in crate::engine) use cut::{Cut, CutContent};
-pub(in crate::engine) use exclusive::{Quiet, in_use};
+pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
 pub use index_checkpoint::AttachedIndex;
 pub use interactive::{Commit, Interactive};
