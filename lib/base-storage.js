@@ -8,7 +8,7 @@ const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
-const { entry, keyOf } = require('./entries.js')
+const { copyOf, entry, keyOf } = require('./entries.js')
 const { closed, invalid, StorageError } = require('./errors.js')
 const { indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
@@ -16,6 +16,7 @@ const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { queryOf } = require('./query.js')
+const { entitySteps } = require('./steps.js')
 const { Scope, transaction } = require('./transaction.js')
 const { reportFrom } = require('./reports.js')
 const { exactText, validated } = require('./validation.js')
@@ -275,34 +276,12 @@ class BaseStorage {
   }
 
   [scope](run) {
-    const target = () => this[documents]
-    return new Scope(run, this, {
-      documents: target,
-      get: (id) => {
-        const key = keyOf(id)
-        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, target(), key)))
-      },
-      create: (data) => {
-        const given = copyOf(data, 'an entity')
-        return (call, native) => this.#insert(given, (...entity) => call((ticket) => native.insert(ticket, target(), ...entity)))
-      },
-      update: (id, patch) => {
-        const key = keyOf(id)
-        const given = copyOf(patch, 'a patch')
-        return async (call, native) => {
-          const before = await call((ticket) => native.get(ticket, target(), key))
-          if (before === null) return null
-          const text = await this.#patched(JSON.parse(before), given)
-          await call((ticket) => native.put(ticket, target(), key, text))
-          return JSON.parse(text)
-        }
-      },
-      delete: (id) => {
-        const key = keyOf(id)
-        const belongings = this.#ownPath(id) ?? undefined
-        return async (call, native) => valueOf(await call((ticket) => native.delete(ticket, target(), key, belongings)))
-      },
+    const steps = entitySteps(() => this[documents], {
+      insert: (given, insert) => this.#insert(given, insert),
+      patched: (current, given) => this.#patched(current, given),
+      ownPath: (id) => this.#ownPath(id),
     })
+    return new Scope(run, this, steps)
   }
 
   changes(options) {
@@ -508,12 +487,6 @@ class BaseStorage {
       await call((ticket) => this.#documents.close(ticket))
     }
   }
-}
-
-/** The fields of an object that a caller passed. */
-function copyOf(value, what) {
-  if (value === null || typeof value !== 'object') throw invalid(`${what} is an object, got ${describe(value)}`)
-  return { ...value }
 }
 
 /** The place of a file or directory under the base path, relative to the database, with `/` between the names. */

@@ -23,4 +23,10 @@ function entry(entity, id) {
   return { key, text: exactText(entity) }
 }
 
-module.exports = { entry, keyOf }
+/** The fields of an object that a caller passed. */
+function copyOf(value, what) {
+  if (value === null || typeof value !== 'object') throw invalid(`${what} is an object, got ${describe(value)}`)
+  return { ...value }
+}
+
+module.exports = { copyOf, entry, keyOf }

@@ -6,6 +6,7 @@ const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, te
 const { valueOf } = require('./answers.js')
 const { directoryOf, documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
+const { copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
 const { contentStream, fromStream } = require('./streams.js')
@@ -148,9 +149,9 @@ class ProjectFileStorage extends EntityStorage {
 
   async createFromStream(file, source, options) {
     this[ensureOpen]()
-    const { content, ...fields } = fieldsOf(file, true)
+    const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
-    return fromStream(source, this[entities].spool(), JSON.stringify(fields), options, {
+    return fromStream(source, this[entities].spool(), recordText(fields), options, {
       append: (start) => this[read](start),
       create: (start) => this[write](start),
     })
