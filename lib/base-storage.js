@@ -8,7 +8,7 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { entry, keyOf } = require('./entries.js')
 const { closed, invalid, StorageError } = require('./errors.js')
-const { indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
@@ -31,11 +31,6 @@ const readList = Symbol('readList')
 const ensureOpen = Symbol('ensureOpen')
 /** Ends the native side. */
 const finish = Symbol('finish')
-
-/** Kinds of queries, as native code numbers them. */
-const BY_KEY = 0
-const BY_RANGE = 1
-const BY_WORDS = 2
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 

@@ -9,6 +9,7 @@ mod base;
 mod collection;
 mod error;
 mod files;
+mod index_query;
 mod indexes;
 mod migrations;
 mod options;

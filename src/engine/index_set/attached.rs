@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::question::Question;
 use super::{IndexStats, Listed};
 use crate::engine::database::{CollectionSpec, Database, Queryable, ReadOptions};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{IndexConfig, IndexKey, IndexSpec};
+use crate::engine::index_query::IndexQuery;
 
 /// An index that follows the documents of a collection by itself.
 pub struct Attached {
@@ -33,8 +33,19 @@ pub trait AttachedIndexes: Send + Sync {
 }
 
 impl Attached {
-    pub(super) fn answer(&self, documents: &Queryable<'_>, question: &Question) -> Result<Vec<DocumentId>> {
-        question.answer(documents.index(&self.index.config.name)?, &self.config, self.key)
+    pub(super) fn answer(&self, documents: &Queryable<'_>, query: &IndexQuery) -> Result<Vec<DocumentId>> {
+        let index = documents.index(&self.index.config.name)?;
+        query.map_keys(self.key).answer(index).map_err(|error| self.with_name(error))
+    }
+
+    /// An error about the type of the index names it as callers know it.
+    fn with_name(&self, error: Error) -> Error {
+        match error {
+            Error::IndexType(message) => {
+                Error::IndexType(message.replacen(self.index.config.name.as_str(), &self.config.name, 1))
+            }
+            other => other,
+        }
     }
 
     pub(super) fn stats(&self, documents: &Queryable<'_>) -> Result<IndexStats> {

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::entity::Selection;
 use super::file_name::collection_path;
-use super::question::Question;
 use crate::engine::database::{CollectionSpec, Foreign, Queryable};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{Extractor, Index, IndexConfig, IndexSpec, IndexType};
+use crate::engine::index_query::IndexQuery;
 use crate::engine::json;
 
 const PATH: &str = "indexes.json";
@@ -108,8 +108,8 @@ impl Definition {
         *self.head == document.text[..document.head]
     }
 
-    pub fn answer(&self, index: &Queryable<'_>, question: &Question) -> Result<Vec<DocumentId>> {
-        question.answer(index.index(&self.config.name)?, &self.config, |key| key)
+    pub fn answer(&self, index: &Queryable<'_>, query: &IndexQuery) -> Result<Vec<DocumentId>> {
+        query.answer(index.index(&self.config.name)?)
     }
 }
 

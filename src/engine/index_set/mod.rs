@@ -13,7 +13,6 @@ mod definition;
 mod entity;
 mod entity_id;
 mod file_name;
-mod question;
 
 #[cfg(test)]
 mod tests;
@@ -27,16 +26,16 @@ use super::database::{CollectionSpec, Database, Peek, Queryable, ReadOptions};
 use super::document::{Document, DocumentId};
 use super::error::{Error, Result};
 use super::index::IndexConfig;
+use super::index_query::IndexQuery;
 
 pub use attached::{Attached, AttachedIndexes};
 pub use entity::{Entity, UNREPRESENTABLE};
 pub use entity_id::{id_list, push_id};
 pub use file_name::check_name;
-pub use question::Question;
 
 use definition::Definition;
 
-/// How often a question is put again because its index was changed in between.
+/// How often a query is put again because its index was changed in between.
 const ATTEMPTS: usize = 100;
 
 /// The indexes of one database.
@@ -84,16 +83,16 @@ impl IndexSet {
     /// What the index answers, if memory knows it. `Ready(None)` if there is no such index.
     ///
     /// # Errors
-    /// `INDEX_TYPE` for a question that an index of this type does not answer.
+    /// `INDEX_TYPE` for a query that an index of this type does not answer.
     pub fn peek(
         &self,
         database: &Database,
         options: ReadOptions,
         name: &str,
-        question: &Question,
+        query: &IndexQuery,
     ) -> Result<Peek<Option<Vec<DocumentId>>>> {
         if let Some(attached) = self.attached(name) {
-            return match database.peek_query(&attached.collection, |index| attached.answer(index, question)) {
+            return match database.peek_query(&attached.collection, |index| attached.answer(index, query)) {
                 Peek::Ready(answer) => answer.map(|ids| Peek::Ready(Some(ids))),
                 Peek::Wait => Ok(Peek::Wait),
             };
@@ -104,7 +103,7 @@ impl IndexSet {
             let known = self.known.lock().get(name).cloned();
             if let Some(Known { hash, definition }) = known {
                 let answer = database.peek_query(&definition.collection, |index| {
-                    self.is_current(index, &id, hash).then(|| definition.answer(index, question))
+                    self.is_current(index, &id, hash).then(|| definition.answer(index, query))
                 });
                 if let Peek::Ready(Some(answer)) = answer {
                     return answer.map(|ids| Peek::Ready(Some(ids)));
@@ -129,8 +128,7 @@ impl IndexSet {
         (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
     }
 
-    /// What the index answers; `None` if there is no such index. Hash: O(1) and what is found; B-tree: O(log n) and
-    /// what is found; words: see [`super::index::Index::search`].
+    /// What the index answers; `None` if there is no such index. Hash: O(1) and XX
     ///
     /// # Errors
     /// As [`IndexSet::peek`]; `CORRUPT_DATA` if the index is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.
@@ -139,14 +137,14 @@ impl IndexSet {
         database: &Database,
         options: ReadOptions,
         name: &str,
-        question: &Question,
+        query: &IndexQuery,
     ) -> Result<Option<Vec<DocumentId>>> {
         if let Some(attached) = self.attached_in(database, options, name)? {
             return database
-                .query(&attached.collection, options, |index| attached.answer(index, question))?
+                .query(&attached.collection, options, |index| attached.answer(index, query))?
                 .map(Some);
         }
-        self.look(database, options, name, |index, definition, _| definition.answer(index, question))
+        self.look(database, options, name, |index, definition, _| definition.answer(index, query))
     }
 
     /// All indexes, by name; attached ones first.
