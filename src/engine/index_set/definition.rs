@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entity::Selection;
-use super::file_name::collection_path;
+use super::file_name::{collection_path, is_collection_path};
 use crate::engine::database::{CollectionSpec, Foreign, Queryable};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
@@ -52,6 +52,11 @@ pub(super) fn collection() -> Arc<CollectionSpec> {
         indexes: Vec::new(),
         foreign: Foreign::Refuse,
     })
+}
+
+/// Whether a collection is the one of all definitions, or that of an index.
+pub(super) fn is_own(collection: &str) -> bool {
+    collection == PATH || is_collection_path(collection)
 }
 
 /// The text of a new definition.
