@@ -9,6 +9,12 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** One call that may be given up. JavaScript rejects its promise by itself; this ends the work behind it. */
+export declare class NativeAbort {
+  constructor()
+  abort(): void
+}
+
 export declare class NativeBackups {
   /** `base` is absolute. Touches no file. */
   constructor(port: Port, base: string)
@@ -44,7 +50,23 @@ export declare class NativeBase {
   unlock(number: number): void
 }
 
+/** One listener. It ends when it is closed or collected. */
+export declare class NativeChanges {
+  constructor()
+  /**
+   * Begins to listen: to the changes after batch `from`, or to those from now on; to one collection, or to all of its
+   * database. The port is notified on `channel` when there is something to take. Answers with the sequence number that
+   * the listening starts after.
+   */
+  open(ticket: number, port: Port, collection: NativeCollection, everything: boolean, from: number | undefined | null, channel: number): void
+  /** What has come since the last call, as JSON: an array of changes, or the description of an error. */
+  take(): string
+  close(): void
+}
+
 export declare class NativeCollection {
+  /** Answers with the sequence number of the last batch of the database. */
+  sequence(ticket: number): void
   /**
    * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
    * `indexes` JSON. Touches no file.
@@ -112,6 +134,22 @@ export declare class NativeCollection {
   repair(ticket: number): void
   /** Ends the session for all its users. */
   close(ticket: number): void
+  /** Answers with the documents that a query (JSON) asks for. */
+  query(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
+  /** Answers with how a query is answered. */
+  explain(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
+  /** Reads the collection a part at a time: the documents that the condition of a query (JSON) wants. */
+  iterate(query: string, after?: string | undefined | null): NativeIteration
+}
+
+/** The content of one file, read a chunk at a time. */
+export declare class NativeContent {
+  /** Looks for the file. Answers whether there is one. */
+  open(ticket: number, abort?: NativeAbort | undefined | null): void
+  /** Answers with the next chunk as a JSON string, with nothing at the end. */
+  next(ticket: number): void
+  /** Lets go of the file. */
+  close(): void
 }
 
 export declare class NativeFiles {
@@ -136,8 +174,10 @@ export declare class NativeFiles {
   peekByPath(path: string): Peeked
   byPath(ticket: number, path: string): void
   byExtension(ticket: number, extension: string): void
-  search(ticket: number, query: string): void
-  list(ticket: number, withContent: boolean, allVersions: boolean): void
+  search(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
+  list(ticket: number, withContent: boolean, allVersions: boolean, abort?: NativeAbort | undefined | null): void
+  content(id: number): NativeContent
+  spool(): NativeSpool
 }
 
 export declare class NativeIndexes {
@@ -161,6 +201,13 @@ export declare class NativeIndexes {
   ids(ticket: number, kind: number, name: string, start: string, end: string, inclusive: boolean): void
   /** Ends the session. */
   close(ticket: number): void
+}
+
+export declare class NativeIteration {
+  /** Answers with the next documents, about `count` of them; with nothing at the end. */
+  next(ticket: number, count: number, abort?: NativeAbort | undefined | null): void
+  /** Lets go of the files that the iteration reads. */
+  end(): void
 }
 
 export declare class NativeMigrations {
@@ -214,6 +261,48 @@ export declare class NativeProjects {
   index(ticket: number, projectId?: number | undefined | null): void
   /** Removes from disk what `index` keeps there. The documents and their queries stay what they are. */
   forgetIndexes(ticket: number, projectId?: number | undefined | null): void
+}
+
+/** The content of a file that is to be, taken in a piece at a time. */
+export declare class NativeSpool {
+  /** Takes in a piece: JSON text of a part of a string, without quotes. */
+  append(ticket: number, piece: string): void
+  /**
+   * Creates the file from its other fields, a JSON object, and what was taken in. Answers with the file without its
+   * content.
+   */
+  create(ticket: number, fields: string): void
+  /** Forgets what was taken in. */
+  abandon(): void
+}
+
+export declare class NativeTransaction {
+  constructor()
+  get(ticket: number, collection: NativeCollection, key: string): void
+  /** Answers with the documents that a query asks for. */
+  query(ticket: number, collection: NativeCollection, query: string, abort?: NativeAbort | undefined | null): void
+  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
+  insert(ticket: number, collection: NativeCollection, key: string, text: string, path?: string | undefined | null): void
+  /** Puts a document. */
+  put(ticket: number, collection: NativeCollection, key: string, text: string): void
+  /** Deletes a document and the path that belongs to it. Answers whether it was there. */
+  delete(ticket: number, collection: NativeCollection, key: string, path?: string | undefined | null): void
+  createProject(ticket: number, projects: NativeProjects, input: string): void
+  updateProject(ticket: number, projects: NativeProjects, id: number, patch: string): void
+  deleteProject(ticket: number, projects: NativeProjects, id: number): void
+  createFile(ticket: number, files: NativeFiles, input: string): void
+  updateFile(ticket: number, files: NativeFiles, id: number, patch: string): void
+  deleteFile(ticket: number, files: NativeFiles, id: number): void
+  createVersion(ticket: number, files: NativeFiles, id: number, content: string, extra?: string | undefined | null): void
+  /** Whether something that a step read has changed, so that the transaction must run again. */
+  isLost(): boolean
+  /**
+   * Commits as one batch, through the session of one of its storages. One that changed nothing only looks whether what
+   * it read is still so. Fails with `CONFLICT` if it is not.
+   */
+  commit(ticket: number, collection: NativeCollection): void
+  /** Ends the transaction and forgets what it changed. */
+  abandon(): void
 }
 
 /** One engine as it is watched. */

@@ -835,13 +835,19 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeAbort = nativeBinding.NativeAbort
 module.exports.NativeBackups = nativeBinding.NativeBackups
 module.exports.NativeBase = nativeBinding.NativeBase
+module.exports.NativeChanges = nativeBinding.NativeChanges
 module.exports.NativeCollection = nativeBinding.NativeCollection
+module.exports.NativeContent = nativeBinding.NativeContent
 module.exports.NativeFiles = nativeBinding.NativeFiles
 module.exports.NativeIndexes = nativeBinding.NativeIndexes
+module.exports.NativeIteration = nativeBinding.NativeIteration
 module.exports.NativeMigrations = nativeBinding.NativeMigrations
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeSpool = nativeBinding.NativeSpool
+module.exports.NativeTransaction = nativeBinding.NativeTransaction
 module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap

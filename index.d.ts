@@ -9,6 +9,23 @@ export { BaseStorage } from './types/base-storage.js'
 export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
 export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
 export type {
+  Explanation,
+  FieldCondition,
+  FieldPath,
+  IterateOptions,
+  Operators,
+  OrderBy,
+  OrderDirection,
+  Pattern,
+  Query,
+  SelectQuery,
+  Selected,
+  ValueAt,
+  Where,
+} from './types/query.js'
+export type { Change, ChangeEvent, Changes, ChangesOptions, ResetEvent } from './types/changes.js'
+export type { FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
+export type {
   ProblemCode,
   ProblemSeverity,
   RepairAction,
@@ -35,6 +52,7 @@ export type {
   StorageSchema,
 } from './types/projects.js'
 export { ProjectFileStorage } from './types/file-storage.js'
+export type { ContentSource } from './types/file-storage.js'
 export { ProjectStorageV2, projectStorage } from './types/project-storage.js'
 export { IndexManager } from './types/index-manager.js'
 export type { IndexStats, EntityId } from './types/index-manager.js'

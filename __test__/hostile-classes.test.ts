@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
 import * as storages from '../index.js'
-import { BaseStorage, ProjectFileStorage, ProjectStorageV2, type StorageOptions } from '../index.js'
+import { BaseStorage, IndexManager, MigrationManager, ProjectFileStorage, ProjectStorageV2, type StorageOptions } from '../index.js'
 import { isFair, oddValues } from './support/odd-values.js'
 import { fileInput, projectInput, withDirectory } from './support/index.js'
 
@@ -28,6 +28,9 @@ interface Subject {
   use(subject: any): Promise<void>
 }
 
+/** Indexes made so far, for names of their own. */
+let made = 0
+
 // One line for each class whose objects callers hold.
 const classes: Record<string, Subject> = {
   ProjectStorageV2: { make: async (basePath) => new ProjectStorageV2({ basePath }), use: (storage) => storage.create(projectInput()) },
@@ -37,6 +40,19 @@ const classes: Record<string, Subject> = {
       return projects.getFileStorage((await projects.create(projectInput())).id)
     },
     use: (files) => files.create(fileInput('a')),
+  },
+  IndexManager: {
+    make: async (basePath) => new IndexManager(basePath, 'indexes'),
+    use: async (indexes) => {
+      const name = `index ${++made}`
+      await indexes.createIndex({ name, type: 'hash', fields: ['a'] })
+      await indexes.addToIndex(name, 1, { a: 1 })
+      assert.deepEqual(await indexes.query(name, 1), [1])
+    },
+  },
+  MigrationManager: {
+    make: async (basePath) => new MigrationManager(basePath, { logger: null }),
+    use: (migrations) => migrations.getState(),
   },
   BaseStorage: { make: async (basePath) => new Notes({ basePath }), use: (notes) => notes.create({ text: 'a' }) },
 }
@@ -94,10 +110,9 @@ for (const [name, { make, use }] of Object.entries(classes)) {
 }
 
 test('every exported class is among those that are tried', () => {
-  const made = new Set(['ProjectStorageV2', 'ProjectFileStorage', 'BaseStorage'])
   const errors = (value: any) => value.prototype instanceof Error
   const exported = Object.entries(storages).filter(([, value]) => typeof value === 'function' && !errors(value))
-  for (const [name] of exported) assert.ok(made.has(name) || !/^[A-Z]/.test(name), `${name} is not tried`)
+  for (const [name] of exported) assert.ok(name in classes || !/^[A-Z]/.test(name), `${name} is not tried`)
   assert.ok(ProjectFileStorage)
 })
 

@@ -184,7 +184,10 @@ describe('a restore refuses, and leaves everything as it was,', () => {
     assert.equal(child.signal, 'SIGKILL')
     const error = await refused
     assert.equal(error.code, 'LOCK_TIMEOUT')
-    if (process.platform === 'linux') assert.ok(error.message.includes(`process ${pid} has it open`), error.message)
+    if (process.platform === 'linux') {
+      assert.ok(error.message.includes(`process ${pid} has it open`), error.message)
+      assert.deepEqual(error.holders, [Number(pid)])
+    }
     assert.deepEqual(await dataOf(base), before)
     await manage().restore('kept')
     assert.deepEqual(await dataOf(base), context.kept)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { IndexManager, MigrationManager } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage, type Context } from './support/index.js'
 
 const reserved = (base: string) => join(dataPath(base), '.storage')
@@ -61,6 +62,19 @@ describe('verify', () => {
     }
     writing = false
     await writer
+  }))
+
+  test('beside the indexes of an IndexManager and a backup finds nothing wrong', withProject(async (storage, _project, { base }) => {
+    const indexes = new IndexManager(base, join('data', 'project_storage'))
+    await indexes.createIndex({ name: 'by a', type: 'btree', fields: ['a'] })
+    await indexes.addToIndex('by a', 7, { a: 1 })
+    await indexes.addToIndex('by a', 'eight', { a: 1, id: 'another' })
+    const migrations = new MigrationManager(base, { logger: null })
+    await migrations.backup()
+    const report = await storage.verify()
+    assert.deepEqual(report.problems, [], String(report))
+    await migrations.close()
+    await indexes.close()
   }))
 
   test('is refused after close', withStorage(async (storage) => {

@@ -2,18 +2,25 @@
 
 const path = require('node:path')
 const { NativeBase, NativeCollection, newId } = require('../binding.js')
+const { abortable, signalOption } = require('./abort.js')
 const { UNADOPTED, adopt } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
+const { Changes, Listeners } = require('./changes.js')
 const { entry, keyOf } = require('./entries.js')
-const { closed, invalid, StorageError } = require('./errors.js')
+const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { readFile, writeFile } = require('./plain-files.js')
+const { queryOf } = require('./query.js')
 const { reportFrom } = require('./reports.js')
-const { exactText, validated } = require('./validation.js')
+const { directoryOf, placed, resolved } = require('./storage-paths.js')
+const { Scope, transaction } = require('./transaction.js')
+const { validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
@@ -29,6 +36,8 @@ const checkId = Symbol('checkId')
 const readList = Symbol('readList')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
+/** The steps of a storage within a transaction. */
+const scope = Symbol('scope')
 /** Ends the native side. */
 const finish = Symbol('finish')
 
@@ -45,6 +54,8 @@ class BaseStorage {
   #adoption
   #closing
   #writes = new Set()
+  #feeds = new Set()
+  #listeners = new Listeners(() => this.#changes())
 
   constructor(storageSchema, entitySchema, dataDir, options) {
     if (new.target === BaseStorage) throw new TypeError('BaseStorage is abstract: extend it')
@@ -68,8 +79,13 @@ class BaseStorage {
 
   async create(data) {
     this[ensureOpen]()
-    if (data === null || typeof data !== 'object') throw invalid(`an entity is an object, got ${describe(data)}`)
-    const given = { ...data }
+    const given = copyOf(data, 'an entity')
+    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity))
+    return this.#insert(given, insert)
+  }
+
+  /** Gives an entity what it lacks and inserts it under an id that is free. */
+  async #insert(given, insert) {
     const own = this.constructor.newId !== undefined || typeof given.id === 'string'
     for (;;) {
       const id = own ? (given.id ?? this.constructor.newId()) : newId()
@@ -79,7 +95,7 @@ class BaseStorage {
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
       try {
-        await this[write]((ticket) => this[documents].insert(ticket, key, text, belongings))
+        await insert(key, text, belongings)
         return JSON.parse(text)
       } catch (error) {
         // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
@@ -116,19 +132,22 @@ class BaseStorage {
   async update(id, patch) {
     this[ensureOpen]()
     const key = keyOf(id)
-    if (patch === null || typeof patch !== 'object') throw invalid(`a patch is an object, got ${describe(patch)}`)
-    const given = { ...patch }
+    const given = copyOf(patch, 'a patch')
     for (;;) {
       const before = await this.#read(key)
       if (before === null) return null
-      const current = JSON.parse(before)
-      const updated = Math.max(Date.now(), Number(current.updated) || 0)
-      const merged = { ...current, ...given, id: current.id, created: current.created, updated }
-      const { text } = entry(await validated(this.#entitySchema, merged), current.id)
+      const text = await this.#patched(JSON.parse(before), given)
       const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text))
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
     }
+  }
+
+  /** The text of an entity with a patch. */
+  async #patched(current, given) {
+    const updated = Math.max(Date.now(), Number(current.updated) || 0)
+    const merged = { ...current, ...given, id: current.id, created: current.created, updated }
+    return entry(await validated(this.#entitySchema, merged), current.id).text
   }
 
   async delete(id) {
@@ -138,9 +157,10 @@ class BaseStorage {
     return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
   }
 
-  async list() {
+  async list(options) {
     this[ensureOpen]()
-    return this[readList](true)
+    const signal = signalOption(options)
+    return signal === undefined ? this[readList](true) : this.#query(queryOf({ signal }))
   }
 
   async [readList](whole) {
@@ -218,6 +238,97 @@ class BaseStorage {
     return valueOf(known ?? (await this[read](find)))
   }
 
+  async query(query) {
+    this[ensureOpen]()
+    return this.#query(queryOf(query))
+  }
+
+  async #query({ text, signal }) {
+    const query = (abort) => this[read]((ticket) => this[documents].query(ticket, text, abort))
+    return JSON.parse(await abortable(signal, query))
+  }
+
+  async explain(query) {
+    this[ensureOpen]()
+    const { text, signal } = queryOf(query)
+    const explain = (abort) => this[read]((ticket) => this[documents].explain(ticket, text, abort))
+    return JSON.parse(await abortable(signal, explain))
+  }
+
+  iterate(options) {
+    this[ensureOpen]()
+    const open = (query, after) => this[documents].iterate(query, after)
+    return iterate(iterationOf(options), open, (start) => this[read](start))
+  }
+
+  async transaction(work, options) {
+    this[ensureOpen]()
+    return transaction(this, work, options, this.options.lockTimeout, {
+      scope: (run, storage) => storage?.[scope]?.(run),
+      read: (storage) => (start) => storage[read](start),
+      commit: (run, storage) => storage[write]((ticket) => run.native.commit(ticket, storage[documents])),
+      place: directoryOf,
+    })
+  }
+
+  [scope](run) {
+    const target = () => this[documents]
+    return new Scope(run, this, {
+      documents: target,
+      get: (id) => {
+        const key = keyOf(id)
+        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, target(), key)))
+      },
+      create: (data) => {
+        const given = copyOf(data, 'an entity')
+        return (call, native) => this.#insert(given, (...entity) => call((ticket) => native.insert(ticket, target(), ...entity)))
+      },
+      update: (id, patch) => {
+        const key = keyOf(id)
+        const given = copyOf(patch, 'a patch')
+        return async (call, native) => {
+          const before = await call((ticket) => native.get(ticket, target(), key))
+          if (before === null) return null
+          const text = await this.#patched(JSON.parse(before), given)
+          await call((ticket) => native.put(ticket, target(), key, text))
+          return JSON.parse(text)
+        }
+      },
+      delete: (id) => {
+        const key = keyOf(id)
+        const belongings = this.#ownPath(id) ?? undefined
+        return async (call, native) => valueOf(await call((ticket) => native.delete(ticket, target(), key, belongings)))
+      },
+    })
+  }
+
+  changes(options) {
+    this[ensureOpen]()
+    return this.#changes(options)
+  }
+
+  #changes(options) {
+    const feed = new Changes(options, this[documents], (start) => this[read](start), () => this.#feeds.delete(feed))
+    this.#feeds.add(feed)
+    return feed
+  }
+
+  async sequence() {
+    this[ensureOpen]()
+    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket)))
+  }
+
+  on(event, listener) {
+    this[ensureOpen]()
+    this.#listeners.add(event, listener)
+    return this
+  }
+
+  off(event, listener) {
+    this.#listeners.remove(event, listener)
+    return this
+  }
+
   generateId() {
     return newId()
   }
@@ -263,31 +374,18 @@ class BaseStorage {
 
   async readValidatedJson(file, schema, fallback) {
     this[ensureOpen]()
-    const target = this.#plainFile(file)
-    const text = await call((ticket) => this.#native.read(ticket, target))
-    if (text === null) return fallback
-    let value
-    try {
-      value = JSON.parse(text)
-    } catch (error) {
-      const message = `${target} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
-      throw Object.assign(new StorageError(message, 'CORRUPT_DATA', { cause: error }), { path: target })
-    }
-    return validated(schema, value)
+    return readFile(this.#native, this.#plainFile(file), schema, fallback)
   }
 
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    const value = await validated(schema, data)
-    const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
-    await this.#remember(call((ticket) => this.#native.write(ticket, target, text)))
-    return value
+    return writeFile(this.#native, target, data, schema, (written) => this.#remember(written))
   }
 
   async ensureDirExists(directory) {
     this[ensureOpen]()
-    const target = this.#resolved(directory, 'a directory')
+    const target = resolved(this, directory, 'a directory')
     await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
   }
 
@@ -298,14 +396,8 @@ class BaseStorage {
     return withKeyLock(this.#native, directoryOf(this), key, this.options.lockTimeout, work)
   }
 
-  /** A path of the caller's, relative ones below the database's directory. */
-  #resolved(given, what) {
-    if (isPath(given) && given !== '') return path.resolve(directoryOf(this), given)
-    throw invalid(`${what} is named by a path, got ${describe(given)}`)
-  }
-
   #plainFile(given) {
-    const target = this.#resolved(given, 'a file')
+    const target = resolved(this, given, 'a file')
     if (target !== path.resolve(directoryOf(this), this.getIndexPath())) return target
     throw invalid(`${target} holds the entities of this storage: use its methods`)
   }
@@ -326,6 +418,7 @@ class BaseStorage {
 
   async close() {
     this.#closing ??= (async () => {
+      for (const feed of this.#feeds) feed.end()
       await Promise.allSettled(this.#writes)
       await this[finish]()
     })()
@@ -395,28 +488,10 @@ class BaseStorage {
   }
 }
 
-/** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
-function placed(storage, target, what) {
-  if (!isPath(target)) throw invalid(`${what} must return a path, got ${describe(target)}`)
-  const directory = directoryOf(storage)
-  const absolute = path.resolve(directory, target)
-  if (!isBelow(directory, absolute) && !isBelow(storage.basePath, absolute)) {
-    throw invalid(`${what} must return a path inside ${storage.basePath}, got ${describe(target)}`)
-  }
-  return path.relative(directory, absolute).split(path.sep).join('/')
+/** The fields of an object that a caller passed. */
+function copyOf(value, what) {
+  if (value === null || typeof value !== 'object') throw invalid(`${what} is an object, got ${describe(value)}`)
+  return { ...value }
 }
 
-/** Whether a value can be a path on every system. */
-const isPath = (value) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
-
-function isBelow(directory, target) {
-  const relative = path.relative(directory, target)
-  return relative !== '' && relative.split(path.sep)[0] !== '..' && !path.isAbsolute(relative)
-}
-
-/** The directory of a storage's database. */
-function directoryOf(storage) {
-  return path.join(storage.basePath, storage.dataDir)
-}
-
-module.exports = { BaseStorage, checkId, documents, readList, write, ensureOpen, finish, directoryOf }
+module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish }

@@ -8,8 +8,12 @@ const { errorFrom } = require('./errors.js')
 const ANSWERED = 0
 const FAILED = 1
 const PROGRESSED = 3
+const NOTIFIED = 4
 
 const waiting = new Map()
+/** Those who are told when native code has something for them, by channel. */
+const listeners = new Map()
+let lastChannel = 0
 let last = 0
 let opened
 
@@ -24,6 +28,10 @@ function settle() {
   for (let at = 0; at < messages.length; at += 3) {
     const kind = messages[at]
     const answer = messages[at + 2]
+    if (kind === NOTIFIED) {
+      listeners.get(messages[at + 1])?.notify()
+      continue
+    }
     if (kind === PROGRESSED) {
       report(messages[at + 1], answer)
       continue
@@ -75,4 +83,16 @@ function call(start, progress) {
   })
 }
 
-module.exports = { call, port }
+/** Gives a listener a channel on which native code notifies it. That alone does not keep the process alive. */
+function listen(listener) {
+  do lastChannel = (lastChannel + 1) >>> 0
+  while (listeners.has(lastChannel))
+  listeners.set(lastChannel, listener)
+  return lastChannel
+}
+
+function silence(channel) {
+  listeners.delete(channel)
+}
+
+module.exports = { call, listen, port, silence }

@@ -2,11 +2,14 @@
 
 const { valueOf } = require('./answers.js')
 const { idOf, mapText, recordText } = require('./arguments.js')
-const { BaseStorage, checkId, ensureOpen, write } = require('./base-storage.js')
+const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
+const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
 /** The native calls that write entities of one kind. */
 const entities = Symbol('entities')
+/** The names of the native steps that create, update and delete them within a transaction. */
+const steps = Symbol('steps')
 
 /** A storage whose entities native code knows: it checks them itself, and ids may be given as numeric strings. */
 class EntityStorage extends BaseStorage {
@@ -40,6 +43,27 @@ class EntityStorage extends BaseStorage {
     return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key)))
   }
 
+  [scope](run) {
+    return new Scope(run, this, this[steps]())
+  }
+
+  /** @param kind what native code calls the entities */
+  [steps](kind) {
+    const step = (name, ...args) => async (call, native) => {
+      return valueOf(await call((ticket) => native[`${name}${kind}`](ticket, this[entities], ...args)))
+    }
+    return {
+      documents: () => this[documents],
+      get: (id) => {
+        const key = String(idOf(id))
+        return async (call, native) => valueOf(await call((ticket) => native.get(ticket, this[documents], key)))
+      },
+      create: (data) => step('create', recordText(data)),
+      update: (id, patch) => step('update', idOf(id), recordText(patch)),
+      delete: (id) => step('delete', idOf(id)),
+    }
+  }
+
   async deleteAll() {
     this[ensureOpen]()
     await this[write]((ticket) => this[entities].deleteAll(ticket))
@@ -52,4 +76,4 @@ class EntityStorage extends BaseStorage {
   }
 }
 
-module.exports = { EntityStorage, entities }
+module.exports = { EntityStorage, entities, steps }

@@ -1,12 +1,15 @@
 'use strict'
 
 const path = require('node:path')
+const { abortable, signalOption } = require('./abort.js')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, finish, readList, write } = require('./base-storage.js')
 const { valueOf } = require('./answers.js')
+const { documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
 const { call } = require('./calls.js')
-const { EntityStorage, entities } = require('./entity-storage.js')
+const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
+const { directoryOf } = require('./storage-paths.js')
+const { contentStream, fromStream } = require('./streams.js')
 
 const parent = Symbol('parent')
 const construct = Symbol('construct')
@@ -113,8 +116,10 @@ class ProjectFileStorage extends EntityStorage {
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
-    if (includeAllVersions) return this[readList](includeContent)
-    return valueOf(await call((ticket) => this[entities].list(ticket, includeContent, false)))
+    const signal = signalOption(options)
+    if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
+    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, false, abort))
+    return valueOf(await abortable(signal, list))
   }
 
   async getByPath(filePath) {
@@ -130,10 +135,41 @@ class ProjectFileStorage extends EntityStorage {
     return valueOf(await call((ticket) => this[entities].byExtension(ticket, text)))
   }
 
-  async search(query) {
+  async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    return valueOf(await call((ticket) => this[entities].search(ticket, text)))
+    const search = (abort) => call((ticket) => this[entities].search(ticket, text, abort))
+    return valueOf(await abortable(signalOption(options), search))
+  }
+
+  createContentStream(fileId, options) {
+    this[ensureOpen]()
+    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start))
+  }
+
+  async createFromStream(file, source, options) {
+    this[ensureOpen]()
+    const { content, ...fields } = fieldsOf(file, true)
+    if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
+    return fromStream(source, this[entities].spool(), JSON.stringify(fields), options, {
+      append: (start) => this[read](start),
+      create: (start) => this[write](start),
+    })
+  }
+
+  /** Within a transaction, files have versions too. */
+  [steps]() {
+    return {
+      ...super[steps]('File'),
+      createVersion: (fileId, content, extra) => {
+        const id = idOf(fileId)
+        const input = valueText(content)
+        const fields = extra === undefined ? undefined : recordText(extra)
+        return async (call, native) => {
+          return valueOf(await call((ticket) => native.createVersion(ticket, this[entities], id, input, fields)))
+        }
+      },
+    }
   }
 
   async createVersion(fileId, content, extra) {

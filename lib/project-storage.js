@@ -2,15 +2,17 @@
 
 const path = require('node:path')
 const { NativeProjects } = require('../binding.js')
+const { abortable, signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, write } = require('./base-storage.js')
+const { documents, ensureOpen, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
-const { EntityStorage, entities } = require('./entity-storage.js')
+const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
 const { fileStorage } = require('./file-storage.js')
 const { nativeOptions } = require('./options.js')
 const { ProjectsStorageSchema } = require('./schemas.js')
+const { directoryOf } = require('./storage-paths.js')
 
 const BY_NAME = 0
 const BY_PATH = 1
@@ -39,6 +41,10 @@ class ProjectStorageV2 extends EntityStorage {
     return path.join(directoryOf(this), 'project_data', String(id))
   }
 
+  [steps]() {
+    return super[steps]('Project')
+  }
+
   async findByName(name) {
     return this.#query(BY_NAME, textOf(name, 'name'))
   }
@@ -55,8 +61,9 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#query(BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
   }
 
-  async search(query) {
-    return this.#query(BY_WORDS, textOf(query, 'query'))
+  async search(query, options) {
+    const text = textOf(query, 'query')
+    return abortable(signalOption(options), () => this.#query(BY_WORDS, text))
   }
 
   async getRecent(limit = 10) {
@@ -92,8 +99,8 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#files(projectId).list(options)
   }
 
-  async searchFiles(projectId, query) {
-    return this.#files(projectId).search(query)
+  async searchFiles(projectId, query, options) {
+    return this.#files(projectId).search(query, options)
   }
 
   async readProjects() {

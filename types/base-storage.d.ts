@@ -1,7 +1,10 @@
+import type { Change, Changes, ChangesOptions } from './changes.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, ResolvedStorageOptions, StorageOptions } from './options.js'
+import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
 import type { RepairReport, VerifyReport } from './reports.js'
 import type { StandardSchemaV1 } from './schema.js'
+import type { Transaction, TransactionOptions } from './transaction.js'
 
 /** What every stored entity has. Times are integer milliseconds since 1970. */
 export interface BaseEntity {
@@ -108,7 +111,7 @@ export abstract class BaseStorage<
   /** Removes an entity and what `getEntityPath` names. `false` when there was none. */
   delete(id: TEntity['id']): Promise<boolean>
   /** All entities, ids ascending. */
-  list(): Promise<TEntity[]>
+  list(options?: { signal?: AbortSignal }): Promise<TEntity[]>
   /** Removes all entities as one batch. */
   deleteAll(): Promise<void>
   /** All entities by id, ids ascending. */
@@ -135,6 +138,43 @@ export abstract class BaseStorage<
    * @throws `INDEX_TYPE` when the index is not inverted.
    */
   searchBy(index: string, query: string): Promise<TEntity[]>
+  /**
+   * The entities that meet a condition, in an order. An index on a field of the condition, or of the order, is used where
+   * there is one: see {@link explain}.
+   * @throws `INVALID_ARGUMENT` that names an operator or operand that is wrong.
+   */
+  query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
+  query(query?: Query<TEntity>): Promise<TEntity[]>
+  /** How a query is answered: the index, and how many entities were looked at. Runs it. */
+  explain(query?: Query<TEntity> & { select?: readonly FieldPath<TEntity>[] }): Promise<Explanation>
+  /**
+   * The entities one after another, ids ascending, as they were when the first one was asked for. Holds no more of them
+   * in memory than are read at a time.
+   */
+  iterate(options?: IterateOptions<TEntity, TEntity['id']>): AsyncGenerator<TEntity, void, undefined>
+  /**
+   * Runs several reads and writes as one batch. `work` sees a state in which nothing changes, and what it changed itself;
+   * nobody else sees that before it is committed. If something that it read was changed by others, it runs again, up to 16
+   * times, then `CONFLICT`: it must do nothing outside that cannot be done twice. What it throws rolls everything back
+   * and is thrown as it is. After `lockTimeout` the transaction is over: `LOCK_TIMEOUT`, and its steps are `CLOSED`.
+   * @returns What `work` returns.
+   */
+  transaction<T>(
+    work: (
+      tx: Transaction<TEntity, CreateData<TEntity, TInput>, UpdateData<TInput>, TEntity['id']>,
+    ) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>
+  /**
+   * The changes of the entities by whoever makes them, those of other processes too, usually within 50 ms. Waiting for
+   * them does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets one reset.
+   */
+  changes(options?: ChangesOptions): Changes<TEntity['id']>
+  /** The number of the database's last batch: where {@link changes} may begin later. */
+  sequence(): Promise<number>
+  /** Calls `listener` with each change from now on, until {@link off} or {@link close}. */
+  on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
+  off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   /** An id that was never handed out before. */
   generateId(): number
   /** Forgets what was read; nothing stored changes. */

@@ -20,12 +20,18 @@ export type StorageErrorCode =
 export class StorageError extends Error {
   constructor(message: string, code: StorageErrorCode, options?: ErrorOptions)
   readonly code: StorageErrorCode
+  /** Of an `ABORTED` call: the reason of its signal, which is its `cause` too. */
+  readonly reason?: unknown
   /** Of an `IO_ERROR`: the name the operating system gives it, e.g. `'ENOSPC'`. */
   readonly errno?: string
-  /** Of an `IO_ERROR`: the file or directory. */
+  /** Of an `IO_ERROR`, a `CORRUPT_DATA` or a `LOCK_TIMEOUT`: the file or directory. */
   readonly path?: string
   /** Of an `IO_ERROR`: what was tried, e.g. `'open'`. */
   readonly operation?: string
+  /** Of a `LOCK_TIMEOUT`: the process that has the lock, if that is known. */
+  readonly holder?: number
+  /** Of a `LOCK_TIMEOUT` of a restore: the other processes that have the data open, as far as the system tells. */
+  readonly holders?: number[]
   /**
    * Of a write that failed: `'none'` when nothing changed and the call may be repeated, `'unknown'` when a sync failed
    * and only reopening tells whether the write is there.

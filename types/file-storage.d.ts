@@ -1,7 +1,14 @@
 import type { BaseStorage } from './base-storage.js'
 import type { NotFoundError, ValidationError } from './errors.js'
 import type { ProjectStorageV2 } from './project-storage.js'
+import type { Transaction, TransactionOptions } from './transaction.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, ProjectFile, ProjectFileInfo, ProjectFilesStorage, UpdateProjectFile } from './projects.js'
+
+/** Where a content comes from. */
+export type ContentSource =
+  | ReadableStream<string | Uint8Array>
+  | AsyncIterable<string | Uint8Array | ArrayBuffer>
+  | Iterable<string | Uint8Array | ArrayBuffer>
 
 /**
  * The files of one project, from {@link ProjectStorageV2.getFileStorage}. Every version of a file is an entity of its
@@ -46,7 +53,31 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   /** Latest versions, by path. `'ts'` and `'.ts'` mean the same. Indexed. */
   getByExtension(extension: string): Promise<ProjectFile[]>
   /** Latest versions whose path or content holds the text, in any case of letters. Reads every content. */
-  search(query: string): Promise<ProjectFile[]>
+  search(query: string, options?: { signal?: AbortSignal }): Promise<ProjectFile[]>
+
+  transaction<T>(
+    work: (tx: Transaction<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>
+
+  /**
+   * The content of a file as bytes in UTF-8, read a chunk at a time; as it was when the stream was first read. Half a
+   * surrogate pair, which UTF-8 cannot hold, becomes U+FFFD. `Readable.fromWeb(stream)` makes a stream of Node of it.
+   * A file that does not exist errors the stream with {@link NotFoundError}, damage with `CORRUPT_DATA`.
+   */
+  createContentStream(fileId: IdInput, options?: { signal?: AbortSignal }): ReadableStream<Uint8Array>
+  /**
+   * Stores a new file whose content comes from a stream of strings or of bytes in UTF-8: a Web or Node stream, or an
+   * iterable. The content is kept on disk until it is complete, then stored as one batch; only that last step holds it in
+   * memory. A source that fails, and a call that is aborted, leave nothing.
+   * @returns The file without its content.
+   * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}; what the source throws.
+   */
+  createFromStream(
+    file: Omit<CreateProjectFile, 'content'>,
+    source: ContentSource,
+    options?: { signal?: AbortSignal },
+  ): Promise<ProjectFileInfo>
 
   /**
    * Appends a version after the latest of the chain that `fileId` belongs to.

@@ -2,6 +2,7 @@ import type { BaseStorage } from './base-storage.js'
 import type { NotFoundError, ValidationError } from './errors.js'
 import type { ProjectFileStorage } from './file-storage.js'
 import type { StorageOptions } from './options.js'
+import type { Transaction, TransactionOptions } from './transaction.js'
 import type { CreateProject, CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, Project, ProjectFile, ProjectFileInfo, ProjectFilesStorage, ProjectsStorage, UpdateProject, UpdateProjectFile } from './projects.js'
 
 /** Projects and their files, in `<basePath>/data/project_storage`. */
@@ -18,6 +19,11 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   /** Removes a project and its files as one batch. `false` when there was none. */
   delete(id: IdInput): Promise<boolean>
 
+  transaction<T>(
+    work: (tx: Transaction<Project, CreateProject, UpdateProject, IdInput>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>
+
   /** Projects with exactly this name. Indexed. */
   findByName(name: string): Promise<Project[]>
   /** Projects with exactly this path. Indexed. */
@@ -27,7 +33,7 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   /** Projects created in a span, both ends included, oldest first. Indexed. Numbers are milliseconds. */
   listByDateRange(start: Date | number, end: Date | number): Promise<Project[]>
   /** Projects whose name holds all words of the query, in any case of letters; the most recently updated first. */
-  search(query: string): Promise<Project[]>
+  search(query: string, options?: { signal?: AbortSignal }): Promise<Project[]>
   /** The most recently updated projects, latest first. */
   getRecent(limit?: number): Promise<Project[]>
 
@@ -43,7 +49,7 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   getProjectFiles(projectId: IdInput, options: ListFilesOptions & { includeContent: false }): Promise<ProjectFileInfo[]>
   getProjectFiles(projectId: IdInput, options?: ListFilesOptions): Promise<(ProjectFileInfo & { content?: string })[]>
   /** As {@link ProjectFileStorage.search}. */
-  searchFiles(projectId: IdInput, query: string): Promise<ProjectFile[]>
+  searchFiles(projectId: IdInput, query: string, options?: { signal?: AbortSignal }): Promise<ProjectFile[]>
 
   // What the server calls today.
 

@@ -102,6 +102,7 @@ export interface ListFilesOptions {
   includeContent?: boolean
   /** Default: `true`. With `false` only the latest version of each file is listed. */
   includeAllVersions?: boolean
+  signal?: AbortSignal
 }
 
 /** All projects by id. */

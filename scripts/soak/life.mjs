@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ProjectStorageV2 } from '../../index.mjs'
+import { MigrationManager, ProjectStorageV2 } from '../../index.mjs'
 import { StepError } from '../setup.mjs'
 
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
@@ -58,11 +58,15 @@ class Model {
   }
 }
 
+/** The writers that live. */
+const alive = new Set()
+
 /** A process that writes until it is killed. With `limit`, no file of its grows beyond so many blocks of 512 bytes. */
 function startWriter(base, number, model, limit) {
   const command = limit ? `trap '' XFSZ; ulimit -f ${limit}; exec "$0" "$@"` : 'exec "$0" "$@"'
   const child = spawn('/bin/sh', ['-c', command, process.execPath, worker, base, String(number)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const writer = { child, refused: 0, ended: undefined }
+  alive.add(child)
   let rest = ''
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
     const lines = (rest + chunk).split('\n')
@@ -73,7 +77,10 @@ function startWriter(base, number, model, limit) {
       model.take(said)
     }
   })
-  writer.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })))
+  writer.ended = new Promise((resolve) => child.on('close', (code, signal) => {
+    alive.delete(child)
+    resolve({ code, signal })
+  }))
   return writer
 }
 
@@ -92,12 +99,36 @@ async function editByHand(base, model) {
   return true
 }
 
+/** Makes a backup while nobody writes, spoils the data, and restores it. */
+async function backUpAndRestore(base, model) {
+  const manager = new MigrationManager(base, { logger: null })
+  const backup = await manager.backup()
+  const storage = new ProjectStorageV2({ basePath: base })
+  await storage.deleteAll()
+  await storage.close()
+  await manager.restore(backup)
+  await manager.close()
+  const restored = new ProjectStorageV2({ basePath: base })
+  await model.check(restored)
+  const report = await restored.verify()
+  if (!report.ok) throw new StepError(String(report))
+  await restored.close()
+  rmSync(join(base, 'backups'), { recursive: true, force: true, maxRetries: 5 })
+}
+
+/** Makes a backup while others write: it must be made, whole or not at all. */
+async function backUpBesideWriters(base) {
+  const manager = new MigrationManager(base, { logger: null })
+  await manager.backup()
+  await manager.close()
+}
+
 export async function soak({ minutes, keep, canLimit }) {
   const base = mkdtempSync(join(tmpdir(), 'octoprompt-soak-'))
   const model = new Model()
   const warnings = new Map()
   process.on('warning', ({ code }) => code && warnings.set(code, (warnings.get(code) ?? 0) + 1))
-  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0 }
+  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0, backups: 0, restores: 0 }
   const memory = []
   let number = 0
   const end = Date.now() + minutes * 60_000
@@ -120,6 +151,10 @@ export async function soak({ minutes, keep, canLimit }) {
         totals.verified++
         if (!report.ok) throw new StepError(String(report))
       }
+      if (totals.rounds % 3 === 0) {
+        await backUpBesideWriters(base)
+        totals.backups++
+      }
       for (const { child } of writers) child.kill('SIGKILL')
       for (const writer of writers) {
         await writer.ended
@@ -136,14 +171,22 @@ export async function soak({ minutes, keep, canLimit }) {
         if (!report.ok) throw new StepError(String(report))
         await storage.close()
       }
+      if (totals.rounds % 5 === 0) {
+        await backUpAndRestore(base, model)
+        totals.backups++
+        totals.restores++
+      }
       globalThis.gc?.()
       memory.push({ resident: process.memoryUsage().rss, handles: handles() })
     }
-  } finally {
-    if (!keep) rmSync(base, { recursive: true, force: true, maxRetries: 5 })
+  } catch (error) {
+    for (const child of alive) child.kill('SIGKILL')
+    console.log(`The data lies in ${base}.`)
+    throw error
   }
-  print(totals, model, memory, warnings)
   if (keep) console.log(`The data lies in ${base}.`)
+  else rmSync(base, { recursive: true, force: true, maxRetries: 5 })
+  print(totals, model, memory, warnings)
 }
 
 function print(totals, model, memory, warnings) {
@@ -152,6 +195,7 @@ function print(totals, model, memory, warnings) {
   const last = memory.at(-1)
   console.log(`${totals.rounds} rounds of ${WRITERS} writers: ${model.acknowledged} writes acknowledged, none lost`)
   console.log(`${totals.kills} kills, ${totals.edits} edits by hand, ${totals.verified} verifications, ${totals.refused} writes refused by a full disk`)
+  console.log(`${totals.backups} backups, ${totals.restores} restores`)
   console.log(`memory ${megabytes(first.resident)} at first, ${megabytes(last.resident)} at last; open handles ${first.handles} at first, ${last.handles} at last`)
   const told = [...warnings].map(([code, count]) => `${code} ${count}`).join(', ')
   if (told) console.log(`warnings: ${told}`)

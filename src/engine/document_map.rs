@@ -113,6 +113,24 @@ impl DocumentMap {
         Some(location)
     }
 
+    /// Whether the other map has the same documents, wherever they lie. O(1) for each chunk that both share.
+    pub fn has_same_documents(&self, other: &DocumentMap) -> bool {
+        let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.hash == other.1.hash;
+        let shared = |(one, other): (&Arc<Vec<Entry>>, &Arc<Vec<Entry>>)| Arc::ptr_eq(one, other);
+        self.len == other.len
+            && (self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(shared)
+                || self.iter().zip(other.iter()).all(|(one, other)| same(one, other)))
+    }
+
+    /// The entries after `id`, or all, ids ascending. O(log n) to start.
+    pub fn iter_after(&self, id: Option<&DocumentId>) -> impl Iterator<Item = &Entry> {
+        let chunk = id.map_or(0, |id| self.chunk_of(id));
+        let rest = self.chunks.get(chunk..).unwrap_or_default();
+        let passed =
+            id.zip(rest.first()).map_or(0, |(id, chunk)| chunk.partition_point(|entry| entry.0 <= *id));
+        rest.iter().flat_map(|chunk| chunk.iter()).skip(passed)
+    }
+
     /// All entries, ids ascending.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
@@ -152,6 +170,11 @@ mod tests {
             prop_assert!(map.iter().map(|(id, location)| (id, &location.offset)).eq(model.iter()));
             for (id, offset) in &model {
                 prop_assert_eq!(map.get(id).map(|location| location.offset), Some(*offset));
+            }
+            for after in [0, 700, 1499] {
+                let rest: Vec<_> = map.iter_after(Some(&after.into())).map(|(id, _)| id.clone()).collect();
+                let expected = model.keys().filter(|id| **id > after.into()).cloned();
+                prop_assert!(rest.into_iter().eq(expected));
             }
             prop_assert_eq!(view.len() as u64, start);
             prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));

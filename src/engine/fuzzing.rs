@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::base_path::BasePath;
 use super::checksum::{DatabaseId, FileHash, Salt};
-use super::database::{CollectionSpec, Database, DatabaseOptions, Foreign, Part, ReadOptions};
+use super::database::{CollectionSpec, Database, DatabaseOptions, Foreign, Part, Queryable, ReadOptions};
 use super::document::DocumentId;
 use super::error::{Error, Result};
 use super::fs::{Fs, SimFs};
@@ -23,7 +23,7 @@ use super::verify::{ProblemCode, Severity, verify};
 /// A name, and what is done with the bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("journal", journal),
     ("journal_checksums", journal_with_right_checksums),
     ("snapshot", snapshot),
@@ -32,6 +32,7 @@ pub const TARGETS: [Target; 8] = [
     ("keys", keys),
     ("salvage", salvaging),
     ("databases", databases),
+    ("index_checkpoint", index_checkpoint),
 ];
 
 const DIRECTORY: &str = "/base/data/db";
@@ -261,4 +262,44 @@ pub fn databases(bytes: &[u8]) {
     fine(base.claim(Path::new("/base/file.json"), Path::new(DIRECTORY), no_wait()));
     base.repair_record(Path::new(DIRECTORY), no_wait()).expect("it can be repaired");
     base.databases().expect("it is repaired");
+}
+
+/// The bytes as an index checkpoint, or (where the first is odd) written over a right one from the place that the second
+/// names: it is never believed wrongly.
+pub fn index_checkpoint(bytes: &[u8]) {
+    let fs = machine();
+    let database = open(&fs).expect("it opens");
+    let names = ["one", "two words", "three", "two"];
+    for (id, name) in (1..).zip(names) {
+        let text = format!("{{\"id\":{id},\"name\":\"{name}\"}}").into_bytes();
+        database.write(Durability::Full, move |t| t.put(&spec(), id.into(), text)).expect("it is written");
+    }
+    database.checkpoint(no_wait()).expect("it is checkpointed");
+    drop(database);
+    let fs = fs.kill();
+    let reserved = format!("{DIRECTORY}/.storage");
+    let listed = fs.list_dir(Path::new(&reserved)).expect("a folder");
+    let name = listed.iter().find(|name| name.starts_with("index-")).expect("an index checkpoint");
+    let path = format!("{reserved}/{name}");
+    let mut content = fs.read_file(&path).expect("a file");
+    match bytes {
+        [odd, at, rest @ ..] if odd % 2 == 1 => {
+            let from = usize::from(*at) * content.len() / 256;
+            let end = content.len().min(from + rest.len());
+            content.splice(from..end, rest.iter().copied());
+        }
+        _ => content = bytes.to_vec(),
+    }
+    fs.write_file(&path, &content);
+    let database = open(&fs).expect("it opens all the same");
+    let options = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
+    let all = database.filter(&spec(), Part::Whole, options, |_| true).expect("it is readable");
+    assert_eq!(all.len(), names.len());
+    for wanted in ["by_Hash", "by_Btree", "by_Inverted"] {
+        let choose = |query: &Queryable<'_>| Ok(query.index(wanted)?.find(&IndexKey::text("two")));
+        let found = database.select(&spec(), Part::Head, options, choose).expect("it is readable");
+        assert_eq!(found.len(), if wanted == "by_Inverted" { 2 } else { 1 }, "{wanted}");
+    }
+    let report = database.verify(no_wait()).expect("it can be verified");
+    assert!(report.is_ok(), "{report}");
 }

@@ -6,6 +6,7 @@ pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
+mod cancel;
 mod checksum;
 mod database;
 pub mod document;
@@ -27,6 +28,7 @@ pub mod migration;
 mod options;
 mod ownership;
 mod plain_file;
+pub mod query;
 mod registry;
 mod repair;
 mod snapshot;
@@ -34,11 +36,13 @@ mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
+pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CollectionSpec, Database, DatabaseOptions, Foreign,
-    ForeignRecords, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange, Request, Transaction, Verdicts,
-    View, Warning, WarningCode, WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
+    DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
+    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
+    WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

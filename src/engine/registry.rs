@@ -85,6 +85,11 @@ impl Registry {
         let mut place = place.lock();
         if let Some(database) = place.upgrade() {
             database.raise_cache_limits(options.cache);
+            // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
+            // caller it was closed: what was edited since counts at once.
+            if Arc::strong_count(&database) <= 2 {
+                database.notice_all_edits()?;
+            }
             return Ok(database);
         }
         let database = Database::open(file_system, &directory, options)?;
@@ -123,10 +128,38 @@ impl Registry {
 fn canonical(base: &BasePath) -> PathBuf {
     base.file_system().canonical(base.path()).unwrap_or_else(|_| base.path().to_path_buf())
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::fs::OsFs;
+
+    #[test]
+    fn an_engine_that_outlives_its_last_instance_for_a_moment_misses_no_edit() {
+        use crate::engine::database::{CollectionSpec, Foreign, Part, ReadOptions};
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let open =
+            || open_shared(Arc::new(OsFs), directory.path(), DatabaseOptions::default()).expect("opens");
+        let spec = Arc::new(CollectionSpec {
+            path: "items.json".into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        });
+        let options = ReadOptions { cached: true, lock_timeout: std::time::Duration::from_secs(5) };
+        let list = |database: &Database| {
+            let list = database.list(&spec, Part::Whole, options).expect("readable");
+            String::from_utf8_lossy(&list).into_owned()
+        };
+        let file = directory.path().join("items.json");
+        std::fs::write(&file, r#"{"1":{"id":1}}"#).expect("written");
+        let lingering = open();
+        assert_eq!(list(&lingering), r#"[{"id":1}]"#);
+        std::fs::write(&file, r#"{"1":{"id":1,"edited":true}}"#).expect("written");
+        let next = open();
+        assert!(Arc::ptr_eq(&lingering, &next));
+        assert_eq!(list(&next), r#"[{"id":1,"edited":true}]"#);
+    }
 
     #[test]
     fn one_directory_has_one_engine_however_it_is_spelled() {

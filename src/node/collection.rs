@@ -27,8 +27,8 @@ use crate::project::array;
 
 #[napi]
 pub struct NativeCollection {
-    session: Arc<Session>,
-    spec: Arc<CollectionSpec>,
+    pub(super) session: Arc<Session>,
+    pub(super) spec: Arc<CollectionSpec>,
     /// Of the document peeked last: how many milliseconds the cache would go on to give it; 0 if it did not.
     fresh_for: AtomicU64,
 }
@@ -432,7 +432,7 @@ impl NativeCollection {
     }
 }
 
-fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
+pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
     session.check_entity_path(path)?;
     tx.remove_entity_path(path)
 }

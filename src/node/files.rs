@@ -5,6 +5,7 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
+use super::abort::{NativeAbort, cancel_of};
 use super::collection::{NativeCollection, Peeked, boolean, document, documents, list, part, peeked};
 use super::port::Answer;
 
@@ -17,8 +18,8 @@ use crate::project::{Files, array, sort_by_path};
 
 #[napi]
 pub struct NativeFiles {
-    session: Arc<Session>,
-    files: Files,
+    pub(super) session: Arc<Session>,
+    pub(super) files: Files,
 }
 
 impl NativeFiles {
@@ -213,20 +214,20 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn search(&self, ticket: u32, query: String) {
-        let files = self.files.clone();
+    pub fn search(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
+        let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
-            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options)?;
+            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options, &cancel)?;
             Ok(documents(&files.spec, &found))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
-        let files = self.files.clone();
+    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool, abort: Option<&NativeAbort>) {
+        let (files, cancel) = (self.files.clone(), cancel_of(abort));
         self.session.read(ticket, move |database, options| {
             let part = part(with_content);
-            let found = files.list(database, part, all_versions, options)?;
+            let found = files.list(database, part, all_versions, options, &cancel)?;
             Ok(list(&files.spec, part, found))
         });
     }

@@ -4,8 +4,10 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+mod abort;
 mod backup;
 mod base;
+mod changes;
 mod collection;
 mod error;
 mod files;
@@ -16,8 +18,11 @@ mod options;
 mod parts;
 mod port;
 mod projects;
+mod queries;
 mod report;
 mod schema;
 mod session;
 mod site;
+mod streams;
+mod transaction;
 mod watch;

@@ -77,6 +77,8 @@ enum Message {
     Answered(u32, Answer),
     Failed(u32, Error),
     Warned(Warning),
+    /// Something waits for whoever listens on this channel.
+    Notified(u32),
     Progressed(u32, u64, u64),
 }
 
@@ -104,6 +106,10 @@ impl Mailbox {
         self.post(Message::Progressed(ticket, done, total));
     }
 
+    pub fn notify(&self, channel: u32) {
+        self.post(Message::Notified(channel));
+    }
+
     fn post(&self, message: Message) {
         let first = {
             let mut messages = self.messages.lock();
@@ -122,6 +128,7 @@ const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
 const PROGRESSED: u32 = 3;
+const NOTIFIED: u32 = 4;
 
 #[napi]
 pub struct Port {
@@ -150,6 +157,7 @@ impl Port {
         for message in messages {
             let (kind, ticket, answer) = match message {
                 Message::Answered(ticket, answer) => (ANSWERED, ticket, answer),
+                Message::Notified(channel) => (NOTIFIED, channel, Answer::Nothing),
                 Message::Failed(ticket, error) => {
                     (FAILED, ticket, Answer::text(describe(&error).into_bytes()))
                 }

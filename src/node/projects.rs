@@ -18,7 +18,7 @@ use crate::project::{Files, array, file_collections};
 
 #[napi]
 pub struct NativeProjects {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
 }
 
 /// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.

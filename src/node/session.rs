@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -33,6 +34,8 @@ pub struct Session {
     options: SessionOptions,
     mailbox: Mailbox,
     life: Mutex<Life>,
+    /// The last batch of the database when this instance opened it, before any of its own.
+    opened_at: AtomicU64,
     /// Signalled when a call ends.
     idle: Condvar,
     /// Held during a repair.
@@ -91,6 +94,7 @@ impl Session {
             options,
             mailbox,
             life: Mutex::default(),
+            opened_at: AtomicU64::default(),
             idle: Condvar::new(),
             repairing: Mutex::default(),
         })
@@ -108,6 +112,11 @@ impl Session {
 
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions { cached: self.options.cached, lock_timeout: self.options.lock_timeout }
+    }
+
+    /// The last batch of the database when this instance opened it, before any of its own.
+    pub fn opened_at(&self) -> u64 {
+        self.opened_at.load(Ordering::Relaxed)
     }
 
     /// The engine, if it is open already and this instance is not closed.
@@ -232,6 +241,7 @@ impl Session {
         if matches!(life.engine, Engine::Open(_)) {
             return;
         }
+        self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
         let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
         if let Engine::Opening(waiting) = before {
             waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));

@@ -29,7 +29,9 @@ pub const FILES_BY_VERSION: &str = "files_by_version";
 
 fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> Arc<IndexSpec> {
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    let config = IndexConfig { name: name.to_owned(), kind, fields, unique: false, sparse: true };
+    // A sparse index has no order of all documents; times are in every one, so leaving none out costs nothing.
+    let sparse = kind != IndexType::Btree;
+    let config = IndexConfig { name: name.to_owned(), kind, fields, unique: false, sparse };
     Arc::new(IndexSpec { config, extractor })
 }
 

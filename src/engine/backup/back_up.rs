@@ -13,7 +13,7 @@ use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
 use super::{SPARE_SPACE, Site, settle};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
+use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
@@ -75,11 +75,14 @@ pub fn back_up(
     let made = {
         let quiet = databases.iter().map(|database| database.quiet(options.wait));
         let _quiet: Vec<Option<Quiet<'_>>> = quiet.collect::<Result<_>>()?;
-        let cuts = {
+        let (cuts, _copying) = {
             let held = databases.iter().map(|database| database.acquire(options.wait));
             let mut held: Vec<Held<'_>> = held.collect::<Result<_>>()?;
             let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
-            cuts.collect::<Result<Vec<Cut>>>()?
+            let cuts = cuts.collect::<Result<Vec<Cut>>>()?;
+            let copying =
+                databases.iter().zip(&mut held).map(|(database, held)| database.begin_copying(held));
+            (cuts, copying.collect::<Vec<Copying<'_>>>())
         };
         let sources = Sources::find(site, &directories, cuts, &options.include)?;
         sources.check_space(&*fs, &backups)?;

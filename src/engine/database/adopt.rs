@@ -148,7 +148,9 @@ impl Database {
             out.push(b',');
             let put = adoption.put.iter().map(|(id, text)| (id, text.as_slice()));
             let delete = adoption.refused.iter().map(|(id, _)| id);
-            push_documents(out, &spec.path, put, delete, |id, place| placed.push((id.clone(), place)));
+            push_documents(out, &spec.path, put, delete, std::iter::empty(), |id, place| {
+                placed.push((id.clone(), place))
+            });
         });
         after.end += line.len() as u64;
         self.append(writer, &line, before, true)?;
@@ -170,6 +172,7 @@ impl Database {
         self.move_tip(after.generation, after.seq, after.end);
         drop(state);
         self.background.wrote(line.len() as u64);
+        self.feed.publish_lines(&line, salt, before);
         Ok(())
     }
 

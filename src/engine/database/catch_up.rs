@@ -111,6 +111,8 @@ impl Database {
             let foreign = self.prepare(&bytes, &line, file, &position)?;
             let mut state = self.state.write();
             relocated |= foreign.publish(&mut state);
+            drop(state);
+            self.feed.publish(&line.body);
         }
         if relocated {
             self.state.write().drop_unused_files();

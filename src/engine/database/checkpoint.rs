@@ -13,7 +13,7 @@ use super::freeze::Frozen;
 use super::generations::{create_journal, list_generations, read_header};
 use super::index_checkpoint::{Draft, remove_stray};
 use super::paths::common_directory;
-use super::recovery::sweep;
+use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
 use super::state::{Content, Dirty, State};
 use super::texts::read_whole;
@@ -55,7 +55,7 @@ impl Database {
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
         let Some(_quiet) = self.quiet(wait)? else { return Ok(()) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
-        sweep(&*self.fs, &self.directory)?;
+        sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
         let (switched, frozen) = {
             let mut writer = self.acquire(wait)?;
@@ -169,7 +169,7 @@ impl Database {
 
     /// Writes a snapshot beside the others, makes it durable and reads it back.
     fn stream(&self, frozen: Frozen, number: usize, covers: u64) -> Result<Fresh> {
-        let temporary = self.reserved(&format!("new-{covers}-{number}"));
+        let temporary = self.reserved(&format!("{FRESH}{covers}-{number}"));
         if self.fs.metadata(&temporary).at("look up", &temporary)?.is_some() {
             self.fs.remove_file(&temporary).at("remove", &temporary)?;
         }

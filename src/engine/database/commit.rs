@@ -251,6 +251,7 @@ impl Database {
             }
         }
         self.background.wrote(lines.len() as u64);
+        self.feed.publish_lines(&lines, salt, before);
         for batch in batches {
             self.remove_from_disk(batch);
         }
@@ -258,7 +259,7 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody checkpoints or copies the files, that is left to the next checkpoint.
+    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint.
     fn remove_from_disk(&self, batch: &Batch) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
@@ -267,8 +268,8 @@ impl Database {
         if targets.is_empty() {
             return;
         }
-        let quiet = self.try_quiet().ok().flatten().is_some();
-        for (path, durably) in targets.into_iter().filter(|(_, durably)| quiet || *durably) {
+        let copied = self.is_being_copied();
+        for (path, durably) in targets.into_iter().filter(|(_, durably)| !copied || *durably) {
             if let Err(error) = self.remove_now(path, durably) {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
@@ -280,7 +281,7 @@ impl Database {
 }
 
 impl Database {
-    fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
+    pub(super) fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
         let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
         fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
         match target.parent().filter(|_| durably) {
@@ -333,7 +334,9 @@ fn encode_ops(
         let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
         let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
         let located = located.documents.entry(Arc::clone(path)).or_default();
-        push_documents(out, path, put, delete, |id, place| {
+        let replaced =
+            changes.existing.iter().filter(|id| matches!(changes.documents.get(id), Some(Some(_))));
+        push_documents(out, path, put, delete, replaced, |id, place| {
             let document = changes.documents.get(id).and_then(Option::as_ref);
             let location = document.zip(place).map(|(document, (at, len))| Location {
                 offset: base + at as u64,

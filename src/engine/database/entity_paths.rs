@@ -36,10 +36,17 @@ impl Transaction<'_> {
     /// because by now somebody may keep something there.
     pub fn keep_entity_path(&mut self, path: &str) -> Result<()> {
         check_path(&self.database.directory, path)?;
-        let pending = {
+        let earlier = {
             let state = self.database.state.read();
             let earlier = state.removals.iter().map(|(_, removed)| removed);
-            let all = earlier.chain(&self.group.removed_paths).chain(&self.batch.removed_paths);
+            earlier.filter(|removed| overlap(removed, path)).cloned().collect::<Vec<String>>()
+        };
+        for removed in &earlier {
+            // It may have failed, or been left to the next checkpoint.
+            self.database.remove_now(removed, false)?;
+        }
+        let pending = {
+            let all = earlier.iter().chain(&self.group.removed_paths).chain(&self.batch.removed_paths);
             all.filter(|removed| overlap(removed, path)).cloned().collect::<Vec<String>>()
         };
         if pending.is_empty() {

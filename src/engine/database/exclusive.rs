@@ -1,5 +1,7 @@
 //! Keeping everybody else away: from the files of a database, and from the database as a whole.
 
+use std::process;
+
 use parking_lot::MutexGuard;
 
 use super::Database;
@@ -16,11 +18,23 @@ pub struct Checkpointing {
     pub kept: Option<LockGuard>,
 }
 
-/// While this lives, nobody checkpoints, and no file that a collection gives up is removed: the snapshots stay where they
-/// are. Fields are dropped in their order: the lock between processes goes before the one within this process.
+/// While this lives, nobody checkpoints: the snapshots stay where they are. Fields are dropped in their order: the lock between processes goes before the one within this process.
 pub struct Quiet<'a> {
     lock: Option<LockGuard>,
     pub(super) checkpointing: MutexGuard<'a, Checkpointing>,
+}
+
+/// While this lives, writers leave the files of collections that are given up to the next checkpoint.
+pub struct Copying<'a> {
+    database: &'a Database,
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        if let Some(tip) = &self.database.tip {
+            tip.set_copier(0);
+        }
+    }
 }
 
 impl Quiet<'_> {
@@ -48,18 +62,31 @@ impl Database {
         Ok(Some(Quiet { lock: Some(guard), checkpointing }))
     }
 
-    /// As [`Database::quiet`], without waiting.
-    pub(super) fn try_quiet(&self) -> Result<Option<Quiet<'_>>> {
-        let Some(mut checkpointing) = self.checkpointing.try_lock() else { return Ok(None) };
+    /// Lets writers leave the files of collections that are given up where they are. Nobody checkpoints, and the write lock is
+    /// held.
+    pub(in crate::engine) fn begin_copying(&self, _: &mut Held<'_>) -> Copying<'_> {
+        if let Some(tip) = &self.tip {
+            tip.set_copier(process::id());
+        }
+        Copying { database: self }
+    }
+
+    /// Whether somebody copies the files.
+    pub(super) fn is_being_copied(&self) -> bool {
+        if !self.tip.as_ref().is_some_and(Tip::has_copier) {
+            return false;
+        }
+        // Whoever said so may have died: then nobody keeps checkpoints away.
+        let Some(mut checkpointing) = self.checkpointing.try_lock() else { return true };
         if checkpointing.kept.is_some() {
-            return Ok(Some(Quiet { lock: None, checkpointing }));
+            return true;
         }
-        let Some(lock) = checkpointing.lock.as_mut() else { return Ok(None) };
-        if !lock.try_lock(LockKind::Exclusive)? {
-            return Ok(None);
+        let Some(lock) = checkpointing.lock.as_mut() else { return false };
+        let free = lock.try_lock(LockKind::Exclusive).unwrap_or(false);
+        if free {
+            drop(lock.guard());
         }
-        let guard = lock.guard();
-        Ok(Some(Quiet { lock: Some(guard), checkpointing }))
+        !free
     }
 
     /// Becomes the only process that has the database open. The write lock is held, so nobody opens it meanwhile; this

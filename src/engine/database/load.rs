@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::catch_up::headless;
 use super::state::{Change, Content, Dirty, FileTable, IndexTimes, Loaded, State, holds_documents, matching};
-use super::texts::read_whole;
+use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
 use crate::engine::checksum::FileHash;
@@ -264,12 +264,25 @@ impl Database {
         for (id, change) in changes {
             base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
-            let text = read_whole(files, &location).at("read a journal of", &self.directory)?;
+            let text = read_text(files, &location, Part::Whole)
+                .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
             index_document(&mut base.indexes, &id, &document.text[..document.head]);
             base.entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));
         }
         Ok(())
+    }
+
+    /// Unloads every collection whose file is not the one that was read, unless somebody is writing, who may be the caller:
+    /// the next checkpoint looks then. O(loaded collections).
+    pub fn notice_all_edits(&self) -> Result<()> {
+        let Some(_writer) = self.writer.try_lock() else { return Ok(()) };
+        let specs: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            let loaded = state.collections.keys().filter_map(|path| state.loaded(path));
+            loaded.map(|loaded| Arc::clone(&loaded.spec)).collect()
+        };
+        specs.iter().try_for_each(|spec| self.notice_edit(spec))
     }
 
     /// Unloads the collection if its file is not the one that was read.

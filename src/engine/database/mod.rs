@@ -10,13 +10,17 @@ mod catch_up;
 mod check;
 mod checkpoint;
 mod commit;
+mod content;
 mod cut;
 mod declared;
 mod entity_paths;
 mod exclusive;
+mod feed;
 mod freeze;
 pub(super) mod generations;
 mod index_checkpoint;
+mod interactive;
+mod iterate;
 pub(super) mod load;
 mod mutant;
 mod network;
@@ -31,11 +35,15 @@ mod ready;
 mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
+mod search;
+mod spool;
 mod start_over;
 pub(super) mod state;
 pub(super) mod texts;
 mod transaction;
 mod verdicts;
+mod watch;
+mod widen;
 mod writer;
 
 /// The locks of the queue: its model checker brings its own.
@@ -51,15 +59,21 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
+pub use content::ContentReader;
 pub(in crate::engine) use cut::{Cut, CutContent};
-pub(in crate::engine) use exclusive::{Quiet, in_use};
+pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
+pub use feed::{Change, Subscription};
 pub use index_checkpoint::AttachedIndex;
+pub use interactive::{Commit, Interactive};
+pub use iterate::Slice;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
 pub use read::{Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
+pub use spool::Spool;
+pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
 pub use texts::Part;
 pub use transaction::Transaction;
@@ -229,6 +243,7 @@ pub struct Database {
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
+    feed: feed::Feed,
     this: Weak<Database>,
 }
 

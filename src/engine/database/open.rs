@@ -16,7 +16,7 @@ use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
-use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background};
+use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background, feed};
 use crate::engine::cache::Cache;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
@@ -138,6 +138,7 @@ impl Database {
             queue: Queue::new(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
+            feed: feed::Feed::default(),
             this: this.clone(),
         })
     }
@@ -167,9 +168,11 @@ impl Database {
             slot.version = collection.version + 1;
             slot.spec = collection.spec;
         }
+        let seq = fresh.position.seq;
         *state = fresh;
         drop(state);
         self.cache.clear();
+        self.feed.reset(seq);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::state::{FileTable, Loaded};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
+use crate::engine::cancel::Cancel;
 use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
 use crate::engine::document::DocumentId;
@@ -20,6 +21,9 @@ const PEEK_BYTES: u64 = 1 << 20;
 
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;
+
+/// Documents between two looks at whether the caller gave up.
+const CANCEL_STEP: usize = 256;
 
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +43,9 @@ pub struct ReadOptions {
 /// A stable view of a collection: later writes do not show in it.
 #[derive(Clone)]
 pub struct View {
-    spec: Arc<CollectionSpec>,
-    documents: DocumentMap,
-    files: Arc<FileTable>,
+    pub(super) spec: Arc<CollectionSpec>,
+    pub(super) documents: DocumentMap,
+    pub(super) files: Arc<FileTable>,
     version: u64,
 }
 
@@ -275,14 +279,35 @@ impl Database {
         options: ReadOptions,
         keep: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<Arc<[u8]>>> {
+        self.filter_unless(spec, part, options, &Cancel::default(), keep)
+    }
+
+    /// As [`Database::filter`], for a caller who may give up.
+    ///
+    /// # Errors
+    /// `ABORTED` once `cancel` is raised.
+    pub fn filter_unless(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+        cancel: &Cancel,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
             let mut kept = Vec::new();
-            let scanned = view.for_each(part, |_, text| {
-                if keep(text) {
-                    kept.push(text.into());
-                }
-            });
+            let mut documents = view.documents.iter().peekable();
+            let mut scanned = Ok(());
+            while scanned.is_ok() && documents.peek().is_some() {
+                cancel.check()?;
+                let step = documents.by_ref().take(CANCEL_STEP);
+                scanned = read_run(&view.files, step, part, |_, text| {
+                    if keep(text) {
+                        kept.push(text.into());
+                    }
+                });
+            }
             match scanned {
                 Ok(()) => {
                     self.cache.count(false);
@@ -345,7 +370,7 @@ impl Database {
 
     /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
     /// edited or replaced.
-    fn reread(
+    pub(super) fn reread(
         &self,
         spec: &Arc<CollectionSpec>,
         location: &Location,
@@ -360,7 +385,12 @@ impl Database {
         self.make_ready(spec, options)
     }
 
-    fn read_error(&self, spec: &CollectionSpec, location: &Location, failure: ReadFailure) -> Error {
+    pub(super) fn read_error(
+        &self,
+        spec: &CollectionSpec,
+        location: &Location,
+        failure: ReadFailure,
+    ) -> Error {
         let state = self.state.read();
         let path = if location.file == state.journal {
             crate::engine::journal::journal_path(&self.directory, state.position.generation)

@@ -14,6 +14,7 @@ use super::generations::{
 use super::index_checkpoint::remove_stray;
 use super::recent::RecentChanges;
 use super::removals::repeat_removals;
+use super::spool::SPOOL;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
 use crate::engine::document::DocumentId;
@@ -168,7 +169,8 @@ fn replay(
         )?;
         repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
         state.removals = removals;
-        sweep(fs, directory)?;
+        sweep(fs, directory, FRESH)?;
+        sweep(fs, directory, SPOOL)?;
         remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
@@ -307,11 +309,14 @@ pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes
     }
 }
 
-/// Removes what a checkpoint that was cut short left behind.
-pub fn sweep(fs: &dyn Fs, directory: &Path) -> Result<()> {
+/// How names of snapshots begin that are being written.
+pub const FRESH: &str = "new-";
+
+/// Removes what a checkpoint or a process that was cut short left behind: the files whose names begin so.
+pub fn sweep(fs: &dyn Fs, directory: &Path, beginning: &str) -> Result<()> {
     let reserved = directory.join(RESERVED);
     for name in fs.list_dir(&reserved).at("list", &reserved)? {
-        if name.starts_with("new-") {
+        if name.starts_with(beginning) {
             let path = reserved.join(name);
             fs.remove_file(&path).at("remove", &path)?;
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::generations::{first_header, list_generations, read_header};
-use super::recovery::{Until, recover, sweep};
+use super::recovery::{FRESH, Until, recover, sweep};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
@@ -124,7 +124,7 @@ pub(in crate::engine) fn start_over(
         let path = journal_path(directory, generation);
         fs.remove_file(&path).at("remove", &path)?;
     }
-    sweep(fs, directory)?;
+    sweep(fs, directory, FRESH)?;
     fs.sync_dir(&reserved).at("sync directory", &reserved)
 }
 

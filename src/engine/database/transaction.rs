@@ -1,8 +1,9 @@
 //! What a write sees and changes: the published state under the changes of its group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
@@ -32,6 +33,8 @@ pub struct BatchChanges {
     /// file that came back would hide what the batch wrote.
     pub removed_durably: bool,
     pub documents: BTreeMap<DocumentId, Option<Document>>,
+    /// Those of the documents that were there before the batch.
+    pub existing: BTreeSet<DocumentId>,
 }
 
 impl Batch {
@@ -40,7 +43,7 @@ impl Batch {
     }
 }
 
-enum Undo {
+pub(super) enum Undo {
     Document(Arc<str>, DocumentId, Option<Pending>),
     Drop(Arc<str>, Overlay),
 }
@@ -51,13 +54,39 @@ pub struct Transaction<'a> {
     pub(super) database: &'a Database,
     writer: &'a mut Writer,
     pub(super) group: &'a mut Group,
-    undo: Vec<Undo>,
+    pub(super) undo: Vec<Undo>,
     pub(super) batch: Batch,
+    /// Where what is read of the published state is noted.
+    reads: Option<&'a mut ReadSet>,
+    /// Whether the write lock is held; only then foreign files are adopted.
+    locked: bool,
+    needs_lock: bool,
 }
 
 impl<'a> Transaction<'a> {
+    /// For a request. The write lock is held.
     pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
-        Transaction { database, writer, group, undo: Vec::new(), batch: Batch::default() }
+        let (undo, batch) = (Vec::new(), Batch::default());
+        Transaction { database, writer, group, undo, batch, reads: None, locked: true, needs_lock: false }
+    }
+
+    /// For one step of an interactive transaction, over what its steps before changed.
+    pub(super) fn resumed(
+        database: &'a Database,
+        writer: &'a mut Writer,
+        group: &'a mut Group,
+        reads: &'a mut ReadSet,
+        locked: bool,
+    ) -> Self {
+        let mut transaction = Transaction::new(database, writer, group);
+        transaction.reads = Some(reads);
+        transaction.locked = locked;
+        transaction
+    }
+
+    /// Whether a call failed only because the write lock is not held.
+    pub(super) fn needs_lock(&self) -> bool {
+        self.needs_lock
     }
 
     pub(super) fn finish(mut self) -> Batch {
@@ -83,7 +112,24 @@ impl<'a> Transaction<'a> {
             }
         }
         self.load(spec)?;
-        self.database.published(spec, id)
+        let found = self.database.published(spec, id)?;
+        self.note(spec, id, found.as_ref().map(|document| document.hash));
+        Ok(found)
+    }
+
+    fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
+        if let Some(reads) = &mut self.reads {
+            reads.note(spec, id, hash);
+        }
+    }
+
+    /// Notes that all documents of the collection were looked at, or an index.
+    fn note_whole(&mut self, spec: &Arc<CollectionSpec>) {
+        if let Some(reads) = &mut self.reads
+            && let Some(loaded) = self.database.state.read().loaded(&spec.path)
+        {
+            reads.note_whole(spec, &loaded.documents);
+        }
     }
 
     /// The hash of the document, which tells whether it is the same as another without reading it.
@@ -98,9 +144,13 @@ impl<'a> Transaction<'a> {
             }
         }
         self.load(spec)?;
-        let state = self.database.state.read();
-        let loaded = state.loaded(&spec.path);
-        Ok(loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash))
+        let hash = {
+            let state = self.database.state.read();
+            let loaded = state.loaded(&spec.path);
+            loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash)
+        };
+        self.note(spec, id, hash);
+        Ok(hash)
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
@@ -110,7 +160,7 @@ impl<'a> Transaction<'a> {
     /// All ids, ascending. O(n).
     pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
         let spec = &self.declare(spec)?;
-        self.load_unless_dropped(spec)?;
+        self.load_whole(spec)?;
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
         let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
@@ -171,7 +221,7 @@ impl<'a> Transaction<'a> {
         query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
     ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
         let spec = &self.declare(spec)?;
-        self.load_unless_dropped(spec)?;
+        self.load_whole(spec)?;
         let at = index_position(spec, index)?;
         let overlay = self.group.collections.get(&spec.path);
         let mut published = Vec::new();
@@ -233,14 +283,15 @@ impl<'a> Transaction<'a> {
             return check_document(&document.text).map(|()| false);
         }
         let spec = &self.declare(spec)?;
-        if self.hash(spec, &id)? == Some(document.hash) {
+        let before = self.hash(spec, &id)?;
+        if before == Some(document.hash) {
             return Ok(false);
         }
         let entries = self.overlay(spec).entries_of(Some(&document));
         if unique {
             self.check_entries(spec, &id, &entries)?;
         }
-        self.change(spec, id, Some(document), entries).map(|()| true)
+        self.change(spec, id, Some(document), entries, before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -249,7 +300,7 @@ impl<'a> Transaction<'a> {
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
-        self.change(spec, id, None, no_entries(spec))?;
+        self.change(spec, id, None, no_entries(spec), true)?;
         Ok(true)
     }
 
@@ -260,7 +311,7 @@ impl<'a> Transaction<'a> {
         let before = std::mem::replace(overlay, Overlay::new(spec, true));
         self.undo.push(Undo::Drop(Arc::clone(&spec.path), before));
         let removed_durably = matches!(spec.foreign, Foreign::Refuse);
-        let changes = BatchChanges { dropped: true, removed_durably, documents: BTreeMap::new() };
+        let changes = BatchChanges { dropped: true, removed_durably, ..BatchChanges::default() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
         Ok(())
     }
@@ -286,7 +337,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.
-    fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
+    pub(super) fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
         let spec = self.database.declare(self.writer, spec);
         let overlay = self.group.collections.get(&spec.path);
         if overlay.is_some_and(|overlay| !Arc::ptr_eq(&overlay.spec, &spec)) {
@@ -295,81 +346,22 @@ impl<'a> Transaction<'a> {
         Ok(spec)
     }
 
-    /// Gives the overlay of a collection, and what would bring it back, the indexes of `spec`. On an error nothing changed.
-    fn widen(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        let undo = std::mem::take(&mut self.undo);
-        let widened = self.widened_undo(spec, &undo);
-        self.undo = undo;
-        let (overlay, steps) = widened?;
-        self.group.collections.insert(Arc::clone(&spec.path), overlay);
-        for (at, step) in steps {
-            self.undo[at] = step;
+    pub(super) fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        if self.database.load_for_step(self.writer, spec, self.locked)? {
+            return Ok(());
         }
+        self.needs_lock = true;
+        Err(Error::Conflict(format!("{} was changed from outside", spec.path)))
+    }
+
+    /// Loads the collection for a look at all of it.
+    pub(super) fn load_whole(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
+        if self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
+            return Ok(());
+        }
+        self.load(spec)?;
+        self.note_whole(spec);
         Ok(())
-    }
-
-    /// The overlay of the collection and the steps of `undo` that concern it, with their positions.
-    fn widened_undo(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        undo: &[Undo],
-    ) -> Result<(Overlay, Vec<(usize, Undo)>)> {
-        let Some(overlay) = self.group.collections.get(&spec.path) else {
-            return Ok((Overlay::new(spec, false), Vec::new()));
-        };
-        let mut dropped = overlay.dropped;
-        let documents = overlay.documents.clone();
-        let overlay = self.widened(spec, dropped, &documents)?;
-        let mut steps = Vec::new();
-        for (at, step) in undo.iter().enumerate().rev() {
-            match step {
-                Undo::Document(path, id, Some(pending)) if *path == spec.path => {
-                    let pending = self.widened_pending(&overlay, dropped, id, pending)?;
-                    steps.push((at, Undo::Document(Arc::clone(path), id.clone(), Some(pending))));
-                }
-                Undo::Drop(path, before) if *path == spec.path => {
-                    dropped = before.dropped;
-                    let before = self.widened(spec, dropped, &before.documents)?;
-                    steps.push((at, Undo::Drop(Arc::clone(path), before)));
-                }
-                _ => {}
-            }
-        }
-        Ok((overlay, steps))
-    }
-
-    fn widened(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        dropped: bool,
-        documents: &BTreeMap<DocumentId, Pending>,
-    ) -> Result<Overlay> {
-        let mut wide = Overlay::new(spec, dropped);
-        for (id, pending) in documents {
-            let pending = self.widened_pending(&wide, dropped, id, pending)?;
-            wide.set(id.clone(), Some(pending));
-        }
-        Ok(wide)
-    }
-
-    fn widened_pending(
-        &mut self,
-        wide: &Overlay,
-        dropped: bool,
-        id: &DocumentId,
-        pending: &Pending,
-    ) -> Result<Pending> {
-        let old = self.entries_before(&wide.spec, dropped, id)?;
-        Ok(Pending { old, new: pending.new.clone(), entries: wide.entries_of(pending.new.as_ref()) })
-    }
-
-    fn load(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        self.database.load(self.writer, spec, true)
-    }
-
-    fn load_unless_dropped(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        let dropped = self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped);
-        if dropped { Ok(()) } else { self.load(spec) }
     }
 
     fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {
@@ -433,6 +425,7 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         new: Option<Document>,
         entries: Vec<Entries>,
+        existed: bool,
     ) -> Result<()> {
         let overlay = self.group.collections.get(&spec.path);
         let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
@@ -444,14 +437,16 @@ impl<'a> Transaction<'a> {
             }
         };
         let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
-        changes.documents.insert(id.clone(), new.clone());
+        if changes.documents.insert(id.clone(), new.clone()).is_none() && existed {
+            changes.existing.insert(id.clone());
+        }
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
         self.overlay(spec).set(id, Some(Pending { old, new, entries }));
         Ok(())
     }
 
     /// What the published document has in the indexes; nothing, where the collection was dropped.
-    fn entries_before(
+    pub(super) fn entries_before(
         &mut self,
         spec: &Arc<CollectionSpec>,
         dropped: bool,

@@ -53,6 +53,8 @@ pub struct Index {
     entries: usize,
     /// Whether a document with several keys was ever inserted. If not, no range meets an id twice.
     several_keys: bool,
+    /// Whether a document that has more keys than an index takes was ever left out.
+    left_out: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,7 @@ impl Index {
             paths,
             entries: 0,
             several_keys: false,
+            left_out: false,
         }
     }
 
@@ -140,6 +143,7 @@ impl Index {
             }
             return;
         }
+        self.left_out |= !entries.is_complete();
         let keys = entries.keys();
         self.several_keys |= keys.len() > 1;
         for key in keys {
@@ -203,6 +207,43 @@ impl Index {
             }
             _ => collect(self.ids(key)),
         }
+    }
+
+    /// The ids of the documents with exactly this key, ascending: no joined forms, no words.
+    pub fn find_exact(&self, key: &IndexKey) -> Vec<DocumentId> {
+        collect(self.ids(key))
+    }
+
+    /// The number of documents with exactly this key. O(log n).
+    pub fn count(&self, key: &IndexKey) -> usize {
+        self.ids(key).map_or(0, Ids::len)
+    }
+
+    /// The number of pairs of key and document within the bounds; counting stops at `most`. Only a btree index has ranges.
+    pub fn count_range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>, most: usize) -> Result<usize> {
+        let mut count = 0;
+        for (_, ids) in self.ordered()?.range(start, end) {
+            count += ids.len();
+            if count >= most {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// The ids within the bounds in key order, those of each key together and ascending. Only a btree index has ranges.
+    pub fn groups(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<Vec<DocumentId>>> {
+        Ok(self.ordered()?.range(start, end).map(|(_, ids)| ids.ids().cloned().collect()).collect())
+    }
+
+    /// Whether some document may stand under several keys.
+    pub fn has_several_keys(&self) -> bool {
+        self.several_keys
+    }
+
+    /// Whether every document that has keys stands under all of them.
+    pub fn is_complete(&self) -> bool {
+        !self.left_out
     }
 
     /// Of the keys in `entries`, one that a document other than `except` already has, and that document.

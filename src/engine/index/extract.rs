@@ -138,6 +138,15 @@ fn field_keys(path: &Path, value: Option<&[u8]>) -> Vec<IndexKey> {
     keys
 }
 
+/// The keys of what lies at a path (outermost name first, not empty) of a document, as an index on it would have them.
+pub fn keys_at(document: &[u8], path: &[Box<str>]) -> Vec<IndexKey> {
+    let mut keys = Vec::new();
+    if let [first, rest @ ..] = path {
+        each_value(json::get(document, first), rest, &mut |found| keys.extend(key_of(found)));
+    }
+    keys
+}
+
 /// A missing value is null; an object has no key.
 fn key_of(value: Option<&[u8]>) -> Option<IndexKey> {
     value.map_or(Some(IndexKey::Null), IndexKey::from_value)

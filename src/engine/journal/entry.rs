@@ -127,6 +127,10 @@ pub struct Op<'a> {
     pub put: Documents<'a>,
     #[serde(default)]
     pub delete: Vec<String>,
+    /// Of the puts those that took the place of a document; the others are new. Nothing is known of those of a line that
+    /// adopts a file.
+    #[serde(default)]
+    pub replaced: Vec<String>,
     /// This collection is gone, and its file with it.
     pub drop: Option<String>,
     /// This path under the database's directory is removed with all it holds.
@@ -219,12 +223,13 @@ pub fn push_snapshot_op(out: &mut Vec<u8>, collection: &str, record: &SnapshotRe
 }
 
 /// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put,
-/// where its text starts in `out` and how long it is.
+/// where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
 pub fn push_documents<'a>(
     out: &mut Vec<u8>,
     collection: &str,
     put: impl Iterator<Item = (&'a DocumentId, &'a [u8])>,
     delete: impl Iterator<Item = &'a DocumentId>,
+    replaced: impl Iterator<Item = &'a DocumentId>,
     mut place: impl FnMut(&DocumentId, Option<(usize, usize)>),
 ) {
     out.extend_from_slice(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
@@ -242,7 +247,13 @@ pub fn push_documents<'a>(
         separator = ",";
         place(id, None);
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    let mut separator = ",\"replaced\":[";
+    for id in replaced {
+        out.extend_from_slice(format!("{separator}{}", json::quote(&id.to_string())).as_bytes());
+        separator = ",";
+    }
+    out.extend_from_slice(if separator == "," { b"]}" } else { b"}" });
 }
 
 /// The body of a line (given without its line feed) and its checksum, if the checksum is right.

@@ -17,6 +17,7 @@ const SEQ_WORD: usize = 2 * SLOT_WORDS;
 /// Where in the page the number of the last acknowledged batch stands, as a 64-bit float: an offset in bytes.
 pub const ACKNOWLEDGED_AT: usize = SEQ_WORD * 8;
 const HOLDER_WORD: usize = SEQ_WORD + 1;
+const COPIER_WORD: usize = SEQ_WORD + 2;
 /// The size of the file; a page of memory would be mapped in any case.
 const SIZE: usize = 4096;
 
@@ -128,6 +129,16 @@ impl Tip {
     /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
     pub fn set_holder(&self, pid: u32) {
         self.page.store(HOLDER_WORD, pid.into());
+    }
+
+    /// Says which process copies the files, and so keeps checkpoints away; zero for none. It counts only while somebody does
+    /// that: a process may have died.
+    pub fn set_copier(&self, pid: u32) {
+        self.page.store(COPIER_WORD, pid.into());
+    }
+
+    pub fn has_copier(&self) -> bool {
+        self.page.load(COPIER_WORD) != 0
     }
 
     pub fn holder(&self) -> Option<u32> {

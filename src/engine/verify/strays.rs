@@ -2,6 +2,7 @@
 
 use super::cut::Cut;
 use super::report::{Problem, ProblemCode};
+use crate::engine::database::{SPOOL, is_of_this_process};
 use crate::engine::journal::{RESERVED, journal_generation};
 
 /// Folders into which a repair copies the originals.
@@ -22,6 +23,12 @@ pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
             name if name.starts_with("cut-") => {
                 note(ProblemCode::CutBytes, "bytes that were cut from a journal; delete it when you like")
             }
+            // Whoever takes in a content has it open.
+            name if name.starts_with(SPOOL) && (!cut.alone || is_of_this_process(name)) => None,
+            name if name.starts_with(SPOOL) => note(
+                ProblemCode::Leftover,
+                "a content that was never completed; whoever opens the database alone removes it",
+            ),
             // Others may be writing it just now.
             name if name.starts_with("new-") && !cut.alone => None,
             name if name.starts_with("new-") => note(

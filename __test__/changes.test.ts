@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Change, Changes } from '../index.js'
+import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
+import { Things, thing } from './support/things.js'
+
+/** Listening keeps no process alive: something else must, while a test waits for changes. */
+const alive = async (work: () => Promise<void>) => {
+  const timer = setInterval(() => {}, 1000)
+  await work().finally(() => clearInterval(timer))
+}
+
+const withThings = (work: (things: Things, base: string) => Promise<void>) =>
+  withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base })
+    try {
+      await alive(() => work(things, base))
+    } finally {
+      await things.close()
+    }
+  })
+
+const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
+
+test('each batch is told once, in order', withThings(async (things) => {
+  const changes = things.changes()
+  const { id } = await things.create({ name: 'a' })
+  await things.update(id, { name: 'b' })
+  await things.delete(id)
+  const told = [await next(changes), await next(changes), await next(changes)]
+  const rest = { kind: 'change', collection: 'things.json', emptied: false }
+  assert.deepEqual(told, [
+    { ...rest, sequence: 1, created: [id], updated: [], deleted: [] },
+    { ...rest, sequence: 2, created: [], updated: [id], deleted: [] },
+    { ...rest, sequence: 3, created: [], updated: [], deleted: [id] },
+  ])
+}))
+
+test('a transaction is told as one batch', withThings(async (things) => {
+  const changes = things.changes()
+  const ids = await things.transaction(async (tx) => [(await tx.create({ name: 'a' })).id, (await tx.create({ name: 'b' })).id])
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, ids)
+}))
+
+test('listening goes on from a sequence number', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a' })
+  const from = await things.sequence()
+  await things.update(id, { name: 'b' })
+  await things.close()
+  const again = new Things({ basePath: things.optionsInForce.basePath })
+  const change = await next(again.changes({ from }))
+  assert.deepEqual(change.kind === 'change' && [change.sequence, change.updated], [from + 1, [id]])
+  await again.close()
+}))
+
+test('a sequence number that the journals do not reach gives one reset', withThings(async (things) => {
+  for (let round = 0; round < 4; round++) {
+    await things.create({ name: 'a' })
+    await new Things({ basePath: things.optionsInForce.basePath }).close()
+    const other = new Things({ basePath: things.optionsInForce.basePath })
+    await other.list()
+    await other.close()
+  }
+  const changes = things.changes({ from: 0 })
+  assert.deepEqual(await next(changes), { kind: 'reset', sequence: await things.sequence(), collection: null })
+  const { id } = await things.create({ name: 'late' })
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, [id])
+}))
+
+test('commits of another process are heard', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  const changes = things.changes()
+  await things.sequence()
+  const child = runChild('transactor.mjs', [base, String(id), '3'])
+  const told = [await next(changes), await next(changes), await next(changes)]
+  assert.deepEqual(told.map((change) => change.kind === 'change' && change.updated), [[id], [id], [id]])
+  assert.equal((await child).code, 0)
+}))
+
+test('a storage hears its own collection, or all of its database', withProject((storage, project) => alive(async () => {
+  const own = storage.changes()
+  const all = storage.changes({ scope: 'database' })
+  const file = await storage.addFile(project.id, fileInput('a'))
+  await storage.update(project.id, { description: 'x' })
+  const first = await next(all)
+  assert.deepEqual([first.collection, first.kind === 'change' && first.created], [`project_data/${project.id}/files.json`, [file.id]])
+  assert.equal((await next(all)).collection, 'projects.json')
+  assert.equal((await next(own)).collection, 'projects.json')
+})))
+
+test('listeners are called until they are taken off', withThings(async (things) => {
+  const heard: Change<number>[] = []
+  const listener = (change: Change<number>) => void heard.push(change)
+  assert.equal(things.on('change', listener), things)
+  await things.sequence()
+  await things.create({ name: 'a' })
+  await until('the change', () => heard.length === 1)
+  things.off('change', listener)
+  const other = things.changes()
+  await things.create({ name: 'b' })
+  await next(other)
+  assert.equal(heard.length, 1)
+}))
+
+test('a listener that throws is reported and keeps nobody from hearing', withThings(async (things) => {
+  let heard = 0
+  things.on('change', () => {
+    throw new Error('mine')
+  })
+  things.on('change', () => void (heard += 1))
+  const warning = await warningOf('LISTENER_FAILED', async () => {
+    await things.sequence()
+    await things.create({ name: 'a' })
+  })
+  assert.match(warning.message, /mine/)
+  await until('the change', () => heard === 1)
+}))
+
+test('an edit by hand resets its collection', withThings(async (things, base) => {
+  await things.create({ name: 'a' })
+  await new Things({ basePath: base }).close()
+  await things.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
+  const again = new Things({ basePath: base })
+  await again.list()
+  const changes = again.changes({ from: 1 })
+  const told = await next(changes)
+  assert.deepEqual([told.kind, told.collection], ['reset', 'things.json'])
+  await again.close()
+}))
+
+test('closing the storage ends its listening', withThings(async (things) => {
+  const changes = things.changes()
+  const waiting = changes.next()
+  await things.close()
+  assert.deepEqual(await waiting, { value: undefined, done: true })
+}))
+
+test('breaking out of a loop ends its listening', withThings(async (things) => {
+  const changes = things.changes()
+  await things.create({ name: 'a' })
+  for await (const _ of changes) break
+  assert.deepEqual(await changes.next(), { value: undefined, done: true })
+}))
+
+test('listening keeps no process alive', withDirectory(async ({ base }) => {
+  const { code, lines } = await runChild('listener.mjs', [base])
+  assert.deepEqual([code, lines], [0, ['listening']])
+}))
+
+test('a slow consumer gets one reset instead of a growing buffer', withThings(async (things) => {
+  const changes = things.changes()
+  await things.sequence()
+  for (let round = 0; round < 11; round++) {
+    await Promise.all(Array.from({ length: 1000 }, () => things.create({ name: 'a' })))
+  }
+  const told = await next(changes)
+  assert.deepEqual([told.kind, told.collection], ['reset', null])
+  assert.ok(told.sequence > 10_000)
+  const rest = await things.sequence()
+  if (told.sequence < rest) assert.equal((await next(changes)).kind, 'change')
+}))
+
+test('wrong arguments are refused', withThings(async (things) => {
+  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
+    assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
+  }
+  assert.throws(() => things.on('changes' as never, () => {}), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => things.on('change', 1 as never), { code: 'INVALID_ARGUMENT' })
+}))
+
+test('the journal tells created from updated for every version to come', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'a' })
+  await things.update(id, { name: 'b' })
+  const journal = await readFile(join(base, 'data', '.storage', 'journal-000000000001.jsonl'), 'utf8')
+  const [created, updated] = journal.trim().split('\n').slice(1).map((line) => JSON.parse(line)[1].ops[0])
+  assert.equal(created.replaced, undefined)
+  assert.deepEqual(updated.replaced, [String(id)])
+}))
+
+test('an error of the listening reaches the loop', withThings(async (things) => {
+  const controller = new AbortController()
+  const changes = things.changes({ signal: controller.signal })
+  const waiting = caught(changes.next())
+  controller.abort('enough')
+  assert.deepEqual([(await waiting).code, (await waiting).reason], ['ABORTED', 'enough'])
+  assert.deepEqual(await changes.next(), { value: undefined, done: true })
+}))

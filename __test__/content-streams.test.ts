@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { open, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { caught, dataPath, runChild, until, withProject } from './support/index.js'
+import type { ProjectFileStorage } from '../index.js'
+
+const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<void>) =>
+  withProject((storage, project, { base }) => work(storage.getFileStorage(project.id), base))
+
+const meta = { name: 'big.txt', path: 'docs/big.txt' }
+
+async function textOf(stream: ReadableStream<Uint8Array>): Promise<{ text: string; longest: number }> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) chunks.push(chunk)
+  return { text: Buffer.concat(chunks).toString('utf8'), longest: Math.max(0, ...chunks.map((chunk) => chunk.length)) }
+}
+
+const spools = async (base: string) =>
+  (await readdir(join(dataPath(base), '.storage'))).filter((name) => name.startsWith('spool-'))
+
+/** Characters of every width, and those that JSON escapes. */
+const mixed = 'plain "quoted" \\ back\n\t\u0001é€😀'.repeat(40_000)
+
+test('a content comes out as a stream of chunks', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: mixed })
+  const { text, longest } = await textOf(files.createContentStream(id))
+  assert.ok(text === mixed)
+  assert.ok(longest <= 1 << 20, `a chunk has ${longest} bytes`)
+}))
+
+test('an empty content is an empty stream', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: '' })
+  assert.deepEqual(await textOf(files.createContentStream(id)), { text: '', longest: 0 })
+}))
+
+test('a stream gives the content as it was when it was first read', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: mixed })
+  const reader = files.createContentStream(id).getReader()
+  const first = await reader.read()
+  await files.update(id, { content: 'changed' })
+  const chunks = [first.value!]
+  for (let next = await reader.read(); !next.done; next = await reader.read()) chunks.push(next.value)
+  assert.ok(Buffer.concat(chunks).toString('utf8') === mixed)
+}))
+
+test('a stream of Node reads a content too', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: mixed })
+  const chunks: Buffer[] = []
+  for await (const chunk of Readable.fromWeb(files.createContentStream(id) as never)) chunks.push(chunk as Buffer)
+  assert.ok(Buffer.concat(chunks).toString('utf8') === mixed)
+}))
+
+test('the content of a file that does not exist errors its stream', withFiles(async (files) => {
+  const error = await caught(textOf(files.createContentStream(5)))
+  assert.deepEqual([error.code, /5/.test(error.message)], ['NOT_FOUND', true])
+}))
+
+test('sources of all kinds make the same file', withFiles(async (files, base) => {
+  const bytes = new TextEncoder().encode(mixed)
+  // Parts that cut characters.
+  const parts = Array.from({ length: Math.ceil(bytes.length / 7_001) }, (_, at) => bytes.slice(at * 7_001, (at + 1) * 7_001))
+  const halves = [mixed.slice(0, mixed.indexOf('😀') + 1), mixed.slice(mixed.indexOf('😀') + 1)]
+  const sources: Record<string, () => Parameters<ProjectFileStorage['createFromStream']>[1]> = {
+    strings: () => halves,
+    bytes: () => parts,
+    node: () => Readable.from(parts) as never,
+    web: () => new Blob([bytes]).stream() as never,
+    generator: async function* () {
+      yield* parts
+    } as never,
+  }
+  const expected = await files.create({ ...meta, content: mixed })
+  for (const [kind, source] of Object.entries(sources)) {
+    const file = await files.createFromStream(meta, typeof source === 'function' ? source() : source)
+    assert.ok(!('content' in file), kind)
+    assert.deepEqual([file.size, file.extension, file.version], [expected.size, '.txt', 1], kind)
+    assert.ok((await files.getById(file.id))!.content === mixed, kind)
+  }
+  assert.deepEqual(await spools(base), [])
+}))
+
+test('an empty source makes an empty file', withFiles(async (files) => {
+  const { id, size } = await files.createFromStream(meta, [])
+  assert.deepEqual([size, (await files.getById(id))!.content], [0, ''])
+}))
+
+test('fields go with the stream', withFiles(async (files) => {
+  const { id } = await files.createFromStream({ ...meta, summary: '}', meta: '{"a":{}}' }, ['x'])
+  const file = (await files.getById(id))!
+  assert.deepEqual([file.summary, file.meta, file.content], ['}', '{"a":{}}', 'x'])
+}))
+
+test('a source that fails leaves nothing', withFiles(async (files, base) => {
+  const mine = new Error('mine')
+  async function* failing() {
+    yield 'a'.repeat(200_000)
+    throw mine
+  }
+  assert.equal(await caught(files.createFromStream(meta, failing())), mine)
+  assert.deepEqual(await files.list(), [])
+  await until('the spool to go', async () => (await spools(base)).length === 0)
+}))
+
+test('a source that gives something else is refused and told', withFiles(async (files, base) => {
+  let told = false
+  async function* odd() {
+    try {
+      yield 5
+    } finally {
+      told = true
+    }
+  }
+  assert.equal((await caught(files.createFromStream(meta, odd() as never))).code, 'INVALID_ARGUMENT')
+  await until('the source to be told', () => told)
+  for (const source of [undefined, null, 5, 'text', {}]) {
+    assert.equal((await caught(files.createFromStream(meta, source as never))).code, 'INVALID_ARGUMENT')
+  }
+  assert.equal((await caught(files.createFromStream({ ...meta, content: 'x' } as never, ['x']))).code, 'INVALID_ARGUMENT')
+  assert.equal((await caught(files.createFromStream({ name: 'x' } as never, ['x']))).code, 'VALIDATION_ERROR')
+  await until('the spool to go', async () => (await spools(base)).length === 0)
+}))
+
+test('an aborted stream leaves nothing, even if its source never answers', withFiles(async (files, base) => {
+  const controller = new AbortController()
+  async function* stuck() {
+    yield 'a'.repeat(200_000)
+    await new Promise(() => {})
+  }
+  const creating = caught(files.createFromStream(meta, stuck(), { signal: controller.signal }))
+  await until('the spool', async () => (await spools(base)).length === 1)
+  controller.abort(new Error('enough'))
+  const error = await creating
+  assert.deepEqual([error.code, error.cause.message], ['ABORTED', 'enough'])
+  assert.deepEqual(await files.list(), [])
+  await until('the spool to go', async () => (await spools(base)).length === 0)
+}))
+
+test('a damaged content is an error, never a wrong value', withFiles(async (files, base) => {
+  const { id } = await files.create({ ...meta, content: 'x'.repeat(500_000) })
+  const journals = (await readdir(join(dataPath(base), '.storage'))).filter((name) => name.startsWith('journal-'))
+  const journal = await open(join(dataPath(base), '.storage', journals.at(-1)!), 'r+')
+  const at = (await journal.readFile()).indexOf('x'.repeat(100))
+  await journal.write('y', at + 400_000)
+  await journal.close()
+  assert.equal((await caught(textOf(files.createContentStream(id)))).code, 'CORRUPT_DATA')
+}))
+
+test('a stream of a closed storage is CLOSED', withFiles(async (files) => {
+  await files.close()
+  assert.throws(() => files.createContentStream(1), { code: 'CLOSED' })
+  assert.equal((await caught(files.createFromStream(meta, ['x']))).code, 'CLOSED')
+}))
+
+test('a process that is killed within a stream leaves a spool, and the next one removes it', withProject(async (storage, project, { base, open: reopen }) => {
+  await storage.close()
+  const { signal } = await runChild('streamer.mjs', [base, String(project.id)], { onLine: (_, kill) => kill() })
+  assert.equal(signal, 'SIGKILL')
+  assert.equal((await spools(base)).length, 1)
+  const again = reopen()
+  assert.deepEqual(await again.getProjectFiles(project.id), [])
+  assert.deepEqual(await spools(base), [])
+}))
+
+test('a stream of a file in a project that does not exist is refused', withProject(async (storage) => {
+  const error = await caught(storage.getFileStorage(5).createFromStream(meta, ['x']))
+  assert.equal(error.code, 'NOT_FOUND')
+}))

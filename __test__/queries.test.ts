@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { caught, fileInput, withDirectory, withProject } from './support/index.js'
+import { Things } from './support/things.js'
+
+const withThings = (work: (things: Things) => Promise<void>) =>
+  withDirectory(async ({ base }) => {
+    const indexes = [
+      { name: 'by_size', type: 'btree' as const, fields: ['size'] },
+      { name: 'by_name', type: 'hash' as const, fields: ['name'] },
+    ]
+    const things = new Things({ basePath: base, indexes })
+    try {
+      await work(things)
+    } finally {
+      await things.close()
+    }
+  })
+
+const fill = (things: Things, count: number) =>
+  Promise.all(Array.from({ length: count }, (_, at) => things.create({ name: `thing ${at}`, size: at })))
+
+test('a query finds by condition, in an order, a page at a time', withThings(async (things) => {
+  await fill(things, 20)
+  const found = await things.query({
+    where: { size: { $gte: 5, $lt: 15 }, name: { $not: { $regex: /thing 1[0-2]/ } } },
+    orderBy: { size: 'desc' },
+    offset: 1,
+    limit: 3,
+  })
+  assert.deepEqual(found.map(({ size }) => size), [13, 9, 8])
+}))
+
+test('a query without conditions gives all, ids ascending', withThings(async (things) => {
+  await fill(things, 5)
+  assert.deepEqual(await things.query(), await things.list())
+}))
+
+test('dates compare with times', withThings(async (things) => {
+  const before = new Date(Date.now() - 1)
+  await fill(things, 2)
+  assert.equal((await things.query({ where: { created: { $gt: before } } })).length, 2)
+  assert.equal((await things.query({ where: { created: { $lt: before } } })).length, 0)
+}))
+
+test('a selection has the id and the fields', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a' })
+  const [found] = await things.query({ select: ['name'] })
+  assert.deepEqual(found, { id, name: 'a' })
+}))
+
+test('explain names the index that a query uses', withThings(async (things) => {
+  await fill(things, 50)
+  const ranged = await things.explain({ where: { size: { $gt: 45 } }, orderBy: 'size' })
+  assert.deepEqual([ranged.kind, ranged.index, ranged.sort, ranged.scanned, ranged.returned], ['range', 'by_size', 'index', 4, 4])
+  const keyed = await things.explain({ where: { name: { $in: ['thing 1', 'thing 2'] } } })
+  assert.deepEqual([keyed.kind, keyed.index, keyed.keys], ['keys', 'by_name', ['thing 1', 'thing 2']])
+  assert.equal((await things.explain({ where: { created: 1 } })).kind, 'scan')
+}))
+
+test('projects are found by their own indexes', withProject(async (storage, project) => {
+  assert.deepEqual(await storage.query({ where: { name: project.name } }), [project])
+  assert.equal((await storage.explain({ where: { name: project.name } })).index, 'projects_by_name')
+  assert.equal((await storage.explain({ orderBy: { updated: 'desc' }, limit: 1 })).index, 'projects_by_updated')
+}))
+
+test('files are found by what they are and by their content', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  await files.createMany([fileInput('src/a.ts', 'needle 1'), fileInput('src/b.js', 'needle 2'), fileInput('c.ts', 'hay')])
+  const found = await files.query({ where: { extension: '.ts', content: /needle/ }, select: ['path', 'content'] })
+  assert.deepEqual(found.map(({ path, content }) => [path, content]), [['src/a.ts', 'needle 1']])
+}))
+
+test('a query is copied when it is made', withThings(async (things) => {
+  await fill(things, 3)
+  const where = { size: 1 }
+  const answer = things.query({ where })
+  where.size = 2
+  assert.deepEqual((await answer).map(({ size }) => size), [1])
+}))
+
+test('a wrong query is refused where it is wrong', withThings(async (things) => {
+  const cyclic: Record<string, unknown> = {}
+  cyclic['$not'] = cyclic
+  const throwing = { get size() { throw new Error('mine') } }
+  for (const [query, place] of [
+    [{ where: { size: { $gr: 1 } } }, 'where.size.$gr:'],
+    [{ where: { size: { $gt: undefined } } }, 'where.size.$gt:'],
+    [{ where: { size: Number.NaN } }, 'where.size:'],
+    [{ where: { size: { $in: [1n] } } }, 'where.size.$in.0:'],
+    [{ where: { size: Symbol('a') } }, 'where.size:'],
+    [{ where: { size: new Map() } }, 'where.size:'],
+    [{ where: { created: new Date(Number.NaN) } }, 'where.created:'],
+    [{ where: { name: /(?=a)/ } }, 'where.name.$regex:'],
+    [{ where: { name: /a/y } }, 'where.name.$regex:'],
+    [{ where: { ['\ud800']: 1 } }, 'where:'],
+    [{ where: cyclic }, 'where.$not'],
+    [{ where: null }, 'where:'],
+    [{ orderBy: { size: 1 } }, 'orderBy.size:'],
+    [{ orderBy: 5 }, 'orderBy:'],
+    [{ limit: -1 }, 'limit:'],
+    [{ limit: Infinity }, 'limit:'],
+    [{ select: 'size' }, 'select:'],
+    [{ sort: 'size' }, 'sort:'],
+    [null, 'a query'],
+    [[], 'a query'],
+    [{ signal: {} }, 'signal'],
+  ] as const) {
+    const error = await caught(things.query(query as never))
+    assert.equal(error.code, 'INVALID_ARGUMENT', String(error))
+    assert.ok(error.message.startsWith(place), error.message)
+  }
+  assert.equal((await caught(things.query({ where: throwing } as never))).message, 'mine')
+  assert.equal((await caught(things.query({ where: new Proxy({}, { ownKeys() { throw new Error('mine') } }) } as never))).message, 'mine')
+}))
+
+test('a pattern that would backtrack for ever is answered at once', withThings(async (things) => {
+  await things.create({ name: `${'a'.repeat(50_000)}!` })
+  assert.deepEqual(await things.query({ where: { name: /^(a+)+$/ } }), [])
+}))
+
+test('a query of a closed storage is CLOSED', withThings(async (things) => {
+  await things.close()
+  assert.equal((await caught(things.query())).code, 'CLOSED')
+  assert.throws(() => things.iterate(), { code: 'CLOSED' })
+  assert.throws(() => things.changes(), { code: 'CLOSED' })
+}))

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { caught, fileInput, projectInput, runChild, withDirectory, withProject } from './support/index.js'
+import { Things, thingSchema } from './support/things.js'
+import { ProjectStorageV2 } from '../index.js'
+
+const withThings = (work: (things: Things, base: string) => Promise<void>, options = {}) =>
+  withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, ...options })
+    try {
+      await work(things, base)
+    } finally {
+      await things.close()
+    }
+  })
+
+test('a transaction sees its own writes and nobody else does before it commits', withThings(async (things) => {
+  const result = await things.transaction(async (tx) => {
+    const { id } = await tx.create({ name: 'a' })
+    assert.equal((await tx.getById(id))?.name, 'a')
+    assert.equal((await tx.update(id, { name: 'b' }))?.name, 'b')
+    assert.deepEqual((await tx.query({ where: { name: 'b' } })).map((thing) => thing.id), [id])
+    assert.equal((await tx.list()).length, 1)
+    assert.equal(await things.getById(id), null)
+    assert.deepEqual(await things.list(), [])
+    return id
+  })
+  assert.equal((await things.getById(result))?.name, 'b')
+}))
+
+test('what the callback throws rolls back and comes back as it is', withThings(async (things) => {
+  const mine = { odd: true }
+  const error = await caught(things.transaction(async (tx) => {
+    await tx.create({ name: 'a' })
+    throw mine
+  }))
+  assert.equal(error, mine)
+  assert.deepEqual(await things.list(), [])
+}))
+
+test('concurrent transactions on one entity are serialised', withThings(async (things) => {
+  const { id } = await things.create({ name: 'counter', size: 0 })
+  await Promise.all(Array.from({ length: 40 }, () => things.transaction(async (tx) => {
+    const { size } = (await tx.getById(id))!
+    await tx.update(id, { size: size + 1 })
+  })))
+  assert.equal((await things.getById(id))!.size, 40)
+}))
+
+test('no two transactions decide on a state that the other one changes', withThings(async (things) => {
+  // Each may leave only if somebody else stays: one after another, one of the two must stay.
+  const people = await Promise.all([things.create({ name: 'one' }), things.create({ name: 'other' })])
+  await Promise.all(people.map(({ id }) => things.transaction(async (tx) => {
+    if ((await tx.list()).length > 1) await tx.delete(id)
+  })))
+  assert.equal((await things.list()).length, 1)
+}))
+
+test('plain writes and transactions do not lose each other', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  const plain = Array.from({ length: 10 }, (_, at) => things.update(id, { name: `name ${at}` }))
+  const counted = Array.from({ length: 10 }, () => things.transaction(async (tx) => {
+    await tx.update(id, { size: (await tx.getById(id))!.size + 1 })
+  }))
+  await Promise.all([...plain, ...counted])
+  const { name, size } = (await things.getById(id))!
+  assert.match(name, /^name \d$/)
+  assert.equal(size, 10)
+}))
+
+test('several storages of one database commit together', withThings(async (things, base) => {
+  const others = new Things({ basePath: base, file: 'data/others.json' })
+  const before = await things.sequence()
+  await things.transaction(async (tx) => {
+    const { id } = await tx.create({ name: 'a' })
+    await tx.in(others).create({ name: `other of ${id}` })
+  })
+  assert.equal(await things.sequence(), before + 1)
+  assert.equal((await others.list()).length, 1)
+  await caught(things.transaction(async (tx) => {
+    await tx.in(others).create({ name: 'never' })
+    throw new Error('no')
+  }))
+  assert.equal((await others.list()).length, 1)
+  await others.close()
+}))
+
+test('projects, files and versions take part', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const file = await files.create(fileInput('a.ts', 'one'))
+  const made = await storage.transaction(async (tx) => {
+    const other = await tx.create(projectInput('other'))
+    await tx.update(project.id, { description: 'changed' })
+    const version = await tx.in(files).createVersion(file.id, 'two')
+    await tx.in(storage.getFileStorage(other.id)).create(fileInput('b.ts'))
+    return { other, version }
+  })
+  assert.equal((await files.getLatestVersion(file.id))?.content, 'two')
+  assert.equal((await files.getById(file.id))?.nextId, made.version.id)
+  assert.equal((await storage.getProjectFiles(made.other.id)).length, 1)
+  assert.equal((await storage.getById(project.id))?.description, 'changed')
+}))
+
+test('a storage of another database is refused', withThings(async (things, base) => {
+  const elsewhere = new Things({ basePath: base, dataDir: 'elsewhere' })
+  const error = await caught(things.transaction(async (tx) => {
+    await tx.list()
+    await tx.in(elsewhere).list()
+  }))
+  assert.equal(error.code, 'INVALID_ARGUMENT')
+  assert.equal((await caught(things.transaction(async (tx) => tx.in({} as never)))).code, 'INVALID_ARGUMENT')
+  await elsewhere.close()
+}))
+
+test('a callback that never ends is over after lockTimeout', withThings(async (things) => {
+  let late: Promise<unknown> | undefined
+  const error = await caught(things.transaction(async (tx) => {
+    await tx.create({ name: 'a' })
+    late = new Promise((resolve) => setTimeout(resolve, 400)).then(() => caught(tx.create({ name: 'late' })))
+    await new Promise(() => {})
+  }))
+  assert.equal(error.code, 'LOCK_TIMEOUT')
+  assert.equal(((await late) as { code: string }).code, 'CLOSED')
+  assert.deepEqual(await things.list(), [])
+}, { lockTimeout: 200 }))
+
+test('a transaction that is over takes no more steps', withThings(async (things) => {
+  const kept = await things.transaction(async (tx) => tx)
+  assert.equal((await caught(kept.create({ name: 'late' }))).code, 'CLOSED')
+}))
+
+test('steps that are called together run in their order', withThings(async (things) => {
+  await things.transaction(async (tx) => {
+    const { id } = await tx.create({ name: 'a' })
+    await Promise.all([tx.update(id, { name: 'b' }), tx.update(id, { size: 7 }), tx.update(id, { name: 'c' })])
+    assert.deepEqual([(await tx.getById(id))!.name, (await tx.getById(id))!.size], ['c', 7])
+  })
+}))
+
+test('a step that was not waited for belongs to the transaction', withThings(async (things) => {
+  await things.transaction((tx) => void tx.create({ name: 'a' }))
+  assert.equal((await things.list()).length, 1)
+}))
+
+test('schemas run within a transaction', withThings(async (things) => {
+  const error = await caught(things.transaction(async (tx) => tx.create({ name: '  ' })))
+  assert.equal(error.name, 'ZodError')
+  const [thing] = await things.transaction(async (tx) => [await tx.create({ name: ' a ' })])
+  assert.deepEqual([thing!.name, thing!.size], ['a', 1])
+}, { schema: thingSchema }))
+
+test('a failed step can be caught and leaves no trace', withThings(async (things) => {
+  await things.transaction(async (tx) => {
+    await caught(tx.create({ name: '' }))
+    await tx.create({ name: 'a' })
+  })
+  assert.deepEqual((await things.list()).map(({ name }) => name), ['a'])
+}))
+
+test('a unique index is kept', withThings(async (things) => {
+  await things.create({ name: 'a' })
+  const error = await caught(things.transaction(async (tx) => tx.create({ name: 'a' })))
+  assert.equal(error.code, 'UNIQUE_VIOLATION')
+  assert.equal((await things.list()).length, 1)
+  await things.transaction(async (tx) => {
+    const [first] = await tx.list()
+    await tx.update(first!.id, { name: 'b' })
+    await tx.create({ name: 'a' })
+  })
+  assert.deepEqual((await things.list()).map(({ name }) => name), ['b', 'a'])
+}, { indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] }))
+
+test('one that others keep losing is given up with CONFLICT', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  let runs = 0
+  const error = await caught(things.transaction(async (tx) => {
+    runs += 1
+    await tx.getById(id)
+    await things.update(id, { size: runs })
+    await tx.update(id, { name: 'never' })
+  }))
+  assert.deepEqual([error.code, runs], ['CONFLICT', 16])
+  assert.equal((await things.getById(id))!.name, 'a')
+}))
+
+test('wrong arguments are refused', withThings(async (things) => {
+  for (const args of [[], [1], [async () => {}, 1], [async () => {}, { signal: {} }]] as never[][]) {
+    assert.equal((await caught((things.transaction as (...args: never[]) => Promise<unknown>).apply(things, args))).code, 'INVALID_ARGUMENT')
+  }
+}))
+
+test('an instance that is closed within its transaction ends it', withThings(async (things) => {
+  const error = await caught(things.transaction(async (tx) => {
+    await tx.create({ name: 'a' })
+    await things.close()
+    await tx.create({ name: 'b' })
+  }))
+  assert.equal(error.code, 'CLOSED')
+}))
+
+test('transactions of several processes are serialised', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'counter', size: 0 })
+  const children = await Promise.all(Array.from({ length: 3 }, () => runChild('transactor.mjs', [base, String(id), '15'])))
+  assert.deepEqual(children.map(({ code, stderr }) => [code, stderr]), [[0, ''], [0, ''], [0, '']])
+  assert.equal((await things.getById(id))!.size, 45)
+}))
+
+test('a process that is killed within a transaction leaves nothing of it', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'counter', size: 0 })
+  const { signal } = await runChild('transactor.mjs', [base, String(id), 'wait'], { onLine: (_, kill) => kill() })
+  assert.equal(signal, 'SIGKILL')
+  assert.equal((await things.getById(id))!.size, 0)
+  await things.transaction(async (tx) => tx.update(id, { size: 1 }))
+  assert.equal((await things.getById(id))!.size, 1)
+}))
+
+test('the ready-made storage has transactions too', withDirectory(async ({ base }) => {
+  const storage = new ProjectStorageV2({ basePath: base })
+  const { id } = await storage.transaction(async (tx) => tx.create(projectInput()))
+  assert.ok(await storage.getById(id))
+  await storage.close()
+}))

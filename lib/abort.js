@@ -1,0 +1,55 @@
+'use strict'
+
+// AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
+
+const { NativeAbort } = require('../binding.js')
+const { describe } = require('./arguments.js')
+const { invalid, StorageError } = require('./errors.js')
+
+/** Checks a signal that a caller passed; `undefined` stands for none. */
+function signalOf(signal) {
+  if (signal === undefined) return undefined
+  const complete = signal !== null && typeof signal === 'object' && typeof signal.aborted === 'boolean'
+  if (complete && typeof signal.addEventListener === 'function') return signal
+  throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
+}
+
+/** The `signal` of an options object, and nothing else. */
+function signalOption(options) {
+  if (options === undefined) return undefined
+  if (options === null || typeof options !== 'object') throw invalid(`options must be an object, got ${describe(options)}`)
+  return signalOf(options.signal)
+}
+
+function aborted(signal) {
+  const error = new StorageError('the call was aborted', 'ABORTED', { cause: signal.reason })
+  return Object.assign(error, { reason: signal.reason, outcome: 'none' })
+}
+
+function throwIfAborted(signal) {
+  if (signal?.aborted) throw aborted(signal)
+}
+
+/** What a promise gives, unless the signal is raised before. What it gives later is of no account. */
+function unlessAborted(signal, promise, onAbort = () => {}) {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      reject(aborted(signal))
+      onAbort()
+    }
+    if (signal.aborted) return giveUp()
+    signal.addEventListener('abort', giveUp, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
+  })
+}
+
+/** Runs a call that takes a `NativeAbort`, or `undefined`, and may be given up. */
+async function abortable(signal, run) {
+  throwIfAborted(signal)
+  if (signal === undefined) return run(undefined)
+  const native = new NativeAbort()
+  return unlessAborted(signal, run(native), () => native.abort())
+}
+
+module.exports = { abortable, aborted, signalOf, signalOption, throwIfAborted, unlessAborted }

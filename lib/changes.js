@@ -1,0 +1,180 @@
+'use strict'
+
+// The change feed of a storage: as an async iterator, and as events.
+
+const { NativeChanges } = require('../binding.js')
+const { aborted, signalOf, throwIfAborted } = require('./abort.js')
+const { describe } = require('./arguments.js')
+const { listen, port, silence } = require('./calls.js')
+const { errorFrom, invalid } = require('./errors.js')
+
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+const SCOPES = new Set(['collection', 'database'])
+
+function feedOptions(options = {}) {
+  if (options === null || typeof options !== 'object') throw invalid(`changes takes an object, got ${describe(options)}`)
+  const { from, scope = 'collection', signal } = options
+  if (from !== undefined && !(Number.isSafeInteger(from) && from >= 0)) {
+    throw invalid(`from must be a sequence number, got ${describe(from)}`)
+  }
+  if (!SCOPES.has(scope)) throw invalid(`scope must be 'collection' or 'database', got ${describe(scope)}`)
+  return { from, everything: scope === 'database', signal: signalOf(signal) }
+}
+
+/** The changes of one listener, from the moment it is made. It ends with its storage. */
+class Changes {
+  #native = new NativeChanges()
+  #channel
+  #opened
+  #signal
+  #onAbort
+  #buffer = []
+  #wake = () => {}
+  #ended = false
+  #error
+  #onEnd
+
+  /**
+   * @param documents the native collection
+   * @param read starts a native call
+   * @param onEnd is told when the listening is over
+   */
+  constructor(options, documents, read, onEnd) {
+    const { from, everything, signal } = feedOptions(options)
+    throwIfAborted(signal)
+    this.#onEnd = onEnd
+    this.#channel = listen(this)
+    const open = (ticket) => this.#native.open(ticket, port(), documents, everything, from, this.#channel)
+    this.#opened = read(open).catch((error) => this.#fail(error))
+    if (signal !== undefined) {
+      this.#signal = signal
+      this.#onAbort = () => this.#fail(aborted(signal))
+      signal.addEventListener('abort', this.#onAbort, { once: true })
+    }
+  }
+
+  /** Called when native code has something to take. */
+  notify() {
+    this.#wake()
+  }
+
+  async next() {
+    await this.#opened
+    for (;;) {
+      if (this.#buffer.length > 0 && this.#error === undefined) return { value: this.#buffer.shift(), done: false }
+      if (this.#error !== undefined) {
+        const error = this.#error
+        this.#error = undefined
+        throw error
+      }
+      if (this.#ended) return { value: undefined, done: true }
+      const woken = new Promise((resolve) => (this.#wake = resolve))
+      const taken = JSON.parse(this.#native.take())
+      if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
+      else if (taken.length > 0) this.#buffer = taken
+      else if (!this.#ended) await woken
+    }
+  }
+
+  async return() {
+    this.end()
+    return { value: undefined, done: true }
+  }
+
+  [Symbol.asyncIterator]() {
+    return this
+  }
+
+  async [asyncDispose]() {
+    this.end()
+  }
+
+  #fail(error) {
+    this.#error = error
+    this.end()
+  }
+
+  end() {
+    if (this.#ended) return
+    this.#ended = true
+    this.#buffer = []
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    silence(this.#channel)
+    this.#native.close()
+    this.#onEnd(this)
+    this.#wake()
+  }
+}
+
+/** The listeners of one storage: one listening for all of them, for as long as there are any. */
+class Listeners {
+  #listeners = new Set()
+  #changes
+  #open
+
+  /** @param open makes the changes of the storage */
+  constructor(open) {
+    this.#open = open
+  }
+
+  add(event, listener) {
+    check(event, listener)
+    this.#listeners.add(listener)
+    if (this.#changes === undefined) {
+      this.#changes = this.#open()
+      this.#deliver(this.#changes)
+    }
+  }
+
+  remove(event, listener) {
+    check(event, listener)
+    this.#listeners.delete(listener)
+    if (this.#listeners.size === 0) this.#stop()
+  }
+
+  #stop() {
+    this.#changes?.end()
+    this.#changes = undefined
+  }
+
+  async #deliver(changes) {
+    try {
+      for await (const change of changes) {
+        for (const listener of [...this.#listeners]) this.#tell(listener, change)
+      }
+    } catch (error) {
+      warn('the listeners of changes hear no more of them', error, error.code)
+    } finally {
+      if (this.#changes === changes) this.#changes = undefined
+    }
+  }
+
+  /** What a listener throws keeps neither the others from hearing nor the process from going on. */
+  #tell(listener, change) {
+    try {
+      listener(change)
+    } catch (error) {
+      warn('a listener of changes threw', error, 'LISTENER_FAILED')
+    }
+  }
+}
+
+function warn(what, error, code) {
+  process.emitWarning(`${what}: ${messageOf(error)}`, { type: 'StorageWarning', code })
+}
+
+function messageOf(error) {
+  try {
+    return error instanceof Error ? String(error.stack ?? error.message) : String(error)
+  } catch {
+    return 'something that cannot be shown'
+  }
+}
+
+function check(event, listener) {
+  if (event !== 'change') throw invalid(`a storage has the event 'change', got ${describe(event)}`)
+  if (typeof listener !== 'function') throw invalid(`a listener is a function, got ${describe(listener)}`)
+}
+
+module.exports = { Changes, Listeners }

@@ -1,0 +1,44 @@
+'use strict'
+
+const { abortable, signalOf, throwIfAborted } = require('./abort.js')
+const { describe } = require('./arguments.js')
+const { keyOf } = require('./entries.js')
+const { invalid } = require('./errors.js')
+const { conditionOf } = require('./query.js')
+
+const DEFAULT_BATCH = 100
+
+/** The options of an iteration, checked and copied. */
+function iterationOf(options = {}) {
+  if (options === null || typeof options !== 'object') throw invalid(`iterate takes an object, got ${describe(options)}`)
+  const { batchSize = DEFAULT_BATCH, after, where, signal } = options
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+    throw invalid(`batchSize must be a positive integer, got ${describe(batchSize)}`)
+  }
+  return { batchSize, after: after === undefined ? undefined : keyOf(after), query: conditionOf(where), signal: signalOf(signal) }
+}
+
+/**
+ * Gives the entities of a collection as it is at the first step.
+ *
+ * @param open makes the native iteration
+ * @param read starts a native call
+ */
+async function* iterate({ batchSize, after, query, signal }, open, read) {
+  throwIfAborted(signal)
+  const iteration = open(query, after)
+  try {
+    for (;;) {
+      const text = await abortable(signal, (abort) => read((ticket) => iteration.next(ticket, batchSize, abort)))
+      if (text === null) return
+      for (const entity of JSON.parse(text)) {
+        yield entity
+        throwIfAborted(signal)
+      }
+    }
+  } finally {
+    iteration.end()
+  }
+}
+
+module.exports = { iterate, iterationOf }

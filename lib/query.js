@@ -1,0 +1,89 @@
+'use strict'
+
+// Queries on their way in: copied to JSON text at the moment of the call. What operators mean, native code knows.
+
+const { signalOf } = require('./abort.js')
+const { describe } = require('./arguments.js')
+const { invalid } = require('./errors.js')
+
+/** Conditions nested deeper than this are refused. */
+const MAX_DEPTH = 90
+
+const PARTS = new Set(['where', 'orderBy', 'limit', 'offset', 'select', 'signal'])
+
+/** A query as JSON text, and its signal. */
+function queryOf(query = {}) {
+  if (query === null || typeof query !== 'object' || Array.isArray(query)) {
+    throw invalid(`a query is { where, orderBy, limit, offset, select }, got ${describe(query)}`)
+  }
+  for (const name of Object.keys(query)) {
+    if (!PARTS.has(name)) throw invalid(`${name}: a query has where, orderBy, limit, offset and select`)
+  }
+  const { where, orderBy, limit, offset, select, signal } = query
+  const parts = []
+  if (where !== undefined) parts.push(`"where":${valueText(where, 'where', 0)}`)
+  if (orderBy !== undefined) parts.push(`"orderBy":${JSON.stringify(orderOf(orderBy))}`)
+  if (limit !== undefined) parts.push(`"limit":${valueText(limit, 'limit', 0)}`)
+  if (offset !== undefined) parts.push(`"offset":${valueText(offset, 'offset', 0)}`)
+  if (select !== undefined) parts.push(`"select":${valueText(select, 'select', 0)}`)
+  return { text: `{${parts.join(',')}}`, signal: signalOf(signal) }
+}
+
+/** A condition alone, as the query that has it. */
+function conditionOf(where) {
+  return where === undefined ? '{}' : `{"where":${valueText(where, 'where', 0)}}`
+}
+
+/** Pairs of path and direction. */
+function orderOf(orderBy) {
+  if (typeof orderBy === 'string') return [[orderBy, 'asc']]
+  if (Array.isArray(orderBy)) return orderBy.flatMap(orderOf)
+  if (orderBy === null || typeof orderBy !== 'object') {
+    throw invalid(`orderBy: must be a path, { path: 'asc' | 'desc' } or an array of those, got ${describe(orderBy)}`)
+  }
+  return Object.keys(orderBy).map((path) => {
+    const direction = orderBy[path]
+    if (direction === 'asc' || direction === 'desc') return [path, direction]
+    throw invalid(`orderBy.${path}: the direction must be 'asc' or 'desc', got ${describe(direction)}`)
+  })
+}
+
+function valueText(value, place, depth) {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return JSON.stringify(value)
+    case 'number':
+      if (Number.isFinite(value)) return JSON.stringify(value)
+      break
+    case 'object':
+      return value === null ? 'null' : objectText(value, place, depth)
+  }
+  throw invalid(`${place}: must be a value that JSON has, a Date or a RegExp, got ${describe(value)}`)
+}
+
+function objectText(value, place, depth) {
+  if (depth > MAX_DEPTH) throw invalid(`${place}: is nested too deep`)
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) throw invalid(`${place}: is no valid Date`)
+    return String(value.getTime())
+  }
+  if (value instanceof RegExp) {
+    const pattern = JSON.stringify({ source: value.source, flags: value.flags })
+    return place.endsWith('.$regex') ? pattern : `{"$regex":${pattern}}`
+  }
+  if (Array.isArray(value)) {
+    const elements = Array.from(value, (element, at) => valueText(element, `${place}.${at}`, depth + 1))
+    return `[${elements.join(',')}]`
+  }
+  const type = Object.getPrototypeOf(value)
+  if (type !== null && Object.getPrototypeOf(type) !== null) {
+    throw invalid(`${place}: an object of class ${describe(type.constructor?.name)} is no value to compare with`)
+  }
+  const members = Object.keys(value).map((name) => {
+    return `${JSON.stringify(name)}:${valueText(value[name], `${place}.${name}`, depth + 1)}`
+  })
+  return `{${members.join(',')}}`
+}
+
+module.exports = { conditionOf, queryOf }

@@ -1,0 +1,129 @@
+'use strict'
+
+// Large contents: out of a file and into a new one, a chunk at a time.
+
+const { abortable, aborted, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
+const { describe } = require('./arguments.js')
+const { invalid } = require('./errors.js')
+
+/** Text is handed to native code in pieces of about this many units. */
+const PIECE = 64 * 1024
+
+/**
+ * The content of a file as a stream of bytes in UTF-8.
+ *
+ * @param content the native content
+ * @param read starts a native call
+ */
+function contentStream(content, options, read) {
+  const signal = signalOption(options)
+  let opened = false
+  let giveUp
+  const forget = () => {
+    content.close()
+    if (giveUp) signal.removeEventListener('abort', giveUp)
+  }
+  return new ReadableStream(
+    {
+      start(controller) {
+        if (signal === undefined) return
+        if (signal.aborted) return controller.error(aborted(signal))
+        giveUp = () => {
+          controller.error(aborted(signal))
+          forget()
+        }
+        signal.addEventListener('abort', giveUp, { once: true })
+      },
+      async pull(controller) {
+        try {
+          if (!opened) await abortable(signal, (abort) => read((ticket) => content.open(ticket, abort)))
+          opened = true
+          const text = await read((ticket) => content.next(ticket))
+          if (signal?.aborted) return
+          if (text !== null) return controller.enqueue(new Uint8Array(Buffer.from(JSON.parse(text), 'utf8')))
+          controller.close()
+          forget()
+        } catch (error) {
+          forget()
+          throw error
+        }
+      },
+      cancel: forget,
+    },
+    { highWaterMark: 0 },
+  )
+}
+
+/**
+ * Takes in a source and creates a file from it.
+ *
+ * @param spool the native spool
+ * @param fields the other fields of the file, as JSON
+ * @param calls `append` starts the native call for a piece, `create` the last one
+ */
+async function fromStream(source, spool, fields, options, calls) {
+  const signal = signalOption(options)
+  throwIfAborted(signal)
+  const iterator = iteratorOf(source)
+  let ended = false
+  try {
+    for await (const piece of pieces(iterator, signal)) {
+      throwIfAborted(signal)
+      await calls.append((ticket) => spool.append(ticket, piece))
+    }
+    ended = true
+    throwIfAborted(signal)
+    return JSON.parse(await calls.create((ticket) => spool.create(ticket, fields)))
+  } finally {
+    spool.abandon()
+    // The source is told that nobody reads it any more. What it answers is its own affair, and may never come.
+    if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
+  }
+}
+
+/** Pieces of JSON text of the content, without quotes. */
+async function* pieces(iterator, signal) {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  let text = ''
+  for (;;) {
+    const { value, done } = await unlessAborted(signal, Promise.resolve(iterator.next()))
+    if (done) break
+    if (typeof value === 'string') text += decoder.decode() + value
+    else text += decoder.decode(bytesOf(value), { stream: true })
+    while (text.length > PIECE) {
+      const piece = text.slice(0, cut(text, PIECE))
+      text = text.slice(piece.length)
+      yield JSON.stringify(piece).slice(1, -1)
+    }
+  }
+  text += decoder.decode()
+  yield JSON.stringify(text).slice(1, -1)
+}
+
+/** Where text is cut, so that no pair of surrogates is parted. */
+function cut(text, at) {
+  const unit = text.charCodeAt(at - 1)
+  return unit >= 0xd800 && unit < 0xdc00 ? at - 1 : at
+}
+
+function bytesOf(value) {
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer) return value
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  throw invalid(`a stream of content gives strings or bytes, got ${describe(value)}`)
+}
+
+function iteratorOf(source) {
+  if (source !== null && typeof source === 'object') {
+    if (typeof source[Symbol.asyncIterator] === 'function') return source[Symbol.asyncIterator]()
+    if (typeof source.getReader === 'function') return readerIterator(source.getReader())
+    if (typeof source[Symbol.iterator] === 'function') return source[Symbol.iterator]()
+  }
+  throw invalid(`a content comes as a stream or an iterable of strings or bytes, got ${describe(source)}`)
+}
+
+/** Web streams of engines that do not iterate over them. */
+function readerIterator(reader) {
+  return { next: () => reader.read(), return: () => reader.cancel() }
+}
+
+module.exports = { contentStream, fromStream }

@@ -1,0 +1,225 @@
+'use strict'
+
+// Interactive transactions: the callback runs against what its steps have read and written; if that no longer holds at the
+// commit, it runs again.
+
+const { NativeTransaction } = require('../binding.js')
+const { abortable, aborted, signalOption, throwIfAborted } = require('./abort.js')
+const { describe } = require('./arguments.js')
+const { invalid, StorageError } = require('./errors.js')
+const { LONGEST } = require('./key-lock.js')
+const { queryOf } = require('./query.js')
+
+/** How often a callback runs before its transaction fails with `CONFLICT`. */
+const MAX_ATTEMPTS = 16
+/** The longest pause before another attempt, in milliseconds. */
+const MAX_PAUSE = 50
+
+/** From the place of a database to the promise that the last of those in its queue is done. */
+const queues = new Map()
+
+/**
+ * The steps of a storage within a transaction. What storages do differently, they pass: `create`, `update` and `delete` take
+ * their arguments and give an async function from the run to the result.
+ */
+class Scope {
+  #run
+  #storage
+  #steps
+
+  constructor(run, storage, steps) {
+    this.#run = run
+    this.#storage = storage
+    this.#steps = steps
+  }
+
+  async getById(id) {
+    return this.#run.step(this.#storage, this.#steps.get(id))
+  }
+
+  async create(data) {
+    return this.#run.step(this.#storage, this.#steps.create(data))
+  }
+
+  async update(id, patch) {
+    return this.#run.step(this.#storage, this.#steps.update(id, patch))
+  }
+
+  async delete(id) {
+    return this.#run.step(this.#storage, this.#steps.delete(id))
+  }
+
+  async list() {
+    return this.query()
+  }
+
+  async query(query) {
+    const { text, signal } = queryOf(query)
+    const documents = this.#steps.documents()
+    const work = (call, native) => {
+      return abortable(signal, (abort) => call((ticket) => native.query(ticket, documents, text, abort)))
+    }
+    return this.#run.step(this.#storage, async (call, native) => JSON.parse(await work(call, native)))
+  }
+
+  async createVersion(fileId, content, extra) {
+    if (this.#steps.createVersion === undefined) throw invalid('only files have versions')
+    return this.#run.step(this.#storage, this.#steps.createVersion(fileId, content, extra))
+  }
+}
+
+/** One attempt. Its steps run one after another, in the order of their calls. */
+class Run {
+  native = new NativeTransaction()
+  #last = Promise.resolve()
+  #over = false
+  #hooks
+
+  constructor(hooks) {
+    this.#hooks = hooks
+  }
+
+  /** @param work is given what starts a native call, and the native transaction */
+  step(storage, work) {
+    if (this.#over) throw overError()
+    const call = this.#hooks.read(storage)
+    const step = () => work(call, this.native)
+    const answer = this.#last.then(step)
+    this.#last = answer.catch(() => {})
+    return answer
+  }
+
+  /** Takes no more steps, and waits for those that were called. */
+  async settle() {
+    this.#over = true
+    await this.#last
+  }
+
+  end() {
+    this.#over = true
+    this.native.abandon()
+  }
+}
+
+function overError() {
+  return Object.assign(new StorageError('this transaction is over; its steps belong into its callback', 'CLOSED'), { outcome: 'none' })
+}
+
+/**
+ * Runs a transaction on a storage.
+ *
+ * @param hooks of the storages: `scope(run, storage)` gives the steps of a storage, `read(storage)` what starts its calls,
+ *   `commit(run, storage)` commits, `place(storage)` tells databases apart
+ */
+async function transaction(storage, work, options, timeout, hooks) {
+  if (typeof work !== 'function') throw invalid(`a transaction runs a function, got ${describe(work)}`)
+  const signal = signalOption(options)
+  throwIfAborted(signal)
+  const end = performance.now() + timeout
+  const leave = { now: () => {} }
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      const run = new Run(hooks)
+      try {
+        return await once(run, storage, work, signal, timeout, end, hooks)
+      } catch (error) {
+        const again = error === LOST || run.native.isLost()
+        run.end()
+        if (!again) throw error
+      }
+      if (attempt === MAX_ATTEMPTS || performance.now() > end) throw conflict(attempt)
+      // Those that lost once wait for one another, so that each of them meets no more than first attempts.
+      if (attempt === 1) leave.now = await enter(hooks.place(storage), end, timeout)
+      else await pause(attempt)
+      throwIfAborted(signal)
+    }
+  } finally {
+    leave.now()
+  }
+}
+
+/** Stands for a commit that failed because what was read has changed. */
+const LOST = Symbol('lost')
+
+async function once(run, storage, work, signal, timeout, end, hooks) {
+  const own = hooks.scope(run, storage)
+  const tx = Object.assign(own, {
+    in: (other) => {
+      const scope = hooks.scope(run, other)
+      if (scope === undefined) throw invalid(`a transaction covers storages, got ${describe(other)}`)
+      return scope
+    },
+  })
+  const value = await inTime(async () => work(tx), run, signal, timeout, end)
+  await run.settle()
+  throwIfAborted(signal)
+  try {
+    await hooks.commit(run, storage)
+  } catch (error) {
+    throw error.code === 'CONFLICT' ? LOST : error
+  }
+  return value
+}
+
+/** What the callback gives, unless the time is up or the signal raised before. */
+function inTime(work, run, signal, timeout, end) {
+  return new Promise((resolve, reject) => {
+    const giveUp = (error) => {
+      run.end()
+      reject(error)
+    }
+    const late = () => giveUp(tooLate(timeout))
+    const onAbort = () => giveUp(aborted(signal))
+    const timer = setTimeout(late, Math.min(Math.max(end - performance.now(), 0), LONGEST))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    work()
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+      })
+  })
+}
+
+function tooLate(timeout) {
+  const message = `a transaction did not end within ${timeout} ms and was rolled back; do less in its callback, or raise lockTimeout`
+  return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' })
+}
+
+function conflict(attempts) {
+  const message = `a transaction was given up after ${attempts} attempts: others keep changing what it reads; try again`
+  return Object.assign(new StorageError(message, 'CONFLICT'), { outcome: 'none' })
+}
+
+/** Waits for the turn of this call. Gives the function that ends it. */
+async function enter(place, end, timeout) {
+  const before = queues.get(place) ?? Promise.resolve()
+  let done
+  const own = new Promise((resolve) => (done = resolve))
+  const last = before.then(() => own)
+  queues.set(place, last)
+  const leave = () => {
+    done()
+    if (queues.get(place) === last) queues.delete(place)
+  }
+  let timer
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(tooLate(timeout)), Math.min(Math.max(end - performance.now(), 0), LONGEST))
+  })
+  try {
+    await Promise.race([before, late])
+    return leave
+  } catch (error) {
+    leave()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function pause(attempt) {
+  const longest = Math.min(2 ** attempt, MAX_PAUSE)
+  return new Promise((resolve) => setTimeout(resolve, Math.random() * longest))
+}
+
+module.exports = { Scope, transaction }

@@ -1,0 +1,185 @@
+//! Reading the large field of one document a chunk at a time.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::read::ReadOptions;
+use super::texts::ReadFailure;
+use super::{CollectionSpec, Database};
+use crate::engine::cancel::Cancel;
+use crate::engine::checksum::head_hash;
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::Location;
+use crate::engine::error::{Error, Result};
+use crate::engine::fs::{File, read_exact_at};
+
+/// What is read at once.
+const CHUNK: usize = 256 << 10;
+/// The longest piece of a JSON string that must not be cut: two escapes that make one character.
+const LONGEST_UNIT: usize = 12;
+
+/// The text of a document's large field, which must be a string. It is the one that the document had when the reader was
+/// made, whatever happens to it later.
+pub struct ContentReader {
+    spec: Arc<CollectionSpec>,
+    file: Arc<dyn File>,
+    location: Location,
+    /// Where the string begins, after its quote, and ends, before it.
+    start: u64,
+    end: u64,
+    position: u64,
+}
+
+impl Database {
+    /// A reader of the large field of a document; `None` if there is no such document. Reads the whole document once to
+    /// see that its bytes are those that were written.
+    ///
+    /// # Errors
+    /// `ABORTED`, and those of [`Database::get`]; `INVALID_ARGUMENT` if the large field is no string.
+    pub fn content(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        options: ReadOptions,
+        cancel: &Cancel,
+    ) -> Result<Option<ContentReader>> {
+        for attempt in 0.. {
+            let found = self.with_loaded(spec, options, |state, loaded| {
+                let location = loaded.documents.get(id).copied()?;
+                Some((location, state.files.get(location.file).cloned()))
+            })?;
+            let Some((location, file)) = found else { return Ok(None) };
+            let opened = match file {
+                Some(file) => open(spec, file, location, cancel),
+                None => Err(Failure::Read(ReadFailure::Changed)),
+            };
+            match opened {
+                Ok(reader) => return Ok(Some(reader)),
+                Err(Failure::Other(error)) => return Err(error),
+                Err(Failure::Read(failure)) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next chunk: raw JSON text of a part of the string, without quotes, cut between characters. Empty at the end.
+    pub fn next_chunk(&self, reader: &mut ContentReader) -> Result<Vec<u8>> {
+        let mut chunk = vec![0; CHUNK.min((reader.end - reader.position) as usize)];
+        read_exact_at(&*reader.file, &mut chunk, reader.position)
+            .map_err(|error| self.read_error(&reader.spec, &reader.location, error.into()))?;
+        if reader.position + (chunk.len() as u64) < reader.end {
+            chunk.truncate(cut(&chunk));
+        }
+        reader.position += chunk.len() as u64;
+        Ok(chunk)
+    }
+}
+
+enum Failure {
+    Read(ReadFailure),
+    Other(Error),
+}
+
+fn open(
+    spec: &Arc<CollectionSpec>,
+    file: Arc<dyn File>,
+    location: Location,
+    cancel: &Cancel,
+) -> std::result::Result<ContentReader, Failure> {
+    let read = |buffer: &mut [u8], at: u64| {
+        read_exact_at(&*file, buffer, location.offset + at).map_err(|error| Failure::Read(error.into()))
+    };
+    let (head, len) = (u64::from(location.head), u64::from(location.len));
+    let mut text = vec![0; location.head as usize];
+    read(&mut text, 0)?;
+    let mut intact = head_hash(&text) == (location.hash >> 32) as u32;
+    let mut rest = Xxh3::new();
+    let mut beginning = Vec::new();
+    let mut at = head;
+    while at < len {
+        cancel.check().map_err(Failure::Other)?;
+        text.resize(CHUNK.min((len - at) as usize), 0);
+        read(&mut text, at)?;
+        rest.update(&text);
+        if at == head {
+            beginning = text[..text.len().min(256)].to_vec();
+        }
+        at += text.len() as u64;
+    }
+    intact &= rest.digest() >> 32 == location.hash & u64::from(u32::MAX);
+    if !intact {
+        return Err(Failure::Read(ReadFailure::Changed));
+    }
+    // After the head come a comma, the name, a colon and the value; or nothing but the closing brace.
+    let name = spec.large_field.unwrap_or_default().len() as u64 + 3;
+    let first = head + name + u64::from(beginning.first() == Some(&b','));
+    let (start, end) = match beginning.get((first - head) as usize) {
+        Some(b'"') if len >= first + 3 => (first + 1, len - 2),
+        None => (len, len),
+        Some(_) => {
+            let problem = format!("the field {:?} is no string", spec.large_field.unwrap_or_default());
+            return Err(Failure::Other(Error::InvalidArgument(problem)));
+        }
+    };
+    let (start, end) = (location.offset + start, location.offset + end);
+    Ok(ContentReader { spec: Arc::clone(spec), file, location, start, end, position: start })
+}
+
+impl ContentReader {
+    /// Bytes of JSON text that are not read yet.
+    pub fn remaining(&self) -> u64 {
+        self.end - self.position.max(self.start)
+    }
+}
+
+/// Where a part of a JSON string may be cut: not within an escape, nor between two that make one character, nor within a
+/// character. The part is longer than any of these.
+fn cut(part: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &part[at..]) {
+        let escape = at + found;
+        let length = if part.get(escape + 1) == Some(&b'u') { 6 } else { 2 };
+        let high = matches!(
+            part.get(escape + 2..escape + 4),
+            Some([b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B'])
+        );
+        let needed = if length == 6 && high { LONGEST_UNIT } else { length };
+        if escape + needed > part.len() {
+            return escape;
+        }
+        at = escape + length;
+    }
+    let lead = part.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or_default();
+    let width = match part.get(lead) {
+        Some(0xf0..) => 4,
+        Some(0xe0..) => 3,
+        Some(0xc0..) => 2,
+        _ => 1,
+    };
+    if lead + width > part.len() { lead } else { part.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_part_is_cut_between_characters() {
+        for (part, expected) in [
+            (&b"plain text"[..], 10),
+            (br"text \", 5),
+            (br"text \u00e", 5),
+            (br"text \ud83d", 5),
+            (br"text \ud83d\ude0", 5),
+            (br"text \ud83d\ude00", 17),
+            (br"text \ud83dxxxxxx", 17),
+            (br"text \n", 7),
+            ("text é".as_bytes().split_last().map_or(&[][..], |(_, rest)| rest), 5),
+            ("text 😀".as_bytes().split_at(8).0, 5),
+            ("text 😀".as_bytes(), 9),
+        ] {
+            assert_eq!(cut(part), expected, "{}", String::from_utf8_lossy(part));
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The change feed: every committed batch, whoever committed it, in commit order, once for each subscription.
+//!
+//! Changes are read off the journal lines themselves, which say what was there before: lines of this process when they are
+//! published, those of others when catching up meets them, earlier ones from the journals that are kept.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::Database;
+use super::generations::open_generation;
+use super::state::Position;
+use crate::engine::checksum::Salt;
+use crate::engine::document::DocumentId;
+use crate::engine::error::{Error, Result};
+use crate::engine::fs::OpenMode;
+use crate::engine::journal::{Body, Lines, Op};
+
+/// What a subscription may hold for a consumer that is slow: this many changes …
+const MAX_CHANGES: usize = 10_000;
+/// … and this many bytes of ids.
+const MAX_BYTES: usize = 4 << 20;
+/// What one change costs beside its ids.
+const CHANGE_BYTES: usize = 128;
+
+/// What one batch did to one collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Documents {
+        seq: u64,
+        collection: Arc<str>,
+        /// Everything that was there before is gone; documents of the same change came after that.
+        dropped: bool,
+        created: Vec<DocumentId>,
+        updated: Vec<DocumentId>,
+        deleted: Vec<DocumentId>,
+    },
+    /// What changed cannot be told in ids: a file was taken over (`collection` says which), or changes were lost (`None`).
+    /// What was read before is to be read again.
+    Reset { seq: u64, collection: Option<Arc<str>> },
+}
+
+/// One consumer's place in the feed.
+pub struct Subscription {
+    /// Only this collection's changes.
+    collection: Option<Arc<str>>,
+    buffer: Mutex<Buffer>,
+    /// Told once when there is something to take, and not again before it was taken.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    changes: VecDeque<Change>,
+    bytes: usize,
+    /// Changes were lost; the sequence number of the last one.
+    lost: Option<u64>,
+    failed: Option<Error>,
+    woken: bool,
+}
+
+/// The subscriptions of a database.
+#[derive(Default)]
+pub struct Feed {
+    subscriptions: Mutex<Vec<Weak<Subscription>>>,
+    /// Their number, so that commits nobody listens to cost nothing.
+    count: AtomicUsize,
+}
+
+impl Change {
+    fn collection(&self) -> Option<&Arc<str>> {
+        match self {
+            Change::Documents { collection, .. } => Some(collection),
+            Change::Reset { collection, .. } => collection.as_ref(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let ids = |ids: &[DocumentId]| -> usize {
+            let len = |id: &DocumentId| match id {
+                DocumentId::Number(_) => 0,
+                DocumentId::Text(text) => text.len(),
+            };
+            ids.iter().map(|id| mem::size_of::<DocumentId>() + len(id)).sum()
+        };
+        match self {
+            Change::Reset { .. } => CHANGE_BYTES,
+            Change::Documents { created, updated, deleted, .. } => {
+                CHANGE_BYTES + ids(created) + ids(updated) + ids(deleted)
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// Takes what has come since the last call, in commit order. After changes were lost, one [`Change::Reset`] stands for
+    /// all of them.
+    ///
+    /// # Errors
+    /// What kept the database from following other processes; the subscription is over then.
+    pub fn take(&self) -> Result<Vec<Change>> {
+        let mut buffer = self.buffer.lock();
+        buffer.woken = false;
+        buffer.bytes = 0;
+        let mut changes: Vec<Change> = mem::take(&mut buffer.changes).into();
+        if let Some(seq) = buffer.lost.take() {
+            changes.insert(0, Change::Reset { seq, collection: None });
+        }
+        match buffer.failed.clone() {
+            Some(error) if changes.is_empty() => Err(error),
+            _ => Ok(changes),
+        }
+    }
+
+    fn push(&self, change: &Change) {
+        let wanted = self.collection.is_none()
+            || change.collection().is_none()
+            || self.collection.as_ref() == change.collection();
+        if !wanted {
+            return;
+        }
+        let mut buffer = self.buffer.lock();
+        let size = change.size();
+        let (seq, lost) = match change {
+            Change::Documents { seq, .. } => (*seq, false),
+            Change::Reset { seq, collection } => (*seq, collection.is_none()),
+        };
+        if lost || buffer.changes.len() >= MAX_CHANGES || buffer.bytes + size > MAX_BYTES {
+            // What is not taken yet is part of what was lost.
+            buffer.changes = VecDeque::new();
+            buffer.bytes = 0;
+            buffer.lost = Some(seq);
+        } else {
+            buffer.bytes += size;
+            buffer.changes.push_back(change.clone());
+        }
+        self.wake(buffer);
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut buffer = self.buffer.lock();
+        buffer.failed = Some(error.clone());
+        self.wake(buffer);
+    }
+
+    fn wake(&self, mut buffer: parking_lot::MutexGuard<'_, Buffer>) {
+        let first = !mem::replace(&mut buffer.woken, true);
+        drop(buffer);
+        if first {
+            (self.wake)();
+        }
+    }
+}
+
+impl Feed {
+    /// Whether nobody listens.
+    pub fn is_idle(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether nobody listens any more, having looked.
+    pub fn is_unheard(&self) -> bool {
+        self.each(|_| {});
+        self.is_idle()
+    }
+
+    fn add(&self, subscription: &Arc<Subscription>) {
+        let mut subscriptions = self.subscriptions.lock();
+        subscriptions.push(Arc::downgrade(subscription));
+        self.count.store(subscriptions.len(), Ordering::Relaxed);
+    }
+
+    /// The subscriptions that still have an owner.
+    fn each(&self, visit: impl Fn(&Subscription)) {
+        let live: Vec<Arc<Subscription>> = {
+            let mut subscriptions = self.subscriptions.lock();
+            subscriptions.retain(|subscription| subscription.strong_count() > 0);
+            self.count.store(subscriptions.len(), Ordering::Relaxed);
+            subscriptions.iter().filter_map(Weak::upgrade).collect()
+        };
+        live.iter().for_each(|subscription| visit(subscription));
+    }
+
+    /// Tells of one committed batch. The `writer` mutex is held, which keeps the order.
+    pub fn publish(&self, body: &Body<'_>) {
+        if self.is_idle() {
+            return;
+        }
+        let changes = changes_of(body);
+        self.each(|subscription| changes.iter().for_each(|change| subscription.push(change)));
+    }
+
+    /// Tells of lines that this process appended.
+    pub fn publish_lines(&self, lines: &[u8], salt: Salt, before: Position) {
+        if !self.is_idle() {
+            Lines::new(lines, salt, 0, before.seq, before.checksum).for_each(|line| self.publish(&line.body));
+        }
+    }
+
+    /// Changes up to `seq` are lost.
+    pub fn reset(&self, seq: u64) {
+        self.each(|subscription| subscription.push(&Change::Reset { seq, collection: None }));
+    }
+
+    pub fn fail(&self, error: &Error) {
+        self.each(|subscription| subscription.fail(error));
+    }
+}
+
+impl Database {
+    /// The sequence number of the last batch that memory has.
+    pub fn known_sequence(&self) -> u64 {
+        self.position().seq
+    }
+
+    /// The sequence number of the last batch that this process knows of, after a look at what others committed.
+    pub fn sequence(&self) -> Result<u64> {
+        let mut writer = self.writer.lock();
+        self.catch_up(&mut writer)?;
+        Ok(self.position().seq)
+    }
+
+    /// Listens to the feed: to the changes after batch `from`, or to those from now on. Where the journals that are kept do
+    /// not reach back to `from`, the first change is one [`Change::Reset`]. `wake` must not block. The subscription ends
+    /// when it is dropped. Returns it with the sequence number that it starts after.
+    pub fn subscribe(
+        &self,
+        collection: Option<Arc<str>>,
+        from: Option<u64>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Arc<Subscription>, u64)> {
+        let subscription =
+            Arc::new(Subscription { collection, buffer: Mutex::default(), wake: Box::new(wake) });
+        let start = {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            let position = self.position();
+            if let Some(from) = from
+                && !self.replay(from, position, &subscription)?
+            {
+                subscription.push(&Change::Reset { seq: position.seq, collection: None });
+            }
+            // Whoever commits next needs the mutex that is held: nothing is missed and nothing comes twice.
+            self.feed.add(&subscription);
+            from.unwrap_or(position.seq)
+        };
+        self.watch();
+        Ok((subscription, start))
+    }
+
+    /// Pushes the changes after batch `from` up to `position`. False if the journals do not hold them all any more.
+    fn replay(&self, from: u64, position: Position, subscription: &Subscription) -> Result<bool> {
+        if from == position.seq {
+            return Ok(true);
+        }
+        if from > position.seq {
+            // The number comes from another database, or from before a backup was restored.
+            return Ok(false);
+        }
+        let database = self.state.read().database;
+        let mut generations = Vec::new();
+        for number in (1..=position.generation).rev() {
+            let Ok(Some(generation)) = open_generation(&*self.fs, &self.directory, number, OpenMode::Read)
+            else {
+                return Ok(false);
+            };
+            if generation.header.database != database {
+                return Ok(false);
+            }
+            let first = generation.header.seq;
+            generations.push(generation);
+            if first <= from {
+                break;
+            }
+        }
+        if generations.last().is_none_or(|oldest| oldest.header.seq > from) {
+            return Ok(false);
+        }
+        for generation in generations.iter().rev() {
+            let end = generation.bytes.len();
+            for line in generation.lines(end).take_while(|line| line.body.seq <= position.seq) {
+                if line.body.seq > from {
+                    changes_of(&line.body).iter().for_each(|change| subscription.push(change));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What a batch did, one change for each collection, in the order of its operations.
+fn changes_of(body: &Body<'_>) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for op in &body.ops {
+        let Some(change) = change_of(body.seq, op) else { continue };
+        let earlier = changes.iter().position(|earlier| earlier.collection() == change.collection());
+        match earlier {
+            Some(at) => changes[at] = joined(changes[at].clone(), change),
+            None => changes.push(change),
+        }
+    }
+    changes
+}
+
+fn change_of(seq: u64, op: &Op<'_>) -> Option<Change> {
+    let id = |key: &String| DocumentId::from_key(key);
+    if op.adopted
+        && let Some(path) = &op.snapshot
+    {
+        return Some(Change::Reset { seq, collection: Some(path.as_str().into()) });
+    }
+    let (collection, dropped) = match (&op.drop, &op.collection) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return None,
+    };
+    let replaced: std::collections::HashSet<&str> = op.replaced.iter().map(String::as_str).collect();
+    let (updated, created): (Vec<_>, Vec<_>) =
+        op.put.0.iter().map(|(key, _)| key).partition(|key| replaced.contains(key.as_ref()));
+    let ids = |keys: Vec<&std::borrow::Cow<'_, str>>| {
+        keys.into_iter().map(|key| DocumentId::from_key(key)).collect()
+    };
+    Some(Change::Documents {
+        seq,
+        collection: collection.as_str().into(),
+        dropped,
+        created: ids(created),
+        updated: ids(updated),
+        deleted: op.delete.iter().map(id).collect(),
+    })
+}
+
+/// Two changes of one collection by one batch as one.
+fn joined(earlier: Change, later: Change) -> Change {
+    match (earlier, later) {
+        (
+            Change::Documents { seq, collection, dropped, mut created, mut updated, mut deleted },
+            Change::Documents { created: c, updated: u, deleted: d, dropped: again, .. },
+        ) => {
+            if again {
+                (created, updated, deleted) = (Vec::new(), Vec::new(), Vec::new());
+            }
+            created.extend(c);
+            updated.extend(u);
+            deleted.extend(d);
+            Change::Documents { seq, collection, dropped: dropped || again, created, updated, deleted }
+        }
+        // A reset says that all is to be read again, whatever else changed.
+        (reset @ Change::Reset { .. }, _) | (_, reset @ Change::Reset { .. }) => reset,
+    }
+}

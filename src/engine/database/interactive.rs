@@ -1,0 +1,315 @@
+//! Transactions whose steps come from outside, one call at a time, with no lock held between them.
+//!
+//! Optimistic: each step runs like a write of its own, over what the transaction changed so far, and what it reads is noted.
+//! Before each step, and under the write lock before the commit, everything noted must still be so: documents by their
+//! hash, collections that were searched by the hashes of all their documents. So each step sees one state of the whole
+//! database, the one that all steps before it would have seen as well, and the commit happens as if the whole
+//! transaction had run at that moment. Where something noted changed, the transaction is lost: its owner runs it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::overlay::Group;
+use super::transaction::{Batch, Transaction};
+use super::writer::Writer;
+use super::{CollectionSpec, Database};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::DocumentMap;
+use crate::engine::error::{Error, Result};
+use crate::engine::lock::Wait;
+
+/// What a transaction read of the published state.
+#[derive(Default)]
+pub struct ReadSet {
+    collections: BTreeMap<Arc<str>, CollectionReads>,
+}
+
+struct CollectionReads {
+    spec: Arc<CollectionSpec>,
+    /// The hash of each document that was read; `None` for one that was not there.
+    documents: BTreeMap<DocumentId, Option<u64>>,
+    /// All documents, where the collection was listed or searched.
+    whole: Option<DocumentMap>,
+}
+
+impl ReadSet {
+    fn of(&mut self, spec: &Arc<CollectionSpec>) -> &mut CollectionReads {
+        self.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| CollectionReads {
+            spec: Arc::clone(spec),
+            documents: BTreeMap::new(),
+            whole: None,
+        })
+    }
+
+    pub fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
+        self.of(spec).documents.insert(id.clone(), hash);
+    }
+
+    pub fn note_whole(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) {
+        self.of(spec).whole = Some(documents.clone());
+    }
+}
+
+/// A transaction between its steps.
+#[derive(Default)]
+pub struct Interactive {
+    /// Something that it read has changed.
+    lost: AtomicBool,
+    ended: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Which database it belongs to: that of its first step.
+    database: Option<std::sync::Weak<Database>>,
+    group: Group,
+    reads: ReadSet,
+    /// What each step changed, in order.
+    batches: Vec<Batch>,
+    /// Paths that belong to documents which the transaction creates.
+    kept_paths: Vec<String>,
+}
+
+/// What a transaction read and wrote: its commit runs as one request.
+pub struct Commit {
+    /// Of every collection that was changed.
+    specs: BTreeMap<Arc<str>, Arc<CollectionSpec>>,
+    reads: ReadSet,
+    batches: Vec<Batch>,
+    kept_paths: Vec<String>,
+}
+
+impl Interactive {
+    /// Runs one step. `step` may run twice; an error leaves no trace of it. The next step sees what it changed, nobody else
+    /// does.
+    ///
+    /// # Errors
+    /// `CONFLICT` if something that an earlier step read has changed; every later step and the commit fail then as well.
+    /// `CLOSED` after the end. `INVALID_ARGUMENT` for another database than that of the first step.
+    pub fn step<T>(
+        &self,
+        database: &Database,
+        wait: Wait,
+        step: impl Fn(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut inner = self.inner.lock();
+        self.check(&mut inner, database)?;
+        {
+            let mut writer = database.writer.lock();
+            database.catch_up(&mut writer)?;
+            if let Some(result) = self.attempt(&mut inner, database, &mut writer, false, &step) {
+                return result;
+            }
+        }
+        // A file must be adopted first, which is a batch of its own.
+        let mut held = database.acquire(wait)?;
+        self.attempt(&mut inner, database, &mut held, true, &step).unwrap_or(Err(Error::Closed))
+    }
+
+    /// Takes note of a path that belongs to a document which the transaction puts.
+    pub fn keep_path(&self, path: String) {
+        self.inner.lock().kept_paths.push(path);
+    }
+
+    /// Ends the transaction. What is left to do is [`Commit::apply`], in a request of its own.
+    pub fn finish(&self, database: &Database) -> Result<Commit> {
+        let mut inner = self.inner.lock();
+        self.check(&mut inner, database)?;
+        self.ended.store(true, Ordering::Relaxed);
+        let Inner { group, reads, batches, kept_paths, .. } = std::mem::take(&mut *inner);
+        let specs = group.collections.into_iter().map(|(path, overlay)| (path, overlay.spec)).collect();
+        Ok(Commit { specs, reads, batches, kept_paths })
+    }
+
+    /// Ends the transaction and forgets what it changed. Does not wait for a step that is under way.
+    pub fn abandon(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(mut inner) = self.inner.try_lock() {
+            *inner = Inner::default();
+        }
+    }
+
+    /// Whether a commit has anything to write.
+    pub fn has_changes(&self) -> bool {
+        // Nobody commits while a step is under way.
+        !self.inner.lock().batches.is_empty()
+    }
+
+    /// Whether something that it read has changed: what it did since may rest on what no longer is.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn check(&self, inner: &mut Inner, database: &Database) -> Result<()> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        if self.is_lost() {
+            return Err(lost());
+        }
+        let known = inner.database.get_or_insert_with(|| database.this.clone());
+        if std::sync::Weak::ptr_eq(known, &database.this) {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument(
+            "a transaction covers the storages of one database, and this one belongs to another".into(),
+        ))
+    }
+
+    /// `None` if the write lock is needed.
+    fn attempt<T>(
+        &self,
+        inner: &mut Inner,
+        database: &Database,
+        writer: &mut Writer,
+        locked: bool,
+        step: &impl Fn(&mut Transaction<'_>) -> Result<T>,
+    ) -> Option<Result<T>> {
+        match inner.still_holds(database, writer, locked) {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => {
+                self.lost.store(true, Ordering::Relaxed);
+                return Some(Err(lost()));
+            }
+            Ok(None) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+        let mut transaction =
+            Transaction::resumed(database, writer, &mut inner.group, &mut inner.reads, locked);
+        match step(&mut transaction) {
+            Ok(value) => {
+                let batch = transaction.finish();
+                if !batch.is_empty() {
+                    inner.batches.push(batch);
+                }
+                Some(Ok(value))
+            }
+            Err(_) if transaction.needs_lock() => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Inner {
+    /// Whether everything that was read is as it was; `None` if the write lock is needed to tell. O(documents read + chunks of the collections searched).
+    fn still_holds(&self, database: &Database, writer: &mut Writer, locked: bool) -> Result<Option<bool>> {
+        for reads in self.reads.collections.values() {
+            let spec = &database.declare(writer, &reads.spec);
+            if !database.load_for_step(writer, spec, locked)? {
+                return Ok(None);
+            }
+            let state = database.state.read();
+            let Some(loaded) = state.loaded(&spec.path) else { return Ok(Some(false)) };
+            let current = |id: &DocumentId| loaded.documents.get(id).map(|location| location.hash);
+            let changed = reads.documents.iter().any(|(id, hash)| current(id) != *hash);
+            if changed
+                || reads.whole.as_ref().is_some_and(|whole| !whole.has_same_documents(&loaded.documents))
+            {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
+    }
+}
+
+impl Database {
+    /// Loads a collection for a step, which holds the write lock or not. False if it must.
+    pub(super) fn load_for_step(
+        &self,
+        writer: &mut Writer,
+        spec: &Arc<CollectionSpec>,
+        locked: bool,
+    ) -> Result<bool> {
+        if !locked && !self.try_load(writer, spec)? {
+            return match self.load(writer, spec, false) {
+                Err(Error::Conflict(_)) => Ok(false),
+                other => other.map(|()| true),
+            };
+        }
+        self.load(writer, spec, true).map(|()| true)
+    }
+}
+
+impl Commit {
+    /// Compares what was read with what is there now, and makes the changes.
+    ///
+    /// # Errors
+    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`.
+    pub fn apply(self, transaction: &mut Transaction<'_>) -> Result<()> {
+        for reads in self.reads.collections.values() {
+            for (id, hash) in &reads.documents {
+                if transaction.hash(&reads.spec, id)? != *hash {
+                    return Err(lost());
+                }
+            }
+            if let Some(whole) = &reads.whole
+                && !transaction.holds_just(&reads.spec, whole)?
+            {
+                return Err(lost());
+            }
+        }
+        let mut put = Vec::new();
+        for batch in self.batches {
+            for (path, changes) in batch.collections {
+                let Some(spec) = self.specs.get(&path) else { continue };
+                if changes.dropped {
+                    transaction.drop_collection(spec)?;
+                }
+                for (id, document) in changes.documents {
+                    match document {
+                        Some(document) => {
+                            transaction.put_unchecked(spec, id.clone(), document)?;
+                            put.push((Arc::clone(spec), id));
+                        }
+                        None => drop(transaction.delete(spec, id)?),
+                    }
+                }
+            }
+            for path in &batch.removed_paths {
+                transaction.remove_path(path)?;
+            }
+        }
+        for (spec, id) in put {
+            if let Some(document) = transaction.get(&spec, &id)? {
+                transaction.check_unique(&spec, &id, &document)?;
+            }
+        }
+        self.kept_paths.iter().try_for_each(|path| transaction.keep_entity_path(path))
+    }
+}
+
+impl Transaction<'_> {
+    /// Whether the collection has just these documents, those that the group changed included. O(1) for each 128 of them
+    /// that did not change.
+    fn holds_just(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) -> Result<bool> {
+        let spec = &self.declare(spec)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let dropped = overlay.is_some_and(|overlay| overlay.dropped);
+        let unchanged = overlay.is_none_or(|overlay| {
+            overlay.documents.iter().all(|(id, pending)| {
+                let hash = documents.get(id).map(|location| location.hash);
+                hash == pending.new.as_ref().map(|document| document.hash)
+            })
+        });
+        if !unchanged {
+            return Ok(false);
+        }
+        if dropped {
+            let put =
+                overlay.map_or(0, |overlay| overlay.documents.values().filter(|p| p.new.is_some()).count());
+            return Ok(put == documents.len());
+        }
+        self.load(spec)?;
+        // A document that the group wrote anew with the text it had is the same document.
+        let state = self.database.state.read();
+        Ok(state.loaded(&spec.path).is_some_and(|loaded| documents.has_same_documents(&loaded.documents)))
+    }
+}
+
+fn lost() -> Error {
+    Error::Conflict("what this transaction read was changed by others".into())
+}

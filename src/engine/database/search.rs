@@ -1,0 +1,302 @@
+//! Running queries: candidates from the indexes, checked against their texts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::overlay::Pending;
+use super::read::ReadOptions;
+use super::state::FileTable;
+use super::texts::{Part, ReadFailure, read_run};
+use super::transaction::Transaction;
+use super::{CollectionSpec, Database};
+use crate::engine::cancel::Cancel;
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::{DocumentMap, Entry, Location};
+use crate::engine::error::{Error, Result};
+use crate::engine::query::{Candidates, Plan, Query, Rank};
+
+/// Between two looks at whether the caller gave up, or has enough.
+const STEP: usize = 256;
+/// Texts of matches are kept up to this size; others are read again once it is known that they belong to the answer.
+const KEPT_BYTES: usize = 8 << 20;
+/// Matches beyond those that are needed are dropped when this many came together.
+const SURPLUS: usize = 4096;
+
+/// What a query is run over: a stable state, and what a transaction changed of it.
+pub(super) struct Search<'a> {
+    pub spec: &'a CollectionSpec,
+    pub query: &'a Query,
+    pub cancel: &'a Cancel,
+    pub files: Arc<FileTable>,
+    pub entries: Entries,
+    /// The entries come in the order of the answer.
+    pub ordered: bool,
+    /// These count instead of the entries with their ids.
+    pub changed: Option<&'a BTreeMap<DocumentId, Pending>>,
+}
+
+pub(super) enum Entries {
+    All(DocumentMap),
+    Some(Vec<Entry>),
+}
+
+pub(super) enum SearchFailure {
+    Read(Location, ReadFailure),
+    Other(Error),
+}
+
+struct Match {
+    rank: Rank,
+    source: Source,
+}
+
+enum Source {
+    Stored(Entry),
+    Text(Arc<[u8]>),
+}
+
+/// What a query found, in the order of the answer, and how many documents it looked at.
+pub(super) struct Found {
+    pub texts: Vec<Arc<[u8]>>,
+    pub scanned: usize,
+}
+
+impl Entries {
+    fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
+        let located = |id: DocumentId| documents.get(&id).copied().map(|location| (id, location));
+        match candidates {
+            Candidates::All => Entries::All(documents.clone()),
+            Candidates::Some(ids) => Entries::Some(ids.into_iter().filter_map(located).collect()),
+        }
+    }
+}
+
+impl Database {
+    /// The documents that a query asks for, in its order. Costs what the index picked for it gives, or O(n).
+    ///
+    /// # Errors
+    /// `ABORTED` once `cancel` is raised, and those of [`Database::get`].
+    pub fn documents(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        options: ReadOptions,
+        cancel: &Cancel,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        self.run_query(spec, query, options, cancel).map(|(found, _)| found.texts)
+    }
+
+    /// How a query is answered, as JSON: the index, its keys or range, where the order comes from, and, having run it, how
+    /// many documents were looked at and returned.
+    pub fn explain(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        options: ReadOptions,
+        cancel: &Cancel,
+    ) -> Result<Vec<u8>> {
+        let (found, mut described) = self.run_query(spec, query, options, cancel)?;
+        described["scanned"] = found.scanned.into();
+        described["returned"] = found.texts.len().into();
+        Ok(described.to_string().into_bytes())
+    }
+
+    fn run_query(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        options: ReadOptions,
+        cancel: &Cancel,
+    ) -> Result<(Found, serde_json::Value)> {
+        for attempt in 0.. {
+            cancel.check()?;
+            let planned = self.with_loaded(spec, options, |state, loaded| {
+                let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), true);
+                let entries = Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents);
+                let described = plan.describe(query, &loaded.indexes);
+                Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
+            })?;
+            let (ordered, entries, files, described) = planned?;
+            let search = Search { spec, query, cancel, files, entries, ordered, changed: None };
+            match search.run() {
+                Ok(found) => {
+                    self.cache.count(false);
+                    return Ok((found, described));
+                }
+                Err(SearchFailure::Other(error)) => return Err(error),
+                Err(SearchFailure::Read(location, failure)) => {
+                    self.reread(spec, &location, failure, attempt)?
+                }
+            }
+        }
+        Err(Error::Closed)
+    }
+}
+
+impl Transaction<'_> {
+    /// The documents that a query asks for, in its order. What the group changed counts.
+    pub fn documents(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        cancel: &Cancel,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        let spec = &self.declare(spec)?;
+        self.load_whole(spec)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let dropped = overlay.is_some_and(|overlay| overlay.dropped);
+        let (entries, files) = {
+            let state = self.database.state.read();
+            let entries = match state.loaded(&spec.path).filter(|_| !dropped) {
+                Some(loaded) => {
+                    let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), false);
+                    Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents)
+                }
+                None => Entries::Some(Vec::new()),
+            };
+            (entries, Arc::clone(&state.files))
+        };
+        let changed = overlay.map(|overlay| &overlay.documents);
+        let search = Search { spec, query, cancel, files, entries, ordered: false, changed };
+        match search.run() {
+            Ok(found) => Ok(found.texts),
+            Err(SearchFailure::Other(error)) => Err(error),
+            Err(SearchFailure::Read(location, failure)) => {
+                Err(self.database.read_error(spec, &location, failure))
+            }
+        }
+    }
+}
+
+impl Search<'_> {
+    pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
+        let has =
+            |looks: bool| if self.spec.large_field.is_none() || looks { Part::Whole } else { Part::Head };
+        let large = self.spec.large_field.unwrap_or_default();
+        let (examined, returned) = (has(self.query.examines(large)), has(self.query.returns(large)));
+        let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
+        let mut scanned = matches.add_changed(returned);
+        match &self.entries {
+            Entries::All(documents) => scanned += matches.scan(documents.iter(), examined)?,
+            Entries::Some(entries) => scanned += matches.scan(entries.iter(), examined)?,
+        }
+        Ok(Found { texts: matches.finish(returned)?, scanned })
+    }
+
+    /// Whether the first matches found are the first of the answer.
+    fn finds_in_order(&self) -> bool {
+        (self.ordered || !self.query.has_order()) && self.changed.is_none_or(BTreeMap::is_empty)
+    }
+}
+
+struct Matches<'a> {
+    search: &'a Search<'a>,
+    found: Vec<Match>,
+    /// Bytes of texts that are kept.
+    kept: usize,
+    /// The part that is examined is the one that is returned.
+    keeps: bool,
+}
+
+impl Matches<'_> {
+    /// Looks at what the transaction put itself.
+    fn add_changed(&mut self, returned: Part) -> usize {
+        let query = self.search.query;
+        let documents = self.search.changed.into_iter().flatten();
+        let mut scanned = 0;
+        for (id, document) in documents.filter_map(|(id, pending)| Some((id, pending.new.as_ref()?))) {
+            scanned += 1;
+            if query.condition().holds(&document.text) {
+                let text = match returned {
+                    Part::Whole => Arc::clone(&document.text),
+                    Part::Head => document.head_object().into(),
+                };
+                self.found.push(Match { rank: query.rank(id, &document.text), source: Source::Text(text) });
+            }
+        }
+        scanned
+    }
+
+    /// Looks at stored documents. Returns how many.
+    fn scan<'b>(
+        &mut self,
+        entries: impl Iterator<Item = &'b Entry>,
+        examined: Part,
+    ) -> std::result::Result<usize, SearchFailure> {
+        let search = self.search;
+        let replaced = |id: &DocumentId| search.changed.is_some_and(|changed| changed.contains_key(id));
+        let mut entries = entries.filter(|(id, _)| !replaced(id));
+        let needed = search.query.needed();
+        let mut scanned = 0;
+        loop {
+            search.cancel.check().map_err(SearchFailure::Other)?;
+            if search.finds_in_order() && needed.is_some_and(|needed| self.found.len() >= needed) {
+                return Ok(scanned);
+            }
+            let step: Vec<&Entry> =
+                entries.by_ref().take(STEP.min(needed.map_or(STEP, |needed| needed.max(16)))).collect();
+            if step.is_empty() {
+                return Ok(scanned);
+            }
+            scanned += step.len();
+            let mut at = 0;
+            let visit = |id: &DocumentId, text: &[u8]| {
+                if search.query.condition().holds(text) {
+                    self.add(id, text, step[at]);
+                }
+                at += 1;
+            };
+            read_run(&search.files, step.iter().copied(), examined, visit)
+                .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
+            self.drop_surplus();
+        }
+    }
+
+    fn add(&mut self, id: &DocumentId, text: &[u8], entry: &Entry) {
+        let keep = self.keeps && self.kept + text.len() <= KEPT_BYTES;
+        let source = if keep { Source::Text(text.into()) } else { Source::Stored(entry.clone()) };
+        self.kept += if keep { text.len() } else { 0 };
+        self.found.push(Match { rank: self.search.query.rank(id, text), source });
+    }
+
+    /// Where only the first of many are needed, the others are not kept.
+    fn drop_surplus(&mut self) {
+        let Some(needed) = self.search.query.needed() else { return };
+        if !self.search.finds_in_order() && self.found.len() > needed.saturating_mul(2).max(SURPLUS) {
+            self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
+            self.found.truncate(needed);
+            let texts = self.found.iter().map(|found| match &found.source {
+                Source::Text(text) => text.len(),
+                Source::Stored(_) => 0,
+            });
+            self.kept = texts.sum();
+        }
+    }
+
+    /// The texts of the answer, those that were not kept read again.
+    fn finish(mut self, returned: Part) -> std::result::Result<Vec<Arc<[u8]>>, SearchFailure> {
+        let search = self.search;
+        if !search.finds_in_order() {
+            self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
+        }
+        let page = search.query.page(self.found);
+        let mut texts = Vec::with_capacity(page.len());
+        for step in page.chunks(STEP) {
+            search.cancel.check().map_err(SearchFailure::Other)?;
+            let stored = step.iter().filter_map(|found| match &found.source {
+                Source::Stored(entry) => Some(entry),
+                Source::Text(_) => None,
+            });
+            let mut read: Vec<Arc<[u8]>> = Vec::new();
+            read_run(&search.files, stored, returned, |_, text| read.push(text.into()))
+                .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
+            let mut read = read.into_iter();
+            texts.extend(step.iter().filter_map(|found| match &found.source {
+                Source::Text(text) => Some(Arc::clone(text)),
+                Source::Stored(_) => read.next(),
+            }));
+        }
+        let select = |text: Arc<[u8]>| search.query.selected(&text).map_or(text, Arc::from);
+        Ok(texts.into_iter().map(select).collect())
+    }
+}

@@ -1,0 +1,148 @@
+//! Queries: conditions, orders and selections as callers write them, and which index answers them best.
+//!
+//! Nothing here does I/O. [`Query`] is read from JSON; [`Plan`] picks indexes; conditions are checked against documents' raw
+//! text. An index may give documents that do not meet the condition, never miss one: whatever it gives is checked again.
+
+mod condition;
+mod parse;
+mod path;
+mod pattern;
+mod plan;
+mod select;
+mod value;
+
+pub use condition::Condition;
+pub use plan::{Candidates, Plan};
+
+use super::document::DocumentId;
+use super::error::Result;
+use super::index::{IndexKey, keys_at};
+use path::FieldPath;
+use select::Selection;
+
+/// What a caller asks of a collection.
+#[derive(Debug, Clone)]
+pub struct Query {
+    condition: Condition,
+    order: Vec<Order>,
+    limit: Option<usize>,
+    offset: usize,
+    select: Option<Selection>,
+}
+
+#[derive(Debug, Clone)]
+struct Order {
+    path: FieldPath,
+    direction: Direction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Ascending,
+    Descending,
+}
+
+impl Default for Query {
+    /// All documents, ids ascending.
+    fn default() -> Query {
+        Query {
+            condition: Condition::All(Vec::new()),
+            order: Vec::new(),
+            limit: None,
+            offset: 0,
+            select: None,
+        }
+    }
+}
+
+impl Condition {
+    /// Reads a condition from JSON.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` that names the operator or operand that is wrong, and where it stands.
+    pub fn from_json(text: &[u8]) -> Result<Condition> {
+        parse::condition(text)
+    }
+
+    /// Whether the condition looks at a top-level member of this name.
+    pub fn looks_at(&self, name: &str) -> bool {
+        let mut found = false;
+        self.each_path(&mut |path| found |= path.names.first().is_some_and(|first| **first == *name));
+        found
+    }
+}
+
+impl Query {
+    /// Reads a query from JSON: `{ where, orderBy, limit, offset, select }`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` that names what is wrong, and where it stands.
+    pub fn from_json(text: &[u8]) -> Result<Query> {
+        parse::query(text)
+    }
+
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Whether finding and ordering the documents takes a top-level member of this name.
+    pub fn examines(&self, name: &str) -> bool {
+        let orders =
+            self.order.iter().any(|order| order.path.names.first().is_some_and(|first| **first == *name));
+        orders || self.condition.looks_at(name)
+    }
+
+    /// Whether the answer has a top-level member of this name.
+    pub fn returns(&self, name: &str) -> bool {
+        self.select.as_ref().is_none_or(|select| select.first_names().any(|first| first == name))
+    }
+
+    pub fn has_order(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// How many documents that meet the condition are needed at most, first ones first.
+    pub fn needed(&self) -> Option<usize> {
+        self.limit.map(|limit| limit.saturating_add(self.offset))
+    }
+
+    /// What the query returns of all that it found, in order.
+    pub fn page<T>(&self, found: Vec<T>) -> Vec<T> {
+        let limit = self.limit.unwrap_or(usize::MAX);
+        found.into_iter().skip(self.offset).take(limit).collect()
+    }
+
+    /// By what a document is ordered.
+    pub fn rank(&self, id: &DocumentId, document: &[u8]) -> Rank {
+        let key = |order: &Order| {
+            let keys = keys_at(document, &order.path.names);
+            match order.direction {
+                Direction::Ascending => RankKey::Ascending(keys.into_iter().min().unwrap_or(IndexKey::Null)),
+                Direction::Descending => {
+                    RankKey::Descending(std::cmp::Reverse(keys.into_iter().max().unwrap_or(IndexKey::Null)))
+                }
+            }
+        };
+        Rank { keys: self.order.iter().map(key).collect(), id: id.clone() }
+    }
+
+    /// The text of a document as the answer has it.
+    pub fn selected(&self, document: &[u8]) -> Option<Vec<u8>> {
+        self.select.as_ref().map(|select| select.apply(document))
+    }
+}
+
+/// The place of a document in an answer: the smaller one comes first. An array counts by its smallest element, in a
+/// descending order by its greatest; what has no key (missing, an object, an empty array) counts as null.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    keys: Vec<RankKey>,
+    id: DocumentId,
+}
+
+/// Ranks of one query have the same variants at the same positions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum RankKey {
+    Ascending(IndexKey),
+    Descending(std::cmp::Reverse<IndexKey>),
+}

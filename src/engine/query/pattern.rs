@@ -1,0 +1,286 @@
+//! Regular expressions as JavaScript writes them, run in linear time.
+//!
+//! What needs backtracking (look-around, back references) is refused. The rest is rewritten into the syntax of the `regex`
+//! crate: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is seen by code points, as with the flag
+//! `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// Compiled patterns larger than this are refused.
+const MAX_SIZE: usize = 1 << 20;
+/// What `\s` means in JavaScript.
+const SPACE: &str =
+    r"\t\n\x0B\x0C\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
+const NOT_LINE_END: &str = r"[^\n\r\u{2028}\u{2029}]";
+
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// # Errors
+    /// A sentence about what of the pattern is not understood or refused.
+    pub fn new(source: &str, flags: &str) -> Result<Pattern, String> {
+        if let Some(flag) = flags.chars().find(|flag| !"dgimsu".contains(*flag)) {
+            return Err(format!("the flag {flag:?} is not supported; use i, m, s or u"));
+        }
+        let has = |flag| flags.contains(flag);
+        let mut translation = Translation {
+            rest: source.chars().peekable(),
+            out: String::new(),
+            dot_all: has('s'),
+            unicode: has('u'),
+        };
+        translation.run()?;
+        let built = RegexBuilder::new(&translation.out)
+            .case_insensitive(has('i'))
+            .multi_line(has('m'))
+            .crlf(has('m'))
+            .size_limit(MAX_SIZE)
+            .build();
+        match built {
+            Ok(regex) => Ok(Pattern(regex)),
+            Err(regex::Error::CompiledTooBig(_)) => Err("the pattern is too large".to_owned()),
+            Err(_) => Err(format!("{source:?} is not a regular expression")),
+        }
+    }
+
+    /// Whether the pattern is found in a text. O(length of the text × length of the pattern).
+    pub fn matches(&self, wtf8: &[u8]) -> bool {
+        self.0.is_match(wtf8)
+    }
+}
+
+struct Translation<'a> {
+    rest: Peekable<Chars<'a>>,
+    out: String,
+    dot_all: bool,
+    unicode: bool,
+}
+
+impl Translation<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        while let Some(next) = self.rest.next() {
+            match next {
+                '\\' => self.escape(false)?,
+                '[' => self.class()?,
+                '.' if self.dot_all => self.out.push_str("(?s:.)"),
+                '.' => self.out.push_str(NOT_LINE_END),
+                '(' => self.group()?,
+                '{' if !self.at_quantifier() => self.out.push_str(r"\{"),
+                '}' if !self.in_quantifier() => self.out.push_str(r"\}"),
+                other => self.out.push(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what follows an opening brace makes it a quantifier.
+    fn at_quantifier(&self) -> bool {
+        let inner: String = self.rest.clone().take_while(|next| *next != '}').collect();
+        let closed = self.rest.clone().any(|next| next == '}');
+        let (low, high) = inner.split_once(',').unwrap_or((&inner, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        closed && !low.is_empty() && digits(low) && digits(high)
+    }
+
+    /// Whether the text written so far ends inside a quantifier.
+    fn in_quantifier(&self) -> bool {
+        self.out.rfind('{').is_some_and(|open| {
+            let inner = &self.out[open + 1..];
+            !self.out[..open].ends_with('\\')
+                && !inner.is_empty()
+                && inner.bytes().all(|byte| byte.is_ascii_digit() || byte == b',')
+        })
+    }
+
+    fn group(&mut self) -> Result<(), String> {
+        self.out.push('(');
+        if self.rest.peek() != Some(&'?') {
+            return Ok(());
+        }
+        let mut ahead = self.rest.clone().skip(1);
+        match (ahead.next(), ahead.next()) {
+            (Some('='), _) | (Some('!'), _) | (Some('<'), Some('=' | '!')) => {
+                Err("look-ahead and look-behind are not supported".to_owned())
+            }
+            (Some(':'), _) | (Some('<'), _) => Ok(()),
+            _ => Err("this kind of group is not supported".to_owned()),
+        }
+    }
+
+    /// A class of characters, after its opening bracket.
+    fn class(&mut self) -> Result<(), String> {
+        let negated = self.rest.next_if_eq(&'^').is_some();
+        if self.rest.next_if_eq(&']').is_some() {
+            self.out.push_str(if negated { "(?s:.)" } else { r"[^\x00-\u{10ffff}]" });
+            return Ok(());
+        }
+        self.out.push_str(if negated { "[^" } else { "[" });
+        loop {
+            match self.rest.next() {
+                None => return Err("a class of characters has no end".to_owned()),
+                Some(']') => break,
+                Some('\\') => self.escape(true)?,
+                // A lone hyphen at an end of the class, or one that makes a range: the engine reads both as JavaScript does.
+                Some('-') if self.rest.peek() != Some(&'-') => self.out.push('-'),
+                Some(other) if "[&~-^".contains(other) => self.out.extend(['\\', other]),
+                Some(other) => self.out.push(other),
+            }
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn escape(&mut self, in_class: bool) -> Result<(), String> {
+        let Some(next) = self.rest.next() else { return Err("it ends with a backslash".to_owned()) };
+        let text = match next {
+            'd' => "[0-9]".to_owned(),
+            'w' => "[0-9A-Za-z_]".to_owned(),
+            's' => format!("[{SPACE}]"),
+            'D' => "[^0-9]".to_owned(),
+            'W' => "[^0-9A-Za-z_]".to_owned(),
+            'S' => format!("[^{SPACE}]"),
+            'b' if in_class => r"\x08".to_owned(),
+            'b' => r"(?-u:\b)".to_owned(),
+            // Outside of words it may stand within a character, which only text without a word around it can tell.
+            'B' if !in_class => return Err(r"\B is not supported".to_owned()),
+            'n' | 'r' | 't' => format!("\\{next}"),
+            'v' => r"\x0B".to_owned(),
+            'f' => r"\x0C".to_owned(),
+            '0' if !self.rest.peek().is_some_and(char::is_ascii_digit) => r"\x00".to_owned(),
+            '0'..='9' => return Err("back references are not supported".to_owned()),
+            'k' if !in_class => return Err("back references are not supported".to_owned()),
+            'p' | 'P' if self.unicode => return self.property(next),
+            'x' => self.code(2, 'x')?,
+            'u' if self.unicode && self.rest.peek() == Some(&'{') => return self.braced_code(),
+            'u' => self.code(4, 'u')?,
+            'c' => match self.rest.next_if(char::is_ascii_alphabetic) {
+                Some(letter) => format!("\\x{:02x}", letter as u32 % 32),
+                None => r"\\c".to_owned(),
+            },
+            other => literal(other),
+        };
+        self.out.push_str(&text);
+        Ok(())
+    }
+
+    fn property(&mut self, kind: char) -> Result<(), String> {
+        let name: String = self.rest.by_ref().take_while(|next| *next != '}').collect();
+        self.out.push_str(&format!("\\{kind}{name}}}"));
+        Ok(())
+    }
+
+    fn braced_code(&mut self) -> Result<(), String> {
+        self.rest.next();
+        let digits: String = self.rest.by_ref().take_while(|next| *next != '}').collect();
+        let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+        self.out.push_str(&literal(code.ok_or("a code point is out of range")?));
+        Ok(())
+    }
+
+    /// `\xhh` or `\uhhhh`; letters that are no such escape stand for themselves.
+    fn code(&mut self, length: usize, letter: char) -> Result<String, String> {
+        let Some(unit) = self.digits(length) else { return Ok(letter.to_string()) };
+        if let Some(character) = char::from_u32(unit) {
+            return Ok(literal(character));
+        }
+        let mut ahead = self.rest.clone();
+        if (0xd800..0xdc00).contains(&unit) && ahead.next() == Some('\\') && ahead.next() == Some('u') {
+            self.rest.nth(1);
+            let low = self.digits(4).filter(|low| (0xdc00..0xe000).contains(low));
+            let code = low.and_then(|low| char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)));
+            if let Some(character) = code {
+                return Ok(literal(character));
+            }
+        }
+        Err("half of a surrogate pair is not supported".to_owned())
+    }
+
+    fn digits(&mut self, length: usize) -> Option<u32> {
+        let digits: String = self.rest.clone().take(length).collect();
+        let valid = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let unit = u32::from_str_radix(&digits, 16).ok().filter(|_| valid)?;
+        self.rest.nth(length - 1);
+        Some(unit)
+    }
+}
+
+/// A character that stands for itself.
+fn literal(character: char) -> String {
+    if character.is_ascii_alphanumeric() || !character.is_ascii() {
+        return character.to_string();
+    }
+    format!("\\x{:02x}", character as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn matches(source: &str, flags: &str, text: &str) -> bool {
+        Pattern::new(source, flags)
+            .unwrap_or_else(|error| panic!("{source}: {error}"))
+            .matches(text.as_bytes())
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_javascript() {
+        // Each line is what `new RegExp(source, flags).test(text)` gives in Node.
+        for (source, flags, text, expected) in [
+            ("^ab+c$", "", "abbbc", true),
+            ("^ab+c$", "", "xabc", false),
+            ("AB", "i", "xaby", true),
+            (r"^\d$", "", "٣", false),
+            (r"^\w+$", "", "é", false),
+            (r"^\s$", "", "\u{feff}", true),
+            (r"\bend\b", "", "the end.", true),
+            ("^.$", "", "\n", false),
+            ("^.$", "", "\u{2028}", false),
+            ("^.$", "s", "\n", true),
+            ("^b", "", "a\nb", false),
+            ("^b", "m", "a\nb", true),
+            (r"a\/b", "", "a/b", true),
+            ("a{2}", "", "aa", true),
+            ("a{,2}", "", "a{,2}", true),
+            ("{", "", "{", true),
+            ("}", "", "}", true),
+            ("[^]", "", "\n", true),
+            ("[]", "", "a", false),
+            ("[[]", "", "[", true),
+            ("[a&&b]", "", "&", true),
+            (r"[\w-]+$", "", "a-b", true),
+            (r"[\b]", "", "\u{8}", true),
+            (r"\u0041\x42", "", "AB", true),
+            (r"\ud83d\ude00", "", "😀", true),
+            (r"\u{1f600}", "u", "😀", true),
+            (r"^\p{Lu}$", "u", "É", true),
+            (r"\cA", "", "\u{1}", true),
+            (r"(?<year>\d{4})-(?:0[1-9])", "", "2024-05", true),
+            ("", "", "", true),
+        ] {
+            assert_eq!(matches(source, flags, text), expected, "/{source}/{flags} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_needs_backtracking_is_refused() {
+        for (source, flags) in [
+            ("a(?=b)", ""),
+            ("(?<!a)b", ""),
+            (r"(a)\1", ""),
+            (r"(?<n>a)\k<n>", ""),
+            ("a", "y"),
+            ("(", ""),
+            ("a{1000}{1000}", ""),
+            (r"\ud83d", ""),
+            ("[b-a]", ""),
+            ("\\", ""),
+        ] {
+            assert!(Pattern::new(source, flags).is_err(), "/{source}/{flags}");
+        }
+    }
+}

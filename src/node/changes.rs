@@ -1,0 +1,134 @@
+//! The change feed as native code sees it.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+use parking_lot::Mutex;
+
+use super::collection::NativeCollection;
+use super::error::describe;
+use super::port::{Answer, Port};
+use super::queries::push_id;
+use crate::engine::document::DocumentId;
+use crate::engine::{Change, Subscription, json};
+
+/// One listener. It ends when it is closed or collected.
+#[napi]
+#[derive(Default)]
+pub struct NativeChanges {
+    subscription: Arc<Mutex<Listening>>,
+}
+
+#[derive(Default)]
+enum Listening {
+    #[default]
+    NotYet,
+    To(Arc<Subscription>),
+    NoMore,
+}
+
+#[napi]
+impl NativeChanges {
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> NativeChanges {
+        NativeChanges::default()
+    }
+
+    /// Begins to listen: to the changes after batch `from`, or to those from now on; to one collection, or to all of its
+    /// database. The port is notified on `channel` when there is something to take. Answers with the sequence number that
+    /// the listening starts after.
+    #[napi(catch_unwind)]
+    pub fn open(
+        &self,
+        ticket: u32,
+        port: &Port,
+        collection: &NativeCollection,
+        everything: bool,
+        from: Option<f64>,
+        channel: u32,
+    ) {
+        let (subscription, mailbox) = (Arc::clone(&self.subscription), port.mailbox());
+        let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
+        // Writes that are called from now on must be heard of, even if they are committed before the listening begins.
+        let now = session.engine().map(|engine| engine.known_sequence());
+        collection.session.read(ticket, move |database, options| {
+            // A file that somebody wrote is taken over first, so that only what comes after is heard of.
+            database.view(&spec, options)?;
+            let path = (!everything).then(|| Arc::clone(&spec.path));
+            let from = from.map(|from| from as u64).or(now).unwrap_or_else(|| session.opened_at());
+            let (opened, start) = database.subscribe(path, Some(from), move || mailbox.notify(channel))?;
+            let mut subscription = subscription.lock();
+            if matches!(*subscription, Listening::NotYet) {
+                *subscription = Listening::To(opened);
+            }
+            Ok(Answer::text(start.to_string().into_bytes()))
+        });
+    }
+
+    /// What has come since the last call, as JSON: an array of changes, or the description of an error.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> String {
+        let changes = match &*self.subscription.lock() {
+            Listening::To(subscription) => subscription.take(),
+            Listening::NotYet | Listening::NoMore => Ok(Vec::new()),
+        };
+        match changes {
+            Ok(changes) => {
+                let mut out = vec![b'['];
+                for (at, change) in changes.iter().enumerate() {
+                    out.extend_from_slice(if at == 0 { b"" } else { b"," });
+                    push_change(&mut out, change);
+                }
+                out.push(b']');
+                String::from_utf8(out).unwrap_or_default()
+            }
+            Err(error) => describe(&error),
+        }
+    }
+
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        *self.subscription.lock() = Listening::NoMore;
+    }
+}
+
+#[napi]
+impl NativeCollection {
+    /// Answers with the sequence number of the last batch of the database.
+    #[napi(catch_unwind)]
+    pub fn sequence(&self, ticket: u32) {
+        self.session
+            .read(ticket, |database, _| Ok(Answer::text(database.sequence()?.to_string().into_bytes())));
+    }
+}
+
+fn push_change(out: &mut Vec<u8>, change: &Change) {
+    let text = |path: &Arc<str>| json::quote(path).to_string();
+    match change {
+        Change::Reset { seq, collection } => {
+            let collection = collection.as_ref().map_or("null".to_owned(), text);
+            let reset = format!("{{\"kind\":\"reset\",\"sequence\":{seq},\"collection\":{collection}}}");
+            out.extend_from_slice(reset.as_bytes());
+        }
+        Change::Documents { seq, collection, dropped, created, updated, deleted } => {
+            let start = format!(
+                "{{\"kind\":\"change\",\"sequence\":{seq},\"collection\":{},\"emptied\":{dropped}",
+                text(collection)
+            );
+            out.extend_from_slice(start.as_bytes());
+            for (name, ids) in [("created", created), ("updated", updated), ("deleted", deleted)] {
+                push_ids(out, name, ids);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+fn push_ids(out: &mut Vec<u8>, name: &str, ids: &[DocumentId]) {
+    out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+    for (at, id) in ids.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"" } else { b"," });
+        push_id(out, id);
+    }
+    out.push(b']');
+}

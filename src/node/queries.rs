@@ -1,0 +1,112 @@
+//! Queries and iteration as native code sees them.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+use parking_lot::Mutex;
+
+use super::abort::{NativeAbort, cancel_of};
+use super::collection::NativeCollection;
+use super::port::Answer;
+use super::session::Session;
+use crate::engine::document::DocumentId;
+use crate::engine::query::Query;
+use crate::engine::{CollectionSpec, View, json};
+use crate::project::array;
+
+#[napi]
+impl NativeCollection {
+    /// Answers with the documents that a query (JSON) asks for.
+    #[napi(catch_unwind)]
+    pub fn query(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
+        let (spec, cancel) = (Arc::clone(&self.spec), cancel_of(abort));
+        self.session.read(ticket, move |database, options| {
+            let query = Query::from_json(query.as_bytes())?;
+            Ok(Answer::text(array(&database.documents(&spec, &query, options, &cancel)?)))
+        });
+    }
+
+    /// Answers with how a query is answered.
+    #[napi(catch_unwind)]
+    pub fn explain(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
+        let (spec, cancel) = (Arc::clone(&self.spec), cancel_of(abort));
+        self.session.read(ticket, move |database, options| {
+            let query = Query::from_json(query.as_bytes())?;
+            Ok(Answer::text(database.explain(&spec, &query, options, &cancel)?))
+        });
+    }
+
+    /// Reads the collection a part at a time: the documents that the condition of a query (JSON) wants.
+    #[napi(catch_unwind)]
+    pub fn iterate(&self, query: String, after: Option<String>) -> NativeIteration {
+        let place = Place { view: None, after: after.map(|key| DocumentId::from_key(&key)), done: false };
+        NativeIteration {
+            session: Arc::clone(&self.session),
+            spec: Arc::clone(&self.spec),
+            query: Arc::new(query),
+            place: Arc::new(Mutex::new(place)),
+        }
+    }
+}
+
+/// Where an iteration stands.
+struct Place {
+    /// The collection as it was at the first step.
+    view: Option<View>,
+    after: Option<DocumentId>,
+    done: bool,
+}
+
+#[napi]
+pub struct NativeIteration {
+    session: Arc<Session>,
+    spec: Arc<CollectionSpec>,
+    query: Arc<String>,
+    place: Arc<Mutex<Place>>,
+}
+
+#[napi]
+impl NativeIteration {
+    /// Answers with the next documents, about `count` of them; with nothing at the end.
+    #[napi(catch_unwind)]
+    pub fn next(&self, ticket: u32, count: f64, abort: Option<&NativeAbort>) {
+        let (spec, query, cancel) = (Arc::clone(&self.spec), Arc::clone(&self.query), cancel_of(abort));
+        let place = Arc::clone(&self.place);
+        self.session.read(ticket, move |database, options| {
+            let mut place = place.lock();
+            if place.done {
+                return Ok(Answer::Nothing);
+            }
+            let query = Query::from_json(query.as_bytes())?;
+            let view = match &place.view {
+                Some(view) => view.clone(),
+                None => place.view.insert(database.view(&spec, options)?).clone(),
+            };
+            let slice = database.slice(&view, &query, place.after.as_ref(), count as usize, &cancel)?;
+            place.done = slice.last.is_none();
+            place.after = slice.last;
+            if place.done {
+                place.view = None;
+            }
+            Ok(Answer::text(array(&slice.texts)))
+        });
+    }
+
+    /// Lets go of the files that the iteration reads.
+    #[napi(catch_unwind)]
+    pub fn end(&self) {
+        // A step that is under way has a copy of its own and meets the end when it is over.
+        if let Some(mut place) = self.place.try_lock() {
+            place.done = true;
+            place.view = None;
+        }
+    }
+}
+
+/// A document's id as JavaScript has it: a number where the key is that of one.
+pub fn push_id(out: &mut Vec<u8>, id: &DocumentId) {
+    match id {
+        DocumentId::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        DocumentId::Text(text) => out.extend_from_slice(json::quote(text).as_bytes()),
+    }
+}

@@ -1,0 +1,208 @@
+//! Interactive transactions as native code sees them: each call is one step.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+
+use super::abort::{NativeAbort, cancel_of};
+use super::collection::{NativeCollection, boolean, remove};
+use super::files::NativeFiles;
+use super::port::Answer;
+use super::projects::NativeProjects;
+use super::session::Session;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::query::Query;
+use crate::engine::{Error, Interactive, Result, Transaction, Wait};
+use crate::project::project_store as store;
+use crate::project::{array, versions};
+
+#[napi]
+#[derive(Default)]
+pub struct NativeTransaction {
+    interactive: Arc<Interactive>,
+}
+
+impl NativeTransaction {
+    fn step(
+        &self,
+        ticket: u32,
+        session: &Arc<Session>,
+        work: impl Fn(&mut Transaction<'_>) -> Result<Answer> + Send + 'static,
+    ) {
+        let interactive = Arc::clone(&self.interactive);
+        session.read(ticket, move |database, options| {
+            interactive.step(database, Wait::at_most(options.lock_timeout), work)
+        });
+    }
+}
+
+/// Keys are ids as they stand in the map; texts are JSON.
+#[napi]
+impl NativeTransaction {
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> NativeTransaction {
+        NativeTransaction::default()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn get(&self, ticket: u32, collection: &NativeCollection, key: String) {
+        let spec = Arc::clone(&collection.spec);
+        self.step(ticket, &collection.session, move |tx| {
+            Ok(Answer::maybe(tx.get(&spec, &DocumentId::from_key(&key))?.map(|document| document.text)))
+        });
+    }
+
+    /// Answers with the documents that a query asks for.
+    #[napi(catch_unwind)]
+    pub fn query(
+        &self,
+        ticket: u32,
+        collection: &NativeCollection,
+        query: String,
+        abort: Option<&NativeAbort>,
+    ) {
+        let (spec, cancel) = (Arc::clone(&collection.spec), cancel_of(abort));
+        self.step(ticket, &collection.session, move |tx| {
+            let query = Query::from_json(query.as_bytes())?;
+            Ok(Answer::text(array(&tx.documents(&spec, &query, &cancel)?)))
+        });
+    }
+
+    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it.
+    #[napi(catch_unwind)]
+    pub fn insert(
+        &self,
+        ticket: u32,
+        collection: &NativeCollection,
+        key: String,
+        text: String,
+        path: Option<String>,
+    ) {
+        let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
+        let session = Arc::clone(&collection.session);
+        let step = move |tx: &mut Transaction<'_>| {
+            let id = DocumentId::from_key(&key);
+            if tx.contains(&spec, &id)? {
+                return Err(Error::AlreadyExists { what: "document", id: key.clone() });
+            }
+            tx.put(&spec, id, text.clone().into_bytes())?;
+            Ok(Answer::Nothing)
+        };
+        session.read(ticket, move |database, options| {
+            let answer = interactive.step(database, Wait::at_most(options.lock_timeout), step)?;
+            path.into_iter().for_each(|path| interactive.keep_path(path));
+            Ok(answer)
+        });
+    }
+
+    /// Puts a document.
+    #[napi(catch_unwind)]
+    pub fn put(&self, ticket: u32, collection: &NativeCollection, key: String, text: String) {
+        let spec = Arc::clone(&collection.spec);
+        self.step(ticket, &collection.session, move |tx| {
+            tx.put(&spec, DocumentId::from_key(&key), text.clone().into_bytes())?;
+            Ok(Answer::Nothing)
+        });
+    }
+
+    /// Deletes a document and the path that belongs to it. Answers whether it was there.
+    #[napi(catch_unwind)]
+    pub fn delete(&self, ticket: u32, collection: &NativeCollection, key: String, path: Option<String>) {
+        let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
+        self.step(ticket, &collection.session, move |tx| {
+            let deleted = tx.delete(&spec, DocumentId::from_key(&key))?;
+            if deleted && let Some(path) = &path {
+                remove(tx, &session, path)?;
+            }
+            Ok(boolean(deleted))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_project(&self, ticket: u32, projects: &NativeProjects, input: String) {
+        self.step(ticket, &projects.session, move |tx| {
+            Ok(Answer::text(store::create(tx, input.as_bytes())?))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn update_project(&self, ticket: u32, projects: &NativeProjects, id: f64, patch: String) {
+        self.step(ticket, &projects.session, move |tx| {
+            Ok(Answer::maybe(store::update(tx, id as u64, patch.as_bytes())?))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete_project(&self, ticket: u32, projects: &NativeProjects, id: f64) {
+        self.step(ticket, &projects.session, move |tx| store::delete(tx, id as u64).map(boolean));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_file(&self, ticket: u32, files: &NativeFiles, input: String) {
+        let store = files.files.clone();
+        self.step(ticket, &files.session, move |tx| {
+            let created = store.create(tx, &[input.as_bytes()], false)?;
+            Ok(Answer::maybe(created.first().map(|document: &Document| Arc::clone(&document.text))))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn update_file(&self, ticket: u32, files: &NativeFiles, id: f64, patch: String) {
+        let store = files.files.clone();
+        self.step(ticket, &files.session, move |tx| {
+            Ok(Answer::maybe(store.update(tx, id as u64, patch.as_bytes())?))
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn delete_file(&self, ticket: u32, files: &NativeFiles, id: f64) {
+        let store = files.files.clone();
+        self.step(ticket, &files.session, move |tx| store.delete(tx, id as u64).map(boolean));
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_version(
+        &self,
+        ticket: u32,
+        files: &NativeFiles,
+        id: f64,
+        content: String,
+        extra: Option<String>,
+    ) {
+        let store = files.files.clone();
+        self.step(ticket, &files.session, move |tx| {
+            let extra = extra.as_deref().map(str::as_bytes);
+            Ok(Answer::Text(versions::append(tx, &store, id as u64, content.as_bytes(), extra)?.text))
+        });
+    }
+
+    /// Whether something that a step read has changed, so that the transaction must run again.
+    #[napi(catch_unwind)]
+    pub fn is_lost(&self) -> bool {
+        self.interactive.is_lost()
+    }
+
+    /// Commits as one batch, through the session of one of its storages. One that changed nothing only looks whether what
+    /// it read is still so. Fails with `CONFLICT` if it is not.
+    #[napi(catch_unwind)]
+    pub fn commit(&self, ticket: u32, collection: &NativeCollection) {
+        let interactive = Arc::clone(&self.interactive);
+        let session = &collection.session;
+        if !interactive.has_changes() {
+            return session.read(ticket, move |database, options| {
+                interactive.step(database, Wait::at_most(options.lock_timeout), |_| Ok(Answer::Nothing))
+            });
+        }
+        let commit = session.engine().ok_or(Error::Closed).and_then(|engine| interactive.finish(&engine));
+        match commit {
+            Ok(commit) => session.write(ticket, move |tx| commit.apply(tx).map(|()| Answer::Nothing)),
+            Err(error) => session.read(ticket, move |_, _| Err(error)),
+        }
+    }
+
+    /// Ends the transaction and forgets what it changed.
+    #[napi(catch_unwind)]
+    pub fn abandon(&self) {
+        self.interactive.abandon();
+    }
+}

@@ -1,0 +1,259 @@
+//! The change feed against a log of what was written, through two handles as two processes would have them.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::{Change, Durability, Error, Subscription};
+use proptest::prelude::*;
+use support::{Fixture, Handle, READ, record};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u64),
+    Delete(u64),
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Batch { second_handle: bool, nested: bool, steps: Vec<Step> },
+    Checkpoint { second_handle: bool },
+}
+
+fn listen(database: &Handle, from: Option<u64>) -> Arc<Subscription> {
+    database.subscribe(None, from, || {}).expect("subscribed").0
+}
+
+fn catch_up(database: &Handle) {
+    database.sequence().expect("caught up");
+}
+
+/// What a batch does to a collection that holds `there`, as the feed should tell it.
+fn expected(there: &mut BTreeMap<u64, u64>, steps: &[Step], seq: u64, collection: &str) -> Option<Change> {
+    let before = there.clone();
+    let mut dropped = false;
+    let mut touched: BTreeMap<u64, ()> = BTreeMap::new();
+    for step in steps {
+        match step {
+            Step::Put(id) => {
+                // Each put writes a text of its own.
+                there.insert(*id, seq);
+                touched.insert(*id, ());
+            }
+            Step::Delete(id) => {
+                if there.remove(id).is_some() {
+                    touched.insert(*id, ());
+                }
+            }
+            Step::Drop => {
+                there.clear();
+                touched.clear();
+                dropped = true;
+            }
+        }
+    }
+    let ids = |keep: &dyn Fn(&u64) -> bool| -> Vec<DocumentId> {
+        touched.keys().filter(|id| keep(id)).map(|&id| id.into()).collect()
+    };
+    let was = |id: &u64| !dropped && before.contains_key(id);
+    let change = Change::Documents {
+        seq,
+        collection: collection.into(),
+        dropped,
+        created: ids(&|id| there.contains_key(id) && !was(id)),
+        updated: ids(&|id| there.contains_key(id) && was(id)),
+        deleted: ids(&|id| !there.contains_key(id)),
+    };
+    (dropped || !touched.is_empty()).then_some(change)
+}
+
+fn write(fixture: &Fixture, database: &Handle, nested: bool, steps: &[Step], round: usize) {
+    let spec = if nested { fixture.nested() } else { fixture.spec() };
+    let steps = steps.to_vec();
+    database
+        .write(Durability::Os, move |tx| {
+            for step in &steps {
+                match step {
+                    Step::Put(id) => {
+                        tx.put(&spec, (*id).into(), record(*id, &format!("round {round}")).into_bytes())?;
+                    }
+                    Step::Delete(id) => drop(tx.delete(&spec, (*id).into())?),
+                    Step::Drop => tx.drop_collection(&spec)?,
+                }
+            }
+            Ok::<_, Error>(())
+        })
+        .expect("written");
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u64..5).prop_map(Step::Put),
+        3 => (0u64..5).prop_map(Step::Delete),
+        1 => Just(Step::Drop),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let batch = (any::<bool>(), any::<bool>(), proptest::collection::vec(step(), 1..4))
+        .prop_map(|(second_handle, nested, steps)| Action::Batch { second_handle, nested, steps });
+    prop_oneof![8 => batch, 1 => any::<bool>().prop_map(|second_handle| Action::Checkpoint { second_handle })]
+}
+
+/// The documents that a batch says it deleted although it had put them itself are of no account.
+fn without_ghosts(mut changes: Vec<Change>, log: &[Change]) -> Vec<Change> {
+    for (change, logged) in changes.iter_mut().zip(log) {
+        if let (Change::Documents { deleted, .. }, Change::Documents { deleted: known, .. }) =
+            (change, logged)
+        {
+            deleted.retain(|id| known.contains(id));
+        }
+    }
+    changes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_listener_hears_every_change_once_and_in_order(actions in proptest::collection::vec(action(), 1..24)) {
+        let fixture = Fixture::new();
+        let handles = [fixture.open(), fixture.open()];
+        let listeners = [listen(&handles[0], None), listen(&handles[1], None)];
+        let mut there = [BTreeMap::new(), BTreeMap::new()];
+        let mut log = Vec::new();
+        let mut checkpoints = false;
+        for (round, action) in actions.iter().enumerate() {
+            match action {
+                Action::Checkpoint { second_handle } => {
+                    checkpoints = true;
+                    fixture.checkpoint(&handles[usize::from(*second_handle)]);
+                    // Whoever sleeps through two of them hears a reset instead.
+                    handles.iter().for_each(catch_up);
+                }
+                Action::Batch { second_handle, nested, steps } => {
+                    let handle = &handles[usize::from(*second_handle)];
+                    let before = handle.sequence().expect("caught up");
+                    write(&fixture, handle, *nested, steps, round);
+                    let path = if *nested { "data/7/items.json" } else { "items.json" };
+                    log.extend(expected(&mut there[usize::from(*nested)], steps, before + 1, path));
+                }
+            }
+        }
+        handles.iter().for_each(catch_up);
+        for listener in &listeners {
+            let heard = listener.take().expect("changes");
+            prop_assert_eq!(without_ghosts(heard, &log), log.clone());
+        }
+        let last = handles[0].sequence().expect("caught up");
+        for from in 0..=last {
+            let late = listen(&handles[1], Some(from)).take().expect("changes");
+            let seq_of = |change: &Change| match change {
+                Change::Documents { seq, .. } | Change::Reset { seq, .. } => *seq,
+            };
+            let rest: Vec<Change> = log.iter().filter(|change| seq_of(change) > from).cloned().collect();
+            if checkpoints && late == [Change::Reset { seq: last, collection: None }] {
+                continue;
+            }
+            prop_assert_eq!(without_ghosts(late, &rest), rest);
+        }
+    }
+}
+
+#[test]
+fn a_listener_of_one_collection_hears_only_that() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let path: Arc<str> = "items.json".into();
+    let (listener, _) = database.subscribe(Some(Arc::clone(&path)), None, || {}).expect("subscribed");
+    write(&fixture, &database, true, &[Step::Put(1)], 0);
+    write(&fixture, &database, false, &[Step::Put(2)], 0);
+    let heard = listener.take().expect("changes");
+    assert!(matches!(&heard[..], [Change::Documents { collection, created, .. }]
+        if *collection == path && *created == [2.into()]));
+}
+
+#[test]
+fn commits_of_others_are_heard_though_nobody_calls() {
+    let fixture = Fixture::new();
+    let (writer, silent) = (fixture.open(), fixture.open());
+    let (woken, wait) = mpsc::channel();
+    let wake = move || {
+        // Nobody waits any more once the test is over.
+        let _ = woken.send(());
+    };
+    let (listener, _) = silent.subscribe(None, None, wake).expect("subscribed");
+    fixture.put(&writer, 7, "x");
+    wait.recv_timeout(Duration::from_secs(10)).expect("woken");
+    let heard = listener.take().expect("changes");
+    assert!(matches!(&heard[..], [Change::Documents { created, .. }] if *created == [7.into()]));
+}
+
+#[test]
+fn a_slow_listener_gets_one_reset_and_then_what_comes_after() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let listener = listen(&database, None);
+    let spec = fixture.spec();
+    for round in 0..3 {
+        // Ids of 1 KB: a few thousand of them are more than a listener may hold.
+        let spec = Arc::clone(&spec);
+        database
+            .write(Durability::Os, move |tx| {
+                for at in 0..2000 {
+                    let id = DocumentId::from_key(&format!("{round}-{at}-{}", "x".repeat(1000)));
+                    tx.put(&spec, id, b"{}".to_vec())?;
+                }
+                Ok::<_, Error>(())
+            })
+            .expect("written");
+    }
+    let seq = database.sequence().expect("caught up");
+    assert_eq!(listener.take().expect("changes"), [Change::Reset { seq, collection: None }]);
+    fixture.put(&database, 1, "x");
+    assert!(
+        matches!(&listener.take().expect("changes")[..], [Change::Documents { created, .. }] if *created == [1.into()])
+    );
+}
+
+#[test]
+fn a_file_that_is_taken_over_resets_its_collection() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let listener = listen(&database, None);
+    std::fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "by hand")))
+        .expect("written");
+    assert!(database.get(&fixture.spec(), &1.into(), READ).expect("readable").is_some());
+    assert_eq!(
+        listener.take().expect("changes"),
+        [Change::Reset { seq: 1, collection: Some("items.json".into()) }]
+    );
+}
+
+#[test]
+fn a_listener_that_slept_through_its_generation_gets_a_reset() {
+    let fixture = Fixture::new();
+    let (one, sleeper) = (fixture.open(), fixture.open());
+    fixture.put(&one, 1, "a");
+    let from = sleeper.sequence().expect("caught up");
+    for id in 2..6 {
+        fixture.put(&one, id, "b");
+        fixture.checkpoint(&one);
+    }
+    let heard = listen(&sleeper, Some(from)).take().expect("changes");
+    assert!(matches!(heard[..], [Change::Reset { collection: None, .. }]), "{heard:?}");
+}
+
+#[test]
+fn a_sequence_number_from_the_future_is_no_place_to_go_on_from() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    let heard = listen(&database, Some(99)).take().expect("changes");
+    assert_eq!(heard, [Change::Reset { seq: 1, collection: None }]);
+}

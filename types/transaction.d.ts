@@ -1,0 +1,37 @@
+import type { ProjectFileStorage } from './file-storage.js'
+import type { CreateProjectFile, FileVersionExtra, IdInput, ProjectFile, UpdateProjectFile } from './projects.js'
+import type { FieldPath, Query, SelectQuery, Selected } from './query.js'
+
+/** What a storage does within a transaction. Nothing of it is visible outside before the transaction commits. */
+export interface TransactionScope<TEntity, TCreate, TUpdate, TId> {
+  getById(id: TId): Promise<TEntity | null>
+  create(data: TCreate): Promise<TEntity>
+  update(id: TId, patch: TUpdate): Promise<TEntity | null>
+  delete(id: TId): Promise<boolean>
+  list(): Promise<TEntity[]>
+  query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
+  query(query?: Query<TEntity>): Promise<TEntity[]>
+}
+
+/** Files within a transaction. */
+export interface FileTransactionScope extends TransactionScope<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput> {
+  createVersion(fileId: IdInput, content: string, extra?: FileVersionExtra): Promise<ProjectFile>
+}
+
+/** A storage, as far as a transaction needs to know it. */
+export interface TransactionStorage<TEntity, TCreate, TUpdate, TId> {
+  create(data: TCreate): Promise<TEntity>
+  update(id: TId, patch: TUpdate): Promise<TEntity | null>
+  delete(id: TId): Promise<boolean>
+}
+
+/** A transaction: the steps of its own storage, and of others of the same database. Steps run in the order of their calls. */
+export interface Transaction<TEntity, TCreate, TUpdate, TId> extends TransactionScope<TEntity, TCreate, TUpdate, TId> {
+  /** The same for another storage of the database. */
+  in(storage: ProjectFileStorage): FileTransactionScope
+  in<E, C, U, I>(storage: TransactionStorage<E, C, U, I>): TransactionScope<E, C, U, I>
+}
+
+export interface TransactionOptions {
+  signal?: AbortSignal
+}
