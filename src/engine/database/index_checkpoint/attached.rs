@@ -105,7 +105,8 @@ impl Database {
         let file = self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()?;
         let header = read_header(&*file)?;
         let is_own = header.collection == path && is_current(&self.state.read(), &header);
-        let of_fields = header.indexes.into_iter().filter(|index| index.rule.is_none());
+        let of_fields =
+            header.indexes.into_iter().filter(|index| index.rule.is_none() && index.config.check().is_ok());
         let indexes: Vec<_> = of_fields
             .map(|index| Arc::new(IndexSpec { config: index.config, extractor: Extractor::Fields }))
             .collect();
