@@ -197,8 +197,8 @@ export declare class NativeIndexes {
   rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>, members?: string | undefined | null): void
   list(ticket: number): void
   stats(ticket: number, name: string): void
-  peekIds(kind: number, name: string, start: string, end: string): Peeked
-  ids(ticket: number, kind: number, name: string, start: string, end: string): void
+  peekIds(kind: number, name: string, start: string, end: string, inclusive: boolean): Peeked
+  ids(ticket: number, kind: number, name: string, start: string, end: string, inclusive: boolean): void
   /** Ends the session. */
   close(ticket: number): void
 }

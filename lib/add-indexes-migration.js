@@ -2,10 +2,10 @@
 
 const { readdir } = require('node:fs/promises')
 const path = require('node:path')
-const { directoryOf } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { entities } = require('./entity-storage.js')
 const { ProjectStorageV2 } = require('./project-storage.js')
+const { directoryOf } = require('./storage-paths.js')
 
 /** The ids under which files of a project lie. */
 async function projectIds(storage) {

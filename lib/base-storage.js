@@ -9,17 +9,19 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
 const { copyOf, entry, keyOf } = require('./entries.js')
-const { closed, invalid, StorageError } = require('./errors.js')
-const { indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { closed, invalid } = require('./errors.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
-const { entitySteps } = require('./steps.js')
-const { Scope, transaction } = require('./transaction.js')
 const { reportFrom } = require('./reports.js')
-const { exactText, validated } = require('./validation.js')
+const { entitySteps } = require('./steps.js')
+const { directoryOf, placed, resolved } = require('./storage-paths.js')
+const { Scope, transaction } = require('./transaction.js')
+const { validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
@@ -39,11 +41,6 @@ const ensureOpen = Symbol('ensureOpen')
 const scope = Symbol('scope')
 /** Ends the native side. */
 const finish = Symbol('finish')
-
-/** Kinds of queries, as native code numbers them. */
-const BY_KEY = 0
-const BY_RANGE = 1
-const BY_WORDS = 2
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
@@ -356,31 +353,18 @@ class BaseStorage {
 
   async readValidatedJson(file, schema, fallback) {
     this[ensureOpen]()
-    const target = this.#plainFile(file)
-    const text = await call((ticket) => this.#native.read(ticket, target))
-    if (text === null) return fallback
-    let value
-    try {
-      value = JSON.parse(text)
-    } catch (error) {
-      const message = `${target} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
-      throw Object.assign(new StorageError(message, 'CORRUPT_DATA', { cause: error }), { path: target })
-    }
-    return validated(schema, value)
+    return readFile(this.#native, this.#plainFile(file), schema, fallback)
   }
 
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    const value = await validated(schema, data)
-    const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
-    await this.#remember(call((ticket) => this.#native.write(ticket, target, text)))
-    return value
+    return writeFile(this.#native, target, data, schema, (written) => this.#remember(written))
   }
 
   async ensureDirExists(directory) {
     this[ensureOpen]()
-    const target = this.#resolved(directory, 'a directory')
+    const target = resolved(this, directory, 'a directory')
     await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
   }
 
@@ -391,14 +375,8 @@ class BaseStorage {
     return withKeyLock(this.#native, directoryOf(this), key, this.options.lockTimeout, work)
   }
 
-  /** A path of the caller's, relative ones below the database's directory. */
-  #resolved(given, what) {
-    if (isPath(given) && given !== '') return path.resolve(directoryOf(this), given)
-    throw invalid(`${what} is named by a path, got ${describe(given)}`)
-  }
-
   #plainFile(given) {
-    const target = this.#resolved(given, 'a file')
+    const target = resolved(this, given, 'a file')
     if (target !== path.resolve(directoryOf(this), this.getIndexPath())) return target
     throw invalid(`${target} holds the entities of this storage: use its methods`)
   }
@@ -489,28 +467,4 @@ class BaseStorage {
   }
 }
 
-/** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
-function placed(storage, target, what) {
-  if (!isPath(target)) throw invalid(`${what} must return a path, got ${describe(target)}`)
-  const directory = directoryOf(storage)
-  const absolute = path.resolve(directory, target)
-  if (!isBelow(directory, absolute) && !isBelow(storage.basePath, absolute)) {
-    throw invalid(`${what} must return a path inside ${storage.basePath}, got ${describe(target)}`)
-  }
-  return path.relative(directory, absolute).split(path.sep).join('/')
-}
-
-/** Whether a value can be a path on every system. */
-const isPath = (value) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
-
-function isBelow(directory, target) {
-  const relative = path.relative(directory, target)
-  return relative !== '' && relative.split(path.sep)[0] !== '..' && !path.isAbsolute(relative)
-}
-
-/** The directory of a storage's database. */
-function directoryOf(storage) {
-  return path.join(storage.basePath, storage.dataDir)
-}
-
-module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish, directoryOf }
+module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish }

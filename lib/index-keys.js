@@ -1,16 +1,27 @@
 'use strict'
 
-// Index declarations and the keys of queries on their way in.
+// Declarations of indexes, their names and the keys of queries on their way in: copied at the moment of the call.
 
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
-const TYPES = new Set(['hash', 'btree', 'inverted'])
+/** Kinds of queries, as native code numbers them. */
+const BY_KEY = 0
+const BY_RANGE = 1
+const BY_WORDS = 2
 
-/** Checks index declarations and copies them. */
+const TYPES = ['hash', 'btree', 'inverted']
+
+/** Nested deeper than this, nothing is indexed or looked for. */
+const MAX_DEPTH = 96
+
+/** Whether a value is a text that is not empty and crosses to native code as it is. */
+const isText = (value) => typeof value === 'string' && value !== '' && value.isWellFormed()
+
+/** Checks the index declarations of a storage and copies them. */
 function indexConfigs(given) {
   if (!Array.isArray(given)) throw invalid(`indexes must be an array, got ${describe(given)}`)
-  const configs = given.map(indexConfig)
+  const configs = Array.from(given, indexConfig)
   const names = new Set()
   for (const { name } of configs) {
     if (names.has(name)) throw invalid(`index ${name} is declared twice; give one of the two another name`)
@@ -19,15 +30,15 @@ function indexConfigs(given) {
   return configs
 }
 
-const isText = (value) => typeof value === 'string' && value !== '' && value.isWellFormed()
-
+/** Checks the declaration of an index and copies it, each property read once. */
 function indexConfig(given) {
-  if (given === null || typeof given !== 'object') throw invalid(`an index is { name, type, fields }, got ${describe(given)}`)
+  if (given === null || typeof given !== 'object') throw invalid(`an index is an object { name, type, fields }, got ${describe(given)}`)
   const { name, type, fields, unique = false, sparse = false } = given
-  if (!isText(name)) throw invalid(`an index needs a name that is not empty, got ${describe(name)}`)
-  if (!TYPES.has(type)) throw invalid(`index ${name}: type must be 'hash', 'btree' or 'inverted', got ${describe(type)}`)
-  if (!Array.isArray(fields) || fields.length === 0 || !fields.every(isText)) {
-    throw invalid(`index ${name}: fields must be an array of paths that is not empty, got ${describe(fields)}`)
+  if (!isText(name)) throw invalid(`the name of an index must be a string of valid Unicode that is not empty, got ${describe(name)}`)
+  if (!TYPES.includes(type)) throw invalid(`index ${name}: type must be 'hash', 'btree' or 'inverted', got ${describe(type)}`)
+  const paths = Array.isArray(fields) ? Array.from(fields) : []
+  if (paths.length === 0 || !paths.every(isText)) {
+    throw invalid(`index ${name}: fields must be an array of strings, with at least one field, got ${describe(fields)}`)
   }
   for (const [flag, value] of Object.entries({ unique, sparse })) {
     if (typeof value !== 'boolean') throw invalid(`index ${name}: ${flag} must be a boolean, got ${describe(value)}`)
@@ -35,13 +46,17 @@ function indexConfig(given) {
   if (unique && type === 'inverted') {
     throw invalid(`index ${name} cannot be unique: documents share words; use type 'hash' or 'btree'`)
   }
-  return { name, type, fields: [...fields], unique, sparse }
+  return { name, type, fields: paths, unique, sparse }
 }
 
-/** Keys nested deeper than this are refused. */
-const MAX_DEPTH = 96
+/** The name of an index in a call. */
+function indexName(name) {
+  if (typeof name !== 'string') throw invalid(`the name of an index must be a string, got ${describe(name)}`)
+  if (!name.isWellFormed()) throw invalid(`${describe(name)} cannot be the name of an index: it is not valid Unicode`)
+  return name
+}
 
-/** A key as JSON text, with a form of its own for infinite numbers. */
+/** A key to look for as JSON text, with a form of its own for infinite numbers. */
 function keyText(key, what, depth = 0) {
   switch (typeof key) {
     case 'string':
@@ -53,15 +68,12 @@ function keyText(key, what, depth = 0) {
     case 'object':
       if (key === null) return 'null'
       if (key instanceof Date && !Number.isNaN(key.getTime())) return String(key.getTime())
-      if (Array.isArray(key) && depth < MAX_DEPTH) return `[${Array.from(key, (part) => keyText(part, what, depth + 1)).join(',')}]`
+      if (!Array.isArray(key)) break
+      // An array within itself ends here too.
+      if (depth >= MAX_DEPTH) throw invalid(`${what} is nested too deep`)
+      return `[${Array.from(key, (part) => keyText(part, what, depth + 1)).join(',')}]`
   }
   throw invalid(`${what} must be a string, number, boolean, null, valid Date or an array of those, got ${describe(key)}`)
 }
 
-/** The name of an index in a query. */
-function indexName(name) {
-  if (typeof name === 'string') return name
-  throw invalid(`an index is named by a string, got ${describe(name)}`)
-}
-
-module.exports = { indexConfigs, indexName, keyText }
+module.exports = { BY_KEY, BY_RANGE, BY_WORDS, MAX_DEPTH, indexConfig, indexConfigs, indexName, keyText }

@@ -5,18 +5,12 @@ const { NativeIndexes } = require('../binding.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { closed, invalid } = require('./errors.js')
-const { entityKey, entityText, keyText, nameOf } = require('./index-values.js')
+const { entityKey, entityText } = require('./index-entities.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
-
-const KEY = 0
-const RANGE = 1
-const OPEN_RANGE = 2
-const WORDS = 3
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
-
-const TYPES = ['hash', 'btree', 'inverted']
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
@@ -39,13 +33,13 @@ class IndexManager {
 
   async createIndex(config) {
     this.#ensureOpen()
-    const text = configText(config)
+    const text = JSON.stringify(indexConfig(config))
     await this.#define((ticket) => this.#indexes.create(ticket, text))
   }
 
   async dropIndex(name) {
     this.#ensureOpen()
-    const index = nameOf(name)
+    const index = indexName(name)
     await this.#define((ticket) => this.#indexes.drop(ticket, index))
   }
 
@@ -65,7 +59,7 @@ class IndexManager {
 
   async addToIndex(name, entityId, entity) {
     this.#ensureOpen()
-    const index = nameOf(name)
+    const index = indexName(name)
     const key = entityKey(entityId)
     const members = this.#members(index)
     const text = entityText(entity, members?.names)
@@ -80,36 +74,35 @@ class IndexManager {
 
   async removeFromIndex(name, entityId) {
     this.#ensureOpen()
-    const index = nameOf(name)
+    const index = indexName(name)
     const key = entityKey(entityId)
     await call((ticket) => this.#indexes.remove(ticket, index, key))
   }
 
   async query(name, key) {
     this.#ensureOpen()
-    return this.#ids(KEY, nameOf(name), keyText(key, 'a key'), 'null')
+    return this.#ids(BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
   async queryRange(name, start, end, inclusive = true) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    const kind = inclusive ? RANGE : OPEN_RANGE
-    return this.#ids(kind, nameOf(name), keyText(start, 'the start of a range'), keyText(end, 'the end of a range'))
+    return this.#ids(BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
   }
 
   async searchText(name, query) {
     this.#ensureOpen()
-    return this.#ids(WORDS, nameOf(name), textOf(query, 'query'), 'null')
+    return this.#ids(BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
-  async #ids(kind, name, start, end) {
-    const known = this.#indexes.peekIds(kind, name, start, end)
-    return JSON.parse(known ?? (await call((ticket) => this.#indexes.ids(ticket, kind, name, start, end))))
+  async #ids(kind, name, start, end = 'null', inclusive = true) {
+    const known = this.#indexes.peekIds(kind, name, start, end, inclusive)
+    return JSON.parse(known ?? (await call((ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive))))
   }
 
   async rebuildIndex(name, entities) {
     this.#ensureOpen()
-    const index = nameOf(name)
+    const index = indexName(name)
     const members = this.#members(index)
     const ids = []
     const texts = []
@@ -122,7 +115,7 @@ class IndexManager {
 
   async getIndexStats(name) {
     this.#ensureOpen()
-    const index = nameOf(name)
+    const index = indexName(name)
     const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index)))
     if (found === null) return null
     const { config, uniqueKeys, totalEntries, created, updated } = found
@@ -143,22 +136,6 @@ class IndexManager {
   #ensureOpen() {
     if (this.#closing) throw closed()
   }
-}
-
-/** The configuration of an index as JSON, each property read once. */
-function configText(config) {
-  if (config === null || typeof config !== 'object') throw invalid(`an index is configured by an object, got ${describe(config)}`)
-  const { name, type, fields, unique = false, sparse = false } = config
-  if (!TYPES.includes(type)) throw invalid(`the type of an index is 'hash', 'btree' or 'inverted', got ${describe(type)}`)
-  if (!Array.isArray(fields)) throw invalid(`the fields of an index must be an array, got ${describe(fields)}`)
-  const paths = Array.from(fields, (field) => {
-    if (typeof field === 'string') return nameOf(field)
-    throw invalid(`a field of an index must be a string, got ${describe(field)}`)
-  })
-  for (const [option, value] of Object.entries({ unique, sparse })) {
-    if (typeof value !== 'boolean') throw invalid(`option ${option} of an index must be a boolean, got ${describe(value)}`)
-  }
-  return JSON.stringify({ name: nameOf(name), type, fields: paths, unique, sparse })
 }
 
 /** A configuration with its members in the order that people know. */

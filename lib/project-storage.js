@@ -5,13 +5,14 @@ const { NativeProjects } = require('../binding.js')
 const { abortable, signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
-const { directoryOf, documents, ensureOpen, write } = require('./base-storage.js')
+const { documents, ensureOpen, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
 const { fileStorage } = require('./file-storage.js')
 const { nativeOptions } = require('./options.js')
 const { ProjectsStorageSchema } = require('./schemas.js')
+const { directoryOf } = require('./storage-paths.js')
 
 const BY_NAME = 0
 const BY_PATH = 1

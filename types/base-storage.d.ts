@@ -129,7 +129,7 @@ export abstract class BaseStorage<
   findBy(index: string, key: IndexKey): Promise<TEntity[]>
   /**
    * The entities with a key between two, in key order; `inclusive` (the default) is said of both ends. The ends of a
-   * composite key may be its first parts.
+   * composite key may be its first parts, or the first one alone: all keys that begin so then lie at that end.
    * @throws `INDEX_TYPE` when the index is no btree.
    */
   findRange(index: string, start: IndexKey, end: IndexKey, inclusive?: boolean): Promise<TEntity[]>

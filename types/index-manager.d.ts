@@ -26,10 +26,14 @@ export type EntityId = number | string
  * Indexes by hand: a caller says which entities are in them. They lie in the database `<basePath>/<dataDir>`, beside
  * the data of a storage if there is one, and are as durable: what `addToIndex` resolved for is there after a crash.
  *
- * Other instances and processes on the directory see a change as soon as it is acknowledged. On the directory of a
- * `ProjectStorageV2` the indexes of projects (`projects_by_name`, …) and of each project's files
- * (`files_by_path@<projectId>`, …) are listed, explained and asked like all others; they follow their entities by
- * themselves, so calls that would change them are refused with `INVALID_ARGUMENT`.
+ * Other instances and processes on the directory see a change as soon as it is acknowledged. The indexes that storages
+ * keep in the same database are listed, explained and asked like all others; they follow their entities by
+ * themselves, so calls that would change them are refused with `INVALID_ARGUMENT`. On the directory of a
+ * `ProjectStorageV2` these are the indexes of projects (`projects_by_name`, …) and of each project's files
+ * (`files_by_path@<projectId>`, …). The indexes that a `BaseStorage` declares have their names; where another index of the
+ * database has that name too, `name@<JSON file>`. Of a storage that this process did not open, they are those that its
+ * last writer kept; a file of it that another program wrote since cannot be asked (`INVALID_ARGUMENT`) before that storage
+ * has read it.
  *
  * Every method rejects with `CLOSED` after {@link close}, with `INVALID_ARGUMENT` for arguments of a wrong kind and
  * names that no index can have, and with `CORRUPT_DATA` where a file of the index is not what was written:
@@ -52,7 +56,7 @@ export class IndexManager {
   createIndex(config: IndexConfig): Promise<void>
   /** Drops an index with all that is in it, even one that is damaged. Does nothing when there is none. */
   dropIndex(name: string): Promise<void>
-  /** All indexes by name, after those that a storage keeps. */
+  /** All indexes by name, after those that storages keep, which are in the order of their files. */
   listIndexes(): Promise<IndexConfig[]>
 
   /**

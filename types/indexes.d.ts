@@ -23,5 +23,5 @@ export interface IndexConfig {
 /** A value to look for. Keys keep their type: `42` and `'42'` differ. A `Date` is its milliseconds. */
 export type IndexKeyPart = string | number | boolean | null | Date
 
-/** A key, or the parts of a composite key in the order of the fields. */
-export type IndexKey = IndexKeyPart | readonly IndexKeyPart[]
+/** A key, or the parts of a composite key in the order of the fields. An array within an array is a key of its own. */
+export type IndexKey = IndexKeyPart | readonly IndexKey[]

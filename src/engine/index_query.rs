@@ -1,70 +1,203 @@
-//! What is asked of one index of a collection.
+//! What is asked of one index.
 
 use std::ops::Bound;
 
-use super::database::Queryable;
 use super::document::DocumentId;
-use super::error::Result;
-use super::index::IndexKey;
-use super::json;
+use super::error::{Error, Result};
+use super::index::{Index, IndexKey};
+use super::json::{self, MAX_DEPTH};
 
-/// A question to an index.
+/// A question that an index answers with ids.
+#[derive(Debug, Clone)]
 pub enum IndexQuery {
-    /// Documents with this key, ids ascending.
+    /// Who has this key; ids ascending.
     Key(IndexKey),
-    /// Documents with a key between the two, in key order; `inclusive` is said of both ends.
+    /// Who has a key between the two, in key order; `inclusive` is said of both ends. With several fields the ends may be
+    /// tuples of the first fields only, or the value of the first field; then all keys that begin so lie at that end.
     Range { start: IndexKey, end: IndexKey, inclusive: bool },
-    /// Documents with all words of the text, or with words that begin so, best first.
+    /// Who has all words of the text, or words that begin so; best match first.
     Words(String),
 }
 
 impl IndexQuery {
-    /// A key as a caller gives it: JSON, and `{"infinite":1}` or `{"infinite":-1}` for the numbers that JSON lacks.
-    pub fn key(raw: &[u8]) -> Option<IndexKey> {
-        match raw.first()? {
-            b'{' => {
-                let sign = json::parse_number(json::get(raw, "infinite")?)?;
-                IndexKey::number(f64::INFINITY.copysign(sign))
+    /// A key as a caller gives it, in JSON. An infinite number, which JSON lacks, is `{"infinite":1}` or
+    /// `{"infinite":-1}`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`.
+    pub fn key(raw: &[u8]) -> Result<IndexKey> {
+        given_key(raw).ok_or_else(|| {
+            Error::InvalidArgument("a key is a string, number, boolean, null, or an array of these".into())
+        })
+    }
+
+    /// The same question with other keys.
+    pub fn map_keys(&self, map: impl Fn(IndexKey) -> IndexKey) -> IndexQuery {
+        match self {
+            IndexQuery::Key(key) => IndexQuery::Key(map(key.clone())),
+            IndexQuery::Range { start, end, inclusive } => {
+                IndexQuery::Range { start: map(start.clone()), end: map(end.clone()), inclusive: *inclusive }
             }
-            b'[' => {
-                let parts: Option<Vec<IndexKey>> =
-                    json::elements(raw).ok()?.into_iter().map(IndexQuery::key).collect();
-                parts.map(IndexKey::tuple)
-            }
-            _ => IndexKey::from_json(raw),
+            IndexQuery::Words(words) => IndexQuery::Words(words.clone()),
         }
     }
 
-    /// The ids in the order of the answer.
+    /// The ids in the order of the answer. Hash: O(1) and what is found; B-tree: O(log n) and what is found; words: see
+    /// [`Index::search`].
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` if there is no such index, `INDEX_TYPE` if its type does not answer such questions.
-    pub fn choose(&self, collection: &Queryable<'_>, index: &str) -> Result<Vec<DocumentId>> {
-        let index = collection.index(index)?;
+    /// `INDEX_TYPE` if an index of this type does not answer such questions.
+    pub fn answer(&self, index: &Index) -> Result<Vec<DocumentId>> {
         match self {
             IndexQuery::Key(key) => Ok(index.find(key)),
-            IndexQuery::Range { start, end, inclusive: true } => {
+            IndexQuery::Range { start, end, inclusive } => {
                 let fields = index.spec().config.fields.len();
-                index.range(Bound::Included(start), Bound::Included(&last_with(end, fields)))
-            }
-            IndexQuery::Range { start, end, inclusive: false } => {
-                let fields = index.spec().config.fields.len();
-                index.range(Bound::Excluded(&last_with(start, fields)), Bound::Excluded(end))
+                let (start, end) = (prefix(start, fields), prefix(end, fields));
+                if *inclusive {
+                    index.range(Bound::Included(&start), Bound::Included(&behind(end, fields)))
+                } else {
+                    index.range(Bound::Excluded(&behind(start, fields)), Bound::Excluded(&end))
+                }
             }
             IndexQuery::Words(words) => Ok(index.search(words)?.into_iter().map(|(id, _)| id).collect()),
         }
     }
 }
 
-/// A bound behind all composite keys that begin as a shorter one does. No element of a key is a tuple, and tuples come
-/// after everything else.
-fn last_with(key: &IndexKey, fields: usize) -> IndexKey {
-    match key {
-        IndexKey::Tuple(parts) if parts.len() < fields => {
-            let mut parts = parts.to_vec();
-            parts.push(IndexKey::tuple(Vec::new()));
+// The depth of the recursion is bounded by `MAX_DEPTH`, which `elements` enforces.
+fn given_key(raw: &[u8]) -> Option<IndexKey> {
+    match raw.first()? {
+        b'{' => {
+            let sign = json::parse_number(json::get(raw, "infinite")?)?;
+            IndexKey::number(f64::INFINITY.copysign(sign))
+        }
+        b'[' => {
+            let parts: Option<Vec<IndexKey>> = json::elements(raw).ok()?.into_iter().map(given_key).collect();
+            parts.map(IndexKey::tuple)
+        }
+        _ => IndexKey::from_json(raw),
+    }
+}
+
+/// The end of a range over composite keys as the tuple that they begin with.
+fn prefix(end: &IndexKey, fields: usize) -> IndexKey {
+    match end {
+        IndexKey::Tuple(_) => end.clone(),
+        value if fields > 1 => IndexKey::tuple([value.clone()]),
+        value => value.clone(),
+    }
+}
+
+/// A key behind all composite keys that begin with this tuple, where that lacks some fields.
+fn behind(end: IndexKey, fields: usize) -> IndexKey {
+    match end {
+        IndexKey::Tuple(parts) if fields > 1 && parts.len() < fields => {
+            let mut parts = parts.into_vec();
+            parts.push(highest());
             IndexKey::tuple(parts)
         }
-        other => other.clone(),
+        other => other,
+    }
+}
+
+/// A key behind every key of a document: tuples come last, those in tuples behind them, and no document is nested so
+/// deep.
+fn highest() -> IndexKey {
+    (0..=MAX_DEPTH).fold(IndexKey::tuple([]), |inner, _| IndexKey::tuple([inner]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::index::{Extractor, IndexConfig, IndexSpec, IndexType};
+
+    fn key(text: &str) -> IndexKey {
+        IndexQuery::key(text.as_bytes()).unwrap()
+    }
+
+    /// A B-tree with these documents under the ids 1, 2, 3, …
+    fn btree(fields: &[&str], documents: &[&str]) -> Index {
+        let config = IndexConfig {
+            name: "test".into(),
+            kind: IndexType::Btree,
+            fields: fields.iter().map(|&field| field.into()).collect(),
+            unique: false,
+            sparse: false,
+        };
+        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        for (id, document) in (1..).zip(documents) {
+            index.insert(&DocumentId::Number(id), &index.extract(document.as_bytes()));
+        }
+        index
+    }
+
+    fn range(index: &Index, start: &str, end: &str, inclusive: bool) -> Vec<DocumentId> {
+        IndexQuery::Range { start: key(start), end: key(end), inclusive }.answer(index).unwrap()
+    }
+
+    fn ids(numbers: &[u64]) -> Vec<DocumentId> {
+        numbers.iter().copied().map(DocumentId::Number).collect()
+    }
+
+    #[test]
+    fn a_number_of_infinite_size_is_no_json_number() {
+        assert_eq!(key(r#"{"infinite":-1}"#), IndexKey::number(f64::NEG_INFINITY).unwrap());
+        let pair = IndexKey::tuple([IndexKey::text("a"), IndexKey::number(f64::INFINITY).unwrap()]);
+        assert_eq!(key(r#"["a",{"infinite":1}]"#), pair);
+    }
+
+    #[test]
+    fn what_is_no_key_is_an_error() {
+        for text in ["", "{}", r#"{"infinite":"x"}"#, "[{}]", "undefined", "1 2", "[1"] {
+            let read = IndexQuery::key(text.as_bytes());
+            assert_eq!(read.map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_partial_end_stands_for_all_keys_that_begin_so() {
+        let index = btree(
+            &["a", "b"],
+            &[
+                r#"{"a":"x","b":2}"#,
+                r#"{"a":"x"}"#,
+                r#"{"a":"x","b":[[1,[2,["deep"]]]]}"#,
+                r#"{"a":"y","b":0}"#,
+            ],
+        );
+        for [start, end] in [[r#"["x"]"#, r#"["x"]"#], [r#""x""#, r#""x""#], [r#"["x",null]"#, r#""x""#]] {
+            assert_eq!(range(&index, start, end, true), ids(&[2, 1, 3]), "{start} {end}");
+        }
+        for [start, end] in [[r#"["x"]"#, r#"["y",1]"#], [r#""x""#, r#"["y",1]"#]] {
+            assert_eq!(range(&index, start, end, false), ids(&[4]), "{start} {end}");
+        }
+        assert_eq!(range(&index, r#"["x"]"#, r#"["y"]"#, false), ids(&[]));
+        assert_eq!(range(&index, "[]", "[]", true), ids(&[2, 1, 3, 4]));
+    }
+
+    #[test]
+    fn infinite_ends_lie_around_all_numbers_and_nothing_else() {
+        let index = btree(&["a", "b"], &[r#"{"a":1,"b":-1e300}"#, r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#]);
+        assert_eq!(range(&index, r#"[1,{"infinite":-1}]"#, r#"[1,{"infinite":1}]"#, true), ids(&[1]));
+    }
+
+    #[test]
+    fn one_field_takes_its_ends_as_they_are() {
+        let index = btree(&["a"], &[r#"{"a":[[1]]}"#, r#"{"a":[[1,2]]}"#, r#"{"a":"x"}"#]);
+        assert_eq!(range(&index, "[1]", "[1]", true), ids(&[1]));
+        assert_eq!(range(&index, "\"\"", "[]", true), ids(&[3]));
+    }
+
+    #[test]
+    fn changed_keys_are_asked_for_in_every_place() {
+        let swap = |_| IndexKey::Null;
+        let query = IndexQuery::Range { start: key("1"), end: key("2"), inclusive: true }.map_keys(swap);
+        assert!(matches!(
+            query,
+            IndexQuery::Range { start: IndexKey::Null, end: IndexKey::Null, inclusive: true }
+        ));
+        assert!(matches!(IndexQuery::Key(key("1")).map_keys(swap), IndexQuery::Key(IndexKey::Null)));
     }
 }

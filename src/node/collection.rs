@@ -11,6 +11,7 @@ use napi::bindgen_prelude::{Either, Undefined};
 use napi_derive::napi;
 use serde_json::value::RawValue;
 
+use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::parts::Parts;
 use super::port::{Answer, JsAnswer, Port};
@@ -19,8 +20,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::DocumentId;
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, IndexQuery, Part, Peek, Queryable, Transaction,
-    Wait, json, write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, Transaction, Wait, json,
+    write_map,
 };
 use crate::project::array;
 
@@ -299,11 +300,11 @@ impl NativeCollection {
         end: String,
         inclusive: bool,
     ) -> napi::Result<Peeked<'env>> {
-        let (Some(engine), Some(query)) = (self.session.engine(), query(kind, &start, &end, inclusive))
+        let (Some(engine), Ok(query)) = (self.session.engine(), index_query(kind, &start, &end, inclusive))
         else {
             return peeked(env, Peek::Wait);
         };
-        let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
+        let choose = |collection: &Queryable<'_>| query.answer(collection.index(&index)?);
         peeked(
             env,
             match engine.peek_many(&self.spec, Part::Whole, choose) {
@@ -317,9 +318,8 @@ impl NativeCollection {
     pub fn find(&self, ticket: u32, index: String, kind: u32, start: String, end: String, inclusive: bool) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
-            let query = query(kind, &start, &end, inclusive)
-                .ok_or_else(|| Error::InvalidArgument("the key is no JSON value".into()))?;
-            let choose = |collection: &Queryable<'_>| query.choose(collection, &index);
+            let query = index_query(kind, &start, &end, inclusive)?;
+            let choose = |collection: &Queryable<'_>| query.answer(collection.index(&index)?);
             Ok(documents(&spec, &database.select(&spec, Part::Whole, options, choose)?))
         });
     }
@@ -441,18 +441,4 @@ impl NativeCollection {
 pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
     session.check_entity_path(path)?;
     tx.remove_entity_path(path)
-}
-
-/// Kinds of queries, as `base-storage.js` numbers them.
-fn query(kind: u32, start: &str, end: &str, inclusive: bool) -> Option<IndexQuery> {
-    let start = start.as_bytes();
-    Some(match kind {
-        0 => IndexQuery::Key(IndexQuery::key(start)?),
-        1 => IndexQuery::Range {
-            start: IndexQuery::key(start)?,
-            end: IndexQuery::key(end.as_bytes())?,
-            inclusive,
-        },
-        _ => IndexQuery::Words(json::unescape_lossy(start).into_owned()),
-    })
 }

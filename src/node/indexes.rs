@@ -8,30 +8,20 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use super::collection::{Peeked, peeked};
+use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::document::DocumentId;
 use crate::engine::index::IndexConfig;
-use crate::engine::index_set::{Entity, IndexSet, IndexStats, Listed, Question, id_list};
-use crate::engine::{Error, Peek, Result};
+use crate::engine::index_set::{Entity, IndexSet, IndexStats, Listed, id_list};
+use crate::engine::{Error, Peek};
 use crate::project::attached_indexes;
 
 #[napi]
 pub struct NativeIndexes {
     session: Arc<Session>,
     indexes: Arc<IndexSet>,
-}
-
-/// Kinds of questions, as `index-manager.js` numbers them. Keys and texts are JSON.
-fn question(kind: u32, start: &str, end: &str) -> Result<Question> {
-    let key = |text: &str| Question::key(text.as_bytes());
-    Ok(match kind {
-        0 => Question::Key(key(start)?),
-        1 => Question::Range { start: key(start)?, end: key(end)?, inclusive: true },
-        2 => Question::Range { start: key(start)?, end: key(end)?, inclusive: false },
-        _ => Question::Text(crate::engine::json::unescape_lossy(start.as_bytes()).into_owned()),
-    })
 }
 
 fn described(index: &Listed) -> Value {
@@ -157,11 +147,12 @@ impl NativeIndexes {
         name: String,
         start: String,
         end: String,
+        inclusive: bool,
     ) -> napi::Result<Peeked<'env>> {
         let peek = || -> Option<Answer> {
-            let question = question(kind, &start, &end).ok()?;
+            let query = index_query(kind, &start, &end, inclusive).ok()?;
             let options = self.session.read_options();
-            match self.indexes.peek(&*self.session.engine()?, options, &name, &question) {
+            match self.indexes.peek(&*self.session.engine()?, options, &name, &query) {
                 Ok(Peek::Ready(ids)) => Some(Answer::text(id_list(&ids.unwrap_or_default()))),
                 Ok(Peek::Wait) | Err(_) => None,
             }
@@ -170,11 +161,11 @@ impl NativeIndexes {
     }
 
     #[napi(catch_unwind)]
-    pub fn ids(&self, ticket: u32, kind: u32, name: String, start: String, end: String) {
+    pub fn ids(&self, ticket: u32, kind: u32, name: String, start: String, end: String, inclusive: bool) {
         let indexes = Arc::clone(&self.indexes);
         self.session.read(ticket, move |database, options| {
-            let question = question(kind, &start, &end)?;
-            let ids = indexes.ask(database, options, &name, &question)?;
+            let query = index_query(kind, &start, &end, inclusive)?;
+            let ids = indexes.ask(database, options, &name, &query)?;
             Ok(Answer::text(id_list(&ids.unwrap_or_default())))
         });
     }

@@ -11,6 +11,7 @@ mod changes;
 mod collection;
 mod error;
 mod files;
+mod index_query;
 mod indexes;
 mod migrations;
 mod options;

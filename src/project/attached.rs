@@ -76,6 +76,10 @@ impl AttachedIndexes for ProjectIndexes {
         }
         Ok(found)
     }
+
+    fn covers(&self, collection: &str) -> bool {
+        collection == &*collections::projects().path || collections::is_files(collection)
+    }
 }
 
 fn of_files(project: u64, kind: &str) -> Option<Attached> {

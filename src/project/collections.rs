@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use super::files::stored_file;
 use super::layout::LARGE_FIELD;
 use super::projects::stored_project;
+use crate::engine::document::DocumentId;
 use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use crate::engine::json;
 use crate::engine::{CollectionSpec, Foreign};
@@ -82,6 +83,12 @@ pub fn projects() -> Arc<CollectionSpec> {
 /// The directory with all that belongs to a project, removed with it.
 pub fn project_directory(project_id: u64) -> String {
     format!("project_data/{project_id}")
+}
+
+/// Whether a collection is that of one project's files.
+pub fn is_files(collection: &str) -> bool {
+    let id = collection.strip_prefix("project_data/").and_then(|rest| rest.strip_suffix("/files.json"));
+    id.is_some_and(|id| matches!(DocumentId::from_key(id), DocumentId::Number(_)))
 }
 
 /// The collection of one project's files, all versions.

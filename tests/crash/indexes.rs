@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Extreme, SimFs};
 use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
-use octoprompt_storage::engine::index_set::{Entity, IndexSet, Question};
-use octoprompt_storage::engine::{Durability, Error, Transaction};
+use octoprompt_storage::engine::index_set::{Entity, IndexSet};
+use octoprompt_storage::engine::{Durability, Error, IndexQuery, Transaction};
 
 use crate::explore::wanted;
 use crate::world::{DIRECTORY, Handle, READ, disk_hash, machine, no_wait, open};
@@ -118,12 +118,12 @@ fn observe(database: &Handle) -> Result<State, String> {
     let field = if index.config.fields == ["a"] { "a" } else { "b" };
     let mut entities = BTreeMap::new();
     for key in 0..KEYS {
-        let question = Question::Key(key_in(field, key));
-        for id in indexes.ask(database, READ, NAME, &question).map_err(unreadable)?.unwrap_or_default() {
+        let query = IndexQuery::Key(key_in(field, key));
+        for id in indexes.ask(database, READ, NAME, &query).map_err(unreadable)?.unwrap_or_default() {
             entities.insert(id.to_string().parse().map_err(|_| format!("found {id}"))?, key);
         }
     }
-    let all = Question::Range { start: IndexKey::Null, end: IndexKey::tuple([]), inclusive: true };
+    let all = IndexQuery::Range { start: IndexKey::Null, end: IndexKey::tuple([]), inclusive: true };
     let in_range = indexes.ask(database, READ, NAME, &all).map_err(unreadable)?.unwrap_or_default();
     let stats =
         indexes.stats(database, READ, NAME).map_err(unreadable)?.ok_or("listed, but has no statistics")?;

@@ -9,17 +9,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::freeze::Frozen;
 use super::generations::{create_journal, list_generations, read_header};
 use super::index_checkpoint::{Draft, remove_stray};
-use super::load::{bare_entries, is_known, scan};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
-use super::state::{Change, Content, Dirty, FileTable, State, matching};
+use super::state::{Content, Dirty, State};
 use super::texts::read_whole;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
-use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::checksum::FileHasher;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
@@ -30,17 +30,6 @@ use crate::engine::journal::{
 };
 use crate::engine::lock::Wait;
 use crate::engine::snapshot::SnapshotWriter;
-
-/// A collection whose snapshot is to be written, frozen at the switch of generations.
-pub(in crate::engine) struct Frozen {
-    pub(super) path: Arc<str>,
-    /// What the callers of this process want of it, if any did.
-    pub(super) spec: Option<Arc<CollectionSpec>>,
-    pub(super) is_loaded: bool,
-    pub(super) documents: DocumentMap,
-    pub(super) files: Arc<FileTable>,
-    pub(super) seen: Option<Metadata>,
-}
 
 /// A snapshot that waits in the reserved folder to take its place.
 struct Fresh {
@@ -176,86 +165,6 @@ impl Database {
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
         Ok(before.seq)
-    }
-
-    /// Collects what must be written. Collections that nobody loaded are read from their snapshots.
-    pub(super) fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {
-        let mut frozen = Vec::new();
-        let mut unloaded = Vec::new();
-        {
-            let state = self.state.read();
-            for (path, collection) in &state.collections {
-                match &collection.content {
-                    Content::Loaded(loaded) if !loaded.dirty.is_empty() => frozen.push(Frozen {
-                        path: Arc::clone(path),
-                        spec: Some(Arc::clone(&loaded.spec)),
-                        is_loaded: true,
-                        documents: loaded.documents.clone(),
-                        files: Arc::clone(&state.files),
-                        seen: loaded.seen,
-                    }),
-                    Content::Unloaded(changes) if !changes.is_empty() => {
-                        unloaded.push((Arc::clone(path), changes.clone(), Arc::clone(&state.files)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        for (path, changes, files) in unloaded {
-            if let Some(found) = self.freeze_unloaded(path, changes, files)? {
-                frozen.push(found);
-            }
-        }
-        frozen.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(frozen)
-    }
-
-    fn freeze_unloaded(
-        &self,
-        path: Arc<str>,
-        changes: BTreeMap<DocumentId, Change>,
-        mut files: Arc<FileTable>,
-    ) -> Result<Option<Frozen>> {
-        let file_path = collection_file(&self.directory, &path);
-        let record = self.state.read().catalog.get(&*path).cloned();
-        let mut entries = Vec::new();
-        let mut seen = None;
-        let mut covers = 0;
-        if is_known(record.as_ref()) || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some() {
-            let opened = self.fs.open(&file_path, OpenMode::Read);
-            let bytes = match &opened {
-                Ok(file) => read_all(&**file).at("read", &file_path)?,
-                Err(_) => Vec::new(),
-            };
-            let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
-            match (known, opened) {
-                (Some(known), Ok(file)) => {
-                    seen = Some(file.metadata().at("look up", &file_path)?);
-                    if record.is_some_and(|record| record.dropped.is_none()) {
-                        covers = known.covers;
-                        let id = Arc::make_mut(&mut files).add(file);
-                        let scanned = scan(&bytes, &known).map_err(|error| {
-                            Error::corrupt(&file_path, error.offset as u64, error.problem)
-                        })?;
-                        entries = bare_entries(&bytes, scanned, id);
-                    }
-                }
-                (_, Err(error))
-                    if error.kind() == io::ErrorKind::NotFound
-                        && record.is_some_and(|record| record.absent) => {}
-                // Missing, damaged or edited: it is left alone until somebody asks for it and is told.
-                _ => return Ok(None),
-            }
-        }
-        let mut documents = DocumentMap::from_entries(entries);
-        for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
-            match change.location {
-                Some(location) => drop(documents.insert(id, location)),
-                None => drop(documents.remove(&id)),
-            }
-        }
-        let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
-        Ok(Some(Frozen { path, spec, is_loaded: false, documents, files, seen }))
     }
 
     /// Writes a snapshot beside the others, makes it durable and reads it back.

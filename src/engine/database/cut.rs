@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use super::checkpoint::Frozen;
+use super::freeze::Frozen;
 use super::load::is_known;
 use super::removals::repeat_removals;
 use super::state::{Collection, FileTable, matching};

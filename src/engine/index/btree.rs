@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::dispatch::{Change, Ids};
 use super::key::IndexKey;
-use super::posting::{Posting, Removal};
+use super::key_map::KeyMap;
 use crate::engine::document::DocumentId;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,24 +21,12 @@ impl BtreeIndex {
 
     /// O(log n).
     pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
-        match self.keys.get_mut(key) {
-            Some(ids) => Change::entry(ids.insert(id.clone(), ())),
-            None => {
-                self.keys.insert(key.clone(), Posting::One(id.clone(), ()));
-                Change::EntryAndKey
-            }
-        }
+        self.keys.insert_id(key, id)
     }
 
     /// O(log n).
     pub fn remove(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
-        match self.keys.get_mut(key).map(|ids| ids.remove(id)) {
-            Some(Removal::Emptied) => {
-                self.keys.remove(key);
-                Change::EntryAndKey
-            }
-            removal => Change::entry(removal == Some(Removal::Removed)),
-        }
+        self.keys.remove_id(key, id)
     }
 
     pub fn get(&self, key: &IndexKey) -> Option<&Ids> {

@@ -13,6 +13,7 @@ mod hash;
 mod inverted;
 mod joined;
 mod key;
+mod key_map;
 mod posting;
 mod stored;
 mod tokenize;

@@ -1,13 +1,14 @@
-//! Indexes that a storage keeps of its own documents.
+//! Indexes that storages keep of their own documents.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::question::Question;
 use super::{IndexStats, Listed};
-use crate::engine::database::{CollectionSpec, Database, Queryable, ReadOptions};
+use crate::engine::database::{CollectionSpec, Database, Peek, Queryable, ReadOptions};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{IndexConfig, IndexKey, IndexSpec};
+use crate::engine::index_query::IndexQuery;
 
 /// An index that follows the documents of a collection by itself.
 pub struct Attached {
@@ -30,11 +31,78 @@ pub trait AttachedIndexes: Send + Sync {
 
     /// All of them, in a stable order.
     fn list(&self, database: &Database, options: ReadOptions) -> Result<Vec<Attached>>;
+
+    /// Whether the collection is one whose indexes are told of here. Touches no file.
+    fn covers(&self, collection: &str) -> bool;
+}
+
+/// The indexes that storages declared of these collections. One whose name nobody else has is known by it, any other as
+/// `name@<file of the collection>`.
+pub(super) fn declared(
+    collections: &[Arc<CollectionSpec>],
+    is_taken: impl Fn(&str) -> bool,
+) -> Vec<Attached> {
+    let pairs = || collections.iter().flat_map(|spec| spec.indexes.iter().map(move |index| (spec, index)));
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    for (_, index) in pairs() {
+        *owners.entry(&index.config.name).or_default() += 1;
+    }
+    let mut found: Vec<Attached> = pairs()
+        .map(|(spec, index)| {
+            let own = index.config.name.as_str();
+            let is_alone = owners.get(own) == Some(&1) && !is_taken(own);
+            let name = if is_alone { own.to_owned() } else { format!("{own}@{}", spec.path) };
+            Attached {
+                config: IndexConfig { name, ..index.config.clone() },
+                collection: Arc::clone(spec),
+                index: Arc::clone(index),
+                key: |key| key,
+            }
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.collection.path, &a.config.name).cmp(&(&b.collection.path, &b.config.name)));
+    found
 }
 
 impl Attached {
-    pub(super) fn answer(&self, documents: &Queryable<'_>, question: &Question) -> Result<Vec<DocumentId>> {
-        question.answer(documents.index(&self.index.config.name)?, &self.config, self.key)
+    pub(super) fn answer(&self, documents: &Queryable<'_>, query: &IndexQuery) -> Result<Vec<DocumentId>> {
+        let index = documents.index(&self.index.config.name)?;
+        query.map_keys(self.key).answer(index).map_err(|error| self.with_name(error))
+    }
+
+    /// What it answers, if memory knows it.
+    pub(super) fn peek(
+        &self,
+        database: &Database,
+        query: &IndexQuery,
+    ) -> Result<Peek<Option<Vec<DocumentId>>>> {
+        match database.peek_query(&self.collection, |documents| self.answer(documents, query)) {
+            Peek::Ready(answer) => answer.map(|ids| Peek::Ready(Some(ids))),
+            Peek::Wait => Ok(Peek::Wait),
+        }
+    }
+
+    /// What went wrong with the documents, said of the index.
+    pub(super) fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Unadopted { path } => Error::InvalidArgument(format!(
+                "index {} cannot be asked yet: another program wrote {}; read it with its own storage first, whose schema \
+                 judges each record",
+                self.config.name,
+                path.display()
+            )),
+            other => other,
+        }
+    }
+
+    /// An error about the type of the index names it as callers know it.
+    fn with_name(&self, error: Error) -> Error {
+        match error {
+            Error::IndexType(message) => {
+                Error::IndexType(message.replacen(self.index.config.name.as_str(), &self.config.name, 1))
+            }
+            other => other,
+        }
     }
 
     pub(super) fn stats(&self, documents: &Queryable<'_>) -> Result<IndexStats> {

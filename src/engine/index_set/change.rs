@@ -19,11 +19,10 @@ impl IndexSet {
     /// `ALREADY_EXISTS`; `INVALID_ARGUMENT` for what no index can be.
     pub fn create(&self, tx: &mut Transaction<'_>, config: &IndexConfig) -> Result<()> {
         config.check()?;
-        self.check_own(&config.name)?;
-        let id = DocumentId::from_key(&config.name);
-        if tx.contains(&self.definitions, &id)? {
+        if self.definition(tx, &config.name)?.is_some() {
             return Err(Error::AlreadyExists { what: "index", id: config.name.clone() });
         }
+        let id = DocumentId::from_key(&config.name);
         let text = definition::text(config, tx.now())?;
         let definition = self.read(&config.name, &self.document(text.clone()))?;
         // Nothing of an index that had this name before counts, whatever lies there.
@@ -97,21 +96,27 @@ impl IndexSet {
         self.touch(tx, name, &stored)
     }
 
-    fn check_own(&self, name: &str) -> Result<()> {
-        check_name(name)?;
-        self.attached(name).map_or(Ok(()), |attached| Err(attached.refusal()))
-    }
-
+    /// The definition of an index that callers fill. One that a storage keeps is refused.
     fn definition(
         &self,
         tx: &mut Transaction<'_>,
         name: &str,
     ) -> Result<Option<(Arc<Definition>, Document)>> {
-        self.check_own(name)?;
-        let Some(document) = tx.get(&self.definitions, &DocumentId::from_key(name))? else {
-            return Ok(None);
-        };
-        Ok(Some((self.read(name, &document)?, document)))
+        if let Some(attached) = self.attached(name) {
+            return Err(attached.refusal());
+        }
+        let valid = check_name(name);
+        if valid.is_ok()
+            && let Some(document) = tx.get(&self.definitions, &DocumentId::from_key(name))?
+        {
+            return Ok(Some((self.read(name, &document)?, document)));
+        }
+        let taken = tx.ids(&self.definitions)?.iter().map(DocumentId::to_string).collect();
+        let collections = tx.indexed_collections(|path| self.may_declare(path));
+        match self.declared(&collections, &taken).iter().find(|index| index.config.name == name) {
+            Some(attached) => Err(attached.refusal()),
+            None => valid.map(|()| None),
+        }
     }
 
     fn touch(&self, tx: &mut Transaction<'_>, name: &str, definition: &Document) -> Result<()> {

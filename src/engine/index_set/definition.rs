@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entity::Selection;
-use super::file_name::collection_path;
-use super::question::Question;
+use super::file_name::{collection_path, is_collection_path};
 use crate::engine::database::{CollectionSpec, Foreign, Queryable};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{Extractor, Index, IndexConfig, IndexSpec, IndexType};
+use crate::engine::index_query::IndexQuery;
 use crate::engine::json;
 
 const PATH: &str = "indexes.json";
@@ -52,6 +52,11 @@ pub(super) fn collection() -> Arc<CollectionSpec> {
         indexes: Vec::new(),
         foreign: Foreign::Refuse,
     })
+}
+
+/// Whether a collection is the one of all definitions, or that of an index.
+pub(super) fn is_own(collection: &str) -> bool {
+    collection == PATH || is_collection_path(collection)
 }
 
 /// The text of a new definition.
@@ -108,8 +113,8 @@ impl Definition {
         *self.head == document.text[..document.head]
     }
 
-    pub fn answer(&self, index: &Queryable<'_>, question: &Question) -> Result<Vec<DocumentId>> {
-        question.answer(index.index(&self.config.name)?, &self.config, |key| key)
+    pub fn answer(&self, index: &Queryable<'_>, query: &IndexQuery) -> Result<Vec<DocumentId>> {
+        query.answer(index.index(&self.config.name)?)
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn collection_path(name: &str) -> String {
     format!("indexes/{readable}~{:016x}.json", xxh3_64(name.as_bytes()))
 }
 
+/// Whether a collection has a path as those of indexes have.
+pub(super) fn is_collection_path(path: &str) -> bool {
+    path.strip_prefix("indexes/").is_some_and(|file| file.ends_with(".json") && !file.contains('/'))
+}
+
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let inner = name.split('.').all(|part| !part.is_empty() && part.bytes().all(plain));

@@ -5,7 +5,7 @@
 //! `indexes/` with one document for each entity: what of it is indexed, and nothing else. The keys come out of these
 //! documents as they do everywhere. Both are primary data: a file that is not as it was written is damage.
 //!
-//! Indexes that a storage keeps of its own documents ([`Attached`]) can be asked in the same way, but not changed.
+//! Indexes that storages keep of their own documents ([`Attached`]) can be asked in the same way, but not changed.
 
 mod attached;
 mod change;
@@ -13,12 +13,11 @@ mod definition;
 mod entity;
 mod entity_id;
 mod file_name;
-mod question;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -27,16 +26,16 @@ use super::database::{CollectionSpec, Database, Peek, Queryable, ReadOptions};
 use super::document::{Document, DocumentId};
 use super::error::{Error, Result};
 use super::index::IndexConfig;
+use super::index_query::IndexQuery;
 
 pub use attached::{Attached, AttachedIndexes};
 pub use entity::{Entity, UNREPRESENTABLE};
 pub use entity_id::{id_list, push_id};
 pub use file_name::check_name;
-pub use question::Question;
 
 use definition::Definition;
 
-/// How often a question is put again because its index was changed in between.
+/// How often a query is put again because its index was changed in between.
 const ATTEMPTS: usize = 100;
 
 /// The indexes of one database.
@@ -84,27 +83,46 @@ impl IndexSet {
     /// What the index answers, if memory knows it. `Ready(None)` if there is no such index.
     ///
     /// # Errors
-    /// `INDEX_TYPE` for a question that an index of this type does not answer.
+    /// `INDEX_TYPE` for a query that an index of this type does not answer.
     pub fn peek(
         &self,
         database: &Database,
         options: ReadOptions,
         name: &str,
-        question: &Question,
+        query: &IndexQuery,
     ) -> Result<Peek<Option<Vec<DocumentId>>>> {
         if let Some(attached) = self.attached(name) {
-            return match database.peek_query(&attached.collection, |index| attached.answer(index, question)) {
-                Peek::Ready(answer) => answer.map(|ids| Peek::Ready(Some(ids))),
-                Peek::Wait => Ok(Peek::Wait),
-            };
+            return attached.peek(database, query);
         }
-        check_name(name)?;
+        match self.peek_own(database, options, name, query)? {
+            Peek::Ready(None) => {}
+            other => return Ok(other),
+        }
+        match self.peek_declared(database) {
+            Peek::Ready(declared) => match declared.iter().find(|index| index.config.name == name) {
+                Some(attached) => attached.peek(database, query),
+                None => check_name(name).map(|()| Peek::Ready(None)),
+            },
+            Peek::Wait => Ok(Peek::Wait),
+        }
+    }
+
+    fn peek_own(
+        &self,
+        database: &Database,
+        options: ReadOptions,
+        name: &str,
+        query: &IndexQuery,
+    ) -> Result<Peek<Option<Vec<DocumentId>>>> {
+        if check_name(name).is_err() {
+            return Ok(Peek::Ready(None));
+        }
         let id = DocumentId::from_key(name);
         for _ in 0..2 {
             let known = self.known.lock().get(name).cloned();
             if let Some(Known { hash, definition }) = known {
                 let answer = database.peek_query(&definition.collection, |index| {
-                    self.is_current(index, &id, hash).then(|| definition.answer(index, question))
+                    self.is_current(index, &id, hash).then(|| definition.answer(index, query))
                 });
                 if let Peek::Ready(Some(answer)) = answer {
                     return answer.map(|ids| Peek::Ready(Some(ids)));
@@ -129,8 +147,7 @@ impl IndexSet {
         (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
     }
 
-    /// What the index answers; `None` if there is no such index. Hash: O(1) and what is found; B-tree: O(log n) and
-    /// what is found; words: see [`super::index::Index::search`].
+    /// What the index answers; `None` if there is no such index. Hash: O(1) and XX
     ///
     /// # Errors
     /// As [`IndexSet::peek`]; `CORRUPT_DATA` if the index is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.
@@ -139,22 +156,20 @@ impl IndexSet {
         database: &Database,
         options: ReadOptions,
         name: &str,
-        question: &Question,
+        query: &IndexQuery,
     ) -> Result<Option<Vec<DocumentId>>> {
-        if let Some(attached) = self.attached_in(database, options, name)? {
-            return database
-                .query(&attached.collection, options, |index| attached.answer(index, question))?
-                .map(Some);
-        }
-        self.look(database, options, name, |index, definition, _| definition.answer(index, question))
+        let own =
+            |index: &Queryable<'_>, definition: &Definition, _: &Document| definition.answer(index, query);
+        self.look(database, options, name, own, |attached, documents| attached.answer(documents, query))
     }
 
-    /// All indexes, by name; attached ones first.
+    /// All indexes: those that storages keep, by their files, then the others by name.
     pub fn list(&self, database: &Database, options: ReadOptions) -> Result<Vec<Listed>> {
         let mut listed = Vec::new();
         if let Some(attached) = &self.attached {
             listed.extend(attached.list(database, options)?.into_iter().map(Attached::listed));
         }
+        listed.extend(self.declared_in(database, options)?.into_iter().map(Attached::listed));
         let ids = |index: &Queryable<'_>| -> Vec<DocumentId> {
             index.documents().iter().map(|(id, _)| id.clone()).collect()
         };
@@ -169,10 +184,7 @@ impl IndexSet {
 
     /// What there is to say of an index; `None` if there is no such index. O(1) once it is in memory.
     pub fn stats(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<IndexStats>> {
-        if let Some(attached) = self.attached_in(database, options, name)? {
-            return database.query(&attached.collection, options, |index| attached.stats(index))?.map(Some);
-        }
-        self.look(database, options, name, |index, definition, document| {
+        let own = |index: &Queryable<'_>, definition: &Definition, document: &Document| {
             let keys = index.index(name)?;
             Ok(IndexStats {
                 index: Listed { config: definition.config.clone(), collection: None },
@@ -181,18 +193,43 @@ impl IndexSet {
                 created: definition.created,
                 updated: definition::updated(document).unwrap_or(definition.created),
             })
-        })
+        };
+        self.look(database, options, name, own, |attached, documents| attached.stats(documents))
+    }
+
+    /// Looks at an index, whoever fills it. Which one has a name is told in this order: those of the database's own storage,
+    /// those that callers fill, those that storages declare.
+    fn look<T>(
+        &self,
+        database: &Database,
+        options: ReadOptions,
+        name: &str,
+        own: impl Fn(&Queryable<'_>, &Definition, &Document) -> Result<T>,
+        attached: impl Fn(&Attached, &Queryable<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut kept = self.attached_in(database, options, name)?;
+        let valid = check_name(name);
+        if kept.is_none() {
+            if valid.is_ok()
+                && let Some(found) = self.look_at_own(database, options, name, own)?
+            {
+                return Ok(Some(found));
+            }
+            kept = self.declared_in(database, options)?.into_iter().find(|index| index.config.name == name);
+        }
+        let Some(kept) = kept else { return valid.map(|()| None) };
+        let found = database.query(&kept.collection, options, |documents| attached(&kept, documents));
+        found.map_err(|error| kept.explained(error))?.map(Some)
     }
 
     /// Looks at an index and at its definition in one moment.
-    fn look<T>(
+    fn look_at_own<T>(
         &self,
         database: &Database,
         options: ReadOptions,
         name: &str,
         look: impl Fn(&Queryable<'_>, &Definition, &Document) -> Result<T>,
     ) -> Result<Option<T>> {
-        check_name(name)?;
         let id = DocumentId::from_key(name);
         for _ in 0..ATTEMPTS {
             let Some(document) = database.get(&self.definitions, &id, options)? else { return Ok(None) };
@@ -238,4 +275,34 @@ impl IndexSet {
             _ => Ok(None),
         }
     }
+
+    /// The indexes that storages declared, as they are told apart beside those that callers fill, which have the names
+    /// `taken`.
+    fn declared(&self, collections: &[Arc<CollectionSpec>], taken: &HashSet<String>) -> Vec<Attached> {
+        attached::declared(collections, |name| taken.contains(name) || self.attached(name).is_some())
+    }
+
+    fn declared_in(&self, database: &Database, options: ReadOptions) -> Result<Vec<Attached>> {
+        let taken = database.query(&self.definitions, options, names)?;
+        Ok(self.declared(&database.indexed_collections(|path| self.may_declare(path)), &taken))
+    }
+
+    fn peek_declared(&self, database: &Database) -> Peek<Vec<Attached>> {
+        let Peek::Ready(taken) = database.peek_query(&self.definitions, names) else { return Peek::Wait };
+        match database.peek_indexed_collections(|path| self.may_declare(path)) {
+            Some(collections) => Peek::Ready(self.declared(&collections, &taken)),
+            None => Peek::Wait,
+        }
+    }
+
+    /// Whether indexes of a collection are those that somebody declared: neither of its own indexes nor told of by
+    /// the database's storage.
+    fn may_declare(&self, collection: &str) -> bool {
+        !definition::is_own(collection)
+            && !self.attached.as_ref().is_some_and(|indexes| indexes.covers(collection))
+    }
+}
+
+fn names(definitions: &Queryable<'_>) -> HashSet<String> {
+    definitions.documents().iter().map(|(id, _)| id.to_string()).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::PREFIX;
-use super::format::read_header;
-use crate::engine::database::Database;
+use super::format::{Header, read_header};
+use super::{PREFIX, file_name};
 use crate::engine::database::load::is_known;
-use crate::engine::database::state::Content;
+use crate::engine::database::state::{Content, State};
+use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::OpenMode;
-use crate::engine::index::IndexConfig;
+use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::journal::RESERVED;
 
 /// An index of a collection. Of a collection that nobody loaded, it is what its last index checkpoint says.
@@ -44,10 +44,7 @@ impl Database {
         for name in names.iter().filter(|name| name.starts_with(PREFIX)) {
             let Ok(file) = self.fs.open(&reserved.join(name), OpenMode::Read) else { continue };
             let Some(header) = read_header(&*file) else { continue };
-            let known = {
-                let state = self.state.read();
-                state.database == header.database && is_known(state.catalog.get(&header.collection))
-            };
+            let known = is_current(&self.state.read(), &header);
             let is_loaded = found[..loaded].iter().any(|index| *index.collection == *header.collection);
             if !known || is_loaded {
                 continue;
@@ -64,6 +61,61 @@ impl Database {
         }
         found.sort_by(|a, b| (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name)));
         Ok(found)
+    }
+
+    /// The collections that have indexes and pass `wanted`, by path. The indexes are those that this process declared; of a
+    /// collection of which it declared none, those that its index checkpoint holds and that come from the fields of
+    /// documents. Whoever loads such a collection sees it like everybody else. Costs the reading of a few hundred bytes
+    /// for each collection of the second kind.
+    pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
+        let (mut found, undeclared) = self.declared_collections(&wanted);
+        found.extend(undeclared.iter().filter_map(|path| self.collection_on_disk(path)).map(Arc::new));
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found
+    }
+
+    /// As [`Database::indexed_collections`], if that takes no file.
+    pub fn peek_indexed_collections(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<Vec<Arc<CollectionSpec>>> {
+        let (mut found, undeclared) = self.declared_collections(&wanted);
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        undeclared.is_empty().then_some(found)
+    }
+
+    /// The collections of which this process declared indexes, and the paths of those that it does not know so.
+    fn declared_collections(
+        &self,
+        wanted: &impl Fn(&str) -> bool,
+    ) -> (Vec<Arc<CollectionSpec>>, Vec<String>) {
+        let state = self.state.read();
+        let declared = |path: &str| {
+            let spec = state.collections.get(path)?.spec.as_ref()?;
+            (!spec.indexes.is_empty()).then_some(spec)
+        };
+        let paths = state.collections.keys().filter(|path| wanted(path));
+        let found = paths.filter_map(|path| declared(path)).cloned().collect();
+        let on_disk = state.catalog.iter().filter(|(path, record)| is_known(Some(record)) && wanted(path));
+        let undeclared = on_disk.filter(|(path, _)| declared(path).is_none()).map(|(path, _)| path.clone());
+        (found, undeclared.collect())
+    }
+
+    fn collection_on_disk(&self, path: &str) -> Option<CollectionSpec> {
+        let file = self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()?;
+        let header = read_header(&*file)?;
+        let is_own = header.collection == path && is_current(&self.state.read(), &header);
+        let of_fields =
+            header.indexes.into_iter().filter(|index| index.rule.is_none() && index.config.check().is_ok());
+        let indexes: Vec<_> = of_fields
+            .map(|index| Arc::new(IndexSpec { config: index.config, extractor: Extractor::Fields }))
+            .collect();
+        (is_own && header.large_field.is_none() && !indexes.is_empty()).then(|| CollectionSpec {
+            path: path.into(),
+            large_field: None,
+            indexes,
+            foreign: Foreign::Ask,
+        })
     }
 
     fn loaded_indexes(&self) -> Vec<AttachedIndex> {
@@ -84,4 +136,16 @@ impl Database {
         });
         indexes.collect()
     }
+}
+
+impl Transaction<'_> {
+    /// See [`Database::indexed_collections`].
+    pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
+        self.database.indexed_collections(wanted)
+    }
+}
+
+/// Whether an index checkpoint is one of a collection of this database.
+fn is_current(state: &State, header: &Header) -> bool {
+    state.database == header.database && is_known(state.catalog.get(&header.collection))
 }

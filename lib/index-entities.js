@@ -1,69 +1,18 @@
 'use strict'
 
-// Entities, ids and keys on their way into an index, copied to text at the moment of the call.
+// Entities and their ids on their way into an index, copied to text at the moment of the call.
 
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
-
-/** Nested deeper than this, nothing is indexed. */
-const MAX_DEPTH = 96
-
-/** Whether a string holds no half of a character: only such a one crosses to native code as it is. */
-const isWellFormed = (text) => text.isWellFormed?.() ?? encodeURIs(text)
-
-function encodeURIs(text) {
-  try {
-    encodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** The name of an index. */
-function nameOf(value) {
-  if (typeof value !== 'string') throw invalid(`the name of an index must be a string, got ${describe(value)}`)
-  if (!isWellFormed(value)) throw invalid(`${describe(value)} cannot be the name of an index: it is not valid Unicode`)
-  return value
-}
+const { MAX_DEPTH } = require('./index-keys.js')
 
 /** The key under which an entity lies: a number as it prints, a text as it is unless that could be mistaken. */
 function entityKey(id) {
   if (typeof id === 'number' && Number.isFinite(id)) return String(id)
   if (typeof id === 'string') {
-    return id[0] === '"' || String(Number(id)) === id || !isWellFormed(id) ? JSON.stringify(id) : id
+    return id[0] === '"' || String(Number(id)) === id || !id.isWellFormed() ? JSON.stringify(id) : id
   }
   throw invalid(`the id of an entity is a finite number or a string, got ${describe(id)}`)
-}
-
-/** A key to look for, as JSON. */
-function keyText(key, what) {
-  return valueText(key, [])
-
-  function valueText(value, above) {
-    switch (typeof value) {
-      case 'string':
-        return JSON.stringify(value)
-      case 'number':
-        if (value === Infinity || value === -Infinity) return `{"infinite":${Math.sign(value)}}`
-        if (!Number.isNaN(value)) return String(value)
-        break
-      case 'boolean':
-        return String(value)
-      case 'object':
-        if (value === null) return 'null'
-        if (value instanceof Date) {
-          const time = value.getTime()
-          if (!Number.isNaN(time)) return String(time)
-          throw invalid(`${what} holds an invalid Date`)
-        }
-        if (Array.isArray(value)) {
-          if (above.length >= MAX_DEPTH || above.includes(value)) throw invalid(`${what} is nested too deep`)
-          return `[${Array.from(value, (element) => valueText(element, [...above, value])).join(',')}]`
-        }
-    }
-    throw invalid(`${what} is a string, number, boolean, null, Date or an array of these, got ${describe(value)}`)
-  }
 }
 
 /**
@@ -128,4 +77,4 @@ function objectText(object, keys, above) {
 /** Stands in for a value: native code knows it by its one member, whose name is NUL. */
 const unrepresentable = (what) => `{"\\u0000":${JSON.stringify(what)}}`
 
-module.exports = { nameOf, entityKey, keyText, entityText }
+module.exports = { entityKey, entityText }

@@ -1,0 +1,130 @@
+// Indexes that subclasses of BaseStorage declare, as IndexManager tells of them.
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { IndexManager, type IndexConfig } from '../index.js'
+import { caught, withDirectory } from './support/index.js'
+import { Things, thing } from './support/things.js'
+
+const byName: IndexConfig = { name: 'by_name', type: 'hash', fields: ['name'] }
+const bySize: IndexConfig = { name: 'by_size', type: 'btree', fields: ['kind', 'size'] }
+const byWords: IndexConfig = { name: 'by_words', type: 'inverted', fields: ['name'] }
+
+const listed = (index: IndexConfig, collection = 'things.json', name = index.name) =>
+  ({ ...index, name, unique: false, sparse: false, collection })
+
+const things = { 1: thing(1, { name: 'red' }), 2: thing(2, { name: 'red wine' }) }
+
+/** The body of a test with a storage of two things, and a manager of the same database. */
+const withBoth = (work: (indexes: IndexManager, storage: Things, base: string) => Promise<void>) =>
+  withDirectory(async ({ base }) => {
+    await using storage = new Things({ basePath: base, indexes: [byName, bySize, byWords] })
+    await storage.writeAll(things)
+    await using indexes = new IndexManager(base, 'data')
+    await work(indexes, storage, base)
+  })
+
+describe('declared indexes', () => {
+  test('are listed by collection and name, before those filled by hand', withBoth(async (indexes) => {
+    await indexes.createIndex({ name: 'a', type: 'hash', fields: ['a'] })
+    const own = { name: 'a', type: 'hash', fields: ['a'], unique: false, sparse: false }
+    assert.deepEqual(await indexes.listIndexes(), [listed(byName), listed(bySize), listed(byWords), own])
+  }))
+
+  test('answer from the live data', withBoth(async (indexes, storage) => {
+    assert.deepEqual(await indexes.query('by_name', 'red'), [1])
+    assert.deepEqual(await indexes.queryRange('by_size', null, [null, Infinity]), [1, 2])
+    assert.deepEqual(await indexes.searchText('by_words', 'wi red'), [2])
+    await storage.update(1, { name: 'blue' })
+    assert.deepEqual(await indexes.query('by_name', 'red'), [])
+    assert.deepEqual(await indexes.query('by_name', 'blue'), [1])
+  }))
+
+  test('are explained', withBoth(async (indexes) => {
+    const found = await indexes.getIndexStats('by_words')
+    assert.deepEqual(found?.config, listed(byWords))
+    assert.equal(found.stats.uniqueKeys, 2)
+    assert.equal(found.stats.totalEntries, 3)
+  }))
+
+  test('refuse questions that their type does not answer', withBoth(async (indexes) => {
+    for (const _ of [1, 2]) assert.equal((await caught(indexes.queryRange('by_name', 1, 2))).code, 'INDEX_TYPE')
+  }))
+
+  test('cannot be changed by hand', withBoth(async (indexes, storage) => {
+    for (const call of [
+      () => indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['a'] }),
+      () => indexes.dropIndex('by_name'),
+      () => indexes.addToIndex('by_name', 1, { name: 'x' }),
+      () => indexes.removeFromIndex('by_name', 1),
+      () => indexes.rebuildIndex('by_name', []),
+    ]) {
+      const error = await caught(call())
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+      assert.match(error.message, /index by_name is kept by the storage of things\.json .*rebuildIndexes\(\)/)
+    }
+    assert.deepEqual((await storage.findBy('by_name', 'red')).map(({ id }) => id), [1])
+  }))
+
+  test('that share a name have the file of their collection in it', withBoth(async (indexes, _storage, base) => {
+    await using other = new Things({ basePath: base, file: 'data/sub/others.json', indexes: [byName] })
+    await other.writeAll({ 7: thing(7, { name: 'red' }) })
+    const names = (await indexes.listIndexes()).map(({ name }) => name)
+    assert.deepEqual(names, ['by_name@sub/others.json', 'by_name@things.json', 'by_size', 'by_words'])
+    assert.deepEqual(await indexes.query('by_name@sub/others.json', 'red'), [7])
+    assert.deepEqual(await indexes.query('by_name@things.json', 'red'), [1])
+    assert.deepEqual(await indexes.query('by_name', 'red'), [])
+    assert.equal(await indexes.getIndexStats('by_name'), null)
+    const error = await caught(indexes.dropIndex('by_name@sub/others.json'))
+    assert.match(error.message, /kept by the storage of sub\/others\.json/)
+    const wrongType = await caught(indexes.searchText('by_name@things.json', 'red'))
+    assert.ok(wrongType.message.includes('by_name@things.json is of type hash'), wrongType.message)
+  }))
+
+  test('leave its name to one that was filled by hand before', withDirectory(async ({ base }) => {
+    await using indexes = new IndexManager(base, 'data')
+    await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
+    await using storage = new Things({ basePath: base, indexes: [byName] })
+    await storage.writeAll(things)
+    await indexes.addToIndex('by_name', 9, { name: 'red' })
+    assert.deepEqual(await indexes.query('by_name', 'red'), [9])
+    assert.deepEqual(await indexes.query('by_name@things.json', 'red'), [1])
+    assert.deepEqual((await indexes.listIndexes()).map(({ name }) => name), ['by_name@things.json', 'by_name'])
+  }))
+
+  test('of storages that this process did not open are those that were kept last', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, indexes: [byName, bySize] })
+    await storage.writeAll(things)
+    await storage.close()
+    await using indexes = new IndexManager(base, 'data')
+    assert.deepEqual(await indexes.listIndexes(), [listed(byName), listed(bySize)])
+    assert.equal((await indexes.getIndexStats('by_size'))?.stats.totalEntries, 2)
+    assert.deepEqual(await indexes.query('by_name', 'red wine'), [2])
+    assert.deepEqual(await indexes.listIndexes(), [listed(byName), listed(bySize)])
+    assert.equal((await caught(indexes.dropIndex('by_name'))).code, 'INVALID_ARGUMENT')
+    await using again = new Things({ basePath: base, indexes: [byName] })
+    await again.update(2, { name: 'white wine' })
+    assert.deepEqual(await indexes.query('by_name', 'white wine'), [2])
+  }))
+
+  test('of a file that another program wrote wait for its storage', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, indexes: [byName] })
+    await storage.writeAll(things)
+    await storage.close()
+    writeFileSync(join(base, 'data', 'things.json'), JSON.stringify({ 5: { id: 5, name: ' green ' } }))
+    await using indexes = new IndexManager(base, 'data')
+    const error = await caught(indexes.query('by_name', 'green'))
+    assert.equal(error.code, 'INVALID_ARGUMENT')
+    assert.match(error.message, /by_name .*things\.json.*its own storage first/)
+    await using again = new Things({ basePath: base, indexes: [byName] })
+    assert.equal((await again.list()).length, 1)
+    assert.deepEqual(await indexes.query('by_name', 'green'), [5])
+  }))
+
+  test('of another database are not known', withBoth(async (_indexes, _storage, base) => {
+    await using other = new IndexManager(base, 'data/other')
+    assert.deepEqual(await other.listIndexes(), [])
+    assert.deepEqual(await other.query('by_name', 'red'), [])
+  }))
+})

@@ -1,0 +1,31 @@
+'use strict'
+
+// Files of JSON beside the entities of a storage.
+
+const { call } = require('./calls.js')
+const { StorageError } = require('./errors.js')
+const { exactText, validated } = require('./validation.js')
+
+/** What is in a file, or `fallback` if there is none. */
+async function readFile(native, file, schema, fallback) {
+  const text = await call((ticket) => native.read(ticket, file))
+  if (text === null) return fallback
+  let value
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    const message = `${file} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
+    throw Object.assign(new StorageError(message, 'CORRUPT_DATA', { cause: error }), { path: file })
+  }
+  return validated(schema, value)
+}
+
+/** Replaces a file; `remember` is told of the write as soon as it begins. */
+async function writeFile(native, file, data, schema, remember) {
+  const value = await validated(schema, data)
+  const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
+  await remember(call((ticket) => native.write(ticket, file, text)))
+  return value
+}
+
+module.exports = { readFile, writeFile }

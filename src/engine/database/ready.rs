@@ -1,0 +1,56 @@
+//! Whether memory is as far as every process and every file, and bringing it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::ReadOptions;
+use super::state::{Loaded, State};
+use super::{CollectionSpec, Database, Foreign};
+use crate::engine::error::{Error, Result};
+use crate::engine::lock::Wait;
+
+/// A file that is read without passing through the cache is looked at again after this time, in case somebody
+/// edited it.
+const EDIT_CHECK: Duration = Duration::from_secs(1);
+
+impl Database {
+    /// The collection, if memory is up to date with every process.
+    pub(super) fn current<'a>(&self, state: &'a State, spec: &CollectionSpec) -> Option<&'a Loaded> {
+        if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
+            return None;
+        }
+        state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))
+    }
+
+    pub(super) fn is_fresh(&self, loaded: &Loaded) -> bool {
+        loaded.checked.elapsed() < EDIT_CHECK.min(self.cache.ttl().max(Duration::from_millis(1)))
+    }
+
+    /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
+    pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
+        if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
+            return Ok(());
+        }
+        let spec = {
+            let mut writer = self.writer.lock();
+            self.catch_up(&mut writer)?;
+            self.notice_edit(spec)?;
+            if self.try_load(&mut writer, spec)? {
+                return Ok(());
+            }
+            self.declare(&mut writer, spec)
+        };
+        if matches!(spec.foreign, Foreign::Ask) {
+            return Err(Error::Unadopted { path: spec.file(&self.directory) });
+        }
+        if self.tip.is_none() {
+            return match self.read_snapshot(&spec)? {
+                Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
+                None => self.install(&spec, None, None),
+            };
+        }
+        // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
+        let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
+        self.load(&mut held, &spec, true)
+    }
+}

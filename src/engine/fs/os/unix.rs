@@ -1,0 +1,153 @@
+//! What Linux and macOS do each in their own way.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
+pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(bytes, offset)
+}
+
+/// Linux answers from the page cache or says that it would have to wait (`RWF_NOWAIT`).
+#[cfg(target_os = "linux")]
+pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let wanted = buffer.len();
+    match preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) if read == wanted => Ok(Some(read)),
+        // A short read may be the end of the file or the end of what is cached.
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
+    Ok(None)
+}
+
+pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub fn sync_data(file: &fs::File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// `F_FULLFSYNC`, and where a file system does not know that, what the system calls a sync: the disk's own cache is
+/// then not emptied.
+#[cfg(target_vendor = "apple")]
+pub fn sync_data(file: &fs::File) -> io::Result<()> {
+    use rustix::io::Errno;
+    let unsupported = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL];
+    match file.sync_data() {
+        Err(error) if unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => {
+            Ok(rustix::fs::fsync(file)?)
+        }
+        other => other,
+    }
+}
+
+/// The names of file systems whose locks or mappings do not hold between machines, by what `statfs` says of them.
+#[cfg(target_os = "linux")]
+pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+    let found = rustix::fs::statfs(path)?;
+    // The width of the type differs between platforms; the numbers have 32 bits.
+    Ok(match found.f_type as u32 {
+        0x6969 => Some("NFS"),
+        0x0102_1997 => Some("9p"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+        0x6573_5546 => Some("FUSE"),
+        0x00c3_6400 => Some("Ceph"),
+        0x5346_414f => Some("AFS"),
+        0x0bd0_0bd0 => Some("Lustre"),
+        0x0116_1970 => Some("GFS2"),
+        0x7461_636f => Some("OCFS2"),
+        _ => None,
+    })
+}
+
+/// Other systems are taken at their word.
+#[cfg(not(target_os = "linux"))]
+pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+    Ok(None)
+}
+
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The owner is kept where this process may give files away; the mode always.
+pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(like)?;
+    let own = fs::metadata(path)?;
+    if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+        match std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid())) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    fs::set_permissions(path, metadata.permissions())
+}
+
+/// `FICLONE`: btrfs, XFS and others know it. Whatever it fails with, a copy tells whether the disk is at fault.
+#[cfg(target_os = "linux")]
+pub fn clone_blocks(source: &fs::File, target: &fs::File) -> io::Result<bool> {
+    Ok(rustix::fs::ioctl_ficlone(target, source).is_ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// `/proc/locks` has a line for each lock: `1: FLOCK  ADVISORY  WRITE 4711 08:02:1234 0 EOF`. Processes of other
+/// containers show as 0 there.
+#[cfg(target_os = "linux")]
+pub fn lock_holders(file: &fs::File) -> Vec<u32> {
+    let Ok(metadata) = file.metadata() else { return Vec::new() };
+    let device = metadata.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let mut holders: Vec<u32> = locks
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.get(5) == Some(&place.as_str()))
+        .filter_map(|words| words.get(4)?.parse().ok().filter(|&pid| pid != 0))
+        .collect();
+    holders.sort_unstable();
+    holders.dedup();
+    holders
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn lock_holders(_: &fs::File) -> Vec<u32> {
+    Vec::new()
+}
+
+#[cfg(target_os = "linux")]
+pub fn boot_id() -> u128 {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
+}
+
+/// Without a boot id of the kernel's, zero: the shared page is then never believed across openings.
+#[cfg(not(target_os = "linux"))]
+pub fn boot_id() -> u128 {
+    0
+}

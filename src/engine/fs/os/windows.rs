@@ -1,0 +1,75 @@
+//! The same for Windows, see `unix`.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::windows::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.seek_read(buffer, offset)
+}
+
+pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    file.seek_write(bytes, offset)
+}
+
+pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
+    Ok(None)
+}
+
+/// Stable Rust offers no file index here; the creation time tells a replaced file well enough for a hint.
+pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    let mut hasher = DefaultHasher::new();
+    metadata.file_attributes().hash(&mut hasher);
+    (metadata.creation_time(), hasher.finish())
+}
+
+/// Scanners and editors hold files open for moments: sharing violations are retried for up to 2 s.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(2);
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Instant::now() < end => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+            other => return other,
+        }
+    }
+}
+
+pub fn sync_data(file: &fs::File) -> io::Result<()> {
+    file.sync_data()
+}
+
+pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
+    Ok(None)
+}
+
+pub fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// Windows has no directory sync; the generation that is kept covers for it.
+pub fn sync_dir(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::metadata(like)?.permissions())
+}
+
+pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub fn lock_holders(_: &fs::File) -> Vec<u32> {
+    Vec::new()
+}
+
+pub fn boot_id() -> u128 {
+    0
+}

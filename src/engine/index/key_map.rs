@@ -1,0 +1,65 @@
+//! Entries in a map of keys, which hash and B-tree indexes change alike.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::dispatch::{Change, Ids};
+use super::key::IndexKey;
+use super::posting::{Posting, Removal};
+use crate::engine::document::DocumentId;
+
+/// A map from keys to the ids of their documents. No key is there without an id.
+pub(super) trait KeyMap {
+    fn ids_mut(&mut self, key: &IndexKey) -> Option<&mut Ids>;
+    fn put(&mut self, key: IndexKey, ids: Ids);
+    fn take(&mut self, key: &IndexKey);
+
+    /// Costs what finding a key costs, and O(log n) in the number of documents that share it.
+    fn insert_id(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.ids_mut(key) {
+            Some(ids) => Change::entry(ids.insert(id.clone(), ())),
+            None => {
+                self.put(key.clone(), Posting::One(id.clone(), ()));
+                Change::EntryAndKey
+            }
+        }
+    }
+
+    /// As [`KeyMap::insert_id`].
+    fn remove_id(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+        match self.ids_mut(key).map(|ids| ids.remove(id)) {
+            Some(Removal::Emptied) => {
+                self.take(key);
+                Change::EntryAndKey
+            }
+            removal => Change::entry(removal == Some(Removal::Removed)),
+        }
+    }
+}
+
+impl KeyMap for HashMap<IndexKey, Ids> {
+    fn ids_mut(&mut self, key: &IndexKey) -> Option<&mut Ids> {
+        self.get_mut(key)
+    }
+
+    fn put(&mut self, key: IndexKey, ids: Ids) {
+        self.insert(key, ids);
+    }
+
+    fn take(&mut self, key: &IndexKey) {
+        self.remove(key);
+    }
+}
+
+impl KeyMap for BTreeMap<IndexKey, Ids> {
+    fn ids_mut(&mut self, key: &IndexKey) -> Option<&mut Ids> {
+        self.get_mut(key)
+    }
+
+    fn put(&mut self, key: IndexKey, ids: Ids) {
+        self.insert(key, ids);
+    }
+
+    fn take(&mut self, key: &IndexKey) {
+        self.remove(key);
+    }
+}
