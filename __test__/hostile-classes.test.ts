@@ -28,21 +28,24 @@ interface Subject {
   use(subject: any): Promise<void>
 }
 
+/** Milliseconds. Some calls wait until no other instance is open, which here never comes. */
+const lockTimeout = 250
+
 /** Indexes made so far, for names of their own. */
 let made = 0
 
 // One line for each class whose objects callers hold.
 const classes: Record<string, Subject> = {
-  ProjectStorageV2: { make: async (basePath) => new ProjectStorageV2({ basePath }), use: (storage) => storage.create(projectInput()) },
+  ProjectStorageV2: { make: async (basePath) => new ProjectStorageV2({ basePath, lockTimeout }), use: (storage) => storage.create(projectInput()) },
   ProjectFileStorage: {
     make: async (basePath) => {
-      const projects = new ProjectStorageV2({ basePath })
+      const projects = new ProjectStorageV2({ basePath, lockTimeout })
       return projects.getFileStorage((await projects.create(projectInput())).id)
     },
     use: (files) => files.create(fileInput('a')),
   },
   IndexManager: {
-    make: async (basePath) => new IndexManager(basePath, 'indexes'),
+    make: async (basePath) => new IndexManager(basePath, 'indexes', { lockTimeout }),
     use: async (indexes) => {
       const name = `index ${++made}`
       await indexes.createIndex({ name, type: 'hash', fields: ['a'] })
@@ -51,10 +54,10 @@ const classes: Record<string, Subject> = {
     },
   },
   MigrationManager: {
-    make: async (basePath) => new MigrationManager(basePath, { logger: null }),
+    make: async (basePath) => new MigrationManager(basePath, { logger: null, lockTimeout }),
     use: (migrations) => migrations.getState(),
   },
-  BaseStorage: { make: async (basePath) => new Notes({ basePath }), use: (notes) => notes.create({ text: 'a' }) },
+  BaseStorage: { make: async (basePath) => new Notes({ basePath, lockTimeout }), use: (notes) => notes.create({ text: 'a' }) },
 }
 
 /** What subclasses implement and the class itself calls. */

@@ -164,7 +164,13 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
 /** What the callback gives, unless the time is up or the signal raised before. */
 function inTime(work, run, signal, timeout, end) {
   return new Promise((resolve, reject) => {
+    // A callback that never ends keeps neither the timer nor the process.
+    const settle = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
     const giveUp = (error) => {
+      settle()
       run.end()
       reject(error)
     }
@@ -172,12 +178,7 @@ function inTime(work, run, signal, timeout, end) {
     const onAbort = () => giveUp(aborted(signal))
     const timer = setTimeout(late, Math.min(Math.max(end - performance.now(), 0), LONGEST))
     signal?.addEventListener('abort', onAbort, { once: true })
-    work()
-      .then(resolve, reject)
-      .finally(() => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      })
+    work().then(resolve, reject).finally(settle)
   })
 }
 
