@@ -82,6 +82,8 @@ export declare class NativeCollection {
   watch(): NativeWatch | null
   /** Tells this collection's engine from every other; `null` before it is open. */
   engine(): number | null
+  /** Numbers the instance that the collection belongs to; later ones have higher numbers. */
+  get session(): number
   /** The file of the collection, relative to the database. */
   get path(): string
   /** Counts reads that were answered from objects. */
