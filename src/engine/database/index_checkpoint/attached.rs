@@ -1,16 +1,16 @@
 //! What the database knows of its indexes without loading a collection.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::file_name;
 use super::format::{Header, read_header};
-use super::{PREFIX, file_name};
 use crate::engine::database::load::is_known;
-use crate::engine::database::state::{Content, State};
+use crate::engine::database::state::Content;
 use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
-use crate::engine::error::{IoContext, Result};
+use crate::engine::error::Result;
 use crate::engine::fs::OpenMode;
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
-use crate::engine::journal::RESERVED;
 
 /// An index of a collection. Of a collection that nobody loaded, it is what its last index checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +35,9 @@ impl Database {
     pub fn attached_indexes(&self) -> Result<Vec<AttachedIndex>> {
         self.catch_up(&mut self.writer.lock())?;
         let mut found = self.loaded_indexes();
-        let loaded = found.len();
-        let reserved = self.directory.join(RESERVED);
-        let names = match self.fs.list_dir(&reserved) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            other => other.at("list", &reserved)?,
-        };
-        for name in names.iter().filter(|name| name.starts_with(PREFIX)) {
-            let Ok(file) = self.fs.open(&reserved.join(name), OpenMode::Read) else { continue };
-            let Some(header) = read_header(&*file) else { continue };
-            let known = is_current(&self.state.read(), &header);
-            let is_loaded = found[..loaded].iter().any(|index| *index.collection == *header.collection);
-            if !known || is_loaded {
-                continue;
-            }
+        let loaded: HashSet<Arc<str>> = found.iter().map(|index| Arc::clone(&index.collection)).collect();
+        let others = self.on_disk(&|path| !loaded.contains(path));
+        for header in others.iter().filter_map(|path| self.header(path)) {
             let collection: Arc<str> = header.collection.into();
             found.extend(header.indexes.into_iter().map(|index| AttachedIndex {
                 collection: Arc::clone(&collection),
@@ -61,6 +50,20 @@ impl Database {
         }
         found.sort_by(|a, b| (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name)));
         Ok(found)
+    }
+
+    /// The collections with a snapshot whose path is wanted.
+    fn on_disk(&self, wanted: &impl Fn(&str) -> bool) -> Vec<String> {
+        let state = self.state.read();
+        let known = state.catalog.iter().filter(|(path, record)| is_known(Some(record)) && wanted(path));
+        known.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// What the index checkpoint of a collection says of itself, if there is one.
+    fn header(&self, path: &str) -> Option<Header> {
+        let file = self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()?;
+        let header = read_header(&*file)?;
+        (header.collection == path && header.database == self.state.read().database).then_some(header)
     }
 
     /// The collections that have indexes and pass `wanted`, by path. The indexes are those that this process declared; of a
@@ -84,33 +87,30 @@ impl Database {
         undeclared.is_empty().then_some(found)
     }
 
-    /// The collections of which this process declared indexes, and the paths of those that it does not know so.
+    /// The collections of which this process declared indexes, and the paths of others that have a snapshot.
     fn declared_collections(
         &self,
         wanted: &impl Fn(&str) -> bool,
     ) -> (Vec<Arc<CollectionSpec>>, Vec<String>) {
-        let state = self.state.read();
-        let declared = |path: &str| {
-            let spec = state.collections.get(path)?.spec.as_ref()?;
-            (!spec.indexes.is_empty()).then_some(spec)
+        let declared: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            let specs = state.collections.values().filter_map(|collection| collection.spec.as_ref());
+            specs.filter(|spec| !spec.indexes.is_empty() && wanted(&spec.path)).cloned().collect()
         };
-        let paths = state.collections.keys().filter(|path| wanted(path));
-        let found = paths.filter_map(|path| declared(path)).cloned().collect();
-        let on_disk = state.catalog.iter().filter(|(path, record)| is_known(Some(record)) && wanted(path));
-        let undeclared = on_disk.filter(|(path, _)| declared(path).is_none()).map(|(path, _)| path.clone());
-        (found, undeclared.collect())
+        let known: HashSet<&str> = declared.iter().map(|spec| &*spec.path).collect();
+        let others = self.on_disk(&|path| wanted(path) && !known.contains(path));
+        (declared, others)
     }
 
+    /// A collection as its index checkpoint describes it, with the indexes that anybody can build.
     fn collection_on_disk(&self, path: &str) -> Option<CollectionSpec> {
-        let file = self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()?;
-        let header = read_header(&*file)?;
-        let is_own = header.collection == path && is_current(&self.state.read(), &header);
+        let header = self.header(path)?;
         let of_fields =
             header.indexes.into_iter().filter(|index| index.rule.is_none() && index.config.check().is_ok());
         let indexes: Vec<_> = of_fields
             .map(|index| Arc::new(IndexSpec { config: index.config, extractor: Extractor::Fields }))
             .collect();
-        (is_own && header.large_field.is_none() && !indexes.is_empty()).then(|| CollectionSpec {
+        (header.large_field.is_none() && !indexes.is_empty()).then(|| CollectionSpec {
             path: path.into(),
             large_field: None,
             indexes,
@@ -143,9 +143,4 @@ impl Transaction<'_> {
     pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
         self.database.indexed_collections(wanted)
     }
-}
-
-/// Whether an index checkpoint is one of a collection of this database.
-fn is_current(state: &State, header: &Header) -> bool {
-    state.database == header.database && is_known(state.catalog.get(&header.collection))
 }
