@@ -163,8 +163,6 @@ export async function soak({ minutes, keep, canLimit }) {
       totals.kills += WRITERS
       await model.check(watching)
       await watching.close()
-      // A checkpoint in the background may keep the engine a moment longer than its last instance.
-      await sleep(1500)
       if (totals.rounds % 2 === 0 && (await editByHand(base, model))) {
         totals.edits++
         const storage = new ProjectStorageV2({ basePath: base })
