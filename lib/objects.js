@@ -10,20 +10,27 @@ const HEAD_LIST = Symbol('list without contents')
 
 /** Engine number → what this thread keeps of it. An engine that nobody uses any more goes with its storages. */
 const engines = new Map()
+/** The numbers of engines of which nothing can be kept: they are not asked again. */
+const unwatchable = new Set()
 
 /**
  * The objects of a collection, shared by all storages of this thread on it; undefined while its engine is not open, or
  * where memory cannot be watched. `limits` are raised to the largest that any storage asks for.
  */
 function objectsOf(documents, limits) {
-  let engine = engineObjects(documents)
+  const number = documents.engine()
+  if (number === null || unwatchable.has(number)) return undefined
+  let engine = engines.get(number)?.deref()
   if (engine === undefined) {
     const watch = documents.watch()
     const page = watch === null ? null : watch.page()
-    if (page === null) return undefined
+    if (page === null) {
+      unwatchable.add(number)
+      return undefined
+    }
     engine = new EngineObjects(watch, page)
     for (const [known, reference] of engines) if (reference.deref() === undefined) engines.delete(known)
-    engines.set(documents.engine(), new WeakRef(engine))
+    engines.set(number, new WeakRef(engine))
   }
   engine.meet(documents.session)
   return engine.collection(documents.path, limits)
@@ -156,21 +163,22 @@ class CollectionObjects {
   /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy. */
   put(id, value, freshFor) {
     const copy = isFlat(value) ? copyFlat : copyDeep
-    this.#put({ collection: this, key: keyOf(id), value, copy, expires: performance.now() + freshFor, used: false })
+    this.#put(keyOf(id), value, copy, freshFor)
     return copy(value)
   }
 
   /** As `put`, for a list. */
   putList(kind, value, freshFor) {
     const copy = value.every(isFlat) ? copyFlat : copyDeep
-    this.#put({ collection: this, key: kind, value, copy, expires: performance.now() + freshFor, used: false })
+    this.#put(kind, value, copy, freshFor)
     return value.map(copy)
   }
 
-  #put(entry) {
-    const before = this.#entries.get(entry.key)
+  #put(key, value, copy, freshFor) {
+    const before = this.#entries.get(key)
     if (before !== undefined) this.engine.remove(before)
-    this.#entries.set(entry.key, entry)
+    const entry = { collection: this, key, value, copy, expires: performance.now() + freshFor, used: false }
+    this.#entries.set(key, entry)
     this.engine.add(entry)
   }
 
