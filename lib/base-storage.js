@@ -8,6 +8,7 @@ const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
+const { bytesOf, channels, publish, published } = require('./diagnostics.js')
 const { copyOf, entry, keyOf } = require('./entries.js')
 const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
@@ -26,9 +27,12 @@ const { validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
-/** Starts a read where it may wait. */
+/** Starts a read where it may wait: `(start, operation)`. */
 const read = Symbol('read')
-/** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
+/**
+ * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, operation, entities,
+ * texts)`, of which all but the first are for those who watch.
+ */
 const write = Symbol('write')
 /** What is kept of them as objects. */
 const objects = Symbol('objects')
@@ -82,7 +86,7 @@ class BaseStorage {
   async create(data) {
     this[ensureOpen]()
     const given = copyOf(data, 'an entity')
-    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity))
+    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), 'create', 1, entity[1])
     return this.#insert(given, insert)
   }
 
@@ -114,7 +118,7 @@ class BaseStorage {
     if (known !== undefined) return known
     const key = String(checked)
     const peeked = this[documents].peek(key)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key)))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key), 'getById'))
     const entity = valueOf(peeked)
     // What is read a second time will be read again: from now on it is kept as an object.
     const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
@@ -128,7 +132,7 @@ class BaseStorage {
 
   async #read(key) {
     const known = this[documents].peek(key)
-    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key)) : known
+    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key), 'getById') : known
   }
 
   async update(id, patch) {
@@ -139,9 +143,10 @@ class BaseStorage {
       const before = await this.#read(key)
       if (before === null) return null
       const text = await this.#patched(JSON.parse(before), given)
-      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text))
+      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), 'update', 1, text)
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
+      publish(channels.conflict, () => ({ ...this.#about('update'), id }))
     }
   }
 
@@ -156,7 +161,7 @@ class BaseStorage {
     this[ensureOpen]()
     const key = keyOf(id)
     const belongings = this.#ownPath(id) ?? undefined
-    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
+    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), 'delete', 1))
   }
 
   async list(options) {
@@ -171,7 +176,7 @@ class BaseStorage {
     const known = kept?.getList(kind)
     if (known !== undefined) return known
     const peeked = this[documents].peekList(whole)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole)))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), 'list'))
     const list = valueOf(peeked)
     const freshFor = kept === undefined ? 0 : this[documents].freshFor()
     return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
@@ -205,10 +210,12 @@ class BaseStorage {
       const paths = Object.create(null)
       for (const { id } of [...(await this[readList](true)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
       try {
-        return valueOf(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+        const replace = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
+        return valueOf(await this[write](replace, 'writeAll', entries.length, map))
       } catch (error) {
         // Somebody created an entity meanwhile, and what belongs to it goes with it.
         if (error.code !== 'CONFLICT') throw error
+        publish(channels.conflict, () => this.#about('writeAll'))
       }
     }
   }
@@ -237,7 +244,7 @@ class BaseStorage {
     const name = indexName(index)
     const known = this[documents].peekFind(name, kind, start, end, inclusive)
     const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
-    return valueOf(known ?? (await this[read](find)))
+    return valueOf(known ?? (await this[read](find, 'find')))
   }
 
   async query(query) {
@@ -246,31 +253,38 @@ class BaseStorage {
   }
 
   async #query({ text, signal }) {
-    const query = (abort) => this[read]((ticket) => this[documents].query(ticket, text, abort))
+    const query = (abort) => this[read]((ticket) => this[documents].query(ticket, text, abort), 'query')
     return JSON.parse(await abortable(signal, query))
   }
 
   async explain(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
-    const explain = (abort) => this[read]((ticket) => this[documents].explain(ticket, text, abort))
+    const explain = (abort) => this[read]((ticket) => this[documents].explain(ticket, text, abort), 'explain')
     return JSON.parse(await abortable(signal, explain))
   }
 
   iterate(options) {
     this[ensureOpen]()
     const open = (query, after) => this[documents].iterate(query, after)
-    return iterate(iterationOf(options), open, (start) => this[read](start))
+    return iterate(iterationOf(options), open, (start) => this[read](start, 'iterate'))
   }
 
   async transaction(work, options) {
     this[ensureOpen]()
-    return transaction(this, work, options, this.options.lockTimeout, {
+    let attempts = 1
+    const run = () => transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
-      read: (storage) => (start) => storage[read](start),
-      commit: (run, storage) => storage[write]((ticket) => run.native.commit(ticket, storage[documents])),
+      read: (storage) => (start) => storage[read](start, 'transaction'),
+      commit: (run, storage) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), 'transaction'),
       place: directoryOf,
+      lost: (storage, attempt) => {
+        publish(channels.conflict, () => ({ ...storage.#about('transaction'), attempt }))
+        attempts = attempt + 1
+      },
     })
+    if (!channels.transaction.hasSubscribers) return run()
+    return published(channels.transaction, this.#about('transaction'), run, (event) => Object.assign(event, { attempts }))
   }
 
   [scope](run) {
@@ -288,14 +302,14 @@ class BaseStorage {
   }
 
   #changes(options) {
-    const feed = new Changes(options, this[documents], (start) => this[read](start), () => this.#feeds.delete(feed))
+    const feed = new Changes(options, this[documents], (start) => this[read](start, 'changes'), () => this.#feeds.delete(feed))
     this.#feeds.add(feed)
     return feed
   }
 
   async sequence() {
     this[ensureOpen]()
-    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket)))
+    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket), 'sequence'))
   }
 
   on(event, listener) {
@@ -349,7 +363,7 @@ class BaseStorage {
 
   async rebuildIndexes() {
     this[ensureOpen]()
-    await this[read]((ticket) => this[documents].rebuildIndexes(ticket))
+    await this[read]((ticket) => this[documents].rebuildIndexes(ticket), 'rebuildIndexes')
   }
 
   async readValidatedJson(file, schema, fallback) {
@@ -393,7 +407,7 @@ class BaseStorage {
 
   async repair() {
     this[ensureOpen]()
-    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket)))
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), 'repair'))
   }
 
   async close() {
@@ -429,20 +443,33 @@ class BaseStorage {
     return this.#objects
   }
 
+  [read](start, operation) {
+    if (!channels.read.hasSubscribers) return this.#adopted(start)
+    return published(channels.read, this.#about(operation), () => this.#adopted(start))
+  }
+
+  [write](start, operation, entities, texts) {
+    if (!channels.write.hasSubscribers) return this.#remember(this.#adopted(start))
+    const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
+    const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
+    return this.#remember(published(channels.write, about, () => this.#adopted(start), sequence))
+  }
+
+  /** What events say of every call. */
+  #about(operation) {
+    return { operation, basePath: this.basePath, database: directoryOf(this), collection: this[documents].path }
+  }
+
   /** A file that somebody else wrote is adopted first, whatever the call. */
-  [read](start) {
+  #adopted(start) {
     return call(start).catch(async (error) => {
       if (error.code !== UNADOPTED) throw error
       this.#adoption ??= adopt(this[documents], this.#entitySchema, this.options.lockTimeout).finally(() => {
         this.#adoption = undefined
       })
       await this.#adoption
-      return this[read](start)
+      return this.#adopted(start)
     })
-  }
-
-  [write](start) {
-    return this.#remember(this[read](start))
   }
 
   #remember(answer) {
@@ -461,7 +488,7 @@ class BaseStorage {
     if (this.#documents === undefined) return
     try {
       // What a person did to the file meanwhile is taken in before it is written.
-      if (this.#entitySchema !== null && this.#documents.hasChanges()) await this[read]((ticket) => this.#documents.lookAtFile(ticket))
+      if (this.#entitySchema !== null && this.#documents.hasChanges()) await this.#adopted((ticket) => this.#documents.lookAtFile(ticket))
     } finally {
       await call((ticket) => this.#documents.close(ticket))
     }

@@ -23,7 +23,7 @@ class EntityStorage extends BaseStorage {
   async create(data) {
     this[ensureOpen]()
     const input = recordText(data)
-    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input)))
+    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input), 'create', 1, input))
   }
 
   [checkId](id) {
@@ -34,13 +34,13 @@ class EntityStorage extends BaseStorage {
     this[ensureOpen]()
     const key = idOf(id)
     const input = recordText(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input)))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input), 'update', 1, input))
   }
 
   async delete(id) {
     this[ensureOpen]()
     const key = idOf(id)
-    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key)))
+    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key), 'delete', 1))
   }
 
   [scope](run) {
@@ -66,13 +66,13 @@ class EntityStorage extends BaseStorage {
 
   async deleteAll() {
     this[ensureOpen]()
-    await this[write]((ticket) => this[entities].deleteAll(ticket))
+    await this[write]((ticket) => this[entities].deleteAll(ticket), 'deleteAll')
   }
 
   async writeAll(data) {
     this[ensureOpen]()
     const map = mapText(data)
-    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map)))
+    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), 'writeAll', undefined, map))
   }
 }
 

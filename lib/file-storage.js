@@ -67,7 +67,7 @@ class ProjectFileStorage extends EntityStorage {
   async create(file) {
     this[ensureOpen]()
     const { input, content, plain } = recordParts(file)
-    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain))
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), 'create', 1, [input, plain])
     return withContent(JSON.parse(head), content)
   }
 
@@ -77,7 +77,7 @@ class ProjectFileStorage extends EntityStorage {
     const plain = records.every(hasPlainContent)
     const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
     const contents = plain ? records.map(({ content }) => content) : undefined
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents))
+    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents), 'createMany', inputs.length, [inputs, contents])
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
   }
 
@@ -85,13 +85,14 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain)))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), 'update', 1, [input, plain]))
   }
 
   async writeAll(files) {
     this[ensureOpen]()
     const map = mapFields(files)
-    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map))))
+    const text = fieldsText(map)
+    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, text), 'writeAll', map.length, text))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
@@ -105,13 +106,13 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
+    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches), 'updateMany', ids.length, patches))
   }
 
   async deleteMany(ids) {
     this[ensureOpen]()
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), 'deleteMany', keys.length))
   }
 
   async list(options = {}) {
@@ -119,7 +120,7 @@ class ProjectFileStorage extends EntityStorage {
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
     if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
-    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, false, abort))
+    const list = (abort) => this[read]((ticket) => this[entities].list(ticket, includeContent, false, abort), 'list')
     return valueOf(await abortable(signal, list))
   }
 
@@ -127,25 +128,25 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
+    return valueOf(known === undefined ? await this[read]((ticket) => this[entities].byPath(ticket, text), 'getByPath') : known)
   }
 
   async getByExtension(extension) {
     this[ensureOpen]()
     const text = textOf(extension, 'extension')
-    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text)))
+    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, text), 'getByExtension'))
   }
 
   async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    const search = (abort) => call((ticket) => this[entities].search(ticket, text, abort))
+    const search = (abort) => this[read]((ticket) => this[entities].search(ticket, text, abort), 'search')
     return valueOf(await abortable(signalOption(options), search))
   }
 
   createContentStream(fileId, options) {
     this[ensureOpen]()
-    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start))
+    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start, 'readContent'))
   }
 
   async createFromStream(file, source, options) {
@@ -153,8 +154,8 @@ class ProjectFileStorage extends EntityStorage {
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
     return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start) => this[read](start),
-      create: (start) => this[write](start),
+      append: (start) => this[read](start, 'appendContent'),
+      create: (start) => this[write](start, 'createFromStream', 1),
     })
   }
 
@@ -179,7 +180,7 @@ class ProjectFileStorage extends EntityStorage {
     const plain = isPlain(content)
     const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields))
+    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields), 'createVersion', 1, [input, fields])
     return withContent(JSON.parse(head), content)
   }
 
@@ -199,13 +200,13 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const id = idOf(fileId)
     const number = versionOf(version)
-    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), 'revertToVersion', 1))
   }
 
   async #versions(originalFileId, version) {
     this[ensureOpen]()
     const id = idOf(originalFileId)
-    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version)))
+    return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), 'versions'))
   }
 
   [ensureOpen]() {

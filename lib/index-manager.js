@@ -4,6 +4,7 @@ const path = require('node:path')
 const { NativeIndexes } = require('./native.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
+const { bytesOf, channels, published } = require('./diagnostics.js')
 const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
@@ -17,6 +18,8 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class IndexManager {
   #indexes
+  #basePath
+  #directory
   #closing
   /** Calls under way that create or drop an index: what memory knows of it is not what later calls will find. */
   #defining = 0
@@ -28,26 +31,28 @@ class IndexManager {
     if (options === null || typeof options !== 'object') throw new TypeError('options must be an object')
     const { lockTimeout, durability } = options
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
-    const directory = path.join(resolved.basePath, dataDir)
-    this.#indexes = new NativeIndexes(port(), resolved.basePath, directory, nativeOptions(resolved))
+    this.#basePath = resolved.basePath
+    this.#directory = path.join(resolved.basePath, dataDir)
+    this.#indexes = new NativeIndexes(port(), this.#basePath, this.#directory, nativeOptions(resolved))
   }
 
   async createIndex(config) {
     this.#ensureOpen()
-    const text = JSON.stringify(indexConfig(config))
-    await this.#define((ticket) => this.#indexes.create(ticket, text))
+    const checked = indexConfig(config)
+    const text = JSON.stringify(checked)
+    await this.#define((ticket) => this.#indexes.create(ticket, text), 'createIndex', checked.name)
   }
 
   async dropIndex(name) {
     this.#ensureOpen()
     const index = indexName(name)
-    await this.#define((ticket) => this.#indexes.drop(ticket, index))
+    await this.#define((ticket) => this.#indexes.drop(ticket, index), 'dropIndex', index)
   }
 
-  async #define(start) {
+  async #define(start, operation, index) {
     this.#defining++
     try {
-      await call(start)
+      await this.#write(start, operation, index)
     } finally {
       this.#defining--
     }
@@ -55,7 +60,7 @@ class IndexManager {
 
   async listIndexes() {
     this.#ensureOpen()
-    return JSON.parse(await call((ticket) => this.#indexes.list(ticket))).map(ordered)
+    return JSON.parse(await this.#read((ticket) => this.#indexes.list(ticket), 'listIndexes')).map(ordered)
   }
 
   async addToIndex(name, entityId, entity) {
@@ -64,7 +69,7 @@ class IndexManager {
     const key = entityKey(entityId)
     const members = this.#members(index)
     const text = entityText(entity, members?.names)
-    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text))
+    await this.#write((ticket) => this.#indexes.add(ticket, index, key, text, members?.text), 'addToIndex', index, 1, text)
   }
 
   /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
@@ -77,28 +82,29 @@ class IndexManager {
     this.#ensureOpen()
     const index = indexName(name)
     const key = entityKey(entityId)
-    await call((ticket) => this.#indexes.remove(ticket, index, key))
+    await this.#write((ticket) => this.#indexes.remove(ticket, index, key), 'removeFromIndex', index, 1)
   }
 
   async query(name, key) {
     this.#ensureOpen()
-    return this.#ids(BY_KEY, indexName(name), keyText(key, 'the key'))
+    return this.#ids('query', BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
   async queryRange(name, start, end, inclusive = true) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#ids(BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    return this.#ids('queryRange', BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
   }
 
   async searchText(name, query) {
     this.#ensureOpen()
-    return this.#ids(BY_WORDS, indexName(name), textOf(query, 'the query'))
+    return this.#ids('searchText', BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
-  async #ids(kind, name, start, end = 'null', inclusive = true) {
+  async #ids(operation, kind, name, start, end = 'null', inclusive = true) {
     const known = this.#indexes.peekIds(kind, name, start, end, inclusive)
-    return JSON.parse(known ?? (await call((ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive))))
+    const ask = (ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive)
+    return JSON.parse(known ?? (await this.#read(ask, operation, name)))
   }
 
   async rebuildIndex(name, entities) {
@@ -111,13 +117,14 @@ class IndexManager {
       ids.push(entityKey(id))
       texts.push(entityText(entity, members?.names))
     }
-    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text))
+    const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text)
+    await this.#write(rebuild, 'rebuildIndex', index, ids.length, texts)
   }
 
   async getIndexStats(name) {
     this.#ensureOpen()
     const index = indexName(name)
-    const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index)))
+    const found = JSON.parse(await this.#read((ticket) => this.#indexes.stats(ticket, index), 'getIndexStats', index))
     if (found === null) return null
     const { config, uniqueKeys, totalEntries, created, updated } = found
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
@@ -137,6 +144,22 @@ class IndexManager {
 
   async [asyncDispose]() {
     await this.close()
+  }
+
+  #read(start, operation, index) {
+    if (!channels.read.hasSubscribers) return call(start)
+    return published(channels.read, this.#about(operation, index), () => call(start))
+  }
+
+  #write(start, operation, index, entities, texts) {
+    if (!channels.write.hasSubscribers) return call(start)
+    const about = { ...this.#about(operation, index), entities, bytes: bytesOf(texts) }
+    return published(channels.write, about, () => call(start))
+  }
+
+  /** What events say of every call. */
+  #about(operation, index) {
+    return { operation, basePath: this.#basePath, database: this.#directory, index }
   }
 
   #ensureOpen() {

@@ -4,6 +4,7 @@ const { NativeBackups, NativeMigrations } = require('./native.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
+const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { closed, errorFrom } = require('./errors.js')
 const { basePathOf, managerOptions, migrationOf, targetOf } = require('./migration-arguments.js')
@@ -12,6 +13,17 @@ const { statusTable } = require('./status-table.js')
 
 const MIGRATE = 0
 const ROLL_BACK = 1
+
+const migrated = (event, result) => Object.assign(event, result)
+const backedUp = (event, backup) => Object.assign(event, { backup })
+
+/** Where those who watch hear of an operation, and what its result adds to the event. */
+const WATCHED = {
+  migrate: [channels.migration, migrated],
+  rollback: [channels.migration, migrated],
+  backup: [channels.backup, backedUp],
+  restore: [channels.backup],
+}
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
@@ -48,12 +60,12 @@ class MigrationManager {
 
   async migrate(targetVersion) {
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
-    return this.#exclusively('migrate()', (timeout) => this.#run(MIGRATE, target, timeout))
+    return this.#exclusively('migrate', (timeout) => this.#run(MIGRATE, target, timeout))
   }
 
   async rollback(targetVersion) {
     const target = targetOf(targetVersion)
-    return this.#exclusively('rollback()', (timeout) => this.#run(ROLL_BACK, target, timeout))
+    return this.#exclusively('rollback', (timeout) => this.#run(ROLL_BACK, target, timeout))
   }
 
   async getState() {
@@ -74,7 +86,7 @@ class MigrationManager {
     const given = name === undefined ? undefined : nameOf(name)
     const { keep = this.#options.keep, ...rest } = callOptions(options)
     const { include, logger } = this.#options
-    return this.#exclusively('backup()', async (timeout) => {
+    return this.#exclusively('backup', async (timeout) => {
       const start = (ticket) => this.#backups.backup(ticket, given, [...include], timeout)
       const made = JSON.parse(await this.#stoppable('the backup', rest, start))
       logger.info(`backed up to ${printable(made)}`)
@@ -86,7 +98,7 @@ class MigrationManager {
   async restore(backup, options) {
     const given = backupOf(backup)
     const rest = callOptions(options)
-    return this.#exclusively('restore()', async (timeout) => {
+    return this.#exclusively('restore', async (timeout) => {
       await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
       this.#options.logger.info(`restored ${printable(given)}`)
     })
@@ -135,9 +147,12 @@ class MigrationManager {
     return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }
 
-  #exclusively(name, work) {
+  #exclusively(operation, work) {
     this.#ensureOpen()
-    return this.#track(exclusively(this.#basePath, this.#options.lockTimeout, name, work))
+    const start = () => exclusively(this.#basePath, this.#options.lockTimeout, `${operation}()`, work)
+    const [channel, finish] = WATCHED[operation]
+    if (!channel.hasSubscribers) return this.#track(start())
+    return this.#track(published(channel, { operation, basePath: this.#basePath }, start, finish))
   }
 
   #track(work) {

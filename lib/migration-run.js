@@ -4,6 +4,7 @@
 
 const { asPartOf } = require('./base-path-queue.js')
 const { call } = require('./calls.js')
+const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { messageOf } = require('./logger.js')
 const { progressOf } = require('./progress.js')
@@ -20,7 +21,7 @@ async function drive(manager, start) {
     const version = next[direction]
     const began = performance.now()
     try {
-      await callBack(manager, version, direction)
+      await watched(manager.basePath, version, direction, () => callBack(manager, version, direction))
     } catch (thrown) {
       const { error } = await failed(manager, version, direction, thrown, began)
       throw error
@@ -31,6 +32,12 @@ async function drive(manager, start) {
   const { done: versions, currentVersion } = next
   logger.info(`${versions.length === 0 ? 'nothing to do: ' : ''}the data has version ${currentVersion}`)
   return { versions, currentVersion }
+}
+
+/** Tells those who watch how a step went. */
+function watched(basePath, version, direction, step) {
+  if (!channels.migration.hasSubscribers) return step()
+  return published(channels.migration, { operation: direction, basePath, version }, step)
 }
 
 /** Runs a callback to its end. */

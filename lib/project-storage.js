@@ -5,7 +5,7 @@ const { NativeProjects } = require('./native.js')
 const { abortable, signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
-const { documents, ensureOpen, write } = require('./base-storage.js')
+const { documents, ensureOpen, read, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
@@ -76,13 +76,13 @@ class ProjectStorageV2 extends EntityStorage {
   /** Files have indexes too. */
   async rebuildIndexes() {
     this[ensureOpen]()
-    await call((ticket) => this[entities].rebuildIndexes(ticket))
+    await this[read]((ticket) => this[entities].rebuildIndexes(ticket), 'rebuildIndexes')
   }
 
   async #query(kind, text, start = 0, end = 0) {
     this[ensureOpen]()
     const known = this[entities].peekQuery(kind, text, start, end)
-    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
+    return valueOf(known ?? (await this[read]((ticket) => this[entities].query(ticket, kind, text, start, end), 'find')))
   }
 
   getFileStorage(projectId) {
@@ -152,7 +152,7 @@ class ProjectStorageV2 extends EntityStorage {
   async deleteProjectData(projectId) {
     this[ensureOpen]()
     const id = idOf(projectId)
-    await this[write]((ticket) => this[entities].deleteData(ticket, id))
+    await this[write]((ticket) => this[entities].deleteData(ticket, id), 'deleteProjectData', 1)
   }
 
   async getProjectFileArray(projectId) {

@@ -109,7 +109,7 @@ function overError() {
  * Runs a transaction on a storage.
  *
  * @param hooks of the storages: `scope(run, storage)` gives the steps of a storage, `read(storage)` what starts its calls,
- *   `commit(run, storage)` commits, `place(storage)` tells databases apart
+ *   `commit(run, storage)` commits, `place(storage)` tells databases apart, `lost(storage, attempt)` hears of attempts that lost
  */
 async function transaction(storage, work, options, timeout, hooks) {
   if (typeof work !== 'function') throw invalid(`a transaction runs a function, got ${describe(work)}`)
@@ -126,6 +126,7 @@ async function transaction(storage, work, options, timeout, hooks) {
         const again = error === LOST || run.native.isLost()
         run.end()
         if (!again) throw error
+        hooks.lost(storage, attempt)
       }
       if (attempt === MAX_ATTEMPTS || performance.now() > end) throw conflict(attempt)
       // Those that lost once wait for one another, so that each of them meets no more than first attempts.
