@@ -27,21 +27,25 @@ async function userFolder(directory: string, zod: string) {
   const link = (from: string, to: string) => symlink(join(root, from), join(modules, to), 'junction')
   await link('.', '@octoprompt/storage')
   await link(`node_modules/${zod}`, 'zod')
-  for (const name of ['tsx', 'valibot', '@types/node']) await link(`node_modules/${name}`, name)
+  for (const name of ['valibot', '@types/node']) await link(`node_modules/${name}`, name)
 }
 
 const slug = ({ document, line }: { document: string; line: number }) => `${document.replaceAll(/[^a-z]+/gi, '-')}-${line}`
 
-async function place(directory: string, { language, files }: Program, text: string, edit = (code: string) => code) {
-  await mkdir(directory, { recursive: true })
-  for (const [name, content] of files) {
-    await mkdir(dirname(join(directory, name)), { recursive: true })
-    await writeFile(join(directory, name), /\.[jt]s$/.test(name) ? edit(content) : content)
+/** Writes a program and the files that it needs; gives its path. */
+async function place(directory: string, { language, files }: Program, text: string, compile = false) {
+  const write = async (name: string, content: string) => {
+    const file = join(directory, compile ? name.replace(/\.ts$/, '.mjs') : name)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, compile && name.endsWith('.ts') ? compiled(content) : content)
+    return file
   }
-  const file = join(directory, language === 'ts' ? 'program.ts' : 'program.mjs')
-  await writeFile(file, edit(text))
-  return file
+  for (const [name, content] of files) await write(name, content)
+  return write(language === 'ts' ? 'program.ts' : 'program.mjs', text)
 }
+
+/** As JavaScript, for a Node that runs nothing else. */
+const compiled = (text: string) => transformSync(text, { loader: 'ts' }).code.replaceAll(/(from "\.\/[\w-]+)\.ts"/g, '$1.mjs"')
 
 /** Where a long value is broken into lines is of no account. */
 const spaced = (text: string) => text.replaceAll(/\s+/g, ' ')
@@ -58,9 +62,8 @@ describe('code in documents', () => {
   for (const program of all.flatMap(programsOf)) {
     test(`${program.document}:${program.line} runs and prints what it says`, async () => {
       const directory = join(base, 'run', slug(program))
-      const file = await place(directory, program, program.text, instrumented)
-      const args = 'Bun' in globalThis ? [file] : [...(program.language === 'ts' ? ['--import', 'tsx'] : []), file]
-      const { stdout } = await run(process.execPath, args, { cwd: directory, env: { ...process.env, NO_COLOR: '1' }, timeout: 60_000 })
+      const file = await place(directory, program, instrumented(program.text), !('Bun' in globalThis))
+      const { stdout } = await run(process.execPath, [file], { cwd: directory, env: { ...process.env, NO_COLOR: '1' }, timeout: 60_000 })
       const told: [number, string][] = stdout.split('\n').filter((line) => line.startsWith(MARK)).map((line) => JSON.parse(line.slice(1)))
       const line = (at: number) => program.line + at
       assert.deepEqual(
