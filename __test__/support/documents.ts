@@ -110,7 +110,13 @@ function parse(path: string, text: string): Document {
   return document
 }
 
-const isCode = ({ language }: Block) => language === 'js' || language === 'ts'
+/** Names of the two languages that would slip through. */
+const ALIASES = /^(javascript|typescript|node|jsx|tsx|[cm][jt]s)$/i
+
+const isCode = ({ language, line }: Block) => {
+  if (ALIASES.test(language)) throw new Error(`line ${line}: say js or ts instead of ${language}`)
+  return language === 'js' || language === 'ts'
+}
 
 /** The programs of a document, each with the blocks that continue it. */
 export function programsOf({ path, blocks }: Document): Program[] {
