@@ -25,7 +25,7 @@ export type {
   Where,
 } from './types/query.js'
 export type { Change, ChangeEvent, Changes, ChangesOptions, ResetEvent } from './types/changes.js'
-export type { FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
+export type { FileTransaction, FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
 export type {
   ProblemCode,
   ProblemSeverity,
