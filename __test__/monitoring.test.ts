@@ -1,22 +1,16 @@
 // The code in docs/monitoring.md does what it says.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { documents, root } from './support/documents.js'
 import { dataPath, withDirectory } from './support/index.js'
 
-const root = join(__dirname, '..')
-const guide = readFileSync(join(root, 'docs', 'monitoring.md'), 'utf8')
 const run = promisify(execFile)
+const { blocks } = documents().find(({ path }) => path === 'docs/monitoring.md')!
 
-/** The block that begins with the comment `// <name>`. */
-function block(name: string) {
-  const start = guide.indexOf(`\`\`\`js\n// ${name}\n`)
-  assert.ok(start >= 0, `docs/monitoring.md has ${name}`)
-  return guide.slice(start + 6, guide.indexOf('\n```\n', start))
-}
+/** The file that the page shows. */
+const file = (name: string) => blocks.find(({ mark }) => mark === `file=${name}`)!.text
 
 /** What a module prints as JSON, one value on each line. */
 async function printed(code: string, base: string): Promise<any[]> {
@@ -74,7 +68,7 @@ await storage.close().then(() => new ProjectStorageV2({ basePath: process.env.BA
   await again.close()
 })
 `
-  const [spans, records, observed, left] = await printed(providers + block('monitoring.js') + use, base)
+  const [spans, records, observed, left] = await printed(providers + file('monitoring.js') + use, base)
   const [created, refused] = spans.filter(({ name }: any) => name === 'create projects.json')
   assert.equal(created.attributes['db.namespace'], dataPath(base))
   assert.equal(created.attributes['db.operation.batch.size'], 1)
@@ -101,7 +95,7 @@ await storage.create({ name: 'a', path: '/a' })
 console.log(JSON.stringify(await prometheusText(storage)))
 await storage.close()
 `
-  const [text] = await printed(block('metrics.js') + use, base)
+  const [text] = await printed(file('metrics.js') + use, base)
   const lines: string[] = text.trimEnd().split('\n')
   for (const line of lines) {
     assert.match(line, /^(# TYPE [a-z_]+ (counter|gauge|summary)|[a-z_]+\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\} [0-9.e+-]+)$/)

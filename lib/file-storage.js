@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { abortable, signalOption } = require('./abort.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
@@ -64,41 +64,48 @@ class ProjectFileStorage extends EntityStorage {
     return null
   }
 
-  async create(file) {
+  async create(file, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const { input, content, plain } = recordParts(file)
-    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), 'create', 1, [input, plain])
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), signal, 'create', 1, [input, plain])
     return withContent(JSON.parse(head), content)
   }
 
-  async createMany(files) {
+  async createMany(files, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
     const plain = records.every(hasPlainContent)
     const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
     const contents = plain ? records.map(({ content }) => content) : undefined
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents), 'createMany', inputs.length, [inputs, contents])
+    const start = (ticket) => this[entities].createMany(ticket, inputs, contents)
+    const heads = await this[write](start, signal, 'createMany', inputs.length, [inputs, contents])
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
   }
 
-  async update(id, patch) {
+  async update(id, patch, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), 'update', 1, [input, plain]))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), signal, 'update', 1, [input, plain]))
   }
 
-  async writeAll(files) {
+  async writeAll(files, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const map = mapFields(files)
     const text = fieldsText(map)
-    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, text), 'writeAll', map.length, text))
+    const start = (ticket) => this[entities].writeAll(ticket, text)
+    const heads = JSON.parse(await this[write](start, signal, 'writeAll', map.length, text))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
 
-  async updateMany(changes) {
+  async updateMany(changes, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const ids = []
     const patches = []
     for (const change of arrayOf(changes, 'changes')) {
@@ -106,47 +113,52 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches), 'updateMany', ids.length, patches))
+    const start = (ticket) => this[entities].updateMany(ticket, ids, patches)
+    return valueOf(await this[write](start, signal, 'updateMany', ids.length, patches))
   }
 
-  async deleteMany(ids) {
+  async deleteMany(ids, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), 'deleteMany', keys.length))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal, 'deleteMany', keys.length))
   }
 
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
-    if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
-    const list = (abort) => this[read]((ticket) => this[entities].list(ticket, includeContent, false, abort), 'list')
-    return valueOf(await abortable(signal, list))
+    if (includeAllVersions) return this[readList](includeContent, signal)
+    return valueOf(await this[read]((ticket) => this[entities].list(ticket, includeContent, false), signal, 'list'))
   }
 
-  async getByPath(filePath) {
+  async getByPath(filePath, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return valueOf(known === undefined ? await this[read]((ticket) => this[entities].byPath(ticket, text), 'getByPath') : known)
+    const start = (ticket) => this[entities].byPath(ticket, text)
+    return valueOf(known === undefined ? await this[read](start, signal, 'getByPath') : known)
   }
 
-  async getByExtension(extension) {
+  async getByExtension(extension, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const text = textOf(extension, 'extension')
-    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, text), 'getByExtension'))
+    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, text), signal, 'getByExtension'))
   }
 
   async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    const search = (abort) => this[read]((ticket) => this[entities].search(ticket, text, abort), 'search')
-    return valueOf(await abortable(signalOption(options), search))
+    const signal = signalOption(options)
+    return valueOf(await this[read]((ticket) => this[entities].search(ticket, text), signal, 'search'))
   }
 
   createContentStream(fileId, options) {
     this[ensureOpen]()
-    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start, 'readContent'))
+    return contentStream(this[entities].content(idOf(fileId)), options, (start, signal) => this[read](start, signal, 'readContent'))
   }
 
   async createFromStream(file, source, options) {
@@ -154,8 +166,8 @@ class ProjectFileStorage extends EntityStorage {
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
     return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start) => this[read](start, 'appendContent'),
-      create: (start) => this[write](start, 'createFromStream', 1),
+      append: (start, signal) => this[read](start, signal, 'appendContent'),
+      create: (start, signal) => this[write](start, signal, 'createFromStream', 1),
     })
   }
 
@@ -174,39 +186,43 @@ class ProjectFileStorage extends EntityStorage {
     }
   }
 
-  async createVersion(fileId, content, extra) {
+  async createVersion(fileId, content, extra, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(fileId)
     const plain = isPlain(content)
     const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields), 'createVersion', 1, [input, fields])
+    const start = (ticket) => this[entities].createVersion(ticket, id, input, plain, fields)
+    const head = await this[write](start, signal, 'createVersion', 1, [input, fields])
     return withContent(JSON.parse(head), content)
   }
 
-  async getVersions(originalFileId) {
-    return this.#versions(originalFileId, undefined)
+  async getVersions(originalFileId, options) {
+    return this.#versions(originalFileId, undefined, options)
   }
 
-  async getVersion(originalFileId, version) {
-    return (await this.#versions(originalFileId, versionOf(version)))[0] ?? null
+  async getVersion(originalFileId, version, options) {
+    return (await this.#versions(originalFileId, versionOf(version), options))[0] ?? null
   }
 
-  async getLatestVersion(originalFileId) {
-    return (await this.#versions(originalFileId, LATEST))[0] ?? null
+  async getLatestVersion(originalFileId, options) {
+    return (await this.#versions(originalFileId, LATEST, options))[0] ?? null
   }
 
-  async revertToVersion(fileId, version) {
+  async revertToVersion(fileId, version, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(fileId)
     const number = versionOf(version)
-    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), 'revertToVersion', 1))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), signal, 'revertToVersion', 1))
   }
 
-  async #versions(originalFileId, version) {
+  async #versions(originalFileId, version, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(originalFileId)
-    return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), 'versions'))
+    return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
   }
 
   [ensureOpen]() {

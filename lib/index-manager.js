@@ -2,6 +2,7 @@
 
 const path = require('node:path')
 const { NativeIndexes } = require('./native.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { bytesOf, channels, published } = require('./diagnostics.js')
@@ -36,40 +37,45 @@ class IndexManager {
     this.#indexes = new NativeIndexes(port(), this.#basePath, this.#directory, nativeOptions(resolved))
   }
 
-  async createIndex(config) {
+  async createIndex(config, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const checked = indexConfig(config)
     const text = JSON.stringify(checked)
-    await this.#define((ticket) => this.#indexes.create(ticket, text), 'createIndex', checked.name)
+    await this.#define((ticket) => this.#indexes.create(ticket, text), signal, 'createIndex', checked.name)
   }
 
-  async dropIndex(name) {
+  async dropIndex(name, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
-    await this.#define((ticket) => this.#indexes.drop(ticket, index), 'dropIndex', index)
+    await this.#define((ticket) => this.#indexes.drop(ticket, index), signal, 'dropIndex', index)
   }
 
-  async #define(start, operation, index) {
+  async #define(start, signal, operation, index) {
     this.#defining++
     try {
-      await this.#write(start, operation, index)
+      await this.#write(start, signal, operation, index)
     } finally {
       this.#defining--
     }
   }
 
-  async listIndexes() {
+  async listIndexes(options) {
     this.#ensureOpen()
-    return JSON.parse(await this.#read((ticket) => this.#indexes.list(ticket), 'listIndexes')).map(ordered)
+    const signal = signalOption(options)
+    return JSON.parse(await this.#read((ticket) => this.#indexes.list(ticket), signal, 'listIndexes')).map(ordered)
   }
 
-  async addToIndex(name, entityId, entity) {
+  async addToIndex(name, entityId, entity, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const key = entityKey(entityId)
     const members = this.#members(index)
     const text = entityText(entity, members?.names)
-    await this.#write((ticket) => this.#indexes.add(ticket, index, key, text, members?.text), 'addToIndex', index, 1, text)
+    const add = (ticket) => this.#indexes.add(ticket, index, key, text, members?.text)
+    await this.#write(add, signal, 'addToIndex', index, 1, text)
   }
 
   /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
@@ -78,37 +84,42 @@ class IndexManager {
     return text === null ? undefined : { text, names: JSON.parse(text) }
   }
 
-  async removeFromIndex(name, entityId) {
+  async removeFromIndex(name, entityId, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const key = entityKey(entityId)
-    await this.#write((ticket) => this.#indexes.remove(ticket, index, key), 'removeFromIndex', index, 1)
+    await this.#write((ticket) => this.#indexes.remove(ticket, index, key), signal, 'removeFromIndex', index, 1)
   }
 
-  async query(name, key) {
+  async query(name, key, options) {
     this.#ensureOpen()
-    return this.#ids('query', BY_KEY, indexName(name), keyText(key, 'the key'))
+    return this.#ids('query', options, BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
-  async queryRange(name, start, end, inclusive = true) {
+  async queryRange(name, start, end, inclusive = true, options) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#ids('queryRange', BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    const ends = [keyText(start, 'the start'), keyText(end, 'the end')]
+    return this.#ids('queryRange', options, BY_RANGE, indexName(name), ...ends, inclusive)
   }
 
-  async searchText(name, query) {
+  async searchText(name, query, options) {
     this.#ensureOpen()
-    return this.#ids('searchText', BY_WORDS, indexName(name), textOf(query, 'the query'))
+    return this.#ids('searchText', options, BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
-  async #ids(operation, kind, name, start, end = 'null', inclusive = true) {
+  async #ids(operation, options, kind, name, start, end = 'null', inclusive = true) {
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const known = this.#indexes.peekIds(kind, name, start, end, inclusive)
     const ask = (ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive)
-    return JSON.parse(known ?? (await this.#read(ask, operation, name)))
+    return JSON.parse(known ?? (await this.#read(ask, signal, operation, name)))
   }
 
-  async rebuildIndex(name, entities) {
+  async rebuildIndex(name, entities, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const members = this.#members(index)
     const ids = []
@@ -118,13 +129,14 @@ class IndexManager {
       texts.push(entityText(entity, members?.names))
     }
     const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text)
-    await this.#write(rebuild, 'rebuildIndex', index, ids.length, texts)
+    await this.#write(rebuild, signal, 'rebuildIndex', index, ids.length, texts)
   }
 
-  async getIndexStats(name) {
+  async getIndexStats(name, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
-    const found = JSON.parse(await this.#read((ticket) => this.#indexes.stats(ticket, index), 'getIndexStats', index))
+    const found = JSON.parse(await this.#read((ticket) => this.#indexes.stats(ticket, index), signal, 'getIndexStats', index))
     if (found === null) return null
     const { config, uniqueKeys, totalEntries, created, updated } = found
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
@@ -146,15 +158,15 @@ class IndexManager {
     await this.close()
   }
 
-  #read(start, operation, index) {
-    if (!channels.read.hasSubscribers) return call(start)
-    return published(channels.read, this.#about(operation, index), () => call(start))
+  #read(start, signal, operation, index) {
+    if (!channels.read.hasSubscribers) return call(start, { signal })
+    return published(channels.read, this.#about(operation, index), () => call(start, { signal }))
   }
 
-  #write(start, operation, index, entities, texts) {
-    if (!channels.write.hasSubscribers) return call(start)
+  #write(start, signal, operation, index, entities, texts) {
+    if (!channels.write.hasSubscribers) return call(start, { signal })
     const about = { ...this.#about(operation, index), entities, bytes: bytesOf(texts) }
-    return published(channels.write, about, () => call(start))
+    return published(channels.write, about, () => call(start, { signal }))
   }
 
   /** What events say of every call. */

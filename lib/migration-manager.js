@@ -1,6 +1,7 @@
 'use strict'
 
 const { NativeBackups, NativeMigrations } = require('./native.js')
+const { signalOption } = require('./abort.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
@@ -58,14 +59,13 @@ class MigrationManager {
     this.#callbacks.set(version, migration)
   }
 
-  async migrate(targetVersion) {
+  async migrate(targetVersion, options) {
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
-    return this.#exclusively('migrate', (timeout) => this.#run(MIGRATE, target, timeout))
+    return this.#run('migrate', MIGRATE, target, options)
   }
 
-  async rollback(targetVersion) {
-    const target = targetOf(targetVersion)
-    return this.#exclusively('rollback', (timeout) => this.#run(ROLL_BACK, target, timeout))
+  async rollback(targetVersion, options) {
+    return this.#run('rollback', ROLL_BACK, targetOf(targetVersion), options)
   }
 
   async getState() {
@@ -92,7 +92,7 @@ class MigrationManager {
       logger.info(`backed up to ${printable(made)}`)
       if (keep !== undefined) await this.#prune(keep, timeout)
       return made
-    })
+    }, rest.signal)
   }
 
   async restore(backup, options) {
@@ -101,7 +101,7 @@ class MigrationManager {
     return this.#exclusively('restore', async (timeout) => {
       await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
       this.#options.logger.info(`restored ${printable(given)}`)
-    })
+    }, rest.signal)
   }
 
   async listBackups() {
@@ -121,10 +121,12 @@ class MigrationManager {
     await this.close()
   }
 
-  #run(kind, target, timeout) {
+  #run(operation, kind, target, options) {
+    const signal = signalOption(options)
     const { logger, terminal } = this.#options
     const manager = { basePath: this.#basePath, native: this.#native, callbacks: this.#callbacks, logger, terminal }
-    return drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout))
+    const run = (timeout) => drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout), signal)
+    return this.#exclusively(operation, run, signal)
   }
 
   /** Removes the oldest backups. The one just made is there, whatever happens here. */
@@ -139,7 +141,7 @@ class MigrationManager {
   }
 
   #stoppable(label, options, start) {
-    return stoppable(this.#options, label, options, start, (ticket) => this.#backups.abort(ticket))
+    return stoppable(this.#options, label, options, start)
   }
 
   /** What a call answers that need not be the only one. */
@@ -147,9 +149,9 @@ class MigrationManager {
     return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }
 
-  #exclusively(operation, work) {
+  #exclusively(operation, work, signal) {
     this.#ensureOpen()
-    const start = () => exclusively(this.#basePath, this.#options.lockTimeout, `${operation}()`, work)
+    const start = () => exclusively(this.#basePath, this.#options.lockTimeout, `${operation}()`, work, signal)
     const [channel, finish] = WATCHED[operation]
     if (!channel.hasSubscribers) return this.#track(start())
     return this.#track(published(channel, { operation, basePath: this.#basePath }, start, finish))

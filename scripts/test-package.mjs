@@ -101,12 +101,17 @@ async function programRuns(directory, data) {
       })
     }
     runs.push(async () => {
+      mkdirSync(place, { recursive: true })
       // One after another on the same data, as a reader would.
-      for (const at of readmePrograms().keys()) await must(executable, [`readme${at}.mjs`, place], { cwd: directory })
+      for (const at of readmePrograms().keys()) await must(executable, [join(directory, `readme${at}.mjs`)], { cwd: place })
     })
   }
   return runs
 }
+
+/** The commands that the package installs. */
+const commandRuns = (project) =>
+  Object.keys(manifest.bin ?? {}).map((name) => () => must(join(project, 'node_modules', '.bin', name), ['--help'], { cwd: project }))
 
 /** The program as one file, run where neither the project nor its dependencies are. */
 async function compiled(directory, target, data) {
@@ -133,6 +138,7 @@ await main(async () => {
     await inParallel([
       ...lintPackage(packed),
       ...[project, server].map((place) => () => must(process.execPath, [bin('typescript/bin/tsc'), '-p', '.'], { cwd: place })),
+      ...commandRuns(project),
       () => compiled(project, at('compiled'), at('data-compiled')),
       ...(await programRuns(project, at('data-npm'))),
       ...(await programRuns(server, at('data-bun'))),

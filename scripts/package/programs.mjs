@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { transformSync } from 'esbuild'
-import { root } from '../setup.mjs'
+import { StepError, root } from '../setup.mjs'
 import { manifest } from './stage.mjs'
 
 const body = `
@@ -36,8 +36,6 @@ export function readmePrograms() {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const blocks = [...readme.matchAll(/^\`\`\`(js|ts)\n(.*?)^\`\`\`$/gms)]
   const whole = blocks.filter(([, , code]) => code.includes(`from '${manifest.name}'`) && code.includes('.close()'))
-  return whole.map(([, language, code]) => {
-    const placed = code.replaceAll(/'\/tmp\/[\w-]+/g, (path) => `process.argv[2] + '/${path.slice('\'/tmp/'.length)}`)
-    return language === 'ts' ? transformSync(placed, { loader: 'ts' }).code : placed
-  })
+  if (whole.length === 0) throw new StepError('the README has no program')
+  return whole.map(([, language, code]) => (language === 'ts' ? transformSync(code, { loader: 'ts' }).code : code))
 }

@@ -4,6 +4,7 @@
 //! per environment wakes JavaScript up, however many answers wait, and keeps the process alive only while JavaScript
 //! says that it waits.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use napi::bindgen_prelude::{Either, Either3, Function, Null};
@@ -16,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::error::describe;
 use super::parts::{JsParts, Parts};
 use super::statistics::event_text;
+use crate::engine::cancel::Cancel;
 use crate::engine::{Database, Error, Event, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -90,6 +92,8 @@ enum Message {
 pub struct Mailbox {
     inner: Arc<Inner>,
     observer: Arc<dyn Observer>,
+    /// The calls under way that may be given up, by ticket.
+    cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
 struct Inner {
@@ -114,7 +118,7 @@ impl Observer for Watcher {
 impl Mailbox {
     fn new(wake: Wake) -> Mailbox {
         let inner = Arc::new(Inner { messages: Mutex::default(), wake });
-        Mailbox { observer: Arc::new(Watcher(Arc::clone(&inner))), inner }
+        Mailbox { observer: Arc::new(Watcher(Arc::clone(&inner))), inner, cancels: Arc::default() }
     }
 
     /// Who is to be told of the events of the databases that this environment uses.
@@ -126,7 +130,13 @@ impl Mailbox {
         self.inner.post(message);
     }
 
+    /// The flag of a call; one that nobody raises where the caller cannot give up.
+    pub fn cancel_of(&self, ticket: u32) -> Cancel {
+        self.cancels.lock().get(&ticket).cloned().unwrap_or_default()
+    }
+
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
+        self.cancels.lock().remove(&ticket);
         self.post(match result {
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
@@ -210,6 +220,19 @@ impl Port {
             flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);
         }
         Ok(flat)
+    }
+
+    /// Says before a call begins that it may be given up.
+    #[napi(catch_unwind)]
+    pub fn may_abort(&self, ticket: u32) {
+        self.mailbox.cancels.lock().insert(ticket, Cancel::default());
+    }
+
+    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
+    /// already, or has ended; then its answer tells how.
+    #[napi(catch_unwind)]
+    pub fn abort(&self, ticket: u32) -> bool {
+        self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())
     }
 
     /// Keeps the process alive until `release`.
