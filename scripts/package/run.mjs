@@ -10,17 +10,19 @@ export async function must(command, args, options = {}) {
   return output
 }
 
-/** Releases of Node that are tried beside the one that runs this. */
+/**
+ * Releases of Node that are tried beside the one that runs this. The registry has them for Linux with glibc, and all of them
+ * for nothing else: elsewhere it is the one that runs this.
+ */
 const NODE_RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0' }
 
 export const bun = join(root, 'node_modules/bun/bin/bun.exe')
 
 /** The executable of a release of Node, installed below `target/` when it is asked for first. */
 async function nodeRelease(version) {
-  const platform = process.platform === 'win32' ? 'win' : process.platform
-  const name = `node-${platform}-${process.arch}`
+  const name = `node-linux-${process.arch}`
   const prefix = join(root, 'target', 'runtimes', version)
-  const executable = join(prefix, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  const executable = join(prefix, 'node_modules', name, 'bin', 'node')
   if (existsSync(executable)) return executable
   mkdirSync(prefix, { recursive: true })
   writeFileSync(join(prefix, 'package.json'), '{"private":true}\n')
@@ -36,7 +38,8 @@ async function nodeRelease(version) {
 /** `[name, executable]` of every runtime that the package supports. */
 export async function runtimes() {
   const own = process.versions.node.split('.')[0]
-  const others = Object.entries(NODE_RELEASES).filter(([major]) => major !== own)
+  const isGlibc = process.platform === 'linux' && process.report.getReport().header.glibcVersionRuntime !== undefined
+  const others = isGlibc ? Object.entries(NODE_RELEASES).filter(([major]) => major !== own) : []
   const found = [[`Node ${own}`, process.execPath], ['Bun', bun]]
   for (const [major, version] of others) found.push([`Node ${major}`, await nodeRelease(version)])
   return found
