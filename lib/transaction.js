@@ -201,7 +201,8 @@ function tooLate(timeout) {
 }
 
 function conflict(attempts) {
-  const message = `a transaction was given up after ${attempts} attempts: others keep changing what it reads; try again`
+  const why = 'others, or calls in its callback that are not made on tx, keep changing what it reads'
+  const message = `a transaction was given up after ${attempts} attempts: ${why}; try again, or use tx for all of it`
   return Object.assign(new StorageError(message, 'CONFLICT'), { outcome: 'none' })
 }
 
