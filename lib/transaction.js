@@ -4,7 +4,7 @@
 // commit, it runs again.
 
 const { AsyncLocalStorage } = require('node:async_hooks')
-const { NativeTransaction } = require('../binding.js')
+const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid, StorageError } = require('./errors.js')

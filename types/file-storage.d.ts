@@ -2,7 +2,7 @@ import type { BaseStorage } from './base-storage.js'
 import type { NotFoundError, ValidationError } from './errors.js'
 import type { CallOptions } from './options.js'
 import type { ProjectStorageV2 } from './project-storage.js'
-import type { Transaction, TransactionOptions } from './transaction.js'
+import type { FileTransaction, TransactionOptions } from './transaction.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, ProjectFile, ProjectFileInfo, ProjectFilesStorage, UpdateProjectFile } from './projects.js'
 
 /** Where a content comes from. */
@@ -57,7 +57,7 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   search(query: string, options?: CallOptions): Promise<ProjectFile[]>
 
   transaction<T>(
-    work: (tx: Transaction<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput>) => T | Promise<T>,
+    work: (tx: FileTransaction) => T | Promise<T>,
     options?: TransactionOptions,
   ): Promise<T>
 

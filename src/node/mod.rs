@@ -22,6 +22,7 @@ mod report;
 mod schema;
 mod session;
 mod site;
+mod statistics;
 mod streams;
 mod transaction;
 mod watch;
