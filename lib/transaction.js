@@ -130,7 +130,8 @@ async function transaction(storage, work, options, timeout, hooks) {
       const run = new Run(hooks, signal)
       const attempted = () => once(run, storage, work, signal, timeout, end, hooks)
       try {
-        return await (place === undefined ? attempted() : waitedFor.run({ place, outer: waitedFor.getStore() }, attempted))
+        if (place === undefined) return await attempted()
+        return await waitedFor.run({ place, outer: waitedFor.getStore() }, attempted)
       } catch (error) {
         const again = error === LOST || run.native.isLost()
         run.end()
