@@ -92,7 +92,7 @@ enum Message {
 pub struct Mailbox {
     inner: Arc<Inner>,
     observer: Arc<dyn Observer>,
-    /// The calls under way that may be given up, by ticket.
+    /// The calls that may be given up, by ticket, until JavaScript takes their answers.
     cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
@@ -136,7 +136,6 @@ impl Mailbox {
     }
 
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
-        self.cancels.lock().remove(&ticket);
         self.post(match result {
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
@@ -199,6 +198,13 @@ impl Port {
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages = std::mem::take(&mut *self.mailbox.inner.messages.lock());
+        let mut cancels = self.mailbox.cancels.lock();
+        for message in &messages {
+            if let Message::Answered(ticket, _) | Message::Failed(ticket, _) = message {
+                cancels.remove(ticket);
+            }
+        }
+        drop(cancels);
         let mut flat = Vec::with_capacity(messages.len() * 3);
         for message in messages {
             let (kind, ticket, answer) = match message {
@@ -228,8 +234,8 @@ impl Port {
         self.mailbox.cancels.lock().insert(ticket, Cancel::default());
     }
 
-    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
-    /// already, or has ended; then its answer tells how.
+    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call has begun to change
+    /// something; then its answer tells how it ends.
     #[napi(catch_unwind)]
     pub fn abort(&self, ticket: u32) -> bool {
         self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())
