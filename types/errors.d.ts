@@ -15,6 +15,7 @@ export type StorageErrorCode =
   | 'ABORTED'
   | 'UNSUPPORTED_FORMAT'
   | 'UNSUPPORTED_FILESYSTEM'
+  | 'ADDON_NOT_LOADED'
 
 /** Every error of this package, except errors of your own schemas, which reach you as they are. */
 export class StorageError extends Error {
