@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" />
 
 export type { StandardSchemaV1, EntityOf, InputOf } from './types/schema.js'
-export type { StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
+export type { CallOptions, StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
 export type { CollectionStats, StorageStats, Timing, WriteStats } from './types/stats.js'
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
