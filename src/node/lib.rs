@@ -4,6 +4,9 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+// The engine's modules under the names that they have there.
+use octoprompt_storage::*;
+
 mod abort;
 mod backup;
 mod base;
