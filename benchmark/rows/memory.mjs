@@ -5,7 +5,7 @@ import { median } from '../lib/measure.mjs'
 import { pathOf } from '../lib/sides.mjs'
 
 export async function memory(bench) {
-  const count = bench.quick ? 4000 : 20_000
+  const count = bench.quick ? 4000 : 12_000
   const figures = {}
   for (const [peer, Peer] of Object.entries(bench.peers)) {
     const sizes = {}
