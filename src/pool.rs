@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn more_work_than_threads_is_all_run() {
         let (done, count) = (Arc::new(AtomicUsize::new(0)), 2_000);
-        let (send, receive) = mpsc::channel();
+        let (send, receive) = mpsc::channel::<()>();
         for _ in 0..count {
             let (done, send) = (Arc::clone(&done), send.clone());
             run_blocking(move || {
