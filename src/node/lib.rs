@@ -7,7 +7,6 @@
 // The engine's modules under the names that they have there.
 use octoprompt_storage::*;
 
-mod abort;
 mod backup;
 mod base;
 mod changes;
@@ -26,6 +25,7 @@ mod report;
 mod schema;
 mod session;
 mod site;
+mod statistics;
 mod streams;
 mod transaction;
 mod watch;
