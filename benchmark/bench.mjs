@@ -81,7 +81,7 @@ await main(async () => {
   } finally {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
   }
-  const text = writeResults(results, { partly: options.only !== undefined || options.quick })
+  const text = writeResults(results, { partly: options.only !== undefined || (options.quick && !options.publish) })
   console.log(`\n${text}`)
   if (options.publish) await import('./publish.mjs')
   // A peer may keep a thread that would keep this process.

@@ -11,7 +11,7 @@ const highlights = [
   'server-sync', 'server-sync-again', 'server-summaries', 'server-tree', 'memory',
 ]
 
-const headed = (results, table) => `${results.machine}:\n\n${table}`
+const headed = (results, table) => `${results.machine}${results.quick ? '; a quick run' : ''}:\n\n${table}`
 
 const texts = {
   'README.md': (results) => headed(results, shortTable(results.rows.filter(({ id }) => highlights.includes(id)))),
