@@ -69,6 +69,8 @@ pub fn open_on(
     let options = DatabaseOptions {
         lock_timeout: Duration::ZERO,
         background: false,
+        // So that journals of a few lines have room.
+        room_block: 64,
         mutant,
         ..DatabaseOptions::default()
     };

@@ -20,11 +20,16 @@ const SMALL: u64 = 1 << 20;
 /// then written at most three times.
 const JOURNAL: u64 = 16 << 20;
 
+/// The thread looks again whenever the journal has grown by so much.
+const STEP: u64 = JOURNAL / 4;
+
 /// What was written, and when: what the decision to checkpoint needs.
 #[derive(Default)]
 pub struct Activity {
     written: AtomicU64,
     checkpointed: AtomicU64,
+    /// How many steps the journal had grown when that was asked last.
+    steps: AtomicU64,
     last_write: Mutex<Option<Instant>>,
 }
 
@@ -42,6 +47,12 @@ impl Activity {
     /// The first `written` bytes are in the snapshots.
     pub fn checkpointed(&self, written: u64) {
         self.checkpointed.store(written, Ordering::Relaxed);
+    }
+
+    /// Whether another step is complete.
+    fn has_grown(&self) -> bool {
+        let steps = self.pending() / STEP;
+        self.steps.swap(steps, Ordering::Relaxed) < steps
     }
 
     fn pending(&self) -> u64 {
@@ -66,7 +77,8 @@ impl Database {
         }
         let Some(this) = self.this.upgrade() else { return };
         let mut schedule = SCHEDULE.lock();
-        if !schedule.databases.iter().any(|known| known.as_ptr() == Arc::as_ptr(&this)) {
+        let known = schedule.databases.iter().any(|known| known.as_ptr() == Arc::as_ptr(&this));
+        if !known {
             schedule.databases.push(Arc::downgrade(&this));
         }
         if !schedule.running {
@@ -74,7 +86,11 @@ impl Database {
             // Without a thread the next write tries again, and closing checkpoints in any case.
             schedule.running = spawned.is_ok();
         }
-        CHANGED.notify_one();
+        // The thread looks again by itself before the next checkpoint can be due, unless much is written at once: waking it
+        // for each write would cost the writer more than the rest of this.
+        if !known || self.background.has_grown() {
+            CHANGED.notify_one();
+        }
     }
 
     /// What an earlier process left in the journals reaches the JSON files as if it had just been written.
@@ -149,7 +165,8 @@ fn run() {
         if next > Instant::now() {
             // The database may be dropped meanwhile; holding it here would keep it open.
             drop(database);
-            CHANGED.wait_until(&mut schedule, next);
+            // What is written meanwhile may make it due earlier, by itself no earlier than this.
+            CHANGED.wait_until(&mut schedule, next.min(Instant::now() + SOON));
             continue;
         }
         parking_lot::MutexGuard::unlocked(&mut schedule, || {

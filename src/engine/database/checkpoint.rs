@@ -142,6 +142,7 @@ impl Database {
         }
         let path = journal_path(&self.directory, before.generation);
         let files = self.files(writer)?;
+        self.cut_room(&*files.journal, before.end)?;
         files.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
         // Removals that belong to this generation must be durable before another one says that they are. One that failed
         // is made good, and one that another process died over.

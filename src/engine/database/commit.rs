@@ -99,13 +99,25 @@ impl Database {
 
     /// Commits what is queued until nothing is.
     pub fn drain(&self) {
-        loop {
-            let group = self.queue.next_group(GROUP_REQUESTS);
-            if group.is_empty() {
-                return;
-            }
-            self.commit(group);
+        while self.commit_next_group() {}
+    }
+
+    /// As [`Database::drain`], but stays awake for a moment where the next request is likely to come at once.
+    pub fn drain_and_linger(&self) {
+        while self.commit_next_group() {
+            // A database that all others have closed is not kept open by this.
+            self.linger.wait(|| !self.queue.is_empty() || self.this.strong_count() == 1);
         }
+    }
+
+    /// False if nothing was queued: this thread drains no longer.
+    fn commit_next_group(&self) -> bool {
+        let group = self.queue.next_group(GROUP_REQUESTS);
+        if group.is_empty() {
+            return false;
+        }
+        self.commit(group);
+        true
     }
 
     /// Runs a write to its end on this thread.
@@ -232,6 +244,9 @@ impl Database {
                 encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
+        if sync {
+            self.make_room(writer, before.end, lines.len() as u64);
+        }
         self.append(writer, &lines, before, sync)?;
         if sync {
             after.durable = after.seq;

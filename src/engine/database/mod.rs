@@ -21,6 +21,7 @@ pub(super) mod generations;
 mod index_checkpoint;
 mod interactive;
 mod iterate;
+mod linger;
 pub(super) mod load;
 mod mutant;
 mod network;
@@ -35,6 +36,7 @@ mod ready;
 mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
+mod room;
 mod search;
 mod spool;
 mod start_over;
@@ -90,6 +92,7 @@ use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
 use exclusive::Checkpointing;
+use linger::Linger;
 use queue::Queue;
 use state::State;
 use writer::Writer;
@@ -101,6 +104,8 @@ pub struct DatabaseOptions {
     pub lock_timeout: Duration,
     /// Whether idle databases are checkpointed by a background thread.
     pub background: bool,
+    /// Room for lines to come ends at a multiple of this many bytes of the journal.
+    pub room_block: u64,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -112,6 +117,7 @@ impl Default for DatabaseOptions {
             cache: CacheLimits::default(),
             lock_timeout: Duration::from_secs(30),
             background: true,
+            room_block: 4096,
             #[cfg(feature = "simulation")]
             mutant: None,
         }
@@ -240,6 +246,7 @@ pub struct Database {
     /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
     migrating: AtomicBool,
     queue: Queue<Request>,
+    linger: Linger,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,

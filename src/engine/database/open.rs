@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::catch_up::open_journal;
 use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
+use super::linger::Linger;
 use super::network::Mark;
 use super::queue::Queue;
 use super::recent::RecentChanges;
@@ -136,6 +137,7 @@ impl Database {
             checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
             migrating: AtomicBool::new(false),
             queue: Queue::new(),
+            linger: Linger::default(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
             feed: feed::Feed::default(),

@@ -178,7 +178,7 @@ impl Database {
         self.state.read().position
     }
 
-    /// Bytes behind the tip are those of a writer that died before it acknowledged them. The write lock is held.
+    /// Bytes behind the tip that are no room are those of a writer that died before it acknowledged them. The write lock is held.
     fn cut_stray_bytes(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         let path = journal_path(&self.directory, position.generation);
@@ -187,8 +187,8 @@ impl Database {
         if len < position.end {
             return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
         }
-        if len > position.end {
-            let journal = Arc::clone(&files.journal);
+        let journal = Arc::clone(&files.journal);
+        if len > position.end && !self.is_room(&*journal, position.end)? {
             self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
             journal.set_len(position.end).at("cut", &path)?;
             if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
