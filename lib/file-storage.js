@@ -30,15 +30,20 @@ const hasPlainContent = (record) => record !== null && typeof record === 'object
 
 const jsonText = (record) => JSON.stringify(record) ?? 'null'
 
-/** A record without its content as JSON. */
-const headText = ({ content, ...head }) => JSON.stringify(head)
+/** A record without its content. */
+const headOf = ({ content, ...head }) => head
 
 /** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
   if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
-  return { input: headText(record), content: record.content, plain: record.content }
+  return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
 }
+
+const inputsOf = (records) => records.map(({ input }) => input)
+
+/** The contents that cross apart, null where one does not. */
+const contentsOf = (records) => records.map(({ plain }) => plain ?? null)
 
 /** Content need not come back from native code: the string that was stored is the one that was given. */
 function withContent(file, content) {
@@ -73,10 +78,8 @@ class ProjectFileStorage extends EntityStorage {
 
   async createMany(files) {
     this[ensureOpen]()
-    const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
-    const plain = records.every(hasPlainContent)
-    const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
-    const contents = plain ? records.map(({ content }) => content) : undefined
+    const records = Array.from(arrayOf(files, 'files'), recordParts)
+    const [inputs, contents] = [inputsOf(records), contentsOf(records)]
     const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents))
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
   }
@@ -85,13 +88,17 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain)))
+    const answer = await this[write]((ticket) => this[entities].update(ticket, key, input, plain))
+    const file = valueOf(answer)
+    return plain === undefined || file === null ? file : withContent(file, plain)
   }
 
   async writeAll(files) {
     this[ensureOpen]()
     const map = mapFields(files)
-    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map))))
+    const contents = !Array.isArray(map) ? [] : map.map(([, fields]) => (hasPlainContent(fields) ? fields.content : null))
+    const text = fieldsText(map, (fields) => (hasPlainContent(fields) ? headOf(fields) : fields))
+    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, text, contents)))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
@@ -103,9 +110,11 @@ class ProjectFileStorage extends EntityStorage {
     for (const change of arrayOf(changes, 'changes')) {
       if (change === null || typeof change !== 'object') throw invalid(`a change is { id, data }, got ${describe(change)}`)
       ids.push(idOf(change.id))
-      patches.push(recordText(change.data))
+      patches.push(recordParts(change.data))
     }
-    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
+    const [inputs, contents] = [inputsOf(patches), contentsOf(patches)]
+    const files = valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, inputs, contents)))
+    return files.map((file, at) => (contents[at] === null ? file : withContent(file, contents[at])))
   }
 
   async deleteMany(ids) {
@@ -119,7 +128,7 @@ class ProjectFileStorage extends EntityStorage {
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
     if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
-    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, false, abort))
+    const list = (abort) => call((ticket) => this[entities].listLatest(ticket, includeContent, abort))
     return valueOf(await abortable(signal, list))
   }
 

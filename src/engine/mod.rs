@@ -41,8 +41,8 @@ pub use checksum::FileHash;
 pub use database::{
     ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
     DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
-    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
-    WriteOptions,
+    RecentChange, Request, RoomOptions, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning,
+    WarningCode, WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

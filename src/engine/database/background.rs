@@ -16,9 +16,16 @@ const SOON: Duration = Duration::from_millis(800);
 const LATE: Duration = Duration::from_secs(10);
 /// Snapshots up to this size are always cheap.
 const SMALL: u64 = 1 << 20;
-/// Under sustained writing the journal grows to this or to the size of the snapshots, whichever is more: each byte is
-/// then written at most three times.
+/// Under sustained writing the journal grows at least to this.
 const JOURNAL: u64 = 16 << 20;
+/// Up to this it grows to twice the size of the snapshots, beyond it to their size once.
+const LONG: u64 = 128 << 20;
+
+/// How long the journal may get before a checkpoint, where the snapshots have so many bytes: rewriting them costs half as
+/// much as was written since, or as much where they are large.
+fn longest_journal(snapshots: u64) -> u64 {
+    JOURNAL.max(snapshots).max((2 * snapshots).min(LONG))
+}
 
 /// The thread looks again whenever the journal has grown by so much.
 const STEP: u64 = JOURNAL / 4;
@@ -114,10 +121,10 @@ impl Database {
             return None;
         }
         let snapshots = self.dirty_snapshot_bytes();
-        if pending >= JOURNAL.max(snapshots) {
+        if pending >= longest_journal(snapshots) {
             return Some(last_write);
         }
-        let cheap = snapshots <= SMALL || pending >= snapshots / 2;
+        let cheap = snapshots <= SMALL || pending >= snapshots;
         Some(last_write + if cheap { SOON } else { LATE })
     }
 
@@ -178,5 +185,18 @@ fn run() {
             }
             drop(database);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_costs_no_more_than_what_was_written_since() {
+        assert_eq!(longest_journal(0), JOURNAL);
+        assert_eq!(longest_journal(23 << 20), 46 << 20);
+        assert_eq!(longest_journal(100 << 20), LONG);
+        assert_eq!(longest_journal(200 << 20), 200 << 20);
     }
 }

@@ -249,6 +249,9 @@ impl Database {
         }
         self.append(writer, &lines, before, sync)?;
         if sync {
+            writer.synced = Some(Instant::now());
+        }
+        if sync {
             after.durable = after.seq;
         }
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);

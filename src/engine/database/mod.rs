@@ -74,6 +74,7 @@ pub use query::Queryable;
 pub use read::{Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
+pub use room::RoomOptions;
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
@@ -104,8 +105,7 @@ pub struct DatabaseOptions {
     pub lock_timeout: Duration,
     /// Whether idle databases are checkpointed by a background thread.
     pub background: bool,
-    /// Room for lines to come ends at a multiple of this many bytes of the journal.
-    pub room_block: u64,
+    pub room: RoomOptions,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -117,7 +117,7 @@ impl Default for DatabaseOptions {
             cache: CacheLimits::default(),
             lock_timeout: Duration::from_secs(30),
             background: true,
-            room_block: 4096,
+            room: RoomOptions::default(),
             #[cfg(feature = "simulation")]
             mutant: None,
         }

@@ -84,7 +84,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files), kept: None },
+            Writer { files: Some(files), kept: None, synced: None },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -112,7 +112,15 @@ impl Database {
             None
         };
         let state = read.unwrap_or_else(State::empty);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
+        Ok(Database::assemble(
+            fs,
+            directory,
+            options,
+            state,
+            None,
+            Writer { files: None, kept: None, synced: None },
+            None,
+        ))
     }
 
     fn assemble(

@@ -3,6 +3,8 @@
 //! Syncing bytes that make a file longer waits for the file system to record the new length as well; syncing bytes that
 //! replace others does not. No line ends in a blank, so blanks at the end are no part of a journal, whoever reads it.
 
+use std::time::Duration;
+
 use super::Database;
 use super::writer::Writer;
 use crate::engine::error::{IoContext, Result};
@@ -14,6 +16,22 @@ const SHORT: u64 = 64 << 10;
 /// There is never more room than this.
 const MOST: u64 = 1 << 20;
 
+/// When room is made, and how much.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomOptions {
+    /// Room ends at a multiple of this many bytes of the journal.
+    pub block: u64,
+    /// Only for groups that follow the one before within this time: nobody feels the difference in writes that come one by
+    /// one, and room is written for nothing but speed.
+    pub within: Duration,
+}
+
+impl Default for RoomOptions {
+    fn default() -> Self {
+        RoomOptions { block: 4096, within: Duration::from_millis(5) }
+    }
+}
+
 /// Where the room should end when `end` bytes are written: it is as large as what is there, so that making it costs no
 /// more than writing that did. At a multiple of `block`.
 fn room_end(end: u64, block: u64) -> u64 {
@@ -24,11 +42,13 @@ impl Database {
     /// Makes room for a line of `length` bytes at `end` and for those to come, if there is none. That it cannot be made
     /// changes nothing. The write lock is held.
     pub(super) fn make_room(&self, writer: &mut Writer, end: u64, length: u64) {
-        let Ok(files) = self.files(writer) else { return };
-        let room_end = room_end(end + length, self.options.room_block);
-        if length > SHORT || room_end <= end + length {
+        let RoomOptions { block, within } = self.options.room;
+        let room_end = room_end(end + length, block);
+        let hurried = writer.synced.is_some_and(|synced| synced.elapsed() <= within);
+        if length > SHORT || room_end <= end + length || !hurried {
             return;
         }
+        let Ok(files) = self.files(writer) else { return };
         if files.journal.metadata().is_ok_and(|journal| journal.len < end + length) {
             let blanks = vec![BLANK; (room_end - end) as usize];
             // What is there of it, if the disk is full, is room all the same.

@@ -24,6 +24,8 @@ pub struct Writer {
     pub files: Option<WriterFiles>,
     /// The write lock, while it is held for the process instead of for one group of writes.
     pub kept: Option<LockGuard>,
+    /// When a group was synced last.
+    pub synced: Option<Instant>,
 }
 
 pub struct WriterFiles {
