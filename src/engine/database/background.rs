@@ -62,7 +62,7 @@ impl Activity {
         self.steps.swap(steps, Ordering::Relaxed) < steps
     }
 
-    fn pending(&self) -> u64 {
+    pub fn pending(&self) -> u64 {
         self.written().saturating_sub(self.checkpointed.load(Ordering::Relaxed))
     }
 }
