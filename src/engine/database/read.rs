@@ -244,11 +244,11 @@ impl Database {
             View::of(&state, spec, loaded)
         };
         // Another list may have become the current one in between.
-        match self.cache.get(&list_key(spec, Part::Whole), view.version) {
-            Some(current) if Arc::ptr_eq(&current, &list) => {
-                Peek::Ready((view.split(&list, begin(), push), left))
-            }
-            _ => Peek::Wait,
+        let current = self.cache.get(&list_key(spec, Part::Whole), view.version);
+        let split = current.filter(|current| Arc::ptr_eq(current, &list));
+        match split.and_then(|list| view.split(&list, begin(), push)) {
+            Some(result) => Peek::Ready((result, left)),
+            None => Peek::Wait,
         }
     }
 
@@ -266,9 +266,10 @@ impl Database {
             let key = list_key(spec, Part::Whole);
             if options.cached
                 && let Some(list) = self.cache.get(&key, view.version)
+                && let Some(result) = view.split(&list, begin(), &push)
             {
                 self.cache.count(true);
-                return Ok(view.split(&list, begin(), push));
+                return Ok(result);
             }
             let (mut result, mut list) = (begin(), Vec::new());
             let read = read_steps(&view.files, view.documents.iter(), Part::Whole, |(_, location), text| {
@@ -498,17 +499,19 @@ impl View {
         }
     }
 
-    /// Hands out the documents of a list of this view, which lie in it as the view has them.
-    fn split<T>(&self, list: &[u8], mut result: T, push: impl Fn(&mut T, &[u8], usize)) -> T {
+    /// Hands out the documents of a list of this view, which lie in it as the view has them. `None` if they do not.
+    fn split<T>(&self, list: &[u8], mut result: T, push: impl Fn(&mut T, &[u8], usize)) -> Option<T> {
         let mut at = 1;
         for (_, location) in self.documents.iter() {
             let end = at + location.len as usize;
-            if let Some(text) = list.get(at..end) {
-                push(&mut result, text, location.head as usize);
-            }
+            let (b'{', b'}', b',' | b']') = (*list.get(at)?, *list.get(end - 1)?, *list.get(end)?) else {
+                return None;
+            };
+            push(&mut result, &list[at..end], location.head as usize);
             at = end + 1;
         }
-        result
+        // Behind the last document or, where there is none, the opening bracket.
+        (at == list.len() || list == b"[]").then_some(result)
     }
 }
 
