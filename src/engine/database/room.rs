@@ -16,6 +16,10 @@ const SHORT: u64 = 64 << 10;
 /// There is never more room than this.
 const MOST: u64 = 1 << 20;
 
+/// Blanks are written page by page: Linux keeps what one call writes in one piece, if it can, and counts every later change
+/// of a byte in it as one of all its pages.
+const PAGE: u64 = 4096;
+
 /// When room is made, and how much.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomOptions {
@@ -49,10 +53,18 @@ impl Database {
             return;
         }
         let Ok(files) = self.files(writer) else { return };
-        if files.journal.metadata().is_ok_and(|journal| journal.len < end + length) {
-            let blanks = vec![BLANK; (room_end - end) as usize];
+        if !files.journal.metadata().is_ok_and(|journal| journal.len < end + length) {
+            return;
+        }
+        let mut at = end;
+        while at < room_end {
+            let next = (at / PAGE + 1) * PAGE;
+            let piece = next.min(room_end) - at;
             // What is there of it, if the disk is full, is room all the same.
-            let _ = files.journal.write_at(&blanks, end);
+            if files.journal.write_at(&[BLANK; PAGE as usize][..piece as usize], at).is_err() {
+                return;
+            }
+            at = next;
         }
     }
 
