@@ -4,11 +4,9 @@
 //!
 //! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
 //! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
-//! - [`pool`] has the threads on which calls wait.
 //! - `src/node` is the binding, a crate of its own: options in, errors out, promises.
 //!
 //! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
 
 pub mod engine;
-pub mod pool;
 pub mod project;

@@ -20,6 +20,7 @@ mod indexes;
 mod migrations;
 mod options;
 mod parts;
+mod pool;
 mod port;
 mod projects;
 mod queries;

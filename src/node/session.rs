@@ -393,7 +393,7 @@ impl Session {
 
 fn submit(database: Arc<Database>, request: Request) {
     if database.submit(request) {
-        run_blocking(move || database.drain());
+        run_blocking(move || database.drain_and_linger());
     }
 }
 

@@ -18,6 +18,7 @@ mod nested;
 mod outside;
 mod properties;
 mod repairs;
+mod room;
 mod sampled;
 mod transactions;
 mod workload;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Error, Foreign, Mutant, Part, Queryable, ReadOptions, Wait,
-    WarningCode, json,
+    CollectionSpec, Database, DatabaseOptions, Error, Foreign, Mutant, Part, Queryable, ReadOptions,
+    RoomOptions, Wait, WarningCode, json,
 };
 
 pub type Handle = Arc<Database>;
@@ -69,6 +69,8 @@ pub fn open_on(
     let options = DatabaseOptions {
         lock_timeout: Duration::ZERO,
         background: false,
+        // So that journals of a few lines have room, however long they took.
+        room: RoomOptions { block: 64, within: Duration::MAX },
         mutant,
         ..DatabaseOptions::default()
     };

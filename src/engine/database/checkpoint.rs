@@ -18,14 +18,14 @@ use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
 use super::state::{Content, Dirty, State};
-use super::texts::read_whole;
+use super::texts::{Part, read_run};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
-use crate::engine::checksum::FileHasher;
+use crate::engine::checksum::{FileHash, FileHasher};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, File, Metadata, OpenMode, read_all};
+use crate::engine::fs::{self, File, Metadata, OpenMode};
 use crate::engine::journal::{
     Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, journal_path,
     push_snapshot_op,
@@ -98,9 +98,10 @@ impl Database {
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
         }
-        self.drop_generations()?;
         self.background.checkpointed(written);
         drop(writer);
+        // Freeing a long journal takes the file system a while, and no writer waits for it.
+        self.drop_generations()?;
         // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
@@ -164,7 +165,9 @@ impl Database {
             return Ok(before.seq);
         }
         let path = journal_path(&self.directory, before.generation);
-        self.sync_lines(&*self.files(writer)?.journal, &path)?;
+        let journal = Arc::clone(&self.files(writer)?.journal);
+        self.cut_room(&*journal, before.end)?;
+        self.sync_lines(&*journal, &path)?;
         // Removals that belong to this generation must be durable before another one says that they are. One that failed
         // is made good, and one that another process died over.
         repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
@@ -222,24 +225,28 @@ impl Database {
         let mut writer = SnapshotWriter::new(Arc::clone(file));
         let mut offsets = Vec::with_capacity(frozen.documents.len());
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
-        for (id, location) in frozen.documents.iter() {
-            let text = read_whole(&frozen.files, location).at("read a document of", &target)?;
-            // The documents of an adopted file may be spread over lines.
-            let line = crate::engine::json::compact(&text);
-            let offset = writer.push(id, &line).at("write", temporary)?;
-            offsets.push(offset);
-            if let Some(draft) = &mut draft {
-                draft.push(id, offset, &line);
+        let mut pushed = Ok(());
+        let read = read_run(&frozen.files, frozen.documents.iter(), Part::Whole, |(id, _), text| {
+            if pushed.is_err() {
+                return;
             }
-        }
+            // The documents of an adopted file may be spread over lines.
+            let line = crate::engine::json::compact(text);
+            pushed = writer.push(id, &line).map(|offset| {
+                offsets.push(offset);
+                if let Some(draft) = &mut draft {
+                    draft.push(id, offset, &line);
+                }
+            });
+        });
+        pushed.at("write", temporary)?;
+        read.map_err(|(_, failure)| io::Error::from(failure)).at("read a document of", &target)?;
         let written = writer.finish().at("write", temporary)?;
         self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {
             file.sync_data().at("sync", temporary)?;
         }
-        let mut hasher = FileHasher::default();
-        hasher.update(&read_all(&**file).at("read back", temporary)?);
-        if hasher.finish() != written.hash {
+        if hash_of(&**file).at("read back", temporary)? != written.hash {
             return Err(Error::corrupt(
                 temporary,
                 0,
@@ -371,6 +378,19 @@ impl Database {
             }
         }
         Ok(())
+    }
+}
+
+/// The hash of a file, which need not fit into memory.
+fn hash_of(file: &dyn File) -> io::Result<FileHash> {
+    let (mut hasher, mut buffer, mut at) = (FileHasher::default(), vec![0; 1 << 20], 0);
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&buffer[..read]);
+        at += read as u64;
     }
 }
 
