@@ -152,8 +152,8 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
-    return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start) => this[read](start),
+    return fromStream(source, this[entities].spool(recordText(fields)), options, {
+      spool: (start) => this[read](start),
       create: (start) => this[write](start),
     })
   }

@@ -32,6 +32,7 @@ pub mod query;
 mod registry;
 mod repair;
 mod snapshot;
+mod text_measure;
 mod verify;
 
 pub use base_path::BasePath;
@@ -40,9 +41,9 @@ pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
     ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
-    DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
-    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
-    WriteOptions,
+    DatabaseOptions, DocumentFile, Foreign, ForeignRecords, Interactive, LONGEST_TEXT, Mutant, Part, Peek,
+    Queryable, ReadOptions, RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View,
+    Warning, WarningCode, WriteOptions,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

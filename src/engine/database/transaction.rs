@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::document_file::DocumentFile;
 use super::interactive::ReadSet;
-use super::overlay::{Group, Overlay, Pending, no_entries};
+use super::overlay::{Group, Overlay, Pending, Put, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
@@ -12,6 +13,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::{generate_id, now_ms};
 use crate::engine::index::{Entries, Index, IndexKey};
+use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
 
 /// Documents beyond this many bytes are refused.
@@ -32,7 +34,7 @@ pub struct BatchChanges {
     /// Whether the removal of the file of a dropped collection must be durable before the batch is acknowledged: a damaged
     /// file that came back would hide what the batch wrote.
     pub removed_durably: bool,
-    pub documents: BTreeMap<DocumentId, Option<Document>>,
+    pub documents: BTreeMap<DocumentId, Option<Put>>,
     /// Those of the documents that were there before the batch.
     pub existing: BTreeSet<DocumentId>,
 }
@@ -105,7 +107,7 @@ impl<'a> Transaction<'a> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.clone());
+                return pending.new.as_ref().map(Put::whole).transpose();
             }
             if overlay.dropped {
                 return Ok(None);
@@ -115,6 +117,23 @@ impl<'a> Transaction<'a> {
         let found = self.database.published(spec, id)?;
         self.note(spec, id, found.as_ref().map(|document| document.hash));
         Ok(found)
+    }
+
+    /// The document without its large field, as an object of its own. The large field is not read.
+    pub fn head(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Vec<u8>>> {
+        let spec = &self.declare(spec)?;
+        if let Some(overlay) = self.group.collections.get(&spec.path) {
+            if let Some(pending) = overlay.documents.get(id) {
+                return Ok(pending.new.as_ref().map(Put::head_object));
+            }
+            if overlay.dropped {
+                return Ok(None);
+            }
+        }
+        self.load(spec)?;
+        let found = self.database.published_head(spec, id)?;
+        self.note(spec, id, found.as_ref().map(|(hash, _)| *hash));
+        Ok(found.map(|(_, head)| head))
     }
 
     fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
@@ -137,7 +156,7 @@ impl<'a> Transaction<'a> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.as_ref().map(|document| document.hash));
+                return Ok(pending.new.as_ref().map(Put::hash));
             }
             if overlay.dropped {
                 return Ok(None);
@@ -258,7 +277,21 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<()> {
-        self.put_if_changed(spec, id, document, true).map(drop)
+        self.put_if_changed(spec, id, document.into(), true).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], for a document that has a file of its own, made for this collection in this database.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION`, `IO_ERROR`.
+    pub fn put_file(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, file: DocumentFile) -> Result<()> {
+        let put = if self.database.state.read().format < FIRST_WITH_LARGE_DOCUMENTS {
+            // Lines of this generation may be read by a version that would pass over the document.
+            Put::Text(file.whole()?)
+        } else {
+            Put::File(Arc::new(file))
+        };
+        self.put_if_changed(spec, id, put, true).map(drop)
     }
 
     /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
@@ -267,31 +300,33 @@ impl<'a> Transaction<'a> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        document: Document,
+        document: impl Into<Put>,
     ) -> Result<bool> {
-        self.put_if_changed(spec, id, document, false)
+        self.put_if_changed(spec, id, document.into(), false)
     }
 
     fn put_if_changed(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        document: Document,
+        put: Put,
         unique: bool,
     ) -> Result<bool> {
-        if document.text.len() > MAX_DOCUMENT {
+        if let Put::Text(document) = &put
+            && document.text.len() > MAX_DOCUMENT
+        {
             return check_document(&document.text).map(|()| false);
         }
         let spec = &self.declare(spec)?;
         let before = self.hash(spec, &id)?;
-        if before == Some(document.hash) {
+        if before == Some(put.hash()) {
             return Ok(false);
         }
-        let entries = self.overlay(spec).entries_of(Some(&document));
+        let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
         if unique {
             self.check_entries(spec, &id, &entries)?;
         }
-        self.change(spec, id, Some(document), entries, before.is_some()).map(|()| true)
+        self.change(spec, id, Some(put), entries, before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -386,7 +421,7 @@ impl<'a> Transaction<'a> {
         if unchanged {
             return Ok(());
         }
-        let entries = self.overlay(spec).entries_of(Some(document));
+        let entries = self.overlay(spec).entries_of(Some(&document.head_object()));
         self.check_entries(spec, id, &entries)
     }
 
@@ -423,7 +458,7 @@ impl<'a> Transaction<'a> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        new: Option<Document>,
+        new: Option<Put>,
         entries: Vec<Entries>,
         existed: bool,
     ) -> Result<()> {
