@@ -3,8 +3,8 @@ import { open, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
+import { MigrationManager, type ProjectFileStorage } from '../index.js'
 import { caught, dataPath, runChild, until, withProject } from './support/index.js'
-import type { ProjectFileStorage } from '../index.js'
 
 const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<void>) =>
   withProject((storage, project, { base }) => work(storage.getFileStorage(project.id), base))
@@ -88,6 +88,20 @@ test('a batch of a process that was killed is read from the file of its document
   assert.equal((await ownFiles(base)).length, 1)
   const block = 'some text\n'.repeat(6_554).slice(0, 64 * 1024)
   assert.ok((await textOf(again.getFileStorage(projectId!), id!)) === block.repeat(96))
+}))
+
+test('a backup has a large content that no JSON file has yet, and brings it back', withProject(async (storage, project, { base }) => {
+  const files = storage.getFileStorage(project.id)
+  const { id } = await files.createFromStream(meta, blocks())
+  const manager = new MigrationManager(base)
+  await manager.backup('kept')
+  await files.delete(id)
+  await files.createFromStream(meta, blocks())
+  await manager.restore('kept')
+  assert.deepEqual(await ownFiles(base), [])
+  assert.ok((await textOf(files, id)) === large)
+  assert.equal((await files.list({ includeContent: false })).length, 1)
+  await manager.close()
 }))
 
 test('a source that fails, a stream that is destroyed and a call that is aborted leave nothing', withFiles(async (files, base) => {

@@ -94,7 +94,7 @@ pub struct NativeSpool {
 enum Stage {
     #[default]
     Empty,
-    Filling(Incoming),
+    Filling(Box<Incoming>),
     Complete(Complete),
     Ended,
 }
@@ -106,7 +106,7 @@ impl NativeSpool {
     pub fn append(&self, ticket: u32, piece: String) {
         self.advance(ticket, move |_, _, mut incoming| {
             incoming.append(piece.as_bytes())?;
-            Ok(Stage::Filling(incoming))
+            Ok(Stage::Filling(Box::new(incoming)))
         });
     }
 
@@ -152,7 +152,7 @@ impl NativeSpool {
             let mut stage = stage.lock();
             let incoming = match std::mem::replace(&mut *stage, Stage::Ended) {
                 Stage::Empty => files.take_in(database, fields.as_bytes())?,
-                Stage::Filling(incoming) => incoming,
+                Stage::Filling(incoming) => *incoming,
                 Stage::Complete(_) | Stage::Ended => return Err(Error::Closed),
             };
             *stage = step(&files, database, incoming)?;

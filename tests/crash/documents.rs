@@ -56,13 +56,10 @@ fn a_second_power_loss_at_every_call_after_a_first_one() {
 }
 
 #[test]
-fn every_call_fails_once_and_for_ever() {
-    let ops =
-        [Op::Put, Op::Large, Op::Checkpoint, Op::Large, Op::Put, Op::Checkpoint, Op::Nested, Op::Checkpoint];
-    for (fault, repeat) in
-        [(Fault::Io, Repeat::Once), (Fault::Io, Repeat::Forever), (Fault::ShortWrite(9), Repeat::Once)]
-    {
-        every_call_of(&ops, fault, repeat, 100);
+fn every_call_fails() {
+    let ops = [Op::Large, Op::Checkpoint, Op::Large, Op::Put, Op::Checkpoint];
+    for fault in [Fault::Io, Fault::NoSpace { written: 9 }] {
+        every_call_of(&ops, fault, Repeat::Once, 100);
     }
 }
 

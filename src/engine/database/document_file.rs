@@ -244,3 +244,73 @@ pub fn remove_orphans(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::generations::{create_journal, first_header};
+    use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
+    use crate::engine::fs::{self, OsFs};
+    use crate::engine::journal::Header;
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    fn spec() -> Arc<CollectionSpec> {
+        let (large_field, indexes) = (Some("content"), Vec::new());
+        Arc::new(CollectionSpec {
+            path: "items.json".into(),
+            large_field,
+            indexes,
+            foreign: Foreign::Adopt(None),
+        })
+    }
+
+    fn put(database: &Database, id: u64) {
+        let mut spool = database.spool("content", 20).expect("room");
+        spool.append(b"text").expect("room");
+        let file = database.seal(spool, format!("{{\"id\":{id}").as_bytes()).expect("room");
+        database.write(Durability::Full, move |tx| tx.put_file(&spec(), id.into(), file)).expect("written");
+    }
+
+    fn document_files(directory: &Path) -> usize {
+        let names = OsFs.list_dir(&directory.join(RESERVED)).expect("a folder");
+        names.iter().filter(|name| document_generation(name).is_some()).count()
+    }
+
+    #[test]
+    fn lines_of_a_generation_of_format_1_hold_their_documents_whole() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dirs(&OsFs, &directory.path().join(RESERVED)).expect("created");
+        let header = Header { format: 1, ..first_header().expect("a header") };
+        create_journal(&OsFs, directory.path(), &header, true).expect("created");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
+        put(&database, 1);
+        assert_eq!(document_files(directory.path()), 0);
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        put(&database, 2);
+        assert_eq!(document_files(directory.path()), 1);
+        let read = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+        for id in [1, 2] {
+            let found = database.get(&spec(), &id.into(), read).expect("readable").expect("there");
+            assert_eq!(*found.text, *format!("{{\"id\":{id},\"content\":\"text\"}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_document_may_be_given_another_head() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
+        let mut spool = database.spool("content", 20).expect("room");
+        spool.append(b"text").expect("room");
+        let file = database.seal(spool, b"{\"id\":1").expect("room");
+        let file = file.with_head(b"{\"id\":12345").expect("room");
+        let expected = Document::new(b"{\"id\":12345,\"content\":\"text\"}"[..].into(), Some("content"));
+        assert_eq!(file.whole().expect("readable"), expected);
+        assert_eq!(file.hash(), expected.hash);
+        assert!(file.with_head(&[b' '; 30]).is_err());
+    }
+}

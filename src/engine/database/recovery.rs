@@ -193,12 +193,14 @@ fn replay(
     Ok(Recovered { state, journal, warnings })
 }
 
+/// Opens the file of a document. `None` if it is gone.
+pub type Opener<'a> = dyn FnMut(&str) -> Result<Option<Arc<dyn File>>> + 'a;
+
 /// Where the lines of a journal come from.
 pub struct Source<'a> {
     pub bytes: &'a [u8],
     pub file: FileId,
-    /// Opens the file of a document. `None` if it is gone.
-    pub open: &'a mut dyn FnMut(&str) -> Result<Option<Arc<dyn File>>>,
+    pub open: &'a mut Opener<'a>,
 }
 
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those

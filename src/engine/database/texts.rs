@@ -83,8 +83,9 @@ pub fn read_text(
     location: &Location,
     part: Part,
 ) -> std::result::Result<Vec<u8>, ReadFailure> {
+    let file = file_of(files, location)?;
     let mut text = vec![0; part_len(location, part) as usize];
-    read_exact_at(&**file_of(files, location)?, &mut text, location.offset)?;
+    read_exact_at(&**file, &mut text, location.offset)?;
     if is_intact(&text, location, part) {
         Ok(finish_part(text, location, part))
     } else {

@@ -201,10 +201,12 @@ mod tests {
     use crate::engine::fs::MemoryFile;
     use crate::engine::snapshot::scan_lines;
 
-    /// Ids with where their texts lie.
+    /// An id, and where its text begins and ends.
+    type Place = (DocumentId, u64, u64);
+
     #[derive(Default)]
     struct Places {
-        found: Vec<(DocumentId, u64, u64)>,
+        found: Vec<Place>,
     }
 
     impl Documents for Places {
@@ -221,7 +223,7 @@ mod tests {
         fn end(&mut self) {}
     }
 
-    fn places(bytes: &[u8]) -> (FileHash, Result<Vec<(DocumentId, u64, u64)>, JsonError>) {
+    fn places(bytes: &[u8]) -> (FileHash, Result<Vec<Place>, JsonError>) {
         let mut places = Places::default();
         let file = MemoryFile::new(bytes.to_vec());
         let (hash, laid_out) = scan_pieces(&file, &mut places).expect("memory can be read");
