@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{Cancel, Database, Durability, Error, Wait, json, verify};
+use octoprompt_storage::engine::{Database, Durability, Error, Wait, json, verify};
 use support::{Fixture, Handle, READ, record, spec};
 
 /// Enough for the file of the collection to be read in pieces.
@@ -146,7 +146,7 @@ fn index_checkpoints_of_a_large_file_are_written_without_writing_it_again() {
 fn the_content_of_a_large_document_comes_in_chunks() {
     let (fixture, database) = filled();
     for _ in 0..2 {
-        let reader = database.content(&fixture.spec(), &2.into(), READ, &Cancel::default());
+        let reader = database.content(&fixture.spec(), &2.into(), READ);
         let mut reader = reader.expect("readable").expect("there");
         let mut found = Vec::new();
         loop {

@@ -74,7 +74,7 @@ impl Database {
         let in_pieces = match &large {
             Some(large) => {
                 let id = Arc::make_mut(&mut files).add(Arc::clone(&large.file));
-                large.bare_entries(id).at("read", &file_path)?
+                large.bare_entries(&file_path, id)?
             }
             None => None,
         };

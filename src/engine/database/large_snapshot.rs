@@ -52,9 +52,9 @@ impl LargeSnapshot {
     }
 
     /// The documents of the file, without knowing the collection. `None` if it is not the one that the engine wrote.
-    pub fn bare_entries(&self, file: FileId) -> io::Result<Option<Vec<Entry>>> {
+    pub fn bare_entries(&self, path: &Path, file: FileId) -> Result<Option<Vec<Entry>>> {
         let mut entries = Vec::new();
-        let (hash, laid_out) = measure_pieces(&*self.file, Heads::None, |id, offset, measured| {
+        let (hash, laid_out) = measure_pieces(&*self.file, path, Heads::None, |id, offset, measured| {
             let (hash, len) = (measured.hash, measured.len as u32);
             entries.push((id, Location { offset, hash, file, len, head: 0 }));
         })?;
@@ -76,7 +76,7 @@ impl Database {
             ..Base::default()
         };
         let measured =
-            measure_pieces(&*snapshot.file, Heads::Before(spec.large_field), |id, offset, found| {
+            measure_pieces(&*snapshot.file, &path, Heads::Before(spec.large_field), |id, offset, found| {
                 if let Some(change) = changes.get(&id) {
                     base.dirty.insert(id, Dirty { seq: change.seq, base: Some(found.hash) });
                     return;
@@ -85,7 +85,7 @@ impl Database {
                 let (len, head) = (found.len as u32, found.head.len() as u32);
                 base.entries.push((id, Location { offset, hash: found.hash, file, len, head }));
             });
-        let (hash, laid_out) = measured.at("read", &path)?;
+        let (hash, laid_out) = measured?;
         if laid_out.is_err() || hash != snapshot.record.hash {
             self.state.write().drop_unused_files();
             return Ok(false);

@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod commit;
 mod content;
+mod counters;
 mod cut;
 mod declared;
 mod document_copy;
@@ -42,6 +43,7 @@ mod search;
 mod spool;
 mod start_over;
 pub(super) mod state;
+mod stats;
 pub(super) mod texts;
 mod transaction;
 mod verdicts;
@@ -63,6 +65,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
+pub use counters::Timing;
 pub(in crate::engine) use cut::{Cut, CutContent};
 pub use document_file::DocumentFile;
 pub(in crate::engine) use document_file::open_document;
@@ -80,6 +83,10 @@ pub(super) use recovery::uses_collection;
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
+pub use stats::{
+    CatchUpStatistics, CheckpointStatistics, Checkpointed, CollectionStatistics, JournalStatistics,
+    Sequences, Statistics, WriteStatistics,
+};
 pub use texts::Part;
 pub use transaction::Transaction;
 pub use verdicts::{ForeignRecords, Verdicts};
@@ -94,6 +101,7 @@ pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
+use counters::Counters;
 use exclusive::Checkpointing;
 use queue::Queue;
 use state::State;
@@ -248,6 +256,7 @@ pub struct Database {
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
+    counters: Counters,
     feed: feed::Feed,
     this: Weak<Database>,
 }
@@ -333,6 +342,7 @@ impl Drop for Database {
     /// The last instance is gone: other processes may now find themselves alone. Nothing acknowledged depends on
     /// this running.
     fn drop(&mut self) {
+        self.feed.end();
         if let Some(files) = &self.writer.get_mut().files {
             if let Some(mark) = &files.mark {
                 mark.remove(&*self.fs);

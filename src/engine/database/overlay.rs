@@ -49,6 +49,14 @@ impl Put {
         }
     }
 
+    /// Bytes of the text.
+    pub fn len(&self) -> u64 {
+        match self {
+            Put::Text(document) => document.text.len() as u64,
+            Put::File(file) => file.size().into(),
+        }
+    }
+
     /// The document without its large field, as an object of its own.
     pub fn head_object(&self) -> Vec<u8> {
         match self {

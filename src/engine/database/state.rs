@@ -79,6 +79,10 @@ impl FileTable {
     pub fn document_name(&self, id: FileId) -> Option<&str> {
         self.documents.get(&id).map(AsRef::as_ref)
     }
+
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
 }
 
 /// A change of a document since the snapshot of its collection.

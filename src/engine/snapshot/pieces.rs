@@ -1,13 +1,15 @@
 //! Reading a snapshot that the engine wrote piece by piece, so that neither the file nor a document of it must fit in
 //! memory.
 
-use std::io;
+use std::path::Path;
 
 use memchr::memchr;
 
 use super::scan::NOT_A_LINE;
+use crate::engine::cancel;
 use crate::engine::checksum::{FileHash, FileHasher};
 use crate::engine::document::DocumentId;
+use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::json::{self, JsonError, Scanner};
 use crate::engine::text_measure::{Measured, TextMeasure};
@@ -28,17 +30,22 @@ pub trait Documents {
 
 /// Reads a file laid out as [`scan_lines`](super::scan_lines) expects. Returns its hash, which tells whether what
 /// `documents` was given is what the engine wrote, and the place of the first line that is not laid out so, where it ends.
+///
+/// # Errors
+/// `IO_ERROR`, `ABORTED`.
 pub fn scan_pieces(
     file: &dyn File,
+    path: &Path,
     documents: &mut impl Documents,
-) -> io::Result<(FileHash, Result<(), JsonError>)> {
+) -> Result<(FileHash, Result<(), JsonError>)> {
     let mut hasher = FileHasher::default();
     let mut lines = Lines { documents, line: Vec::new(), start: 0, long: None, stage: Stage::Opening };
     let mut laid_out = Ok(());
     let mut buffer = vec![0; PIECE];
     let mut at = 0;
     loop {
-        let read = file.read_at(&mut buffer, at)?;
+        cancel::check()?;
+        let read = file.read_at(&mut buffer, at).at("read", path)?;
         let piece = &buffer[..read];
         hasher.update(piece);
         if laid_out.is_ok() {
@@ -63,10 +70,11 @@ pub enum Heads<'f> {
 /// As [`scan_pieces`], measuring each document: `visit` is given its id, where its text begins, and what it is.
 pub fn measure_pieces(
     file: &dyn File,
+    path: &Path,
     heads: Heads<'_>,
     visit: impl FnMut(DocumentId, u64, Measured),
-) -> io::Result<(FileHash, Result<(), JsonError>)> {
-    scan_pieces(file, &mut Measuring { heads, current: None, visit })
+) -> Result<(FileHash, Result<(), JsonError>)> {
+    scan_pieces(file, path, &mut Measuring { heads, current: None, visit })
 }
 
 struct Measuring<'f, V> {
@@ -226,7 +234,8 @@ mod tests {
     fn places(bytes: &[u8]) -> (FileHash, Result<Vec<Place>, JsonError>) {
         let mut places = Places::default();
         let file = MemoryFile::new(bytes.to_vec());
-        let (hash, laid_out) = scan_pieces(&file, &mut places).expect("memory can be read");
+        let (hash, laid_out) =
+            scan_pieces(&file, Path::new("a file"), &mut places).expect("memory can be read");
         (hash, laid_out.map(|()| places.found))
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::journals::Journals;
 use super::long_text::TextJudge;
 use super::report::{CollectionReport, Problem, ProblemCode};
+use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
 use crate::engine::database::large_snapshot::LargeSnapshot;
 use crate::engine::database::load::{is_known, scan};
@@ -193,7 +194,7 @@ pub fn examine(
         documents: 0,
         problems,
     };
-    examined.check_documents(journals);
+    examined.check_documents(journals)?;
     Ok(examined)
 }
 
@@ -204,7 +205,7 @@ fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) 
     let LargeSnapshot { file: opened, record, .. } = snapshot;
     let changed = changes(journals, path, record.covers);
     let mut documents = Judging { path, changed: &changed, current: None, found: 0, problems: Vec::new() };
-    let (hash, laid_out) = scan_pieces(&*opened, &mut documents).at("read", file)?;
+    let (hash, laid_out) = scan_pieces(&*opened, file, &mut documents)?;
     if laid_out.is_err() || hash != record.hash {
         return Ok(None);
     }
@@ -218,7 +219,7 @@ fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) 
         documents: 0,
         problems,
     };
-    examined.check_documents(journals);
+    examined.check_documents(journals)?;
     examined.documents += found;
     Ok(Some(examined))
 }
@@ -264,12 +265,15 @@ impl Examined {
         }
     }
 
-    fn check_documents(&mut self, journals: &Journals) {
+    fn check_documents(&mut self, journals: &Journals) -> Result<()> {
         let changes = changes(journals, &self.path, self.covers(journals));
         let unchanged = self.scanned.iter().filter(|(id, _)| !changes.contains_key(id));
         let mut found = 0;
         let mut problems = Vec::new();
         for (id, range) in unchanged {
+            if found % cancel::STEP as u64 == 0 {
+                cancel::check()?;
+            }
             found += 1;
             let (text, path, offset) = (&self.bytes[range.clone()], &*self.path, range.start as u64);
             problems
@@ -295,6 +299,7 @@ impl Examined {
         }
         self.documents = found;
         self.problems.extend(problems);
+        Ok(())
     }
 }
 

@@ -85,8 +85,8 @@ impl Database {
         let known = self.state.read().catalog.get(&*spec.path).cloned();
         if let Some(large) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? {
             let push = |id: DocumentId, offset, measured| draft.push_measured(&id, offset, measured);
-            let measured = measure_pieces(&*large.file, Heads::Before(spec.large_field), push);
-            let (hash, laid_out) = measured.at("read", &path)?;
+            let measured = measure_pieces(&*large.file, &path, Heads::Before(spec.large_field), push);
+            let (hash, laid_out) = measured?;
             if laid_out.is_err() || hash != large.record.hash {
                 return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
             }
@@ -137,6 +137,8 @@ impl Database {
         if written.is_err() {
             // What cannot be removed now is swept by the next checkpoint.
             let _ = self.fs.remove_file(&temporary);
+        } else {
+            self.counters.index_bytes.add(bytes.len() as u64);
         }
         written.at("write", &path)
     }
