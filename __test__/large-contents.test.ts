@@ -73,9 +73,11 @@ test('a large content is found, changed, continued and deleted like any other', 
 test('listeners are told of a large content', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const told: unknown[] = []
-  files.on('change', (change) => told.push(change))
+  const listen = (change: unknown) => void told.push(change)
+  files.on('change', listen)
   const { id } = await files.createFromStream(meta, blocks())
   await until('the change', () => told.length > 0)
+  files.off('change', listen)
   assert.deepEqual((told[0] as { created: number[] }).created, [id])
 }))
 
@@ -93,7 +95,7 @@ test('a batch of a process that was killed is read from the file of its document
 test('a backup has a large content that no JSON file has yet, and brings it back', withProject(async (storage, project, { base }) => {
   const files = storage.getFileStorage(project.id)
   const { id } = await files.createFromStream(meta, blocks())
-  const manager = new MigrationManager(base)
+  const manager = new MigrationManager(base, { logger: null })
   await manager.backup('kept')
   await files.delete(id)
   await files.createFromStream(meta, blocks())

@@ -26,6 +26,7 @@ mod interactive;
 mod iterate;
 pub(super) mod large_snapshot;
 pub(super) mod load;
+mod lookups;
 mod mutant;
 mod network;
 mod open;
