@@ -20,5 +20,6 @@ mod outside;
 mod properties;
 mod repairs;
 mod sampled;
+mod transactions;
 mod workload;
 mod world;

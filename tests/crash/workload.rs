@@ -96,7 +96,11 @@ impl Batch {
         put.map(|&(_, id, version)| world::file_of(database, id, version)).collect()
     }
 
-    pub fn run(&self, transaction: &mut Transaction<'_>, files: Vec<DocumentFile>) -> Result<(), Error> {
+    pub fn run(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        self.run_with(transaction, Vec::new())
+    }
+
+    fn run_with(&self, transaction: &mut Transaction<'_>, files: Vec<DocumentFile>) -> Result<(), Error> {
         if self.drop_nested {
             transaction.drop_collection(&spec(1))?;
             transaction.remove_path("data/7")?;
@@ -116,7 +120,7 @@ impl Batch {
 
     pub fn write(&self, database: &Database, durability: Durability) -> Result<(), Error> {
         let (batch, files) = (self.clone(), self.files(database)?);
-        database.write(durability, move |transaction| batch.run(transaction, files))
+        database.write(durability, move |transaction| batch.run_with(transaction, files))
     }
 }
 
@@ -458,7 +462,7 @@ pub fn write_group(database: &Handle, batches: &[Batch], durability: Durability)
         let options = WriteOptions { durability, wait: no_wait() };
         let request = Request::new(
             options,
-            move |transaction| batch.run(transaction, files),
+            move |transaction| batch.run_with(transaction, files),
             move |result| drop(results.lock().insert(at, result)),
         );
         drain |= database.submit(request);

@@ -1,8 +1,8 @@
 //! A database: a directory that one engine owns, with one journal, one write lock and one commit order.
 //!
 //! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file →
-//! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
-//! nothing is locked while they are held. No file is read or written while `state` is held.
+//! `state` → what the cache locks inside. `queue`, `warnings` and `observers` are taken for moments, under any of them,
+//! and nothing is locked while they are held. No file is read or written while `state` is held.
 
 pub(super) mod adopt;
 mod background;
@@ -17,6 +17,7 @@ mod declared;
 mod document_copy;
 mod document_file;
 mod entity_paths;
+mod events;
 mod exclusive;
 mod feed;
 mod freeze;
@@ -70,6 +71,7 @@ pub use counters::Timing;
 pub(in crate::engine) use cut::{Cut, CutContent};
 pub use document_file::DocumentFile;
 pub(in crate::engine) use document_file::open_document;
+pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
 pub use index_checkpoint::AttachedIndex;
@@ -258,6 +260,7 @@ pub struct Database {
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
     counters: Counters,
+    observers: events::Observers,
     feed: feed::Feed,
     this: Weak<Database>,
 }

@@ -110,6 +110,7 @@ pub fn examine(
     journals: &Journals,
     texts: Texts,
 ) -> Result<Examined> {
+    cancel::check()?;
     let file = collection_file(directory, path);
     if texts == Texts::Forgotten
         && let Some(examined) = examine_in_pieces(fs, &file, path, journals)?
@@ -281,6 +282,9 @@ impl Examined {
         }
         for (id, change) in &changes {
             let Some(location) = &change.location else { continue };
+            if found % cancel::STEP as u64 == 0 {
+                cancel::check()?;
+            }
             found += 1;
             let mut judge = TextJudge::default();
             let read = pieces_of(&journals.state.files, location, |piece| {
