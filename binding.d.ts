@@ -183,7 +183,7 @@ export declare class NativeFiles {
   search(ticket: number, query: string): void
   listLatest(ticket: number, withContent: boolean): void
   content(id: number): NativeContent
-  spool(): NativeSpool
+  spool(fields: string): NativeSpool
 }
 
 export declare class NativeIndexes {
@@ -273,13 +273,12 @@ export declare class NativeProjects {
 
 /** The content of a file that is to be, taken in a piece at a time. */
 export declare class NativeSpool {
-  /** Takes in a piece: JSON text of a part of a string, without quotes. */
+  /** Takes in a piece: JSON text of a part of a string, without quotes, cut between characters. */
   append(ticket: number, piece: string): void
-  /**
-   * Creates the file from its other fields, a JSON object, and what was taken in. Answers with the file without its
-   * content.
-   */
-  create(ticket: number, fields: string): void
+  /** Ends the content and makes it durable, if it is large. */
+  complete(ticket: number): void
+  /** Creates the file. Answers with the file without its content. */
+  create(ticket: number): void
   /** Forgets what was taken in. */
   abandon(): void
 }

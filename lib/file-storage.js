@@ -173,8 +173,8 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
-    return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start, signal) => this[read](start, signal, 'appendContent'),
+    return fromStream(source, this[entities].spool(recordText(fields)), options, {
+      spool: (start, signal) => this[read](start, signal, 'appendContent'),
       create: (start, signal) => this[write](start, signal, 'createFromStream', 1),
     })
   }

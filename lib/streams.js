@@ -58,10 +58,9 @@ function contentStream(content, options, read) {
  * Takes in a source and creates a file from it.
  *
  * @param spool the native spool
- * @param fields the other fields of the file, as JSON
- * @param calls `append` starts the native call for a piece, `create` the last one
+ * @param calls `spool` starts the native calls that touch the spool only, `create` the one that creates the file
  */
-async function fromStream(source, spool, fields, options, calls) {
+async function fromStream(source, spool, options, calls) {
   const signal = signalOption(options)
   throwIfAborted(signal)
   const iterator = iteratorOf(source)
@@ -69,11 +68,13 @@ async function fromStream(source, spool, fields, options, calls) {
   try {
     for await (const piece of pieces(iterator, signal)) {
       throwIfAborted(signal)
-      await calls.append((ticket) => spool.append(ticket, piece), signal)
+      await calls.spool((ticket) => spool.append(ticket, piece), signal)
     }
     ended = true
     throwIfAborted(signal)
-    return JSON.parse(await calls.create((ticket) => spool.create(ticket, fields), signal))
+    await calls.spool((ticket) => spool.complete(ticket), signal)
+    throwIfAborted(signal)
+    return JSON.parse(await calls.create((ticket) => spool.create(ticket), signal))
   } finally {
     spool.abandon()
     // The source is told that nobody reads it any more. What it answers is its own affair, and may never come.

@@ -13,6 +13,7 @@ export type StorageErrorCode =
   | 'MIGRATION_FAILED'
   | 'CONFLICT'
   | 'ABORTED'
+  | 'TOO_LARGE'
   | 'UNSUPPORTED_FORMAT'
   | 'UNSUPPORTED_FILESYSTEM'
   | 'ADDON_NOT_LOADED'

@@ -29,6 +29,7 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   create(data: CreateProjectFile, options?: CallOptions): Promise<ProjectFile>
   /** Stores many files as one batch. */
   createMany(files: readonly CreateProjectFile[], options?: CallOptions): Promise<ProjectFile[]>
+  /** @throws `TOO_LARGE` for a content of more than 512 MiB as JSON: read it with {@link createContentStream}. */
   getById(id: IdInput, options?: CallOptions): Promise<ProjectFile | null>
   /** Changes a file in place, without a new version. Fields of the chain are ignored. `null` when absent. */
   update(id: IdInput, patch: UpdateProjectFile, options?: CallOptions): Promise<ProjectFile | null>
@@ -62,15 +63,16 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   ): Promise<T>
 
   /**
-   * The content of a file as bytes in UTF-8, read a chunk at a time; as it was when the stream was first read. Half a
+   * The content of a file as bytes in UTF-8, read a chunk at a time, however large it is; as it was when the stream was first read. Half a
    * surrogate pair, which UTF-8 cannot hold, becomes U+FFFD. `Readable.fromWeb(stream)` makes a stream of Node of it.
    * A file that does not exist errors the stream with {@link NotFoundError}, damage with `CORRUPT_DATA`.
    */
   createContentStream(fileId: IdInput, options?: CallOptions): ReadableStream<Uint8Array>
   /**
    * Stores a new file whose content comes from a stream of strings or of bytes in UTF-8: a Web or Node stream, or an
-   * iterable. The content is kept on disk until it is complete, then stored as one batch; only that last step holds it in
-   * memory. A source that fails, and a call that is aborted, leave nothing.
+   * iterable. The content goes to disk piece by piece and becomes a file as one batch when it is complete; memory holds a few
+   * pieces, however large it is. It may have up to 4 GiB as JSON. A source that fails, a call that is aborted and a process
+   * that dies leave nothing.
    * @returns The file without its content.
    * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}; what the source throws.
    */

@@ -2,9 +2,11 @@
 //!
 //! They find damage, not forgery: whoever may write the files may write checksums too.
 
-use std::fmt;
+use std::{fmt, io};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+
+use super::fs::File;
 
 /// The hash of a document's text: of its head (the first `head` bytes) in the upper half, of the rest in the lower
 /// one, so that a head read alone can be checked too.
@@ -16,6 +18,27 @@ pub fn document_hash(text: &[u8], head: usize) -> u64 {
 /// The upper half of [`document_hash`].
 pub fn head_hash(head: &[u8]) -> u32 {
     (xxh3_64(head) >> 32) as u32
+}
+
+/// [`document_hash`] of a text that passes by in pieces.
+#[derive(Default)]
+pub struct DocumentHasher {
+    head: Xxh3,
+    rest: Xxh3,
+}
+
+impl DocumentHasher {
+    pub fn update_head(&mut self, piece: &[u8]) {
+        self.head.update(piece);
+    }
+
+    pub fn update_rest(&mut self, piece: &[u8]) {
+        self.rest.update(piece);
+    }
+
+    pub fn finish(&self) -> u64 {
+        self.head.digest() >> 32 << 32 | self.rest.digest() >> 32
+    }
 }
 
 /// The identity of a database, drawn at random when it is created.
@@ -54,6 +77,24 @@ impl FileHasher {
 
     pub fn finish(&self) -> FileHash {
         FileHash(self.0.digest128())
+    }
+}
+
+/// What of a file is read at once to be hashed: what stays in the processor's cache.
+const BLOCK: usize = 256 << 10;
+
+/// The hash of a file that need not fit in memory.
+pub fn hash_of_file(file: &dyn File) -> io::Result<FileHash> {
+    let mut hasher = FileHasher::default();
+    let mut block = vec![0; BLOCK];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut block, at)?;
+        hasher.update(&block[..read]);
+        at += read as u64;
+        if read < block.len() {
+            return Ok(hasher.finish());
+        }
     }
 }
 

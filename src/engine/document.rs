@@ -80,26 +80,27 @@ pub fn close_head(head: &[u8]) -> Vec<u8> {
 /// Length of the text before the comma in front of `large_field`, which must be the last member; without such a
 /// member, before the closing brace. The large value itself is not looked at.
 pub fn head_len(text: &[u8], large_field: Option<&str>) -> usize {
-    let all = text.len().saturating_sub(1);
-    let Some(field) = large_field else { return all };
-    let mut scanner = Scanner::new(text);
-    if scanner.expect(b'{', "").is_err() {
-        return all;
-    }
+    let before = large_field.and_then(|field| head_in(text, field));
+    before.unwrap_or(text.len().saturating_sub(1))
+}
+
+/// As [`head_len`], of a text of which this may be only the beginning: `None` if the large field does not begin in it.
+pub fn head_in(beginning: &[u8], field: &str) -> Option<usize> {
+    let mut scanner = Scanner::new(beginning);
+    scanner.expect(b'{', "").ok()?;
     loop {
         let before = scanner.position();
         if before > 1 && !scanner.accept(b',') {
-            return all;
+            return None;
         }
         scanner.peek();
-        let Ok(key) = scanner.string() else { return all };
-        if json::key_is(&text[key], field) {
+        let key = scanner.string().ok()?;
+        if json::key_is(&beginning[key], field) {
             // A first member has no comma before it: its object then starts with the brace alone.
-            return before;
+            return Some(before);
         }
-        if scanner.expect(b':', "").is_err() || scanner.value().is_err() {
-            return all;
-        }
+        scanner.expect(b':', "").ok()?;
+        scanner.value().ok()?;
     }
 }
 

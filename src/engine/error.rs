@@ -102,6 +102,8 @@ pub enum Error {
     InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
     #[error("{0}")]
     MigrationFailed(String),
+    #[error("{0} is longer than a string can be; read contents with createContentStream")]
+    TooLarge(String),
     #[error("{0} was aborted; nothing was changed")]
     Aborted(&'static str),
 }
@@ -136,6 +138,7 @@ impl Error {
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
             Error::MigrationFailed(_) => "MIGRATION_FAILED",
+            Error::TooLarge(_) => "TOO_LARGE",
             Error::Aborted(_) => "ABORTED",
             Error::UnsupportedFilesystem { .. } => "UNSUPPORTED_FILESYSTEM",
         }

@@ -32,6 +32,7 @@ pub mod query;
 mod registry;
 mod repair;
 mod snapshot;
+mod text_measure;
 mod verify;
 
 pub use base_path::BasePath;
@@ -40,9 +41,10 @@ pub use checksum::FileHash;
 pub use database::{
     ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics,
     Checkpointed, CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions,
-    Event, Foreign, ForeignRecords, Interactive, JournalStatistics, Mutant, Observer, Opened, Part, Peek,
-    Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences, Slice, Spool, Statistics,
-    Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
+    DocumentFile, Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Mutant,
+    Observer, Opened, Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences,
+    Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode,
+    WriteOptions, WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -55,8 +55,9 @@ pub type Peeked<'env> = Either<JsAnswer<'env>, Undefined>;
 
 pub fn peeked<'env>(env: &'env Env, peek: Peek<Answer>) -> napi::Result<Peeked<'env>> {
     Ok(match peek {
-        Peek::Ready(answer) => Either::A(answer.to_js(env)?),
-        Peek::Wait => Either::B(()),
+        Peek::Ready(answer) if answer.fits() => Either::A(answer.to_js(env)?),
+        // Who waits is told why.
+        Peek::Ready(_) | Peek::Wait => Either::B(()),
     })
 }
 

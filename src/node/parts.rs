@@ -24,6 +24,15 @@ impl Text {
         String::from_utf8(bytes).map_or_else(|error| Text::Utf16(utf16(error.as_bytes())), Text::Utf8)
     }
 
+    /// An upper bound of its code units.
+    fn len(&self) -> usize {
+        match self {
+            Text::Ascii(bytes) => bytes.len(),
+            Text::Utf8(text) => text.len(),
+            Text::Utf16(units) => units.len(),
+        }
+    }
+
     fn to_js<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
         match self {
             Text::Ascii(bytes) => env.create_string_latin1(bytes),
@@ -73,6 +82,11 @@ impl Parts {
             list.push(text, head_len(text, Some(field)), field);
         }
         list.finish()
+    }
+
+    /// An upper bound of the code units of the longest string that crosses.
+    pub fn longest(&self) -> usize {
+        self.large.iter().flatten().chain([&self.heads]).map(Text::len).max().unwrap_or_default()
     }
 
     pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsParts<'env>> {

@@ -17,7 +17,7 @@ use super::error::describe;
 use super::parts::{JsParts, Parts};
 use super::statistics::event_text;
 use crate::engine::cancel::Cancel;
-use crate::engine::{Database, Error, Event, Observer, Warning};
+use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -35,6 +35,15 @@ impl Answer {
 
     pub fn maybe(text: Option<impl Into<Arc<[u8]>>>) -> Answer {
         text.map_or(Answer::Nothing, |text| Answer::Text(text.into()))
+    }
+
+    /// Whether JavaScript can hold it.
+    pub fn fits(&self) -> bool {
+        match self {
+            Answer::Nothing => true,
+            Answer::Text(text) => text.len() <= LONGEST_TEXT,
+            Answer::Parts(parts) => parts.longest() <= LONGEST_TEXT,
+        }
     }
 
     pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsAnswer<'env>> {
@@ -119,6 +128,7 @@ impl Mailbox {
 
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
         self.post(match result {
+            Ok(answer) if !answer.fits() => Message::Failed(ticket, Error::TooLarge("the answer".into())),
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
         });

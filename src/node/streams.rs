@@ -8,9 +8,8 @@ use parking_lot::Mutex;
 use super::files::NativeFiles;
 use super::port::Answer;
 use super::session::Session;
-use crate::engine::document::Document;
-use crate::engine::{ContentReader, Error, Spool};
-use crate::project::Files;
+use crate::engine::{ContentReader, Database, Error, Result};
+use crate::project::{Complete, Files, Incoming};
 
 /// The content of one file, read a chunk at a time.
 #[napi]
@@ -30,9 +29,9 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn spool(&self) -> NativeSpool {
+    pub fn spool(&self, fields: String) -> NativeSpool {
         let (session, files) = (Arc::clone(&self.session), self.files.clone());
-        NativeSpool { session, files, spool: Arc::default() }
+        NativeSpool { session, files, fields: fields.into(), stage: Arc::default() }
     }
 }
 
@@ -85,65 +84,78 @@ impl NativeContent {
 pub struct NativeSpool {
     session: Arc<Session>,
     files: Files,
-    spool: Arc<Mutex<Stage>>,
+    /// The other fields of the file, a JSON object.
+    fields: Arc<str>,
+    stage: Arc<Mutex<Stage>>,
 }
 
 #[derive(Default)]
 enum Stage {
     #[default]
     Empty,
-    Filled(Spool),
+    Filling(Box<Incoming>),
+    Complete(Complete),
     Ended,
 }
 
 #[napi]
 impl NativeSpool {
-    /// Takes in a piece: JSON text of a part of a string, without quotes.
+    /// Takes in a piece: JSON text of a part of a string, without quotes, cut between characters.
     #[napi(catch_unwind)]
     pub fn append(&self, ticket: u32, piece: String) {
-        let stage = Arc::clone(&self.spool);
-        self.session.read(ticket, move |database, _| {
-            let mut stage = stage.lock();
-            if matches!(*stage, Stage::Empty) {
-                *stage = Stage::Filled(database.spool()?);
-            }
-            match &mut *stage {
-                Stage::Filled(spool) => spool.append(piece.as_bytes()).map(|()| Answer::Nothing),
-                Stage::Empty | Stage::Ended => Err(Error::Closed),
-            }
+        self.advance(ticket, move |_, _, mut incoming| {
+            incoming.append(piece.as_bytes())?;
+            Ok(Stage::Filling(Box::new(incoming)))
         });
     }
 
-    /// Creates the file from its other fields, a JSON object, and what was taken in. Answers with the file without its
-    /// content.
+    /// Ends the content and makes it durable, if it is large.
     #[napi(catch_unwind)]
-    pub fn create(&self, ticket: u32, fields: String) {
-        let (stage, files) = (Arc::clone(&self.spool), self.files.clone());
+    pub fn complete(&self, ticket: u32) {
+        self.advance(ticket, |files, database, incoming| {
+            Ok(Stage::Complete(files.complete(database, incoming)?))
+        });
+    }
+
+    /// Creates the file. Answers with the file without its content.
+    #[napi(catch_unwind)]
+    pub fn create(&self, ticket: u32) {
+        let (stage, files) = (Arc::clone(&self.stage), self.files.clone());
         self.session.write(ticket, move |tx| {
-            let spool = std::mem::replace(&mut *stage.lock(), Stage::Ended);
-            let mut input = Vec::with_capacity(fields.len() + 16);
-            input.extend_from_slice(fields.strip_suffix('}').unwrap_or_default().as_bytes());
-            if input.last() != Some(&b'{') {
-                input.push(b',');
-            }
-            input.extend_from_slice(b"\"content\":\"");
-            match &spool {
-                Stage::Filled(spool) => spool.read_into(&mut input)?,
-                Stage::Empty => {}
-                Stage::Ended => return Err(Error::Closed),
-            }
-            drop(spool);
-            input.extend_from_slice(b"\"}");
-            let created = files.create(tx, &[&input], false)?;
-            Ok(Answer::maybe(created.first().map(Document::head_object)))
+            let Stage::Complete(complete) = std::mem::replace(&mut *stage.lock(), Stage::Ended) else {
+                return Err(Error::Closed);
+            };
+            Ok(Answer::maybe(files.create_from(tx, complete)?))
         });
     }
 
     /// Forgets what was taken in.
     #[napi(catch_unwind)]
     pub fn abandon(&self) {
-        let stage = Arc::clone(&self.spool);
+        let stage = Arc::clone(&self.stage);
         // A piece may be on its way to the disk: that must not be waited for here.
         crate::pool::run_blocking(move || *stage.lock() = Stage::Ended);
+    }
+}
+
+impl NativeSpool {
+    /// Goes from what was taken in so far to the next stage. What fails ends the spool.
+    fn advance(
+        &self,
+        ticket: u32,
+        step: impl FnOnce(&Files, &Database, Incoming) -> Result<Stage> + Send + 'static,
+    ) {
+        let (stage, files) = (Arc::clone(&self.stage), self.files.clone());
+        let fields = Arc::clone(&self.fields);
+        self.session.read(ticket, move |database, _| {
+            let mut stage = stage.lock();
+            let incoming = match std::mem::replace(&mut *stage, Stage::Ended) {
+                Stage::Empty => files.take_in(database, fields.as_bytes())?,
+                Stage::Filling(incoming) => *incoming,
+                Stage::Complete(_) | Stage::Ended => return Err(Error::Closed),
+            };
+            *stage = step(&files, database, incoming)?;
+            Ok(Answer::Nothing)
+        });
     }
 }

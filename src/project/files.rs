@@ -10,7 +10,7 @@ use crate::engine::{Error, Result};
 use super::chain::{Chain, set_chain};
 use super::fields::{Field, Kind, Shape};
 use super::integer::Problem;
-use super::layout::LARGE_FIELD;
+use super::layout::{LARGE_FIELD, head_of};
 use super::path::{extension_of, name_of};
 use super::record::{Origin, Record, refused};
 
@@ -70,6 +70,22 @@ pub fn create_file(input: &[u8], project_id: u64, id: u64, now: u64) -> Result<V
     record.set_integer(UPDATED, now);
     derive(&mut record);
     record.finish()
+}
+
+/// As [`create_file`], for a file whose content is kept elsewhere and has this `size` as UTF-8: what stands before the
+/// content, without a closing brace. `fields` has no content.
+pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size: u64) -> Result<Vec<u8>> {
+    let mut record = Record::read(&FILE, fields, Origin::Caller)?;
+    if record.is_absent(SIZE) {
+        record.set_integer(SIZE, size);
+    }
+    record.set(CONTENT, &b"\"\""[..]);
+    record.set_integer(ID, id);
+    record.set_integer(PROJECT_ID, project_id);
+    record.set_integer(CREATED, now);
+    record.set_integer(UPDATED, now);
+    derive(&mut record);
+    Ok(head_of(&record.finish()?).to_vec())
 }
 
 /// `current` (canonical text) with the fields that the patch has. Ids, `created` and the chain stay as they

@@ -40,15 +40,15 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
     }
 }
 
-/// The members of a chain with their documents, versions ascending.
-fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Document)>> {
+/// The members of a chain with their heads, versions ascending.
+fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut found = Vec::new();
     for id in tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
-        if let (DocumentId::Number(number), Some(document)) = (&id, tx.get(&files.spec, &id)?) {
-            found.push((*number, document));
+        if let (DocumentId::Number(number), Some(head)) = (&id, tx.head(&files.spec, &id)?) {
+            found.push((*number, head));
         }
     }
-    found.sort_by_key(|(id, document)| (chain_of(&document.text).version, *id));
+    found.sort_by_key(|(id, head)| (chain_of(head).version, *id));
     Ok(found)
 }
 
@@ -56,11 +56,12 @@ fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64,
 fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Option<(u64, Document)>> {
     let mut last = Vec::new();
     for id in tx.query_last(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
-        if let (DocumentId::Number(number), Some(document)) = (&id, tx.get(&files.spec, &id)?) {
-            last.push((*number, document));
+        if let (DocumentId::Number(number), Some(head)) = (&id, tx.head(&files.spec, &id)?) {
+            last.push((chain_of(&head).version, *number));
         }
     }
-    Ok(last.into_iter().max_by_key(|(id, document)| (chain_of(&document.text).version, *id)))
+    let Some((_, id)) = last.into_iter().max() else { return Ok(None) };
+    Ok(tx.get(&files.spec, &id.into())?.map(|document| (id, document)))
 }
 
 /// Appends a version with this content (a raw JSON string) after the last one of the chain that `id` belongs to.
@@ -74,9 +75,12 @@ pub fn append(
     content: &[u8],
     extra: Option<&[u8]>,
 ) -> Result<Document> {
-    let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
-    let root = root_of(id, &document.text);
-    let (latest_id, latest) = last_version(tx, files, root)?.unwrap_or((id, document));
+    let head = tx.head(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
+    let root = root_of(id, &head);
+    let (latest_id, latest) = match last_version(tx, files, root)? {
+        Some(latest) => latest,
+        None => (id, tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?),
+    };
     let before = chain_of(&latest.text);
     let (new_id, now) = (tx.fresh_id(&files.spec)?, tx.now());
     let place = Chain {
@@ -99,8 +103,8 @@ pub fn append(
 /// # Errors
 /// `NOT_FOUND` naming the file, or the version and the file.
 pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Document> {
-    let document = tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
-    let root = root_of(id, &document.text);
+    let head = tx.head(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
+    let root = root_of(id, &head);
     let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
     let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
     let earlier = tx.get(&files.spec, found.last().ok_or_else(gone)?)?.ok_or_else(gone)?;
@@ -111,12 +115,12 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
 /// Takes a version out of its chain: its neighbours are linked to each other and keep their numbers, the next one
 /// becomes the root or the previous one the latest where need be. The document itself stays.
 pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
-    let Some(document) = tx.get(&files.spec, &id.into())? else { return Ok(()) };
-    let mut rest = chain(tx, files, root_of(id, &document.text))?;
+    let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(()) };
+    let mut rest = chain(tx, files, root_of(id, &head))?;
     rest.retain(|(member, _)| *member != id);
     let Some(&(root, _)) = rest.first() else { return Ok(()) };
-    for (at, (member, document)) in rest.iter().enumerate() {
-        let before = chain_of(&document.text);
+    for (at, (member, head)) in rest.iter().enumerate() {
+        let before = chain_of(head);
         let after = Chain {
             version: before.version,
             prev: at.checked_sub(1).map(|at| rest[at].0),
@@ -124,7 +128,9 @@ pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
             is_latest: at + 1 == rest.len(),
             original: (*member != root).then_some(root),
         };
-        if after != before {
+        if after != before
+            && let Some(document) = tx.get(&files.spec, &(*member).into())?
+        {
             let linked = files.document(with_chain(&document.text, &after, None));
             tx.put_document(&files.spec, (*member).into(), linked)?;
         }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use octoprompt_storage::engine::fs::{Chooser, Extreme, Seeded, SimFs};
-use octoprompt_storage::engine::{Durability, Mutant, verify};
+use octoprompt_storage::engine::{Durability, Mutant, ProblemCode, verify};
 
 use crate::workload::{Batch, Run};
 use crate::world::{DIRECTORY, Documents, Handle, disk_hash, no_wait, observe, open, warnings};
@@ -59,7 +59,8 @@ pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -
 fn sound(fs: &SimFs) -> Result<(), String> {
     let report = verify(&fs.handle(), Path::new(DIRECTORY), no_wait());
     let report = report.map_err(|error| format!("cannot be verified: {error}"))?;
-    if report.is_ok() { Ok(()) } else { Err(format!("verifying finds\n{report}")) }
+    let tidy = report.problems.iter().all(|problem| problem.code != ProblemCode::Leftover);
+    if report.is_ok() && tidy { Ok(()) } else { Err(format!("verifying finds\n{report}")) }
 }
 
 fn chooser(seed: u64) -> Box<dyn Chooser> {

@@ -125,10 +125,10 @@ fn workloads() -> Vec<Vec<Op>> {
 
 /// Fails every call of the workload in turn.
 fn every_call(fault: Fault, repeat: Repeat) {
-    workloads().iter().for_each(|ops| every_call_of(ops, fault, repeat));
+    workloads().iter().for_each(|ops| every_call_of(ops, fault, repeat, 200));
 }
 
-fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat) {
+pub fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat, least: u64) {
     let healthy = run_with_faults(machine(), ops, None, |_| {}).expect("works without faults");
     let calls = healthy.run.fs.calls();
     let problems: Vec<String> = (1..=calls)
@@ -137,7 +137,7 @@ fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat) {
             Some(format!("{fault:?} {repeat:?} at call {call} after opening: {problem}"))
         })
         .collect();
-    assert!(calls > 200, "only {calls} calls");
+    assert!(calls > least, "only {calls} calls");
     assert!(problems.is_empty(), "{} of {calls} calls, the first one: {}", problems.len(), problems[0]);
 }
 

@@ -6,6 +6,7 @@
 
 mod bits;
 mod check;
+mod documents;
 mod errors;
 mod exhaustive;
 mod explore;

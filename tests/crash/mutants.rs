@@ -71,6 +71,11 @@ fn trusting_a_stale_index_checkpoint_is_caught() {
 }
 
 #[test]
+fn a_line_before_its_documents_file_is_durable_is_caught() {
+    is_caught_by_crashes(Mutant::LineBeforeDocumentFile, &[&[Op::Large, Op::Put]]);
+}
+
+#[test]
 fn appending_after_a_cut_that_was_not_synced_is_caught() {
     is_caught(Mutant::AppendAfterUnsyncedCut, dead_batches_stay_dead);
 }

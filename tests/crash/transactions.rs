@@ -46,6 +46,7 @@ fn changes(run: &mut Run, number: usize) -> Batch {
         put: vec![(0, 1, version()), (1, 1, version()), (0, 4, version())],
         delete: vec![(0, 2), (1, 2)],
         drop_nested: number % 2 == 1,
+        ..Batch::default()
     }
 }
 
@@ -111,8 +112,12 @@ fn dies(call: u64, number: usize) -> Result<bool, String> {
     let first = Batch { put: vec![(0, 2, 1), (1, 2, 2)], ..Batch::default() };
     first.write(&victim, Durability::Full).map_err(|error| error.to_string())?;
     let before = observe(&survivor)?;
-    let batch =
-        Batch { put: vec![(0, 1, 3), (1, 1, 4)], delete: vec![(0, 2), (1, 2)], drop_nested: number % 2 == 1 };
+    let batch = Batch {
+        put: vec![(0, 1, 3), (1, 1, 4)],
+        delete: vec![(0, 2), (1, 2)],
+        drop_nested: number % 2 == 1,
+        ..Batch::default()
+    };
     let mut after = before.clone();
     batch.model(&mut after);
     let other = Batch { put: vec![(0, 9, 5), (1, 9, 6)], ..Batch::default() };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Call, LogEntry, SimFs, Snapshot};
 use octoprompt_storage::engine::{
-    Database, Durability, Error, Mutant, Request, Transaction, WarningCode, WriteOptions,
+    Database, DocumentFile, Durability, Error, Mutant, Request, Transaction, WarningCode, WriteOptions,
 };
 use parking_lot::Mutex;
 
@@ -37,6 +37,8 @@ pub enum Op {
     EditOpen,
     /// A person puts a file in the place of the nested collection.
     Foreign,
+    /// Puts documents of both collections that have files of their own, in one batch.
+    Large,
     /// Writes the index checkpoints of both collections.
     Persist,
     /// Removes them.
@@ -44,7 +46,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// All but those that concern index checkpoints alone.
+    /// All but those that have tests of their own.
     pub const ALL: [Op; 12] = [
         Op::Put,
         Op::PutOs,
@@ -67,6 +69,8 @@ pub struct Batch {
     pub put: Vec<(usize, u64, u32)>,
     pub delete: Vec<(usize, u64)>,
     pub drop_nested: bool,
+    /// Whether the documents that are put have files of their own.
+    pub in_files: bool,
 }
 
 impl Batch {
@@ -86,7 +90,17 @@ impl Batch {
         }
     }
 
+    /// The files of the documents that are put, if they have any.
+    pub fn files(&self, database: &Database) -> Result<Vec<DocumentFile>, Error> {
+        let put = self.put.iter().filter(|_| self.in_files);
+        put.map(|&(_, id, version)| world::file_of(database, id, version)).collect()
+    }
+
     pub fn run(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        self.run_with(transaction, Vec::new())
+    }
+
+    fn run_with(&self, transaction: &mut Transaction<'_>, files: Vec<DocumentFile>) -> Result<(), Error> {
         if self.drop_nested {
             transaction.drop_collection(&spec(1))?;
             transaction.remove_path("data/7")?;
@@ -94,15 +108,19 @@ impl Batch {
         for &(collection, id) in &self.delete {
             transaction.delete(&spec(collection), id.into())?;
         }
+        let mut files = files.into_iter();
         for &(collection, id, version) in &self.put {
-            transaction.put(&spec(collection), id.into(), text(id, version).into_bytes())?;
+            match files.next() {
+                Some(file) => transaction.put_file(&spec(collection), id.into(), file)?,
+                None => transaction.put(&spec(collection), id.into(), text(id, version).into_bytes())?,
+            }
         }
         Ok(())
     }
 
     pub fn write(&self, database: &Database, durability: Durability) -> Result<(), Error> {
-        let batch = self.clone();
-        database.write(durability, move |transaction| batch.run(transaction))
+        let (batch, files) = (self.clone(), self.files(database)?);
+        database.write(durability, move |transaction| batch.run_with(transaction, files))
     }
 }
 
@@ -206,7 +224,7 @@ impl Run {
         self.ops.push(op);
         let full = Durability::Full;
         match op {
-            Op::Put | Op::PutOs | Op::Delete | Op::Both | Op::Nested | Op::Group | Op::Drop => {
+            Op::Put | Op::PutOs | Op::Delete | Op::Both | Op::Nested | Op::Group | Op::Drop | Op::Large => {
                 let (batches, durability) = self.batches(op);
                 self.commit(&batches, durability)
             }
@@ -238,6 +256,11 @@ impl Run {
                 ..Batch::default()
             }],
             Op::Nested => vec![Batch::put(1, 2, version())],
+            Op::Large => vec![Batch {
+                put: vec![(0, 1, version()), (1, 3, version())],
+                in_files: true,
+                ..Batch::default()
+            }],
             Op::Group => {
                 vec![Batch::put(0, 1, version()), Batch::put(1, 1, version()), Batch::put(0, 1, version())]
             }
@@ -428,11 +451,18 @@ pub fn write_group(database: &Handle, batches: &[Batch], durability: Durability)
     let results = Arc::new(Mutex::new(BTreeMap::new()));
     let mut drain = false;
     for (at, batch) in batches.iter().cloned().enumerate() {
+        let files = match batch.files(database) {
+            Ok(files) => files,
+            Err(error) => {
+                results.lock().insert(at, Err(error));
+                continue;
+            }
+        };
         let results = Arc::clone(&results);
         let options = WriteOptions { durability, wait: no_wait() };
         let request = Request::new(
             options,
-            move |transaction| batch.run(transaction),
+            move |transaction| batch.run_with(transaction, files),
             move |result| drop(results.lock().insert(at, result)),
         );
         drain |= database.submit(request);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Error, Foreign, Mutant, Part, Queryable, ReadOptions,
-    RoomOptions, Wait, WarningCode, json,
+    CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Foreign, Mutant, Part, Queryable,
+    ReadOptions, RoomOptions, Wait, WarningCode, json,
 };
 
 pub type Handle = Arc<Database>;
@@ -35,6 +35,18 @@ pub fn text(id: u64, version: u32) -> String {
         "{{\"id\":{id},\"name\":\"n{}\",\"version\":{version},\"content\":\"{content}\"}}",
         version % NAMES
     )
+}
+
+/// A document with the text of a version in a file of its own, which no batch has put yet.
+pub fn file_of(database: &Database, id: u64, version: u32) -> Result<DocumentFile, Error> {
+    let text = text(id, version);
+    let (head, content) = text.split_once(",\"content\":\"").expect("a document with a content");
+    let mut spool = database.spool("content", head.len() as u64 + 5)?;
+    // In two pieces.
+    let (first, second) = content[..content.len() - 2].split_at(7);
+    spool.append(first.as_bytes())?;
+    spool.append(second.as_bytes())?;
+    database.seal(spool, head.as_bytes())
 }
 
 pub fn spec(collection: usize) -> Arc<CollectionSpec> {

@@ -149,7 +149,8 @@ impl Database {
             out.push(b',');
             let put = adoption.put.iter().map(|(id, text)| (id, text.as_slice()));
             let delete = adoption.refused.iter().map(|(id, _)| id);
-            push_documents(out, &spec.path, put, delete, std::iter::empty(), |id, place| {
+            let (large, replaced) = (std::iter::empty(), std::iter::empty());
+            push_documents(out, &spec.path, put, large, delete, replaced, |id, place| {
                 placed.push((id.clone(), place))
             });
         });

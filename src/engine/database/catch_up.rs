@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use super::document_file::{locate, open_document};
+use super::overlay::no_entries;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::writer::Writer;
-use super::{Database, Mutant};
+use super::{CollectionSpec, Database, Mutant};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, OpenMode, read_exact_at};
-use crate::engine::index::extract_all;
-use crate::engine::journal::{Body, Line, Lines, Op, journal_path};
+use crate::engine::index::{Entries, Index, extract_all};
+use crate::engine::journal::{Body, LargeDocument, Line, Lines, Op, TipSlot, journal_path};
 
 /// A committed batch of another process with all that its publication needs.
 struct ForeignBatch {
@@ -50,6 +52,14 @@ impl Database {
         if slot.seq <= position.seq && slot.generation == position.generation {
             return Ok(());
         }
+        match self.follow(writer, slot, position) {
+            // What was to be read may have been removed meanwhile, with the generation in which it stood.
+            Err(_) if self.tip_slot()?.generation > slot.generation => self.join(writer),
+            other => other,
+        }
+    }
+
+    fn follow(&self, writer: &mut Writer, slot: TipSlot, position: Position) -> Result<()> {
         if slot.generation == position.generation {
             let end = if self.is_mutant(Mutant::ReadPastTip) {
                 let files = self.files(writer)?;
@@ -83,6 +93,7 @@ impl Database {
         }
         let mut state = self.state.write();
         state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.format = header.format;
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         state.removed = state.removed.max(header.removed);
         state.removals.clear();
@@ -167,6 +178,20 @@ impl Database {
         let spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
         let dropped =
             steps.iter().any(|step| matches!(step, Step::Drop { path: dropped, .. } if dropped == path));
+        for (key, large) in &op.large {
+            let id = DocumentId::from_key(key);
+            let (location, head) = self.open_large(spec.as_deref(), large)?;
+            let Some(spec) = &spec else {
+                let change = Change { location: Some(location), seq: body.seq };
+                steps.push(Step::Unloaded { path: path.clone(), id, change });
+                continue;
+            };
+            let old = self.entries_before_step(spec, dropped, &id)?;
+            let new = extract_all(&empty_indexes(spec), &head);
+            let change =
+                Prepared { id, location: Some(location), old, new, seq: body.seq, now: self.fs.now_ms() };
+            steps.push(Step::Change { path: path.clone(), change });
+        }
         let puts =
             op.put.0.iter().map(|(key, text)| (DocumentId::from_key(key), Some(text.get().as_bytes())));
         let deletes = op.delete.iter().map(|key| (DocumentId::from_key(key), None));
@@ -189,24 +214,46 @@ impl Database {
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
-            let old =
-                if dropped { super::overlay::no_entries(spec) } else { self.published_entries(spec, &id)? };
+            let old = self.entries_before_step(spec, dropped, &id)?;
             let new = match &document {
-                Some(document) => {
-                    let indexes: Vec<_> = spec
-                        .indexes
-                        .iter()
-                        .map(|index| crate::engine::index::Index::new(Arc::clone(index)))
-                        .collect();
-                    extract_all(&indexes, &document.head_object())
-                }
-                None => super::overlay::no_entries(spec),
+                Some(document) => extract_all(&empty_indexes(spec), &document.head_object()),
+                None => no_entries(spec),
             };
             let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
         }
         Ok(())
     }
+
+    fn entries_before_step(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        dropped: bool,
+        id: &DocumentId,
+    ) -> Result<Vec<Entries>> {
+        if dropped { Ok(no_entries(spec)) } else { self.published_entries(spec, id) }
+    }
+
+    /// Opens the file of a document. Returns where the document lies and, where the collection is known, its head.
+    fn open_large(
+        &self,
+        spec: Option<&CollectionSpec>,
+        large: &LargeDocument,
+    ) -> Result<(Location, Vec<u8>)> {
+        let path = self.reserved(&large.file);
+        let file = open_document(&*self.fs, &self.directory, &large.file).at("open", &path)?;
+        let (location, files) = {
+            let mut state = self.state.write();
+            let location = large.location(state.add_document(&large.file, file));
+            (location, Arc::clone(&state.files))
+        };
+        let Some(spec) = spec else { return Ok((location, Vec::new())) };
+        locate(spec, &files, &location).map_err(|failure| self.read_error(spec, &location, failure))
+    }
+}
+
+fn empty_indexes(spec: &CollectionSpec) -> Vec<Index> {
+    spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect()
 }
 
 /// A document of a collection whose large field is not known yet.

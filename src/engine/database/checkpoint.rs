@@ -4,31 +4,32 @@
 //! verified; under it again they are recorded, renamed into place and made durable. Only then older generations go.
 //! Whatever fails leaves the old generation whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::document_copy::copy_documents;
+use super::document_file::remove_orphans;
 use super::events::{Checkpoint, Event};
 use super::freeze::Frozen;
-use super::generations::{create_journal, list_generations, read_header};
+use super::generations::{create_journal, read_header};
 use super::index_checkpoint::{Draft, remove_stray};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
 use super::state::{Content, Dirty, State};
-use super::texts::{Part, read_run};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
-use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::checksum::hash_of_file;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Metadata, OpenMode};
 use crate::engine::journal::{
-    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, SnapshotRecord, encode_batch, journal_path,
-    push_snapshot_op,
+    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, RESERVED, SnapshotRecord, encode_batch,
+    journal_generation, journal_path, push_snapshot_op,
 };
 use crate::engine::lock::Wait;
 use crate::engine::snapshot::SnapshotWriter;
@@ -181,6 +182,7 @@ impl Database {
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
         state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.format = header.format;
         state.position.generation = header.generation;
         state.position.end = end;
         state.position.checksum = checksum;
@@ -218,35 +220,20 @@ impl Database {
         file: &Arc<dyn File>,
         covers: u64,
     ) -> Result<(SnapshotRecord, Vec<u64>, Option<Draft>)> {
-        let target = collection_file(&self.directory, &frozen.path);
         if frozen.seen.is_some() {
+            let target = collection_file(&self.directory, &frozen.path);
             self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
-        let mut offsets = Vec::with_capacity(frozen.documents.len());
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
-        let mut pushed = Ok(());
-        let read = read_run(&frozen.files, frozen.documents.iter(), Part::Whole, |(id, _), text| {
-            if pushed.is_err() {
-                return;
-            }
-            // The documents of an adopted file may be spread over lines.
-            let line = crate::engine::json::compact(text);
-            pushed = writer.push(id, &line).map(|offset| {
-                offsets.push(offset);
-                if let Some(draft) = &mut draft {
-                    draft.push(id, offset, &line);
-                }
-            });
-        });
-        pushed.at("write", temporary)?;
-        read.map_err(|(_, failure)| io::Error::from(failure)).at("read a document of", &target)?;
+        let offsets = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut())
+            .at("copy documents to", temporary)?;
         let written = writer.finish().at("write", temporary)?;
         self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {
             file.sync_data().at("sync", temporary)?;
         }
-        if hash_of(&**file).at("read back", temporary)? != written.hash {
+        if hash_of_file(&**file).at("read back", temporary)? != written.hash {
             return Err(Error::corrupt(
                 temporary,
                 0,
@@ -359,7 +346,10 @@ impl Database {
             let state = self.state.read();
             (state.position.generation, state.covered())
         };
-        let generations = list_generations(&*self.fs, &self.directory)?;
+        let reserved = self.directory.join(RESERVED);
+        let names = self.fs.list_dir(&reserved).at("list", &reserved)?;
+        let generations: BTreeSet<u64> = names.iter().filter_map(|name| journal_generation(name)).collect();
+        let mut removed = BTreeSet::new();
         for &generation in generations.iter().filter(|&&generation| generation + 1 < current) {
             let path = journal_path(&self.directory, generation);
             let next = journal_path(&self.directory, generation + 1);
@@ -368,6 +358,7 @@ impl Database {
                 // Already gone, with all that came before it.
                 Err(_) if !generations.contains(&(generation + 1)) => {
                     self.fs.remove_file(&path).at("remove", &path)?;
+                    removed.insert(generation);
                     continue;
                 }
                 Err(error) => return Err(Error::io("open", &next, &error)),
@@ -375,22 +366,11 @@ impl Database {
             let header = read_header(&*next_file, &next, generation + 1)?;
             if header.is_some_and(|(header, _, _)| header.seq <= covered) {
                 self.fs.remove_file(&path).at("remove", &path)?;
+                removed.insert(generation);
             }
         }
-        Ok(())
-    }
-}
-
-/// The hash of a file, which need not fit into memory.
-fn hash_of(file: &dyn File) -> io::Result<FileHash> {
-    let (mut hasher, mut buffer, mut at) = (FileHasher::default(), vec![0; 1 << 20], 0);
-    loop {
-        let read = file.read_at(&mut buffer, at)?;
-        if read == 0 {
-            return Ok(hasher.finish());
-        }
-        hasher.update(&buffer[..read]);
-        at += read as u64;
+        let journals = |generation| generations.contains(&generation) && !removed.contains(&generation);
+        remove_orphans(&*self.fs, &self.directory, &names, journals)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::overlay::{Group, no_entries};
+use super::overlay::{Group, Put, no_entries};
 use super::recent::RecentChanges;
 use super::removals::removal_target;
 use super::state::{Change, Content, Position, Prepared, State};
@@ -266,6 +266,7 @@ impl Database {
             let state = self.state.read();
             (state.salt(), state.journal, state.position)
         };
+        let files = self.settle_documents(batches, before.generation)?;
         let mut lines = Vec::new();
         let mut located = Located::default();
         let mut after = before;
@@ -280,11 +281,11 @@ impl Database {
         if sync {
             self.make_room(writer, before.end, lines.len() as u64);
         }
-        self.append(writer, &lines, before, sync)?;
-        if sync {
-            writer.synced = Some(Instant::now());
+        if let Err(error) = self.append(writer, &lines, before, sync) {
+            return Err(self.give_up_documents(writer, &files, error));
         }
         if sync {
+            writer.synced = Some(Instant::now());
             after.durable = after.seq;
         }
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);
@@ -302,7 +303,8 @@ impl Database {
             }
         }
         self.counters.committed(batches);
-        self.background.wrote(lines.len() as u64);
+        let in_files: u64 = files.iter().map(|file| u64::from(file.size())).sum();
+        self.background.wrote(lines.len() as u64 + in_files);
         self.feed.publish_lines(&lines, salt, before);
         for batch in batches {
             self.remove_from_disk(batch);
@@ -383,20 +385,32 @@ fn encode_ops(
             continue;
         }
         next(out);
-        let put = changes.documents.iter().filter_map(|(id, document)| Some((id, &*document.as_ref()?.text)));
+        let put = changes.documents.iter().filter_map(|(id, put)| match put {
+            Some(Put::Text(document)) => Some((id, &*document.text)),
+            _ => None,
+        });
+        let placed = |put: &Option<Put>| match put {
+            Some(Put::File(file)) => file.place(),
+            _ => None,
+        };
+        let large = changes.documents.iter().filter_map(|(id, put)| Some((id, placed(put)?.1)));
         let delete = changes.documents.iter().filter(|(_, document)| document.is_none()).map(|(id, _)| id);
         let located = located.documents.entry(Arc::clone(path)).or_default();
         let replaced =
             changes.existing.iter().filter(|id| matches!(changes.documents.get(id), Some(Some(_))));
-        push_documents(out, path, put, delete, replaced, |id, place| {
-            let document = changes.documents.get(id).and_then(Option::as_ref);
-            let location = document.zip(place).map(|(document, (at, len))| Location {
-                offset: base + at as u64,
-                hash: document.hash,
-                file: journal,
-                len: len as u32,
-                head: document.head as u32,
-            });
+        let in_files = changes.documents.iter().filter_map(|(id, put)| Some((id, placed(put)?.0)));
+        located.extend(in_files.map(|(id, location)| (id.clone(), (Some(location), seq))));
+        push_documents(out, path, put, large, delete, replaced, |id, place| {
+            let location = match (changes.documents.get(id), place) {
+                (Some(Some(Put::Text(document))), Some((at, len))) => Some(Location {
+                    offset: base + at as u64,
+                    hash: document.hash,
+                    file: journal,
+                    len: len as u32,
+                    head: document.head as u32,
+                }),
+                _ => None,
+            };
             located.insert(id.clone(), (location, seq));
         });
     }
@@ -450,6 +464,11 @@ impl Batch {
     /// Roughly the bytes of its journal line.
     fn size(&self) -> usize {
         let documents = self.collections.values().flat_map(|changes| changes.documents.values());
-        documents.map(|document| document.as_ref().map_or(32, |document| document.text.len() + 32)).sum()
+        let size = |put: &Option<Put>| match put {
+            Some(Put::Text(document)) => document.text.len() + 32,
+            Some(Put::File(_)) => 256,
+            None => 32,
+        };
+        documents.map(size).sum()
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::overlay::Put;
 use super::transaction::{Batch, Transaction};
 use crate::engine::id::now_ms;
 
@@ -113,7 +114,7 @@ impl Counters {
         let changed = batches.iter().flat_map(|batch| batch.collections.values());
         for document in changed.flat_map(|changes| changes.documents.values()) {
             self.documents.add(1);
-            self.document_bytes.add(document.as_ref().map_or(0, |document| document.text.len() as u64));
+            self.document_bytes.add(document.as_ref().map_or(0, Put::len));
         }
     }
 

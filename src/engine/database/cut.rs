@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use super::document_copy::copy_documents;
 use super::freeze::Frozen;
 use super::load::is_known;
 use super::removals::repeat_removals;
 use super::state::{Collection, FileTable, matching};
-use super::texts::read_whole;
 use super::writer::Held;
 use super::{Database, collection_file};
 use crate::engine::checksum::{DatabaseId, FileHash};
@@ -16,7 +16,6 @@ use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, OpenMode, read_all};
 use crate::engine::journal::{Layout, SnapshotRecord};
-use crate::engine::json;
 use crate::engine::snapshot::{SnapshotWriter, scan_map};
 
 /// What a database holds at one moment. Snapshots stay where they are for as long as nobody checkpoints.
@@ -53,10 +52,7 @@ impl CutContent {
     /// Streams the documents into a fresh file, as a snapshot. Returns its hash.
     pub fn write_to(frozen: &Frozen, file: Arc<dyn File>, name: &std::path::Path) -> Result<FileHash> {
         let mut writer = SnapshotWriter::new(file);
-        for (id, location) in frozen.documents.iter() {
-            let text = read_whole(&frozen.files, location).at("read a document for", name)?;
-            writer.push(id, &json::compact(&text)).at("write", name)?;
-        }
+        copy_documents(&mut writer, &frozen.files, &frozen.documents, None).at("copy documents to", name)?;
         Ok(writer.finish().at("write", name)?.hash)
     }
 }

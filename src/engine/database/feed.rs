@@ -352,11 +352,8 @@ fn change_of(seq: u64, op: &Op<'_>) -> Option<Change> {
         (None, None) => return None,
     };
     let replaced: std::collections::HashSet<&str> = op.replaced.iter().map(String::as_str).collect();
-    let (updated, created): (Vec<_>, Vec<_>) =
-        op.put.0.iter().map(|(key, _)| key).partition(|key| replaced.contains(key.as_ref()));
-    let ids = |keys: Vec<&std::borrow::Cow<'_, str>>| {
-        keys.into_iter().map(|key| DocumentId::from_key(key)).collect()
-    };
+    let (updated, created): (Vec<_>, Vec<_>) = op.put_keys().partition(|key| replaced.contains(key));
+    let ids = |keys: Vec<&str>| keys.into_iter().map(DocumentId::from_key).collect();
     Some(Change::Documents {
         seq,
         collection: collection.as_str().into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use super::large_snapshot::LargeSnapshot;
 use super::load::{bare_entries, is_known, scan};
 use super::state::{Change, Content, FileTable, matching};
 use super::writer::Writer;
@@ -69,7 +70,19 @@ impl Database {
         let mut entries = Vec::new();
         let mut seen = None;
         let mut covers = 0;
-        if is_known(record.as_ref()) || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some() {
+        let large = LargeSnapshot::open(&*self.fs, &file_path, record.as_ref())?;
+        let in_pieces = match &large {
+            Some(large) => {
+                let id = Arc::make_mut(&mut files).add(Arc::clone(&large.file));
+                large.bare_entries(&file_path, id)?
+            }
+            None => None,
+        };
+        if let (Some(large), Some(found)) = (&large, in_pieces) {
+            (entries, seen, covers) = (found, Some(large.seen), large.record.covers);
+        } else if is_known(record.as_ref())
+            || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some()
+        {
             let opened = self.fs.open(&file_path, OpenMode::Read);
             let bytes = match &opened {
                 Ok(file) => read_all(&**file).at("read", &file_path)?,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::overlay::Group;
+use super::overlay::{Group, Put};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
@@ -297,7 +297,7 @@ impl Transaction<'_> {
         let unchanged = overlay.is_none_or(|overlay| {
             overlay.documents.iter().all(|(id, pending)| {
                 let hash = documents.get(id).map(|location| location.hash);
-                hash == pending.new.as_ref().map(|document| document.hash)
+                hash == pending.new.as_ref().map(Put::hash)
             })
         });
         if !unchanged {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::catch_up::headless;
+use super::document_file::locate;
 use super::state::{Change, Content, Dirty, FileTable, IndexTimes, Loaded, State, holds_documents, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
@@ -98,6 +99,9 @@ impl Database {
     pub(super) fn load_documents(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
         for attempt in 0..2 {
+            if self.load_in_pieces(spec)? {
+                return Ok(true);
+            }
             let snapshot = self.read_snapshot(spec)?;
             match self.judge(spec, snapshot.as_ref()) {
                 Verdict::Absent => return self.install(spec, None, None).map(|()| true),
@@ -271,6 +275,13 @@ impl Database {
             }
             base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
+            if files.document_name(location.file).is_some() {
+                let (location, head) = locate(spec, files, &location)
+                    .map_err(|failure| self.read_error(spec, &location, failure))?;
+                insert_entries(&mut base.indexes, &id, &head);
+                base.entries.push((id, location));
+                continue;
+            }
             let text = read_text(files, &location, Part::Whole)
                 .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
@@ -336,8 +347,12 @@ pub(super) fn index_document(indexes: &mut [Index], id: &DocumentId, head: &[u8]
     if indexes.is_empty() {
         return;
     }
-    let object = crate::engine::document::close_head(head);
-    for (index, entries) in extract_all(indexes, &object).into_iter().enumerate() {
+    insert_entries(indexes, id, &crate::engine::document::close_head(head));
+}
+
+/// `head` is an object.
+fn insert_entries(indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
+    for (index, entries) in extract_all(indexes, head).into_iter().enumerate() {
         indexes[index].insert(id, &entries);
     }
 }

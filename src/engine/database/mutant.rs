@@ -38,6 +38,8 @@ pub enum Mutant {
     DiscardBeforeSync,
     /// Lock files are deleted when a process closes the database.
     DeleteLockFiles,
+    /// The line that tells of a document with a file of its own is written before that file is durable.
+    LineBeforeDocumentFile,
     /// An index checkpoint is believed whatever the hash of the snapshot.
     TrustStaleIndexCheckpoint,
 }

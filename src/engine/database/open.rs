@@ -237,6 +237,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
             state.journal = files.add(Arc::clone(&journal));
             state.files = Arc::new(files);
             state.database = header.database;
+            state.format = header.format;
             state.position = Position { generation: 1, seq: 0, end, checksum, durable: 0 };
             Recovered { state, journal, warnings: Vec::new() }
         }

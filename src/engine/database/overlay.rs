@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::CollectionSpec;
+use super::document_file::DocumentFile;
 use crate::engine::document::{Document, DocumentId};
+use crate::engine::error::Result;
 use crate::engine::index::{Entries, Index, extract_all};
 
 /// The changes of all requests of a group that ran so far, laid over the published state.
@@ -25,11 +27,58 @@ pub struct Overlay {
     pub indexes: Vec<Index>,
 }
 
+/// A document that a batch puts.
+#[derive(Clone)]
+pub enum Put {
+    /// Its text goes into the line.
+    Text(Document),
+    File(Arc<DocumentFile>),
+}
+
+impl From<Document> for Put {
+    fn from(document: Document) -> Put {
+        Put::Text(document)
+    }
+}
+
+impl Put {
+    pub fn hash(&self) -> u64 {
+        match self {
+            Put::Text(document) => document.hash,
+            Put::File(file) => file.hash(),
+        }
+    }
+
+    /// Bytes of the text.
+    pub fn len(&self) -> u64 {
+        match self {
+            Put::Text(document) => document.text.len() as u64,
+            Put::File(file) => file.size().into(),
+        }
+    }
+
+    /// The document without its large field, as an object of its own.
+    pub fn head_object(&self) -> Vec<u8> {
+        match self {
+            Put::Text(document) => document.head_object(),
+            Put::File(file) => file.head_object(),
+        }
+    }
+
+    /// The document in memory, however large it is.
+    pub fn whole(&self) -> Result<Document> {
+        match self {
+            Put::Text(document) => Ok(document.clone()),
+            Put::File(file) => file.whole(),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct Pending {
     /// What the published document, if there is one, has in the indexes.
     pub old: Vec<Entries>,
-    pub new: Option<Document>,
+    pub new: Option<Put>,
     pub entries: Vec<Entries>,
 }
 
@@ -39,12 +88,9 @@ impl Overlay {
         Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
     }
 
-    /// What a document that a batch puts has in the indexes; nothing, where it deletes one.
-    pub fn entries_of(&self, document: Option<&Document>) -> Vec<Entries> {
-        match document {
-            Some(document) => extract_all(&self.indexes, &document.head_object()),
-            None => no_entries(&self.spec),
-        }
+    /// What a document with this head (an object) has in the indexes; nothing, where there is none.
+    pub fn entries_of(&self, head: Option<&[u8]>) -> Vec<Entries> {
+        head.map_or_else(|| no_entries(&self.spec), |head| extract_all(&self.indexes, head))
     }
 
     pub fn set(&mut self, id: DocumentId, pending: Option<Pending>) {

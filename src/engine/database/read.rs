@@ -21,6 +21,9 @@ const PEEK_BYTES: u64 = 1 << 20;
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;
 
+/// No longer text is handed out in one piece: it is the length of V8's longest string.
+pub const LONGEST_TEXT: usize = (1 << 29) - 24;
+
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peek<T> {
@@ -100,7 +103,8 @@ impl Database {
     /// The document, read from disk if need be.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `IO_ERROR`, `LOCK_TIMEOUT`, `CLOSED`.
+    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `TOO_LARGE` beyond [`LONGEST_TEXT`], `IO_ERROR`,
+    /// `LOCK_TIMEOUT`, `CLOSED`.
     pub fn get(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -122,6 +126,7 @@ impl Database {
                 self.cache.count(true);
                 return Ok(Some(Document { text, head: location.head as usize, hash: location.hash }));
             }
+            check_length(id, &location, Part::Whole)?;
             match read_text(&files, &location, Part::Whole) {
                 Ok(text) => {
                     self.cache.count(false);
@@ -191,6 +196,7 @@ impl Database {
                 (entries, Arc::clone(&state.files))
             })?;
             let entries = ids?;
+            entries.iter().try_for_each(|(id, location)| check_length(id, location, part))?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_steps(&files, entries.iter(), part, |_, text| texts.push(text.into()))? {
                 Ok(()) => {
@@ -304,6 +310,7 @@ impl Database {
                 self.cache.count(true);
                 return Ok(text);
             }
+            view.documents.iter().try_for_each(|(id, location)| check_length(id, location, part))?;
             let mut list = vec![b'['];
             let appended = read_steps(&view.files, view.documents.iter(), part, |_, text| {
                 if list.len() > 1 {
@@ -380,21 +387,36 @@ impl Database {
         Ok(Some(Document { text, head: location.head as usize, hash: location.hash }))
     }
 
+    /// The hash of the published document and its head as an object, for a transaction. The collection is loaded.
+    pub(super) fn published_head(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+    ) -> Result<Option<(u64, Vec<u8>)>> {
+        let (location, files) = {
+            let state = self.state.read();
+            let loaded = self.loaded_or_error(&state, spec)?;
+            (loaded.documents.get(id).copied(), Arc::clone(&state.files))
+        };
+        let Some(location) = location else { return Ok(None) };
+        let head = read_text(&files, &location, Part::Head)
+            .map_err(|failure| self.read_error(spec, &location, failure))?;
+        Ok(Some((location.hash, head)))
+    }
+
     /// What the published document has in the indexes.
     pub(super) fn published_entries(
         &self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
     ) -> Result<Vec<Entries>> {
-        let (location, files, indexes) = {
+        let indexes: Vec<Index> = {
             let state = self.state.read();
-            let loaded = self.loaded_or_error(&state, spec)?;
-            let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
-            (loaded.documents.get(id).copied(), Arc::clone(&state.files), indexes)
+            self.loaded_or_error(&state, spec)?.indexes.iter().map(Index::empty_like).collect()
         };
-        let Some(location) = location else { return Ok(super::overlay::no_entries(spec)) };
-        let head = read_text(&files, &location, Part::Head)
-            .map_err(|failure| self.read_error(spec, &location, failure))?;
+        let Some((_, head)) = self.published_head(spec, id)? else {
+            return Ok(super::overlay::no_entries(spec));
+        };
         Ok(extract_all(&indexes, &head))
     }
 
@@ -427,7 +449,9 @@ impl Database {
         failure: ReadFailure,
     ) -> Error {
         let state = self.state.read();
-        let path = if location.file == state.journal {
+        let path = if let Some(name) = state.files.document_name(location.file) {
+            self.reserved(name)
+        } else if location.file == state.journal {
             crate::engine::journal::journal_path(&self.directory, state.position.generation)
         } else {
             spec.file(&self.directory)
@@ -513,6 +537,15 @@ impl View {
         // Behind the last document or, where there is none, the opening bracket.
         (at == list.len() || list == b"[]").then_some(result)
     }
+}
+
+/// # Errors
+/// `TOO_LARGE` for a part that nobody could hold.
+fn check_length(id: &DocumentId, location: &Location, part: Part) -> Result<()> {
+    if part_len(location, part) <= LONGEST_TEXT as u64 {
+        return Ok(());
+    }
+    Err(Error::TooLarge(format!("document {id}")))
 }
 
 fn list_key(spec: &CollectionSpec, part: Part) -> CacheKey {

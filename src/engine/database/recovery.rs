@@ -2,11 +2,12 @@
 //!
 //! It must survive a crash inside itself: every step either changes nothing that counts or may be repeated.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::catch_up::headless;
+use super::document_file::{open_document, remove_unnamed};
 use super::entity_paths::overlap;
 use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
@@ -99,9 +100,10 @@ fn replay(
     mutant: impl Fn(Mutant) -> bool,
     mut warnings: Vec<(WarningCode, String)>,
 ) -> Result<Recovered> {
-    let Some(newest) = chain.last() else {
+    let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
         return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
     };
+    let oldest = oldest.header.generation;
     let mut files = FileTable::default();
     let ids: Vec<FileId> = chain.iter().map(|generation| files.add(Arc::clone(&generation.file))).collect();
     let journal = ids.last().copied().unwrap_or(FileId(0));
@@ -121,6 +123,7 @@ fn replay(
     };
     let mut state = State {
         database: newest.header.database,
+        format: newest.header.format,
         position: Position {
             generation: newest.header.generation,
             seq: newest.header.seq,
@@ -137,6 +140,7 @@ fn replay(
         journal,
     };
     let (mut renamed, mut removals) = (Vec::new(), Vec::new());
+    let mut named = HashSet::new();
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
         let last = at + 1 == chain.len();
@@ -145,8 +149,13 @@ fn replay(
             .and_then(|next| next.header.previous)
             .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
+        let mut open = |name: &str| {
+            named.insert(name.to_owned());
+            open_document(fs, directory, name).at("open", &directory.join(RESERVED).join(name))
+        };
+        let mut source = Source { bytes: &generation.bytes, file, open: &mut open };
         for line in lines.by_ref() {
-            apply(&mut state, &generation.bytes, &line.body, file, last, &mut renamed, &mut removals);
+            apply(&mut state, &mut source, &line.body, last, &mut renamed, &mut removals)?;
             if last {
                 position.durable = position.durable.max(line.body.durable);
             }
@@ -171,6 +180,7 @@ fn replay(
         state.removals = removals;
         sweep(fs, directory, FRESH)?;
         sweep(fs, directory, SPOOL)?;
+        remove_unnamed(fs, directory, oldest, &named)?;
         remove_stray(fs, directory, &state.catalog);
     } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
         return Err(Error::corrupt(
@@ -183,18 +193,27 @@ fn replay(
     Ok(Recovered { state, journal, warnings })
 }
 
+/// Opens the file of a document. `None` if it is gone.
+pub type Opener<'a> = dyn FnMut(&str) -> Result<Option<Arc<dyn File>>> + 'a;
+
+/// Where the lines of a journal come from.
+pub struct Source<'a> {
+    pub bytes: &'a [u8],
+    pub file: FileId,
+    pub open: &'a mut Opener<'a>,
+}
+
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
 /// of older generations are in the header of the newest already. `renamed` collects the snapshots of the generation
 /// that wait for the line which says that they are in place.
 pub fn apply(
     state: &mut State,
-    bytes: &[u8],
+    source: &mut Source<'_>,
     body: &Body<'_>,
-    file: FileId,
     catalog: bool,
     renamed: &mut Vec<String>,
     removals: &mut Vec<(u64, String)>,
-) {
+) -> Result<()> {
     for op in &body.ops {
         if let Some(path) = &op.remove {
             removals.push((body.seq, path.clone()));
@@ -217,13 +236,19 @@ pub fn apply(
             renamed.drain(..).for_each(|path| state.confirm_snapshot(&path));
         }
         let Some(path) = &op.collection else { continue };
+        for (key, document) in &op.large {
+            let file = (source.open)(&document.file)?;
+            let location = document.location(state.add_document(&document.file, file));
+            let change = Change { location: Some(location), seq: body.seq };
+            state.collection(path).note(DocumentId::from_key(key), change);
+        }
         let collection = state.collection(path);
         for (key, text) in &op.put.0 {
             let text = text.get().as_bytes();
             let location = Location {
-                offset: (text.as_ptr() as usize - bytes.as_ptr() as usize) as u64,
+                offset: (text.as_ptr() as usize - source.bytes.as_ptr() as usize) as u64,
                 hash: headless(text).hash,
-                file,
+                file: source.file,
                 len: text.len() as u32,
                 head: 0,
             };
@@ -233,6 +258,7 @@ pub fn apply(
             collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
         }
     }
+    Ok(())
 }
 
 /// Whether the database in `directory`, which other processes may have open, has a collection in this file.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::paths::{collection_file, leads_out, passes_symlink};
-use crate::engine::checksum::FileHash;
+use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{self, Fs, OpenMode, read_all};
+use crate::engine::fs::{self, Fs, OpenMode};
 use crate::engine::journal::CollectionRecord;
 
 /// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
@@ -67,6 +67,6 @@ fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Op
         }
         other => other.at("open", path)?,
     };
-    let bytes = read_all(&*file).at("read", path)?;
-    Ok(Some(super::state::matching(Some(record), FileHash::of(&bytes)).is_some()))
+    let hash = hash_of_file(&*file).at("read", path)?;
+    Ok(Some(super::state::matching(Some(record), hash).is_some()))
 }

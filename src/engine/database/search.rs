@@ -166,7 +166,7 @@ impl Search<'_> {
         let large = self.spec.large_field.unwrap_or_default();
         let (examined, returned) = (has(self.query.examines(large)), has(self.query.returns(large)));
         let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
-        let mut scanned = matches.add_changed(returned);
+        let mut scanned = matches.add_changed(returned).map_err(SearchFailure::Other)?;
         match &self.entries {
             Entries::All(documents) => scanned += matches.scan(documents.iter(), examined)?,
             Entries::Some(entries) => scanned += matches.scan(entries.iter(), examined)?,
@@ -191,11 +191,12 @@ struct Matches<'a> {
 
 impl Matches<'_> {
     /// Looks at what the transaction put itself.
-    fn add_changed(&mut self, returned: Part) -> usize {
+    fn add_changed(&mut self, returned: Part) -> Result<usize> {
         let query = self.search.query;
         let documents = self.search.changed.into_iter().flatten();
         let mut scanned = 0;
-        for (id, document) in documents.filter_map(|(id, pending)| Some((id, pending.new.as_ref()?))) {
+        for (id, put) in documents.filter_map(|(id, pending)| Some((id, pending.new.as_ref()?))) {
+            let document = put.whole()?;
             scanned += 1;
             if query.condition().holds(&document.text) {
                 let text = match returned {
@@ -205,7 +206,7 @@ impl Matches<'_> {
                 self.found.push(Match { rank: query.rank(id, &document.text), source: Source::Text(text) });
             }
         }
-        scanned
+        Ok(scanned)
     }
 
     /// Looks at stored documents. Returns how many.

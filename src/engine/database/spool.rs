@@ -1,12 +1,26 @@
-//! Spools: files in the reserved folder that take in what a caller sends piece by piece, until it is complete.
+//! Spools: files in the reserved folder that take in a document whose large field comes piece by piece.
+//!
+//! ```text
+//! [ room ][ head ,"content":" ][ content ]["}]
+//! ```
+//!
+//! The head is known last, so room is left for it: the text of the document ends up in one piece. Until then a spool is
+//! nobody's but its process's; a batch makes the file of a document of it ([`DocumentFile`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Database;
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::document_file::DocumentFile;
+use super::{Database, Mutant};
+use crate::engine::checksum::head_hash;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::id::generate_id;
+use crate::engine::json::{self, StringCheck};
 
 /// How names of spools begin. The sole opener of a database removes what processes that died left of them.
 pub const SPOOL: &str = "spool-";
@@ -18,56 +32,147 @@ pub fn is_of_this_process(name: &str) -> bool {
         .is_some_and(|(pid, _)| pid == std::process::id().to_string())
 }
 
-/// More than this makes no document.
-const MAX_BYTES: u64 = 1 << 30;
+/// More bytes than this make no document.
+const MAX_BYTES: u64 = u32::MAX as u64;
 
-/// A spool. Its file goes when it is dropped; nothing in it is durable.
-pub struct Spool {
+/// A file of the reserved folder that goes when this is dropped, unless it is kept.
+pub(super) struct OwnFile {
     fs: Arc<dyn Fs>,
-    path: PathBuf,
+    path: Mutex<PathBuf>,
+    kept: AtomicBool,
+}
+
+impl OwnFile {
+    pub fn path(&self) -> PathBuf {
+        self.path.lock().clone()
+    }
+
+    pub fn rename(&self, to: &Path) -> Result<()> {
+        let mut path = self.path.lock();
+        self.fs.rename(&path, to).at("rename into place", to)?;
+        to.clone_into(&mut path);
+        Ok(())
+    }
+
+    pub fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        if !self.kept.load(Ordering::Relaxed) {
+            // One that stays is removed by the next sole opener.
+            let _ = self.fs.remove_file(self.path.get_mut());
+        }
+    }
+}
+
+/// A document whose large field, a string, is being taken in. Nothing of it is durable, and its file goes with it.
+pub struct Spool {
+    own: OwnFile,
     file: Arc<dyn File>,
+    /// What stands between the head and the content.
+    key: Vec<u8>,
+    /// Where the content begins.
+    start: u64,
     len: u64,
+    /// Bytes that the content has as UTF-8.
+    utf8_len: u64,
+    check: StringCheck,
+    /// Of everything after the head.
+    rest: Xxh3,
 }
 
 impl Database {
+    /// Begins to take in a document with this large field, whose head will have at most `room` bytes.
+    ///
     /// # Errors
     /// `IO_ERROR`.
-    pub fn spool(&self) -> Result<Spool> {
+    pub fn spool(&self, large_field: &str, room: u64) -> Result<Spool> {
         let path = self.reserved(&format!("{SPOOL}{}-{}", std::process::id(), generate_id()));
         let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
-        Ok(Spool { fs: Arc::clone(&self.fs), path, file, len: 0 })
+        let key = format!(",{}:\"", json::quote(large_field)).into_bytes();
+        let mut rest = Xxh3::new();
+        rest.update(&key);
+        let start = room + key.len() as u64;
+        let own = OwnFile { fs: Arc::clone(&self.fs), path: Mutex::new(path), kept: AtomicBool::new(false) };
+        Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check: StringCheck::default(), rest })
+    }
+
+    /// Makes a document of a head (a JSON object without its closing brace) and what was taken in. It is durable when
+    /// this returns, but belongs to nothing yet.
+    ///
+    /// # Errors
+    /// `IO_ERROR`; `INVALID_ARGUMENT` for a head that has no room.
+    pub fn seal(&self, mut spool: Spool, head: &[u8]) -> Result<DocumentFile> {
+        spool.write(b"\"}", spool.start + spool.len)?;
+        spool.rest.update(b"\"}");
+        let mut before = head.to_vec();
+        before.extend_from_slice(&spool.key);
+        let size = before.len() as u64 + spool.len + 2;
+        let (Some(offset), Ok(size)) = (spool.start.checked_sub(before.len() as u64), size.try_into()) else {
+            return Err(too_large());
+        };
+        spool.write(&before, offset)?;
+        if !self.is_mutant(Mutant::LineBeforeDocumentFile) {
+            spool.file.sync_data().at("sync", &spool.own.path())?;
+        }
+        let hash = u64::from(head_hash(head)) << 32 | spool.rest.digest() >> 32;
+        Ok(DocumentFile::new(spool.own, spool.file, head.to_vec(), offset, size, hash))
     }
 }
 
 impl Spool {
-    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.len + bytes.len() as u64 > MAX_BYTES {
-            return Err(Error::InvalidArgument("a document must not be larger than 1 GiB".into()));
+    /// Takes in a part of the content as it stands in JSON, without quotes, cut between characters.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for what is no such text, or too much of it; `IO_ERROR`.
+    pub fn append(&mut self, piece: &[u8]) -> Result<()> {
+        let refused =
+            |problem: &str| Error::InvalidArgument(format!("a content must be JSON text: {problem}"));
+        match self.check.push(piece) {
+            Ok(Some(_)) => return Err(refused("a quote must be escaped")),
+            Ok(None) if self.check.is_complete() => {}
+            Ok(None) => return Err(refused("a piece ends within a character")),
+            Err(problem) => return Err(refused(problem)),
         }
-        self.file.write_at(bytes, self.len).at("write", &self.path)?;
-        self.len += bytes.len() as u64;
+        if self.start + self.len + piece.len() as u64 + 2 > MAX_BYTES {
+            return Err(too_large());
+        }
+        self.write(piece, self.start + self.len)?;
+        self.len += piece.len() as u64;
+        self.utf8_len += json::utf8_len(&[b"\"", piece, b"\""].concat()) as u64;
+        self.rest.update(piece);
         Ok(())
     }
 
-    pub fn len(&self) -> usize {
-        self.len as usize
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_at(bytes, offset).at("write", &self.own.path())
+    }
+
+    /// Bytes of JSON text that were taken in.
+    pub fn len(&self) -> u64 {
+        self.len
     }
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// Bytes that the content has as UTF-8.
+    pub fn utf8_len(&self) -> u64 {
+        self.utf8_len
+    }
+
     /// Appends all that was taken in to a text.
     pub fn read_into(&self, text: &mut Vec<u8>) -> Result<()> {
-        let start = text.len();
-        text.resize(start + self.len(), 0);
-        read_exact_at(&*self.file, &mut text[start..], 0).at("read", &self.path)
+        let before = text.len();
+        text.resize(before + self.len as usize, 0);
+        read_exact_at(&*self.file, &mut text[before..], self.start).at("read", &self.own.path())
     }
 }
 
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // One that stays is removed by the next sole opener.
-        let _ = self.fs.remove_file(&self.path);
-    }
+pub(super) fn too_large() -> Error {
+    Error::InvalidArgument("a document must not be larger than 4 GiB".into())
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::document_file::remove_orphans;
 use super::generations::{first_header, list_generations, read_header};
 use super::recovery::{FRESH, Until, recover, sweep};
 use crate::engine::checksum::{DatabaseId, Salt};
@@ -125,7 +126,9 @@ pub(in crate::engine) fn start_over(
         fs.remove_file(&path).at("remove", &path)?;
     }
     sweep(fs, directory, FRESH)?;
-    fs.sync_dir(&reserved).at("sync directory", &reserved)
+    fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    let names = fs.list_dir(&reserved).at("list", &reserved)?;
+    remove_orphans(fs, directory, &names, |generation| generation >= start.generation)
 }
 
 /// Says to every process that the data of a database is being replaced, or no longer. The caller holds the write lock.

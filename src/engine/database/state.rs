@@ -12,7 +12,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
 use crate::engine::fs::{File, Metadata};
 use crate::engine::index::{Entries, Index};
-use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
+use crate::engine::journal::{CollectionRecord, FORMAT, Layout, SnapshotRecord};
 
 /// How far the journal has been taken into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Position {
 
 pub struct State {
     pub database: DatabaseId,
+    /// The format of the current generation.
+    pub format: u32,
     pub position: Position,
     pub collections: HashMap<Arc<str>, Collection>,
     pub catalog: BTreeMap<String, CollectionRecord>,
@@ -47,6 +49,8 @@ pub struct State {
 #[derive(Clone, Default)]
 pub struct FileTable {
     files: HashMap<FileId, Arc<dyn File>>,
+    /// The names, in the reserved folder, of those that hold one document each.
+    documents: HashMap<FileId, Arc<str>>,
     next: u32,
 }
 
@@ -58,8 +62,22 @@ impl FileTable {
         id
     }
 
+    /// Adds the file of one document. If it is gone, reading the document fails.
+    pub fn add_document(&mut self, name: &str, file: Option<Arc<dyn File>>) -> FileId {
+        let id = FileId(self.next);
+        self.next += 1;
+        self.files.extend(file.map(|file| (id, file)));
+        self.documents.insert(id, name.into());
+        id
+    }
+
     pub fn get(&self, id: FileId) -> Option<&Arc<dyn File>> {
         self.files.get(&id)
+    }
+
+    /// The name of the file, if it holds one document only.
+    pub fn document_name(&self, id: FileId) -> Option<&str> {
+        self.documents.get(&id).map(AsRef::as_ref)
     }
 
     pub fn len(&self) -> usize {
@@ -87,7 +105,7 @@ pub struct Collection {
 
 pub enum Content {
     /// Nobody asked for it yet: what the journals say, to be laid over the snapshot when somebody does. The
-    /// `head` of these locations is not known yet and zero.
+    /// `head` of these locations is not known yet and zero, except where a document has a file of its own.
     Unloaded(BTreeMap<DocumentId, Change>),
     Loaded(Loaded),
 }
@@ -218,6 +236,7 @@ impl State {
     pub fn empty() -> State {
         State {
             database: DatabaseId(0),
+            format: FORMAT,
             position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
             collections: HashMap::new(),
             catalog: BTreeMap::new(),
@@ -249,6 +268,11 @@ impl State {
 
     pub fn add_file(&mut self, file: Arc<dyn File>) -> FileId {
         Arc::make_mut(&mut self.files).add(file)
+    }
+
+    /// As [`FileTable::add_document`].
+    pub fn add_document(&mut self, name: &str, file: Option<Arc<dyn File>>) -> FileId {
+        Arc::make_mut(&mut self.files).add_document(name, file)
     }
 
     /// Takes note of a new state of a snapshot file.
@@ -328,8 +352,11 @@ impl State {
                 }
             }
         }
-        if self.files.files.keys().any(|id| !used.contains(id)) {
-            Arc::make_mut(&mut self.files).files.retain(|id, _| used.contains(id));
+        let unused = |id: &FileId| !used.contains(id);
+        if self.files.files.keys().chain(self.files.documents.keys()).any(unused) {
+            let table = Arc::make_mut(&mut self.files);
+            table.files.retain(|id, _| used.contains(id));
+            table.documents.retain(|id, _| used.contains(id));
         }
     }
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use super::state::FileTable;
 use crate::engine::cancel;
-use crate::engine::checksum::{document_hash, head_hash};
+use crate::engine::checksum::{DocumentHasher, document_hash, head_hash};
 use crate::engine::document::close_head;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Error;
 use crate::engine::fs::{File, read_exact_at};
+
+/// Long texts are read and copied in pieces of this size.
+pub const PIECE: usize = 1 << 20;
 
 /// Neighbouring documents are read together up to this size.
 const RUN_BYTES: u64 = 1 << 20;
@@ -82,8 +85,9 @@ pub fn read_text(
     location: &Location,
     part: Part,
 ) -> std::result::Result<Vec<u8>, ReadFailure> {
+    let file = file_of(files, location)?;
     let mut text = vec![0; part_len(location, part) as usize];
-    read_exact_at(&**file_of(files, location)?, &mut text, location.offset)?;
+    read_exact_at(&**file, &mut text, location.offset)?;
     if is_intact(&text, location, part) {
         Ok(finish_part(text, location, part))
     } else {
@@ -93,7 +97,42 @@ pub fn read_text(
 
 /// Reads the text of a document without knowing its collection.
 pub fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>> {
-    Ok(read_text(files, location, Part::Whole)?)
+    read_text(files, location, Part::Whole).map_err(io::Error::from)
+}
+
+/// As [`read_pieces`], without knowing the document's collection.
+pub fn pieces_of(
+    files: &FileTable,
+    location: &Location,
+    visit: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    read_pieces(files, location, visit).map_err(io::Error::from)
+}
+
+/// Reads the text of a document piece by piece. Only when this returns without an error are the pieces those of the document.
+pub fn read_pieces(
+    files: &FileTable,
+    location: &Location,
+    mut visit: impl FnMut(&[u8]) -> io::Result<()>,
+) -> std::result::Result<(), ReadFailure> {
+    let file = file_of(files, location)?;
+    let (head, len) = (location.head as usize, location.len as usize);
+    let mut hasher = DocumentHasher::default();
+    let mut buffer = vec![0; PIECE.min(len)];
+    let mut at = 0;
+    while at < len {
+        let end = if at < head { head } else { len };
+        let piece = &mut buffer[..PIECE.min(end - at)];
+        read_exact_at(&**file, piece, location.offset + at as u64)?;
+        if at < head {
+            hasher.update_head(piece);
+        } else {
+            hasher.update_rest(piece);
+        }
+        visit(piece).map_err(ReadFailure::Io)?;
+        at += piece.len();
+    }
+    if hasher.finish() == location.hash { Ok(()) } else { Err(ReadFailure::Changed) }
 }
 
 /// Reads documents one after another, neighbours in a file with one call.

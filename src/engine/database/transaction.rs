@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::document_file::DocumentFile;
 use super::interactive::ReadSet;
-use super::overlay::{Group, Overlay, Pending, no_entries};
+use super::overlay::{Group, Overlay, Pending, Put, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::{generate_id, now_ms};
-use crate::engine::index::{Entries, Index, IndexKey};
+use crate::engine::index::Entries;
+use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
 
 /// Documents beyond this many bytes are refused.
@@ -32,7 +34,7 @@ pub struct BatchChanges {
     /// Whether the removal of the file of a dropped collection must be durable before the batch is acknowledged: a damaged
     /// file that came back would hide what the batch wrote.
     pub removed_durably: bool,
-    pub documents: BTreeMap<DocumentId, Option<Document>>,
+    pub documents: BTreeMap<DocumentId, Option<Put>>,
     /// Those of the documents that were there before the batch.
     pub existing: BTreeSet<DocumentId>,
 }
@@ -105,7 +107,7 @@ impl<'a> Transaction<'a> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.clone());
+                return pending.new.as_ref().map(Put::whole).transpose();
             }
             if overlay.dropped {
                 return Ok(None);
@@ -115,6 +117,23 @@ impl<'a> Transaction<'a> {
         let found = self.database.published(spec, id)?;
         self.note(spec, id, found.as_ref().map(|document| document.hash));
         Ok(found)
+    }
+
+    /// The document without its large field, as an object of its own. The large field is not read.
+    pub fn head(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Vec<u8>>> {
+        let spec = &self.declare(spec)?;
+        if let Some(overlay) = self.group.collections.get(&spec.path) {
+            if let Some(pending) = overlay.documents.get(id) {
+                return Ok(pending.new.as_ref().map(Put::head_object));
+            }
+            if overlay.dropped {
+                return Ok(None);
+            }
+        }
+        self.load(spec)?;
+        let found = self.database.published_head(spec, id)?;
+        self.note(spec, id, found.as_ref().map(|(hash, _)| *hash));
+        Ok(found.map(|(_, head)| head))
     }
 
     fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
@@ -137,7 +156,7 @@ impl<'a> Transaction<'a> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.as_ref().map(|document| document.hash));
+                return Ok(pending.new.as_ref().map(Put::hash));
             }
             if overlay.dropped {
                 return Ok(None);
@@ -155,85 +174,6 @@ impl<'a> Transaction<'a> {
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
         Ok(self.hash(spec, id)?.is_some())
-    }
-
-    /// All ids, ascending. O(n).
-    pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
-        let spec = &self.declare(spec)?;
-        self.load_whole(spec)?;
-        let overlay = self.group.collections.get(&spec.path);
-        let state = self.database.state.read();
-        let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
-        let mut ids: Vec<DocumentId> = published
-            .into_iter()
-            .flat_map(|loaded| loaded.documents.iter())
-            .map(|(id, _)| id.clone())
-            .collect();
-        drop(state);
-        if let Some(overlay) = overlay {
-            ids.retain(|id| !overlay.documents.contains_key(id));
-            let added = overlay.documents.iter().filter(|(_, pending)| pending.new.is_some());
-            ids.extend(added.map(|(id, _)| id.clone()));
-            ids.sort();
-        }
-        Ok(ids)
-    }
-
-    /// The ids under `key` in one of the collection's indexes, ascending.
-    pub fn find(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        index: &str,
-        key: &IndexKey,
-    ) -> Result<Vec<DocumentId>> {
-        self.query(spec, index, |index| Ok(index.find(key)))
-    }
-
-    /// The ids that `query` finds in one of the collection's indexes, ascending.
-    pub fn query(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
-    ) -> Result<Vec<DocumentId>> {
-        let (mut ids, changed) = self.query_parts(spec, index, query)?;
-        ids.extend(changed);
-        ids.sort();
-        Ok(ids)
-    }
-
-    /// Of what `query` finds, in the order of the index: the last of the published documents and the last of those that
-    /// this group changed. One of the two is the last of all.
-    pub fn query_last(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
-    ) -> Result<Vec<DocumentId>> {
-        let (mut published, mut changed) = self.query_parts(spec, index, query)?;
-        Ok(published.pop().into_iter().chain(changed.pop()).collect())
-    }
-
-    fn query_parts(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
-    ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
-        let spec = &self.declare(spec)?;
-        self.load_whole(spec)?;
-        let at = index_position(spec, index)?;
-        let overlay = self.group.collections.get(&spec.path);
-        let mut published = Vec::new();
-        if !overlay.is_some_and(|overlay| overlay.dropped) {
-            let state = self.database.state.read();
-            if let Some(loaded) = state.loaded(&spec.path) {
-                published = query(&loaded.indexes[at])?;
-            }
-        }
-        let Some(overlay) = overlay else { return Ok((published, Vec::new())) };
-        published.retain(|id| !overlay.documents.contains_key(id));
-        Ok((published, query(&overlay.indexes[at])?))
     }
 
     /// Puts a document in place of what is under `id`. `text` must be one JSON object; white space between its
@@ -258,7 +198,21 @@ impl<'a> Transaction<'a> {
         id: DocumentId,
         document: Document,
     ) -> Result<()> {
-        self.put_if_changed(spec, id, document, true).map(drop)
+        self.put_if_changed(spec, id, document.into(), true).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], for a document that has a file of its own, made for this collection in this database.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION`, `IO_ERROR`.
+    pub fn put_file(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, file: DocumentFile) -> Result<()> {
+        let put = if self.database.state.read().format < FIRST_WITH_LARGE_DOCUMENTS {
+            // Lines of this generation may be read by a version that would pass over the document.
+            Put::Text(file.whole()?)
+        } else {
+            Put::File(Arc::new(file))
+        };
+        self.put_if_changed(spec, id, put, true).map(drop)
     }
 
     /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
@@ -267,31 +221,33 @@ impl<'a> Transaction<'a> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        document: Document,
+        document: impl Into<Put>,
     ) -> Result<bool> {
-        self.put_if_changed(spec, id, document, false)
+        self.put_if_changed(spec, id, document.into(), false)
     }
 
     fn put_if_changed(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        document: Document,
+        put: Put,
         unique: bool,
     ) -> Result<bool> {
-        if document.text.len() > MAX_DOCUMENT {
+        if let Put::Text(document) = &put
+            && document.text.len() > MAX_DOCUMENT
+        {
             return check_document(&document.text).map(|()| false);
         }
         let spec = &self.declare(spec)?;
         let before = self.hash(spec, &id)?;
-        if before == Some(document.hash) {
+        if before == Some(put.hash()) {
             return Ok(false);
         }
-        let entries = self.overlay(spec).entries_of(Some(&document));
+        let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
         if unique {
             self.check_entries(spec, &id, &entries)?;
         }
-        self.change(spec, id, Some(document), entries, before.is_some()).map(|()| true)
+        self.change(spec, id, Some(put), entries, before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -386,7 +342,7 @@ impl<'a> Transaction<'a> {
         if unchanged {
             return Ok(());
         }
-        let entries = self.overlay(spec).entries_of(Some(document));
+        let entries = self.overlay(spec).entries_of(Some(&document.head_object()));
         self.check_entries(spec, id, &entries)
     }
 
@@ -423,7 +379,7 @@ impl<'a> Transaction<'a> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
-        new: Option<Document>,
+        new: Option<Put>,
         entries: Vec<Entries>,
         existed: bool,
     ) -> Result<()> {

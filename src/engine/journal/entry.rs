@@ -15,10 +15,13 @@ use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
-use super::is_plausible;
+use super::{document_generation, is_plausible};
 
-/// The newest format that this version writes and reads.
-pub const FORMAT: u32 = 1;
+/// The newest format that this version writes and reads. Format 1 has no documents in files of their own: a version that
+/// knows no other would pass over them.
+pub const FORMAT: u32 = 2;
+/// The first format whose lines may tell of documents in files of their own.
+pub const FIRST_WITH_LARGE_DOCUMENTS: u32 = 2;
 
 /// Sequence numbers reach JavaScript as numbers, and no database lives long enough to count further.
 const LARGEST: u64 = (1 << 53) - 1;
@@ -125,6 +128,9 @@ pub struct Op<'a> {
     pub collection: Option<String>,
     #[serde(borrow, default)]
     pub put: Documents<'a>,
+    /// Documents that are put whose texts lie in files of their own.
+    #[serde(default)]
+    pub large: BTreeMap<String, LargeDocument>,
     #[serde(default)]
     pub delete: Vec<String>,
     /// Of the puts those that took the place of a document; the others are new. Nothing is known of those of a line that
@@ -145,6 +151,32 @@ pub struct Op<'a> {
     pub adopted: bool,
     /// The snapshots that were recorded are in place for good and hold every batch up to this sequence number.
     pub covered: Option<u64>,
+}
+
+/// Where the text of a document lies that has a file of its own, and what it must hash to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LargeDocument {
+    /// The name of the file, in the reserved folder.
+    pub file: String,
+    /// Where the text begins in the file; it ends with it.
+    pub offset: u64,
+    pub size: u32,
+    /// Length of the text before the large field.
+    pub head: u32,
+    pub hash: Checksum,
+}
+
+impl LargeDocument {
+    fn is_plausible(&self) -> bool {
+        document_generation(&self.file).is_some() && self.head <= self.size && self.offset <= LARGEST
+    }
+}
+
+impl Op<'_> {
+    /// The keys of all documents that are put.
+    pub fn put_keys(&self) -> impl Iterator<Item = &str> {
+        self.put.0.iter().map(|(key, _)| key.as_ref()).chain(self.large.keys().map(String::as_str))
+    }
 }
 
 /// A map of ids to document texts, in the order of the line.
@@ -222,12 +254,13 @@ pub fn push_snapshot_op(out: &mut Vec<u8>, collection: &str, record: &SnapshotRe
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put,
-/// where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
+/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put in
+/// the line, where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
 pub fn push_documents<'a>(
     out: &mut Vec<u8>,
     collection: &str,
     put: impl Iterator<Item = (&'a DocumentId, &'a [u8])>,
+    large: impl Iterator<Item = (&'a DocumentId, LargeDocument)>,
     delete: impl Iterator<Item = &'a DocumentId>,
     replaced: impl Iterator<Item = &'a DocumentId>,
     mut place: impl FnMut(&DocumentId, Option<(usize, usize)>),
@@ -240,7 +273,18 @@ pub fn push_documents<'a>(
         place(id, Some((out.len(), text.len())));
         out.extend_from_slice(text);
     }
-    out.extend_from_slice(b"},\"delete\":[");
+    out.push(b'}');
+    let mut separator = ",\"large\":{";
+    for (id, document) in large {
+        let document = serde_json::to_string(&document).unwrap_or_default();
+        let text = format!("{separator}{}:{document}", json::quote(&id.to_string()));
+        out.extend_from_slice(text.as_bytes());
+        separator = ",";
+    }
+    if separator == "," {
+        out.push(b'}');
+    }
+    out.extend_from_slice(b",\"delete\":[");
     let mut separator = "";
     for id in delete {
         out.extend_from_slice(format!("{separator}{}", json::quote(&id.to_string())).as_bytes());
@@ -272,13 +316,14 @@ fn line_prefix(checksum: u64) -> String {
 /// Where the body of a line starts in it.
 pub const BODY_START: usize = PREFIX;
 
-/// Reads the body of a batch line. `None` for what no version of the engine writes: a path that leads out of the database
-/// is never followed, whatever the checksum says.
+/// Reads the body of a batch line. `None` for what no version of the engine writes: a path that leads out of the database,
+/// or a document's file that is none, is never followed, whatever the checksum says.
 pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     let body: Body<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     let fine = |op: &Op<'_>| {
         let paths = [&op.collection, &op.drop, &op.remove, &op.snapshot];
         paths.into_iter().flatten().all(|path| is_plausible(path))
+            && op.large.values().all(LargeDocument::is_plausible)
     };
     let counted = body.seq.max(body.durable) <= LARGEST;
     (counted && body.ops.iter().all(fine)).then_some(body)

@@ -5,8 +5,9 @@ mod reader;
 mod tip;
 
 pub use entry::{
-    BODY_START, Body, Checksum, CollectionRecord, FORMAT, Header, Layout, Op, Previous, SnapshotRecord,
-    encode_batch, encode_line, parse_batch, parse_header, push_documents, push_snapshot_op, verify_line,
+    BODY_START, Body, Checksum, CollectionRecord, FIRST_WITH_LARGE_DOCUMENTS, FORMAT, Header, LargeDocument,
+    Layout, Op, Previous, SnapshotRecord, encode_batch, encode_line, parse_batch, parse_header,
+    push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{BLANK, Line, Lines, Tail, classify_tail, without_room};
 pub use tip::{ACKNOWLEDGED_AT, Tip, TipSlot};
@@ -37,7 +38,25 @@ pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
 
 /// The generation that a file name in the reserved folder stands for.
 pub fn journal_generation(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("journal-")?.strip_suffix(".jsonl")?;
+    generation(name.strip_prefix("journal-")?.strip_suffix(".jsonl")?)
+}
+
+/// How names of documents' files begin.
+pub const DOCUMENT: &str = "document-";
+
+/// The name of a document's file that a line of this generation tells of.
+pub fn document_name(generation: u64, random: u64) -> String {
+    format!("{DOCUMENT}{generation:012}-{random:016x}")
+}
+
+/// The generation whose lines tell of a document's file with this name.
+pub fn document_generation(name: &str) -> Option<u64> {
+    let (digits, random) = name.strip_prefix(DOCUMENT)?.split_once('-')?;
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (random.len() == 16 && random.bytes().all(hexadecimal)).then(|| generation(digits)).flatten()
+}
+
+fn generation(digits: &str) -> Option<u64> {
     if digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         digits.parse().ok()
     } else {

@@ -4,11 +4,13 @@
 //! `JSON.stringify` writes; unescaped it becomes WTF-8, whose byte order is code point order.
 
 mod find;
+mod pieces;
 mod scan;
 mod string;
 #[cfg(test)]
 mod tests;
 
+pub use pieces::{Compactor, StringCheck};
 pub use scan::{
     JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, elements, get, get_key, is_object,
     is_string, key_is, members, parse_number,

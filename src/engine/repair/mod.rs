@@ -26,13 +26,13 @@ use super::document::DocumentId;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
 use super::journal::{
-    CollectionRecord, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot, encode_batch,
+    CollectionRecord, DOCUMENT, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot, encode_batch,
     encode_line, journal_path,
 };
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
-    Cut, Examined, Journals, ProblemCode, Survey, VerifyReport, count, examine, is_index_checkpoint,
+    Cut, Examined, Journals, ProblemCode, Survey, Texts, VerifyReport, count, examine, is_index_checkpoint,
     verify_cut,
 };
 use copies::Copies;
@@ -124,7 +124,7 @@ impl Repair<'_> {
         let journals = &survey.journals;
         let known = &survey.collections[..survey.known];
         let decide = |known: &Examined| {
-            let mut examined = examine(self.fs, self.directory, &known.path, journals)?;
+            let mut examined = examine(self.fs, self.directory, &known.path, journals, Texts::Kept)?;
             let content = decide(self.directory, &examined, journals)?;
             examined.forget();
             Ok((examined, content))
@@ -281,5 +281,8 @@ impl Repair<'_> {
 
 /// Whether a file of the reserved folder is replaced by a repair, or left to be built anew.
 fn is_replaced(name: &str) -> bool {
-    name == "tip" || name.starts_with("journal-") || name.starts_with("new-") || is_index_checkpoint(name)
+    let beginnings = ["journal-", DOCUMENT, "new-"];
+    name == "tip"
+        || beginnings.iter().any(|beginning| name.starts_with(beginning))
+        || is_index_checkpoint(name)
 }

@@ -14,10 +14,13 @@ pub struct Scanned {
     pub text: Range<usize>,
 }
 
+/// What is said of a line that the engine does not write.
+pub const NOT_A_LINE: &str = "not a line of a snapshot";
+
 /// Reads a file that the engine wrote, and whose hash has been checked: line ends are document ends, so the
 /// texts need not be parsed. Returns the place of the first line that is not laid out so.
 pub fn scan_lines(bytes: &[u8]) -> Result<Vec<Scanned>, JsonError> {
-    let fail = |offset| Err(JsonError { offset, problem: "not a line of a snapshot" });
+    let fail = |offset| Err(JsonError { offset, problem: NOT_A_LINE });
     let mut found = Vec::new();
     if bytes == b"{}\n" {
         return Ok(found);

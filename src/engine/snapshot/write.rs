@@ -45,6 +45,13 @@ impl SnapshotWriter {
 
     /// Appends a document and returns the offset of its text in the file.
     pub fn push(&mut self, id: &DocumentId, text: &[u8]) -> io::Result<u64> {
+        let offset = self.begin(id);
+        self.append(text)?;
+        Ok(offset)
+    }
+
+    /// Begins a document whose text comes in pieces. Returns where the text will begin in the file.
+    pub fn begin(&mut self, id: &DocumentId) -> u64 {
         self.buffer.extend_from_slice(if self.empty { b"\n" } else { b",\n" });
         self.empty = false;
         match id {
@@ -52,12 +59,13 @@ impl SnapshotWriter {
             DocumentId::Text(text) => json::push_string(&mut self.buffer, text.as_bytes()),
         }
         self.buffer.push(b':');
-        let offset = self.written + self.buffer.len() as u64;
-        self.buffer.extend_from_slice(text);
-        if self.buffer.len() >= BUFFER {
-            self.flush()?;
-        }
-        Ok(offset)
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Appends a piece of the text of the document that was begun last.
+    pub fn append(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(piece);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -5,18 +5,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::journals::Journals;
+use super::long_text::TextJudge;
 use super::report::{CollectionReport, Problem, ProblemCode};
 use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
+use crate::engine::database::large_snapshot::LargeSnapshot;
 use crate::engine::database::load::{is_known, scan};
 use crate::engine::database::state::{Change, Content, matching};
-use crate::engine::database::{collection_file, texts::read_whole};
+use crate::engine::database::{collection_file, texts::pieces_of};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{Fs, OpenMode, read_all};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
-use crate::engine::snapshot::{Scanned, salvage, scan_map};
+use crate::engine::snapshot::{Documents, Scanned, salvage, scan_map, scan_pieces};
 
 /// What a collection's file is.
 pub enum FileState {
@@ -94,9 +96,27 @@ pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
     read_all(&*file).at("read", path).map(Some)
 }
 
-pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -> Result<Examined> {
+/// Whether the texts of a file that was examined are needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Texts {
+    Kept,
+    Forgotten,
+}
+
+pub fn examine(
+    fs: &dyn Fs,
+    directory: &Path,
+    path: &str,
+    journals: &Journals,
+    texts: Texts,
+) -> Result<Examined> {
     cancel::check()?;
     let file = collection_file(directory, path);
+    if texts == Texts::Forgotten
+        && let Some(examined) = examine_in_pieces(fs, &file, path, journals)?
+    {
+        return Ok(examined);
+    }
     let bytes = read_file(fs, &file)?;
     let record = journals.state.catalog.get(path);
     let known = is_known(record);
@@ -179,6 +199,63 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
     Ok(examined)
 }
 
+/// Examines a large file that is as the engine left it. `None` for any other.
+fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) -> Result<Option<Examined>> {
+    let record = journals.state.catalog.get(path);
+    let Some(snapshot) = LargeSnapshot::open(fs, file, record)? else { return Ok(None) };
+    let LargeSnapshot { file: opened, record, .. } = snapshot;
+    let changed = changes(journals, path, record.covers);
+    let mut documents = Judging { path, changed: &changed, current: None, found: 0, problems: Vec::new() };
+    let (hash, laid_out) = scan_pieces(&*opened, file, &mut documents)?;
+    if laid_out.is_err() || hash != record.hash {
+        return Ok(None);
+    }
+    let Judging { found, problems, .. } = documents;
+    let mut examined = Examined {
+        path: path.to_owned(),
+        size: record.size,
+        state: FileState::Known(record),
+        bytes: Vec::new(),
+        scanned: BTreeMap::new(),
+        documents: 0,
+        problems,
+    };
+    examined.check_documents(journals)?;
+    examined.documents += found;
+    Ok(Some(examined))
+}
+
+/// Judges the documents of a file, except those that changed since.
+struct Judging<'a> {
+    path: &'a str,
+    changed: &'a BTreeMap<DocumentId, Change>,
+    current: Option<(DocumentId, u64, TextJudge)>,
+    found: u64,
+    problems: Vec<Problem>,
+}
+
+impl Documents for Judging<'_> {
+    fn begin(&mut self, id: DocumentId, offset: u64) {
+        if !self.changed.contains_key(&id) {
+            self.found += 1;
+            self.current = Some((id, offset, TextJudge::default()));
+        }
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        if let Some((_, _, judge)) = &mut self.current {
+            judge.push(piece);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((id, offset, judge)) = self.current.take() {
+            let problem = |(code, text)| Problem::new(code, self.path, text).at(offset).of(&id);
+            self.problems.extend(judge.finish(&id).map(problem));
+        }
+    }
+}
+
 impl Examined {
     /// The sequence number up to which the file holds every batch, as far as it can be relied on.
     pub fn covers(&self, journals: &Journals) -> u64 {
@@ -210,9 +287,14 @@ impl Examined {
                 cancel::check()?;
             }
             found += 1;
-            match read_whole(&journals.state.files, location) {
-                Ok(text) => problems.extend(
-                    judge(id, &text).map(|(code, text)| Problem::new(code, &*self.path, text).of(id)),
+            let mut judge = TextJudge::default();
+            let read = pieces_of(&journals.state.files, location, |piece| {
+                judge.push(piece);
+                Ok(())
+            });
+            match read {
+                Ok(()) => problems.extend(
+                    judge.finish(id).map(|(code, text)| Problem::new(code, &*self.path, text).of(id)),
                 ),
                 Err(error) => {
                     let message = format!("its text in the journal cannot be read: {error}");

@@ -1,11 +1,13 @@
 //! A moment of a database: how far it is acknowledged, and the journals that say so.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::database::open_document;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_all};
-use crate::engine::journal::{RESERVED, TipSlot, journal_generation, journal_path};
+use crate::engine::journal::{RESERVED, TipSlot, document_generation, journal_generation, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
 /// What the reserved folder held at one moment, under the write lock where there is one. Journals only grow beyond it, so
@@ -17,6 +19,8 @@ pub struct Cut {
     pub tip: Option<TipSlot>,
     /// Generations and their files, ascending.
     pub journals: Vec<(u64, Arc<dyn File>)>,
+    /// The documents that have files of their own, by name.
+    pub documents: BTreeMap<String, Arc<dyn File>>,
     /// All names in the reserved folder.
     pub names: Vec<String>,
 }
@@ -56,7 +60,12 @@ impl Cut {
             let path = journal_path(directory, generation);
             journals.push((generation, fs.open(&path, OpenMode::Read).at("open", &path)?));
         }
-        Ok(Cut { alone, tip: read_tip(fs, &reserved.join("tip"))?, journals, names })
+        let mut documents = BTreeMap::new();
+        for name in names.iter().filter(|name| document_generation(name).is_some()) {
+            let opened = open_document(fs, directory, name).at("open", &reserved.join(name))?;
+            documents.extend(opened.map(|file| (name.clone(), file)));
+        }
+        Ok(Cut { alone, tip: read_tip(fs, &reserved.join("tip"))?, journals, documents, names })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Recovery refuses at the first damaged line. Here reading goes on behind it: with every later batch whose own checksum
 //! is right and that is proven to have been acknowledged.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use super::cut::Cut;
 use super::report::{Problem, ProblemCode, Severity, count};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::database::generations::read_header;
-use crate::engine::database::recovery::apply;
-use crate::engine::database::state::{FileTable, State};
+use crate::engine::database::recovery::{Source, apply};
+use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, read_all};
 use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line, without_room};
@@ -22,6 +23,8 @@ pub struct Journals {
     pub state: State,
     /// Removals of paths that may not be done yet.
     pub removals: Vec<(u64, String)>,
+    /// Files of documents of which lines tell.
+    pub named: HashSet<String>,
     /// No batch has a higher sequence number, not even a damaged one.
     pub highest_seq: u64,
     /// No file has a higher generation.
@@ -86,7 +89,7 @@ impl Journals {
         reading.drop_unfinished(&mut files);
         let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
         for at in 0..files.len() {
-            reading.take_in(&files[at], files.get(at + 1), durable);
+            reading.take_in(&files[at], files.get(at + 1), durable, cut)?;
         }
         reading.judge_end(files.last(), durable);
         Ok(reading.finish())
@@ -122,7 +125,6 @@ struct Found {
 /// The journals as far as they have been read.
 struct Reading {
     journals: Journals,
-    files: FileTable,
     found: Vec<Found>,
     renamed: Vec<String>,
     place: Option<Place>,
@@ -134,11 +136,12 @@ impl Reading {
         let journals = Journals {
             state,
             removals: Vec::new(),
+            named: HashSet::new(),
             highest_seq: 0,
             highest_generation: 0,
             problems: Vec::new(),
         };
-        Reading { journals, files: FileTable::default(), found: Vec::new(), renamed: Vec::new(), place: None }
+        Reading { journals, found: Vec::new(), renamed: Vec::new(), place: None }
     }
 
     fn note(&mut self, problem: Problem) {
@@ -167,14 +170,14 @@ impl Reading {
         }
     }
 
-    fn take_in(&mut self, journal: &Journal, next: Option<&Journal>, durable: u64) {
+    fn take_in(&mut self, journal: &Journal, next: Option<&Journal>, durable: u64, cut: &Cut) -> Result<()> {
         let mut problems = Vec::new();
         let (start, salt) = match self.begin(journal, &mut problems) {
             Some(start) => start,
             None => {
                 self.place = None;
                 self.found.push(Found { generation: journal.generation, problems, covers: false });
-                return;
+                return Ok(());
             }
         };
         let next = next.filter(|next| next.generation == journal.generation + 1);
@@ -182,7 +185,7 @@ impl Reading {
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
         let durable = next_header.map_or(durable, |header| header.seq);
-        let file = self.files.add(Arc::clone(&journal.file));
+        let file = self.journals.state.add_file(Arc::clone(&journal.file));
         let header_seq = start.seq;
         let mut covers = journal.header.as_ref().is_some_and(|(header, _, _)| header.covered >= header.seq);
         let mut place = start;
@@ -199,7 +202,12 @@ impl Reading {
             };
             covers |= body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header_seq));
             let Reading { journals, renamed, .. } = self;
-            apply(&mut journals.state, bytes, &body, file, true, renamed, &mut journals.removals);
+            let mut open = |name: &str| {
+                journals.named.insert(name.to_owned());
+                Ok(cut.documents.get(name).cloned())
+            };
+            let mut source = Source { bytes, file, open: &mut open };
+            apply(&mut journals.state, &mut source, &body, true, renamed, &mut journals.removals)?;
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
         if let (Some(header), Some(previous)) = (next_header, linked) {
@@ -221,6 +229,7 @@ impl Reading {
         self.journals.highest_seq = self.journals.highest_seq.max(place.seq);
         self.place = Some(place);
         self.found.push(Found { generation: journal.generation, problems, covers });
+        Ok(())
     }
 
     /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
@@ -336,7 +345,6 @@ impl Reading {
             let message = "it is missing and the snapshots lack what it holds; restore a backup, or repair what is left";
             self.journals.problems.push(Problem::new(ProblemCode::JournalMissing, name, message));
         }
-        self.journals.state.files = Arc::new(self.files);
         self.journals
     }
 }

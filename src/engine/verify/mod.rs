@@ -7,13 +7,14 @@
 mod collections;
 mod cut;
 mod journals;
+mod long_text;
 mod report;
 mod strays;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use collections::{Examined, FileState, changes, examine, judge};
+pub use collections::{Examined, FileState, Texts, changes, examine, judge};
 pub use cut::Cut;
 pub use journals::Journals;
 pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
@@ -34,7 +35,7 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
     let cut = Cut::take(fs, directory, wait)?;
     let look_again = |path: &str| {
         let (cut, _held) = Cut::hold(fs, directory, wait)?;
-        examine(&**fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?)
+        examine(&**fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
     };
     let survey = match Survey::make(&**fs, directory, &cut, look_again) {
         Ok(survey) => survey,
@@ -50,7 +51,9 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
 /// As [`verify`], where the caller sees to it that nobody has the database open.
 pub fn verify_cut(fs: &dyn Fs, directory: &Path) -> Result<VerifyReport> {
     let cut = Cut::look(fs, directory, true)?;
-    let journals = |path: &str| examine(fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?);
+    let journals = |path: &str| {
+        examine(fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
+    };
     Survey::make(fs, directory, &cut, journals).map(|survey| survey.report(directory))
 }
 
@@ -81,7 +84,7 @@ impl Survey {
             found.iter().filter(|path| path.ends_with(".json") && !known.contains(*path) && !dropped(path));
         let mut collections = Vec::with_capacity(known.len());
         for path in known.iter().chain(unused) {
-            let mut examined = examine(fs, directory, path, &journals)?;
+            let mut examined = examine(fs, directory, path, &journals, Texts::Forgotten)?;
             if examined.is_suspicious() && !cut.alone {
                 examined = look_again(path)?;
             }
@@ -89,7 +92,7 @@ impl Survey {
             examined.forget();
             collections.push(examined);
         }
-        problems.extend(strays(cut));
+        problems.extend(strays(cut, &journals.named));
         problems.extend(found.iter().filter_map(|path| is_set_aside(path)));
         Ok(Survey { journals, collections, known: known.len(), problems })
     }

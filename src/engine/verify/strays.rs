@@ -1,15 +1,17 @@
 //! Files that lie about: set aside, cut, left over, or unknown.
 
+use std::collections::HashSet;
+
 use super::cut::Cut;
 use super::report::{Problem, ProblemCode};
 use crate::engine::database::{SPOOL, is_of_this_process};
-use crate::engine::journal::{RESERVED, journal_generation};
+use crate::engine::journal::{RESERVED, document_generation, journal_generation};
 
 /// Folders into which a repair copies the originals.
 pub const BEFORE_REPAIR: &str = "before-repair-";
 
-/// What in the reserved folder is no part of the database.
-pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
+/// What in the reserved folder is no part of the database. `named` are the files of documents of which journals tell.
+pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Problem> {
     cut.names.iter().filter_map(|name| {
         let path = format!("{RESERVED}/{name}");
         let note = |code, message: &str| Some(Problem::new(code, path.as_str(), message));
@@ -23,6 +25,12 @@ pub fn strays(cut: &Cut) -> impl Iterator<Item = Problem> {
             name if name.starts_with("cut-") => {
                 note(ProblemCode::CutBytes, "bytes that were cut from a journal; delete it when you like")
             }
+            // A batch that tells of it may be under way.
+            name if document_generation(name).is_some() && (!cut.alone || named.contains(name)) => None,
+            name if document_generation(name).is_some() => note(
+                ProblemCode::Leftover,
+                "a document of a batch that was never written; whoever opens the database alone removes it",
+            ),
             // Whoever takes in a content has it open.
             name if name.starts_with(SPOOL) && (!cut.alone || is_of_this_process(name)) => None,
             name if name.starts_with(SPOOL) => note(

@@ -8,9 +8,10 @@ use crate::engine::database::CollectionSpec;
 use crate::engine::database::load::document_location;
 use crate::engine::database::state::IndexTimes;
 use crate::engine::document::{DocumentId, close_head};
-use crate::engine::document_map::FileId;
+use crate::engine::document_map::{FileId, Location};
 use crate::engine::index::{Gathered, Index, extract_all, rules};
 use crate::engine::journal::Checksum;
+use crate::engine::text_measure::Measured;
 
 pub struct Draft {
     spec: Arc<CollectionSpec>,
@@ -41,8 +42,19 @@ impl Draft {
     /// Takes in the next document of the snapshot, ids ascending. `offset` says where its text lies there.
     pub fn push(&mut self, id: &DocumentId, offset: u64, text: &[u8]) {
         let location = document_location(&self.spec, FileId(0), offset, text);
-        push_document(&mut self.documents, id, &location);
-        let entries = extract_all(&self.empty, &close_head(&text[..location.head as usize]));
+        self.push_located(id, &location, &text[..location.head as usize]);
+    }
+
+    /// As [`Draft::push`], for a text that passed by in pieces.
+    pub fn push_measured(&mut self, id: &DocumentId, offset: u64, measured: Measured) {
+        let Measured { head, len, hash } = measured;
+        let location = Location { offset, hash, file: FileId(0), len: len as u32, head: head.len() as u32 };
+        self.push_located(id, &location, &head);
+    }
+
+    fn push_located(&mut self, id: &DocumentId, location: &Location, head: &[u8]) {
+        push_document(&mut self.documents, id, location);
+        let entries = extract_all(&self.empty, &close_head(head));
         for (gathered, entries) in self.gathered.iter_mut().zip(entries) {
             gathered.add(self.count, entries);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file_name;
 use super::format::{Header, Stored, read_header};
-use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::checksum::{FileHash, hash_of_file};
 use crate::engine::database::load::Base;
 use crate::engine::database::state::{Dirty, IndexTimes, holds_documents, matching};
 use crate::engine::database::{CollectionSpec, Database, Mutant};
@@ -14,9 +14,6 @@ use crate::engine::error::Result;
 use crate::engine::fs::{File, Metadata, OpenMode};
 use crate::engine::index::{Index, rules};
 use crate::engine::journal::SnapshotRecord;
-
-/// How much of a snapshot is read at once to be hashed: what stays in the processor's cache.
-const BLOCK: usize = 256 << 10;
 
 impl Database {
     /// Loads a collection from its index checkpoint. False if there is none that fits the collection, its indexes and
@@ -92,17 +89,8 @@ impl Database {
     fn hash_snapshot(&self, spec: &CollectionSpec) -> Option<(Arc<dyn File>, Metadata, FileHash)> {
         let file = self.fs.open(&spec.file(&self.directory), OpenMode::Read).ok()?;
         let seen = file.metadata().ok()?;
-        let mut hasher = FileHasher::default();
-        let mut block = vec![0; BLOCK];
-        let mut at = 0;
-        loop {
-            let read = file.read_at(&mut block, at).ok()?;
-            hasher.update(&block[..read]);
-            at += read as u64;
-            if read < block.len() {
-                return Some((file, seen, hasher.finish()));
-            }
-        }
+        let hash = hash_of_file(&*file).ok()?;
+        Some((file, seen, hash))
     }
 }
 

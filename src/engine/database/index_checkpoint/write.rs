@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::{Draft, file_name};
 use crate::engine::checksum::FileHash;
+use crate::engine::database::large_snapshot::LargeSnapshot;
 use crate::engine::database::load::{last_of_each, scan};
 use crate::engine::database::{CollectionSpec, Database, ReadOptions};
+use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::OpenMode;
 use crate::engine::lock::Wait;
+use crate::engine::snapshot::{Heads, measure_pieces};
 
 /// How often a collection is looked at whose file others keep changing.
 const ATTEMPTS: usize = 3;
@@ -78,6 +81,17 @@ impl Database {
         let declared = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
         let spec = declared.unwrap_or_else(|| Arc::clone(spec));
         let Some(mut draft) = Draft::of(&spec) else { return Ok(()) };
+        let path = spec.file(&self.directory);
+        let known = self.state.read().catalog.get(&*spec.path).cloned();
+        if let Some(large) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? {
+            let push = |id: DocumentId, offset, measured| draft.push_measured(&id, offset, measured);
+            let measured = measure_pieces(&*large.file, &path, Heads::Before(spec.large_field), push);
+            let (hash, laid_out) = measured?;
+            if laid_out.is_err() || hash != large.record.hash {
+                return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
+            }
+            return self.write_index_checkpoint(draft, hash, large.record.size);
+        }
         let Some(snapshot) = self.read_snapshot(&spec)? else { return Ok(()) };
         let Some(record) = self.known_snapshot(&spec, snapshot.hash) else {
             // Edited or replaced since it was loaded.

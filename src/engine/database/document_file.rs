@@ -1,0 +1,316 @@
+//! Documents that have a file of their own: what comes as a stream is not copied into a journal line.
+//!
+//! The file and its name are durable before a line tells of it. From then on it goes with the line: it is removed once the
+//! journal in which the line stands is removed for good. Nothing else refers to it.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use super::overlay::Put;
+use super::spool::{OwnFile, too_large};
+use super::state::FileTable;
+use super::texts::{Part, ReadFailure, read_pieces, read_text};
+use super::transaction::Batch;
+use super::writer::Writer;
+use super::{CollectionSpec, Database, Mutant};
+use crate::engine::checksum::head_hash;
+use crate::engine::document::{Document, close_head};
+use crate::engine::document_map::{FileId, Location};
+use crate::engine::error::{Error, IoContext, Outcome, Result};
+use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
+use crate::engine::journal::{
+    Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation, journal_path,
+};
+use crate::engine::text_measure::TextMeasure;
+
+/// A document in a file of its own, which no batch has put yet. The file goes when this is dropped.
+pub struct DocumentFile {
+    own: OwnFile,
+    file: Arc<dyn File>,
+    head: Vec<u8>,
+    /// Where the text begins in the file.
+    offset: u64,
+    size: u32,
+    hash: u64,
+    /// The name by which a line tells of it, and its number in memory.
+    settled: OnceLock<(String, FileId)>,
+}
+
+impl DocumentFile {
+    pub(super) fn new(
+        own: OwnFile,
+        file: Arc<dyn File>,
+        head: Vec<u8>,
+        offset: u64,
+        size: u32,
+        hash: u64,
+    ) -> DocumentFile {
+        DocumentFile { own, file, head, offset, size, hash, settled: OnceLock::new() }
+    }
+
+    /// The document with another head, durable like this one.
+    ///
+    /// # Errors
+    /// `IO_ERROR`; `INVALID_ARGUMENT` for a head that has no room.
+    pub fn with_head(mut self, head: &[u8]) -> Result<DocumentFile> {
+        let end = self.offset + self.head.len() as u64;
+        let rest = self.size - self.head.len() as u32;
+        let size = u32::try_from(head.len()).ok().and_then(|head| rest.checked_add(head));
+        let (Some(offset), Some(size)) = (end.checked_sub(head.len() as u64), size) else {
+            return Err(too_large());
+        };
+        let path = self.own.path();
+        self.file.write_at(head, offset).at("write", &path)?;
+        self.file.sync_data().at("sync", &path)?;
+        self.hash = u64::from(head_hash(head)) << 32 | self.hash & u64::from(u32::MAX);
+        (self.offset, self.size, self.head) = (offset, size, head.to_vec());
+        Ok(self)
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The document without its large field, as an object of its own.
+    pub fn head_object(&self) -> Vec<u8> {
+        close_head(&self.head)
+    }
+
+    /// The document in memory, however large it is.
+    pub fn whole(&self) -> Result<Document> {
+        let mut text = vec![0; self.size as usize];
+        read_exact_at(&*self.file, &mut text, self.offset).at("read", &self.own.path())?;
+        Ok(Document { text: text.into(), head: self.head.len(), hash: self.hash })
+    }
+
+    /// Where the document lies once it is put, and what its line says of it. `None` before.
+    pub(super) fn place(&self) -> Option<(Location, LargeDocument)> {
+        let (name, file) = self.settled.get()?;
+        let head = self.head.len() as u32;
+        let location = Location { offset: self.offset, hash: self.hash, file: *file, len: self.size, head };
+        let hash = Checksum(self.hash);
+        let record = LargeDocument { file: name.clone(), offset: self.offset, size: self.size, head, hash };
+        Some((location, record))
+    }
+}
+
+impl LargeDocument {
+    /// Where the document lies, if the file is this one.
+    pub fn location(&self, file: FileId) -> Location {
+        Location { offset: self.offset, hash: self.hash.0, file, len: self.size, head: self.head }
+    }
+}
+
+impl Database {
+    /// Gives the documents of these batches that have files of their own the names by which lines of this generation tell of
+    /// them, durably. The write lock is held.
+    pub(super) fn settle_documents(
+        &self,
+        batches: &[Batch],
+        generation: u64,
+    ) -> Result<Vec<Arc<DocumentFile>>> {
+        let changes = batches.iter().flat_map(|batch| batch.collections.values());
+        let puts = changes.flat_map(|changes| changes.documents.values().flatten());
+        let files: Vec<Arc<DocumentFile>> = puts
+            .filter_map(|put| match put {
+                Put::File(file) => Some(Arc::clone(file)),
+                Put::Text(_) => None,
+            })
+            .collect();
+        for document in &files {
+            let name = document_name(generation, random(&self.directory)?);
+            document.own.rename(&self.reserved(&name))?;
+            let file = Some(Arc::clone(&document.file));
+            let id = self.state.write().add_document(&name, file);
+            // A document is put once: nobody settled it before.
+            let _ = document.settled.set((name, id));
+        }
+        if !files.is_empty() && !self.is_mutant(Mutant::LineBeforeDocumentFile) {
+            let reserved = self.directory.join(RESERVED);
+            self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        }
+        // From here on a line may tell of them.
+        files.iter().for_each(|document| document.own.keep(true));
+        Ok(files)
+    }
+
+    /// Lets go of the files of documents after their lines were not written. A power loss might bring back a line that was
+    /// cut off, so that is made durable first. Returns the error of the write.
+    pub(super) fn give_up_documents(
+        &self,
+        writer: &mut Writer,
+        documents: &[Arc<DocumentFile>],
+        error: Error,
+    ) -> Error {
+        if documents.is_empty() || error.outcome() == Outcome::Unknown {
+            return error;
+        }
+        let path = journal_path(&self.directory, self.position().generation);
+        let synced = self.files(writer).and_then(|files| files.journal.sync_data().at("sync", &path));
+        match synced {
+            Ok(()) => {
+                documents.iter().for_each(|document| document.own.keep(false));
+                error
+            }
+            Err(failed) => self.poison(failed),
+        }
+    }
+}
+
+fn random(directory: &Path) -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io("draw a random name for a document in", directory, &io::Error::other(error))
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Opens the file of a document. `None` if it is gone.
+pub fn open_document(fs: &dyn Fs, directory: &Path, name: &str) -> io::Result<Option<Arc<dyn File>>> {
+    match fs.open(&directory.join(RESERVED).join(name), OpenMode::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a document that has a file of its own lies, as this collection sees it, and its head as an object.
+pub(super) fn locate(
+    spec: &CollectionSpec,
+    files: &FileTable,
+    location: &Location,
+) -> std::result::Result<(Location, Vec<u8>), ReadFailure> {
+    let head = read_text(files, location, Part::Head)?;
+    if let (Some(field), Some(file)) = (spec.large_field, files.get(location.file)) {
+        let key = format!(",{}:", crate::engine::json::quote(field)).into_bytes();
+        let mut found = vec![0; key.len().min((location.len - location.head) as usize)];
+        read_exact_at(&**file, &mut found, location.offset + u64::from(location.head))?;
+        if found == key {
+            return Ok((*location, head));
+        }
+    }
+    // Whoever put it has another large field there, or none.
+    let mut measure = TextMeasure::new(spec.large_field);
+    read_pieces(files, location, |piece| {
+        measure.update(piece);
+        Ok(())
+    })?;
+    let measured = measure.finish();
+    let location = Location { head: measured.head.len() as u32, hash: measured.hash, ..*location };
+    Ok((location, close_head(&measured.head)))
+}
+
+/// Removes the files of documents of which no line of a journal tells. Only the sole opener may; `named` are those of which
+/// lines of the generations from `oldest` on tell, all durable.
+pub fn remove_unnamed(fs: &dyn Fs, directory: &Path, oldest: u64, named: &HashSet<String>) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    let names = fs.list_dir(&reserved).at("list", &reserved)?;
+    let journals: HashSet<u64> = names.iter().filter_map(|name| journal_generation(name)).collect();
+    for name in &names {
+        if let Some(generation) = document_generation(name)
+            && (!journals.contains(&generation) || (generation >= oldest && !named.contains(name)))
+        {
+            let path = reserved.join(name);
+            fs.remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes those of the names in the reserved folder that are files of documents whose journals are removed: `journals` are
+/// the others. Journals that a power loss brought back would miss them, so that these are gone is made durable first.
+pub fn remove_orphans(
+    fs: &dyn Fs,
+    directory: &Path,
+    names: &[String],
+    journals: impl Fn(u64) -> bool,
+) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    let is_orphan =
+        |name: &&String| document_generation(name).is_some_and(|generation| !journals(generation));
+    let orphans: Vec<&String> = names.iter().filter(is_orphan).collect();
+    if !orphans.is_empty() {
+        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    }
+    for name in orphans {
+        let path = reserved.join(name);
+        fs.remove_file(&path).at("remove", &path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::generations::{create_journal, first_header};
+    use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
+    use crate::engine::fs::{self, OsFs};
+    use crate::engine::journal::Header;
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    fn spec() -> Arc<CollectionSpec> {
+        let (large_field, indexes) = (Some("content"), Vec::new());
+        Arc::new(CollectionSpec {
+            path: "items.json".into(),
+            large_field,
+            indexes,
+            foreign: Foreign::Adopt(None),
+        })
+    }
+
+    fn put(database: &Database, id: u64) {
+        let mut spool = database.spool("content", 20).expect("room");
+        spool.append(b"text").expect("room");
+        let file = database.seal(spool, format!("{{\"id\":{id}").as_bytes()).expect("room");
+        database.write(Durability::Full, move |tx| tx.put_file(&spec(), id.into(), file)).expect("written");
+    }
+
+    fn document_files(directory: &Path) -> usize {
+        let names = OsFs.list_dir(&directory.join(RESERVED)).expect("a folder");
+        names.iter().filter(|name| document_generation(name).is_some()).count()
+    }
+
+    #[test]
+    fn lines_of_a_generation_of_format_1_hold_their_documents_whole() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dirs(&OsFs, &directory.path().join(RESERVED)).expect("created");
+        let header = Header { format: 1, ..first_header().expect("a header") };
+        create_journal(&OsFs, directory.path(), &header, true).expect("created");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
+        put(&database, 1);
+        assert_eq!(document_files(directory.path()), 0);
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        put(&database, 2);
+        assert_eq!(document_files(directory.path()), 1);
+        let read = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+        for id in [1, 2] {
+            let found = database.get(&spec(), &id.into(), read).expect("readable").expect("there");
+            assert_eq!(*found.text, *format!("{{\"id\":{id},\"content\":\"text\"}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_document_may_be_given_another_head() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
+        let mut spool = database.spool("content", 20).expect("room");
+        spool.append(b"text").expect("room");
+        let file = database.seal(spool, b"{\"id\":1").expect("room");
+        let file = file.with_head(b"{\"id\":12345").expect("room");
+        let expected = Document::new(b"{\"id\":12345,\"content\":\"text\"}"[..].into(), Some("content"));
+        assert_eq!(file.whole().expect("readable"), expected);
+        assert_eq!(file.hash(), expected.hash);
+        assert!(file.with_head(&[b' '; 30]).is_err());
+    }
+}

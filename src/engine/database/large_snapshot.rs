@@ -1,0 +1,96 @@
+//! Snapshots that are too large to be taken into memory: those that the engine wrote are read piece by piece.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::load::{Base, index_document};
+use super::state::Dirty;
+use super::{CollectionSpec, Database};
+use crate::engine::document_map::{Entry, FileId, Location};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{File, Fs, Metadata, OpenMode};
+use crate::engine::index::Index;
+use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
+use crate::engine::snapshot::{Heads, measure_pieces};
+
+/// Files from this size on are read piece by piece.
+const LARGE: u64 = 16 << 20;
+
+/// A large file that looks like one that the engine wrote.
+pub struct LargeSnapshot {
+    pub file: Arc<dyn File>,
+    pub seen: Metadata,
+    /// What the catalog knows of a file of this size. Only the hash tells whether it is this one.
+    pub record: SnapshotRecord,
+}
+
+impl LargeSnapshot {
+    /// `None` for a file that is read whole: a small one, one that is laid out in another way, none at all.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        record: Option<&CollectionRecord>,
+    ) -> Result<Option<LargeSnapshot>> {
+        let Some(record) = record.filter(|record| record.dropped.is_none()) else { return Ok(None) };
+        if record.snapshots.iter().all(|snapshot| snapshot.size < LARGE) {
+            return Ok(None);
+        }
+        let file = match fs.open(path, OpenMode::Read) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            other => other.at("open", path)?,
+        };
+        let seen = file.metadata().at("look up", path)?;
+        let fits = |snapshot: &&SnapshotRecord| snapshot.size == seen.len && snapshot.layout == Layout::Lines;
+        let record = record.snapshots.iter().rev().find(fits).filter(|_| seen.len >= LARGE);
+        Ok(record.cloned().map(|record| LargeSnapshot { file, seen, record }))
+    }
+
+    /// The documents of the file, without knowing the collection. `None` if it is not the one that the engine wrote.
+    pub fn bare_entries(&self, path: &Path, file: FileId) -> Result<Option<Vec<Entry>>> {
+        let mut entries = Vec::new();
+        let (hash, laid_out) = measure_pieces(&*self.file, path, Heads::None, |id, offset, measured| {
+            let (hash, len) = (measured.hash, measured.len as u32);
+            entries.push((id, Location { offset, hash, file, len, head: 0 }));
+        })?;
+        Ok((laid_out.is_ok() && hash == self.record.hash).then_some(entries))
+    }
+}
+
+impl Database {
+    /// Loads a collection whose file is large from its documents. False if that is to be done in another way.
+    pub(super) fn load_in_pieces(&self, spec: &Arc<CollectionSpec>) -> Result<bool> {
+        let known = self.state.read().catalog.get(&*spec.path).cloned();
+        let path = spec.file(&self.directory);
+        let Some(snapshot) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? else { return Ok(false) };
+        let (changes, files) = self.changes_beyond(spec, Some(&snapshot.record));
+        let file = self.state.write().add_file(Arc::clone(&snapshot.file));
+        let mut base = Base {
+            indexes: spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
+            times: self.times_of_built(spec),
+            ..Base::default()
+        };
+        let measured =
+            measure_pieces(&*snapshot.file, &path, Heads::Before(spec.large_field), |id, offset, found| {
+                if let Some(change) = changes.get(&id) {
+                    base.dirty.insert(id, Dirty { seq: change.seq, base: Some(found.hash) });
+                    return;
+                }
+                index_document(&mut base.indexes, &id, &found.head);
+                let (len, head) = (found.len as u32, found.head.len() as u32);
+                base.entries.push((id, Location { offset, hash: found.hash, file, len, head }));
+            });
+        let (hash, laid_out) = measured?;
+        if laid_out.is_err() || hash != snapshot.record.hash {
+            self.state.write().drop_unused_files();
+            return Ok(false);
+        }
+        self.install_base(spec, base, Some((file, snapshot.seen)), &files, changes)?;
+        Ok(true)
+    }
+}
