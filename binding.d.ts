@@ -128,6 +128,8 @@ export declare class NativeCollection {
   forget(key: string): void
   clearCache(): void
   cacheStats(): NativeCacheStats
+  /** Answers with the text of [`super::statistics::statistics_text`]. */
+  statistics(ticket: number): void
   /** Brings the JSON files up to date. The session goes on for its other users. */
   checkpoint(ticket: number): void
   /** Answers with the report of [`super::report::verify_report`]. */
@@ -201,6 +203,8 @@ export declare class NativeIndexes {
   stats(ticket: number, name: string): void
   peekIds(kind: number, name: string, start: string, end: string, inclusive: boolean): Peeked
   ids(ticket: number, kind: number, name: string, start: string, end: string, inclusive: boolean): void
+  /** Answers with the text of [`super::statistics::statistics_text`]. */
+  statistics(ticket: number): void
   /** Ends the session. */
   close(ticket: number): void
 }

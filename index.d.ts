@@ -3,6 +3,7 @@
 
 export type { StandardSchemaV1, EntityOf, InputOf } from './types/schema.js'
 export type { StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
+export type { CollectionStats, StorageStats, Timing, WriteStats } from './types/stats.js'
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'

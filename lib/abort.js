@@ -2,7 +2,7 @@
 
 // AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
 
-const { NativeAbort } = require('../binding.js')
+const { NativeAbort } = require('./native.js')
 const { describe } = require('./arguments.js')
 const { invalid, StorageError } = require('./errors.js')
 

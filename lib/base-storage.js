@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeBase, NativeCollection, newId } = require('../binding.js')
+const { NativeBase, NativeCollection, newId } = require('./native.js')
 const { abortable, signalOption } = require('./abort.js')
 const { UNADOPTED, adopt } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
@@ -18,6 +18,7 @@ const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
 const { reportFrom } = require('./reports.js')
+const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
@@ -338,12 +339,12 @@ class BaseStorage {
   getCacheStats() {
     const kept = engineObjects(this[documents])
     if (kept !== undefined) this[documents].countHits(kept.takeHits())
-    const { size: texts, maxSize, ttl, hits, misses } = this[documents].cacheStats()
-    // An entry may be there as text and as object.
-    const size = Math.max(texts, kept?.size ?? 0)
-    const reads = hits + misses
-    const hitRate = reads === 0 ? 0 : hits / reads
-    return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate }
+    return cacheStats(this[documents].cacheStats(), kept, this.options.cacheEnabled)
+  }
+
+  async stats() {
+    this[ensureOpen]()
+    return statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
   }
 
   async rebuildIndexes() {

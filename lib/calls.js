@@ -2,7 +2,7 @@
 
 // Calls that leave the JavaScript thread: each promise has a ticket, native code answers by ticket.
 
-const { Port } = require('../binding.js')
+const { Port } = require('./native.js')
 const { errorFrom } = require('./errors.js')
 
 const ANSWERED = 0

@@ -2,7 +2,7 @@
 
 // The change feed of a storage: as an async iterator, and as events.
 
-const { NativeChanges } = require('../binding.js')
+const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { listen, port, silence } = require('./calls.js')

@@ -1,13 +1,14 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeIndexes } = require('../binding.js')
+const { NativeIndexes } = require('./native.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { statistics } = require('./statistics.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
@@ -122,6 +123,11 @@ class IndexManager {
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
     const times = { created: new Date(created), updated: new Date(updated) }
     return { config: ordered(config), stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
+  }
+
+  async stats() {
+    this.#ensureOpen()
+    return statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
   }
 
   async close() {

@@ -1,6 +1,6 @@
 'use strict'
 
-const { NativeBackups, NativeMigrations } = require('../binding.js')
+const { NativeBackups, NativeMigrations } = require('./native.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')

@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeProjects } = require('../binding.js')
+const { NativeProjects } = require('./native.js')
 const { abortable, signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')

@@ -3,7 +3,7 @@
 // Interactive transactions: the callback runs against what its steps have read and written; if that no longer holds at the
 // commit, it runs again.
 
-const { NativeTransaction } = require('../binding.js')
+const { NativeTransaction } = require('./native.js')
 const { abortable, aborted, signalOption, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid, StorageError } = require('./errors.js')

@@ -4,6 +4,7 @@ import type { CacheStats, ResolvedStorageOptions, StorageOptions } from './optio
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
 import type { RepairReport, VerifyReport } from './reports.js'
 import type { StandardSchemaV1 } from './schema.js'
+import type { StorageStats } from './stats.js'
 import type { Transaction, TransactionOptions } from './transaction.js'
 
 /** What every stored entity has. Times are integer milliseconds since 1970. */
@@ -180,6 +181,11 @@ export abstract class BaseStorage<
   /** Forgets what was read; nothing stored changes. */
   clearCache(): void
   getCacheStats(): CacheStats
+  /**
+   * Sizes, counts and times of the database, for monitoring. Reads memory, and of the disk only the sizes of the journals.
+   * Counts begin when this process opens the database, which this call does if no other did.
+   */
+  stats(): Promise<StorageStats>
   /**
    * Builds the indexes of this storage anew from its entities.
    * @throws `UNIQUE_VIOLATION` when entities share a key of a unique index.

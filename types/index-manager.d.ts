@@ -1,6 +1,7 @@
 import type { StorageError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { StorageOptions } from './options.js'
+import type { StorageStats } from './stats.js'
 
 /** What {@link IndexManager.getIndexStats} returns. */
 export interface IndexStats {
@@ -114,6 +115,8 @@ export class IndexManager {
   searchText(name: string, query: string): Promise<EntityId[]>
   /** What is in an index; `null` when there is none. O(1) once the index is in memory. */
   getIndexStats(name: string): Promise<IndexStats | null>
+  /** Sizes, counts and times of the database that the indexes lie in, as storages give them. */
+  stats(): Promise<StorageStats>
 
   /**
    * Waits for the calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.

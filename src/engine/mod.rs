@@ -39,10 +39,11 @@ pub use cache::CacheStats;
 pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
-    DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
-    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
-    WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, CheckpointStatistics, Checkpointed,
+    CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Interactive, JournalStatistics, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange,
+    Request, Sequences, Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning,
+    WarningCode, WriteOptions, WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

@@ -170,6 +170,12 @@ impl NativeIndexes {
         });
     }
 
+    /// Answers with the text of [`super::statistics::statistics_text`].
+    #[napi(catch_unwind)]
+    pub fn statistics(&self, ticket: u32) {
+        self.session.statistics(ticket);
+    }
+
     /// Ends the session.
     #[napi(catch_unwind)]
     pub fn close(&self, ticket: u32) {

@@ -24,6 +24,7 @@ mod report;
 mod schema;
 mod session;
 mod site;
+mod statistics;
 mod streams;
 mod transaction;
 mod watch;

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::port::{Answer, Mailbox, run_blocking};
 use super::report::{repair_report, verify_report};
+use super::statistics::statistics_text;
 use crate::engine::fs::OsFs;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
@@ -256,6 +257,11 @@ impl Session {
         if let Engine::Opening(waiting) = before {
             waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));
         }
+    }
+
+    /// Answers with what the database looks like.
+    pub fn statistics(self: &Arc<Self>, ticket: u32) {
+        self.read(ticket, |database, _| Ok(Answer::text(statistics_text(&database.statistics()?))));
     }
 
     /// Verifies the database, open or not; one that does not open is verified all the same.

@@ -250,6 +250,7 @@ impl Database {
                 self.move_tip(after.generation, after.seq, after.end);
             }
         }
+        self.counters.committed(batches);
         self.background.wrote(lines.len() as u64);
         self.feed.publish_lines(&lines, salt, before);
         for batch in batches {

@@ -173,6 +173,7 @@ impl Interactive {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
                 self.lost.store(true, Ordering::Relaxed);
+                database.counters.conflicts.add(1);
                 return Some(Err(lost()));
             }
             Ok(None) => return None,
@@ -243,12 +244,14 @@ impl Commit {
         for reads in self.reads.collections.values() {
             for (id, hash) in &reads.documents {
                 if transaction.hash(&reads.spec, id)? != *hash {
+                    transaction.note_conflict();
                     return Err(lost());
                 }
             }
             if let Some(whole) = &reads.whole
                 && !transaction.holds_just(&reads.spec, whole)?
             {
+                transaction.note_conflict();
                 return Err(lost());
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -107,22 +108,34 @@ impl Database {
 
     fn acquire_by(&self, wait: Wait, attempt: impl Fn(&mut Writer) -> Result<Turn>) -> Result<Held<'_>> {
         let mut pause = Duration::from_micros(50);
+        let mut waiting_since = None;
+        let ended = |since: Option<Instant>| {
+            since.into_iter().for_each(|since| self.counters.lock_waits.add(since.elapsed()));
+        };
         loop {
             let mut writer = self.writer.lock();
             let tip = self.tip.as_ref();
-            match attempt(&mut writer)? {
-                Turn::Taken(guard) => return Ok(Held { tip, lock: Some(guard), writer }),
-                Turn::Kept => return Ok(Held { tip, lock: None, writer }),
-                Turn::Busy => drop(writer),
+            let lock = match attempt(&mut writer)? {
+                Turn::Taken(guard) => Some(Some(guard)),
+                Turn::Kept => Some(None),
+                Turn::Busy => None,
+            };
+            if let Some(lock) = lock {
+                ended(waiting_since);
+                return Ok(Held { tip, lock, writer });
             }
-            if Instant::now() >= wait.deadline {
+            drop(writer);
+            let now = Instant::now();
+            waiting_since.get_or_insert(now);
+            if now >= wait.deadline {
+                ended(waiting_since);
                 return Err(Error::LockTimeout {
                     path: self.reserved("write.lock"),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
                     holder: self.tip.as_ref().and_then(Tip::holder),
                 });
             }
-            thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
+            thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
             pause = (pause * 2).min(Duration::from_millis(5));
         }
     }
@@ -192,10 +205,19 @@ impl Database {
             self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
             journal.set_len(position.end).at("cut", &path)?;
             if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
-                journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+                self.sync_lines(&*journal, &path)?;
             }
         }
         Ok(())
+    }
+
+    /// Whoever waits for a durable write waits for this.
+    pub(super) fn sync_lines(&self, journal: &dyn File, path: &Path) -> Result<()> {
+        let mut synced = self.counters.syncs.measure(|| journal.sync_data());
+        if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
+            synced = journal.sync_data();
+        }
+        synced.at("sync", path).map_err(|error| self.poison(error))
     }
 
     /// Appends whole lines at the end of the journal. When this returns, they are as durable as asked for; the
@@ -225,12 +247,9 @@ impl Database {
             );
         }
         if sync {
-            let mut synced = files.journal.sync_data();
-            if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
-                synced = files.journal.sync_data();
-            }
-            synced.at("sync", &path).map_err(|error| self.poison(error))?;
+            self.sync_lines(&*files.journal, &path)?;
         }
+        self.counters.journal_bytes.add(lines.len() as u64);
         Ok(())
     }
 
@@ -241,7 +260,7 @@ impl Database {
             return Ok(());
         }
         let path = journal_path(&self.directory, position.generation);
-        self.files(writer)?.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+        self.sync_lines(&*self.files(writer)?.journal, &path)?;
         self.state.write().position.durable = position.seq;
         Ok(())
     }
