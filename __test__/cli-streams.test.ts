@@ -58,7 +58,7 @@ if (script) {
 
   /** Runs a command in a terminal that is `columns` wide, and types an answer to its question. */
   async function inTerminal(cwd: string, columns: number, args: string[], env = {}, answer?: string) {
-    const command = `stty cols ${columns} && exec ${[process.execPath, bin, ...args].map(quote).join(' ')}`
+    const command = `stty cols ${columns} rows 24 && exec ${[process.execPath, bin, ...args].map(quote).join(' ')}`
     const options = ['--quiet', '--return', '--echo', 'never', '--command', command, '/dev/null']
     const child = spawn(script!, options, { cwd, env: environment({ TERM: 'xterm', SHELL: '/bin/sh', ...env }) })
     let screen = ''

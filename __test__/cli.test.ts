@@ -122,6 +122,23 @@ describe('the base path', () => {
   }))
 })
 
+describe('measuring', () => {
+  test('says where the bytes are', withApp(async ({ json, text, write }) => {
+    const [before] = (await json('stats')).databases
+    const documents = before.collections.map(({ documents }: { documents: number }) => documents)
+    assert.deepEqual(documents.toSorted(), [1, 3])
+    const { json: files, journals, indexes, other, total } = before.disk
+    assert.equal(files + journals + indexes + other, total)
+    assert.ok(files > 0 && journals > 0)
+    await write({ 'app/more': 'x'.repeat(100_000) })
+    await text('import', 'app')
+    const [after] = (await json('stats')).databases
+    assert.ok(after.disk.json > before.disk.json + 100_000)
+    assert.equal(after.sequence.acknowledged, before.sequence.acknowledged + 1)
+    assert.match(await text('stats'), /^data\/project_storage\n {2}disk .* times what is stored\n/)
+  }))
+})
+
 describe('caring', () => {
   test('finds damage, mends it and keeps the original', withApp(async ({ base, json, jsonLines, run, text }) => {
     assert.equal((await json('verify')).ok, true)

@@ -6,7 +6,7 @@ try {
   main(process.argv.slice(2))
 } catch (error) {
   // The addon does not load: its error says what to do.
-  const { code = 'ADDON_MISSING', message } = error
+  const { code, message } = error
   const json = process.argv.includes('--json')
   process.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `error: ${message} (${code})\n`)
   process.exitCode = 1

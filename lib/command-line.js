@@ -3,13 +3,13 @@
 // The command line. Native code does everything but run migrations, which are JavaScript.
 
 const { pathToFileURL } = require('node:url')
-const { runCommandLine } = require('../binding.js')
 const { describe } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { printable } = require('./display-text.js')
 const { StorageError } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { MigrationManager } = require('./migration-manager.js')
+const { runCommandLine } = require('./native.js')
 
 /** The numbers to exit with that are not simply failure, as `docs/command-line.md` has them. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }

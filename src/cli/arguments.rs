@@ -68,6 +68,9 @@ pub enum Command {
     /// What there is: projects, files, versions, databases, migrations, backups
     #[command(after_help = help::STATUS)]
     Status,
+    /// Sizes on disk: JSON files, journals, indexes, and what waits for a checkpoint
+    #[command(after_help = help::STATS)]
+    Stats,
     /// List the projects
     #[command(after_help = help::PROJECTS)]
     Projects,

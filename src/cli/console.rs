@@ -127,6 +127,11 @@ impl Console {
         self.output_width.is_some()
     }
 
+    /// The columns of the terminal that shows the output, if one does.
+    pub fn width(&self) -> Option<usize> {
+        self.output_width
+    }
+
     pub fn colored(&self) -> bool {
         self.output_colored
     }

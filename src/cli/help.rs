@@ -45,6 +45,14 @@ Examples:
   $ octoprompt-storage status
   $ octoprompt-storage status --json | jq .projects";
 
+pub const STATS: &str = "\
+Examples:
+  $ octoprompt-storage stats
+  $ octoprompt-storage stats --json | jq '.databases[].journal'
+
+Cache hits and write amplification are counted by each process for itself: those of a server are what its own \
+stats() returns. Here --json has those of this command.";
+
 pub const PROJECTS: &str = "\
 Examples:
   $ octoprompt-storage projects
@@ -80,17 +88,17 @@ Examples:
   $ octoprompt-storage import ~/src/app --dry-run
   $ octoprompt-storage import . --name 'Web server' --prune
 
-What is stored is what git would list: .gitignore is respected and symbolic links are not followed. Binary and large
-files are skipped and named. Files that have not changed are left as they are. It may be repeated and interrupted at
-any time: what was stored stays stored.";
+What is stored is what git would list: .gitignore is respected and symbolic links are not followed. \
+Binary and large files are skipped and named. Files that have not changed are left as they are. It may be repeated \
+and interrupted at any time: what was stored stays stored.";
 
 pub const EXPORT: &str = "\
 Examples:
   $ octoprompt-storage export 'Web server' /tmp/web
   $ octoprompt-storage export /srv/web /srv/web --force
 
-Nothing is written outside of the directory: a stored path that leads out of it, over a symbolic link or into a .git is
-named and left out. If a file with another content is in the way, nothing at all is written, unless --force is given.";
+Nothing is written outside of the directory: a stored path that leads out of it, over a symbolic link or into a .git \
+is named and left out. If a file with another content is in the way, nothing at all is written, unless --force is given.";
 
 pub const VERIFY: &str = "\
 Examples:
@@ -104,7 +112,7 @@ Examples:
   $ octoprompt-storage repair
   $ octoprompt-storage repair --yes
 
-Every process that has the data open must close it first. What is changed is copied to
+Every process that has the data open must close it first. What is changed is copied to \
 .storage/before-repair-<time> before.";
 
 pub const CHECKPOINT: &str = "\

@@ -136,16 +136,23 @@ fn tell(run: &mut Run, exported: &Exported) -> Result<()> {
     Ok(())
 }
 
+/// What separates names in a stored path, wherever it was stored.
+const SEPARATORS: [char; 2] = ['/', '\\'];
+
 /// Where a stored path lies below the directory. One below the project's own path counts from there.
 fn target(path: &str, root: &str) -> std::result::Result<PathBuf, &'static str> {
-    let below_root = path.strip_prefix(root.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
-    let path = below_root.filter(|_| root.starts_with('/')).unwrap_or(path);
+    let root = root.trim_end_matches(SEPARATORS);
+    let below_root = path.strip_prefix(root).and_then(|rest| rest.strip_prefix(SEPARATORS));
+    let path = below_root.filter(|_| !root.is_empty()).unwrap_or(path);
+    if matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) {
+        return Err(LEADS_OUT);
+    }
     let mut target = PathBuf::new();
-    for name in path.split('/').filter(|name| *name != ".") {
+    for name in path.split(SEPARATORS).filter(|name| *name != ".") {
         if name.eq_ignore_ascii_case(".git") {
             return Err(INTO_GIT);
         }
-        if name.contains('\0') || (cfg!(windows) && name.contains([':', '\\'])) {
+        if name.contains('\0') || (cfg!(windows) && name.contains(':')) {
             return Err(NO_PATH);
         }
         let mut components = Path::new(name).components();
@@ -331,8 +338,21 @@ mod tests {
 
     #[test]
     fn paths_stay_below_the_directory() {
-        let out =
-            ["../x", "a/../../x", "..", "/etc/passwd", "//x", "/", "a/..", "/srv/webby/x", "/srv/web/../x"];
+        let out = [
+            "../x",
+            "..\\x",
+            "C:\\x",
+            "c:x",
+            "\\\\server\\x",
+            "a/../../x",
+            "..",
+            "/etc/passwd",
+            "//x",
+            "/",
+            "a/..",
+            "/srv/webby/x",
+            "/srv/web/../x",
+        ];
         for path in out {
             assert_eq!(target(path, "/srv/web"), Err(LEADS_OUT), "{path}");
         }
@@ -353,6 +373,8 @@ mod tests {
         is("./src/./main.ts", "/srv/web", "src/main.ts");
         is("/srv/web/src/main.ts", "/srv/web", "src/main.ts");
         is("/srv/web/src/main.ts", "/srv/web/", "src/main.ts");
+        is("C:\\web\\src\\main.ts", "C:\\web", "src/main.ts");
+        is("src\\main.ts", "/srv/web", "src/main.ts");
         is("...", "/srv/web", "...");
     }
 }

@@ -10,6 +10,7 @@ mod migrate;
 mod projects;
 mod search;
 mod show;
+mod stats;
 mod status;
 mod walk;
 
@@ -21,6 +22,7 @@ pub fn run(run: &mut Run, command: Command) -> Result<Outcome> {
     let done = |result: Result<()>| result.map(|()| Exit::Done);
     let exit = match command {
         Command::Status => done(status::status(run)),
+        Command::Stats => done(stats::stats(run)),
         Command::Projects => done(projects::projects(run)),
         Command::Files(arguments) => done(files::files(run, &arguments)),
         Command::Show(arguments) => done(show::show(run, &arguments)),

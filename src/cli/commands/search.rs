@@ -15,8 +15,11 @@ use crate::project::Files;
 
 /// Lines of one file that are shown; the others are counted.
 const SHOWN: usize = 5;
-/// Characters of a line before and after the match that are shown.
-const AROUND: usize = 60;
+/// Characters of a line that are shown where no terminal says how wide it is, and at least.
+const USUAL: usize = 140;
+const LEAST: usize = 30;
+/// Columns before a line.
+const NUMBER: usize = 8;
 
 /// A file that was found.
 #[derive(Serialize)]
@@ -104,8 +107,9 @@ fn tell(console: &mut Console, project: &Record, file: &Record, matches: Vec<Lin
     let whose = format!("{} {}", display::line(&project.text("name")), file.id());
     let whose = console.paint(Style::Dim, &whose);
     console.line(&format!("{name}  {whose}"))?;
+    let room = console.width().map_or(USUAL, |width| width.saturating_sub(NUMBER).max(LEAST));
     for line in matches.iter().take(SHOWN) {
-        let text = excerpt(line, |found| console.paint(Style::Match, found));
+        let text = excerpt(line, room, |found| console.paint(Style::Match, found));
         console.line(&format!("{:>6}: {text}", line.line))?;
     }
     match matches.len().saturating_sub(SHOWN) {
@@ -114,20 +118,25 @@ fn tell(console: &mut Console, project: &Record, file: &Record, matches: Vec<Lin
     }
 }
 
-/// The part of a line around its first match, which is highlighted.
-fn excerpt(line: &Line, highlight: impl Fn(&str) -> String) -> String {
+/// The part of a line around its first match, which is highlighted, in about as many characters as there is room for.
+fn excerpt(line: &Line, room: usize, highlight: impl Fn(&str) -> String) -> String {
     let (before, found, after) =
         (&line.text[..line.at.start], &line.text[line.at.clone()], &line.text[line.at.end..]);
-    let start = before.char_indices().rev().nth(AROUND - 1).map_or(0, |(at, _)| at);
-    let end = after.char_indices().nth(AROUND).map_or(after.len(), |(at, _)| at);
+    let (before, after) = (before.trim_start(), after.trim_end());
+    let left = room.saturating_sub(found.chars().count());
+    let (ahead, behind) = (before.chars().count(), after.chars().count());
+    // What one side does not need is for the other.
+    let behind = behind.min(left.saturating_sub(ahead).max(left / 2));
+    let ahead = ahead.min(left - behind);
+    let start = before.char_indices().rev().take(ahead).last().map_or(before.len(), |(at, _)| at);
+    let end = after.char_indices().nth(behind).map_or(after.len(), |(at, _)| at);
     let cut = |is: bool| if is { "…" } else { "" };
-    let before = display::line(&before[start..]);
-    let before = if start == 0 { before.trim_start() } else { &before };
     format!(
-        "{}{before}{}{}{}",
+        "{}{}{}{}{}",
         cut(start > 0),
+        display::line(&before[start..]),
         highlight(&display::line(found)),
-        display::line(&after[..end]).trim_end(),
+        display::line(&after[..end]),
         cut(end < after.len())
     )
 }
@@ -149,14 +158,25 @@ mod tests {
     fn a_long_line_is_shown_around_its_match() {
         let text = format!("{}HERE{}", "a".repeat(200), "é".repeat(200));
         let found = lines(&text, &["here".to_owned()]);
-        let shown = excerpt(&found[0], |found| format!("[{found}]"));
-        assert_eq!(shown, format!("…{}[HERE]{}…", "a".repeat(60), "é".repeat(60)));
+        let shown = excerpt(&found[0], 44, |found| format!("[{found}]"));
+        assert_eq!(shown, format!("…{}[HERE]{}…", "a".repeat(20), "é".repeat(20)));
     }
 
     #[test]
     fn indentation_is_not_shown() {
         let found = lines("one\n\t  two words\n", &["words".to_owned()]);
         assert_eq!(found[0].line, 2);
-        assert_eq!(excerpt(&found[0], str::to_owned), "two words");
+        assert_eq!(excerpt(&found[0], 30, str::to_owned), "two words");
+    }
+
+    #[test]
+    fn room_that_one_side_does_not_need_is_for_the_other() {
+        let shown = |text: &str| {
+            let found = lines(text, &["here".to_owned()]);
+            excerpt(&found[0], 14, str::to_owned)
+        };
+        assert_eq!(shown("here 3456789012345678"), "here 345678901…");
+        assert_eq!(shown("1234567890123456 here"), "…890123456 here");
+        assert_eq!(shown("12345 here 1234"), "…2345 here 1234");
     }
 }
