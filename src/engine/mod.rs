@@ -6,7 +6,7 @@ pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
-mod cancel;
+pub mod cancel;
 mod checksum;
 mod database;
 pub mod document;
@@ -36,7 +36,6 @@ mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
-pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
     ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, CheckpointStatistics, Checkpointed,

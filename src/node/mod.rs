@@ -4,7 +4,6 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
-mod abort;
 mod backup;
 mod base;
 mod changes;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::texts::{Part, read_run};
+use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
 use crate::engine::index::{Index, extract_all};
@@ -48,7 +48,7 @@ impl Database {
             }
         }
         for spec in specs {
-            report.problems.extend(self.compare_indexes(&spec));
+            report.problems.extend(self.compare_indexes(&spec)?);
         }
         report.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         Ok(report)
@@ -56,28 +56,28 @@ impl Database {
 
     /// Compares the indexes of a loaded collection with what its documents give. Documents that cannot be read are the
     /// business of the files.
-    fn compare_indexes(&self, spec: &Arc<CollectionSpec>) -> Vec<Problem> {
+    fn compare_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<Vec<Problem>> {
         for attempt in 1..=ATTEMPTS {
             let _resting = (attempt == ATTEMPTS).then(|| self.writer.lock());
             let (documents, files, version) = {
                 let state = self.state.read();
-                let Some(loaded) = state.loaded(&spec.path) else { return Vec::new() };
+                let Some(loaded) = state.loaded(&spec.path) else { return Ok(Vec::new()) };
                 (loaded.documents.clone(), Arc::clone(&state.files), self.version_of(&state, spec))
             };
             let mut fresh: Vec<Index> =
                 spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
-            let read = read_run(&files, documents.iter(), Part::Head, |id, head| {
+            let read = read_steps(&files, documents.iter(), Part::Head, |id, head| {
                 for (index, entries) in extract_all(&fresh, head).into_iter().enumerate() {
                     fresh[index].insert(id, &entries);
                 }
-            });
+            })?;
             if read.is_err() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             let state = self.state.read();
             let Some(loaded) = state.loaded(&spec.path).filter(|loaded| Arc::ptr_eq(&loaded.spec, spec))
             else {
-                return Vec::new();
+                return Ok(Vec::new());
             };
             if self.version_of(&state, spec) != version {
                 continue;
@@ -89,9 +89,9 @@ impl Database {
                 let message = format!("the index {name} is not what the documents give; rebuild it");
                 Problem::new(ProblemCode::IndexMismatch, &*spec.path, message)
             };
-            return wrong.map(problem).collect();
+            return Ok(wrong.map(problem).collect());
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 
     fn version_of(&self, state: &super::state::State, spec: &CollectionSpec) -> Option<u64> {

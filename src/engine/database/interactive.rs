@@ -16,6 +16,7 @@ use super::overlay::Group;
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
+use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, Result};
@@ -100,6 +101,7 @@ impl Interactive {
         self.check(&mut inner, database)?;
         {
             let mut writer = database.writer.lock();
+            cancel::check()?;
             database.catch_up(&mut writer)?;
             if let Some(result) = self.attempt(&mut inner, database, &mut writer, false, &step) {
                 return result;

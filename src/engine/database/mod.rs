@@ -337,6 +337,7 @@ impl Drop for Database {
     /// The last instance is gone: other processes may now find themselves alone. Nothing acknowledged depends on
     /// this running.
     fn drop(&mut self) {
+        self.feed.end();
         if let Some(files) = &self.writer.get_mut().files {
             if let Some(mark) = &files.mark {
                 mark.remove(&*self.fs);

@@ -14,10 +14,14 @@ use parking_lot::MutexGuard;
 use super::network::Mark;
 use super::state::Position;
 use super::{Database, Mutant};
+use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// How long a wait for the write lock takes no notice of anything else.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What only one thread of this process may use at a time.
 pub struct Writer {
@@ -98,22 +102,35 @@ impl Database {
     /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this
     /// process are not kept waiting.
     pub(in crate::engine) fn acquire(&self, wait: Wait) -> Result<Held<'_>> {
-        self.acquire_by(wait, |writer| self.lock_for_writing(writer))
+        self.acquire_by(wait, cancel::check, |writer| self.lock_for_writing(writer))
+    }
+
+    /// The same for several callers: ends with the error of `check` as soon as that gives one.
+    pub(super) fn acquire_unless(&self, wait: Wait, check: impl Fn() -> Result<()>) -> Result<Held<'_>> {
+        self.acquire_by(wait, check, |writer| self.lock_for_writing(writer))
     }
 
     /// As [`Database::acquire`], but takes the lock alone: for replacing data of which nothing may be right.
     pub(in crate::engine) fn acquire_unseen(&self, wait: Wait) -> Result<Held<'_>> {
-        self.acquire_by(wait, |writer| self.try_write_lock(writer))
+        self.acquire_by(wait, cancel::check, |writer| self.try_write_lock(writer))
     }
 
-    fn acquire_by(&self, wait: Wait, attempt: impl Fn(&mut Writer) -> Result<Turn>) -> Result<Held<'_>> {
+    fn acquire_by(
+        &self,
+        wait: Wait,
+        check: impl Fn() -> Result<()>,
+        attempt: impl Fn(&mut Writer) -> Result<Turn>,
+    ) -> Result<Held<'_>> {
         let mut pause = Duration::from_micros(50);
         let mut waiting_since = None;
         let ended = |since: Option<Instant>| {
             since.into_iter().for_each(|since| self.counters.lock_waits.add(since.elapsed()));
         };
         loop {
-            let mut writer = self.writer.lock();
+            let Some(mut writer) = self.writer.try_lock_for(LONGEST_PAUSE) else {
+                check()?;
+                continue;
+            };
             let tip = self.tip.as_ref();
             let lock = match attempt(&mut writer)? {
                 Turn::Taken(guard) => Some(Some(guard)),
@@ -125,6 +142,7 @@ impl Database {
                 return Ok(Held { tip, lock, writer });
             }
             drop(writer);
+            check()?;
             let now = Instant::now();
             waiting_since.get_or_insert(now);
             if now >= wait.deadline {
@@ -136,7 +154,7 @@ impl Database {
                 });
             }
             thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
-            pause = (pause * 2).min(Duration::from_millis(5));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
