@@ -87,7 +87,7 @@ describe('failing', () => {
     ['an empty word', 2, 'USAGE', ['search', '']],
     ['a restore that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['restore', 'nothing']],
     ['a repair that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['repair']],
-    ['a module that cannot be loaded', 1, 'MODULE_FAILED', ['migrate', '--file', 'nothing.mjs']],
+    ['a module that cannot be loaded', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'nothing.mjs']],
   ]
   test('has a code and a number for each kind', withApp(async ({ error }) => {
     const errors = await Promise.all(cases.map(([, exit, , args]) => error(exit, ...args)))

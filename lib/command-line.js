@@ -6,7 +6,7 @@ const { pathToFileURL } = require('node:url')
 const { describe } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { printable } = require('./display-text.js')
-const { StorageError } = require('./errors.js')
+const { StorageError, invalid } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { MigrationManager } = require('./migration-manager.js')
 const { runCommandLine } = require('./native.js')
@@ -62,13 +62,12 @@ async function registerFrom(file, manager) {
   try {
     module = await import(pathToFileURL(file).href)
   } catch (error) {
-    throw new StorageError(`${file} cannot be loaded: ${messageOf(error)}`, 'MODULE_FAILED', { cause: error })
+    throw Object.assign(invalid(`${file} cannot be loaded: ${messageOf(error)}`), { cause: error })
   }
   const given = module.default
   const migrations = typeof given === 'function' ? await given({ basePath: manager.basePath }) : given
   if (!Array.isArray(migrations)) {
-    const problem = `the default export of ${file} must be an array of migrations, got ${describe(migrations)}`
-    throw new StorageError(problem, 'INVALID_ARGUMENT')
+    throw invalid(`the default export of ${file} must be an array of migrations, got ${describe(migrations)}`)
   }
   for (const migration of migrations) manager.register(migration)
 }

@@ -17,4 +17,4 @@ pub mod engine;
 mod node;
 pub mod project;
 #[cfg(feature = "cli")]
-mod reports;
+pub mod reports;

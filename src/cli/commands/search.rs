@@ -10,7 +10,6 @@ use crate::cli::console::{Console, Style};
 use crate::cli::display;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::record::Record;
-use crate::engine::Cancel;
 use crate::project::Files;
 
 /// Lines of one file that are shown; the others are counted.
@@ -54,7 +53,7 @@ pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
     let mut found = 0;
     for project in reader.projects_in(arguments.project.as_deref(), &run.directory)? {
         let files = Files::of(project.id());
-        let candidates = files.search(&reader.database, &words[0], reader.options, &Cancel::default())?;
+        let candidates = files.search(&reader.database, &words[0], reader.options)?;
         for file in candidates.into_iter().map(Record::new) {
             let (path, content) = (file.text("path"), file.content_text());
             let folded = (path.to_lowercase(), content.to_lowercase());
