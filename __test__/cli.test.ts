@@ -134,7 +134,7 @@ describe('measuring', () => {
     await text('import', 'app')
     const [after] = (await json('stats')).databases
     assert.ok(after.disk.json > before.disk.json + 100_000)
-    assert.equal(after.sequence.acknowledged, before.sequence.acknowledged + 1)
+    assert.ok(after.sequence.acknowledged > before.sequence.acknowledged)
     assert.match(await text('stats'), /^data\/project_storage\n {2}disk .* times what is stored\n/)
   }))
 })

@@ -11,6 +11,11 @@ use crate::cli::{Run, display};
 use crate::engine::Statistics;
 use crate::project::{file_collections, project_store};
 
+#[derive(Serialize)]
+struct All {
+    databases: Vec<Stats>,
+}
+
 /// A database on disk, and what this process did to it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -98,7 +103,7 @@ pub fn stats(run: &mut Run) -> Result<()> {
         all.push(Stats::of(run.place.relative(&directory), &directory, &statistics));
     }
     if run.console.is_json() {
-        return run.console.document(&serde_json::json!({ "databases": all }));
+        return run.console.document(&All { databases: all });
     }
     for (at, stats) in all.iter().enumerate() {
         if at > 0 {
