@@ -101,6 +101,15 @@ describe('failing', () => {
     assert.match(stderr, /^error: [^\n]+ \(NOT_FOUND\)\n$/)
   }))
 
+  test('says what to do where the addon does not load', withCli(async ({ base }) => {
+    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(base, 'nothing.node') }
+    const { code, stderr } = await cli(['status'], { cwd: base, env })
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: [^\n]+ \(ADDON_NOT_LOADED\)\n$/)
+    const asJson = await cli(['status', '--json'], { cwd: base, env })
+    assert.equal(JSON.parse(asJson.stderr).error.code, 'ADDON_NOT_LOADED')
+  }))
+
   test('teaches when nothing was asked for', withCli(async ({ run }) => {
     const { code, stderr, stdout } = await run()
     assert.equal(code, 2)
