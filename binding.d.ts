@@ -79,6 +79,8 @@ export declare class NativeCollection {
   engine(): number | null
   /** Numbers the instance that the collection belongs to; later ones have higher numbers. */
   get session(): number
+  /** The last batch that memory has; `null` before the engine is open. */
+  knownSequence(): number | null
   /** The file of the collection, relative to the database. */
   get path(): string
   /** Counts reads that were answered from objects. */
@@ -324,8 +326,8 @@ export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
   /**
-   * Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
-   * of progress: `[done, total]`.
+   * Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
+   * JSON; so is that of progress: `[done, total]`.
    */
   take(): Array<number | JsAnswer>
   /** Says before a call begins that it may be given up. */

@@ -3,6 +3,7 @@
 
 export type { StandardSchemaV1, EntityOf, InputOf } from './types/schema.js'
 export type { CallOptions, StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
+export type { StorageEvents } from './types/events.js'
 export type { CollectionStats, StorageStats, Timing, WriteStats } from './types/stats.js'
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'

@@ -22,12 +22,12 @@ const source = (path: string) => readFileSync(join(root, path), 'utf8')
 async function userFolder(directory: string, zod: string) {
   const modules = join(directory, 'node_modules')
   await mkdir(join(modules, '@octoprompt'), { recursive: true })
-  await mkdir(join(modules, '@types'))
+  for (const scope of ['@types', '@opentelemetry']) await mkdir(join(modules, scope))
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }')
   const link = (from: string, to: string) => symlink(join(root, from), join(modules, to), 'junction')
   await link('.', '@octoprompt/storage')
   await link(`node_modules/${zod}`, 'zod')
-  for (const name of ['valibot', '@types/node']) await link(`node_modules/${name}`, name)
+  for (const name of ['valibot', '@types/node', '@opentelemetry/api']) await link(`node_modules/${name}`, name)
 }
 
 const slug = ({ document, line }: { document: string; line: number }) => `${document.replaceAll(/[^a-z]+/gi, '-')}-${line}`

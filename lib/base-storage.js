@@ -8,6 +8,7 @@ const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
+const { bytesOf, channels, publish, published } = require('./diagnostics.js')
 const { copyOf, entry, keyOf } = require('./entries.js')
 const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
@@ -26,9 +27,12 @@ const { validated } = require('./validation.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
-/** Starts a read where it may wait. */
+/** Starts a read where it may wait: `(start, signal, operation)`. */
 const read = Symbol('read')
-/** Starts a write and remembers it until it is answered, so that `close()` can wait for it. */
+/**
+ * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
+ * entities, texts)`, of which the last three are for those who watch.
+ */
 const write = Symbol('write')
 /** What is kept of them as objects. */
 const objects = Symbol('objects')
@@ -83,7 +87,7 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     const given = copyOf(data, 'an entity')
-    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), signal)
+    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), signal, 'create', 1, entity[1])
     throwIfAborted(signal)
     return this.#insert(given, insert)
   }
@@ -118,7 +122,7 @@ class BaseStorage {
     if (known !== undefined) return known
     const key = String(checked)
     const peeked = this[documents].peek(key)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key), signal))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key), signal, 'getById'))
     const entity = valueOf(peeked)
     // What is read a second time will be read again: from now on it is kept as an object.
     const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
@@ -132,7 +136,7 @@ class BaseStorage {
 
   async #read(key, signal) {
     const known = this[documents].peek(key)
-    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key), signal) : known
+    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key), signal, 'getById') : known
   }
 
   async update(id, patch, options) {
@@ -145,9 +149,10 @@ class BaseStorage {
       const before = await this.#read(key, signal)
       if (before === null) return null
       const text = await this.#patched(JSON.parse(before), given)
-      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), signal)
+      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), signal, 'update', 1, text)
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
+      publish(channels.conflict, () => ({ ...this.#about('update'), id }))
     }
   }
 
@@ -163,7 +168,7 @@ class BaseStorage {
     const key = keyOf(id)
     const signal = signalOption(options)
     const belongings = this.#ownPath(id) ?? undefined
-    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), signal))
+    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), signal, 'delete', 1))
   }
 
   async list(options) {
@@ -178,7 +183,7 @@ class BaseStorage {
     const known = kept?.getList(kind)
     if (known !== undefined) return known
     const peeked = this[documents].peekList(whole)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), signal))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), signal, 'list'))
     const list = valueOf(peeked)
     const freshFor = kept === undefined ? 0 : this[documents].freshFor()
     return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
@@ -215,10 +220,11 @@ class BaseStorage {
       for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
       try {
         const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
-        return valueOf(await this[write](start, signal))
+        return valueOf(await this[write](start, signal, 'writeAll', entries.length, map))
       } catch (error) {
         // Somebody created an entity meanwhile, and what belongs to it goes with it.
         if (error.code !== 'CONFLICT') throw error
+        publish(channels.conflict, () => this.#about('writeAll'))
       }
     }
   }
@@ -249,34 +255,37 @@ class BaseStorage {
     const name = indexName(index)
     const known = this[documents].peekFind(name, kind, start, end, inclusive)
     const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
-    return valueOf(known ?? (await this[read](find, signal)))
+    return valueOf(known ?? (await this[read](find, signal, 'find')))
   }
 
   async query(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
-    return JSON.parse(await this[read]((ticket) => this[documents].query(ticket, text), signal))
+    return JSON.parse(await this[read]((ticket) => this[documents].query(ticket, text), signal, 'query'))
   }
 
   async explain(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
-    return JSON.parse(await this[read]((ticket) => this[documents].explain(ticket, text), signal))
+    return JSON.parse(await this[read]((ticket) => this[documents].explain(ticket, text), signal, 'explain'))
   }
 
   iterate(options) {
     this[ensureOpen]()
     const open = (query, after) => this[documents].iterate(query, after)
-    return iterate(iterationOf(options), open, (start, signal) => this[read](start, signal))
+    return iterate(iterationOf(options), open, (start, signal) => this[read](start, signal, 'iterate'))
   }
 
   async transaction(work, options) {
     this[ensureOpen]()
     return transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
-      read: (storage) => (start, signal) => storage[read](start, signal),
-      commit: (run, storage, signal) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal),
+      read: (storage) => (start, signal) => storage[read](start, signal, 'transaction'),
+      commit: (run, storage, signal) => {
+        return storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal, 'transaction')
+      },
       place: directoryOf,
+      about: (storage) => storage.#about('transaction'),
     })
   }
 
@@ -295,14 +304,14 @@ class BaseStorage {
   }
 
   #changes(options) {
-    const feed = new Changes(options, this[documents], (start) => this[read](start), () => this.#feeds.delete(feed))
+    const feed = new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), () => this.#feeds.delete(feed))
     this.#feeds.add(feed)
     return feed
   }
 
   async sequence() {
     this[ensureOpen]()
-    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket)))
+    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket), undefined, 'sequence'))
   }
 
   on(event, listener) {
@@ -356,7 +365,7 @@ class BaseStorage {
 
   async rebuildIndexes(options) {
     this[ensureOpen]()
-    await this[read]((ticket) => this[documents].rebuildIndexes(ticket), signalOption(options))
+    await this[read]((ticket) => this[documents].rebuildIndexes(ticket), signalOption(options), 'rebuildIndexes')
   }
 
   async readValidatedJson(file, schema, fallback) {
@@ -402,7 +411,7 @@ class BaseStorage {
 
   async repair(options) {
     this[ensureOpen]()
-    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signalOption(options)))
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signalOption(options), 'repair'))
   }
 
   async close() {
@@ -438,20 +447,33 @@ class BaseStorage {
     return this.#objects
   }
 
+  [read](start, signal, operation) {
+    if (!channels.read.hasSubscribers) return this.#adopted(start, signal)
+    return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
+  }
+
+  [write](start, signal, operation, entities, texts) {
+    if (!channels.write.hasSubscribers) return this.#remember(this.#adopted(start, signal))
+    const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
+    const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
+    return this.#remember(published(channels.write, about, () => this.#adopted(start, signal), sequence))
+  }
+
+  /** What events say of every call. */
+  #about(operation) {
+    return { operation, basePath: this.basePath, database: directoryOf(this), collection: this[documents].path }
+  }
+
   /** A file that somebody else wrote is adopted first, whatever the call. */
-  [read](start, signal) {
+  #adopted(start, signal) {
     return call(start, { signal }).catch(async (error) => {
       if (error.code !== UNADOPTED) throw error
       this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, () => {
         this.#adoption = undefined
       })
       await this.#adoption.wait(signal)
-      return this[read](start, signal)
+      return this.#adopted(start, signal)
     })
-  }
-
-  [write](start, signal) {
-    return this.#remember(this[read](start, signal))
   }
 
   #remember(answer) {
@@ -470,7 +492,7 @@ class BaseStorage {
     if (this.#documents === undefined) return
     try {
       // What a person did to the file meanwhile is taken in before it is written.
-      if (this.#entitySchema !== null && this.#documents.hasChanges()) await this[read]((ticket) => this.#documents.lookAtFile(ticket))
+      if (this.#entitySchema !== null && this.#documents.hasChanges()) await this.#adopted((ticket) => this.#documents.lookAtFile(ticket))
     } finally {
       await call((ticket) => this.#documents.close(ticket))
     }

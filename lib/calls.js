@@ -4,12 +4,15 @@
 
 const { Port } = require('./native.js')
 const { aborted, throwIfAborted } = require('./abort.js')
+const { channels, publish, warn } = require('./diagnostics.js')
 const { errorFrom } = require('./errors.js')
 
 const ANSWERED = 0
 const FAILED = 1
+const WARNED = 2
 const PROGRESSED = 3
 const NOTIFIED = 4
+const HAPPENED = 5
 
 const waiting = new Map()
 /** Those who are told when native code has something for them, by channel. */
@@ -37,9 +40,13 @@ function settle() {
       report(messages[at + 1], answer)
       continue
     }
-    if (kind !== ANSWERED && kind !== FAILED) {
+    if (kind === HAPPENED) {
+      publishNative(answer)
+      continue
+    }
+    if (kind === WARNED) {
       const { code, message } = JSON.parse(answer)
-      process.emitWarning(message, { type: 'StorageWarning', code })
+      warn(code, message)
       continue
     }
     const ticket = messages[at + 1]
@@ -51,6 +58,15 @@ function settle() {
     else promise.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
+}
+
+/** Publishes what a database did of its own accord. */
+function publishNative(text) {
+  const { channel, event, error } = JSON.parse(text)
+  publish(channels[channel], () => {
+    event.time = Date.now() - event.duration
+    return error === null ? event : { ...event, error: errorFrom(JSON.parse(error)) }
+  })
 }
 
 /** Tells the caller how far its call has come. A callback that throws ends the wait: its error is the call's. */

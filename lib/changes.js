@@ -6,6 +6,7 @@ const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { listen, port, silence } = require('./calls.js')
+const { warn } = require('./diagnostics.js')
 const { errorFrom, invalid } = require('./errors.js')
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
@@ -163,7 +164,7 @@ class Listeners {
         for (const listener of [...this.#listeners]) this.#tell(listener, change)
       }
     } catch (error) {
-      warn('the listeners of changes hear no more of them', error, error.code)
+      warn(error.code, `the listeners of changes hear no more of them: ${messageOf(error)}`)
     } finally {
       if (this.#changes === changes) this.#changes = undefined
     }
@@ -174,13 +175,9 @@ class Listeners {
     try {
       listener(change)
     } catch (error) {
-      warn('a listener of changes threw', error, 'LISTENER_FAILED')
+      warn('LISTENER_FAILED', `a listener of changes threw: ${messageOf(error)}`)
     }
   }
-}
-
-function warn(what, error, code) {
-  process.emitWarning(`${what}: ${messageOf(error)}`, { type: 'StorageWarning', code })
 }
 
 function messageOf(error) {

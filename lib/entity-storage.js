@@ -25,7 +25,7 @@ class EntityStorage extends BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     const input = recordText(data)
-    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input), signal))
+    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input), signal, 'create', 1, input))
   }
 
   [checkId](id) {
@@ -37,14 +37,14 @@ class EntityStorage extends BaseStorage {
     const signal = signalOption(options)
     const key = idOf(id)
     const input = recordText(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input), signal))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input), signal, 'update', 1, input))
   }
 
   async delete(id, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const key = idOf(id)
-    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key), signal))
+    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key), signal, 'delete', 1))
   }
 
   [scope](run) {
@@ -70,14 +70,14 @@ class EntityStorage extends BaseStorage {
 
   async deleteAll(options) {
     this[ensureOpen]()
-    await this[write]((ticket) => this[entities].deleteAll(ticket), signalOption(options))
+    await this[write]((ticket) => this[entities].deleteAll(ticket), signalOption(options), 'deleteAll')
   }
 
   async writeAll(data, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const map = mapText(data)
-    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), signal))
+    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), signal, 'writeAll', undefined, map))
   }
 }
 

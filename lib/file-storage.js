@@ -68,7 +68,7 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     const { input, content, plain } = recordParts(file)
-    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), signal)
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), signal, 'create', 1, [input, plain])
     return withContent(JSON.parse(head), content)
   }
 
@@ -79,7 +79,8 @@ class ProjectFileStorage extends EntityStorage {
     const plain = records.every(hasPlainContent)
     const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
     const contents = plain ? records.map(({ content }) => content) : undefined
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents), signal)
+    const start = (ticket) => this[entities].createMany(ticket, inputs, contents)
+    const heads = await this[write](start, signal, 'createMany', inputs.length, [inputs, contents])
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
   }
 
@@ -88,14 +89,16 @@ class ProjectFileStorage extends EntityStorage {
     const signal = signalOption(options)
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), signal))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), signal, 'update', 1, [input, plain]))
   }
 
   async writeAll(files, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const map = mapFields(files)
-    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map)), signal))
+    const text = fieldsText(map)
+    const start = (ticket) => this[entities].writeAll(ticket, text)
+    const heads = JSON.parse(await this[write](start, signal, 'writeAll', map.length, text))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
@@ -110,14 +113,15 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches), signal))
+    const start = (ticket) => this[entities].updateMany(ticket, ids, patches)
+    return valueOf(await this[write](start, signal, 'updateMany', ids.length, patches))
   }
 
   async deleteMany(ids, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal, 'deleteMany', keys.length))
   }
 
   async list(options = {}) {
@@ -125,7 +129,7 @@ class ProjectFileStorage extends EntityStorage {
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
     if (includeAllVersions) return this[readList](includeContent, signal)
-    return valueOf(await call((ticket) => this[entities].list(ticket, includeContent, false), { signal }))
+    return valueOf(await this[read]((ticket) => this[entities].list(ticket, includeContent, false), signal, 'list'))
   }
 
   async getByPath(filePath, options) {
@@ -134,26 +138,27 @@ class ProjectFileStorage extends EntityStorage {
     throwIfAborted(signal)
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text), { signal }) : known)
+    const start = (ticket) => this[entities].byPath(ticket, text)
+    return valueOf(known === undefined ? await this[read](start, signal, 'getByPath') : known)
   }
 
   async getByExtension(extension, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const text = textOf(extension, 'extension')
-    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text), { signal }))
+    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, text), signal, 'getByExtension'))
   }
 
   async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
     const signal = signalOption(options)
-    return valueOf(await call((ticket) => this[entities].search(ticket, text), { signal }))
+    return valueOf(await this[read]((ticket) => this[entities].search(ticket, text), signal, 'search'))
   }
 
   createContentStream(fileId, options) {
     this[ensureOpen]()
-    return contentStream(this[entities].content(idOf(fileId)), options, (start, signal) => this[read](start, signal))
+    return contentStream(this[entities].content(idOf(fileId)), options, (start, signal) => this[read](start, signal, 'readContent'))
   }
 
   async createFromStream(file, source, options) {
@@ -161,8 +166,8 @@ class ProjectFileStorage extends EntityStorage {
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
     return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start, signal) => this[read](start, signal),
-      create: (start, signal) => this[write](start, signal),
+      append: (start, signal) => this[read](start, signal, 'appendContent'),
+      create: (start, signal) => this[write](start, signal, 'createFromStream', 1),
     })
   }
 
@@ -188,7 +193,8 @@ class ProjectFileStorage extends EntityStorage {
     const plain = isPlain(content)
     const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields), signal)
+    const start = (ticket) => this[entities].createVersion(ticket, id, input, plain, fields)
+    const head = await this[write](start, signal, 'createVersion', 1, [input, fields])
     return withContent(JSON.parse(head), content)
   }
 
@@ -209,14 +215,14 @@ class ProjectFileStorage extends EntityStorage {
     const signal = signalOption(options)
     const id = idOf(fileId)
     const number = versionOf(version)
-    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), signal))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), signal, 'revertToVersion', 1))
   }
 
   async #versions(originalFileId, version, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const id = idOf(originalFileId)
-    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version), { signal }))
+    return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
   }
 
   [ensureOpen]() {

@@ -5,6 +5,7 @@ const { NativeIndexes } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
+const { bytesOf, channels, published } = require('./diagnostics.js')
 const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
@@ -18,6 +19,8 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class IndexManager {
   #indexes
+  #basePath
+  #directory
   #closing
   /** Calls under way that create or drop an index: what memory knows of it is not what later calls will find. */
   #defining = 0
@@ -29,28 +32,30 @@ class IndexManager {
     if (options === null || typeof options !== 'object') throw new TypeError('options must be an object')
     const { lockTimeout, durability } = options
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
-    const directory = path.join(resolved.basePath, dataDir)
-    this.#indexes = new NativeIndexes(port(), resolved.basePath, directory, nativeOptions(resolved))
+    this.#basePath = resolved.basePath
+    this.#directory = path.join(resolved.basePath, dataDir)
+    this.#indexes = new NativeIndexes(port(), this.#basePath, this.#directory, nativeOptions(resolved))
   }
 
   async createIndex(config, options) {
     this.#ensureOpen()
     const signal = signalOption(options)
-    const text = JSON.stringify(indexConfig(config))
-    await this.#define((ticket) => this.#indexes.create(ticket, text), signal)
+    const checked = indexConfig(config)
+    const text = JSON.stringify(checked)
+    await this.#define((ticket) => this.#indexes.create(ticket, text), signal, 'createIndex', checked.name)
   }
 
   async dropIndex(name, options) {
     this.#ensureOpen()
     const signal = signalOption(options)
     const index = indexName(name)
-    await this.#define((ticket) => this.#indexes.drop(ticket, index), signal)
+    await this.#define((ticket) => this.#indexes.drop(ticket, index), signal, 'dropIndex', index)
   }
 
-  async #define(start, signal) {
+  async #define(start, signal, operation, index) {
     this.#defining++
     try {
-      await call(start, { signal })
+      await this.#write(start, signal, operation, index)
     } finally {
       this.#defining--
     }
@@ -59,7 +64,7 @@ class IndexManager {
   async listIndexes(options) {
     this.#ensureOpen()
     const signal = signalOption(options)
-    return JSON.parse(await call((ticket) => this.#indexes.list(ticket), { signal })).map(ordered)
+    return JSON.parse(await this.#read((ticket) => this.#indexes.list(ticket), signal, 'listIndexes')).map(ordered)
   }
 
   async addToIndex(name, entityId, entity, options) {
@@ -69,7 +74,8 @@ class IndexManager {
     const key = entityKey(entityId)
     const members = this.#members(index)
     const text = entityText(entity, members?.names)
-    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text), { signal })
+    const add = (ticket) => this.#indexes.add(ticket, index, key, text, members?.text)
+    await this.#write(add, signal, 'addToIndex', index, 1, text)
   }
 
   /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
@@ -83,31 +89,32 @@ class IndexManager {
     const signal = signalOption(options)
     const index = indexName(name)
     const key = entityKey(entityId)
-    await call((ticket) => this.#indexes.remove(ticket, index, key), { signal })
+    await this.#write((ticket) => this.#indexes.remove(ticket, index, key), signal, 'removeFromIndex', index, 1)
   }
 
   async query(name, key, options) {
     this.#ensureOpen()
-    return this.#ids(options, BY_KEY, indexName(name), keyText(key, 'the key'))
+    return this.#ids('query', options, BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
   async queryRange(name, start, end, inclusive = true, options) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#ids(options, BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    const ends = [keyText(start, 'the start'), keyText(end, 'the end')]
+    return this.#ids('queryRange', options, BY_RANGE, indexName(name), ...ends, inclusive)
   }
 
   async searchText(name, query, options) {
     this.#ensureOpen()
-    return this.#ids(options, BY_WORDS, indexName(name), textOf(query, 'the query'))
+    return this.#ids('searchText', options, BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
-  async #ids(options, kind, name, start, end = 'null', inclusive = true) {
+  async #ids(operation, options, kind, name, start, end = 'null', inclusive = true) {
     const signal = signalOption(options)
     throwIfAborted(signal)
     const known = this.#indexes.peekIds(kind, name, start, end, inclusive)
     const ask = (ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive)
-    return JSON.parse(known ?? (await call(ask, { signal })))
+    return JSON.parse(known ?? (await this.#read(ask, signal, operation, name)))
   }
 
   async rebuildIndex(name, entities, options) {
@@ -121,14 +128,15 @@ class IndexManager {
       ids.push(entityKey(id))
       texts.push(entityText(entity, members?.names))
     }
-    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text), { signal })
+    const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text)
+    await this.#write(rebuild, signal, 'rebuildIndex', index, ids.length, texts)
   }
 
   async getIndexStats(name, options) {
     this.#ensureOpen()
     const signal = signalOption(options)
     const index = indexName(name)
-    const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index), { signal }))
+    const found = JSON.parse(await this.#read((ticket) => this.#indexes.stats(ticket, index), signal, 'getIndexStats', index))
     if (found === null) return null
     const { config, uniqueKeys, totalEntries, created, updated } = found
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
@@ -148,6 +156,22 @@ class IndexManager {
 
   async [asyncDispose]() {
     await this.close()
+  }
+
+  #read(start, signal, operation, index) {
+    if (!channels.read.hasSubscribers) return call(start, { signal })
+    return published(channels.read, this.#about(operation, index), () => call(start, { signal }))
+  }
+
+  #write(start, signal, operation, index, entities, texts) {
+    if (!channels.write.hasSubscribers) return call(start, { signal })
+    const about = { ...this.#about(operation, index), entities, bytes: bytesOf(texts) }
+    return published(channels.write, about, () => call(start, { signal }))
+  }
+
+  /** What events say of every call. */
+  #about(operation, index) {
+    return { operation, basePath: this.#basePath, database: this.#directory, index }
   }
 
   #ensureOpen() {

@@ -63,8 +63,8 @@ function advice(cause, platform) {
   if (!PLATFORMS.includes(platform)) {
     return `There are addons for ${PLATFORMS.join(', ')}; on other machines build it from source with Rust: npm run build.`
   }
-  // An attempt that found no file says so by its code; one that found a file says why the system refused it.
-  const refused = [...chain(cause)].slice(1).find((error) => error.code !== 'MODULE_NOT_FOUND')
+  // Of its attempts the loader passes on the messages only. One that found a file says why the system refused it.
+  const refused = [...chain(cause)].slice(1).find((error) => !/^Cannot find (module|package)\b/.test(error.message))
   if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused.message)}${hint(refused.message)}`
   return (
     `The package ${name}-${platform}@${version}, an optional dependency, is not installed. Usual reasons: the dependencies were installed ` +

@@ -3,6 +3,7 @@
 // Where the lines of a manager go.
 
 const { describe } = require('./arguments.js')
+const { warn } = require('./diagnostics.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
@@ -16,7 +17,7 @@ function guarded(write) {
     } catch (error) {
       if (reported) return
       reported = true
-      process.emitWarning(`a logger threw: ${messageOf(error)}`, { type: 'StorageWarning', code: 'LOGGER_FAILED' })
+      warn('LOGGER_FAILED', `a logger threw: ${messageOf(error)}`)
     }
   }
 }

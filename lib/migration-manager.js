@@ -5,6 +5,7 @@ const { signalOption } = require('./abort.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
+const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { closed, errorFrom } = require('./errors.js')
 const { basePathOf, managerOptions, migrationOf, targetOf } = require('./migration-arguments.js')
@@ -13,6 +14,17 @@ const { statusTable } = require('./status-table.js')
 
 const MIGRATE = 0
 const ROLL_BACK = 1
+
+const migrated = (event, result) => Object.assign(event, result)
+const backedUp = (event, backup) => Object.assign(event, { backup })
+
+/** Where those who watch hear of an operation, and what its result adds to the event. */
+const WATCHED = {
+  migrate: [channels.migration, migrated],
+  rollback: [channels.migration, migrated],
+  backup: [channels.backup, backedUp],
+  restore: [channels.backup],
+}
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
@@ -49,11 +61,11 @@ class MigrationManager {
 
   async migrate(targetVersion, options) {
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
-    return this.#run('migrate()', MIGRATE, target, options)
+    return this.#run('migrate', MIGRATE, target, options)
   }
 
   async rollback(targetVersion, options) {
-    return this.#run('rollback()', ROLL_BACK, targetOf(targetVersion), options)
+    return this.#run('rollback', ROLL_BACK, targetOf(targetVersion), options)
   }
 
   async getState() {
@@ -74,7 +86,7 @@ class MigrationManager {
     const given = name === undefined ? undefined : nameOf(name)
     const { keep = this.#options.keep, ...rest } = callOptions(options)
     const { include, logger } = this.#options
-    return this.#exclusively('backup()', async (timeout) => {
+    return this.#exclusively('backup', async (timeout) => {
       const start = (ticket) => this.#backups.backup(ticket, given, [...include], timeout)
       const made = JSON.parse(await this.#stoppable('the backup', rest, start))
       logger.info(`backed up to ${printable(made)}`)
@@ -86,7 +98,7 @@ class MigrationManager {
   async restore(backup, options) {
     const given = backupOf(backup)
     const rest = callOptions(options)
-    return this.#exclusively('restore()', async (timeout) => {
+    return this.#exclusively('restore', async (timeout) => {
       await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
       this.#options.logger.info(`restored ${printable(given)}`)
     }, rest.signal)
@@ -109,12 +121,12 @@ class MigrationManager {
     await this.close()
   }
 
-  #run(name, kind, target, options) {
+  #run(operation, kind, target, options) {
     const signal = signalOption(options)
     const { logger, terminal } = this.#options
     const manager = { basePath: this.#basePath, native: this.#native, callbacks: this.#callbacks, logger, terminal }
     const run = (timeout) => drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout), signal)
-    return this.#exclusively(name, run, signal)
+    return this.#exclusively(operation, run, signal)
   }
 
   /** Removes the oldest backups. The one just made is there, whatever happens here. */
@@ -137,9 +149,12 @@ class MigrationManager {
     return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }
 
-  #exclusively(name, work, signal) {
+  #exclusively(operation, work, signal) {
     this.#ensureOpen()
-    return this.#track(exclusively(this.#basePath, this.#options.lockTimeout, name, work, signal))
+    const start = () => exclusively(this.#basePath, this.#options.lockTimeout, `${operation}()`, work, signal)
+    const [channel, finish] = WATCHED[operation]
+    if (!channel.hasSubscribers) return this.#track(start())
+    return this.#track(published(channel, { operation, basePath: this.#basePath }, start, finish))
   }
 
   #track(work) {

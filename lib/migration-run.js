@@ -5,6 +5,7 @@
 const { aborted, throwIfAborted } = require('./abort.js')
 const { asPartOf } = require('./base-path-queue.js')
 const { call } = require('./calls.js')
+const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { messageOf } = require('./logger.js')
 const { progressOf } = require('./progress.js')
@@ -23,7 +24,7 @@ async function drive(manager, start, signal) {
     const began = performance.now()
     try {
       throwIfAborted(signal)
-      await callBack(manager, version, direction, signal)
+      await watched(manager.basePath, version, direction, () => callBack(manager, version, direction, signal))
       throwIfAborted(signal)
     } catch (thrown) {
       const problem = signal?.aborted ? aborted(signal) : thrown
@@ -36,6 +37,12 @@ async function drive(manager, start, signal) {
   const { done: versions, currentVersion } = next
   logger.info(`${versions.length === 0 ? 'nothing to do: ' : ''}the data has version ${currentVersion}`)
   return { versions, currentVersion }
+}
+
+/** Tells those who watch how a step went. */
+function watched(basePath, version, direction, step) {
+  if (!channels.migration.hasSubscribers) return step()
+  return published(channels.migration, { operation: direction, basePath, version }, step)
 }
 
 /** Runs a callback to its end. */

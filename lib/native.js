@@ -2,12 +2,11 @@
 
 // The addon. Every module takes it from here, so that one that does not load is explained once.
 
-const { loadError } = require('./load-error.js')
-
 function load() {
   try {
     return require('../binding.js')
   } catch (error) {
+    const { loadError } = require('./load-error.js')
     throw loadError(error)
   }
 }

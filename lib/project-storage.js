@@ -5,7 +5,7 @@ const { NativeProjects } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
-const { documents, ensureOpen, write } = require('./base-storage.js')
+const { documents, ensureOpen, read, write } = require('./base-storage.js')
 const { call, port } = require('./calls.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
@@ -76,7 +76,7 @@ class ProjectStorageV2 extends EntityStorage {
   async rebuildIndexes(options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    await call((ticket) => this[entities].rebuildIndexes(ticket), { signal })
+    await this[read]((ticket) => this[entities].rebuildIndexes(ticket), signal, 'rebuildIndexes')
   }
 
   async #query(options, kind, text, start = 0, end = 0) {
@@ -84,7 +84,8 @@ class ProjectStorageV2 extends EntityStorage {
     const signal = signalOption(options)
     throwIfAborted(signal)
     const known = this[entities].peekQuery(kind, text, start, end)
-    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end), { signal })))
+    const query = (ticket) => this[entities].query(ticket, kind, text, start, end)
+    return valueOf(known ?? (await this[read](query, signal, 'find')))
   }
 
   getFileStorage(projectId) {
@@ -154,7 +155,7 @@ class ProjectStorageV2 extends EntityStorage {
   async deleteProjectData(projectId, options) {
     this[ensureOpen]()
     const id = idOf(projectId)
-    await this[write]((ticket) => this[entities].deleteData(ticket, id), signalOption(options))
+    await this[write]((ticket) => this[entities].deleteData(ticket, id), signalOption(options), 'deleteProjectData', 1)
   }
 
   async getProjectFileArray(projectId, options) {

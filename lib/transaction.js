@@ -7,6 +7,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
+const { channels, publish, published } = require('./diagnostics.js')
 const { invalid, StorageError } = require('./errors.js')
 const { LONGEST } = require('./key-lock.js')
 const { queryOf } = require('./query.js')
@@ -115,9 +116,20 @@ function overError() {
  * Runs a transaction on a storage.
  *
  * @param hooks of the storages: `scope(run, storage)` gives the steps of a storage, `read(storage)` what starts its calls,
- *   `commit(run, storage, signal)` commits, `place(storage)` tells databases apart
+ *   `commit(run, storage, signal)` commits, `place(storage)` tells databases apart, `about(storage)` is for those who watch
  */
 async function transaction(storage, work, options, timeout, hooks) {
+  let attempts = 1
+  const lost = () => {
+    publish(channels.conflict, () => ({ ...hooks.about(storage), attempt: attempts }))
+    attempts += 1
+  }
+  const run = () => untilCommitted(storage, work, options, timeout, hooks, lost)
+  if (!channels.transaction.hasSubscribers) return run()
+  return published(channels.transaction, hooks.about(storage), run, (event) => Object.assign(event, { attempts }))
+}
+
+async function untilCommitted(storage, work, options, timeout, hooks, lost) {
   if (typeof work !== 'function') throw invalid(`a transaction runs a function, got ${describe(work)}`)
   const signal = signalOption(options)
   throwIfAborted(signal)
@@ -135,6 +147,7 @@ async function transaction(storage, work, options, timeout, hooks) {
         const again = error === LOST || run.native.isLost()
         run.end()
         if (!again) throw error
+        lost()
       }
       if (attempt === MAX_ATTEMPTS || performance.now() > end) throw conflict(attempt)
       // Those that lost once wait for one another, so that each of them meets no more than first attempts.

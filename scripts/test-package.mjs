@@ -1,131 +1,148 @@
-// Packs the package as it is published, installs the tarballs into an empty Bun workspace monorepo, and uses the
-// package there by name: under Bun and Node, by import and require, and from TypeScript.
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+// Packs the package and its platform packages as they are published, has the tarballs looked over, installs them into an
+// empty project with npm and into a workspace of a monorepo with Bun, and uses the package there by name: the programs of
+// the README and others, by import and require, on every runtime, from TypeScript, and compiled into one file.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { StepError, findAddon, main, root, run } from './setup.mjs'
+import { dirname, join } from 'node:path'
+import { programs, readmePrograms } from './package/programs.mjs'
+import { bun, inParallel, must, runtimes } from './package/run.mjs'
+import { manifest, pack, packageOf, platforms, thisPlatform, writeJson } from './package/stage.mjs'
+import { StepError, main, root } from './setup.mjs'
 
-const bun = join(root, 'node_modules/bun/bin/bun.exe')
-const tsc = join(root, 'node_modules/typescript/bin/tsc')
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+/** The main package has no code of the engine: more than this means that something strayed into it. */
+const MOST_BYTES = 150_000
 
-const writeJson = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)
+const bin = (name) => join(root, 'node_modules', name)
 
-async function must(command, args, cwd) {
-  const { ok, output } = await run(command, args, { cwd })
-  if (!ok) throw new StepError(`${command} ${args.join(' ')}\n${output}`)
-  return output
+/** What npm tells of the tarballs. */
+function checkContents({ main, platforms }) {
+  if (main.size > MOST_BYTES) throw new StepError(`${main.filename} has ${main.size} bytes`)
+  for (const found of [main, ...Object.values(platforms)]) {
+    const files = found.files.map(({ path }) => path)
+    const missing = ['package.json', 'README.md', 'LICENSE'].filter((file) => !files.includes(file))
+    if (missing.length > 0) throw new StepError(`${found.filename} lacks ${missing.join(', ')}`)
+    const addons = files.filter((file) => file.endsWith('.node')).length
+    if (addons !== (found === main ? 0 : 1)) throw new StepError(`${found.filename} has ${addons} addons`)
+    const stray = files.filter((file) => /\.(rs|toml|lock)$|^(src|__test__|benchmark|docs|target)\//.test(file))
+    if (stray.length > 0) throw new StepError(`${found.filename} has ${stray.join(', ')}`)
+    if (found.version !== manifest.version) throw new StepError(`${found.filename} has another version than ${manifest.version}`)
+  }
+  for (const script of ['preinstall', 'install', 'postinstall', 'prepare']) {
+    if (script in manifest.scripts) throw new StepError(`the package has a script ${script}`)
+  }
 }
 
-/** Packs a directory and gives the name of the tarball. */
-async function pack(directory, destination) {
-  const before = new Set(readdirSync(destination))
-  await must('npm', ['pack', '--silent', '--pack-destination', destination], directory)
-  return readdirSync(destination).find((name) => !before.has(name))
-}
+const lintPackage = ({ main }) => [
+  () => must(process.execPath, [bin('publint/src/cli.js'), main.tarball, '--strict']),
+  () => must(process.execPath, [bin('@arethetypeswrong/cli/dist/index.js'), main.tarball, '--no-emoji']),
+]
 
-/** The platform package for this machine: the addon and what `npm/<platform>` says of it. */
-function stagePlatform(directory) {
-  const addon = findAddon()
-  if (!addon) throw new StepError('the addon is not built: run `npm run build`')
-  const platform = basename(addon).split('.')[1]
-  cpSync(join(root, 'npm', platform), directory, { recursive: true })
-  cpSync(addon, join(directory, basename(addon)))
-  return `${manifest.name}-${platform}`
-}
+const files = (packed) => ({
+  [manifest.name]: `file:${packed.main.tarball}`,
+  ...Object.fromEntries(platforms.map((platform) => [packageOf(platform), `file:${packed.platforms[platform].tarball}`])),
+})
 
-/** The main package as it is published: the files it lists, and the platform packages as optional dependencies. */
-function stageMain(directory, platformPackage) {
-  mkdirSync(directory)
-  for (const file of manifest.files) cpSync(join(root, file), join(directory, file), { recursive: true })
-  const { devDependencies, scripts, allowScripts, ...published } = manifest
-  writeJson(join(directory, 'package.json'), {
-    ...published,
-    optionalDependencies: { [platformPackage]: manifest.version },
-  })
-}
+/** What programs of the README import besides the package. */
+const lendDependencies = (directory) => symlinkSync(bin('zod'), join(directory, 'node_modules', 'zod'), 'junction')
 
-const body = `
-const storage = new ProjectStorageV2({ basePath: process.argv[2] })
-const project = await storage.create({ name: 'packed', path: '/packed' })
-const file = await storage.addFile(project.id, { name: 'a.ts', path: 'a.ts', content: 'one' })
-const version = await storage.createFileVersion(project.id, file.id, 'two')
-await storage.close()
-const again = new ProjectStorageV2({ basePath: process.argv[2] })
-const versions = await again.getFileVersions(project.id, version.id)
-if (versions.map(({ content }) => content).join() !== 'one,two') throw new Error('the versions did not come back')
-await again.close()
-console.log('stored and read')
-`
-
-const programs = {
-  'main.mjs': `import { ProjectStorageV2 } from '${manifest.name}'\n${body}`,
-  'main.cjs': `const { ProjectStorageV2 } = require('${manifest.name}')\nasync function main() {${body}}\nmain()\n`,
-  'main.ts': `import { ProjectStorageV2, type Project } from '${manifest.name}'\n${body}
-const typed: Project = project
-// @ts-expect-error the types of the package are found
-const wrong: string = typed.id
-export { wrong }
-`,
-}
-
-/** A monorepo whose one workspace depends on the package. */
-function stageMonorepo(directory, tarballs, platformPackage) {
-  const server = join(directory, 'packages', 'server')
-  mkdirSync(server, { recursive: true })
-  writeJson(join(directory, 'package.json'), {
-    name: 'monorepo',
-    private: true,
-    workspaces: ['packages/*'],
-    overrides: { [platformPackage]: `file:${tarballs.platform}` },
-  })
-  writeJson(join(server, 'package.json'), {
-    name: 'server',
-    private: true,
-    type: 'module',
-    dependencies: { [manifest.name]: `file:${tarballs.main}` },
-  })
-  writeJson(join(server, 'tsconfig.json'), {
+function writePrograms(directory) {
+  const tsconfig = {
     compilerOptions: {
       target: 'es2022',
       module: 'nodenext',
       strict: true,
       noEmit: true,
       types: ['node'],
-      typeRoots: [join(root, 'node_modules/@types')],
+      typeRoots: [bin('@types')],
     },
-    files: ['main.ts'],
-  })
-  for (const [name, text] of Object.entries(programs)) writeFileSync(join(server, name), text)
+    files: ['main.mts', 'main.cts'],
+  }
+  writeJson(join(directory, 'tsconfig.json'), tsconfig)
+  for (const [name, text] of Object.entries(programs)) writeFileSync(join(directory, name), text)
+  readmePrograms().forEach((text, at) => writeFileSync(join(directory, `readme${at}.mjs`), text))
+}
+
+/** An empty project into which npm installs the package. */
+async function npmProject(directory, packed) {
+  mkdirSync(directory)
+  const { [manifest.name]: own, ...overrides } = files(packed)
+  writeJson(join(directory, 'package.json'), { name: 'project', private: true, dependencies: { [manifest.name]: own }, overrides })
+  await must('npm', ['install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund'], { cwd: directory })
+  return directory
+}
+
+/** A monorepo with a workspace that depends on the package, installed by Bun. */
+async function bunMonorepo(directory, packed) {
+  const server = join(directory, 'packages', 'server')
+  mkdirSync(server, { recursive: true })
+  const { [manifest.name]: own, ...overrides } = files(packed)
+  writeJson(join(directory, 'package.json'), { name: 'monorepo', private: true, workspaces: ['packages/*'], overrides })
+  writeJson(join(server, 'package.json'), { name: 'server', private: true, type: 'module', dependencies: { [manifest.name]: own } })
+  await must(bun, ['install', '--ignore-scripts'], { cwd: directory })
   return server
+}
+
+/** The packages of this name's scope that npm installed, the main one left out. */
+function installedPlatforms(project) {
+  const scope = dirname(manifest.name)
+  return readdirSync(join(project, 'node_modules', scope)).map((name) => `${scope}/${name}`).filter((name) => name !== manifest.name)
+}
+
+/** The programs of a project on every runtime, each run with a directory of its own for its data. */
+async function programRuns(directory, data) {
+  const runs = []
+  for (const [name, executable] of await runtimes()) {
+    const place = join(data, name.replace(' ', ''))
+    const own = ['main.mjs', 'main.cjs', ...(name === 'Bun' ? ['main.mts'] : [])]
+    for (const program of own) {
+      runs.push(async () => {
+        const output = await must(executable, [program, join(place, program)], { cwd: directory })
+        if (output.trim() !== 'stored and read') throw new StepError(`${name} ${program} printed:\n${output}`)
+      })
+    }
+    runs.push(async () => {
+      mkdirSync(place, { recursive: true })
+      // One after another on the same data, as a reader would.
+      for (const at of readmePrograms().keys()) await must(executable, [join(directory, `readme${at}.mjs`)], { cwd: place })
+    })
+  }
+  return runs
+}
+
+/** The commands that the package installs. */
+const commandRuns = (project) =>
+  Object.keys(manifest.bin ?? {}).map((name) => () => must(join(project, 'node_modules', '.bin', name), ['--help'], { cwd: project }))
+
+/** The program as one file, run where neither the project nor its dependencies are. */
+async function compiled(directory, target, data) {
+  await must(bun, ['build', '--compile', 'main.mjs', '--outfile', target], { cwd: directory })
+  const output = await must(target, [data], { cwd: dirname(target) })
+  if (output.trim() !== 'stored and read') throw new StepError(`the compiled program printed:\n${output}`)
 }
 
 await main(async () => {
   const directory = mkdtempSync(join(tmpdir(), 'octoprompt-package-'))
+  const at = (name) => join(directory, name)
   try {
-    const tarballs = join(directory, 'tarballs')
-    mkdirSync(tarballs)
-    const platformPackage = stagePlatform(join(directory, 'platform'))
-    stageMain(join(directory, 'main'), platformPackage)
-    const packed = {
-      platform: join(tarballs, await pack(join(directory, 'platform'), tarballs)),
-      main: join(tarballs, await pack(join(directory, 'main'), tarballs)),
+    const packed = await pack(directory)
+    checkContents(packed)
+    const [project, server] = await Promise.all([npmProject(at('project'), packed), bunMonorepo(at('monorepo'), packed)])
+    const wanted = packageOf(thisPlatform())
+    const installed = installedPlatforms(project).join(', ')
+    if (installed !== wanted) throw new StepError(`npm installed ${installed}, not ${wanted} alone`)
+    mkdirSync(join(server, 'node_modules'), { recursive: true })
+    for (const place of [project, server]) {
+      lendDependencies(place)
+      writePrograms(place)
     }
-    const monorepo = join(directory, 'monorepo')
-    const server = stageMonorepo(monorepo, packed, platformPackage)
-    await must(bun, ['install'], monorepo)
-    const runs = [
-      [bun, 'main.mjs'],
-      [bun, 'main.cjs'],
-      [bun, 'main.ts'],
-      [process.execPath, 'main.mjs'],
-      [process.execPath, 'main.cjs'],
-    ]
-    for (const [at, [runtime, program]] of runs.entries()) {
-      const output = await must(runtime, [program, join(directory, `data${at}`)], server)
-      if (!output.includes('stored and read')) throw new StepError(`${runtime} ${program} printed:\n${output}`)
-    }
-    await must(process.execPath, [tsc, '-p', '.'], server)
+    await inParallel([
+      ...lintPackage(packed),
+      ...[project, server].map((place) => () => must(process.execPath, [bin('typescript/bin/tsc'), '-p', '.'], { cwd: place })),
+      ...commandRuns(project),
+      () => compiled(project, at('compiled'), at('data-compiled')),
+      ...(await programRuns(project, at('data-npm'))),
+      ...(await programRuns(server, at('data-bun'))),
+    ])
   } finally {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
   }

@@ -3,9 +3,10 @@
 mod support;
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use octoprompt_storage::engine::{Durability, Sequences, Statistics};
+use octoprompt_storage::engine::{Database, Durability, Event, Observer, Sequences, Statistics, Wait};
 use support::{Fixture, Handle, record};
 
 fn stats(database: &Handle) -> Statistics {
@@ -195,4 +196,98 @@ fn files_that_no_document_lies_in_are_closed() {
         fixture.checkpoint(&database);
     }
     assert_eq!(stats(&database).open_files, before + 1);
+}
+
+/// Keeps the events that it is told of.
+#[derive(Default)]
+struct Listener(Mutex<Vec<Event>>);
+
+impl Observer for Listener {
+    fn notice(&self, _: &Database, event: &Event) {
+        self.0.lock().expect("no panic").push(event.clone());
+    }
+}
+
+impl Listener {
+    fn of(database: &Database) -> (Arc<Listener>, Arc<dyn Observer>) {
+        let listener = Arc::new(Listener::default());
+        let observer: Arc<dyn Observer> = listener.clone();
+        database.observe(&observer);
+        (listener, observer)
+    }
+
+    fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+#[test]
+fn the_first_observer_hears_how_the_database_was_opened_and_the_second_does_not() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    drop(database);
+    let database = fixture.open();
+    let (first, _alive) = Listener::of(&database);
+    let events = first.take();
+    let [Event::Opened(opened)] = &events[..] else { panic!("one opening, got {events:?}") };
+    assert_eq!((opened.alone, opened.read_only, opened.cut), (true, false, false));
+    assert_eq!((opened.sequence, opened.pending_batches), (1, 1));
+    let (second, _alive_too) = Listener::of(&database);
+    assert!(second.take().is_empty());
+    let beside = fixture.open();
+    let (third, _alive_as_well) = Listener::of(&beside);
+    assert!(matches!(third.take()[..], [Event::Opened(opened)] if !opened.alone));
+}
+
+#[test]
+fn every_observer_hears_of_a_checkpoint_once() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (one, observer) = Listener::of(&database);
+    database.observe(&observer);
+    let (other, _alive) = Listener::of(&database);
+    one.take();
+    fixture.put(&database, 1, "first");
+    fixture.checkpoint(&database);
+    fixture.checkpoint(&database);
+    for listener in [one, other] {
+        let events = listener.take();
+        let [Event::Checkpointed(written)] = &events[..] else { panic!("one checkpoint, got {events:?}") };
+        assert_eq!(written.collections, 1);
+        assert_eq!(written.bytes, fs::metadata(fixture.path("items.json")).expect("a snapshot").len());
+        assert_eq!(written.covered, stats(&database).sequence.covered);
+    }
+}
+
+#[test]
+fn observers_hear_why_a_checkpoint_failed() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (listener, _alive) = Listener::of(&database);
+    listener.take();
+    fixture.put(&database, 1, "first");
+    // A directory where the file belongs cannot be replaced.
+    fs::create_dir(fixture.path("items.json")).expect("a directory");
+    let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it fails");
+    let events = listener.take();
+    let [Event::CheckpointFailed { error: told, .. }] = &events[..] else {
+        panic!("one failure, got {events:?}")
+    };
+    assert_eq!(told.to_string(), error.to_string());
+    assert_eq!(stats(&database).checkpoints.failed, 1);
+    fs::remove_dir(fixture.path("items.json")).expect("removed");
+}
+
+#[test]
+fn an_observer_that_is_gone_is_told_nothing() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (listener, observer) = Listener::of(&database);
+    listener.take();
+    let weak = Arc::downgrade(&listener);
+    drop((listener, observer));
+    assert!(weak.upgrade().is_none());
+    fixture.put(&database, 1, "first");
+    fixture.checkpoint(&database);
 }

@@ -15,6 +15,7 @@ export type StorageErrorCode =
   | 'ABORTED'
   | 'UNSUPPORTED_FORMAT'
   | 'UNSUPPORTED_FILESYSTEM'
+  | 'ADDON_NOT_LOADED'
 
 /** Every error of this package, except errors of your own schemas, which reach you as they are. */
 export class StorageError extends Error {
@@ -28,6 +29,8 @@ export class StorageError extends Error {
   readonly path?: string
   /** Of an `IO_ERROR`: what was tried, e.g. `'open'`. */
   readonly operation?: string
+  /** Of an `ADDON_NOT_LOADED`: the machine, e.g. `'linux-x64-musl'`. */
+  readonly platform?: string
   /** Of a `LOCK_TIMEOUT`: the process that has the lock, if that is known. */
   readonly holder?: number
   /** Of a `LOCK_TIMEOUT` of a restore: the other processes that have the data open, as far as the system tells. */

@@ -1,4 +1,5 @@
 // What must compile: the public types as callers use them. Checked by `tsc`, never run.
+import { channel } from 'node:diagnostics_channel'
 import path, { join } from 'node:path'
 import { BaseStorage, IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '@octoprompt/storage'
 import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
@@ -32,7 +33,9 @@ import type {
   ProjectFileStorage,
   ProjectsStorage,
   StandardSchemaV1,
+  StorageEvents,
   StorageOptions,
+  StorageStats,
   UpdateProject,
 } from '@octoprompt/storage'
 import { z } from 'zod'
@@ -89,6 +92,15 @@ export async function ownStorage(users: Users) {
   const all: User[] = await users.list()
   const map: Record<string, User> = await users.writeAll(await users.readAll())
   const stats: CacheStats = users.getCacheStats()
+  const { writes, checkpoints }: StorageStats = await users.stats()
+  const amplification: number | null = writes.amplification
+  const failed: number = checkpoints.failed
+  channel('octoprompt-storage:write').subscribe((message) => {
+    const { operation, duration, sequence } = message as StorageEvents['octoprompt-storage:write']
+    const known: [string, number, number | undefined] = [operation, duration, sequence]
+    void known
+  })
+  void [amplification, failed]
   const next: number = users.generateId()
   const deleted: boolean = await users.delete(next)
   await users.deleteAll()

@@ -38,11 +38,11 @@ pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, CheckpointStatistics, Checkpointed,
-    CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, Foreign,
-    ForeignRecords, Interactive, JournalStatistics, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange,
-    Request, Sequences, Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning,
-    WarningCode, WriteOptions, WriteStatistics,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics,
+    Checkpointed, CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions,
+    Event, Foreign, ForeignRecords, Interactive, JournalStatistics, Mutant, Observer, Opened, Part, Peek,
+    Queryable, ReadOptions, RecentChange, Request, Sequences, Slice, Spool, Statistics, Subscription, Timing,
+    Transaction, Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

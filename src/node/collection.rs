@@ -164,6 +164,12 @@ impl NativeCollection {
         self.session.number() as f64
     }
 
+    /// The last batch that memory has; `null` before the engine is open.
+    #[napi(catch_unwind)]
+    pub fn known_sequence(&self) -> Option<f64> {
+        self.session.engine().map(|engine| engine.known_sequence() as f64)
+    }
+
     /// The file of the collection, relative to the database.
     #[napi(getter, catch_unwind)]
     pub fn path(&self) -> String {

@@ -16,8 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::error::describe;
 use super::parts::{JsParts, Parts};
+use super::statistics::event_text;
 use crate::engine::cancel::Cancel;
-use crate::engine::{Error, Warning};
+use crate::engine::{Database, Error, Event, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -82,18 +83,53 @@ enum Message {
     /// Something waits for whoever listens on this channel.
     Notified(u32),
     Progressed(u32, u64, u64),
+    /// An event of a database, as JSON.
+    Happened(String),
 }
 
 /// The mailbox of one environment.
 #[derive(Clone)]
 pub struct Mailbox {
-    messages: Arc<Mutex<Vec<Message>>>,
-    wake: Arc<Wake>,
+    inner: Arc<Inner>,
+    observer: Arc<dyn Observer>,
     /// The calls under way that may be given up, by ticket.
     cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
+struct Inner {
+    messages: Mutex<Vec<Message>>,
+    wake: Wake,
+}
+
+/// Posts what happens in databases of its own accord, and what they have to warn of then.
+struct Watcher(Arc<Inner>);
+
+impl Observer for Watcher {
+    fn notice(&self, database: &Database, event: &Event) {
+        for warning in database.take_warnings() {
+            self.0.post(Message::Warned(warning));
+        }
+        if let Some(text) = event_text(database, event) {
+            self.0.post(Message::Happened(text));
+        }
+    }
+}
+
 impl Mailbox {
+    fn new(wake: Wake) -> Mailbox {
+        let inner = Arc::new(Inner { messages: Mutex::default(), wake });
+        Mailbox { observer: Arc::new(Watcher(Arc::clone(&inner))), inner, cancels: Arc::default() }
+    }
+
+    /// Who is to be told of the events of the databases that this environment uses.
+    pub fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
+    }
+
+    fn post(&self, message: Message) {
+        self.inner.post(message);
+    }
+
     /// The flag of a call; one that nobody raises where the caller cannot give up.
     pub fn cancel_of(&self, ticket: u32) -> Cancel {
         self.cancels.lock().get(&ticket).cloned().unwrap_or_default()
@@ -119,7 +155,9 @@ impl Mailbox {
     pub fn notify(&self, channel: u32) {
         self.post(Message::Notified(channel));
     }
+}
 
+impl Inner {
     fn post(&self, message: Message) {
         let first = {
             let mut messages = self.messages.lock();
@@ -139,6 +177,7 @@ const FAILED: u32 = 1;
 const WARNED: u32 = 2;
 const PROGRESSED: u32 = 3;
 const NOTIFIED: u32 = 4;
+const HAPPENED: u32 = 5;
 
 #[napi]
 pub struct Port {
@@ -152,21 +191,19 @@ impl Port {
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
         let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
-        Ok(Port {
-            mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?), cancels: Arc::default() },
-            holder: Mutex::new(build()?),
-        })
+        Ok(Port { mailbox: Mailbox::new(build()?), holder: Mutex::new(build()?) })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, answer. A failure's and a warning's is JSON; so is that
-    /// of progress: `[done, total]`.
+    /// Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
+    /// JSON; so is that of progress: `[done, total]`.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
-        let messages = std::mem::take(&mut *self.mailbox.messages.lock());
+        let messages = std::mem::take(&mut *self.mailbox.inner.messages.lock());
         let mut flat = Vec::with_capacity(messages.len() * 3);
         for message in messages {
             let (kind, ticket, answer) = match message {
                 Message::Answered(ticket, answer) => (ANSWERED, ticket, answer),
+                Message::Happened(event) => (HAPPENED, 0, Answer::text(event.into_bytes())),
                 Message::Notified(channel) => (NOTIFIED, channel, Answer::Nothing),
                 Message::Failed(ticket, error) => {
                     (FAILED, ticket, Answer::text(describe(&error).into_bytes()))

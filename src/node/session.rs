@@ -270,6 +270,7 @@ impl Session {
             return;
         }
         self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
+        database.observe(self.mailbox.observer());
         let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
         if let Engine::Opening(waiting) = before {
             waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));

@@ -1,10 +1,11 @@
-//! Statistics on their way to JavaScript.
+//! Statistics and events on their way to JavaScript.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::engine::{CollectionStatistics, Statistics, Timing};
+use super::error::describe;
+use crate::engine::{CollectionStatistics, Database, Event, Statistics, Timing};
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
@@ -81,4 +82,33 @@ pub fn statistics_text(found: &Statistics) -> Vec<u8> {
         "tipMapped": found.tip_mapped,
     });
     text.to_string().into_bytes()
+}
+
+/// An event of a channel as JSON: its name, the members as subscribers get them, and the error as [`describe`] gives it.
+pub fn event_text(database: &Database, event: &Event) -> Option<String> {
+    let (channel, mut fields, took, error) = match event {
+        Event::Opened(opened) => {
+            let fields = json!({
+                "alone": opened.alone,
+                "readOnly": opened.read_only,
+                "cut": opened.cut,
+                "sequence": opened.sequence,
+                "pendingBatches": opened.pending_batches,
+            });
+            ("open", fields, opened.took, None)
+        }
+        Event::Checkpointed(written) => {
+            let fields = json!({
+                "collections": written.collections,
+                "bytes": written.bytes,
+                "sequence": written.covered,
+            });
+            ("checkpoint", fields, written.took, None)
+        }
+        Event::CheckpointFailed { error, took } => ("checkpoint", json!({}), *took, Some(describe(error))),
+        Event::Warned => return None,
+    };
+    fields["database"] = database.directory().display().to_string().into();
+    fields["duration"] = milliseconds(took).into();
+    Some(json!({ "channel": channel, "event": fields, "error": error }).to_string())
 }

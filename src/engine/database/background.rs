@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Database, WarningCode};
+use super::{Database, Event, WarningCode};
 
 /// An idle database whose checkpoint is cheap gets it after this time, so that the JSON a person opens is current.
 const SOON: Duration = Duration::from_millis(800);
@@ -114,6 +114,7 @@ impl Database {
                     WarningCode::CheckpointFailed,
                     format!("{error}; the journal keeps everything until a checkpoint succeeds"),
                 );
+                self.publish(Event::Warned);
             }
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::events::{Checkpoint, Event};
 use super::freeze::Frozen;
 use super::generations::{create_journal, list_generations, read_header};
 use super::index_checkpoint::{Draft, remove_stray};
@@ -55,20 +56,24 @@ impl Database {
     /// still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
         let begun = Instant::now();
-        match self.write_checkpoint(wait) {
-            Ok(true) => self.counters.checkpointed(begun.elapsed()),
-            Ok(false) => {}
+        match self.write_checkpoint(wait, begun) {
+            Ok(None) => Ok(()),
+            Ok(Some(written)) => {
+                self.counters.checkpointed(written.took);
+                self.publish(Event::Checkpointed(written));
+                Ok(())
+            }
             Err(error) => {
                 self.counters.failed_checkpoints.add(1);
-                return Err(error);
+                self.publish(Event::CheckpointFailed { error: error.clone(), took: begun.elapsed() });
+                Err(error)
             }
         }
-        Ok(())
     }
 
-    /// Returns whether there was anything to write.
-    fn write_checkpoint(&self, wait: Wait) -> Result<bool> {
-        let Some(_quiet) = self.quiet(wait)? else { return Ok(false) };
+    /// Nothing, if there was nothing to write.
+    fn write_checkpoint(&self, wait: Wait, begun: Instant) -> Result<Option<Checkpoint>> {
+        let Some(_quiet) = self.quiet(wait)? else { return Ok(None) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
@@ -76,17 +81,19 @@ impl Database {
             let mut writer = self.acquire(wait)?;
             self.notice_edits(&mut writer)?;
             if !self.state.read().needs_checkpoint() {
-                return Ok(false);
+                return Ok(None);
             }
             self.check_space()?;
             let switched = self.switch_generation(&mut writer)?;
             (switched, self.freeze(&mut writer)?)
         };
-        let mut fresh = Vec::with_capacity(frozen.len());
+        let collections = frozen.len();
+        let mut fresh = Vec::with_capacity(collections);
         for (at, frozen) in frozen.into_iter().enumerate() {
             fresh.push(self.stream(frozen, at, switched)?);
         }
         let mut writer = self.acquire(wait)?;
+        let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
         let drafts = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
@@ -100,7 +107,8 @@ impl Database {
         for (draft, record) in drafts {
             self.try_write_index_checkpoint(draft, record.hash, record.size);
         }
-        Ok(true)
+        let covered = self.state.read().covered();
+        Ok(Some(Checkpoint { collections, bytes, covered, took: begun.elapsed() }))
     }
 
     /// Takes in what a person edited, so that it is not overwritten unseen. The write lock is held.

@@ -71,6 +71,7 @@ pub struct LastCheckpoint {
     pub took: Duration,
 }
 
+#[derive(Default)]
 pub struct Counters {
     /// Milliseconds since 1970.
     pub opened: u64,
@@ -103,25 +104,7 @@ pub struct Counters {
 
 impl Counters {
     pub fn new() -> Counters {
-        Counters {
-            opened: now_ms(),
-            groups: Counter::default(),
-            batches: Counter::default(),
-            documents: Counter::default(),
-            document_bytes: Counter::default(),
-            journal_bytes: Counter::default(),
-            snapshot_bytes: Counter::default(),
-            index_bytes: Counter::default(),
-            conflicts: Counter::default(),
-            syncs: Timer::default(),
-            lock_waits: Timer::default(),
-            checkpoints: Timer::default(),
-            failed_checkpoints: Counter::default(),
-            last_checkpoint: Mutex::default(),
-            catch_ups: Counter::default(),
-            caught_up_batches: Counter::default(),
-            reloads: Counter::default(),
-        }
+        Counters { opened: now_ms(), ..Counters::default() }
     }
 
     pub fn committed(&self, batches: &[Batch]) {

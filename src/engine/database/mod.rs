@@ -1,8 +1,8 @@
 //! A database: a directory that one engine owns, with one journal, one write lock and one commit order.
 //!
 //! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file →
-//! `state` → what the cache locks inside. `queue` and `warnings` are taken for moments, under any of them, and
-//! nothing is locked while they are held. No file is read or written while `state` is held.
+//! `state` → what the cache locks inside. `queue`, `warnings` and `observers` are taken for moments, under any of them,
+//! and nothing is locked while they are held. No file is read or written while `state` is held.
 
 pub(super) mod adopt;
 mod background;
@@ -15,6 +15,7 @@ mod counters;
 mod cut;
 mod declared;
 mod entity_paths;
+mod events;
 mod exclusive;
 mod feed;
 mod freeze;
@@ -64,6 +65,7 @@ pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
 pub use counters::Timing;
 pub(in crate::engine) use cut::{Cut, CutContent};
+pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
 pub use index_checkpoint::AttachedIndex;
@@ -252,6 +254,7 @@ pub struct Database {
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
     counters: Counters,
+    observers: events::Observers,
     feed: feed::Feed,
     this: Weak<Database>,
 }

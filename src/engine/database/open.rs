@@ -4,11 +4,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
 use super::counters::Counters;
+use super::events::{Event, Observers, Opened};
 use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
 use super::network::Mark;
@@ -31,20 +33,40 @@ impl Database {
     /// `CORRUPT_DATA` where acknowledged data is damaged, `LOCK_TIMEOUT` while another process recovers it,
     /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
     pub fn open(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
-        match Database::open_for_writing(Arc::clone(&fs), directory, options) {
+        let begun = Instant::now();
+        let (database, alone) = match Database::open_for_writing(Arc::clone(&fs), directory, options) {
             Err(Error::Io {
                 kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
                 ..
-            }) => Database::open_read_only(fs, directory, options),
-            other => other,
-        }
+            }) => (Database::open_read_only(fs, directory, options)?, false),
+            other => other?,
+        };
+        database.publish_opened(alone, begun);
+        Ok(database)
     }
 
+    fn publish_opened(&self, alone: bool, begun: Instant) {
+        let cut = self.warnings.lock().iter().any(|warning| warning.code == WarningCode::TailCut);
+        let (sequence, covered) = {
+            let state = self.state.read();
+            (state.position.seq, state.covered())
+        };
+        self.publish(Event::Opened(Opened {
+            alone,
+            read_only: self.tip.is_none(),
+            cut,
+            sequence,
+            pending_batches: sequence.saturating_sub(covered),
+            took: begun.elapsed(),
+        }));
+    }
+
+    /// Returns whether no other process had it open, too.
     fn open_for_writing(
         fs: Arc<dyn Fs>,
         directory: &Path,
         options: DatabaseOptions,
-    ) -> Result<Arc<Database>> {
+    ) -> Result<(Arc<Database>, bool)> {
         let reserved = directory.join(RESERVED);
         fs::create_dirs(&*fs, &reserved).at("create", &reserved)?;
         let mut lock = ProcessLock::open(&fs, &reserved.join("write.lock"))?;
@@ -98,7 +120,7 @@ impl Database {
             database.warn(code, message);
         }
         database.background_after_opening();
-        Ok(database)
+        Ok((database, alone))
     }
 
     /// Where nothing can be written there is nothing to recover either: what the journals hold is read up to the last
@@ -140,6 +162,7 @@ impl Database {
             warnings: Mutex::default(),
             background: background::Activity::default(),
             counters: Counters::new(),
+            observers: Observers::default(),
             feed: feed::Feed::default(),
             this: this.clone(),
         })

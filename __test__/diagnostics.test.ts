@@ -1,0 +1,235 @@
+// Events for those who watch: `diagnostics_channel`.
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { channel } from 'node:diagnostics_channel'
+import { mkdir, rmdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { IndexManager, MigrationManager } from '../index.js'
+import { caught, dataPath, fileInput, projectInput, projectsPath, runChild, until, warningOf, withDirectory, withProject, withStorage } from './support/index.js'
+import { Things } from './support/things.js'
+
+type Event = Record<string, any>
+
+/** Gathers the events of a channel while `work` runs. */
+async function eventsOf(kind: string, work: (events: Event[]) => Promise<unknown>): Promise<Event[]> {
+  const events: Event[] = []
+  const listen = (event: unknown) => void events.push(event as Event)
+  const watched = channel(`octoprompt-storage:${kind}`)
+  watched.subscribe(listen)
+  try {
+    await work(events)
+  } finally {
+    watched.unsubscribe(listen)
+  }
+  return events
+}
+
+const operations = (events: Event[]) => events.map(({ operation }) => operation)
+
+describe('octoprompt-storage:write', () => {
+  test('tells of a write: what, where, how much, how long, and the number of its batch', withProject(async (storage, project, { base }) => {
+    const files = storage.getFileStorage(project.id)
+    const before = Date.now()
+    const [event, ...others] = await eventsOf('write', () => files.createMany(['a', 'b'].map((path) => fileInput(path, 'ünï'))))
+    assert.deepEqual(others, [])
+    const { operation, basePath, database, collection, entities, bytes, time, duration, sequence, error } = event!
+    assert.deepEqual([operation, basePath, database], ['createMany', base, dataPath(base)])
+    assert.equal(collection, `project_data/${project.id}/files.json`)
+    assert.equal(entities, 2)
+    assert.ok(bytes > 2 * Buffer.byteLength('ünï'))
+    assert.ok(time >= before - 1 && time <= Date.now() + 1)
+    assert.ok(duration > 0)
+    assert.ok(sequence > 0 && sequence <= (await storage.sequence()))
+    assert.equal(error, undefined)
+  }))
+
+  test('names every write of a storage of one\'s own', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    const events = await eventsOf('write', async () => {
+      const { id } = await storage.create({ name: 'a' })
+      await storage.update(id, { size: 2 })
+      await storage.delete(id)
+      await storage.writeAll({})
+    })
+    assert.deepEqual(operations(events), ['create', 'update', 'delete', 'writeAll'])
+    await storage.close()
+  }))
+
+  test('has the error of one that failed, and the caller has it too', withProject(async (storage, project) => {
+    let error: unknown
+    const events = await eventsOf('write', async () => {
+      error = await caught(storage.update(project.id, { name: '' }))
+    })
+    assert.equal(events.length, 1)
+    assert.equal(events[0]!.error, error)
+    assert.equal(events[0]!.sequence, undefined)
+  }))
+
+  test('is published where the caller is, so that spans find their parents', withStorage(async (storage) => {
+    const context = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    const listen = () => void seen.push(context.getStore())
+    const watched = channel('octoprompt-storage:write')
+    watched.subscribe(listen)
+    await Promise.all(['a', 'b'].map((name) => context.run(name, () => storage.create(projectInput(name)))))
+    watched.unsubscribe(listen)
+    assert.deepEqual(seen.sort(), ['a', 'b'])
+  }))
+
+  test('of an index by hand names the index', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data/things')
+    const events = await eventsOf('write', async () => {
+      await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
+      await indexes.addToIndex('by_name', 1, { name: 'a' })
+    })
+    assert.deepEqual(events.map(({ operation, index }) => [operation, index]), [['createIndex', 'by_name'], ['addToIndex', 'by_name']])
+    await indexes.close()
+  }))
+})
+
+describe('octoprompt-storage:read', () => {
+  test('tells of reads that leave the thread, and not of those that memory answers', withDirectory(async ({ open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.close()
+    const storage = open()
+    const events = await eventsOf('read', async () => {
+      await storage.getById(id)
+      await storage.getById(id)
+    })
+    assert.deepEqual(operations(events), ['getById'])
+  }))
+
+  test('tells of queries', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await files.create(fileInput('a.ts'))
+    const events = await eventsOf('read', async () => {
+      await storage.query({ where: { name: 'Sample' } })
+      await files.search('content')
+    })
+    assert.deepEqual(operations(events), ['query', 'search'])
+  }))
+})
+
+describe('octoprompt-storage:transaction and :conflict', () => {
+  test('tell how often a transaction ran', withProject(async (storage, project) => {
+    let conflicts: Event[] = []
+    const events = await eventsOf('transaction', async () => {
+      let runs = 0
+      conflicts = await eventsOf('conflict', () => storage.transaction(async (tx) => {
+        const found = await tx.getById(project.id)
+        if (runs++ === 0) await storage.update(project.id, { description: 'of somebody else' })
+        await tx.update(project.id, { name: `${found!.name}!` })
+      }))
+    })
+    assert.deepEqual(events.map(({ operation, attempts, error }) => [operation, attempts, error]), [['transaction', 2, undefined]])
+    assert.deepEqual(conflicts.map(({ operation, attempt }) => [operation, attempt]), [['transaction', 1]])
+  }))
+
+  test('tell of an update that others came before', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    const { id } = await storage.create({ name: 'a' })
+    const events = await eventsOf('conflict', () => Promise.all([1, 2, 3].map((size) => storage.update(id, { size }))))
+    assert.ok(events.length > 0)
+    assert.deepEqual([events[0]!.operation, events[0]!.id], ['update', id])
+    await storage.close()
+  }))
+})
+
+describe('octoprompt-storage:open', () => {
+  test('tells how the database was opened', withDirectory(async ({ base, open }) => {
+    const events = await eventsOf('open', async (events) => {
+      await open().list()
+      await until('the event', () => events.length > 0)
+    })
+    const { database, alone, readOnly, cut, pendingBatches, sequence, duration } = events[0]!
+    assert.deepEqual([database, alone, readOnly, cut, pendingBatches, sequence], [dataPath(base), true, false, false, 0, 0])
+    assert.ok(duration > 0)
+  }))
+
+  test('tells of what a killed process left in the journal', withDirectory(async ({ base, open }) => {
+    await runChild('writer.mjs', [base, 'projects', 'killed', '0'], { onLine: (_, kill) => kill() })
+    const events = await eventsOf('open', async (events) => {
+      await open().list()
+      await until('the event', () => events.length > 0)
+    })
+    assert.ok(events[0]!.pendingBatches > 0)
+  }))
+})
+
+describe('octoprompt-storage:checkpoint', () => {
+  test('tells of those that nobody asked for', withStorage(async (storage, { base }) => {
+    const [event] = await eventsOf('checkpoint', async (events) => {
+      await storage.create(projectInput())
+      await until('the event', () => events.length > 0)
+    })
+    const { database, collections, bytes, sequence, duration, error } = event!
+    assert.deepEqual([database, collections, error], [dataPath(base), 1, undefined])
+    assert.ok(bytes > 0 && sequence > 0 && duration > 0)
+  }))
+
+  test('waiting for one keeps no process alive', withDirectory(async ({ base }) => {
+    const { code, lines, stderr } = await runChild('watcher.mjs', [base])
+    assert.deepEqual([code, lines, stderr], [0, ['created'], ''])
+  }))
+
+  test('tells why one failed, and so does a warning, though nobody calls', withStorage(async (storage, { base }) => {
+    await storage.create(projectInput())
+    let events: Event[] = []
+    await warningOf('CHECKPOINT_FAILED', async () => {
+      // A directory where the file belongs cannot be replaced.
+      events = await eventsOf('checkpoint', async (events) => {
+        await mkdir(projectsPath(base))
+        await storage.create(projectInput('Another'))
+        await until('the event', () => events.some(({ error }) => error))
+      })
+    })
+    assert.equal(events.find(({ error }) => error)!.error.code, 'IO_ERROR')
+    await rmdir(projectsPath(base))
+  }))
+})
+
+describe('octoprompt-storage:backup and :migration', () => {
+  test('tell of each operation and each step', withDirectory(async ({ base, open }) => {
+    await open().create(projectInput())
+    const manager = new MigrationManager(base, { logger: null })
+    manager.register({ version: '1.0.0', description: 'one', up() {}, down() {} })
+    const backups = await eventsOf('backup', async () => manager.restore(await manager.backup('first')))
+    assert.deepEqual(operations(backups), ['backup', 'restore'])
+    assert.equal(backups[0]!.backup, join(base, 'backups', 'first'))
+    const steps = await eventsOf('migration', async () => {
+      await manager.migrate()
+      await manager.rollback('0.0.0')
+    })
+    assert.deepEqual(operations(steps), ['up', 'migrate', 'down', 'rollback'])
+    assert.deepEqual(steps.map(({ version, versions }) => version ?? versions), ['1.0.0', ['1.0.0'], '1.0.0', ['1.0.0']])
+    await manager.close()
+  }))
+
+  test('have what a step threw', withDirectory(async ({ base }) => {
+    const manager = new MigrationManager(base, { logger: null })
+    const thrown = new Error('no')
+    manager.register({ version: '1.0.0', description: 'one', up() { throw thrown } })
+    const steps = await eventsOf('migration', () => caught(manager.migrate()))
+    assert.deepEqual(steps.map(({ operation, error }) => [operation, error]), [['up', thrown], ['migrate', thrown]])
+    await manager.close()
+  }))
+})
+
+describe('octoprompt-storage:warning', () => {
+  test('has what the process is warned of', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.close()
+    await writeFile(projectsPath(base), '{}')
+    const events = await eventsOf('warning', () => warningOf('SNAPSHOT_CHANGED', () => open().getById(id)))
+    assert.deepEqual(events.map(({ code }) => code), ['SNAPSHOT_CHANGED'])
+    assert.match(events[0]!.message, /projects\.json/)
+  }))
+})
+
+test('a subscriber that throws breaks no call', withDirectory(async ({ base }) => {
+  const { code, lines, stderr } = await runChild('throwing-subscriber.mjs', [base])
+  assert.deepEqual([code, lines], [0, ['created', 'read', 'thrown 2']], stderr)
+}))

@@ -1,0 +1,100 @@
+// What a person reads where the addon does not load.
+import assert from 'node:assert/strict'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { withDirectory } from './support/index.js'
+
+const { PLATFORMS, loadError } = require('../lib/load-error.js')
+const { version } = require('../package.json')
+const root = join(__dirname, '..')
+
+const LINUX = { platform: 'linux', arch: 'x64', libc: { name: 'glibc', version: '2.31' }, runtime: 'Node 22.0.0' }
+
+/** What the loader throws: its own words, and the messages of its attempts as a chain of causes, the last one first. */
+function loaderError(...attempts: Error[]) {
+  const chain = attempts.reduce<Error | undefined>((cause, error) => Object.assign(error, { cause }), undefined)
+  return new Error('Cannot find native binding.', { cause: chain })
+}
+
+const notFound = (name: string) => new Error(`Cannot find module '${name}'\nRequire stack:\n- binding.js`)
+
+describe('the error of an addon that does not load', () => {
+  test('says which package is missing, and why that may be', () => {
+    const cause = loaderError(notFound('./octoprompt-storage.linux-x64-gnu.node'), notFound('@octoprompt/storage-linux-x64-gnu'))
+    const error = loadError(cause, LINUX)
+    assert.equal(error.code, 'ADDON_NOT_LOADED')
+    assert.equal(error.platform, 'linux-x64-gnu')
+    assert.equal(error.cause, cause)
+    assert.match(error.message, /\(linux-x64-gnu, glibc 2\.31, Node 22\.0\.0\)/)
+    assert.ok(error.message.includes(`@octoprompt/storage-linux-x64-gnu@${version}`))
+    assert.match(error.message, /--omit=optional/)
+  })
+
+  test('tells musl from glibc', () => {
+    const machine = { platform: 'linux', arch: 'arm64', libc: { name: 'musl' }, runtime: 'Bun 1.4.5' }
+    assert.match(loadError(loaderError(notFound('x')), machine).message, /\(linux-arm64-musl, musl, Bun 1\.4\.5\).*storage-linux-arm64-musl@/)
+  })
+
+  test('names the machines that have an addon on one that has none', () => {
+    const { message, platform } = loadError(loaderError(new Error('Unsupported OS: sunos')), { platform: 'sunos', arch: 'x64', runtime: 'Node 22.0.0' })
+    assert.equal(platform, 'sunos-x64')
+    for (const name of PLATFORMS) assert.ok(message.includes(name), name)
+    assert.match(message, /npm run build/)
+  })
+
+  test('passes on why the system refuses an addon that is there', () => {
+    const refused = new Error("/lib/libc.so.6: version `GLIBC_2.99' not found (required by storage.node)")
+    const { message } = loadError(loaderError(notFound('./local.node'), refused), LINUX)
+    assert.match(message, /refuses to load it: .*GLIBC_2\.99.*not found.*musl/)
+    assert.doesNotMatch(message, /not installed/)
+  })
+
+  test('knows an addon of another machine', () => {
+    const { message } = loadError(loaderError(notFound('./local.node'), new Error('storage.node: invalid ELF header')), LINUX)
+    assert.match(message, /built for another machine: remove node_modules/)
+  })
+})
+
+test('each platform that has a package is one that the error knows', () => {
+  assert.deepEqual([...PLATFORMS].sort(), readdirSync(join(root, 'npm')).sort())
+})
+
+/** Loads a copy of the package without its addon, in a process that believes to be on another machine if `platform` says so. */
+async function load(base: string, prepare: (home: string) => Promise<unknown>, platform = process.platform) {
+  const home = join(base, 'package')
+  await mkdir(home)
+  for (const part of ['index.js', 'binding.js', 'package.json', 'lib']) await cp(join(root, part), join(home, part), { recursive: true })
+  await prepare(home)
+  const code = `
+    Object.defineProperty(process, 'platform', { value: '${platform}' })
+    try { require(${JSON.stringify(join(home, 'index.js'))}) } catch ({ name, code, platform, message }) {
+      console.log(JSON.stringify({ name, code, platform, message }))
+    }`
+  const output = await new Promise<string>((resolve, reject) => {
+    execFile(process.execPath, ['-e', code], { cwd: base }, (error, stdout, stderr) => (error ? reject(new Error(stderr)) : resolve(stdout)))
+  })
+  return JSON.parse(output)
+}
+
+describe('require() of the package', () => {
+  test('without its platform package', withDirectory(async ({ base }) => {
+    const { name, code, platform, message } = await load(base, async () => {})
+    assert.deepEqual([name, code], ['StorageError', 'ADDON_NOT_LOADED'])
+    assert.ok(message.includes(`@octoprompt/storage-${platform}@${version}, an optional dependency, is not installed`), message)
+  }))
+
+  test('on a machine that has none', withDirectory(async ({ base }) => {
+    const { platform, message } = await load(base, async () => {}, 'sunos' as NodeJS.Platform)
+    assert.match(platform, /^sunos-/)
+    assert.match(message, /There are addons for/)
+  }))
+
+  test('with a file that is no addon', withDirectory(async ({ base }) => {
+    const addon = readdirSync(root).find((file) => file.endsWith('.node'))!
+    const { message } = await load(base, (home) => writeFile(join(home, addon), 'no addon'))
+    assert.match(message, /the system refuses to load it/)
+  }))
+})

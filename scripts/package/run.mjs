@@ -1,0 +1,55 @@
+// Commands that must succeed, and the runtimes that programs are run on.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { StepError, root, run } from '../setup.mjs'
+
+/** What a command prints; a failure says what it was. */
+export async function must(command, args, options = {}) {
+  const { ok, output, code, signal } = await run(command, args, options)
+  if (!ok) throw new StepError(`${command} ${args.join(' ')} ended with ${code ?? signal}\n${output}`)
+  return output
+}
+
+/**
+ * Releases of Node that are tried beside the one that runs this. The registry has them for Linux with glibc, and all of them
+ * for nothing else: elsewhere it is the one that runs this.
+ */
+const NODE_RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0' }
+
+export const bun = join(root, 'node_modules/bun/bin/bun.exe')
+
+/** The executable of a release of Node, installed below `target/` when it is asked for first. */
+async function nodeRelease(version) {
+  const name = `node-linux-${process.arch}`
+  const prefix = join(root, 'target', 'runtimes', version)
+  const executable = join(prefix, 'node_modules', name, 'bin', 'node')
+  if (existsSync(executable)) return executable
+  mkdirSync(prefix, { recursive: true })
+  writeFileSync(join(prefix, 'package.json'), '{"private":true}\n')
+  const args = ['install', '--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--prefer-offline', `${name}@${version}`]
+  const { ok, output } = await run('npm', args, { cwd: prefix })
+  if (ok && existsSync(executable)) return executable
+  throw new StepError(
+    `The package is tried on Node ${version} too, which comes from the npm registry as ${name}; it could not be installed. ` +
+      `Check the network and run this again.\n${output}`,
+  )
+}
+
+/** `[name, executable]` of every runtime that the package supports. */
+export async function runtimes() {
+  const own = process.versions.node.split('.')[0]
+  const isGlibc = process.platform === 'linux' && process.report.getReport().header.glibcVersionRuntime !== undefined
+  const others = isGlibc ? Object.entries(NODE_RELEASES).filter(([major]) => major !== own) : []
+  const found = [[`Node ${own}`, process.execPath], ['Bun', bun]]
+  for (const [major, version] of others) found.push([`Node ${major}`, await nodeRelease(version)])
+  return found
+}
+
+/** Runs tasks, `width` at a time. */
+export async function inParallel(tasks, width = 2) {
+  const waiting = [...tasks]
+  const worker = async () => {
+    for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) await task()
+  }
+  await Promise.all(Array.from({ length: width }, worker))
+}
