@@ -333,8 +333,8 @@ export declare class Port {
   /** Says before a call begins that it may be given up. */
   mayAbort(ticket: number): void
   /**
-   * Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
-   * already, or has ended; then its answer tells how.
+   * Gives a call up: the work behind it ends soon. Whether that was in time: false if the call has begun to change
+   * something; then its answer tells how it ends.
    */
   abort(ticket: number): boolean
   /** Keeps the process alive until `release`. */

@@ -39,9 +39,9 @@ const withStore = <Store extends Closeable>(
 const times = { created: 1_700_000_000_000, updated: 1_700_000_000_000 }
 
 const oldChats = {
-  'chat_storage/chats.json': { 1: { id: 1, title: 'First', ...times }, 2: { id: 2, title: 'Second', ...times } },
+  'chat_storage/chats.json': { 1: { id: 1, title: 'First', pinned: true, ...times }, 2: { id: 2, title: 'Second', ...times } },
   'chat_storage/chat_data/1/messages.json': {
-    11: { id: 11, chatId: 1, role: 'user', content: 'Hello', created: 1_700_000_000_001 },
+    11: { id: 11, chatId: 1, role: 'user', content: 'Hello', created: 1_700_000_000_001, tokens: 3 },
     12: { id: 12, chatId: 1, role: 'assistant', content: 'Hi', created: 1_700_000_000_002 },
   },
 }
@@ -53,6 +53,17 @@ test('chats of the old layout are read with their messages', withStore(ChatStora
     ['Hi', 1_700_000_000_002],
   ])
   assert.deepEqual(await chats.getMessages(2), [])
+}))
+
+test('what a file holds beyond what the store knows is kept', withStore(ChatStorage, oldChats, async (chats, reopen, base) => {
+  await chats.addMessage(1, { role: 'user', content: 'New' })
+  await chats.update(1, { title: 'Renamed' })
+  await reopen()
+  const [chat, message] = [
+    (await readJson(join(base, 'data/chat_storage/chats.json')))['1'],
+    (await readJson(join(base, 'data/chat_storage/chat_data/1/messages.json')))['11'],
+  ]
+  assert.deepEqual([chat!['title'], chat!['pinned'], message!['tokens']], ['Renamed', true, 3])
 }))
 
 test('a message and its chat change together', withStore(ChatStorage, oldChats, async (chats, reopen) => {
@@ -104,6 +115,8 @@ const oldPrompts = {
     { id: 'a', promptId: 1, projectId: 5 },
     { id: 'b', promptId: 2, projectId: 5 },
     { id: 'c', promptId: 1, projectId: 6 },
+    // Written twice by two requests at once.
+    { id: 'd', promptId: 1, projectId: 6 },
   ],
 }
 
@@ -136,7 +149,7 @@ test('a deleted prompt takes its associations along', withStore(PromptStorage, o
 
 const oldKeys = {
   'provider_key_storage/provider_keys.json': {
-    1: { id: 1, name: 'main', provider: 'openai', key: 'sk-1', isDefault: true, ...times },
+    1: { id: 1, name: 'main', provider: 'openai', key: 'sk-1', isDefault: true, environment: 'production', ...times },
     2: { id: 2, name: 'spare', provider: 'openai', key: 'sk-2', ...times },
   },
 }

@@ -7,34 +7,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { caught, projectInput, runChild, until } from './support/index.js'
-import { noting, withManagers, write } from './support/migrations.js'
-
-/** A child that holds the data until it is told to go on. */
-async function holder(base: string, what: 'wait' | 'fail') {
-  const child = spawn(process.execPath, [join(__dirname, 'support', 'migrator.mjs'), base, what], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const lines: any[] = []
-  let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    const parts = (rest + chunk).split('\n')
-    rest = parts.pop()!
-    lines.push(...parts.map((line) => JSON.parse(line)))
-  })
-  const closed = new Promise((resolve) => child.on('close', resolve))
-  await until('the migration', () => lines.length > 0 || child.exitCode !== null)
-  assert.equal(lines[0]?.waiting, child.pid)
-  return {
-    pid: child.pid!,
-    async goOn() {
-      child.stdin.write('go\n')
-      await closed
-      return lines.slice(1)
-    },
-    async kill() {
-      child.kill('SIGKILL')
-      await closed
-    },
-  }
-}
+import { holder, noting, withManagers, write } from './support/migrations.js'
 
 describe('while another process migrates', () => {
   test('writes wait, and end in LOCK_TIMEOUT that names it; reads go on', withManagers(async ({ base, open }) => {

@@ -180,7 +180,30 @@ test('one that others keep losing is given up with CONFLICT', withThings(async (
     await tx.update(id, { name: 'never' })
   }))
   assert.deepEqual([error.code, runs], ['CONFLICT', 16])
+  assert.match(error.message, /not made on tx/)
   assert.equal((await things.getById(id))!.name, 'a')
+}))
+
+test('a transaction in the callback of one that others wait for is not among those', withThings(async (things) => {
+  const [one, two] = [await things.create({ name: 'one' }), await things.create({ name: 'two' })]
+  let runs = 0
+  let within = 0
+  await things.transaction(async (tx) => {
+    runs += 1
+    await tx.getById(one.id)
+    // Lost once, it is the first in the queue of those that lost.
+    if (runs === 1) await things.update(one.id, { size: 2 })
+    else {
+      await things.transaction(async (own) => {
+        within += 1
+        await own.getById(two.id)
+        if (within === 1) await things.update(two.id, { size: 2 })
+        await own.update(two.id, { name: 'within' })
+      })
+    }
+    await tx.update(one.id, { name: 'outer' })
+  })
+  assert.deepEqual([runs, within, (await things.list()).map(({ name, size }) => [name, size])], [2, 2, [['outer', 2], ['within', 2]]])
 }))
 
 test('wrong arguments are refused', withThings(async (things) => {

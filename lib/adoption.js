@@ -17,12 +17,14 @@ class Adoption {
   #done
   #callers = 0
   #abandon = new AbortController()
+  #onEnd
 
-  /** @param onEnd is told when the adoption is over */
+  /** @param onEnd is told when the adoption is over, or given up: whoever comes then begins another one */
   constructor(documents, schema, timeout, onEnd) {
+    this.#onEnd = () => onEnd(this)
     this.#done = adopt(documents, schema, timeout, this.#abandon.signal)
     // Those that wait hear of a failure.
-    this.#done.catch(() => {}).then(onEnd)
+    this.#done.catch(() => {}).then(this.#onEnd)
   }
 
   /** Waits for the end, unless the signal of the caller is raised before. */
@@ -30,7 +32,9 @@ class Adoption {
     this.#callers += 1
     await unlessAborted(signal, this.#done, () => {
       this.#callers -= 1
-      if (this.#callers === 0) this.#abandon.abort()
+      if (this.#callers > 0) return
+      this.#onEnd()
+      this.#abandon.abort()
     })
   }
 }
@@ -48,7 +52,7 @@ async function adopt(documents, schema, timeout, signal) {
     if (text === null) return
     const { hash, records } = JSON.parse(text)
     const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record, signal)))
-    const verdicts = `[${(await unlessAborted(signal, inTime(judged, timeout))).join(',')}]`
+    const verdicts = `[${(await inTime(judged, timeout, signal)).join(',')}]`
     if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts), { signal }))) return
     if (performance.now() > end) throw tooLate('its file was changed again and again', timeout)
   }
@@ -78,12 +82,14 @@ function messageOf(error) {
 
 const issueText = ({ path = [], message }) => (path.length > 0 ? `${path.map(String).join('.')}: ${message}` : String(message))
 
-function inTime(judged, timeout) {
-  return new Promise((resolve, reject) => {
+function inTime(judged, timeout, signal) {
+  let timer
+  const answer = new Promise((resolve, reject) => {
     const late = () => reject(tooLate('its schema has not judged the records', timeout))
-    const timer = setTimeout(late, Math.min(timeout, LONGEST))
+    timer = setTimeout(late, Math.min(timeout, LONGEST))
     judged.then(resolve, reject).finally(() => clearTimeout(timer))
   })
+  return unlessAborted(signal, answer, () => clearTimeout(timer))
 }
 
 function tooLate(why, timeout) {

@@ -468,8 +468,8 @@ class BaseStorage {
   #adopted(start, signal) {
     return call(start, { signal }).catch(async (error) => {
       if (error.code !== UNADOPTED) throw error
-      this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, () => {
-        this.#adoption = undefined
+      this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, (ended) => {
+        if (this.#adoption === ended) this.#adoption = undefined
       })
       await this.#adoption.wait(signal)
       return this.#adopted(start, signal)

@@ -142,7 +142,8 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
       const run = new Run(hooks, signal)
       const attempted = () => once(run, storage, work, signal, timeout, end, hooks)
       try {
-        return await (place === undefined ? attempted() : waitedFor.run({ place, outer: waitedFor.getStore() }, attempted))
+        if (place === undefined) return await attempted()
+        return await waitedFor.run({ place, outer: waitedFor.getStore() }, attempted)
       } catch (error) {
         const again = error === LOST || run.native.isLost()
         run.end()
@@ -214,7 +215,8 @@ function tooLate(timeout) {
 }
 
 function conflict(attempts) {
-  const message = `a transaction was given up after ${attempts} attempts: others keep changing what it reads; try again`
+  const why = 'others, or calls in its callback that are not made on tx, keep changing what it reads'
+  const message = `a transaction was given up after ${attempts} attempts: ${why}; try again, or use tx for all of it`
   return Object.assign(new StorageError(message, 'CONFLICT'), { outcome: 'none' })
 }
 

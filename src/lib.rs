@@ -5,16 +5,15 @@
 //! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
 //! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
 //! - [`cli`] (feature `cli`) is the command line over both.
-//! - `node` (feature `node`, on by default) is the binding: options in, errors out, promises.
+//! - [`pool`] has the threads on which calls wait.
+//! - `src/node` is the binding, a crate of its own: options in, errors out, promises.
 //!
 //! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
 
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod engine;
-#[cfg(feature = "node")]
-#[cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
-mod node;
+pub mod pool;
 pub mod project;
 #[cfg(feature = "cli")]
 pub mod reports;

@@ -8,7 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::document::DocumentId;
-use octoprompt_storage::engine::{Change, Durability, Error, Subscription};
+use octoprompt_storage::engine::fs::{Fs, OsFs};
+use octoprompt_storage::engine::{Change, Durability, Error, Subscription, Wait, repair};
 use proptest::prelude::*;
 use support::{Fixture, Handle, READ, record};
 
@@ -256,4 +257,41 @@ fn a_sequence_number_from_the_future_is_no_place_to_go_on_from() {
     fixture.put(&database, 1, "a");
     let heard = listen(&database, Some(99)).take().expect("changes");
     assert_eq!(heard, [Change::Reset { seq: 1, collection: None }]);
+}
+
+#[test]
+fn whoever_goes_on_from_before_a_repair_gets_a_reset() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    let before = database.sequence().expect("caught up");
+    drop(database);
+    std::fs::write(fixture.path(".storage/new-7-1"), "half").expect("written");
+    let file_system: Arc<dyn Fs> = Arc::new(OsFs);
+    let report = repair(&file_system, &fixture.path(""), Wait::at_most(Duration::from_secs(5)));
+    assert!(report.expect("repairable").is_ok());
+    let database = fixture.open();
+    let now = database.sequence().expect("caught up");
+    let heard = listen(&database, Some(before)).take().expect("changes");
+    assert_eq!(heard, [Change::Reset { seq: now, collection: None }]);
+    assert_eq!(listen(&database, Some(now)).take().expect("changes"), []);
+}
+
+#[test]
+fn a_listener_is_told_that_its_engine_is_gone_after_what_it_did_not_take_yet() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (woken, wait) = mpsc::channel();
+    let wake = move || {
+        // Nobody waits any more once the test is over.
+        let _ = woken.send(());
+    };
+    let (listener, _) = database.subscribe(None, None, wake).expect("subscribed");
+    fixture.put(&database, 7, "x");
+    assert!(!listener.is_over());
+    drop(database);
+    wait.recv_timeout(Duration::from_secs(10)).expect("woken");
+    assert!(listener.is_over());
+    assert_eq!(listener.take().expect("changes").len(), 1);
+    assert_eq!(listener.take().expect("changes"), []);
 }

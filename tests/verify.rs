@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Fs, OsFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, RepairReport, Severity, VerifyReport, Wait, repair, verify,
+    Database, DatabaseOptions, Durability, RepairReport, Severity, Transaction, VerifyReport, Wait, repair,
+    verify,
 };
 use support::{Fixture, record};
 
@@ -238,4 +239,22 @@ fn an_index_that_lost_an_entry_differs_from_a_full_one() {
     assert!(!index.has_entries_of(&fresh));
     index.remove(&1.into(), &entries);
     assert!(index.has_entries_of(&fresh));
+}
+
+#[test]
+fn what_the_batch_of_a_drop_puts_afterwards_is_found_and_kept() {
+    let fixture = filled();
+    let database = fixture.open();
+    let spec = fixture.spec();
+    let anew = move |tx: &mut Transaction<'_>| {
+        tx.drop_collection(&spec)?;
+        tx.put(&spec, 1.into(), record(1, "anew").into_bytes())
+    };
+    database.write(Durability::Full, anew).expect("written");
+    let report = database.verify(wait()).expect("readable");
+    assert!(report.is_ok() && report.documents() == 1, "{report}");
+    drop(database);
+    fs::write(fixture.path(".storage/new-7-1"), "half").expect("written");
+    repaired(&fixture);
+    assert_eq!(names(&fixture), [Some(record(1, "anew")), None, None, None, None]);
 }

@@ -1,10 +1,12 @@
 // What the suites of migrations and backups share.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MigrationManager } from '../../index.js'
 import type { MigrationConfig, MigrationOptions } from '../../index.js'
-import { dataPath, withDirectory } from './index.js'
+import { dataPath, until, withDirectory } from './index.js'
 import type { Context } from './index.js'
 
 export const statePath = (base: string) => join(base, 'data', '.migration-state.json')
@@ -75,3 +77,30 @@ export async function fingerprint(directory: string, skip: (path: string) => boo
 
 /** The data of a base path, without the record of its migrations. */
 export const dataOf = (base: string) => fingerprint(join(base, 'data'), (name) => name === '.migration-state.json')
+
+/** A process that migrates: it holds the data until it is told to go on. */
+export async function holder(base: string, what: 'wait' | 'fail') {
+  const child = spawn(process.execPath, [join(__dirname, 'migrator.mjs'), base, what], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines: any[] = []
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop()!
+    lines.push(...parts.map((line) => JSON.parse(line)))
+  })
+  const closed = new Promise((resolve) => child.on('close', resolve))
+  await until('the migration', () => lines.length > 0 || child.exitCode !== null)
+  assert.equal(lines[0]?.waiting, child.pid)
+  return {
+    pid: child.pid!,
+    async goOn() {
+      child.stdin.write('go\n')
+      await closed
+      return lines.slice(1)
+    },
+    async kill() {
+      child.kill('SIGKILL')
+      await closed
+    },
+  }
+}

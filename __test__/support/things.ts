@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { BaseStorage } from '../../index.js'
-import type { IndexConfig, StandardSchemaV1, StorageOptions } from '../../index.js'
+import type { CallOptions, IndexConfig, StandardSchemaV1, StorageOptions } from '../../index.js'
 
 export interface Thing {
   id: number
@@ -60,7 +60,7 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
     return {
       readValidatedJson: <T>(file: string, schema: StandardSchemaV1<unknown, T>, fallback: T) => this.readValidatedJson(file, schema, fallback),
       writeValidatedJson: <T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>) => this.writeValidatedJson(file, data, schema),
-      withLock: <T>(key: string, work: () => T | Promise<T>) => this.withLock(key, work),
+      withLock: <T>(key: string, work: () => T | Promise<T>, options?: CallOptions) => this.withLock(key, work, options),
       ensureDirExists: (directory: string) => this.ensureDirExists(directory),
       invalidateCache: (key?: number) => this.invalidateCache(key),
       idExists: (id: number) => this.idExists(id),

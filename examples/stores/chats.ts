@@ -5,10 +5,11 @@
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, Change, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'
+import { keeping } from './keeping.js'
 
 const DATA_DIR = 'data/chat_storage'
 
-export const chatSchema = z.object({
+export const chatSchema = keeping({
   id: z.number(),
   title: z.string().trim().min(1),
   projectId: z.number().nullable().default(null),
@@ -18,16 +19,14 @@ export const chatSchema = z.object({
 export type Chat = z.infer<typeof chatSchema>
 
 /** Messages of the old layout have no time of a change: it is the one they were created at. */
-export const messageSchema = z
-  .object({
-    id: z.number(),
-    chatId: z.number(),
-    role: z.enum(['system', 'user', 'assistant']),
-    content: z.string(),
-    created: z.number(),
-    updated: z.number().optional(),
-  })
-  .transform((message) => ({ ...message, updated: message.updated ?? message.created }))
+export const messageSchema = keeping({
+  id: z.number(),
+  chatId: z.number(),
+  role: z.enum(['system', 'user', 'assistant']),
+  content: z.string(),
+  created: z.number(),
+  updated: z.number().optional(),
+}).transform((message) => ({ ...message, updated: message.updated ?? message.created }))
 export type ChatMessage = z.infer<typeof messageSchema>
 
 class ChatMessages extends BaseStorage<ChatMessage, Record<string, ChatMessage>, z.input<typeof messageSchema>> {

@@ -7,10 +7,11 @@ import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'
 import { ImportingStorage } from './import-array.js'
+import { keeping } from './keeping.js'
 
 const DATA_DIR = 'data/prompt_storage'
 
-export const promptSchema = z.object({
+export const promptSchema = keeping({
   id: z.number(),
   name: z.string().trim().min(1),
   content: z.string(),

@@ -4,8 +4,9 @@
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'
+import { keeping } from './keeping.js'
 
-export const providerKeySchema = z.object({
+export const providerKeySchema = keeping({
   id: z.number(),
   name: z.string().trim().min(1),
   provider: z.string().min(1),

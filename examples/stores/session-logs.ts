@@ -8,13 +8,14 @@ import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'
 import { ImportingStorage } from './import-array.js'
+import { keeping } from './keeping.js'
 
 const DATA_DIR = 'data/claude_code_storage'
 
 /** Ids become names of directories. */
 const idSchema = z.string().regex(/^[\w-]{1,64}$/)
 
-export const sessionSchema = z.object({
+export const sessionSchema = keeping({
   id: idSchema,
   projectPath: z.string(),
   status: z.enum(['active', 'ended']).default('active'),

@@ -3,10 +3,11 @@
 use napi_derive::napi;
 use serde_json::{Value, json};
 
-use super::port::{Answer, Port, run_blocking};
+use super::port::{Answer, Port};
 use super::session::guarded;
 use crate::cli::{self, Goal, MigrateOrder, Outcome, Setting};
 use crate::engine::{Error, Result};
+use crate::pool::run_blocking;
 
 /// Runs a command over the standard streams of this process. Answers `{ exit }`, the number to exit with, or
 /// `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }`, what is left to do where modules can be

@@ -5,14 +5,13 @@
 //! says that it waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{Either, Either3, Function, Null};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsString, Result, Status};
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Runtime};
 
 use super::error::describe;
 use super::parts::{JsParts, Parts};
@@ -21,23 +20,6 @@ use crate::engine::cancel::Cancel;
 use crate::engine::{Database, Error, Event, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-/// Threads that may wait for disk and locks at the same time. More calls than that queue.
-const WORKERS: usize = 32;
-
-/// The pool on which everything that may block runs. It is never shut down: a pending call must not keep the process
-/// from exiting, and what it was about to write is either acknowledged or not.
-static POOL: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    Builder::new_current_thread().max_blocking_threads(WORKERS).thread_name("storage").build()
-});
-
-/// Runs work that may block. Without a pool (the system gives no threads) it runs here.
-pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
-    match &*POOL {
-        Ok(pool) => drop(pool.spawn_blocking(work)),
-        Err(_) => work(),
-    }
-}
 
 /// What a call gives back: JSON text, or nothing.
 pub enum Answer {
@@ -92,7 +74,7 @@ enum Message {
 pub struct Mailbox {
     inner: Arc<Inner>,
     observer: Arc<dyn Observer>,
-    /// The calls under way that may be given up, by ticket.
+    /// The calls that may be given up, by ticket, until JavaScript takes their answers.
     cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
@@ -136,7 +118,6 @@ impl Mailbox {
     }
 
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
-        self.cancels.lock().remove(&ticket);
         self.post(match result {
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
@@ -199,6 +180,13 @@ impl Port {
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages = std::mem::take(&mut *self.mailbox.inner.messages.lock());
+        let mut cancels = self.mailbox.cancels.lock();
+        for message in &messages {
+            if let Message::Answered(ticket, _) | Message::Failed(ticket, _) = message {
+                cancels.remove(ticket);
+            }
+        }
+        drop(cancels);
         let mut flat = Vec::with_capacity(messages.len() * 3);
         for message in messages {
             let (kind, ticket, answer) = match message {
@@ -228,8 +216,8 @@ impl Port {
         self.mailbox.cancels.lock().insert(ticket, Cancel::default());
     }
 
-    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
-    /// already, or has ended; then its answer tells how.
+    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call has begun to change
+    /// something; then its answer tells how it ends.
     #[napi(catch_unwind)]
     pub fn abort(&self, ticket: u32) -> bool {
         self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())

@@ -144,6 +144,6 @@ impl NativeSpool {
     pub fn abandon(&self) {
         let stage = Arc::clone(&self.spool);
         // A piece may be on its way to the disk: that must not be waited for here.
-        super::port::run_blocking(move || *stage.lock() = Stage::Ended);
+        crate::pool::run_blocking(move || *stage.lock() = Stage::Ended);
     }
 }

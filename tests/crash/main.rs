@@ -19,5 +19,6 @@ mod outside;
 mod properties;
 mod repairs;
 mod sampled;
+mod transactions;
 mod workload;
 mod world;

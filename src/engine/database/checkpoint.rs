@@ -296,7 +296,7 @@ impl Database {
             }
             self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
         }
-        directories.sort();
+        directories.sort_unstable();
         directories.dedup();
         if !self.is_mutant(Mutant::DropJournalBeforeDirectorySync) {
             for directory in &directories {

@@ -104,7 +104,7 @@ impl Database {
             };
             collections.push(CutCollection { path: path.as_str().into(), content });
         }
-        collections.sort_by(|a, b| a.path.cmp(&b.path));
+        collections.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(Cut { id, seq, collections })
     }
 

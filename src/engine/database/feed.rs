@@ -300,6 +300,11 @@ impl Database {
                 return Ok(false);
             }
             let first = generation.header.seq;
+            // One that follows none took the place of what was there, by a repair or a restore: nobody can tell what changed
+            // with it.
+            if generation.header.previous.is_none() && number > 1 && from <= first {
+                return Ok(false);
+            }
             generations.push(generation);
             if first <= from {
                 break;

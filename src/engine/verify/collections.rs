@@ -95,6 +95,7 @@ pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -> Result<Examined> {
+    cancel::check()?;
     let file = collection_file(directory, path);
     let bytes = read_file(fs, &file)?;
     let record = journals.state.catalog.get(path);
@@ -204,6 +205,9 @@ impl Examined {
         }
         for (id, change) in &changes {
             let Some(location) = &change.location else { continue };
+            if found % cancel::STEP as u64 == 0 {
+                cancel::check()?;
+            }
             found += 1;
             match read_whole(&journals.state.files, location) {
                 Ok(text) => problems.extend(
@@ -260,7 +264,7 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
 }
 

@@ -1,0 +1,139 @@
+// Those that listen to changes when the data is replaced under them: one reset, then what comes after.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Change, Changes, ProjectStorageV2 } from '../index.js'
+import { caught, dataPath, projectInput, until, withStorage } from './support/index.js'
+import { holder, noting, withManagers } from './support/migrations.js'
+
+/** Listening keeps no process alive: something else must, while a test waits for changes. */
+const alive = async <T>(work: () => Promise<T>) => {
+  const timer = setInterval(() => {}, 1000)
+  return work().finally(() => clearInterval(timer))
+}
+
+/** An iterator and a listener of one storage. */
+function listenTo(storage: ProjectStorageV2) {
+  const changes = storage.changes()
+  const heard: Change<number>[] = []
+  storage.on('change', (change) => void heard.push(change))
+  return { changes, heard }
+}
+
+const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
+
+/** Both hear one reset, and then what comes after. */
+async function goesOn({ changes, heard }: ReturnType<typeof listenTo>, storage: ProjectStorageV2, before: number) {
+  const reset = await next(changes)
+  await until('the reset', () => heard.length > 0)
+  const { id } = await storage.create(projectInput('afterwards'))
+  const change = await next(changes)
+  await until('the change', () => heard.length > 1)
+  for (const told of [[reset, change], heard]) {
+    assert.deepEqual(told.map(({ kind }) => kind), ['reset', 'change'], JSON.stringify(told))
+    assert.deepEqual(told[1]!.kind === 'change' && told[1]!.created, [id])
+    assert.ok(before < told[0]!.sequence && told[0]!.sequence < told[1]!.sequence, 'sequence numbers go up')
+  }
+  assert.equal(change.sequence, await storage.sequence())
+}
+
+/** Something that a repair has to mend. */
+const leaveOver = (base: string) => writeFile(join(dataPath(base), '.storage', 'new-7-1'), 'half')
+
+test('a repair that changes something', withStorage((storage, { base }) => alive(async () => {
+  await storage.create(projectInput('before'))
+  const listening = listenTo(storage)
+  const before = await storage.sequence()
+  await leaveOver(base)
+  assert.equal((await storage.repair()).changed, true)
+  await goesOn(listening, storage, before)
+  // So does whoever begins again later, from a number of before.
+  assert.equal((await next(storage.changes({ from: before }))).kind, 'reset')
+})))
+
+test('a repair while somebody waits for the next change', withStorage((storage, { base }) => alive(async () => {
+  const changes = storage.changes()
+  await storage.sequence()
+  await leaveOver(base)
+  const waiting = next(changes)
+  assert.equal((await storage.repair()).ok, true)
+  assert.equal((await waiting).kind, 'reset')
+})))
+
+test('a repair that finds nothing loses no change and tells none twice', withStorage((storage) => alive(async () => {
+  const changes = storage.changes()
+  const first = await storage.create(projectInput('first'))
+  const second = await storage.create(projectInput('second'))
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, [first.id])
+  assert.equal((await storage.repair()).changed, false)
+  const third = await storage.create(projectInput('third'))
+  for (const { id } of [second, third]) {
+    const change = await next(changes)
+    assert.deepEqual(change.kind === 'change' && change.created, [id])
+  }
+})))
+
+test('a restore', withManagers(({ open, manage }) => alive(async () => {
+  const storage = open()
+  await storage.create(projectInput('before'))
+  const backup = await manage().backup()
+  const listening = listenTo(storage)
+  const before = await storage.sequence()
+  await manage().restore(backup)
+  await goesOn(listening, storage, before)
+})))
+
+test('a migration that fails', withManagers(({ open, manage }) => alive(async () => {
+  const storage = open()
+  await storage.create(projectInput('before'))
+  const listening = listenTo(storage)
+  await storage.sequence()
+  const manager = manage()
+  manager.register(noting([], '1.0.0', {
+    async up() {
+      await storage.create(projectInput('undone'))
+      throw new Error('no')
+    },
+  }))
+  await caught(manager.migrate())
+  const { id } = await storage.create(projectInput('afterwards'))
+  const told: Change<number>[] = []
+  do told.push(await next(listening.changes))
+  while (!told.some((change) => change.kind === 'change' && change.created.includes(id)))
+  // What was undone may have been heard of; after the reset nothing of it is.
+  const reset = told.findIndex(({ kind }) => kind === 'reset')
+  assert.deepEqual(told.slice(reset).map(({ kind }) => kind), ['reset', 'change'])
+  await until('the listener', () => listening.heard.at(-1)?.sequence === told.at(-1)!.sequence)
+})))
+
+test('a migration of another process that fails', withManagers(({ base, open }) => alive(async () => {
+  const storage = open()
+  await storage.create(projectInput('before'))
+  const changes = storage.changes()
+  await storage.sequence()
+  const other = await holder(base, 'fail')
+  const undone = await next(changes)
+  assert.equal(undone.kind === 'change' && undone.created.length, 1)
+  await other.goOn()
+  // Nobody calls: the reset comes by itself.
+  assert.equal((await next(changes)).kind, 'reset')
+  const { id } = await storage.create(projectInput('afterwards'))
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, [id])
+  assert.deepEqual((await storage.list()).map(({ name }) => name), ['before', 'afterwards'])
+})))
+
+test('an instance that is closed while another one goes on', withStorage((storage, { open }) => alive(async () => {
+  const other = open()
+  const changes = other.changes()
+  await other.sequence()
+  await storage.create(projectInput('first'))
+  await storage.close()
+  const third = open()
+  const { id } = await third.create(projectInput('second'))
+  assert.equal((await next(changes)).kind, 'change')
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, [id])
+})))

@@ -1,0 +1,100 @@
+// Processes that are killed in the middle of transactions, of listening to changes and of iterating, beside others.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Change } from '../index.js'
+import { runChild, withDirectory } from './support/index.js'
+import { Things, anything, thing } from './support/things.js'
+
+interface Account {
+  balance: number
+  count?: number
+}
+
+const accounts = (base: string, name: string) => new Things({ basePath: base, file: `data/${name}.json`, schema: anything })
+
+/** Runs a script until it printed this many lines, then kills it; gives what whole lines it printed. */
+async function killedAfter<T>(lines: number, args: string[]): Promise<T[]> {
+  let count = 0
+  const child = await runChild('accounts.mjs', args, {
+    onLine: (_, kill) => {
+      count += 1
+      if (count === lines) kill()
+    },
+  })
+  assert.equal(child.signal, 'SIGKILL', child.stderr)
+  return child.lines.map((line) => JSON.parse(line))
+}
+
+test('transactions of processes that are killed are there as a whole or not at all', withDirectory(async ({ base }) => {
+  const [first, second] = [accounts(base, 'first'), accounts(base, 'second')]
+  const account = (id: number) => thing(id, { balance: 100, count: 0 } as never)
+  for (const storage of [first, second]) await storage.writeAll({ 1: account(1), 2: account(2), 3: account(3) })
+  let acknowledged = 0
+  let kills = 0
+  for (const lines of [1, 4, 9, 15]) {
+    const killed = await Promise.all([lines, lines + 3].map((lines) => killedAfter<number>(lines, [base, 'transfer'])))
+    kills += killed.length
+    for (const committed of killed) acknowledged += committed.length
+    const all = [...(await first.list()), ...(await second.list())] as unknown as Account[]
+    assert.equal(all.reduce((sum, { balance }) => sum + balance, 0), 600)
+  }
+  const { count } = (await second.getById(1)) as unknown as { count: number }
+  assert.ok(count >= acknowledged && count <= acknowledged + kills, `${count} of ${acknowledged} with ${kills} kills`)
+  assert.equal((await first.verify()).ok, true)
+  await Promise.all([first.close(), second.close()])
+}))
+
+test('a listener that is killed and begins again after its last number hears every change once', withDirectory(async ({ base }) => {
+  const storage = accounts(base, 'first')
+  await storage.list()
+  const heard: Change<number>[] = []
+  const acknowledged: object[] = []
+  const last = () => heard.at(-1)?.sequence ?? 0
+  for (const lines of [10, 25, 40]) {
+    // Two processes write, one listens, and each is killed somewhere.
+    const [one, other, listened] = await Promise.all([
+      killedAfter<object>(lines, [base, 'write']),
+      killedAfter<object>(lines + 5, [base, 'write']),
+      killedAfter<Change<number> | 'listening'>(lines, [base, 'listen', String(last())]),
+    ])
+    acknowledged.push(...one, ...other)
+    heard.push(...listened.filter((line) => line !== 'listening'))
+  }
+  const timer = setInterval(() => {}, 1000)
+  const changes = storage.changes({ from: last() })
+  while (last() < (await storage.sequence())) heard.push((await changes.next()).value!)
+  clearInterval(timer)
+  assert.deepEqual(heard.map(({ kind, sequence }) => [kind, sequence]), heard.map((_, at) => ['change', at + 1]))
+  const told = new Set(heard.map(({ created, updated, deleted }: any) => JSON.stringify([created, updated, deleted])))
+  for (const { created = [], updated = [], deleted = [] } of acknowledged as Partial<Record<string, number[]>>[]) {
+    const text = JSON.stringify([created, updated, deleted])
+    assert.ok(told.has(text), `${text} was acknowledged and not heard of`)
+  }
+  await storage.close()
+}))
+
+test('an iteration sees its state to the end, whatever another process deletes and checkpoints meanwhile', withDirectory(async ({ base }) => {
+  const storage = accounts(base, 'first')
+  const ids = Array.from({ length: 300 }, (_, at) => at + 1)
+  await storage.writeAll(Object.fromEntries(ids.map((id) => [id, thing(id)])))
+  await accounts(base, 'first').close()
+  let deleted: Promise<void> | undefined
+  const { lines, code, stderr } = await runChild('accounts.mjs', [base, 'iterate'], {
+    onLine: () => {
+      deleted ??= storage.deleteAll().then(() => storage.close())
+    },
+  })
+  assert.deepEqual([lines.map(Number), code, stderr], [ids, 0, ''])
+  await deleted
+}))
+
+test('a process that is killed while it iterates leaves nothing, and the others go on', withDirectory(async ({ base }) => {
+  const storage = accounts(base, 'first')
+  await storage.writeAll(Object.fromEntries(Array.from({ length: 300 }, (_, at) => [at + 1, thing(at + 1)])))
+  const seen = await killedAfter<number>(7, [base, 'iterate'])
+  assert.deepEqual(seen.slice(0, 7), [1, 2, 3, 4, 5, 6, 7])
+  await storage.delete(1)
+  const report = await storage.verify()
+  assert.deepEqual([report.ok, report.problems, report.documents], [true, [], 299])
+  await storage.close()
+}))
