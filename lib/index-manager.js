@@ -8,6 +8,7 @@ const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { reportFrom } = require('./reports.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
@@ -122,6 +123,16 @@ class IndexManager {
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
     const times = { created: new Date(created), updated: new Date(updated) }
     return { config: ordered(config), stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
+  }
+
+  async verify() {
+    this.#ensureOpen()
+    return reportFrom(await call((ticket) => this.#indexes.verify(ticket)))
+  }
+
+  async repair() {
+    this.#ensureOpen()
+    return reportFrom(await call((ticket) => this.#indexes.repair(ticket)))
   }
 
   async close() {

@@ -225,17 +225,3 @@ fn whoever_writes_notices_that_the_lock_of_those_present_was_replaced() {
         repair(&file_system(), &fixture.path(""), Wait::at_most(Duration::ZERO)).expect_err("it is open");
     assert_eq!(error.code(), "LOCK_TIMEOUT");
 }
-
-#[test]
-fn an_index_that_lost_an_entry_differs_from_a_full_one() {
-    use octoprompt_storage::engine::index::Index;
-    let fixture = Fixture::new();
-    let spec = fixture.spec();
-    let mut index = Index::new(Arc::clone(&spec.indexes[0]));
-    let fresh = index.clone();
-    let entries = index.extract(record(1, "a").as_bytes());
-    index.insert(&1.into(), &entries);
-    assert!(!index.has_entries_of(&fresh));
-    index.remove(&1.into(), &entries);
-    assert!(index.has_entries_of(&fresh));
-}

@@ -1,6 +1,7 @@
 import type { StorageError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { StorageOptions } from './options.js'
+import type { RepairReport, VerifyReport } from './reports.js'
 
 /** What {@link IndexManager.getIndexStats} returns. */
 export interface IndexStats {
@@ -37,7 +38,7 @@ export type EntityId = number | string
  *
  * Every method rejects with `CLOSED` after {@link close}, with `INVALID_ARGUMENT` for arguments of a wrong kind and
  * names that no index can have, and with `CORRUPT_DATA` where a file of the index is not what was written:
- * {@link rebuildIndex} and {@link dropIndex} mend that.
+ * {@link rebuildIndex} and {@link dropIndex} mend that, {@link repair} where it is the file of the definitions.
  */
 export class IndexManager {
   /**
@@ -114,6 +115,15 @@ export class IndexManager {
   searchText(name: string, query: string): Promise<EntityId[]>
   /** What is in an index; `null` when there is none. O(1) once the index is in memory. */
   getIndexStats(name: string): Promise<IndexStats | null>
+
+  /** As {@link BaseStorage.verify}, of the database in which the indexes lie. */
+  verify(): Promise<VerifyReport>
+  /**
+   * As {@link BaseStorage.repair}, of the database in which the indexes lie. Definitions of indexes that were edited or damaged
+   * are taken over as far as they can be read; {@link createIndex} makes a lost one anew. What is in an index that was edited
+   * or damaged is not believed after it either: {@link rebuildIndex} or {@link dropIndex} follows.
+   */
+  repair(): Promise<RepairReport>
 
   /**
    * Waits for the calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.

@@ -12,6 +12,8 @@ mod collections;
 mod fields;
 mod file_store;
 mod files;
+#[cfg(feature = "simulation")]
+pub mod fuzzing;
 mod integer;
 mod layout;
 mod path;

@@ -17,6 +17,8 @@ mod mutants;
 mod nested;
 mod outside;
 mod properties;
+#[path = "../support/reached.rs"]
+mod reached;
 mod repairs;
 mod sampled;
 mod workload;

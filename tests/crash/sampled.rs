@@ -1,6 +1,6 @@
 //! Longer workloads drawn from printed seeds.
 
-use crate::explore::{Explorer, wanted};
+use crate::explore::{CRASHED, Explorer, wanted};
 use crate::workload::{Op, Run};
 use crate::world::machine;
 
@@ -18,9 +18,9 @@ pub fn drawn(seed: u64) -> Vec<Op> {
 
 /// Draws workloads until enough different disks were looked at.
 fn sample(first_seed: u64, disks: usize) {
-    let mut explorer = Explorer::default();
+    let mut explorer = Explorer::beside(&CRASHED);
     let mut seed = first_seed;
-    while explorer.states() < disks && explorer.violations.is_empty() {
+    while explorer.disks < disks && explorer.violations.is_empty() {
         let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
             run.interesting = 0;
             run
@@ -31,15 +31,15 @@ fn sample(first_seed: u64, disks: usize) {
         }
         seed += 2;
     }
-    explorer.finish(&format!("seeds {first_seed} to {seed}"), disks);
+    explorer.finish_disks(&format!("power loss in workloads of seeds {first_seed} to {seed}"), disks);
 }
 
 #[test]
 fn power_losses_in_long_workloads_of_even_seeds() {
-    sample(0, wanted(7000));
+    sample(0, wanted(45_000));
 }
 
 #[test]
 fn power_losses_in_long_workloads_of_odd_seeds() {
-    sample(1, wanted(7000));
+    sample(1, wanted(45_000));
 }

@@ -6,6 +6,8 @@
 mod history;
 mod holder;
 mod limits;
+#[path = "../support/reached.rs"]
+mod reached;
 mod registers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -108,6 +108,13 @@ impl Replacement {
         self.databases.iter().map(|database| database.path.as_str())
     }
 
+    /// Every path in it.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let lists = [&self.remove, &self.remove_directories, &self.directories, &self.unchanged, &self.ends];
+        let files = self.files.iter().flat_map(|file| [file.from.as_str(), file.to.as_str()]);
+        lists.into_iter().flatten().map(String::as_str).chain(files).chain(self.databases())
+    }
+
     fn intent(site: &Site) -> PathBuf {
         site.restore_directory().join(INTENT)
     }

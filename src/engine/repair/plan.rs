@@ -9,6 +9,7 @@ use crate::engine::database::texts::read_whole;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
+use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
 use crate::engine::verify::{Examined, FileState, Journals, ProblemCode, changes, judge};
@@ -49,14 +50,18 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
         judge(id, &examined.bytes[range.clone()]).is_some()
     };
     // In a file that somebody edited or that is damaged, a document with another's id is not believed.
+    let definitions = is_definitions(&examined.path)
+        && examined.scanned.values().any(|range| is_definition(&examined.bytes[range.clone()]));
     let unbelievable = !certain && examined.scanned.iter().any(is_bad);
     match &examined.state {
         FileState::Known(record) if !all.values().any(newer) && record.layout != Layout::Void && !damaged => {
             return Ok(Content::Kept(record.clone()));
         }
         // Nothing was ever taken from it into the journals: whoever uses it first takes it over.
-        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded => return Ok(Content::Left),
-        FileState::Foreign if !unbelievable && all.values().all(|change| !newer(change)) => {
+        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded && !definitions => {
+            return Ok(Content::Left);
+        }
+        FileState::Foreign if !definitions && !unbelievable && all.values().all(|change| !newer(change)) => {
             return Ok(Content::Left);
         }
         _ => {}
@@ -86,6 +91,15 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
                 Err(error) => return Err(Error::io("read a journal of", directory, &error)),
             },
         }
+    }
+    if is_definitions(&examined.path) && documents.values().any(|text| is_definition(text)) {
+        // Nobody takes these over when they are used; each of them says by itself whether it is one.
+        documents.retain(|id, text| {
+            let kept = is_definition(text);
+            lost.extend((!kept).then(|| id.clone()));
+            kept
+        });
+        return Ok(Content::Written { documents, certain: true, lost });
     }
     Ok(Content::Written { documents, certain, lost })
 }

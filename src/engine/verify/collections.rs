@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::journals::Journals;
-use super::report::{CollectionReport, Problem, ProblemCode};
+use super::report::{CollectionReport, Problem, ProblemCode, Severity};
 use crate::engine::checksum::FileHash;
 use crate::engine::database::load::{is_known, scan};
 use crate::engine::database::state::{Change, Content, matching};
@@ -13,6 +13,7 @@ use crate::engine::database::{collection_file, texts::read_whole};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{Fs, OpenMode, read_all};
+use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
 use crate::engine::snapshot::{Scanned, salvage, scan_map};
@@ -118,9 +119,26 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
         }
         (Some(bytes), None) => match scan_map(bytes) {
             Ok(_) if known => {
-                let message = "it is not the file that was written: an edit by hand, or damage; \
-                     the next use takes it over, a backup undoes it";
-                note(ProblemCode::SnapshotChanged, message.into());
+                let next = if is_definitions(path) {
+                    "repair takes it over"
+                } else {
+                    "the next use takes it over (an index is to be rebuilt)"
+                };
+                let message = format!(
+                    "it is not the file that was written: an edit by hand, or damage; {next}, a backup undoes it"
+                );
+                note(ProblemCode::SnapshotChanged, message);
+                FileState::Foreign
+            }
+            Ok(found)
+                if found
+                    .iter()
+                    .any(|found| is_definitions(path) && is_definition(&bytes[found.text.clone()])) =>
+            {
+                let message =
+                    "definitions of indexes that this database does not know; repair takes them over";
+                let problem = Problem::new(ProblemCode::NotAdopted, path, message);
+                problems.push(problem.with_severity(Severity::Warning));
                 FileState::Foreign
             }
             Ok(found) => {
