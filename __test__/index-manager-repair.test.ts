@@ -58,8 +58,17 @@ describe('definitions of indexes that are not as they were written', () => {
     assert.deepEqual(await open(base).query('by_name', 'bob'), [8])
   }))
 
-  test('that are broken are saved as far as each can be read', withIndexes(async (base) => {
+  test('that are broken are whole again as long as the journals hold them', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => text.trimEnd().slice(0, -4))
+    const indexes = await repaired(base)
+    assert.deepEqual(await names(indexes), ['by_age', 'by_name'])
+    assert.deepEqual(await indexes.query('by_name', 'ann'), [7])
+    await indexes.close()
+  }))
+
+  test('that are broken are else saved as far as each can be read', withIndexes(async (base) => {
+    await edit(definitionsPath(base), (text) => text.trimEnd().slice(0, -4))
+    await rm(join(base, 'users', '.storage'), { recursive: true })
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_age'])
     // The other one is made anew, and nothing of its old content shows.
@@ -105,3 +114,14 @@ describe('entries of an index that are not as they were written', () => {
     await indexes.close()
   }))
 })
+
+test('an index that was rebuilt a moment ago is sound, and survives a repair', withIndexes(async (base) => {
+  const indexes = open(base)
+  await indexes.rebuildIndex('by_name', [{ id: 8, name: 'bob' }])
+  const report = await indexes.verify()
+  assert.deepEqual([report.problems, report.documents], [[], 4], String(report))
+  await edit(definitionsPath(base), (text) => ` ${text}`)
+  await indexes.repair()
+  assert.deepEqual(await indexes.query('by_name', 'bob'), [8])
+  await indexes.close()
+}))

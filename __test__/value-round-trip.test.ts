@@ -30,7 +30,7 @@ function drawn(seed: number): () => number {
   }
 }
 
-const numbers = [0, -0, 1, -1, 0.1, 1e21, 1e-7, 5e-324, Number.MAX_VALUE, 2 ** 53, 2 ** 53 + 2, -(2 ** 31), 123456789.123456789, NaN, Infinity]
+const numbers = [0, -0, 1, -1, 0.1, 1e21, 1e-7, 5e-324, Number.MAX_VALUE, 2 ** 53, 2 ** 53 + 2, -(2 ** 31), 123456789.123456789]
 const texts = ['', 'a', '"', '\\', '/', '\n\r\t\b\f', '\0\u001f', '\u2028\u2029', '\ud83d\ude00', '\ud800', '\udc00x', 'é', '\x7f', '__proto__', 'toJSON', 'x'.repeat(5000)]
 
 function value(random: () => number, depth = 0): unknown {

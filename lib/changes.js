@@ -31,6 +31,8 @@ class Changes {
   #onAbort
   #buffer = []
   #wake = () => {}
+  /** The call of `next` before. */
+  #last = Promise.resolve()
   #ended = false
   #error
   #onEnd
@@ -59,7 +61,14 @@ class Changes {
     this.#wake()
   }
 
+  /** Calls that overlap are answered one after another, in their order. */
   async next() {
+    const step = this.#last.then(() => this.#step())
+    this.#last = step.catch(() => {})
+    return step
+  }
+
+  async #step() {
     await this.#opened
     for (;;) {
       if (this.#buffer.length > 0 && this.#error === undefined) return { value: this.#buffer.shift(), done: false }

@@ -21,5 +21,6 @@ mod properties;
 mod reached;
 mod repairs;
 mod sampled;
+mod shared_damage;
 mod workload;
 mod world;

@@ -290,6 +290,14 @@ fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(V
     for directory in site.base.databases()?.iter().filter(|directory| !databases.contains(directory)) {
         strangers.push(site.relative(directory)?);
     }
+    let is_in_the_way =
+        |path: &&String| kept.iter().any(|file| is_below(path, file) && path.as_str() != *file);
+    if let Some(path) = inventory.left_out.iter().find(is_in_the_way) {
+        return Err(Error::InvalidArgument(format!(
+            "{} lies where a file is to be put back, and is neither file nor directory; remove it first",
+            site.base.absolute(path).display()
+        )));
+    }
     let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
     let mut files: BTreeSet<String> = inventory.files.into_iter().collect();
     for directory in databases {

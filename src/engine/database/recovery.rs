@@ -111,7 +111,7 @@ fn replay(
                 return Err(Error::corrupt(
                     &newest.path,
                     newest.bytes.len() as u64,
-                    "acknowledged batches are missing",
+                    "acknowledged batches are missing; restore a backup",
                 ));
             }
             end

@@ -116,7 +116,8 @@ pub fn intents(bytes: &[u8]) {
     nothing_outside_changed(&fs);
     drop(first);
     // Whatever it asked for, the next process finds it done, or the same reason against it.
-    let again = settle(&site(&fs.kill()), no_wait());
+    let fs = fs.kill();
+    let again = settle(&site(&fs), no_wait());
     assert_eq!(settled.is_ok(), again.is_ok(), "{settled:?}, then {again:?}");
     nothing_outside_changed(&fs);
 }

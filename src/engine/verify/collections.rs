@@ -130,11 +130,7 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
                 note(ProblemCode::SnapshotChanged, message);
                 FileState::Foreign
             }
-            Ok(found)
-                if found
-                    .iter()
-                    .any(|found| is_definitions(path) && is_definition(&bytes[found.text.clone()])) =>
-            {
+            Ok(found) if holds_definitions(path, bytes, &found) => {
                 let message =
                     "definitions of indexes that this database does not know; repair takes them over";
                 let problem = Problem::new(ProblemCode::NotAdopted, path, message);
@@ -154,7 +150,10 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
                     error.problem
                 );
                 let code = if known { ProblemCode::SnapshotDamaged } else { ProblemCode::NotAdopted };
-                problems.push(Problem::new(code, path, message).at(error.offset as u64));
+                let problem = Problem::new(code, path, message).at(error.offset as u64);
+                // Nobody but a repair saves these.
+                let left = !known && holds_definitions(path, bytes, &salvage(bytes));
+                problems.push(if left { problem.with_severity(Severity::Warning) } else { problem });
                 FileState::Broken
             }
         },
@@ -232,6 +231,11 @@ impl Examined {
         self.documents = found;
         self.problems.extend(problems);
     }
+}
+
+/// Whether a file that the journals do not know holds definitions of indexes.
+fn holds_definitions(path: &str, bytes: &[u8], found: &[Scanned]) -> bool {
+    is_definitions(path) && found.iter().any(|found| is_definition(&bytes[found.text.clone()]))
 }
 
 /// What is wrong with a document's text.
