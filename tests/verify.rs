@@ -243,19 +243,3 @@ fn what_the_batch_that_dropped_a_collection_put_into_it_is_counted_and_survives_
     assert!(repaired(&fixture).copies.is_some(), "something was repaired");
     assert_eq!(names(&fixture), [None, None, None, None, Some(record(5, "anew"))]);
 }
-
-#[test]
-fn a_file_in_the_place_of_a_dropped_collection_does_not_hide_what_the_same_batch_put() {
-    let fixture = filled();
-    let database = fixture.open();
-    let spec = fixture.spec();
-    let anew = move |t: &mut octoprompt_storage::engine::Transaction<'_>| {
-        t.drop_collection(&spec)?;
-        t.put(&spec, 5.into(), record(5, "anew").into_bytes())
-    };
-    database.write(Durability::Full, anew).expect("written");
-    drop(database);
-    let by_hand = format!("{{\"1\":{},\"5\":{}}}", record(1, "by hand"), record(5, "by hand"));
-    fs::write(fixture.path("items.json"), by_hand).expect("written");
-    assert_eq!(names(&fixture), [Some(record(1, "by hand")), None, None, None, Some(record(5, "anew"))]);
-}

@@ -200,7 +200,11 @@ impl Examined {
         match &self.state {
             FileState::Known(record) => record.covers,
             FileState::Missing => 0,
-            _ => journals.state.covered_by_any(&self.path),
+            _ => match journals.state.catalog.get(&self.path).and_then(|record| record.dropped) {
+                // The batch that dropped it may have put new content into it: that is in no file.
+                Some(dropped) => dropped.saturating_sub(1),
+                None => journals.state.covered_by_any(&self.path),
+            },
         }
     }
 
