@@ -9,12 +9,6 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** One call that may be given up. JavaScript rejects its promise by itself; this ends the work behind it. */
-export declare class NativeAbort {
-  constructor()
-  abort(): void
-}
-
 export declare class NativeBackups {
   /** `base` is absolute. Touches no file. */
   constructor(port: Port, base: string)
@@ -29,8 +23,6 @@ export declare class NativeBackups {
   list(ticket: number): void
   /** Answers with the names of the backups that were removed. */
   prune(ticket: number, keep: number, lockTimeout: number): void
-  /** Stops the backup or restore with this ticket, if it is under way and has not begun to replace data. */
-  abort(ticket: number): void
 }
 
 export declare class NativeBase {
@@ -59,7 +51,10 @@ export declare class NativeChanges {
    * the listening starts after.
    */
   open(ticket: number, port: Port, collection: NativeCollection, everything: boolean, from: number | undefined | null, channel: number): void
-  /** What has come since the last call, as JSON: an array of changes, or the description of an error. */
+  /**
+   * What has come since the last call, as JSON: an array of changes, or the description of an error; `null` if the engine
+   * is gone, so that it is to be opened again.
+   */
   take(): string
   close(): void
 }
@@ -128,6 +123,8 @@ export declare class NativeCollection {
   forget(key: string): void
   clearCache(): void
   cacheStats(): NativeCacheStats
+  /** Answers with the text of [`super::statistics::statistics_text`]. */
+  statistics(ticket: number): void
   /** Brings the JSON files up to date. The session goes on for its other users. */
   checkpoint(ticket: number): void
   /** Answers with the report of [`super::report::verify_report`]. */
@@ -137,9 +134,9 @@ export declare class NativeCollection {
   /** Ends the session for all its users. */
   close(ticket: number): void
   /** Answers with the documents that a query (JSON) asks for. */
-  query(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
+  query(ticket: number, query: string): void
   /** Answers with how a query is answered. */
-  explain(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
+  explain(ticket: number, query: string): void
   /** Reads the collection a part at a time: the documents that the condition of a query (JSON) wants. */
   iterate(query: string, after?: string | undefined | null): NativeIteration
 }
@@ -147,7 +144,7 @@ export declare class NativeCollection {
 /** The content of one file, read a chunk at a time. */
 export declare class NativeContent {
   /** Looks for the file. Answers whether there is one. */
-  open(ticket: number, abort?: NativeAbort | undefined | null): void
+  open(ticket: number): void
   /** Answers with the next chunk as a JSON string, with nothing at the end. */
   next(ticket: number): void
   /** Lets go of the file. */
@@ -176,8 +173,8 @@ export declare class NativeFiles {
   peekByPath(path: string): Peeked
   byPath(ticket: number, path: string): void
   byExtension(ticket: number, extension: string): void
-  search(ticket: number, query: string, abort?: NativeAbort | undefined | null): void
-  list(ticket: number, withContent: boolean, allVersions: boolean, abort?: NativeAbort | undefined | null): void
+  search(ticket: number, query: string): void
+  list(ticket: number, withContent: boolean, allVersions: boolean): void
   content(id: number): NativeContent
   spool(): NativeSpool
 }
@@ -205,13 +202,15 @@ export declare class NativeIndexes {
   verify(ticket: number): void
   /** Answers with the report of [`super::report::repair_report`]. */
   repair(ticket: number): void
+  /** Answers with the text of [`super::statistics::statistics_text`]. */
+  statistics(ticket: number): void
   /** Ends the session. */
   close(ticket: number): void
 }
 
 export declare class NativeIteration {
   /** Answers with the next documents, about `count` of them; with nothing at the end. */
-  next(ticket: number, count: number, abort?: NativeAbort | undefined | null): void
+  next(ticket: number, count: number): void
   /** Lets go of the files that the iteration reads. */
   end(): void
 }
@@ -286,7 +285,7 @@ export declare class NativeTransaction {
   constructor()
   get(ticket: number, collection: NativeCollection, key: string): void
   /** Answers with the documents that a query asks for. */
-  query(ticket: number, collection: NativeCollection, query: string, abort?: NativeAbort | undefined | null): void
+  query(ticket: number, collection: NativeCollection, query: string): void
   /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
   insert(ticket: number, collection: NativeCollection, key: string, text: string, path?: string | undefined | null): void
   /** Puts a document. */
@@ -333,6 +332,13 @@ export declare class Port {
    * of progress: `[done, total]`.
    */
   take(): Array<number | JsAnswer>
+  /** Says before a call begins that it may be given up. */
+  mayAbort(ticket: number): void
+  /**
+   * Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
+   * already, or has ended; then its answer tells how.
+   */
+  abort(ticket: number): boolean
   /** Keeps the process alive until `release`. */
   hold(): void
   release(): void

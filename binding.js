@@ -835,7 +835,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
-module.exports.NativeAbort = nativeBinding.NativeAbort
 module.exports.NativeBackups = nativeBinding.NativeBackups
 module.exports.NativeBase = nativeBinding.NativeBase
 module.exports.NativeChanges = nativeBinding.NativeChanges

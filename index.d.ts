@@ -2,7 +2,8 @@
 /// <reference lib="esnext.disposable" />
 
 export type { StandardSchemaV1, EntityOf, InputOf } from './types/schema.js'
-export type { StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
+export type { CallOptions, StorageOptions, ResolvedStorageOptions, CacheStats } from './types/options.js'
+export type { CollectionStats, StorageStats, Timing, WriteStats } from './types/stats.js'
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
@@ -24,7 +25,7 @@ export type {
   Where,
 } from './types/query.js'
 export type { Change, ChangeEvent, Changes, ChangesOptions, ResetEvent } from './types/changes.js'
-export type { FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
+export type { FileTransaction, FileTransactionScope, Transaction, TransactionOptions, TransactionScope } from './types/transaction.js'
 export type {
   ProblemCode,
   ProblemSeverity,

@@ -124,7 +124,7 @@ describe('a subclass', () => {
   test('may override every method and call super', withDirectory(async ({ base }) => {
     const called: string[] = []
     const names = ['create', 'getById', 'update', 'delete', 'list', 'deleteAll', 'readAll', 'writeAll', 'generateId', 'clearCache',
-      'getCacheStats', 'rebuildIndexes', 'findBy', 'findRange', 'searchBy', 'idExists', 'withLock', 'readValidatedJson',
+      'getCacheStats', 'stats', 'rebuildIndexes', 'findBy', 'findRange', 'searchBy', 'idExists', 'withLock', 'readValidatedJson',
       'writeValidatedJson', 'ensureDirExists', 'invalidateCache', 'close'] as const
     class Noisy extends Things {}
     for (const name of names) {
@@ -164,6 +164,7 @@ describe('a subclass', () => {
     await each('generateId', () => storage.generateId())
     await each('clearCache', () => storage.clearCache())
     await each('getCacheStats', () => storage.getCacheStats())
+    await each('stats', () => storage.stats())
     await each('rebuildIndexes', () => storage.rebuildIndexes())
     await each('withLock', () => calls.withLock('a', () => {}))
     await each('ensureDirExists', () => calls.ensureDirExists('folder'))

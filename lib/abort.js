@@ -2,7 +2,6 @@
 
 // AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
 
-const { NativeAbort } = require('../binding.js')
 const { describe } = require('./arguments.js')
 const { invalid, StorageError } = require('./errors.js')
 
@@ -44,12 +43,11 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
   })
 }
 
-/** Runs a call that takes a `NativeAbort`, or `undefined`, and may be given up. */
-async function abortable(signal, run) {
-  throwIfAborted(signal)
-  if (signal === undefined) return run(undefined)
-  const native = new NativeAbort()
-  return unlessAborted(signal, run(native), () => native.abort())
+/** Resolves after a pause, unless the signal is raised before. */
+function pause(ms, signal) {
+  let timer
+  const paused = new Promise((resolve) => (timer = setTimeout(resolve, ms)))
+  return unlessAborted(signal, paused, () => clearTimeout(timer))
 }
 
-module.exports = { abortable, aborted, signalOf, signalOption, throwIfAborted, unlessAborted }
+module.exports = { aborted, pause, signalOf, signalOption, throwIfAborted, unlessAborted }

@@ -50,7 +50,7 @@ const addIndexesMigration = Object.freeze({
     const { logger } = context
     const counts = { projects: 0, files: 0, setAside: 0 }
     await eachCollection(context, async (projects, id) => {
-      const { documents, setAside } = JSON.parse(await call((ticket) => projects.index(ticket, id)))
+      const { documents, setAside } = JSON.parse(await call((ticket) => projects.index(ticket, id), { signal: context.signal }))
       counts[id === null ? 'projects' : 'files'] += documents
       counts.setAside += setAside
     })
@@ -62,7 +62,8 @@ const addIndexesMigration = Object.freeze({
   },
 
   async down(context) {
-    await eachCollection(context, (projects, id) => call((ticket) => projects.forgetIndexes(ticket, id)))
+    const { signal } = context
+    await eachCollection(context, (projects, id) => call((ticket) => projects.forgetIndexes(ticket, id), { signal }))
   },
 })
 

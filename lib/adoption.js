@@ -2,6 +2,7 @@
 
 // Files that somebody else wrote: each record passes the schema of the storage once, before it is served.
 
+const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { call } = require('./calls.js')
 const { StorageError } = require('./errors.js')
 const { LONGEST } = require('./key-lock.js')
@@ -11,27 +12,51 @@ const { checkSchema, validated } = require('./validation.js')
 /** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
 
+/** One adoption, for all calls that wait for it: it is given up when the last of them is. */
+class Adoption {
+  #done
+  #callers = 0
+  #abandon = new AbortController()
+
+  /** @param onEnd is told when the adoption is over */
+  constructor(documents, schema, timeout, onEnd) {
+    this.#done = adopt(documents, schema, timeout, this.#abandon.signal)
+    // Those that wait hear of a failure.
+    this.#done.catch(() => {}).then(onEnd)
+  }
+
+  /** Waits for the end, unless the signal of the caller is raised before. */
+  async wait(signal) {
+    this.#callers += 1
+    await unlessAborted(signal, this.#done, () => {
+      this.#callers -= 1
+      if (this.#callers === 0) this.#abandon.abort()
+    })
+  }
+}
+
 /**
  * Has the records of a collection's file judged by a schema and adopts it. No lock is held while the schema runs; if the
  * file changes meanwhile, it is judged anew. Fails with `LOCK_TIMEOUT` when that takes longer than `timeout`.
  */
-async function adopt(documents, schema, timeout) {
+async function adopt(documents, schema, timeout, signal) {
   checkSchema(schema)
   const end = performance.now() + timeout
   for (;;) {
-    const text = await call((ticket) => documents.foreignRecords(ticket))
+    const text = await call((ticket) => documents.foreignRecords(ticket), { signal })
     // Somebody else adopted it.
     if (text === null) return
     const { hash, records } = JSON.parse(text)
-    const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record)))
-    const verdicts = `[${(await inTime(judged, timeout)).join(',')}]`
-    if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts)))) return
+    const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record, signal)))
+    const verdicts = `[${(await unlessAborted(signal, inTime(judged, timeout))).join(',')}]`
+    if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts), { signal }))) return
     if (performance.now() > end) throw tooLate('its file was changed again and again', timeout)
   }
 }
 
-/** The verdict on a record, as native code takes it. It never fails: whatever the schema throws is the record's fault. */
-async function judge(schema, key, record) {
+/** The verdict on a record, as native code takes it: whatever the schema throws is the record's fault. */
+async function judge(schema, key, record, signal) {
+  throwIfAborted(signal)
   try {
     const { text } = entry(await validated(schema, record), key)
     return `[${JSON.stringify(key)},${text},null]`
@@ -66,4 +91,4 @@ function tooLate(why, timeout) {
   return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' })
 }
 
-module.exports = { UNADOPTED, adopt }
+module.exports = { Adoption, UNADOPTED }

@@ -3,8 +3,9 @@
 // Backups and restores: long calls that say how far they are and can be stopped.
 
 const path = require('node:path')
+const { signalOf } = require('./abort.js')
 const { describe } = require('./arguments.js')
-const { call } = require('./calls.js')
+const { call, port } = require('./calls.js')
 const { StorageError, invalid } = require('./errors.js')
 const { keepOf } = require('./migration-arguments.js')
 const { progressOf } = require('./progress.js')
@@ -16,10 +17,7 @@ function callOptions(given = {}) {
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalid(`onProgress must be a function, got ${describe(onProgress)}`)
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
-  }
-  return { onProgress, signal, keep: keepOf(keep) }
+  return { onProgress, signal: signalOf(signal), keep: keepOf(keep) }
 }
 
 /** The name of a backup that is to be made. */
@@ -37,18 +35,18 @@ function backupOf(value) {
 }
 
 const aborted = (what, cause) =>
-  Object.assign(new StorageError(`${what} was aborted; nothing was changed`, 'ABORTED', { cause }), { outcome: 'none' })
+  Object.assign(new StorageError(`${what} was aborted; nothing was changed`, 'ABORTED', { cause }), { reason: cause, outcome: 'none' })
 
 /**
- * Runs a call that `abort(ticket)` stops. `label` names it beside the bar on a terminal. What `onProgress` throws stops
- * it too, and is what the call rejects with.
+ * Runs a call that a signal stops: it is waited for until nothing of it is left. `label` names it beside the bar on a
+ * terminal. What `onProgress` throws stops it too, and is what the call rejects with.
  */
-async function stoppable({ logger, terminal }, label, { onProgress, signal }, start, abort) {
+async function stoppable({ logger, terminal }, label, { onProgress, signal }, start) {
   if (signal?.aborted) throw aborted(label, signal.reason)
   const bar = progressOf(terminal(process.stderr).stream, logger.info, label)
   let ticket
   let failure
-  const stop = () => abort(ticket)
+  const stop = () => port().abort(ticket)
   const tell = (done, total) => {
     if (failure) return
     bar.update(done, total)
@@ -61,7 +59,12 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
   }
   signal?.addEventListener('abort', stop)
   try {
-    const answer = await call((own) => start((ticket = own)), tell)
+    const begin = (own) => {
+      ticket = own
+      port().mayAbort(own)
+      start(own)
+    }
+    const answer = await call(begin, { progress: tell })
     // Too late to stop: it is done.
     if (failure) throw failure.error
     return answer

@@ -5,6 +5,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const { realpathSync } = require('node:fs')
+const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { StorageError, invalid } = require('./errors.js')
 
 /** The end of the last operation that was queued, by base path. */
@@ -24,11 +25,12 @@ function placeOf(base) {
 }
 
 /**
- * Runs `work` when all earlier operations on `base` have ended. It is given the milliseconds that are left of
- * `timeout`, which waiting uses up.
+ * Runs `work` when all earlier operations on `base` have ended, unless the signal is raised before. It is given the
+ * milliseconds that are left of `timeout`, which waiting uses up.
  */
-async function exclusively(base, timeout, name, work) {
+async function exclusively(base, timeout, name, work, signal) {
   refuseInside(base, name)
+  throwIfAborted(signal)
   const began = performance.now()
   const place = placeOf(base)
   const before = ends.get(place)
@@ -37,7 +39,7 @@ async function exclusively(base, timeout, name, work) {
   const last = before === undefined ? ended : before.then(() => ended)
   ends.set(place, last)
   try {
-    if (before !== undefined) await within(before, timeout, base)
+    if (before !== undefined) await within(before, timeout, base, signal)
     return await work(Math.max(0, timeout - (performance.now() - began)))
   } finally {
     end()
@@ -67,10 +69,11 @@ function refuseInside(base, name) {
   }
 }
 
-function within(promise, timeout, base) {
-  return new Promise((resolve, reject) => {
+function within(promise, timeout, base, signal) {
+  let timer
+  const ended = new Promise((resolve, reject) => {
     // Timers count to 2^31 - 1 milliseconds; more than that is for ever.
-    const timer = setTimeout(() => {
+    timer = setTimeout(() => {
       const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
       const error = new StorageError(`${problem}; try again, or raise lockTimeout`, 'LOCK_TIMEOUT')
       reject(Object.assign(error, { path: base, holder: process.pid, outcome: 'none' }))
@@ -80,6 +83,7 @@ function within(promise, timeout, base) {
       resolve()
     })
   })
+  return unlessAborted(signal, ended, () => clearTimeout(timer))
 }
 
 module.exports = { exclusively, asPartOf, refuseInside }

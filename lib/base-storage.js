@@ -1,9 +1,9 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeBase, NativeCollection, newId } = require('../binding.js')
-const { abortable, signalOption } = require('./abort.js')
-const { UNADOPTED, adopt } = require('./adoption.js')
+const { NativeBase, NativeCollection, newId } = require('./native.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
+const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
@@ -18,6 +18,7 @@ const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
 const { reportFrom } = require('./reports.js')
+const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
@@ -78,10 +79,12 @@ class BaseStorage {
     return null
   }
 
-  async create(data) {
+  async create(data, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const given = copyOf(data, 'an entity')
-    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity))
+    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), signal)
+    throwIfAborted(signal)
     return this.#insert(given, insert)
   }
 
@@ -105,15 +108,17 @@ class BaseStorage {
     }
   }
 
-  async getById(id) {
+  async getById(id, options) {
     this[ensureOpen]()
     const checked = this[checkId](id)
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const kept = this[objects]
     const known = kept?.get(checked)
     if (known !== undefined) return known
     const key = String(checked)
     const peeked = this[documents].peek(key)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key)))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key), signal))
     const entity = valueOf(peeked)
     // What is read a second time will be read again: from now on it is kept as an object.
     const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
@@ -125,20 +130,22 @@ class BaseStorage {
     return id
   }
 
-  async #read(key) {
+  async #read(key, signal) {
     const known = this[documents].peek(key)
-    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key)) : known
+    return known === undefined ? this[read]((ticket) => this[documents].get(ticket, key), signal) : known
   }
 
-  async update(id, patch) {
+  async update(id, patch, options) {
     this[ensureOpen]()
     const key = keyOf(id)
+    const signal = signalOption(options)
     const given = copyOf(patch, 'a patch')
     for (;;) {
-      const before = await this.#read(key)
+      throwIfAborted(signal)
+      const before = await this.#read(key, signal)
       if (before === null) return null
       const text = await this.#patched(JSON.parse(before), given)
-      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text))
+      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), signal)
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
     }
@@ -151,60 +158,64 @@ class BaseStorage {
     return entry(await validated(this.#entitySchema, merged), current.id).text
   }
 
-  async delete(id) {
+  async delete(id, options) {
     this[ensureOpen]()
     const key = keyOf(id)
+    const signal = signalOption(options)
     const belongings = this.#ownPath(id) ?? undefined
-    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings)))
+    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), signal))
   }
 
   async list(options) {
     this[ensureOpen]()
-    const signal = signalOption(options)
-    return signal === undefined ? this[readList](true) : this.#query(queryOf({ signal }))
+    return this[readList](true, signalOption(options))
   }
 
-  async [readList](whole) {
+  async [readList](whole, signal) {
+    throwIfAborted(signal)
     const kind = whole ? WHOLE_LIST : HEAD_LIST
     const kept = this[objects]
     const known = kept?.getList(kind)
     if (known !== undefined) return known
     const peeked = this[documents].peekList(whole)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole)))
+    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), signal))
     const list = valueOf(peeked)
     const freshFor = kept === undefined ? 0 : this[documents].freshFor()
     return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
   }
 
-  async deleteAll() {
+  async deleteAll(options) {
     this[ensureOpen]()
-    await this.#writeMap({})
+    await this.#writeMap({}, signalOption(options))
   }
 
-  async readAll() {
+  async readAll(options) {
     this[ensureOpen]()
     const map = {}
-    for (const entity of await this[readList](true)) {
+    for (const entity of await this[readList](true, signalOption(options))) {
       // As a plain assignment it would be lost under the key __proto__.
       Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
     }
     return map
   }
 
-  async writeAll(data) {
+  async writeAll(data, options) {
     this[ensureOpen]()
-    return this.#writeMap(await validated(this.#storageSchema, data))
+    const signal = signalOption(options)
+    throwIfAborted(signal)
+    return this.#writeMap(await validated(this.#storageSchema, data), signal)
   }
 
-  async #writeMap(data) {
+  async #writeMap(data, signal) {
     if (data === null || typeof data !== 'object') throw invalid(`a storage is a map of entities, got ${describe(data)}`)
     const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
     const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
     for (;;) {
       const paths = Object.create(null)
-      for (const { id } of [...(await this[readList](true)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
+      for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
       try {
-        return valueOf(await this[write]((ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))))
+        const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
+        return valueOf(await this[write](start, signal))
       } catch (error) {
         // Somebody created an entity meanwhile, and what belongs to it goes with it.
         if (error.code !== 'CONFLICT') throw error
@@ -218,56 +229,53 @@ class BaseStorage {
     return own === null ? null : placed(this, own, `getEntityPath(${describe(id)})`)
   }
 
-  async findBy(index, key) {
-    return this.#find(BY_KEY, index, keyText(key, 'the key'))
+  async findBy(index, key, options) {
+    return this.#find(BY_KEY, index, options, keyText(key, 'the key'))
   }
 
-  async findRange(index, start, end, inclusive = true) {
+  async findRange(index, start, end, inclusive = true, options) {
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#find(BY_RANGE, index, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    return this.#find(BY_RANGE, index, options, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
   }
 
-  async searchBy(index, query) {
-    return this.#find(BY_WORDS, index, textOf(query, 'the query'))
+  async searchBy(index, query, options) {
+    return this.#find(BY_WORDS, index, options, textOf(query, 'the query'))
   }
 
-  async #find(kind, index, start, end = 'null', inclusive = true) {
+  async #find(kind, index, options, start, end = 'null', inclusive = true) {
     this[ensureOpen]()
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const name = indexName(index)
     const known = this[documents].peekFind(name, kind, start, end, inclusive)
     const find = (ticket) => this[documents].find(ticket, name, kind, start, end, inclusive)
-    return valueOf(known ?? (await this[read](find)))
+    return valueOf(known ?? (await this[read](find, signal)))
   }
 
   async query(query) {
     this[ensureOpen]()
-    return this.#query(queryOf(query))
-  }
-
-  async #query({ text, signal }) {
-    const query = (abort) => this[read]((ticket) => this[documents].query(ticket, text, abort))
-    return JSON.parse(await abortable(signal, query))
+    const { text, signal } = queryOf(query)
+    return JSON.parse(await this[read]((ticket) => this[documents].query(ticket, text), signal))
   }
 
   async explain(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
-    const explain = (abort) => this[read]((ticket) => this[documents].explain(ticket, text, abort))
-    return JSON.parse(await abortable(signal, explain))
+    return JSON.parse(await this[read]((ticket) => this[documents].explain(ticket, text), signal))
   }
 
   iterate(options) {
     this[ensureOpen]()
     const open = (query, after) => this[documents].iterate(query, after)
-    return iterate(iterationOf(options), open, (start) => this[read](start))
+    return iterate(iterationOf(options), open, (start, signal) => this[read](start, signal))
   }
 
   async transaction(work, options) {
     this[ensureOpen]()
     return transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
-      read: (storage) => (start) => storage[read](start),
-      commit: (run, storage) => storage[write]((ticket) => run.native.commit(ticket, storage[documents])),
+      read: (storage) => (start, signal) => storage[read](start, signal),
+      commit: (run, storage, signal) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal),
       place: directoryOf,
     })
   }
@@ -338,17 +346,17 @@ class BaseStorage {
   getCacheStats() {
     const kept = engineObjects(this[documents])
     if (kept !== undefined) this[documents].countHits(kept.takeHits())
-    const { size: texts, maxSize, ttl, hits, misses } = this[documents].cacheStats()
-    // An entry may be there as text and as object.
-    const size = Math.max(texts, kept?.size ?? 0)
-    const reads = hits + misses
-    const hitRate = reads === 0 ? 0 : hits / reads
-    return { size, maxSize, ttl, enabled: this.options.cacheEnabled, hits, misses, hitRate }
+    return cacheStats(this[documents].cacheStats(), kept, this.options.cacheEnabled)
   }
 
-  async rebuildIndexes() {
+  async stats() {
     this[ensureOpen]()
-    await this[read]((ticket) => this[documents].rebuildIndexes(ticket))
+    return statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
+  }
+
+  async rebuildIndexes(options) {
+    this[ensureOpen]()
+    await this[read]((ticket) => this[documents].rebuildIndexes(ticket), signalOption(options))
   }
 
   async readValidatedJson(file, schema, fallback) {
@@ -368,11 +376,12 @@ class BaseStorage {
     await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
   }
 
-  async withLock(key, work) {
+  async withLock(key, work, options) {
     this[ensureOpen]()
     if (typeof key !== 'string') throw invalid(`a lock is named by a string, got ${describe(key)}`)
     if (typeof work !== 'function') throw invalid(`withLock runs a function, got ${describe(work)}`)
-    return withKeyLock(this.#native, directoryOf(this), key, this.options.lockTimeout, work)
+    const waiting = { timeout: this.options.lockTimeout, signal: signalOption(options) }
+    return withKeyLock(this.#native, directoryOf(this), key, waiting, work)
   }
 
   #plainFile(given) {
@@ -385,14 +394,15 @@ class BaseStorage {
     return (this.#base ??= new NativeBase(port(), this.basePath, directoryOf(this), nativeOptions(this.options)))
   }
 
-  async verify() {
+  async verify(options) {
     this[ensureOpen]()
-    return reportFrom(await call((ticket) => this[documents].verify(ticket)))
+    const signal = signalOption(options)
+    return reportFrom(await call((ticket) => this[documents].verify(ticket), { signal }))
   }
 
-  async repair() {
+  async repair(options) {
     this[ensureOpen]()
-    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket)))
+    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signalOption(options)))
   }
 
   async close() {
@@ -429,19 +439,19 @@ class BaseStorage {
   }
 
   /** A file that somebody else wrote is adopted first, whatever the call. */
-  [read](start) {
-    return call(start).catch(async (error) => {
+  [read](start, signal) {
+    return call(start, { signal }).catch(async (error) => {
       if (error.code !== UNADOPTED) throw error
-      this.#adoption ??= adopt(this[documents], this.#entitySchema, this.options.lockTimeout).finally(() => {
+      this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, () => {
         this.#adoption = undefined
       })
-      await this.#adoption
-      return this[read](start)
+      await this.#adoption.wait(signal)
+      return this[read](start, signal)
     })
   }
 
-  [write](start) {
-    return this.#remember(this[read](start))
+  [write](start, signal) {
+    return this.#remember(this[read](start, signal))
   }
 
   #remember(answer) {

@@ -2,7 +2,8 @@
 
 // Calls that leave the JavaScript thread: each promise has a ticket, native code answers by ticket.
 
-const { Port } = require('../binding.js')
+const { Port } = require('./native.js')
+const { aborted, throwIfAborted } = require('./abort.js')
 const { errorFrom } = require('./errors.js')
 
 const ANSWERED = 0
@@ -44,8 +45,10 @@ function settle() {
     const ticket = messages[at + 1]
     const promise = waiting.get(ticket)
     waiting.delete(ticket)
-    if (kind === ANSWERED) promise?.resolve(answer)
-    else promise?.reject(errorFrom(JSON.parse(answer)))
+    if (promise === undefined) continue
+    promise.forget?.()
+    if (kind === ANSWERED) promise.resolve(answer)
+    else promise.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
 }
@@ -58,25 +61,47 @@ function report(ticket, text) {
     promise.progress(...JSON.parse(text))
   } catch (error) {
     waiting.delete(ticket)
+    promise.forget?.()
     promise.reject(error)
   }
 }
 
 /**
- * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
- * `progress(done, total)` is called from time to time where native code tells how far it is.
+ * Lets a signal end a call: at once, unless the call changes something already and goes on to its end. Gives what forgets
+ * the signal.
  */
-function call(start, progress) {
+function endWith(signal, ticket) {
+  opened.mayAbort(ticket)
+  const giveUp = () => {
+    if (!opened.abort(ticket)) return
+    const promise = waiting.get(ticket)
+    waiting.delete(ticket)
+    if (waiting.size === 0) opened.release()
+    promise?.reject(aborted(signal))
+  }
+  signal.addEventListener('abort', giveUp, { once: true })
+  return () => signal.removeEventListener('abort', giveUp)
+}
+
+/**
+ * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
+ * `progress(done, total)` is called from time to time where native code tells how far it is. A `signal` ends the call.
+ */
+function call(start, { progress, signal } = {}) {
   return new Promise((resolve, reject) => {
+    throwIfAborted(signal)
     do last = (last + 1) >>> 0
     while (waiting.has(last))
     const ticket = last
     if (waiting.size === 0) port().hold()
-    waiting.set(ticket, { resolve, reject, progress })
+    const forget = signal && endWith(signal, ticket)
+    waiting.set(ticket, { resolve, reject, progress, forget })
     try {
       start(ticket)
     } catch (error) {
       waiting.delete(ticket)
+      forget?.()
+      opened.abort(ticket)
       if (waiting.size === 0) opened.release()
       reject(error)
     }

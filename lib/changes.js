@@ -2,7 +2,7 @@
 
 // The change feed of a storage: as an async iterator, and as events.
 
-const { NativeChanges } = require('../binding.js')
+const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { listen, port, silence } = require('./calls.js')
@@ -26,13 +26,16 @@ function feedOptions(options = {}) {
 class Changes {
   #native = new NativeChanges()
   #channel
+  #open
   #opened
+  /** The number of the last change that native code gave, or after which it began. */
+  #last
   #signal
   #onAbort
   #buffer = []
   #wake = () => {}
   /** The call of `next` before. */
-  #last = Promise.resolve()
+  #before = Promise.resolve()
   #ended = false
   #error
   #onEnd
@@ -47,8 +50,16 @@ class Changes {
     throwIfAborted(signal)
     this.#onEnd = onEnd
     this.#channel = listen(this)
-    const open = (ticket) => this.#native.open(ticket, port(), documents, everything, from, this.#channel)
-    this.#opened = read(open).catch((error) => this.#fail(error))
+    this.#last = from
+    this.#open = async () => {
+      const open = (ticket) => this.#native.open(ticket, port(), documents, everything, this.#last, this.#channel)
+      try {
+        this.#last = JSON.parse(await read(open))
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
+    this.#opened = this.#open()
     if (signal !== undefined) {
       this.#signal = signal
       this.#onAbort = () => this.#fail(aborted(signal))
@@ -63,8 +74,8 @@ class Changes {
 
   /** Calls that overlap are answered one after another, in their order. */
   async next() {
-    const step = this.#last.then(() => this.#step())
-    this.#last = step.catch(() => {})
+    const step = this.#before.then(() => this.#step())
+    this.#before = step.catch(() => {})
     return step
   }
 
@@ -80,10 +91,17 @@ class Changes {
       if (this.#ended) return { value: undefined, done: true }
       const woken = new Promise((resolve) => (this.#wake = resolve))
       const taken = JSON.parse(this.#native.take())
-      if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
-      else if (taken.length > 0) this.#buffer = taken
+      // The engine was replaced: the listening goes on with the new one.
+      if (taken === null) await (this.#opened = this.#open())
+      else if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
+      else if (taken.length > 0) this.#keep(taken)
       else if (!this.#ended) await woken
     }
+  }
+
+  #keep(changes) {
+    this.#buffer = changes
+    this.#last = changes.at(-1).sequence
   }
 
   async return() {
@@ -100,6 +118,7 @@ class Changes {
   }
 
   #fail(error) {
+    if (this.#ended) return
     this.#error = error
     this.end()
   }

@@ -1,5 +1,6 @@
 'use strict'
 
+const { signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { idOf, mapText, recordText } = require('./arguments.js')
 const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
@@ -20,27 +21,30 @@ class EntityStorage extends BaseStorage {
     super(storageSchema, null, dataDir, options)
   }
 
-  async create(data) {
+  async create(data, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const input = recordText(data)
-    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input)))
+    return valueOf(await this[write]((ticket) => this[entities].create(ticket, input), signal))
   }
 
   [checkId](id) {
     return idOf(id)
   }
 
-  async update(id, patch) {
+  async update(id, patch, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const key = idOf(id)
     const input = recordText(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input)))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input), signal))
   }
 
-  async delete(id) {
+  async delete(id, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const key = idOf(id)
-    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key)))
+    return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key), signal))
   }
 
   [scope](run) {
@@ -64,15 +68,16 @@ class EntityStorage extends BaseStorage {
     }
   }
 
-  async deleteAll() {
+  async deleteAll(options) {
     this[ensureOpen]()
-    await this[write]((ticket) => this[entities].deleteAll(ticket))
+    await this[write]((ticket) => this[entities].deleteAll(ticket), signalOption(options))
   }
 
-  async writeAll(data) {
+  async writeAll(data, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const map = mapText(data)
-    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map)))
+    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), signal))
   }
 }
 

@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { abortable, signalOption } = require('./abort.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
@@ -64,40 +64,45 @@ class ProjectFileStorage extends EntityStorage {
     return null
   }
 
-  async create(file) {
+  async create(file, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const { input, content, plain } = recordParts(file)
-    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain))
+    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), signal)
     return withContent(JSON.parse(head), content)
   }
 
-  async createMany(files) {
+  async createMany(files, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
     const plain = records.every(hasPlainContent)
     const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
     const contents = plain ? records.map(({ content }) => content) : undefined
-    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents))
+    const heads = await this[write]((ticket) => this[entities].createMany(ticket, inputs, contents), signal)
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
   }
 
-  async update(id, patch) {
+  async update(id, patch, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain)))
+    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), signal))
   }
 
-  async writeAll(files) {
+  async writeAll(files, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const map = mapFields(files)
-    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map))))
+    const heads = JSON.parse(await this[write]((ticket) => this[entities].writeAll(ticket, fieldsText(map)), signal))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
 
-  async updateMany(changes) {
+  async updateMany(changes, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const ids = []
     const patches = []
     for (const change of arrayOf(changes, 'changes')) {
@@ -105,47 +110,50 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordText(change.data))
     }
-    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches)))
+    return valueOf(await this[write]((ticket) => this[entities].updateMany(ticket, ids, patches), signal))
   }
 
-  async deleteMany(ids) {
+  async deleteMany(ids, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys)))
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal))
   }
 
   async list(options = {}) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
-    if (includeAllVersions) return abortable(signal, () => this[readList](includeContent))
-    const list = (abort) => call((ticket) => this[entities].list(ticket, includeContent, false, abort))
-    return valueOf(await abortable(signal, list))
+    if (includeAllVersions) return this[readList](includeContent, signal)
+    return valueOf(await call((ticket) => this[entities].list(ticket, includeContent, false), { signal }))
   }
 
-  async getByPath(filePath) {
+  async getByPath(filePath, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const text = textOf(filePath, 'path')
     const known = this[entities].peekByPath(text)
-    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text)) : known)
+    return valueOf(known === undefined ? await call((ticket) => this[entities].byPath(ticket, text), { signal }) : known)
   }
 
-  async getByExtension(extension) {
+  async getByExtension(extension, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const text = textOf(extension, 'extension')
-    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text)))
+    return valueOf(await call((ticket) => this[entities].byExtension(ticket, text), { signal }))
   }
 
   async search(query, options) {
     this[ensureOpen]()
     const text = textOf(query, 'query')
-    const search = (abort) => call((ticket) => this[entities].search(ticket, text, abort))
-    return valueOf(await abortable(signalOption(options), search))
+    const signal = signalOption(options)
+    return valueOf(await call((ticket) => this[entities].search(ticket, text), { signal }))
   }
 
   createContentStream(fileId, options) {
     this[ensureOpen]()
-    return contentStream(this[entities].content(idOf(fileId)), options, (start) => this[read](start))
+    return contentStream(this[entities].content(idOf(fileId)), options, (start, signal) => this[read](start, signal))
   }
 
   async createFromStream(file, source, options) {
@@ -153,8 +161,8 @@ class ProjectFileStorage extends EntityStorage {
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
     return fromStream(source, this[entities].spool(), recordText(fields), options, {
-      append: (start) => this[read](start),
-      create: (start) => this[write](start),
+      append: (start, signal) => this[read](start, signal),
+      create: (start, signal) => this[write](start, signal),
     })
   }
 
@@ -173,39 +181,42 @@ class ProjectFileStorage extends EntityStorage {
     }
   }
 
-  async createVersion(fileId, content, extra) {
+  async createVersion(fileId, content, extra, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(fileId)
     const plain = isPlain(content)
     const input = plain ? content : valueText(content)
     const fields = extra === undefined ? undefined : recordText(extra)
-    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields))
+    const head = await this[write]((ticket) => this[entities].createVersion(ticket, id, input, plain, fields), signal)
     return withContent(JSON.parse(head), content)
   }
 
-  async getVersions(originalFileId) {
-    return this.#versions(originalFileId, undefined)
+  async getVersions(originalFileId, options) {
+    return this.#versions(originalFileId, undefined, options)
   }
 
-  async getVersion(originalFileId, version) {
-    return (await this.#versions(originalFileId, versionOf(version)))[0] ?? null
+  async getVersion(originalFileId, version, options) {
+    return (await this.#versions(originalFileId, versionOf(version), options))[0] ?? null
   }
 
-  async getLatestVersion(originalFileId) {
-    return (await this.#versions(originalFileId, LATEST))[0] ?? null
+  async getLatestVersion(originalFileId, options) {
+    return (await this.#versions(originalFileId, LATEST, options))[0] ?? null
   }
 
-  async revertToVersion(fileId, version) {
+  async revertToVersion(fileId, version, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(fileId)
     const number = versionOf(version)
-    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number)))
+    return valueOf(await this[write]((ticket) => this[entities].revert(ticket, id, number), signal))
   }
 
-  async #versions(originalFileId, version) {
+  async #versions(originalFileId, version, options) {
     this[ensureOpen]()
+    const signal = signalOption(options)
     const id = idOf(originalFileId)
-    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version)))
+    return valueOf(await call((ticket) => this[entities].versions(ticket, id, version), { signal }))
   }
 
   [ensureOpen]() {

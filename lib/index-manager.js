@@ -1,7 +1,8 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeIndexes } = require('../binding.js')
+const { NativeIndexes } = require('./native.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { closed, invalid } = require('./errors.js')
@@ -9,6 +10,7 @@ const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { reportFrom } = require('./reports.js')
+const { statistics } = require('./statistics.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
@@ -32,39 +34,43 @@ class IndexManager {
     this.#indexes = new NativeIndexes(port(), resolved.basePath, directory, nativeOptions(resolved))
   }
 
-  async createIndex(config) {
+  async createIndex(config, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const text = JSON.stringify(indexConfig(config))
-    await this.#define((ticket) => this.#indexes.create(ticket, text))
+    await this.#define((ticket) => this.#indexes.create(ticket, text), signal)
   }
 
-  async dropIndex(name) {
+  async dropIndex(name, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
-    await this.#define((ticket) => this.#indexes.drop(ticket, index))
+    await this.#define((ticket) => this.#indexes.drop(ticket, index), signal)
   }
 
-  async #define(start) {
+  async #define(start, signal) {
     this.#defining++
     try {
-      await call(start)
+      await call(start, { signal })
     } finally {
       this.#defining--
     }
   }
 
-  async listIndexes() {
+  async listIndexes(options) {
     this.#ensureOpen()
-    return JSON.parse(await call((ticket) => this.#indexes.list(ticket))).map(ordered)
+    const signal = signalOption(options)
+    return JSON.parse(await call((ticket) => this.#indexes.list(ticket), { signal })).map(ordered)
   }
 
-  async addToIndex(name, entityId, entity) {
+  async addToIndex(name, entityId, entity, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const key = entityKey(entityId)
     const members = this.#members(index)
     const text = entityText(entity, members?.names)
-    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text))
+    await call((ticket) => this.#indexes.add(ticket, index, key, text, members?.text), { signal })
   }
 
   /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
@@ -73,36 +79,41 @@ class IndexManager {
     return text === null ? undefined : { text, names: JSON.parse(text) }
   }
 
-  async removeFromIndex(name, entityId) {
+  async removeFromIndex(name, entityId, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const key = entityKey(entityId)
-    await call((ticket) => this.#indexes.remove(ticket, index, key))
+    await call((ticket) => this.#indexes.remove(ticket, index, key), { signal })
   }
 
-  async query(name, key) {
+  async query(name, key, options) {
     this.#ensureOpen()
-    return this.#ids(BY_KEY, indexName(name), keyText(key, 'the key'))
+    return this.#ids(options, BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
-  async queryRange(name, start, end, inclusive = true) {
+  async queryRange(name, start, end, inclusive = true, options) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#ids(BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    return this.#ids(options, BY_RANGE, indexName(name), keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
   }
 
-  async searchText(name, query) {
+  async searchText(name, query, options) {
     this.#ensureOpen()
-    return this.#ids(BY_WORDS, indexName(name), textOf(query, 'the query'))
+    return this.#ids(options, BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
-  async #ids(kind, name, start, end = 'null', inclusive = true) {
+  async #ids(options, kind, name, start, end = 'null', inclusive = true) {
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const known = this.#indexes.peekIds(kind, name, start, end, inclusive)
-    return JSON.parse(known ?? (await call((ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive))))
+    const ask = (ticket) => this.#indexes.ids(ticket, kind, name, start, end, inclusive)
+    return JSON.parse(known ?? (await call(ask, { signal })))
   }
 
-  async rebuildIndex(name, entities) {
+  async rebuildIndex(name, entities, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
     const members = this.#members(index)
     const ids = []
@@ -111,13 +122,14 @@ class IndexManager {
       ids.push(entityKey(id))
       texts.push(entityText(entity, members?.names))
     }
-    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text))
+    await call((ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text), { signal })
   }
 
-  async getIndexStats(name) {
+  async getIndexStats(name, options) {
     this.#ensureOpen()
+    const signal = signalOption(options)
     const index = indexName(name)
-    const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index)))
+    const found = JSON.parse(await call((ticket) => this.#indexes.stats(ticket, index), { signal }))
     if (found === null) return null
     const { config, uniqueKeys, totalEntries, created, updated } = found
     const avgEntriesPerKey = uniqueKeys === 0 ? 0 : totalEntries / uniqueKeys
@@ -125,14 +137,21 @@ class IndexManager {
     return { config: ordered(config), stats: { uniqueKeys, totalEntries, avgEntriesPerKey, ...times } }
   }
 
-  async verify() {
+  async stats() {
     this.#ensureOpen()
-    return reportFrom(await call((ticket) => this.#indexes.verify(ticket)))
+    return statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
   }
 
-  async repair() {
+  async verify(options) {
     this.#ensureOpen()
-    return reportFrom(await call((ticket) => this.#indexes.repair(ticket)))
+    const signal = signalOption(options)
+    return reportFrom(await call((ticket) => this.#indexes.verify(ticket), { signal }))
+  }
+
+  async repair(options) {
+    this.#ensureOpen()
+    const signal = signalOption(options)
+    return reportFrom(await call((ticket) => this.#indexes.repair(ticket), { signal }))
   }
 
   async close() {

@@ -1,6 +1,6 @@
 'use strict'
 
-const { abortable, signalOf, throwIfAborted } = require('./abort.js')
+const { signalOf, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { keyOf } = require('./entries.js')
 const { invalid } = require('./errors.js')
@@ -22,14 +22,14 @@ function iterationOf(options = {}) {
  * Gives the entities of a collection as it is at the first step.
  *
  * @param open makes the native iteration
- * @param read starts a native call
+ * @param read starts a native call, which a signal ends
  */
 async function* iterate({ batchSize, after, query, signal }, open, read) {
   throwIfAborted(signal)
   const iteration = open(query, after)
   try {
     for (;;) {
-      const text = await abortable(signal, (abort) => read((ticket) => iteration.next(ticket, batchSize, abort)))
+      const text = await read((ticket) => iteration.next(ticket, batchSize), signal)
       if (text === null) return
       for (const entity of JSON.parse(text)) {
         yield entity

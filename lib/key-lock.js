@@ -2,6 +2,7 @@
 
 // Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
 
+const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { StorageError } = require('./errors.js')
@@ -13,12 +14,13 @@ const LONGEST = 2 ** 31 - 1
 const queues = new Map()
 
 /**
- * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`.
+ * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
+ * `signal` ends the waiting too.
  *
  * @param native the lock files of one database
  * @param place what tells databases apart
  */
-async function withKeyLock(native, place, key, timeout, work) {
+async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = performance.now() + timeout
   const timedOut = (holder) => {
     const who = holder === null ? 'another call' : `process ${holder}`
@@ -26,9 +28,9 @@ async function withKeyLock(native, place, key, timeout, work) {
     return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
   }
   const id = `${place}\0${key}`
-  await turn(id, timeout, timedOut)
+  await turn(id, timeout, signal, timedOut)
   try {
-    const lock = await take(native, key, end, timedOut)
+    const lock = await take(native, key, end, signal, timedOut)
     try {
       return await work()
     } finally {
@@ -40,23 +42,30 @@ async function withKeyLock(native, place, key, timeout, work) {
 }
 
 /** Waits until nobody of this thread has the lock. */
-function turn(id, timeout, timedOut) {
+function turn(id, timeout, signal, timedOut) {
   const waiting = queues.get(id)
   if (waiting === undefined) {
     queues.set(id, [])
     return
   }
-  return new Promise((resolve, reject) => {
-    const go = () => {
+  let timer
+  let go
+  const leave = () => {
+    clearTimeout(timer)
+    waiting.splice(waiting.indexOf(go), 1)
+  }
+  const come = new Promise((resolve, reject) => {
+    go = () => {
       clearTimeout(timer)
       resolve()
     }
-    const timer = setTimeout(() => {
-      waiting.splice(waiting.indexOf(go), 1)
+    timer = setTimeout(() => {
+      leave()
       reject(timedOut(process.pid))
     }, Math.min(timeout, LONGEST))
     waiting.push(go)
   })
+  return unlessAborted(signal, come, leave)
 }
 
 function pass(id) {
@@ -66,13 +75,14 @@ function pass(id) {
 }
 
 /** Takes the lock between threads and processes, asking again until the time is up. */
-async function take(native, key, end, timedOut) {
-  for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+async function take(native, key, end, signal, timedOut) {
+  for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
+    throwIfAborted(signal)
     const { taken, holder } = JSON.parse(await call((ticket) => native.tryLock(ticket, key)))
     if (taken !== undefined) return taken
     const left = end - performance.now()
     if (left <= 0) throw timedOut(holder)
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)))
+    await pause(Math.min(wait, left), signal)
   }
 }
 

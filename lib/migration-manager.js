@@ -1,6 +1,7 @@
 'use strict'
 
-const { NativeBackups, NativeMigrations } = require('../binding.js')
+const { NativeBackups, NativeMigrations } = require('./native.js')
+const { signalOption } = require('./abort.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
@@ -46,14 +47,13 @@ class MigrationManager {
     this.#callbacks.set(version, migration)
   }
 
-  async migrate(targetVersion) {
+  async migrate(targetVersion, options) {
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
-    return this.#exclusively('migrate()', (timeout) => this.#run(MIGRATE, target, timeout))
+    return this.#run('migrate()', MIGRATE, target, options)
   }
 
-  async rollback(targetVersion) {
-    const target = targetOf(targetVersion)
-    return this.#exclusively('rollback()', (timeout) => this.#run(ROLL_BACK, target, timeout))
+  async rollback(targetVersion, options) {
+    return this.#run('rollback()', ROLL_BACK, targetOf(targetVersion), options)
   }
 
   async getState() {
@@ -80,7 +80,7 @@ class MigrationManager {
       logger.info(`backed up to ${printable(made)}`)
       if (keep !== undefined) await this.#prune(keep, timeout)
       return made
-    })
+    }, rest.signal)
   }
 
   async restore(backup, options) {
@@ -89,7 +89,7 @@ class MigrationManager {
     return this.#exclusively('restore()', async (timeout) => {
       await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
       this.#options.logger.info(`restored ${printable(given)}`)
-    })
+    }, rest.signal)
   }
 
   async listBackups() {
@@ -109,10 +109,12 @@ class MigrationManager {
     await this.close()
   }
 
-  #run(kind, target, timeout) {
+  #run(name, kind, target, options) {
+    const signal = signalOption(options)
     const { logger, terminal } = this.#options
     const manager = { basePath: this.#basePath, native: this.#native, callbacks: this.#callbacks, logger, terminal }
-    return drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout))
+    const run = (timeout) => drive(manager, (ticket) => this.#native.start(ticket, kind, target, timeout), signal)
+    return this.#exclusively(name, run, signal)
   }
 
   /** Removes the oldest backups. The one just made is there, whatever happens here. */
@@ -127,7 +129,7 @@ class MigrationManager {
   }
 
   #stoppable(label, options, start) {
-    return stoppable(this.#options, label, options, start, (ticket) => this.#backups.abort(ticket))
+    return stoppable(this.#options, label, options, start)
   }
 
   /** What a call answers that need not be the only one. */
@@ -135,9 +137,9 @@ class MigrationManager {
     return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }
 
-  #exclusively(name, work) {
+  #exclusively(name, work, signal) {
     this.#ensureOpen()
-    return this.#track(exclusively(this.#basePath, this.#options.lockTimeout, name, work))
+    return this.#track(exclusively(this.#basePath, this.#options.lockTimeout, name, work, signal))
   }
 
   #track(work) {

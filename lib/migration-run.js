@@ -2,6 +2,7 @@
 
 // One run: the engine says which callback is next, and is told how it ended.
 
+const { aborted, throwIfAborted } = require('./abort.js')
 const { asPartOf } = require('./base-path-queue.js')
 const { call } = require('./calls.js')
 const { printable } = require('./display-text.js')
@@ -10,19 +11,23 @@ const { progressOf } = require('./progress.js')
 
 /**
  * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
- * `terminal`. Rejects with what a callback threw, itself.
+ * `terminal`. Rejects with what a callback threw, itself. A callback that runs when the signal is raised is waited for, then
+ * what it did is undone.
  */
-async function drive(manager, start) {
+async function drive(manager, start, signal) {
   const { native, logger } = manager
-  let next = JSON.parse(await call(start))
+  let next = JSON.parse(await call(start, { signal }))
   while (next.done === undefined) {
     const direction = next.up === undefined ? 'down' : 'up'
     const version = next[direction]
     const began = performance.now()
     try {
-      await callBack(manager, version, direction)
+      throwIfAborted(signal)
+      await callBack(manager, version, direction, signal)
+      throwIfAborted(signal)
     } catch (thrown) {
-      const { error } = await failed(manager, version, direction, thrown, began)
+      const problem = signal?.aborted ? aborted(signal) : thrown
+      const { error } = await failed(manager, version, direction, problem, began)
       throw error
     }
     next = JSON.parse(await call((ticket) => native.succeeded(ticket)))
@@ -34,7 +39,7 @@ async function drive(manager, start) {
 }
 
 /** Runs a callback to its end. */
-async function callBack({ basePath, callbacks, logger, terminal }, version, direction) {
+async function callBack({ basePath, callbacks, logger, terminal }, version, direction, signal) {
   const { description, [direction]: callback } = callbacks.get(version)
   logger.info(printable(`${direction === 'up' ? '' : 'rolling back '}${version} ${description}`))
   const progress = progressOf(terminal(process.stderr).stream, logger.info, version)
@@ -43,6 +48,7 @@ async function callBack({ basePath, callbacks, logger, terminal }, version, dire
     basePath,
     version,
     direction,
+    signal,
     logger: Object.freeze({ info: line('info'), warn: line('warn'), error: line('error') }),
     progress: (done, total) => progress.update(done, total),
   })

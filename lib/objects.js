@@ -39,7 +39,12 @@ function objectsOf(documents, limits) {
 /** What this thread keeps of the engine that some documents are in; undefined if it keeps nothing. */
 function engineObjects(documents) {
   const number = documents.engine()
-  return number === null ? undefined : engines.get(number)?.deref()
+  return number === null ? undefined : objectsOfEngine(number)
+}
+
+/** What this thread keeps of an engine, by its number. */
+function objectsOfEngine(number) {
+  return engines.get(number)?.deref()
 }
 
 class EngineObjects {
@@ -114,6 +119,11 @@ class EngineObjects {
 
   countHit() {
     this.#hits += 1
+  }
+
+  /** The reads that objects answered and `takeHits` did not take. */
+  get hits() {
+    return this.#hits
   }
 
   /** The reads that objects answered since the last call. */
@@ -237,4 +247,4 @@ function copyDeep(value) {
   return copy
 }
 
-module.exports = { engineObjects, objectsOf, WHOLE_LIST, HEAD_LIST }
+module.exports = { engineObjects, objectsOf, objectsOfEngine, WHOLE_LIST, HEAD_LIST }

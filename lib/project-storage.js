@@ -1,8 +1,8 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeProjects } = require('../binding.js')
-const { abortable, signalOption } = require('./abort.js')
+const { NativeProjects } = require('./native.js')
+const { signalOption, throwIfAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
 const { documents, ensureOpen, write } = require('./base-storage.js')
@@ -45,44 +45,46 @@ class ProjectStorageV2 extends EntityStorage {
     return super[steps]('Project')
   }
 
-  async findByName(name) {
-    return this.#query(BY_NAME, textOf(name, 'name'))
+  async findByName(name, options) {
+    return this.#query(options, BY_NAME, textOf(name, 'name'))
   }
 
-  async findByPath(projectPath) {
-    return this.#query(BY_PATH, textOf(projectPath, 'path'))
+  async findByPath(projectPath, options) {
+    return this.#query(options, BY_PATH, textOf(projectPath, 'path'))
   }
 
-  async getByPath(projectPath) {
-    return (await this.#query(BY_PATH, textOf(projectPath, 'path')))[0] ?? null
+  async getByPath(projectPath, options) {
+    return (await this.#query(options, BY_PATH, textOf(projectPath, 'path')))[0] ?? null
   }
 
-  async listByDateRange(start, end) {
-    return this.#query(BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
+  async listByDateRange(start, end, options) {
+    return this.#query(options, BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
   }
 
   async search(query, options) {
-    const text = textOf(query, 'query')
-    return abortable(signalOption(options), () => this.#query(BY_WORDS, text))
+    return this.#query(options, BY_WORDS, textOf(query, 'query'))
   }
 
-  async getRecent(limit = 10) {
+  async getRecent(limit = 10, options) {
     if (!Number.isInteger(limit) || limit < 0) {
       throw invalid(`limit must be an integer that is not negative, got ${describe(limit)}`)
     }
-    return this.#query(MOST_RECENT, '""', 0, limit)
+    return this.#query(options, MOST_RECENT, '""', 0, limit)
   }
 
   /** Files have indexes too. */
-  async rebuildIndexes() {
+  async rebuildIndexes(options) {
     this[ensureOpen]()
-    await call((ticket) => this[entities].rebuildIndexes(ticket))
+    const signal = signalOption(options)
+    await call((ticket) => this[entities].rebuildIndexes(ticket), { signal })
   }
 
-  async #query(kind, text, start = 0, end = 0) {
+  async #query(options, kind, text, start = 0, end = 0) {
     this[ensureOpen]()
+    const signal = signalOption(options)
+    throwIfAborted(signal)
     const known = this[entities].peekQuery(kind, text, start, end)
-    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end))))
+    return valueOf(known ?? (await call((ticket) => this[entities].query(ticket, kind, text, start, end), { signal })))
   }
 
   getFileStorage(projectId) {
@@ -91,8 +93,8 @@ class ProjectStorageV2 extends EntityStorage {
     return fileStorage(this, id)
   }
 
-  async addFile(projectId, file) {
-    return this.#files(projectId).create(file)
+  async addFile(projectId, file, options) {
+    return this.#files(projectId).create(file, options)
   }
 
   async getProjectFiles(projectId, options) {
@@ -103,60 +105,60 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#files(projectId).search(query, options)
   }
 
-  async readProjects() {
-    return this.readAll()
+  async readProjects(options) {
+    return this.readAll(options)
   }
 
-  async writeProjects(projects) {
-    return this.writeAll(projects)
+  async writeProjects(projects, options) {
+    return this.writeAll(projects, options)
   }
 
-  async readProjectFiles(projectId) {
-    return this.#files(projectId).readAll()
+  async readProjectFiles(projectId, options) {
+    return this.#files(projectId).readAll(options)
   }
 
-  async writeProjectFiles(projectId, files) {
-    return this.#files(projectId).writeAll(files)
+  async writeProjectFiles(projectId, files, options) {
+    return this.#files(projectId).writeAll(files, options)
   }
 
-  async readProjectFile(projectId, fileId) {
-    return (await this.#files(projectId).getById(fileId)) ?? undefined
+  async readProjectFile(projectId, fileId, options) {
+    return (await this.#files(projectId).getById(fileId, options)) ?? undefined
   }
 
-  async updateProjectFile(projectId, fileId, patch) {
-    const updated = await this.#files(projectId).update(fileId, patch)
+  async updateProjectFile(projectId, fileId, patch, options) {
+    const updated = await this.#files(projectId).update(fileId, patch, options)
     if (updated === null) throw new NotFoundError(`file ${fileId} does not exist in project ${projectId}`)
     return updated
   }
 
-  async createFileVersion(projectId, fileId, content, extra) {
-    return this.#files(projectId).createVersion(fileId, content, extra)
+  async createFileVersion(projectId, fileId, content, extra, options) {
+    return this.#files(projectId).createVersion(fileId, content, extra, options)
   }
 
-  async getFileVersions(projectId, originalFileId) {
-    return this.#files(projectId).getVersions(originalFileId)
+  async getFileVersions(projectId, originalFileId, options) {
+    return this.#files(projectId).getVersions(originalFileId, options)
   }
 
-  async getFileVersion(projectId, originalFileId, version) {
-    return this.#files(projectId).getVersion(originalFileId, version)
+  async getFileVersion(projectId, originalFileId, version, options) {
+    return this.#files(projectId).getVersion(originalFileId, version, options)
   }
 
-  async getLatestFileVersion(projectId, originalFileId) {
-    return this.#files(projectId).getLatestVersion(originalFileId)
+  async getLatestFileVersion(projectId, originalFileId, options) {
+    return this.#files(projectId).getLatestVersion(originalFileId, options)
   }
 
-  async revertToVersion(projectId, fileId, version) {
-    return this.#files(projectId).revertToVersion(fileId, version)
+  async revertToVersion(projectId, fileId, version, options) {
+    return this.#files(projectId).revertToVersion(fileId, version, options)
   }
 
-  async deleteProjectData(projectId) {
+  async deleteProjectData(projectId, options) {
     this[ensureOpen]()
     const id = idOf(projectId)
-    await this[write]((ticket) => this[entities].deleteData(ticket, id))
+    await this[write]((ticket) => this[entities].deleteData(ticket, id), signalOption(options))
   }
 
-  async getProjectFileArray(projectId) {
-    return this.#files(projectId).list()
+  async getProjectFileArray(projectId, options) {
+    return this.#files(projectId).list({ signal: signalOption(options) })
   }
 
   // One object a project would do, but a project's files are not asked for often enough to keep them.

@@ -1,6 +1,6 @@
 'use strict'
 
-const { checkMap } = require('../binding.js')
+const { checkMap } = require('./native.js')
 const { mapText } = require('./arguments.js')
 const { errorFrom } = require('./errors.js')
 

@@ -2,7 +2,7 @@
 
 // Large contents: out of a file and into a new one, a chunk at a time.
 
-const { abortable, aborted, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
+const { aborted, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
@@ -13,7 +13,7 @@ const PIECE = 64 * 1024
  * The content of a file as a stream of bytes in UTF-8.
  *
  * @param content the native content
- * @param read starts a native call
+ * @param read starts a native call, which a signal ends
  */
 function contentStream(content, options, read) {
   const signal = signalOption(options)
@@ -36,7 +36,7 @@ function contentStream(content, options, read) {
       },
       async pull(controller) {
         try {
-          if (!opened) await abortable(signal, (abort) => read((ticket) => content.open(ticket, abort)))
+          if (!opened) await read((ticket) => content.open(ticket), signal)
           opened = true
           const text = await read((ticket) => content.next(ticket))
           if (signal?.aborted) return
@@ -69,11 +69,11 @@ async function fromStream(source, spool, fields, options, calls) {
   try {
     for await (const piece of pieces(iterator, signal)) {
       throwIfAborted(signal)
-      await calls.append((ticket) => spool.append(ticket, piece))
+      await calls.append((ticket) => spool.append(ticket, piece), signal)
     }
     ended = true
     throwIfAborted(signal)
-    return JSON.parse(await calls.create((ticket) => spool.create(ticket, fields)))
+    return JSON.parse(await calls.create((ticket) => spool.create(ticket, fields), signal))
   } finally {
     spool.abandon()
     // The source is told that nobody reads it any more. What it answers is its own affair, and may never come.

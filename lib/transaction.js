@@ -3,8 +3,9 @@
 // Interactive transactions: the callback runs against what its steps have read and written; if that no longer holds at the
 // commit, it runs again.
 
-const { NativeTransaction } = require('../binding.js')
-const { abortable, aborted, signalOption, throwIfAborted } = require('./abort.js')
+const { AsyncLocalStorage } = require('node:async_hooks')
+const { NativeTransaction } = require('./native.js')
+const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid, StorageError } = require('./errors.js')
 const { LONGEST } = require('./key-lock.js')
@@ -14,6 +15,9 @@ const { queryOf } = require('./query.js')
 const MAX_ATTEMPTS = 16
 /** The longest pause before another attempt, in milliseconds. */
 const MAX_PAUSE = 50
+
+/** The transactions that the running code is part of and that others of their database wait for, innermost first. */
+const waitedFor = new AsyncLocalStorage()
 
 /** From the place of a database to the promise that the last of those in its queue is done. */
 const queues = new Map()
@@ -56,10 +60,9 @@ class Scope {
   async query(query) {
     const { text, signal } = queryOf(query)
     const documents = this.#steps.documents()
-    const work = (call, native) => {
-      return abortable(signal, (abort) => call((ticket) => native.query(ticket, documents, text, abort)))
-    }
-    return this.#run.step(this.#storage, async (call, native) => JSON.parse(await work(call, native)))
+    return this.#run.step(this.#storage, async (call, native) => {
+      return JSON.parse(await call((ticket) => native.query(ticket, documents, text), signal))
+    })
   }
 
   async createVersion(fileId, content, extra) {
@@ -74,15 +77,18 @@ class Run {
   #last = Promise.resolve()
   #over = false
   #hooks
+  #signal
 
-  constructor(hooks) {
+  constructor(hooks, signal) {
     this.#hooks = hooks
+    this.#signal = signal
   }
 
   /** @param work is given what starts a native call, and the native transaction */
   step(storage, work) {
     if (this.#over) throw overError()
-    const call = this.#hooks.read(storage)
+    const read = this.#hooks.read(storage)
+    const call = (start, signal = this.#signal) => read(start, signal)
     const step = () => work(call, this.native)
     const answer = this.#last.then(step)
     this.#last = answer.catch(() => {})
@@ -109,7 +115,7 @@ function overError() {
  * Runs a transaction on a storage.
  *
  * @param hooks of the storages: `scope(run, storage)` gives the steps of a storage, `read(storage)` what starts its calls,
- *   `commit(run, storage)` commits, `place(storage)` tells databases apart
+ *   `commit(run, storage, signal)` commits, `place(storage)` tells databases apart
  */
 async function transaction(storage, work, options, timeout, hooks) {
   if (typeof work !== 'function') throw invalid(`a transaction runs a function, got ${describe(work)}`)
@@ -117,11 +123,14 @@ async function transaction(storage, work, options, timeout, hooks) {
   throwIfAborted(signal)
   const end = performance.now() + timeout
   const leave = { now: () => {} }
+  /** The database in whose queue this transaction is the first. */
+  let place
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const run = new Run(hooks)
+      const run = new Run(hooks, signal)
+      const attempted = () => once(run, storage, work, signal, timeout, end, hooks)
       try {
-        return await once(run, storage, work, signal, timeout, end, hooks)
+        return await (place === undefined ? attempted() : waitedFor.run({ place, outer: waitedFor.getStore() }, attempted))
       } catch (error) {
         const again = error === LOST || run.native.isLost()
         run.end()
@@ -129,9 +138,13 @@ async function transaction(storage, work, options, timeout, hooks) {
       }
       if (attempt === MAX_ATTEMPTS || performance.now() > end) throw conflict(attempt)
       // Those that lost once wait for one another, so that each of them meets no more than first attempts.
-      if (attempt === 1) leave.now = await enter(hooks.place(storage), end, timeout)
-      else await pause(attempt)
-      throwIfAborted(signal)
+      // One that such a one waits for must not wait for it in turn.
+      if (attempt === 1 && !isWaitedFor(hooks.place(storage))) {
+        leave.now = await enter(hooks.place(storage), end, timeout, signal)
+        place = hooks.place(storage)
+      } else {
+        await pause(Math.random() * Math.min(2 ** attempt, MAX_PAUSE), signal)
+      }
     }
   } finally {
     leave.now()
@@ -154,7 +167,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
   await run.settle()
   throwIfAborted(signal)
   try {
-    await hooks.commit(run, storage)
+    await hooks.commit(run, storage, signal)
   } catch (error) {
     throw error.code === 'CONFLICT' ? LOST : error
   }
@@ -192,8 +205,14 @@ function conflict(attempts) {
   return Object.assign(new StorageError(message, 'CONFLICT'), { outcome: 'none' })
 }
 
+function isWaitedFor(place) {
+  let transaction = waitedFor.getStore()
+  while (transaction !== undefined && transaction.place !== place) transaction = transaction.outer
+  return transaction !== undefined
+}
+
 /** Waits for the turn of this call. Gives the function that ends it. */
-async function enter(place, end, timeout) {
+async function enter(place, end, timeout, signal) {
   const before = queues.get(place) ?? Promise.resolve()
   let done
   const own = new Promise((resolve) => (done = resolve))
@@ -208,7 +227,7 @@ async function enter(place, end, timeout) {
     timer = setTimeout(() => reject(tooLate(timeout)), Math.min(Math.max(end - performance.now(), 0), LONGEST))
   })
   try {
-    await Promise.race([before, late])
+    await unlessAborted(signal, Promise.race([before, late]))
     return leave
   } catch (error) {
     leave()
@@ -216,11 +235,6 @@ async function enter(place, end, timeout) {
   } finally {
     clearTimeout(timer)
   }
-}
-
-function pause(attempt) {
-  const longest = Math.min(2 ** attempt, MAX_PAUSE)
-  return new Promise((resolve) => setTimeout(resolve, Math.random() * longest))
 }
 
 module.exports = { Scope, transaction }

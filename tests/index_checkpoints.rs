@@ -41,7 +41,11 @@ fn index(name: &str, kind: IndexType, extractor: Extractor) -> Arc<IndexSpec> {
 }
 
 fn computed(version: u32) -> Arc<IndexSpec> {
-    index("computed", IndexType::Hash, Extractor::Computed { of: &["name"], rule: name_key, version })
+    index(
+        "computed",
+        IndexType::Hash,
+        Extractor::Computed { of: &["name"], rule: name_key, lookup: None, version },
+    )
 }
 
 fn spec_with(

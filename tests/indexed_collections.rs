@@ -37,7 +37,7 @@ fn filled() -> SimFs {
     let fs = SimFs::new();
     fs.make_dirs(DIRECTORY);
     let database = open(&fs);
-    let computed = Extractor::Computed { of: &["name"], rule: no_key, version: 1 };
+    let computed = Extractor::Computed { of: &["name"], rule: no_key, lookup: None, version: 1 };
     for spec in [
         spec("a.json", &[("fields", Extractor::Fields), ("computed", computed)]),
         spec("b.json", &[("fields", Extractor::Fields)]),

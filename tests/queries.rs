@@ -5,9 +5,10 @@ mod support;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use octoprompt_storage::engine::cancel::Cancel;
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexSpec, IndexType};
 use octoprompt_storage::engine::query::Query;
-use octoprompt_storage::engine::{Cancel, CollectionSpec, Durability, Foreign};
+use octoprompt_storage::engine::{CollectionSpec, Durability, Foreign};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{Fixture, Handle, READ};
@@ -60,7 +61,7 @@ fn all(database: &Handle, spec: &Arc<CollectionSpec>) -> Vec<Value> {
 
 fn answer(database: &Handle, spec: &Arc<CollectionSpec>, query: &Value) -> Vec<Value> {
     let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
-    let texts = database.documents(spec, &query, READ, &Cancel::default()).expect("answered");
+    let texts = database.documents(spec, &query, READ).expect("answered");
     texts.iter().map(|text| serde_json::from_slice(text).expect("an object")).collect()
 }
 
@@ -334,7 +335,7 @@ proptest! {
 
 fn explained(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> Value {
     let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
-    let text = database.explain(spec, &query, READ, &Cancel::default()).expect("explained");
+    let text = database.explain(spec, &query, READ).expect("explained");
     serde_json::from_slice(&text).expect("an object")
 }
 
@@ -456,6 +457,6 @@ fn a_query_that_is_given_up_ends() {
     numbered(&database, &spec, 3);
     let cancel = Cancel::default();
     cancel.cancel();
-    let result = database.documents(&spec, &Query::default(), READ, &cancel);
+    let result = cancel.scope(|| database.documents(&spec, &Query::default(), READ));
     assert_eq!(result.map_err(|error| error.code()), Err("ABORTED"));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
-    Cancel, CollectionSpec, Durability, Error, Interactive, Result, Transaction, Wait, json,
+    CollectionSpec, Durability, Error, Interactive, Result, Transaction, Wait, json,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Place for Engine<'_, '_> {
 
     fn sum(&mut self, collection: bool) -> Result<u64> {
         let spec = self.spec(collection);
-        let texts = self.tx.documents(&spec, &Query::default(), &Cancel::default())?;
+        let texts = self.tx.documents(&spec, &Query::default())?;
         Ok(texts.iter().map(|text| value_of(text)).sum())
     }
 
@@ -150,8 +150,7 @@ fn state(fixture: &Fixture, database: &Handle) -> Model {
     let mut model = Model::new();
     for collection in [false, true] {
         let spec = if collection { fixture.nested() } else { fixture.spec() };
-        for text in database.documents(&spec, &Query::default(), READ, &Cancel::default()).expect("readable")
-        {
+        for text in database.documents(&spec, &Query::default(), READ).expect("readable") {
             let id = json::get(&text, "id").and_then(json::parse_number).expect("an id") as u64;
             model.insert((collection, id), value_of(&text));
         }

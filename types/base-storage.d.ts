@@ -1,9 +1,10 @@
 import type { Change, Changes, ChangesOptions } from './changes.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
-import type { CacheStats, ResolvedStorageOptions, StorageOptions } from './options.js'
+import type { CacheStats, CallOptions, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
 import type { RepairReport, VerifyReport } from './reports.js'
 import type { StandardSchemaV1 } from './schema.js'
+import type { StorageStats } from './stats.js'
 import type { Transaction, TransactionOptions } from './transaction.js'
 
 /** What every stored entity has. Times are integer milliseconds since 1970. */
@@ -99,45 +100,45 @@ export abstract class BaseStorage<
    * Stores a new entity; `id`, `created` and `updated` are assigned. Costs the same however many entities there are.
    * @throws The schema's own error when it rejects the data.
    */
-  create(data: CreateData<TEntity, TInput>): Promise<TEntity>
+  create(data: CreateData<TEntity, TInput>, options?: CallOptions): Promise<TEntity>
   /** The entity, or `null`. Constant time. */
-  getById(id: TEntity['id']): Promise<TEntity | null>
+  getById(id: TEntity['id'], options?: CallOptions): Promise<TEntity | null>
   /**
    * Merges a patch into an entity. `id` and `created` stay, `updated` is set and never goes backwards. Concurrent
    * patches of different fields all survive, those of other processes too.
    * @returns The entity as stored, or `null` when there is none.
    */
-  update(id: TEntity['id'], patch: UpdateData<TInput>): Promise<TEntity | null>
+  update(id: TEntity['id'], patch: UpdateData<TInput>, options?: CallOptions): Promise<TEntity | null>
   /** Removes an entity and what `getEntityPath` names. `false` when there was none. */
-  delete(id: TEntity['id']): Promise<boolean>
+  delete(id: TEntity['id'], options?: CallOptions): Promise<boolean>
   /** All entities, ids ascending. */
-  list(options?: { signal?: AbortSignal }): Promise<TEntity[]>
+  list(options?: CallOptions): Promise<TEntity[]>
   /** Removes all entities as one batch. */
-  deleteAll(): Promise<void>
+  deleteAll(options?: CallOptions): Promise<void>
   /** All entities by id, ids ascending. */
-  readAll(): Promise<TStorage>
+  readAll(options?: CallOptions): Promise<TStorage>
   /**
    * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
    * differs is written. To change a few entities beside other writers, use {@link update}.
    * @returns What is stored.
    */
-  writeAll(data: TStorage): Promise<TStorage>
+  writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**
    * The entities with a key in an index, ids ascending.
    * @throws `INVALID_ARGUMENT` when there is no such index or the key is none.
    */
-  findBy(index: string, key: IndexKey): Promise<TEntity[]>
+  findBy(index: string, key: IndexKey, options?: CallOptions): Promise<TEntity[]>
   /**
    * The entities with a key between two, in key order; `inclusive` (the default) is said of both ends. The ends of a
    * composite key may be its first parts, or the first one alone: all keys that begin so then lie at that end.
    * @throws `INDEX_TYPE` when the index is no btree.
    */
-  findRange(index: string, start: IndexKey, end: IndexKey, inclusive?: boolean): Promise<TEntity[]>
+  findRange(index: string, start: IndexKey, end: IndexKey, inclusive?: boolean, options?: CallOptions): Promise<TEntity[]>
   /**
    * The entities with every word of a text, as a word or the start of one, best first.
    * @throws `INDEX_TYPE` when the index is not inverted.
    */
-  searchBy(index: string, query: string): Promise<TEntity[]>
+  searchBy(index: string, query: string, options?: CallOptions): Promise<TEntity[]>
   /**
    * The entities that meet a condition, in an order. An index on a field of the condition, or of the order, is used where
    * there is one: see {@link explain}.
@@ -181,10 +182,15 @@ export abstract class BaseStorage<
   clearCache(): void
   getCacheStats(): CacheStats
   /**
+   * Sizes, counts and times of the database, for monitoring. Reads memory, and of the disk only the sizes of the journals.
+   * Counts begin when this process opens the database, which this call does if no other did.
+   */
+  stats(): Promise<StorageStats>
+  /**
    * Builds the indexes of this storage anew from its entities.
    * @throws `UNIQUE_VIOLATION` when entities share a key of a unique index.
    */
-  rebuildIndexes(): Promise<void>
+  rebuildIndexes(options?: CallOptions): Promise<void>
 
   /**
    * Reads a JSON file of the subclass's own, anywhere under `basePath`; relative paths begin at the database.
@@ -202,7 +208,7 @@ export abstract class BaseStorage<
    * `work` may write. It must not ask for the same key again: that call would wait for itself.
    * @throws `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
    */
-  protected withLock<T>(key: string, work: () => T | Promise<T>): Promise<T>
+  protected withLock<T>(key: string, work: () => T | Promise<T>, options?: CallOptions): Promise<T>
   /** Creates a directory under `basePath` and those above it, as far as they are missing. */
   protected ensureDirExists(directory: string): Promise<void>
   /** Forgets what was read of one entity, or everything. */
@@ -214,13 +220,13 @@ export abstract class BaseStorage<
    * entity, indexes against entities, files that lie about. Writes nothing; others may go on reading and writing. Damage
    * is in the report, also of a database that does not open because of it.
    */
-  verify(): Promise<VerifyReport>
+  verify(options?: CallOptions): Promise<VerifyReport>
   /**
    * Mends what {@link verify} finds, as far as that goes without inventing data. The originals of all that is changed
    * are copied into a dated folder first. Waits until no other instance and no other process has the database open, at
    * most `lockTimeout`; calls of this instance wait meanwhile.
    */
-  repair(): Promise<RepairReport>
+  repair(options?: CallOptions): Promise<RepairReport>
   /**
    * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine.
    */

@@ -1,7 +1,8 @@
 import type { StorageError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
-import type { StorageOptions } from './options.js'
+import type { CallOptions, StorageOptions } from './options.js'
 import type { RepairReport, VerifyReport } from './reports.js'
+import type { StorageStats } from './stats.js'
 
 /** What {@link IndexManager.getIndexStats} returns. */
 export interface IndexStats {
@@ -54,11 +55,11 @@ export class IndexManager {
    * characters, not empty, neither `.` nor `..`.
    * @throws {@link StorageError} `ALREADY_EXISTS`
    */
-  createIndex(config: IndexConfig): Promise<void>
+  createIndex(config: IndexConfig, options?: CallOptions): Promise<void>
   /** Drops an index with all that is in it, even one that is damaged. Does nothing when there is none. */
-  dropIndex(name: string): Promise<void>
+  dropIndex(name: string, options?: CallOptions): Promise<void>
   /** All indexes by name, after those that storages keep, which are in the order of their files. */
-  listIndexes(): Promise<IndexConfig[]>
+  listIndexes(options?: CallOptions): Promise<IndexConfig[]>
 
   /**
    * Puts an entity into an index, in place of what the index had of it. What the index looks at is copied at the moment of
@@ -70,9 +71,9 @@ export class IndexManager {
    * @throws {@link ValidationError} for NaN, an infinite number, a bigint, an invalid `Date` or an object within itself
    * where the index looks
    */
-  addToIndex(name: string, entityId: EntityId, entity: object): Promise<void>
+  addToIndex(name: string, entityId: EntityId, entity: object, options?: CallOptions): Promise<void>
   /** Takes an entity out of an index. Does nothing when there is no such index or entity. Costs what adding costs. */
-  removeFromIndex(name: string, entityId: EntityId): Promise<void>
+  removeFromIndex(name: string, entityId: EntityId, options?: CallOptions): Promise<void>
   /**
    * Puts these entities in place of all that is in the index, as one batch: all of them or, on an error, nothing
    * changed. Mends an index that is damaged. Of two entities with one id the later counts. O(n).
@@ -83,6 +84,7 @@ export class IndexManager {
   rebuildIndex<TEntity extends { id: EntityId }>(
     name: string,
     entities: readonly TEntity[] | ReadonlyMap<EntityId, object> | Readonly<Record<string, object>>,
+    options?: CallOptions,
   ): Promise<void>
 
   /**
@@ -92,7 +94,7 @@ export class IndexManager {
    * keys that it may stand for. `null` finds entities without a value. An inverted index takes a text, as
    * {@link searchText} does. Hash: O(1) and what is found; btree: O(log n) and what is found.
    */
-  query(name: string, key: IndexKey): Promise<EntityId[]>
+  query(name: string, key: IndexKey, options?: CallOptions): Promise<EntityId[]>
   /**
    * The entities with a key between two, in key order, each once. `[]` when there is no such index.
    *
@@ -102,7 +104,7 @@ export class IndexManager {
    * @param inclusive Whether keys at the two ends belong to the range.
    * @throws {@link StorageError} `INDEX_TYPE` when the index is not of type `'btree'`
    */
-  queryRange(name: string, start: IndexKey, end: IndexKey, inclusive?: boolean): Promise<EntityId[]>
+  queryRange(name: string, start: IndexKey, end: IndexKey, inclusive?: boolean, options?: CallOptions): Promise<EntityId[]>
   /**
    * The entities that have every word of a query, as a word or as the beginning of one; the best match first, equal ones
    * by id. `[]` when there is no such index, or no word in the query.
@@ -112,18 +114,20 @@ export class IndexManager {
    * words of the query have entries, at most.
    * @throws {@link StorageError} `INDEX_TYPE` when the index is not of type `'inverted'`
    */
-  searchText(name: string, query: string): Promise<EntityId[]>
+  searchText(name: string, query: string, options?: CallOptions): Promise<EntityId[]>
   /** What is in an index; `null` when there is none. O(1) once the index is in memory. */
-  getIndexStats(name: string): Promise<IndexStats | null>
+  getIndexStats(name: string, options?: CallOptions): Promise<IndexStats | null>
+  /** Sizes, counts and times of the database that the indexes lie in, as storages give them. */
+  stats(): Promise<StorageStats>
 
   /** As {@link BaseStorage.verify}, of the database in which the indexes lie. */
-  verify(): Promise<VerifyReport>
+  verify(options?: CallOptions): Promise<VerifyReport>
   /**
    * As {@link BaseStorage.repair}, of the database in which the indexes lie. Definitions of indexes that were edited or damaged
    * are taken over as far as they can be read; {@link createIndex} makes a lost one anew. What is in an index that was edited
    * or damaged is not believed after it either: {@link rebuildIndex} or {@link dropIndex} follows.
    */
-  repair(): Promise<RepairReport>
+  repair(options?: CallOptions): Promise<RepairReport>
 
   /**
    * Waits for the calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.

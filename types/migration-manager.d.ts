@@ -1,3 +1,5 @@
+import type { CallOptions } from './options.js'
+
 /** Takes the lines that a {@link MigrationManager} has to say. What it throws is reported once and stops nothing. */
 export interface MigrationLogger {
   info(line: string): void
@@ -24,6 +26,8 @@ export interface MigrationContext {
   /** The version that is applied or rolled back. */
   readonly version: string
   readonly direction: 'up' | 'down'
+  /** The signal of `migrate` or `rollback`, for what the callback calls. */
+  readonly signal?: AbortSignal | undefined
   readonly logger: MigrationLogger
   /** Says how far the migration is: a bar on a terminal, a line at every quarter elsewhere. */
   progress(done: number, total: number): void
@@ -161,12 +165,15 @@ export class MigrationManager {
    * A migration that throws is recorded with its error and stops the run; the data is as before it, those before it
    * stay applied. The next `migrate()` tries it again. A process that dies in the middle of a migration leaves
    * nothing of it: the next opening puts the data back.
+   *
+   * A signal that is raised while others are waited for ends the call at once. A callback that runs then is waited for (it
+   * has the signal too), what it did is undone, and the call rejects with `ABORTED`; versions before it stay applied.
    * @throws What the callback threw, itself.
    * @throws StorageError `NOT_FOUND` for a target that is not registered, `INVALID_ARGUMENT` for one below the
    * current version, `LOCK_TIMEOUT` with the pid of the holder, `CORRUPT_DATA` for a damaged state file,
    * `MIGRATION_FAILED` when a callback threw (its `cause`) and putting the data back failed too.
    */
-  migrate(targetVersion?: string): Promise<MigrationResult>
+  migrate(targetVersion?: string, options?: CallOptions): Promise<MigrationResult>
 
   /**
    * Rolls back every applied version above `targetVersion`, highest first, each wholly or not at all. `'0.0.0'` rolls
@@ -175,7 +182,7 @@ export class MigrationManager {
    * @throws StorageError as {@link migrate}; `INVALID_ARGUMENT` for a target above the current version, and when one
    * of the versions has no `down` or is not registered. Nothing was rolled back then.
    */
-  rollback(targetVersion: string): Promise<MigrationResult>
+  rollback(targetVersion: string, options?: CallOptions): Promise<MigrationResult>
 
   /**
    * What is recorded. Without a state file nothing was ever applied.

@@ -32,3 +32,13 @@ export interface CacheStats {
   /** `hits / (hits + misses)`, from 0 to 1; 0 before the first read. */
   hitRate: number
 }
+
+/** The last argument of every call that may take long. */
+export interface CallOptions {
+  /**
+   * Gives the call up. It rejects with `ABORTED` at once, also when the signal was raised before, and the work behind it
+   * ends soon; `cause` and `reason` of the error are the signal's reason. A write that is given up while it waits has not
+   * happened and never will (`outcome: 'none'`); one that has begun to write completes, and resolves.
+   */
+  signal?: AbortSignal
+}

@@ -1,7 +1,7 @@
 import type { BaseStorage } from './base-storage.js'
 import type { NotFoundError, ValidationError } from './errors.js'
 import type { ProjectFileStorage } from './file-storage.js'
-import type { StorageOptions } from './options.js'
+import type { CallOptions, StorageOptions } from './options.js'
 import type { Transaction, TransactionOptions } from './transaction.js'
 import type { CreateProject, CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, Project, ProjectFile, ProjectFileInfo, ProjectFilesStorage, ProjectsStorage, UpdateProject, UpdateProjectFile } from './projects.js'
 
@@ -13,11 +13,11 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   protected getEntityPath(id: number): string | null
 
   /** @throws {@link ValidationError} */
-  create(data: CreateProject): Promise<Project>
-  getById(id: IdInput): Promise<Project | null>
-  update(id: IdInput, patch: UpdateProject): Promise<Project | null>
+  create(data: CreateProject, options?: CallOptions): Promise<Project>
+  getById(id: IdInput, options?: CallOptions): Promise<Project | null>
+  update(id: IdInput, patch: UpdateProject, options?: CallOptions): Promise<Project | null>
   /** Removes a project and its files as one batch. `false` when there was none. */
-  delete(id: IdInput): Promise<boolean>
+  delete(id: IdInput, options?: CallOptions): Promise<boolean>
 
   transaction<T>(
     work: (tx: Transaction<Project, CreateProject, UpdateProject, IdInput>) => T | Promise<T>,
@@ -25,17 +25,17 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   ): Promise<T>
 
   /** Projects with exactly this name. Indexed. */
-  findByName(name: string): Promise<Project[]>
+  findByName(name: string, options?: CallOptions): Promise<Project[]>
   /** Projects with exactly this path. Indexed. */
-  findByPath(path: string): Promise<Project[]>
+  findByPath(path: string, options?: CallOptions): Promise<Project[]>
   /** A project with exactly this path, or `null`. Indexed. */
-  getByPath(path: string): Promise<Project | null>
+  getByPath(path: string, options?: CallOptions): Promise<Project | null>
   /** Projects created in a span, both ends included, oldest first. Indexed. Numbers are milliseconds. */
-  listByDateRange(start: Date | number, end: Date | number): Promise<Project[]>
+  listByDateRange(start: Date | number, end: Date | number, options?: CallOptions): Promise<Project[]>
   /** Projects whose name holds all words of the query, in any case of letters; the most recently updated first. */
-  search(query: string, options?: { signal?: AbortSignal }): Promise<Project[]>
+  search(query: string, options?: CallOptions): Promise<Project[]>
   /** The most recently updated projects, latest first. */
-  getRecent(limit?: number): Promise<Project[]>
+  getRecent(limit?: number, options?: CallOptions): Promise<Project[]>
 
   /** The files of a project. They close with this storage. */
   getFileStorage(projectId: IdInput): ProjectFileStorage
@@ -43,44 +43,44 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
    * Stores a new file in a project.
    * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}
    */
-  addFile(projectId: IdInput, file: CreateProjectFile): Promise<ProjectFile>
+  addFile(projectId: IdInput, file: CreateProjectFile, options?: CallOptions): Promise<ProjectFile>
   /** As {@link ProjectFileStorage.list}. */
   getProjectFiles(projectId: IdInput, options?: ListFilesOptions & { includeContent?: true }): Promise<ProjectFile[]>
   getProjectFiles(projectId: IdInput, options: ListFilesOptions & { includeContent: false }): Promise<ProjectFileInfo[]>
   getProjectFiles(projectId: IdInput, options?: ListFilesOptions): Promise<(ProjectFileInfo & { content?: string })[]>
   /** As {@link ProjectFileStorage.search}. */
-  searchFiles(projectId: IdInput, query: string, options?: { signal?: AbortSignal }): Promise<ProjectFile[]>
+  searchFiles(projectId: IdInput, query: string, options?: CallOptions): Promise<ProjectFile[]>
 
   // What the server calls today.
 
   /** All projects by id. */
-  readProjects(): Promise<ProjectsStorage>
+  readProjects(options?: CallOptions): Promise<ProjectsStorage>
   /** Replaces all projects as one batch; only what differs is written. Returns what is stored. */
-  writeProjects(projects: ProjectsStorage): Promise<ProjectsStorage>
+  writeProjects(projects: ProjectsStorage, options?: CallOptions): Promise<ProjectsStorage>
   /** All files of a project, every version, by id; an empty map for a project that does not exist. */
-  readProjectFiles(projectId: IdInput): Promise<ProjectFilesStorage>
+  readProjectFiles(projectId: IdInput, options?: CallOptions): Promise<ProjectFilesStorage>
   /**
    * Replaces all files of a project as one batch, chains as given; only what differs is written. The project need not
    * exist. Returns what is stored.
    */
-  writeProjectFiles(projectId: IdInput, files: ProjectFilesStorage): Promise<ProjectFilesStorage>
-  readProjectFile(projectId: IdInput, fileId: IdInput): Promise<ProjectFile | undefined>
+  writeProjectFiles(projectId: IdInput, files: ProjectFilesStorage, options?: CallOptions): Promise<ProjectFilesStorage>
+  readProjectFile(projectId: IdInput, fileId: IdInput, options?: CallOptions): Promise<ProjectFile | undefined>
   /** @throws {@link NotFoundError} when the file does not exist. */
-  updateProjectFile(projectId: IdInput, fileId: IdInput, patch: UpdateProjectFile): Promise<ProjectFile>
+  updateProjectFile(projectId: IdInput, fileId: IdInput, patch: UpdateProjectFile, options?: CallOptions): Promise<ProjectFile>
   /** As {@link ProjectFileStorage.createVersion}. */
-  createFileVersion(projectId: IdInput, fileId: IdInput, content: string, extra?: FileVersionExtra): Promise<ProjectFile>
+  createFileVersion(projectId: IdInput, fileId: IdInput, content: string, extra?: FileVersionExtra, options?: CallOptions): Promise<ProjectFile>
   /** As {@link ProjectFileStorage.getVersions}. */
-  getFileVersions(projectId: IdInput, originalFileId: IdInput): Promise<ProjectFile[]>
+  getFileVersions(projectId: IdInput, originalFileId: IdInput, options?: CallOptions): Promise<ProjectFile[]>
   /** As {@link ProjectFileStorage.getVersion}. */
-  getFileVersion(projectId: IdInput, originalFileId: IdInput, version: number): Promise<ProjectFile | null>
+  getFileVersion(projectId: IdInput, originalFileId: IdInput, version: number, options?: CallOptions): Promise<ProjectFile | null>
   /** As {@link ProjectFileStorage.getLatestVersion}. */
-  getLatestFileVersion(projectId: IdInput, originalFileId: IdInput): Promise<ProjectFile | null>
+  getLatestFileVersion(projectId: IdInput, originalFileId: IdInput, options?: CallOptions): Promise<ProjectFile | null>
   /** As {@link ProjectFileStorage.revertToVersion}. */
-  revertToVersion(projectId: IdInput, fileId: IdInput, version: number): Promise<ProjectFile>
+  revertToVersion(projectId: IdInput, fileId: IdInput, version: number, options?: CallOptions): Promise<ProjectFile>
   /** Removes the files of a project; a project that does not exist is no error. */
-  deleteProjectData(projectId: IdInput): Promise<void>
+  deleteProjectData(projectId: IdInput, options?: CallOptions): Promise<void>
   /** All files of a project, every version with its content, ids ascending. */
-  getProjectFileArray(projectId: IdInput): Promise<ProjectFile[]>
+  getProjectFileArray(projectId: IdInput, options?: CallOptions): Promise<ProjectFile[]>
 }
 
 /**

@@ -32,6 +32,9 @@ export interface Transaction<TEntity, TCreate, TUpdate, TId> extends Transaction
   in<E, C, U, I>(storage: TransactionStorage<E, C, U, I>): TransactionScope<E, C, U, I>
 }
 
+/** A transaction that begins with the files of a project. */
+export type FileTransaction = Transaction<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput> & FileTransactionScope
+
 export interface TransactionOptions {
   signal?: AbortSignal
 }

@@ -52,6 +52,8 @@ export async function right(signal: AbortSignal) {
   for await (const change of named.changes()) if (change.kind === 'change') assertType<Equal<typeof change.deleted, string[]>>()
   const listener = (change: Change<number>) => void change.sequence
   people.on('change', listener).off('change', listener)
+  const made = await files.transaction((tx) => tx.createVersion(1, 'text'))
+  assertType<Equal<typeof made, ProjectFile>>()
   const answer = await people.transaction(async (tx) => {
     const person = await tx.getById(1)
     assertType<Equal<typeof person, Person | null>>()

@@ -1,22 +1,138 @@
-//! Giving up a call that takes long.
+//! Giving up a call.
+//!
+//! A call runs on one thread from its beginning to its end. What takes long in it, waiting for a lock or going through
+//! documents, lies many layers below the place that knows the caller, so the flag belongs to the thread while the call
+//! runs on it: [`Cancel::scope`] puts it there, [`check`] asks it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::error::{Error, Result};
 
+/// How many documents are gone through between two looks at whether the caller gave up.
+pub const STEP: usize = 256;
+
+/// The caller waits, and may still give up.
+const WAITING: u8 = 0;
+/// The caller gave up: the call does nothing any more.
+const RAISED: u8 = 1;
+/// The call has begun to change something and goes on to its end.
+const BEGUN: u8 = 2;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Cancel>> = const { RefCell::new(None) };
+}
+
 /// A flag that a caller raises to end a call. Clones share it; once raised, it stays so.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<AtomicU8>);
 
 impl Cancel {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// Gives the call up. Whether that was in time: the call changes nothing then. False: it has begun and will end as if
+    /// nobody had given it up.
+    pub fn cancel(&self) -> bool {
+        !matches!(self.0.compare_exchange(WAITING, RAISED, Ordering::AcqRel, Ordering::Acquire), Err(BEGUN))
     }
 
+    /// From here on it is too late to give up.
+    ///
     /// # Errors
-    /// `ABORTED` once the flag is raised.
-    pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(Error::Aborted("the call")) } else { Ok(()) }
+    /// `ABORTED` if the caller has given up.
+    pub fn begin(&self) -> Result<()> {
+        match self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
+            Err(RAISED) => Err(given_up()),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Acquire) == RAISED
+    }
+
+    /// Runs a call that this flag ends.
+    pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        scoped(Some(self.clone()), work)
+    }
+}
+
+/// Runs work that belongs to no call, or to several: nobody can give it up.
+pub fn without_caller<T>(work: impl FnOnce() -> T) -> T {
+    scoped(None, work)
+}
+
+fn scoped<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
+    /// Puts the flag of the outer call back, also when a panic passes by.
+    struct Outer(Option<Cancel>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            CURRENT.set(self.0.take());
+        }
+    }
+    let _outer = Outer(CURRENT.replace(cancel));
+    work()
+}
+
+/// # Errors
+/// `ABORTED` if the call that runs on this thread was given up.
+pub fn check() -> Result<()> {
+    if CURRENT.with_borrow(|current| current.as_ref().is_some_and(Cancel::is_raised)) {
+        return Err(given_up());
+    }
+    Ok(())
+}
+
+/// From here on the call that runs on this thread cannot be given up.
+///
+/// # Errors
+/// As [`check`].
+pub fn begin() -> Result<()> {
+    CURRENT.with_borrow(|current| current.as_ref().map_or(Ok(()), Cancel::begin))
+}
+
+fn given_up() -> Error {
+    Error::Aborted("the call")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_given_up_on_its_thread_only() {
+        let cancel = Cancel::default();
+        cancel.scope(|| {
+            check().expect("not yet");
+            assert!(cancel.cancel());
+            assert_eq!(check().map_err(|error| error.code()), Err("ABORTED"));
+            without_caller(|| check().expect("nobody's call"));
+            std::thread::scope(|threads| {
+                threads.spawn(|| check().expect("another thread")).join().expect("no panic");
+            });
+            assert!(begin().is_err());
+        });
+        check().expect("the call is over");
+    }
+
+    #[test]
+    fn what_has_begun_cannot_be_given_up() {
+        let cancel = Cancel::default();
+        cancel.scope(|| {
+            begin().expect("not given up");
+            assert!(!cancel.cancel());
+            check().expect("it goes on");
+            begin().expect("and may say so again");
+        });
+    }
+
+    #[test]
+    fn the_flag_of_the_outer_call_comes_back_after_a_panic() {
+        let (outer, inner) = (Cancel::default(), Cancel::default());
+        outer.scope(|| {
+            let panicked = std::panic::catch_unwind(|| inner.scope(|| panic!("in the middle")));
+            assert!(panicked.is_err());
+            outer.cancel();
+            assert!(check().is_err());
+        });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cancel;
 use super::error::{Error, IoContext, Result};
 use super::fs::{Fs, LockFile};
 
@@ -49,13 +50,15 @@ impl ProcessLock {
         Ok(false)
     }
 
-    /// Takes the lock, waiting for it until `deadline`. `holder` names the process that has it, if known.
+    /// Takes the lock, waiting for it until `deadline`, or until the caller gives up. `holder` names the process that has it,
+    /// if known.
     pub fn lock(&mut self, kind: LockKind, wait: Wait, holder: impl Fn() -> Option<u32>) -> Result<()> {
         let mut pause = Duration::from_micros(50);
         loop {
             if self.try_lock(kind)? {
                 return Ok(());
             }
+            cancel::check()?;
             let now = Instant::now();
             if now >= wait.deadline {
                 return Err(Error::LockTimeout {

@@ -6,7 +6,7 @@ pub mod backup;
 mod base_path;
 mod binary;
 mod cache;
-mod cancel;
+pub mod cancel;
 mod checksum;
 mod database;
 pub mod document;
@@ -36,13 +36,13 @@ mod verify;
 
 pub use base_path::BasePath;
 pub use cache::CacheStats;
-pub use cancel::Cancel;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, Change, CollectionSpec, Commit, ContentReader, Database,
-    DatabaseOptions, Foreign, ForeignRecords, Interactive, Mutant, Part, Peek, Queryable, ReadOptions,
-    RecentChange, Request, Slice, Spool, Subscription, Transaction, Verdicts, View, Warning, WarningCode,
-    WriteOptions,
+    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, CheckpointStatistics, Checkpointed,
+    CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, Foreign,
+    ForeignRecords, Interactive, JournalStatistics, Mutant, Part, Peek, Queryable, ReadOptions, RecentChange,
+    Request, Sequences, Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning,
+    WarningCode, WriteOptions, WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

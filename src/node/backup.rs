@@ -1,14 +1,10 @@
 //! Backups as native code sees them. Progress reaches JavaScript through the port while the call waits.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use napi_derive::napi;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::options::milliseconds;
@@ -27,8 +23,6 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
 pub struct NativeBackups {
     mailbox: Mailbox,
     base: PathBuf,
-    /// What stops each call under way, by ticket.
-    stops: Arc<Mutex<HashMap<u32, Arc<AtomicBool>>>>,
 }
 
 #[napi]
@@ -36,7 +30,7 @@ impl NativeBackups {
     /// `base` is absolute. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, base: String) -> NativeBackups {
-        NativeBackups { mailbox: port.mailbox(), base: PathBuf::from(base), stops: Arc::default() }
+        NativeBackups { mailbox: port.mailbox(), base: PathBuf::from(base) }
     }
 
     /// Answers with the path of the backup, a JSON string. Tells its progress.
@@ -74,14 +68,6 @@ impl NativeBackups {
             Ok(text(json!(prune_backups(&site, keep as usize, wait)?)))
         });
     }
-
-    /// Stops the backup or restore with this ticket, if it is under way and has not begun to replace data.
-    #[napi(catch_unwind)]
-    pub fn abort(&self, ticket: u32) {
-        if let Some(stop) = self.stops.lock().get(&ticket) {
-            stop.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl NativeBackups {
@@ -93,9 +79,7 @@ impl NativeBackups {
     ) {
         let wait = Wait::at_most(milliseconds(lock_timeout));
         let site = site(&self.base, wait);
-        let (mailbox, stops) = (self.mailbox.clone(), Arc::clone(&self.stops));
-        let stop = Arc::new(AtomicBool::new(false));
-        stops.lock().insert(ticket, Arc::clone(&stop));
+        let (mailbox, cancel) = (self.mailbox.clone(), self.mailbox.cancel_of(ticket));
         run_blocking(move || {
             let mut told: Option<Instant> = None;
             let mut progress = |done: u64, total: u64| {
@@ -103,10 +87,9 @@ impl NativeBackups {
                     told = Some(Instant::now());
                     mailbox.progress(ticket, done, total);
                 }
-                if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if cancel.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let result = guarded(|| work(site, wait, &mut progress));
-            stops.lock().remove(&ticket);
+            let result = guarded(|| cancel.scope(|| work(site, wait, &mut progress)));
             mailbox.answer(ticket, result);
         });
     }

@@ -58,18 +58,22 @@ impl NativeChanges {
             let from = from.map(|from| from as u64).or(now).unwrap_or_else(|| session.opened_at());
             let (opened, start) = database.subscribe(path, Some(from), move || mailbox.notify(channel))?;
             let mut subscription = subscription.lock();
-            if matches!(*subscription, Listening::NotYet) {
+            if !matches!(*subscription, Listening::NoMore) {
                 *subscription = Listening::To(opened);
             }
             Ok(Answer::text(start.to_string().into_bytes()))
         });
     }
 
-    /// What has come since the last call, as JSON: an array of changes, or the description of an error.
+    /// What has come since the last call, as JSON: an array of changes, or the description of an error; `null` if the engine
+    /// is gone, so that it is to be opened again.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
         let changes = match &*self.subscription.lock() {
-            Listening::To(subscription) => subscription.take(),
+            Listening::To(subscription) => match subscription.take() {
+                Ok(changes) if changes.is_empty() && subscription.is_over() => return "null".into(),
+                taken => taken,
+            },
             Listening::NotYet | Listening::NoMore => Ok(Vec::new()),
         };
         match changes {

@@ -231,6 +231,7 @@ impl NativeCollection {
             let id = DocumentId::from_key(&key);
             let current = tx.get(&spec, &id)?;
             if current.is_none_or(|current| *current.text != *expected.as_bytes()) {
+                tx.note_conflict();
                 return Ok(boolean(false));
             }
             tx.put(&spec, id, text.into_bytes())?;
@@ -408,6 +409,12 @@ impl NativeCollection {
             hits: stats.hits as f64,
             misses: stats.misses as f64,
         }
+    }
+
+    /// Answers with the text of [`super::statistics::statistics_text`].
+    #[napi(catch_unwind)]
+    pub fn statistics(&self, ticket: u32) {
+        self.session.statistics(ticket);
     }
 
     /// Brings the JSON files up to date. The session goes on for its other users.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
-use super::abort::{NativeAbort, cancel_of};
 use super::collection::{NativeCollection, Peeked, boolean, document, documents, list, part, peeked};
 use super::port::Answer;
 
@@ -214,20 +213,20 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn search(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
-        let (files, cancel) = (self.files.clone(), cancel_of(abort));
+    pub fn search(&self, ticket: u32, query: String) {
+        let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
-            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options, &cancel)?;
+            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options)?;
             Ok(documents(&files.spec, &found))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool, abort: Option<&NativeAbort>) {
-        let (files, cancel) = (self.files.clone(), cancel_of(abort));
+    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
+        let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
             let part = part(with_content);
-            let found = files.list(database, part, all_versions, options, &cancel)?;
+            let found = files.list(database, part, all_versions, options)?;
             Ok(list(&files.spec, part, found))
         });
     }

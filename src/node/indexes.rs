@@ -182,6 +182,12 @@ impl NativeIndexes {
         self.session.repair(ticket);
     }
 
+    /// Answers with the text of [`super::statistics::statistics_text`].
+    #[napi(catch_unwind)]
+    pub fn statistics(&self, ticket: u32) {
+        self.session.statistics(ticket);
+    }
+
     /// Ends the session.
     #[napi(catch_unwind)]
     pub fn close(&self, ticket: u32) {

@@ -13,6 +13,7 @@ use super::port::{Answer, Mailbox, Port, run_blocking};
 use super::session::guarded;
 use super::site::site;
 use crate::engine::backup::settle;
+use crate::engine::cancel;
 use crate::engine::migration::{
     Goal, HeldData, Next, Registered, Registry, Run, State, StateFile, Step, Summary, Undone, Version,
     acquire, status,
@@ -71,6 +72,8 @@ impl NativeMigrations {
             let file = StateFile::of(&site.base);
             let protect = |lock| HeldData::take(site, lock, wait);
             let run = Run::start(lock, file, registry, &goal, protect)?;
+            // Whoever gives up later has a run that is to be undone.
+            cancel::begin()?;
             next(place, run)
         });
     }
@@ -163,8 +166,8 @@ impl NativeMigrations {
     }
 
     fn answer(&self, ticket: u32, work: impl FnOnce() -> Result<Answer> + Send + 'static) {
-        let mailbox = self.mailbox.clone();
-        run_blocking(move || mailbox.answer(ticket, guarded(work)));
+        let (mailbox, cancel) = (self.mailbox.clone(), self.mailbox.cancel_of(ticket));
+        run_blocking(move || mailbox.answer(ticket, guarded(|| cancel.scope(work))));
     }
 }
 

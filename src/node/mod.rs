@@ -4,7 +4,6 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
-mod abort;
 mod backup;
 mod base;
 mod changes;
@@ -23,6 +22,7 @@ mod report;
 mod schema;
 mod session;
 mod site;
+mod statistics;
 mod streams;
 mod transaction;
 mod watch;

@@ -4,6 +4,7 @@
 //! per environment wakes JavaScript up, however many answers wait, and keeps the process alive only while JavaScript
 //! says that it waits.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use napi::bindgen_prelude::{Either, Either3, Function, Null};
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::error::describe;
 use super::parts::{JsParts, Parts};
+use crate::engine::cancel::Cancel;
 use crate::engine::{Error, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -87,10 +89,18 @@ enum Message {
 pub struct Mailbox {
     messages: Arc<Mutex<Vec<Message>>>,
     wake: Arc<Wake>,
+    /// The calls under way that may be given up, by ticket.
+    cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
 impl Mailbox {
+    /// The flag of a call; one that nobody raises where the caller cannot give up.
+    pub fn cancel_of(&self, ticket: u32) -> Cancel {
+        self.cancels.lock().get(&ticket).cloned().unwrap_or_default()
+    }
+
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
+        self.cancels.lock().remove(&ticket);
         self.post(match result {
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
@@ -143,7 +153,7 @@ impl Port {
     pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
         let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
         Ok(Port {
-            mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?) },
+            mailbox: Mailbox { messages: Arc::default(), wake: Arc::new(build()?), cancels: Arc::default() },
             holder: Mutex::new(build()?),
         })
     }
@@ -173,6 +183,19 @@ impl Port {
             flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);
         }
         Ok(flat)
+    }
+
+    /// Says before a call begins that it may be given up.
+    #[napi(catch_unwind)]
+    pub fn may_abort(&self, ticket: u32) {
+        self.mailbox.cancels.lock().insert(ticket, Cancel::default());
+    }
+
+    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call changes something
+    /// already, or has ended; then its answer tells how.
+    #[napi(catch_unwind)]
+    pub fn abort(&self, ticket: u32) -> bool {
+        self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())
     }
 
     /// Keeps the process alive until `release`.

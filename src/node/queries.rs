@@ -5,7 +5,6 @@ use std::sync::Arc;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
-use super::abort::{NativeAbort, cancel_of};
 use super::collection::NativeCollection;
 use super::port::Answer;
 use super::session::Session;
@@ -18,21 +17,21 @@ use crate::project::array;
 impl NativeCollection {
     /// Answers with the documents that a query (JSON) asks for.
     #[napi(catch_unwind)]
-    pub fn query(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
-        let (spec, cancel) = (Arc::clone(&self.spec), cancel_of(abort));
+    pub fn query(&self, ticket: u32, query: String) {
+        let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
             let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(array(&database.documents(&spec, &query, options, &cancel)?)))
+            Ok(Answer::text(array(&database.documents(&spec, &query, options)?)))
         });
     }
 
     /// Answers with how a query is answered.
     #[napi(catch_unwind)]
-    pub fn explain(&self, ticket: u32, query: String, abort: Option<&NativeAbort>) {
-        let (spec, cancel) = (Arc::clone(&self.spec), cancel_of(abort));
+    pub fn explain(&self, ticket: u32, query: String) {
+        let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
             let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(database.explain(&spec, &query, options, &cancel)?))
+            Ok(Answer::text(database.explain(&spec, &query, options)?))
         });
     }
 
@@ -69,8 +68,8 @@ pub struct NativeIteration {
 impl NativeIteration {
     /// Answers with the next documents, about `count` of them; with nothing at the end.
     #[napi(catch_unwind)]
-    pub fn next(&self, ticket: u32, count: f64, abort: Option<&NativeAbort>) {
-        let (spec, query, cancel) = (Arc::clone(&self.spec), Arc::clone(&self.query), cancel_of(abort));
+    pub fn next(&self, ticket: u32, count: f64) {
+        let (spec, query) = (Arc::clone(&self.spec), Arc::clone(&self.query));
         let place = Arc::clone(&self.place);
         self.session.read(ticket, move |database, options| {
             let mut place = place.lock();
@@ -82,7 +81,7 @@ impl NativeIteration {
                 Some(view) => view.clone(),
                 None => place.view.insert(database.view(&spec, options)?).clone(),
             };
-            let slice = database.slice(&view, &query, place.after.as_ref(), count as usize, &cancel)?;
+            let slice = database.slice(&view, &query, place.after.as_ref(), count as usize)?;
             place.done = slice.last.is_none();
             place.after = slice.last;
             if place.done {

@@ -9,6 +9,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::port::{Answer, Mailbox, run_blocking};
 use super::report::{repair_report, verify_report};
+use super::statistics::statistics_text;
+use crate::engine::cancel;
 use crate::engine::fs::OsFs;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
@@ -24,6 +26,9 @@ pub struct SessionOptions {
     pub lock_timeout: Duration,
     pub durability: Durability,
 }
+
+/// Waiting calls look whether they were given up this often.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Numbers the sessions of this process in the order of their making.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
@@ -53,6 +58,8 @@ struct Life {
     pending: usize,
     /// How many of them are repairs.
     repairs: usize,
+    /// A repair wants the database for itself: nobody opens it.
+    sole: bool,
     closing: bool,
 }
 
@@ -140,8 +147,15 @@ impl Session {
 
     /// The engine, opened if need be. Blocks.
     fn open(&self) -> Result<Arc<Database>> {
-        if let Engine::Open(database) = &self.life.lock().engine {
-            return Ok(Arc::clone(database));
+        {
+            let mut life = self.life.lock();
+            while life.sole {
+                self.idle.wait_for(&mut life, PAUSE);
+                cancel::check()?;
+            }
+            if let Engine::Open(database) = &life.engine {
+                return Ok(Arc::clone(database));
+            }
         }
         let options = DatabaseOptions {
             cache: self.options.cache,
@@ -184,12 +198,15 @@ impl Session {
         if let Err(error) = self.begin() {
             return self.mailbox.answer(ticket, Err(error));
         }
-        let this = Arc::clone(self);
+        let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
         run_blocking(move || {
             let result = guarded(|| {
-                let database = this.open()?;
-                this.opened(&database);
-                work(&database, this.read_options())
+                cancel.scope(|| {
+                    cancel::check()?;
+                    let database = this.open()?;
+                    this.opened(&database);
+                    work(&database, this.read_options())
+                })
             });
             this.end(ticket, result);
         });
@@ -217,7 +234,8 @@ impl Session {
             durability: self.options.durability,
             wait: Wait::at_most(self.options.lock_timeout),
         };
-        let request = Request::new(options, work, move |result| this.end(ticket, result));
+        let cancel = self.mailbox.cancel_of(ticket);
+        let request = Request::new(options, work, move |result| this.end(ticket, result)).unless(cancel);
         let mut life = self.life.lock();
         match &mut life.engine {
             Engine::Open(database) => submit(Arc::clone(database), request),
@@ -258,21 +276,28 @@ impl Session {
         }
     }
 
+    /// Answers with what the database looks like.
+    pub fn statistics(self: &Arc<Self>, ticket: u32) {
+        self.read(ticket, |database, _| Ok(Answer::text(statistics_text(&database.statistics()?))));
+    }
+
     /// Verifies the database, open or not; one that does not open is verified all the same.
     pub fn verify(self: &Arc<Self>, ticket: u32) {
         if let Err(error) = self.begin() {
             return self.mailbox.answer(ticket, Err(error));
         }
-        let this = Arc::clone(self);
+        let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
         run_blocking(move || {
             let report = guarded(|| {
-                let wait = Wait::at_most(this.options.lock_timeout);
-                let mut report = match this.engine() {
-                    Some(database) => database.verify(wait)?,
-                    None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
-                };
-                report.problems.extend(this.base.verify_record()?);
-                Ok(Answer::text(verify_report(&report).to_string().into_bytes()))
+                cancel.scope(|| {
+                    let wait = Wait::at_most(this.options.lock_timeout);
+                    let mut report = match this.engine() {
+                        Some(database) => database.verify(wait)?,
+                        None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
+                    };
+                    report.problems.extend(this.base.verify_record()?);
+                    Ok(Answer::text(verify_report(&report).to_string().into_bytes()))
+                })
             });
             this.end(ticket, report);
         });
@@ -285,9 +310,9 @@ impl Session {
             return self.mailbox.answer(ticket, Err(error));
         }
         self.life.lock().repairs += 1;
-        let this = Arc::clone(self);
+        let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
         run_blocking(move || {
-            let report = guarded(|| this.repair_alone());
+            let report = guarded(|| cancel.scope(|| this.repair_alone()));
             this.life.lock().repairs -= 1;
             this.end(ticket, report);
         });
@@ -298,8 +323,10 @@ impl Session {
         let engine = {
             let mut life = self.life.lock();
             while life.pending > life.repairs {
-                self.idle.wait(&mut life);
+                self.idle.wait_for(&mut life, PAUSE);
+                cancel::check()?;
             }
+            life.sole = true;
             std::mem::replace(&mut life.engine, Engine::Opening(Vec::new()))
         };
         drop(engine);
@@ -307,6 +334,8 @@ impl Session {
         let report = engine::repair(&self.base.file_system(), &self.directory, wait)
             .and_then(|report| self.base.repair_record(&self.directory, wait).map(|()| report));
         let mut life = self.life.lock();
+        life.sole = false;
+        self.idle.notify_all();
         match &life.engine {
             Engine::Opening(waiting) if waiting.is_empty() => life.engine = Engine::Unopened,
             Engine::Opening(_) => {

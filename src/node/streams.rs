@@ -5,7 +5,6 @@ use std::sync::Arc;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
-use super::abort::{NativeAbort, cancel_of};
 use super::files::NativeFiles;
 use super::port::Answer;
 use super::session::Session;
@@ -41,11 +40,11 @@ impl NativeFiles {
 impl NativeContent {
     /// Looks for the file. Answers whether there is one.
     #[napi(catch_unwind)]
-    pub fn open(&self, ticket: u32, abort: Option<&NativeAbort>) {
-        let (files, id, cancel) = (self.files.clone(), self.id, cancel_of(abort));
+    pub fn open(&self, ticket: u32) {
+        let (files, id) = (self.files.clone(), self.id);
         let reader = Arc::clone(&self.reader);
         self.session.read(ticket, move |database, options| {
-            let found = database.content(&files.spec, &id.into(), options, &cancel)?;
+            let found = database.content(&files.spec, &id.into(), options)?;
             if found.is_none() {
                 return Err(Error::NotFound { what: "file", id: id.to_string() });
             }

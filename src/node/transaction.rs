@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
-use super::abort::{NativeAbort, cancel_of};
 use super::collection::{NativeCollection, boolean, remove};
 use super::files::NativeFiles;
 use super::port::Answer;
@@ -54,17 +53,11 @@ impl NativeTransaction {
 
     /// Answers with the documents that a query asks for.
     #[napi(catch_unwind)]
-    pub fn query(
-        &self,
-        ticket: u32,
-        collection: &NativeCollection,
-        query: String,
-        abort: Option<&NativeAbort>,
-    ) {
-        let (spec, cancel) = (Arc::clone(&collection.spec), cancel_of(abort));
+    pub fn query(&self, ticket: u32, collection: &NativeCollection, query: String) {
+        let spec = Arc::clone(&collection.spec);
         self.step(ticket, &collection.session, move |tx| {
             let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(array(&tx.documents(&spec, &query, &cancel)?)))
+            Ok(Answer::text(array(&tx.documents(&spec, &query)?)))
         });
     }
 

@@ -6,7 +6,7 @@ use super::files::stored_file;
 use super::layout::LARGE_FIELD;
 use super::projects::stored_project;
 use crate::engine::document::DocumentId;
-use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
+use crate::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType, Keys};
 use crate::engine::json;
 use crate::engine::{CollectionSpec, Foreign};
 
@@ -20,12 +20,15 @@ pub const BY_CREATED: &str = "projects_by_created";
 pub const BY_UPDATED: &str = "projects_by_updated";
 /// Projects by the words of their name.
 pub const BY_WORDS: &str = "projects_by_words";
-/// Latest versions of files by exact path.
+/// Files by exact path; those that are not the latest version have keys of their own.
 pub const FILES_BY_PATH: &str = "files_by_path";
-/// Latest versions of files by extension.
+/// Files by extension; those that are not the latest version have keys of their own.
 pub const FILES_BY_EXTENSION: &str = "files_by_extension";
 /// All files by the root of their chain and their version.
 pub const FILES_BY_VERSION: &str = "files_by_version";
+
+/// From here on not every whole number is one of JavaScript's.
+const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
 
 fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> Arc<IndexSpec> {
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
@@ -58,19 +61,37 @@ static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
             FILES_BY_PATH,
             IndexType::Hash,
             &["path"],
-            Extractor::Computed { of: &["isLatest", "path"], rule: path_key, version: 1 },
+            Extractor::Computed {
+                of: &["isLatest", "path"],
+                rule: path_key,
+                lookup: Some(|equal| of_versions(equal, equal("path")?)),
+                version: 2,
+            },
         ),
         spec(
             FILES_BY_EXTENSION,
             IndexType::Hash,
             &["extension"],
-            Extractor::Computed { of: &["isLatest", "extension"], rule: extension_keys, version: 1 },
+            Extractor::Computed {
+                of: &["isLatest", "extension"],
+                rule: extension_keys,
+                lookup: Some(|equal| match equal("extension")? {
+                    IndexKey::Text(extension) => of_versions(equal, extension_key(&extension)),
+                    _ => None,
+                }),
+                version: 2,
+            },
         ),
         spec(
             FILES_BY_VERSION,
             IndexType::Btree,
             &["originalFileId", "version"],
-            Extractor::Computed { of: &["id", "originalFileId", "version"], rule: chain_key, version: 1 },
+            Extractor::Computed {
+                of: &["id", "originalFileId", "version"],
+                rule: chain_key,
+                lookup: Some(of_chain),
+                version: 1,
+            },
         ),
     ]
 });
@@ -103,20 +124,53 @@ pub fn files(project_id: u64) -> Arc<CollectionSpec> {
     })
 }
 
-/// The value of a file that is the latest version, given `isLatest` and the value.
-fn of_latest<'a>(values: &[Option<&'a [u8]>]) -> Option<&'a [u8]> {
-    match *values {
-        [is_latest, value] if is_latest != Some(b"false") => value,
-        _ => None,
-    }
+/// The key of a file, given `isLatest` and the key that it has as the latest version.
+fn versioned(is_latest: Option<&[u8]>, key: IndexKey) -> IndexKey {
+    if is_latest == Some(b"false") { of_older(key) } else { key }
+}
+
+/// What a version that is not the latest has in place of a key, so that whoever asks for latest ones does not meet it.
+fn of_older(key: IndexKey) -> IndexKey {
+    IndexKey::tuple([key])
 }
 
 fn path_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
-    of_latest(values).and_then(IndexKey::from_json).into_iter().collect()
+    let [is_latest, path] = *values else { return Vec::new() };
+    path.and_then(IndexKey::from_json).map(|key| versioned(is_latest, key)).into_iter().collect()
 }
 
 fn extension_keys(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
-    of_latest(values).map(|raw| extension_key(&json::unescape(raw))).into_iter().collect()
+    let [is_latest, extension] = *values else { return Vec::new() };
+    extension.map(|raw| versioned(is_latest, extension_key(&json::unescape(raw)))).into_iter().collect()
+}
+
+/// Where the files are found that have this key as the latest version, and as any other.
+fn of_versions(equal: &dyn Fn(&str) -> Option<IndexKey>, key: IndexKey) -> Option<Keys> {
+    if !matches!(key, IndexKey::Text(_)) {
+        return None;
+    }
+    Some(Keys::These(match equal("isLatest") {
+        Some(IndexKey::Bool(true)) => vec![key],
+        Some(IndexKey::Bool(false)) => vec![of_older(key)],
+        _ => vec![key.clone(), of_older(key)],
+    }))
+}
+
+/// Where the files of a chain are found, but for its root.
+fn of_chain(equal: &dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys> {
+    let IndexKey::Number(root) = equal("originalFileId")? else { return None };
+    match equal("version") {
+        Some(version @ IndexKey::Number(_)) => {
+            Some(Keys::These(vec![IndexKey::tuple([IndexKey::Number(root), version])]))
+        }
+        // A version that is missing counts as the first.
+        Some(_) => None,
+        // Roots are whole numbers.
+        None => Some(Keys::Between(
+            IndexKey::tuple([IndexKey::Number(root)]),
+            IndexKey::tuple([IndexKey::number(root.get() + 1.0).filter(|_| root.get().abs() < MAX_SAFE)?]),
+        )),
+    }
 }
 
 /// The key of an extension, which callers give with its dot or without. Files without one have the empty key.

@@ -14,8 +14,8 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::{
-    Cancel, CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction,
-    Written, write_map,
+    CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction, Written,
+    write_map,
 };
 
 /// The files of one project.
@@ -119,27 +119,19 @@ impl Files {
         part: Part,
         all_versions: bool,
         options: ReadOptions,
-        cancel: &Cancel,
     ) -> Result<Arc<[u8]>> {
         if all_versions {
             return database.list(&self.spec, part, options);
         }
-        let latest =
-            database.filter_unless(&self.spec, part, options, cancel, |file| chain_of(file).is_latest)?;
+        let latest = database.filter(&self.spec, part, options, |file| chain_of(file).is_latest)?;
         Ok(array(&latest).into())
     }
 
     /// The latest versions that have the text in their path or content, whatever its case; ids ascending. O(bytes stored).
-    pub fn search(
-        &self,
-        database: &Database,
-        query: &str,
-        options: ReadOptions,
-        cancel: &Cancel,
-    ) -> Result<Vec<Arc<[u8]>>> {
+    pub fn search(&self, database: &Database, query: &str, options: ReadOptions) -> Result<Vec<Arc<[u8]>>> {
         let query = fold(query);
         let holds = |raw: &[u8]| fold(&json::unescape_lossy(raw)).contains(&query);
-        database.filter_unless(&self.spec, Part::Whole, options, cancel, |file| {
+        database.filter(&self.spec, Part::Whole, options, |file| {
             chain_of(file).is_latest
                 && (json::get(head_of(file), "path").is_some_and(holds)
                     || content_of(file).is_some_and(holds))

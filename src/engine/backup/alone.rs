@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Site;
+use crate::engine::cancel;
 use crate::engine::database::{Database, Held, Quiet, in_use, mark_migrating};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs};
@@ -109,7 +110,8 @@ pub fn alone<T>(
     let mut back = Ok(());
     for at in present {
         if let Owned::Open { database, held } = &mut owned[at] {
-            back = back.and(database.take_part(held, wait));
+            // Also after the caller gave up.
+            back = back.and(cancel::without_caller(|| database.take_part(held, wait)));
         }
     }
     // Guards go in the opposite order of their taking.

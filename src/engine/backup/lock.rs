@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::settle::settle_locked;
 use super::{MIGRATION, Site};
+use crate::engine::cancel;
 use crate::engine::database::in_use;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
@@ -43,6 +44,7 @@ impl MigrationLock {
                     return Ok((lock, settled));
                 }
             }
+            cancel::check()?;
             let now = Instant::now();
             if now >= wait.deadline {
                 return Err(Error::InUse {

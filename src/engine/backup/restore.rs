@@ -13,6 +13,7 @@ use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source};
 use super::sealed::read_sealed;
 use super::{INTENT, Site, name, normal};
+use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, OpenMode};
 use crate::engine::lock::Wait;
@@ -59,6 +60,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         if damaged_intents {
             replacement = replacement.ending(site.relative(&site.migration_directory().join(INTENT))?);
         }
+        cancel::begin()?;
         replacement.run(site, owned)
     });
     if restored.is_ok() {

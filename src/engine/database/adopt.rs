@@ -11,6 +11,7 @@ use super::load::{SnapshotFile, document_location, is_known};
 use super::state::{Content, Dirty};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode};
+use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
@@ -57,7 +58,7 @@ impl Database {
         let known = is_known(record.as_ref());
         let newer: BTreeMap<DocumentId, Dirty> =
             dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
-        let adoption = examine(spec, rule, &snapshot.bytes, &newer);
+        let adoption = examine(spec, rule, &snapshot.bytes, &newer)?;
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let state_record =
@@ -92,7 +93,7 @@ impl Database {
         rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        let adoption = examine(spec, rule, &snapshot.bytes, &BTreeMap::new());
+        let adoption = examine(spec, rule, &snapshot.bytes, &BTreeMap::new())?;
         self.report(&path, &adoption);
         let mut stored = Vec::new();
         let mut placed = Vec::new();
@@ -230,10 +231,13 @@ fn examine(
     rule: &Rule<'_>,
     bytes: &[u8],
     newer: &BTreeMap<DocumentId, Dirty>,
-) -> Adoption {
+) -> Result<Adoption> {
     let (found, broken) = foreign_records(bytes);
     let mut adoption = Adoption { broken, ..Adoption::default() };
-    for (id, raw) in found {
+    for (at, (id, raw)) in found.into_iter().enumerate() {
+        if at % cancel::STEP == 0 {
+            cancel::check()?;
+        }
         if let Some(dirty) = newer.get(&id) {
             if dirty.base != Some(document_location(spec, FileId(0), 0, raw).hash) {
                 adoption.conflicts.push(id);
@@ -246,7 +250,7 @@ fn examine(
             Err(error) => adoption.refused.push((id, error)),
         }
     }
-    adoption
+    Ok(adoption)
 }
 
 /// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.

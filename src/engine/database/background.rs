@@ -44,7 +44,7 @@ impl Activity {
         self.checkpointed.store(written, Ordering::Relaxed);
     }
 
-    fn pending(&self) -> u64 {
+    pub fn pending(&self) -> u64 {
         self.written().saturating_sub(self.checkpointed.load(Ordering::Relaxed))
     }
 }

@@ -111,12 +111,14 @@ impl Database {
             (state.salt(), state.journal)
         };
         let mut lines = Lines::new(&bytes, salt, 0, position.seq, position.checksum);
+        self.counters.catch_ups.add(1);
         let mut relocated = false;
         for line in lines.by_ref() {
             let foreign = self.prepare(&bytes, &line, file, &position)?;
             let mut state = self.state.write();
             relocated |= foreign.publish(&mut state);
             drop(state);
+            self.counters.caught_up_batches.add(1);
             self.feed.publish(&line.body);
         }
         if relocated {

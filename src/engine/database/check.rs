@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::texts::{Part, read_run};
+use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
 use crate::engine::index::{Index, IndexSpec, extract_all};
@@ -61,7 +61,7 @@ impl Database {
             }
         }
         for spec in specs {
-            report.problems.extend(self.compare_indexes(&spec));
+            report.problems.extend(self.compare_indexes(&spec)?);
         }
         report.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         Ok(report)
@@ -69,31 +69,31 @@ impl Database {
 
     /// Compares the indexes of a loaded collection with what its documents give. Documents that cannot be read are the
     /// business of the files.
-    fn compare_indexes(&self, spec: &Arc<CollectionSpec>) -> Vec<Problem> {
+    fn compare_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<Vec<Problem>> {
         for attempt in 1..=ATTEMPTS {
             let _resting = (attempt == ATTEMPTS).then(|| self.writer.lock());
             let (documents, files, version) = {
                 let state = self.state.read();
-                let Some(loaded) = state.loaded(&spec.path) else { return Vec::new() };
+                let Some(loaded) = state.loaded(&spec.path) else { return Ok(Vec::new()) };
                 (loaded.documents.clone(), Arc::clone(&state.files), self.version_of(&state, spec))
             };
             let mut fresh: Vec<Index> =
                 spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
-            let read = read_run(&files, documents.iter(), Part::Head, |id, head| {
+            let read = read_steps(&files, documents.iter(), Part::Head, |id, head| {
                 for (index, entries) in extract_all(&fresh, head).into_iter().enumerate() {
                     fresh[index].insert(id, &entries);
                 }
-            });
+            })?;
             if read.is_err() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             match fresh.iter().enumerate().map(|(at, fresh)| self.agrees(spec, version, at, fresh)).collect()
             {
-                Some(agreeing) => return mismatches(spec, agreeing),
+                Some(agreeing) => return Ok(mismatches(spec, agreeing)),
                 None => continue,
             }
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 
     /// Whether an index of a loaded collection holds the same as one that was built from the documents of this version; `None`

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::freeze::Frozen;
 use super::generations::{create_journal, list_generations, read_header};
@@ -53,7 +54,21 @@ impl Database {
     /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints. The journals then
     /// still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
-        let Some(_quiet) = self.quiet(wait)? else { return Ok(()) };
+        let begun = Instant::now();
+        match self.write_checkpoint(wait) {
+            Ok(true) => self.counters.checkpointed(begun.elapsed()),
+            Ok(false) => {}
+            Err(error) => {
+                self.counters.failed_checkpoints.add(1);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether there was anything to write.
+    fn write_checkpoint(&self, wait: Wait) -> Result<bool> {
+        let Some(_quiet) = self.quiet(wait)? else { return Ok(false) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
@@ -61,7 +76,7 @@ impl Database {
             let mut writer = self.acquire(wait)?;
             self.notice_edits(&mut writer)?;
             if !self.state.read().needs_checkpoint() {
-                return Ok(());
+                return Ok(false);
             }
             self.check_space()?;
             let switched = self.switch_generation(&mut writer)?;
@@ -85,7 +100,7 @@ impl Database {
         for (draft, record) in drafts {
             self.try_write_index_checkpoint(draft, record.hash, record.size);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes in what a person edited, so that it is not overwritten unseen. The write lock is held.
@@ -141,8 +156,7 @@ impl Database {
             return Ok(before.seq);
         }
         let path = journal_path(&self.directory, before.generation);
-        let files = self.files(writer)?;
-        files.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+        self.sync_lines(&*self.files(writer)?.journal, &path)?;
         // Removals that belong to this generation must be durable before another one says that they are. One that failed
         // is made good, and one that another process died over.
         repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
@@ -153,6 +167,7 @@ impl Database {
         }
         let sync_directory = !self.is_mutant(Mutant::NewJournalWithoutDirectorySync);
         let (journal, checksum, end) = create_journal(&*self.fs, &self.directory, &header, sync_directory)?;
+        self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
         state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
         state.position.generation = header.generation;
@@ -210,6 +225,7 @@ impl Database {
             }
         }
         let written = writer.finish().at("write", temporary)?;
+        self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {
             file.sync_data().at("sync", temporary)?;
         }
@@ -388,7 +404,7 @@ impl State {
             || !self.removals.is_empty()
     }
 
-    fn snapshot_size(&self, path: &str) -> u64 {
+    pub(super) fn snapshot_size(&self, path: &str) -> u64 {
         let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
         newest.map_or(0, |snapshot| snapshot.size)
     }

@@ -18,6 +18,7 @@ use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{Database, Mutant};
+use crate::engine::cancel::{self, Cancel};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
@@ -41,6 +42,7 @@ pub struct WriteOptions {
 pub struct Request {
     job: Box<dyn Job>,
     options: WriteOptions,
+    cancel: Cancel,
 }
 
 trait Job: Send {
@@ -72,6 +74,11 @@ where
     }
 }
 
+/// Answers a request. A callback that panics must not keep the others from their answers.
+fn answer(job: Box<dyn Job>, result: Result<()>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| job.finish(result)));
+}
+
 impl Request {
     /// `work` makes the changes; `done` is called, on the thread that drains the queue, when they are committed or
     /// have failed.
@@ -80,12 +87,19 @@ impl Request {
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T> + Send + 'static,
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) -> Request {
-        Request { job: Box::new(TypedJob { work: Some(work), value: None, done }), options }
+        let job = Box::new(TypedJob { work: Some(work), value: None, done });
+        Request { job, options, cancel: Cancel::default() }
+    }
+
+    /// The same for a caller who may give up while the request waits: it changes nothing then. One whose turn has come is
+    /// completed.
+    pub fn unless(self, cancel: Cancel) -> Request {
+        Request { cancel, ..self }
     }
 
     /// Answers the request with an error instead of running it.
     pub fn fail(self, error: Error) {
-        self.job.finish(Err(error));
+        answer(self.job, Err(error));
     }
 }
 
@@ -99,13 +113,16 @@ impl Database {
 
     /// Commits what is queued until nothing is.
     pub fn drain(&self) {
-        loop {
-            let group = self.queue.next_group(GROUP_REQUESTS);
-            if group.is_empty() {
-                return;
+        // The thread may be in a call of its own, whose caller has no say in what others write.
+        cancel::without_caller(|| {
+            loop {
+                let group = self.queue.next_group(GROUP_REQUESTS);
+                if group.is_empty() {
+                    return;
+                }
+                self.commit(group);
             }
-            self.commit(group);
-        }
+        });
     }
 
     /// Runs a write to its end on this thread.
@@ -139,7 +156,11 @@ impl Database {
         while let Some(wait) =
             rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
         {
-            match self.acquire(wait) {
+            let given_up = || match rest.iter().any(|request| request.cancel.is_raised()) {
+                true => Err(Error::Aborted("the call")),
+                false => Ok(()),
+            };
+            match self.acquire_unless(wait, given_up) {
                 Ok(mut held) => {
                     while !rest.is_empty() {
                         self.commit_group(&mut held, &mut rest, &mut answers);
@@ -150,7 +171,13 @@ impl Database {
                     let (late, on_time): (VecDeque<_>, VecDeque<_>) =
                         rest.into_iter().partition(|request| request.options.wait.deadline <= now);
                     rest = on_time;
-                    answers.extend(late.into_iter().map(|request| (request.job, Err(error.clone()))));
+                    late.into_iter().for_each(|request| request.fail(error.clone()));
+                }
+                Err(error @ Error::Aborted(_)) => {
+                    let (given_up, waiting): (VecDeque<_>, VecDeque<_>) =
+                        rest.into_iter().partition(|request| request.cancel.is_raised());
+                    rest = waiting;
+                    given_up.into_iter().for_each(|request| request.fail(error.clone()));
                 }
                 Err(error) => {
                     answers.extend(rest.drain(..).map(|request| (request.job, Err(error.clone()))));
@@ -158,10 +185,7 @@ impl Database {
             }
         }
         self.background_after_write();
-        for (job, result) in answers {
-            // A callback that panics must not keep the others from their answers.
-            let _ = catch_unwind(AssertUnwindSafe(|| job.finish(result)));
-        }
+        answers.into_iter().for_each(|(job, result)| answer(job, result));
     }
 
     /// Commits requests from the front of `rest` until a group is full. The write lock is held.
@@ -179,7 +203,10 @@ impl Database {
             && let Some(mut request) = rest.pop_front()
         {
             let mut transaction = Transaction::new(self, writer, &mut group);
-            let run = catch_unwind(AssertUnwindSafe(|| request.job.run(&mut transaction)));
+            let run = catch_unwind(AssertUnwindSafe(|| {
+                request.cancel.begin()?;
+                request.job.run(&mut transaction)
+            }));
             let run = run
                 .unwrap_or_else(|_| Err(Error::InvalidArgument("the write panicked; this is a bug".into())));
             match run {
@@ -250,6 +277,7 @@ impl Database {
                 self.move_tip(after.generation, after.seq, after.end);
             }
         }
+        self.counters.committed(batches);
         self.background.wrote(lines.len() as u64);
         self.feed.publish_lines(&lines, salt, before);
         for batch in batches {

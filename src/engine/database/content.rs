@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::read::ReadOptions;
 use super::texts::ReadFailure;
 use super::{CollectionSpec, Database};
-use crate::engine::cancel::Cancel;
+use crate::engine::cancel;
 use crate::engine::checksum::head_hash;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
@@ -42,7 +42,6 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         options: ReadOptions,
-        cancel: &Cancel,
     ) -> Result<Option<ContentReader>> {
         for attempt in 0.. {
             let found = self.with_loaded(spec, options, |state, loaded| {
@@ -51,7 +50,7 @@ impl Database {
             })?;
             let Some((location, file)) = found else { return Ok(None) };
             let opened = match file {
-                Some(file) => open(spec, file, location, cancel),
+                Some(file) => open(spec, file, location),
                 None => Err(Failure::Read(ReadFailure::Changed)),
             };
             match opened {
@@ -85,7 +84,6 @@ fn open(
     spec: &Arc<CollectionSpec>,
     file: Arc<dyn File>,
     location: Location,
-    cancel: &Cancel,
 ) -> std::result::Result<ContentReader, Failure> {
     let read = |buffer: &mut [u8], at: u64| {
         read_exact_at(&*file, buffer, location.offset + at).map_err(|error| Failure::Read(error.into()))
@@ -98,7 +96,7 @@ fn open(
     let mut beginning = Vec::new();
     let mut at = head;
     while at < len {
-        cancel.check().map_err(Failure::Other)?;
+        cancel::check().map_err(Failure::Other)?;
         text.resize(CHUNK.min((len - at) as usize), 0);
         read(&mut text, at)?;
         rest.update(&text);

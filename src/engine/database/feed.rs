@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -59,6 +60,8 @@ struct Buffer {
     /// Changes were lost; the sequence number of the last one.
     lost: Option<u64>,
     failed: Option<Error>,
+    /// The engine is gone.
+    over: bool,
     woken: bool,
 }
 
@@ -68,6 +71,8 @@ pub struct Feed {
     subscriptions: Mutex<Vec<Weak<Subscription>>>,
     /// Their number, so that commits nobody listens to cost nothing.
     count: AtomicUsize,
+    /// Since when others cannot be followed.
+    failing: Mutex<Option<Instant>>,
 }
 
 impl Change {
@@ -113,6 +118,12 @@ impl Subscription {
             Some(error) if changes.is_empty() => Err(error),
             _ => Ok(changes),
         }
+    }
+
+    /// Whether nothing will come any more: the engine is gone. Who wants to hear more subscribes to the one that took its
+    /// place.
+    pub fn is_over(&self) -> bool {
+        self.buffer.lock().over
     }
 
     fn push(&self, change: &Change) {
@@ -205,8 +216,26 @@ impl Feed {
         self.each(|subscription| subscription.push(&Change::Reset { seq, collection: None }));
     }
 
-    pub fn fail(&self, error: &Error) {
-        self.each(|subscription| subscription.fail(error));
+    /// The engine goes: those that listen are told.
+    pub fn end(&self) {
+        self.each(|subscription| {
+            let mut buffer = subscription.buffer.lock();
+            buffer.over = true;
+            subscription.wake(buffer);
+        });
+    }
+
+    /// Others were followed, or could not be: while they put data back, after a migration failed or for a restore, files are
+    /// missing for a moment. Those that listen are told of what fails for longer than `patience`.
+    pub fn follow(&self, followed: Result<()>, patience: Duration) {
+        let mut failing = self.failing.lock();
+        match followed {
+            Ok(()) => *failing = None,
+            Err(error) if failing.get_or_insert_with(Instant::now).elapsed() >= patience => {
+                self.each(|subscription| subscription.fail(&error));
+            }
+            Err(_) => {}
+        }
     }
 }
 

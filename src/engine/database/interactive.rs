@@ -16,6 +16,7 @@ use super::overlay::Group;
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
+use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, Result};
@@ -100,6 +101,7 @@ impl Interactive {
         self.check(&mut inner, database)?;
         {
             let mut writer = database.writer.lock();
+            cancel::check()?;
             database.catch_up(&mut writer)?;
             if let Some(result) = self.attempt(&mut inner, database, &mut writer, false, &step) {
                 return result;
@@ -173,6 +175,7 @@ impl Interactive {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
                 self.lost.store(true, Ordering::Relaxed);
+                database.counters.conflicts.add(1);
                 return Some(Err(lost()));
             }
             Ok(None) => return None,
@@ -243,12 +246,14 @@ impl Commit {
         for reads in self.reads.collections.values() {
             for (id, hash) in &reads.documents {
                 if transaction.hash(&reads.spec, id)? != *hash {
+                    transaction.note_conflict();
                     return Err(lost());
                 }
             }
             if let Some(whole) = &reads.whole
                 && !transaction.holds_just(&reads.spec, whole)?
             {
+                transaction.note_conflict();
                 return Err(lost());
             }
         }

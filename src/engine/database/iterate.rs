@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Database;
 use super::read::View;
 use super::search::{Entries, Search, SearchFailure};
-use crate::engine::cancel::Cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Entry;
 use crate::engine::error::Result;
@@ -35,7 +34,6 @@ impl Database {
         query: &Query,
         after: Option<&DocumentId>,
         count: usize,
-        cancel: &Cancel,
     ) -> Result<Slice> {
         let mut entries = view.documents.iter_after(after).peekable();
         loop {
@@ -54,7 +52,6 @@ impl Database {
             let search = Search {
                 spec: &view.spec,
                 query,
-                cancel,
                 files,
                 entries: entries_here,
                 ordered: true,

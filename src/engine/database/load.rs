@@ -10,6 +10,7 @@ use super::state::{Change, Content, Dirty, FileTable, IndexTimes, Loaded, State,
 use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
+use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location};
@@ -185,7 +186,10 @@ impl Database {
         };
         let file = snapshot.as_ref().map(|snapshot| self.state.write().add_file(Arc::clone(&snapshot.file)));
         if let (Some(snapshot), Some(file)) = (&snapshot, file) {
-            for found in &scanned {
+            for (at, found) in scanned.iter().enumerate() {
+                if at % cancel::STEP == 0 {
+                    cancel::check()?;
+                }
                 let text = &snapshot.bytes[found.text.clone()];
                 if let Some(change) = changes.get(&found.id) {
                     let hash = document_location(spec, file, 0, text).hash;
@@ -261,7 +265,10 @@ impl Database {
             let now = self.fs.now_ms();
             base.times.iter_mut().for_each(|times| times.last_changed = now);
         }
-        for (id, change) in changes {
+        for (at, (id, change)) in changes.into_iter().enumerate() {
+            if at % cancel::STEP == 0 {
+                cancel::check()?;
+            }
             base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
             let text = read_text(files, &location, Part::Whole)

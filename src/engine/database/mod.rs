@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod commit;
 mod content;
+mod counters;
 mod cut;
 mod declared;
 mod entity_paths;
@@ -39,6 +40,7 @@ mod search;
 mod spool;
 mod start_over;
 pub(super) mod state;
+mod stats;
 pub(super) mod texts;
 mod transaction;
 mod verdicts;
@@ -60,6 +62,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
+pub use counters::Timing;
 pub(in crate::engine) use cut::{Cut, CutContent};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
@@ -75,6 +78,10 @@ pub(super) use recovery::uses_collection;
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
+pub use stats::{
+    CatchUpStatistics, CheckpointStatistics, Checkpointed, CollectionStatistics, JournalStatistics,
+    Sequences, Statistics, WriteStatistics,
+};
 pub use texts::Part;
 pub use transaction::Transaction;
 pub use verdicts::{ForeignRecords, Verdicts};
@@ -89,6 +96,7 @@ pub use super::journal::ACKNOWLEDGED_AT;
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
+use counters::Counters;
 use exclusive::Checkpointing;
 use queue::Queue;
 use state::State;
@@ -243,6 +251,7 @@ pub struct Database {
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,
+    counters: Counters,
     feed: feed::Feed,
     this: Weak<Database>,
 }
@@ -328,6 +337,7 @@ impl Drop for Database {
     /// The last instance is gone: other processes may now find themselves alone. Nothing acknowledged depends on
     /// this running.
     fn drop(&mut self) {
+        self.feed.end();
         if let Some(files) = &self.writer.get_mut().files {
             if let Some(mark) = &files.mark {
                 mark.remove(&*self.fs);

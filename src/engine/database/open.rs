@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::catch_up::open_journal;
+use super::counters::Counters;
 use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
 use super::network::Mark;
@@ -138,6 +139,7 @@ impl Database {
             queue: Queue::new(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
+            counters: Counters::new(),
             feed: feed::Feed::default(),
             this: this.clone(),
         })
@@ -172,6 +174,7 @@ impl Database {
         *state = fresh;
         drop(state);
         self.cache.clear();
+        self.counters.reloads.add(1);
         self.feed.reset(seq);
         Ok(())
     }

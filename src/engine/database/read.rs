@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::query::Queryable;
 use super::state::{FileTable, Loaded};
-use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_run, read_text};
+use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_steps, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
-use crate::engine::cancel::Cancel;
 use crate::engine::checksum::document_hash;
 pub use crate::engine::document::Document;
 use crate::engine::document::DocumentId;
@@ -21,9 +20,6 @@ const PEEK_BYTES: u64 = 1 << 20;
 
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;
-
-/// Documents between two looks at whether the caller gave up.
-const CANCEL_STEP: usize = 256;
 
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +192,7 @@ impl Database {
             })?;
             let entries = ids?;
             let mut texts = Vec::with_capacity(entries.len());
-            match read_run(&files, entries.iter(), part, |_, text| texts.push(text.into())) {
+            match read_steps(&files, entries.iter(), part, |_, text| texts.push(text.into()))? {
                 Ok(()) => {
                     self.cache.count(false);
                     return Ok(texts);
@@ -249,12 +245,12 @@ impl Database {
                 return Ok(text);
             }
             let mut list = vec![b'['];
-            let appended = view.for_each(part, |_, text| {
+            let appended = read_steps(&view.files, view.documents.iter(), part, |_, text| {
                 if list.len() > 1 {
                     list.push(b',');
                 }
                 list.extend_from_slice(text);
-            });
+            })?;
             match appended {
                 Ok(()) => {
                     list.push(b']');
@@ -279,35 +275,14 @@ impl Database {
         options: ReadOptions,
         keep: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<Arc<[u8]>>> {
-        self.filter_unless(spec, part, options, &Cancel::default(), keep)
-    }
-
-    /// As [`Database::filter`], for a caller who may give up.
-    ///
-    /// # Errors
-    /// `ABORTED` once `cancel` is raised.
-    pub fn filter_unless(
-        &self,
-        spec: &Arc<CollectionSpec>,
-        part: Part,
-        options: ReadOptions,
-        cancel: &Cancel,
-        keep: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
             let mut kept = Vec::new();
-            let mut documents = view.documents.iter().peekable();
-            let mut scanned = Ok(());
-            while scanned.is_ok() && documents.peek().is_some() {
-                cancel.check()?;
-                let step = documents.by_ref().take(CANCEL_STEP);
-                scanned = read_run(&view.files, step, part, |_, text| {
-                    if keep(text) {
-                        kept.push(text.into());
-                    }
-                });
-            }
+            let scanned = read_steps(&view.files, view.documents.iter(), part, |_, text| {
+                if keep(text) {
+                    kept.push(text.into());
+                }
+            })?;
             match scanned {
                 Ok(()) => {
                     self.cache.count(false);
@@ -453,14 +428,6 @@ impl View {
 
     pub fn spec(&self) -> &Arc<CollectionSpec> {
         &self.spec
-    }
-
-    fn for_each(
-        &self,
-        part: Part,
-        visit: impl FnMut(&DocumentId, &[u8]),
-    ) -> std::result::Result<(), (Location, ReadFailure)> {
-        read_run(&self.files, self.documents.iter(), part, visit)
     }
 }
 

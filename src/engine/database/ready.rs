@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::read::ReadOptions;
 use super::state::{Loaded, State};
 use super::{CollectionSpec, Database, Foreign};
+use crate::engine::cancel;
 use crate::engine::error::{Error, Result};
 use crate::engine::lock::Wait;
 
@@ -33,6 +34,7 @@ impl Database {
         }
         let spec = {
             let mut writer = self.writer.lock();
+            cancel::check()?;
             self.catch_up(&mut writer)?;
             self.notice_edit(spec)?;
             if self.try_load(&mut writer, spec)? {

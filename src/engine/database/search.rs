@@ -9,14 +9,14 @@ use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_run};
 use super::transaction::Transaction;
 use super::{CollectionSpec, Database};
-use crate::engine::cancel::Cancel;
+use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
 use crate::engine::query::{Candidates, Plan, Query, Rank};
 
 /// Between two looks at whether the caller gave up, or has enough.
-const STEP: usize = 256;
+const STEP: usize = cancel::STEP;
 /// Texts of matches are kept up to this size; others are read again once it is known that they belong to the answer.
 const KEPT_BYTES: usize = 8 << 20;
 /// Matches beyond those that are needed are dropped when this many came together.
@@ -26,7 +26,6 @@ const SURPLUS: usize = 4096;
 pub(super) struct Search<'a> {
     pub spec: &'a CollectionSpec,
     pub query: &'a Query,
-    pub cancel: &'a Cancel,
     pub files: Arc<FileTable>,
     pub entries: Entries,
     /// The entries come in the order of the answer.
@@ -75,15 +74,14 @@ impl Database {
     /// The documents that a query asks for, in its order. Costs what the index picked for it gives, or O(n).
     ///
     /// # Errors
-    /// `ABORTED` once `cancel` is raised, and those of [`Database::get`].
+    /// `ABORTED` once the caller gives up, and those of [`Database::get`].
     pub fn documents(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
-        cancel: &Cancel,
     ) -> Result<Vec<Arc<[u8]>>> {
-        self.run_query(spec, query, options, cancel).map(|(found, _)| found.texts)
+        self.run_query(spec, query, options).map(|(found, _)| found.texts)
     }
 
     /// How a query is answered, as JSON: the index, its keys or range, where the order comes from, and, having run it, how
@@ -93,9 +91,8 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
-        cancel: &Cancel,
     ) -> Result<Vec<u8>> {
-        let (found, mut described) = self.run_query(spec, query, options, cancel)?;
+        let (found, mut described) = self.run_query(spec, query, options)?;
         described["scanned"] = found.scanned.into();
         described["returned"] = found.texts.len().into();
         Ok(described.to_string().into_bytes())
@@ -106,10 +103,9 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
-        cancel: &Cancel,
     ) -> Result<(Found, serde_json::Value)> {
         for attempt in 0.. {
-            cancel.check()?;
+            cancel::check()?;
             let planned = self.with_loaded(spec, options, |state, loaded| {
                 let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), true);
                 let entries = Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents);
@@ -117,7 +113,7 @@ impl Database {
                 Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
             })?;
             let (ordered, entries, files, described) = planned?;
-            let search = Search { spec, query, cancel, files, entries, ordered, changed: None };
+            let search = Search { spec, query, files, entries, ordered, changed: None };
             match search.run() {
                 Ok(found) => {
                     self.cache.count(false);
@@ -135,12 +131,7 @@ impl Database {
 
 impl Transaction<'_> {
     /// The documents that a query asks for, in its order. What the group changed counts.
-    pub fn documents(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        query: &Query,
-        cancel: &Cancel,
-    ) -> Result<Vec<Arc<[u8]>>> {
+    pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
         let spec = &self.declare(spec)?;
         self.load_whole(spec)?;
         let overlay = self.group.collections.get(&spec.path);
@@ -157,7 +148,7 @@ impl Transaction<'_> {
             (entries, Arc::clone(&state.files))
         };
         let changed = overlay.map(|overlay| &overlay.documents);
-        let search = Search { spec, query, cancel, files, entries, ordered: false, changed };
+        let search = Search { spec, query, files, entries, ordered: false, changed };
         match search.run() {
             Ok(found) => Ok(found.texts),
             Err(SearchFailure::Other(error)) => Err(error),
@@ -229,7 +220,7 @@ impl Matches<'_> {
         let needed = search.query.needed();
         let mut scanned = 0;
         loop {
-            search.cancel.check().map_err(SearchFailure::Other)?;
+            cancel::check().map_err(SearchFailure::Other)?;
             if search.finds_in_order() && needed.is_some_and(|needed| self.found.len() >= needed) {
                 return Ok(scanned);
             }
@@ -282,7 +273,7 @@ impl Matches<'_> {
         let page = search.query.page(self.found);
         let mut texts = Vec::with_capacity(page.len());
         for step in page.chunks(STEP) {
-            search.cancel.check().map_err(SearchFailure::Other)?;
+            cancel::check().map_err(SearchFailure::Other)?;
             let stored = step.iter().filter_map(|found| match &found.source {
                 Source::Stored(entry) => Some(entry),
                 Source::Text(_) => None,

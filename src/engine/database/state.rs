@@ -61,6 +61,10 @@ impl FileTable {
     pub fn get(&self, id: FileId) -> Option<&Arc<dyn File>> {
         self.files.get(&id)
     }
+
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
 }
 
 /// A change of a document since the snapshot of its collection.

@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::state::FileTable;
+use crate::engine::cancel;
 use crate::engine::checksum::{document_hash, head_hash};
 use crate::engine::document::{DocumentId, close_head};
 use crate::engine::document_map::{Entry, Location};
+use crate::engine::error::Error;
 use crate::engine::fs::{File, read_exact_at};
 
 /// Neighbouring documents are read together up to this size.
@@ -127,4 +129,24 @@ pub fn read_run<'a>(
         }
     }
     Ok(())
+}
+
+/// As [`read_run`], for a caller who may give up.
+///
+/// # Errors
+/// `ABORTED`. What could not be read is in the value.
+pub fn read_steps<'a>(
+    files: &FileTable,
+    entries: impl Iterator<Item = &'a Entry>,
+    part: Part,
+    mut visit: impl FnMut(&DocumentId, &[u8]),
+) -> Result<std::result::Result<(), (Location, ReadFailure)>, Error> {
+    let mut entries = entries.peekable();
+    while entries.peek().is_some() {
+        cancel::check()?;
+        if let Err(failure) = read_run(files, entries.by_ref().take(cancel::STEP), part, &mut visit) {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
 }

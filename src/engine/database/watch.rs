@@ -47,9 +47,7 @@ impl Database {
         }
         // Whoever has the mutex catches up itself, or will be asked again at the next look.
         let Some(mut writer) = self.writer.try_lock() else { return };
-        if let Err(error) = self.catch_up(&mut writer) {
-            self.feed.fail(&error);
-        }
+        self.feed.follow(self.catch_up(&mut writer), self.options.lock_timeout);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,10 +14,14 @@ use parking_lot::MutexGuard;
 use super::network::Mark;
 use super::state::Position;
 use super::{Database, Mutant};
+use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+
+/// How long a wait for the write lock takes no notice of anything else.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What only one thread of this process may use at a time.
 pub struct Writer {
@@ -97,33 +102,59 @@ impl Database {
     /// Becomes the writer of this process and takes the write lock. While another process has it, readers of this
     /// process are not kept waiting.
     pub(in crate::engine) fn acquire(&self, wait: Wait) -> Result<Held<'_>> {
-        self.acquire_by(wait, |writer| self.lock_for_writing(writer))
+        self.acquire_by(wait, cancel::check, |writer| self.lock_for_writing(writer))
+    }
+
+    /// The same for several callers: ends with the error of `check` as soon as that gives one.
+    pub(super) fn acquire_unless(&self, wait: Wait, check: impl Fn() -> Result<()>) -> Result<Held<'_>> {
+        self.acquire_by(wait, check, |writer| self.lock_for_writing(writer))
     }
 
     /// As [`Database::acquire`], but takes the lock alone: for replacing data of which nothing may be right.
     pub(in crate::engine) fn acquire_unseen(&self, wait: Wait) -> Result<Held<'_>> {
-        self.acquire_by(wait, |writer| self.try_write_lock(writer))
+        self.acquire_by(wait, cancel::check, |writer| self.try_write_lock(writer))
     }
 
-    fn acquire_by(&self, wait: Wait, attempt: impl Fn(&mut Writer) -> Result<Turn>) -> Result<Held<'_>> {
+    fn acquire_by(
+        &self,
+        wait: Wait,
+        check: impl Fn() -> Result<()>,
+        attempt: impl Fn(&mut Writer) -> Result<Turn>,
+    ) -> Result<Held<'_>> {
         let mut pause = Duration::from_micros(50);
+        let mut waiting_since = None;
+        let ended = |since: Option<Instant>| {
+            since.into_iter().for_each(|since| self.counters.lock_waits.add(since.elapsed()));
+        };
         loop {
-            let mut writer = self.writer.lock();
+            let Some(mut writer) = self.writer.try_lock_for(LONGEST_PAUSE) else {
+                check()?;
+                continue;
+            };
             let tip = self.tip.as_ref();
-            match attempt(&mut writer)? {
-                Turn::Taken(guard) => return Ok(Held { tip, lock: Some(guard), writer }),
-                Turn::Kept => return Ok(Held { tip, lock: None, writer }),
-                Turn::Busy => drop(writer),
+            let lock = match attempt(&mut writer)? {
+                Turn::Taken(guard) => Some(Some(guard)),
+                Turn::Kept => Some(None),
+                Turn::Busy => None,
+            };
+            if let Some(lock) = lock {
+                ended(waiting_since);
+                return Ok(Held { tip, lock, writer });
             }
-            if Instant::now() >= wait.deadline {
+            drop(writer);
+            check()?;
+            let now = Instant::now();
+            waiting_since.get_or_insert(now);
+            if now >= wait.deadline {
+                ended(waiting_since);
                 return Err(Error::LockTimeout {
                     path: self.reserved("write.lock"),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
                     holder: self.tip.as_ref().and_then(Tip::holder),
                 });
             }
-            thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
-            pause = (pause * 2).min(Duration::from_millis(5));
+            thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -192,10 +223,19 @@ impl Database {
             self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
             journal.set_len(position.end).at("cut", &path)?;
             if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
-                journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+                self.sync_lines(&*journal, &path)?;
             }
         }
         Ok(())
+    }
+
+    /// Whoever waits for a durable write waits for this.
+    pub(super) fn sync_lines(&self, journal: &dyn File, path: &Path) -> Result<()> {
+        let mut synced = self.counters.syncs.measure(|| journal.sync_data());
+        if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
+            synced = journal.sync_data();
+        }
+        synced.at("sync", path).map_err(|error| self.poison(error))
     }
 
     /// Appends whole lines at the end of the journal. When this returns, they are as durable as asked for; the
@@ -225,12 +265,9 @@ impl Database {
             );
         }
         if sync {
-            let mut synced = files.journal.sync_data();
-            if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
-                synced = files.journal.sync_data();
-            }
-            synced.at("sync", &path).map_err(|error| self.poison(error))?;
+            self.sync_lines(&*files.journal, &path)?;
         }
+        self.counters.journal_bytes.add(lines.len() as u64);
         Ok(())
     }
 
@@ -241,7 +278,7 @@ impl Database {
             return Ok(());
         }
         let path = journal_path(&self.directory, position.generation);
-        self.files(writer)?.journal.sync_data().at("sync", &path).map_err(|error| self.poison(error))?;
+        self.sync_lines(&*self.files(writer)?.journal, &path)?;
         self.state.write().position.durable = position.seq;
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::{DIRECTORY, READ, chained, index, machine, no_wait, open};
-use crate::engine::cancel::Cancel;
 use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
 use crate::engine::document::DocumentId;
@@ -169,9 +168,8 @@ pub fn queries(bytes: &[u8]) {
         Ok(())
     };
     database.write(Durability::Os, fill).expect("it is written");
-    let cancel = Cancel::default();
-    let answer = |spec| database.documents(spec, &query, READ, &cancel).expect("it is answered");
+    let answer = |spec| database.documents(spec, &query, READ).expect("it is answered");
     assert_eq!(answer(&plain), answer(&indexed));
-    let explained = database.explain(&indexed, &query, READ, &cancel).expect("it is explained");
+    let explained = database.explain(&indexed, &query, READ).expect("it is explained");
     assert_eq!(json::check(&explained), Ok(()));
 }

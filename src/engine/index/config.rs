@@ -73,6 +73,18 @@ impl IndexConfig {
     }
 }
 
+/// What a computed index must be asked for, to find every document whose fields equal certain values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Keys {
+    These(Vec<IndexKey>),
+    /// From the first key on, before the second.
+    Between(IndexKey, IndexKey),
+}
+
+/// Says that for values of members, given by their names; `None` for a member that need not equal anything. It may find
+/// more than those documents; `None` where it would miss some.
+pub type Lookup = fn(&dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys>;
+
 /// How keys come out of a document.
 #[derive(Debug, Clone, Copy)]
 pub enum Extractor {
@@ -81,7 +93,13 @@ pub enum Extractor {
     /// By a rule of the index's owner, which is given the raw JSON values of the document's members `of`, nothing for
     /// those that are missing. Texts among the keys become words in an inverted index. `version` is to be raised with
     /// every change of the rule or of what it is given, so that what was found before is not taken for what it finds.
-    Computed { of: &'static [&'static str], rule: fn(&[Option<&[u8]>]) -> Vec<IndexKey>, version: u32 },
+    /// With a `lookup` queries are planned over the index.
+    Computed {
+        of: &'static [&'static str],
+        rule: fn(&[Option<&[u8]>]) -> Vec<IndexKey>,
+        lookup: Option<Lookup>,
+        version: u32,
+    },
 }
 
 impl Extractor {
@@ -105,8 +123,8 @@ impl PartialEq for Extractor {
         match (self, other) {
             (Extractor::Fields, Extractor::Fields) => true,
             (
-                Extractor::Computed { of, rule, version },
-                Extractor::Computed { of: other_of, rule: other_rule, version: other_version },
+                Extractor::Computed { of, rule, version, .. },
+                Extractor::Computed { of: other_of, rule: other_rule, version: other_version, .. },
             ) => (of, version) == (other_of, other_version) && std::ptr::fn_addr_eq(*rule, *other_rule),
             _ => false,
         }

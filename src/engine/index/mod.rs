@@ -24,7 +24,7 @@ pub(crate) mod model_tests;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Extractor, IndexConfig, IndexSpec, IndexType};
+pub use config::{Extractor, IndexConfig, IndexSpec, IndexType, Keys, Lookup};
 pub use dispatch::Index;
 pub use entries::Entries;
 pub use extract::{MAX_TUPLES, extract_all, keys_at};

@@ -146,7 +146,7 @@ fn a_range_on_tuples_starts_with_a_part_of_them() {
     }
     let mut index = Index::new(Arc::new(IndexSpec {
         config: config(IndexType::Btree, &["root", "version"]),
-        extractor: Extractor::Computed { of: &["at"], rule: versions, version: 1 },
+        extractor: Extractor::Computed { of: &["at"], rule: versions, lookup: None, version: 1 },
     }));
     for (id, document) in ["[1,10]", "[1,9]", "[2,1]", "[0,5]"].iter().enumerate() {
         index.insert(&number(id as u64), &index.extract(format!("{{\"at\":{document}}}").as_bytes()));
@@ -165,7 +165,7 @@ fn computed_texts_become_words() {
     }
     let mut index = Index::new(Arc::new(IndexSpec {
         config: config(IndexType::Inverted, &["name"]),
-        extractor: Extractor::Computed { of: &[], rule: name, version: 1 },
+        extractor: Extractor::Computed { of: &[], rule: name, lookup: None, version: 1 },
     }));
     index.insert(&number(1), &index.extract(b"{}"));
     assert_eq!(searched(&index, "app"), ["1"]);

@@ -11,7 +11,7 @@ use super::value::Value;
 use super::{Direction, Query};
 use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
-use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Number};
+use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Keys, Number};
 
 /// Counting the documents in a range stops here: what is larger is no better than this.
 const COUNTED: usize = 10_000;
@@ -19,6 +19,9 @@ const COUNTED: usize = 10_000;
 const INTERSECT_FROM: usize = 32;
 /// … and the second at most this many times as many.
 const INTERSECT_FACTOR: usize = 8;
+
+/// A computed index is not looked into for more combinations of values than this.
+const COMBINATIONS: usize = 1000;
 
 /// Bounds of a range of keys.
 type Range = (Bound<IndexKey>, Bound<IndexKey>);
@@ -207,8 +210,13 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
     let mut required = Vec::new();
     condition.each_required(&mut |condition| required.push(condition));
     let mut ways: Vec<(Access, usize)> = Vec::new();
-    for (at, index) in indexes.iter().enumerate().filter(|(_, index)| is_usable(index)) {
-        if let Some(way) = through_index(at, index, &required) {
+    for (at, index) in indexes.iter().enumerate() {
+        let way = match index.spec().extractor {
+            _ if !is_usable(index) => None,
+            Extractor::Fields => through_index(at, index, &required),
+            Extractor::Computed { .. } => through_rule(at, index, &required),
+        };
+        if let Some(way) = way {
             ways.push(way);
         }
     }
@@ -247,12 +255,14 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
 
 /// Whether the index has every document that has a key in it.
 fn is_usable(index: &Index) -> bool {
-    let spec = index.spec();
-    spec.extractor == Extractor::Fields && spec.config.kind != IndexType::Inverted && index.is_complete()
+    index.spec().config.kind != IndexType::Inverted && index.is_complete()
 }
 
 fn is_on(index: &Index, path: &FieldPath) -> bool {
-    is_usable(index) && path.is_indexable() && *index.spec().config.fields == [path.text.clone()]
+    index.spec().extractor == Extractor::Fields
+        && is_usable(index)
+        && path.is_indexable()
+        && *index.spec().config.fields == [path.text.clone()]
 }
 
 /// The tests of one field that must hold.
@@ -263,16 +273,63 @@ fn tests_on<'a>(required: &'a [&'a Condition], field: &'a str) -> impl Iterator<
     })
 }
 
+/// The keys one of which a value must have to pass the test.
+fn keys_of(test: &Test) -> Option<Vec<IndexKey>> {
+    match test {
+        Test::Equal(value) => value.key().map(|key| vec![key]),
+        Test::In(values) => values.iter().map(Value::key).collect(),
+        _ => None,
+    }
+}
+
+/// Through an index whose keys are computed: its lookup says where the documents are that have certain values.
+fn through_rule(at: usize, index: &Index, required: &[&Condition]) -> Option<(Access, usize)> {
+    let Extractor::Computed { of, lookup: Some(lookup), .. } = index.spec().extractor else { return None };
+    let choices: Vec<Option<Vec<IndexKey>>> =
+        of.iter().map(|field| tests_on(required, field).find_map(keys_of)).collect();
+    let counts = choices.iter().flatten().map(Vec::len);
+    let count = counts.fold(1, |count: usize, choices| count.saturating_mul(choices));
+    if choices.iter().all(Option::is_none) || count > COMBINATIONS {
+        return None;
+    }
+    let (mut keys, mut ranges) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        // The number of a combination, read with the numbers of choices as bases, picks one value of each field.
+        let mut digits = number;
+        let values: Vec<Option<&IndexKey>> = choices
+            .iter()
+            .map(|choices| {
+                let choices = choices.as_ref()?;
+                let value = choices.get(digits % choices.len());
+                digits /= choices.len();
+                value
+            })
+            .collect();
+        let equal = |field: &str| {
+            let place = of.iter().position(|known| *known == field)?;
+            values[place].cloned()
+        };
+        match lookup(&equal)? {
+            Keys::These(found) => keys.extend(found),
+            Keys::Between(first, end) => ranges.push((Bound::Included(first), Bound::Excluded(end))),
+        }
+    }
+    let mut estimated: usize = keys.iter().map(|key| index.count(key)).sum();
+    let mut ways = Vec::new();
+    if !keys.is_empty() || ranges.is_empty() {
+        ways.push(Access::Keys { index: at, keys });
+    }
+    for range in ranges {
+        estimated += index.count_range(range.0.as_ref(), range.1.as_ref(), COUNTED).ok()?;
+        ways.push(Access::Range { index: at, range });
+    }
+    let access = if ways.len() > 1 { Access::Union(ways) } else { ways.pop()? };
+    Some((access, estimated))
+}
+
 fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(Access, usize)> {
     let config = &index.spec().config;
     let found = |key: &IndexKey| !(config.sparse && *key == IndexKey::Null);
-    let keys = |test: &Test| -> Option<Vec<IndexKey>> {
-        match test {
-            Test::Equal(value) => value.key().map(|key| vec![key]),
-            Test::In(values) => values.iter().map(Value::key).collect(),
-            _ => None,
-        }
-    };
     let fields = config.fields.as_slice();
     let [field] = fields else {
         let equal = |field: &String| {
@@ -290,7 +347,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
         return Some((Access::Keys { index: at, keys }, estimated));
     };
     let mut best: Option<(Access, usize)> = None;
-    for keys in tests_on(required, field).filter_map(keys).filter(|keys| keys.iter().all(found)) {
+    for keys in tests_on(required, field).filter_map(keys_of).filter(|keys| keys.iter().all(found)) {
         let estimated = keys.iter().map(|key| index.count(key)).sum();
         if best.as_ref().is_none_or(|(_, fewer)| estimated < *fewer) {
             best = Some((Access::Keys { index: at, keys }, estimated));

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use report::{Action, ActionCode, RepairReport};
 
+use super::cancel;
 use super::checksum::{DatabaseId, Salt};
 use super::database::collection_file;
 use super::database::generations::first_header;
@@ -41,7 +42,7 @@ use plan::{Content, decide, size_of, touched};
 /// Repairs the database in `directory`. It must be open nowhere, not in this process either: that is waited for.
 ///
 /// # Errors
-/// `LOCK_TIMEOUT` while it is open somewhere, `UNSUPPORTED_FORMAT`, `IO_ERROR`. The originals are then where they were, or in
+/// `LOCK_TIMEOUT` while it is open somewhere, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED` (nothing is changed). The originals are then where they were, or in
 /// the folder of copies, and the repair may be tried again.
 pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
     let reserved = directory.join(RESERVED);
@@ -56,6 +57,7 @@ pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairRe
     if survey.is_sound() {
         return Ok(untouched(directory, before));
     }
+    cancel::begin()?;
     let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
     let (copies, actions) = (Some(copies), repair.actions);
@@ -97,6 +99,7 @@ impl Sole {
                 });
             }
             drop((write_guard, checkpoint_guard));
+            cancel::check()?;
             if Instant::now() >= wait.deadline {
                 return Err(Error::LockTimeout {
                     path: reserved.join("open.lock"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::journals::Journals;
 use super::report::{CollectionReport, Problem, ProblemCode, Severity};
+use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
 use crate::engine::database::load::{is_known, scan};
 use crate::engine::database::state::{Change, Content, matching};
@@ -190,7 +191,7 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
         documents: 0,
         problems,
     };
-    examined.check_documents(journals);
+    examined.check_documents(journals)?;
     Ok(examined)
 }
 
@@ -208,12 +209,15 @@ impl Examined {
         }
     }
 
-    fn check_documents(&mut self, journals: &Journals) {
+    fn check_documents(&mut self, journals: &Journals) -> Result<()> {
         let changes = changes(journals, &self.path, self.covers(journals));
         let unchanged = self.scanned.iter().filter(|(id, _)| !changes.contains_key(id));
         let mut found = 0;
         let mut problems = Vec::new();
         for (id, range) in unchanged {
+            if found % cancel::STEP as u64 == 0 {
+                cancel::check()?;
+            }
             found += 1;
             let (text, path, offset) = (&self.bytes[range.clone()], &*self.path, range.start as u64);
             problems
@@ -234,6 +238,7 @@ impl Examined {
         }
         self.documents = found;
         self.problems.extend(problems);
+        Ok(())
     }
 }
 

@@ -311,7 +311,7 @@ mod tests {
             };
             Arc::new(IndexSpec { config, extractor })
         };
-        let rule = |version| Extractor::Computed { of: &[], rule: |_| Vec::new(), version };
+        let rule = |version| Extractor::Computed { of: &[], rule: |_| Vec::new(), lookup: None, version };
         let (fields, computed) = (index("fields", Extractor::Fields), index("computed", rule(1)));
         let stored = |index: &IndexSpec| StoredIndex {
             config: index.config.clone(),

@@ -123,6 +123,8 @@ impl Database {
         if written.is_err() {
             // What cannot be removed now is swept by the next checkpoint.
             let _ = self.fs.remove_file(&temporary);
+        } else {
+            self.counters.index_bytes.add(bytes.len() as u64);
         }
         written.at("write", &path)
     }

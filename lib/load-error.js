@@ -1,0 +1,87 @@
+'use strict'
+
+// Why the addon did not load, and what to do about it.
+
+const { readFileSync } = require('node:fs')
+const { StorageError } = require('./errors.js')
+const { name, version } = require('../package.json')
+
+/** The platforms that have a package, as their packages are named. */
+const PLATFORMS = [
+  'linux-x64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'darwin-x64',
+  'darwin-arm64',
+  'win32-x64-msvc',
+  'win32-arm64-msvc',
+]
+
+/** The machine that this process runs on. */
+function thisMachine() {
+  const { platform, arch, versions } = process
+  const runtime = versions.bun === undefined ? `Node ${versions.node}` : `Bun ${versions.bun}`
+  return { platform, arch, libc: platform === 'linux' ? linuxLibc() : undefined, runtime }
+}
+
+/** `{ name, version }` of the C library, as far as it tells. */
+function linuxLibc() {
+  const { header, sharedObjects = [] } = process.report?.getReport() ?? {}
+  if (header?.glibcVersionRuntime) return { name: 'glibc', version: header.glibcVersionRuntime }
+  if (sharedObjects.some((file) => file.includes('libc.musl-') || file.includes('ld-musl-'))) return { name: 'musl' }
+  try {
+    return { name: readFileSync('/usr/bin/ldd', 'utf8').includes('musl') ? 'musl' : 'glibc' }
+  } catch {
+    return { name: 'glibc' }
+  }
+}
+
+function platformName({ platform, arch, libc }) {
+  const abi = { linux: libc?.name === 'musl' ? '-musl' : '-gnu', win32: '-msvc' }[platform] ?? ''
+  return `${platform}-${arch}${abi}`
+}
+
+/** An error and those that caused it. */
+function* chain(error) {
+  for (let at = error; at instanceof Error; at = at.cause) yield at
+}
+
+/**
+ * The error to throw in place of the loader's.
+ * @param cause what the loader threw; the errors of its attempts are its chain of causes
+ */
+function loadError(cause, machine = thisMachine()) {
+  const platform = platformName(machine)
+  const libc = machine.libc && [machine.libc.name, machine.libc.version].filter(Boolean).join(' ')
+  const where = [platform, libc, machine.runtime].filter(Boolean).join(', ')
+  const error = new StorageError(`${name} has no addon for this machine (${where}). ${advice(cause, platform)}`, 'ADDON_NOT_LOADED', { cause })
+  return Object.assign(error, { platform })
+}
+
+function advice(cause, platform) {
+  if (!PLATFORMS.includes(platform)) {
+    return `There are addons for ${PLATFORMS.join(', ')}; on other machines build it from source with Rust: npm run build.`
+  }
+  // An attempt that found no file says so by its code; one that found a file says why the system refused it.
+  const refused = [...chain(cause)].slice(1).find((error) => error.code !== 'MODULE_NOT_FOUND')
+  if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused.message)}${hint(refused.message)}`
+  return (
+    `The package ${name}-${platform}@${version}, an optional dependency, is not installed. Usual reasons: the dependencies were installed ` +
+    'on another machine and copied here (also into an image), with --omit=optional, or from a lock file that was made on another ' +
+    'platform. Remove node_modules, and the lock file if need be, and install again on this machine.'
+  )
+}
+
+const firstLine = (text) => text.trim().split('\n', 1)[0]
+
+function hint(message) {
+  if (/GLIBC_[\d.]+/.test(message)) return ' Use a newer Linux, or an image with musl (Alpine).'
+  if (/ld-musl|libc\.musl/.test(message)) return ' It was built for musl and this is glibc: install again on this machine.'
+  if (/wrong ELF class|invalid ELF header|incompatible architecture|not a valid Win32/.test(message)) {
+    return ' It was built for another machine: remove node_modules and install again on this one.'
+  }
+  return ''
+}
+
+module.exports = { PLATFORMS, loadError }

@@ -1,0 +1,198 @@
+//! What a database says of itself.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use octoprompt_storage::engine::{Durability, Sequences, Statistics};
+use support::{Fixture, Handle, record};
+
+fn stats(database: &Handle) -> Statistics {
+    database.statistics().expect("statistics")
+}
+
+#[test]
+fn a_new_database_has_nothing() {
+    let found = stats(&Fixture::new().open());
+    assert_eq!(found.sequence, Sequences { last: 0, acknowledged: 0, durable: 0, covered: 0 });
+    assert_eq!((found.journal.generation, found.journal.files, found.journal.pending_bytes), (1, 1, 0));
+    assert!(found.collections.is_empty());
+    assert_eq!(found.writes.amplification(), None);
+    assert_eq!(found.checkpoints.last, None);
+    assert!(found.tip_mapped && !found.read_only);
+}
+
+#[test]
+fn batches_and_the_bytes_of_their_documents_are_counted() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    fixture.put(&database, 2, "second");
+    fixture.delete(&database, 1);
+    let writes = stats(&database).writes;
+    assert_eq!((writes.batches, writes.groups, writes.documents), (3, 3, 3));
+    assert_eq!(writes.document_bytes, (record(1, "first").len() + record(2, "second").len()) as u64);
+    assert_eq!((writes.snapshot_bytes, writes.index_bytes), (0, 0));
+}
+
+#[test]
+fn the_bytes_written_are_those_of_the_files() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let len = |name: &str| fs::metadata(fixture.path(name)).expect("a file").len();
+    let header = stats(&database).journal.bytes;
+    fixture.put(&database, 1, "first");
+    let found = stats(&database);
+    assert_eq!(found.journal.bytes, len(".storage/journal-000000000001.jsonl"));
+    assert_eq!(found.writes.journal_bytes, found.journal.bytes - header);
+    fixture.checkpoint(&database);
+    let found = stats(&database);
+    assert_eq!(found.writes.snapshot_bytes, len("items.json"));
+    let journals = len(".storage/journal-000000000001.jsonl") + len(".storage/journal-000000000002.jsonl");
+    assert_eq!((found.journal.files, found.journal.bytes), (2, journals));
+    assert_eq!(found.writes.journal_bytes, journals - header);
+    let index = fs::read_dir(fixture.path(".storage")).expect("the reserved folder");
+    let index =
+        index.filter_map(Result::ok).find(|entry| entry.file_name().to_string_lossy().starts_with("index-"));
+    assert_eq!(
+        found.writes.index_bytes,
+        index.expect("an index checkpoint").metadata().expect("its size").len()
+    );
+    let written = found.writes.journal_bytes + found.writes.snapshot_bytes + found.writes.index_bytes;
+    let documents = record(1, "first").len() as f64;
+    assert_eq!(found.writes.amplification(), Some(written as f64 / documents));
+}
+
+#[test]
+fn a_collection_is_changed_until_its_checkpoint() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    fixture.put(&database, 2, "second");
+    let found = stats(&database);
+    let [collection] = &found.collections[..] else { panic!("one collection") };
+    assert_eq!((&*collection.path, collection.documents, collection.bytes), ("items.json", Some(2), 0));
+    assert_eq!(collection.changed_documents, 2);
+    assert_eq!(collection.changed_bytes, (record(1, "first").len() + record(2, "second").len()) as u64);
+    assert_eq!((found.sequence.last, found.sequence.covered), (2, 0));
+    assert!(found.journal.pending_bytes > 0);
+    fixture.checkpoint(&database);
+    let found = stats(&database);
+    let [collection] = &found.collections[..] else { panic!("one collection") };
+    assert_eq!(collection.bytes, fs::metadata(fixture.path("items.json")).expect("a snapshot").len());
+    assert_eq!((collection.changed_documents, collection.changed_bytes), (0, 0));
+    assert_eq!(found.sequence.covered, found.sequence.last);
+    assert_eq!(found.journal.pending_bytes, 0);
+}
+
+#[test]
+fn a_collection_that_nobody_asked_for_has_a_size_and_no_count() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    fixture.checkpoint(&database);
+    drop(database);
+    let found = stats(&fixture.open());
+    let [collection] = &found.collections[..] else { panic!("one collection") };
+    assert_eq!(collection.documents, None);
+    assert_eq!(collection.bytes, fs::metadata(fixture.path("items.json")).expect("a snapshot").len());
+}
+
+#[test]
+fn what_is_written_without_a_sync_is_not_durable_yet() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    let synced = stats(&database).syncs.count;
+    let (spec, text) = (fixture.spec(), record(2, "second").into_bytes());
+    database.write(Durability::Os, move |t| t.put(&spec, 2.into(), text)).expect("written");
+    let found = stats(&database);
+    assert_eq!((found.sequence.last, found.sequence.durable), (2, 1));
+    assert_eq!(found.syncs.count, synced);
+    fixture.put(&database, 3, "third");
+    let found = stats(&database);
+    assert_eq!((found.sequence.last, found.sequence.durable), (3, 3));
+    assert_eq!(found.syncs.count, synced + 1);
+    assert!(found.syncs.total >= found.syncs.longest && found.syncs.longest > Duration::ZERO);
+}
+
+#[test]
+fn batches_of_others_are_acknowledged_before_they_are_taken_in() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = (fixture.open(), fixture.open());
+    fixture.put(&theirs, 1, "first");
+    fixture.put(&theirs, 2, "second");
+    let found = stats(&ours);
+    assert_eq!((found.sequence.last, found.sequence.acknowledged), (0, 2));
+    assert_eq!((found.catch_ups.count, found.catch_ups.batches), (0, 0));
+    assert!(fixture.get(&ours, 1).is_some());
+    let found = stats(&ours);
+    assert_eq!((found.sequence.last, found.sequence.acknowledged), (2, 2));
+    assert_eq!((found.catch_ups.count, found.catch_ups.batches), (1, 2));
+    assert_eq!((found.writes.batches, found.catch_ups.reloads), (0, 0));
+}
+
+#[test]
+fn whoever_is_left_behind_by_checkpoints_reloads() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = (fixture.open(), fixture.open());
+    for round in 0..4 {
+        fixture.put(&theirs, round, "x");
+        fixture.checkpoint(&theirs);
+    }
+    assert!(fixture.get(&ours, 1).is_some());
+    assert_eq!(stats(&ours).catch_ups.reloads, 1);
+}
+
+#[test]
+fn only_checkpoints_that_write_something_count() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.checkpoint(&database);
+    assert_eq!(stats(&database).checkpoints.timing.count, 0);
+    fixture.put(&database, 1, "first");
+    fixture.checkpoint(&database);
+    fixture.checkpoint(&database);
+    let found = stats(&database).checkpoints;
+    assert_eq!((found.timing.count, found.failed), (1, 0));
+    let last = found.last.expect("a checkpoint");
+    assert!(last.at >= stats(&database).opened);
+    assert_eq!(last.took, found.timing.longest);
+}
+
+#[test]
+fn a_writer_that_waits_for_another_process_is_counted() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = (fixture.open(), fixture.open());
+    fixture.put(&ours, 1, "first");
+    assert_eq!(stats(&ours).lock_waits.count, 0);
+    let spec = fixture.spec();
+    theirs
+        .write(Durability::Full, {
+            let (spec, ours) = (spec.clone(), ours.clone());
+            move |t| {
+                t.put(&spec, 2.into(), record(2, "second").into_bytes())?;
+                fixture.put_without_waiting(&ours, 3, "third");
+                Ok(())
+            }
+        })
+        .expect("written");
+    let waits = stats(&ours).lock_waits;
+    assert_eq!(waits.count, 1);
+    assert!(waits.total >= Duration::from_millis(10));
+}
+
+#[test]
+fn files_that_no_document_lies_in_are_closed() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "first");
+    let before = stats(&database).open_files;
+    fixture.checkpoint(&database);
+    for round in 0..5 {
+        fixture.put(&database, round, "x");
+        fixture.checkpoint(&database);
+    }
+    assert_eq!(stats(&database).open_files, before + 1);
+}
