@@ -69,6 +69,9 @@ describe('definitions of indexes that are not as they were written', () => {
   test('that are broken are else saved as far as each can be read', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => text.trimEnd().slice(0, -4))
     await rm(join(base, 'users', '.storage'), { recursive: true })
+    const refusing = open(base)
+    assert.equal((await caught(refusing.listIndexes())).code, 'CORRUPT_DATA')
+    await refusing.close()
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_age'])
     // The other one is made anew, and nothing of its old content shows.
@@ -92,10 +95,11 @@ describe('definitions of indexes that are not as they were written', () => {
     await again.close()
   }))
 
-  test('that mean nothing to this version are told of, and can be dropped', withIndexes(async (base) => {
+  test('that were spoiled by hand are again what the journals hold', withIndexes(async (base) => {
     await edit(definitionsPath(base), () => JSON.stringify({ by_name: { type: 'hash', fields: ['name'], unique: false, sparse: false, created: 1, updated: 1 }, by_age: 5 }))
     const indexes = await repaired(base)
-    assert.deepEqual(await names(indexes), ['by_name'], 'the report names what was left out')
+    assert.deepEqual(await names(indexes), ['by_age', 'by_name'])
+    assert.deepEqual(await indexes.query('by_age', 30), [7])
     await indexes.close()
   }))
 })

@@ -42,7 +42,7 @@ function value(random: () => number, depth = 0): unknown {
   if (kind < 4) return String.fromCharCode(...Array.from({ length: random() * 12 }, () => random() * 0x10000))
   if (kind < 5) return pick([true, false, null, undefined])
   if (kind < 6) return new Date(Math.floor(random() * 4e12))
-  if (kind < 7) return Array.from({ length: random() * 5 }, () => value(random, depth + 1))
+  if (kind < 7) return Array.from({ length: random() * 5 }, () => value(random, depth + 1) ?? null)
   const names = Array.from({ length: random() * 5 }, () => (random() < 0.7 ? pick(texts).slice(0, 20) : String(Math.floor(random() * 100))))
   return Object.fromEntries(names.map((name) => [name, value(random, depth + 1)]))
 }
