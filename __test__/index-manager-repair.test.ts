@@ -66,22 +66,6 @@ describe('definitions of indexes that are not as they were written', () => {
     await indexes.close()
   }))
 
-  test('that are broken are else saved as far as each can be read', withIndexes(async (base) => {
-    await edit(definitionsPath(base), (text) => text.trimEnd().slice(0, -4))
-    await rm(join(base, 'users', '.storage'), { recursive: true })
-    const refusing = open(base)
-    assert.equal((await caught(refusing.listIndexes())).code, 'CORRUPT_DATA')
-    await refusing.close()
-    const indexes = await repaired(base)
-    assert.deepEqual(await names(indexes), ['by_age'])
-    // The other one is made anew, and nothing of its old content shows.
-    await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
-    assert.deepEqual(await indexes.query('by_name', 'ann'), [])
-    await indexes.rebuildIndex('by_name', [{ id: 7, name: 'ann' }])
-    assert.deepEqual(await indexes.query('by_name', 'ann'), [7])
-    await indexes.close()
-  }))
-
   test('whose journals are gone are taken over by a repair', withIndexes(async (base) => {
     await rm(join(base, 'users', '.storage'), { recursive: true })
     const indexes = open(base)

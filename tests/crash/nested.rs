@@ -36,7 +36,7 @@ pub fn crash_again(explorer: &mut Explorer, run: &Run, moment: &Moment, after: S
     });
     let before = explorer.violations.len();
     explorer.run(again, |explorer, again| {
-        explorer.power_losses(again, 4, seed);
+        explorer.power_losses(again, 6, seed);
         if seed.is_multiple_of(5) {
             explorer.kills(again);
         }

@@ -17,7 +17,7 @@ fn spoil(fs: &SimFs, generation: u64, how: impl FnOnce(&mut Vec<u8>)) {
     fs.write_file(journal(generation), &bytes);
 }
 
-fn flip_in_last_line(bytes: &mut Vec<u8>) {
+fn flip_in_last_line(bytes: &mut [u8]) {
     let at = bytes.len() - 10;
     bytes[at] ^= 1;
 }
@@ -48,7 +48,7 @@ fn assert_damaged<T>(result: Result<T, Error>, what: &str) {
 fn a_batch_that_was_damaged_before_others_took_it_in_is_reported_to_them() {
     let (fs, writer, reader) = two();
     put(&writer, 2).expect("written");
-    spoil(&fs, 1, flip_in_last_line);
+    spoil(&fs, 1, |bytes| flip_in_last_line(bytes));
     assert_damaged(try_observe(&reader), "reading");
     assert_damaged(put(&reader, 3), "writing");
     assert_damaged(try_open(&fs.process(), None), "opening");
@@ -92,7 +92,7 @@ fn a_reader_follows_a_switch_whose_older_journal_was_damaged_meanwhile_or_says_s
     let (fs, writer, reader) = two();
     put(&writer, 2).expect("written");
     writer.checkpoint(no_wait()).expect("checkpointed");
-    spoil(&fs, 1, flip_in_last_line);
+    spoil(&fs, 1, |bytes| flip_in_last_line(bytes));
     // The snapshots hold what the damaged batch said: it is not needed.
     match try_observe(&reader) {
         Ok(seen) => assert_eq!(seen, Ok(documents(2))),

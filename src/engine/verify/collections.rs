@@ -151,10 +151,7 @@ pub fn examine(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -
                     error.problem
                 );
                 let code = if known { ProblemCode::SnapshotDamaged } else { ProblemCode::NotAdopted };
-                let problem = Problem::new(code, path, message).at(error.offset as u64);
-                // Nobody but a repair saves these.
-                let left = !known && holds_definitions(path, bytes, &salvage(bytes));
-                problems.push(if left { problem.with_severity(Severity::Warning) } else { problem });
+                problems.push(Problem::new(code, path, message).at(error.offset as u64));
                 FileState::Broken
             }
         },
