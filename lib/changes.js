@@ -35,6 +35,8 @@ class Changes {
   #onAbort
   #buffer = []
   #wake = () => {}
+  /** The call of `next` before. */
+  #before = Promise.resolve()
   #ended = false
   #error
   #onEnd
@@ -71,7 +73,14 @@ class Changes {
     this.#wake()
   }
 
+  /** Calls that overlap are answered one after another, in their order. */
   async next() {
+    const step = this.#before.then(() => this.#step())
+    this.#before = step.catch(() => {})
+    return step
+  }
+
+  async #step() {
     await this.#opened
     for (;;) {
       if (this.#buffer.length > 0 && this.#error === undefined) return { value: this.#buffer.shift(), done: false }

@@ -10,6 +10,7 @@ const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { reportFrom } = require('./reports.js')
 const { statistics } = require('./statistics.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
@@ -147,6 +148,18 @@ class IndexManager {
   async stats() {
     this.#ensureOpen()
     return statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
+  }
+
+  async verify(options) {
+    this.#ensureOpen()
+    const signal = signalOption(options)
+    return reportFrom(await call((ticket) => this.#indexes.verify(ticket), { signal }))
+  }
+
+  async repair(options) {
+    this.#ensureOpen()
+    const signal = signalOption(options)
+    return reportFrom(await call((ticket) => this.#indexes.repair(ticket), { signal }))
   }
 
   async close() {

@@ -1,5 +1,6 @@
 // `npm run soak -- [--minutes N]`: a storage lives a hard life beside a model: writers that are killed, checkpoints, edits
-// by hand, backups and restores, a nearly full disk, verifying all the while. Ends with 1 when anything does not hold.
+// by hand, streams, transactions, indexes, a change feed, backups, restores, migrations, a nearly full disk, verifying all the
+// while. Ends with 1 when anything does not hold, or when memory or open handles grow.
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { StepError, main, setup } from './setup.mjs'

@@ -13,6 +13,22 @@ const check = (command, args, advice) => async () => {
   if (!ok) throw new StepError(`${advice ? `${advice}\n\n` : ''}${[command, ...args].join(' ')}\n${output}`)
 }
 
+/** What tests say they reached, `reached: <what>: <numbers>`: the numbers of those that say the same are added. */
+function reached(output) {
+  const table = new Map()
+  for (const [, what, numbers] of output.matchAll(/reached: (.*?): (.*)/g)) {
+    const words = numbers.split(/\d+/).join('#')
+    const row = table.get(`${what}: ${words}`)
+    const found = numbers.match(/\d+/g).map(Number)
+    table.set(`${what}: ${words}`, row ? row.map((number, at) => number + found[at]) : found)
+  }
+  return [...table].sort().map(([text, numbers]) => {
+    let at = 0
+    const [what, words] = text.split(': ')
+    return `    ${what}: ${words.replace(/#/g, () => numbers[at++].toLocaleString('en-US'))}`
+  })
+}
+
 /** A step that runs a test suite and adds its counts to the totals. */
 const suite = (command, args, passedPattern, failedPattern) => async () => {
   const { ok, output } = await run(command, args).catch(explainMissing(command))
@@ -25,7 +41,7 @@ const suite = (command, args, passedPattern, failedPattern) => async () => {
     throw new StepError(`${[command, ...args].join(' ')}\n${output}`)
   }
   if (passed === 0) throw new StepError(`${[command, ...args].join(' ')}\nran no test.\n${output}`)
-  return `${passed} passed`
+  return [`${passed} passed`, ...reached(output)].join('\n')
 }
 
 const explainMissing = (command) => (error) => {

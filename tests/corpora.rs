@@ -1,12 +1,21 @@
 //! The corpora of the fuzz targets, replayed; and, where that is asked for, fuzzing without instrumentation:
-//! `FUZZ_TARGET=journal FUZZ_MINUTES=5 cargo test --no-default-features --test corpora`.
+//! `FUZZ_TARGET=journal FUZZ_MINUTES=5 cargo test --test corpora`.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use octoprompt_storage::engine::fuzzing::TARGETS;
+use octoprompt_storage::engine::fuzzing::{self, Target};
+use octoprompt_storage::project::fuzzing::records;
+
+#[path = "support/reached.rs"]
+mod reached;
+
+/// All targets.
+fn targets() -> impl Iterator<Item = Target> {
+    fuzzing::TARGETS.into_iter().chain([("records", records as fn(&[u8]))])
+}
 
 fn folder(kind: &str, target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(target)
@@ -22,19 +31,23 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn every_input_of_every_corpus_keeps_the_promises() {
-    for (target, run) in TARGETS {
+    let mut replayed = 0;
+    for (target, run) in targets() {
         let inputs = corpus(target);
         assert!(inputs.len() >= 3, "the corpus of {target} has {} inputs", inputs.len());
         for (path, bytes) in inputs {
             println!("{}", path.display());
             run(&bytes);
+            replayed += 1;
         }
     }
+    reached::reached("hostile bytes", format!("{replayed} inputs of the corpora"));
 }
 
 #[test]
 fn every_prefix_and_every_changed_byte_of_the_corpora_keeps_them_too() {
-    for (target, run) in TARGETS {
+    let mut changes = 0;
+    for (target, run) in targets() {
         for (path, bytes) in corpus(target) {
             // Long inputs are changed at some places of theirs.
             let step = 1 + bytes.len() / 40;
@@ -44,9 +57,11 @@ fn every_prefix_and_every_changed_byte_of_the_corpora_keeps_them_too() {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << (at % 8);
                 run(&changed);
+                changes += 2;
             }
         }
     }
+    reached::reached("hostile bytes", format!("{changes} changes of them"));
 }
 
 struct Random(u64);
@@ -119,8 +134,7 @@ fn fuzzes_for_as_long_as_it_is_told_to() {
         return;
     };
     let minutes: f64 = minutes.parse().expect("a number of minutes");
-    let targets: Vec<_> =
-        TARGETS.into_iter().filter(|(target, _)| wanted == "all" || *target == wanted).collect();
+    let targets: Vec<_> = targets().filter(|(target, _)| wanted == "all" || *target == wanted).collect();
     assert!(!targets.is_empty(), "there is no target {wanted}");
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64);
     let mut random = Random(seed | 1);

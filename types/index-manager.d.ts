@@ -1,6 +1,7 @@
 import type { StorageError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CallOptions, StorageOptions } from './options.js'
+import type { RepairReport, VerifyReport } from './reports.js'
 import type { StorageStats } from './stats.js'
 
 /** What {@link IndexManager.getIndexStats} returns. */
@@ -38,7 +39,7 @@ export type EntityId = number | string
  *
  * Every method rejects with `CLOSED` after {@link close}, with `INVALID_ARGUMENT` for arguments of a wrong kind and
  * names that no index can have, and with `CORRUPT_DATA` where a file of the index is not what was written:
- * {@link rebuildIndex} and {@link dropIndex} mend that.
+ * {@link rebuildIndex} and {@link dropIndex} mend that, {@link repair} where it is the file of the definitions.
  */
 export class IndexManager {
   /**
@@ -118,6 +119,15 @@ export class IndexManager {
   getIndexStats(name: string, options?: CallOptions): Promise<IndexStats | null>
   /** Sizes, counts and times of the database that the indexes lie in, as storages give them. */
   stats(): Promise<StorageStats>
+
+  /** As {@link BaseStorage.verify}, of the database in which the indexes lie. */
+  verify(options?: CallOptions): Promise<VerifyReport>
+  /**
+   * As {@link BaseStorage.repair}, of the database in which the indexes lie. Definitions of indexes that were edited or damaged
+   * are taken over as far as they can be read; {@link createIndex} makes a lost one anew. What is in an index that was edited
+   * or damaged is not believed after it either: {@link rebuildIndex} or {@link dropIndex} follows.
+   */
+  repair(options?: CallOptions): Promise<RepairReport>
 
   /**
    * Waits for the calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.

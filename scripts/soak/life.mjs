@@ -4,59 +4,15 @@ import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { MigrationManager, ProjectStorageV2 } from '../../index.mjs'
+import { IndexManager, MigrationManager, ProjectStorageV2 } from '../../index.mjs'
 import { StepError } from '../setup.mjs'
+import { INDEX, Model } from './model.mjs'
+import { Replica } from './replica.mjs'
 
-const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
+const script = (name) => fileURLToPath(new URL(name, import.meta.url))
+const worker = script('worker.mjs')
 const WRITERS = 3
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-
-/** What the writers were told: names of projects, contents of files, what may or may not have happened. */
-class Model {
-  names = new Map()
-  /** Names that an update which nobody answered may have set, by project. */
-  trying = new Map()
-  files = new Map()
-  deleting = new Set()
-  acknowledged = 0
-
-  take(said) {
-    const { id, name, trying, project, file, content, deleting, deleted } = said
-    if (name !== undefined) {
-      this.names.set(id, name)
-      this.trying.delete(id)
-    }
-    if (trying !== undefined) this.trying.set(id, trying)
-    if (file !== undefined) this.files.set(file, { project, content })
-    if (deleting) this.deleting.add(id)
-    if (deleted) this.forget(id)
-    if (name !== undefined || file !== undefined || deleted) this.acknowledged++
-  }
-
-  forget(id) {
-    this.names.delete(id)
-    this.deleting.delete(id)
-    for (const [file, { project }] of this.files) if (project === id) this.files.delete(file)
-  }
-
-  /** Compares the model with what a storage says, while no writer lives. */
-  async check(storage) {
-    const projects = await storage.readProjects()
-    for (const [id, name] of this.names) {
-      const found = projects[id]
-      if (found === undefined && this.deleting.has(id)) this.forget(id)
-      else if (found === undefined) throw new StepError(`project ${id} is lost`)
-      else if (found.name !== name && found.name !== this.trying.get(id)) throw new StepError(`project ${id} is called ${found.name}, not ${name}`)
-      else this.names.set(id, found.name)
-    }
-    this.trying.clear()
-    this.deleting.clear()
-    for (const [id, { project, content }] of this.files) {
-      const file = await storage.readProjectFile(project, id)
-      if (file?.content !== content) throw new StepError(`file ${id} of project ${project} is lost or wrong`)
-    }
-  }
-}
 
 /** The writers that live. */
 const alive = new Set()
@@ -99,6 +55,46 @@ async function editByHand(base, model) {
   return true
 }
 
+/** Opens a storage and the indexes beside it, and closes both after `work`. */
+async function withStorage(base, work) {
+  const storage = new ProjectStorageV2({ basePath: base })
+  const indexes = new IndexManager(base, 'data/soak')
+  await work(storage, indexes)
+  await storage.close()
+  await indexes.close()
+}
+
+/** Everything is as the model says, and sound. */
+async function checkAll(base, model) {
+  await withStorage(base, async (storage, indexes) => {
+    await model.check(storage, indexes)
+    for (const part of [storage, indexes]) {
+      const report = await part.verify()
+      if (!report.ok) throw new StepError(String(report))
+    }
+  })
+}
+
+/** Migrates in a process that is killed at some moment: all projects have the version then, or none. */
+async function migrate(base, model, round) {
+  const version = `1.0.${round}`
+  const child = spawn(process.execPath, [script('migrator.mjs'), base, version], { stdio: ['ignore', 'pipe', 'inherit'] })
+  alive.add(child)
+  const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })))
+  await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), ended])
+  setTimeout(() => child.kill('SIGKILL'), Math.random() * 400)
+  const { code, signal } = await ended
+  alive.delete(child)
+  if (code !== 0 && signal !== 'SIGKILL') throw new StepError(`the migration ended with ${code}`)
+  await withStorage(base, async (storage) => {
+    const projects = await storage.list()
+    const migrated = projects.filter(({ description }) => description === version).length
+    if (migrated !== 0 && migrated !== projects.length) throw new StepError(`${migrated} of ${projects.length} projects are migrated`)
+    if (code === 0 && migrated !== projects.length) throw new StepError('a finished migration is lost')
+  })
+  await checkAll(base, model)
+}
+
 /** Makes a backup while nobody writes, spoils the data, and restores it. */
 async function backUpAndRestore(base, model) {
   const manager = new MigrationManager(base, { logger: null })
@@ -108,11 +104,7 @@ async function backUpAndRestore(base, model) {
   await storage.close()
   await manager.restore(backup)
   await manager.close()
-  const restored = new ProjectStorageV2({ basePath: base })
-  await model.check(restored)
-  const report = await restored.verify()
-  if (!report.ok) throw new StepError(String(report))
-  await restored.close()
+  await checkAll(base, model)
   rmSync(join(base, 'backups'), { recursive: true, force: true, maxRetries: 5 })
 }
 
@@ -128,16 +120,18 @@ export async function soak({ minutes, keep, canLimit }) {
   const model = new Model()
   const warnings = new Map()
   process.on('warning', ({ code }) => code && warnings.set(code, (warnings.get(code) ?? 0) + 1))
-  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0, backups: 0, restores: 0 }
+  const totals = { rounds: 0, kills: 0, edits: 0, verified: 0, refused: 0, backups: 0, restores: 0, migrations: 0, changes: 0 }
   const memory = []
   let number = 0
   const end = Date.now() + minutes * 60_000
   try {
+    await withStorage(base, (_, indexes) => indexes.createIndex({ name: INDEX, type: 'btree', fields: ['round'] }))
     while (Date.now() < end) {
       totals.rounds++
       const limit = canLimit && totals.rounds % 4 === 0 ? 400 : undefined
       const writers = Array.from({ length: WRITERS }, () => startWriter(base, ++number, model, limit))
       const watching = new ProjectStorageV2({ basePath: base })
+      const replica = await Replica.of(watching)
       const until = Date.now() + 3000
       while (Date.now() < until) {
         await sleep(200 + Math.random() * 400)
@@ -161,20 +155,22 @@ export async function soak({ minutes, keep, canLimit }) {
         totals.refused += writer.refused
       }
       totals.kills += WRITERS
-      await model.check(watching)
+      await replica.check()
+      totals.changes += replica.heard
       await watching.close()
+      await checkAll(base, model)
       if (totals.rounds % 2 === 0 && (await editByHand(base, model))) {
         totals.edits++
-        const storage = new ProjectStorageV2({ basePath: base })
-        await model.check(storage)
-        const report = await storage.verify()
-        if (!report.ok) throw new StepError(String(report))
-        await storage.close()
+        await checkAll(base, model)
       }
       if (totals.rounds % 5 === 0) {
         await backUpAndRestore(base, model)
         totals.backups++
         totals.restores++
+      }
+      if (totals.rounds % 3 === 1) {
+        await migrate(base, model, totals.rounds)
+        totals.migrations++
       }
       globalThis.gc?.()
       memory.push({ resident: process.memoryUsage().rss, handles: handles() })
@@ -195,7 +191,7 @@ function print(totals, model, memory, warnings) {
   const last = memory.at(-1)
   console.log(`${totals.rounds} rounds of ${WRITERS} writers: ${model.acknowledged} writes acknowledged, none lost`)
   console.log(`${totals.kills} kills, ${totals.edits} edits by hand, ${totals.verified} verifications, ${totals.refused} writes refused by a full disk`)
-  console.log(`${totals.backups} backups, ${totals.restores} restores`)
+  console.log(`${totals.backups} backups, ${totals.restores} restores, ${totals.migrations} migrations that may have been killed, ${totals.changes} changes heard of`)
   console.log(`memory ${megabytes(first.resident)} at first, ${megabytes(last.resident)} at last; open handles ${first.handles} at first, ${last.handles} at last`)
   const told = [...warnings].map(([code, count]) => `${code} ${count}`).join(', ')
   if (told) console.log(`warnings: ${told}`)

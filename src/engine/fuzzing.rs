@@ -1,6 +1,10 @@
 //! What the fuzz targets do with their bytes. Each function panics if a promise is broken; what the engine refuses with
 //! its own error is fine.
 
+mod copies;
+mod indexes;
+mod values;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +24,14 @@ use super::repair::repair;
 use super::snapshot::{salvage, scan_lines, scan_map};
 use super::verify::{ProblemCode, Severity, verify};
 
+pub use copies::{intents, manifest, migration_state};
+pub use indexes::{index_files, queries};
+pub use values::values;
+
 /// A name, and what is done with the bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 15] = [
     ("journal", journal),
     ("journal_checksums", journal_with_right_checksums),
     ("snapshot", snapshot),
@@ -33,6 +41,12 @@ pub const TARGETS: [Target; 9] = [
     ("salvage", salvaging),
     ("databases", databases),
     ("index_checkpoint", index_checkpoint),
+    ("manifest", manifest),
+    ("intents", intents),
+    ("migration_state", migration_state),
+    ("values", values),
+    ("index_files", index_files),
+    ("queries", queries),
 ];
 
 const DIRECTORY: &str = "/base/data/db";
@@ -64,10 +78,14 @@ fn no_wait() -> Wait {
     Wait::at_most(Duration::ZERO)
 }
 
+const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
+
+fn options() -> DatabaseOptions {
+    DatabaseOptions { background: false, lock_timeout: Duration::ZERO, ..DatabaseOptions::default() }
+}
+
 fn open(fs: &SimFs) -> Result<Arc<Database>> {
-    let options =
-        DatabaseOptions { background: false, lock_timeout: Duration::ZERO, ..DatabaseOptions::default() };
-    Database::open(fs.handle(), Path::new(DIRECTORY), options)
+    Database::open(fs.handle(), Path::new(DIRECTORY), options())
 }
 
 /// Opens, reads and writes whatever there is. What is damaged must say so; repaired, it must do all of that. With `forged`,
@@ -93,15 +111,14 @@ fn use_database(fs: &SimFs, forged: bool) {
 
 fn work(fs: &SimFs, forged: bool) -> Result<()> {
     let database = open(fs)?;
-    let options = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
-    let before = database.filter(&spec(), Part::Whole, options, |_| true)?;
+    let before = database.filter(&spec(), Part::Whole, READ, |_| true)?;
     for text in before.iter().filter(|_| !forged) {
         assert_eq!(json::check(text), Ok(()), "{}", String::from_utf8_lossy(text));
     }
     let text = br#"{"id":77,"name":"fresh"}"#.to_vec();
     database.write(Durability::Full, move |t| t.put(&spec(), 77.into(), text))?;
     database.checkpoint(no_wait())?;
-    let found = database.get(&spec(), &DocumentId::from(77), options)?;
+    let found = database.get(&spec(), &DocumentId::from(77), READ)?;
     assert!(found.is_some(), "what was written is gone");
     let report = database.verify(no_wait())?;
     // Damage to what was not asked for may go unnoticed till it is.
@@ -292,12 +309,11 @@ pub fn index_checkpoint(bytes: &[u8]) {
     }
     fs.write_file(&path, &content);
     let database = open(&fs).expect("it opens all the same");
-    let options = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
-    let all = database.filter(&spec(), Part::Whole, options, |_| true).expect("it is readable");
+    let all = database.filter(&spec(), Part::Whole, READ, |_| true).expect("it is readable");
     assert_eq!(all.len(), names.len());
     for wanted in ["by_Hash", "by_Btree", "by_Inverted"] {
         let choose = |query: &Queryable<'_>| Ok(query.index(wanted)?.find(&IndexKey::text("two")));
-        let found = database.select(&spec(), Part::Head, options, choose).expect("it is readable");
+        let found = database.select(&spec(), Part::Head, READ, choose).expect("it is readable");
         assert_eq!(found.len(), if wanted == "by_Inverted" { 2 } else { 1 }, "{wanted}");
     }
     let report = database.verify(no_wait()).expect("it can be verified");

@@ -170,6 +170,18 @@ impl NativeIndexes {
         });
     }
 
+    /// Answers with the report of [`super::report::verify_report`].
+    #[napi(catch_unwind)]
+    pub fn verify(&self, ticket: u32) {
+        self.session.verify(ticket);
+    }
+
+    /// Answers with the report of [`super::report::repair_report`].
+    #[napi(catch_unwind)]
+    pub fn repair(&self, ticket: u32) {
+        self.session.repair(ticket);
+    }
+
     /// Answers with the text of [`super::statistics::statistics_text`].
     #[napi(catch_unwind)]
     pub fn statistics(&self, ticket: u32) {

@@ -12,6 +12,8 @@ mod collections;
 mod fields;
 mod file_store;
 mod files;
+#[cfg(feature = "simulation")]
+pub mod fuzzing;
 mod incoming;
 mod integer;
 mod layout;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use octoprompt_storage::engine::fs::SimFs;
 
+use crate::reached::reached;
 use crate::world::{Process, Seen, image, machine};
 
 /// A machine with a backup, whose data is another by now; what the backup holds and what there is.
@@ -51,7 +52,7 @@ fn each_flipped_bit_of_a_backup_is_harmless_or_refused() {
             bits += 1;
         }
     }
-    println!("{bits} bits, {refused} refused");
+    reached("a flipped bit of a backup", format!("{bits} bits, {refused} refused"));
     assert!(bits > 15_000 && refused > 15_000, "{bits} bits, {refused} refused");
 }
 

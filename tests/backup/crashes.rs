@@ -8,6 +8,7 @@ use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::{Mutant, Result};
 
 use crate::holding::hold;
+use crate::reached::reached;
 use crate::world::{Process, Seen, change, machine};
 
 /// Something that is done to a base path, and what may be found when it was cut short.
@@ -278,7 +279,7 @@ fn more() -> usize {
 fn every_crash(workload: &Workload, limit: usize, nested: usize, least: usize) {
     let checked = explore(workload, None, limit * more(), nested.div_ceil(more()))
         .unwrap_or_else(|problem| panic!("{problem}"));
-    println!("{}: {checked} states", workload.name);
+    reached("a crash inside backup, restore or migration", format!("{checked} states"));
     assert!(checked >= least, "{}: only {checked} states", workload.name);
 }
 

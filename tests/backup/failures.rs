@@ -4,6 +4,7 @@ use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Outcome, Result};
 
 use crate::crashes::{BACKUP, FAILURE, RESTORE, RESTORE_OPEN, SUCCESS, Workload};
+use crate::reached::reached;
 use crate::support::record;
 use crate::world::{Process, Seen, machine};
 
@@ -120,7 +121,7 @@ fn every_call(workload: &Workload, fault: Fault) {
             false => {}
         }
     }
-    println!("{}: {failed} of {call} calls failed with {fault:?}", workload.name);
+    reached("a file call of backup, restore or migration failing", format!("{failed} runs"));
     assert!(failed > 20, "{failed}");
 }
 

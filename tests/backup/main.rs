@@ -6,6 +6,8 @@ mod failures;
 mod holding;
 mod making;
 mod mutants;
+#[path = "../support/reached.rs"]
+mod reached;
 mod restoring;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use octoprompt_storage::engine::fs::{Extreme, Fs, Snapshot};
 use octoprompt_storage::engine::{ProblemCode, repair, verify};
 
+use crate::reached::reached;
 use crate::workload::{Op, Run};
 use crate::world::{DIRECTORY, Documents, machine, no_wait, try_observe, try_open, warnings};
 
@@ -106,7 +107,10 @@ fn every_bit(image: &Snapshot, history: &[Documents], least: (usize, usize)) {
             }
         }
     }
-    println!("{flipped} bits, {reported} reported, {mended_bits} verified and repaired");
+    reached(
+        "a flipped bit",
+        format!("{flipped} bits, {reported} reported, {mended_bits} verified and repaired"),
+    );
     assert!(flipped > least.0 && reported > least.1, "{flipped} bits, {reported} reported");
 }
 

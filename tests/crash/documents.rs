@@ -37,7 +37,7 @@ fn every_power_loss_and_every_kill() {
             explorer.kills(run);
         });
     }
-    explorer.finish_checked("documents in files of their own", 1500);
+    explorer.finish("documents in files of their own", 1500);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_second_power_loss_at_every_call_after_a_first_one() {
             }
         });
     }
-    explorer.finish_checked("documents in files of their own, power loss after power loss", 500);
+    explorer.finish("documents in files of their own, power loss after power loss", 500);
 }
 
 #[test]

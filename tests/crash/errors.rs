@@ -5,6 +5,7 @@ use octoprompt_storage::engine::{Error, Mutant, Outcome};
 
 use crate::check::report;
 use crate::explore::wanted;
+use crate::reached::reached;
 use crate::workload::{Op, Run, write_group};
 use crate::world::{Documents, machine, no_wait, observe, try_open};
 
@@ -137,6 +138,7 @@ pub fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat, least: u64) {
             Some(format!("{fault:?} {repeat:?} at call {call} after opening: {problem}"))
         })
         .collect();
+    reached("a file call failing", format!("{calls} runs"));
     assert!(calls > least, "only {calls} calls");
     assert!(problems.is_empty(), "{} of {calls} calls, the first one: {}", problems.len(), problems[0]);
 }
@@ -206,9 +208,11 @@ fn every_call_of_opening_failing_once() {
         try_open(&fs, None).expect("opens");
         fs.calls()
     };
+    let mut runs = 0;
     for existing in [false, true] {
         for call in 1..=calls {
             for fault in [Fault::Io, Fault::NoSpace { written: 9 }, Fault::Interrupted] {
+                runs += 1;
                 let fs = if existing { machine() } else { crate::world::empty_machine() };
                 fs.fail_at(call, fault, Repeat::Once);
                 if let Err(error) = try_open(&fs, None) {
@@ -225,6 +229,8 @@ fn every_call_of_opening_failing_once() {
             }
         }
     }
+    reached("a file call failing", format!("{runs} runs"));
+    assert!(runs >= 200, "only {runs} runs");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! All short workloads, crashed everywhere.
 
-use crate::explore::{Explorer, wanted};
+use crate::explore::{CRASHED, Explorer, wanted};
 use crate::workload::{Op, Run};
 use crate::world::{empty_machine, machine};
 
@@ -13,12 +13,12 @@ fn a_database_survives_power_loss_while_it_is_created() {
             explorer.kills(run);
         });
     }
-    explorer.finish("creation", 700);
+    explorer.finish_disks("power loss while a database is created", 700);
 }
 
 #[test]
 fn every_power_loss_in_workloads_of_one_and_two_operations() {
-    let mut explorer = Explorer::default();
+    let mut explorer = Explorer::beside(&CRASHED);
     let limit = wanted(24);
     for first in Op::ALL {
         explorer.run(Run::of(machine(), &[first], None), |explorer, run| {
@@ -29,12 +29,12 @@ fn every_power_loss_in_workloads_of_one_and_two_operations() {
             explorer.run(run, |explorer, run| explorer.power_losses(run, limit, 1));
         }
     }
-    explorer.finish("one and two operations", 2300);
+    explorer.finish_disks("power loss in one and two operations", 2300);
 }
 
 /// Crashes in the first two operations are those of the shorter workloads: only the last one is looked at.
 fn three_operations(part: usize) {
-    let mut explorer = Explorer::default();
+    let mut explorer = Explorer::beside(&CRASHED);
     let limit = wanted(4);
     for first in Op::ALL.into_iter().skip(part).step_by(2) {
         for second in Op::ALL {
@@ -44,7 +44,7 @@ fn three_operations(part: usize) {
             }
         }
     }
-    explorer.finish("three operations", 4000);
+    explorer.finish_disks("power loss in three operations, one half", 4000);
 }
 
 #[test]

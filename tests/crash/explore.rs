@@ -1,31 +1,54 @@
 //! Crashing a recorded workload at every call.
 
 use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock};
+
+use octoprompt_storage::engine::fs::SimFs;
+use parking_lot::Mutex;
 
 use crate::check::report;
+use crate::reached::reached;
 use crate::workload::Run;
 use crate::world::disk_hash;
+
+/// How many states `CRASH_STATES` asks for where it says nothing.
+const ORDINARY: usize = 100_000;
 
 /// How many crash states to look at where an ordinary run looks at `ordinary`.
 pub fn wanted(ordinary: usize) -> usize {
     let all: Option<usize> = std::env::var("CRASH_STATES").ok().and_then(|count| count.parse().ok());
-    all.map_or(ordinary, |all| (ordinary * all / 20_000).max(ordinary))
+    all.map_or(ordinary, |all| (ordinary * all / ORDINARY).max(ordinary))
 }
+
+/// What explorers have looked at together: none of them looks at it again, so what each of them counts can be added.
+#[derive(Default)]
+pub struct Seen {
+    /// Disks, each with what was demanded of it.
+    states: Mutex<HashSet<(u64, u64)>>,
+    disks: Mutex<HashSet<u64>>,
+}
+
+/// Everything after one crash.
+pub static CRASHED: LazyLock<Arc<Seen>> = LazyLock::new(Arc::default);
 
 /// Looks at crash states, each once, and remembers what it found wrong.
 #[derive(Default)]
 pub struct Explorer {
-    seen: HashSet<(u64, usize, usize)>,
-    disks: HashSet<u64>,
-    /// How many states were looked at; the same disk counts again where more is demanded of it.
-    pub checked: usize,
+    seen: Arc<Seen>,
+    /// How many different states this one looked at: the same disk counts again where something else is demanded of it.
+    pub states: usize,
+    /// How many different disks it looked at.
+    pub disks: usize,
     pub violations: Vec<String>,
 }
 
 impl Explorer {
-    /// How many different disks there were.
-    pub fn states(&self) -> usize {
-        self.disks.len()
+    /// One that leaves out what others have seen.
+    pub fn beside(seen: &Arc<Seen>) -> Explorer {
+        Explorer { seen: Arc::clone(seen), ..Explorer::default() }
     }
 
     /// Loses power at every moment of the interesting part of a run, `limit` times in different ways.
@@ -36,14 +59,9 @@ impl Explorer {
                 continue;
             }
             let allowed = run.allowed(moment, true);
+            let demand = demand(run, &allowed);
             for after in moment.snapshot.crash_states(limit, seed) {
-                let disk = disk_hash(&after);
-                if !self.seen.insert((disk, *allowed.start(), *allowed.end())) {
-                    continue;
-                }
-                self.disks.insert(disk);
-                self.checked += 1;
-                self.violations.extend(report(&after, run, allowed.clone()).err());
+                self.look(&after, run, &allowed, demand);
                 if self.is_hopeless() {
                     return;
                 }
@@ -54,15 +72,26 @@ impl Explorer {
     /// Kills all processes at every moment of the interesting part of a run.
     pub fn kills(&mut self, run: &Run) {
         for moment in run.moments.iter().filter(|moment| moment.snapshot.calls() >= run.interesting) {
-            let after = moment.snapshot.kill();
-            self.disks.insert(disk_hash(&after));
-            self.checked += 1;
             let allowed = run.allowed(moment, false);
-            self.violations.extend(report(&after, run, allowed).err());
+            // The shared page survives: the disk alone does not say what the machine is.
+            let after = moment.snapshot.kill();
+            let demand = demand(run, &allowed) ^ after.image_hash();
+            self.look(&after, run, &allowed, demand);
             if self.is_hopeless() {
                 return;
             }
         }
+    }
+
+    /// Checks one machine, unless it was checked before.
+    pub fn look(&mut self, after: &SimFs, run: &Run, allowed: &RangeInclusive<usize>, demand: u64) {
+        let disk = disk_hash(after);
+        if !self.seen.states.lock().insert((disk, demand)) {
+            return;
+        }
+        self.states += 1;
+        self.disks += usize::from(self.seen.disks.lock().insert(disk));
+        self.violations.extend(report(after, run, allowed.clone()).err());
     }
 
     fn is_hopeless(&self) -> bool {
@@ -77,20 +106,37 @@ impl Explorer {
         }
     }
 
-    /// As [`Explorer::finish`], but what counts is how often a state was looked at: disks after kills differ little.
-    pub fn finish_checked(self, what: &str, least: usize) {
-        let checked = self.checked;
-        self.finish(what, 0);
-        assert!(checked >= least, "{what}: only {checked} of {least} states");
+    /// Adds what another explorer beside this one found.
+    pub fn take_in(&mut self, other: Explorer) {
+        self.states += other.states;
+        self.disks += other.disks;
+        self.violations.extend(other.violations);
     }
 
     /// # Panics
-    /// If anything was wrong, or if fewer than `least` different disks were looked at.
+    /// If anything was wrong, or if there were fewer than `least` different states.
     pub fn finish(self, what: &str, least: usize) {
-        println!("{what}: {} states of {} different disks", self.checked, self.states());
         if let Some(violation) = self.violations.first() {
             panic!("{what}: {} violations, the first one: {violation}", self.violations.len());
         }
-        assert!(self.states() >= least, "{what}: only {} of {least} states", self.states());
+        let Explorer { states, disks, .. } = self;
+        reached(what, format!("{states} states of {disks} different disks"));
+        assert!(states >= least, "{what}: only {states} of {least} states");
     }
+
+    /// # Panics
+    /// As [`Explorer::finish`], if there were fewer than `least` different disks.
+    pub fn finish_disks(self, what: &str, least: usize) {
+        let disks = self.disks;
+        self.finish(what, 0);
+        assert!(disks >= least, "{what}: only {disks} of {least} different disks");
+    }
+}
+
+/// What must hold of a machine on which one of these states is to be found.
+fn demand(run: &Run, allowed: &RangeInclusive<usize>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    run.history[allowed.clone()].hash(&mut hasher);
+    run.edits().hash(&mut hasher);
+    hasher.finish()
 }

@@ -142,7 +142,7 @@ fn power_losses_and_kills_while_they_are_written_and_removed() {
         let run = Run::of(machine(), &[Op::Both, Op::Checkpoint, Op::Put, own, Op::Put], None);
         explorer.run(run, |explorer, run| explorer.kills(run));
     }
-    explorer.finish("index checkpoints", 2000);
+    explorer.finish("a crash around index checkpoints", 2000);
 }
 
 #[test]

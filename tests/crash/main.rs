@@ -1,7 +1,7 @@
 //! The proof of the commit protocol: workloads over a simulated file system that loses power, kills processes and
 //! fails calls everywhere, checked against a model.
 //!
-//! `CRASH_STATES=1000000 cargo test --no-default-features --test crash` explores as many states instead of the few
+//! `CRASH_STATES=1000000 cargo test --test crash` explores as many states instead of the few
 //! ten thousand of an ordinary run. Every failure prints the workload, its seed if it has one, and the power loss.
 
 mod bits;
@@ -18,9 +18,12 @@ mod mutants;
 mod nested;
 mod outside;
 mod properties;
+#[path = "../support/reached.rs"]
+mod reached;
 mod repairs;
 mod room;
 mod sampled;
+mod shared_damage;
 mod transactions;
 mod workload;
 mod world;

@@ -7,6 +7,7 @@ use crate::check::report;
 use crate::errors::{check_afterwards, run_with_faults};
 use crate::explore::Explorer;
 use crate::nested::crash_again;
+use crate::reached::reached;
 use crate::workload::{Batch, Op, Run};
 use crate::world::{Documents, machine, observe, open};
 
@@ -37,7 +38,13 @@ fn is_caught_by_crashes(mutant: Mutant, workloads: &[&[Op]]) {
     assert!(right.is_empty(), "the right protocol fails: {}", right[0]);
     let wrong = crashed(workloads, Some(mutant));
     assert!(!wrong.is_empty(), "{mutant:?} is not caught");
-    println!("{mutant:?}: {}", wrong[0]);
+    caught(mutant, &wrong[0]);
+}
+
+/// Says how, for whoever asks to see it.
+fn caught(mutant: Mutant, problem: &str) {
+    println!("{mutant:?}: {problem}");
+    reached("a wrong protocol caught", "1 mutant");
 }
 
 const CHECKPOINTS: &[&[Op]] =
@@ -134,7 +141,7 @@ fn serving_a_tail_that_was_not_synced_is_caught() {
 fn is_caught(mutant: Mutant, scenario: impl Fn(Option<Mutant>) -> Result<(), String>) {
     scenario(None).unwrap_or_else(|problem| panic!("the right protocol fails: {problem}"));
     let problem = scenario(Some(mutant)).expect_err("the wrong protocol is caught");
-    println!("{mutant:?}: {problem}");
+    caught(mutant, &problem);
 }
 
 /// A writer dies at some call of its second write while another process has the database open. What the other one

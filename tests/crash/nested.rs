@@ -1,5 +1,8 @@
 //! Crashes of what comes after a crash: recovery, and the first checkpoint.
 
+use std::sync::Arc;
+use std::thread;
+
 use octoprompt_storage::engine::fs::SimFs;
 
 use crate::explore::{Explorer, wanted};
@@ -33,7 +36,7 @@ pub fn crash_again(explorer: &mut Explorer, run: &Run, moment: &Moment, after: S
     });
     let before = explorer.violations.len();
     explorer.run(again, |explorer, again| {
-        explorer.power_losses(again, 3, seed);
+        explorer.power_losses(again, 6, seed);
         if seed.is_multiple_of(5) {
             explorer.kills(again);
         }
@@ -47,9 +50,7 @@ pub fn crash_again(explorer: &mut Explorer, run: &Run, moment: &Moment, after: S
     }
 }
 
-#[test]
-fn a_second_power_loss_at_every_call_after_a_first_one() {
-    let mut explorer = Explorer::default();
+fn after_a_power_loss(explorer: &mut Explorer) {
     let limit = wanted(1);
     for ops in WORKLOADS {
         explorer.run(Run::of(machine(), ops, None), |explorer, run| {
@@ -60,12 +61,9 @@ fn a_second_power_loss_at_every_call_after_a_first_one() {
             }
         });
     }
-    explorer.finish_checked("power loss after power loss", 5000);
 }
 
-#[test]
-fn a_power_loss_at_every_call_after_a_kill() {
-    let mut explorer = Explorer::default();
+fn after_a_kill(explorer: &mut Explorer) {
     for ops in WORKLOADS {
         explorer.run(Run::of(machine(), ops, None), |explorer, run| {
             for moment in &run.moments {
@@ -78,5 +76,16 @@ fn a_power_loss_at_every_call_after_a_kill() {
             }
         });
     }
-    explorer.finish_checked("power loss after a kill", 1500);
+}
+
+#[test]
+fn a_power_loss_at_every_call_after_a_power_loss_or_a_kill() {
+    let seen = Arc::default();
+    let (mut lost, mut killed) = (Explorer::beside(&seen), Explorer::beside(&seen));
+    thread::scope(|scope| {
+        scope.spawn(|| after_a_power_loss(&mut lost));
+        after_a_kill(&mut killed);
+    });
+    lost.take_in(killed);
+    lost.finish("a crash after a crash", 20_000);
 }

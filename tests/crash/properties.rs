@@ -1,6 +1,6 @@
 //! Random long lives of a database against a model: writes, checkpoints, reopening, edits by hand, kills and power losses.
 //!
-//! `PROPERTY_CASES=20000 PROPERTY_STEPS=200 cargo test --no-default-features --test crash properties` goes further.
+//! `PROPERTY_CASES=20000 PROPERTY_STEPS=200 cargo test --test crash properties` goes further.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,6 +5,7 @@ use std::path::Path;
 use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs, Snapshot};
 use octoprompt_storage::engine::{repair, verify};
 
+use crate::reached::reached;
 use crate::workload::{Op, Run};
 use crate::world::{DIRECTORY, Documents, disk_hash, file, machine, no_wait, observe, open};
 
@@ -83,8 +84,8 @@ fn a_power_loss_at_every_call_of_a_repair() {
             }
         }
     }
-    println!("{checked} states");
-    assert!(checked > 500, "only {checked} states");
+    reached("a crash inside a repair", format!("{checked} states"));
+    assert!(checked > 1500, "only {checked} states");
 }
 
 #[test]
@@ -112,6 +113,6 @@ fn every_call_of_a_repair_failing_once_and_for_ever() {
             }
         }
     }
-    println!("{runs} runs");
-    assert!(runs > 500, "only {runs} runs");
+    reached("a file call of a repair failing", format!("{runs} runs"));
+    assert!(runs > 2000, "only {runs} runs");
 }

@@ -1,6 +1,6 @@
 //! Longer workloads drawn from printed seeds.
 
-use crate::explore::{Explorer, wanted};
+use crate::explore::{CRASHED, Explorer, wanted};
 use crate::workload::{Op, Run};
 use crate::world::machine;
 
@@ -16,30 +16,44 @@ pub fn drawn(seed: u64) -> Vec<Op> {
     (0..5 + draw(8)).map(|_| Op::ALL[draw(Op::ALL.len())]).collect()
 }
 
+/// Loses power at every call of the workload of a seed.
+fn explore(explorer: &mut Explorer, seed: u64) {
+    let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
+        run.interesting = 0;
+        run
+    });
+    explorer.run(run, |explorer, run| explorer.power_losses(run, 8, seed));
+    for violation in &mut explorer.violations {
+        *violation = format!("CRASH_SEED={seed}: {violation}");
+    }
+}
+
 /// Draws workloads until enough different disks were looked at.
 fn sample(first_seed: u64, disks: usize) {
-    let mut explorer = Explorer::default();
+    let mut explorer = Explorer::beside(&CRASHED);
     let mut seed = first_seed;
-    while explorer.states() < disks && explorer.violations.is_empty() {
-        let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
-            run.interesting = 0;
-            run
-        });
-        explorer.run(run, |explorer, run| explorer.power_losses(run, 8, seed));
-        for violation in &mut explorer.violations {
-            *violation = format!("seed {seed}: {violation}");
-        }
+    while explorer.disks < disks && explorer.violations.is_empty() {
+        explore(&mut explorer, seed);
         seed += 2;
     }
-    explorer.finish(&format!("seeds {first_seed} to {seed}"), disks);
+    explorer.finish_disks(&format!("power loss in workloads of seeds {first_seed} to {seed}"), disks);
 }
 
 #[test]
 fn power_losses_in_long_workloads_of_even_seeds() {
-    sample(0, wanted(7000));
+    sample(0, wanted(45_000));
 }
 
 #[test]
 fn power_losses_in_long_workloads_of_odd_seeds() {
-    sample(1, wanted(7000));
+    sample(1, wanted(45_000));
+}
+
+/// That of `CRASH_SEED`, to repeat a failure; else the first.
+#[test]
+fn power_losses_in_the_workload_of_one_seed() {
+    let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let mut explorer = Explorer::default();
+    explore(&mut explorer, seed);
+    explorer.finish_disks("power loss in the workload of one seed", 1);
 }

@@ -427,6 +427,11 @@ impl Run {
         Moment { snapshot: self.fs.snapshot(), since: now, until: now, page_only: false }
     }
 
+    /// How often a person edited files so far.
+    pub fn edits(&self) -> usize {
+        self.edits
+    }
+
     /// Warnings that nobody has reason for.
     pub fn unexpected(&self, found: &[WarningCode]) -> Option<WarningCode> {
         let expected = |code: &WarningCode| match code {

@@ -15,6 +15,7 @@ use octoprompt_storage::engine::{
     Wait,
 };
 
+use crate::reached::reached;
 use crate::support::{record, spec};
 
 const BASE: &str = "/base";
@@ -238,7 +239,7 @@ fn crash_everywhere(fs: &SimFs, goal: &Goal, up: bool, losses: usize) -> usize {
             }
         }
     }
-    println!("{states} states");
+    reached("a crash inside backup, restore or migration", format!("{states} states"));
     states
 }
 

@@ -3,6 +3,8 @@
 
 mod crashes;
 mod model;
+#[path = "../support/reached.rs"]
+mod reached;
 mod state_file;
 #[path = "../support/mod.rs"]
 mod support;

@@ -64,6 +64,13 @@ pub enum Kind {
 }
 
 impl Manifest {
+    /// Every path in it.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().flat_map(|file| [file.path.as_str(), file.stored()]);
+        let databases = self.databases.iter().map(|entry| entry.path.as_str());
+        files.chain(databases).chain(self.directories.iter().map(String::as_str))
+    }
+
     pub fn size(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }

@@ -128,19 +128,26 @@ impl Site {
     /// the engine.
     fn is_safe(relative: &str) -> bool {
         let names = || relative.split('/');
-        let plain = |name: &str| {
-            let mut components = Path::new(name).components();
-            matches!(components.next(), Some(Component::Normal(_)))
-                && components.next().is_none()
-                && !name.contains('\0')
-                && !name.eq_ignore_ascii_case(RESERVED)
-        };
+        let plain = |name: &str| is_plain(name) && !name.eq_ignore_ascii_case(RESERVED);
         // Some file systems know no case.
         let is =
             |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
         let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
         names().all(plain) && !reserved
     }
+}
+
+/// Whether a path relative to the base path, as intents have them, names the base path or something below it.
+fn is_inside(relative: &str) -> bool {
+    relative.is_empty() || relative.split('/').all(is_plain)
+}
+
+/// Whether a name is that of one entry of a directory.
+fn is_plain(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!(components.next(), Some(Component::Normal(_)))
+        && components.next().is_none()
+        && !name.contains('\0')
 }
 
 /// The path without `.` and `..`, as far as its text tells.

@@ -108,6 +108,13 @@ impl Replacement {
         self.databases.iter().map(|database| database.path.as_str())
     }
 
+    /// Every path in it.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let lists = [&self.remove, &self.remove_directories, &self.directories, &self.unchanged, &self.ends];
+        let files = self.files.iter().flat_map(|file| [file.from.as_str(), file.to.as_str()]);
+        lists.into_iter().flatten().map(String::as_str).chain(files).chain(self.databases())
+    }
+
     fn intent(site: &Site) -> PathBuf {
         site.restore_directory().join(INTENT)
     }
@@ -282,6 +289,14 @@ fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(V
     let mut strangers = Vec::new();
     for directory in site.base.databases()?.iter().filter(|directory| !databases.contains(directory)) {
         strangers.push(site.relative(directory)?);
+    }
+    let is_in_the_way =
+        |path: &&String| kept.iter().any(|file| is_below(path, file) && path.as_str() != *file);
+    if let Some(path) = inventory.left_out.iter().find(is_in_the_way) {
+        return Err(Error::InvalidArgument(format!(
+            "{} lies where a file is to be put back, and is neither file nor directory; remove it first",
+            site.base.absolute(path).display()
+        )));
     }
     let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
     let mut files: BTreeSet<String> = inventory.files.into_iter().collect();

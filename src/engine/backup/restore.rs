@@ -139,9 +139,15 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     }
     let others = manifest.databases.iter().map(|entry| &entry.path).chain(&manifest.directories);
     for other in others {
-        if !Site::is_safe(other) {
+        if !Site::is_safe(other) || seen.contains(other) {
             return Err(refuse(other));
         }
+    }
+    // A file in the place of a directory would stop the restore half-way.
+    let all = manifest.paths();
+    let mut above = all.flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]));
+    if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
+        return Err(refuse(file));
     }
     let fs = site.fs();
     let mut parents: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();

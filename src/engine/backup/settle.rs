@@ -1,12 +1,14 @@
 //! Putting right what a process left that died while it restored a backup or migrated.
 
+use std::path::Path;
+
 use super::alone::alone;
 use super::hold::{Intent, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
 use super::replacement::Replacement;
-use super::{INTENT, Site};
-use crate::engine::error::{IoContext, Result};
+use super::{INTENT, Site, is_inside};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::lock::Wait;
 
 /// Rolls an interrupted restore forward, and puts back the data before an interrupted migration. Does nothing while the
@@ -41,6 +43,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Nothing => {}
         Found::Done => intent::end(&*fs, &path)?,
         Found::Open(replacement) => {
+            check_paths(&path, replacement.paths())?;
             let directories = site.databases_and(replacement.databases())?;
             alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
         }
@@ -50,6 +53,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Nothing => Ok(()),
         Found::Done => intent::end(&*fs, &path),
         Found::Open(Intent { copy: manifest }) => {
+            check_paths(&path, manifest.paths())?;
             let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
             let directories = site.databases_and(databases)?;
             alone(site, &directories, wait, |owned| {
@@ -59,4 +63,12 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
             })
         }
     }
+}
+
+/// Nobody writes an intent that leads out of the base path: such a one is not followed.
+fn check_paths<'a>(intent: &Path, mut paths: impl Iterator<Item = &'a str>) -> Result<()> {
+    paths.find(|path| !is_inside(path)).map_or(Ok(()), |path| {
+        let problem = format!("{path:?} leads out of the base path; restore a backup");
+        Err(Error::corrupt(intent, 0, problem))
+    })
 }

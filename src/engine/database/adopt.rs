@@ -16,7 +16,6 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, MemoryFile, OpenMode};
-use crate::engine::id::now_ms;
 use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
 use crate::engine::snapshot::{salvage, scan_map};
 
@@ -257,7 +256,7 @@ fn examine(
 
 /// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.
 pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<()> {
-    let mut time = now_ms();
+    let mut time = fs.now_ms();
     loop {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{word}-{time}"));

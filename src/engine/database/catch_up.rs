@@ -111,7 +111,12 @@ impl Database {
         let path = journal_path(&self.directory, position.generation);
         let mut bytes = vec![0; (end - position.end) as usize];
         let journal = Arc::clone(&self.files(writer)?.journal);
-        read_exact_at(&*journal, &mut bytes, position.end).at("read", &path)?;
+        read_exact_at(&*journal, &mut bytes, position.end).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::corrupt(&path, position.end, "acknowledged batches are missing; restore a backup")
+            }
+            _ => Error::io("read", &path, &error),
+        })?;
         let (salt, file) = {
             let state = self.state.read();
             (state.salt(), state.journal)

@@ -5,13 +5,26 @@ use std::sync::Arc;
 use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
-use crate::engine::index::{Index, extract_all};
+use crate::engine::index::{Index, IndexSpec, extract_all};
 use crate::engine::lock::Wait;
 use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
 
 /// How often a collection that others change meanwhile is compared again, before writers of this process are kept waiting
 /// for it.
 const ATTEMPTS: usize = 4;
+
+/// How many entries of an index are compared while the state is held still.
+const PIECE: usize = 4096;
+
+/// What there is to say of the indexes of a collection that do not agree with its documents.
+fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> Vec<Problem> {
+    let wrong = spec.indexes.iter().zip(agreeing).filter(|(_, agrees)| !agrees);
+    let problem = |(index, _): (&Arc<IndexSpec>, bool)| {
+        let message = format!("the index {} is not what the documents give; rebuild it", index.config.name);
+        Problem::new(ProblemCode::IndexMismatch, &*spec.path, message)
+    };
+    wrong.map(problem).collect()
+}
 
 impl Database {
     /// Verifies the files as [`verify`] does, and the indexes and counts in memory against them. Writers of this process
@@ -74,24 +87,38 @@ impl Database {
             if read.is_err() {
                 return Ok(Vec::new());
             }
-            let state = self.state.read();
-            let Some(loaded) = state.loaded(&spec.path).filter(|loaded| Arc::ptr_eq(&loaded.spec, spec))
-            else {
-                return Ok(Vec::new());
-            };
-            if self.version_of(&state, spec) != version {
-                continue;
+            match fresh.iter().enumerate().map(|(at, fresh)| self.agrees(spec, version, at, fresh)).collect()
+            {
+                Some(agreeing) => return Ok(mismatches(spec, agreeing)),
+                None => continue,
             }
-            let wrong =
-                loaded.indexes.iter().zip(&fresh).filter(|(index, fresh)| !index.has_entries_of(fresh));
-            let problem = |(index, _): (&Index, &Index)| {
-                let name = &index.spec().config.name;
-                let message = format!("the index {name} is not what the documents give; rebuild it");
-                Problem::new(ProblemCode::IndexMismatch, &*spec.path, message)
-            };
-            return Ok(wrong.map(problem).collect());
         }
         Ok(Vec::new())
+    }
+
+    /// Whether an index of a loaded collection holds the same as one that was built from the documents of this version; `None`
+    /// if there is another version by now. Looked at in pieces, so that nobody waits long for the state.
+    fn agrees(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        version: Option<u64>,
+        at: usize,
+        fresh: &Index,
+    ) -> Option<bool> {
+        let compare = |same: &dyn Fn(&Index) -> bool| {
+            let state = self.state.read();
+            let loaded = state.loaded(&spec.path).filter(|loaded| Arc::ptr_eq(&loaded.spec, spec))?;
+            (self.version_of(&state, spec) == version).then(|| same(&loaded.indexes[at]))
+        };
+        if !compare(&|index| index.is_as_large_as(fresh))? {
+            return Some(false);
+        }
+        for piece in fresh.pieces(PIECE) {
+            if !compare(&|index| index.has_piece(&piece))? {
+                return Some(false);
+            }
+        }
+        Some(true)
     }
 
     fn version_of(&self, state: &super::state::State, spec: &CollectionSpec) -> Option<u64> {

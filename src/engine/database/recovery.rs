@@ -22,7 +22,6 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
-use crate::engine::id::now_ms;
 use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path, without_room};
 
 /// What recovery found.
@@ -114,7 +113,7 @@ fn replay(
                 return Err(Error::corrupt(
                     &newest.path,
                     newest.bytes.len() as u64,
-                    "acknowledged batches are missing",
+                    "acknowledged batches are missing; restore a backup",
                 ));
             }
             end
@@ -327,7 +326,7 @@ fn settle_tail(
 /// Keeps bytes that are about to be cut. They are not needed for anything but a person's curiosity, so they are not
 /// synced.
 pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes: &[u8]) -> Result<()> {
-    let copy = journal.with_file_name(format!("cut-{generation:012}-{offset}-{}", now_ms()));
+    let copy = journal.with_file_name(format!("cut-{generation:012}-{offset}-{}", fs.now_ms()));
     match fs.open(&copy, OpenMode::CreateNew) {
         Ok(file) => file.write_at(bytes, 0).at("write", &copy),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),

@@ -8,7 +8,7 @@ use super::key::IndexKey;
 use super::key_map::KeyMap;
 use crate::engine::document::DocumentId;
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct BtreeIndex {
     keys: BTreeMap<IndexKey, Ids>,
 }
@@ -31,6 +31,11 @@ impl BtreeIndex {
 
     pub fn get(&self, key: &IndexKey) -> Option<&Ids> {
         self.keys.get(key)
+    }
+
+    /// Ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&IndexKey, &Ids)> {
+        self.keys.iter()
     }
 
     pub fn unique_keys(&self) -> usize {

@@ -46,7 +46,7 @@ pub struct Index {
     spec: Arc<IndexSpec>,
     /// The paths of what the keys come from.
     paths: Arc<[Path]>,
-    structure: Structure,
+    pub(super) structure: Structure,
     /// Present if the keys are tuples of field values.
     joined: Option<JoinedForms>,
     /// The number of pairs of key and id.
@@ -57,8 +57,8 @@ pub struct Index {
     left_out: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Structure {
+#[derive(Debug, Clone)]
+pub(super) enum Structure {
     Hash(HashIndex),
     Btree(BtreeIndex),
     Inverted(InvertedIndex),
@@ -327,11 +327,6 @@ impl Index {
     /// The number of pairs of key (or word) and document.
     pub fn total_entries(&self) -> usize {
         self.entries
-    }
-
-    /// Whether two indexes of one spec hold the same. O(n).
-    pub fn has_entries_of(&self, other: &Index) -> bool {
-        self.entries == other.entries && self.structure == other.structure
     }
 
     fn ids(&self, key: &IndexKey) -> Option<&Ids> {

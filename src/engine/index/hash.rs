@@ -8,7 +8,7 @@ use super::key_map::KeyMap;
 use crate::engine::document::DocumentId;
 
 /// The standard library's hasher is keyed at random, so keys made to collide do not slow it down.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct HashIndex {
     keys: HashMap<IndexKey, Ids>,
 }

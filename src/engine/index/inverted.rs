@@ -10,7 +10,7 @@ use crate::engine::document::DocumentId;
 /// The documents with one word, and how often each has it.
 pub(super) type Documents = Posting<DocumentId, u32>;
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct InvertedIndex {
     /// Words ascending, so that the words with one prefix lie together.
     words: BTreeMap<Box<str>, Documents>,
@@ -39,6 +39,15 @@ impl InvertedIndex {
             Some(Removal::Emptied) => self.words.remove(word).is_some(),
             removal => removal == Some(Removal::Removed),
         }
+    }
+
+    pub fn get(&self, word: &str) -> Option<&Documents> {
+        self.words.get(word)
+    }
+
+    /// Ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Documents)> {
+        self.words.iter().map(|(word, documents)| (&**word, documents))
     }
 
     pub fn unique_keys(&self) -> usize {

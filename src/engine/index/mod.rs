@@ -5,6 +5,7 @@
 //! here does I/O or takes a lock.
 
 mod btree;
+mod compare;
 mod config;
 mod dispatch;
 mod entries;

@@ -30,10 +30,15 @@ impl IndexSet {
         tx.put(&self.definitions, id, text)
     }
 
-    /// Drops an index with all that is in it, even one that is damaged. Returns whether it was there.
+    /// Drops an index with all that is in it, even one that is damaged or whose definition is none. Returns whether it was
+    /// there.
     pub fn drop_index(&self, tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
-        let Some((definition, _)) = self.definition(tx, name)? else { return Ok(false) };
-        tx.drop_collection(&definition.collection)?;
+        let Some(document) = self.definition_document(tx, name)? else { return Ok(false) };
+        let collection = match self.read(name, &document) {
+            Ok(definition) => Arc::clone(&definition.collection),
+            Err(_) => definition::index_collection(name, Vec::new()),
+        };
+        tx.drop_collection(&collection)?;
         self.known.lock().remove(name);
         tx.delete(&self.definitions, DocumentId::from_key(name))
     }
@@ -102,6 +107,12 @@ impl IndexSet {
         tx: &mut Transaction<'_>,
         name: &str,
     ) -> Result<Option<(Arc<Definition>, Document)>> {
+        let document = self.definition_document(tx, name)?;
+        document.map(|document| Ok((self.read(name, &document)?, document))).transpose()
+    }
+
+    /// The same as it is stored.
+    fn definition_document(&self, tx: &mut Transaction<'_>, name: &str) -> Result<Option<Document>> {
         if let Some(attached) = self.attached(name) {
             return Err(attached.refusal());
         }
@@ -109,7 +120,7 @@ impl IndexSet {
         if valid.is_ok()
             && let Some(document) = tx.get(&self.definitions, &DocumentId::from_key(name))?
         {
-            return Ok(Some((self.read(name, &document)?, document)));
+            return Ok(Some(document));
         }
         let taken = tx.ids(&self.definitions)?.iter().map(DocumentId::to_string).collect();
         let collections = tx.indexed_collections(|path| self.may_declare(path));

@@ -54,6 +54,16 @@ pub(super) fn collection() -> Arc<CollectionSpec> {
     })
 }
 
+/// Whether a collection has the path of the definitions.
+pub fn is_definitions(collection: &str) -> bool {
+    collection == PATH
+}
+
+/// Whether a document is the definition of an index.
+pub fn is_definition(text: &[u8]) -> bool {
+    serde_json::from_slice::<Stored>(text).is_ok()
+}
+
 /// Whether a collection is the one of all definitions, or that of an index.
 pub(super) fn is_own(collection: &str) -> bool {
     collection == PATH || is_collection_path(collection)
@@ -101,7 +111,7 @@ impl Definition {
             members: serde_json::to_string(&selection.names().collect::<Vec<_>>()).unwrap_or_default().into(),
             selection,
             extractor: Index::new(Arc::clone(&spec)),
-            collection: index_collection(name, spec),
+            collection: index_collection(name, vec![spec]),
             config,
             created,
             head: document.text[..document.head].into(),
@@ -118,11 +128,12 @@ impl Definition {
     }
 }
 
-fn index_collection(name: &str, spec: Arc<IndexSpec>) -> Arc<CollectionSpec> {
+/// The collection of an index; to drop it, it need not be known what is indexed.
+pub(super) fn index_collection(name: &str, indexes: Vec<Arc<IndexSpec>>) -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
         path: collection_path(name).into(),
         large_field: None,
-        indexes: vec![spec],
+        indexes,
         foreign: Foreign::Refuse,
     })
 }

@@ -28,6 +28,8 @@ use super::error::{Error, Result};
 use super::index::IndexConfig;
 use super::index_query::IndexQuery;
 
+pub(super) use definition::{is_definition, is_definitions};
+
 pub use attached::{Attached, AttachedIndexes};
 pub use entity::{Entity, UNREPRESENTABLE};
 pub use entity_id::{id_list, push_id};
@@ -147,7 +149,7 @@ impl IndexSet {
         (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
     }
 
-    /// What the index answers; `None` if there is no such index. Hash: O(1) and XX
+    /// What the index answers; `None` if there is no such index. Costs what [`IndexQuery::answer`] costs.
     ///
     /// # Errors
     /// As [`IndexSet::peek`]; `CORRUPT_DATA` if the index is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.

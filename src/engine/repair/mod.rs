@@ -25,6 +25,7 @@ use super::database::removals::repeat_removals;
 use super::document::DocumentId;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
+use super::index_set::is_definitions;
 use super::journal::{
     CollectionRecord, DOCUMENT, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot, encode_batch,
     encode_line, journal_path,
@@ -122,14 +123,17 @@ impl Repair<'_> {
     /// Repairs, and returns the folder with the originals. All locks are held.
     fn run(&mut self, survey: &Survey, cut: &Cut) -> Result<PathBuf> {
         let journals = &survey.journals;
-        let known = &survey.collections[..survey.known];
+        // Definitions of indexes are taken over by nobody but a repair, also where the journals do not know them.
+        let known = survey.collections.iter().enumerate();
+        let known = known.filter(|(at, found)| *at < survey.known || is_definitions(&found.path));
         let decide = |known: &Examined| {
             let mut examined = examine(self.fs, self.directory, &known.path, journals, Texts::Kept)?;
             let content = decide(self.directory, &examined, journals)?;
             examined.forget();
             Ok((examined, content))
         };
-        let contents: Vec<(Examined, Content)> = known.iter().map(decide).collect::<Result<_>>()?;
+        let contents: Vec<(Examined, Content)> =
+            known.map(|(_, known)| decide(known)).collect::<Result<_>>()?;
         let named = contents.iter().map(|(examined, content)| (&*examined.path, content));
         let replaced: Vec<&String> = cut.names.iter().filter(|name| is_replaced(name)).collect();
         let mut originals = touched(named, journals);

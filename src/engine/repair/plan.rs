@@ -7,8 +7,10 @@ use std::path::Path;
 use crate::engine::database::state::Change;
 use crate::engine::database::texts::read_whole;
 use crate::engine::document::DocumentId;
+use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
+use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
 use crate::engine::verify::{Examined, FileState, Journals, ProblemCode, changes, judge};
@@ -48,6 +50,21 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
     let is_bad = |(id, range): (&DocumentId, &std::ops::Range<usize>)| {
         judge(id, &examined.bytes[range.clone()]).is_some()
     };
+    let text_of = |location: &Location| match read_whole(&journals.state.files, location) {
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+            Err(Error::io("read a journal of", directory, &error))
+        }
+        text => Ok(text.ok()),
+    };
+    // Definitions of indexes are taken over here: their use does not. Each of them says by itself whether it is one.
+    let mut definitions = is_definitions(&examined.path)
+        && examined.scanned.values().any(|range| is_definition(&examined.bytes[range.clone()]));
+    if is_definitions(&examined.path) && !definitions {
+        for location in all.values().filter_map(|change| change.location.as_ref()) {
+            definitions |= text_of(location)?.is_some_and(|text| is_definition(&text));
+        }
+    }
+    let is_fine = |text: &[u8]| json::check(text).is_ok() && (certain || !definitions || is_definition(text));
     // In a file that somebody edited or that is damaged, a document with another's id is not believed.
     let unbelievable = !certain && examined.scanned.iter().any(is_bad);
     match &examined.state {
@@ -55,39 +72,47 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
             return Ok(Content::Kept(record.clone()));
         }
         // Nothing was ever taken from it into the journals: whoever uses it first takes it over.
-        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded => return Ok(Content::Left),
-        FileState::Foreign if !unbelievable && all.values().all(|change| !newer(change)) => {
+        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded && !definitions => {
+            return Ok(Content::Left);
+        }
+        FileState::Foreign if !definitions && !unbelievable && all.values().all(|change| !newer(change)) => {
             return Ok(Content::Left);
         }
         _ => {}
     }
     let mut documents = BTreeMap::new();
-    let mut lost = Vec::new();
+    let mut lost = BTreeSet::new();
     for (id, range) in &examined.scanned {
         let text = &examined.bytes[range.clone()];
-        if json::check(text).is_ok() && (certain || !is_bad((id, range))) {
+        if is_fine(text) && (certain || !is_bad((id, range))) {
             documents.insert(id.clone(), json::compact(text).into_owned());
         } else {
-            lost.push(id.clone());
+            lost.insert(id.clone());
         }
     }
     // Of a file that is gone in part, what the journals hold helps even where the file should have it.
     let gone = unbelievable || matches!(examined.state, FileState::Broken | FileState::Missing);
     for (id, change) in &all {
-        let missed = gone && !documents.contains_key(id);
+        let missed = !documents.contains_key(id) && (gone || (definitions && lost.contains(id)));
         if !newer(change) && !missed {
             continue;
         }
-        match &change.location {
-            None => drop(documents.remove(id)),
-            Some(location) => match read_whole(&journals.state.files, location) {
-                Ok(text) => drop(documents.insert(id.clone(), text)),
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => lost.push(id.clone()),
-                Err(error) => return Err(Error::io("read a journal of", directory, &error)),
-            },
+        let Some(location) = &change.location else {
+            documents.remove(id);
+            continue;
+        };
+        match text_of(location)? {
+            Some(text) => {
+                // What is older may say something else than what was lost.
+                if newer(change) || definitions {
+                    lost.remove(id);
+                }
+                documents.insert(id.clone(), text);
+            }
+            None => drop(lost.insert(id.clone())),
         }
     }
-    Ok(Content::Written { documents, certain, lost })
+    Ok(Content::Written { documents, certain: certain || definitions, lost: lost.into_iter().collect() })
 }
 
 /// The paths, relative to the database, that are changed or removed when these collections are dealt with so.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::journals::Journals;
 use super::long_text::TextJudge;
-use super::report::{CollectionReport, Problem, ProblemCode};
+use super::report::{CollectionReport, Problem, ProblemCode, Severity};
 use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
 use crate::engine::database::large_snapshot::LargeSnapshot;
@@ -16,6 +16,7 @@ use crate::engine::database::{collection_file, texts::pieces_of};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{Fs, OpenMode, read_all};
+use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
 use crate::engine::snapshot::{Documents, Scanned, salvage, scan_map, scan_pieces};
@@ -140,9 +141,22 @@ pub fn examine(
         }
         (Some(bytes), None) => match scan_map(bytes) {
             Ok(_) if known => {
-                let message = "it is not the file that was written: an edit by hand, or damage; \
-                     the next use takes it over, a backup undoes it";
-                note(ProblemCode::SnapshotChanged, message.into());
+                let next = if is_definitions(path) {
+                    "repair takes it over"
+                } else {
+                    "the next use takes it over (an index is to be rebuilt)"
+                };
+                let message = format!(
+                    "it is not the file that was written: an edit by hand, or damage; {next}, a backup undoes it"
+                );
+                note(ProblemCode::SnapshotChanged, message);
+                FileState::Foreign
+            }
+            Ok(found) if holds_definitions(path, bytes, &found) => {
+                let message =
+                    "definitions of indexes that this database does not know; repair takes them over";
+                let problem = Problem::new(ProblemCode::NotAdopted, path, message);
+                problems.push(problem.with_severity(Severity::Warning));
                 FileState::Foreign
             }
             Ok(found) => {
@@ -306,6 +320,11 @@ impl Examined {
         self.problems.extend(problems);
         Ok(())
     }
+}
+
+/// Whether a file that the journals do not know holds definitions of indexes.
+fn holds_definitions(path: &str, bytes: &[u8], found: &[Scanned]) -> bool {
+    is_definitions(path) && found.iter().any(|found| is_definition(&bytes[found.text.clone()]))
 }
 
 /// What is wrong with a document's text.

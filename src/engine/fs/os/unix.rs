@@ -39,8 +39,14 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+#[cfg(not(target_vendor = "apple"))]
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
+}
+
+#[cfg(target_vendor = "apple")]
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    sync_data(&fs::File::open(path)?)
 }
 
 #[cfg(not(target_vendor = "apple"))]

@@ -26,13 +26,19 @@ pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.creation_time(), hasher.finish())
 }
 
-/// Scanners and editors hold files open for moments: sharing violations are retried for up to 2 s.
+/// Access denied, sharing violation, lock violation. The last two have no kind of their own in the standard library.
+const IN_USE: [i32; 3] = [5, 32, 33];
+
+/// Scanners and editors hold files open for moments: that is waited for, up to 2 s.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(2);
     let mut pause = Duration::from_millis(1);
     loop {
         match fs::rename(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Instant::now() < end => {
+            Err(error)
+                if error.raw_os_error().is_some_and(|code| IN_USE.contains(&code))
+                    && Instant::now() < end =>
+            {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(100));
             }

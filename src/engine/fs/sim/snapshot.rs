@@ -1,6 +1,7 @@
 //! Frozen states of a machine, and the disks that power losses make of them.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::SimFs;
@@ -79,7 +80,7 @@ impl Snapshot {
         let text = format!("{chooser:?}");
         let fates = chooser.decide(&unsettled.effects);
         let state = unsettled.lose(&self.state, &fates);
-        let hash = image_hash(&state);
+        let hash = image_hash(&state, None);
         self.traits.coverage.add(hash);
         let origin = Origin { calls: self.calls, chooser: text, unsettled: Arc::clone(unsettled), fates };
         let fs = SimFs { origin: Some(Arc::new(origin)), ..SimFs::on(state, self.traits.clone()) };
@@ -131,7 +132,12 @@ impl SimFs {
 
     /// The same for machines with the same names and contents.
     pub fn image_hash(&self) -> u64 {
-        self.machine.with(|inner| image_hash(&inner.state))
+        self.machine.with(|inner| image_hash(&inner.state, None))
+    }
+
+    /// As [`SimFs::image_hash`], whatever the content of one file is.
+    pub fn image_hash_without(&self, path: impl AsRef<Path>) -> u64 {
+        self.machine.with(|inner| image_hash(&inner.state, inner.state.resolve(path.as_ref()).ok()))
     }
 
     /// Which power loss made this machine, if one did; for messages.

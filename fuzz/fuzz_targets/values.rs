@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| octoprompt_storage::engine::fuzzing::values(bytes));
