@@ -159,15 +159,20 @@ export declare class NativeFiles {
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
   /** Answers with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>, contents?: Array<string> | undefined | null): void
+  createMany(ticket: number, inputs: Array<string>, contents: Array<string | undefined | null>): void
+  /** Answers with the file, without its content where that is given: the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
-  updateMany(ticket: number, ids: Array<number>, patches: Array<string>): void
+  /** Answers with the files, each without its content where that is given. */
+  updateMany(ticket: number, ids: Array<number>, patches: Array<string>, contents: Array<string | undefined | null>): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
-  /** Answers with the map as it is stored, without the contents, which the caller has. */
-  writeAll(ticket: number, map: string): void
+  /**
+   * `contents` are those of the records, in the order of the map, where they come apart. Answers with the map as it is
+   * stored, without the contents, which the caller has.
+   */
+  writeAll(ticket: number, map: string, contents: Array<string | undefined | null>): void
   /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
@@ -176,7 +181,7 @@ export declare class NativeFiles {
   byPath(ticket: number, path: string): void
   byExtension(ticket: number, extension: string): void
   search(ticket: number, query: string): void
-  list(ticket: number, withContent: boolean, allVersions: boolean): void
+  listLatest(ticket: number, withContent: boolean): void
   content(id: number): NativeContent
   spool(fields: string): NativeSpool
 }

@@ -53,6 +53,26 @@ describe('content comes back identical', () => {
     }))
   }
 
+  test('all of them in one batch, whether they can cross as they are or not', withProject(async (storage, project, { open }) => {
+    const all = Object.entries(contents)
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(all.map(([what]) => fileInput(what, 'before')))
+    const patches = all.map(([, content], at) => ({ id: created[at]!.id, data: { content } }))
+    const updated = await files.updateMany([...patches, { id: created[0]!.id, data: { summary: 'no content' } }])
+    assert.deepEqual(updated.map(({ content }) => content), [...Object.values(contents), ''])
+    assert.equal(updated.at(-1)?.summary, 'no content')
+
+    const map = Object.fromEntries(updated.map((file, at) => [file.id, { ...file, content: `${all.at(at - 1)![1]}!` }]))
+    const written = await files.writeAll(map)
+    assert.deepEqual(written, map)
+    const listed = await files.list()
+    assert.deepEqual(Object.fromEntries(listed.map((file) => [file.id, file])), map)
+    assert.deepEqual(await files.list(), listed)
+    await storage.close()
+    const again = open().getFileStorage(project.id)
+    for (let time = 0; time < 3; time++) assert.deepEqual(await again.list(), listed)
+  }))
+
   test('whatever JSON.parse makes of the file on disk', withProject(async (storage, project, { base }) => {
     const files = await storage.getFileStorage(project.id).createMany(
       Object.entries(contents).map(([what, content]) => fileInput(what, content)),

@@ -51,6 +51,14 @@ const errors: Record<string, Trouble> = {
     await tx.getById(id)
     await new Promise(() => {})
   }),
+  CONFLICT: (storage, { id }) => {
+    let attempts = 0
+    return storage.transaction(async (tx) => {
+      await tx.getById(id)
+      await storage.update(id, { description: `attempt ${++attempts}` })
+      await tx.update(id, { name: 'b' })
+    })
+  },
   CORRUPT_DATA: async (_storage, _project, { base }) => {
     await withIndex(async () => {})(_storage, _project, { base } as Context)
     await writeFile(join(base, 'data/shop/indexes/by_code.json'), '{"1":5}')

@@ -86,10 +86,10 @@ function mapFields(map) {
   return Object.keys(map).map((key) => [key, fieldsOf(map[key], false)])
 }
 
-/** What `mapFields` read as JSON text, with everything in it. */
-function fieldsText(fields) {
+/** What `mapFields` read as JSON text, with all of each record that `part` gives. */
+function fieldsText(fields, part = (record) => record) {
   if (!Array.isArray(fields)) return valueText(fields.noMap)
-  return `{${fields.map(([key, record]) => `${JSON.stringify(key)}:${wholeText(record)}`).join(',')}}`
+  return `{${fields.map(([key, record]) => `${JSON.stringify(key)}:${wholeText(part(record))}`).join(',')}}`
 }
 
 /** A map of records as JSON text, with everything in them. */

@@ -2,7 +2,13 @@
 
 // Text on a terminal: how wide it is, how it is cut, and what of it must not reach a terminal as it is.
 
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
+let segmenter
+
+/** The characters that a reader sees. Making a segmenter takes longer than loading this package: most programs need none. */
+function graphemes(text) {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' })
+  return segmenter.segment(text)
+}
 
 const INVISIBLE = /^[\p{Mark}\p{Default_Ignorable_Code_Point}]+$/u
 const EMOJI = /\p{Emoji_Presentation}|\uFE0F/u
@@ -24,7 +30,7 @@ function displayWidth(text) {
   // Of printable ASCII each character is one column.
   if (/^[\x20-\x7e]*$/.test(text)) return text.length
   let width = 0
-  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment)
+  for (const { segment } of graphemes(text)) width += graphemeWidth(segment)
   return width
 }
 
@@ -33,7 +39,7 @@ function cut(text, width) {
   if (displayWidth(text) <= width) return text
   let used = 1
   let kept = ''
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of graphemes(text)) {
     used += graphemeWidth(segment)
     if (used > width) break
     kept += segment

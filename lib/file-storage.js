@@ -30,15 +30,20 @@ const hasPlainContent = (record) => record !== null && typeof record === 'object
 
 const jsonText = (record) => JSON.stringify(record) ?? 'null'
 
-/** A record without its content as JSON. */
-const headText = ({ content, ...head }) => JSON.stringify(head)
+/** A record without its content. */
+const headOf = ({ content, ...head }) => head
 
 /** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
   if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
-  return { input: headText(record), content: record.content, plain: record.content }
+  return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
 }
+
+const inputsOf = (records) => records.map(({ input }) => input)
+
+/** The contents that cross apart, null where one does not. */
+const contentsOf = (records) => records.map(({ plain }) => plain ?? null)
 
 /** Content need not come back from native code: the string that was stored is the one that was given. */
 function withContent(file, content) {
@@ -75,10 +80,8 @@ class ProjectFileStorage extends EntityStorage {
   async createMany(files, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const records = Array.from(arrayOf(files, 'files'), (file) => fieldsOf(file, true))
-    const plain = records.every(hasPlainContent)
-    const inputs = records.map((record) => (plain ? headText(record) : jsonText(record)))
-    const contents = plain ? records.map(({ content }) => content) : undefined
+    const records = Array.from(arrayOf(files, 'files'), recordParts)
+    const [inputs, contents] = [inputsOf(records), contentsOf(records)]
     const start = (ticket) => this[entities].createMany(ticket, inputs, contents)
     const heads = await this[write](start, signal, 'createMany', inputs.length, [inputs, contents])
     return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
@@ -89,16 +92,19 @@ class ProjectFileStorage extends EntityStorage {
     const signal = signalOption(options)
     const key = idOf(id)
     const { input, plain } = recordParts(patch)
-    return valueOf(await this[write]((ticket) => this[entities].update(ticket, key, input, plain), signal, 'update', 1, [input, plain]))
+    const start = (ticket) => this[entities].update(ticket, key, input, plain)
+    const file = valueOf(await this[write](start, signal, 'update', 1, [input, plain]))
+    return plain === undefined || file === null ? file : withContent(file, plain)
   }
 
   async writeAll(files, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
     const map = mapFields(files)
-    const text = fieldsText(map)
-    const start = (ticket) => this[entities].writeAll(ticket, text)
-    const heads = JSON.parse(await this[write](start, signal, 'writeAll', map.length, text))
+    const contents = !Array.isArray(map) ? [] : map.map(([, fields]) => (hasPlainContent(fields) ? fields.content : null))
+    const text = fieldsText(map, (fields) => (hasPlainContent(fields) ? headOf(fields) : fields))
+    const start = (ticket) => this[entities].writeAll(ticket, text, contents)
+    const heads = JSON.parse(await this[write](start, signal, 'writeAll', map.length, [text, contents]))
     for (const [key, fields] of map) withContent(heads[key], fields.content)
     return heads
   }
@@ -111,10 +117,12 @@ class ProjectFileStorage extends EntityStorage {
     for (const change of arrayOf(changes, 'changes')) {
       if (change === null || typeof change !== 'object') throw invalid(`a change is { id, data }, got ${describe(change)}`)
       ids.push(idOf(change.id))
-      patches.push(recordText(change.data))
+      patches.push(recordParts(change.data))
     }
-    const start = (ticket) => this[entities].updateMany(ticket, ids, patches)
-    return valueOf(await this[write](start, signal, 'updateMany', ids.length, patches))
+    const [inputs, contents] = [inputsOf(patches), contentsOf(patches)]
+    const start = (ticket) => this[entities].updateMany(ticket, ids, inputs, contents)
+    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, [inputs, contents]))
+    return files.map((file, at) => (contents[at] === null ? file : withContent(file, contents[at])))
   }
 
   async deleteMany(ids, options) {
@@ -129,7 +137,7 @@ class ProjectFileStorage extends EntityStorage {
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
     if (includeAllVersions) return this[readList](includeContent, signal)
-    return valueOf(await this[read]((ticket) => this[entities].list(ticket, includeContent, false), signal, 'list'))
+    return valueOf(await this[read]((ticket) => this[entities].listLatest(ticket, includeContent), signal, 'list'))
   }
 
   async getByPath(filePath, options) {

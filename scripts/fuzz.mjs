@@ -52,6 +52,6 @@ await main(async () => {
     }
     return
   }
-  const args = ['test', '--no-default-features', '--test', 'corpora', 'fuzzes_for_as_long', '--', '--nocapture']
+  const args = ['test', '--test', 'corpora', 'fuzzes_for_as_long', '--', '--nocapture']
   await show('cargo', args, { FUZZ_TARGET: target, FUZZ_MINUTES: String(minutes) })
 })

@@ -103,7 +103,7 @@ async function buildAddon() {
   checkCargo()
   const addon = findAddon()
   const built = addon ? modified(addon) : 0
-  const inputs = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'binding.js', 'binding.d.ts'].map((file) => join(root, file))
+  const inputs = ['Cargo.toml', 'Cargo.lock', 'src/node/Cargo.toml', 'src/node/build.rs', 'binding.js', 'binding.d.ts'].map((file) => join(root, file))
   const generated = existsSync(join(root, 'binding.js')) && existsSync(join(root, 'binding.d.ts'))
   if (generated && built >= Math.max(newest(join(root, 'src'), '.rs'), ...inputs.map(modified))) return 'up to date'
   const { ok, output } = await run('npm', ['run', 'build'])

@@ -51,11 +51,11 @@ function plan(words) {
   const nodeArgs = ['--import', 'tsx', '--test', '--test-reporter=tap']
   const clippyAdvice = 'If rustfmt or clippy is missing: `rustup component add rustfmt clippy`.'
   return {
-    fmt: ['cargo fmt', check('cargo', ['fmt', '--check'], clippyAdvice)],
-    clippy: ['cargo clippy', check('cargo', ['clippy', '--all-targets', '--quiet', '--', '-D', 'warnings'], clippyAdvice)],
+    fmt: ['cargo fmt', check('cargo', ['fmt', '--all', '--check'], clippyAdvice)],
+    clippy: ['cargo clippy', check('cargo', ['clippy', '--workspace', '--all-targets', '--quiet', '--', '-D', 'warnings'], clippyAdvice)],
     cargo: [
       'cargo test',
-      suite('cargo', ['test', '--no-default-features'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
+      suite('cargo', ['test'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
     ],
     loom: [
       'group commit, every interleaving',

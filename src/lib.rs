@@ -4,12 +4,9 @@
 //!
 //! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
 //! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
-//! - `node` (feature `node`, on by default) is the binding: options in, errors out, promises.
+//! - `src/node` is the binding, a crate of its own: options in, errors out, promises.
 //!
 //! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
 
 pub mod engine;
-#[cfg(feature = "node")]
-#[cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
-mod node;
 pub mod project;

@@ -1,4 +1,4 @@
-// What is stored: files of about 4 KB of text that looks like source code.
+// What is stored: files of about 4 KB of text that looks like source code, and records of six small fields.
 
 const words = ['const', 'value', '=', 'await', 'storage', '.get(', "'name'", ')', '\n', '  if', '(', 'found', ')', '{', '}', '\n']
 
@@ -16,9 +16,15 @@ export const content = (n, round = 0) => `// ${n} ${round}\n${text(n + round * 7
 
 export const file = (n, prefix = 'src') => ({ name: `${n}.ts`, path: `${prefix}/${n % 50}/${n}.ts`, content: content(n) })
 
-export const files = (count, prefix) => Array.from({ length: count }, (_, n) => file(n, prefix))
+export const files = (count, first = 0) => Array.from({ length: count }, (_, n) => file(first + n))
 
-/** A shuffled sample, the same in each run. */
+/** A file of a few bytes: what is measured with it does not depend on its content. */
+export const tinyFile = (n) => ({ name: `${n}.ts`, path: `tiny/${n}.ts`, content: 'x' })
+
+/** What `create` takes for a record of six fields: the others are assigned. */
+export const record = (n) => ({ name: `Project ${n}`, description: 'a few words', path: `/srv/${n}` })
+
+/** A sample out of order, the same in each run. */
 export function sample(list, count) {
   return Array.from({ length: count }, (_, at) => list[(at * 7919 + 13) % list.length])
 }

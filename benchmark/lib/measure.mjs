@@ -1,9 +1,15 @@
-// Rounds, medians, and the table.
+// Rounds in which the sides take turns, and what is made of their figures.
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/** The value below which a part of all values lies. */
+export function quantile(values, part) {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]
 }
 
 /** Microseconds that one of `count` operations takes when `work` does them all. */
@@ -14,41 +20,46 @@ export async function perItem(count, work) {
 }
 
 /**
- * Runs the sides in turn, one round to warm up and then `rounds`, and gives the median of each. A side is a function
- * that gives the figure of one round, or undefined.
+ * Microseconds of one call with each item in turn. The calls of a synchronous peer are not awaited, so that no side pays
+ * for what only another one needs.
  */
-export async function alternate(rounds, ...sides) {
-  const figures = sides.map(() => [])
-  for (let round = -1; round < rounds; round++) {
-    for (const [at, side] of sides.entries()) {
-      if (!side) continue
-      globalThis.gc?.()
-      const figure = await side(round + 1)
-      if (round >= 0) figures[at].push(figure)
+export function each(items, call, synchronous) {
+  if (synchronous) {
+    return perItem(items.length, () => {
+      for (const item of items) call(item)
+    })
+  }
+  return perItem(items.length, async () => {
+    for (const item of items) await call(item)
+  })
+}
+
+/**
+ * Runs the sides in turn, one round to warm up and then `rounds`, each time in another order. A side is a function that
+ * gives the figure of one round. Gives the figures of all counted rounds by the names of the sides.
+ */
+export async function interleave(rounds, sides) {
+  const names = Object.keys(sides)
+  const figures = Object.fromEntries(names.map((name) => [name, []]))
+  for (let round = 0; round <= rounds; round++) {
+    for (let at = 0; at < names.length; at++) {
+      const name = names[(at + round) % names.length]
+      collectGarbage()
+      const figure = await sides[name](round)
+      if (round > 0) figures[name].push(figure)
     }
   }
-  return figures.map((list) => (list.length > 0 ? median(list) : undefined))
+  return figures
 }
 
-const figure = (value) => {
-  if (value === undefined) return '–'
-  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(value >= 10 ? 1 : 2)
+/** What one side left behind is not paid for by the next. */
+export function collectGarbage() {
+  if (globalThis.Bun) Bun.gc(true)
+  else globalThis.gc?.()
 }
 
-/** A Markdown table of `{ work, unit, ours, theirs }`. */
-export function table(rows) {
-  const head = ['work', 'unit', 'this package', 'compared with', 'theirs', 'ratio']
-  const cells = rows.map(({ work, unit, ours, theirs, peer = 'better-sqlite3' }) => [
-    work,
-    unit,
-    figure(ours),
-    theirs === undefined ? '–' : peer,
-    figure(theirs),
-    theirs === undefined ? '–' : (ours / theirs).toFixed(2),
-  ])
-  const widths = head.map((title, at) => Math.max(title.length, ...cells.map((row) => row[at].length)))
-  const line = (row, right) => `| ${row.map((cell, at) => (right[at] ? cell.padStart(widths[at]) : cell.padEnd(widths[at]))).join(' | ')} |`
-  const right = [false, false, true, false, true, true]
-  const rule = `|${widths.map((width, at) => `${'-'.repeat(width + 1)}${right[at] ? ':' : '-'}`).join('|')}|`
-  return [line(head, right), rule, ...cells.map((row) => line(row, right))].join('\n')
+/** A fast wrong answer is none. */
+export function expect(found, field = 'content') {
+  if (!found?.[field]) throw new Error(`a read gave ${found === null ? 'null' : typeof found} instead of an entity with ${field}`)
+  return found
 }

@@ -8,13 +8,14 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use super::options::milliseconds;
-use super::port::{Answer, Mailbox, Port, run_blocking};
+use super::port::{Answer, Mailbox, Port};
 use super::session::guarded;
 use super::site::site;
 use crate::engine::backup::{
     BackupInfo, BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore,
 };
 use crate::engine::{Result, Wait};
+use crate::pool::run_blocking;
 
 /// A call tells how far it is at most this often.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(50);

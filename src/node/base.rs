@@ -8,13 +8,14 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use super::options::NativeOptions;
-use super::port::{Answer, Mailbox, Port, run_blocking};
+use super::port::{Answer, Mailbox, Port};
 use super::session::{SessionOptions, guarded};
 use crate::engine::fs::{OsFs, create_dirs};
 use crate::engine::{
     Attempt, BasePath, Error, IoContext, KeyLock, Result, check_plain_file, read_file, replace_file,
     try_lock_key,
 };
+use crate::pool::run_blocking;
 
 #[napi]
 pub struct NativeBase {

@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 
 use super::index_query::index_query;
 use super::options::NativeOptions;
-use super::parts::Parts;
+use super::parts::{Parts, PartsList};
 use super::port::{Answer, JsAnswer, Port};
 use super::session::Session;
 use super::watch::NativeWatch;
-use crate::engine::document::DocumentId;
+use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
     CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, Transaction, Wait, json,
@@ -62,11 +62,11 @@ pub fn peeked<'env>(env: &'env Env, peek: Peek<Answer>) -> napi::Result<Peeked<'
 }
 
 /// A document, if there is one.
-pub fn document(spec: &CollectionSpec, text: Option<Arc<[u8]>>) -> Answer {
-    match (text, spec.large_field) {
+pub fn document(spec: &CollectionSpec, found: Option<Document>) -> Answer {
+    match (found, spec.large_field) {
         (None, _) => Answer::Nothing,
-        (Some(text), None) => Answer::Text(text),
-        (Some(text), Some(field)) => Answer::Parts(Parts::of_document(&text, field)),
+        (Some(found), None) => Answer::Text(found.text),
+        (Some(found), Some(field)) => Answer::Parts(Parts::of_document(&found.text, found.head, field)),
     }
 }
 
@@ -75,14 +75,6 @@ pub fn documents(spec: &CollectionSpec, texts: &[Arc<[u8]>]) -> Answer {
     match spec.large_field {
         None => Answer::text(array(texts)),
         Some(field) => Answer::Parts(Parts::of_documents(texts, field)),
-    }
-}
-
-/// A list of documents, of which `part` was asked for.
-pub fn list(spec: &CollectionSpec, part: Part, list: Arc<[u8]>) -> Answer {
-    match spec.large_field.filter(|_| part == Part::Whole) {
-        None => Answer::Text(list),
-        Some(field) => Answer::Parts(Parts::of_list(&list, field)),
     }
 }
 
@@ -132,7 +124,7 @@ impl NativeCollection {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let found = engine.peek_fresh(&self.spec, &DocumentId::from_key(&key), self.session.read_options());
         let (peek, left) = match found {
-            Peek::Ready(Some((found, left))) => (Peek::Ready(document(&self.spec, Some(found.text))), left),
+            Peek::Ready(Some((found, left))) => (Peek::Ready(document(&self.spec, Some(found))), left),
             Peek::Ready(None) => (Peek::Ready(Answer::Nothing), None),
             Peek::Wait => (Peek::Wait, None),
         };
@@ -190,16 +182,29 @@ impl NativeCollection {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
             let found = database.get(&spec, &DocumentId::from_key(&key), options)?;
-            Ok(document(&spec, found.map(|found| found.text)))
+            Ok(document(&spec, found))
         });
     }
 
     #[napi(catch_unwind)]
     pub fn peek_list<'env>(&self, env: &'env Env, with_large_field: bool) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
-        let part = part(with_large_field);
-        let (peek, left) = match engine.peek_list(&self.spec, part, self.session.read_options()) {
-            Peek::Ready((text, left)) => (Peek::Ready(list(&self.spec, part, text)), left),
+        let (spec, options) = (&self.spec, self.session.read_options());
+        let found = match spec.large_field.filter(|_| with_large_field) {
+            None => match engine.peek_list(spec, part(with_large_field), options) {
+                Peek::Ready((text, left)) => Peek::Ready((Answer::Text(text), left)),
+                Peek::Wait => Peek::Wait,
+            },
+            Some(field) => {
+                let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
+                match engine.peek_list_into(spec, options, PartsList::default, push) {
+                    Peek::Ready((list, left)) => Peek::Ready((Answer::Parts(list.finish()), left)),
+                    Peek::Wait => Peek::Wait,
+                }
+            }
+        };
+        let (peek, left) = match found {
+            Peek::Ready((answer, left)) => (Peek::Ready(answer), left),
             Peek::Wait => (Peek::Wait, Duration::ZERO),
         };
         self.fresh_for.store(left.as_millis() as u64, Ordering::Relaxed);
@@ -210,8 +215,12 @@ impl NativeCollection {
     pub fn list(&self, ticket: u32, with_large_field: bool) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
-            let part = part(with_large_field);
-            database.list(&spec, part, options).map(|text| list(&spec, part, text))
+            let Some(field) = spec.large_field.filter(|_| with_large_field) else {
+                return database.list(&spec, part(with_large_field), options).map(Answer::Text);
+            };
+            let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
+            let list = database.list_into(&spec, options, PartsList::default, push)?;
+            Ok(Answer::Parts(list.finish()))
         });
     }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, Peeked, boolean, document, documents, list, part, peeked};
+use super::collection::{NativeCollection, Peeked, boolean, document, documents, part, peeked};
+use super::parts::{Parts, PartsList};
 use super::port::Answer;
-
 use super::session::Session;
-use crate::engine::document::Document;
+use crate::engine::document::{Document, head_len};
 use crate::engine::json;
-use crate::engine::{Part, Peek, Queryable};
+use crate::engine::{CollectionSpec, Part, Peek, Queryable};
 use crate::project::versions::{self, Wanted};
-use crate::project::{Files, array, sort_by_path};
+use crate::project::{Files, LARGE_FIELD, array, sort_by_path};
 
 #[napi]
 pub struct NativeFiles {
@@ -24,6 +24,17 @@ pub struct NativeFiles {
 impl NativeFiles {
     pub fn new(session: Arc<Session>, files: Files) -> NativeFiles {
         NativeFiles { session, files }
+    }
+}
+
+/// The first of the documents, if there is one.
+fn first(spec: &CollectionSpec, texts: &[Arc<[u8]>]) -> Answer {
+    match (texts.first(), spec.large_field) {
+        (Some(text), Some(field)) => {
+            Answer::Parts(Parts::of_document(text, head_len(text, Some(field)), field))
+        }
+        (Some(text), None) => Answer::Text(Arc::clone(text)),
+        (None, _) => Answer::Nothing,
     }
 }
 
@@ -40,23 +51,52 @@ fn wanted(version: Option<f64>) -> Wanted {
 /// it is cheaper here.
 fn with_content(input: String, content: Option<String>) -> Vec<u8> {
     let mut input = input.into_bytes();
-    let Some(content) = content else { return input };
-    input.reserve(content.len() + content.len() / 8 + 16);
-    if input.pop() == Some(b'}') {
-        input.extend_from_slice(if input.len() > 1 { b",\"content\":" } else { b"\"content\":" });
-        json::push_string(&mut input, content.as_bytes());
-        input.push(b'}');
+    if let Some(content) = content
+        && input.pop() == Some(b'}')
+    {
+        input.reserve(content.len() + content.len() / 8 + 16);
+        push_content(&mut input, 0, &content);
     }
     input
 }
 
-/// Several records, all of them with their contents or none.
-fn with_contents(inputs: Vec<String>, contents: Option<Vec<String>>) -> Vec<Vec<u8>> {
-    let contents: Vec<Option<String>> = match contents {
-        Some(contents) => contents.into_iter().map(Some).collect(),
-        None => vec![None; inputs.len()],
-    };
+/// Appends the content and the end of the object that begins at `start` and lacks its closing brace.
+fn push_content(out: &mut Vec<u8>, start: usize, content: &str) {
+    out.extend_from_slice(if out.len() > start + 1 { b",\"content\":" } else { b"\"content\":" });
+    json::push_string(out, content.as_bytes());
+    out.push(b'}');
+}
+
+/// Several records, each with its content where that comes apart.
+fn with_contents(inputs: Vec<String>, contents: Vec<Option<String>>) -> Vec<Vec<u8>> {
     inputs.into_iter().zip(contents).map(|(input, content)| with_content(input, content)).collect()
+}
+
+/// A map of records with the contents that come apart, in the order of its members. What is no map is left to whoever
+/// reads it.
+fn map_with_contents(map: String, contents: &[Option<String>]) -> Vec<u8> {
+    let length: usize = contents.iter().flatten().map(|content| content.len() + content.len() / 8 + 16).sum();
+    let mut out = Vec::with_capacity(map.len() + length);
+    let mut contents = contents.iter();
+    for member in json::members(map.as_bytes()) {
+        let Ok(member) = member else { return map.into_bytes() };
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(member.key);
+        out.push(b':');
+        let start = out.len();
+        out.extend_from_slice(member.value);
+        if let Some(Some(content)) = contents.next()
+            && member.value.last() == Some(&b'}')
+        {
+            out.pop();
+            push_content(&mut out, start, content);
+        }
+    }
+    if out.is_empty() {
+        return map.into_bytes();
+    }
+    out.push(b'}');
+    out
 }
 
 /// Texts that a call looks for are JSON. Where a call takes a record and a content, the content is not in the record and
@@ -81,7 +121,7 @@ impl NativeFiles {
 
     /// Answers with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Option<Vec<String>>) {
+    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<String>>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let inputs = with_contents(inputs, contents);
@@ -92,21 +132,44 @@ impl NativeFiles {
         });
     }
 
+    /// Answers with the file, without its content where that is given: the caller has it.
     #[napi(catch_unwind)]
     pub fn update(&self, ticket: u32, id: f64, patch: String, content: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            Ok(document(&files.spec, files.update(tx, id as u64, &with_content(patch, content))?))
+            let given = content.is_some();
+            let updated = files.update(tx, id as u64, &with_content(patch, content))?;
+            Ok(match updated {
+                Some(updated) if given => Answer::text(updated.head_object()),
+                updated => document(&files.spec, updated),
+            })
         });
     }
 
+    /// Answers with the files, each without its content where that is given.
     #[napi(catch_unwind)]
-    pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: Vec<String>) {
+    pub fn update_many(
+        &self,
+        ticket: u32,
+        ids: Vec<f64>,
+        patches: Vec<String>,
+        contents: Vec<Option<String>>,
+    ) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
+            let given: Vec<bool> = contents.iter().map(Option::is_some).collect();
+            let patches = with_contents(patches, contents);
             let ids = ids.iter().map(|&id| id as u64);
-            let patches: Vec<(u64, &[u8])> = ids.zip(patches.iter().map(String::as_bytes)).collect();
-            Ok(documents(&files.spec, &files.update_many(tx, &patches)?))
+            let patches: Vec<(u64, &[u8])> = ids.zip(patches.iter().map(Vec::as_slice)).collect();
+            let mut list = PartsList::default();
+            for (updated, given) in files.update_many(tx, &patches)?.iter().zip(given) {
+                if given {
+                    list.push_head(&updated.head_object());
+                } else {
+                    list.push(&updated.text, updated.head, LARGE_FIELD);
+                }
+            }
+            Ok(Answer::Parts(list.finish()))
         });
     }
 
@@ -135,12 +198,16 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
-    /// Answers with the map as it is stored, without the contents, which the caller has.
+    /// `contents` are those of the records, in the order of the map, where they come apart. Answers with the map as it is
+    /// stored, without the contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn write_all(&self, ticket: u32, map: String) {
+    pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<String>>) {
         let files = self.files.clone();
-        self.session
-            .write(ticket, move |tx| Ok(Answer::text(files.write_all(tx, map.as_bytes())?.text(Part::Head))));
+        self.session.write(ticket, move |tx| {
+            let map = map_with_contents(map, &contents);
+            drop(contents);
+            Ok(Answer::text(files.write_all(tx, &map)?.text(Part::Head)))
+        });
     }
 
     /// `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has.
@@ -161,7 +228,7 @@ impl NativeFiles {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let reverted = versions::revert(tx, &files, id as u64, version as u64)?;
-            Ok(document(&files.spec, Some(reverted.text)))
+            Ok(document(&files.spec, Some(reverted)))
         });
     }
 
@@ -183,7 +250,7 @@ impl NativeFiles {
         peeked(
             env,
             match engine.peek_many(spec, Part::Whole, choose) {
-                Ok(Peek::Ready(texts)) => Peek::Ready(document(spec, texts.into_iter().next())),
+                Ok(Peek::Ready(texts)) => Peek::Ready(first(spec, &texts)),
                 Ok(Peek::Wait) | Err(_) => Peek::Wait,
             },
         )
@@ -196,7 +263,7 @@ impl NativeFiles {
             let path = json::unescape(path.as_bytes());
             let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
             let found = database.select(&files.spec, Part::Whole, options, choose)?;
-            Ok(document(&files.spec, found.into_iter().next()))
+            Ok(first(&files.spec, &found))
         });
     }
 
@@ -222,12 +289,15 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_content: bool, all_versions: bool) {
+    pub fn list_latest(&self, ticket: u32, with_content: bool) {
         let files = self.files.clone();
         self.session.read(ticket, move |database, options| {
             let part = part(with_content);
-            let found = files.list(database, part, all_versions, options)?;
-            Ok(list(&files.spec, part, found))
+            let found = files.list_latest(database, part, options)?;
+            Ok(match part {
+                Part::Whole => documents(&files.spec, &found),
+                Part::Head => Answer::text(array(&found)),
+            })
         });
     }
 }

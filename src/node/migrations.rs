@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::error::describe;
 use super::options::milliseconds;
-use super::port::{Answer, Mailbox, Port, run_blocking};
+use super::port::{Answer, Mailbox, Port};
 use super::session::guarded;
 use super::site::site;
 use crate::engine::backup::settle;
@@ -19,6 +19,7 @@ use crate::engine::migration::{
     acquire, status,
 };
 use crate::engine::{Error, Result, Wait, now_ms};
+use crate::pool::run_blocking;
 
 #[napi]
 pub struct NativeMigrations {

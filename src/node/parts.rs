@@ -4,7 +4,7 @@
 use napi::bindgen_prelude::{Either, Null};
 use napi::{Env, JsString, Result};
 
-use crate::engine::document::{close_head, head_len, large_value};
+use crate::engine::document::{head_len, large_value};
 use crate::engine::json;
 
 /// A string as JavaScript takes it at the least cost.
@@ -68,35 +68,20 @@ pub struct Parts {
 pub type JsParts<'env> = Vec<Either<JsString<'env>, Null>>;
 
 impl Parts {
-    /// One document.
-    pub fn of_document(text: &[u8], field: &str) -> Parts {
-        let (head, large) = split(text, field);
-        Parts { heads: Text::from_wtf8(head), large: vec![large] }
+    /// One document, whose text before the large field has `head` bytes.
+    pub fn of_document(text: &[u8], head: usize, field: &str) -> Parts {
+        let mut heads = Vec::with_capacity(head + 1);
+        let large = split(text, head, field, &mut heads);
+        Parts { heads: Text::from_wtf8(heads), large: vec![large] }
     }
 
     /// Documents as one array.
     pub fn of_documents<T: AsRef<[u8]>>(texts: &[T], field: &str) -> Parts {
-        Parts::collect(texts.iter().map(AsRef::as_ref), field)
-    }
-
-    /// An array of documents.
-    pub fn of_list(list: &[u8], field: &str) -> Parts {
-        Parts::collect(json::elements(list).unwrap_or_default().into_iter(), field)
-    }
-
-    fn collect<'a>(texts: impl Iterator<Item = &'a [u8]>, field: &str) -> Parts {
-        let mut heads = vec![b'['];
-        let mut all = Vec::new();
-        for text in texts {
-            if heads.len() > 1 {
-                heads.push(b',');
-            }
-            let (head, large) = split(text, field);
-            heads.extend_from_slice(&head);
-            all.push(large);
+        let mut list = PartsList::default();
+        for text in texts.iter().map(AsRef::as_ref) {
+            list.push(text, head_len(text, Some(field)), field);
         }
-        heads.push(b']');
-        Parts { heads: Text::from_wtf8(heads), large: all }
+        list.finish()
     }
 
     /// An upper bound of the code units of the longest string that crosses.
@@ -117,11 +102,48 @@ impl Parts {
     }
 }
 
-fn split(text: &[u8], field: &str) -> (Vec<u8>, Option<Text>) {
-    let head = head_len(text, Some(field));
+/// An array of documents that is being put together.
+#[derive(Default)]
+pub struct PartsList {
+    heads: Vec<u8>,
+    large: Vec<Option<Text>>,
+}
+
+impl PartsList {
+    /// Adds a document whose text before the large field has `head` bytes.
+    pub fn push(&mut self, text: &[u8], head: usize, field: &str) {
+        self.heads.push(if self.large.is_empty() { b'[' } else { b',' });
+        self.large.push(split(text, head, field, &mut self.heads));
+    }
+
+    /// Adds a document without its large field, which the caller has.
+    pub fn push_head(&mut self, head: &[u8]) {
+        self.heads.push(if self.large.is_empty() { b'[' } else { b',' });
+        self.heads.extend_from_slice(head);
+        self.large.push(None);
+    }
+
+    pub fn finish(mut self) -> Parts {
+        if self.large.is_empty() {
+            self.heads.push(b'[');
+        }
+        self.heads.push(b']');
+        Parts { heads: Text::from_wtf8(self.heads), large: self.large }
+    }
+}
+
+/// Appends a document without its large field, and gives that.
+fn split(text: &[u8], head: usize, field: &str, heads: &mut Vec<u8>) -> Option<Text> {
     match large_value(text, head, field).filter(|raw| raw.first() == Some(&b'"')) {
-        Some(raw) => (close_head(&text[..head]), Some(Text::from_wtf8(json::unescape(raw).into_owned()))),
-        None => (text.to_vec(), None),
+        Some(raw) => {
+            heads.extend_from_slice(&text[..head]);
+            heads.push(b'}');
+            Some(Text::from_wtf8(json::unescape(raw).into_owned()))
+        }
+        None => {
+            heads.extend_from_slice(text);
+            None
+        }
     }
 }
 

@@ -5,14 +5,13 @@
 //! says that it waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{Either, Either3, Function, Null};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsString, Result, Status};
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Runtime};
 
 use super::error::describe;
 use super::parts::{JsParts, Parts};
@@ -21,23 +20,6 @@ use crate::engine::cancel::Cancel;
 use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-/// Threads that may wait for disk and locks at the same time. More calls than that queue.
-const WORKERS: usize = 32;
-
-/// The pool on which everything that may block runs. It is never shut down: a pending call must not keep the process
-/// from exiting, and what it was about to write is either acknowledged or not.
-static POOL: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    Builder::new_current_thread().max_blocking_threads(WORKERS).thread_name("storage").build()
-});
-
-/// Runs work that may block. Without a pool (the system gives no threads) it runs here.
-pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
-    match &*POOL {
-        Ok(pool) => drop(pool.spawn_blocking(work)),
-        Err(_) => work(),
-    }
-}
 
 /// What a call gives back: JSON text, or nothing.
 pub enum Answer {

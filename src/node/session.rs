@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::port::{Answer, Mailbox, run_blocking};
+use super::port::{Answer, Mailbox};
 use super::report::{repair_report, verify_report};
 use super::statistics::statistics_text;
 use crate::engine::cancel;
@@ -17,6 +17,7 @@ use crate::engine::{
     Request, Result, Transaction, Wait, WarningCode, WriteOptions, check_entity_path, open_under,
     own_collection,
 };
+use crate::pool::run_blocking;
 
 /// What an instance asks for, checked by `index.js`.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,9 @@ pub struct SessionOptions {
     pub lock_timeout: Duration,
     pub durability: Durability,
 }
+
+type ReadWork = Box<dyn FnOnce(&Database, ReadOptions) -> Result<Answer> + Send>;
+type WriteWork = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Answer> + Send>;
 
 /// Waiting calls look whether they were given up this often.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -195,6 +199,11 @@ impl Session {
         ticket: u32,
         work: impl FnOnce(&Database, ReadOptions) -> Result<Answer> + Send + 'static,
     ) {
+        self.start_read(ticket, Box::new(work));
+    }
+
+    /// Once for all kinds of work, of which there are many.
+    fn start_read(self: &Arc<Self>, ticket: u32, work: ReadWork) {
         if let Err(error) = self.begin() {
             return self.mailbox.answer(ticket, Err(error));
         }
@@ -226,6 +235,10 @@ impl Session {
         ticket: u32,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<Answer> + Send + 'static,
     ) {
+        self.start_write(ticket, Box::new(work));
+    }
+
+    fn start_write(self: &Arc<Self>, ticket: u32, work: WriteWork) {
         if let Err(error) = self.begin() {
             return self.mailbox.answer(ticket, Err(error));
         }
@@ -380,7 +393,7 @@ impl Session {
 
 fn submit(database: Arc<Database>, request: Request) {
     if database.submit(request) {
-        run_blocking(move || database.drain());
+        run_blocking(move || database.drain_and_linger());
     }
 }
 

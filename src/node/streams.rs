@@ -134,7 +134,7 @@ impl NativeSpool {
     pub fn abandon(&self) {
         let stage = Arc::clone(&self.stage);
         // A piece may be on its way to the disk: that must not be waited for here.
-        super::port::run_blocking(move || *stage.lock() = Stage::Ended);
+        crate::pool::run_blocking(move || *stage.lock() = Stage::Ended);
     }
 }
 

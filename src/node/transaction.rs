@@ -143,7 +143,7 @@ impl NativeTransaction {
     pub fn update_file(&self, ticket: u32, files: &NativeFiles, id: f64, patch: String) {
         let store = files.files.clone();
         self.step(ticket, &files.session, move |tx| {
-            Ok(Answer::maybe(store.update(tx, id as u64, patch.as_bytes())?))
+            Ok(Answer::maybe(store.update(tx, id as u64, patch.as_bytes())?.map(|updated| updated.text)))
         });
     }
 

@@ -56,23 +56,23 @@ impl Files {
     }
 
     /// Changes a file; `None` when there is none with this id.
-    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Arc<[u8]>>> {
+    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Document>> {
         let Some(current) = tx.get(&self.spec, &id.into())? else {
             // A bad patch is an error whether or not there is a file to apply it to.
             return update_file(PLACEHOLDER, patch, tx.now()).map(|_| None);
         };
         let document = self.document(update_file(&current.text, patch, tx.now())?);
         tx.put_document(&self.spec, id.into(), document.clone())?;
-        Ok(Some(document.text))
+        Ok(Some(document))
     }
 
     /// Changes several files in one batch: all of them or, when one is missing or invalid, none.
-    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Arc<[u8]>>> {
+    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Document>> {
         let mut updated = Vec::with_capacity(patches.len());
         for (id, patch) in patches {
             updated.push(match self.update(tx, *id, patch) {
                 Ok(None) => Err(Error::NotFound { what: "file", id: id.to_string() }),
-                Ok(Some(text)) => Ok(text),
+                Ok(Some(document)) => Ok(document),
                 Err(error) => Err(error),
             });
         }
@@ -112,19 +112,14 @@ impl Files {
         Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension)))
     }
 
-    /// The latest versions, or all, as one JSON array.
-    pub fn list(
+    /// The latest versions, ids ascending.
+    pub fn list_latest(
         &self,
         database: &Database,
         part: Part,
-        all_versions: bool,
         options: ReadOptions,
-    ) -> Result<Arc<[u8]>> {
-        if all_versions {
-            return database.list(&self.spec, part, options);
-        }
-        let latest = database.filter(&self.spec, part, options, |file| chain_of(file).is_latest)?;
-        Ok(array(&latest).into())
+    ) -> Result<Vec<Arc<[u8]>>> {
+        database.filter(&self.spec, part, options, |file| chain_of(file).is_latest)
     }
 
     /// The latest versions that have the text in their path or content, whatever its case; ids ascending. O(bytes stored).
@@ -151,7 +146,8 @@ pub fn sort_by_path(texts: &mut [Arc<[u8]>]) {
 const PLACEHOLDER: &[u8] = br#"{"id":0,"projectId":0,"name":"-","path":"-","extension":"","size":0,"summary":null,"summaryLastUpdated":null,"meta":"{}","checksum":null,"created":0,"updated":0,"version":1,"prevId":null,"nextId":null,"isLatest":true,"originalFileId":null,"lastSyncedAt":null,"syncVersion":0,"content":""}"#;
 
 fn fold(text: &str) -> String {
-    text.to_lowercase()
+    // Link-time optimisation leaves the ASCII part of `to_lowercase` without vector instructions: 1.5 times the whole search.
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
 /// The texts as one JSON array.

@@ -19,6 +19,7 @@ mod nested;
 mod outside;
 mod properties;
 mod repairs;
+mod room;
 mod sampled;
 mod transactions;
 mod workload;

@@ -9,7 +9,7 @@ use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Foreign, Mutant, Part, Queryable,
-    ReadOptions, Wait, WarningCode, json,
+    ReadOptions, RoomOptions, Wait, WarningCode, json,
 };
 
 pub type Handle = Arc<Database>;
@@ -81,6 +81,8 @@ pub fn open_on(
     let options = DatabaseOptions {
         lock_timeout: Duration::ZERO,
         background: false,
+        // So that journals of a few lines have room, however long they took.
+        room: RoomOptions { block: 64, within: Duration::MAX },
         mutant,
         ..DatabaseOptions::default()
     };

@@ -189,7 +189,7 @@ impl Sources {
         let taken: BTreeSet<&str> = collections.iter().map(|collection| collection.path.as_str()).collect();
         inventory.files.retain(|path| !taken.contains(path.as_str()));
         for list in [&mut inventory.files, &mut inventory.directories, &mut inventory.left_out] {
-            list.sort();
+            list.sort_unstable();
             list.dedup();
         }
         let fs = site.fs();

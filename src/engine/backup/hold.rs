@@ -57,7 +57,7 @@ impl HeldDatabases {
             database.set_migrating(true);
         }
         databases.push(Arc::clone(database));
-        databases.sort_by(|a, b| a.directory().cmp(b.directory()));
+        databases.sort_unstable_by(|a, b| a.directory().cmp(b.directory()));
         Ok(())
     }
 
@@ -257,7 +257,7 @@ impl Hold {
         }
         let mut inventory = Inventory::of_data(site)?;
         inventory.files.extend(collections.keys().cloned());
-        inventory.files.sort();
+        inventory.files.sort_unstable();
         inventory.files.dedup();
         let before = site.migration_directory().join(BEFORE);
         let mut spare = Spare::new(previous);

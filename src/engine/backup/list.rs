@@ -50,7 +50,7 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
             found.push(describe(&*fs, name, path)?);
         }
     }
-    found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    found.sort_unstable_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     Ok(found)
 }
 

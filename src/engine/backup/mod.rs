@@ -101,7 +101,7 @@ impl Site {
     fn databases_and<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<PathBuf>> {
         let mut directories = self.base.databases()?;
         directories.extend(paths.map(|path| self.base.absolute(path)));
-        directories.sort();
+        directories.sort_unstable();
         directories.dedup();
         Ok(directories)
     }

@@ -16,15 +16,27 @@ const SOON: Duration = Duration::from_millis(800);
 const LATE: Duration = Duration::from_secs(10);
 /// Snapshots up to this size are always cheap.
 const SMALL: u64 = 1 << 20;
-/// Under sustained writing the journal grows to this or to the size of the snapshots, whichever is more: each byte is
-/// then written at most three times.
+/// Under sustained writing the journal grows at least to this.
 const JOURNAL: u64 = 16 << 20;
+/// Up to this it grows to twice the size of the snapshots, beyond it to their size once.
+const LONG: u64 = 128 << 20;
+
+/// How long the journal may get before a checkpoint, where the snapshots have so many bytes: rewriting them costs half as
+/// much as was written since, or as much where they are large.
+fn longest_journal(snapshots: u64) -> u64 {
+    JOURNAL.max(snapshots).max((2 * snapshots).min(LONG))
+}
+
+/// The thread looks again whenever the journal has grown by so much.
+const STEP: u64 = JOURNAL / 4;
 
 /// What was written, and when: what the decision to checkpoint needs.
 #[derive(Default)]
 pub struct Activity {
     written: AtomicU64,
     checkpointed: AtomicU64,
+    /// How many steps the journal had grown when that was asked last.
+    steps: AtomicU64,
     last_write: Mutex<Option<Instant>>,
 }
 
@@ -42,6 +54,12 @@ impl Activity {
     /// The first `written` bytes are in the snapshots.
     pub fn checkpointed(&self, written: u64) {
         self.checkpointed.store(written, Ordering::Relaxed);
+    }
+
+    /// Whether another step is complete.
+    fn has_grown(&self) -> bool {
+        let steps = self.pending() / STEP;
+        self.steps.swap(steps, Ordering::Relaxed) < steps
     }
 
     pub fn pending(&self) -> u64 {
@@ -66,7 +84,8 @@ impl Database {
         }
         let Some(this) = self.this.upgrade() else { return };
         let mut schedule = SCHEDULE.lock();
-        if !schedule.databases.iter().any(|known| known.as_ptr() == Arc::as_ptr(&this)) {
+        let known = schedule.databases.iter().any(|known| known.as_ptr() == Arc::as_ptr(&this));
+        if !known {
             schedule.databases.push(Arc::downgrade(&this));
         }
         if !schedule.running {
@@ -74,7 +93,11 @@ impl Database {
             // Without a thread the next write tries again, and closing checkpoints in any case.
             schedule.running = spawned.is_ok();
         }
-        CHANGED.notify_one();
+        // The thread looks again by itself before the next checkpoint can be due, unless much is written at once: waking it
+        // for each write would cost the writer more than the rest of this.
+        if !known || self.background.has_grown() {
+            CHANGED.notify_one();
+        }
     }
 
     /// What an earlier process left in the journals reaches the JSON files as if it had just been written.
@@ -98,10 +121,10 @@ impl Database {
             return None;
         }
         let snapshots = self.dirty_snapshot_bytes();
-        if pending >= JOURNAL.max(snapshots) {
+        if pending >= longest_journal(snapshots) {
             return Some(last_write);
         }
-        let cheap = snapshots <= SMALL || pending >= snapshots / 2;
+        let cheap = snapshots <= SMALL || pending >= snapshots;
         Some(last_write + if cheap { SOON } else { LATE })
     }
 
@@ -150,7 +173,8 @@ fn run() {
         if next > Instant::now() {
             // The database may be dropped meanwhile; holding it here would keep it open.
             drop(database);
-            CHANGED.wait_until(&mut schedule, next);
+            // What is written meanwhile may make it due earlier, by itself no earlier than this.
+            CHANGED.wait_until(&mut schedule, next.min(Instant::now() + SOON));
             continue;
         }
         parking_lot::MutexGuard::unlocked(&mut schedule, || {
@@ -162,5 +186,18 @@ fn run() {
             }
             drop(database);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_costs_no_more_than_what_was_written_since() {
+        assert_eq!(longest_journal(0), JOURNAL);
+        assert_eq!(longest_journal(23 << 20), 46 << 20);
+        assert_eq!(longest_journal(100 << 20), LONG);
+        assert_eq!(longest_journal(200 << 20), 200 << 20);
     }
 }

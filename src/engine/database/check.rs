@@ -66,7 +66,7 @@ impl Database {
             };
             let mut fresh: Vec<Index> =
                 spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
-            let read = read_steps(&files, documents.iter(), Part::Head, |id, head| {
+            let read = read_steps(&files, documents.iter(), Part::Head, |(id, _), head| {
                 for (index, entries) in extract_all(&fresh, head).into_iter().enumerate() {
                     fresh[index].insert(id, &entries);
                 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::document_copy::copy_document;
+use super::document_copy::copy_documents;
 use super::document_file::remove_orphans;
 use super::events::{Checkpoint, Event};
 use super::freeze::Frozen;
@@ -99,9 +99,10 @@ impl Database {
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
         }
-        self.drop_generations()?;
         self.background.checkpointed(written);
         drop(writer);
+        // Freeing a long journal takes the file system a while, and no writer waits for it.
+        self.drop_generations()?;
         // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
@@ -165,7 +166,9 @@ impl Database {
             return Ok(before.seq);
         }
         let path = journal_path(&self.directory, before.generation);
-        self.sync_lines(&*self.files(writer)?.journal, &path)?;
+        let journal = Arc::clone(&self.files(writer)?.journal);
+        self.cut_room(&*journal, before.end)?;
+        self.sync_lines(&*journal, &path)?;
         // Removals that belong to this generation must be durable before another one says that they are. One that failed
         // is made good, and one that another process died over.
         repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
@@ -222,12 +225,9 @@ impl Database {
             self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
-        let mut offsets = Vec::with_capacity(frozen.documents.len());
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
-        for (id, location) in frozen.documents.iter() {
-            let copied = copy_document(&mut writer, &frozen.files, id, location, draft.as_mut());
-            offsets.push(copied.at("copy a document to", temporary)?);
-        }
+        let copied = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut());
+        let offsets = copied.at("copy documents to", temporary)?;
         let written = writer.finish().at("write", temporary)?;
         self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {
@@ -290,7 +290,7 @@ impl Database {
             }
             self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
         }
-        directories.sort();
+        directories.sort_unstable();
         directories.dedup();
         if !self.is_mutant(Mutant::DropJournalBeforeDirectorySync) {
             for directory in &directories {

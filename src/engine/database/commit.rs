@@ -113,16 +113,34 @@ impl Database {
 
     /// Commits what is queued until nothing is.
     pub fn drain(&self) {
-        // The thread may be in a call of its own, whose caller has no say in what others write.
-        cancel::without_caller(|| {
-            loop {
-                let group = self.queue.next_group(GROUP_REQUESTS);
-                if group.is_empty() {
-                    return;
-                }
-                self.commit(group);
+        self.drain_until(|| !self.commit_next_group());
+    }
+
+    /// As [`Database::drain`], but stays awake for a moment where the next request is likely to come at once.
+    pub fn drain_and_linger(&self) {
+        self.drain_until(|| {
+            let drained = !self.commit_next_group();
+            if !drained {
+                // A database that all others have closed is not kept open by this.
+                self.linger.wait(|| !self.queue.is_empty() || self.this.strong_count() == 1);
             }
+            drained
         });
+    }
+
+    fn drain_until(&self, drained: impl Fn() -> bool) {
+        // The thread may be in a call of its own, whose caller has no say in what others write.
+        cancel::without_caller(|| while !drained() {});
+    }
+
+    /// False if nothing was queued: this thread drains no longer.
+    fn commit_next_group(&self) -> bool {
+        let group = self.queue.next_group(GROUP_REQUESTS);
+        if group.is_empty() {
+            return false;
+        }
+        self.commit(group);
+        true
     }
 
     /// Runs a write to its end on this thread.
@@ -260,8 +278,14 @@ impl Database {
                 encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
+        if sync {
+            self.make_room(writer, before.end, lines.len() as u64);
+        }
         if let Err(error) = self.append(writer, &lines, before, sync) {
             return Err(self.give_up_documents(writer, &files, error));
+        }
+        if sync {
+            writer.synced = Some(Instant::now());
         }
         if sync {
             after.durable = after.seq;

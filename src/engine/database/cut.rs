@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use super::document_copy::copy_document;
+use super::document_copy::copy_documents;
 use super::freeze::Frozen;
 use super::load::is_known;
 use super::removals::repeat_removals;
@@ -52,9 +52,7 @@ impl CutContent {
     /// Streams the documents into a fresh file, as a snapshot. Returns its hash.
     pub fn write_to(frozen: &Frozen, file: Arc<dyn File>, name: &std::path::Path) -> Result<FileHash> {
         let mut writer = SnapshotWriter::new(file);
-        for (id, location) in frozen.documents.iter() {
-            copy_document(&mut writer, &frozen.files, id, location, None).at("copy a document to", name)?;
-        }
+        copy_documents(&mut writer, &frozen.files, &frozen.documents, None).at("copy documents to", name)?;
         Ok(writer.finish().at("write", name)?.hash)
     }
 }
@@ -102,7 +100,7 @@ impl Database {
             };
             collections.push(CutCollection { path: path.as_str().into(), content });
         }
-        collections.sort_by(|a, b| a.path.cmp(&b.path));
+        collections.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(Cut { id, seq, collections })
     }
 

@@ -55,7 +55,7 @@ impl Database {
                 frozen.push(found);
             }
         }
-        frozen.sort_by(|a, b| a.path.cmp(&b.path));
+        frozen.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(frozen)
     }
 

@@ -11,7 +11,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_all};
 use crate::engine::journal::{
     BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, encode_line, journal_generation, journal_path,
-    parse_header, verify_line,
+    parse_header, verify_line, without_room,
 };
 
 /// Reads the header of a journal: the header, the checksum of its line and where that ends. `None` if the first line
@@ -75,7 +75,7 @@ pub fn open_generation(
     let path = journal_path(directory, generation);
     let file = fs.open(&path, mode).at("open", &path)?;
     let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
-    let bytes = read_all(&*file).at("read", &path)?;
+    let bytes = without_room(read_all(&*file).at("read", &path)?);
     Ok(Some(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
 }
 

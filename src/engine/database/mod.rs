@@ -26,6 +26,7 @@ mod index_checkpoint;
 mod interactive;
 mod iterate;
 pub(super) mod large_snapshot;
+mod linger;
 pub(super) mod load;
 mod lookups;
 mod mutant;
@@ -41,6 +42,7 @@ mod ready;
 mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
+mod room;
 mod search;
 mod spool;
 mod start_over;
@@ -83,6 +85,7 @@ pub use query::Queryable;
 pub use read::{LONGEST_TEXT, Peek, ReadOptions, View};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
+pub use room::RoomOptions;
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
@@ -106,6 +109,7 @@ use super::lock::Wait;
 use super::options::CacheLimits;
 use counters::Counters;
 use exclusive::Checkpointing;
+use linger::Linger;
 use queue::Queue;
 use state::State;
 use writer::Writer;
@@ -117,6 +121,7 @@ pub struct DatabaseOptions {
     pub lock_timeout: Duration,
     /// Whether idle databases are checkpointed by a background thread.
     pub background: bool,
+    pub room: RoomOptions,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -128,6 +133,7 @@ impl Default for DatabaseOptions {
             cache: CacheLimits::default(),
             lock_timeout: Duration::from_secs(30),
             background: true,
+            room: RoomOptions::default(),
             #[cfg(feature = "simulation")]
             mutant: None,
         }
@@ -256,6 +262,7 @@ pub struct Database {
     /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
     migrating: AtomicBool,
     queue: Queue<Request>,
+    linger: Linger,
     cache: Cache,
     warnings: Mutex<Vec<Warning>>,
     background: background::Activity,

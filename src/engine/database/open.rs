@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::events::{Event, Observers, Opened};
 use super::exclusive::Checkpointing;
 use super::generations::{create_journal, first_header};
+use super::linger::Linger;
 use super::network::Mark;
 use super::queue::Queue;
 use super::recent::RecentChanges;
@@ -106,7 +107,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files), kept: None },
+            Writer { files: Some(files), kept: None, synced: None },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -134,7 +135,15 @@ impl Database {
             None
         };
         let state = read.unwrap_or_else(State::empty);
-        Ok(Database::assemble(fs, directory, options, state, None, Writer { files: None, kept: None }, None))
+        Ok(Database::assemble(
+            fs,
+            directory,
+            options,
+            state,
+            None,
+            Writer { files: None, kept: None, synced: None },
+            None,
+        ))
     }
 
     fn assemble(
@@ -159,6 +168,7 @@ impl Database {
             checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
             migrating: AtomicBool::new(false),
             queue: Queue::new(),
+            linger: Linger::default(),
             warnings: Mutex::default(),
             background: background::Activity::default(),
             counters: Counters::new(),

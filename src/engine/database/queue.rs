@@ -30,6 +30,10 @@ impl<T> Queue<T> {
         !mem::replace(&mut waiting.draining, true)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().items.is_empty()
+    }
+
     /// The next items, in their order, at most `most`. None: the thread that asks drains no longer.
     pub fn next_group(&self, most: usize) -> Vec<T> {
         let mut waiting = self.waiting.lock();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::query::Queryable;
-use super::state::{FileTable, Loaded};
+use super::state::{FileTable, Loaded, State};
 use super::texts::{Part, ReadFailure, finish_part, is_intact, part_len, read_steps, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
@@ -211,12 +211,7 @@ impl Database {
 
     /// A stable view of the collection as it is now.
     pub fn view(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<View> {
-        self.with_loaded(spec, options, |state, loaded| View {
-            spec: Arc::clone(spec),
-            documents: loaded.documents.clone(),
-            files: Arc::clone(&state.files),
-            version: state.collections.get(&spec.path).map_or(0, |collection| collection.version),
-        })
+        self.with_loaded(spec, options, |state, loaded| View::of(state, spec, loaded))
     }
 
     /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
@@ -238,6 +233,71 @@ impl Database {
             }
             None => Peek::Wait,
         }
+    }
+
+    /// As [`Database::peek_list`], but whole documents are handed to `push` one after another.
+    pub fn peek_list_into<T>(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        begin: impl FnOnce() -> T,
+        push: impl Fn(&mut T, &[u8], usize),
+    ) -> Peek<(T, Duration)> {
+        let Peek::Ready((list, left)) = self.peek_list(spec, Part::Whole, options) else { return Peek::Wait };
+        let view = {
+            let state = self.state.read();
+            let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
+            View::of(&state, spec, loaded)
+        };
+        // Another list may have become the current one in between.
+        let current = self.cache.get(&list_key(spec, Part::Whole), view.version);
+        let split = current.filter(|current| Arc::ptr_eq(current, &list));
+        match split.and_then(|list| view.split(&list, begin(), push)) {
+            Some(result) => Peek::Ready((result, left)),
+            None => Peek::Wait,
+        }
+    }
+
+    /// As [`Database::list`], but whole documents are handed to `push` one after another, each with the length of its head.
+    /// Where reading must begin anew, so does the result.
+    pub fn list_into<T>(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        begin: impl Fn() -> T,
+        push: impl Fn(&mut T, &[u8], usize),
+    ) -> Result<T> {
+        for attempt in 0.. {
+            let view = self.view(spec, options)?;
+            let key = list_key(spec, Part::Whole);
+            if options.cached
+                && let Some(list) = self.cache.get(&key, view.version)
+                && let Some(result) = view.split(&list, begin(), &push)
+            {
+                self.cache.count(true);
+                return Ok(result);
+            }
+            let (mut result, mut list) = (begin(), Vec::new());
+            let read = read_steps(&view.files, view.documents.iter(), Part::Whole, |(_, location), text| {
+                push(&mut result, text, location.head as usize);
+                if options.cached {
+                    list.push(if list.is_empty() { b'[' } else { b',' });
+                    list.extend_from_slice(text);
+                }
+            })?;
+            match read {
+                Ok(()) => {
+                    self.cache.count(false);
+                    if options.cached {
+                        list.extend_from_slice(if list.is_empty() { b"[]" } else { b"]" });
+                        self.cache.insert(key, view.version, list.into());
+                    }
+                    return Ok(result);
+                }
+                Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
+            }
+        }
+        Ok(begin())
     }
 
     /// All documents, ids ascending, as one JSON array. O(n).
@@ -452,6 +512,30 @@ impl View {
 
     pub fn spec(&self) -> &Arc<CollectionSpec> {
         &self.spec
+    }
+
+    fn of(state: &State, spec: &Arc<CollectionSpec>, loaded: &Loaded) -> View {
+        View {
+            spec: Arc::clone(spec),
+            documents: loaded.documents.clone(),
+            files: Arc::clone(&state.files),
+            version: state.collections.get(&spec.path).map_or(0, |collection| collection.version),
+        }
+    }
+
+    /// Hands out the documents of a list of this view, which lie in it as the view has them. `None` if they do not.
+    fn split<T>(&self, list: &[u8], mut result: T, push: impl Fn(&mut T, &[u8], usize)) -> Option<T> {
+        let mut at = 1;
+        for (_, location) in self.documents.iter() {
+            let end = at + location.len as usize;
+            let (b'{', b'}', b',' | b']') = (*list.get(at)?, *list.get(end - 1)?, *list.get(end)?) else {
+                return None;
+            };
+            push(&mut result, &list[at..end], location.head as usize);
+            at = end + 1;
+        }
+        // Behind the last document or, where there is none, the opening bracket.
+        (at == list.len() || list == b"[]").then_some(result)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::id::now_ms;
-use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path};
+use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path, without_room};
 
 /// What recovery found.
 pub struct Recovered {
@@ -361,6 +361,6 @@ impl super::Database {
     ) -> Result<()> {
         let mut bytes = vec![0; (to - from) as usize];
         read_exact_at(journal, &mut bytes, from).at("read", path)?;
-        keep_cut(&*self.fs, path, generation, from, &bytes)
+        keep_cut(&*self.fs, path, generation, from, &without_room(bytes))
     }
 }

@@ -232,7 +232,7 @@ impl Matches<'_> {
             }
             scanned += step.len();
             let mut at = 0;
-            let visit = |id: &DocumentId, text: &[u8]| {
+            let visit = |(id, _): &Entry, text: &[u8]| {
                 if search.query.condition().holds(text) {
                     self.add(id, text, step[at]);
                 }

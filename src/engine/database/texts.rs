@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::state::FileTable;
 use crate::engine::cancel;
 use crate::engine::checksum::{DocumentHasher, document_hash, head_hash};
-use crate::engine::document::{DocumentId, close_head};
+use crate::engine::document::close_head;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Error;
 use crate::engine::fs::{File, read_exact_at};
@@ -140,7 +140,7 @@ pub fn read_run<'a>(
     files: &FileTable,
     entries: impl Iterator<Item = &'a Entry>,
     part: Part,
-    mut visit: impl FnMut(&DocumentId, &[u8]),
+    mut visit: impl FnMut(&Entry, &[u8]),
 ) -> std::result::Result<(), (Location, ReadFailure)> {
     let mut entries = entries.peekable();
     let mut buffer = Vec::new();
@@ -161,15 +161,16 @@ pub fn read_run<'a>(
         buffer.resize((end - start) as usize, 0);
         let read = file_of(files, &first.1).and_then(|file| Ok(read_exact_at(&**file, &mut buffer, start)?));
         read.map_err(|failure| (first.1, failure))?;
-        for (id, location) in run {
+        for entry in run {
+            let (_, location) = entry;
             let at = (location.offset - start) as usize;
             let text = &buffer[at..at + part_len(location, part) as usize];
             if !is_intact(text, location, part) {
                 return Err((*location, ReadFailure::Changed));
             }
             match part {
-                Part::Whole => visit(id, text),
-                Part::Head => visit(id, &close_head(text)),
+                Part::Whole => visit(entry, text),
+                Part::Head => visit(entry, &close_head(text)),
             }
         }
     }
@@ -184,7 +185,7 @@ pub fn read_steps<'a>(
     files: &FileTable,
     entries: impl Iterator<Item = &'a Entry>,
     part: Part,
-    mut visit: impl FnMut(&DocumentId, &[u8]),
+    mut visit: impl FnMut(&Entry, &[u8]),
 ) -> Result<std::result::Result<(), (Location, ReadFailure)>, Error> {
     let mut entries = entries.peekable();
     while entries.peek().is_some() {

@@ -29,6 +29,8 @@ pub struct Writer {
     pub files: Option<WriterFiles>,
     /// The write lock, while it is held for the process instead of for one group of writes.
     pub kept: Option<LockGuard>,
+    /// When a group was synced last.
+    pub synced: Option<Instant>,
 }
 
 pub struct WriterFiles {
@@ -209,7 +211,7 @@ impl Database {
         self.state.read().position
     }
 
-    /// Bytes behind the tip are those of a writer that died before it acknowledged them. The write lock is held.
+    /// Bytes behind the tip that are no room are those of a writer that died before it acknowledged them. The write lock is held.
     fn cut_stray_bytes(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         let path = journal_path(&self.directory, position.generation);
@@ -218,8 +220,8 @@ impl Database {
         if len < position.end {
             return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
         }
-        if len > position.end {
-            let journal = Arc::clone(&files.journal);
+        let journal = Arc::clone(&files.journal);
+        if len > position.end && !self.is_room(&*journal, position.end)? {
             self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
             journal.set_len(position.end).at("cut", &path)?;
             if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {

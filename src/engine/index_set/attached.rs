@@ -60,7 +60,9 @@ pub(super) fn declared(
             }
         })
         .collect();
-    found.sort_by(|a, b| (&a.collection.path, &a.config.name).cmp(&(&b.collection.path, &b.config.name)));
+    found.sort_unstable_by(|a, b| {
+        (&a.collection.path, &a.config.name).cmp(&(&b.collection.path, &b.config.name))
+    });
     found
 }
 

@@ -47,6 +47,16 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// What room for lines to come is filled with.
+pub const BLANK: u8 = b' ';
+
+/// Leaves out the room at the end of a journal's bytes.
+pub fn without_room(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().rposition(|&byte| byte != BLANK).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    bytes
+}
+
 /// What lies after the last good line of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
@@ -122,6 +132,18 @@ mod tests {
             encode_batch(&mut bytes, SALT(), 1, 0, 0, |out| out.extend_from_slice(op.as_bytes()));
             assert_eq!(Lines::new(&bytes, SALT(), 0, 0, 0).count(), 0, "{op}");
         }
+    }
+
+    #[test]
+    fn room_is_no_part_of_a_journal() {
+        let (bytes, ends) = journal(&[0, 1]);
+        let mut roomy = bytes.clone();
+        roomy.extend_from_slice(&[BLANK; 100]);
+        assert_eq!(without_room(roomy.clone()), bytes);
+        // A line that was written over it in part is no room.
+        roomy[ends[1] + 3] = b'[';
+        let rest = without_room(roomy);
+        assert_eq!(classify_tail(&rest, SALT(), ends[1], 2), Tail::Torn);
     }
 
     #[test]

@@ -87,6 +87,6 @@ pub fn status(registry: &Registry, state: &State) -> Vec<Status> {
         status.applied_at = Some(record.applied_at);
         status.error.clone_from(&record.error);
     }
-    all.sort_by(|one, other| one.version.cmp(&other.version));
+    all.sort_unstable_by(|one, other| one.version.cmp(&other.version));
     all
 }

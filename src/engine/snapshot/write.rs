@@ -12,12 +12,16 @@ use std::io;
 /// Bytes gathered before they are handed to the system.
 const BUFFER: usize = 1 << 20;
 
+/// Bytes that may wait to be synced: a sync of the journal would wait for all of them.
+const UNSYNCED: u64 = 8 << 20;
+
 /// Streams documents into a fresh file.
 pub struct SnapshotWriter {
     file: Arc<dyn File>,
     buffer: Vec<u8>,
     hasher: FileHasher,
     written: u64,
+    synced: u64,
     empty: bool,
 }
 
@@ -29,7 +33,14 @@ pub struct Written {
 
 impl SnapshotWriter {
     pub fn new(file: Arc<dyn File>) -> SnapshotWriter {
-        SnapshotWriter { file, buffer: b"{".to_vec(), hasher: FileHasher::default(), written: 0, empty: true }
+        SnapshotWriter {
+            file,
+            buffer: b"{".to_vec(),
+            hasher: FileHasher::default(),
+            written: 0,
+            synced: 0,
+            empty: true,
+        }
     }
 
     /// Appends a document and returns the offset of its text in the file.
@@ -62,10 +73,14 @@ impl SnapshotWriter {
         self.hasher.update(&self.buffer);
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.written - self.synced >= UNSYNCED {
+            self.file.sync_data()?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 
-    /// Ends the map. The caller syncs the file.
+    /// Ends the map. The caller syncs the end of the file.
     pub fn finish(mut self) -> io::Result<Written> {
         self.buffer.extend_from_slice(if self.empty { b"}\n" } else { b"\n}\n" });
         self.flush()?;

@@ -346,7 +346,7 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
 }
 

@@ -15,7 +15,7 @@ use crate::engine::database::recovery::{Source, apply};
 use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, read_all};
-use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line};
+use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line, without_room};
 
 /// The journals of a database, taken together.
 pub struct Journals {
@@ -102,7 +102,7 @@ impl Journal {
         let path = directory.join(&name);
         let header = read_header(&*file, &path, generation)?;
         let header = header.map(|(header, checksum, end)| (header, checksum, end as usize));
-        let bytes = read_all(&*file).at("read", &path)?;
+        let bytes = without_room(read_all(&*file).at("read", &path)?);
         Ok(Journal { generation, name, bytes, file, header })
     }
 

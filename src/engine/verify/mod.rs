@@ -105,7 +105,7 @@ impl Survey {
                 .then_with(|| a.offset.cmp(&b.offset))
         });
         let mut collections: Vec<_> = self.collections.iter().map(Examined::report).collect();
-        collections.sort_by(|a, b| a.path.cmp(&b.path));
+        collections.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
     }
 

@@ -48,7 +48,7 @@ impl Database {
                 last_changed: index.last_changed,
             }));
         }
-        found.sort_by(|a, b| (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name)));
+        found.sort_unstable_by(|a, b| (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name)));
         Ok(found)
     }
 
@@ -73,7 +73,7 @@ impl Database {
     pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
         found.extend(undeclared.iter().filter_map(|path| self.collection_on_disk(path)).map(Arc::new));
-        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         found
     }
 
@@ -83,7 +83,7 @@ impl Database {
         wanted: impl Fn(&str) -> bool,
     ) -> Option<Vec<Arc<CollectionSpec>>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
-        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         undeclared.is_empty().then_some(found)
     }
 

@@ -142,8 +142,11 @@ pub fn lock_holders(_: &fs::File) -> Vec<u32> {
 
 #[cfg(target_os = "linux")]
 pub fn boot_id() -> u128 {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
+    static BOOT_ID: std::sync::LazyLock<u128> = std::sync::LazyLock::new(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
+    });
+    *BOOT_ID
 }
 
 /// Without a boot id of the kernel's, zero: the shared page is then never believed across openings.

@@ -4,6 +4,11 @@
 //! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
 //! `undefined`. Documents cross as JSON text.
 
+#![cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
+
+// The engine's modules under the names that they have there.
+use octoprompt_storage::*;
+
 mod backup;
 mod base;
 mod changes;
@@ -15,6 +20,7 @@ mod indexes;
 mod migrations;
 mod options;
 mod parts;
+mod pool;
 mod port;
 mod projects;
 mod queries;

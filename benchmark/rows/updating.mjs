@@ -1,0 +1,13 @@
+// One file of many gets another content.
+import { content, sample } from '../lib/data.mjs'
+import { interleave } from '../lib/measure.mjs'
+import { eachWrite, sidesOf } from '../lib/sides.mjs'
+
+export async function updating(bench, { opened, ids }) {
+  let n = 0
+  const figures = await interleave(bench.rounds, sidesOf(opened, (instance, Peer, peer) => (round) => {
+    return eachWrite(instance, sample(ids[peer], 50), (id) => instance.update(id, { content: content(n++, round) }))
+  }))
+  const work = `update a file of ${bench.total.toLocaleString('en')}, one after another`
+  bench.add({ id: 'update', work, unit: 'µs', writes: true, figures })
+}
