@@ -11,11 +11,10 @@ use super::options::milliseconds;
 use super::port::{Answer, Mailbox, Port};
 use super::session::guarded;
 use super::site::site;
-use crate::engine::backup::{
-    BackupInfo, BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore,
-};
+use crate::engine::backup::{BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore};
 use crate::engine::{Result, Wait};
 use crate::pool::run_blocking;
+use crate::reports;
 
 /// A call tells how far it is at most this often.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
@@ -58,7 +57,7 @@ impl NativeBackups {
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32) {
         self.run(ticket, 0.0, |site, _, _| {
-            Ok(text(list_backups(&site)?.iter().map(describe).collect::<Value>()))
+            Ok(text(list_backups(&site)?.iter().map(reports::backup).collect::<Value>()))
         });
     }
 
@@ -98,16 +97,4 @@ impl NativeBackups {
 
 fn text(value: Value) -> Answer {
     Answer::text(value.to_string().into_bytes())
-}
-
-fn describe(backup: &BackupInfo) -> Value {
-    json!({
-        "name": backup.name,
-        "path": backup.path.to_string_lossy(),
-        "created": backup.created,
-        "size": backup.size,
-        "files": backup.files,
-        "complete": backup.is_complete(),
-        "problem": backup.problem,
-    })
 }

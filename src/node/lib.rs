@@ -13,6 +13,7 @@ mod backup;
 mod base;
 mod changes;
 mod collection;
+mod command_line;
 mod error;
 mod files;
 mod index_query;

@@ -1,52 +1,22 @@
-//! Reports of verifying and repairing on their way to JavaScript.
+//! Reports of verifying and repairing on their way to JavaScript: each with the text that a person reads.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::engine::{Action, Problem, RepairReport, VerifyReport};
+use crate::engine::{RepairReport, VerifyReport};
+use crate::reports;
 
-/// The report as JSON. `text` is what a person reads.
 pub fn verify_report(report: &VerifyReport) -> Value {
-    let collections: Vec<Value> = report
-        .collections
-        .iter()
-        .map(|found| json!({ "path": found.path, "documents": found.documents, "bytes": found.bytes }))
-        .collect();
-    json!({
-        "ok": report.is_ok(),
-        "directory": report.directory.display().to_string(),
-        "documents": report.documents(),
-        "collections": collections,
-        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
-        "text": report.to_string(),
-    })
+    with_text(reports::verify_report(report), report)
 }
 
-fn problem(problem: &Problem) -> Value {
-    let mut value = json!({
-        "severity": problem.severity.as_str(),
-        "code": problem.code.as_str(),
-        "path": problem.path,
-        "message": problem.message,
-    });
-    if let Some(offset) = problem.offset {
-        value["offset"] = offset.into();
-    }
-    if let Some(id) = &problem.id {
-        value["id"] = id.as_str().into();
-    }
+pub fn repair_report(report: &RepairReport) -> Value {
+    let mut value = with_text(reports::repair_report(report), report);
+    value["before"] = verify_report(&report.before);
+    value["after"] = verify_report(&report.after);
     value
 }
 
-/// The report as JSON, with the reports of before and after in it.
-pub fn repair_report(report: &RepairReport) -> Value {
-    let action = |action: &Action| json!({ "code": action.code.as_str(), "path": action.path, "message": action.message });
-    json!({
-        "ok": report.is_ok(),
-        "changed": report.copies.is_some(),
-        "copies": report.copies.as_ref().map(|path| path.display().to_string()),
-        "actions": report.actions.iter().map(action).collect::<Vec<_>>(),
-        "before": verify_report(&report.before),
-        "after": verify_report(&report.after),
-        "text": report.to_string(),
-    })
+fn with_text(mut value: Value, report: &impl ToString) -> Value {
+    value["text"] = report.to_string().into();
+    value
 }

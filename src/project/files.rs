@@ -217,7 +217,7 @@ fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: boo
 }
 
 /// The SHA-256 in hexadecimals, as a JSON string.
-fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
+pub fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = vec![b'"'];
     for byte in Sha256::digest(bytes) {

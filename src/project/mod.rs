@@ -18,6 +18,7 @@ mod layout;
 mod path;
 pub mod project_store;
 mod projects;
+mod put_at_path;
 mod record;
 mod schema;
 mod timestamp;
@@ -33,5 +34,6 @@ pub use files::{create_file, create_file_head, next_version, stored_file, update
 pub use incoming::{Complete, Incoming};
 pub use layout::{LARGE_FIELD, content_of, head_of, without_content};
 pub use projects::{create_project, stored_project, update_project, written_project};
+pub use put_at_path::Put;
 pub use schema::{MapKind, Records, parse_map};
 pub use timestamp::LATEST_TIMESTAMP;

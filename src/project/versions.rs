@@ -40,6 +40,13 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
     }
 }
 
+/// The ids of all versions of the file that `id` belongs to; none if there is no such file.
+pub fn ids(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<Vec<DocumentId>> {
+    let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(Vec::new()) };
+    let root = root_of(id, &head);
+    tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))
+}
+
 /// The members of a chain with their heads, versions ascending.
 fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut found = Vec::new();

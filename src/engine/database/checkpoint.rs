@@ -226,8 +226,8 @@ impl Database {
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
-        let copied = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut());
-        let offsets = copied.at("copy documents to", temporary)?;
+        let offsets = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut())
+            .at("copy documents to", temporary)?;
         let written = writer.finish().at("write", temporary)?;
         self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {

@@ -286,8 +286,6 @@ impl Database {
         }
         if sync {
             writer.synced = Some(Instant::now());
-        }
-        if sync {
             after.durable = after.seq;
         }
         let late_tip = self.is_mutant(Mutant::AcknowledgeBeforeTip);

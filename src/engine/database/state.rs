@@ -291,8 +291,7 @@ impl State {
     /// knows it has.
     pub fn covered_by_any(&self, path: &str) -> u64 {
         self.catalog.get(path).map_or(0, |record| match record.dropped {
-            // The batch that dropped it may have put documents after that.
-            Some(dropped) => dropped.saturating_sub(1),
+            Some(dropped) => dropped,
             None if record.absent => 0,
             None => record.snapshots.first().map_or(0, |oldest| oldest.covers),
         })

@@ -261,7 +261,8 @@ impl Examined {
     pub fn covers(&self, journals: &Journals) -> u64 {
         match &self.state {
             FileState::Known(record) => record.covers,
-            FileState::Missing => 0,
+            // Of a collection that was dropped the journals tell what came after that, in the same batch as well.
+            FileState::Missing | FileState::Absent => 0,
             _ => journals.state.covered_by_any(&self.path),
         }
     }

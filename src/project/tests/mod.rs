@@ -5,6 +5,7 @@ mod fixture;
 mod maps;
 mod projects;
 mod properties;
+mod put_at_path;
 mod versions;
 
 use serde_json::Value;

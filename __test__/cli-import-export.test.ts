@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, readdir, rm, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { withApp, withCli } from './support/cli.js'
+import { fileInput } from './support/index.js'
+
+const paths = (files: { path: string }[]) => files.map(({ path }) => path)
+
+describe('import', () => {
+  test('stores what git would list', withCli(async ({ jsonLines, json, write }) => {
+    await write({
+      'app/.gitignore': 'node_modules\n*.log\n!kept.log\n',
+      'app/node_modules/a/index.js': 'x',
+      'app/debug.log': 'x',
+      'app/kept.log': 'x',
+      'app/.env.example': 'x',
+      'app/.git/config': 'x',
+      'app/deep/.gitignore': 'generated',
+      'app/deep/generated/a': 'x',
+      'app/deep/own': 'x',
+    })
+    await json('import', 'app')
+    const kept = ['.env.example', '.gitignore', 'deep/.gitignore', 'deep/own', 'kept.log']
+    assert.deepEqual(paths(await jsonLines('files', 'app')), kept)
+    const all = await json('import', 'app', '--no-ignore', '--dry-run')
+    assert.deepEqual(paths(all.changes), ['debug.log', 'deep/generated/a', 'node_modules/a/index.js'])
+  }))
+
+  test('skips what is no text or too large, and says so', withCli(async ({ json, text, write }) => {
+    await write({
+      'app/zero': Buffer.from('a\0b'),
+      'app/latin': Buffer.from([0x61, 0xe4]),
+      'app/large': 'x'.repeat((1 << 20) + 1),
+      'app/exact': 'x'.repeat(1 << 20),
+      'app/bom': '\ufeffbom',
+      'app/empty': '',
+    })
+    const imported = await json('import', 'app', '--max-size', '1')
+    assert.deepEqual(imported.skipped, [
+      { path: 'large', reason: 'too-large' },
+      { path: 'latin', reason: 'binary' },
+      { path: 'zero', reason: 'binary' },
+    ].sort((a, b) => (a.path < b.path ? -1 : 1)))
+    assert.equal(imported.created, 3)
+    assert.equal(await text('show', 'bom', '--content'), '\ufeffbom')
+    assert.match(await text('import', 'app', '--max-size', '1'), /skipped 2, no text:\n {2}latin\n {2}zero\n/)
+  }))
+
+  test('leaves its own data alone', withCli(async ({ base, jsonLines, text, write }) => {
+    await write({ 'main.ts': 'x', 'data/own.json': '{}' })
+    await text('import', '.', '--name', 'here')
+    await text('backup', 'one')
+    await text('import', '.')
+    assert.deepEqual(paths(await jsonLines('files', 'here')), ['data/own.json', 'main.ts'])
+    assert.ok((await readdir(join(base, 'data'))).includes('project_storage'))
+  }))
+
+  test('changes files in place where versions are not wanted', withApp(async ({ jsonLines, json, write }) => {
+    await write({ 'app/src/main.ts': 'third\n' })
+    const imported = await json('import', 'app', '--in-place')
+    assert.deepEqual(imported.changes, [{ path: 'src/main.ts', action: 'changed' }])
+    assert.deepEqual((await jsonLines('files', 'app')).map(({ version }) => version), [1, 2])
+  }))
+
+  test('deletes what is gone only when it may', withApp(async ({ base, error, json, jsonLines }) => {
+    await rm(join(base, 'app/src/main.ts'))
+    assert.equal((await json('import', 'app')).missing, 1)
+    assert.equal((await error(6, 'import', 'app', '--prune')).code, 'CONFIRMATION_REQUIRED')
+    const pruned = await json('import', 'app', '--prune', '--yes')
+    assert.deepEqual(pruned.changes, [{ path: 'src/main.ts', action: 'removed' }])
+    assert.deepEqual(paths(await jsonLines('files', 'app', '--all-versions')), ['README.md'])
+  }))
+
+  test('stores into the project that is named', withApp(async ({ json, jsonLines, write }) => {
+    await write({ 'other/new.ts': 'x' })
+    const { project } = await json('import', 'other', '--project', 'app')
+    assert.deepEqual([project.name, project.created], ['app', false])
+    assert.deepEqual(paths(await jsonLines('files', 'app')), ['README.md', 'new.ts', 'src/main.ts'])
+  }))
+
+  test('writes many files in several batches', withCli(async ({ jsonLines, json, write }) => {
+    const names = Array.from({ length: 600 }, (_, at) => `${String(at).padStart(4, '0')}.ts`)
+    await write(Object.fromEntries(names.map((name) => [`app/${name}`, name])))
+    assert.equal((await json('import', 'app')).created, names.length)
+    assert.deepEqual(paths(await jsonLines('files', 'app')), names)
+    assert.equal((await json('import', 'app')).unchanged, names.length)
+  }))
+
+  if (process.platform !== 'win32') {
+    test('follows no links and waits for no pipes', withCli(async ({ base, json, write }) => {
+      await write({ 'app/file': 'x', 'outside/secret': 'x' })
+      await symlink('../outside', join(base, 'app/directory'))
+      await symlink('../outside/secret', join(base, 'app/link'))
+      execFileSync('mkfifo', [join(base, 'app/pipe')])
+      const imported = await json('import', 'app')
+      assert.deepEqual(paths(imported.changes), ['file'])
+      assert.deepEqual(imported.skipped, [
+        { path: 'directory', reason: 'symbolic-link' },
+        { path: 'link', reason: 'symbolic-link' },
+        { path: 'pipe', reason: 'no-file' },
+      ])
+    }))
+  }
+})
+
+describe('export', () => {
+  test('gives back what was imported', withApp(async ({ base, json }) => {
+    const exported = await json('export', 'app', 'out/deep')
+    assert.deepEqual([exported.written, exported.leftOut], [2, []])
+    assert.equal(await readFile(join(base, 'out/deep/src/main.ts'), 'utf8'), 'export const port = 8080\n')
+    assert.deepEqual((await readdir(join(base, 'out/deep'), { recursive: true })).sort(), ['README.md', 'src', 'src/main.ts'].map((path) => join(path)))
+  }))
+
+  test('writes nothing when something is in the way', withApp(async ({ base, error, json, write }) => {
+    await write({ 'out/src/main.ts': 'mine' })
+    assert.equal((await error(6, 'export', 'app', 'out')).code, 'WOULD_OVERWRITE')
+    assert.deepEqual(await readdir(join(base, 'out')), ['src'])
+    assert.equal((await json('export', 'app', 'out', '--force')).written, 2)
+    assert.equal(await readFile(join(base, 'out/src/main.ts'), 'utf8'), 'export const port = 8080\n')
+  }))
+
+  test('leads nowhere else, whatever the stored paths say', withCli(async ({ base, open, run }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'hostile', path: '/srv/hostile' })
+    const hostile = ['../up', '../../up', '/etc/octoprompt-up', 'a/../../up', '.git/hooks/post-commit', 'nul\0byte', 'good/file', 'good', '..']
+    const files = storage.getFileStorage(project.id)
+    await files.createMany(hostile.map((path) => fileInput(path, 'hostile')))
+    await files.createMany([fileInput('/srv/hostile/inside', 'inside'), fileInput('half', '\ud83d')])
+    await storage.close()
+    await mkdir(join(base, 'parent'))
+    const { code, stdout } = await run('export', 'hostile', 'parent/out', '--json')
+    assert.equal(code, 3)
+    const { leftOut, written } = JSON.parse(stdout)
+    // Of `good` and `good/file` only one can be had.
+    assert.equal(written, 2)
+    assert.equal(leftOut.length, hostile.length)
+    assert.deepEqual(await readdir(join(base, 'parent')), ['out'])
+    assert.deepEqual((await readdir(join(base, 'parent/out'))).sort(), ['good', 'inside'])
+  }))
+})

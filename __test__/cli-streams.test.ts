@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { describe, test } from 'node:test'
+import { bin, cli, environment, withApp, withCli } from './support/cli.js'
+import { fileInput, projectInput, until, withProject } from './support/index.js'
+
+describe('pipes', () => {
+  test('get everything, however much it is', withProject(async (storage, project, { base }) => {
+    const content = 'line of text\n'.repeat(400_000)
+    const { id } = await storage.addFile(project.id, fileInput('large', content))
+    await storage.close()
+    const { code, stdout } = await cli(['show', String(id), '--content'], { cwd: base })
+    assert.equal(code, 0)
+    assert.ok(stdout === content)
+  }))
+
+  test('may be closed early', withProject(async (storage, project, { base }) => {
+    await storage.addFile(project.id, fileInput('large', 'port\n'.repeat(400_000)))
+    await storage.close()
+    const onOutput = (close: () => void) => close()
+    const { code, stderr } = await cli(['search', 'port', '--json'], { cwd: base, onOutput })
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  }))
+
+  test('have no colours, unless they are asked for', withApp(async ({ text }) => {
+    assert.ok(!(await text('history', 'src/main.ts')).includes('\x1b'))
+    assert.ok((await text('history', 'src/main.ts', '--color', 'always')).includes('\x1b[32m+export'))
+  }))
+})
+
+test('nothing that is stored controls the terminal', withCli(async ({ open, run, json }) => {
+  const storage = open()
+  const project = await storage.create({ name: 'evil\x1b[2J\u202e', path: '/srv/\x1b]0;title\x07' })
+  const path = 'src/\x1b[31mred\u009b2J'
+  const { id } = await storage.addFile(project.id, fileInput(path, 'one\x1b[2J\r\ntwo\u202e'))
+  await storage.createFileVersion(project.id, id, 'three\x1b[2J')
+  await storage.close()
+  const commands = [['projects'], ['files', String(project.id)], ['show', String(id)], ['history', String(id)], ['search', 'three'], ['projects', '--json'], ['files', '\x1b[2J']]
+  for (const command of commands) {
+    const { stdout, stderr } = await run(...command)
+    assert.doesNotMatch(stdout + stderr, /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]/, command.join(' '))
+  }
+  assert.equal((await json('projects'))[0].name, 'evil\x1b[2J\u202e')
+}))
+
+/** A program that gives another one a terminal; systems differ in how it is called. */
+const script = (() => {
+  if (process.platform !== 'linux') return undefined
+  try {
+    return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux') ? 'script' : undefined
+  } catch {
+    return undefined
+  }
+})()
+
+if (script) {
+  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
+
+  /** Runs a command in a terminal that is `columns` wide, and types an answer to its question. */
+  async function inTerminal(cwd: string, columns: number, args: string[], env = {}, answer?: string) {
+    const command = `stty cols ${columns} rows 24 && exec ${[process.execPath, bin, ...args].map(quote).join(' ')}`
+    const options = ['--quiet', '--return', '--echo', 'never', '--command', command, '/dev/null']
+    const child = spawn(script!, options, { cwd, env: environment({ TERM: 'xterm', SHELL: '/bin/sh', ...env }) })
+    let screen = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (screen += text))
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+    if (answer !== undefined) {
+      await until('the question', () => screen.includes('[y/N]'))
+      child.stdin.write(answer)
+    }
+    return { code: await ended, screen: screen.replaceAll('\r\n', '\n') }
+  }
+
+  describe('a terminal', () => {
+    test('is narrow, and tables fit', withApp(async ({ base }) => {
+      const { code, screen } = await inTerminal(base, 44, ['files', 'app'], { NO_COLOR: '1' })
+      assert.equal(code, 0, screen)
+      assert.ok(screen.split('\n').every((line) => line.length <= 44), screen)
+      assert.ok(!screen.includes('\x1b['), screen)
+    }))
+
+    test('shows colours, unless they are not wanted', withApp(async ({ base }) => {
+      assert.ok((await inTerminal(base, 100, ['projects'])).screen.includes('\x1b[2m'))
+      assert.ok(!(await inTerminal(base, 100, ['projects', '--color', 'never'])).screen.includes('\x1b['))
+    }))
+
+    test('is asked before something dangerous', withApp(async ({ base, text, json }) => {
+      await text('backup', 'one')
+      await text('import', 'app/src', '--name', 'another')
+      const no = await inTerminal(base, 100, ['restore', 'one'], {}, 'n\n')
+      assert.equal(no.code, 6, no.screen)
+      assert.equal((await json('projects')).length, 2)
+      const yes = await inTerminal(base, 100, ['restore', 'one'], {}, 'y\n')
+      assert.equal(yes.code, 0, yes.screen)
+      assert.equal((await json('projects')).length, 1)
+    }))
+  })
+}
+
+test('a project may be looked at while it is empty', withCli(async ({ open, text }) => {
+  const storage = open()
+  await storage.create(projectInput('empty'))
+  await storage.close()
+  assert.equal(await text('files', 'empty'), 'no files\n')
+}))

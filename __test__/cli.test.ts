@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { bin, cli, withApp, withCli } from './support/cli.js'
+import { filesPath, withOldData } from './support/index.js'
+
+const manifest = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8'))
+
+test('the command is the one that the package installs', () => {
+  assert.equal(join(__dirname, '..', manifest.bin['octoprompt-storage']), bin)
+  assert.ok(manifest.files.includes('bin'))
+})
+
+describe('looking', () => {
+  test('says what there is', withApp(async ({ base, json, text }) => {
+    const status = await json('status')
+    assert.deepEqual([status.projects, status.files, status.versions], [1, 2, 3])
+    assert.deepEqual(status.databases.map(({ path }: { path: string }) => path), ['data/project_storage'])
+    assert.equal(status.migrations.currentVersion, '0.0.0')
+    assert.match(await text('status'), /^files +2 in 3 versions$/m)
+    assert.equal((await readdir(base)).sort().join(), 'app,data')
+  }))
+
+  test('reads what the old package wrote', withOldData(async ({ base }) => {
+    const { code, stdout, stderr } = await cli(['projects', '--json'], { cwd: base })
+    assert.equal(code, 0, stderr)
+    const projects = JSON.parse(stdout)
+    assert.deepEqual(projects.map(({ id }: { id: number }) => id), [1718000000000, 1718000000001, 1718000000002])
+    assert.equal(projects[1].name, 'Überprojekt 日本')
+    const path = await cli(['files', 'C:\\work\\überprojekt', '--json'], { cwd: base })
+    assert.equal(path.stdout.trim().split('\n').length, projects[1].files, path.stderr)
+    const ambiguous = await cli(['files', 'Sample App'], { cwd: base })
+    assert.equal(ambiguous.code, 2)
+    assert.match(ambiguous.stderr, /1718000000000 or 1718000000002 \(AMBIGUOUS\)/)
+  }))
+
+  test('lists the files of a project, and their versions', withApp(async ({ jsonLines, text }) => {
+    const files = await jsonLines('files', 'app')
+    assert.deepEqual(files.map(({ path, version }) => [path, version]), [['README.md', 1], ['src/main.ts', 2]])
+    assert.ok(!('content' in files[0]))
+    assert.equal((await jsonLines('files', 'app', '--all-versions')).length, 3)
+    assert.match(await text('files', 'app'), / 2 +25 B +\S+ \S+ +src\/main\.ts\n/)
+  }))
+
+  test('shows a file, one of its versions, and its bytes', withApp(async ({ json, text }) => {
+    const file = await json('show', 'src/main.ts')
+    assert.equal(file.content, 'export const port = 8080\n')
+    assert.equal((await json('show', String(file.id), '--version', '1')).content, 'export const port = 80\n')
+    assert.equal(await text('show', 'src/main.ts', '--content'), file.content)
+    assert.match(await text('show', String(file.id)), /^file +src\/main\.ts$/m)
+    assert.equal((await json('show', 'app')).name, 'app')
+  }))
+
+  test('tells what changed between versions', withApp(async ({ json, text }) => {
+    const history = await json('history', 'src/main.ts')
+    assert.deepEqual(history.map(({ file }: any) => file.version), [2, 1])
+    assert.match(history[0].diff, /^-export const port = 80\n\+export const port = 8080\n/m)
+    assert.equal(history[1].diff, null)
+    const [only] = await json('history', 'src/main.ts', '--from', '2', '--to', '1')
+    assert.match(only.diff, /^-export const port = 8080\n\+export const port = 80\n/m)
+    assert.equal((await text('history', 'src/main.ts', '--no-diff')).trim().split('\n').length, 2)
+  }))
+
+  test('finds files with all words, whatever their case', withApp(async ({ jsonLines, run, text }) => {
+    const found = await jsonLines('search', 'PORT', '8080')
+    assert.deepEqual(found.map(({ path, matches }) => [path, matches]), [
+      ['src/main.ts', [{ line: 1, text: 'export const port = 8080' }]],
+    ])
+    assert.deepEqual((await jsonLines('search', 'main.ts')).map(({ path }) => path), ['src/main.ts'])
+    assert.match(await text('search', 'web server'), /^README\.md {2}app \d+\n {5}1: # Web server\n$/)
+    const nothing = await run('search', 'port', 'nowhere')
+    assert.deepEqual(nothing, { code: 0, stdout: '', stderr: 'nothing found\n' })
+  }))
+})
+
+describe('failing', () => {
+  const cases: [string, number, string, string[]][] = [
+    ['a project that is not there', 4, 'NOT_FOUND', ['files', 'nothing']],
+    ['a file that is not there', 4, 'NOT_FOUND', ['history', 'nothing']],
+    ['a version that is not there', 4, 'NOT_FOUND', ['show', 'src/main.ts', '--version', '7']],
+    ['a backup that is not there', 4, 'NOT_FOUND', ['restore', 'nothing', '--yes']],
+    ['a directory that is not there', 1, 'IO_ERROR', ['import', 'nothing']],
+    ['an unknown command', 2, 'USAGE', ['nothing']],
+    ['an option without its value', 2, 'USAGE', ['status', '--lock-timeout', 'soon']],
+    ['an empty word', 2, 'USAGE', ['search', '']],
+    ['a restore that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['restore', 'nothing']],
+    ['a repair that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['repair']],
+    ['a module that cannot be loaded', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'nothing.mjs']],
+  ]
+  test('has a code and a number for each kind', withApp(async ({ error }) => {
+    const errors = await Promise.all(cases.map(([, exit, , args]) => error(exit, ...args)))
+    assert.deepEqual(errors.map(({ code }) => code), cases.map(([, , code]) => code))
+    for (const { message } of errors) assert.ok(message.length > 10 && !message.includes('\n'), message)
+  }))
+
+  test('is a line for people, without a stack', withApp(async ({ run }) => {
+    const { stdout, stderr } = await run('files', 'nothing')
+    assert.equal(stdout, '')
+    assert.match(stderr, /^error: [^\n]+ \(NOT_FOUND\)\n$/)
+  }))
+
+  test('says what to do where the addon does not load', withCli(async ({ base }) => {
+    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(base, 'nothing.node') }
+    const { code, stderr } = await cli(['status'], { cwd: base, env })
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: [^\n]+ \(ADDON_NOT_LOADED\)\n$/)
+    const asJson = await cli(['status', '--json'], { cwd: base, env })
+    assert.equal(JSON.parse(asJson.stderr).error.code, 'ADDON_NOT_LOADED')
+  }))
+
+  test('teaches when nothing was asked for', withCli(async ({ run }) => {
+    const { code, stderr, stdout } = await run()
+    assert.equal(code, 2)
+    assert.equal(stdout, '')
+    assert.match(stderr, /Examples:\n {2}\$ octoprompt-storage status/)
+  }))
+})
+
+describe('the base path', () => {
+  test('is that of the option, else of the environment', withApp(async ({ base }) => {
+    const elsewhere = join(base, 'app')
+    const option = await cli(['projects', '--base-path', '..', '--json'], { cwd: elsewhere })
+    assert.equal(JSON.parse(option.stdout)[0].name, 'app')
+    const variable = await cli(['projects', '--json'], { cwd: elsewhere, env: { OCTOPROMPT_STORAGE_PATH: base } })
+    assert.equal(variable.stdout, option.stdout)
+    const both = await cli(['status'], { cwd: elsewhere, env: { OCTOPROMPT_STORAGE_PATH: base } })
+    assert.equal(both.code, 0)
+    assert.equal((await cli(['status'], { cwd: elsewhere })).code, 4)
+  }))
+})
+
+describe('measuring', () => {
+  test('says where the bytes are', withApp(async ({ json, text, write }) => {
+    const [before] = (await json('stats')).databases
+    const documents = before.collections.map(({ documents }: { documents: number }) => documents)
+    assert.deepEqual(documents.toSorted(), [1, 3])
+    const { json: files, journals, indexes, other, total } = before.disk
+    assert.equal(files + journals + indexes + other, total)
+    assert.ok(files > 0 && journals > 0)
+    await write({ 'app/more': 'x'.repeat(100_000) })
+    await text('import', 'app')
+    const [after] = (await json('stats')).databases
+    assert.ok(after.disk.json > before.disk.json + 100_000)
+    assert.ok(after.sequence.acknowledged > before.sequence.acknowledged)
+    assert.match(await text('stats'), /^data\/project_storage\n {2}disk .* times what is stored\n/)
+  }))
+})
+
+describe('caring', () => {
+  test('finds damage, mends it and keeps the original', withApp(async ({ base, json, jsonLines, run, text }) => {
+    assert.equal((await json('verify')).ok, true)
+    const [{ projectId }] = await jsonLines('files', 'app')
+    await rm(filesPath(base, projectId))
+    const verify = await run('verify')
+    assert.equal(verify.code, 3)
+    assert.match(verify.stdout, /NOT OK.*\n.*\n.*error.*SNAPSHOT_MISSING/)
+    const repaired = await run('repair', '--yes', '--json')
+    const [report] = JSON.parse(repaired.stdout).databases
+    assert.equal(report.changed, true)
+    assert.match(report.copies, /before-repair/)
+    assert.match(await text('verify'), /: ok/)
+  }))
+
+  test('brings the JSON files up to date', withApp(async ({ json }) => {
+    assert.deepEqual(await json('checkpoint'), { databases: ['data/project_storage'] })
+  }))
+
+  test('backs up, lists, keeps as many as it should, and restores', withApp(async ({ json, run, jsonLines, text }) => {
+    const first = await json('backup', 'first')
+    assert.deepEqual([first.name, first.complete, first.removed], ['first', true, []])
+    assert.deepEqual((await json('backup', 'second', '--keep', '1')).removed, ['first'])
+    assert.deepEqual((await json('backups')).map(({ name }: { name: string }) => name), ['second'])
+    await text('import', 'app', '--name', 'ignored', '--in-place')
+    await text('import', 'app/src', '--name', 'another')
+    assert.equal((await json('projects')).length, 2)
+    assert.deepEqual(await json('restore', 'second', '--yes'), { restored: 'second' })
+    assert.deepEqual((await json('projects')).map(({ name }: { name: string }) => name), ['app'])
+    assert.equal((await jsonLines('files', 'app')).length, 2)
+    assert.equal((await run('backup', 'second')).code, 1)
+  }))
+})
+
+describe('migrating', () => {
+  const module = `
+    import { ProjectStorageV2 } from ${JSON.stringify(join(__dirname, '../index.mjs'))}
+    export default ({ basePath }) => [
+      { version: '1.0.0', description: 'Rename', async up({ logger }) {
+        logger.info('renaming')
+        const storage = new ProjectStorageV2({ basePath })
+        for (const { id } of await storage.list()) await storage.update(id, { name: 'renamed' })
+        await storage.close()
+      }, down() {} },
+      { version: '2.0.0', description: 'Break', up() { throw new Error('on purpose') } },
+    ]
+    setInterval(() => {}, 1000)
+  `
+  test('applies what a module has, and undoes it', withApp(async ({ base, error, json, run }) => {
+    await writeFile(join(base, 'migrations.mjs'), module)
+    const file = ['migrate', '--file', 'migrations.mjs']
+    const applied = await run(...file, '--to', '1.0.0', '--json')
+    assert.deepEqual(JSON.parse(applied.stdout), { versions: ['1.0.0'], currentVersion: '1.0.0' })
+    assert.ok(applied.stderr.split('\n').filter(Boolean).map((line) => JSON.parse(line).log.message).includes('renaming'))
+    assert.equal((await json('projects'))[0].name, 'renamed')
+    assert.equal((await json(...file, '--status')).pending, 1)
+    const failed = await run(...file)
+    assert.equal(failed.code, 1)
+    assert.match(failed.stderr, /error: on purpose \(MIGRATION_FAILED\)\n$/)
+    assert.equal((await json('status')).migrations.failed, 1)
+    assert.equal((await error(6, ...file, '--rollback', '0.0.0')).code, 'CONFIRMATION_REQUIRED')
+    assert.equal((await json(...file, '--rollback', '0.0.0', '--yes')).currentVersion, '0.0.0')
+  }))
+})
+
+describe('help', () => {
+  test('explains each command by example', withCli(async ({ text }) => {
+    const help = await text('--help')
+    const commands = [...help.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name]) => name!)
+    assert.ok(commands.length >= 16, help)
+    const texts = await Promise.all(commands.map((command) => text(command, '--help')))
+    for (const [at, command] of commands.entries()) assert.ok(texts[at]!.includes(`$ octoprompt-storage ${command}`))
+    assert.match(help, /Exit codes:/)
+    assert.equal(await text('--version'), `octoprompt-storage ${manifest.version}\n`)
+  }))
+
+  test('completes in every shell', withCli(async ({ text }) => {
+    for (const shell of ['bash', 'zsh', 'fish']) assert.match(await text('completions', shell), /octoprompt-storage/)
+  }))
+})

@@ -1,0 +1,292 @@
+//! What can be said on the command line, and the help that teaches it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use super::help;
+
+/// The name of the program.
+pub const NAME: &str = "octoprompt-storage";
+/// The variable that says where the data lies when no option does.
+pub const BASE_PATH: &str = "OCTOPROMPT_STORAGE_PATH";
+
+/// Looks into the data that @octoprompt/storage keeps, brings files in and out, and takes care of it.
+#[derive(Debug, Parser)]
+#[command(
+    name = NAME,
+    bin_name = NAME,
+    version,
+    after_help = help::SHORT,
+    after_long_help = help::LONG,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The directory above `data/` [default: $OCTOPROMPT_STORAGE_PATH, else the working directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Everywhere")]
+    pub base_path: Option<PathBuf>,
+    /// Print JSON: one document on one line, or one on each line where there may be many
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// When to use colours; `auto` is in a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        help_heading = "Everywhere"
+    )]
+    pub color: Color,
+    /// How long to wait for other processes
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Everywhere")]
+    pub lock_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What there is: projects, files, versions, databases, migrations, backups
+    #[command(after_help = help::STATUS)]
+    Status,
+    /// Sizes on disk: JSON files, journals, indexes, and what waits for a checkpoint
+    #[command(after_help = help::STATS)]
+    Stats,
+    /// List the projects
+    #[command(after_help = help::PROJECTS)]
+    Projects,
+    /// List the files of a project, in their latest versions
+    #[command(after_help = help::FILES)]
+    Files(FilesArguments),
+    /// Show a file with its content, or a project
+    #[command(after_help = help::SHOW)]
+    Show(ShowArguments),
+    /// The versions of a file and what changed from each to the next, the latest first
+    #[command(after_help = help::HISTORY)]
+    History(HistoryArguments),
+    /// Find files that have all words in their path or content, whatever their case
+    #[command(after_help = help::SEARCH)]
+    Search(SearchArguments),
+    /// Store the files of a directory as a project; what changed since becomes new versions
+    #[command(after_help = help::IMPORT)]
+    Import(ImportArguments),
+    /// Write the files of a project into a directory
+    #[command(after_help = help::EXPORT)]
+    Export(ExportArguments),
+    /// Check everything on disk; changes nothing
+    #[command(after_help = help::VERIFY)]
+    Verify,
+    /// Mend what `verify` found, keeping the originals
+    #[command(after_help = help::REPAIR)]
+    Repair(Confirmed),
+    /// Bring the JSON files up to date with everything written so far
+    #[command(after_help = help::CHECKPOINT)]
+    Checkpoint,
+    /// Copy everything to `backups/`, while others go on writing
+    #[command(after_help = help::BACKUP)]
+    Backup(BackupArguments),
+    /// List the backups
+    #[command(after_help = help::BACKUPS)]
+    Backups,
+    /// Put a backup in the place of all data
+    #[command(after_help = help::RESTORE)]
+    Restore(RestoreArguments),
+    /// Run the migrations of a JavaScript module
+    #[command(after_help = help::MIGRATE)]
+    Migrate(MigrateArguments),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell that completes
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct FilesArguments {
+    /// The project: its id, its name if no other has it, or its path
+    pub project: String,
+    /// List every version
+    #[arg(long)]
+    pub all_versions: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The file: its id or its path; or a project: its id, name or path
+    pub id: String,
+    /// Look in this project only
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// Show this version of the file
+    #[arg(long, value_name = "N")]
+    pub version: Option<u64>,
+    /// Print the content and nothing else, byte by byte unless it goes to a terminal
+    #[arg(long, conflicts_with = "json")]
+    pub content: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// The file: its id, that of any of its versions, or its path
+    pub file: String,
+    /// Look in this project only
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// Compare with this version instead of the one before
+    #[arg(long, value_name = "N")]
+    pub from: Option<u64>,
+    /// Compare this version only [default with --from: the latest]
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// List the versions without what changed
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub no_diff: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArguments {
+    /// Words that must all occur; quote several to look for them as they stand
+    #[arg(required = true)]
+    pub words: Vec<String>,
+    /// Look in this project only
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The directory to store
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Store into this project [default: the one whose path is the directory, or a new one]
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// The name of a new project [default: that of the directory]
+    #[arg(long, conflicts_with = "project")]
+    pub name: Option<String>,
+    /// Change files in place instead of making new versions
+    #[arg(long)]
+    pub in_place: bool,
+    /// Delete stored files, with all their versions, that the directory no longer has
+    #[arg(long)]
+    pub prune: bool,
+    /// Store what .gitignore leaves out too
+    #[arg(long)]
+    pub no_ignore: bool,
+    /// Skip files that are larger
+    #[arg(long, value_name = "MIB", default_value_t = 3)]
+    pub max_size: u64,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub confirmed: Confirmed,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The project: its id, its name if no other has it, or its path
+    pub project: String,
+    /// The directory to write into; it is created if it does not exist
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Overwrite files that have another content
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// The name of the backup [default: the time]
+    pub name: Option<String>,
+    /// A file or directory to take along, relative to the base path; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub include: Vec<String>,
+    /// Remove the oldest backups beyond this many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The name of the backup, or the path of its directory
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub backup: PathBuf,
+    #[command(flatten)]
+    pub confirmed: Confirmed,
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// The module: its default export is an array of migrations
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Apply the migrations up to this version [default: all]
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+    /// Undo the migrations after this version; 0.0.0 undoes all
+    #[arg(long, value_name = "VERSION", conflicts_with = "to")]
+    pub rollback: Option<String>,
+    /// Show what is applied and what is not, and change nothing
+    #[arg(long, conflicts_with_all = ["to", "rollback"])]
+    pub status: bool,
+    #[command(flatten)]
+    pub confirmed: Confirmed,
+}
+
+#[derive(Debug, Args)]
+pub struct Confirmed {
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        // Longer than any process lives; deadlines stay in range below it.
+        .filter(|duration| duration.as_secs() <= 86_400 * 365)
+        .ok_or_else(|| "expected a number of seconds from 0 to a year".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("$ {NAME} {}", command.get_name());
+            assert!(help.contains(&example), "{} has no example", command.get_name());
+        }
+    }
+}

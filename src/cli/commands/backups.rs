@@ -1,0 +1,101 @@
+//! `backup`, `backups` and `restore`.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use crate::cli::arguments::{BackupArguments, RestoreArguments};
+use crate::cli::console::{Measure, Style};
+use crate::cli::failure::Result;
+use crate::cli::table::Table;
+use crate::cli::{Run, display, paths};
+use crate::engine::backup::{self, BackupOptions, back_up, list_backups, prune_backups};
+use crate::reports;
+
+pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<()> {
+    run.place.databases()?;
+    let site = run.place.site();
+    let options = BackupOptions { include: arguments.include.clone(), wait: run.place.wait() };
+    let bar = run.console.bar("backing up", Measure::Bytes);
+    let made = back_up(&site, arguments.name.as_deref(), &options, &mut progress(&bar));
+    bar.finish_and_clear();
+    let made = made?;
+    run.console.warn_all(&made.warnings);
+    let removed = match arguments.keep {
+        Some(keep) => prune_backups(&site, usize::try_from(keep).unwrap_or(usize::MAX), run.place.wait())?,
+        None => Vec::new(),
+    };
+    let info = list_backups(&site)?.into_iter().find(|backup| backup.path == made.path);
+    if run.console.is_json() {
+        let mut document = info.as_ref().map(reports::backup).unwrap_or_default();
+        document["removed"] = json!(removed);
+        return run.console.document(&document);
+    }
+    let size = info.map(|info| format!(", {}", display::size(info.size))).unwrap_or_default();
+    run.console.line(&format!("backed up to {}{size}", display::line(&made.path.to_string_lossy())))?;
+    removed
+        .iter()
+        .try_for_each(|name| run.console.line(&format!("removed the backup {}", display::line(name))))
+}
+
+pub fn list(run: &mut Run) -> Result<()> {
+    let found = list_backups(&run.place.site())?;
+    if found.is_empty() {
+        // Without data it is more likely that the base path is wrong.
+        run.place.databases()?;
+    }
+    if run.console.is_json() {
+        return run.console.document(&found.iter().map(reports::backup).collect::<Value>());
+    }
+    if found.is_empty() {
+        return run.console.line("no backups yet; `backup` makes one");
+    }
+    let mut table = Table::new(&["NAME", "CREATED", ">SIZE", ">FILES", "STATE"]);
+    for backup in &found {
+        let style = if backup.is_complete() { Style::Plain } else { Style::Error };
+        table.row(
+            style,
+            [
+                &backup.name,
+                &backup.created.map(display::time).unwrap_or_default(),
+                &display::size(backup.size),
+                &backup.files.to_string(),
+                backup.problem.as_deref().unwrap_or("complete"),
+            ],
+        );
+    }
+    run.console.table(table)
+}
+
+pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
+    let site = run.place.site();
+    // A name stays one; what has a separator is a path from the working directory.
+    let backup = match arguments.backup.components().count() {
+        1 if !arguments.backup.starts_with("..") && !arguments.backup.starts_with(".") => {
+            arguments.backup.clone()
+        }
+        _ => paths::normal(&run.directory.join(&arguments.backup)),
+    };
+    let shown = display::line(&backup.to_string_lossy());
+    let base = run.place.base().display().to_string();
+    run.console
+        .confirm(&format!("the backup {shown} replaces all data under {base}"), arguments.confirmed.yes)?;
+    let bar = run.console.bar("restoring", Measure::Bytes);
+    let restored = backup::restore(&site, Path::new(&backup), run.place.wait(), &mut progress(&bar));
+    bar.finish_and_clear();
+    restored?;
+    if run.console.is_json() {
+        return run.console.document(&json!({ "restored": backup.to_string_lossy() }));
+    }
+    run.console.line(&format!("restored {shown}"))
+}
+
+fn progress(bar: &ProgressBar) -> impl FnMut(u64, u64) -> ControlFlow<()> + '_ {
+    |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,380 @@
+//! `export`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Component, Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::cli::arguments::ExportArguments;
+use crate::cli::console::Measure;
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::lookup::Reader;
+use crate::cli::record::Record;
+use crate::cli::{Run, display};
+use crate::project::Files;
+
+/// Files that are read together.
+const BATCH: usize = 64;
+/// Paths that are named in a message.
+const NAMED: usize = 5;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Exported {
+    project: u64,
+    directory: String,
+    written: usize,
+    unchanged: usize,
+    left_out: Vec<LeftOut>,
+}
+
+/// A stored file that was not written as it is, and why.
+#[derive(Debug, PartialEq, Serialize)]
+struct LeftOut {
+    id: u64,
+    path: String,
+    reason: &'static str,
+}
+
+/// Why a stored path is not one below the directory.
+const LEADS_OUT: &str = "the path leads out of the directory";
+const INTO_GIT: &str = "the path leads into a .git";
+const NO_PATH: &str = "the path is none that a file can have";
+const OVER_LINK: &str = "a symbolic link or a file is where a directory must be";
+const IN_THE_WAY: &str = "a directory or something else that is no file is in the way";
+const OVERRULED: &str = "another file has the same path and was created later";
+const NO_TEXT: &str = "the content has halves of characters, which no file can have";
+
+/// A file on its way out.
+struct Planned {
+    id: u64,
+    /// As it is stored.
+    path: String,
+    target: PathBuf,
+}
+
+pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
+    let reader = run.reader()?;
+    let project = reader.project(&arguments.project, &run.directory)?;
+    let files = Files::of(project.id());
+    let directory = run.directory.join(&arguments.directory);
+    let root = project.text("path");
+    let mut left_out = Vec::new();
+    let mut planned: BTreeMap<PathBuf, Planned> = BTreeMap::new();
+    for file in reader.heads(&files, |chain| chain.is_latest)? {
+        let (id, path) = (file.id(), file.text("path"));
+        match target(&path, &root) {
+            Ok(relative) => {
+                let one = Planned { id, path, target: directory.join(&relative) };
+                // Ids ascend with the time of creation; the last one counts, as in every other look at a path.
+                let (kept, overruled) = match planned.remove(&relative) {
+                    Some(other) if other.id > id => (other, Some(one)),
+                    other => (one, other),
+                };
+                left_out.extend(overruled.map(|one| one.without(OVERRULED)));
+                planned.insert(relative, kept);
+            }
+            Err(reason) => left_out.push(LeftOut { id, path, reason }),
+        }
+    }
+    let planned: Vec<Planned> = planned.into_values().collect();
+    if !arguments.force {
+        refuse_to_overwrite(&reader, &files, &directory, &planned)?;
+    }
+    fs::create_dir_all(&directory).map_err(|error| Failure::io("create", &directory, &error))?;
+    let bar = run.console.bar("exporting", Measure::Files);
+    bar.set_length(planned.len() as u64);
+    let (mut written, mut unchanged) = (0, 0);
+    let mut write_all = || -> Result<()> {
+        for_each(&reader, &files, &planned, |one, file| {
+            bar.inc(1);
+            let content = file.content();
+            if std::str::from_utf8(&content).is_err() {
+                left_out.push(one.without(NO_TEXT));
+                return Ok(());
+            }
+            match write(&directory, &one.target, &content, arguments.force)? {
+                Ok(true) => written += 1,
+                Ok(false) => unchanged += 1,
+                Err(reason) => left_out.push(one.without(reason)),
+            }
+            Ok(())
+        })
+    };
+    let result = write_all();
+    bar.finish_and_clear();
+    result?;
+    run.console.warn_all(&reader.database.take_warnings());
+    let directory = directory.to_string_lossy().into_owned();
+    let exit = if left_out.is_empty() { Exit::Done } else { Exit::Problems };
+    let exported = Exported { project: project.id(), directory, written, unchanged, left_out };
+    tell(run, &exported)?;
+    Ok(exit)
+}
+
+impl Planned {
+    fn without(&self, reason: &'static str) -> LeftOut {
+        LeftOut { id: self.id, path: self.path.clone(), reason }
+    }
+}
+
+fn tell(run: &mut Run, exported: &Exported) -> Result<()> {
+    if run.console.is_json() {
+        return run.console.document(exported);
+    }
+    let Exported { directory, written, unchanged, left_out, .. } = exported;
+    run.console.line(&format!(
+        "{} written to {}, {unchanged} had their content already",
+        display::count(*written as u64, "file"),
+        display::line(directory)
+    ))?;
+    for LeftOut { id, path, reason } in left_out {
+        run.console.line(&format!("left out {} ({id}): {reason}", display::line(path)))?;
+    }
+    Ok(())
+}
+
+/// What separates names in a stored path, wherever it was stored.
+const SEPARATORS: [char; 2] = ['/', '\\'];
+
+/// Where a stored path lies below the directory. One below the project's own path counts from there.
+fn target(path: &str, root: &str) -> std::result::Result<PathBuf, &'static str> {
+    let root = root.trim_end_matches(SEPARATORS);
+    let below_root = path.strip_prefix(root).and_then(|rest| rest.strip_prefix(SEPARATORS));
+    let path = below_root.filter(|_| !root.is_empty()).unwrap_or(path);
+    if matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) {
+        return Err(LEADS_OUT);
+    }
+    let mut target = PathBuf::new();
+    for name in path.split(SEPARATORS).filter(|name| *name != ".") {
+        if name.eq_ignore_ascii_case(".git") {
+            return Err(INTO_GIT);
+        }
+        if name.contains('\0') || (cfg!(windows) && name.contains(':')) {
+            return Err(NO_PATH);
+        }
+        let mut components = Path::new(name).components();
+        match (components.next(), components.next()) {
+            (Some(Component::Normal(plain)), None) if plain == name => target.push(name),
+            // An empty name is a path from the root, or one that ends in a directory.
+            _ => {
+                return Err(if name.is_empty() && !target.as_os_str().is_empty() {
+                    NO_PATH
+                } else {
+                    LEADS_OUT
+                });
+            }
+        }
+    }
+    if target.as_os_str().is_empty() { Err(NO_PATH) } else { Ok(target) }
+}
+
+/// # Errors
+/// `WOULD_OVERWRITE` if a file with another content is where one is to be written.
+fn refuse_to_overwrite(reader: &Reader, files: &Files, directory: &Path, planned: &[Planned]) -> Result<()> {
+    let mut other = Vec::new();
+    let there: Vec<&Planned> = planned
+        .iter()
+        .filter(|one| is_file(&one.target) && can_hold(directory, &one.target).unwrap_or(false))
+        .collect();
+    for_each(reader, files, there.iter().copied(), |one, file| {
+        if !has_content(&one.target, &file.content())? {
+            other.push(display::line(&one.path));
+        }
+        Ok(())
+    })?;
+    if other.is_empty() {
+        return Ok(());
+    }
+    let named = other.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = if other.len() > NAMED { format!(" and {} more", other.len() - NAMED) } else { String::new() };
+    Err(Failure::Told {
+        exit: Exit::Refused,
+        code: "WOULD_OVERWRITE",
+        message: format!(
+            "{} already has other contents in {named}{more}; nothing was written: give --force to overwrite, or another directory",
+            directory.display()
+        ),
+    })
+}
+
+/// Reads files with their contents, some at a time. One that was deleted meanwhile is passed over.
+fn for_each<'a>(
+    reader: &Reader,
+    files: &Files,
+    planned: impl IntoIterator<Item = &'a Planned>,
+    mut visit: impl FnMut(&Planned, &Record) -> Result<()>,
+) -> Result<()> {
+    let planned: Vec<&Planned> = planned.into_iter().collect();
+    for batch in planned.chunks(BATCH) {
+        let ids: Vec<u64> = batch.iter().map(|one| one.id).collect();
+        let read = reader.whole(files, &ids)?;
+        let mut read = read.iter().peekable();
+        for one in batch {
+            if let Some(file) = read.next_if(|file| file.id() == one.id) {
+                visit(one, file)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file below the directory. Says whether that was needed, or why it cannot be.
+fn write(
+    directory: &Path,
+    target: &Path,
+    content: &[u8],
+    force: bool,
+) -> Result<std::result::Result<bool, &'static str>> {
+    if !make_room(directory, target)? {
+        return Ok(Err(OVER_LINK));
+    }
+    match target.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(target, content)?;
+            Ok(Ok(true))
+        }
+        Err(error) => Err(Failure::io("look up", target, &error)),
+        Ok(found) if found.is_file() => {
+            if has_content(target, content)? {
+                return Ok(Ok(false));
+            }
+            if !force {
+                // It was not there a moment ago.
+                let error = io::ErrorKind::AlreadyExists.into();
+                return Err(Failure::io("create", target, &error));
+            }
+            replace(target, content)?;
+            Ok(Ok(true))
+        }
+        Ok(found) if found.is_symlink() => Ok(Err(OVER_LINK)),
+        Ok(_) => Ok(Err(IN_THE_WAY)),
+    }
+}
+
+/// Whether every directory between the two is one, and not a symbolic link, as far as it exists.
+fn can_hold(directory: &Path, target: &Path) -> Result<bool> {
+    for above in between(directory, target) {
+        match above.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(Failure::io("look up", &above, &error)),
+        }
+    }
+    Ok(true)
+}
+
+/// Creates the directories between the two. False if something else is in the place of one.
+fn make_room(directory: &Path, target: &Path) -> Result<bool> {
+    for above in between(directory, target) {
+        match fs::create_dir(&above) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let found =
+                    above.symlink_metadata().map_err(|error| Failure::io("look up", &above, &error))?;
+                if !found.is_dir() {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(Failure::io("create", &above, &error)),
+        }
+    }
+    Ok(true)
+}
+
+/// The directories below `directory` that lead to `target`, outermost first.
+fn between(directory: &Path, target: &Path) -> Vec<PathBuf> {
+    let inside = |above: &&Path| *above != directory && above.starts_with(directory);
+    let mut found: Vec<PathBuf> =
+        target.ancestors().skip(1).take_while(inside).map(Path::to_path_buf).collect();
+    found.reverse();
+    found
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+fn has_content(path: &Path, content: &[u8]) -> Result<bool> {
+    let same_size = path.symlink_metadata().is_ok_and(|found| found.len() == content.len() as u64);
+    Ok(same_size && fs::read(path).map_err(|error| Failure::io("read", path, &error))? == content)
+}
+
+/// Creates a file that must not exist; a symbolic link in its place is not followed.
+fn create(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| Failure::io("create", path, &error))?;
+    file.write_all(content).map_err(|error| {
+        let _ = fs::remove_file(path);
+        Failure::io("write", path, &error)
+    })
+}
+
+/// Replaces a file in one step, keeping its permissions.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    create(&fresh, content)?;
+    let placed = path
+        .symlink_metadata()
+        .and_then(|found| fs::set_permissions(&fresh, found.permissions()))
+        .and_then(|()| fs::rename(&fresh, path));
+    placed.map_err(|error| {
+        let _ = fs::remove_file(&fresh);
+        Failure::io("replace", path, &error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_directory() {
+        let out = [
+            "../x",
+            "..\\x",
+            "C:\\x",
+            "c:x",
+            "\\\\server\\x",
+            "a/../../x",
+            "..",
+            "/etc/passwd",
+            "//x",
+            "/",
+            "a/..",
+            "/srv/webby/x",
+            "/srv/web/../x",
+        ];
+        for path in out {
+            assert_eq!(target(path, "/srv/web"), Err(LEADS_OUT), "{path}");
+        }
+        for path in ["", ".", "a//b", "a/", "a\0b"] {
+            assert!(target(path, "/srv/web").is_err(), "{path}");
+        }
+        for path in [".git/hooks/post-commit", "a/.GIT/config", "/srv/web/.git/x"] {
+            assert_eq!(target(path, "/srv/web"), Err(INTO_GIT), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_below_the_project_count_from_there() {
+        let is = |path: &str, root: &str, relative: &str| {
+            assert_eq!(target(path, root), Ok(PathBuf::from(relative)));
+        };
+        is("src/main.ts", "/srv/web", "src/main.ts");
+        is("./src/./main.ts", "/srv/web", "src/main.ts");
+        is("/srv/web/src/main.ts", "/srv/web", "src/main.ts");
+        is("/srv/web/src/main.ts", "/srv/web/", "src/main.ts");
+        is("C:\\web\\src\\main.ts", "C:\\web", "src/main.ts");
+        is("src\\main.ts", "/srv/web", "src/main.ts");
+        is("...", "/srv/web", "...");
+    }
+}

@@ -1,0 +1,121 @@
+//! `history`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use similar::TextDiff;
+
+use super::show::version_of;
+use crate::cli::Run;
+use crate::cli::arguments::HistoryArguments;
+use crate::cli::console::{Console, Style};
+use crate::cli::display;
+use crate::cli::failure::Result;
+use crate::cli::record::Record;
+use crate::project::versions::{self, Wanted};
+
+/// Lines around a change.
+const CONTEXT: usize = 3;
+/// After this long a change is told in larger pieces than need be.
+const DILIGENCE: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Told {
+    file: Box<RawValue>,
+    /// What changed since the version before, or since the one that is compared; none for the first.
+    diff: Option<String>,
+}
+
+pub fn history(run: &mut Run, arguments: &HistoryArguments) -> Result<()> {
+    let reader = run.reader()?;
+    let projects = reader.projects_in(arguments.project.as_deref(), &run.directory)?;
+    let found = reader.file(&arguments.file, &projects)?;
+    let read = |wanted| -> Result<Vec<Record>> {
+        let texts = versions::read(&reader.database, &found.files, found.file.id(), wanted, reader.options)?;
+        Ok(texts.into_iter().map(Record::new).collect())
+    };
+    let pairs: Vec<(Option<Record>, Record)> = if arguments.from.is_none() && arguments.to.is_none() {
+        let all = read(Wanted::All)?;
+        let before = std::iter::once(None).chain(all.iter().cloned().map(Some));
+        before.zip(all.iter().cloned()).collect()
+    } else {
+        let to = match arguments.to {
+            Some(version) => version_of(&reader, &found, version)?,
+            None => read(Wanted::Latest)?.pop().unwrap_or_else(|| found.file.clone()),
+        };
+        let from = match arguments.from {
+            Some(version) => Some(version_of(&reader, &found, version)?),
+            // Versions that were deleted leave gaps.
+            None => read(Wanted::All)?.into_iter().rfind(|one| one.chain().version < to.chain().version),
+        };
+        vec![(from, to)]
+    };
+    run.console.warn_all(&reader.database.take_warnings());
+    let told = pairs.iter().rev().map(|(before, version)| {
+        let diff = before.as_ref().filter(|_| !arguments.no_diff).map(|before| diff(before, version));
+        (version, diff)
+    });
+    if run.console.is_json() {
+        let told: Result<Vec<Told>> =
+            told.map(|(version, diff)| Ok(Told { file: version.head()?, diff })).collect();
+        return run.console.document(&told?);
+    }
+    for (at, (version, diff)) in told.enumerate() {
+        if at > 0 && !arguments.no_diff {
+            run.console.line("")?;
+        }
+        heading(&mut run.console, version)?;
+        if let Some(diff) = diff {
+            show_diff(&mut run.console, &diff)?;
+        }
+    }
+    Ok(())
+}
+
+fn heading(console: &mut Console, version: &Record) -> Result<()> {
+    let chain = version.chain();
+    let number = console.paint(Style::Strong, &format!("version {}", chain.version));
+    let updated = version.number("updated");
+    let latest = if chain.is_latest { ", the latest" } else { "" };
+    console.line(&format!(
+        "{number}{latest}  {}  {}  {}  {}",
+        version.id(),
+        display::size(version.number("size")),
+        display::time(updated),
+        console.paint(Style::Dim, &display::ago(updated)),
+    ))
+}
+
+/// What changed, in the unified format.
+fn diff(before: &Record, after: &Record) -> String {
+    let (old, new) = (before.content_text(), after.content_text());
+    let name = |record: &Record| format!("{} (version {})", record.text("path"), record.chain().version);
+    TextDiff::configure()
+        .timeout(DILIGENCE)
+        .diff_lines(&old, &new)
+        .unified_diff()
+        .context_radius(CONTEXT)
+        .header(&name(before), &name(after))
+        .to_string()
+}
+
+fn show_diff(console: &mut Console, diff: &str) -> Result<()> {
+    if diff.is_empty() {
+        return console.line("the content is the same");
+    }
+    for (at, line) in diff.trim_end_matches('\n').split('\n').enumerate() {
+        let style = match line.as_bytes().first() {
+            // The names of both versions come first.
+            _ if at < 2 => Style::Strong,
+            Some(b'+') => Style::Added,
+            Some(b'-') => Style::Removed,
+            Some(b'@') => Style::Place,
+            Some(b'\\') => Style::Dim,
+            _ => Style::Plain,
+        };
+        let line = console.paint(style, &display::lines(line));
+        console.line(&line)?;
+    }
+    Ok(())
+}

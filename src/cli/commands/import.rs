@@ -1,0 +1,403 @@
+//! `import`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::walk::{self, Reason, Rules, Skipped, Walked};
+use crate::cli::arguments::ImportArguments;
+use crate::cli::console::{Console, Measure, Style};
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::lookup::Reader;
+use crate::cli::place::Place;
+use crate::cli::record::Record;
+use crate::cli::{Run, display};
+use crate::engine::{Database, Durability, json};
+use crate::project::{Files, Put, project_store};
+
+/// Files and bytes that are written together: all of them or none.
+const BATCH_FILES: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
+/// Skipped files of one kind that are named to a person.
+const NAMED: usize = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Created,
+    Changed,
+    Removed,
+}
+
+#[derive(Serialize)]
+struct Change {
+    path: String,
+    action: Action,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Imported {
+    project: Target,
+    dry_run: bool,
+    created: usize,
+    changed: usize,
+    unchanged: usize,
+    removed: usize,
+    /// Stored files that the directory no longer has and that were left.
+    missing: usize,
+    changes: Vec<Change>,
+    skipped: Vec<Skipped>,
+}
+
+/// The project that takes the files.
+#[derive(Serialize)]
+struct Target {
+    /// Null of one that would be created.
+    id: Option<u64>,
+    name: String,
+    path: String,
+    created: bool,
+}
+
+/// The latest version that is stored at each path: its id.
+type Stored = BTreeMap<String, u64>;
+
+/// A file that differs from what is stored.
+struct Pending {
+    path: String,
+    content: String,
+    new: bool,
+}
+
+pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
+    let directory = run.directory.join(&arguments.directory);
+    let directory = directory.canonicalize().map_err(|error| Failure::io("look up", &directory, &error))?;
+    let rules = Rules { ignoring: !arguments.no_ignore, own: own_paths(&run.place)? };
+    let mut walked = walk::walk(&directory, rules)?;
+    let (reader, target) = aim(run, arguments, &directory)?;
+    let files = target.id.map(Files::of);
+    let stored = match (&reader, &files) {
+        (Some(reader), Some(files)) => stored(reader, files)?,
+        _ => Stored::new(),
+    };
+    let mut imported = Imported {
+        project: target,
+        dry_run: arguments.dry_run,
+        created: 0,
+        changed: 0,
+        unchanged: 0,
+        removed: 0,
+        missing: 0,
+        changes: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let gone = gone(&walked, &stored);
+    imported.missing = gone.len();
+    if arguments.prune && !gone.is_empty() {
+        if walked.partly {
+            return Err(Failure::Told {
+                exit: Exit::Failed,
+                code: "INCOMPLETE",
+                message: format!(
+                    "part of {} cannot be read, so that it is not known what is gone; import without --prune",
+                    directory.display()
+                ),
+            });
+        }
+        let what =
+            format!("{} will be deleted with all versions", display::count(gone.len() as u64, "stored file"));
+        if !arguments.dry_run {
+            run.console.confirm(&what, arguments.confirmed.yes)?;
+        }
+    }
+    let bar = run.console.bar("importing", Measure::Files);
+    bar.set_length(walked.files.len() as u64);
+    let mut import = Import { reader: &reader, files: files.as_ref(), stored: &stored, arguments, bar: &bar };
+    let result = import.store(&mut walked, &mut imported);
+    bar.finish_and_clear();
+    result?;
+    if arguments.prune {
+        import.prune(&gone, &mut imported)?;
+    }
+    imported.skipped = walked.skipped;
+    if let Some(reader) = &reader {
+        if !arguments.dry_run {
+            // The import stands, whether or not the JSON files follow at once.
+            if let Err(error) = reader.database.checkpoint(run.place.wait()) {
+                run.console.warn("CHECKPOINT_FAILED", &format!("the JSON files will follow later: {error}"));
+            }
+        }
+        run.console.warn_all(&reader.database.take_warnings());
+    }
+    tell(&mut run.console, &imported)?;
+    Ok(Exit::Done)
+}
+
+/// What belongs to the storage: it is never stored itself.
+fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
+    let Ok(base) = place.base().canonicalize() else { return Ok(BTreeSet::new()) };
+    let data = base.join("data");
+    let mut own: BTreeSet<PathBuf> = [".restore", ".migration", ".migration-state.json"]
+        .into_iter()
+        .chain([".databases.json", ".databases.lock", "project_storage"])
+        .map(|name| data.join(name))
+        .collect();
+    own.insert(base.join("backups"));
+    let databases = place.site().base.databases()?;
+    own.extend(databases.into_iter().filter_map(|directory| directory.canonicalize().ok()));
+    Ok(own)
+}
+
+/// The project to import into, created if need be; nothing is opened where there is nothing to read and nothing may be
+/// written.
+fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Option<Reader>, Target)> {
+    let path = directory.to_str().ok_or_else(|| {
+        Failure::usage(format!(
+            "the path {} is no Unicode text, so that no project can have it",
+            directory.display()
+        ))
+    })?;
+    let exists = run.place.has_projects()?;
+    if exists || arguments.project.is_some() {
+        let reader = run.reader()?;
+        if let Some(project) = existing(&reader, arguments, directory, &run.directory)? {
+            return Ok((Some(reader), Target::of(&project, false)));
+        }
+    }
+    let named = || directory.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = arguments.name.clone().or_else(named).unwrap_or_else(|| path.to_owned());
+    if arguments.dry_run {
+        return Ok((None, Target { id: None, name, path: path.to_owned(), created: true }));
+    }
+    let database = run.place.create()?;
+    let input = format!("{{\"name\":{},\"path\":{}}}", json::quote(&name), json::quote(path));
+    let text = database.write(Durability::Full, move |tx| project_store::create(tx, input.as_bytes()))?;
+    let target = Target::of(&Record::new(text.into()), true);
+    Ok((Some(Reader { database, options: run.place.read_options() }), target))
+}
+
+/// The project that is named, else the one whose path is the directory, however it is spelled.
+fn existing(
+    reader: &Reader,
+    arguments: &ImportArguments,
+    directory: &Path,
+    working: &Path,
+) -> Result<Option<Record>> {
+    if let Some(named) = &arguments.project {
+        return reader.project(named, working).map(Some);
+    }
+    let is_there = |project: &Record| {
+        let path = PathBuf::from(project.text("path"));
+        path == directory
+            || (path.is_absolute() && path.canonicalize().is_ok_and(|canonical| canonical == directory))
+    };
+    let mut found: Vec<Record> = reader.projects()?.into_iter().filter(is_there).collect();
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        several => Err(Failure::ambiguous(format!(
+            "{} have the path {}: say which with --project, {}",
+            display::count(several as u64, "project"),
+            directory.display(),
+            found.iter().map(|project| project.id().to_string()).collect::<Vec<_>>().join(" or ")
+        ))),
+    }
+}
+
+impl Target {
+    fn of(project: &Record, created: bool) -> Target {
+        Target { id: Some(project.id()), name: project.text("name"), path: project.text("path"), created }
+    }
+}
+
+/// Of several files with one path the one created last counts.
+fn stored(reader: &Reader, files: &Files) -> Result<Stored> {
+    let mut stored = Stored::new();
+    for file in reader.heads(files, |chain| chain.is_latest)? {
+        let id = stored.entry(file.text("path")).or_default();
+        *id = file.id().max(*id);
+    }
+    Ok(stored)
+}
+
+/// The stored files that are no longer in the directory. What is there but cannot be stored is not gone.
+fn gone(walked: &Walked, stored: &Stored) -> Vec<(String, u64)> {
+    let there: BTreeSet<&str> = walked
+        .files
+        .iter()
+        .map(|(path, _)| path.as_str())
+        .chain(walked.skipped.iter().map(|skipped| skipped.path.as_str()))
+        .collect();
+    let gone = stored.iter().filter(|(path, _)| !there.contains(path.as_str()));
+    gone.map(|(path, id)| (path.clone(), *id)).collect()
+}
+
+struct Import<'a> {
+    reader: &'a Option<Reader>,
+    files: Option<&'a Files>,
+    stored: &'a Stored,
+    arguments: &'a ImportArguments,
+    bar: &'a ProgressBar,
+}
+
+impl Import<'_> {
+    fn store(&mut self, walked: &mut Walked, imported: &mut Imported) -> Result<()> {
+        let max_bytes = self.arguments.max_size.saturating_mul(1 << 20);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for (path, source) in std::mem::take(&mut walked.files) {
+            self.bar.inc(1);
+            match walk::read(&source, max_bytes) {
+                Ok(content) => {
+                    bytes += content.len();
+                    batch.push((path, content));
+                }
+                Err(reason) => walked.skipped.push(Skipped { path, reason }),
+            }
+            if batch.len() >= BATCH_FILES || bytes >= BATCH_BYTES {
+                self.store_batch(std::mem::take(&mut batch), imported)?;
+                bytes = 0;
+            }
+        }
+        self.store_batch(batch, imported)
+    }
+
+    fn store_batch(&self, batch: Vec<(String, String)>, imported: &mut Imported) -> Result<()> {
+        let given = batch.len();
+        let pending = self.differing(batch)?;
+        imported.unchanged += given - pending.len();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let done = match (self.reader, self.files) {
+            (Some(reader), Some(files)) if !self.arguments.dry_run => {
+                write(&reader.database, files, pending, self.arguments.in_place)?
+            }
+            _ => pending
+                .into_iter()
+                .map(|file| (file.path, if file.new { Put::Created } else { Put::Changed }))
+                .collect(),
+        };
+        for (path, put) in done {
+            let action = match put {
+                Put::Created => Action::Created,
+                Put::Changed => Action::Changed,
+                // Another process was faster.
+                Put::Unchanged => {
+                    imported.unchanged += 1;
+                    continue;
+                }
+            };
+            imported.created += usize::from(action == Action::Created);
+            imported.changed += usize::from(action == Action::Changed);
+            imported.changes.push(Change { path, action });
+        }
+        Ok(())
+    }
+
+    /// Those whose content is not what is stored at their path. Nothing is locked for that.
+    fn differing(&self, batch: Vec<(String, String)>) -> Result<Vec<Pending>> {
+        let ids: Vec<u64> = batch.iter().filter_map(|(path, _)| self.stored.get(path).copied()).collect();
+        let known: BTreeMap<u64, Vec<u8>> = match (self.reader, self.files) {
+            (Some(reader), Some(files)) if !ids.is_empty() => {
+                reader.whole(files, &ids)?.into_iter().map(|file| (file.id(), file.content())).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        let pending = |(path, content): (String, String)| {
+            let id = self.stored.get(&path);
+            let same = id.and_then(|id| known.get(id)).is_some_and(|known| *known == content.as_bytes());
+            (!same).then_some(Pending { new: id.is_none(), path, content })
+        };
+        Ok(batch.into_iter().filter_map(pending).collect())
+    }
+
+    fn prune(&self, gone: &[(String, u64)], imported: &mut Imported) -> Result<()> {
+        if let (Some(reader), Some(files), false) = (self.reader, self.files, self.arguments.dry_run) {
+            let (files, ids) = (files.clone(), gone.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+            reader.database.write(Durability::Full, move |tx| {
+                ids.iter().try_for_each(|&id| files.delete_chain(tx, id).map(drop))
+            })?;
+        }
+        imported.removed = gone.len();
+        imported.missing = 0;
+        let removed = gone.iter().map(|(path, _)| Change { path: path.clone(), action: Action::Removed });
+        imported.changes.extend(removed);
+        Ok(())
+    }
+}
+
+/// Writes files as one batch and says what became of each.
+fn write(
+    database: &Arc<Database>,
+    files: &Files,
+    pending: Vec<Pending>,
+    in_place: bool,
+) -> Result<Vec<(String, Put)>> {
+    let files = files.clone();
+    Ok(database.write(Durability::Full, move |tx| {
+        let put = |file: Pending| {
+            let put = files.put_at_path(tx, &file.path, &file.content, in_place)?;
+            Ok((file.path, put))
+        };
+        pending.into_iter().map(put).collect()
+    })?)
+}
+
+fn tell(console: &mut Console, imported: &Imported) -> Result<()> {
+    if console.is_json() {
+        return console.document(imported);
+    }
+    if imported.dry_run {
+        for change in &imported.changes {
+            let (sign, style) = match change.action {
+                Action::Created => ('+', Style::Added),
+                Action::Changed => ('~', Style::Warning),
+                Action::Removed => ('-', Style::Removed),
+            };
+            let line = console.paint(style, &format!("{sign} {}", display::line(&change.path)));
+            console.line(&line)?;
+        }
+    }
+    let Target { id, name, created, .. } = &imported.project;
+    let id = id.map(|id| format!(" ({id})")).unwrap_or_default();
+    let new = if *created { "new project " } else { "" };
+    let would = if imported.dry_run { ", if it were done" } else { "" };
+    console.line(&format!(
+        "{new}{}{id}: {} created, {} changed, {} removed, {} unchanged{would}",
+        display::line(name),
+        imported.created,
+        imported.changed,
+        imported.removed,
+        imported.unchanged,
+    ))?;
+    if imported.missing > 0 {
+        console.line(&format!(
+            "{} not in the directory any more; --prune deletes what is not",
+            match imported.missing {
+                1 => "1 stored file is".to_owned(),
+                several => format!("{several} stored files are"),
+            }
+        ))?;
+    }
+    tell_skipped(console, &imported.skipped)
+}
+
+fn tell_skipped(console: &mut Console, skipped: &[Skipped]) -> Result<()> {
+    let mut by_reason: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
+    for one in skipped {
+        by_reason.entry(one.reason).or_default().push(&one.path);
+    }
+    for (reason, paths) in by_reason {
+        console.line(&format!("skipped {}, {}:", paths.len(), reason.told()))?;
+        for path in paths.iter().take(NAMED) {
+            console.line(&format!("  {}", display::line(path)))?;
+        }
+        if paths.len() > NAMED {
+            console.line(&format!("  and {} more", paths.len() - NAMED))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! `migrate`: its migrations are JavaScript, so that it is only prepared here.
+
+use crate::cli::arguments::MigrateArguments;
+use crate::cli::failure::Result;
+use crate::cli::{Goal, MigrateOrder, Outcome, Run, paths};
+
+pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
+    if let Some(version) = &arguments.rollback {
+        let base = run.place.base().display();
+        let what = format!("the migrations after {version} will be undone under {base}");
+        run.console.confirm(&what, arguments.confirmed.yes)?;
+    }
+    let goal = match (arguments.rollback, arguments.status) {
+        (Some(version), _) => Goal::Rollback(version),
+        (None, true) => Goal::Status,
+        (None, false) => Goal::Apply(arguments.to),
+    };
+    Ok(Outcome::Migrate(Box::new(MigrateOrder {
+        base_path: run.place.base().to_path_buf(),
+        file: paths::normal(&run.directory.join(&arguments.file)),
+        goal,
+        lock_timeout_ms: u64::try_from(run.place.lock_timeout().as_millis()).unwrap_or(u64::MAX),
+        json: run.console.is_json(),
+        color: run.console.colored(),
+    })))
+}

@@ -1,0 +1,162 @@
+//! Which files of a directory are stored: those that git would list, without the data of the storage itself.
+
+use std::collections::BTreeSet;
+use std::fs::{File, FileType};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ignore::{DirEntry, WalkBuilder};
+use serde::Serialize;
+
+use crate::cli::failure::{Failure, Result};
+
+/// As git does: a zero among the first bytes means that a file is no text.
+const LOOKED: usize = 8000;
+
+/// A file that is not stored, and why.
+#[derive(Debug, Serialize)]
+pub struct Skipped {
+    pub path: String,
+    pub reason: Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    Binary,
+    TooLarge,
+    SymbolicLink,
+    NoFile,
+    /// Its name is no Unicode text.
+    Name,
+    Unreadable,
+}
+
+impl Reason {
+    /// As a heading of a list.
+    pub fn told(self) -> &'static str {
+        match self {
+            Reason::Binary => "no text",
+            Reason::TooLarge => "larger than --max-size",
+            Reason::SymbolicLink => "symbolic links",
+            Reason::NoFile => "neither files nor directories",
+            Reason::Name => "with a name that is no Unicode text",
+            Reason::Unreadable => "that cannot be read",
+        }
+    }
+}
+
+/// What is in a directory.
+#[derive(Default)]
+pub struct Walked {
+    /// Paths relative to the directory with `/` between names, and where the files lie.
+    pub files: Vec<(String, PathBuf)>,
+    pub skipped: Vec<Skipped>,
+    /// Part of the directory could not be looked at.
+    pub partly: bool,
+}
+
+pub struct Rules {
+    /// Whether what .gitignore files leave out is left out.
+    pub ignoring: bool,
+    /// Directories and files of the storage.
+    pub own: BTreeSet<PathBuf>,
+}
+
+/// Lists a directory, which is given by its canonical path.
+///
+/// # Errors
+/// `IO_ERROR` if the directory itself cannot be listed.
+pub fn walk(directory: &Path, rules: Rules) -> Result<Walked> {
+    std::fs::read_dir(directory).map_err(|error| Failure::io("list", directory, &error))?;
+    let in_repository = directory.ancestors().any(|above| above.join(".git").exists());
+    let mut builder = WalkBuilder::new(directory);
+    builder
+        .standard_filters(false)
+        .git_ignore(rules.ignoring)
+        .git_exclude(rules.ignoring)
+        .git_global(rules.ignoring)
+        // Rules above the directory hold where there is a repository that they belong to.
+        .parents(rules.ignoring && in_repository)
+        .require_git(in_repository)
+        .follow_links(false)
+        .sort_by_file_name(Ord::cmp)
+        .filter_entry(move |entry| entry.file_name() != ".git" && !rules.own.contains(entry.path()));
+    let mut walked = Walked::default();
+    for entry in builder.build() {
+        match entry {
+            Ok(entry) => walked.add(directory, &entry),
+            Err(error) => {
+                // A line of a .gitignore that is no pattern says nothing of the files.
+                let Some(path) = path_of(&error) else { continue };
+                walked.partly = true;
+                walked.skip(directory, path, Reason::Unreadable);
+            }
+        }
+    }
+    Ok(walked)
+}
+
+impl Walked {
+    fn add(&mut self, directory: &Path, entry: &DirEntry) {
+        let kind = entry.file_type();
+        if entry.depth() == 0 || kind.is_some_and(|kind| kind.is_dir()) {
+            return;
+        }
+        let reason = match kind {
+            Some(kind) if kind.is_symlink() => Some(Reason::SymbolicLink),
+            Some(kind) if !kind.is_file() => Some(Reason::NoFile),
+            _ => None,
+        };
+        match (reason, relative(directory, entry.path())) {
+            (None, Some(path)) => self.files.push((path, entry.path().to_path_buf())),
+            (reason, _) => self.skip(directory, entry.path(), reason.unwrap_or(Reason::Name)),
+        }
+    }
+
+    fn skip(&mut self, directory: &Path, path: &Path, reason: Reason) {
+        let path = path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned();
+        self.skipped.push(Skipped { path, reason });
+    }
+}
+
+/// The path below the directory with `/` between names, if it is a text.
+fn relative(directory: &Path, path: &Path) -> Option<String> {
+    let names = path.strip_prefix(directory).ok()?.iter().map(|name| name.to_str());
+    Some(names.collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+fn path_of(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, err } if err.is_io() => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        _ => None,
+    }
+}
+
+/// The text of a file, or why it is not stored.
+pub fn read(path: &Path, max_bytes: u64) -> std::result::Result<String, Reason> {
+    let unreadable = |_: io::Error| Reason::Unreadable;
+    // A pipe that took the place of a file meanwhile must not be opened: that would wait for a writer.
+    let kind = path.symlink_metadata().map_err(unreadable)?;
+    if !is_plain(kind.file_type()) {
+        return Err(Reason::NoFile);
+    }
+    if kind.len() > max_bytes {
+        return Err(Reason::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(Reason::TooLarge);
+    }
+    if bytes.iter().take(LOOKED).any(|byte| *byte == 0) {
+        return Err(Reason::Binary);
+    }
+    String::from_utf8(bytes).map_err(|_| Reason::Binary)
+}
+
+fn is_plain(kind: FileType) -> bool {
+    kind.is_file()
+}

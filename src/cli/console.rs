@@ -1,0 +1,268 @@
+//! What a run says, and to whom: results to the standard output, everything else to standard error.
+
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use super::arguments::{Color, Global};
+use super::failure::{Failure, Result};
+use super::table::Table;
+use super::{display, stream};
+use crate::engine::Warning;
+
+/// What a run is connected with.
+pub struct Setting {
+    /// The working directory.
+    pub directory: PathBuf,
+    pub variable: fn(&str) -> Option<String>,
+    pub output: Box<dyn Write + Send>,
+    pub errors: Box<dyn Write + Send>,
+    /// The columns of the terminal that shows the output, if one does.
+    pub output_width: Option<usize>,
+    /// The same of standard error.
+    pub errors_width: Option<usize>,
+    /// Where a person answers questions, if there is one.
+    pub answers: Option<Box<dyn BufRead + Send>>,
+}
+
+/// Columns of a terminal that does not say how wide it is.
+const USUAL_WIDTH: usize = 80;
+
+impl Setting {
+    /// The setting of this process.
+    pub fn of_process() -> io::Result<Setting> {
+        let width = || terminal_size::terminal_size().map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
+        let output_width = io::stdout().is_terminal().then(width);
+        let errors_width = io::stderr().is_terminal().then(width);
+        let person = io::stdin().is_terminal() && errors_width.is_some();
+        Ok(Setting {
+            directory: std::env::current_dir()?,
+            variable: |name| std::env::var(name).ok(),
+            output: Box::new(stream::output()),
+            errors: Box::new(stream::errors()),
+            output_width,
+            errors_width,
+            answers: person.then(|| Box::new(io::BufReader::new(io::stdin())) as Box<dyn BufRead + Send>),
+        })
+    }
+
+    pub fn colored(&self, color: Color, width: Option<usize>) -> bool {
+        let set = |name| (self.variable)(name).filter(|value| !value.is_empty());
+        match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                width.is_some() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+            }
+        }
+    }
+}
+
+/// How a text looks where there are colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Dim,
+    Strong,
+    Good,
+    Warning,
+    Error,
+    Added,
+    Removed,
+    Place,
+    Match,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Style::Plain => "",
+            Style::Dim => "2",
+            Style::Strong => "1",
+            Style::Good | Style::Added => "32",
+            Style::Warning => "33",
+            Style::Error | Style::Removed => "31",
+            Style::Place => "36",
+            Style::Match => "1;31",
+        }
+    }
+}
+
+pub struct Console {
+    output: BufWriter<Box<dyn Write + Send>>,
+    errors: Box<dyn Write + Send>,
+    output_width: Option<usize>,
+    errors_width: Option<usize>,
+    answers: Option<Box<dyn BufRead + Send>>,
+    json: bool,
+    output_colored: bool,
+    errors_colored: bool,
+}
+
+impl Console {
+    pub fn new(setting: Setting, global: &Global) -> Console {
+        Console {
+            output_colored: setting.colored(global.color, setting.output_width),
+            errors_colored: setting.colored(global.color, setting.errors_width),
+            output: BufWriter::with_capacity(1 << 16, setting.output),
+            errors: setting.errors,
+            output_width: setting.output_width,
+            errors_width: setting.errors_width,
+            answers: setting.answers,
+            json: global.json,
+        }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person sees the output as it comes.
+    pub fn is_terminal(&self) -> bool {
+        self.output_width.is_some()
+    }
+
+    /// The columns of the terminal that shows the output, if one does.
+    pub fn width(&self) -> Option<usize> {
+        self.output_width
+    }
+
+    pub fn colored(&self) -> bool {
+        self.output_colored
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write_all(bytes).map_err(|error| Failure::output(&error))
+    }
+
+    /// A line of text in which nothing controls the terminal.
+    pub fn line(&mut self, text: &str) -> Result<()> {
+        self.raw(text.as_bytes())?;
+        self.raw(b"\n")?;
+        if self.is_terminal() { self.flush() } else { Ok(()) }
+    }
+
+    /// A document of JSON on a line of its own.
+    pub fn document(&mut self, document: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(document).map_err(|error| Failure::output(&error.into()))?;
+        self.line(&display::json(&text))
+    }
+
+    pub fn table(&mut self, table: Table) -> Result<()> {
+        for (style, line) in table.lines(self.output_width) {
+            let line = self.paint(style, &line);
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// The text as it looks in the output.
+    pub fn paint(&self, style: Style, text: &str) -> String {
+        paint(self.output_colored, style, text)
+    }
+
+    pub fn flush(&mut self) -> Result<()> {
+        self.output.flush().map_err(|error| Failure::output(&error))
+    }
+
+    /// A remark for the person that looks on; programs do without.
+    pub fn remark(&mut self, text: &str) {
+        if !self.json {
+            self.say(text);
+        }
+    }
+
+    pub fn warn(&mut self, code: &str, message: &str) {
+        if self.json {
+            return self.say(&json!({ "warning": { "code": code, "message": message } }).to_string());
+        }
+        let label = paint(self.errors_colored, Style::Warning, "warning:");
+        self.say(&format!("{label} {}", display::line(message)));
+    }
+
+    pub fn warn_all(&mut self, warnings: &[Warning]) {
+        for warning in warnings {
+            self.warn(warning.code.as_str(), &warning.message);
+        }
+    }
+
+    /// Says what the command line should have been.
+    pub fn explain(&mut self, text: &str) {
+        self.say(text);
+    }
+
+    pub fn fail(&mut self, failure: &Failure) {
+        let (code, message) = (failure.code(), failure.message());
+        if self.json {
+            return self.say(&json!({ "error": { "code": code, "message": message } }).to_string());
+        }
+        let label = paint(self.errors_colored, Style::Error, "error:");
+        self.say(&format!("{label} {} ({code})", display::line(&message)));
+    }
+
+    /// Writes a line to standard error. That nobody reads it is no failure.
+    fn say(&mut self, line: &str) {
+        let _ = self.output.flush();
+        let line = if self.json { display::json(line) } else { line.to_owned() };
+        let _ = self.errors.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.errors.flush());
+    }
+
+    /// Asks whether to go on.
+    ///
+    /// # Errors
+    /// `CONFIRMATION_REQUIRED` where nobody can be asked, or the answer is no.
+    pub fn confirm(&mut self, what: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        let Some(answers) = self.answers.as_mut().filter(|_| !self.json) else {
+            return Err(Failure::unconfirmed(what));
+        };
+        let question = format!("{}. Go on? [y/N] ", display::line(what));
+        let _ = self.errors.write_all(question.as_bytes()).and_then(|()| self.errors.flush());
+        let mut answer = String::new();
+        let read = answers.read_line(&mut answer);
+        if read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        Err(Failure::unconfirmed("nothing was changed"))
+    }
+
+    /// A bar that a person sees while something takes long.
+    pub fn bar(&self, what: &'static str, measure: Measure) -> ProgressBar {
+        if self.json || self.errors_width.is_none() {
+            return ProgressBar::hidden();
+        }
+        let numbers = match measure {
+            Measure::Files => "{pos}/{len}",
+            Measure::Bytes => "{bytes}/{total_bytes}",
+        };
+        let style = ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {numbers} {{eta}}"));
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// What a bar counts.
+#[derive(Debug, Clone, Copy)]
+pub enum Measure {
+    Files,
+    Bytes,
+}
+
+fn paint(colored: bool, style: Style, text: &str) -> String {
+    if colored && style != Style::Plain && !text.is_empty() {
+        format!("\x1b[{}m{text}\x1b[0m", style.code())
+    } else {
+        text.to_owned()
+    }
+}

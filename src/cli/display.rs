@@ -1,0 +1,147 @@
+//! Text, sizes and times as people read them. Stored text must not control the terminal that shows it.
+
+use crate::engine::now_ms;
+
+/// The text on one line: line breaks and tabs become spaces, whatever else a terminal would obey becomes visible.
+pub fn line(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t' | '\u{85}') { ' ' } else { visible(c) }).collect()
+}
+
+/// The text with its line feeds and tabs; whatever else a terminal would obey becomes visible.
+pub fn lines(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { visible(c) }).collect()
+}
+
+/// Control characters become their pictures; what turns the direction of writing or cannot be seen at all becomes a
+/// replacement character.
+fn visible(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}' => char::REPLACEMENT_CHARACTER,
+        other => other,
+    }
+}
+
+/// JSON text that may be shown in a terminal: what JSON leaves as it is and a terminal would obey is escaped. The value
+/// is the same, for outside of strings there is none of that.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if visible(c) == c || c == '\u{fffd}' {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
+/// A number of bytes: `999 B`, `1.0 KiB`, `23.4 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be rounded to 1024.0 belongs to the next unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A time in milliseconds since 1970, in UTC to the minute: `2026-11-25 23:38Z`.
+pub fn time(ms: u64) -> String {
+    let (days, minutes) = (ms / 86_400_000, ms / 60_000 % 1440);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}Z", minutes / 60, minutes % 60)
+}
+
+/// How long ago that was: `3 days ago`.
+pub fn ago(ms: u64) -> String {
+    elapsed(now_ms().saturating_sub(ms))
+}
+
+fn elapsed(ms: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (365 * 86_400_000, "year"),
+        (30 * 86_400_000, "month"),
+        (86_400_000, "day"),
+        (3_600_000, "hour"),
+        (60_000, "minute"),
+    ];
+    let unit = UNITS.iter().find(|(length, _)| ms >= *length);
+    unit.map_or("just now".to_owned(), |(length, name)| format!("{} ago", count(ms / length, name)))
+}
+
+/// The day of the proleptic Gregorian calendar that lies so many days after 1970-01-01.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that the day that some lack is their last one.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        let hostile = "a\x1b[31m\u{9b}2J\u{202e}b\r\n\x07\x7f\u{2066}";
+        assert_eq!(line(hostile), "a␛[31m\u{fffd}2J\u{fffd}b  ␇␡\u{fffd}");
+        assert_eq!(lines(hostile), "a␛[31m\u{fffd}2J\u{fffd}b␍\n␇␡\u{fffd}");
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_loses_what_a_terminal_obeys() {
+        let value = serde_json::json!({ "a\u{9b}": "\x1b\u{202e}\u{7f}日本\u{e0041}" });
+        let safe = json(&value.to_string());
+        assert!(safe.chars().all(|c| visible(c) == c), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).ok(), Some(value));
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        let sizes = [0, 1023, 1024, 1_048_524, 1_048_576, 3 << 30].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1023.9 KiB", "1.0 MiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "1970-01-01 00:00Z");
+        assert_eq!(time(951_782_400_000 + 86_399_999), "2000-02-29 23:59Z");
+        assert_eq!(time(1_795_649_880_000), "2026-11-25 23:38Z");
+        assert_eq!(time(4_107_542_400_000), "2100-03-01 00:00Z");
+    }
+
+    #[test]
+    fn what_was_long_ago_is_told_in_the_largest_unit() {
+        assert_eq!(
+            [0, 59_999, 60_000, 7_200_000, 86_400_000 * 800].map(elapsed),
+            ["just now", "just now", "1 minute ago", "2 hours ago", "2 years ago"]
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! How a run can fail, and the number with which it then exits.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use crate::engine::Error;
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The numbers with which a run exits. They are part of the public contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    /// It was done, and something is wrong.
+    Problems = 3,
+    Nothing = 4,
+    Busy = 5,
+    Refused = 6,
+}
+
+#[derive(Debug)]
+pub enum Failure {
+    Engine(Error),
+    Told {
+        exit: Exit,
+        code: &'static str,
+        message: String,
+    },
+    /// Nobody reads the output any more.
+    Unread,
+}
+
+impl Failure {
+    /// The command line can be read in several ways, or in none.
+    pub fn ambiguous(message: String) -> Failure {
+        Failure::Told { exit: Exit::Usage, code: "AMBIGUOUS", message }
+    }
+
+    pub fn usage(message: String) -> Failure {
+        Failure::Told { exit: Exit::Usage, code: "USAGE", message }
+    }
+
+    pub fn not_found(message: String) -> Failure {
+        Failure::Told { exit: Exit::Nothing, code: "NOT_FOUND", message }
+    }
+
+    pub fn no_data(base: &Path) -> Failure {
+        let message = format!(
+            "there is no data under {}; give the directory above data/ with --base-path, or store a first project with import",
+            base.display()
+        );
+        Failure::Told { exit: Exit::Nothing, code: "NO_DATA", message }
+    }
+
+    /// It must be confirmed, and nobody can be asked.
+    pub fn unconfirmed(what: impl Display) -> Failure {
+        let message = format!("{what}; repeat the command with --yes to go on");
+        Failure::Told { exit: Exit::Refused, code: "CONFIRMATION_REQUIRED", message }
+    }
+
+    /// A call of the operating system on a file of the user's.
+    pub fn io(operation: &'static str, path: &Path, error: &io::Error) -> Failure {
+        Failure::Engine(Error::io(operation, path, error))
+    }
+
+    /// Writing the output failed.
+    pub fn output(error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Unread,
+            _ => Failure::io("write to", Path::new("the standard output"), error),
+        }
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failure::Engine(error) => error.code(),
+            Failure::Told { code, .. } => code,
+            Failure::Unread => "UNREAD",
+        }
+    }
+
+    pub fn message(&self) -> String {
+        match self {
+            Failure::Engine(error) => error.to_string().replace("raise lockTimeout", "raise --lock-timeout"),
+            Failure::Told { message, .. } => message.clone(),
+            Failure::Unread => "nobody reads the output".to_owned(),
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Engine(error) => match error.code() {
+                "NOT_FOUND" => Exit::Nothing,
+                "LOCK_TIMEOUT" => Exit::Busy,
+                "INVALID_ARGUMENT" => Exit::Usage,
+                _ => Exit::Failed,
+            },
+            Failure::Told { exit, .. } => *exit,
+            // As of a program that `head` has read enough from.
+            Failure::Unread => Exit::Done,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Engine(error)
+    }
+}

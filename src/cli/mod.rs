@@ -1,0 +1,153 @@
+//! The command line: a person's or a script's way to the data.
+//!
+//! A run has its arguments and a [`Setting`]: where it says things, what terminal there is, who answers questions. It
+//! opens the data as one more process beside those that use it, and gives the number with which the process exits.
+//! Nothing in here knows JavaScript; what only JavaScript can do is handed back as a [`MigrateOrder`].
+
+mod arguments;
+mod commands;
+mod console;
+mod display;
+mod failure;
+mod help;
+mod lookup;
+mod paths;
+mod place;
+mod record;
+mod stream;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
+
+use arguments::{Arguments, Color, Global, NAME};
+use console::Console;
+pub use console::Setting;
+pub use failure::Exit;
+use failure::{Failure, Result};
+use lookup::Reader;
+use place::Place;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    Exit(Exit),
+    /// It goes on where JavaScript modules can be loaded.
+    Migrate(Box<MigrateOrder>),
+}
+
+/// Migrations to run.
+#[derive(Debug, PartialEq)]
+pub struct MigrateOrder {
+    pub base_path: PathBuf,
+    /// The module with the migrations.
+    pub file: PathBuf,
+    pub goal: Goal,
+    pub lock_timeout_ms: u64,
+    pub json: bool,
+    pub color: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Goal {
+    /// Up to this version, or all.
+    Apply(Option<String>),
+    Rollback(String),
+    /// Only say what is applied.
+    Status,
+}
+
+/// A command under way.
+struct Run {
+    console: Console,
+    place: Place,
+    /// The working directory.
+    directory: PathBuf,
+}
+
+impl Run {
+    fn reader(&self) -> Result<Reader> {
+        Ok(Reader { database: self.place.open()?, options: self.place.read_options() })
+    }
+}
+
+/// Runs the command that the arguments, without the name of the program, ask for. Blocks.
+pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
+    let arguments = match parse(arguments, &setting) {
+        Ok(arguments) => arguments,
+        Err((global, error)) => return Outcome::Exit(explain(&error, Console::new(setting, &global))),
+    };
+    let place = Place::new(&setting, &arguments.global);
+    let directory = setting.directory.clone();
+    let console = Console::new(setting, &arguments.global);
+    let mut run = Run { console, place, directory };
+    let ended = commands::run(&mut run, arguments.command);
+    let ended = ended.and_then(|outcome| run.console.flush().map(|()| outcome));
+    ended.unwrap_or_else(|failure| {
+        if !matches!(failure, Failure::Unread) {
+            run.console.fail(&failure);
+        }
+        Outcome::Exit(failure.exit())
+    })
+}
+
+/// The arguments, or what is to be said about them and how: what can be told of `--json` and `--color` although the rest
+/// is wrong.
+fn parse(arguments: &[OsString], setting: &Setting) -> Result<Arguments, (Global, clap::Error)> {
+    let is = |wanted: &str| arguments.iter().take_while(|one| *one != "--").any(|one| one == wanted);
+    let follows = |value: &str| {
+        is(&format!("--color={value}"))
+            || arguments.windows(2).any(|pair| pair[0] == "--color" && pair[1] == value)
+    };
+    let color = match () {
+        () if follows("never") => Color::Never,
+        () if follows("always") => Color::Always,
+        () => Color::Auto,
+    };
+    let colored = setting.colored(color, setting.output_width);
+    let mut command = Arguments::command()
+        .color(if colored { ColorChoice::Always } else { ColorChoice::Never })
+        .term_width(setting.output_width.unwrap_or(100));
+    let named = std::iter::once(OsString::from(NAME)).chain(arguments.iter().cloned());
+    let parsed = command.try_get_matches_from_mut(named).and_then(|mut matches| {
+        Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| {
+        let global = Global { base_path: None, json: is("--json"), color, lock_timeout: Default::default() };
+        (global, error)
+    })
+}
+
+/// Says what is wrong with the arguments, or gives the help that was asked for.
+fn explain(error: &clap::Error, mut console: Console) -> Exit {
+    let rendered = error.render();
+    let text = if console.colored() { rendered.ansi().to_string() } else { rendered.to_string() };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return match console.raw(text.as_bytes()).and_then(|()| console.flush()) {
+            Ok(()) => Exit::Done,
+            Err(failure) => failure.exit(),
+        };
+    }
+    if console.is_json() {
+        let message = error.to_string();
+        let message =
+            message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().to_owned();
+        console.fail(&Failure::usage(message));
+    } else {
+        console.explain(text.trim_end());
+    }
+    Exit::Usage
+}
+
+/// The script that completes this command line in a shell.
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut script);
+    script
+}

@@ -1,0 +1,275 @@
+//! Whole runs in memory: what they say, and where.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Exit, Goal, Outcome, Setting, run};
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock()).into_owned()
+    }
+}
+
+/// Nobody reads what is written.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Ended {
+    outcome: Outcome,
+    output: String,
+    errors: String,
+}
+
+impl Ended {
+    fn exit(&self) -> Exit {
+        match self.outcome {
+            Outcome::Exit(exit) => exit,
+            Outcome::Migrate(_) => panic!("a migration is left to do"),
+        }
+    }
+}
+
+/// How a run is set up beyond its directory.
+#[derive(Default)]
+struct With {
+    terminal: Option<usize>,
+    answer: Option<&'static str>,
+}
+
+fn start(directory: &Path, arguments: &[&str], with: With) -> Ended {
+    let (output, errors) = (Shared::default(), Shared::default());
+    let setting = Setting {
+        directory: directory.to_path_buf(),
+        variable: |_| None,
+        output: Box::new(output.clone()),
+        errors: Box::new(errors.clone()),
+        output_width: with.terminal,
+        errors_width: None,
+        answers: with.answer.map(|answer| Box::new(answer.as_bytes()) as Box<dyn BufRead + Send>),
+    };
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    let outcome = run(&arguments, setting);
+    Ended { outcome, output: output.text(), errors: errors.text() }
+}
+
+fn say(directory: &Path, arguments: &[&str]) -> Ended {
+    start(directory, arguments, With::default())
+}
+
+fn json(ended: &Ended) -> serde_json::Value {
+    serde_json::from_str(&ended.output).expect("one document of JSON")
+}
+
+/// A base path with a directory to import beside it.
+fn sources() -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = directory.path().join("source");
+    std::fs::create_dir_all(source.join("src")).expect("created");
+    std::fs::write(source.join("src/main.ts"), "export const port = 80\n").expect("written");
+    std::fs::write(source.join("README.md"), "# Web server\n").expect("written");
+    (directory, source)
+}
+
+#[test]
+fn reading_where_there_is_no_data_says_so_and_creates_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let commands: [&[&str]; 9] = [
+        &["status"],
+        &["projects"],
+        &["files", "x"],
+        &["show", "1"],
+        &["history", "1"],
+        &["search", "x"],
+        &["verify"],
+        &["checkpoint"],
+        &["backups"],
+    ];
+    for command in commands {
+        let ended = say(directory.path(), command);
+        assert_eq!(ended.exit(), Exit::Nothing, "{command:?}");
+        assert!(ended.errors.contains("(NO_DATA)"), "{}", ended.errors);
+        assert_eq!(ended.output, "");
+        assert!(std::fs::read_dir(directory.path()).expect("listed").next().is_none(), "{command:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_said_as_json_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let ended = say(directory.path(), &["show", "--json"]);
+    assert_eq!(ended.exit(), Exit::Usage);
+    let error: serde_json::Value = serde_json::from_str(&ended.errors).expect("JSON");
+    assert_eq!(error["error"]["code"], "USAGE");
+}
+
+#[test]
+fn what_changed_becomes_a_version_and_nothing_else_is_written() {
+    let (directory, source) = sources();
+    let first = json(&say(directory.path(), &["import", "source", "--json"]));
+    assert_eq!((&first["created"], &first["project"]["created"]), (&2.into(), &true.into()));
+    std::fs::write(source.join("src/main.ts"), "export const port = 8080\n").expect("written");
+    let second = json(&say(directory.path(), &["import", "source", "--json"]));
+    assert_eq!((&second["changed"], &second["unchanged"]), (&1.into(), &1.into()));
+    assert_eq!(second["project"]["id"], first["project"]["id"]);
+    let history = say(directory.path(), &["history", "src/main.ts"]);
+    assert!(
+        history.output.contains("-export const port = 80\n+export const port = 8080\n"),
+        "{}",
+        history.output
+    );
+    let third = json(&say(directory.path(), &["import", "source", "--json"]));
+    assert_eq!((&third["changed"], &third["unchanged"]), (&0.into(), &2.into()));
+}
+
+#[test]
+fn a_dry_run_creates_nothing_at_all() {
+    let (directory, _) = sources();
+    let ended = say(directory.path(), &["import", "source", "--dry-run"]);
+    assert!(ended.output.contains("+ README.md\n"), "{}", ended.output);
+    assert!(!directory.path().join("data").exists());
+}
+
+#[test]
+fn what_is_gone_is_deleted_only_when_asked_and_confirmed() {
+    let (directory, source) = sources();
+    say(directory.path(), &["import", "source"]);
+    std::fs::remove_file(source.join("README.md")).expect("removed");
+    let kept = json(&say(directory.path(), &["import", "source", "--json"]));
+    assert_eq!((&kept["missing"], &kept["removed"]), (&1.into(), &0.into()));
+    let asked = say(directory.path(), &["import", "source", "--prune"]);
+    assert_eq!(asked.exit(), Exit::Refused);
+    let no = start(
+        directory.path(),
+        &["import", "source", "--prune"],
+        With { answer: Some("n\n"), ..With::default() },
+    );
+    assert_eq!(no.exit(), Exit::Refused);
+    let yes = start(
+        directory.path(),
+        &["import", "source", "--prune"],
+        With { answer: Some("y\n"), ..With::default() },
+    );
+    assert!(yes.output.contains("1 removed"), "{}", yes.output);
+    assert_eq!(say(directory.path(), &["show", "README.md"]).exit(), Exit::Nothing);
+}
+
+#[test]
+fn a_project_with_a_name_of_several_must_be_named_otherwise() {
+    let (directory, source) = sources();
+    let other = directory.path().join("other");
+    std::fs::create_dir(&other).expect("created");
+    say(directory.path(), &["import", "source", "--name", "same"]);
+    say(directory.path(), &["import", "other", "--name", "same"]);
+    let ended = say(directory.path(), &["files", "same"]);
+    assert_eq!(ended.exit(), Exit::Usage);
+    assert!(ended.errors.contains("(AMBIGUOUS)"), "{}", ended.errors);
+    let path = source.canonicalize().expect("there");
+    assert_eq!(say(directory.path(), &["files", &path.to_string_lossy()]).exit(), Exit::Done);
+    assert_eq!(say(directory.path(), &["files", "source"]).exit(), Exit::Done);
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    let target = directory.path().join("target");
+    std::fs::create_dir(&target).expect("created");
+    std::fs::write(target.join("README.md"), "mine").expect("written");
+    let refused = say(directory.path(), &["export", "source", "target"]);
+    assert_eq!(refused.exit(), Exit::Refused);
+    assert!(!target.join("src").exists());
+    let forced = say(directory.path(), &["export", "source", "target", "--force"]);
+    assert_eq!(forced.exit(), Exit::Done, "{}", forced.errors);
+    assert_eq!(std::fs::read(target.join("README.md")).expect("read"), b"# Web server\n");
+    let again = json(&say(directory.path(), &["export", "source", "target", "--json"]));
+    assert_eq!((&again["written"], &again["unchanged"]), (&0.into(), &2.into()));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_over_a_symbolic_link() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    let (target, outside) = (directory.path().join("target"), directory.path().join("outside"));
+    std::fs::create_dir(&target).expect("created");
+    std::fs::create_dir(&outside).expect("created");
+    std::os::unix::fs::symlink(&outside, target.join("src")).expect("linked");
+    std::os::unix::fs::symlink(outside.join("readme"), target.join("README.md")).expect("linked");
+    let ended = say(directory.path(), &["export", "source", "target", "--force", "--json"]);
+    assert_eq!(ended.exit(), Exit::Problems);
+    assert_eq!(json(&ended)["leftOut"].as_array().map(Vec::len), Some(2));
+    assert!(std::fs::read_dir(&outside).expect("listed").next().is_none());
+}
+
+#[test]
+fn a_run_that_nobody_reads_ends_quietly() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    let errors = Shared::default();
+    let setting = Setting {
+        directory: directory.path().to_path_buf(),
+        variable: |_| None,
+        output: Box::new(Closed),
+        errors: Box::new(errors.clone()),
+        output_width: None,
+        errors_width: None,
+        answers: None,
+    };
+    let outcome = run(&["projects".into()], setting);
+    assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{outcome:?}");
+    assert_eq!(errors.text(), "");
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    let plain = say(directory.path(), &["projects"]);
+    assert!(!plain.output.contains('\x1b'));
+    let forced = say(directory.path(), &["projects", "--color", "always"]);
+    assert!(forced.output.contains("\x1b[2m"), "{}", forced.output);
+    let shown = start(directory.path(), &["projects"], With { terminal: Some(60), ..With::default() });
+    assert!(shown.output.contains("\x1b[2m"), "{}", shown.output);
+    let never = ["projects", "--color", "never"];
+    let never = start(directory.path(), &never, With { terminal: Some(60), ..With::default() });
+    assert!(!never.output.contains('\x1b'));
+}
+
+#[test]
+fn a_migration_is_handed_back() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let ended = say(directory.path(), &["migrate", "--file", "m.mjs", "--to", "1.2.0"]);
+    let Outcome::Migrate(order) = ended.outcome else { panic!("{}", ended.errors) };
+    assert_eq!(order.file, directory.path().join("m.mjs"));
+    assert_eq!(order.goal, Goal::Apply(Some("1.2.0".into())));
+    let undone = say(directory.path(), &["migrate", "--file", "m.mjs", "--rollback", "1.0.0"]);
+    assert_eq!(undone.exit(), Exit::Refused);
+}

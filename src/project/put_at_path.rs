@@ -1,0 +1,64 @@
+//! Bringing the file at a path to a content, as one who copies a directory wants it.
+
+use super::collections::FILES_BY_PATH;
+use super::file_store::Files;
+use super::files::quoted_sha256;
+use super::layout::content_of;
+use super::versions;
+use crate::engine::index::IndexKey;
+use crate::engine::{Result, Transaction, json};
+
+/// What became of the file at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    Created,
+    Changed,
+    /// It has the content already.
+    Unchanged,
+}
+
+impl Files {
+    /// Gives the latest version at a path this content: by a new version or, `in_place`, by changing that one. Where there
+    /// is none, a file is created. Of several files with one path the one created last counts.
+    pub fn put_at_path(
+        &self,
+        tx: &mut Transaction<'_>,
+        path: &str,
+        content: &str,
+        in_place: bool,
+    ) -> Result<Put> {
+        let quoted = json::quote(content);
+        let there = tx.find(&self.spec, FILES_BY_PATH, &IndexKey::Text(path.as_bytes().into()))?.pop();
+        let current = match &there {
+            Some(id) => tx.get(&self.spec, id)?.map(|document| (id, document)),
+            None => None,
+        };
+        let Some((id, document)) = current else {
+            let checksum = String::from_utf8_lossy(&quoted_sha256(content.as_bytes())).into_owned();
+            let path = json::quote(path);
+            let input = format!("{{\"path\":{path},\"checksum\":{checksum},\"content\":{quoted}}}");
+            self.create(tx, &[input.as_bytes()], false)?;
+            return Ok(Put::Created);
+        };
+        let same = content_of(&document.text).is_some_and(|raw| *json::unescape(raw) == *content.as_bytes());
+        if same {
+            return Ok(Put::Unchanged);
+        }
+        let id = id.to_string().parse().unwrap_or_default();
+        if in_place {
+            self.update(tx, id, format!("{{\"content\":{quoted}}}").as_bytes())?;
+        } else {
+            versions::append(tx, self, id, quoted.as_bytes(), None)?;
+        }
+        Ok(Put::Changed)
+    }
+
+    /// Deletes a file with all its versions. Returns how many there were.
+    pub fn delete_chain(&self, tx: &mut Transaction<'_>, id: u64) -> Result<usize> {
+        let mut deleted = 0;
+        for member in versions::ids(tx, self, id)? {
+            deleted += usize::from(tx.delete(&self.spec, member)?);
+        }
+        Ok(deleted)
+    }
+}
