@@ -205,6 +205,10 @@ export declare class NativeIndexes {
   stats(ticket: number, name: string): void
   peekIds(kind: number, name: string, start: string, end: string, inclusive: boolean): Peeked
   ids(ticket: number, kind: number, name: string, start: string, end: string, inclusive: boolean): void
+  /** Answers with the report of [`super::report::verify_report`]. */
+  verify(ticket: number): void
+  /** Answers with the report of [`super::report::repair_report`]. */
+  repair(ticket: number): void
   /** Answers with the text of [`super::statistics::statistics_text`]. */
   statistics(ticket: number): void
   /** Ends the session. */

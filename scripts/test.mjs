@@ -71,7 +71,7 @@ function plan(words) {
     clippy: ['cargo clippy', check('cargo', ['clippy', '--workspace', '--all-targets', '--quiet', '--', '-D', 'warnings'], clippyAdvice)],
     cargo: [
       'cargo test',
-      suite('cargo', ['test', '--features', 'cli'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
+      suite('cargo', ['test'], /^test result: .*?(\d+) passed/gm, /^test result: .*?(\d+) failed/gm),
     ],
     loom: [
       'group commit, every interleaving',

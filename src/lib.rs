@@ -4,14 +4,11 @@
 //!
 //! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
 //! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
-//! - [`cli`] (feature `cli`) is the command line over both.
-//! - `src/node` is the binding, a crate of its own: options in, errors out, promises.
+//! - [`reports`] is what the engine reports as JSON.
+//! - `src/cli` is the command line over them, `src/node` the binding (options in, errors out, promises): crates of their own.
 //!
 //! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
 
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod engine;
 pub mod project;
-#[cfg(feature = "cli")]
 pub mod reports;

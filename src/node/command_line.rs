@@ -1,11 +1,11 @@
 //! The command line, run where it may block.
 
 use napi_derive::napi;
+use octoprompt_storage_cli::{Goal, MigrateOrder, Outcome, Setting};
 use serde_json::{Value, json};
 
 use super::port::{Answer, Port};
 use super::session::guarded;
-use crate::cli::{self, Goal, MigrateOrder, Outcome, Setting};
 use crate::engine::{Error, Result};
 use crate::pool::run_blocking;
 
@@ -25,7 +25,7 @@ fn run(arguments: Vec<String>) -> Result<Value> {
     let setting = Setting::of_process()
         .map_err(|error| Error::io("look up", std::path::Path::new("the working directory"), &error))?;
     let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
-    Ok(match cli::run(&arguments, setting) {
+    Ok(match octoprompt_storage_cli::run(&arguments, setting) {
         Outcome::Exit(exit) => json!({ "exit": exit as u8 }),
         Outcome::Migrate(order) => json!({ "migrate": describe(&order) }),
     })

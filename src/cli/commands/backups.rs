@@ -6,13 +6,13 @@ use std::path::Path;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::cli::arguments::{BackupArguments, RestoreArguments};
-use crate::cli::console::{Measure, Style};
-use crate::cli::failure::Result;
-use crate::cli::table::Table;
-use crate::cli::{Run, display, paths};
+use crate::arguments::{BackupArguments, RestoreArguments};
+use crate::console::{Measure, Style};
 use crate::engine::backup::{self, BackupOptions, back_up, list_backups, prune_backups};
+use crate::failure::Result;
 use crate::reports;
+use crate::table::Table;
+use crate::{Run, display, paths};
 
 pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<()> {
     run.place.databases()?;

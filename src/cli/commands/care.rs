@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::console::{Console, Style};
-use crate::cli::failure::{Exit, Result};
-use crate::cli::table::Table;
-use crate::cli::{Run, display};
+use crate::console::{Console, Style};
 use crate::engine::{self, Problem, RepairReport, Severity, VerifyReport};
+use crate::failure::{Exit, Result};
 use crate::reports;
+use crate::table::Table;
+use crate::{Run, display};
 
 pub fn verify(run: &mut Run) -> Result<Exit> {
     let mut found = Vec::new();

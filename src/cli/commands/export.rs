@@ -7,13 +7,13 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cli::arguments::ExportArguments;
-use crate::cli::console::Measure;
-use crate::cli::failure::{Exit, Failure, Result};
-use crate::cli::lookup::Reader;
-use crate::cli::record::Record;
-use crate::cli::{Run, display};
+use crate::arguments::ExportArguments;
+use crate::console::Measure;
+use crate::failure::{Exit, Failure, Result};
+use crate::lookup::Reader;
 use crate::project::Files;
+use crate::record::Record;
+use crate::{Run, display};
 
 /// Files that are read together.
 const BATCH: usize = 64;

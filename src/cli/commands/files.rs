@@ -1,12 +1,12 @@
 //! `files`.
 
-use crate::cli::Run;
-use crate::cli::arguments::FilesArguments;
-use crate::cli::console::Style;
-use crate::cli::display;
-use crate::cli::failure::Result;
-use crate::cli::table::Table;
+use crate::Run;
+use crate::arguments::FilesArguments;
+use crate::console::Style;
+use crate::display;
+use crate::failure::Result;
 use crate::project::Files;
+use crate::table::Table;
 
 pub fn files(run: &mut Run, arguments: &FilesArguments) -> Result<()> {
     let reader = run.reader()?;

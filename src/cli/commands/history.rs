@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use similar::TextDiff;
 
 use super::show::version_of;
-use crate::cli::Run;
-use crate::cli::arguments::HistoryArguments;
-use crate::cli::console::{Console, Style};
-use crate::cli::display;
-use crate::cli::failure::Result;
-use crate::cli::record::Record;
+use crate::Run;
+use crate::arguments::HistoryArguments;
+use crate::console::{Console, Style};
+use crate::display;
+use crate::failure::Result;
 use crate::project::versions::{self, Wanted};
+use crate::record::Record;
 
 /// Lines around a change.
 const CONTEXT: usize = 3;

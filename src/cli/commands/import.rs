@@ -8,15 +8,15 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::walk::{self, Reason, Rules, Skipped, Walked};
-use crate::cli::arguments::ImportArguments;
-use crate::cli::console::{Console, Measure, Style};
-use crate::cli::failure::{Exit, Failure, Result};
-use crate::cli::lookup::Reader;
-use crate::cli::place::Place;
-use crate::cli::record::Record;
-use crate::cli::{Run, display};
+use crate::arguments::ImportArguments;
+use crate::console::{Console, Measure, Style};
 use crate::engine::{Database, Durability, json};
+use crate::failure::{Exit, Failure, Result};
+use crate::lookup::Reader;
+use crate::place::Place;
 use crate::project::{Files, Put, project_store};
+use crate::record::Record;
+use crate::{Run, display};
 
 /// Files and bytes that are written together: all of them or none.
 const BATCH_FILES: usize = 256;

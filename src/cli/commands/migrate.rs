@@ -1,8 +1,8 @@
 //! `migrate`: its migrations are JavaScript, so that it is only prepared here.
 
-use crate::cli::arguments::MigrateArguments;
-use crate::cli::failure::Result;
-use crate::cli::{Goal, MigrateOrder, Outcome, Run, paths};
+use crate::arguments::MigrateArguments;
+use crate::failure::Result;
+use crate::{Goal, MigrateOrder, Outcome, Run, paths};
 
 pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
     if let Some(version) = &arguments.rollback {

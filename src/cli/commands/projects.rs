@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::cli::Run;
-use crate::cli::console::Style;
-use crate::cli::display;
-use crate::cli::failure::Result;
-use crate::cli::table::Table;
+use crate::Run;
+use crate::console::Style;
+use crate::display;
+use crate::failure::Result;
 use crate::project::Files;
+use crate::table::Table;
 
 /// A project, and how many files and versions of files it has.
 #[derive(Serialize)]

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::cli::Run;
-use crate::cli::arguments::SearchArguments;
-use crate::cli::console::{Console, Style};
-use crate::cli::display;
-use crate::cli::failure::{Failure, Result};
-use crate::cli::record::Record;
+use crate::Run;
+use crate::arguments::SearchArguments;
+use crate::console::{Console, Style};
+use crate::display;
+use crate::failure::{Failure, Result};
 use crate::project::Files;
+use crate::record::Record;
 
 /// Lines of one file that are shown; the others are counted.
 const SHOWN: usize = 5;

@@ -1,13 +1,13 @@
 //! `show`.
 
-use crate::cli::Run;
-use crate::cli::arguments::ShowArguments;
-use crate::cli::console::{Console, Style};
-use crate::cli::display;
-use crate::cli::failure::{Exit, Failure, Result};
-use crate::cli::lookup::{Found, Reader};
-use crate::cli::record::Record;
+use crate::Run;
+use crate::arguments::ShowArguments;
+use crate::console::{Console, Style};
+use crate::display;
+use crate::failure::{Exit, Failure, Result};
+use crate::lookup::{Found, Reader};
 use crate::project::versions::{self, Wanted};
+use crate::record::Record;
 
 pub fn show(run: &mut Run, arguments: &ShowArguments) -> Result<()> {
     let reader = run.reader()?;

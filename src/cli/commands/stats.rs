@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::console::Style;
-use crate::cli::failure::Result;
-use crate::cli::table::Table;
-use crate::cli::{Run, display};
+use crate::console::Style;
 use crate::engine::Statistics;
+use crate::failure::Result;
 use crate::project::{file_collections, project_store};
+use crate::table::Table;
+use crate::{Run, display};
 
 #[derive(Serialize)]
 struct All {

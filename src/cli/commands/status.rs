@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::console::Style;
-use crate::cli::failure::Result;
-use crate::cli::lookup::Reader;
-use crate::cli::{Run, display};
+use crate::console::Style;
 use crate::engine::backup::list_backups;
 use crate::engine::migration::StateFile;
+use crate::failure::Result;
+use crate::lookup::Reader;
 use crate::project::Files;
+use crate::{Run, display};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

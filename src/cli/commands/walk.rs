@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ignore::{DirEntry, WalkBuilder};
 use serde::Serialize;
 
-use crate::cli::failure::{Failure, Result};
+use crate::failure::{Failure, Result};
 
 /// As git does: a zero among the first bytes means that a file is no text.
 const LOOKED: usize = 8000;

@@ -4,6 +4,9 @@
 //! opens the data as one more process beside those that use it, and gives the number with which the process exits.
 //! Nothing in here knows JavaScript; what only JavaScript can do is handed back as a [`MigrateOrder`].
 
+// The modules of the engine's crate under the names that they have there.
+use octoprompt_storage::*;
+
 mod arguments;
 mod commands;
 mod console;
