@@ -37,7 +37,7 @@ fn every_power_loss_and_every_kill() {
             explorer.kills(run);
         });
     }
-    explorer.finish("documents in files of their own", 1500);
+    explorer.finish("documents in files of their own", 1400);
 }
 
 #[test]

@@ -10,9 +10,11 @@ fn journal(generation: u64) -> String {
     format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
 }
 
-/// Changes a journal behind the back of all processes.
+/// Changes a journal behind the back of all processes, and takes the room for more lines away from it.
 fn spoil(fs: &SimFs, generation: u64, how: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs.read_file(journal(generation)).expect("a journal");
+    let room = bytes.iter().rev().take_while(|&&byte| byte == b' ').count();
+    bytes.truncate(bytes.len() - room);
     how(&mut bytes);
     fs.write_file(journal(generation), &bytes);
 }

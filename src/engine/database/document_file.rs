@@ -250,10 +250,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::checksum::Salt;
     use crate::engine::database::generations::{create_journal, first_header};
     use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
     use crate::engine::fs::{self, OsFs};
-    use crate::engine::journal::Header;
+    use crate::engine::journal::{Header, encode_batch};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
@@ -284,7 +285,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::create_dirs(&OsFs, &directory.path().join(RESERVED)).expect("created");
         let header = Header { format: 1, ..first_header().expect("a header") };
-        create_journal(&OsFs, directory.path(), &header, true).expect("created");
+        let (journal, checksum, end) =
+            create_journal(&OsFs, directory.path(), &header, true).expect("created");
+        // A journal without a line does not count.
+        let (mut line, salt) = (Vec::new(), Salt::new(header.database, 1));
+        encode_batch(&mut line, salt, 1, checksum, 0, |out| {
+            out.extend_from_slice(br#"{"in":"items.json","put":{"9":{"id":9}},"delete":[]}"#)
+        });
+        journal.write_at(&line, end).expect("written");
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
         put(&database, 1);
