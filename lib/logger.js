@@ -7,16 +7,14 @@ const { warn } = require('./diagnostics.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
-/** Lines that a logger refuses are reported once: work must not fail because its log does. */
-let reported = false
-
-function guarded(write) {
+/** That a logger refuses lines is reported once: work must not fail because its log does. */
+function guarded(write, state) {
   return (line) => {
     try {
       write(line)
     } catch (error) {
-      if (reported) return
-      reported = true
+      if (state.reported) return
+      state.reported = true
       warn('LOGGER_FAILED', `a logger threw: ${messageOf(error)}`)
     }
   }
@@ -36,7 +34,10 @@ function resolveLogger(option) {
   return loggerOf((level) => (line) => option[level](line))
 }
 
-const loggerOf = (write) => Object.freeze(Object.fromEntries(LEVELS.map((level) => [level, guarded(write(level))])))
+function loggerOf(write) {
+  const state = { reported: false }
+  return Object.freeze(Object.fromEntries(LEVELS.map((level) => [level, guarded(write(level), state)])))
+}
 
 /** Longer messages are cut: they are stored with the state of the data. */
 const LONGEST_MESSAGE = 2_000

@@ -12,7 +12,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::session::Session;
 use crate::engine::json;
-use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait, WarningCode};
+use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait};
 use crate::project::project_store::{self as store, Query};
 use crate::project::{Files, array, file_collections};
 
@@ -140,11 +140,12 @@ impl NativeProjects {
     /// indexes on disk. Answers `{ documents, setAside }`.
     #[napi(catch_unwind)]
     pub fn index(&self, ticket: u32, project_id: Option<f64>) {
-        let (spec, session) = (collection(project_id), Arc::clone(&self.session));
+        let spec = collection(project_id);
         self.session.read(ticket, move |database, options| {
+            let before = database.set_aside_count();
             database.persist_indexes(&spec, options)?;
             let documents = database.view(&spec, options)?.len();
-            let set_aside = session.pass_on_warnings(database, WarningCode::RecordSetAside);
+            let set_aside = database.set_aside_count() - before;
             Ok(Answer::text(format!("{{\"documents\":{documents},\"setAside\":{set_aside}}}").into_bytes()))
         });
     }

@@ -14,8 +14,7 @@ use crate::engine::cancel;
 use crate::engine::fs::OsFs;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
-    Request, Result, Transaction, Wait, WarningCode, WriteOptions, check_entity_path, open_under,
-    own_collection,
+    Request, Result, Transaction, Wait, WriteOptions, check_entity_path, open_under, own_collection,
 };
 use crate::pool::run_blocking;
 
@@ -219,14 +218,6 @@ impl Session {
             });
             this.end(ticket, result);
         });
-    }
-
-    /// Passes on what the engine has to warn of and says how many of these have a code.
-    pub fn pass_on_warnings(&self, database: &Database, code: WarningCode) -> usize {
-        let warnings = database.take_warnings();
-        let count = warnings.iter().filter(|warning| warning.code == code).count();
-        self.mailbox.warn(warnings);
-        count
     }
 
     /// Queues a write. Writes of one instance are committed in the order of their calls.

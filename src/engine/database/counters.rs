@@ -101,6 +101,8 @@ pub struct Counters {
     pub caught_up_batches: Counter,
     /// Times that it started over from disk because their checkpoints had left it behind.
     pub reloads: Counter,
+    /// Records and files that broke a rule and were set aside.
+    pub set_aside: Counter,
 }
 
 impl Counters {

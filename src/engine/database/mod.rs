@@ -318,7 +318,13 @@ impl Database {
         std::mem::take(&mut *self.warnings.lock())
     }
 
+    /// How many records and files this process has set aside because they broke a rule.
+    pub fn set_aside_count(&self) -> u64 {
+        self.counters.set_aside.get()
+    }
+
     fn warn(&self, code: WarningCode, message: String) {
+        self.counters.set_aside.add((code == WarningCode::RecordSetAside).into());
         let mut warnings = self.warnings.lock();
         if warnings.len() < MAX_WARNINGS {
             warnings.push(Warning { code, message });
