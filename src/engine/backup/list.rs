@@ -83,6 +83,10 @@ fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
     info.created = Some(manifest.created);
     info.size = manifest.size();
     info.files = manifest.files.len();
+    if let Some(file) = manifest.files.iter().find(|file| !Site::is_safe(&file.path)) {
+        info.problem = Some(format!("{:?} is no place that a backup may restore", file.path));
+        return Ok(info);
+    }
     for file in &manifest.files {
         let path = stored_at(&info.path, &file.path);
         let found = fs.symlink_metadata(&path).at("look up", &path)?;

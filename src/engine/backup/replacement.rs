@@ -115,6 +115,21 @@ impl Replacement {
         lists.into_iter().flatten().map(String::as_str).chain(files).chain(self.databases())
     }
 
+    /// Files come from below the directories where copies are staged, and nothing else that is done is done there.
+    pub fn keeps_to_its_places(&self, site: &Site) -> bool {
+        let staging = [site.restore_directory(), site.migration_directory()];
+        let depth = |path: &str| {
+            let path = site.base.absolute(path);
+            staging.iter().find_map(|staging| Some(path.strip_prefix(staging).ok()?.components().count()))
+        };
+        let lists = [&self.remove, &self.remove_directories, &self.directories, &self.unchanged];
+        let mut changed = self.files.iter().map(|file| &file.to).chain(lists.into_iter().flatten());
+        let mut staged = self.files.iter().map(|file| &file.from);
+        // At the first level lies the intent itself.
+        staged.all(|from| depth(from).is_some_and(|depth| depth > 1))
+            && changed.all(|path| depth(path).is_none())
+    }
+
     fn intent(site: &Site) -> PathBuf {
         site.restore_directory().join(INTENT)
     }

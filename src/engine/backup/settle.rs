@@ -44,6 +44,10 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Done => intent::end(&*fs, &path)?,
         Found::Open(replacement) => {
             check_paths(&path, replacement.paths())?;
+            if !replacement.keeps_to_its_places(site) {
+                let problem = "it moves files from or to where none of it may; restore a backup";
+                return Err(Error::corrupt(&path, 0, problem));
+            }
             let directories = site.databases_and(replacement.databases())?;
             alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
         }
