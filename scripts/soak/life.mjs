@@ -12,6 +12,8 @@ import { Replica } from './replica.mjs'
 const script = (name) => fileURLToPath(new URL(name, import.meta.url))
 const worker = script('worker.mjs')
 const WRITERS = 3
+/** Of projects and of entries of the index so many are kept from one round to the next. */
+const KEPT = 500
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** The writers that live. */
@@ -95,6 +97,21 @@ async function migrate(base, model, round) {
   await checkAll(base, model)
 }
 
+/** Brings the data back to one size: memory that grows all the same is lost. */
+async function shrink(base, model) {
+  await withStorage(base, async (storage, indexes) => {
+    const projects = (await storage.list()).map(({ id }) => id)
+    await Promise.all(projects.slice(0, -KEPT).map(async (id) => {
+      await storage.delete(id)
+      model.forget(id)
+    }))
+    await Promise.all([...model.indexed.keys()].slice(0, -KEPT).map(async (entity) => {
+      await indexes.removeFromIndex(INDEX, entity)
+      model.indexed.delete(entity)
+    }))
+  })
+}
+
 /** Makes a backup while nobody writes, spoils the data, and restores it. */
 async function backUpAndRestore(base, model) {
   const manager = new MigrationManager(base, { logger: null })
@@ -172,6 +189,7 @@ export async function soak({ minutes, keep, canLimit }) {
         await migrate(base, model, totals.rounds)
         totals.migrations++
       }
+      await shrink(base, model)
       globalThis.gc?.()
       memory.push({ resident: process.memoryUsage().rss, handles: handles() })
     }
