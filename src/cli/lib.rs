@@ -14,7 +14,6 @@ mod display;
 mod failure;
 mod help;
 mod lookup;
-mod paths;
 mod place;
 mod record;
 mod stream;

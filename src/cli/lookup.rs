@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::display;
 use super::failure::{Failure, Result};
-use super::paths;
 use super::record::Record;
 use crate::engine::document::DocumentId;
-use crate::engine::{Database, Part, ReadOptions};
+use crate::engine::{Database, Part, ReadOptions, normal_path};
 use crate::project::project_store;
 use crate::project::{Chain, Files};
 
@@ -41,7 +40,7 @@ impl Reader {
         let of = |is: &dyn Fn(&Record) -> bool| -> Vec<&Record> {
             projects.iter().filter(|project| is(project)).collect()
         };
-        let absolute = paths::normal(&directory.join(named)).to_string_lossy().into_owned();
+        let absolute = normal_path(&directory.join(named)).to_string_lossy().into_owned();
         let id: Option<u64> = named.parse().ok();
         let found = [
             of(&|project| Some(project.id()) == id),

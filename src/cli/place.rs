@@ -9,7 +9,9 @@ use super::console::Setting;
 use super::failure::{Failure, Result};
 use crate::engine::backup::Site;
 use crate::engine::fs::{Fs, OsFs};
-use crate::engine::{BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait};
+use crate::engine::{
+    BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
+};
 
 /// The database of projects, relative to the base path.
 const PROJECTS: &str = "data/project_storage";
@@ -32,7 +34,7 @@ impl Place {
             Some(path) => setting.directory.join(path),
             None => setting.directory.clone(),
         };
-        Place { base: super::paths::normal(&base), lock_timeout: global.lock_timeout }
+        Place { base: normal_path(&base), lock_timeout: global.lock_timeout }
     }
 
     pub fn base(&self) -> &Path {

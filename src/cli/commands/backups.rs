@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use crate::arguments::{BackupArguments, RestoreArguments};
 use crate::console::{Measure, Style};
 use crate::engine::backup::{self, BackupOptions, back_up, list_backups, prune_backups};
+use crate::engine::normal_path;
 use crate::failure::Result;
 use crate::reports;
 use crate::table::Table;
-use crate::{Run, display, paths};
+use crate::{Run, display};
 
 pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<()> {
     run.place.databases()?;
@@ -76,7 +77,7 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
         1 if !arguments.backup.starts_with("..") && !arguments.backup.starts_with(".") => {
             arguments.backup.clone()
         }
-        _ => paths::normal(&run.directory.join(&arguments.backup)),
+        _ => normal_path(&run.directory.join(&arguments.backup)),
     };
     let shown = display::line(&backup.to_string_lossy());
     let base = run.place.base().display().to_string();

@@ -1,8 +1,9 @@
 //! `migrate`: its migrations are JavaScript, so that it is only prepared here.
 
 use crate::arguments::MigrateArguments;
+use crate::engine::normal_path;
 use crate::failure::Result;
-use crate::{Goal, MigrateOrder, Outcome, Run, paths};
+use crate::{Goal, MigrateOrder, Outcome, Run};
 
 pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
     if let Some(version) = &arguments.rollback {
@@ -17,7 +18,7 @@ pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
     };
     Ok(Outcome::Migrate(Box::new(MigrateOrder {
         base_path: run.place.base().to_path_buf(),
-        file: paths::normal(&run.directory.join(&arguments.file)),
+        file: normal_path(&run.directory.join(&arguments.file)),
         goal,
         lock_timeout_ms: u64::try_from(run.place.lock_timeout().as_millis()).unwrap_or(u64::MAX),
         json: run.console.is_json(),

@@ -40,6 +40,7 @@ use super::error::{Error, Result};
 use super::fs::Fs;
 use super::journal::RESERVED;
 use super::lock::Wait;
+use super::normal_path::normal_path;
 use super::registry::Registry;
 
 /// A base path, and the engines that this process has open under it.
@@ -108,7 +109,7 @@ impl Site {
 
     /// The path relative to the base path.
     fn relative(&self, path: &Path) -> Result<String> {
-        self.base.relative(&normal(path)).ok_or_else(|| {
+        self.base.relative(&normal_path(path)).ok_or_else(|| {
             let (path, base) = (path.display(), self.base.path().display());
             Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
         })
@@ -148,17 +149,4 @@ fn is_plain(name: &str) -> bool {
     matches!(components.next(), Some(Component::Normal(_)))
         && components.next().is_none()
         && !name.contains('\0')
-}
-
-/// The path without `.` and `..`, as far as its text tells.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => drop(normal.pop()),
-            other => normal.push(other),
-        }
-    }
-    normal
 }

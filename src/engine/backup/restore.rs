@@ -12,11 +12,12 @@ use super::manifest::{Kind, MANIFEST, Manifest};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source};
 use super::sealed::read_sealed;
-use super::{INTENT, Site, name, normal};
+use super::{INTENT, Site, name};
 use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, OpenMode};
 use crate::engine::lock::Wait;
+use crate::engine::normal_path::normal_path;
 
 /// The staged files, in the folder of restores.
 const STAGED: &str = "files";
@@ -106,7 +107,7 @@ fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
             name::check_name(&only.to_string_lossy())?;
             site.backups().join(only)
         }
-        _ if backup.is_absolute() => normal(backup),
+        _ if backup.is_absolute() => normal_path(backup),
         _ => {
             return Err(Error::InvalidArgument(format!(
                 "a backup is given by its name or its absolute path, not as {}",
@@ -132,7 +133,7 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
         if let Kind::Collection { database, collection, .. } = &file.kind {
             let known = manifest.databases.iter().any(|entry| entry.path == *database);
             let placed = site.base.absolute(database).join(collection);
-            if !known || site.base.relative(&normal(&placed)).as_ref() != Some(&file.path) {
+            if !known || site.base.relative(&normal_path(&placed)).as_ref() != Some(&file.path) {
                 return Err(refuse(&file.path));
             }
         }

@@ -169,9 +169,7 @@ impl Database {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
             match file.read_at_cached(&mut text, location.offset) {
-                Ok(Some(_)) if is_intact(&text, location, part) => {
-                    texts.push(finish_part(text, location, part).into())
-                }
+                Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
                 _ => return Ok(Peek::Wait),
             }
         }

@@ -66,7 +66,7 @@ pub fn is_intact(text: &[u8], location: &Location, part: Part) -> bool {
     }
 }
 
-pub fn finish_part(text: Vec<u8>, _: &Location, part: Part) -> Vec<u8> {
+pub fn finish_part(text: Vec<u8>, part: Part) -> Vec<u8> {
     match part {
         Part::Whole => text,
         Part::Head => close_head(&text),
@@ -88,11 +88,7 @@ pub fn read_text(
     let file = file_of(files, location)?;
     let mut text = vec![0; part_len(location, part) as usize];
     read_exact_at(&**file, &mut text, location.offset)?;
-    if is_intact(&text, location, part) {
-        Ok(finish_part(text, location, part))
-    } else {
-        Err(ReadFailure::Changed)
-    }
+    if is_intact(&text, location, part) { Ok(finish_part(text, part)) } else { Err(ReadFailure::Changed) }
 }
 
 /// Reads the text of a document without knowing its collection.

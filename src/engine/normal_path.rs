@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path without `.` and `..`.
-pub fn normal(path: &Path) -> PathBuf {
+/// The path without `.` and `..`. Symlinks are not looked at.
+pub fn normal_path(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {
