@@ -5,7 +5,8 @@
 //! - [`engine`] is the storage engine: pure, synchronous Rust that knows neither napi nor JavaScript.
 //! - [`project`] holds OctoPrompt's own types and rules: projects, files and their version chains.
 //! - [`reports`] is what the engine reports as JSON.
-//! - `src/cli` is the command line over them, `src/node` the binding (options in, errors out, promises): crates of their own.
+//! - `src/cli` is the command line over them, `src/node` the binding (options in, errors out, promises), `src/json` what is
+//!   known of JSON as text: crates of their own.
 //!
 //! `docs/design.md` describes the file formats byte by byte, the commit protocol and the lock order.
 

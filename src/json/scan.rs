@@ -311,15 +311,18 @@ pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether a raw key, quotes and escapes included, stands for `name`.
+#[inline]
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
         Some(inner) if inner == name.as_bytes() => true,
         // An escape is longer than what it stands for.
-        Some(inner) if inner.len() > name.len() && inner.contains(&b'\\') => {
-            unescape(raw).as_ref() == name.as_bytes()
-        }
-        _ => false,
+        Some(inner) => inner.len() > name.len() && inner.contains(&b'\\') && is_escaped(raw, name),
+        None => false,
     }
+}
+
+fn is_escaped(raw: &[u8], name: &str) -> bool {
+    unescape(raw).as_ref() == name.as_bytes()
 }
 
 pub fn is_string(raw: &[u8]) -> bool {

@@ -131,7 +131,7 @@ impl Compactor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::json;
+    use crate as json;
     use proptest::prelude::*;
 
     /// Where the quote stands that ends a string, told from the string alone and from its pieces.
