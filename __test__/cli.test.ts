@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { bin, cli, withApp, withCli } from './support/cli.js'
@@ -101,13 +101,23 @@ describe('failing', () => {
     assert.match(stderr, /^error: [^\n]+ \(NOT_FOUND\)\n$/)
   }))
 
-  test('says what to do where the addon does not load', withCli(async ({ base }) => {
-    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(base, 'nothing.node') }
-    const { code, stderr } = await cli(['status'], { cwd: base, env })
+  test('says what to do where its addon does not load', withCli(async ({ base }) => {
+    for (const part of ['bin', 'lib', 'package.json']) await cp(join(__dirname, '..', part), join(base, part), { recursive: true })
+    const alone = join(base, 'bin/octoprompt-storage.js')
+    const { code, stderr } = await cli(['status'], { cwd: base, program: alone })
     assert.equal(code, 1)
     assert.match(stderr, /^error: [^\n]+ \(ADDON_NOT_LOADED\)\n$/)
-    const asJson = await cli(['status', '--json'], { cwd: base, env })
+    const asJson = await cli(['status', '--json'], { cwd: base, program: alone })
     assert.equal(JSON.parse(asJson.stderr).error.code, 'ADDON_NOT_LOADED')
+  }))
+
+  test('only migrations need the addon that servers load', withApp(async ({ base, write }) => {
+    await write({ 'migrations.mjs': 'export default []' })
+    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(base, 'nothing.node') }
+    assert.equal((await cli(['status'], { cwd: base, env })).code, 0)
+    const { code, stderr } = await cli(['migrate', '--file', 'migrations.mjs'], { cwd: base, env })
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: [^\n]+ \(ADDON_NOT_LOADED\)\n$/)
   }))
 
   test('teaches when nothing was asked for', withCli(async ({ run }) => {

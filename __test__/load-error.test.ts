@@ -93,7 +93,7 @@ describe('require() of the package', () => {
   }))
 
   test('with a file that is no addon', withDirectory(async ({ base }) => {
-    const addon = readdirSync(root).find((file) => file.endsWith('.node'))!
+    const addon = readdirSync(root).find((file) => /^octoprompt-storage\..*\.node$/.test(file))!
     const { message } = await load(base, (home) => writeFile(join(home, addon), 'no addon'))
     assert.match(message, /the system refuses to load it/)
   }))

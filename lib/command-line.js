@@ -1,22 +1,21 @@
 'use strict'
 
-// The command line. Native code does everything but run migrations, which are JavaScript.
+// The command line. Native code does everything but run migrations, which are JavaScript: only they need the addon that
+// servers load.
 
 const { pathToFileURL } = require('node:url')
 const { describe } = require('./arguments.js')
-const { call, port } = require('./calls.js')
 const { printable } = require('./display-text.js')
 const { StorageError, invalid } = require('./errors.js')
 const { messageOf } = require('./logger.js')
-const { MigrationManager } = require('./migration-manager.js')
-const { runCommandLine } = require('./native.js')
+const { runCommandLine } = require('./native-command-line.js')
 
 /** The numbers to exit with that are not simply failure, as `docs/command-line.md` has them. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }
 
 /** Runs a command and sees to the number with which the process exits. */
 async function main(args) {
-  const { exit, migrate } = JSON.parse(await call((ticket) => runCommandLine(port(), ticket, args)))
+  const { exit, migrate } = JSON.parse(await runCommandLine(args))
   if (migrate === undefined) {
     process.exitCode = exit
     return
@@ -35,6 +34,7 @@ async function runMigrations({ basePath, file, goal, version, lockTimeout, json,
   const logger = json ? (message, level) => say(process.stderr, { log: { level, message } }) : undefined
   let manager
   try {
+    const { MigrationManager } = require('./migration-manager.js')
     manager = new MigrationManager(basePath, { lockTimeout, logger })
     await registerFrom(file, manager)
     const result = await reach(manager, goal, version ?? undefined)

@@ -1,4 +1,4 @@
-// What `npm test` and `npm run demo` need before they can start: the npm dependencies and the release addon.
+// What `npm test` and `npm run demo` need before they can start: the npm dependencies and the release addons.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
@@ -67,9 +67,12 @@ function newest(directory, suffix) {
   )
 }
 
-/** The addon built for this machine, or undefined. */
-export function findAddon() {
-  const prefix = `octoprompt-storage.${process.platform}-${process.arch}`
+/** What is built: the addon that servers load, and that of the command line. */
+export const ADDONS = ['octoprompt-storage', 'octoprompt-storage-cli']
+
+/** One of the addons as it was built for this machine, or undefined. */
+export function findAddon(addon) {
+  const prefix = `${addon}.${process.platform}-${process.arch}`
   const file = readdirSync(root).find((name) => name.startsWith(prefix) && name.endsWith('.node'))
   return file && join(root, file)
 }
@@ -99,18 +102,19 @@ function explainBuildFailure(output) {
   return ''
 }
 
-async function buildAddon() {
+async function buildAddons() {
   checkCargo()
-  const addon = findAddon()
-  const built = addon ? modified(addon) : 0
-  const inputs = ['Cargo.toml', 'Cargo.lock', 'src/node/Cargo.toml', 'src/node/build.rs', 'binding.js', 'binding.d.ts'].map((file) => join(root, file))
+  const addons = ADDONS.map(findAddon)
+  const built = addons.includes(undefined) ? 0 : Math.min(...addons.map(modified))
+  const inputs = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'binding.js', 'binding.d.ts'].map((file) => join(root, file))
+  const sources = ['.rs', 'Cargo.toml'].map((suffix) => newest(join(root, 'src'), suffix))
   const generated = existsSync(join(root, 'binding.js')) && existsSync(join(root, 'binding.d.ts'))
-  if (generated && built >= Math.max(newest(join(root, 'src'), '.rs'), ...inputs.map(modified))) return 'up to date'
+  if (generated && built >= Math.max(...sources, ...inputs.map(modified))) return 'up to date'
   const { ok, output } = await run('npm', ['run', 'build'])
   if (!ok) throw new StepError(`${explainBuildFailure(output)}npm run build failed:\n${output}`)
-  // The copied addon may carry an older time than the files generated beside it.
+  // A copied addon may carry an older time than the files generated beside it.
   const now = new Date()
-  utimesSync(findAddon(), now, now)
+  for (const addon of ADDONS.map(findAddon)) utimesSync(addon, now, now)
   return 'npm run build'
 }
 
@@ -120,7 +124,7 @@ export async function setup() {
     throw new StepError(`Node 20 or newer is needed; this is ${process.version}.`)
   }
   await step('dependencies', installDependencies)
-  await step('release addon', buildAddon)
+  await step('release addons', buildAddons)
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await main(setup)

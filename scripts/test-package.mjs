@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { programs, readmePrograms } from './package/programs.mjs'
 import { bun, inParallel, must, runtimes } from './package/run.mjs'
 import { manifest, pack, packageOf, platforms, thisPlatform, writeJson } from './package/stage.mjs'
-import { StepError, main, root } from './setup.mjs'
+import { ADDONS, StepError, main, root } from './setup.mjs'
 
 /** The main package has no code of the engine: more than this means that something strayed into it. */
 const MOST_BYTES = 150_000
@@ -22,7 +22,7 @@ function checkContents({ main, platforms }) {
     const missing = ['package.json', 'README.md', 'LICENSE'].filter((file) => !files.includes(file))
     if (missing.length > 0) throw new StepError(`${found.filename} lacks ${missing.join(', ')}`)
     const addons = files.filter((file) => file.endsWith('.node')).length
-    if (addons !== (found === main ? 0 : 1)) throw new StepError(`${found.filename} has ${addons} addons`)
+    if (addons !== (found === main ? 0 : ADDONS.length)) throw new StepError(`${found.filename} has ${addons} addons`)
     const stray = files.filter((file) => /\.(rs|toml|lock)$|^(src|__test__|benchmark|docs|target)\//.test(file))
     if (stray.length > 0) throw new StepError(`${found.filename} has ${stray.join(', ')}`)
     if (found.version !== manifest.version) throw new StepError(`${found.filename} has another version than ${manifest.version}`)

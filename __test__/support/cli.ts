@@ -17,6 +17,8 @@ export interface Ended {
 export interface CliOptions {
   cwd: string
   env?: Record<string, string>
+  /** The program to run instead of that of this package. */
+  program?: string
   /** Called with the first output; `close` closes the pipe that it comes through. */
   onOutput?: (close: () => void) => void
 }
@@ -27,8 +29,8 @@ export const environment = (more: Record<string, string> = {}) => {
   return { ...rest, ...more }
 }
 
-export function cli(args: string[], { cwd, env, onOutput }: CliOptions): Promise<Ended> {
-  const child = spawn(process.execPath, [bin, ...args], { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
+export function cli(args: string[], { cwd, env, program = bin, onOutput }: CliOptions): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...args], { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

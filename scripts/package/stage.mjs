@@ -1,7 +1,7 @@
 // The packages as they are published: the main one and one for each platform, as tarballs.
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { StepError, findAddon, root } from '../setup.mjs'
+import { ADDONS, StepError, findAddon, root } from '../setup.mjs'
 import { must } from './run.mjs'
 
 export const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -16,19 +16,21 @@ export const platforms = [
 
 export const packageOf = (platform) => `${manifest.name}-${platform}`
 
-/** The platform of the addon that is built here. */
+/** The platform of the addons that are built here. */
 export function thisPlatform() {
-  const addon = findAddon()
-  if (!addon) throw new StepError('the addon is not built: run `npm run build`')
+  const addon = findAddon(ADDONS[0])
+  if (!addon) throw new StepError('the addons are not built: run `npm run build`')
   return basename(addon).split('.')[1]
 }
 
-/** A platform's package. Those of other machines get a file in place of their addon: nothing may ever load it. */
+/** A platform's package. Those of other machines get files in place of their addons: nothing may ever load them. */
 function stagePlatform(directory, platform) {
   cpSync(join(root, 'npm', platform), directory, { recursive: true })
-  const addon = join(directory, `${manifest.napi.binaryName}.${platform}.node`)
-  if (platform === thisPlatform()) cpSync(findAddon(), addon)
-  else writeFileSync(addon, 'of another machine')
+  for (const name of ADDONS) {
+    const addon = join(directory, `${name}.${platform}.node`)
+    if (platform === thisPlatform()) cpSync(findAddon(name), addon)
+    else writeFileSync(addon, 'of another machine')
+  }
 }
 
 /** The main package, with the optional dependencies that publishing adds. */

@@ -13,7 +13,6 @@ mod backup;
 mod base;
 mod changes;
 mod collection;
-mod command_line;
 mod error;
 mod files;
 mod index_query;

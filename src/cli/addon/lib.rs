@@ -1,0 +1,67 @@
+//! The command line as JavaScript starts it. Only `bin/` loads it.
+
+#![cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use napi::bindgen_prelude::{AsyncTask, Env, Task};
+use napi::{Error, Result};
+use napi_derive::napi;
+use octoprompt_storage_cli::{Goal, MigrateOrder, Outcome, Setting};
+use serde_json::{Value, json};
+
+/// Runs a command over the standard streams of this process. Answers, as JSON text, `{ exit }`, the number to exit with,
+/// or `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }`, what is left to do where modules can be
+/// loaded; `goal` is `apply`, `rollback` or `status`.
+#[napi(catch_unwind)]
+pub fn run_command_line(arguments: Vec<String>) -> AsyncTask<Command> {
+    AsyncTask::new(Command { arguments })
+}
+
+/// A command, run on a thread where it may block.
+pub struct Command {
+    arguments: Vec<String>,
+}
+
+impl Task for Command {
+    type Output = String;
+    type JsValue = String;
+
+    fn compute(&mut self) -> Result<String> {
+        let arguments = std::mem::take(&mut self.arguments);
+        catch_unwind(AssertUnwindSafe(|| run(arguments)))
+            .unwrap_or_else(|_| Err(Error::from_reason("the command panicked; this is a bug of the package")))
+    }
+
+    fn resolve(&mut self, _: Env, answer: String) -> Result<String> {
+        Ok(answer)
+    }
+}
+
+fn run(arguments: Vec<String>) -> Result<String> {
+    let setting = Setting::of_process()
+        .map_err(|error| Error::from_reason(format!("the working directory cannot be used: {error}")))?;
+    let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
+    let answer = match octoprompt_storage_cli::run(&arguments, setting) {
+        Outcome::Exit(exit) => json!({ "exit": exit as u8 }),
+        Outcome::Migrate(order) => json!({ "migrate": describe(&order) }),
+    };
+    Ok(answer.to_string())
+}
+
+fn describe(order: &MigrateOrder) -> Value {
+    let (goal, version) = match &order.goal {
+        Goal::Apply(version) => ("apply", version.as_deref()),
+        Goal::Rollback(version) => ("rollback", Some(version.as_str())),
+        Goal::Status => ("status", None),
+    };
+    json!({
+        "basePath": order.base_path.to_string_lossy(),
+        "file": order.file.to_string_lossy(),
+        "goal": goal,
+        "version": version,
+        "lockTimeout": order.lock_timeout_ms,
+        "json": order.json,
+        "color": order.color,
+    })
+}
