@@ -1,6 +1,6 @@
 'use strict'
 
-const { readdir } = require('node:fs/promises')
+const fs = require('node:fs')
 const path = require('node:path')
 const { call } = require('./calls.js')
 const { entities } = require('./entity-storage.js')
@@ -11,7 +11,7 @@ const { directoryOf } = require('./storage-paths.js')
 async function projectIds(storage) {
   const ids = new Set((await storage.list()).map(({ id }) => id))
   // Files whose project is gone from the map are kept as well.
-  const names = await readdir(path.join(directoryOf(storage), 'project_data')).catch((error) => {
+  const names = await fs.promises.readdir(path.join(directoryOf(storage), 'project_data')).catch((error) => {
     if (error.code === 'ENOENT') return []
     throw error
   })

@@ -10,8 +10,6 @@ function graphemes(text) {
   return segmenter.segment(text)
 }
 
-const INVISIBLE = /^[\p{Mark}\p{Default_Ignorable_Code_Point}]+$/u
-const EMOJI = /\p{Emoji_Presentation}|\uFE0F/u
 /** First and last code points of what Unicode calls wide or full width, without emoji. */
 const WIDE = [
   [0x1100, 0x115f], [0x2e80, 0x303e], [0x3041, 0x33ff], [0x3400, 0x4dbf], [0x4e00, 0x9fff], [0xa000, 0xa4cf],
@@ -20,9 +18,10 @@ const WIDE = [
 ]
 
 function graphemeWidth(text) {
-  if (INVISIBLE.test(text)) return 0
+  // In here, these two are read when they are needed first: properties of Unicode are slow to look up.
+  if (/^[\p{Mark}\p{Default_Ignorable_Code_Point}]+$/u.test(text)) return 0
   const code = text.codePointAt(0)
-  return EMOJI.test(text) || WIDE.some(([first, last]) => code >= first && code <= last) ? 2 : 1
+  return /\p{Emoji_Presentation}|\uFE0F/u.test(text) || WIDE.some(([first, last]) => code >= first && code <= last) ? 2 : 1
 }
 
 /** The columns that a text takes; wide characters take two. */
