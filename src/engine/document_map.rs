@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::document::DocumentId;
+use crate::engine::order;
 
 /// A file that holds documents: a journal or a snapshot. Never reused within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +43,7 @@ impl DocumentMap {
     pub fn from_entries(mut entries: Vec<Entry>) -> DocumentMap {
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
             entries.reverse();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            order::sort_by(&mut entries, |a, b| a.0.cmp(&b.0));
             entries.dedup_by(|later, kept| later.0 == kept.0);
         }
         let len = entries.len();

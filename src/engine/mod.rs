@@ -26,6 +26,7 @@ mod map_write;
 pub mod migration;
 mod normal_path;
 mod options;
+pub(crate) mod order;
 mod ownership;
 mod plain_file;
 pub mod query;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::document::DocumentId;
 use crate::engine::json::{self, JsonError, Scanner};
+use crate::engine::order;
 use crate::engine::{Error, Issue, PathSegment};
 
 use super::files::adopt_file;
@@ -65,7 +66,7 @@ pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     if !issues.is_empty() {
         return Err(issues);
     }
-    parsed.sort_by(|(left, _), (right, _)| left.cmp(right));
+    order::sort_by(&mut parsed, |(left, _), (right, _)| left.cmp(right));
     Ok(parsed)
 }
 

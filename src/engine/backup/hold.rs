@@ -23,6 +23,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
 use crate::engine::lock::Wait;
+use crate::engine::order;
 
 /// The files of the rollback copy, in the folder of migrations.
 const BEFORE: &str = "before";
@@ -57,7 +58,7 @@ impl HeldDatabases {
             database.set_migrating(true);
         }
         databases.push(Arc::clone(database));
-        databases.sort_unstable_by(|a, b| a.directory().cmp(b.directory()));
+        order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::id::now_ms;
 use crate::engine::lock::Wait;
+use crate::engine::order;
 
 /// What is known of a backup without reading all of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +51,7 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
             found.push(describe(&*fs, name, path)?);
         }
     }
-    found.sort_unstable_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    order::sort_by(&mut found, |a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     Ok(found)
 }
 

@@ -43,9 +43,9 @@ impl Database {
     ) -> Result<()> {
         let path = spec.file(&self.directory);
         // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
-        let (record, dirty, covers) = {
+        let (record, mut newer, covers) = {
             let state = self.state.read();
-            let dirty = match state.collections.get(&spec.path).map(|collection| &collection.content) {
+            let newer = match state.collections.get(&spec.path).map(|collection| &collection.content) {
                 Some(Content::Unloaded(changes)) => changes
                     .iter()
                     .map(|(id, change)| (id.clone(), Dirty { seq: change.seq, base: None }))
@@ -53,11 +53,10 @@ impl Database {
                 Some(Content::Loaded(loaded)) => loaded.dirty.clone(),
                 _ => BTreeMap::new(),
             };
-            (state.catalog.get(&*spec.path).cloned(), dirty, state.covered_by_any(&spec.path))
+            (state.catalog.get(&*spec.path).cloned(), newer, state.covered_by_any(&spec.path))
         };
         let known = is_known(record.as_ref());
-        let newer: BTreeMap<DocumentId, Dirty> =
-            dirty.into_iter().filter(|(_, dirty)| dirty.seq > covers).collect();
+        newer.retain(|_, dirty| dirty.seq > covers);
         let adoption = examine(spec, rule, &snapshot.bytes, &newer)?;
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };

@@ -7,6 +7,7 @@ use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
 use crate::engine::index::{Index, IndexSpec, extract_all};
 use crate::engine::lock::Wait;
+use crate::engine::order;
 use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
 
 /// How often a collection that others change meanwhile is compared again, before writers of this process are kept waiting
@@ -63,7 +64,7 @@ impl Database {
         for spec in specs {
             report.problems.extend(self.compare_indexes(&spec)?);
         }
-        report.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+        order::sort_by(&mut report.problems, |a, b| b.severity.cmp(&a.severity));
         Ok(report)
     }
 

@@ -16,6 +16,7 @@ use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, OpenMode, read_all};
 use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::order;
 use crate::engine::snapshot::{SnapshotWriter, scan_map};
 
 /// What a database holds at one moment. Snapshots stay where they are for as long as nobody checkpoints.
@@ -100,7 +101,7 @@ impl Database {
             };
             collections.push(CutCollection { path: path.as_str().into(), content });
         }
-        collections.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        order::sort_by(&mut collections, |a, b| a.path.cmp(&b.path));
         Ok(Cut { id, seq, collections })
     }
 

@@ -14,6 +14,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Metadata, OpenMode, read_all};
+use crate::engine::order;
 
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
 pub(in crate::engine) struct Frozen {
@@ -55,7 +56,7 @@ impl Database {
                 frozen.push(found);
             }
         }
-        frozen.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        order::sort_by(&mut frozen, |a, b| a.path.cmp(&b.path));
         Ok(frozen)
     }
 

@@ -19,6 +19,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Metadata, OpenMode, read_all};
 use crate::engine::index::{Index, extract_all};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
+use crate::engine::order;
 use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
 
 /// A snapshot file as it was read.
@@ -214,7 +215,7 @@ impl Database {
         spec: &CollectionSpec,
         record: Option<&SnapshotRecord>,
     ) -> (BTreeMap<DocumentId, Change>, Arc<FileTable>) {
-        let (changes, files, covers) = {
+        let (mut changes, files, covers) = {
             let state = self.state.read();
             // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
             // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
@@ -226,7 +227,8 @@ impl Database {
             };
             (changes, Arc::clone(&state.files), covers)
         };
-        (changes.into_iter().filter(|(_, change)| change.seq > covers).collect(), files)
+        changes.retain(|_, change| change.seq > covers);
+        (changes, files)
     }
 
     /// Shows the collection to readers once the changes since its snapshot are laid over it.
@@ -331,7 +333,7 @@ pub fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate
 pub(super) fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
     if !scanned.is_sorted_by(|a, b| a.id < b.id) {
         scanned.reverse();
-        scanned.sort_by(|a, b| a.id.cmp(&b.id));
+        order::sort_by(&mut scanned, |a, b| a.id.cmp(&b.id));
         scanned.dedup_by(|earlier, kept| earlier.id == kept.id);
     }
     scanned

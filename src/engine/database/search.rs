@@ -255,7 +255,7 @@ impl Matches<'_> {
     fn drop_surplus(&mut self) {
         let Some(needed) = self.search.query.needed() else { return };
         if !self.search.finds_in_order() && self.found.len() > needed.saturating_mul(2).max(SURPLUS) {
-            self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
+            self.sort();
             self.found.truncate(needed);
             let texts = self.found.iter().map(|found| match &found.source {
                 Source::Text(text) => text.len(),
@@ -265,11 +265,15 @@ impl Matches<'_> {
         }
     }
 
+    fn sort(&mut self) {
+        self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
+    }
+
     /// The texts of the answer, those that were not kept read again.
     fn finish(mut self, returned: Part) -> std::result::Result<Vec<Arc<[u8]>>, SearchFailure> {
         let search = self.search;
         if !search.finds_in_order() {
-            self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
+            self.sort();
         }
         let page = search.query.page(self.found);
         let mut texts = Vec::with_capacity(page.len());

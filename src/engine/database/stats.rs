@@ -195,7 +195,7 @@ impl State {
         let mut known: Vec<Arc<str>> = self.collections.keys().cloned().collect();
         let recorded = self.catalog.iter().filter(|(_, record)| record.dropped.is_none());
         known.extend(recorded.map(|(path, _)| path.as_str().into()));
-        known.sort();
+        known.sort_unstable();
         known.dedup();
         known.into_iter().map(|path| self.statistics_of(path)).collect()
     }

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use super::posting::{Posting, Removal};
 use super::tokenize::query_words;
 use crate::engine::document::DocumentId;
+use crate::engine::order;
 
 /// The documents with one word, and how often each has it.
 pub(super) type Documents = Posting<DocumentId, u32>;
@@ -66,7 +67,7 @@ impl InvertedIndex {
     /// spares most of the work for the frequent ones.
     pub fn search(&self, query: &str) -> Vec<(DocumentId, f64)> {
         let mut terms: Vec<Term> = query_words(query).iter().map(|word| self.term(word)).collect();
-        terms.sort_by_key(|term| term.entries);
+        order::sort_by(&mut terms, |one, other| one.entries.cmp(&other.entries));
         let mut terms = terms.into_iter();
         let mut scores = terms.next().map_or_else(Vec::new, |term| term.scores());
         for term in terms {

@@ -9,6 +9,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 use crate::engine::index::{IndexConfig, IndexKey, IndexSpec};
 use crate::engine::index_query::IndexQuery;
+use crate::engine::order;
 
 /// An index that follows the documents of a collection by itself.
 pub struct Attached {
@@ -60,7 +61,7 @@ pub(super) fn declared(
             }
         })
         .collect();
-    found.sort_unstable_by(|a, b| {
+    order::sort_by(&mut found, |a, b| {
         (&a.collection.path, &a.config.name).cmp(&(&b.collection.path, &b.config.name))
     });
     found

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::state::State;
 use super::version::Version;
 use crate::engine::error::{Error, Result};
+use crate::engine::order;
 
 /// A migration that the program knows.
 #[derive(Debug, Clone)]
@@ -106,7 +107,7 @@ pub fn plan(registry: &Registry, state: &State, goal: &Goal) -> Result<Vec<Step>
             }
             let mut above: Vec<&Version> =
                 state.applied().map(|record| &record.version).filter(|version| *version > target).collect();
-            above.sort_unstable_by(|one, other| other.cmp(one));
+            order::sort_by(&mut above, |one, other| other.cmp(one));
             above.dedup();
             above.into_iter().map(|version| step_down(registry, version)).collect()
         }
@@ -115,7 +116,7 @@ pub fn plan(registry: &Registry, state: &State, goal: &Goal) -> Result<Vec<Step>
 
 fn pending<'a>(registry: &'a Registry, state: &State) -> impl Iterator<Item = Version> + 'a {
     let mut applied: Vec<Version> = state.applied().map(|record| record.version.clone()).collect();
-    applied.sort_unstable();
+    order::sort_by(&mut applied, Ord::cmp);
     let is_pending = move |migration: &&Registered| applied.binary_search(&migration.version).is_err();
     registry.iter().filter(is_pending).map(|migration| migration.version.clone())
 }

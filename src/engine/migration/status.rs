@@ -3,6 +3,7 @@
 use super::plan::Registry;
 use super::state::State;
 use super::version::Version;
+use crate::engine::order;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -87,6 +88,6 @@ pub fn status(registry: &Registry, state: &State) -> Vec<Status> {
         status.applied_at = Some(record.applied_at);
         status.error.clone_from(&record.error);
     }
-    all.sort_unstable_by(|one, other| one.version.cmp(&other.version));
+    order::sort_by(&mut all, |one, other| one.version.cmp(&other.version));
     all
 }

@@ -12,6 +12,7 @@ use super::{Direction, Query};
 use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
 use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Keys, Number};
+use crate::engine::order;
 
 /// Counting the documents in a range stops here: what is larger is no better than this.
 const COUNTED: usize = 10_000;
@@ -237,7 +238,8 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
         Access::Keys { index, .. } => indexes[*index].spec().config.unique,
         _ => false,
     };
-    ways.sort_by_key(|(access, estimated)| (*estimated, !unique(access)));
+    let rank = |(access, estimated): &(Access, usize)| (*estimated, !unique(access));
+    order::sort_by(&mut ways, |one, other| rank(one).cmp(&rank(other)));
     let mut ways = ways.into_iter();
     let Some((first, estimated)) = ways.next() else { return (Access::Scan, documents) };
     if estimated > documents && !matches!(first, Access::Range { .. }) {

@@ -22,6 +22,7 @@ pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport,
 use super::error::Result;
 use super::fs::Fs;
 use super::lock::Wait;
+use crate::engine::order;
 use collections::{files, known_collections};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
@@ -98,14 +99,14 @@ impl Survey {
     }
 
     pub fn report(mut self, directory: &Path) -> VerifyReport {
-        self.problems.sort_by(|a, b| {
+        order::sort_by(&mut self.problems, |a, b| {
             b.severity
                 .cmp(&a.severity)
                 .then_with(|| a.path.cmp(&b.path))
                 .then_with(|| a.offset.cmp(&b.offset))
         });
         let mut collections: Vec<_> = self.collections.iter().map(Examined::report).collect();
-        collections.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        order::sort_by(&mut collections, |a, b| a.path.cmp(&b.path));
         VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
     }
 

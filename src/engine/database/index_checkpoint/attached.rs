@@ -11,6 +11,7 @@ use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
 use crate::engine::error::Result;
 use crate::engine::fs::OpenMode;
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
+use crate::engine::order;
 
 /// An index of a collection. Of a collection that nobody loaded, it is what its last index checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,9 @@ impl Database {
                 last_changed: index.last_changed,
             }));
         }
-        found.sort_unstable_by(|a, b| (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name)));
+        order::sort_by(&mut found, |a, b| {
+            (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name))
+        });
         Ok(found)
     }
 
@@ -73,7 +76,7 @@ impl Database {
     pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
         found.extend(undeclared.iter().filter_map(|path| self.collection_on_disk(path)).map(Arc::new));
-        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        order::sort_by(&mut found, |a, b| a.path.cmp(&b.path));
         found
     }
 
@@ -83,7 +86,7 @@ impl Database {
         wanted: impl Fn(&str) -> bool,
     ) -> Option<Vec<Arc<CollectionSpec>>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
-        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        order::sort_by(&mut found, |a, b| a.path.cmp(&b.path));
         undeclared.is_empty().then_some(found)
     }
 
