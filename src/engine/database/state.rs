@@ -48,9 +48,9 @@ pub struct State {
 /// The open files that documents lie in. Shared with views, so that a file lives as long as anyone reads it.
 #[derive(Clone, Default)]
 pub struct FileTable {
-    files: HashMap<FileId, Arc<dyn File>>,
+    files: BTreeMap<FileId, Arc<dyn File>>,
     /// The names, in the reserved folder, of those that hold one document each.
-    documents: HashMap<FileId, Arc<str>>,
+    documents: BTreeMap<FileId, Arc<str>>,
     next: u32,
 }
 

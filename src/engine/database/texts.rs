@@ -140,9 +140,11 @@ pub fn read_run<'a>(
 ) -> std::result::Result<(), (Location, ReadFailure)> {
     let mut entries = entries.peekable();
     let mut buffer = Vec::new();
+    let mut run = Vec::new();
     while let Some(first) = entries.next() {
         let start = first.1.offset;
-        let mut run = vec![first];
+        run.clear();
+        run.push(first);
         let mut end = start + part_len(&first.1, part);
         while part == Part::Whole
             && let Some(next) = entries.peek()
@@ -157,7 +159,7 @@ pub fn read_run<'a>(
         buffer.resize((end - start) as usize, 0);
         let read = file_of(files, &first.1).and_then(|file| Ok(read_exact_at(&**file, &mut buffer, start)?));
         read.map_err(|failure| (first.1, failure))?;
-        for entry in run {
+        for entry in &run {
             let (_, location) = entry;
             let at = (location.offset - start) as usize;
             let text = &buffer[at..at + part_len(location, part) as usize];
@@ -166,7 +168,11 @@ pub fn read_run<'a>(
             }
             match part {
                 Part::Whole => visit(entry, text),
-                Part::Head => visit(entry, &close_head(text)),
+                Part::Head => {
+                    // A head is a run of its own.
+                    buffer.push(b'}');
+                    visit(entry, &buffer);
+                }
             }
         }
     }
