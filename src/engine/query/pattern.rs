@@ -1,13 +1,15 @@
 //! Regular expressions as JavaScript writes them, run in linear time.
 //!
 //! What needs backtracking (look-around, back references) is refused. The rest is rewritten into the syntax of the `regex`
-//! crate: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is seen by code points, as with the flag
-//! `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
+//! crate, whose engine runs it: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is seen by code points,
+//! as with the flag `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
 
 /// Compiled patterns larger than this are refused.
 const MAX_SIZE: usize = 1 << 20;
@@ -34,15 +36,16 @@ impl Pattern {
             unicode: has('u'),
         };
         translation.run()?;
-        let built = RegexBuilder::new(&translation.out)
-            .case_insensitive(has('i'))
-            .multi_line(has('m'))
-            .crlf(has('m'))
-            .size_limit(MAX_SIZE)
-            .build();
-        match built {
+        let flags =
+            syntax::Config::new().utf8(false).case_insensitive(has('i')).multi_line(has('m')).crlf(has('m'));
+        let limits = Regex::config()
+            .utf8_empty(false)
+            // Only whether it matches is asked.
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(MAX_SIZE));
+        match Regex::builder().configure(limits).syntax(flags).build(&translation.out) {
             Ok(regex) => Ok(Pattern(regex)),
-            Err(regex::Error::CompiledTooBig(_)) => Err("the pattern is too large".to_owned()),
+            Err(error) if error.size_limit().is_some() => Err("the pattern is too large".to_owned()),
             Err(_) => Err(format!("{source:?} is not a regular expression")),
         }
     }
