@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::find::{below, equal, find};
-use super::places::places;
+use super::places::{self, places};
 use super::string::unescape;
 
 /// Values nested deeper than this are refused before anything is written.
@@ -90,7 +90,8 @@ impl<'a> Scanner<'a> {
                 return Ok(start..self.position);
             }
         }
-        let special = |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+        let special =
+            |bytes| places::at_most(bytes, 0x1f) | places::equal(bytes, b'"') | places::equal(bytes, b'\\');
         for at in places(self.text, self.position.max(near.len()), special) {
             // What an escape before it used up is passed over.
             if at >= self.position && self.special(at)? {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::find::{equal, find};
-use super::places::{Splicer, places};
+use super::places::{self, Splicer, places};
 
 /// What a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -12,7 +12,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let mut spliced = Splicer::new(inner, &mut out, inner.len());
     let mut copied = 0;
-    for at in places(inner, first, |byte| byte == b'\\') {
+    for at in places(inner, first, |bytes| places::equal(bytes, b'\\')) {
         // A backslash that the escape before it used up.
         if at < copied {
             continue;
@@ -98,7 +98,12 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     out.push(b'"');
     let mut spliced = Splicer::new(wtf8, out, wtf8.len() + wtf8.len() / 8);
     let mut copied = 0;
-    let special = |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == SURROGATE);
+    let special = |bytes| {
+        places::at_most(bytes, 0x1f)
+            | places::equal(bytes, b'"')
+            | places::equal(bytes, b'\\')
+            | places::equal(bytes, SURROGATE)
+    };
     for at in places(wtf8, 0, special) {
         let byte = wtf8[at];
         if byte == SURROGATE {
