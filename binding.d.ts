@@ -384,10 +384,3 @@ export interface NativeOptions {
 
 /** An id that was never handed out before in this process: milliseconds since 1970, or just above the last one. */
 export declare function newId(): number
-
-/**
- * Runs a command over the standard streams of this process. Answers `{ exit }`, the number to exit with, or
- * `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }`, what is left to do where modules can be
- * loaded; `goal` is `apply`, `rollback` or `status`.
- */
-export declare function runCommandLine(port: Port, ticket: number, arguments: Array<string>): void

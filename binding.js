@@ -851,4 +851,3 @@ module.exports.NativeWatch = nativeBinding.NativeWatch
 module.exports.Port = nativeBinding.Port
 module.exports.checkMap = nativeBinding.checkMap
 module.exports.newId = nativeBinding.newId
-module.exports.runCommandLine = nativeBinding.runCommandLine
