@@ -13,6 +13,7 @@ mod console;
 mod display;
 mod failure;
 mod help;
+mod line_diff;
 mod lookup;
 mod place;
 mod record;

@@ -1,10 +1,7 @@
 //! `history`.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::value::RawValue;
-use similar::TextDiff;
 
 use super::show::version_of;
 use crate::Run;
@@ -12,13 +9,9 @@ use crate::arguments::HistoryArguments;
 use crate::console::{Console, Style};
 use crate::display;
 use crate::failure::Result;
+use crate::line_diff::{self, Side};
 use crate::project::versions::{self, Wanted};
 use crate::record::Record;
-
-/// Lines around a change.
-const CONTEXT: usize = 3;
-/// After this long a change is told in larger pieces than need be.
-const DILIGENCE: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Told {
@@ -91,13 +84,7 @@ fn heading(console: &mut Console, version: &Record) -> Result<()> {
 fn diff(before: &Record, after: &Record) -> String {
     let (old, new) = (before.content_text(), after.content_text());
     let name = |record: &Record| format!("{} (version {})", record.text("path"), record.chain().version);
-    TextDiff::configure()
-        .timeout(DILIGENCE)
-        .diff_lines(&old, &new)
-        .unified_diff()
-        .context_radius(CONTEXT)
-        .header(&name(before), &name(after))
-        .to_string()
+    line_diff::unified(&Side { name: &name(before), text: &old }, &Side { name: &name(after), text: &new })
 }
 
 fn show_diff(console: &mut Console, diff: &str) -> Result<()> {
