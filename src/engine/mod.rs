@@ -40,12 +40,12 @@ pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics,
-    Checkpointed, CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions,
-    DocumentFile, Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Mutant,
-    Observer, Opened, Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences,
-    Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode,
-    WriteOptions, WriteStatistics,
+    ACKNOWLEDGED_AT, AdoptRule, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics, Checkpointed,
+    CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, DocumentFile,
+    Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Mutant, Observer, Opened,
+    Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences, Slice, Spool,
+    Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
+    WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{generate_id, now_ms};

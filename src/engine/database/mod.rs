@@ -78,7 +78,6 @@ pub(in crate::engine) use document_file::open_document;
 pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
-pub use index_checkpoint::AttachedIndex;
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
 pub use list::View;
