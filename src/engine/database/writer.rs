@@ -133,30 +133,29 @@ impl Database {
                 check()?;
                 continue;
             };
-            let tip = self.tip.as_ref();
             let lock = match attempt(&mut writer)? {
-                Turn::Taken(guard) => Some(Some(guard)),
-                Turn::Kept => Some(None),
-                Turn::Busy => None,
+                Turn::Taken(guard) => Some(guard),
+                Turn::Kept => None,
+                Turn::Busy => {
+                    drop(writer);
+                    check()?;
+                    let now = Instant::now();
+                    waiting_since.get_or_insert(now);
+                    if now >= wait.deadline {
+                        ended(waiting_since);
+                        return Err(Error::LockTimeout {
+                            path: self.reserved("write.lock"),
+                            waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                            holder: self.tip.as_ref().and_then(Tip::holder),
+                        });
+                    }
+                    thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
             };
-            if let Some(lock) = lock {
-                ended(waiting_since);
-                return Ok(Held { tip, lock, writer });
-            }
-            drop(writer);
-            check()?;
-            let now = Instant::now();
-            waiting_since.get_or_insert(now);
-            if now >= wait.deadline {
-                ended(waiting_since);
-                return Err(Error::LockTimeout {
-                    path: self.reserved("write.lock"),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: self.tip.as_ref().and_then(Tip::holder),
-                });
-            }
-            thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            ended(waiting_since);
+            return Ok(Held { tip: self.tip.as_ref(), lock, writer });
         }
     }
 
