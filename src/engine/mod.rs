@@ -43,8 +43,8 @@ pub use database::{
     ACKNOWLEDGED_AT, AdoptRule, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics, Checkpointed,
     CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, DocumentFile,
     Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Mutant, Observer, Opened,
-    Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences, Slice, Spool,
-    Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
+    Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences, SizeLimits, Slice,
+    Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions,
     WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};

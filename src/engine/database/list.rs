@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::read::{Peek, ReadOptions, check_length};
+use super::read::{Peek, ReadOptions};
 use super::state::{FileTable, Loaded, State};
 use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
@@ -122,7 +122,10 @@ impl Database {
                 self.cache.count(true);
                 return Ok(text);
             }
-            view.documents.iter().try_for_each(|(id, location)| check_length(id, location, part))?;
+            let sizes = self.options.sizes;
+            view.documents
+                .iter()
+                .try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
             let mut list = vec![b'['];
             let appended = read_steps(&view.files, view.documents.iter(), part, |_, text| {
                 if list.len() > 1 {

@@ -46,6 +46,7 @@ pub(super) mod recovery;
 pub(super) mod removals;
 mod room;
 mod search;
+mod size_limits;
 mod spool;
 mod start_over;
 pub(super) mod state;
@@ -84,10 +85,11 @@ pub use list::View;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
-pub use read::{LONGEST_TEXT, Peek, ReadOptions};
+pub use read::{Peek, ReadOptions};
 pub use recent::RecentChange;
 pub(super) use recovery::uses_collection;
 pub use room::RoomOptions;
+pub use size_limits::{LONGEST_TEXT, SizeLimits};
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
@@ -124,6 +126,7 @@ pub struct DatabaseOptions {
     /// Whether idle databases are checkpointed by a background thread.
     pub background: bool,
     pub room: RoomOptions,
+    pub sizes: SizeLimits,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -136,6 +139,7 @@ impl Default for DatabaseOptions {
             lock_timeout: Duration::from_secs(30),
             background: true,
             room: RoomOptions::default(),
+            sizes: SizeLimits::default(),
             #[cfg(feature = "simulation")]
             mutant: None,
         }

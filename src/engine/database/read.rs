@@ -22,9 +22,6 @@ const PEEK_BYTES: u64 = 1 << 20;
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;
 
-/// No longer text is handed out in one piece: it is the length of V8's longest string.
-pub const LONGEST_TEXT: usize = (1 << 29) - 24;
-
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peek<T> {
@@ -95,7 +92,7 @@ impl Database {
     /// The document, read from disk if need be.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `TOO_LARGE` beyond [`LONGEST_TEXT`], `IO_ERROR`,
+    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `TOO_LARGE` for what nobody could hold, `IO_ERROR`,
     /// `LOCK_TIMEOUT`, `CLOSED`.
     pub fn get(
         &self,
@@ -118,7 +115,7 @@ impl Database {
                 self.cache.count(true);
                 return Ok(Some(Document { text, head: location.head as usize, hash: location.hash }));
             }
-            check_length(id, &location, Part::Whole)?;
+            self.options.sizes.check_handed_out(id, &location, Part::Whole)?;
             match read_text(&files, &location, Part::Whole) {
                 Ok(text) => {
                     self.cache.count(false);
@@ -186,7 +183,8 @@ impl Database {
                 (entries, Arc::clone(&state.files))
             })?;
             let entries = ids?;
-            entries.iter().try_for_each(|(id, location)| check_length(id, location, part))?;
+            let sizes = self.options.sizes;
+            entries.iter().try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_steps(&files, entries.iter(), part, |_, text| texts.push(text.into()))? {
                 Ok(()) => {
@@ -281,13 +279,4 @@ impl Database {
             }
         }
     }
-}
-
-/// # Errors
-/// `TOO_LARGE` for a part that nobody could hold.
-pub(super) fn check_length(id: &DocumentId, location: &Location, part: Part) -> Result<()> {
-    if part_len(location, part) <= LONGEST_TEXT as u64 {
-        return Ok(());
-    }
-    Err(Error::TooLarge(format!("document {id}")))
 }

@@ -16,9 +16,6 @@ use crate::engine::index::Entries;
 use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
 
-/// Documents beyond this many bytes are refused.
-const MAX_DOCUMENT: usize = 1 << 30;
-
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
 pub struct Batch {
@@ -180,7 +177,7 @@ impl<'a> Transaction<'a> {
     /// tokens is dropped. Writing what is already there writes nothing.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a text that is no JSON object, `UNIQUE_VIOLATION` for a key of a unique index that
+    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
     /// belongs to another document.
     pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
         check_document(&text)?;
@@ -233,10 +230,8 @@ impl<'a> Transaction<'a> {
         put: Put,
         unique: bool,
     ) -> Result<bool> {
-        if let Put::Text(document) = &put
-            && document.text.len() > MAX_DOCUMENT
-        {
-            return check_document(&document.text).map(|()| false);
+        if let Put::Text(document) = &put {
+            self.database.options.sizes.check_in_line(&document.text)?;
         }
         let spec = &self.declare(spec)?;
         let before = self.hash(spec, &id)?;
@@ -439,9 +434,6 @@ pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
 pub(super) fn check_document(text: &[u8]) -> Result<()> {
     let refuse =
         |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
-    if text.len() > MAX_DOCUMENT {
-        return refuse("this one is larger than 1 GiB");
-    }
     if let Err(error) = json::check(text) {
         return refuse(&format!("{} at byte {}", error.problem, error.offset));
     }
