@@ -85,9 +85,12 @@ describe('several instances', () => {
 
   test('wait for a lock no longer than each asks', withDirectory(async ({ base }) => {
     const [patient, hasty] = [new Things({ basePath: base }), new Things({ basePath: base, lockTimeout: 5 })]
-    await patient.protectedCalls().withLock('key', async () => {
-      assert.equal((await caught(hasty.protectedCalls().withLock('key', () => {}))).code, 'LOCK_TIMEOUT')
-    })
+    let free = () => {}
+    const gate = new Promise<void>((resolve) => (free = resolve))
+    const holding = patient.protectedCalls().withLock('key', () => gate)
+    assert.equal((await caught(hasty.protectedCalls().withLock('key', () => {}))).code, 'LOCK_TIMEOUT')
+    free()
+    await holding
     await Promise.all([patient.close(), hasty.close()])
   }))
 })

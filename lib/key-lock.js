@@ -2,10 +2,11 @@
 
 // Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
 
+const { AsyncLocalStorage } = require('node:async_hooks')
 const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
-const { StorageError } = require('./errors.js')
+const { invalid, StorageError } = require('./errors.js')
 
 /** The longest time that a timer can wait, in milliseconds. */
 const LONGEST = 2 ** 31 - 1
@@ -13,9 +14,12 @@ const LONGEST = 2 ** 31 - 1
 /** From the directory and the key to those of this thread that wait for the lock. It is there while somebody has it. */
 const queues = new Map()
 
+/** The locks that the running code is inside of, innermost first. */
+const inside = new AsyncLocalStorage()
+
 /**
  * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
- * `signal` ends the waiting too.
+ * `signal` ends the waiting too. A call inside the `work` that has the lock is refused: it would wait for itself.
  *
  * @param native the lock files of one database
  * @param place what tells databases apart
@@ -28,16 +32,34 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
     return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
   }
   const id = `${place}\0${key}`
+  refuseInside(id, key)
   await turn(id, timeout, signal, timedOut)
   try {
     const lock = await take(native, key, end, signal, timedOut)
     try {
-      return await work()
+      return await runInside(id, work)
     } finally {
       native.unlock(lock)
     }
   } finally {
     pass(id)
+  }
+}
+
+async function runInside(id, work) {
+  const lock = { id, ended: false, outer: inside.getStore() }
+  try {
+    return await inside.run(lock, work)
+  } finally {
+    lock.ended = true
+  }
+}
+
+function refuseInside(id, key) {
+  for (let lock = inside.getStore(); lock; lock = lock.outer) {
+    if (lock.id !== id || lock.ended) continue
+    const problem = `withLock was called for the key ${describe(key)} inside the function that has its lock, and would wait for itself`
+    throw invalid(`${problem}; that function has the lock already`)
   }
 }
 
