@@ -46,18 +46,25 @@ impl Database {
         Ok(Some((location.hash, head)))
     }
 
-    /// What the published document has in the indexes.
+    /// What the published document has in the indexes. It is not read if it is the `known` one.
     pub(super) fn published_entries(
         &self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
+        known: Option<&Document>,
     ) -> Result<Vec<Entries>> {
-        let indexes: Vec<Index> = {
+        let (hash, indexes) = {
             let state = self.state.read();
-            self.loaded_or_error(&state, spec)?.indexes.iter().map(Index::empty_like).collect()
+            let loaded = self.loaded_or_error(&state, spec)?;
+            let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
+            (loaded.documents.get(id).map(|location| location.hash), indexes)
         };
-        let Some((_, head)) = self.published_head(spec, id)? else {
-            return Ok(no_entries(spec));
+        let head = match known.filter(|known| Some(known.hash) == hash) {
+            Some(known) => known.head_object(),
+            None => match self.published_head(spec, id)? {
+                Some((_, head)) => head,
+                None => return Ok(no_entries(spec)),
+            },
         };
         Ok(extract_all(&indexes, &head))
     }

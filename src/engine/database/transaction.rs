@@ -60,13 +60,25 @@ pub struct Transaction<'a> {
     /// Whether the write lock is held; only then foreign files are adopted.
     locked: bool,
     needs_lock: bool,
+    /// The document of the published state that was read last. Mostly it is the one that changes next, and what it has in the
+    /// indexes is then told without reading it again.
+    last_read: Option<(Arc<str>, DocumentId, Document)>,
 }
 
 impl<'a> Transaction<'a> {
     /// For a request. The write lock is held.
     pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
-        let (undo, batch) = (Vec::new(), Batch::default());
-        Transaction { database, writer, group, undo, batch, reads: None, locked: true, needs_lock: false }
+        Transaction {
+            database,
+            writer,
+            group,
+            undo: Vec::new(),
+            batch: Batch::default(),
+            reads: None,
+            locked: true,
+            needs_lock: false,
+            last_read: None,
+        }
     }
 
     /// For one step of an interactive transaction, over what its steps before changed.
@@ -113,6 +125,7 @@ impl<'a> Transaction<'a> {
         self.load(spec)?;
         let found = self.database.published(spec, id)?;
         self.note(spec, id, found.as_ref().map(|document| document.hash));
+        self.last_read = found.clone().map(|document| (Arc::clone(&spec.path), id.clone(), document));
         Ok(found)
     }
 
@@ -407,7 +420,8 @@ impl<'a> Transaction<'a> {
             return Ok(no_entries(spec));
         }
         self.load(spec)?;
-        self.database.published_entries(spec, id)
+        let known = self.last_read.as_ref().filter(|(path, read, _)| *path == spec.path && read == id);
+        self.database.published_entries(spec, id, known.map(|(_, _, document)| document))
     }
 }
 
