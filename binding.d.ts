@@ -68,6 +68,8 @@ export declare class NativeCollection {
    */
   constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
+  /** An id that was never handed out before by any process that uses the database; `null` before the engine is open. */
+  peekId(): number | null
   /**
    * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
    * somewhere else.
@@ -88,8 +90,11 @@ export declare class NativeCollection {
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): Peeked
   list(ticket: number, withLargeField: boolean): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
-  insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
+  /**
+   * Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
+   * process made and no other must have been given. `path` belongs to the document.
+   */
+  insert(ticket: number, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document in place of `expected`. Answers whether that was still there. */
   replace(ticket: number, key: string, expected: string, text: string): void
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
@@ -292,8 +297,8 @@ export declare class NativeTransaction {
   get(ticket: number, collection: NativeCollection, key: string): void
   /** Answers with the documents that a query asks for. */
   query(ticket: number, collection: NativeCollection, query: string): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
-  insert(ticket: number, collection: NativeCollection, key: string, text: string, path?: string | undefined | null): void
+  /** As [`NativeCollection::insert`]. */
+  insert(ticket: number, collection: NativeCollection, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document. */
   put(ticket: number, collection: NativeCollection, key: string, text: string): void
   /** Deletes a document and the path that belongs to it. Answers whether it was there. */

@@ -28,6 +28,20 @@ describe('several processes', () => {
     await storage.close()
   }))
 
+  test('are not given an id that another was given, used or not', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    await storage.create({ name: 'opens the database' })
+    // So many that the last one is ahead of everybody's clock.
+    let last = 0
+    for (let n = 0; n < 200_000; n++) last = storage.generateId()
+    assert.ok(last > Date.now() + 60_000)
+    const { lines, stderr } = await runChild('things.mjs', [base, 'create', '1'])
+    const [theirs] = JSON.parse(lines[0] ?? assert.fail(stderr))
+    assert.ok(theirs > last)
+    assert.ok(storage.generateId() > theirs)
+    await storage.close()
+  }))
+
   test('find the JSON file current when one of them closes', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const mine = await storage.create({ name: 'mine' })

@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeBase, NativeCollection, newId } = require('./native.js')
+const { NativeBase, NativeCollection } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
@@ -15,6 +15,7 @@ const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
+const { idToInsert } = require('./new-id.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
@@ -96,17 +97,17 @@ class BaseStorage {
   async #insert(given, insert) {
     const own = this.constructor.newId !== undefined || typeof given.id === 'string'
     for (;;) {
-      const id = own ? (given.id ?? this.constructor.newId()) : newId()
+      const { id, claim } = own ? { id: given.id ?? this.constructor.newId(), claim: false } : idToInsert(this[documents])
       const now = Date.now()
       const entity = await validated(this.#entitySchema, { ...given, id, created: now, updated: now })
       const { key, text } = entry(entity, id)
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
       try {
-        await insert(key, text, belongings)
+        await insert(key, text, claim, belongings)
         return JSON.parse(text)
       } catch (error) {
-        // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
+        // Somebody else has the number: the next one is free. An id of the caller's own is the caller's to change.
         if (own || error.code !== 'ALREADY_EXISTS') throw error
       }
     }
@@ -326,7 +327,7 @@ class BaseStorage {
   }
 
   generateId() {
-    return newId()
+    return idToInsert(this[documents]).id
   }
 
   async idExists(id) {

@@ -176,7 +176,10 @@ export abstract class BaseStorage<
   /** Calls `listener` with each change from now on, until {@link off} or {@link close}. */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
-  /** An id that was never handed out before. */
+  /**
+   * An id that was never handed out before: by any process that uses the database, or, as long as this storage has neither
+   * read nor written, by this process.
+   */
   generateId(): number
   /** Forgets what was read; nothing stored changes. */
   clearCache(): void

@@ -32,6 +32,7 @@ pub(super) mod load;
 mod lookups;
 mod mutant;
 mod network;
+mod new_id;
 mod open;
 mod overlay;
 mod paths;

@@ -11,7 +11,7 @@ use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
-use crate::engine::id::{generate_id, now_ms};
+use crate::engine::id::now_ms;
 use crate::engine::index::Entries;
 use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
@@ -288,16 +288,6 @@ impl<'a> Transaction<'a> {
         check_path(&self.database.directory, path)?;
         self.batch.removed_paths.push(path.to_owned());
         Ok(())
-    }
-
-    /// An id that no document of the collection has and that was never handed out before in this process.
-    pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
-        loop {
-            let id = generate_id();
-            if !self.contains(spec, &id.into())? {
-                return Ok(id);
-            }
-        }
     }
 
     /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.

@@ -280,6 +280,10 @@ impl SharedPage for OsSharedPage {
         self.word(index).store(value, Ordering::Release);
     }
 
+    fn replace(&self, index: usize, current: u64, value: u64) -> bool {
+        self.word(index).compare_exchange(current, value, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     fn memory(&self) -> (*mut u8, usize) {
         (self.map.as_mut_ptr(), self.map.len())
     }
