@@ -165,16 +165,28 @@ describe('withLock', () => {
     assert.ok(await storage.getById(id))
   }))
 
-  test('refuses the same key inside itself at once', withCalls(async (calls, _, base) => {
-    const other = new Things({ basePath: base })
+  test('says that a call inside the function that has the lock waits for itself', withCalls(async (calls, _, base) => {
+    const other = new Things({ basePath: base, lockTimeout: 20 })
     for (const again of [calls, other.protectedCalls()]) {
       const error = await calls.withLock('key', () => calls.withLock('between', async () => {
         return caught(again.withLock('key', () => {}))
       }))
-      assert.equal(error.code, 'INVALID_ARGUMENT')
-      assert.ok(error.message.includes('"key" inside the function that has its lock'), error.message)
+      assert.equal(error.code, 'LOCK_TIMEOUT')
+      assert.ok(error.message.includes('the one in which this lock was asked for'), error.message)
     }
     await other.close()
+  }, { lockTimeout: 20 }))
+
+  test('runs a call that was made inside and not awaited after the function', withCalls(async (calls) => {
+    const order: string[] = []
+    let later: Promise<unknown> = Promise.resolve()
+    await calls.withLock('key', async () => {
+      later = calls.withLock('key', () => order.push('later'))
+      await calls.withLock('other', () => {})
+      order.push('first')
+    })
+    await later
+    assert.deepEqual(order, ['first', 'later'])
   }))
 
   test('takes the same key again once the function that had it has ended', withCalls(async (calls) => {

@@ -6,7 +6,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
-const { invalid, StorageError } = require('./errors.js')
+const { StorageError } = require('./errors.js')
 
 /** The longest time that a timer can wait, in milliseconds. */
 const LONGEST = 2 ** 31 - 1
@@ -19,20 +19,24 @@ const inside = new AsyncLocalStorage()
 
 /**
  * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
- * `signal` ends the waiting too. A call inside the `work` that has the lock is refused: it would wait for itself.
+ * `signal` ends the waiting too. A call inside the `work` that has the lock waits for that to end: awaited there, it waits in
+ * vain, and its error says so.
  *
  * @param native the lock files of one database
  * @param place what tells databases apart
  */
 async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = performance.now() + timeout
+  const id = `${place}\0${key}`
+  const nested = isInside(id)
   const timedOut = (holder) => {
     const who = holder === null ? 'another call' : `process ${holder}`
-    const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${who} has it; try again, or raise lockTimeout`
+    const why = nested
+      ? 'the function that has it is the one in which this lock was asked for; do not await it there'
+      : `${who} has it; try again, or raise lockTimeout`
+    const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
     return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
   }
-  const id = `${place}\0${key}`
-  refuseInside(id, key)
   await turn(id, timeout, signal, timedOut)
   try {
     const lock = await take(native, key, end, signal, timedOut)
@@ -55,12 +59,9 @@ async function runInside(id, work) {
   }
 }
 
-function refuseInside(id, key) {
-  for (let lock = inside.getStore(); lock; lock = lock.outer) {
-    if (lock.id !== id || lock.ended) continue
-    const problem = `withLock was called for the key ${describe(key)} inside the function that has its lock, and would wait for itself`
-    throw invalid(`${problem}; that function has the lock already`)
-  }
+function isInside(id) {
+  for (let lock = inside.getStore(); lock; lock = lock.outer) if (lock.id === id && !lock.ended) return true
+  return false
 }
 
 /** Waits until nobody of this thread has the lock. */

@@ -208,8 +208,8 @@ export abstract class BaseStorage<
   protected writeValidatedJson<T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>): Promise<T>
   /**
    * Runs `work` while nobody else has the lock of `key`: no other call, instance, thread or process on this database.
-   * `work` may write. Inside it the same key is refused: that call would wait for itself.
-   * @throws `INVALID_ARGUMENT` inside a `work` that has the lock. `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
+   * `work` may write. It must not await the same key again: that call would wait for itself.
+   * @throws `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
    */
   protected withLock<T>(key: string, work: () => T | Promise<T>, options?: CallOptions): Promise<T>
   /** Creates a directory under `basePath` and those above it, as far as they are missing. */

@@ -78,7 +78,7 @@ pub fn write_map(
     delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
     let records = records(tx, spec, what, map)?;
-    let bytes = records.iter().map(|record| record.given.len()).sum();
+    let bytes = records.iter().map(|record| record.given.bytes()).sum();
     let forms = parallel::map(&records, bytes, |record| stored_form(spec, record, &rule));
     let mut issues = Vec::new();
     let mut stored = Vec::with_capacity(records.len());

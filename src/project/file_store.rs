@@ -45,7 +45,7 @@ impl Files {
         for &input in inputs {
             new.push((tx.fresh_id(&self.spec)?, input));
         }
-        let created = parallel::map(&new, inputs.iter().map(|input| input.len()).sum(), |&(id, input)| {
+        let created = parallel::map(&new, inputs.iter().map(|input| input.bytes()).sum(), |&(id, input)| {
             create_file(input, self.project_id, id, now).map(|text| self.document(text))
         });
         let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
