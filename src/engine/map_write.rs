@@ -10,12 +10,12 @@ use super::json;
 
 /// What a whole-map write did.
 pub struct Written {
-    /// The whole map as it is stored, ids ascending.
+    /// The records that were given as they are stored, ids ascending.
     pub documents: Vec<(DocumentId, Document)>,
 }
 
 impl Written {
-    /// The whole map as JSON, with or without the large fields.
+    /// A map of them as JSON, with or without the large fields.
     pub fn text(&self, part: Part) -> Vec<u8> {
         let mut text = vec![b'{'];
         for (id, document) in &self.documents {
@@ -49,6 +49,36 @@ pub fn write_map(
     rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
     delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
+    write_records(tx, spec, what, map, rule, |tx, kept| {
+        tx.ids(spec)?.iter().filter(|id| !kept.contains(id)).try_for_each(|id| delete(tx, id))
+    })
+}
+
+/// As [`write_map`], for a map of which only the records that may differ from the stored ones are given, and the ids of the
+/// documents that it lacks. Gives the documents of the former.
+///
+/// # Errors
+/// As [`write_map`].
+pub fn write_difference(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: &[u8],
+    gone: &[DocumentId],
+    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
+) -> Result<Written> {
+    write_records(tx, spec, what, map, rule, |tx, _| gone.iter().try_for_each(|id| delete(tx, id)))
+}
+
+fn write_records(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: &[u8],
+    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    delete_others: impl FnOnce(&mut Transaction<'_>, &HashSet<&DocumentId>) -> Result<()>,
+) -> Result<Written> {
     let mut records = BTreeMap::new();
     for member in json::members(map) {
         let member = member.map_err(|error| not_a_map(what, error.problem))?;
@@ -76,9 +106,7 @@ pub fn write_map(
             changed.push((id, document));
         }
     }
-    for id in tx.ids(spec)?.iter().filter(|id| !kept.contains(id)) {
-        delete(tx, id)?;
-    }
+    delete_others(tx, &kept)?;
     for (id, document) in changed {
         tx.check_unique(spec, id, document)?;
     }
