@@ -81,13 +81,16 @@ export declare class NativeCollection {
   get session(): number
   /** The last batch that memory has; `null` before the engine is open. */
   knownSequence(): number | null
+  /** The last batch of the database when this instance opened it. */
+  openedAt(): number
   /** The file of the collection, relative to the database. */
   get path(): string
   /** Counts reads that were answered from objects. */
   countHits(hits: number): void
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): Peeked
-  list(ticket: number, withLargeField: boolean): void
+  /** `kept` says that the caller keeps the list, so that the cache need not. */
+  list(ticket: number, withLargeField: boolean, kept: boolean): void
   /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
   insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
   /** Puts a document in place of `expected`. Answers whether that was still there. */
@@ -318,6 +321,8 @@ export declare class NativeTransaction {
 
 /** One engine as it is watched. */
 export declare class NativeWatch {
+  /** Whether memory has no batch after `seq` that changed the collection; false where that is not known any more. */
+  isUnchangedSince(path: string, seq: number): boolean
   /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
   get acknowledgedAt(): number
   /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */

@@ -14,7 +14,8 @@ const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
-const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
+const { listOf } = require('./lists.js')
+const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
@@ -178,15 +179,7 @@ class BaseStorage {
 
   async [readList](whole, signal) {
     throwIfAborted(signal)
-    const kind = whole ? WHOLE_LIST : HEAD_LIST
-    const kept = this[objects]
-    const known = kept?.getList(kind)
-    if (known !== undefined) return known
-    const peeked = this[documents].peekList(whole)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), signal, 'list'))
-    const list = valueOf(peeked)
-    const freshFor = kept === undefined ? 0 : this[documents].freshFor()
-    return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
+    return listOf(this[documents], whole, () => this[objects], (start) => this[read](start, signal, 'list'))
   }
 
   async deleteAll(options) {
@@ -344,12 +337,12 @@ class BaseStorage {
       return
     }
     this[documents].forget(keyOf(key))
-    this[objects]?.forget(keyOf(key))
+    this[objects]?.invalidate(keyOf(key))
   }
 
   #forgetAll() {
     this[documents].clearCache()
-    engineObjects(this[documents])?.clear()
+    forgetAll(this[documents])
   }
 
   getCacheStats() {
@@ -411,7 +404,14 @@ class BaseStorage {
 
   async repair(options) {
     this[ensureOpen]()
-    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signalOption(options), 'repair'))
+    const signal = signalOption(options)
+    forgetAll(this[documents])
+    try {
+      return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signal, 'repair'))
+    } finally {
+      // A repaired database has another engine.
+      this.#objects = undefined
+    }
   }
 
   async close() {
