@@ -172,10 +172,16 @@ export declare class NativeFiles {
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /**
-   * `contents` are those of the records, in the order of the map, where they come apart. Answers with the map as it is
-   * stored, without the contents, which the caller has.
+   * `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
+   * the map as it is stored after that batch, without the contents, which the caller has.
    */
   writeAll(ticket: number, map: string, contents: Array<string | undefined | null>): void
+  /**
+   * As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
+   * records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
+   * null, and nothing is written.
+   */
+  writeDifference(ticket: number, engine: number, seq: number, map: string, contents: Array<string | undefined | null>, gone: Array<number>): void
   /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void

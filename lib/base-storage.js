@@ -25,6 +25,7 @@ const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
 const { validated } = require('./validation.js')
+const { Writes } = require('./writes.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
@@ -32,9 +33,12 @@ const documents = Symbol('documents')
 const read = Symbol('read')
 /**
  * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
- * entities, texts)`, of which the last three are for those who watch.
+ * entities, texts, otherwise)`. Operation, entities and texts are for those who watch; `otherwise` starts what is to be done
+ * in its place if the answer is null.
  */
 const write = Symbol('write')
+/** The writes of the instance that are not answered yet. */
+const writes = Symbol('writes')
 /** What is kept of them as objects. */
 const objects = Symbol('objects')
 /** Checks an id that a caller gave: a number or a string. */
@@ -60,7 +64,7 @@ class BaseStorage {
   #base
   #adoption
   #closing
-  #writes = new Set()
+  [writes] = new Writes()
   #feeds = new Set()
   #listeners = new Listeners(() => this.#changes())
 
@@ -369,13 +373,13 @@ class BaseStorage {
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    return writeFile(this.#native, target, data, schema, (written) => this.#remember(written))
+    return writeFile(this.#native, target, data, schema, (written) => this[writes].remember(written))
   }
 
   async ensureDirExists(directory) {
     this[ensureOpen]()
     const target = resolved(this, directory, 'a directory')
-    await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
+    await this[writes].remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
   }
 
   async withLock(key, work, options) {
@@ -417,7 +421,7 @@ class BaseStorage {
   async close() {
     this.#closing ??= (async () => {
       for (const feed of this.#feeds) feed.end()
-      await Promise.allSettled(this.#writes)
+      await this[writes].settled()
       await this[finish]()
     })()
     await this.#closing
@@ -452,11 +456,14 @@ class BaseStorage {
     return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
   }
 
-  [write](start, signal, operation, entities, texts) {
-    if (!channels.write.hasSubscribers) return this.#remember(this.#adopted(start, signal))
+  [write](start, signal, operation, entities, texts, otherwise) {
+    const begin = () => {
+      return this[writes].begin(() => this.#adopted(start, signal), signal, otherwise && (() => this.#adopted(otherwise, signal)))
+    }
+    if (!channels.write.hasSubscribers) return this[writes].remember(begin())
     const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
-    return this.#remember(published(channels.write, about, () => this.#adopted(start, signal), sequence))
+    return this[writes].remember(published(channels.write, about, begin, sequence))
   }
 
   /** What events say of every call. */
@@ -476,13 +483,6 @@ class BaseStorage {
     })
   }
 
-  #remember(answer) {
-    this.#writes.add(answer)
-    const forget = () => this.#writes.delete(answer)
-    answer.then(forget, forget)
-    return answer
-  }
-
   [ensureOpen]() {
     if (this.#closing) throw closed()
   }
@@ -499,4 +499,4 @@ class BaseStorage {
   }
 }
 
-module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish }
+module.exports = { BaseStorage, checkId, documents, objects, read, readList, write, writes, scope, ensureOpen, finish }

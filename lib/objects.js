@@ -224,6 +224,13 @@ class CollectionObjects {
     return entry.value.map(entry.copy)
   }
 
+  /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
+  whole() {
+    const entry = this.#find(WHOLE_LIST)
+    if (entry === undefined) return undefined
+    return { list: entry.value, engine: this.engine.number, seq: this.engine.seq, expires: entry.expires }
+  }
+
   #find(key) {
     if (!this.engine.isCurrent()) return undefined
     const entry = this.#entries.get(key)

@@ -14,8 +14,8 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::{
-    CollectionSpec, Database, Error, Part, PathSegment, Queryable, ReadOptions, Result, Transaction, Written,
-    write_map,
+    CollectionSpec, Database, Error, Moment, Part, PathSegment, Queryable, ReadOptions, Result, Transaction,
+    Written, write_difference, write_map,
 };
 
 /// The files of one project.
@@ -100,6 +100,25 @@ impl Files {
         };
         let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
         write_map(tx, &self.spec, "file map", map, rule, delete)
+    }
+
+    /// As [`Files::write_all`], for a map that differs from what `known` had by these records and the files that it lacks
+    /// only. Nothing happens, and `None` comes back, if that may have changed since.
+    pub fn write_difference(
+        &self,
+        tx: &mut Transaction<'_>,
+        known: Moment,
+        map: &[u8],
+        gone: &[DocumentId],
+    ) -> Result<Option<Written>> {
+        if !tx.is_unchanged_since(&self.spec, known)? {
+            return Ok(None);
+        }
+        let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
+            written_file(key, self.project_id, raw, current).map(Cow::into_owned)
+        };
+        let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
+        write_difference(tx, &self.spec, "file map", map, gone, rule, delete).map(Some)
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.
