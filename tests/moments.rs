@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::document::{DocumentId, Given};
 use octoprompt_storage::engine::{
     Durability, Error, Moment, Part, Request, Result, Transaction, Wait, WriteOptions, write_difference,
 };
@@ -174,9 +174,9 @@ fn a_difference_changes_what_it_names_only() {
     let map = format!("{{\"2\":{},\"5\":{}}}", record(2, "b"), record(5, "b"));
     let written = database
         .write(Durability::Full, move |t| {
-            let keep = |_: &str, raw: &[u8], _: Option<&[u8]>| Ok(raw.to_vec());
+            let keep = |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(given.text.to_vec());
             let delete = |t: &mut Transaction<'_>, id: &DocumentId| t.delete(&spec, id.clone()).map(drop);
-            write_difference(t, &spec, "map", map.as_bytes(), &[3.into(), 7.into()], keep, delete)
+            write_difference(t, &spec, "map", map.as_bytes().into(), &[3.into(), 7.into()], keep, delete)
         })
         .expect("written");
     assert_eq!(written.text(Part::Head), br#"{"2":{"id":2,"name":"b"},"5":{"id":5,"name":"b"}}"#);

@@ -1,6 +1,8 @@
 // Durable creates: one after another, at once, and as one batch.
-import { files } from '../lib/data.mjs'
+import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
+import { file, files } from '../lib/data.mjs'
 import { interleave, perItem } from '../lib/measure.mjs'
+import { newFile } from '../peers/entity.mjs'
 import { closeAll, eachWrite, openAll, pathOf, sidesOf } from '../lib/sides.mjs'
 
 export async function creating(bench) {
@@ -15,8 +17,29 @@ async function oneAfterAnother(bench) {
   const figures = await interleave(bench.rounds, sidesOf(opened, (instance) => () => {
     return eachWrite(instance, files(50, (n += 50)), (item) => instance.create(item))
   }))
+  const work = 'durable create, one after another, 4 KB'
+  bench.add({ id: 'create', work, unit: 'µs', writes: true, figures })
+  const ours = () => eachWrite(opened.ours, files(50, (n += 50)), (item) => opened.ours.create(item))
+  const disk = appending(`${pathOf(bench.directory, 'create', 'disk')}.jsonl`)
+  const compared = { ours, 'JSON, appended to a file and synced': disk.append }
+  bench.note({ id: 'create-compared', work, unit: 'µs', figures: await interleave(bench.rounds, compared) })
+  disk.close()
   await closeAll(opened)
-  bench.add({ id: 'create', work: 'durable create, one after another, 4 KB', unit: 'µs', writes: true, figures })
+}
+
+/** What a durable write costs at the least: appending as many bytes to a file and waiting for the disk, on this thread. */
+function appending(path) {
+  const descriptor = openSync(path, 'a')
+  const line = `${JSON.stringify(newFile(file(0)))}\n`
+  return {
+    append: () => perItem(50, () => {
+      for (let n = 0; n < 50; n++) {
+        writeSync(descriptor, line)
+        fdatasyncSync(descriptor)
+      }
+    }),
+    close: () => closeSync(descriptor),
+  }
 }
 
 async function atOnce(bench) {

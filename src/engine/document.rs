@@ -1,5 +1,6 @@
 //! Documents: their ids and their text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -66,6 +67,49 @@ impl Document {
     /// The document without its large field, as an object of its own.
     pub fn head_object(&self) -> Vec<u8> {
         close_head(&self.text[..self.head])
+    }
+}
+
+/// A document as it is given: JSON, with its large field as plain text where that comes apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub text: &'a [u8],
+    pub large: Option<&'a str>,
+}
+
+impl<'a> Given<'a> {
+    /// Bytes of all of it.
+    pub fn len(self) -> usize {
+        self.text.len() + self.large.map_or(0, str::len)
+    }
+
+    /// One text, in which `field`, where it came apart, is the last member.
+    pub fn whole(self, field: &str) -> Cow<'a, [u8]> {
+        let (Some(large), Some(fields)) = (self.large, self.text.strip_suffix(b"}")) else {
+            return Cow::Borrowed(self.text);
+        };
+        let mut out = Vec::with_capacity(fields.len() + field.len() + large.len() + large.len() / 8 + 128);
+        out.extend_from_slice(fields);
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        json::push_string(&mut out, field.as_bytes());
+        out.push(b':');
+        json::push_string(&mut out, large.as_bytes());
+        out.push(b'}');
+        Cow::Owned(out)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Given<'a> {
+    fn from(text: &'a [u8]) -> Self {
+        Given { text, large: None }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Given<'a> {
+    fn from(text: &'a [u8; N]) -> Self {
+        Given { text, large: None }
     }
 }
 
@@ -144,6 +188,15 @@ mod tests {
         ] {
             assert_eq!(head(text).as_deref(), Ok(expected));
         }
+    }
+
+    #[test]
+    fn a_large_field_that_came_apart_becomes_the_last_member() {
+        let whole = |text: &'static [u8], large| Given { text, large }.whole("content").into_owned();
+        assert_eq!(whole(b"{\"id\":1}", Some("a\"\n")), br#"{"id":1,"content":"a\"\n"}"#);
+        assert_eq!(whole(b"{}", Some("")), br#"{"content":""}"#);
+        assert_eq!(whole(b"{\"id\":1}", None), b"{\"id\":1}");
+        assert_eq!(whole(b"null", Some("a")), b"null");
     }
 
     #[test]

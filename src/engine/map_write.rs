@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::database::{CollectionSpec, Part, Transaction};
-use super::document::{Document, DocumentId};
+use super::document::{Document, DocumentId, Given};
 use super::error::{Error, Issue, PathSegment, Result, below};
 use super::json;
+use super::parallel;
 
 /// What a whole-map write did.
 pub struct Written {
@@ -34,9 +35,36 @@ impl Written {
     }
 }
 
-/// Puts every record of the map `{ "<id>": record }` that differs from the stored one. `rule` gives a record's stored form
-/// from its key, its text and the stored document, if there is
-/// one: a JSON object without white space between its tokens. `delete` deletes a document that the map lacks, with what
+/// A map of records as it is given.
+#[derive(Clone, Copy)]
+pub struct GivenMap<'a> {
+    /// `{ "<id>": record }`
+    pub text: &'a [u8],
+    /// The large fields as plain text, in the order of the map's members, where they come apart.
+    pub large: &'a [Option<String>],
+}
+
+impl<'a> From<&'a [u8]> for GivenMap<'a> {
+    fn from(text: &'a [u8]) -> Self {
+        GivenMap { text, large: &[] }
+    }
+}
+
+/// A record of a map, and what is known of the document in whose place it comes.
+struct Record<'a> {
+    id: DocumentId,
+    key: String,
+    given: Given<'a>,
+    current: Option<u64>,
+}
+
+/// Gives the stored form of a record from its key, the record, and the stored document if there is one: a JSON object without
+/// white space between its tokens.
+pub trait Rule: Fn(&str, Given<'_>, Option<&[u8]>) -> Result<Vec<u8>> + Sync {}
+
+impl<F: Fn(&str, Given<'_>, Option<&[u8]>) -> Result<Vec<u8>> + Sync> Rule for F {}
+
+/// Puts every record of the map that differs from the stored one. `delete` deletes a document that the map lacks, with what
 /// belongs to it. Whether keys are unique is asked of the outcome: documents may exchange them.
 ///
 /// # Errors
@@ -45,8 +73,8 @@ pub fn write_map(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
     what: &str,
-    map: &[u8],
-    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    map: GivenMap<'_>,
+    rule: impl Rule,
     delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
     write_records(tx, spec, what, map, rule, |tx, kept| {
@@ -63,9 +91,9 @@ pub fn write_difference(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
     what: &str,
-    map: &[u8],
+    map: GivenMap<'_>,
     gone: &[DocumentId],
-    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    rule: impl Rule,
     delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
     write_records(tx, spec, what, map, rule, |tx, _| gone.iter().try_for_each(|id| delete(tx, id)))
@@ -75,23 +103,24 @@ fn write_records(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
     what: &str,
-    map: &[u8],
-    rule: impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
+    map: GivenMap<'_>,
+    rule: impl Rule,
     delete_others: impl FnOnce(&mut Transaction<'_>, &HashSet<&DocumentId>) -> Result<()>,
 ) -> Result<Written> {
-    let mut records = BTreeMap::new();
-    for member in json::members(map) {
-        let member = member.map_err(|error| not_a_map(what, error.problem))?;
-        let key = json::unescape_lossy(member.key).into_owned();
-        records.insert(DocumentId::from_key(&key), (key, member.value));
-    }
+    let records = records(tx, spec, what, map)?;
+    let bytes = records.iter().map(|record| record.given.len()).sum();
+    let forms = parallel::map(&records, bytes, |record| stored_form(spec, record, &rule));
     let mut issues = Vec::new();
     let mut stored = Vec::with_capacity(records.len());
-    for (id, (key, raw)) in &records {
-        match stored_form(tx, spec, id, key, raw, &rule) {
-            Ok(document) => stored.push((id.clone(), document)),
+    for (record, form) in records.iter().zip(forms) {
+        let form = match form {
+            Some(form) => form,
+            None => form_over_current(tx, spec, record, &rule),
+        };
+        match form {
+            Ok(document) => stored.push((record.id.clone(), document)),
             Err(Error::Validation { issues: found, .. }) => {
-                issues.extend(below(PathSegment::Key(key.clone()), found))
+                issues.extend(below(PathSegment::Key(record.key.clone()), found))
             }
             Err(error) => return Err(error),
         }
@@ -99,7 +128,7 @@ fn write_records(
     if !issues.is_empty() {
         return Err(Error::Validation { what: what.to_owned(), issues });
     }
-    let kept: HashSet<&DocumentId> = records.keys().collect();
+    let kept: HashSet<&DocumentId> = records.iter().map(|record| &record.id).collect();
     let mut changed = Vec::new();
     for (id, document) in &stored {
         if tx.put_unchecked(spec, id.clone(), document.clone())? {
@@ -113,23 +142,50 @@ fn write_records(
     Ok(Written { documents: stored })
 }
 
-fn stored_form(
+/// The records of a map, ids ascending. Of several with one id the last counts.
+fn records<'a>(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
-    id: &DocumentId,
-    key: &str,
-    raw: &[u8],
-    rule: &impl Fn(&str, &[u8], Option<&[u8]>) -> Result<Vec<u8>>,
-) -> Result<Document> {
-    let document = |text: Vec<u8>| Document::new(text.into(), spec.large_field);
-    let Some(hash) = tx.hash(spec, id)? else { return rule(key, raw, None).map(document) };
-    // Most records of a map are those that were read before: their hash tells, without reading them again.
-    let as_given = document(json::compact(raw).into_owned());
-    if as_given.hash == hash {
-        return Ok(as_given);
+    what: &str,
+    map: GivenMap<'a>,
+) -> Result<Vec<Record<'a>>> {
+    let mut records = BTreeMap::new();
+    for (at, member) in json::members(map.text).enumerate() {
+        let member = member.map_err(|error| not_a_map(what, error.problem))?;
+        let key = json::unescape_lossy(member.key).into_owned();
+        let large = map.large.get(at).and_then(Option::as_deref);
+        let given = Given { text: member.value, large };
+        let id = DocumentId::from_key(&key);
+        records.insert(id.clone(), Record { id, key, given, current: None });
     }
-    let current = tx.get(spec, id)?;
-    rule(key, raw, current.as_ref().map(|document| &*document.text)).map(document)
+    let mut records: Vec<Record<'a>> = records.into_values().collect();
+    for record in &mut records {
+        record.current = tx.hash(spec, &record.id)?;
+    }
+    Ok(records)
+}
+
+/// The stored form of a record, as far as it can be told without the document in whose place it comes.
+fn stored_form(spec: &CollectionSpec, record: &Record<'_>, rule: &impl Rule) -> Option<Result<Document>> {
+    let document = |text: Vec<u8>| Document::new(text.into(), spec.large_field);
+    let Some(current) = record.current else {
+        return Some(rule(&record.key, record.given, None).map(document));
+    };
+    // Most records of a map are those that were read before: their hash tells, without reading them again.
+    let whole = record.given.whole(spec.large_field.unwrap_or_default());
+    let as_given = document(json::compact(&whole).into_owned());
+    (as_given.hash == current).then_some(Ok(as_given))
+}
+
+fn form_over_current(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    record: &Record<'_>,
+    rule: &impl Rule,
+) -> Result<Document> {
+    let current = tx.get(spec, &record.id)?;
+    let text = rule(&record.key, record.given, current.as_ref().map(|document| &*document.text))?;
+    Ok(Document::new(text.into(), spec.large_field))
 }
 
 fn not_a_map(what: &str, problem: &str) -> Error {

@@ -17,7 +17,7 @@ use super::parts::{Parts, PartsList};
 use super::port::{Answer, JsAnswer, Port};
 use super::session::Session;
 use super::watch::NativeWatch;
-use crate::engine::document::{Document, DocumentId};
+use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
     CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, ReadOptions, Transaction,
@@ -292,7 +292,8 @@ impl NativeCollection {
                     tx.keep_entity_path(path)?;
                 }
             }
-            let keep = |_: &str, raw: &[u8], _: Option<&[u8]>| Ok(json::compact(raw).into_owned());
+            let keep =
+                |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(json::compact(given.text).into_owned());
             let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {
                 let Some(path) = paths.get(&id.to_string()) else {
                     return Err(Error::Conflict(format!("document {id} was created meanwhile")));
@@ -300,7 +301,7 @@ impl NativeCollection {
                 tx.delete(&spec, id.clone())?;
                 path.as_deref().map_or(Ok(()), |path| remove(tx, &session, path))
             };
-            let written = write_map(tx, &spec, "map", map.as_bytes(), keep, delete)?;
+            let written = write_map(tx, &spec, "map", map.as_bytes().into(), keep, delete)?;
             Ok(Answer::text(written.text(Part::Whole)))
         });
     }

@@ -9,11 +9,11 @@ use super::collection::{NativeCollection, Peeked, boolean, document, documents, 
 use super::parts::{Parts, PartsList};
 use super::port::Answer;
 use super::session::Session;
-use crate::engine::document::{Document, DocumentId, head_len};
+use crate::engine::document::{Document, DocumentId, Given, head_len};
 use crate::engine::json;
-use crate::engine::{CollectionSpec, Moment, Part, Peek, Queryable, Transaction, Written};
+use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
 use crate::project::versions::{self, Wanted};
-use crate::project::{Files, LARGE_FIELD, array, sort_by_path};
+use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
 
 #[napi]
 pub struct NativeFiles {
@@ -49,54 +49,8 @@ fn wanted(version: Option<f64>) -> Wanted {
 
 /// A record or a patch with its content, which crosses as a plain string where it has no lone surrogates: making JSON of
 /// it is cheaper here.
-fn with_content(input: String, content: Option<String>) -> Vec<u8> {
-    let mut input = input.into_bytes();
-    if let Some(content) = content
-        && input.pop() == Some(b'}')
-    {
-        input.reserve(content.len() + content.len() / 8 + 16);
-        push_content(&mut input, 0, &content);
-    }
-    input
-}
-
-/// Appends the content and the end of the object that begins at `start` and lacks its closing brace.
-fn push_content(out: &mut Vec<u8>, start: usize, content: &str) {
-    out.extend_from_slice(if out.len() > start + 1 { b",\"content\":" } else { b"\"content\":" });
-    json::push_string(out, content.as_bytes());
-    out.push(b'}');
-}
-
-/// Several records, each with its content where that comes apart.
-fn with_contents(inputs: Vec<String>, contents: Vec<Option<String>>) -> Vec<Vec<u8>> {
-    inputs.into_iter().zip(contents).map(|(input, content)| with_content(input, content)).collect()
-}
-
-/// A map of records with the contents that come apart, in the order of its members. What is no map is left to whoever
-/// reads it.
-fn map_with_contents(map: String, contents: &[Option<String>]) -> Vec<u8> {
-    let length: usize = contents.iter().flatten().map(|content| content.len() + content.len() / 8 + 16).sum();
-    let mut out = Vec::with_capacity(map.len() + length);
-    let mut contents = contents.iter();
-    for member in json::members(map.as_bytes()) {
-        let Ok(member) = member else { return map.into_bytes() };
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        out.extend_from_slice(member.key);
-        out.push(b':');
-        let start = out.len();
-        out.extend_from_slice(member.value);
-        if let Some(Some(content)) = contents.next()
-            && member.value.last() == Some(&b'}')
-        {
-            out.pop();
-            push_content(&mut out, start, content);
-        }
-    }
-    if out.is_empty() {
-        return map.into_bytes();
-    }
-    out.push(b'}');
-    out
+fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
+    Given { text: input.as_bytes(), large: content.as_deref() }
 }
 
 /// What a write of a map answers with, once all of it is put.
@@ -122,7 +76,7 @@ impl NativeFiles {
     pub fn create(&self, ticket: u32, input: String, content: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let created = files.create(tx, &[&with_content(input, content)], false)?;
+            let created = files.create(tx, &[given(&input, &content)], false)?;
             Ok(Answer::maybe(created.first().map(Document::head_object)))
         });
     }
@@ -132,8 +86,8 @@ impl NativeFiles {
     pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<String>>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let inputs = with_contents(inputs, contents);
-            let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+            let inputs: Vec<Given<'_>> =
+                inputs.iter().zip(&contents).map(|(input, content)| given(input, content)).collect();
             let created = files.create(tx, &inputs, true)?;
             let heads: Vec<Vec<u8>> = created.iter().map(Document::head_object).collect();
             Ok(Answer::text(array(&heads)))
@@ -145,10 +99,9 @@ impl NativeFiles {
     pub fn update(&self, ticket: u32, id: f64, patch: String, content: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let given = content.is_some();
-            let updated = files.update(tx, id as u64, &with_content(patch, content))?;
+            let updated = files.update(tx, id as u64, given(&patch, &content))?;
             Ok(match updated {
-                Some(updated) if given => Answer::text(updated.head_object()),
+                Some(updated) if content.is_some() => Answer::text(updated.head_object()),
                 updated => document(&files.spec, updated),
             })
         });
@@ -165,13 +118,11 @@ impl NativeFiles {
     ) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let given: Vec<bool> = contents.iter().map(Option::is_some).collect();
-            let patches = with_contents(patches, contents);
-            let ids = ids.iter().map(|&id| id as u64);
-            let patches: Vec<(u64, &[u8])> = ids.zip(patches.iter().map(Vec::as_slice)).collect();
+            let given = patches.iter().zip(&contents).map(|(patch, content)| given(patch, content));
+            let patches: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(given).collect();
             let mut list = PartsList::default();
-            for (updated, given) in files.update_many(tx, &patches)?.iter().zip(given) {
-                if given {
+            for (updated, content) in files.update_many(tx, &patches)?.iter().zip(&contents) {
+                if content.is_some() {
                     list.push_head(&updated.head_object());
                 } else {
                     list.push(&updated.text, updated.head, LARGE_FIELD);
@@ -212,9 +163,8 @@ impl NativeFiles {
     pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<String>>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let map = map_with_contents(map, &contents);
-            drop(contents);
-            let written = files.write_all(tx, &map)?;
+            let map = GivenMap { text: map.as_bytes(), large: &contents };
+            let written = files.write_all(tx, map)?;
             Ok(written_heads(tx, &written))
         });
     }
@@ -235,10 +185,9 @@ impl NativeFiles {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let known = Moment { engine: engine as u64, seq: seq as u64 };
-            let map = map_with_contents(map, &contents);
-            drop(contents);
+            let map = GivenMap { text: map.as_bytes(), large: &contents };
             let gone: Vec<DocumentId> = gone.iter().map(|&id| (id as u64).into()).collect();
-            let written = files.write_difference(tx, known, &map, &gone)?;
+            let written = files.write_difference(tx, known, map, &gone)?;
             Ok(written.map_or(Answer::Nothing, |written| written_heads(tx, &written)))
         });
     }
@@ -248,11 +197,9 @@ impl NativeFiles {
     pub fn create_version(&self, ticket: u32, id: f64, content: String, plain: bool, extra: Option<String>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
-            let content = if plain { json::quote(&content) } else { content };
+            let content = if plain { Content::Plain(&content) } else { Content::Json(content.as_bytes()) };
             let extra = extra.as_deref().map(str::as_bytes);
-            Ok(Answer::text(
-                versions::append(tx, &files, id as u64, content.as_bytes(), extra)?.head_object(),
-            ))
+            Ok(Answer::text(versions::append(tx, &files, id as u64, content, extra)?.head_object()))
         });
     }
 

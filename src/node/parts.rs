@@ -5,7 +5,10 @@ use napi::bindgen_prelude::{Either, Null};
 use napi::{Env, JsString, Result};
 
 use crate::engine::document::{head_len, large_value};
-use crate::engine::json;
+use crate::engine::{json, parallel};
+
+/// So many documents are converted in one go.
+const RUN: usize = 64;
 
 /// A string as JavaScript takes it at the least cost.
 pub enum Text {
@@ -76,12 +79,19 @@ impl Parts {
     }
 
     /// Documents as one array.
-    pub fn of_documents<T: AsRef<[u8]>>(texts: &[T], field: &str) -> Parts {
-        let mut list = PartsList::default();
-        for text in texts.iter().map(AsRef::as_ref) {
-            list.push(text, head_len(text, Some(field)), field);
-        }
-        list.finish()
+    pub fn of_documents<T: AsRef<[u8]> + Sync>(texts: &[T], field: &str) -> Parts {
+        let runs: Vec<&[T]> = texts.chunks(RUN).collect();
+        let bytes = texts.iter().map(|text| text.as_ref().len()).sum();
+        let lists = parallel::map(&runs, bytes, |run| {
+            let mut list = PartsList::default();
+            for text in run.iter().map(AsRef::as_ref) {
+                list.push(text, head_len(text, Some(field)), field);
+            }
+            list
+        });
+        let mut whole = PartsList::default();
+        lists.into_iter().for_each(|list| whole.append(list));
+        whole.finish()
     }
 
     /// An upper bound of the code units of the longest string that crosses.
@@ -123,6 +133,17 @@ impl PartsList {
         self.large.push(None);
     }
 
+    /// Adds the documents of another list.
+    fn append(&mut self, mut other: PartsList) {
+        if self.large.is_empty() {
+            *self = other;
+        } else if let Some(bracket) = other.heads.first_mut() {
+            *bracket = b',';
+            self.heads.append(&mut other.heads);
+            self.large.append(&mut other.large);
+        }
+    }
+
     pub fn finish(mut self) -> Parts {
         if self.large.is_empty() {
             self.heads.push(b'[');
@@ -157,6 +178,23 @@ mod tests {
         let text = Text::from_wtf8(json::unescape(raw).into_owned());
         let expected = [0x61, 0xd800, 0x62, 0xdc00, 0xd83d, 0xde00, 0xdfff];
         assert!(matches!(text, Text::Utf16(units) if units == expected));
+    }
+
+    #[test]
+    fn long_lists_are_those_of_their_documents_in_order() {
+        let content = "x".repeat(10_000);
+        let texts: Vec<String> =
+            (0..200).map(|n| format!(r#"{{"id":{n},"content":"{content}{n}"}}"#)).collect();
+        let parts = Parts::of_documents(&texts, "content");
+        let heads: Vec<String> = (0..200).map(|n| format!(r#"{{"id":{n}}}"#)).collect();
+        assert!(
+            matches!(parts.heads, Text::Ascii(text) if text == format!("[{}]", heads.join(",")).as_bytes())
+        );
+        for (n, large) in parts.large.iter().enumerate() {
+            assert!(
+                matches!(large, Some(Text::Ascii(text)) if *text == format!("{content}{n}").into_bytes())
+            );
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::query::Query;
 use crate::engine::{Error, Interactive, Result, Transaction, Wait};
 use crate::project::project_store as store;
-use crate::project::{array, versions};
+use crate::project::{Content, array, versions};
 
 #[napi]
 #[derive(Default)]
@@ -134,7 +134,7 @@ impl NativeTransaction {
     pub fn create_file(&self, ticket: u32, files: &NativeFiles, input: String) {
         let store = files.files.clone();
         self.step(ticket, &files.session, move |tx| {
-            let created = store.create(tx, &[input.as_bytes()], false)?;
+            let created = store.create(tx, &[input.as_bytes().into()], false)?;
             Ok(Answer::maybe(created.first().map(|document: &Document| Arc::clone(&document.text))))
         });
     }
@@ -143,7 +143,9 @@ impl NativeTransaction {
     pub fn update_file(&self, ticket: u32, files: &NativeFiles, id: f64, patch: String) {
         let store = files.files.clone();
         self.step(ticket, &files.session, move |tx| {
-            Ok(Answer::maybe(store.update(tx, id as u64, patch.as_bytes())?.map(|updated| updated.text)))
+            Ok(Answer::maybe(
+                store.update(tx, id as u64, patch.as_bytes().into())?.map(|updated| updated.text),
+            ))
         });
     }
 
@@ -165,7 +167,9 @@ impl NativeTransaction {
         let store = files.files.clone();
         self.step(ticket, &files.session, move |tx| {
             let extra = extra.as_deref().map(str::as_bytes);
-            Ok(Answer::Text(versions::append(tx, &store, id as u64, content.as_bytes(), extra)?.text))
+            Ok(Answer::Text(
+                versions::append(tx, &store, id as u64, Content::Json(content.as_bytes()), extra)?.text,
+            ))
         });
     }
 

@@ -10,12 +10,13 @@ use super::files::{create_file, update_file, written_file};
 use super::layout::{content_of, head_of};
 use super::project_store;
 use super::versions;
-use crate::engine::document::{Document, DocumentId};
+use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::IndexKey;
 use crate::engine::json;
+use crate::engine::parallel;
 use crate::engine::{
-    CollectionSpec, Database, Error, Moment, Part, PathSegment, Queryable, ReadOptions, Result, Transaction,
-    Written, write_difference, write_map,
+    CollectionSpec, Database, Error, GivenMap, Moment, Part, PathSegment, Queryable, ReadOptions, Result,
+    Transaction, Written, write_difference, write_map,
 };
 
 /// The files of one project.
@@ -35,28 +36,28 @@ impl Files {
         Document::new(text.into(), self.spec.large_field)
     }
 
-    /// Creates files in one batch; they come back in the order of the inputs. Of a single file (`at` is false) the issues' paths start with
-    /// the field, of several with the position.
-    pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[&[u8]], at: bool) -> Result<Vec<Document>> {
+    /// Creates files in one batch; they come back in the order of the inputs. Of a single file (`at` is false) the issues'
+    /// paths start with the field, of several with the position.
+    pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[Given<'_>], at: bool) -> Result<Vec<Document>> {
         project_store::require(tx, self.project_id)?;
         let now = tx.now();
-        let mut ids = Vec::with_capacity(inputs.len());
-        for _ in inputs {
-            ids.push(tx.fresh_id(&self.spec)?);
+        let mut new = Vec::with_capacity(inputs.len());
+        for &input in inputs {
+            new.push((tx.fresh_id(&self.spec)?, input));
         }
-        let created =
-            inputs.iter().zip(&ids).map(|(input, &id)| create_file(input, self.project_id, id, now));
+        let created = parallel::map(&new, inputs.iter().map(|input| input.len()).sum(), |&(id, input)| {
+            create_file(input, self.project_id, id, now).map(|text| self.document(text))
+        });
         let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
-        let texts = all_valid("file", created, segments)?;
-        let documents: Vec<Document> = texts.into_iter().map(|text| self.document(text)).collect();
-        for (document, id) in documents.iter().zip(ids) {
+        let documents = all_valid("file", created.into_iter(), segments)?;
+        for (document, (id, _)) in documents.iter().zip(new) {
             tx.put_document(&self.spec, id.into(), document.clone())?;
         }
         Ok(documents)
     }
 
     /// Changes a file; `None` when there is none with this id.
-    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Document>> {
+    pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: Given<'_>) -> Result<Option<Document>> {
         let Some(current) = tx.get(&self.spec, &id.into())? else {
             // A bad patch is an error whether or not there is a file to apply it to.
             return update_file(PLACEHOLDER, patch, tx.now()).map(|_| None);
@@ -67,10 +68,14 @@ impl Files {
     }
 
     /// Changes several files in one batch: all of them or, when one is missing or invalid, none.
-    pub fn update_many(&self, tx: &mut Transaction<'_>, patches: &[(u64, &[u8])]) -> Result<Vec<Document>> {
+    pub fn update_many(
+        &self,
+        tx: &mut Transaction<'_>,
+        patches: &[(u64, Given<'_>)],
+    ) -> Result<Vec<Document>> {
         let mut updated = Vec::with_capacity(patches.len());
-        for (id, patch) in patches {
-            updated.push(match self.update(tx, *id, patch) {
+        for &(id, patch) in patches {
+            updated.push(match self.update(tx, id, patch) {
                 Ok(None) => Err(Error::NotFound { what: "file", id: id.to_string() }),
                 Ok(Some(document)) => Ok(document),
                 Err(error) => Err(error),
@@ -94,10 +99,8 @@ impl Files {
     }
 
     /// Makes the stored files those of a whole map, chains as given, storing the difference only.
-    pub fn write_all(&self, tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
-        let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
-            written_file(key, self.project_id, raw, current).map(Cow::into_owned)
-        };
+    pub fn write_all(&self, tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written> {
+        let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| self.written(key, given, current);
         let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
         write_map(tx, &self.spec, "file map", map, rule, delete)
     }
@@ -108,17 +111,20 @@ impl Files {
         &self,
         tx: &mut Transaction<'_>,
         known: Moment,
-        map: &[u8],
+        map: GivenMap<'_>,
         gone: &[DocumentId],
     ) -> Result<Option<Written>> {
         if !tx.is_unchanged_since(&self.spec, known)? {
             return Ok(None);
         }
-        let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
-            written_file(key, self.project_id, raw, current).map(Cow::into_owned)
-        };
+        let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| self.written(key, given, current);
         let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
         write_difference(tx, &self.spec, "file map", map, gone, rule, delete).map(Some)
+    }
+
+    /// The stored form of a record of a map over what is stored now.
+    fn written(&self, key: &str, given: Given<'_>, current: Option<&[u8]>) -> Result<Vec<u8>> {
+        written_file(key, self.project_id, given, current).map(Cow::into_owned)
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::document::Given;
 use crate::engine::json::{self, Scanner};
 use crate::engine::{Error, Result};
 
 use super::chain::{Chain, set_chain};
+use super::content::Content;
 use super::fields::{Field, Kind, Shape};
 use super::integer::Problem;
 use super::layout::{LARGE_FIELD, head_of};
@@ -59,11 +61,11 @@ pub const IS_LATEST: usize = TABLE.position("isLatest");
 pub const ORIGINAL_FILE_ID: usize = TABLE.position("originalFileId");
 const CONTENT: usize = TABLE.position(LARGE_FIELD);
 
-/// A new file, the root of its chain, from what a caller gave. `now` in milliseconds. `path` must be given
+/// A new file, the root of its chain, from what a caller gave: an object, with the content as plain text where it came apart. `now` in milliseconds. `path` must be given
 /// and not be empty, `content` must be given; `name`, `extension` and `size` follow from them. Given ids,
 /// `created`, `updated`, chain fields and unknown properties are passed over.
-pub fn create_file(input: &[u8], project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&FILE, input, Origin::Caller)?;
+pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
+    let mut record = Record::read(&FILE, input.into(), Origin::Caller)?;
     record.set_integer(ID, id);
     record.set_integer(PROJECT_ID, project_id);
     record.set_integer(CREATED, now);
@@ -75,7 +77,7 @@ pub fn create_file(input: &[u8], project_id: u64, id: u64, now: u64) -> Result<V
 /// As [`create_file`], for a file whose content is kept elsewhere and has this `size` as UTF-8: what stands before the
 /// content, without a closing brace. `fields` has no content.
 pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&FILE, fields, Origin::Caller)?;
+    let mut record = Record::read(&FILE, fields.into(), Origin::Caller)?;
     if record.is_absent(SIZE) {
         record.set_integer(SIZE, size);
     }
@@ -92,30 +94,31 @@ pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size:
 /// are, `updated` never goes backwards, unknown properties of `current` survive. New content brings its own
 /// `size` and `checksum`, and a new path its `name` and `extension` where those followed from the old one,
 /// unless the patch gives them.
-pub fn update_file(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
+pub fn update_file<'a>(current: &[u8], patch: impl Into<Given<'a>>, now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&FILE, current);
-    let patch = Record::read(&FILE, patch, Origin::Caller)?;
-    let new_content = patch.text(CONTENT).is_some_and(|content| record.text(CONTENT) != Some(content));
+    let patch = Record::read(&FILE, patch.into(), Origin::Caller)?;
+    let is_stored = |content: Content<'_>| record.text(CONTENT).is_some_and(|raw| content.is_stored_as(raw));
+    let new_content = patch.content().is_some_and(|content| !is_stored(content));
     lay_over(&mut record, patch, new_content);
     record.touch(UPDATED, now);
     record.finish()
 }
 
-/// A new version of `latest` (canonical text; only its head is read) with other content, a raw JSON string.
+/// A new version of `latest` (canonical text; only its head is read) with other content.
 ///
 /// It keeps what `latest` has, `created` and unknown properties included, under its own `id` and `chain`;
 /// `updated` is `now` (milliseconds), `size` and `checksum` are those of the content. `extra` is a patch
 /// laid over that; its `content` does not count.
 pub fn next_version(
     latest: &[u8],
-    content: &[u8],
+    content: Content<'_>,
     extra: Option<&[u8]>,
     chain: Chain,
     id: u64,
     now: u64,
 ) -> Result<Vec<u8>> {
-    let mut patch = Record::read(&FILE, extra.unwrap_or(b"{}"), Origin::Caller)?;
-    patch.set(CONTENT, string(content)?);
+    let mut patch = Record::read(&FILE, extra.unwrap_or(b"{}").into(), Origin::Caller)?;
+    patch.set_content(checked(content)?);
     let mut record = Record::canonical(&FILE, latest);
     lay_over(&mut record, patch, true);
     record.set_integer(ID, id);
@@ -127,7 +130,7 @@ pub fn next_version(
 /// A record on disk under `key` in the files of a project: checked, with defaults for what is missing and
 /// unknown properties kept. `project_id` stands in for a missing one only. Borrowed where it is canonical.
 pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-    adopt_file(key, Some(project_id), raw, Origin::Disk)
+    adopt_file(key, Some(project_id), raw.into(), Origin::Disk)
 }
 
 /// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
@@ -136,21 +139,21 @@ pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<
 pub fn written_file<'a>(
     key: &str,
     project_id: u64,
-    raw: &'a [u8],
+    given: impl Into<Given<'a>>,
     current: Option<&'a [u8]>,
 ) -> Result<Cow<'a, [u8]>> {
     let current = current.map(|text| Record::canonical(&FILE, text));
-    adopt_file(key, Some(project_id), raw, Origin::Map(current.as_ref()))
+    adopt_file(key, Some(project_id), given.into(), Origin::Map(current.as_ref()))
 }
 
 /// Without a `project_id` the record must have one.
 pub fn adopt_file<'a>(
     key: &str,
     project_id: Option<u64>,
-    raw: &'a [u8],
+    given: Given<'a>,
     origin: Origin<'_, 'a>,
 ) -> Result<Cow<'a, [u8]>> {
-    let mut record = Record::read(&FILE, raw, origin)?;
+    let mut record = Record::read(&FILE, given, origin)?;
     record.identify(ID, key);
     if let Some(project_id) = project_id
         && record.is_absent(PROJECT_ID)
@@ -158,7 +161,7 @@ pub fn adopt_file<'a>(
         record.set_integer(PROJECT_ID, project_id);
     }
     derive(&mut record);
-    record.finish_over(raw)
+    record.finish_over(given.text)
 }
 
 /// Fills in what follows from the path and the content, where it is missing.
@@ -166,7 +169,7 @@ fn derive(record: &mut Record<'_>) {
     derive_from_path(record, NAME, name_of);
     derive_from_path(record, EXTENSION, extension_of);
     if record.is_absent(SIZE) {
-        match record.text(CONTENT).map(json::utf8_len) {
+        match record.content().map(Content::utf8_len) {
             Some(size) => record.set_integer(SIZE, size as u64),
             None => record.give_up(SIZE),
         }
@@ -199,9 +202,9 @@ fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: boo
             }
         }
     }
-    if new_content && let Some(content) = patch.text(CONTENT) {
+    if new_content && let Some(content) = patch.content() {
         let sums = (patch.is_absent(SIZE) || patch.is_absent(CHECKSUM)).then(|| {
-            let text = json::unescape_lossy(content);
+            let text = content.to_utf8();
             (text.len() as u64, patch.is_absent(CHECKSUM).then(|| quoted_sha256(text.as_bytes())))
         });
         if let Some((size, checksum)) = sums {
@@ -227,8 +230,9 @@ pub fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Checks that a text is one JSON string.
-fn string(raw: &[u8]) -> Result<&[u8], Error> {
+/// Checks that what is to be a content is one: a JSON string and nothing else.
+fn checked(content: Content<'_>) -> Result<Content<'_>, Error> {
+    let Content::Json(raw) = content else { return Ok(content) };
     let refuse = |problem| Err(refused(&FILE, LARGE_FIELD, problem));
     let mut scanner = Scanner::new(raw);
     if scanner.peek() != Some(b'"') {
@@ -236,7 +240,7 @@ fn string(raw: &[u8]) -> Result<&[u8], Error> {
     }
     let checked = scanner.string().and_then(|range| scanner.end().map(|()| range));
     match checked {
-        Ok(range) if std::str::from_utf8(raw).is_ok() => Ok(&raw[range]),
+        Ok(range) if std::str::from_utf8(raw).is_ok() => Ok(Content::Json(&raw[range])),
         _ => refuse(Problem::new("custom", "expected a string, got text that is not JSON")),
     }
 }

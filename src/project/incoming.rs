@@ -79,7 +79,7 @@ impl Files {
     pub fn create_from(&self, tx: &mut Transaction<'_>, complete: Complete) -> Result<Option<Vec<u8>>> {
         match complete {
             Complete::Text(input) => {
-                Ok(self.create(tx, &[&input], false)?.first().map(Document::head_object))
+                Ok(self.create(tx, &[input.as_slice().into()], false)?.first().map(Document::head_object))
             }
             Complete::File { fields, mut id, size, mut document } => {
                 project_store::require(tx, self.project_id)?;

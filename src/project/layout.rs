@@ -3,6 +3,7 @@
 //! These functions take canonical text and rely on it: the content is the last member, so where its key is
 //! reached, all but the closing brace is its value. Other text gives a useless answer but never a panic.
 
+use super::content::Content;
 use crate::engine::json;
 
 /// The member that is stored last and read only when it is asked for.
@@ -47,6 +48,11 @@ pub fn without_content(file: &[u8]) -> Vec<u8> {
     out
 }
 
+/// How many bytes [`join`] probably appends.
+pub fn joined_len(content: Option<Content<'_>>) -> usize {
+    content.map_or(1, |content| CONTENT_KEY.len() + content.json_len() + 1)
+}
+
 /// Whether `document` is `head`, then `content` as the last member, then the closing brace. `content` must be
 /// the value of the last such member of `document`.
 pub fn is_joined(document: &[u8], head: &[u8], content: Option<&[u8]>) -> bool {
@@ -60,11 +66,10 @@ pub fn is_joined(document: &[u8], head: &[u8], content: Option<&[u8]>) -> bool {
 }
 
 /// Appends the content, if any, and the closing brace to a head.
-pub fn join(mut head: Vec<u8>, content: Option<&[u8]>) -> Vec<u8> {
+pub fn join(mut head: Vec<u8>, content: Option<Content<'_>>) -> Vec<u8> {
     if let Some(content) = content {
-        head.reserve_exact(CONTENT_KEY.len() + content.len() + 1);
         head.extend_from_slice(CONTENT_KEY);
-        head.extend_from_slice(content);
+        content.push_json(&mut head);
     }
     head.push(b'}');
     head
@@ -94,7 +99,7 @@ mod tests {
         for file in [&b"{\"id\":1,\"content\":\"\"}"[..], b"{\"id\":1}"] {
             let (head, content) = split(file);
             assert!(is_joined(file, head, content));
-            assert_eq!(join(head.to_vec(), content), file);
+            assert_eq!(join(head.to_vec(), content.map(Content::Json)), file);
         }
         assert!(!is_joined(b"{\"id\":1,\"content\":\"\" }", b"{\"id\":1", Some(b"\"\"")));
         assert!(!is_joined(b"{\"id\":1,\"content\":\"\"}", b"{\"id\":1", None));

@@ -9,6 +9,7 @@ mod attached;
 mod bulk;
 mod chain;
 mod collections;
+mod content;
 mod fields;
 mod file_store;
 mod files;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use attached::{attached_indexes, file_collections};
 pub use chain::{Chain, chain_of, with_chain};
+pub use content::Content;
 pub use file_store::{Files, array, sort_by_path};
 pub use files::{create_file, create_file_head, next_version, stored_file, update_file, written_file};
 pub use incoming::{Complete, Incoming};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::collections::{self, BY_CREATED, BY_NAME, BY_PATH, BY_UPDATED, BY_WORDS};
 use super::projects::{create_project, update_project, written_project};
-use crate::engine::document::DocumentId;
+use crate::engine::document::{DocumentId, Given};
 use crate::engine::index::IndexKey;
 use crate::engine::{CollectionSpec, Error, Queryable, Result, Transaction, Written, write_map};
 
@@ -68,10 +68,10 @@ fn delete_document(tx: &mut Transaction<'_>, id: &DocumentId) -> Result<()> {
 /// Makes the stored projects those of a whole map, storing the difference only. The files of projects that the map lacks
 /// go with them.
 pub fn write_all(tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
-    let rule = |key: &str, raw: &[u8], current: Option<&[u8]>| {
-        written_project(key, raw, current).map(Cow::into_owned)
+    let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| {
+        written_project(key, given.text, current).map(Cow::into_owned)
     };
-    write_map(tx, &collections::projects(), "project map", map, rule, delete_document)
+    write_map(tx, &collections::projects(), "project map", map.into(), rule, delete_document)
 }
 
 /// Whether a project with this id exists.

@@ -29,7 +29,7 @@ const UPDATED: usize = TABLE.position("updated");
 /// A new project from what a caller gave. `now` in milliseconds. `name` and `path` must be given and not be
 /// empty; `id`, `created`, `updated` and unknown properties of the input are passed over.
 pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&PROJECT, input, Origin::Caller)?;
+    let mut record = Record::read(&PROJECT, input.into(), Origin::Caller)?;
     record.set_integer(ID, id);
     record.set_integer(CREATED, now);
     record.set_integer(UPDATED, now);
@@ -40,7 +40,7 @@ pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
 /// `updated` never goes backwards, unknown properties of `current` survive.
 pub fn update_project(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&PROJECT, current);
-    record.merge(Record::read(&PROJECT, patch, Origin::Caller)?);
+    record.merge(Record::read(&PROJECT, patch.into(), Origin::Caller)?);
     record.touch(UPDATED, now);
     record.finish()
 }
@@ -60,7 +60,7 @@ pub fn written_project<'a>(key: &str, raw: &'a [u8], current: Option<&'a [u8]>) 
 }
 
 pub fn adopt_project<'a>(key: &str, raw: &'a [u8], origin: Origin<'_, 'a>) -> Result<Cow<'a, [u8]>> {
-    let mut record = Record::read(&PROJECT, raw, origin)?;
+    let mut record = Record::read(&PROJECT, raw.into(), origin)?;
     record.identify(ID, key);
     record.finish_over(raw)
 }

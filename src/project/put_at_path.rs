@@ -1,10 +1,12 @@
 //! Bringing the file at a path to a content, as one who copies a directory wants it.
 
 use super::collections::FILES_BY_PATH;
+use super::content::Content;
 use super::file_store::Files;
 use super::files::quoted_sha256;
 use super::layout::content_of;
 use super::versions;
+use crate::engine::document::Given;
 use crate::engine::index::IndexKey;
 use crate::engine::{Result, Transaction, json};
 
@@ -27,7 +29,6 @@ impl Files {
         content: &str,
         in_place: bool,
     ) -> Result<Put> {
-        let quoted = json::quote(content);
         let there = tx.find(&self.spec, FILES_BY_PATH, &IndexKey::Text(path.as_bytes().into()))?.pop();
         let current = match &there {
             Some(id) => tx.get(&self.spec, id)?.map(|document| (id, document)),
@@ -36,19 +37,18 @@ impl Files {
         let Some((id, document)) = current else {
             let checksum = String::from_utf8_lossy(&quoted_sha256(content.as_bytes())).into_owned();
             let path = json::quote(path);
-            let input = format!("{{\"path\":{path},\"checksum\":{checksum},\"content\":{quoted}}}");
-            self.create(tx, &[input.as_bytes()], false)?;
+            let fields = format!("{{\"path\":{path},\"checksum\":{checksum}}}");
+            self.create(tx, &[Given { text: fields.as_bytes(), large: Some(content) }], false)?;
             return Ok(Put::Created);
         };
-        let same = content_of(&document.text).is_some_and(|raw| *json::unescape(raw) == *content.as_bytes());
-        if same {
+        if content_of(&document.text).is_some_and(|raw| Content::Plain(content).is_stored_as(raw)) {
             return Ok(Put::Unchanged);
         }
         let id = id.to_string().parse().unwrap_or_default();
         if in_place {
-            self.update(tx, id, format!("{{\"content\":{quoted}}}").as_bytes())?;
+            self.update(tx, id, Given { text: b"{}", large: Some(content) })?;
         } else {
-            versions::append(tx, self, id, quoted.as_bytes(), None)?;
+            versions::append(tx, self, id, Content::Plain(content), None)?;
         }
         Ok(Put::Changed)
     }

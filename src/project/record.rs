@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::engine::document::Given;
 use crate::engine::json::{self, Member, Scanner};
 use crate::engine::{Error, Issue, PathSegment, Result};
 
+use super::content::Content;
 use super::fields::{Kind, Shape};
 use super::integer::Problem;
 use super::layout;
@@ -32,7 +34,12 @@ enum Slot<'a> {
     /// An issue was reported for this field.
     Bad,
     Value(Cow<'a, [u8]>),
+    /// A large field that is no JSON yet.
+    Plain(&'a str),
 }
+
+/// Most heads are shorter.
+const HEAD: usize = 600;
 
 /// The fields of an entity by position, and the issues found so far.
 pub struct Record<'a> {
@@ -48,13 +55,17 @@ impl<'a> Record<'a> {
         Record { shape, slots, unknown: Vec::new(), issues: Vec::new() }
     }
 
-    /// Reads a text that came from outside. Bad fields become issues, which [`Record::finish`] reports; a
+    /// Reads what came from outside. Bad fields become issues, which [`Record::finish`] reports; a
     /// text that is no object is an error at once.
-    pub fn read(shape: &'static Shape, text: &'a [u8], origin: Origin<'_, 'a>) -> Result<Self> {
+    pub fn read(shape: &'static Shape, given: Given<'a>, origin: Origin<'_, 'a>) -> Result<Self> {
         let mut record = Record::empty(shape);
         let mut unknown = Vec::new();
-        let raw = collect(shape, text, &mut unknown)
+        let mut raw = collect(shape, given.text, &mut unknown)
             .map_err(|problem| invalid(shape, vec![issue(Vec::new(), problem)]))?;
+        if let (Some(at), Some(plain)) = (shape.large(), given.large) {
+            raw[at] = None;
+            record.slots[at] = Slot::Plain(plain);
+        }
         for (at, raw) in raw.into_iter().enumerate() {
             let passed_over = matches!(origin, Origin::Caller) && shape.fields[at].assigned;
             if let Some(raw) = raw
@@ -111,11 +122,29 @@ impl<'a> Record<'a> {
         record
     }
 
-    /// The raw value of a field, if it has a good one.
+    /// The raw value of a field, if it has a good one that is JSON.
     pub fn text(&self, at: usize) -> Option<&[u8]> {
         match &self.slots[at] {
             Slot::Value(value) => Some(value),
+            Slot::Absent | Slot::Bad | Slot::Plain(_) => None,
+        }
+    }
+
+    /// The large field, if there is a good one.
+    pub fn content(&self) -> Option<Content<'_>> {
+        match &self.slots[self.shape.large()?] {
+            Slot::Value(raw) => Some(Content::Json(raw)),
+            Slot::Plain(text) => Some(Content::Plain(text)),
             Slot::Absent | Slot::Bad => None,
+        }
+    }
+
+    pub fn set_content(&mut self, content: Content<'a>) {
+        if let Some(at) = self.shape.large() {
+            self.slots[at] = match content {
+                Content::Json(raw) => Slot::Value(Cow::Borrowed(raw)),
+                Content::Plain(text) => Slot::Plain(text),
+            };
         }
     }
 
@@ -199,13 +228,20 @@ impl<'a> Record<'a> {
     /// As [`Record::finish`]; borrows `text`, from which the record was read, where that is canonical.
     pub fn finish_over(mut self, text: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         self.complete()?;
-        let head = self.head();
         let content = self.content();
-        Ok(if layout::is_joined(text, &head, content) {
-            Cow::Borrowed(text)
-        } else {
-            Cow::Owned(layout::join(head, content))
-        })
+        let raw = match content {
+            None => Some(None),
+            Some(Content::Json(raw)) => Some(Some(raw)),
+            Some(Content::Plain(_)) => None,
+        };
+        if let Some(raw) = raw {
+            let head = self.head(0);
+            if layout::is_joined(text, &head, raw) {
+                return Ok(Cow::Borrowed(text));
+            }
+            return Ok(Cow::Owned(layout::join(head, content)));
+        }
+        Ok(Cow::Owned(self.write()))
     }
 
     fn complete(&mut self) -> Result<()> {
@@ -226,15 +262,14 @@ impl<'a> Record<'a> {
 
     /// The text of the record as it stands.
     pub fn write(&self) -> Vec<u8> {
-        layout::join(self.head(), self.content())
+        let content = self.content();
+        layout::join(self.head(layout::joined_len(content)), content)
     }
 
-    fn content(&self) -> Option<&[u8]> {
-        self.text(self.shape.large()?)
-    }
-
-    fn head(&self) -> Vec<u8> {
-        let mut out = vec![b'{'];
+    /// The text before the large field, with room for what follows it.
+    fn head(&self, room: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD + room);
+        out.push(b'{');
         let mut push = |key: &[&[u8]], value: &[u8]| {
             if out.len() > 1 {
                 out.push(b',');

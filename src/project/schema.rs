@@ -55,7 +55,7 @@ pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     for (key, text) in records {
         let record = match kind {
             MapKind::Projects => adopt_project(&key, text, Origin::Schema),
-            MapKind::Files => adopt_file(&key, None, text, Origin::Schema),
+            MapKind::Files => adopt_file(&key, None, text.into(), Origin::Schema),
         };
         match record {
             Ok(record) => parsed.push((DocumentId::from_key(&key), record)),

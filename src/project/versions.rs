@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, chain_of, with_chain};
 use super::collections::FILES_BY_VERSION;
+use super::content::Content;
 use super::file_store::Files;
 use super::files::next_version;
 use super::layout::content_of;
@@ -71,7 +72,7 @@ fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Op
     Ok(tx.get(&files.spec, &id.into())?.map(|document| (id, document)))
 }
 
-/// Appends a version with this content (a raw JSON string) after the last one of the chain that `id` belongs to.
+/// Appends a version with this content after the last one of the chain that `id` belongs to.
 ///
 /// # Errors
 /// `NOT_FOUND` naming the id, `VALIDATION_ERROR` for the content or a field of `extra`.
@@ -79,7 +80,7 @@ pub fn append(
     tx: &mut Transaction<'_>,
     files: &Files,
     id: u64,
-    content: &[u8],
+    content: Content<'_>,
     extra: Option<&[u8]>,
 ) -> Result<Document> {
     let head = tx.head(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
@@ -116,7 +117,7 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
     let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
     let earlier = tx.get(&files.spec, found.last().ok_or_else(gone)?)?.ok_or_else(gone)?;
     let content = content_of(&earlier.text).unwrap_or(b"\"\"").to_vec();
-    append(tx, files, id, &content, None)
+    append(tx, files, id, Content::Json(&content), None)
 }
 
 /// Takes a version out of its chain: its neighbours are linked to each other and keep their numbers, the next one

@@ -267,7 +267,7 @@ impl Database {
             (state.salt(), state.journal, state.position)
         };
         let files = self.settle_documents(batches, before.generation)?;
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(batches.iter().map(|batch| batch.size() + LINE).sum());
         let mut located = Located::default();
         let mut after = before;
         for batch in batches {
@@ -346,6 +346,9 @@ impl Database {
         }
     }
 }
+
+/// Most batches need no more for what is no document.
+const LINE: usize = 512;
 
 /// Where each document of a collection lies, nowhere if it was deleted, and which batch put it there.
 type Places = BTreeMap<DocumentId, (Option<Location>, u64)>;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -268,7 +269,9 @@ pub fn push_documents<'a>(
     out.extend_from_slice(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
     let mut separator = "";
     for (id, text) in put {
-        out.extend_from_slice(format!("{separator}{}:", json::quote(&id.to_string())).as_bytes());
+        out.extend_from_slice(separator.as_bytes());
+        push_key(out, id);
+        out.push(b':');
         separator = ",";
         place(id, Some((out.len(), text.len())));
         out.extend_from_slice(text);
@@ -277,8 +280,10 @@ pub fn push_documents<'a>(
     let mut separator = ",\"large\":{";
     for (id, document) in large {
         let document = serde_json::to_string(&document).unwrap_or_default();
-        let text = format!("{separator}{}:{document}", json::quote(&id.to_string()));
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(separator.as_bytes());
+        push_key(out, id);
+        out.push(b':');
+        out.extend_from_slice(document.as_bytes());
         separator = ",";
     }
     if separator == "," {
@@ -287,17 +292,30 @@ pub fn push_documents<'a>(
     out.extend_from_slice(b",\"delete\":[");
     let mut separator = "";
     for id in delete {
-        out.extend_from_slice(format!("{separator}{}", json::quote(&id.to_string())).as_bytes());
+        out.extend_from_slice(separator.as_bytes());
+        push_key(out, id);
         separator = ",";
         place(id, None);
     }
     out.push(b']');
     let mut separator = ",\"replaced\":[";
     for id in replaced {
-        out.extend_from_slice(format!("{separator}{}", json::quote(&id.to_string())).as_bytes());
+        out.extend_from_slice(separator.as_bytes());
+        push_key(out, id);
         separator = ",";
     }
     out.extend_from_slice(if separator == "," { b"]}" } else { b"}" });
+}
+
+/// Appends an id as the key of a map.
+fn push_key(out: &mut Vec<u8>, id: &DocumentId) {
+    match id {
+        DocumentId::Number(number) => {
+            // Writing into memory does not fail.
+            let _ = write!(out, "\"{number}\"");
+        }
+        DocumentId::Text(text) => json::push_string(out, text.as_bytes()),
+    }
 }
 
 /// The body of a line (given without its line feed) and its checksum, if the checksum is right.

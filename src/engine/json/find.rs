@@ -1,6 +1,5 @@
-//! Looking for the few bytes in a string that need attention, eight at a time.
-//!
-//! Strings of source code have such a byte every few words: too often for a search that first sets itself up.
+//! Looking for the first byte that needs attention, eight at a time: for short texts, in which a search should not have to set
+//! itself up.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES * 0x80;

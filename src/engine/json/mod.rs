@@ -5,6 +5,7 @@
 
 mod find;
 mod pieces;
+mod places;
 mod scan;
 mod string;
 #[cfg(test)]

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::find::{below, equal, find};
+use super::places::{self, places};
 use super::string::unescape;
 
 /// Values nested deeper than this are refused before anything is written.
 pub const MAX_DEPTH: usize = 100;
+
+/// Strings up to about this length are looked through word by word, longer ones block by block.
+const SHORT: usize = 64;
 
 /// Why a text is not JSON, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,25 +82,41 @@ impl<'a> Scanner<'a> {
     pub fn string(&mut self) -> Result<Range<usize>, JsonError> {
         self.expect(b'"', "expected a string")?;
         let start = self.position - 1;
+        // Most strings are short.
+        let near = &self.text[..self.text.len().min(start + SHORT)];
         let special = |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
-        while let Some(at) = find(self.text, self.position, special) {
-            self.position = at;
-            match self.text[at] {
-                b'"' => {
-                    self.position += 1;
-                    return Ok(start..self.position);
-                }
-                b'\\' => {
-                    self.position += 1;
-                    self.escape()?;
-                }
-                _ => return self.fail("control characters in a string must be escaped"),
+        while let Some(at) = find(near, self.position, special) {
+            if self.special(at)? {
+                return Ok(start..self.position);
+            }
+        }
+        let special =
+            |bytes| places::at_most(bytes, 0x1f) | places::equal(bytes, b'"') | places::equal(bytes, b'\\');
+        for at in places(self.text, self.position.max(near.len()), special) {
+            // What an escape before it used up is passed over.
+            if at >= self.position && self.special(at)? {
+                return Ok(start..self.position);
             }
         }
         self.position = self.text.len();
         self.fail("the string has no end")
     }
 
+    /// Passes over a byte that is not a plain character of a string. Returns whether the string ends with it.
+    #[inline(always)]
+    fn special(&mut self, at: usize) -> Result<bool, JsonError> {
+        self.position = at + 1;
+        match self.text[at] {
+            b'"' => Ok(true),
+            b'\\' => self.escape().map(|()| false),
+            _ => {
+                self.position = at;
+                self.fail("control characters in a string must be escaped")
+            }
+        }
+    }
+
+    #[inline(always)]
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.text.get(self.position) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {

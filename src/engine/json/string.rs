@@ -2,34 +2,60 @@
 
 use std::borrow::Cow;
 
-use super::find::{below, equal, find};
+use super::find::{equal, find};
+use super::places::{self, Splicer, places};
 
 /// What a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     let Some(first) = find(inner, 0, |word| equal(word, b'\\')) else { return Cow::Borrowed(inner) };
-    let mut out = Vec::with_capacity(inner.len());
-    let mut rest = inner;
-    let mut next = Some(first);
-    while let Some(at) = next {
-        out.extend_from_slice(&rest[..at]);
-        let (consumed, unit) = escaped_unit(&rest[at..]);
-        rest = &rest[(at + consumed).min(rest.len())..];
-        match unit {
-            Unit::Byte(byte) => out.push(byte),
-            Unit::Utf16(high @ 0xd800..=0xdbff) => match escaped_unit(rest) {
-                (consumed, Unit::Utf16(low @ 0xdc00..=0xdfff)) => {
-                    rest = &rest[consumed..];
-                    push_code_point(&mut out, 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
-                }
-                _ => push_code_point(&mut out, high),
-            },
-            Unit::Utf16(unit) => push_code_point(&mut out, unit),
+    let mut out = Vec::new();
+    let mut spliced = Splicer::new(inner, &mut out, inner.len());
+    let mut copied = 0;
+    for at in places(inner, first, |bytes| places::equal(bytes, b'\\')) {
+        // A backslash that the escape before it used up.
+        if at < copied {
+            continue;
         }
-        next = find(rest, 0, |word| equal(word, b'\\'));
+        spliced.copy(copied, at);
+        copied = at + 2;
+        match inner.get(at + 1) {
+            Some(b'n') => spliced.push([b'\n']),
+            Some(b't') => spliced.push([b'\t']),
+            Some(b'u') => copied = push_units(&mut spliced, inner, at),
+            Some(b'r') => spliced.push([b'\r']),
+            Some(b'b') => spliced.push([8]),
+            Some(b'f') => spliced.push([12]),
+            Some(&other) => spliced.push([other]),
+            None => spliced.push([b'\\']),
+        }
     }
-    out.extend_from_slice(rest);
+    spliced.copy(copied.min(inner.len()), inner.len());
+    spliced.finish();
     Cow::Owned(out)
+}
+
+/// Appends what the `\u` at `at` stands for, together with its other half if it is one of a surrogate pair. Returns where it
+/// ends.
+#[cold]
+fn push_units(out: &mut Splicer<'_>, text: &[u8], at: usize) -> usize {
+    let Some(unit) = unit_at(text, at) else {
+        out.push([b'u']);
+        return at + 2;
+    };
+    let after = at + 6;
+    if let (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) = (unit, unit_at(text, after)) {
+        push_code_point(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+        return after + 6;
+    }
+    push_code_point(out, unit);
+    after
+}
+
+/// The code unit of the `\uXXXX` at `at`, if there is one.
+fn unit_at(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// As [`unescape`], with each lone surrogate replaced by U+FFFD, as every UTF-8 encoder does.
@@ -55,37 +81,11 @@ fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-enum Unit {
-    Byte(u8),
-    Utf16(u32),
-}
-
-/// Reads one escape at the start of `text`; text that is no escape counts as a plain byte.
-fn escaped_unit(text: &[u8]) -> (usize, Unit) {
-    if text.first() != Some(&b'\\') {
-        return (0, Unit::Byte(0));
-    }
-    match text.get(1) {
-        Some(b'b') => (2, Unit::Byte(8)),
-        Some(b'f') => (2, Unit::Byte(12)),
-        Some(b'n') => (2, Unit::Byte(b'\n')),
-        Some(b'r') => (2, Unit::Byte(b'\r')),
-        Some(b't') => (2, Unit::Byte(b'\t')),
-        Some(b'u') => {
-            let digits = text.get(2..6).and_then(|digits| std::str::from_utf8(digits).ok());
-            let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-            unit.map_or((2, Unit::Byte(b'u')), |unit| (6, Unit::Utf16(unit)))
-        }
-        Some(&other) => (2, Unit::Byte(other)),
-        None => (1, Unit::Byte(b'\\')),
-    }
-}
-
 /// Appends a code point as generalised UTF-8: surrogates get their three bytes as well (WTF-8).
-fn push_code_point(out: &mut Vec<u8>, code: u32) {
+fn push_code_point(out: &mut Splicer<'_>, code: u32) {
     match char::from_u32(code) {
-        Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => out.extend([
+        Some(character) => out.append(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => out.push([
             0xe0 | (code >> 12) as u8,
             0x80 | ((code >> 6) & 0x3f) as u8,
             0x80 | (code & 0x3f) as u8,
@@ -96,46 +96,61 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
 /// Appends WTF-8 text as a JSON string, escaped as `JSON.stringify` does.
 pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     out.push(b'"');
+    let mut spliced = Splicer::new(wtf8, out, wtf8.len() + wtf8.len() / 8);
     let mut copied = 0;
-    let mut at = 0;
-    let special = |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\') | equal(word, 0xed);
-    while let Some(found) = find(wtf8, at, special) {
-        let byte = wtf8[found];
-        let surrogate = byte == 0xed && wtf8.get(found + 1).is_some_and(|&next| next >= 0xa0);
-        at = found + 1;
-        if byte == 0xed && !surrogate {
+    let special = |bytes| {
+        places::at_most(bytes, 0x1f)
+            | places::equal(bytes, b'"')
+            | places::equal(bytes, b'\\')
+            | places::equal(bytes, SURROGATE)
+    };
+    for at in places(wtf8, 0, special) {
+        let byte = wtf8[at];
+        if byte == SURROGATE {
+            // Other characters begin with this byte too.
+            let Some(unit) = surrogate_at(wtf8, at) else { continue };
+            spliced.copy(copied, at);
+            push_unit(&mut spliced, unit);
+            copied = (at + 3).min(wtf8.len());
             continue;
         }
-        out.extend_from_slice(&wtf8[copied..found]);
-        if surrogate {
-            let [second, third] = [1, 2].map(|next| wtf8.get(found + next).copied().unwrap_or_default());
-            push_unit(out, 0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
-            at = (found + 3).min(wtf8.len());
-        } else {
-            push_escape(out, byte);
-        }
-        copied = at;
+        spliced.copy(copied, at);
+        push_escape(&mut spliced, byte);
+        copied = at + 1;
     }
-    out.extend_from_slice(&wtf8[copied..]);
-    out.push(b'"');
+    spliced.copy(copied, wtf8.len());
+    spliced.push([b'"']);
+    spliced.finish();
 }
 
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
+/// The first of the three bytes of a surrogate in WTF-8.
+const SURROGATE: u8 = 0xed;
+
+fn surrogate_at(wtf8: &[u8], at: usize) -> Option<u16> {
+    let byte = |next: usize| wtf8.get(at + next).copied();
+    let second = byte(1).filter(|second| *second >= 0xa0)?;
+    let third = byte(2).unwrap_or_default();
+    Some(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f))
+}
+
+#[inline(always)]
+fn push_escape(out: &mut Splicer<'_>, byte: u8) {
     match byte {
-        b'"' | b'\\' => out.extend([b'\\', byte]),
-        8 => out.extend(b"\\b"),
-        12 => out.extend(b"\\f"),
-        b'\n' => out.extend(b"\\n"),
-        b'\r' => out.extend(b"\\r"),
-        b'\t' => out.extend(b"\\t"),
+        b'"' | b'\\' => out.push([b'\\', byte]),
+        b'\n' => out.push(*b"\\n"),
+        b'\t' => out.push(*b"\\t"),
+        b'\r' => out.push(*b"\\r"),
+        8 => out.push(*b"\\b"),
+        12 => out.push(*b"\\f"),
         _ => push_unit(out, byte.into()),
     }
 }
 
-fn push_unit(out: &mut Vec<u8>, unit: u16) {
+#[cold]
+fn push_unit(out: &mut Splicer<'_>, unit: u16) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.extend(b"\\u");
-    out.extend([12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]));
+    out.push(*b"\\u");
+    out.push([12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]));
 }
 
 /// A string as JSON text.

@@ -70,7 +70,47 @@ fn compacting_leaves_strings_alone() {
     assert_eq!(compact(b"{ \"a b\" : [ 1 , \"\\\" \" ] }").as_ref(), b"{\"a b\":[1,\"\\\" \"]}");
 }
 
+/// Whether serde_json refuses a string only because it is none in Rust.
+fn is_lone_surrogate(quoted: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(quoted).is_ok()
+}
+
+/// Texts of several blocks that have what needs an escape at any place of a block.
+fn long_text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        5 => "[a-z]{1,70}",
+        5 => "[\"\\\\\n\t\r\u{8}\u{c}\u{1}/]{1,4}",
+        1 => "[\u{e9}\u{ed00}\u{d7ff}\u{1f600}]{1,3}",
+    ];
+    proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+}
+
 proptest! {
+    #[test]
+    fn quoting_long_texts_agrees_with_serde_json(text in long_text()) {
+        let quoted = quote(&text);
+        prop_assert_eq!(&serde_json::to_string(&text).unwrap(), &quoted);
+        let raw = quoted.as_bytes();
+        let unescaped = unescape(raw);
+        prop_assert_eq!(unescaped.as_ref(), text.as_bytes());
+        prop_assert_eq!(check(raw), Ok(()));
+        let longer = [raw, b"\""].concat();
+        prop_assert_eq!(Scanner::new(&longer).string(), Ok(0..raw.len()));
+        prop_assert!(check(&raw[..raw.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn checking_long_strings_agrees_with_serde_json(text in "[ab]{0,70}([a\"\\\\un0-9\n/]{0,4}[ab]{0,40}){0,4}") {
+        let quoted = format!("\"{text}\"");
+        prop_assert_eq!(check(quoted.as_bytes()).is_ok(), serde_json::from_str::<String>(&quoted).is_ok() || is_lone_surrogate(&quoted));
+    }
+
+    #[test]
+    fn long_rubbish_is_unescaped_without_a_panic(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'u'), Just(b'd'), Just(0xed)], 0..200)) {
+        unescape_lossy(&bytes);
+        push_string(&mut Vec::new(), &bytes);
+    }
+
     #[test]
     fn quoting_agrees_with_serde_json(text in any::<String>()) {
         let quoted = quote(&text);

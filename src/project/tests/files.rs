@@ -190,7 +190,7 @@ fn content_twice_is_not_canonical() {
 fn a_written_file_that_did_not_change_is_its_stored_text() {
     let current =
         stored_file("8", 3, br#"{"path":"a","content":"","created":1,"updated":1,"odd":1}"#).unwrap();
-    assert!(matches!(written_file("8", 3, &current, Some(&current)), Ok(Cow::Borrowed(_))));
-    let written = value(&written_file("8", 3, &current, None).unwrap());
+    assert!(matches!(written_file("8", 3, &*current, Some(&current)), Ok(Cow::Borrowed(_))));
+    let written = value(&written_file("8", 3, &*current, None).unwrap());
     assert_eq!((written["updated"].as_u64(), written.get("odd")), (Some(1000), None));
 }

@@ -84,7 +84,9 @@ fn versions_are_made_as_the_old_package_made_them() {
     };
     assert_eq!(chain_of(&second), chain);
     let content = content_of(&second).unwrap();
-    let made = next_version(&first, content, None, chain, 1_795_433_779_670, 1_795_433_779_675).unwrap();
+    let made =
+        next_version(&first, Content::Json(content), None, chain, 1_795_433_779_670, 1_795_433_779_675)
+            .unwrap();
     // The old package kept the checksum of the content before; ours is that of the new content.
     let mut expected = value(&second);
     expected["checksum"] = value(&made)["checksum"].clone();

@@ -2,10 +2,12 @@ use std::borrow::Cow;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::*;
 use super::*;
+use crate::engine::document::Given;
+use crate::engine::json as engine_json;
 
 const PROJECT_FIELDS: &[&str] = &["id", "name", "description", "path", "created", "updated", "odd"];
 const FILE_FIELDS: &[&str] = &[
@@ -91,11 +93,11 @@ proptest! {
         let _ = create_project(&bytes, 1, NOW);
         let _ = update_project(&bytes, &bytes, NOW);
         let _ = stored_project(&key, &bytes);
-        let _ = create_file(&bytes, 1, 2, NOW);
-        let _ = update_file(&bytes, &bytes, NOW);
+        let _ = create_file(bytes.as_slice(), 1, 2, NOW);
+        let _ = update_file(&bytes, bytes.as_slice(), NOW);
         let _ = stored_file(&key, 1, &bytes);
-        let _ = written_file(&key, 1, &bytes, Some(&bytes));
-        let _ = next_version(&bytes, &bytes, Some(&bytes), Chain::ROOT, 1, NOW);
+        let _ = written_file(&key, 1, bytes.as_slice(), Some(&bytes));
+        let _ = next_version(&bytes, Content::Json(&bytes), Some(&bytes), Chain::ROOT, 1, NOW);
         let _ = with_chain(&bytes, &Chain::ROOT, Some(NOW));
         let _ = chain_of(&bytes);
         let _ = parse_map(MapKind::Files, &bytes);
@@ -112,7 +114,7 @@ proptest! {
         }
         if let Ok(stored) = stored_file("7", 3, text.as_bytes()) {
             prop_assert!(is_canonical(&stored));
-            prop_assert!(matches!(written_file("7", 3, &stored, Some(&stored)), Ok(Cow::Borrowed(_))));
+            prop_assert!(matches!(written_file("7", 3, &*stored, Some(&stored)), Ok(Cow::Borrowed(_))));
             if let Ok(updated) = update_file(&stored, patch.as_bytes(), NOW) {
                 prop_assert!(is_canonical(&updated));
             }
@@ -149,6 +151,40 @@ proptest! {
     }
 
     #[test]
+    fn a_content_that_comes_apart_is_as_good_as_one_in_the_record(
+        content in any::<String>(),
+        before in any::<String>(),
+        checksum in prop::sample::select(vec![json!({}), json!({"checksum": "c"}), json!({"size": 3})]),
+    ) {
+        let fields = |more: &Value| {
+            let mut fields = checksum.clone();
+            for (name, value) in more.as_object().unwrap() {
+                fields[name] = value.clone();
+            }
+            fields.to_string().into_bytes()
+        };
+        let (path, whole) = (json!({"path": "a.ts"}), json!({"path": "a.ts", "content": content}));
+        let (path, whole) = (fields(&path), fields(&whole));
+        let apart = Given { text: &path, large: Some(&content) };
+        let created = create_file(whole.as_slice(), 3, 7, NOW).unwrap();
+        prop_assert_eq!(&create_file(apart, 3, 7, NOW).unwrap(), &created);
+        prop_assert_eq!(written_file("7", 3, apart, None).is_ok(), written_file("7", 3, whole.as_slice(), None).is_ok());
+        prop_assert_eq!(
+            written_file("7", 3, apart, Some(&created)).ok(),
+            written_file("7", 3, whole.as_slice(), Some(&created)).ok()
+        );
+        let stored = create_file(Given { text: b"{\"path\":\"b\"}", large: Some(&before) }, 3, 7, NOW).unwrap();
+        for stored in [&stored, &created] {
+            let updated = update_file(stored, whole.as_slice(), LATER).unwrap();
+            prop_assert_eq!(update_file(stored, apart, LATER).unwrap(), updated);
+        }
+        let quoted = engine_json::quote(&content);
+        let raw = next_version(&stored, Content::Json(quoted.as_bytes()), None, Chain::ROOT, 8, LATER).unwrap();
+        let plain = next_version(&stored, Content::Plain(&content), None, Chain::ROOT, 8, LATER).unwrap();
+        prop_assert_eq!(plain, raw);
+    }
+
+    #[test]
     fn an_empty_patch_changes_only_updated(input in file_input(), odd in any_value()) {
         let created = create_file(input.as_bytes(), 3, 7, NOW).unwrap();
         let with_odd = [head_of(&created), b",\"odd\":", odd.as_bytes(),
@@ -170,7 +206,7 @@ proptest! {
         let input = format!("{{\"path\":\"a\",\"content\":{raw}}}");
         let created = create_file(input.as_bytes(), 3, 7, NOW).unwrap();
         prop_assert_eq!(content_of(&created), Some(raw.as_bytes()));
-        let version = next_version(&created, raw.as_bytes(), None, Chain::ROOT, 8, NOW).unwrap();
+        let version = next_version(&created, Content::Json(raw.as_bytes()), None, Chain::ROOT, 8, NOW).unwrap();
         let linked = with_chain(&version, &Chain::ROOT, None);
         prop_assert_eq!(content_of(&linked), Some(raw.as_bytes()));
     }

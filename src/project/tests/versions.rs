@@ -12,7 +12,7 @@ fn latest() -> Vec<u8> {
 }
 
 fn version(content: &[u8], extra: Option<&[u8]>) -> Result<Vec<u8>, Error> {
-    next_version(&latest(), content, extra, CHAIN, 9, LATER)
+    next_version(&latest(), Content::Json(content), extra, CHAIN, 9, LATER)
 }
 
 #[test]
@@ -37,8 +37,11 @@ fn a_version_is_a_copy_with_its_own_content_id_and_place() {
 fn the_content_of_the_latest_version_is_not_needed() {
     let whole = version(b"\"abc\"", None).unwrap();
     let head = without_content(&latest());
-    assert_eq!(next_version(&head, b"\"abc\"", None, CHAIN, 9, LATER).unwrap(), whole);
-    assert_eq!(next_version(head_of(&latest()), b"\"abc\"", None, CHAIN, 9, LATER).unwrap(), whole);
+    assert_eq!(next_version(&head, Content::Json(b"\"abc\""), None, CHAIN, 9, LATER).unwrap(), whole);
+    assert_eq!(
+        next_version(head_of(&latest()), Content::Json(b"\"abc\""), None, CHAIN, 9, LATER).unwrap(),
+        whole
+    );
 }
 
 #[test]

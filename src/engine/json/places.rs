@@ -1,0 +1,185 @@
+//! Looking for the bytes of a long text that need attention, sixty-four at a time, and copying what lies between them.
+//!
+//! Source code has such a byte every few words. A search that stops at each of them pays for a mispredicted branch and for
+//! setting itself up again; one mask of a block gives all that are in it.
+
+use wide::u8x16;
+
+const BLOCK: usize = 64;
+/// Stands in behind the end of the text; no search is for it.
+const PADDING: u8 = b'a';
+
+/// Marks the bytes that are `byte`.
+#[inline(always)]
+pub fn equal(bytes: u8x16, byte: u8) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(byte))
+}
+
+/// Marks the bytes that are at most `most`.
+#[inline(always)]
+pub fn at_most(bytes: u8x16, most: u8) -> u8x16 {
+    bytes.min(u8x16::splat(most)).simd_eq(bytes)
+}
+
+/// The places of all bytes that are marked, ascending.
+pub struct Places<'a, F> {
+    text: &'a [u8],
+    /// Where the block begins of which `mask` has a bit for each place that is still to come.
+    block: usize,
+    mask: u64,
+    marks: F,
+}
+
+/// The places from `from` on of the bytes that `marks` marks.
+#[inline(always)]
+pub fn places<F: Fn(u8x16) -> u8x16>(text: &[u8], from: usize, marks: F) -> Places<'_, F> {
+    let mask = mask(text, from, &marks);
+    Places { text, block: from, mask, marks }
+}
+
+impl<F: Fn(u8x16) -> u8x16> Iterator for Places<'_, F> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.mask == 0 {
+            self.block += BLOCK;
+            if self.block >= self.text.len() {
+                // Stays here however often it is asked.
+                self.block = self.text.len();
+                return None;
+            }
+            self.mask = mask(self.text, self.block, &self.marks);
+        }
+        let place = self.block + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        Some(place)
+    }
+}
+
+/// A bit for each byte of the block that begins at `at`.
+#[inline(always)]
+fn mask(text: &[u8], at: usize, marks: impl Fn(u8x16) -> u8x16) -> u64 {
+    let rest = text.get(at..).unwrap_or_default();
+    if let Some(block) = rest.first_chunk::<BLOCK>() {
+        return mask_of(block, marks);
+    }
+    let mut block = [PADDING; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    mask_of(&block, marks)
+}
+
+#[inline(always)]
+fn mask_of(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u8x16) -> u64 {
+    // Vector instructions by name: link-time optimisation finds none by itself.
+    let mut mask = 0;
+    for (at, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
+        mask |= u64::from(marks(u8x16::new(*bytes)).to_bitmask()) << (16 * at);
+    }
+    mask
+}
+
+/// A text put together from pieces of another one and what stands between them, behind what `out` has already.
+pub struct Splicer<'a> {
+    text: &'a [u8],
+    out: &'a mut Vec<u8>,
+    /// Where the next piece goes. What lies behind it in `out` is to be overwritten.
+    end: usize,
+}
+
+impl<'a> Splicer<'a> {
+    /// `room` is how long the result is likely to become.
+    pub fn new(text: &'a [u8], out: &'a mut Vec<u8>, room: usize) -> Splicer<'a> {
+        let end = out.len();
+        out.resize(end + room + BLOCK, 0);
+        Splicer { text, out, end }
+    }
+
+    /// Appends a piece of the text. A short one is copied as a block of which the end is overwritten later: the number of bytes
+    /// is then no number that a branch depends on.
+    #[inline(always)]
+    pub fn copy(&mut self, from: usize, to: usize) {
+        let length = to.saturating_sub(from);
+        if length <= BLOCK
+            && let Some(block) = self.text.get(from..).and_then(|rest| rest.first_chunk::<BLOCK>())
+            && let Some(place) = self.out.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<BLOCK>())
+        {
+            *place = *block;
+            self.end += length;
+        } else {
+            self.append(self.text.get(from..to).unwrap_or_default());
+        }
+    }
+
+    #[inline(always)]
+    pub fn push<const N: usize>(&mut self, bytes: [u8; N]) {
+        match self.out.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<N>()) {
+            Some(place) => {
+                *place = bytes;
+                self.end += N;
+            }
+            None => self.append(&bytes),
+        }
+    }
+
+    /// Appends whatever fits or not.
+    #[cold]
+    pub fn append(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if self.out.len() < end {
+            self.out.resize(end + end / 4 + BLOCK, 0);
+        }
+        self.out[self.end..end].copy_from_slice(bytes);
+        self.end = end;
+    }
+
+    pub fn finish(self) {
+        self.out.truncate(self.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_place_is_found(
+            bytes in proptest::collection::vec(prop_oneof![0u8..=255, Just(b'"'), Just(0x1f), Just(b'a')], 0..300),
+            from in 0usize..310,
+        ) {
+            let is_marked = |at: &usize| bytes[*at] == b'"' || bytes[*at] < 0x20;
+            let expected: Vec<usize> = (from..bytes.len()).filter(is_marked).collect();
+            let marks = |bytes| equal(bytes, b'"') | at_most(bytes, 0x1f);
+            prop_assert_eq!(places(&bytes, from, marks).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn pieces_are_appended_in_turn(
+            text in proptest::collection::vec(any::<u8>(), 0..300),
+            cuts in proptest::collection::vec((0usize..300, 0usize..300), 0..20),
+            room in 0usize..400,
+        ) {
+            let mut out = b"before".to_vec();
+            let mut expected = out.clone();
+            let mut spliced = Splicer::new(&text, &mut out, room);
+            for (from, length) in cuts {
+                let from = from.min(text.len());
+                let to = (from + length).min(text.len());
+                spliced.copy(from, to);
+                spliced.push(*b"\\n");
+                expected.extend_from_slice(&text[from..to]);
+                expected.extend_from_slice(b"\\n");
+            }
+            spliced.finish();
+            prop_assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn an_iterator_that_ended_stays_ended() {
+        let mut found = places(b"\"", 0, |bytes| equal(bytes, b'"'));
+        assert_eq!([found.next(), found.next(), found.next()], [Some(0), None, None]);
+    }
+}

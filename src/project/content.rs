@@ -1,0 +1,55 @@
+//! The content of a file, in the two forms in which it is given.
+
+use std::borrow::Cow;
+
+use crate::engine::json;
+
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// A raw JSON string, quotes included.
+    Json(&'a [u8]),
+    /// Text without lone surrogates. It becomes JSON where it is written.
+    Plain(&'a str),
+}
+
+impl<'a> Content<'a> {
+    /// Bytes of the content as UTF-8.
+    pub fn utf8_len(self) -> usize {
+        match self {
+            Content::Json(raw) => json::utf8_len(raw),
+            Content::Plain(text) => text.len(),
+        }
+    }
+
+    /// The content as UTF-8.
+    pub fn to_utf8(self) -> Cow<'a, str> {
+        match self {
+            Content::Json(raw) => json::unescape_lossy(raw),
+            Content::Plain(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// Whether this is what the raw string of a stored file stands for. Two raw strings are compared as they are, since stored
+    /// ones and those that JavaScript makes have one form.
+    pub fn is_stored_as(self, stored: &[u8]) -> bool {
+        match self {
+            Content::Json(raw) => raw == stored,
+            Content::Plain(text) => *json::unescape(stored) == *text.as_bytes(),
+        }
+    }
+
+    /// Bytes that it probably takes as JSON.
+    pub fn json_len(self) -> usize {
+        match self {
+            Content::Json(raw) => raw.len(),
+            Content::Plain(text) => text.len() + text.len() / 8 + 2,
+        }
+    }
+
+    pub fn push_json(self, out: &mut Vec<u8>) {
+        match self {
+            Content::Json(raw) => out.extend_from_slice(raw),
+            Content::Plain(text) => json::push_string(out, text.as_bytes()),
+        }
+    }
+}
