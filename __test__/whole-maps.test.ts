@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import type { ProjectFile, ProjectStorageV2, StorageOptions } from '../index.js'
 import { caught, dataPath, fileRecord, filesPath, readJson, runChild, until, withDirectory, withStorage } from './support/index.js'
@@ -18,6 +20,12 @@ const FIRST = 1_700_000_000_000
 
 function mapOf(count: number, fields: Partial<ProjectFile> = {}): FileMap {
   return Object.fromEntries(Array.from({ length: count }, (_, n) => [FIRST + n, fileRecord(FIRST + n, PROJECT, fields)]))
+}
+
+function collectGarbage() {
+  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
 }
 
 /** What is sent by the writes that `work` starts. */
@@ -250,6 +258,16 @@ describe('reading the map back', () => {
     const { misses } = storage.getCacheStats()
     const map = await storage.readProjectFiles(PROJECT)
     await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'new' } })
+    await storage.readProjectFiles(PROJECT)
+    assert.equal(storage.getCacheStats().misses, misses)
+  }))
+
+  test('costs no call after garbage was collected', withMap(async (storage) => {
+    const { misses } = storage.getCacheStats()
+    for (let n = 0; n < 3; n++) {
+      await new Promise(setImmediate)
+      collectGarbage()
+    }
     await storage.readProjectFiles(PROJECT)
     assert.equal(storage.getCacheStats().misses, misses)
   }))

@@ -422,6 +422,7 @@ class BaseStorage {
     this.#closing ??= (async () => {
       for (const feed of this.#feeds) feed.end()
       await this[writes].settled()
+      this.#objects = undefined
       await this[finish]()
     })()
     await this.#closing
@@ -457,9 +458,8 @@ class BaseStorage {
   }
 
   [write](start, signal, operation, entities, texts, otherwise) {
-    const begin = () => {
-      return this[writes].begin(() => this.#adopted(start, signal), signal, otherwise && (() => this.#adopted(otherwise, signal)))
-    }
+    const adopted = (start) => start && (() => this.#adopted(start, signal))
+    const begin = () => this[writes].begin(adopted(start), signal, adopted(otherwise))
     if (!channels.write.hasSubscribers) return this[writes].remember(begin())
     const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })

@@ -206,6 +206,11 @@ class ProjectFileStorage extends EntityStorage {
     return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
   }
 
+  /** What is kept belongs to an engine, which most of these do not outlive: the parent holds it. */
+  get [objects]() {
+    return this[parent][objects] && super[objects]
+  }
+
   [ensureOpen]() {
     super[ensureOpen]()
     this[parent][ensureOpen]()
