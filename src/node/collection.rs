@@ -20,8 +20,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, Transaction, Wait, json,
-    write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, ReadOptions, Transaction,
+    Wait, json, write_map,
 };
 use crate::project::array;
 
@@ -185,6 +185,12 @@ impl NativeCollection {
         self.session.engine().map(|engine| engine.known_sequence() as f64)
     }
 
+    /// The last batch of the database when this instance opened it.
+    #[napi(catch_unwind)]
+    pub fn opened_at(&self) -> f64 {
+        self.session.opened_at() as f64
+    }
+
     /// The file of the collection, relative to the database.
     #[napi(getter, catch_unwind)]
     pub fn path(&self) -> String {
@@ -233,10 +239,12 @@ impl NativeCollection {
         peeked(env, peek)
     }
 
+    /// `kept` says that the caller keeps the list, so that the cache need not.
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_large_field: bool) {
+    pub fn list(&self, ticket: u32, with_large_field: bool, kept: bool) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
+            let options = ReadOptions { cached: options.cached && !kept, ..options };
             let Some(field) = spec.large_field.filter(|_| with_large_field) else {
                 return database.list(&spec, part(with_large_field), options).map(Answer::Text);
             };

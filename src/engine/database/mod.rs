@@ -87,7 +87,7 @@ pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
 pub use read::{Peek, ReadOptions};
-pub use recent::RecentChange;
+pub use recent::{Moment, RecentChange};
 pub(super) use recovery::uses_collection;
 pub use room::RoomOptions;
 pub use size_limits::{LONGEST_TEXT, SizeLimits};
@@ -300,6 +300,13 @@ impl Database {
     pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
         let state = self.state.read();
         (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
+    }
+
+    /// Whether none of the batches after `seq` that memory has changed the collection; false where some are forgotten.
+    /// O(changes).
+    pub fn is_unchanged_since(&self, path: &str, seq: u64) -> bool {
+        let state = self.state.read();
+        state.recent.after(seq).is_some_and(|mut changes| changes.all(|change| *change.collection != *path))
     }
 
     /// Whether nothing can be written because the directory is read-only.

@@ -8,7 +8,7 @@ use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
-use super::{CollectionSpec, Database, Foreign};
+use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
@@ -102,6 +102,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
+        self.group.batches += u64::from(!self.batch.is_empty());
         self.group.removed_paths.extend_from_slice(&self.batch.removed_paths);
         std::mem::take(&mut self.batch)
     }
@@ -109,6 +110,26 @@ impl<'a> Transaction<'a> {
     /// Milliseconds since 1970.
     pub fn now(&self) -> u64 {
         now_ms()
+    }
+
+    /// Of a request that has changed all that it will: the batch after which what it saw and put is what is stored. An
+    /// earlier one may be named instead, where a file is adopted between two requests of the group; never a later one.
+    pub fn sequence(&self) -> u64 {
+        let own = u64::from(!self.batch.is_empty());
+        self.database.state.read().position.seq + self.group.batches + own
+    }
+
+    /// Whether the collection is for certain what `moment` had, adopted edits and earlier requests of the group included.
+    pub fn is_unchanged_since(&mut self, spec: &Arc<CollectionSpec>, moment: Moment) -> Result<bool> {
+        let spec = &self.declare(spec)?;
+        let changed = |overlay: &Overlay| overlay.dropped || !overlay.documents.is_empty();
+        if self.database.number != moment.engine
+            || self.group.collections.get(&spec.path).is_some_and(changed)
+        {
+            return Ok(false);
+        }
+        self.load(spec)?;
+        Ok(self.database.is_unchanged_since(&spec.path, moment.seq))
     }
 
     /// The document, from memory or disk.
