@@ -68,6 +68,8 @@ export declare class NativeCollection {
    */
   constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
+  /** An id that was never handed out before by any process that uses the database; `null` before the engine is open. */
+  peekId(): number | null
   /**
    * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
    * somewhere else.
@@ -81,15 +83,21 @@ export declare class NativeCollection {
   get session(): number
   /** The last batch that memory has; `null` before the engine is open. */
   knownSequence(): number | null
+  /** The last batch of the database when this instance opened it. */
+  openedAt(): number
   /** The file of the collection, relative to the database. */
   get path(): string
   /** Counts reads that were answered from objects. */
   countHits(hits: number): void
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): Peeked
-  list(ticket: number, withLargeField: boolean): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
-  insert(ticket: number, key: string, text: string, path?: string | undefined | null): void
+  /** `kept` says that the caller keeps the list, so that the cache need not. */
+  list(ticket: number, withLargeField: boolean, kept: boolean): void
+  /**
+   * Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
+   * process made and no other must have been given. `path` belongs to the document.
+   */
+  insert(ticket: number, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document in place of `expected`. Answers whether that was still there. */
   replace(ticket: number, key: string, expected: string, text: string): void
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
@@ -169,10 +177,16 @@ export declare class NativeFiles {
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /**
-   * `contents` are those of the records, in the order of the map, where they come apart. Answers with the map as it is
-   * stored, without the contents, which the caller has.
+   * `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
+   * the map as it is stored after that batch, without the contents, which the caller has.
    */
   writeAll(ticket: number, map: string, contents: Array<string | undefined | null>): void
+  /**
+   * As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
+   * records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
+   * null, and nothing is written.
+   */
+  writeDifference(ticket: number, engine: number, seq: number, map: string, contents: Array<string | undefined | null>, gone: Array<number>): void
   /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
@@ -292,8 +306,8 @@ export declare class NativeTransaction {
   get(ticket: number, collection: NativeCollection, key: string): void
   /** Answers with the documents that a query asks for. */
   query(ticket: number, collection: NativeCollection, query: string): void
-  /** Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it. */
-  insert(ticket: number, collection: NativeCollection, key: string, text: string, path?: string | undefined | null): void
+  /** As [`NativeCollection::insert`]. */
+  insert(ticket: number, collection: NativeCollection, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document. */
   put(ticket: number, collection: NativeCollection, key: string, text: string): void
   /** Deletes a document and the path that belongs to it. Answers whether it was there. */
@@ -318,6 +332,8 @@ export declare class NativeTransaction {
 
 /** One engine as it is watched. */
 export declare class NativeWatch {
+  /** Whether memory has no batch after `seq` that changed the collection; false where that is not known any more. */
+  isUnchangedSince(path: string, seq: number): boolean
   /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
   get acknowledgedAt(): number
   /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */

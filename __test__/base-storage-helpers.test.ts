@@ -1,5 +1,6 @@
 // What subclasses of the old package call: validated files, locks by key, directories, the cache.
 import assert from 'node:assert/strict'
+import { AsyncResource } from 'node:async_hooks'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -164,17 +165,56 @@ describe('withLock', () => {
     assert.ok(await storage.getById(id))
   }))
 
-  test('is not for the same key again: the inner call waits until LOCK_TIMEOUT', withCalls(async (calls) => {
-    const error = await calls.withLock('key', () => caught(calls.withLock('key', () => {})))
+  test('says that a call inside the function that has the lock waits for itself', withCalls(async (calls, _, base) => {
+    const other = new Things({ basePath: base, lockTimeout: 20 })
+    for (const again of [calls, other.protectedCalls()]) {
+      const error = await calls.withLock('key', () => calls.withLock('between', async () => {
+        return caught(again.withLock('key', () => {}))
+      }))
+      assert.equal(error.code, 'LOCK_TIMEOUT')
+      assert.ok(error.message.includes('the one in which this lock was asked for'), error.message)
+    }
+    await other.close()
+  }, { lockTimeout: 20 }))
+
+  test('runs a call that was made inside and not awaited after the function', withCalls(async (calls) => {
+    const order: string[] = []
+    let later: Promise<unknown> = Promise.resolve()
+    await calls.withLock('key', async () => {
+      later = calls.withLock('key', () => order.push('later'))
+      await calls.withLock('other', () => {})
+      order.push('first')
+    })
+    await later
+    assert.deepEqual(order, ['first', 'later'])
+  }))
+
+  test('takes the same key again once the function that had it has ended', withCalls(async (calls) => {
+    let later: () => Promise<number> = async () => 0
+    await calls.withLock('key', () => { later = AsyncResource.bind(() => calls.withLock('key', () => 7)) })
+    assert.equal(await later(), 7)
+  }))
+
+  test('takes another key, or the same one on another database, inside', withCalls(async (calls) => {
+    await withDirectory(async ({ base }) => {
+      const other = new Things({ basePath: base })
+      const nested = () => calls.withLock('other', () => other.protectedCalls().withLock('key', () => 7))
+      assert.equal(await calls.withLock('key', nested), 7)
+      await other.close()
+    })()
+  }))
+
+  test('waits for another call until LOCK_TIMEOUT, and does not run later', withCalls(async (calls) => {
+    let free = () => {}
+    let ran = false
+    const gate = new Promise<void>((resolve) => (free = resolve))
+    const holding = calls.withLock('key', () => gate)
+    const error = await caught(calls.withLock('key', () => { ran = true }))
     assert.equal(error.code, 'LOCK_TIMEOUT')
     assert.ok(error.message.includes('"key"'), error.message)
     assert.equal(error.holder, process.pid)
-    assert.equal(await calls.withLock('key', () => calls.withLock('other', () => 7)), 7)
-  }, { lockTimeout: 20 }))
-
-  test('that timed out does not run later', withCalls(async (calls) => {
-    let ran = false
-    await calls.withLock('key', () => caught(calls.withLock('key', () => { ran = true })))
+    free()
+    await holding
     await calls.withLock('key', () => {})
     assert.equal(ran, false)
   }, { lockTimeout: 20 }))

@@ -28,6 +28,20 @@ describe('several processes', () => {
     await storage.close()
   }))
 
+  test('are not given an id that another was given, used or not', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    await storage.create({ name: 'opens the database' })
+    // So many that the last one is ahead of everybody's clock.
+    let last = 0
+    for (let n = 0; n < 200_000; n++) last = storage.generateId()
+    assert.ok(last > Date.now() + 60_000)
+    const { lines, stderr } = await runChild('things.mjs', [base, 'create', '1'])
+    const [theirs] = JSON.parse(lines[0] ?? assert.fail(stderr))
+    assert.ok(theirs > last)
+    assert.ok(storage.generateId() > theirs)
+    await storage.close()
+  }))
+
   test('find the JSON file current when one of them closes', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const mine = await storage.create({ name: 'mine' })
@@ -85,9 +99,12 @@ describe('several instances', () => {
 
   test('wait for a lock no longer than each asks', withDirectory(async ({ base }) => {
     const [patient, hasty] = [new Things({ basePath: base }), new Things({ basePath: base, lockTimeout: 5 })]
-    await patient.protectedCalls().withLock('key', async () => {
-      assert.equal((await caught(hasty.protectedCalls().withLock('key', () => {}))).code, 'LOCK_TIMEOUT')
-    })
+    let free = () => {}
+    const gate = new Promise<void>((resolve) => (free = resolve))
+    const holding = patient.protectedCalls().withLock('key', () => gate)
+    assert.equal((await caught(hasty.protectedCalls().withLock('key', () => {}))).code, 'LOCK_TIMEOUT')
+    free()
+    await holding
     await Promise.all([patient.close(), hasty.close()])
   }))
 })

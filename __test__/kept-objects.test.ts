@@ -6,7 +6,7 @@ import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
 import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
-import { fileInput, filesPath, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
+import { fileInput, fileRecord, filesPath, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
 
 /** Reads often enough that the next read is answered from an object. */
 async function warm(read: () => Promise<unknown>) {
@@ -141,6 +141,31 @@ describe('a document that is read often', () => {
 })
 
 describe('a list that is read often', () => {
+  test('comes from the disk once, and is one entry', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await files.createMany([fileInput('a'), fileInput('b')])
+    storage.clearCache()
+    const { hits, misses } = storage.getCacheStats()
+    for (let n = 0; n < 3; n++) await files.list()
+    const after = storage.getCacheStats()
+    assert.deepEqual([after.hits, after.misses, after.size], [hits + 2, misses + 1, 1])
+  }))
+
+  test('shares nothing nested', withDirectory(async ({ base, open }) => {
+    const lasting = open()
+    const { id } = await lasting.create(projectInput())
+    await lasting.writeProjectFiles(id, { 7: fileRecord(7, id) })
+    await lasting.close()
+    const path = filesPath(base, id)
+    await writeFile(path, (await readFile(path, 'utf8')).replace('"content"', '"odd":{"list":[1]},"content"'))
+    const storage = open()
+    for (let n = 0; n < 5; n++) {
+      const [file] = await storage.getProjectFiles(id) as any[]
+      assert.deepEqual(file.odd, { list: [1] })
+      file.odd.list.push(2)
+    }
+  }))
+
   test('shares nothing', withProject(async (storage, project) => {
     await warm(() => storage.list())
     const list = await storage.list()

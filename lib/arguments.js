@@ -80,20 +80,25 @@ function recordText(record) {
   return JSON.stringify(fieldsOf(record, true)) ?? 'null'
 }
 
-/** The keys and fields of a map of records, each read once; what is no map stays what it is. */
-function mapFields(map) {
-  if (map === null || typeof map !== 'object' || Array.isArray(map)) return { noMap: map }
-  return Object.keys(map).map((key) => [key, fieldsOf(map[key], false)])
+const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value)
+
+/** The keys and records of a map, each field read once; what is no map or no record stays what it is. */
+function membersOf(map) {
+  if (!isObject(map)) return { noMap: map }
+  return Object.keys(map).map((key) => {
+    const record = map[key]
+    return [key, isObject(record) ? { ...record } : record]
+  })
 }
 
-/** What `mapFields` read as JSON text, with all of each record that `part` gives. */
-function fieldsText(fields, part = (record) => record) {
-  if (!Array.isArray(fields)) return valueText(fields.noMap)
-  return `{${fields.map(([key, record]) => `${JSON.stringify(key)}:${wholeText(part(record))}`).join(',')}}`
-}
+/** A record of a map as JSON text, with its key. */
+const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
 /** A map of records as JSON text, with everything in them. */
-const mapText = (map) => fieldsText(mapFields(map))
+function mapText(map) {
+  const members = membersOf(map)
+  return Array.isArray(members) ? `{${members.map((member) => memberText(...member)).join(',')}}` : valueText(members.noMap)
+}
 
 function wholeText(fields) {
   try {
@@ -105,4 +110,4 @@ function wholeText(fields) {
   }
 }
 
-module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, mapFields, fieldsText, mapText }
+module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }

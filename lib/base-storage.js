@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { NativeBase, NativeCollection, newId } = require('./native.js')
+const { NativeBase, NativeCollection } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
@@ -14,7 +14,9 @@ const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
-const { engineObjects, objectsOf, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
+const { listOf } = require('./lists.js')
+const { idToInsert } = require('./new-id.js')
+const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
@@ -24,6 +26,7 @@ const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
 const { validated } = require('./validation.js')
+const { Writes } = require('./writes.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
@@ -31,9 +34,12 @@ const documents = Symbol('documents')
 const read = Symbol('read')
 /**
  * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
- * entities, texts)`, of which the last three are for those who watch.
+ * entities, texts, otherwise)`. Operation, entities and texts are for those who watch; `otherwise` starts what is to be done
+ * in its place if the answer is null.
  */
 const write = Symbol('write')
+/** The writes of the instance that are not answered yet. */
+const writes = Symbol('writes')
 /** What is kept of them as objects. */
 const objects = Symbol('objects')
 /** Checks an id that a caller gave: a number or a string. */
@@ -59,7 +65,7 @@ class BaseStorage {
   #base
   #adoption
   #closing
-  #writes = new Set()
+  [writes] = new Writes()
   #feeds = new Set()
   #listeners = new Listeners(() => this.#changes())
 
@@ -96,17 +102,17 @@ class BaseStorage {
   async #insert(given, insert) {
     const own = this.constructor.newId !== undefined || typeof given.id === 'string'
     for (;;) {
-      const id = own ? (given.id ?? this.constructor.newId()) : newId()
+      const { id, claim } = own ? { id: given.id ?? this.constructor.newId(), claim: false } : idToInsert(this[documents])
       const now = Date.now()
       const entity = await validated(this.#entitySchema, { ...given, id, created: now, updated: now })
       const { key, text } = entry(entity, id)
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
       try {
-        await insert(key, text, belongings)
+        await insert(key, text, claim, belongings)
         return JSON.parse(text)
       } catch (error) {
-        // Another process took the number: the next one is free. An id of the caller's own is the caller's to change.
+        // Somebody else has the number: the next one is free. An id of the caller's own is the caller's to change.
         if (own || error.code !== 'ALREADY_EXISTS') throw error
       }
     }
@@ -178,15 +184,7 @@ class BaseStorage {
 
   async [readList](whole, signal) {
     throwIfAborted(signal)
-    const kind = whole ? WHOLE_LIST : HEAD_LIST
-    const kept = this[objects]
-    const known = kept?.getList(kind)
-    if (known !== undefined) return known
-    const peeked = this[documents].peekList(whole)
-    if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].list(ticket, whole), signal, 'list'))
-    const list = valueOf(peeked)
-    const freshFor = kept === undefined ? 0 : this[documents].freshFor()
-    return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
+    return listOf(this[documents], whole, () => this[objects], (start) => this[read](start, signal, 'list'))
   }
 
   async deleteAll(options) {
@@ -326,7 +324,7 @@ class BaseStorage {
   }
 
   generateId() {
-    return newId()
+    return idToInsert(this[documents]).id
   }
 
   async idExists(id) {
@@ -344,12 +342,12 @@ class BaseStorage {
       return
     }
     this[documents].forget(keyOf(key))
-    this[objects]?.forget(keyOf(key))
+    this[objects]?.invalidate(keyOf(key))
   }
 
   #forgetAll() {
     this[documents].clearCache()
-    engineObjects(this[documents])?.clear()
+    forgetAll(this[documents])
   }
 
   getCacheStats() {
@@ -376,13 +374,13 @@ class BaseStorage {
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    return writeFile(this.#native, target, data, schema, (written) => this.#remember(written))
+    return writeFile(this.#native, target, data, schema, (written) => this[writes].remember(written))
   }
 
   async ensureDirExists(directory) {
     this[ensureOpen]()
     const target = resolved(this, directory, 'a directory')
-    await this.#remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
+    await this[writes].remember(call((ticket) => this.#native.ensureDirectory(ticket, target)))
   }
 
   async withLock(key, work, options) {
@@ -411,13 +409,21 @@ class BaseStorage {
 
   async repair(options) {
     this[ensureOpen]()
-    return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signalOption(options), 'repair'))
+    const signal = signalOption(options)
+    forgetAll(this[documents])
+    try {
+      return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signal, 'repair'))
+    } finally {
+      // A repaired database has another engine.
+      this.#objects = undefined
+    }
   }
 
   async close() {
     this.#closing ??= (async () => {
       for (const feed of this.#feeds) feed.end()
-      await Promise.allSettled(this.#writes)
+      await this[writes].settled()
+      this.#objects = undefined
       await this[finish]()
     })()
     await this.#closing
@@ -452,11 +458,13 @@ class BaseStorage {
     return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
   }
 
-  [write](start, signal, operation, entities, texts) {
-    if (!channels.write.hasSubscribers) return this.#remember(this.#adopted(start, signal))
+  [write](start, signal, operation, entities, texts, otherwise) {
+    const adopted = (start) => start && (() => this.#adopted(start, signal))
+    const begin = () => this[writes].begin(adopted(start), signal, adopted(otherwise))
+    if (!channels.write.hasSubscribers) return this[writes].remember(begin())
     const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
-    return this.#remember(published(channels.write, about, () => this.#adopted(start, signal), sequence))
+    return this[writes].remember(published(channels.write, about, begin, sequence))
   }
 
   /** What events say of every call. */
@@ -476,13 +484,6 @@ class BaseStorage {
     })
   }
 
-  #remember(answer) {
-    this.#writes.add(answer)
-    const forget = () => this.#writes.delete(answer)
-    answer.then(forget, forget)
-    return answer
-  }
-
   [ensureOpen]() {
     if (this.#closing) throw closed()
   }
@@ -499,4 +500,4 @@ class BaseStorage {
   }
 }
 
-module.exports = { BaseStorage, checkId, documents, read, readList, write, scope, ensureOpen, finish }
+module.exports = { BaseStorage, checkId, documents, objects, read, readList, write, writes, scope, ensureOpen, finish }

@@ -2,13 +2,15 @@
 
 const path = require('node:path')
 const { signalOption, throwIfAborted } = require('./abort.js')
-const { arrayOf, describe, fieldsOf, fieldsText, idOf, mapFields, recordText, textOf, valueText } = require('./arguments.js')
+const { arrayOf, describe, idOf, membersOf, recordText, textOf, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
-const { documents, ensureOpen, finish, read, readList, write } = require('./base-storage.js')
+const { documents, ensureOpen, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
+const { writeFiles } = require('./file-maps.js')
+const { contentsOf, inputsOf, isPlain, recordParts, withContent } = require('./file-records.js')
 const { directoryOf } = require('./storage-paths.js')
 const { contentStream, fromStream } = require('./streams.js')
 
@@ -23,34 +25,6 @@ function versionOf(value) {
   throw invalid(`a version is an integer that is not negative, got ${describe(value)}`)
 }
 
-/** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
-const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
-
-const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
-
-const jsonText = (record) => JSON.stringify(record) ?? 'null'
-
-/** A record without its content. */
-const headOf = ({ content, ...head }) => head
-
-/** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
-function recordParts(given) {
-  const record = fieldsOf(given, true)
-  if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
-  return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
-}
-
-const inputsOf = (records) => records.map(({ input }) => input)
-
-/** The contents that cross apart, null where one does not. */
-const contentsOf = (records) => records.map(({ plain }) => plain ?? null)
-
-/** Content need not come back from native code: the string that was stored is the one that was given. */
-function withContent(file, content) {
-  file.content = content
-  return file
-}
-
 class ProjectFileStorage extends EntityStorage {
   constructor(key, storage, projectId) {
     if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
@@ -58,6 +32,7 @@ class ProjectFileStorage extends EntityStorage {
     this[parent] = storage
     this[entities] = storage[entities].files(projectId)
     this[documents] = this[entities].documents()
+    this[writes] = storage[writes]
     Object.defineProperty(this, 'projectId', { value: projectId, enumerable: true })
   }
 
@@ -100,13 +75,11 @@ class ProjectFileStorage extends EntityStorage {
   async writeAll(files, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const map = mapFields(files)
-    const contents = !Array.isArray(map) ? [] : map.map(([, fields]) => (hasPlainContent(fields) ? fields.content : null))
-    const text = fieldsText(map, (fields) => (hasPlainContent(fields) ? headOf(fields) : fields))
-    const start = (ticket) => this[entities].writeAll(ticket, text, contents)
-    const heads = JSON.parse(await this[write](start, signal, 'writeAll', map.length, [text, contents]))
-    for (const [key, fields] of map) withContent(heads[key], fields.content)
-    return heads
+    const map = membersOf(files)
+    const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
+    return writeFiles(map, stored, (start, texts, otherwise) => {
+      return this[write](start, signal, 'writeAll', map.length, texts, otherwise)
+    })
   }
 
   async updateMany(changes, options) {
@@ -231,6 +204,11 @@ class ProjectFileStorage extends EntityStorage {
     const signal = signalOption(options)
     const id = idOf(originalFileId)
     return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
+  }
+
+  /** What is kept belongs to an engine, which most of these do not outlive: the parent holds it. */
+  get [objects]() {
+    return this[parent][objects] && super[objects]
   }
 
   [ensureOpen]() {

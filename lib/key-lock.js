@@ -2,6 +2,7 @@
 
 // Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
 
+const { AsyncLocalStorage } = require('node:async_hooks')
 const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
@@ -13,32 +14,54 @@ const LONGEST = 2 ** 31 - 1
 /** From the directory and the key to those of this thread that wait for the lock. It is there while somebody has it. */
 const queues = new Map()
 
+/** The locks that the running code is inside of, innermost first. */
+const inside = new AsyncLocalStorage()
+
 /**
  * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
- * `signal` ends the waiting too.
+ * `signal` ends the waiting too. A call inside the `work` that has the lock waits for that to end: awaited there, it waits in
+ * vain, and its error says so.
  *
  * @param native the lock files of one database
  * @param place what tells databases apart
  */
 async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = performance.now() + timeout
+  const id = `${place}\0${key}`
+  const nested = isInside(id)
   const timedOut = (holder) => {
     const who = holder === null ? 'another call' : `process ${holder}`
-    const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${who} has it; try again, or raise lockTimeout`
+    const why = nested
+      ? 'the function that has it is the one in which this lock was asked for; do not await it there'
+      : `${who} has it; try again, or raise lockTimeout`
+    const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
     return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
   }
-  const id = `${place}\0${key}`
   await turn(id, timeout, signal, timedOut)
   try {
     const lock = await take(native, key, end, signal, timedOut)
     try {
-      return await work()
+      return await runInside(id, work)
     } finally {
       native.unlock(lock)
     }
   } finally {
     pass(id)
   }
+}
+
+async function runInside(id, work) {
+  const lock = { id, ended: false, outer: inside.getStore() }
+  try {
+    return await inside.run(lock, work)
+  } finally {
+    lock.ended = true
+  }
+}
+
+function isInside(id) {
+  for (let lock = inside.getStore(); lock; lock = lock.outer) if (lock.id === id && !lock.ended) return true
+  return false
 }
 
 /** Waits until nobody of this thread has the lock. */

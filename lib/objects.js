@@ -4,9 +4,20 @@
 // and only while the tip, which every process moves with each commit, says that nothing has changed since it was read or
 // that the change was of something else. So a read costs neither a call into native code nor parsing.
 
+const { totalmem } = require('node:os')
+const { getHeapStatistics } = require('node:v8')
+
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
 const HEAD_LIST = Symbol('list without contents')
+
+/** What the heap of this thread can grow to. Bun's has no limit of its own. */
+const HEAP = process.versions.bun === undefined ? getHeapStatistics().heap_size_limit : totalmem()
+/** So many characters may the lists that are kept of an engine have: few beside the heap. */
+const MOST_CHARACTERS = Math.min(HEAP / 8, 2 ** 29)
+
+/** How often callers had anything forgotten. */
+let forgotten = 0
 
 /** Engine number → what this thread keeps of it. An engine that nobody uses any more goes with its storages. */
 const engines = new Map()
@@ -28,7 +39,7 @@ function objectsOf(documents, limits) {
       unwatchable.add(number)
       return undefined
     }
-    engine = new EngineObjects(watch, page)
+    engine = new EngineObjects(number, watch, page)
     for (const [known, reference] of engines) if (reference.deref() === undefined) engines.delete(known)
     engines.set(number, new WeakRef(engine))
   }
@@ -47,18 +58,34 @@ function objectsOfEngine(number) {
   return engines.get(number)?.deref()
 }
 
+/** Forgets all that this thread keeps of the engine that some documents are in. */
+function forgetAll(documents) {
+  forgotten += 1
+  engineObjects(documents)?.clear()
+}
+
+/** The moment at which a call begins. */
+const moment = () => ({ time: performance.now(), forgotten })
+
+/** Whether anybody has had anything forgotten since: what a call that began then answers is not kept. */
+const isForgotten = (since) => since.forgotten !== forgotten
+
 class EngineObjects {
   #watch
   #tip
   #seq = -1
   #collections = new Map()
   #limit = 0
+  #freshFor = 0
   /** Entries of all collections, oldest first. */
   #order = new Set()
+  /** The characters of the lists among them. */
+  #characters = 0
   #hits = 0
   #newestSession = -1
 
-  constructor(watch, page) {
+  constructor(number, watch, page) {
+    this.number = number
     this.#watch = watch
     this.#tip = new Float64Array(page, watch.acknowledgedAt, 1)
   }
@@ -70,14 +97,37 @@ class EngineObjects {
   meet(session) {
     if (session <= this.#newestSession) return
     this.#newestSession = session
+    forgotten += 1
     this.clear()
   }
 
-  collection(path, { maxCacheSize }) {
+  collection(path, { maxCacheSize, cacheTTL }) {
     this.#limit = Math.max(this.#limit, maxCacheSize)
+    this.#freshFor = Math.max(this.#freshFor, cacheTTL)
     let objects = this.#collections.get(path)
-    if (objects === undefined) this.#collections.set(path, (objects = new CollectionObjects(this)))
+    if (objects === undefined) this.#collections.set(path, (objects = new CollectionObjects(this, path)))
     return objects
+  }
+
+  /** For how many milliseconds what was read is kept. */
+  get freshFor() {
+    return this.#freshFor
+  }
+
+  /** The last batch of which this took note. */
+  get seq() {
+    return this.#seq
+  }
+
+  /** The last batch that any process had acknowledged: every read that begins now sees it. */
+  get acknowledged() {
+    return this.#tip[0]
+  }
+
+  /** Whether a collection is still what it was after the batch `seq`, as far as this takes note of batches. */
+  isUnchangedSince(path, seq) {
+    this.isCurrent()
+    return this.#watch.isUnchangedSince(path, seq)
   }
 
   /** Forgets what changed. False while this process has not caught up with the others. */
@@ -96,21 +146,31 @@ class EngineObjects {
 
   add(entry) {
     this.#order.add(entry)
+    this.#characters += entry.characters
     while (this.#order.size > this.#limit) {
       const [oldest] = this.#order
-      this.#order.delete(oldest)
       // Whatever was read since it came here last gets another round.
       if (oldest.used && oldest !== entry) {
         oldest.used = false
+        this.#order.delete(oldest)
         this.#order.add(oldest)
       } else {
-        oldest.collection.drop(oldest)
+        this.#drop(oldest)
       }
+    }
+    for (const old of this.#order) {
+      if (this.#characters <= MOST_CHARACTERS) break
+      if (old.characters > 0) this.#drop(old)
     }
   }
 
+  #drop(entry) {
+    this.remove(entry)
+    entry.collection.drop(entry)
+  }
+
   remove(entry) {
-    this.#order.delete(entry)
+    if (this.#order.delete(entry)) this.#characters -= entry.characters
   }
 
   get size() {
@@ -140,21 +200,35 @@ class EngineObjects {
 
 class CollectionObjects {
   #entries = new Map()
+  #path
+  #keepsLists = true
 
-  constructor(engine) {
+  constructor(engine, path) {
     this.engine = engine
+    this.#path = path
   }
 
   /** A copy of the document under an id, or undefined. */
   get(id) {
     const entry = this.#find(keyOf(id))
-    return entry === undefined ? undefined : entry.copy(entry.value)
+    if (entry === undefined) return undefined
+    this.engine.countHit()
+    return entry.copy(entry.value)
   }
 
   /** A copy of a list, or undefined. */
   getList(kind) {
     const entry = this.#find(kind)
-    return entry === undefined ? undefined : entry.value.map(entry.copy)
+    if (entry === undefined) return undefined
+    this.engine.countHit()
+    return entry.value.map(entry.copy)
+  }
+
+  /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
+  whole() {
+    const entry = this.#find(WHOLE_LIST)
+    if (entry === undefined) return undefined
+    return { list: entry.value, engine: this.engine.number, seq: this.engine.seq, expires: entry.expires }
   }
 
   #find(key) {
@@ -166,30 +240,58 @@ class CollectionObjects {
       return undefined
     }
     entry.used = true
-    this.engine.countHit()
     return entry
   }
 
   /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy. */
   put(id, value, freshFor) {
     const copy = isFlat(value) ? copyFlat : copyDeep
-    this.#put(keyOf(id), value, copy, freshFor)
+    this.#put(keyOf(id), value, copy, 0, freshFor)
     return copy(value)
   }
 
-  /** As `put`, for a list. */
-  putList(kind, value, freshFor) {
-    const copy = value.every(isFlat) ? copyFlat : copyDeep
-    this.#put(kind, value, copy, freshFor)
-    return value.map(copy)
+  /** As `put`, for a list. One that is too large is not kept, and given as it is. */
+  putList(kind, list, freshFor) {
+    const characters = charactersOf(list)
+    if (characters === undefined) return this.#putList(kind, list, copyDeep, 0, freshFor)
+    return characters > MOST_CHARACTERS ? list : this.#putList(kind, list, copyFlat, characters, freshFor)
   }
 
-  #put(key, value, copy, freshFor) {
+  /**
+   * As `putList`, for a list that was current after the batch `seq`. Gives undefined if it is not kept. It may not be current
+   * any more; and to copy nested documents costs about what it costs to parse them, so that these are kept once they are
+   * read again.
+   */
+  keepList(kind, list, seq, expires) {
+    const characters = charactersOf(list)
+    this.#keepsLists = characters <= MOST_CHARACTERS
+    const left = expires - performance.now()
+    if (!this.#keepsLists || left <= 0 || !this.engine.isUnchangedSince(this.#path, seq)) return undefined
+    return this.#putList(kind, list, copyFlat, characters, left)
+  }
+
+  /** Whether lists like the last one are kept as soon as they are read. */
+  get keepsLists() {
+    return this.#keepsLists
+  }
+
+  #putList(kind, list, copy, characters, freshFor) {
+    this.#put(kind, list, copy, characters, freshFor)
+    return list.map(copy)
+  }
+
+  #put(key, value, copy, characters, freshFor) {
     const before = this.#entries.get(key)
     if (before !== undefined) this.engine.remove(before)
-    const entry = { collection: this, key, value, copy, expires: performance.now() + freshFor, used: false }
+    const entry = { collection: this, key, value, copy, characters, expires: performance.now() + freshFor, used: false }
     this.#entries.set(key, entry)
     this.engine.add(entry)
+  }
+
+  /** As `forget`, because a caller wants it. */
+  invalidate(key) {
+    forgotten += 1
+    this.forget(key)
   }
 
   /** Forgets a document that changed, by its key in the map, and the lists; everything, without a key. */
@@ -235,6 +337,19 @@ function isFlat(value) {
   return true
 }
 
+/** The characters of the strings of documents that are flat; undefined if one is not. */
+function charactersOf(list) {
+  let characters = 0
+  for (const document of list) {
+    for (const key in document) {
+      const field = document[key]
+      if (typeof field === 'string') characters += field.length
+      else if (typeof field === 'object' && field !== null) return undefined
+    }
+  }
+  return characters
+}
+
 const copyFlat = (value) => ({ ...value })
 
 /** A copy of what JSON text gave. */
@@ -247,4 +362,4 @@ function copyDeep(value) {
   return copy
 }
 
-module.exports = { engineObjects, objectsOf, objectsOfEngine, WHOLE_LIST, HEAD_LIST }
+module.exports = { engineObjects, forgetAll, isForgotten, moment, objectsOf, objectsOfEngine, WHOLE_LIST, HEAD_LIST }

@@ -176,7 +176,10 @@ export abstract class BaseStorage<
   /** Calls `listener` with each change from now on, until {@link off} or {@link close}. */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
-  /** An id that was never handed out before. */
+  /**
+   * An id that was never handed out before: by any process that uses the database, or, as long as this storage has neither
+   * read nor written, by this process.
+   */
   generateId(): number
   /** Forgets what was read; nothing stored changes. */
   clearCache(): void
@@ -205,7 +208,7 @@ export abstract class BaseStorage<
   protected writeValidatedJson<T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>): Promise<T>
   /**
    * Runs `work` while nobody else has the lock of `key`: no other call, instance, thread or process on this database.
-   * `work` may write. It must not ask for the same key again: that call would wait for itself.
+   * `work` may write. It must not await the same key again: that call would wait for itself.
    * @throws `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
    */
   protected withLock<T>(key: string, work: () => T | Promise<T>, options?: CallOptions): Promise<T>

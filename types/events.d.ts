@@ -34,7 +34,7 @@ export interface StorageEvents {
   'octoprompt-storage:write': Called & {
     /** How many entities were given. */
     entities?: number
-    /** Bytes of their texts. */
+    /** Bytes of the texts that were handed to the engine: of a map of files that was read before, those that differ. */
     bytes: number
     /** The number of a batch at which the write is visible. */
     sequence?: number

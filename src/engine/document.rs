@@ -79,7 +79,7 @@ pub struct Given<'a> {
 
 impl<'a> Given<'a> {
     /// Bytes of all of it.
-    pub fn len(self) -> usize {
+    pub fn bytes(self) -> usize {
         self.text.len() + self.large.map_or(0, str::len)
     }
 

@@ -1,4 +1,4 @@
-//! Ids that never repeat within a process.
+//! Ids that never repeat within a process. `Database::new_id` gives those that do not repeat between processes either.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,11 @@ pub fn generate_id() -> u64 {
     let now = now_ms();
     let next = |last: u64| Some(now.max(last + 1));
     LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| now.max(last + 1))
+}
+
+/// Makes the ids that are handed out from here on larger than this one.
+pub fn stay_above(id: u64) {
+    LAST.fetch_max(id, Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use super::parallel;
 
 /// What a whole-map write did.
 pub struct Written {
-    /// The whole map as it is stored, ids ascending.
+    /// The records that were given as they are stored, ids ascending.
     pub documents: Vec<(DocumentId, Document)>,
 }
 
 impl Written {
-    /// The whole map as JSON, with or without the large fields.
+    /// A map of them as JSON, with or without the large fields.
     pub fn text(&self, part: Part) -> Vec<u8> {
         let mut text = vec![b'{'];
         for (id, document) in &self.documents {
@@ -77,8 +77,38 @@ pub fn write_map(
     rule: impl Rule,
     delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
 ) -> Result<Written> {
+    write_records(tx, spec, what, map, rule, |tx, kept| {
+        tx.ids(spec)?.iter().filter(|id| !kept.contains(id)).try_for_each(|id| delete(tx, id))
+    })
+}
+
+/// As [`write_map`], for a map of which only the records that may differ from the stored ones are given, and the ids of the
+/// documents that it lacks. Gives the documents of the former.
+///
+/// # Errors
+/// As [`write_map`].
+pub fn write_difference(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: GivenMap<'_>,
+    gone: &[DocumentId],
+    rule: impl Rule,
+    delete: impl Fn(&mut Transaction<'_>, &DocumentId) -> Result<()>,
+) -> Result<Written> {
+    write_records(tx, spec, what, map, rule, |tx, _| gone.iter().try_for_each(|id| delete(tx, id)))
+}
+
+fn write_records(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    what: &str,
+    map: GivenMap<'_>,
+    rule: impl Rule,
+    delete_others: impl FnOnce(&mut Transaction<'_>, &HashSet<&DocumentId>) -> Result<()>,
+) -> Result<Written> {
     let records = records(tx, spec, what, map)?;
-    let bytes = records.iter().map(|record| record.given.len()).sum();
+    let bytes = records.iter().map(|record| record.given.bytes()).sum();
     let forms = parallel::map(&records, bytes, |record| stored_form(spec, record, &rule));
     let mut issues = Vec::new();
     let mut stored = Vec::with_capacity(records.len());
@@ -105,9 +135,7 @@ pub fn write_map(
             changed.push((id, document));
         }
     }
-    for id in tx.ids(spec)?.iter().filter(|id| !kept.contains(id)) {
-        delete(tx, id)?;
-    }
+    delete_others(tx, &kept)?;
     for (id, document) in changed {
         tx.check_unique(spec, id, document)?;
     }

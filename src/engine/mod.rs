@@ -41,10 +41,10 @@ pub use base_path::BasePath;
 pub use cache::CacheStats;
 pub use checksum::FileHash;
 pub use database::{
-    ACKNOWLEDGED_AT, AdoptRule, AttachedIndex, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics,
-    Checkpointed, CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions,
-    DocumentFile, Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Mutant,
-    Observer, Opened, Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences,
+    ACKNOWLEDGED_AT, AdoptRule, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics, Checkpointed,
+    CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions, DocumentFile,
+    Event, Foreign, ForeignRecords, Interactive, JournalStatistics, LONGEST_TEXT, Moment, Mutant, Observer,
+    Opened, Part, Peek, Queryable, ReadOptions, RecentChange, Request, RoomOptions, Sequences, SizeLimits,
     Slice, Spool, Statistics, Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode,
     WriteOptions, WriteStatistics,
 };
@@ -53,7 +53,7 @@ pub use id::{generate_id, now_ms};
 pub use index_query::IndexQuery;
 pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
-pub use map_write::{GivenMap, Written, write_map};
+pub use map_write::{GivenMap, Written, write_difference, write_map};
 pub use normal_path::normal_path;
 pub use octoprompt_storage_json as json;
 pub use options::{CacheLimits, Durability};

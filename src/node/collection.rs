@@ -20,8 +20,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, Transaction, Wait, json,
-    write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, ReadOptions, Transaction,
+    Wait, json, write_map,
 };
 use crate::project::array;
 
@@ -86,6 +86,22 @@ pub fn part(with_large_field: bool) -> Part {
     if with_large_field { Part::Whole } else { Part::Head }
 }
 
+/// See [`NativeCollection::insert`].
+pub fn insert(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    key: &str,
+    text: Vec<u8>,
+    claim: bool,
+) -> crate::engine::Result<()> {
+    let id = DocumentId::from_key(key);
+    let given_to_others = claim && matches!(id, DocumentId::Number(id) if !tx.claim_id(id));
+    if given_to_others || tx.contains(spec, &id)? {
+        return Err(Error::AlreadyExists { what: "document", id: key.to_owned() });
+    }
+    tx.put(spec, id, text)
+}
+
 /// Keys are ids as they stand in the map; texts are JSON.
 #[napi]
 impl NativeCollection {
@@ -132,6 +148,12 @@ impl NativeCollection {
         peeked(env, peek)
     }
 
+    /// An id that was never handed out before by any process that uses the database; `null` before the engine is open.
+    #[napi(catch_unwind)]
+    pub fn peek_id(&self) -> Option<f64> {
+        Some(self.session.engine()?.new_id() as f64)
+    }
+
     /// Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
     /// somewhere else.
     #[napi(catch_unwind)]
@@ -161,6 +183,12 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn known_sequence(&self) -> Option<f64> {
         self.session.engine().map(|engine| engine.known_sequence() as f64)
+    }
+
+    /// The last batch of the database when this instance opened it.
+    #[napi(catch_unwind)]
+    pub fn opened_at(&self) -> f64 {
+        self.session.opened_at() as f64
     }
 
     /// The file of the collection, relative to the database.
@@ -211,10 +239,12 @@ impl NativeCollection {
         peeked(env, peek)
     }
 
+    /// `kept` says that the caller keeps the list, so that the cache need not.
     #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_large_field: bool) {
+    pub fn list(&self, ticket: u32, with_large_field: bool, kept: bool) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
+            let options = ReadOptions { cached: options.cached && !kept, ..options };
             let Some(field) = spec.large_field.filter(|_| with_large_field) else {
                 return database.list(&spec, part(with_large_field), options).map(Answer::Text);
             };
@@ -224,16 +254,13 @@ impl NativeCollection {
         });
     }
 
-    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it.
+    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
+    /// process made and no other must have been given. `path` belongs to the document.
     #[napi(catch_unwind)]
-    pub fn insert(&self, ticket: u32, key: String, text: String, path: Option<String>) {
+    pub fn insert(&self, ticket: u32, key: String, text: String, claim: bool, path: Option<String>) {
         let spec = Arc::clone(&self.spec);
         self.session.write(ticket, move |tx| {
-            let id = DocumentId::from_key(&key);
-            if tx.contains(&spec, &id)? {
-                return Err(Error::AlreadyExists { what: "document", id: key });
-            }
-            tx.put(&spec, id, text.into_bytes())?;
+            insert(tx, &spec, &key, text.into_bytes(), claim)?;
             path.map_or(Ok(()), |path| tx.keep_entity_path(&path))?;
             Ok(Answer::Nothing)
         });

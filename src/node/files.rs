@@ -9,9 +9,9 @@ use super::collection::{NativeCollection, Peeked, boolean, document, documents, 
 use super::parts::{Parts, PartsList};
 use super::port::Answer;
 use super::session::Session;
-use crate::engine::document::{Document, Given, head_len};
+use crate::engine::document::{Document, DocumentId, Given, head_len};
 use crate::engine::json;
-use crate::engine::{CollectionSpec, GivenMap, Part, Peek, Queryable};
+use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
 
@@ -51,6 +51,14 @@ fn wanted(version: Option<f64>) -> Wanted {
 /// it is cheaper here.
 fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
     Given { text: input.as_bytes(), large: content.as_deref() }
+}
+
+/// What a write of a map answers with, once all of it is put.
+fn written_heads(tx: &Transaction<'_>, written: &Written) -> Answer {
+    let mut text = format!("[{},", tx.sequence()).into_bytes();
+    text.extend_from_slice(&written.text(Part::Head));
+    text.push(b']');
+    Answer::text(text)
 }
 
 /// Texts that a call looks for are JSON. Where a call takes a record and a content, the content is not in the record and
@@ -149,14 +157,38 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
-    /// `contents` are those of the records, in the order of the map, where they come apart. Answers with the map as it is
-    /// stored, without the contents, which the caller has.
+    /// `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
+    /// the map as it is stored after that batch, without the contents, which the caller has.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<String>>) {
         let files = self.files.clone();
         self.session.write(ticket, move |tx| {
             let map = GivenMap { text: map.as_bytes(), large: &contents };
-            Ok(Answer::text(files.write_all(tx, map)?.text(Part::Head)))
+            let written = files.write_all(tx, map)?;
+            Ok(written_heads(tx, &written))
+        });
+    }
+
+    /// As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
+    /// records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
+    /// null, and nothing is written.
+    #[napi(catch_unwind)]
+    pub fn write_difference(
+        &self,
+        ticket: u32,
+        engine: f64,
+        seq: f64,
+        map: String,
+        contents: Vec<Option<String>>,
+        gone: Vec<f64>,
+    ) {
+        let files = self.files.clone();
+        self.session.write(ticket, move |tx| {
+            let known = Moment { engine: engine as u64, seq: seq as u64 };
+            let map = GivenMap { text: map.as_bytes(), large: &contents };
+            let gone: Vec<DocumentId> = gone.iter().map(|&id| (id as u64).into()).collect();
+            let written = files.write_difference(tx, known, map, &gone)?;
+            Ok(written.map_or(Answer::Nothing, |written| written_heads(tx, &written)))
         });
     }
 

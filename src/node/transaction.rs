@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, boolean, remove};
+use super::collection::{NativeCollection, boolean, insert, remove};
 use super::files::NativeFiles;
 use super::port::Answer;
 use super::projects::NativeProjects;
@@ -61,7 +61,7 @@ impl NativeTransaction {
         });
     }
 
-    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. `path` belongs to it.
+    /// As [`NativeCollection::insert`].
     #[napi(catch_unwind)]
     pub fn insert(
         &self,
@@ -69,16 +69,13 @@ impl NativeTransaction {
         collection: &NativeCollection,
         key: String,
         text: String,
+        claim: bool,
         path: Option<String>,
     ) {
         let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
         let session = Arc::clone(&collection.session);
         let step = move |tx: &mut Transaction<'_>| {
-            let id = DocumentId::from_key(&key);
-            if tx.contains(&spec, &id)? {
-                return Err(Error::AlreadyExists { what: "document", id: key.clone() });
-            }
-            tx.put(&spec, id, text.clone().into_bytes())?;
+            insert(tx, &spec, &key, text.clone().into_bytes(), claim)?;
             Ok(Answer::Nothing)
         };
         session.read(ticket, move |database, options| {

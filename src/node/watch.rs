@@ -32,6 +32,12 @@ pub type Change = Either3<f64, String, Null>;
 
 #[napi]
 impl NativeWatch {
+    /// Whether memory has no batch after `seq` that changed the collection; false where that is not known any more.
+    #[napi(catch_unwind)]
+    pub fn is_unchanged_since(&self, path: String, seq: f64) -> bool {
+        self.database.upgrade().is_some_and(|database| database.is_unchanged_since(&path, seq as u64))
+    }
+
     /// Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float.
     #[napi(getter, catch_unwind)]
     pub fn acknowledged_at(&self) -> u32 {

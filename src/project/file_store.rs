@@ -15,8 +15,8 @@ use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::parallel;
 use crate::engine::{
-    CollectionSpec, Database, Error, GivenMap, Part, PathSegment, Queryable, ReadOptions, Result,
-    Transaction, Written, write_map,
+    CollectionSpec, Database, Error, GivenMap, Moment, Part, PathSegment, Queryable, ReadOptions, Result,
+    Transaction, Written, write_difference, write_map,
 };
 
 /// The files of one project.
@@ -45,7 +45,7 @@ impl Files {
         for &input in inputs {
             new.push((tx.fresh_id(&self.spec)?, input));
         }
-        let created = parallel::map(&new, inputs.iter().map(|input| input.len()).sum(), |&(id, input)| {
+        let created = parallel::map(&new, inputs.iter().map(|input| input.bytes()).sum(), |&(id, input)| {
             create_file(input, self.project_id, id, now).map(|text| self.document(text))
         });
         let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
@@ -100,11 +100,31 @@ impl Files {
 
     /// Makes the stored files those of a whole map, chains as given, storing the difference only.
     pub fn write_all(&self, tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written> {
-        let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| {
-            written_file(key, self.project_id, given, current).map(Cow::into_owned)
-        };
+        let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| self.written(key, given, current);
         let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
         write_map(tx, &self.spec, "file map", map, rule, delete)
+    }
+
+    /// As [`Files::write_all`], for a map that differs from what `known` had by these records and the files that it lacks
+    /// only. Nothing happens, and `None` comes back, if that may have changed since.
+    pub fn write_difference(
+        &self,
+        tx: &mut Transaction<'_>,
+        known: Moment,
+        map: GivenMap<'_>,
+        gone: &[DocumentId],
+    ) -> Result<Option<Written>> {
+        if !tx.is_unchanged_since(&self.spec, known)? {
+            return Ok(None);
+        }
+        let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| self.written(key, given, current);
+        let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
+        write_difference(tx, &self.spec, "file map", map, gone, rule, delete).map(Some)
+    }
+
+    /// The stored form of a record of a map over what is stored now.
+    fn written(&self, key: &str, given: Given<'_>, current: Option<&[u8]>) -> Result<Vec<u8>> {
+        written_file(key, self.project_id, given, current).map(Cow::into_owned)
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.

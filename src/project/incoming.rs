@@ -4,7 +4,7 @@ use super::file_store::Files;
 use super::files::create_file_head;
 use super::project_store;
 use crate::engine::document::{Document, DocumentId};
-use crate::engine::{Database, DocumentFile, Result, Spool, Transaction, generate_id, now_ms};
+use crate::engine::{Database, DocumentFile, Result, Spool, Transaction, now_ms};
 
 /// A content of so many bytes of JSON text is not copied into the journal: its file becomes the document's.
 const OWN_FILE: u64 = 4 << 20;
@@ -66,7 +66,7 @@ impl Files {
             input.extend_from_slice(b"\"}");
             return Ok(Complete::Text(input));
         }
-        let (id, size) = (generate_id(), spool.utf8_len());
+        let (id, size) = (database.new_id(), spool.utf8_len());
         let head = create_file_head(&fields, self.project_id, id, now_ms(), size)?;
         let document = database.seal(spool, &head)?;
         Ok(Complete::File { fields, id, size, document })
@@ -84,7 +84,7 @@ impl Files {
             Complete::File { fields, mut id, size, mut document } => {
                 project_store::require(tx, self.project_id)?;
                 while tx.contains(&self.spec, &DocumentId::from(id))? {
-                    // Another process has handed out the same one.
+                    // A document that was written under an id of its own has it.
                     id = tx.fresh_id(&self.spec)?;
                     let head = create_file_head(&fields, self.project_id, id, tx.now(), size)?;
                     document = document.with_head(&head)?;

@@ -18,13 +18,13 @@ const LATE: Duration = Duration::from_secs(10);
 const SMALL: u64 = 1 << 20;
 /// Under sustained writing the journal grows at least to this.
 const JOURNAL: u64 = 16 << 20;
-/// Up to this it grows to twice the size of the snapshots, beyond it to their size once.
+/// Up to this it grows to three times the size of the snapshots, beyond it to their size once.
 const LONG: u64 = 128 << 20;
 
-/// How long the journal may get before a checkpoint, where the snapshots have so many bytes: rewriting them costs half as
-/// much as was written since, or as much where they are large.
+/// How long the journal may get before a checkpoint, where the snapshots have so many bytes: rewriting them costs a
+/// third of what was written since, or as much where they are large.
 fn longest_journal(snapshots: u64) -> u64 {
-    JOURNAL.max(snapshots).max((2 * snapshots).min(LONG))
+    JOURNAL.max(snapshots).max((3 * snapshots).min(LONG))
 }
 
 /// The thread looks again whenever the journal has grown by so much.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_checkpoint_costs_no_more_than_what_was_written_since() {
         assert_eq!(longest_journal(0), JOURNAL);
-        assert_eq!(longest_journal(23 << 20), 46 << 20);
+        assert_eq!(longest_journal(23 << 20), 69 << 20);
         assert_eq!(longest_journal(100 << 20), LONG);
         assert_eq!(longest_journal(200 << 20), 200 << 20);
     }

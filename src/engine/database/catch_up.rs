@@ -236,7 +236,7 @@ impl Database {
         dropped: bool,
         id: &DocumentId,
     ) -> Result<Vec<Entries>> {
-        if dropped { Ok(no_entries(spec)) } else { self.published_entries(spec, id) }
+        if dropped { Ok(no_entries(spec)) } else { self.published_entries(spec, id, None) }
     }
 
     /// Opens the file of a document. Returns where the document lies and, where the collection is known, its head.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::overlay::Put;
-use super::spool::{OwnFile, too_large};
+use super::spool::{OwnFile, no_room};
 use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_pieces, read_text};
 use super::transaction::Batch;
@@ -59,7 +59,7 @@ impl DocumentFile {
         let rest = self.size - self.head.len() as u32;
         let size = u32::try_from(head.len()).ok().and_then(|head| rest.checked_add(head));
         let (Some(offset), Some(size)) = (end.checked_sub(head.len() as u64), size) else {
-            return Err(too_large());
+            return Err(no_room());
         };
         let path = self.own.path();
         self.file.write_at(head, offset).at("write", &path)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Database;
-use super::read::View;
+use super::list::View;
 use super::search::{Entries, Search, SearchFailure};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Entry;

@@ -27,14 +27,17 @@ mod interactive;
 mod iterate;
 pub(super) mod large_snapshot;
 mod linger;
+mod list;
 pub(super) mod load;
 mod lookups;
 mod mutant;
 mod network;
+mod new_id;
 mod open;
 mod overlay;
 mod paths;
 mod process_hold;
+mod published;
 mod query;
 mod queue;
 mod read;
@@ -44,6 +47,7 @@ pub(super) mod recovery;
 pub(super) mod removals;
 mod room;
 mod search;
+mod size_limits;
 mod spool;
 mod start_over;
 pub(super) mod state;
@@ -76,16 +80,17 @@ pub(in crate::engine) use document_file::open_document;
 pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
-pub use index_checkpoint::AttachedIndex;
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
+pub use list::View;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
-pub use read::{LONGEST_TEXT, Peek, ReadOptions, View};
-pub use recent::RecentChange;
+pub use read::{Peek, ReadOptions};
+pub use recent::{Moment, RecentChange};
 pub(super) use recovery::uses_collection;
 pub use room::RoomOptions;
+pub use size_limits::{LONGEST_TEXT, SizeLimits};
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
 pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
@@ -122,6 +127,7 @@ pub struct DatabaseOptions {
     /// Whether idle databases are checkpointed by a background thread.
     pub background: bool,
     pub room: RoomOptions,
+    pub sizes: SizeLimits,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -134,6 +140,7 @@ impl Default for DatabaseOptions {
             lock_timeout: Duration::from_secs(30),
             background: true,
             room: RoomOptions::default(),
+            sizes: SizeLimits::default(),
             #[cfg(feature = "simulation")]
             mutant: None,
         }
@@ -293,6 +300,13 @@ impl Database {
     pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
         let state = self.state.read();
         (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
+    }
+
+    /// Whether none of the batches after `seq` that memory has changed the collection; false where some are forgotten.
+    /// O(changes).
+    pub fn is_unchanged_since(&self, path: &str, seq: u64) -> bool {
+        let state = self.state.read();
+        state.recent.after(seq).is_some_and(|mut changes| changes.all(|change| *change.collection != *path))
     }
 
     /// Whether nothing can be written because the directory is read-only.

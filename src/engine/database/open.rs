@@ -99,7 +99,7 @@ impl Database {
         };
         presence.lock(LockKind::Shared, wait, || None)?;
         let Recovered { state, journal, warnings } = recovered;
-        let files = WriterFiles { lock, presence, journal, mark };
+        let files = WriterFiles { lock, presence, journal, reach: 0, mark };
         drop(guard);
         let database = Database::assemble(
             fs,

@@ -16,6 +16,8 @@ pub struct Group {
     pub collections: BTreeMap<Arc<str>, Overlay>,
     /// Paths that its batches remove.
     pub removed_paths: Vec<String>,
+    /// How many of its requests changed something.
+    pub batches: u64,
 }
 
 pub struct Overlay {

@@ -17,6 +17,14 @@ pub struct RecentChanges {
     complete_after: u64,
 }
 
+/// What an engine of this process had in memory after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// See [`Database::number`](super::Database::number).
+    pub engine: u64,
+    pub seq: u64,
+}
+
 /// A document that a batch put or deleted; without an id, the whole collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentChange {

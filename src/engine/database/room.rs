@@ -3,10 +3,11 @@
 //! Syncing bytes that make a file longer waits for the file system to record the new length as well; syncing bytes that
 //! replace others does not. No line ends in a blank, so blanks at the end are no part of a journal, whoever reads it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::Database;
-use super::writer::Writer;
+use super::writer::{Writer, WriterFiles};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{BLANK, journal_path};
@@ -36,6 +37,16 @@ impl Default for RoomOptions {
     }
 }
 
+/// What a journal has behind the line that was acknowledged last.
+pub(super) enum Behind {
+    Nothing,
+    Room,
+    /// Bytes of a process that died while it wrote.
+    Stray,
+    /// It ends before.
+    Missing,
+}
+
 /// Where the room should end when `end` bytes are written: it is as large as what is there, so that making it costs no
 /// more than writing that did. At a multiple of `block`.
 fn room_end(end: u64, block: u64) -> u64 {
@@ -53,7 +64,7 @@ impl Database {
             return;
         }
         let Ok(files) = self.files(writer) else { return };
-        if !files.journal.metadata().is_ok_and(|journal| journal.len < end + length) {
+        if files.reach >= end + length {
             return;
         }
         let mut at = end;
@@ -65,16 +76,31 @@ impl Database {
                 return;
             }
             at = next;
+            files.reach = at;
         }
     }
 
-    /// Whether what lies in the journal from `end` on is room. A process that died while it wrote had begun at `end`, and
-    /// the system writes forwards: the first byte tells.
-    pub(super) fn is_room(&self, journal: &dyn File, end: u64) -> Result<bool> {
-        let path = journal_path(&self.directory, self.position().generation);
-        let mut first = [0];
-        let read = journal.read_at(&mut first, end).at("read", &path)?;
-        Ok(read == 1 && first == [BLANK])
+    /// Looks at what lies in the journal from `end` on, where the line that was acknowledged last ends. A process that died
+    /// while it wrote had begun there, and the system writes forwards: the first byte tells. The one before tells whether the
+    /// journal reaches so far. The write lock is held.
+    pub(super) fn look_behind(&self, files: &mut WriterFiles, end: u64, path: &Path) -> Result<Behind> {
+        let mut bytes = [0; 2];
+        let read = files.journal.read_at(&mut bytes, end.saturating_sub(1)).at("read", path)?;
+        Ok(match (read, bytes[1]) {
+            (0, _) => Behind::Missing,
+            (1, _) => {
+                files.reach = end;
+                Behind::Nothing
+            }
+            (_, BLANK) => {
+                // Another process made it.
+                if files.reach <= end {
+                    files.reach = files.journal.metadata().at("look up", path)?.len;
+                }
+                Behind::Room
+            }
+            _ => Behind::Stray,
+        })
     }
 
     /// Cuts the room from a journal that nothing more is written to. The caller syncs it. The write lock is held.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::document_file::DocumentFile;
-use super::{Database, Mutant};
+use super::{Database, Mutant, SizeLimits};
 use crate::engine::checksum::head_hash;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
@@ -31,9 +31,6 @@ pub fn is_of_this_process(name: &str) -> bool {
         .and_then(|rest| rest.split_once('-'))
         .is_some_and(|(pid, _)| pid == std::process::id().to_string())
 }
-
-/// More bytes than this make no document.
-const MAX_BYTES: u64 = u32::MAX as u64;
 
 /// A file of the reserved folder that goes when this is dropped, unless it is kept.
 pub(super) struct OwnFile {
@@ -80,6 +77,7 @@ pub struct Spool {
     /// Bytes that the content has as UTF-8.
     utf8_len: u64,
     check: StringCheck,
+    sizes: SizeLimits,
     /// Of everything after the head.
     rest: Xxh3,
 }
@@ -97,7 +95,8 @@ impl Database {
         rest.update(&key);
         let start = room + key.len() as u64;
         let own = OwnFile { fs: Arc::clone(&self.fs), path: Mutex::new(path), kept: AtomicBool::new(false) };
-        Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check: StringCheck::default(), rest })
+        let (check, sizes) = (StringCheck::default(), self.options.sizes);
+        Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check, sizes, rest })
     }
 
     /// Makes a document of a head (a JSON object without its closing brace) and what was taken in. It is durable when
@@ -111,8 +110,9 @@ impl Database {
         let mut before = head.to_vec();
         before.extend_from_slice(&spool.key);
         let size = before.len() as u64 + spool.len + 2;
+        self.options.sizes.check_streamed(size)?;
         let (Some(offset), Ok(size)) = (spool.start.checked_sub(before.len() as u64), size.try_into()) else {
-            return Err(too_large());
+            return Err(no_room());
         };
         spool.write(&before, offset)?;
         if !self.is_mutant(Mutant::LineBeforeDocumentFile) {
@@ -137,9 +137,7 @@ impl Spool {
             Ok(None) => return Err(refused("a piece ends within a character")),
             Err(problem) => return Err(refused(problem)),
         }
-        if self.start + self.len + piece.len() as u64 + 2 > MAX_BYTES {
-            return Err(too_large());
-        }
+        self.sizes.check_streamed(self.start + self.len + piece.len() as u64 + 2)?;
         self.write(piece, self.start + self.len)?;
         self.len += piece.len() as u64;
         self.utf8_len += json::utf8_len(&[b"\"", piece, b"\""].concat()) as u64;
@@ -173,6 +171,7 @@ impl Spool {
     }
 }
 
-pub(super) fn too_large() -> Error {
-    Error::InvalidArgument("a document must not be larger than 4 GiB".into())
+/// Of a head that is longer than was said when the document was begun.
+pub(super) fn no_room() -> Error {
+    Error::InvalidArgument("the members before the content are longer than was said; this is a bug".into())
 }

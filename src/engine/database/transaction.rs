@@ -8,16 +8,13 @@ use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put, no_entries};
 use super::paths::check_path;
 use super::writer::Writer;
-use super::{CollectionSpec, Database, Foreign};
+use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
-use crate::engine::id::{generate_id, now_ms};
+use crate::engine::id::now_ms;
 use crate::engine::index::Entries;
 use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
-
-/// Documents beyond this many bytes are refused.
-const MAX_DOCUMENT: usize = 1 << 30;
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -63,13 +60,25 @@ pub struct Transaction<'a> {
     /// Whether the write lock is held; only then foreign files are adopted.
     locked: bool,
     needs_lock: bool,
+    /// The document of the published state that was read last. Mostly it is the one that changes next, and what it has in the
+    /// indexes is then told without reading it again.
+    last_read: Option<(Arc<str>, DocumentId, Document)>,
 }
 
 impl<'a> Transaction<'a> {
     /// For a request. The write lock is held.
     pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
-        let (undo, batch) = (Vec::new(), Batch::default());
-        Transaction { database, writer, group, undo, batch, reads: None, locked: true, needs_lock: false }
+        Transaction {
+            database,
+            writer,
+            group,
+            undo: Vec::new(),
+            batch: Batch::default(),
+            reads: None,
+            locked: true,
+            needs_lock: false,
+            last_read: None,
+        }
     }
 
     /// For one step of an interactive transaction, over what its steps before changed.
@@ -93,6 +102,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
+        self.group.batches += u64::from(!self.batch.is_empty());
         self.group.removed_paths.extend_from_slice(&self.batch.removed_paths);
         std::mem::take(&mut self.batch)
     }
@@ -100,6 +110,26 @@ impl<'a> Transaction<'a> {
     /// Milliseconds since 1970.
     pub fn now(&self) -> u64 {
         now_ms()
+    }
+
+    /// Of a request that has changed all that it will: the batch after which what it saw and put is what is stored. An
+    /// earlier one may be named instead, where a file is adopted between two requests of the group; never a later one.
+    pub fn sequence(&self) -> u64 {
+        let own = u64::from(!self.batch.is_empty());
+        self.database.state.read().position.seq + self.group.batches + own
+    }
+
+    /// Whether the collection is for certain what `moment` had, adopted edits and earlier requests of the group included.
+    pub fn is_unchanged_since(&mut self, spec: &Arc<CollectionSpec>, moment: Moment) -> Result<bool> {
+        let spec = &self.declare(spec)?;
+        let changed = |overlay: &Overlay| overlay.dropped || !overlay.documents.is_empty();
+        if self.database.number != moment.engine
+            || self.group.collections.get(&spec.path).is_some_and(changed)
+        {
+            return Ok(false);
+        }
+        self.load(spec)?;
+        Ok(self.database.is_unchanged_since(&spec.path, moment.seq))
     }
 
     /// The document, from memory or disk.
@@ -116,6 +146,7 @@ impl<'a> Transaction<'a> {
         self.load(spec)?;
         let found = self.database.published(spec, id)?;
         self.note(spec, id, found.as_ref().map(|document| document.hash));
+        self.last_read = found.clone().map(|document| (Arc::clone(&spec.path), id.clone(), document));
         Ok(found)
     }
 
@@ -180,7 +211,7 @@ impl<'a> Transaction<'a> {
     /// tokens is dropped. Writing what is already there writes nothing.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a text that is no JSON object, `UNIQUE_VIOLATION` for a key of a unique index that
+    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
     /// belongs to another document.
     pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
         check_document(&text)?;
@@ -233,10 +264,8 @@ impl<'a> Transaction<'a> {
         put: Put,
         unique: bool,
     ) -> Result<bool> {
-        if let Put::Text(document) = &put
-            && document.text.len() > MAX_DOCUMENT
-        {
-            return check_document(&document.text).map(|()| false);
+        if let Put::Text(document) = &put {
+            self.database.options.sizes.check_in_line(&document.text)?;
         }
         let spec = &self.declare(spec)?;
         let before = self.hash(spec, &id)?;
@@ -280,16 +309,6 @@ impl<'a> Transaction<'a> {
         check_path(&self.database.directory, path)?;
         self.batch.removed_paths.push(path.to_owned());
         Ok(())
-    }
-
-    /// An id that no document of the collection has and that was never handed out before in this process.
-    pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
-        loop {
-            let id = generate_id();
-            if !self.contains(spec, &id.into())? {
-                return Ok(id);
-            }
-        }
     }
 
     /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.
@@ -412,7 +431,8 @@ impl<'a> Transaction<'a> {
             return Ok(no_entries(spec));
         }
         self.load(spec)?;
-        self.database.published_entries(spec, id)
+        let known = self.last_read.as_ref().filter(|(path, read, _)| *path == spec.path && read == id);
+        self.database.published_entries(spec, id, known.map(|(_, _, document)| document))
     }
 }
 
@@ -439,9 +459,6 @@ pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
 pub(super) fn check_document(text: &[u8]) -> Result<()> {
     let refuse =
         |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
-    if text.len() > MAX_DOCUMENT {
-        return refuse("this one is larger than 1 GiB");
-    }
     if let Err(error) = json::check(text) {
         return refuse(&format!("{} at byte {}", error.problem, error.offset));
     }

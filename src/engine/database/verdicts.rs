@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::adopt::foreign_records;
 use super::transaction::check_document;
-use super::{CollectionSpec, Database, ReadOptions};
+use super::{CollectionSpec, Database, ReadOptions, SizeLimits};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
@@ -57,7 +57,7 @@ impl Database {
         verdicts: &Verdicts,
         wait: Wait,
     ) -> Result<bool> {
-        let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id);
+        let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id, self.options.sizes);
         if self.tip.is_none() {
             let mut writer = self.writer.lock();
             let spec = &self.declare(&mut writer, spec);
@@ -108,9 +108,10 @@ impl Database {
     }
 }
 
-fn stored_form(verdicts: &Verdicts, id: &DocumentId) -> Result<Vec<u8>> {
+fn stored_form(verdicts: &Verdicts, id: &DocumentId, sizes: SizeLimits) -> Result<Vec<u8>> {
     match verdicts.get(id) {
         Some(Ok(text)) => {
+            sizes.check_in_line(text)?;
             check_document(text)?;
             Ok(json::compact(text).into_owned())
         }

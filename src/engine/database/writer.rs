@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use super::network::Mark;
+use super::room::Behind;
 use super::state::Position;
 use super::{Database, Mutant};
 use crate::engine::cancel;
@@ -38,6 +39,8 @@ pub struct WriterFiles {
     /// Held (shared) by every process that has the database open.
     pub presence: ProcessLock,
     pub journal: Arc<dyn File>,
+    /// Up to where the journal reaches, with its room, as far as this process knows: decides whether room is made, no more.
+    pub reach: u64,
     /// On a file system of the network.
     pub mark: Option<Mark>,
 }
@@ -133,30 +136,29 @@ impl Database {
                 check()?;
                 continue;
             };
-            let tip = self.tip.as_ref();
             let lock = match attempt(&mut writer)? {
-                Turn::Taken(guard) => Some(Some(guard)),
-                Turn::Kept => Some(None),
-                Turn::Busy => None,
+                Turn::Taken(guard) => Some(guard),
+                Turn::Kept => None,
+                Turn::Busy => {
+                    drop(writer);
+                    check()?;
+                    let now = Instant::now();
+                    waiting_since.get_or_insert(now);
+                    if now >= wait.deadline {
+                        ended(waiting_since);
+                        return Err(Error::LockTimeout {
+                            path: self.reserved("write.lock"),
+                            waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                            holder: self.tip.as_ref().and_then(Tip::holder),
+                        });
+                    }
+                    thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
             };
-            if let Some(lock) = lock {
-                ended(waiting_since);
-                return Ok(Held { tip, lock, writer });
-            }
-            drop(writer);
-            check()?;
-            let now = Instant::now();
-            waiting_since.get_or_insert(now);
-            if now >= wait.deadline {
-                ended(waiting_since);
-                return Err(Error::LockTimeout {
-                    path: self.reserved("write.lock"),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: self.tip.as_ref().and_then(Tip::holder),
-                });
-            }
-            thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            ended(waiting_since);
+            return Ok(Held { tip: self.tip.as_ref(), lock, writer });
         }
     }
 
@@ -216,17 +218,20 @@ impl Database {
         let position = self.position();
         let path = journal_path(&self.directory, position.generation);
         let files = self.files(writer)?;
-        let len = files.journal.metadata().at("look up", &path)?.len;
-        if len < position.end {
-            return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
+        let behind = self.look_behind(files, position.end, &path)?;
+        if matches!(behind, Behind::Nothing | Behind::Room) {
+            return Ok(());
         }
         let journal = Arc::clone(&files.journal);
-        if len > position.end && !self.is_room(&*journal, position.end)? {
-            self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
-            journal.set_len(position.end).at("cut", &path)?;
-            if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
-                self.sync_lines(&*journal, &path)?;
-            }
+        let len = journal.metadata().at("look up", &path)?.len;
+        if matches!(behind, Behind::Missing) {
+            return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
+        }
+        self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
+        journal.set_len(position.end).at("cut", &path)?;
+        files.reach = position.end;
+        if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {
+            self.sync_lines(&*journal, &path)?;
         }
         Ok(())
     }
@@ -253,12 +258,14 @@ impl Database {
         let files = self.files(writer)?;
         if let Err(error) = files.journal.write_at(lines, position.end) {
             // The bytes were acknowledged to nobody: cut back and stay usable.
+            files.reach = position.end;
             let error = Error::io("append to", &path, &error);
             return match files.journal.set_len(position.end) {
                 Ok(()) => Err(error),
                 Err(_) => Err(self.poison(error)),
             };
         }
+        files.reach = files.reach.max(position.end + lines.len() as u64);
         if self.is_mutant(Mutant::TipBeforeSync) {
             self.move_tip(
                 position.generation,

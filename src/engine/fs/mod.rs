@@ -127,6 +127,8 @@ pub trait SharedPage: Send + Sync {
     fn load(&self, index: usize) -> u64;
     /// Stores a word, releasing what was stored before it.
     fn store(&self, index: usize, value: u64);
+    /// Stores a word if it still is `current`, in one step for all processes. Returns whether it was.
+    fn replace(&self, index: usize, current: u64, value: u64) -> bool;
     /// Where the page lies in memory and how many bytes it has, for readers that cannot call [`SharedPage::load`]; null
     /// where it has no place of its own. Valid as long as `self`.
     fn memory(&self) -> (*mut u8, usize);

@@ -110,7 +110,8 @@ impl Fs for OsFs {
             Err(error) if is_read_only(&error) => open(false)?,
             other => other?,
         };
-        Ok(Arc::new(OsLockFile { file, path: path.to_path_buf() }))
+        let identity = convert(&file.metadata()?).identity;
+        Ok(Arc::new(OsLockFile { file, path: path.to_path_buf(), identity }))
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
@@ -220,6 +221,8 @@ impl File for OsFile {
 struct OsLockFile {
     file: fs::File,
     path: PathBuf,
+    /// Of the open file, which stays the same whatever happens to its name.
+    identity: (u64, u64),
 }
 
 fn acquired(result: io::Result<()>) -> io::Result<bool> {
@@ -249,8 +252,7 @@ impl LockFile for OsLockFile {
 
     fn is_current(&self) -> io::Result<bool> {
         let named = found(fs::metadata(&self.path))?;
-        let held = convert(&self.file.metadata()?);
-        Ok(named.is_some_and(|named| named.identity == held.identity))
+        Ok(named.is_some_and(|named| named.identity == self.identity))
     }
 }
 
@@ -276,6 +278,10 @@ impl SharedPage for OsSharedPage {
 
     fn store(&self, index: usize, value: u64) {
         self.word(index).store(value, Ordering::Release);
+    }
+
+    fn replace(&self, index: usize, current: u64, value: u64) -> bool {
+        self.word(index).compare_exchange(current, value, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn memory(&self) -> (*mut u8, usize) {

@@ -18,6 +18,9 @@ const SEQ_WORD: usize = 2 * SLOT_WORDS;
 pub const ACKNOWLEDGED_AT: usize = SEQ_WORD * 8;
 const HOLDER_WORD: usize = SEQ_WORD + 1;
 const COPIER_WORD: usize = SEQ_WORD + 2;
+const ID_WORD: usize = SEQ_WORD + 3;
+/// Ids may run ahead of the clock by so many milliseconds. What is beyond is no id: after a power loss the page may hold anything.
+const AHEAD: u64 = 1 << 32;
 /// The size of the file; a page of memory would be mapped in any case.
 const SIZE: usize = 4096;
 
@@ -141,6 +144,18 @@ impl Tip {
         self.page.load(COPIER_WORD) != 0
     }
 
+    /// An id that no process was given before: `at_least`, or one more than the highest. Anybody may ask for one, at any time.
+    pub fn claim_id(&self, at_least: u64) -> u64 {
+        loop {
+            let last = self.page.load(ID_WORD);
+            let ahead = at_least.saturating_add(AHEAD);
+            let id = if last < ahead { at_least.max(last + 1) } else { at_least };
+            if self.page.replace(ID_WORD, last, id) {
+                return id;
+            }
+        }
+    }
+
     pub fn holder(&self) -> Option<u32> {
         u32::try_from(self.page.load(HOLDER_WORD)).ok().filter(|&pid| pid != 0)
     }
@@ -152,4 +167,33 @@ fn slot_checksum(words: &[u64]) -> u64 {
         chunk.copy_from_slice(&word.to_le_bytes());
     }
     xxh3_64(&bytes)
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::*;
+    use crate::engine::fs::SimFs;
+
+    /// The tips of two processes of one machine.
+    fn two_processes() -> [Tip; 2] {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        [fs.clone(), fs.process()].map(|fs| Tip::open(&fs, Path::new("/database/tip")).expect("mapped"))
+    }
+
+    #[test]
+    fn no_id_is_claimed_twice() {
+        let [one, other] = two_processes();
+        assert_eq!([one.claim_id(5), other.claim_id(5), one.claim_id(5)], [5, 6, 7]);
+        assert_eq!([other.claim_id(100), one.claim_id(8)], [100, 101]);
+    }
+
+    #[test]
+    fn rubbish_in_the_place_of_the_last_id_is_not_gone_on_from() {
+        let [tip, _] = two_processes();
+        for rubbish in [u64::MAX, 1 << 53, 5 + AHEAD] {
+            tip.page.store(ID_WORD, rubbish);
+            assert_eq!([tip.claim_id(5), tip.claim_id(5)], [5, 6]);
+        }
+    }
 }

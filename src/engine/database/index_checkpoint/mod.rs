@@ -7,9 +7,9 @@
 //!
 //! Only the holder of the checkpoint lock writes or removes them.
 
-mod attached;
 mod draft;
 mod format;
+mod indexed_collections;
 mod restore;
 mod write;
 
@@ -22,7 +22,6 @@ use super::load::is_known;
 use crate::engine::fs::Fs;
 use crate::engine::journal::{CollectionRecord, RESERVED};
 
-pub use attached::AttachedIndex;
 pub(super) use draft::Draft;
 
 const PREFIX: &str = "index-";

@@ -361,6 +361,23 @@ impl SharedPage for SimPage {
         });
     }
 
+    fn replace(&self, index: usize, current: u64, value: u64) -> bool {
+        self.check(index);
+        let call = Call::Store { path: self.handle.path(), index, value };
+        let mut replaced = true;
+        // As for a store; a process that is dead must not try for ever.
+        let _ = self.handle.fs.order(call, |state| {
+            let ino = state.handle(self.handle.id)?.ino;
+            let file = state.file_mut(ino);
+            replaced = file.load(index) == current;
+            if replaced {
+                file.store(index, value);
+            }
+            Ok(())
+        });
+        replaced
+    }
+
     fn memory(&self) -> (*mut u8, usize) {
         (std::ptr::null_mut(), 0)
     }

@@ -1,4 +1,4 @@
-//! What the database knows of its indexes without loading a collection.
+//! Which collections have indexes, without loading one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,55 +6,12 @@ use std::sync::Arc;
 use super::file_name;
 use super::format::{Header, read_header};
 use crate::engine::database::load::is_known;
-use crate::engine::database::state::Content;
 use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
-use crate::engine::error::Result;
 use crate::engine::fs::OpenMode;
-use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
+use crate::engine::index::{Extractor, IndexSpec};
 use crate::engine::order;
 
-/// An index of a collection. Of a collection that nobody loaded, it is what its last index checkpoint says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttachedIndex {
-    /// The file of the collection, relative to the database's directory.
-    pub collection: Arc<str>,
-    pub config: IndexConfig,
-    pub unique_keys: u64,
-    /// The number of pairs of key (or word) and document.
-    pub total_entries: u64,
-    /// In milliseconds since 1970.
-    pub first_built: u64,
-    pub last_changed: u64,
-}
-
 impl Database {
-    /// The indexes of all collections that are loaded or have an index checkpoint, by collection and name. Takes in what
-    /// other processes committed. Costs the reading of a few hundred bytes for each collection that is not loaded.
-    ///
-    /// # Errors
-    /// `IO_ERROR`; `CORRUPT_DATA` where acknowledged batches of others are damaged.
-    pub fn attached_indexes(&self) -> Result<Vec<AttachedIndex>> {
-        self.catch_up(&mut self.writer.lock())?;
-        let mut found = self.loaded_indexes();
-        let loaded: HashSet<Arc<str>> = found.iter().map(|index| Arc::clone(&index.collection)).collect();
-        let others = self.on_disk(&|path| !loaded.contains(path));
-        for header in others.iter().filter_map(|path| self.header(path)) {
-            let collection: Arc<str> = header.collection.into();
-            found.extend(header.indexes.into_iter().map(|index| AttachedIndex {
-                collection: Arc::clone(&collection),
-                config: index.config,
-                unique_keys: index.unique_keys,
-                total_entries: index.total_entries,
-                first_built: index.first_built,
-                last_changed: index.last_changed,
-            }));
-        }
-        order::sort_by(&mut found, |a, b| {
-            (&a.collection, &a.config.name).cmp(&(&b.collection, &b.config.name))
-        });
-        Ok(found)
-    }
-
     /// The collections with a snapshot whose path is wanted.
     fn on_disk(&self, wanted: &impl Fn(&str) -> bool) -> Vec<String> {
         let state = self.state.read();
@@ -119,25 +76,6 @@ impl Database {
             indexes,
             foreign: Foreign::Ask,
         })
-    }
-
-    fn loaded_indexes(&self) -> Vec<AttachedIndex> {
-        let state = self.state.read();
-        let loaded = state.collections.values().filter_map(|collection| match &collection.content {
-            Content::Loaded(loaded) => Some(loaded),
-            Content::Unloaded(_) => None,
-        });
-        let indexes = loaded.flat_map(|loaded| {
-            loaded.indexes.iter().zip(&loaded.times).map(|(index, times)| AttachedIndex {
-                collection: Arc::clone(&loaded.spec.path),
-                config: index.spec().config.clone(),
-                unique_keys: index.unique_keys() as u64,
-                total_entries: index.total_entries() as u64,
-                first_built: times.first_built,
-                last_changed: times.last_changed,
-            })
-        });
-        indexes.collect()
     }
 }
 

@@ -1,0 +1,412 @@
+// Writing all files of a project as a map: what was read before is compared with it, so that only the difference is sent. It
+// must not show, except in what it costs.
+import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
+import { readFileSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { describe, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Worker } from 'node:worker_threads'
+import type { ProjectFile, ProjectStorageV2, StorageOptions } from '../index.js'
+import { caught, dataPath, fileRecord, filesPath, readJson, runChild, until, withDirectory, withStorage } from './support/index.js'
+
+type FileMap = Record<string, ProjectFile>
+
+const PROJECT = 77
+/** Beyond the numbers that JavaScript sorts by itself. */
+const FIRST = 1_700_000_000_000
+
+function mapOf(count: number, fields: Partial<ProjectFile> = {}): FileMap {
+  return Object.fromEntries(Array.from({ length: count }, (_, n) => [FIRST + n, fileRecord(FIRST + n, PROJECT, fields)]))
+}
+
+function collectGarbage() {
+  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
+
+/** What is sent by the writes that `work` starts. */
+async function sentBy(work: () => Promise<unknown>): Promise<{ entities: number; bytes: number }[]> {
+  const events: any[] = []
+  const listen = (event: any) => void events.push(event)
+  channel('octoprompt-storage:write').subscribe(listen)
+  await work().finally(() => channel('octoprompt-storage:write').unsubscribe(listen))
+  return events.map(({ entities, bytes }) => ({ entities, bytes }))
+}
+
+/** A storage with a map that it has read. */
+const withMap = (work: (storage: ProjectStorageV2, map: FileMap, context: { base: string; open(options?: StorageOptions): ProjectStorageV2 }) => Promise<void>) =>
+  withStorage(async (storage, context) => {
+    await storage.writeProjectFiles(PROJECT, mapOf(20))
+    await work(storage, await storage.readProjectFiles(PROJECT), context)
+  })
+
+describe('a map that was read and is written back', () => {
+  test('sends the records that differ', withMap(async (storage, map) => {
+    map[FIRST + 3] = { ...map[FIRST + 3]!, content: 'x'.repeat(1000) }
+    const [sent] = await sentBy(() => storage.writeProjectFiles(PROJECT, map))
+    assert.equal(sent!.entities, 20)
+    assert.ok(sent!.bytes > 1000 && sent!.bytes < 1500, `${sent!.bytes} bytes`)
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
+  }))
+
+  test('sends and writes nothing if nothing differs', withMap(async (storage, map) => {
+    const before = await storage.sequence()
+    const [sent] = await sentBy(() => storage.writeProjectFiles(PROJECT, map))
+    assert.equal(sent!.bytes, 2)
+    assert.equal(await storage.sequence(), before)
+  }))
+
+  test('sends what differs after an earlier write too, without another read', withMap(async (storage, map) => {
+    for (let n = 0; n < 5; n++) {
+      map = await storage.writeProjectFiles(PROJECT, { ...map, [FIRST + n]: { ...map[FIRST + n]!, content: `changed ${n}` } })
+      const [sent] = await sentBy(() => storage.writeProjectFiles(PROJECT, map))
+      assert.equal(sent!.bytes, 2)
+    }
+  }))
+
+  test('is answered with the map as it is stored, ids ascending', withMap(async (storage, map) => {
+    const added = { ...map, [FIRST - 5]: fileRecord(FIRST - 5, PROJECT), 12: fileRecord(12, PROJECT), [FIRST + 50]: fileRecord(FIRST + 50, PROJECT) }
+    const turned = Object.fromEntries(Object.entries(added).reverse())
+    const written = await storage.writeProjectFiles(PROJECT, turned)
+    assert.deepEqual(written, added)
+    assert.deepEqual(Object.keys(written), Object.keys(added).sort((a, b) => Number(a) - Number(b)))
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), added)
+  }))
+
+  test('deletes the files that it lacks', withMap(async (storage, map) => {
+    delete map[FIRST]
+    delete map[FIRST + 19]
+    assert.deepEqual(await storage.writeProjectFiles(PROJECT, map), map)
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
+  }))
+
+  test('shares nothing with what is read or written later', withMap(async (storage, map) => {
+    const expected = structuredClone(map)
+    for (const file of Object.values(map)) file.content = 'spoilt'
+    const read = await storage.readProjectFiles(PROJECT)
+    assert.deepEqual(read, expected)
+    for (const result of [await storage.writeProjectFiles(PROJECT, read), await storage.writeProjectFiles(PROJECT, read)]) {
+      assert.deepEqual(result, expected)
+      for (const file of Object.values(result)) file.path = 'spoilt'
+    }
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
+  }))
+
+  test('takes its records as they are at the call', withMap(async (storage, map) => {
+    const expected = { ...structuredClone(map), [FIRST]: { ...map[FIRST]!, content: 'new' } }
+    // Something before it that is not answered yet: what was read may be out of date.
+    const before = storage.getFileStorage(PROJECT).delete(FIRST + 7)
+    map[FIRST]!.content = 'new'
+    const writing = storage.writeProjectFiles(PROJECT, map)
+    for (const file of Object.values(map)) file.content = 'too late'
+    for (const id of Object.keys(map)) delete map[id]
+    assert.deepEqual(await writing, expected)
+    assert.equal(await before, true)
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
+  }))
+
+  test('reads every field once', withMap(async (storage, map) => {
+    let reads = 0
+    const { content: _, ...head } = map[FIRST]!
+    const odd = { ...head, get content() { return `read ${++reads}` } }
+    const written = await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: odd })
+    assert.equal(written[FIRST]!.content, 'read 1')
+    assert.equal(reads, 1)
+  }))
+
+  test('has the issues of all its bad records, and changes nothing', withMap(async (storage, map) => {
+    const bad = { ...map, [FIRST + 1]: { ...map[FIRST + 1], path: 5 }, [FIRST + 2]: { ...map[FIRST + 2], id: 9 }, [FIRST + 3]: null, x: map[FIRST] }
+    const error = await caught(storage.writeProjectFiles(PROJECT, { ...bad, [FIRST + 4]: { ...map[FIRST + 4]!, content: 'good' } } as never))
+    assert.equal(error.code, 'VALIDATION_ERROR')
+    const paths = error.issues.map(({ path }: { path: unknown[] }) => path.join('.'))
+    assert.deepEqual(paths, [`${FIRST + 1}.path`, `${FIRST + 2}.id`, String(FIRST + 3), 'x.id'])
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
+  }))
+})
+
+describe('a map over what others changed since it was read', () => {
+  const changed = (map: FileMap) => ({ ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
+
+  async function overwrites(storage: ProjectStorageV2, map: FileMap) {
+    const mine = changed(map)
+    assert.deepEqual(await storage.writeProjectFiles(PROJECT, mine), mine)
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), mine)
+  }
+
+  test('of the same thread', withMap(async (storage, map, { open }) => {
+    const other = open().getFileStorage(PROJECT)
+    await other.update(FIRST + 1, { content: 'theirs' })
+    await other.delete(FIRST + 2)
+    await other.createVersion(FIRST + 3, 'theirs')
+    await overwrites(storage, map)
+  }))
+
+  test('of another thread', withMap(async (storage, map, { base }) => {
+    const code = `
+      const { workerData, parentPort } = require('node:worker_threads')
+      const { ProjectStorageV2 } = require(workerData.index)
+      const storage = new ProjectStorageV2({ basePath: workerData.base })
+      const files = storage.getFileStorage(${PROJECT})
+      files.update(${FIRST + 1}, { content: 'theirs' }).then(() => storage.close()).then(() => parentPort.postMessage('done'))`
+    const worker = new Worker(code, { eval: true, workerData: { base, index: join(__dirname, '../index.js') } })
+    await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject))
+    assert.equal((await storage.readProjectFile(PROJECT, FIRST + 1))!.content, 'theirs')
+    await overwrites(storage, map)
+    await worker.terminate()
+  }))
+
+  test('of another process', withMap(async (storage, map, { base }) => {
+    const args = [base, String(PROJECT), String(FIRST + 1), String(FIRST + 2), '3']
+    const { code, stderr } = await runChild('counter.mjs', args)
+    assert.equal(code, 0, stderr)
+    await overwrites(storage, map)
+  }))
+
+  test('of a process that goes on writing', withMap(async (storage, map, { base }) => {
+    const mine: Promise<unknown>[] = []
+    const args = [base, String(PROJECT), String(FIRST + 1), String(FIRST + 2), '200']
+    const onLine = () => {
+      map = { ...map, [FIRST]: { ...map[FIRST]!, content: `mine ${mine.length}` } }
+      mine.push(storage.writeProjectFiles(PROJECT, map).then((written) => assert.equal(Object.keys(written).length, 20)))
+    }
+    const { code, stderr } = await runChild('counter.mjs', args, { onLine })
+    assert.equal(code, 0, stderr)
+    await Promise.all(mine)
+    const last = await storage.writeProjectFiles(PROJECT, map)
+    assert.deepEqual(last, map)
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
+  }))
+
+  test('of a person who edited the file', withMap(async (storage, map, { base, open }) => {
+    await storage.close()
+    const again = open()
+    map = await again.readProjectFiles(PROJECT)
+    const path = filesPath(base, PROJECT)
+    const edited = await readJson(path)
+    edited[FIRST + 1]!.content = 'edited by hand'
+    await writeFile(path, JSON.stringify(edited))
+    await until('the edit to be seen', async () => {
+      again.clearCache()
+      return (await again.readProjectFile(PROJECT, FIRST + 1))!.content === 'edited by hand'
+    })
+    await overwrites(again, map)
+  }))
+})
+
+describe('writes that are not waited for', () => {
+  test('keep their order around a map that was compared with what is out of date by then', withMap(async (storage, map) => {
+    const files = storage.getFileStorage(PROJECT)
+    const answers = await Promise.all([
+      files.delete(FIRST + 1),
+      storage.writeProjectFiles(PROJECT, map),
+      files.delete(FIRST + 2),
+      storage.updateProjectFile(PROJECT, FIRST + 3, { content: 'later' }),
+      storage.writeProjectFiles(PROJECT, { ...map, [FIRST + 4]: { ...map[FIRST + 4]!, content: 'last' } }),
+      files.delete(FIRST + 5),
+    ])
+    assert.deepEqual([answers[0], answers[2], answers[5]], [true, true, true])
+    assert.deepEqual(answers[1], map)
+    const { [FIRST + 5]: _, ...rest } = map
+    const expected = { ...rest, [FIRST + 4]: { ...map[FIRST + 4]!, content: 'last' } }
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
+    storage.clearCache()
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
+  }))
+
+  test('are completed by close, those that had to start over too', withMap(async (storage, map, { open }) => {
+    void storage.getFileStorage(PROJECT).delete(FIRST + 1)
+    const writing = storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
+    const deleting = storage.getFileStorage(PROJECT).delete(FIRST + 2)
+    await storage.close()
+    assert.equal((await writing)[FIRST + 1]!.content, 'text')
+    assert.equal(await deleting, true)
+    const read = await open().readProjectFiles(PROJECT)
+    assert.deepEqual(Object.keys(read), Object.keys(map).filter((id) => Number(id) !== FIRST + 2))
+  }))
+
+  test('may be given up while they wait for a map', withMap(async (storage, map) => {
+    const controller = new AbortController()
+    const writing = storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
+    const given = storage.getFileStorage(PROJECT).delete(FIRST + 1, { signal: controller.signal })
+    const after = storage.getFileStorage(PROJECT).delete(FIRST + 2)
+    controller.abort()
+    assert.equal((await caught(given)).code, 'ABORTED')
+    assert.equal((await writing)[FIRST]!.content, 'mine')
+    assert.equal(await after, true)
+    assert.ok(await storage.readProjectFile(PROJECT, FIRST + 1))
+  }))
+
+  test('of a map that fails do not keep others from theirs', withMap(async (storage, map) => {
+    const failing = caught(storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, path: 5 as never } }))
+    const after = storage.getFileStorage(PROJECT).delete(FIRST + 2)
+    assert.equal((await failing).code, 'VALIDATION_ERROR')
+    assert.equal(await after, true)
+  }))
+})
+
+describe('reading the map back', () => {
+  test('costs no call after a read or a write', withMap(async (storage) => {
+    const { misses } = storage.getCacheStats()
+    const map = await storage.readProjectFiles(PROJECT)
+    await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'new' } })
+    await storage.readProjectFiles(PROJECT)
+    assert.equal(storage.getCacheStats().misses, misses)
+  }))
+
+  test('costs no call after garbage was collected', withMap(async (storage) => {
+    const { misses } = storage.getCacheStats()
+    for (let n = 0; n < 3; n++) {
+      await new Promise(setImmediate)
+      collectGarbage()
+    }
+    await storage.readProjectFiles(PROJECT)
+    assert.equal(storage.getCacheStats().misses, misses)
+  }))
+
+  test('shows edits by hand after cacheTTL, however often the map is written', withDirectory(async ({ open }) => {
+    const storage = open({ cacheTTL: 200, durability: 'os' })
+    await storage.writeProjectFiles(PROJECT, mapOf(3))
+    const map = await storage.readProjectFiles(PROJECT)
+    const { misses } = storage.getCacheStats()
+    await until('an expiry', async () => {
+      await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: String(Math.random()) } })
+      await storage.readProjectFiles(PROJECT)
+      return storage.getCacheStats().misses > misses
+    })
+  }))
+
+  test('keeps nothing that was read before clearCache', withMap(async (storage) => {
+    storage.clearCache()
+    const reading = storage.readProjectFiles(PROJECT)
+    storage.clearCache()
+    await reading
+    assert.equal(storage.getCacheStats().size, 0)
+  }))
+
+  test('shows what was written while it was under way', withMap(async (storage, map, { base }) => {
+    const tip = () => readFileSync(join(dataPath(base), '.storage/tip')).readDoubleLE(16 * 8)
+    for (let n = 0; n < 30; n++) {
+      storage.clearCache()
+      const before = tip()
+      const reading = storage.readProjectFiles(PROJECT)
+      const updating = storage.updateProjectFile(PROJECT, FIRST, { content: `text ${n}` })
+      // What was read before the update arrives after it.
+      for (const end = Date.now() + 30_000; tip() === before && Date.now() < end; );
+      await reading
+      assert.deepEqual(await storage.readProjectFiles(PROJECT), { ...map, [FIRST]: await updating })
+    }
+  }))
+})
+
+describe('a map gives the same with and without what is kept', () => {
+  const settings: StorageOptions[] = [{}, { maxCacheSize: 1 }, { maxCacheSize: 0 }, { cacheTTL: 0 }, { cacheTTL: 1 }, { cacheEnabled: false }]
+  /** Objects within records are kept later than others, and never taken for the same. */
+  const stored = (odd: unknown) => JSON.stringify({
+    [FIRST]: { ...fileRecord(FIRST, PROJECT), odd, other: 'text' },
+    [FIRST + 1]: { ...fileRecord(FIRST + 1, PROJECT), created: 1_700_000_000, more: 1.5 },
+    [FIRST + 2]: { ...fileRecord(FIRST + 2, PROJECT), content: 'half \ud83d of one', 7: 'seven' },
+    [FIRST + 3]: JSON.parse(`{"__proto__":${JSON.stringify(odd)},${JSON.stringify(fileRecord(FIRST + 3, PROJECT)).slice(1)}`),
+    ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [FIRST + 4 + n, fileRecord(FIRST + 4 + n, PROJECT)])),
+  })
+
+  /** What callers do to a record between reading and writing it, good and bad. */
+  const changes: ((file: any, random: (n: number) => number) => unknown)[] = [
+    (file) => ({ ...file }),
+    (file, random) => ({ ...file, content: `content ${random(9)}` }),
+    (file) => ({ ...file, content: `${file.content}\udc00` }),
+    (file) => ({ content: file.content, ...file }),
+    (file) => Object.fromEntries(Object.entries(file).reverse()),
+    (file) => ({ ...file, updated: 1_700_000_000 }),
+    (file) => ({ ...file, updated: new Date(1_700_000_000_000) }),
+    (file) => ({ ...file, summary: undefined }),
+    (file) => ({ ...file, unknown: 1 }),
+    ({ meta: _, ...file }) => file,
+    ({ odd: _, ...file }) => file,
+    (file) => ({ ...file, odd: { deep: [] } }),
+    (file) => ({ ...file, size: -0 }),
+    (file) => ({ ...file, id: String(file.id) }),
+    (file) => Object.defineProperty({ ...file }, 'content', { get: () => 'from a getter', enumerable: true }),
+    (file) => Object.defineProperty({ ...file }, '__proto__', { value: 'own', enumerable: true }),
+    (file) => Object.assign(Object.create({ inherited: 1 }), file),
+    (file, random) => (random(5) > 0 ? file : { ...file, size: NaN }),
+    (file, random) => (random(5) > 0 ? file : { ...file, version: 10n }),
+    (file, random) => (random(5) > 0 ? file : [file]),
+    (file, random) => (random(5) > 0 ? file : null),
+  ]
+
+  function generator(seed: number) {
+    return (n: number) => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+      return Math.floor((seed / 2 ** 32) * n)
+    }
+  }
+
+  function edited(map: any, random: (n: number) => number): any {
+    const copy = { ...map }
+    for (let left = random(4); left > 0; left--) {
+      const ids = Object.keys(copy)
+      const id = ids[random(ids.length)]
+      const change = random(changes.length + 3)
+      if (id === undefined || change === changes.length) copy[FIRST + random(30)] = fileRecord(FIRST + random(30), PROJECT)
+      else if (change === changes.length + 1) delete copy[id]
+      else if (change === changes.length + 2) copy[random(40)] = { ...copy[id], id: undefined }
+      else if (copy[id] !== null) copy[id] = changes[change]!(copy[id], random)
+    }
+    return copy
+  }
+
+  /** What a life of one storage shows of itself, all of it that callers can see. */
+  async function life(base: string, seed: number, options: StorageOptions, open: (options: StorageOptions) => ProjectStorageV2) {
+    const path = filesPath(base, PROJECT)
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, stored(seed % 4 === 0 ? { list: [1, { a: 'b' }], none: null } : 'flat'))
+    const random = generator(seed)
+    const [storage, other] = [open({ basePath: base, ...options }), open({ basePath: base, ...options })]
+    const shown: string[] = []
+    const show = async (answer: Promise<unknown>) => {
+      const result = await answer.catch(({ code, issues }) => ({ code, issues }))
+      return JSON.stringify(result)
+    }
+    let map = await storage.readProjectFiles(PROJECT)
+    for (let step = 0; step < 12; step++) {
+      const calls: Promise<string>[] = []
+      for (let left = 1 + random(3); left > 0; left--) {
+        const by = random(4) === 0 ? other : storage
+        // Writes of several instances have no order among them.
+        if (by === other) shown.push(...(await Promise.all(calls.splice(0))))
+        const kind = random(6)
+        if (kind === 0) calls.push(show(by.getFileStorage(PROJECT).delete(FIRST + random(10))))
+        else if (kind === 1) by.clearCache()
+        else calls.push(show(by.writeProjectFiles(PROJECT, edited(map, random))))
+        if (by === other) shown.push(...(await Promise.all(calls.splice(0))))
+      }
+      shown.push(...(await Promise.all(calls)))
+      if (random(3) > 0) map = await storage.readProjectFiles(PROJECT)
+      shown.push(await show(storage.readProjectFiles(PROJECT)))
+    }
+    await Promise.all([storage.close(), other.close()])
+    return [...shown, await readFile(path, 'utf8')]
+  }
+
+  for (const options of settings) {
+    test(JSON.stringify(options), withDirectory(async ({ base, open }) => {
+      for (let seed = 1; seed <= 12; seed++) {
+        const [plain, kept] = await Promise.all([
+          life(join(base, `plain${seed}`), seed, { cacheEnabled: false, durability: 'os' }, open),
+          life(join(base, `kept${seed}`), seed, { durability: 'os', ...options }, open),
+        ])
+        kept.forEach((shown, at) => assert.equal(shown, plain[at], `seed ${seed}, answer ${at}`))
+        assert.equal(kept.length, plain.length)
+      }
+    }))
+  }
+})

@@ -1,0 +1,87 @@
+'use strict'
+
+// Writing all files of a project as one map. Where the list is kept as it was stored last, only what differs from it crosses
+// into native code, which looks whether it still is what is stored; if not, the whole map crosses after all.
+
+const { memberText, valueText } = require('./arguments.js')
+const { hasPlainContent, headOf, withContent } = require('./file-records.js')
+const { keeper } = require('./lists.js')
+const { moment, WHOLE_LIST } = require('./objects.js')
+
+/**
+ * Writes a map of files and gives it as it is stored.
+ * @param members what `membersOf` read
+ * @param stored `{ native, documents, objects }`: the native calls, and what gives the objects that are kept
+ * @param write starts a write: `(start, texts, otherwise)`
+ */
+async function writeFiles(members, { native, documents, objects }, write) {
+  if (!Array.isArray(members)) return write((ticket) => native.writeAll(ticket, valueText(members.noMap), []))
+  const since = moment()
+  const known = objects()?.whole()
+  const { changed, same, gone } = differenceOf(members, known?.list ?? [])
+  // Whatever the caller may change later is made a text now.
+  const texts = new Map(changed.map(([key, record]) => [key, textOf(key, record)]))
+  const [text, contents] = [mapOf(changed, texts), contentsOf(changed)]
+  const whole = (ticket) => native.writeAll(ticket, mapOf(members, texts), contentsOf(members))
+  const difference = (ticket) => native.writeDifference(ticket, known.engine, known.seq, text, contents, gone)
+  const answer = known === undefined ? write(whole, [text, contents]) : write(difference, [text, contents], whole)
+  const [seq, heads] = JSON.parse(await answer)
+  const stored = members.map(([key, { content }]) => [key, Object.hasOwn(heads, key) ? withContent(heads[key], content) : same.get(key)])
+  stored.sort(([, one], [, other]) => one.id - other.id)
+  const files = stored.map(([, file]) => file)
+  // Nobody has looked for edits by hand since the list was read. An object that JSON makes a string of is no content to keep.
+  const fit = known !== undefined && files.every(({ content }) => typeof content === 'string')
+  const kept = fit ? keeper(documents, objects, since)?.keepList(WHOLE_LIST, files, seq, known.expires) : undefined
+  return mapFrom(stored, kept ?? files.map((file, at) => (file === same.get(stored[at][0]) ? { ...file } : file)))
+}
+
+/**
+ * How a map differs from a list: its members that are not the same there, the files of the others by key, and the ids that
+ * it lacks.
+ */
+function differenceOf(members, list) {
+  const rest = new Map(list.map((file) => [String(file.id), file]))
+  const same = new Map()
+  const changed = members.filter(([key, record]) => {
+    const file = rest.get(key)
+    rest.delete(key)
+    if (file === undefined || !isSame(record, file)) return true
+    same.set(key, file)
+    return false
+  })
+  return { changed, same, gone: Array.from(rest.values(), ({ id }) => id) }
+}
+
+/**
+ * Whether a record has just the fields of a file that is kept, in their order. Then native code has nothing to do with it:
+ * no field is missing, and timestamps that are stored are not taken for seconds. Nested values are never the same, because
+ * none that is kept was handed out.
+ */
+function isSame(record, file) {
+  if (record === null || typeof record !== 'object') return false
+  const names = Object.keys(file)
+  let at = 0
+  for (const name in record) {
+    if (names[at] !== name || record[name] !== file[name]) return false
+    at += 1
+  }
+  return at === names.length
+}
+
+/** A member of a map as JSON text, without the content that crosses apart. */
+const textOf = (key, record) => memberText(key, hasPlainContent(record) ? headOf(record) : record)
+
+/** A map as JSON text. */
+const mapOf = (members, texts) => `{${members.map(([key, record]) => texts.get(key) ?? textOf(key, record)).join(',')}}`
+
+/** The contents that cross apart, null where one does not. */
+const contentsOf = (members) => members.map(([, record]) => (hasPlainContent(record) ? record.content : null))
+
+/** A map with the keys of members and these files. */
+function mapFrom(members, files) {
+  const map = {}
+  members.forEach(([key], at) => (map[key] = files[at]))
+  return map
+}
+
+module.exports = { writeFiles }

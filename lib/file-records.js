@@ -1,0 +1,35 @@
+'use strict'
+
+// Records of files on their way in: the content crosses as a string of its own where it can.
+
+const { fieldsOf } = require('./arguments.js')
+
+/** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
+const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
+
+const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
+
+const jsonText = (record) => JSON.stringify(record) ?? 'null'
+
+/** A record without its content. */
+const headOf = ({ content, ...head }) => head
+
+/** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
+function recordParts(given) {
+  const record = fieldsOf(given, true)
+  if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
+  return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
+}
+
+const inputsOf = (records) => records.map(({ input }) => input)
+
+/** The contents that cross apart, null where one does not. */
+const contentsOf = (records) => records.map(({ plain }) => plain ?? null)
+
+/** Content need not come back from native code: the string that was stored is the one that was given. */
+function withContent(file, content) {
+  file.content = content
+  return file
+}
+
+module.exports = { contentsOf, hasPlainContent, headOf, inputsOf, isPlain, recordParts, withContent }

@@ -1,0 +1,44 @@
+'use strict'
+
+// All documents of a collection: from what is kept as objects, from the engine's cache of texts, from the disk.
+
+const { valueOf } = require('./answers.js')
+const { isForgotten, moment, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
+
+/**
+ * @param whole whether the documents come with their large field
+ * @param objects gives what is kept of the collection, or undefined
+ * @param read starts a call that may wait
+ */
+async function listOf(documents, whole, objects, read) {
+  const kind = whole ? WHOLE_LIST : HEAD_LIST
+  const kept = objects()
+  const known = kept?.getList(kind)
+  if (known !== undefined) return known
+  const peeked = documents.peekList(whole)
+  if (peeked === undefined) return readOf(documents, whole, kind, objects, read)
+  const list = valueOf(peeked)
+  const freshFor = kept === undefined ? 0 : documents.freshFor()
+  return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
+}
+
+/** What was read where that may wait is kept if it is still current when it arrives. */
+async function readOf(documents, whole, kind, objects, read) {
+  const [before, engine] = [objects(), documents.engine()]
+  const [since, seq] = [moment(), before?.engine.acknowledged]
+  // Before the engine is open, nobody knows whether objects can be kept: mostly they can.
+  const willKeep = before === undefined ? engine === null : before.keepsLists && before.engine.number === engine
+  const list = valueOf(await read((ticket) => documents.list(ticket, whole, willKeep)))
+  const kept = keeper(documents, objects, since)
+  if (kept === undefined || (before !== undefined && before !== kept)) return list
+  return kept.keepList(kind, list, seq ?? documents.openedAt(), since.time + kept.engine.freshFor) ?? list
+}
+
+/** What may keep the answer of a call that began at a moment; undefined if nothing may. */
+function keeper(documents, objects, since) {
+  if (isForgotten(since)) return undefined
+  const kept = objects()
+  return kept?.engine.number === documents.engine() ? kept : undefined
+}
+
+module.exports = { keeper, listOf }

@@ -1,0 +1,40 @@
+//! Ids for new documents: no two processes are given the same one, even where the document that had it is gone.
+
+use std::sync::Arc;
+
+use super::{CollectionSpec, Database, Transaction};
+use crate::engine::error::Result;
+use crate::engine::id::{generate_id, stay_above};
+
+impl Database {
+    /// An id that was never handed out before by any process that uses the database: milliseconds since 1970, or just above
+    /// the last one. A document of a person's or of the old package may have it.
+    pub fn new_id(&self) -> u64 {
+        let id = generate_id();
+        // Where the directory is read-only, nobody can put a document under it.
+        let Some(tip) = &self.tip else { return id };
+        let id = tip.claim_id(id);
+        stay_above(id);
+        id
+    }
+}
+
+impl Transaction<'_> {
+    /// Whether no process was given this id, which this one made without the database. From here on it counts as handed out.
+    pub fn claim_id(&self, id: u64) -> bool {
+        let Some(tip) = &self.database.tip else { return true };
+        let claimed = tip.claim_id(id);
+        stay_above(claimed);
+        claimed == id
+    }
+
+    /// As [`Database::new_id`], and no document of the collection has it.
+    pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
+        loop {
+            let id = self.database.new_id();
+            if !self.contains(spec, &id.into())? {
+                return Ok(id);
+            }
+        }
+    }
+}

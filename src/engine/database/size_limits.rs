@@ -1,0 +1,58 @@
+//! How large documents may be.
+
+use super::texts::{Part, part_len};
+use crate::engine::document::DocumentId;
+use crate::engine::document_map::Location;
+use crate::engine::error::{Error, Result};
+
+/// No longer text is handed out in one piece: it is the length of V8's longest string.
+pub const LONGEST_TEXT: usize = (1 << 29) - 24;
+
+/// Limits of documents, in bytes of JSON text.
+#[derive(Debug, Clone, Copy)]
+pub struct SizeLimits {
+    /// Of what is handed out in one piece.
+    pub handed_out: u64,
+    /// Of what is written into a line.
+    pub in_line: u64,
+    /// Of what comes as a stream: no more than a [`Location`] can tell.
+    pub streamed: u32,
+}
+
+impl Default for SizeLimits {
+    fn default() -> Self {
+        SizeLimits { handed_out: LONGEST_TEXT as u64, in_line: 1 << 30, streamed: u32::MAX }
+    }
+}
+
+impl SizeLimits {
+    /// # Errors
+    /// `TOO_LARGE` for a part that nobody could hold.
+    pub(super) fn check_handed_out(&self, id: &DocumentId, location: &Location, part: Part) -> Result<()> {
+        if part_len(location, part) <= self.handed_out {
+            return Ok(());
+        }
+        Err(Error::TooLarge(format!("document {id}")))
+    }
+
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a document that no line takes.
+    pub(super) fn check_in_line(&self, text: &[u8]) -> Result<()> {
+        check(text.len() as u64, self.in_line)
+    }
+
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a document that no file of its own takes.
+    pub(super) fn check_streamed(&self, size: u64) -> Result<()> {
+        check(size, self.streamed.into())
+    }
+}
+
+fn check(size: u64, limit: u64) -> Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!(
+        "a document may have {limit} bytes of JSON text, and this one has more; divide it"
+    )))
+}

@@ -1,0 +1,9 @@
+//! Index checkpoints: when a collection is loaded from one, when from its documents, and that queries find the same either
+//! way.
+
+mod loading;
+#[path = "../support/mod.rs"]
+mod support;
+mod times;
+mod world;
+mod writing;
