@@ -115,7 +115,7 @@ impl Reader {
     }
 
     /// The files of a project without their contents, those that `keep` wants, by path.
-    pub fn heads(&self, files: &Files, keep: impl Fn(&Chain) -> bool) -> Result<Vec<Record>> {
+    pub fn heads(&self, files: &Files, keep: impl Fn(&Chain) -> bool + Sync) -> Result<Vec<Record>> {
         let wanted = |head: &[u8]| keep(&crate::project::chain_of(head));
         let mut heads = self.database.filter(&files.spec, Part::Head, self.options, wanted)?;
         crate::project::sort_by_path(&mut heads);

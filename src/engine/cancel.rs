@@ -56,6 +56,16 @@ impl Cancel {
     }
 }
 
+/// The flag of the call that runs on this thread: [`scope_of`] takes it to threads that share the work.
+pub fn current() -> Option<Cancel> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Runs a share of the work of the call that `cancel` belongs to.
+pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
+    scoped(cancel, work)
+}
+
 /// Runs work that belongs to no call, or to several: nobody can give it up.
 pub fn without_caller<T>(work: impl FnOnce() -> T) -> T {
     scoped(None, work)

@@ -3,19 +3,22 @@
 use std::panic::resume_unwind;
 use std::thread;
 
+use super::cancel;
+
 /// Work on so many bytes takes longer than beginning a thread.
 const WORTHWHILE: usize = 512 << 10;
 /// A process has other things to do as well.
 const THREADS: usize = 4;
 
 /// What `work` makes of each of the items, in their order. Where they have many `bytes` altogether, several threads share the
-/// work. Where no thread can be had, this one does all of it.
+/// work, for the same caller: giving the call up ends all of them. Where no thread can be had, this one does all of it.
 pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = if bytes < WORTHWHILE {
         1
     } else {
         thread::available_parallelism().map_or(1, usize::from).min(THREADS)
     };
+    let caller = cancel::current();
     let share = items.len().div_ceil(threads).max(1);
     let mut shares = items.chunks(share);
     let (own, work) = (shares.next().unwrap_or_default(), &work);
@@ -24,7 +27,10 @@ pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R +
         let others: Vec<_> = shares
             .map(|items| {
                 let begun = thread::Builder::new().name("storage-share".into());
-                begun.spawn_scoped(scope, move || do_share(items)).map_err(|_| items)
+                let caller = caller.clone();
+                begun
+                    .spawn_scoped(scope, move || cancel::scope_of(caller, || do_share(items)))
+                    .map_err(|_| items)
             })
             .collect();
         let mut done = do_share(own);
@@ -53,6 +59,14 @@ mod tests {
                 assert_eq!(map(&items, bytes, |item| item * 2), expected);
             }
         }
+    }
+
+    #[test]
+    fn every_share_is_the_callers() {
+        let cancel = cancel::Cancel::default();
+        assert!(cancel.cancel());
+        let checked = cancel.scope(|| map(&[(); 100], WORTHWHILE, |()| cancel::check()));
+        assert!(checked.iter().all(Result::is_err));
     }
 
     #[test]

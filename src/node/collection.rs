@@ -249,7 +249,7 @@ impl NativeCollection {
                 return database.list(&spec, part(with_large_field), options).map(Answer::Text);
             };
             let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
-            let list = database.list_into(&spec, options, PartsList::default, push)?;
+            let list = database.list_into(&spec, options, PartsList::default, push, PartsList::append)?;
             Ok(Answer::Parts(list.finish()))
         });
     }

@@ -134,7 +134,7 @@ impl PartsList {
     }
 
     /// Adds the documents of another list.
-    fn append(&mut self, mut other: PartsList) {
+    pub fn append(&mut self, mut other: PartsList) {
         if self.large.is_empty() {
             *self = other;
         } else if let Some(bracket) = other.heads.first_mut() {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::read::{Peek, ReadOptions};
 use super::state::{FileTable, Loaded, State};
-use super::texts::{Part, read_steps};
+use super::texts::{Part, ReadFailure, read_shares};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
-use crate::engine::document_map::DocumentMap;
+use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::Result;
 
 /// A stable view of a collection: later writes do not show in it.
@@ -70,14 +70,15 @@ impl Database {
         }
     }
 
-    /// As [`Database::list`], but whole documents are handed to `push` one after another, each with the length of its head.
-    /// Where reading must begin anew, so does the result.
-    pub fn list_into<T>(
+    /// As [`Database::list`], but each whole document is handed to `push` with the length of its head. Several threads share
+    /// the work, each with a `T` of its own; `append` adds those that come later in the list.
+    pub fn list_into<T: Send>(
         &self,
         spec: &Arc<CollectionSpec>,
         options: ReadOptions,
-        begin: impl Fn() -> T,
-        push: impl Fn(&mut T, &[u8], usize),
+        begin: impl Fn() -> T + Sync,
+        push: impl Fn(&mut T, &[u8], usize) + Sync,
+        append: impl Fn(&mut T, T),
     ) -> Result<T> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
@@ -89,20 +90,23 @@ impl Database {
                 self.cache.count(true);
                 return Ok(result);
             }
-            let (mut result, mut list) = (begin(), Vec::new());
-            let read = read_steps(&view.files, view.documents.iter(), Part::Whole, |(_, location), text| {
-                push(&mut result, text, location.head as usize);
+            let share = || (begin(), Elements::default());
+            let read = view.shares(Part::Whole, share, |(made, list), (_, location), text| {
+                push(made, text, location.head as usize);
                 if options.cached {
-                    list.push(if list.is_empty() { b'[' } else { b',' });
-                    list.extend_from_slice(text);
+                    list.push(text);
                 }
             })?;
             match read {
-                Ok(()) => {
+                Ok(shares) => {
                     self.cache.count(false);
+                    let (mut result, mut lists) = (begin(), Vec::with_capacity(shares.len()));
+                    for (made, list) in shares {
+                        append(&mut result, made);
+                        lists.push(list);
+                    }
                     if options.cached {
-                        list.extend_from_slice(if list.is_empty() { b"[]" } else { b"]" });
-                        self.cache.insert(key, view.version, list.into());
+                        self.cache.insert(key, view.version, Elements::array(&lists).into());
                     }
                     return Ok(result);
                 }
@@ -126,18 +130,10 @@ impl Database {
             view.documents
                 .iter()
                 .try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
-            let mut list = vec![b'['];
-            let appended = read_steps(&view.files, view.documents.iter(), part, |_, text| {
-                if list.len() > 1 {
-                    list.push(b',');
-                }
-                list.extend_from_slice(text);
-            })?;
-            match appended {
-                Ok(()) => {
-                    list.push(b']');
+            match view.shares(part, Elements::default, |list, _, text| list.push(text))? {
+                Ok(lists) => {
                     self.cache.count(false);
-                    let list: Arc<[u8]> = list.into();
+                    let list: Arc<[u8]> = Elements::array(&lists).into();
                     if options.cached {
                         self.cache.insert(list_key(spec, part), view.version, Arc::clone(&list));
                     }
@@ -155,20 +151,19 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         part: Part,
         options: ReadOptions,
-        keep: impl Fn(&[u8]) -> bool,
+        keep: impl Fn(&[u8]) -> bool + Sync,
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
-            let mut kept = Vec::new();
-            let scanned = read_steps(&view.files, view.documents.iter(), part, |_, text| {
+            let read = view.shares(part, Vec::new, |kept, _, text| {
                 if keep(text) {
                     kept.push(text.into());
                 }
             })?;
-            match scanned {
-                Ok(()) => {
+            match read {
+                Ok(kept) => {
                     self.cache.count(false);
-                    return Ok(kept);
+                    return Ok(kept.into_iter().flatten().collect());
                 }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
@@ -200,6 +195,16 @@ impl View {
         }
     }
 
+    /// Reads all documents, in order, as [`read_shares`] does.
+    fn shares<T: Send>(
+        &self,
+        part: Part,
+        begin: impl Fn() -> T + Sync,
+        add: impl Fn(&mut T, &Entry, &[u8]) + Sync,
+    ) -> Result<std::result::Result<Vec<T>, (Location, ReadFailure)>> {
+        read_shares(&self.files, self.documents.iter(), part, begin, add)
+    }
+
     /// Hands out the documents of a list of this view, which lie in it as the view has them. `None` if they do not.
     fn split<T>(&self, list: &[u8], mut result: T, push: impl Fn(&mut T, &[u8], usize)) -> Option<T> {
         let mut at = 1;
@@ -213,6 +218,29 @@ impl View {
         }
         // Behind the last document or, where there is none, the opening bracket.
         (at == list.len() || list == b"[]").then_some(result)
+    }
+}
+
+/// A part of a JSON array: its elements with a comma before each.
+#[derive(Default)]
+struct Elements(Vec<u8>);
+
+impl Elements {
+    fn push(&mut self, text: &[u8]) {
+        self.0.push(b',');
+        self.0.extend_from_slice(text);
+    }
+
+    /// The array of all parts.
+    fn array(parts: &[Elements]) -> Vec<u8> {
+        let mut array = Vec::with_capacity(2 + parts.iter().map(|part| part.0.len()).sum::<usize>());
+        parts.iter().for_each(|part| array.extend_from_slice(&part.0));
+        match array.first_mut() {
+            Some(comma) => *comma = b'[',
+            None => array.push(b'['),
+        }
+        array.push(b']');
+        array
     }
 }
 

@@ -10,6 +10,7 @@ use crate::engine::document::close_head;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Error;
 use crate::engine::fs::{File, read_exact_at};
+use crate::engine::parallel;
 
 /// Long texts are read and copied in pieces of this size.
 pub const PIECE: usize = 1 << 20;
@@ -177,6 +178,33 @@ pub fn read_run<'a>(
         }
     }
     Ok(())
+}
+
+/// So many documents are read by one thread in one go: enough of them that neighbours are read together.
+const SHARE: usize = 256;
+
+/// Reads documents, sharing the work among threads where there is much of it. Each share begins with what `begin` gives and adds
+/// to it, in order; the shares come in order too.
+///
+/// # Errors
+/// `ABORTED`. What could not be read is in the value.
+pub fn read_shares<'a, T: Send>(
+    files: &FileTable,
+    entries: impl Iterator<Item = &'a Entry>,
+    part: Part,
+    begin: impl Fn() -> T + Sync,
+    add: impl Fn(&mut T, &Entry, &[u8]) + Sync,
+) -> Result<std::result::Result<Vec<T>, (Location, ReadFailure)>, Error> {
+    let entries: Vec<&Entry> = entries.collect();
+    let bytes: u64 = entries.iter().map(|(_, location)| part_len(location, part)).sum();
+    let shares: Vec<&[&Entry]> = entries.chunks(SHARE).collect();
+    let read = parallel::map(&shares, usize::try_from(bytes).unwrap_or(usize::MAX), |share| {
+        cancel::check()?;
+        let mut made = begin();
+        let read = read_run(files, share.iter().copied(), part, |entry, text| add(&mut made, entry, text));
+        Ok(read.map(|()| made))
+    });
+    read.into_iter().collect()
 }
 
 /// As [`read_run`], for a caller who may give up.
