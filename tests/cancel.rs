@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -134,15 +134,15 @@ fn going_through_documents_ends_after_a_step() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&database, 10 * cancel::STEP as u64);
-    let (cancel, seen) = (Cancel::default(), Cell::new(0));
+    let (cancel, seen) = (Cancel::default(), AtomicUsize::new(0));
     let found = cancel.scope(|| {
         database.filter(&spec(), Part::Whole, READ, |_| {
             cancel.cancel();
-            seen.set(seen.get() + 1);
+            seen.fetch_add(1, Ordering::Relaxed);
             true
         })
     });
-    assert_eq!((code(found), seen.get()), (Err("ABORTED"), cancel::STEP));
+    assert_eq!((code(found), seen.into_inner()), (Err("ABORTED"), cancel::STEP));
 }
 
 #[test]

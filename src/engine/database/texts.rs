@@ -180,8 +180,9 @@ pub fn read_run<'a>(
     Ok(())
 }
 
-/// So many documents are read by one thread in one go: enough of them that neighbours are read together.
-const SHARE: usize = 256;
+/// So many documents are read by one thread in one go: enough of them that neighbours are read together, and no more than lie
+/// between two looks at whether the caller gave up.
+const SHARE: usize = cancel::STEP;
 
 /// Reads documents, sharing the work among threads where there is much of it. Each share begins with what `begin` gives and adds
 /// to it, in order; the shares come in order too.
