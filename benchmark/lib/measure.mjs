@@ -1,4 +1,5 @@
 // Rounds in which the sides take turns, and what is made of their figures.
+import { settled } from './disk.mjs'
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
@@ -35,21 +36,35 @@ export function each(items, call, synchronous) {
 }
 
 /**
- * Runs the sides in turn, one round to warm up and then `rounds`, each time in another order. A side is a function that
- * gives the figure of one round. Gives the figures of all counted rounds by the names of the sides.
+ * Runs the sides in turn, one round to warm up and then `rounds`, each time in another order, in which each of them follows
+ * another one than before: what a side leaves to the disk or the caches is not always found by the same. A side is a function
+ * that gives the figure of one round. Gives the figures of all counted rounds by the names of the sides.
  */
 export async function interleave(rounds, sides) {
   const names = Object.keys(sides)
   const figures = Object.fromEntries(names.map((name) => [name, []]))
   for (let round = 0; round <= rounds; round++) {
-    for (let at = 0; at < names.length; at++) {
-      const name = names[(at + round) % names.length]
+    for (const name of shuffled(names, round)) {
       collectGarbage()
+      // What one side wrote without waiting for it does not keep the disk from the next.
+      await settled()
       const figure = await sides[name](round)
       if (round > 0) figures[name].push(figure)
     }
   }
   return figures
+}
+
+/** An order that is drawn anew for each round, and the same in each run. */
+function shuffled(names, round) {
+  const order = [...names]
+  let state = round + 1
+  for (let last = order.length - 1; last > 0; last--) {
+    state = (state * 48271) % 2147483647
+    const other = state % (last + 1)
+    ;[order[last], order[other]] = [order[other], order[last]]
+  }
+  return order
 }
 
 /** What one side left behind is not paid for by the next. */

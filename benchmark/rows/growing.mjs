@@ -31,7 +31,10 @@ export async function growing(bench) {
       const paths = sample(ids[size].map((_, n) => tinyFile(n).path), 1000)
       return eachRead(uncached[size], paths, (path) => uncached[size].byPath(path))
     }],
-    ['update', 'update', (size) => eachWrite(opened[size], sample(ids[size], count), (id) => opened[size].update(id, { content: content(id) }))],
+    ['update', 'update', (size) => {
+      const changes = sample(ids[size], count).map((id) => ({ id, patch: { content: content(id) } }))
+      return eachWrite(opened[size], changes, ({ id, patch }) => opened[size].update(id, patch))
+    }],
     ['heads', 'list without content, for each file', (size) => perItem(size, () => uncached[size].heads())],
   ]
   const lines = []
