@@ -20,6 +20,9 @@ const BY_CREATED = 2
 const BY_WORDS = 3
 const MOST_RECENT = 4
 
+/** A server works on few projects at a time. */
+const MOST_FILE_STORAGES = 16
+
 function timeOf(value, what) {
   const time = value instanceof Date ? value.getTime() : value
   if (typeof time === 'number' && !Number.isNaN(time)) return time
@@ -27,6 +30,9 @@ function timeOf(value, what) {
 }
 
 class ProjectStorageV2 extends EntityStorage {
+  /** Those made last, by project: making one takes longer than a read that is answered from memory. */
+  #lastFiles = new Map()
+
   constructor(options) {
     super(ProjectsStorageSchema, path.join('data', 'project_storage'), options)
     this[entities] = new NativeProjects(port(), this.basePath, directoryOf(this), nativeOptions(this.options))
@@ -162,9 +168,17 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#files(projectId).list({ signal: signalOption(options) })
   }
 
-  // One object a project would do, but a project's files are not asked for often enough to keep them.
+  /** The files of a project, for the calls of this class. Nobody else has these objects, so nobody closes them. */
   #files(projectId) {
-    return this.getFileStorage(projectId)
+    const id = idOf(projectId)
+    this[ensureOpen]()
+    let files = this.#lastFiles.get(id)
+    if (files === undefined) {
+      files = fileStorage(this, id)
+      if (this.#lastFiles.size === MOST_FILE_STORAGES) this.#lastFiles.delete(this.#lastFiles.keys().next().value)
+      this.#lastFiles.set(id, files)
+    }
+    return files
   }
 }
 
