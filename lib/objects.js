@@ -4,17 +4,18 @@
 // and only while the tip, which every process moves with each commit, says that nothing has changed since it was read or
 // that the change was of something else. So a read costs neither a call into native code nor parsing.
 
-const { totalmem } = require('node:os')
-const { getHeapStatistics } = require('node:v8')
-
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
 const HEAD_LIST = Symbol('list without contents')
 
-/** What the heap of this thread can grow to. Bun's has no limit of its own. */
-const HEAP = process.versions.bun === undefined ? getHeapStatistics().heap_size_limit : totalmem()
-/** So many characters may the lists that are kept of an engine have: few beside the heap. */
-const MOST_CHARACTERS = Math.min(HEAP / 8, 2 ** 29)
+let most
+/** So many characters may the lists that are kept of an engine have: few beside what the heap of this thread can grow to. */
+const mostCharacters = () => (most ??= Math.min(heapLimit() / 8, 2 ** 29))
+
+/** Loaded at first use, which takes a millisecond. Bun's heap has no limit of its own. */
+function heapLimit() {
+  return process.versions.bun === undefined ? require('node:v8').getHeapStatistics().heap_size_limit : require('node:os').totalmem()
+}
 
 /** How often callers had anything forgotten. */
 let forgotten = 0
@@ -158,8 +159,9 @@ class EngineObjects {
         this.#drop(oldest)
       }
     }
+    if (this.#characters === 0) return
     for (const old of this.#order) {
-      if (this.#characters <= MOST_CHARACTERS) break
+      if (this.#characters <= mostCharacters()) break
       if (old.characters > 0) this.#drop(old)
     }
   }
@@ -254,7 +256,7 @@ class CollectionObjects {
   putList(kind, list, freshFor) {
     const characters = charactersOf(list)
     if (characters === undefined) return this.#putList(kind, list, copyDeep, 0, freshFor)
-    return characters > MOST_CHARACTERS ? list : this.#putList(kind, list, copyFlat, characters, freshFor)
+    return characters > mostCharacters() ? list : this.#putList(kind, list, copyFlat, characters, freshFor)
   }
 
   /**
@@ -264,7 +266,7 @@ class CollectionObjects {
    */
   keepList(kind, list, seq, expires) {
     const characters = charactersOf(list)
-    this.#keepsLists = characters <= MOST_CHARACTERS
+    this.#keepsLists = characters <= mostCharacters()
     const left = expires - performance.now()
     if (!this.#keepsLists || left <= 0 || !this.engine.isUnchangedSince(this.#path, seq)) return undefined
     return this.#putList(kind, list, copyFlat, characters, left)
