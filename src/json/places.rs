@@ -79,62 +79,72 @@ fn mask_of(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u8x16) -> u64 {
     mask
 }
 
-/// A text put together from pieces of another one and what stands between them, behind what `out` has already.
+/// How much longer than what is put together its buffer must be.
+pub const SLACK: usize = BLOCK;
+
+/// A text put together in a buffer from pieces of another one and what stands between them.
 pub struct Splicer<'a> {
     text: &'a [u8],
-    out: &'a mut Vec<u8>,
-    /// Where the next piece goes. What lies behind it in `out` is to be overwritten.
+    /// A slice, so that neither its place nor its length is looked up for each piece.
+    buffer: &'a mut [u8],
+    /// Where the next piece goes. What lies behind it is to be overwritten.
     end: usize,
 }
 
 impl<'a> Splicer<'a> {
-    /// `room` is how long the result is likely to become.
-    pub fn new(text: &'a [u8], out: &'a mut Vec<u8>, room: usize) -> Splicer<'a> {
-        let end = out.len();
-        out.resize(end + room + BLOCK, 0);
-        Splicer { text, out, end }
+    pub fn new(text: &'a [u8], buffer: &'a mut [u8]) -> Splicer<'a> {
+        Splicer { text, buffer, end: 0 }
     }
 
-    /// Appends a piece of the text. A short one is copied as a block of which the end is overwritten later: the number of bytes
-    /// is then no number that a branch depends on.
+    /// Whether so many more bytes have room.
+    #[inline(always)]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.end + bytes + SLACK <= self.buffer.len()
+    }
+
+    /// Appends a piece of the text, for which there is room. A short one is copied as a block of which the end is overwritten
+    /// later: the number of bytes is then no number that a branch depends on.
     #[inline(always)]
     pub fn copy(&mut self, from: usize, to: usize) {
         let length = to.saturating_sub(from);
         if length <= BLOCK
             && let Some(block) = self.text.get(from..).and_then(|rest| rest.first_chunk::<BLOCK>())
-            && let Some(place) = self.out.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<BLOCK>())
+            && let Some(place) =
+                self.buffer.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<BLOCK>())
         {
             *place = *block;
-            self.end += length;
-        } else {
-            self.append(self.text.get(from..to).unwrap_or_default());
+        } else if let Some(piece) = self.text.get(from..to) {
+            put(self.buffer, self.end, piece);
         }
+        self.end += length;
     }
 
+    /// Appends bytes, for which there is room.
     #[inline(always)]
     pub fn push<const N: usize>(&mut self, bytes: [u8; N]) {
-        match self.out.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<N>()) {
-            Some(place) => {
-                *place = bytes;
-                self.end += N;
-            }
-            None => self.append(&bytes),
+        if let Some(place) = self.buffer.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<N>()) {
+            *place = bytes;
         }
+        self.end += N;
     }
 
-    /// Appends whatever fits or not.
-    #[cold]
+    /// As `push`, for bytes of any number.
+    #[inline(always)]
     pub fn append(&mut self, bytes: &[u8]) {
-        let end = self.end + bytes.len();
-        if self.out.len() < end {
-            self.out.resize(end + end / 4 + BLOCK, 0);
-        }
-        self.out[self.end..end].copy_from_slice(bytes);
-        self.end = end;
+        put(self.buffer, self.end, bytes);
+        self.end += bytes.len();
     }
 
-    pub fn finish(self) {
-        self.out.truncate(self.end);
+    /// The length of what was put together.
+    pub fn finish(self) -> usize {
+        self.end
+    }
+}
+
+#[cold]
+fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = buffer.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
     }
 }
 
@@ -159,21 +169,21 @@ mod tests {
         fn pieces_are_appended_in_turn(
             text in proptest::collection::vec(any::<u8>(), 0..300),
             cuts in proptest::collection::vec((0usize..300, 0usize..300), 0..20),
-            room in 0usize..400,
         ) {
-            let mut out = b"before".to_vec();
-            let mut expected = out.clone();
-            let mut spliced = Splicer::new(&text, &mut out, room);
+            let mut expected = Vec::new();
+            let mut buffer = vec![0; 20 * 302 + SLACK];
+            let mut spliced = Splicer::new(&text, &mut buffer);
             for (from, length) in cuts {
                 let from = from.min(text.len());
                 let to = (from + length).min(text.len());
+                prop_assert!(spliced.has_room(to - from + 2));
                 spliced.copy(from, to);
                 spliced.push(*b"\\n");
                 expected.extend_from_slice(&text[from..to]);
                 expected.extend_from_slice(b"\\n");
             }
-            spliced.finish();
-            prop_assert_eq!(out, expected);
+            let length = spliced.finish();
+            prop_assert_eq!(&buffer[..length], &expected[..]);
         }
     }
 

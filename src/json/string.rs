@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 
 use super::find::{equal, find};
-use super::places::{self, Splicer, places};
+use super::places::{self, SLACK, Splicer, places};
 
 /// What a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     let Some(first) = find(inner, 0, |word| equal(word, b'\\')) else { return Cow::Borrowed(inner) };
-    let mut out = Vec::new();
-    let mut spliced = Splicer::new(inner, &mut out, inner.len());
+    // No escape is shorter than what it stands for.
+    let mut out = vec![0; inner.len() + SLACK];
+    let mut spliced = Splicer::new(inner, &mut out);
     let mut copied = 0;
     for at in places(inner, first, |bytes| places::equal(bytes, b'\\')) {
         // A backslash that the escape before it used up.
@@ -19,42 +20,45 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
         }
         spliced.copy(copied, at);
         copied = at + 2;
-        match inner.get(at + 1) {
-            Some(b'n') => spliced.push([b'\n']),
-            Some(b't') => spliced.push([b'\t']),
-            Some(b'u') => copied = push_units(&mut spliced, inner, at),
-            Some(b'r') => spliced.push([b'\r']),
-            Some(b'b') => spliced.push([8]),
-            Some(b'f') => spliced.push([12]),
-            Some(&other) => spliced.push([other]),
-            None => spliced.push([b'\\']),
-        }
+        let byte = match inner.get(at + 1) {
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'r') => b'\r',
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'u') => {
+                let (code, end) = code_point_at(inner, at);
+                spliced.append(encode(code, &mut [0; 4]));
+                copied = end;
+                continue;
+            }
+            Some(&other) => other,
+            None => b'\\',
+        };
+        spliced.push([byte]);
     }
     spliced.copy(copied.min(inner.len()), inner.len());
-    spliced.finish();
+    let length = spliced.finish();
+    out.truncate(length);
     Cow::Owned(out)
 }
 
-/// Appends what the `\u` at `at` stands for, together with its other half if it is one of a surrogate pair. Returns where it
-/// ends.
+/// What the `\u` at `at` stands for, together with its other half if it is one of a surrogate pair, and where it ends.
 #[cold]
-fn push_units(out: &mut Splicer<'_>, text: &[u8], at: usize) -> usize {
-    let Some(unit) = unit_at(text, at) else {
-        out.push([b'u']);
-        return at + 2;
-    };
-    let after = at + 6;
-    if let (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) = (unit, unit_at(text, after)) {
-        push_code_point(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-        return after + 6;
+fn code_point_at(text: &[u8], at: usize) -> (u32, usize) {
+    let Some(unit) = unit_at(text, at) else { return (u32::from(b'u'), at + 2) };
+    let after = at + ESCAPE;
+    match (unit, unit_at(text, after)) {
+        (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+            (0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00), after + ESCAPE)
+        }
+        _ => (unit, after),
     }
-    push_code_point(out, unit);
-    after
 }
 
 /// The code unit of the `\uXXXX` at `at`, if there is one.
 fn unit_at(text: &[u8], at: usize) -> Option<u32> {
-    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    let digits = text.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
@@ -81,22 +85,40 @@ fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Appends a code point as generalised UTF-8: surrogates get their three bytes as well (WTF-8).
-fn push_code_point(out: &mut Splicer<'_>, code: u32) {
+/// A code point as generalised UTF-8: surrogates get their three bytes as well (WTF-8).
+fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     match char::from_u32(code) {
-        Some(character) => out.append(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => out.push([
-            0xe0 | (code >> 12) as u8,
-            0x80 | ((code >> 6) & 0x3f) as u8,
-            0x80 | (code & 0x3f) as u8,
-        ]),
+        Some(character) => character.encode_utf8(bytes).as_bytes(),
+        None => {
+            bytes[..3].copy_from_slice(&[
+                0xe0 | (code >> 12) as u8,
+                0x80 | ((code >> 6) & 0x3f) as u8,
+                0x80 | (code & 0x3f) as u8,
+            ]);
+            &bytes[..3]
+        }
     }
 }
 
 /// Appends WTF-8 text as a JSON string, escaped as `JSON.stringify` does.
 pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     out.push(b'"');
-    let mut spliced = Splicer::new(wtf8, out, wtf8.len() + wtf8.len() / 8);
+    let mut done = 0;
+    while done < wtf8.len() {
+        done += push_part(out, &wtf8[done..]);
+    }
+    out.push(b'"');
+}
+
+/// The length of the longest escape.
+const ESCAPE: usize = 6;
+
+/// Appends the beginning of a text as a part of a JSON string. Returns how much of it: all, unless there is more to escape than
+/// usual.
+fn push_part(out: &mut Vec<u8>, wtf8: &[u8]) -> usize {
+    let start = out.len();
+    out.resize(start + wtf8.len() + wtf8.len() / 8 + ESCAPE + SLACK, 0);
+    let mut spliced = Splicer::new(wtf8, &mut out[start..]);
     let mut copied = 0;
     let special = |bytes| {
         places::at_most(bytes, 0x1f)
@@ -104,23 +126,35 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
             | places::equal(bytes, b'\\')
             | places::equal(bytes, SURROGATE)
     };
-    for at in places(wtf8, 0, special) {
-        let byte = wtf8[at];
+    let mut places = places(wtf8, 0, special);
+    let end = loop {
+        let at = places.next().unwrap_or(wtf8.len());
+        // Part of a surrogate that is not what it should be.
+        if at < copied {
+            continue;
+        }
+        if !spliced.has_room(at - copied + ESCAPE) {
+            break copied;
+        }
+        let Some(&byte) = wtf8.get(at) else {
+            spliced.copy(copied, at);
+            break at;
+        };
         if byte == SURROGATE {
             // Other characters begin with this byte too.
             let Some(unit) = surrogate_at(wtf8, at) else { continue };
             spliced.copy(copied, at);
-            push_unit(&mut spliced, unit);
+            spliced.push(escaped(unit));
             copied = (at + 3).min(wtf8.len());
             continue;
         }
         spliced.copy(copied, at);
         push_escape(&mut spliced, byte);
         copied = at + 1;
-    }
-    spliced.copy(copied, wtf8.len());
-    spliced.push([b'"']);
-    spliced.finish();
+    };
+    let length = spliced.finish();
+    out.truncate(start + length);
+    end
 }
 
 /// The first of the three bytes of a surrogate in WTF-8.
@@ -142,15 +176,15 @@ fn push_escape(out: &mut Splicer<'_>, byte: u8) {
         b'\r' => out.push(*b"\\r"),
         8 => out.push(*b"\\b"),
         12 => out.push(*b"\\f"),
-        _ => push_unit(out, byte.into()),
+        _ => out.push(escaped(byte.into())),
     }
 }
 
 #[cold]
-fn push_unit(out: &mut Splicer<'_>, unit: u16) {
+fn escaped(unit: u16) -> [u8; ESCAPE] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(*b"\\u");
-    out.push([12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]));
+    let [first, second, third, fourth] = [12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]);
+    [b'\\', b'u', first, second, third, fourth]
 }
 
 /// A string as JSON text.
