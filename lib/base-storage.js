@@ -42,6 +42,8 @@ const write = Symbol('write')
 const writes = Symbol('writes')
 /** What is kept of them as objects. */
 const objects = Symbol('objects')
+/** Looks for them where the instance has none yet. */
+const findObjects = Symbol('findObjects')
 /** Checks an id that a caller gave: a number or a string. */
 const checkId = Symbol('checkId')
 /** Reads all documents, with their large field or without. */
@@ -449,8 +451,12 @@ class BaseStorage {
 
   /** What this thread keeps of the collection as objects; undefined where it keeps none. */
   get [objects]() {
-    if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = objectsOf(this[documents], this.options)
+    if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = this[findObjects]()
     return this.#objects
+  }
+
+  [findObjects]() {
+    return objectsOf(this[documents], this.options)
   }
 
   [read](start, signal, operation) {
@@ -500,4 +506,4 @@ class BaseStorage {
   }
 }
 
-module.exports = { BaseStorage, checkId, documents, objects, read, readList, write, writes, scope, ensureOpen, finish }
+module.exports = { BaseStorage, checkId, documents, findObjects, objects, read, readList, write, writes, scope, ensureOpen, finish }

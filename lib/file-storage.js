@@ -4,7 +4,7 @@ const path = require('node:path')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, describe, idOf, membersOf, recordText, textOf, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
-const { documents, ensureOpen, finish, objects, read, readList, write, writes } = require('./base-storage.js')
+const { documents, ensureOpen, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
 const { copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
@@ -207,8 +207,8 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   /** What is kept belongs to an engine, which most of these do not outlive: the parent holds it. */
-  get [objects]() {
-    return this[parent][objects] && super[objects]
+  [findObjects]() {
+    return this[parent][objects] && super[findObjects]()
   }
 
   [ensureOpen]() {

@@ -168,6 +168,15 @@ class ProjectStorageV2 extends EntityStorage {
     return this.#files(projectId).list({ signal: signalOption(options) })
   }
 
+  async repair(options) {
+    try {
+      return await super.repair(options)
+    } finally {
+      // What they keep is of the engine before.
+      this.#lastFiles.clear()
+    }
+  }
+
   /** The files of a project, for the calls of this class. Nobody else has these objects, so nobody closes them. */
   #files(projectId) {
     const id = idOf(projectId)
