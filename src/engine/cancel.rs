@@ -52,7 +52,7 @@ impl Cancel {
 
     /// Runs a call that this flag ends.
     pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        scoped(Some(self.clone()), work)
+        scope_of(Some(self.clone()), work)
     }
 }
 
@@ -61,17 +61,13 @@ pub fn current() -> Option<Cancel> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Runs a share of the work of the call that `cancel` belongs to.
-pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
-    scoped(cancel, work)
-}
-
 /// Runs work that belongs to no call, or to several: nobody can give it up.
 pub fn without_caller<T>(work: impl FnOnce() -> T) -> T {
-    scoped(None, work)
+    scope_of(None, work)
 }
 
-fn scoped<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
+/// Runs work, or a share of it, that belongs to the call of this flag, or to no call.
+pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
     /// Puts the flag of the outer call back, also when a panic passes by.
     struct Outer(Option<Cancel>);
     impl Drop for Outer {

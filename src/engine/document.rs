@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use super::checksum::document_hash;
@@ -28,6 +29,17 @@ impl DocumentId {
         match key.parse() {
             Ok(number) if canonical && number <= MAX_SAFE_INTEGER => DocumentId::Number(number),
             _ => DocumentId::Text(key.into()),
+        }
+    }
+
+    /// Appends the id as the key of a map, in JSON.
+    pub fn push_key(&self, out: &mut Vec<u8>) {
+        match self {
+            DocumentId::Number(number) => {
+                // Writing into memory does not fail.
+                let _ = write!(out, "\"{number}\"");
+            }
+            DocumentId::Text(text) => json::push_string(out, text.as_bytes()),
         }
     }
 }

@@ -23,7 +23,7 @@ impl Written {
             if text.len() > 1 {
                 text.push(b',');
             }
-            text.extend_from_slice(json::quote(&id.to_string()).as_bytes());
+            id.push_key(&mut text);
             text.push(b':');
             match part {
                 Part::Whole => text.extend_from_slice(&document.text),
@@ -173,7 +173,7 @@ fn stored_form(spec: &CollectionSpec, record: &Record<'_>, rule: &impl Rule) -> 
     };
     // Most records of a map are those that were read before: their hash tells, without reading them again.
     let whole = record.given.whole(spec.large_field.unwrap_or_default());
-    let as_given = document(json::compact(&whole).into_owned());
+    let as_given = document(json::compacted(whole.into_owned()));
     (as_given.hash == current).then_some(Ok(as_given))
 }
 

@@ -13,7 +13,7 @@ mod tests;
 
 pub use pieces::{Compactor, StringCheck};
 pub use scan::{
-    JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, elements, get, get_key, is_object,
-    is_string, key_is, members, parse_number,
+    JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, compacted, elements, get, get_key,
+    is_object, is_string, key_is, members, parse_number,
 };
 pub use string::{push_string, quote, unescape, unescape_lossy, utf8_len};

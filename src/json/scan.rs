@@ -375,6 +375,14 @@ pub fn compact(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// As [`compact`], of a text that is not needed any more: mostly it has no such white space, and is given back.
+pub fn compacted(raw: Vec<u8>) -> Vec<u8> {
+    match compact(&raw) {
+        Cow::Borrowed(_) => raw,
+        Cow::Owned(compacted) => compacted,
+    }
+}
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

@@ -378,9 +378,8 @@ impl NativeCollection {
             let Some(found) = database.foreign_records(&spec)? else { return Ok(Answer::Nothing) };
             let mut text = format!("{{\"hash\":\"{}\",\"records\":[", found.hash).into_bytes();
             for (at, (id, raw)) in found.records.iter().enumerate() {
-                let key = json::quote(&id.to_string());
                 text.extend_from_slice(if at == 0 { b"[" } else { b",[" });
-                text.extend_from_slice(key.as_bytes());
+                id.push_key(&mut text);
                 text.push(b',');
                 text.extend_from_slice(raw);
                 text.push(b']');

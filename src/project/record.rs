@@ -228,20 +228,18 @@ impl<'a> Record<'a> {
     /// As [`Record::finish`]; borrows `text`, from which the record was read, where that is canonical.
     pub fn finish_over(mut self, text: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         self.complete()?;
-        let content = self.content();
-        let raw = match content {
-            None => Some(None),
-            Some(Content::Json(raw)) => Some(Some(raw)),
-            Some(Content::Plain(_)) => None,
+        let content = match self.content() {
+            // What came apart is nowhere in the text.
+            Some(Content::Plain(_)) => return Ok(Cow::Owned(self.write())),
+            Some(Content::Json(raw)) => Some(raw),
+            None => None,
         };
-        if let Some(raw) = raw {
-            let head = self.head(0);
-            if layout::is_joined(text, &head, raw) {
-                return Ok(Cow::Borrowed(text));
-            }
-            return Ok(Cow::Owned(layout::join(head, content)));
-        }
-        Ok(Cow::Owned(self.write()))
+        let head = self.head(0);
+        Ok(if layout::is_joined(text, &head, content) {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(layout::join(head, content.map(Content::Json)))
+        })
     }
 
     fn complete(&mut self) -> Result<()> {

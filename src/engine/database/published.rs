@@ -3,22 +3,30 @@
 use std::sync::Arc;
 
 use super::overlay::no_entries;
+use super::state::FileTable;
 use super::texts::{Part, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
 use crate::engine::document::{Document, DocumentId};
+use crate::engine::document_map::Location;
 use crate::engine::error::Result;
 use crate::engine::index::{Entries, Index, extract_all};
 
 impl Database {
+    /// Where the published document lies.
+    fn place(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+    ) -> Result<Option<(Location, Arc<FileTable>)>> {
+        let state = self.state.read();
+        let location = self.loaded_or_error(&state, spec)?.documents.get(id).copied();
+        Ok(location.map(|location| (location, Arc::clone(&state.files))))
+    }
+
     /// The published document.
     pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
-        let (location, files) = {
-            let state = self.state.read();
-            let loaded = self.loaded_or_error(&state, spec)?;
-            (loaded.documents.get(id).copied(), Arc::clone(&state.files))
-        };
-        let Some(location) = location else { return Ok(None) };
+        let Some((location, files)) = self.place(spec, id)? else { return Ok(None) };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
         let text = match self.cache.get(&key, location.hash) {
             Some(text) => text,
@@ -35,12 +43,7 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
     ) -> Result<Option<(u64, Vec<u8>)>> {
-        let (location, files) = {
-            let state = self.state.read();
-            let loaded = self.loaded_or_error(&state, spec)?;
-            (loaded.documents.get(id).copied(), Arc::clone(&state.files))
-        };
-        let Some(location) = location else { return Ok(None) };
+        let Some((location, files)) = self.place(spec, id)? else { return Ok(None) };
         let head = read_text(&files, &location, Part::Head)
             .map_err(|failure| self.read_error(spec, &location, failure))?;
         Ok(Some((location.hash, head)))

@@ -215,11 +215,7 @@ impl<'a> Transaction<'a> {
     /// belongs to another document.
     pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
         check_document(&text)?;
-        let text = match json::compact(&text) {
-            std::borrow::Cow::Borrowed(_) => text,
-            std::borrow::Cow::Owned(compacted) => compacted,
-        };
-        self.put_document(spec, id, Document::new(text.into(), spec.large_field))
+        self.put_document(spec, id, Document::new(json::compacted(text).into(), spec.large_field))
     }
 
     /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.

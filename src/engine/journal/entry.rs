@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -270,7 +269,7 @@ pub fn push_documents<'a>(
     let mut separator = "";
     for (id, text) in put {
         out.extend_from_slice(separator.as_bytes());
-        push_key(out, id);
+        id.push_key(out);
         out.push(b':');
         separator = ",";
         place(id, Some((out.len(), text.len())));
@@ -281,7 +280,7 @@ pub fn push_documents<'a>(
     for (id, document) in large {
         let document = serde_json::to_string(&document).unwrap_or_default();
         out.extend_from_slice(separator.as_bytes());
-        push_key(out, id);
+        id.push_key(out);
         out.push(b':');
         out.extend_from_slice(document.as_bytes());
         separator = ",";
@@ -293,7 +292,7 @@ pub fn push_documents<'a>(
     let mut separator = "";
     for id in delete {
         out.extend_from_slice(separator.as_bytes());
-        push_key(out, id);
+        id.push_key(out);
         separator = ",";
         place(id, None);
     }
@@ -301,21 +300,10 @@ pub fn push_documents<'a>(
     let mut separator = ",\"replaced\":[";
     for id in replaced {
         out.extend_from_slice(separator.as_bytes());
-        push_key(out, id);
+        id.push_key(out);
         separator = ",";
     }
     out.extend_from_slice(if separator == "," { b"]}" } else { b"}" });
-}
-
-/// Appends an id as the key of a map.
-fn push_key(out: &mut Vec<u8>, id: &DocumentId) {
-    match id {
-        DocumentId::Number(number) => {
-            // Writing into memory does not fail.
-            let _ = write!(out, "\"{number}\"");
-        }
-        DocumentId::Text(text) => json::push_string(out, text.as_bytes()),
-    }
 }
 
 /// The body of a line (given without its line feed) and its checksum, if the checksum is right.
