@@ -192,6 +192,11 @@ export declare class NativeFiles {
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
   peekByPath(path: string): Peeked
+  /**
+   * Of what `peek_by_path` gave last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere
+   * else.
+   */
+  freshFor(): number
   byPath(ticket: number, path: string): void
   byExtension(ticket: number, extension: string): void
   search(ticket: number, query: string): void

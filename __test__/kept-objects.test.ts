@@ -140,6 +140,76 @@ describe('a document that is read often', () => {
   }))
 })
 
+describe('what is found by path again and again', () => {
+  const withFile = (run: (files: ProjectFileStorage, file: ProjectFile, open: () => ProjectFileStorage) => Promise<void>) =>
+    withProject(async (storage, project, { open }) => {
+      const files = storage.getFileStorage(project.id)
+      const file = await files.create(fileInput('a', 'one'))
+      await warm(() => files.getByPath('a'))
+      await run(files, file, () => open().getFileStorage(project.id))
+    })
+
+  test('is a new object each time', withFile(async (files, file) => {
+    const found = await files.getByPath('a')
+    found!.content = 'changed'
+    assert.deepEqual(await files.getByPath('a'), file)
+  }))
+
+  test('is one hit a read', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await files.create(fileInput('a'))
+    await files.getByPath('a')
+    const { hits, misses } = storage.getCacheStats()
+    for (let n = 0; n < 10; n++) await files.getByPath('a')
+    const after = storage.getCacheStats()
+    assert.deepEqual([after.hits, after.misses], [hits + 10, misses])
+  }))
+
+  test('shows a change at once', withFile(async (files, file) => {
+    await files.update(file.id, { content: 'two' })
+    assert.equal((await files.getByPath('a'))?.content, 'two')
+  }))
+
+  test('is the new version', withFile(async (files, file) => {
+    const { id } = await files.createVersion(file.id, 'two')
+    assert.equal((await files.getByPath('a'))?.id, id)
+  }))
+
+  test('is the file that was created last, of two with one path', withFile(async (files) => {
+    const { id } = await files.create(fileInput('a', 'other'))
+    assert.equal((await files.getByPath('a'))?.id, id)
+  }))
+
+  test('is not at a path that it left', withFile(async (files, file) => {
+    await files.update(file.id, { path: 'b' })
+    assert.equal(await files.getByPath('a'), null)
+    assert.equal((await files.getByPath('b'))?.id, file.id)
+  }))
+
+  test('is gone as soon as it is deleted', withFile(async (files, file) => {
+    await files.delete(file.id)
+    assert.equal(await files.getByPath('a'), null)
+  }))
+
+  test('is what another instance put there', withFile(async (files, _file, open) => {
+    const other = open()
+    for (let n = 0; n < 20; n++) {
+      const { id } = await other.create(fileInput('a', `${n}`))
+      for (let time = 0; time < 3; time++) assert.equal((await files.getByPath('a'))?.id, id)
+    }
+  }))
+
+  test('is one of maxCacheSize', withDirectory(async ({ open }) => {
+    const storage = open({ maxCacheSize: 2 })
+    const files = storage.getFileStorage((await storage.create(projectInput())).id)
+    const paths = ['a', 'b', 'c', 'd']
+    for (const path of paths) await files.create(fileInput(path))
+    for (const path of paths) await warm(() => files.getByPath(path))
+    for (const path of paths) assert.equal((await files.getByPath(path))?.path, path)
+    assert.ok(files.getCacheStats().size <= 2)
+  }))
+})
+
 describe('a list that is read often', () => {
   test('comes from the disk once, and is one entry', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)

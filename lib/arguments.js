@@ -14,10 +14,14 @@ function idOf(value) {
   throw invalid(`an id is an integer from 0 to ${LATEST}, got ${describe(value)}`)
 }
 
+function checkText(value, what) {
+  if (typeof value !== 'string') throw invalid(`${what} must be a string, got ${describe(value)}`)
+}
+
 /** Checks a text and gives it as JSON, which carries lone surrogates. */
 function textOf(value, what) {
-  if (typeof value === 'string') return JSON.stringify(value)
-  throw invalid(`${what} must be a string, got ${describe(value)}`)
+  checkText(value, what)
+  return JSON.stringify(value)
 }
 
 function arrayOf(value, what) {
@@ -110,4 +114,4 @@ function wholeText(fields) {
   }
 }
 
-module.exports = { idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }
+module.exports = { checkText, idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }

@@ -2,7 +2,7 @@
 
 const path = require('node:path')
 const { signalOption, throwIfAborted } = require('./abort.js')
-const { arrayOf, describe, idOf, membersOf, recordText, textOf, valueText } = require('./arguments.js')
+const { arrayOf, checkText, describe, idOf, membersOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
@@ -117,24 +117,31 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     throwIfAborted(signal)
-    const text = textOf(filePath, 'path')
-    const known = this[entities].peekByPath(text)
-    const start = (ticket) => this[entities].byPath(ticket, text)
-    return valueOf(known === undefined ? await this[read](start, signal, 'getByPath') : known)
+    checkText(filePath, 'path')
+    const kept = this[objects]
+    const known = kept?.getFound(filePath)
+    if (known !== undefined) return known
+    const peeked = this[entities].peekByPath(filePath)
+    if (peeked === undefined) {
+      return valueOf(await this[read]((ticket) => this[entities].byPath(ticket, filePath), signal, 'getByPath'))
+    }
+    const file = valueOf(peeked)
+    const freshFor = file === null || kept === undefined ? 0 : this[entities].freshFor()
+    return freshFor > 0 ? kept.putFound(filePath, file.id, file, freshFor) : file
   }
 
   async getByExtension(extension, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const text = textOf(extension, 'extension')
-    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, text), signal, 'getByExtension'))
+    checkText(extension, 'extension')
+    return valueOf(await this[read]((ticket) => this[entities].byExtension(ticket, extension), signal, 'getByExtension'))
   }
 
   async search(query, options) {
     this[ensureOpen]()
-    const text = textOf(query, 'query')
+    checkText(query, 'query')
     const signal = signalOption(options)
-    return valueOf(await this[read]((ticket) => this[entities].search(ticket, text), signal, 'search'))
+    return valueOf(await this[read]((ticket) => this[entities].search(ticket, query), signal, 'search'))
   }
 
   createContentStream(fileId, options) {

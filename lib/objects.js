@@ -202,6 +202,8 @@ class EngineObjects {
 
 class CollectionObjects {
   #entries = new Map()
+  /** Those of the entries that were looked up by something else than their ids: name → entry. */
+  #found = new Map()
   #path
   #keepsLists = true
 
@@ -216,6 +218,13 @@ class CollectionObjects {
     if (entry === undefined) return undefined
     this.engine.countHit()
     return entry.copy(entry.value)
+  }
+
+  /** A copy of what `putFound` kept under a name, or undefined. */
+  getFound(name) {
+    if (this.#found.size === 0 || !this.engine.isCurrent()) return undefined
+    const entry = this.#found.get(name)
+    return entry === undefined ? undefined : this.get(entry.key)
   }
 
   /** A copy of a list, or undefined. */
@@ -252,6 +261,17 @@ class CollectionObjects {
     return copy(value)
   }
 
+  /** As `put`, for what was looked up under a name. Any change of the collection may have the name stand for another one. */
+  putFound(name, id, value, freshFor) {
+    const copy = this.put(id, value, freshFor)
+    const entry = this.#entries.get(keyOf(id))
+    if (entry !== undefined) {
+      entry.name = name
+      this.#found.set(name, entry)
+    }
+    return copy
+  }
+
   /** As `put`, for a list. One that is too large is not kept, and given as it is. */
   putList(kind, list, freshFor) {
     const characters = charactersOf(list)
@@ -284,8 +304,9 @@ class CollectionObjects {
 
   #put(key, value, copy, characters, freshFor) {
     const before = this.#entries.get(key)
-    if (before !== undefined) this.engine.remove(before)
-    const entry = { collection: this, key, value, copy, characters, expires: performance.now() + freshFor, used: false }
+    if (before !== undefined) this.#remove(before)
+    const expires = performance.now() + freshFor
+    const entry = { collection: this, key, name: undefined, value, copy, characters, expires, used: false }
     this.#entries.set(key, entry)
     this.engine.add(entry)
   }
@@ -302,6 +323,7 @@ class CollectionObjects {
       this.clear()
       return
     }
+    this.#found.clear()
     for (const changed of [keyOf(key), WHOLE_LIST, HEAD_LIST]) {
       const entry = this.#entries.get(changed)
       if (entry !== undefined) this.#remove(entry)
@@ -311,15 +333,17 @@ class CollectionObjects {
   clear() {
     for (const entry of this.#entries.values()) this.engine.remove(entry)
     this.#entries.clear()
+    this.#found.clear()
   }
 
   /** Called by the engine's objects, which have let go of the entry already. */
   drop(entry) {
     this.#entries.delete(entry.key)
+    if (entry.name !== undefined) this.#found.delete(entry.name)
   }
 
   #remove(entry) {
-    this.#entries.delete(entry.key)
+    this.drop(entry)
     this.engine.remove(entry)
   }
 }

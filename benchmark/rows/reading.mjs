@@ -25,9 +25,12 @@ export async function reading(bench, { opened, ids, paths }) {
   })
   bench.add({ id: 'get-uncached', work: 'getById, not cached, 4 KB', unit: 'µs', figures: await interleave(rounds, many) })
 
-  const some = sample(paths, 2000)
-  const found = sidesOf(cold, (instance) => () => eachRead(instance, some, (path) => instance.byPath(path)))
-  bench.add({ id: 'by-path', work: 'find by path, not cached, 4 KB', unit: 'µs', figures: await interleave(rounds, found) })
+  const byPath = (side, some) => {
+    return interleave(rounds, sidesOf(side, (instance) => () => eachRead(instance, some, (path) => instance.byPath(path))))
+  }
+  const fewPaths = Array.from({ length: 40 }, () => sample(paths, 50)).flat()
+  bench.add({ id: 'by-path', work: 'find by path, not cached, 4 KB', unit: 'µs', figures: await byPath(cold, sample(paths, 2000)) })
+  bench.add({ id: 'by-path-cached', work: 'find by path, cached, 4 KB', unit: 'µs', figures: await byPath(opened, fewPaths) })
 
   const lists = (side, read, field) => interleave(fewRounds, sidesOf(side, (instance) => () => perItem(total, async () => {
     const list = await read(instance)

@@ -7,7 +7,7 @@ use super::display;
 use super::failure::{Failure, Result};
 use super::record::Record;
 use crate::engine::document::DocumentId;
-use crate::engine::{Database, Part, ReadOptions, normal_path};
+use crate::engine::{Database, Part, Queryable, ReadOptions, normal_path};
 use crate::project::project_store;
 use crate::project::{Chain, Files};
 
@@ -79,7 +79,7 @@ impl Reader {
         let mut found = Vec::new();
         if let DocumentId::Number(id) = DocumentId::from_key(named) {
             for project in projects {
-                found.extend(self.file_where(project, |_| Ok(vec![id.into()]))?);
+                found.extend(self.file_where(project, |_| Ok(Some(id.into())))?);
             }
         }
         if found.is_empty() {
@@ -106,9 +106,10 @@ impl Reader {
     fn file_where(
         &self,
         project: &Record,
-        choose: impl Fn(&crate::engine::Queryable<'_>) -> crate::engine::Result<Vec<DocumentId>>,
+        choose: impl Fn(&Queryable<'_>) -> crate::engine::Result<Option<DocumentId>>,
     ) -> Result<Option<Found>> {
         let files = Files::of(project.id());
+        let choose = |queryable: &Queryable<'_>| Ok(choose(queryable)?.into_iter().collect());
         let mut texts = self.database.select(&files.spec, Part::Whole, self.options, choose)?;
         let file = texts.pop().map(Record::new);
         Ok(file.map(|file| Found { project: project.clone(), files, file }))

@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use napi::Env;
 use napi::bindgen_prelude::{Either, Undefined};
 use napi_derive::napi;
 use serde_json::value::RawValue;
 
+use super::fresh::FreshFor;
 use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::parts::{Parts, PartsList};
@@ -20,8 +19,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Part, Peek, Queryable, ReadOptions, Transaction,
-    Wait, json, write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, ReadOptions,
+    Transaction, Wait, json, write_map,
 };
 use crate::project::array;
 
@@ -29,13 +28,12 @@ use crate::project::array;
 pub struct NativeCollection {
     pub(super) session: Arc<Session>,
     pub(super) spec: Arc<CollectionSpec>,
-    /// Of the document peeked last: how many milliseconds the cache would go on to give it; 0 if it did not.
-    fresh_for: AtomicU64,
+    fresh_for: FreshFor,
 }
 
 impl NativeCollection {
     pub fn new(session: Arc<Session>, spec: Arc<CollectionSpec>) -> NativeCollection {
-        NativeCollection { session, spec, fresh_for: AtomicU64::new(0) }
+        NativeCollection { session, spec, fresh_for: FreshFor::default() }
     }
 }
 
@@ -68,6 +66,21 @@ pub fn document(spec: &CollectionSpec, found: Option<Document>) -> Answer {
         (Some(found), None) => Answer::Text(found.text),
         (Some(found), Some(field)) => Answer::Parts(Parts::of_document(&found.text, found.head, field)),
     }
+}
+
+/// As [`document`], of one that was peeked.
+pub fn fresh_document(
+    spec: &CollectionSpec,
+    found: Peek<Option<Fresh>>,
+    fresh_for: &FreshFor,
+) -> Peek<Answer> {
+    let (peek, left) = match found {
+        Peek::Ready(Some((found, left))) => (Peek::Ready(document(spec, Some(found))), left),
+        Peek::Ready(None) => (Peek::Ready(Answer::Nothing), None),
+        Peek::Wait => (Peek::Wait, None),
+    };
+    fresh_for.note(left);
+    peek
 }
 
 /// Documents as an array.
@@ -139,13 +152,7 @@ impl NativeCollection {
     pub fn peek<'env>(&self, env: &'env Env, key: String) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let found = engine.peek_fresh(&self.spec, &DocumentId::from_key(&key), self.session.read_options());
-        let (peek, left) = match found {
-            Peek::Ready(Some((found, left))) => (Peek::Ready(document(&self.spec, Some(found))), left),
-            Peek::Ready(None) => (Peek::Ready(Answer::Nothing), None),
-            Peek::Wait => (Peek::Wait, None),
-        };
-        self.fresh_for.store(left.map_or(0, |left| left.as_millis() as u64), Ordering::Relaxed);
-        peeked(env, peek)
+        peeked(env, fresh_document(&self.spec, found, &self.fresh_for))
     }
 
     /// An id that was never handed out before by any process that uses the database; `null` before the engine is open.
@@ -158,7 +165,7 @@ impl NativeCollection {
     /// somewhere else.
     #[napi(catch_unwind)]
     pub fn fresh_for(&self) -> f64 {
-        self.fresh_for.load(Ordering::Relaxed) as f64
+        self.fresh_for.milliseconds()
     }
 
     /// The engine as it is watched; `null` before it is open and where it cannot be.
@@ -232,10 +239,10 @@ impl NativeCollection {
             }
         };
         let (peek, left) = match found {
-            Peek::Ready((answer, left)) => (Peek::Ready(answer), left),
-            Peek::Wait => (Peek::Wait, Duration::ZERO),
+            Peek::Ready((answer, left)) => (Peek::Ready(answer), Some(left)),
+            Peek::Wait => (Peek::Wait, None),
         };
-        self.fresh_for.store(left.as_millis() as u64, Ordering::Relaxed);
+        self.fresh_for.note(left);
         peeked(env, peek)
     }
 

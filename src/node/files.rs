@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use napi::Env;
+use napi::bindgen_prelude::Utf16String;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, Peeked, boolean, document, documents, part, peeked};
+use super::collection::{
+    NativeCollection, Peeked, boolean, document, documents, fresh_document, part, peeked,
+};
+use super::fresh::FreshFor;
 use super::parts::{Parts, PartsList};
 use super::port::Answer;
 use super::session::Session;
+use super::text::wtf8;
 use crate::engine::document::{Document, DocumentId, Given, head_len};
-use crate::engine::json;
 use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
@@ -19,11 +23,12 @@ use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
 pub struct NativeFiles {
     pub(super) session: Arc<Session>,
     pub(super) files: Files,
+    fresh_for: FreshFor,
 }
 
 impl NativeFiles {
     pub fn new(session: Arc<Session>, files: Files) -> NativeFiles {
-        NativeFiles { session, files }
+        NativeFiles { session, files, fresh_for: FreshFor::default() }
     }
 }
 
@@ -222,36 +227,38 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek_by_path<'env>(&self, env: &'env Env, path: String) -> napi::Result<Peeked<'env>> {
+    pub fn peek_by_path<'env>(&self, env: &'env Env, path: Utf16String) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
-        let path = json::unescape(path.as_bytes());
+        let path = wtf8(&path);
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        let spec = &self.files.spec;
-        peeked(
-            env,
-            match engine.peek_many(spec, Part::Whole, choose) {
-                Ok(Peek::Ready(texts)) => Peek::Ready(first(spec, &texts)),
-                Ok(Peek::Wait) | Err(_) => Peek::Wait,
-            },
-        )
+        let found = engine.peek_chosen(&self.files.spec, self.session.read_options(), choose);
+        // Who waits is told what went wrong.
+        peeked(env, fresh_document(&self.files.spec, found.unwrap_or(Peek::Wait), &self.fresh_for))
+    }
+
+    /// Of what `peek_by_path` gave last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere
+    /// else.
+    #[napi(catch_unwind)]
+    pub fn fresh_for(&self) -> f64 {
+        self.fresh_for.milliseconds()
     }
 
     #[napi(catch_unwind)]
-    pub fn by_path(&self, ticket: u32, path: String) {
+    pub fn by_path(&self, ticket: u32, path: Utf16String) {
         let files = self.files.clone();
+        let path = wtf8(&path);
         self.session.read(ticket, move |database, options| {
-            let path = json::unescape(path.as_bytes());
-            let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
+            let choose = |files: &Queryable<'_>| Ok(Files::at_path(&path, files)?.into_iter().collect());
             let found = database.select(&files.spec, Part::Whole, options, choose)?;
             Ok(first(&files.spec, &found))
         });
     }
 
     #[napi(catch_unwind)]
-    pub fn by_extension(&self, ticket: u32, extension: String) {
+    pub fn by_extension(&self, ticket: u32, extension: Utf16String) {
         let files = self.files.clone();
+        let extension = wtf8(&extension);
         self.session.read(ticket, move |database, options| {
-            let extension = json::unescape(extension.as_bytes());
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
             sort_by_path(&mut found);
@@ -260,10 +267,12 @@ impl NativeFiles {
     }
 
     #[napi(catch_unwind)]
-    pub fn search(&self, ticket: u32, query: String) {
+    pub fn search(&self, ticket: u32, query: Utf16String) {
         let files = self.files.clone();
+        // As an encoder of UTF-8 would: what lone surrogates stand for is found by U+FFFD.
+        let query = String::from_utf16_lossy(&query);
         self.session.read(ticket, move |database, options| {
-            let found = files.search(database, &json::unescape_lossy(query.as_bytes()), options)?;
+            let found = files.search(database, &query, options)?;
             Ok(documents(&files.spec, &found))
         });
     }

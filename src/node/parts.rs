@@ -4,62 +4,12 @@
 use napi::bindgen_prelude::{Either, Null};
 use napi::{Env, JsString, Result};
 
+use super::text::Text;
 use crate::engine::document::{head_len, large_value};
 use crate::engine::{json, parallel};
 
 /// So many documents are converted in one go.
 const RUN: usize = 64;
-
-/// A string as JavaScript takes it at the least cost.
-pub enum Text {
-    /// Bytes that are characters: most texts, and the cheapest ones.
-    Ascii(Vec<u8>),
-    Utf8(String),
-    /// With lone surrogates.
-    Utf16(Vec<u16>),
-}
-
-impl Text {
-    fn from_wtf8(bytes: Vec<u8>) -> Text {
-        if bytes.is_ascii() {
-            return Text::Ascii(bytes);
-        }
-        String::from_utf8(bytes).map_or_else(|error| Text::Utf16(utf16(error.as_bytes())), Text::Utf8)
-    }
-
-    /// An upper bound of its code units.
-    fn len(&self) -> usize {
-        match self {
-            Text::Ascii(bytes) => bytes.len(),
-            Text::Utf8(text) => text.len(),
-            Text::Utf16(units) => units.len(),
-        }
-    }
-
-    fn to_js<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
-        match self {
-            Text::Ascii(bytes) => env.create_string_latin1(bytes),
-            Text::Utf8(text) => env.create_string(text),
-            Text::Utf16(units) => env.create_string_utf16(units),
-        }
-    }
-}
-
-/// The code units of WTF-8 text.
-fn utf16(bytes: &[u8]) -> Vec<u16> {
-    let mut units = Vec::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        units.extend(chunk.valid().encode_utf16());
-        // Two of the three bytes of a surrogate make two invalid chunks of their own.
-        if let [0xed, ..] = chunk.invalid()
-            && let at = chunk.invalid().as_ptr() as usize - bytes.as_ptr() as usize
-            && let Some(&[_, second, third]) = bytes.get(at..at + 3)
-        {
-            units.push(0xd000 | (u16::from(second & 0x3f) << 6) | u16::from(third & 0x3f));
-        }
-    }
-    units
-}
 
 /// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none.
 pub struct Parts {
@@ -165,42 +115,5 @@ fn split(text: &[u8], head: usize, field: &str, heads: &mut Vec<u8>) -> Option<T
             heads.extend_from_slice(text);
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lone_surrogates_keep_their_places() {
-        let raw = br#""a\ud800b\udc00\ud83d\ude00\udfff""#;
-        let text = Text::from_wtf8(json::unescape(raw).into_owned());
-        let expected = [0x61, 0xd800, 0x62, 0xdc00, 0xd83d, 0xde00, 0xdfff];
-        assert!(matches!(text, Text::Utf16(units) if units == expected));
-    }
-
-    #[test]
-    fn long_lists_are_those_of_their_documents_in_order() {
-        let content = "x".repeat(10_000);
-        let texts: Vec<String> =
-            (0..200).map(|n| format!(r#"{{"id":{n},"content":"{content}{n}"}}"#)).collect();
-        let parts = Parts::of_documents(&texts, "content");
-        let heads: Vec<String> = (0..200).map(|n| format!(r#"{{"id":{n}}}"#)).collect();
-        assert!(
-            matches!(parts.heads, Text::Ascii(text) if text == format!("[{}]", heads.join(",")).as_bytes())
-        );
-        for (n, large) in parts.large.iter().enumerate() {
-            assert!(
-                matches!(large, Some(Text::Ascii(text)) if *text == format!("{content}{n}").into_bytes())
-            );
-        }
-    }
-
-    #[test]
-    fn a_document_without_the_field_stays_whole() {
-        let parts = Parts::of_documents(&[&br#"{"id":1}"#[..], br#"{"id":2,"content":"x"}"#], "content");
-        assert!(matches!(parts.heads, Text::Ascii(heads) if heads == br#"[{"id":1},{"id":2}]"#));
-        assert!(matches!(&parts.large[..], [None, Some(Text::Ascii(text))] if text == b"x"));
     }
 }

@@ -128,8 +128,8 @@ impl Files {
     }
 
     /// The latest version at a path, which is WTF-8; of several files with one path the one created last.
-    pub fn at_path(path: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
-        Ok(files.index(FILES_BY_PATH)?.find(&IndexKey::Text(path.into())).pop().into_iter().collect())
+    pub fn at_path(path: &[u8], files: &Queryable<'_>) -> Result<Option<DocumentId>> {
+        Ok(files.index(FILES_BY_PATH)?.last(&IndexKey::Text(path.into())))
     }
 
     /// The latest versions of files with an extension, given with its dot or without. The caller orders them.

@@ -86,7 +86,7 @@ pub use list::View;
 pub use mutant::Mutant;
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
-pub use read::{Peek, ReadOptions};
+pub use read::{Fresh, Peek, ReadOptions};
 pub use recent::{Moment, RecentChange};
 pub(super) use recovery::uses_collection;
 pub use room::RoomOptions;

@@ -30,6 +30,9 @@ pub enum Peek<T> {
     Wait,
 }
 
+/// A document; and if it came from the cache, for how long that would go on to give it.
+pub type Fresh = (Document, Option<Duration>);
+
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions {
     /// Whether the cache may answer and remembers the answer.
@@ -57,36 +60,63 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         options: ReadOptions,
-    ) -> Peek<Option<(Document, Option<Duration>)>> {
+    ) -> Peek<Option<Fresh>> {
+        // An id is there to be asked for, so choosing it does not fail.
+        self.peek_one(spec, options, false, |_| Ok(Some(id.clone()))).unwrap_or(Peek::Wait)
+    }
+
+    /// As [`Database::peek_fresh`], for the document that `choose` picks of what is in the file now.
+    pub fn peek_chosen(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        choose: impl FnOnce(&Queryable<'_>) -> Result<Option<DocumentId>>,
+    ) -> Result<Peek<Option<Fresh>>> {
+        self.peek_one(spec, options, true, choose)
+    }
+
+    /// With `look_again`, an edit of the file may change what is chosen. Else what the cache has counts until it expires.
+    fn peek_one(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        look_again: bool,
+        choose: impl FnOnce(&Queryable<'_>) -> Result<Option<DocumentId>>,
+    ) -> Result<Peek<Option<Fresh>>> {
         let state = self.state.read();
-        let Some(loaded) = self.current(&state, spec) else { return Peek::Wait };
-        let Some(location) = loaded.documents.get(id).copied() else {
+        let Some(loaded) = self.current(&state, spec) else { return Ok(Peek::Wait) };
+        if look_again && !self.is_fresh(loaded) {
+            return Ok(Peek::Wait);
+        }
+        let located = |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
+        let Some((id, location)) = choose(&Queryable::new(&state, loaded))?.and_then(located) else {
             if !self.is_fresh(loaded) {
-                return Peek::Wait;
+                return Ok(Peek::Wait);
             }
             self.cache.count(false);
-            return Peek::Ready(None);
+            return Ok(Peek::Ready(None));
         };
-        let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
+        let key = CacheKey::Document(Arc::clone(&spec.path), id);
         if options.cached
             && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
         {
             self.cache.count(true);
             let document = Document { text, head: location.head as usize, hash: location.hash };
-            return Peek::Ready(Some((document, Some(left))));
+            return Ok(Peek::Ready(Some((document, Some(left)))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
-            return Peek::Wait;
+            return Ok(Peek::Wait);
         }
-        let Some(file) = state.files.get(location.file).cloned() else { return Peek::Wait };
+        let Some(file) = state.files.get(location.file).cloned() else { return Ok(Peek::Wait) };
         drop(state);
-        let mut text = vec![0; location.len as usize];
-        match file.read_at_cached(&mut text, location.offset) {
-            Ok(Some(_)) if document_hash(&text, location.head as usize) == location.hash => {}
-            _ => return Peek::Wait,
+        let mut text: Arc<[u8]> = std::iter::repeat_n(0, location.len as usize).collect();
+        let Some(bytes) = Arc::get_mut(&mut text) else { return Ok(Peek::Wait) };
+        match file.read_at_cached(bytes, location.offset) {
+            Ok(Some(_)) if document_hash(bytes, location.head as usize) == location.hash => {}
+            _ => return Ok(Peek::Wait),
         }
         self.cache.count(false);
-        Peek::Ready(Some((self.remember(key, location, text.into(), options), None)))
+        Ok(Peek::Ready(Some((self.remember(key, location, text, options), None))))
     }
 
     /// The document, read from disk if need be.

@@ -214,6 +214,11 @@ impl Index {
         collect(self.ids(key))
     }
 
+    /// The greatest id of a document with exactly this key. O(1) in a hash index, O(log n) in a btree.
+    pub fn last(&self, key: &IndexKey) -> Option<DocumentId> {
+        self.ids(key)?.last().cloned()
+    }
+
     /// The number of documents with exactly this key. O(log n).
     pub fn count(&self, key: &IndexKey) -> usize {
         self.ids(key).map_or(0, Ids::len)
