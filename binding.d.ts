@@ -91,7 +91,7 @@ export declare class NativeCollection {
   countHits(hits: number): void
   get(ticket: number, key: string): void
   peekList(withLargeField: boolean): Peeked
-  /** `kept` says that the caller keeps the list, so that the cache need not. */
+  /** Answers in pieces. `kept` says that the caller keeps the list, so that the cache need not. */
   list(ticket: number, withLargeField: boolean, kept: boolean): void
   /**
    * Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this

@@ -3,6 +3,7 @@
 // Calls that leave the JavaScript thread: each promise has a ticket, native code answers by ticket.
 
 const { Port } = require('./native.js')
+const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
 const { errorFrom } = require('./errors.js')
@@ -13,6 +14,8 @@ const WARNED = 2
 const PROGRESSED = 3
 const NOTIFIED = 4
 const HAPPENED = 5
+const BEGUN = 6
+const CONTINUED = 7
 
 const waiting = new Map()
 /** Those who are told when native code has something for them, by channel. */
@@ -51,13 +54,25 @@ function settle() {
     }
     const ticket = messages[at + 1]
     const promise = waiting.get(ticket)
-    waiting.delete(ticket)
     if (promise === undefined) continue
+    if (kind === BEGUN || kind === CONTINUED) {
+      if (kind === BEGUN) promise.pieces = new Pieces()
+      promise.pieces.add(answer)
+      continue
+    }
+    waiting.delete(ticket)
     promise.forget?.()
-    if (kind === ANSWERED) promise.resolve(answer)
+    if (kind === ANSWERED) promise.resolve(whole(promise.pieces, answer))
     else promise.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
+}
+
+/** An answer, with the pieces of it that came before. */
+function whole(pieces, answer) {
+  if (pieces === undefined) return answer
+  if (answer !== null) pieces.add(answer)
+  return pieces
 }
 
 /** Publishes what a database did of its own accord. */
@@ -111,7 +126,7 @@ function call(start, { progress, signal } = {}) {
     const ticket = last
     if (waiting.size === 0) port().hold()
     const forget = signal && endWith(signal, ticket)
-    waiting.set(ticket, { resolve, reject, progress, forget })
+    waiting.set(ticket, { resolve, reject, progress, forget, pieces: undefined })
     try {
       start(ticket)
     } catch (error) {

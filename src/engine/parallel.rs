@@ -1,7 +1,12 @@
 //! Work on many things at once.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use parking_lot::Mutex;
 
 use super::cancel;
 
@@ -13,37 +18,92 @@ const THREADS: usize = 4;
 /// What `work` makes of each of the items, in their order. Where they have many `bytes` altogether, several threads share the
 /// work, for the same caller: giving the call up ends all of them. Where no thread can be had, this one does all of it.
 pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = if bytes < WORTHWHILE {
-        1
-    } else {
-        thread::available_parallelism().map_or(1, usize::from).min(THREADS)
-    };
-    let caller = cancel::current();
-    let share = items.len().div_ceil(threads).max(1);
-    let mut shares = items.chunks(share);
-    let (own, work) = (shares.next().unwrap_or_default(), &work);
-    let do_share = move |items: &[T]| items.iter().map(work).collect::<Vec<R>>();
-    thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|items| {
-                let begun = thread::Builder::new().name("storage-share".into());
-                let caller = caller.clone();
-                begun
-                    .spawn_scoped(scope, move || cancel::scope_of(caller, || do_share(items)))
-                    .map_err(|_| items)
-            })
-            .collect();
-        let mut done = do_share(own);
-        done.reserve(items.len() - done.len());
-        for other in others {
-            match other.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(share)) => done.extend(share),
-                Ok(Err(panic)) => resume_unwind(panic),
-                Err(items) => done.extend(do_share(items)),
+    let shares: Vec<&[T]> = items.chunks(items.len().div_ceil(threads_for(bytes)).max(1)).collect();
+    let mut done = Vec::with_capacity(items.len());
+    let do_share = |share: &&[T]| Ok::<_, Infallible>(share.iter().map(&work).collect::<Vec<R>>());
+    let Ok(()) = in_order(&shares, bytes, do_share, |made| done.extend(made));
+    done
+}
+
+/// As [`map`], but what `work` makes goes to `hand_over` as soon as everything before it has gone there, while the rest is
+/// being made. Nothing more is handed over after an error.
+pub fn in_order<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    bytes: usize,
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+    hand_over: impl FnMut(R) + Send,
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let made = Mutex::new(Made { hand_over, due: 0, early: BTreeMap::new(), failure: None });
+    together(threads_for(bytes).min(items.len()), || {
+        while let Some((at, item)) = claim(&next, items) {
+            let result = work(item);
+            if made.lock().add(at, result).is_err() {
+                next.store(items.len(), Ordering::Relaxed);
             }
         }
-        done
-    })
+    });
+    made.into_inner().failure.map_or(Ok(()), Err)
+}
+
+fn claim<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    Some((at, items.get(at)?))
+}
+
+/// What was made and not handed over yet.
+struct Made<R, E, H> {
+    hand_over: H,
+    /// The place of what is handed over next.
+    due: usize,
+    early: BTreeMap<usize, R>,
+    failure: Option<E>,
+}
+
+/// One of the items failed: the others are of no use any more.
+struct Failed;
+
+impl<R, E, H: FnMut(R)> Made<R, E, H> {
+    fn add(&mut self, at: usize, result: Result<R, E>) -> Result<(), Failed> {
+        match result {
+            Err(error) => self.failure = self.failure.take().or(Some(error)),
+            Ok(made) => drop(self.early.insert(at, made)),
+        }
+        if self.failure.is_some() {
+            return Err(Failed);
+        }
+        while let Some(made) = self.early.remove(&self.due) {
+            self.due += 1;
+            (self.hand_over)(made);
+        }
+        Ok(())
+    }
+}
+
+fn threads_for(bytes: usize) -> usize {
+    if bytes < WORTHWHILE {
+        return 1;
+    }
+    thread::available_parallelism().map_or(1, usize::from).min(THREADS)
+}
+
+/// Runs `work` on so many threads, of which this is one, or on as many as can be had.
+fn together(threads: usize, work: impl Fn() + Sync) {
+    let (caller, work) = (cancel::current(), &work);
+    thread::scope(|scope| {
+        let begin = |_| {
+            let caller = caller.clone();
+            let named = thread::Builder::new().name("storage-share".into());
+            named.spawn_scoped(scope, move || cancel::scope_of(caller, work)).ok()
+        };
+        let others: Vec<_> = (1..threads).filter_map(begin).collect();
+        work();
+        for other in others {
+            if let Err(panic) = other.join() {
+                resume_unwind(panic);
+            }
+        }
+    });
 }
 
 #[cfg(test)]
@@ -57,7 +117,34 @@ mod tests {
             let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
             for bytes in [0, WORTHWHILE] {
                 assert_eq!(map(&items, bytes, |item| item * 2), expected);
+                let mut handed_over = Vec::new();
+                let work = |item: &usize| Ok::<_, Infallible>(item * 2);
+                let Ok(()) = in_order(&items, bytes, work, |made| handed_over.push(made));
+                assert_eq!(handed_over, expected);
             }
+        }
+    }
+
+    #[test]
+    fn what_comes_first_is_handed_over_before_the_last_is_made() {
+        let handed_over = AtomicUsize::new(0);
+        let work = |&item: &usize| Ok::<_, usize>((item, handed_over.load(Ordering::SeqCst)));
+        let mut last_saw = 0;
+        let done = in_order(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0, work, |(item, seen)| {
+            handed_over.store(item + 1, Ordering::SeqCst);
+            last_saw = seen;
+        });
+        assert_eq!((done, last_saw), (Ok(()), 9));
+    }
+
+    #[test]
+    fn nothing_behind_an_error_is_handed_over() {
+        for bytes in [0, WORTHWHILE] {
+            let mut handed_over = Vec::new();
+            let items: Vec<usize> = (0..1000).collect();
+            let work = |&item: &usize| if item == 500 { Err(item) } else { Ok(item) };
+            assert_eq!(in_order(&items, bytes, work, |made| handed_over.push(made)), Err(500));
+            assert!(handed_over.len() <= 500 && handed_over.iter().copied().eq(0..handed_over.len()));
         }
     }
 

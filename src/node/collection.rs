@@ -13,6 +13,7 @@ use super::fresh::FreshFor;
 use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::parts::{Parts, PartsList};
+use super::pieces::Pieces;
 use super::port::{Answer, JsAnswer, Port};
 use super::session::Session;
 use super::watch::NativeWatch;
@@ -246,18 +247,28 @@ impl NativeCollection {
         peeked(env, peek)
     }
 
-    /// `kept` says that the caller keeps the list, so that the cache need not.
+    /// Answers in pieces. `kept` says that the caller keeps the list, so that the cache need not.
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32, with_large_field: bool, kept: bool) {
-        let spec = Arc::clone(&self.spec);
+        let (spec, mailbox) = (Arc::clone(&self.spec), self.session.mailbox().clone());
         self.session.read(ticket, move |database, options| {
             let options = ReadOptions { cached: options.cached && !kept, ..options };
-            let Some(field) = spec.large_field.filter(|_| with_large_field) else {
-                return database.list(&spec, part(with_large_field), options).map(Answer::Text);
+            let mut pieces = Pieces::new(mailbox, ticket);
+            let hand_over = |first, list: PartsList| pieces.add(first, Answer::Parts(list.finish()));
+            let field = spec.large_field.filter(|_| with_large_field);
+            let push = |list: &mut PartsList, text: &[u8], head| match field {
+                Some(field) => list.push(text, head, field),
+                None => list.push_whole(text),
             };
-            let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
-            let list = database.list_into(&spec, options, PartsList::default, push, PartsList::append)?;
-            Ok(Answer::Parts(list.finish()))
+            database.list_in_pieces(
+                &spec,
+                part(with_large_field),
+                options,
+                PartsList::default,
+                push,
+                hand_over,
+            )?;
+            pieces.last()
         });
     }
 

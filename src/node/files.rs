@@ -66,8 +66,7 @@ fn written_heads(tx: &Transaction<'_>, written: &Written) -> Answer {
     Answer::text(text)
 }
 
-/// Texts that a call looks for are JSON. Where a call takes a record and a content, the content is not in the record and
-/// is no JSON; one without comes with the record.
+/// Where a call takes a record and a content, the content is not in the record and is no JSON; one without comes with the record.
 #[napi]
 impl NativeFiles {
     /// The documents themselves, on the same session.

@@ -21,6 +21,7 @@ mod indexes;
 mod migrations;
 mod options;
 mod parts;
+mod pieces;
 mod pool;
 mod port;
 mod projects;

@@ -11,13 +11,14 @@ use crate::engine::{json, parallel};
 /// So many documents are converted in one go.
 const RUN: usize = 64;
 
-/// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none.
+/// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none. No large fields at
+/// all of documents that come as they are.
 pub struct Parts {
     heads: Text,
     large: Vec<Option<Text>>,
 }
 
-/// What crosses: the JSON, then one element for each document.
+/// What crosses: the JSON, then one element for each document unless they come as they are.
 pub type JsParts<'env> = Vec<Either<JsString<'env>, Null>>;
 
 impl Parts {
@@ -62,7 +63,7 @@ impl Parts {
     }
 }
 
-/// An array of documents that is being put together.
+/// An array of documents that is being put together. Either all of them come as they are, or none.
 #[derive(Default)]
 pub struct PartsList {
     heads: Vec<u8>,
@@ -72,20 +73,30 @@ pub struct PartsList {
 impl PartsList {
     /// Adds a document whose text before the large field has `head` bytes.
     pub fn push(&mut self, text: &[u8], head: usize, field: &str) {
-        self.heads.push(if self.large.is_empty() { b'[' } else { b',' });
+        self.separate();
         self.large.push(split(text, head, field, &mut self.heads));
+    }
+
+    /// Adds a document as it is.
+    pub fn push_whole(&mut self, text: &[u8]) {
+        self.separate();
+        self.heads.extend_from_slice(text);
     }
 
     /// Adds a document without its large field, which the caller has.
     pub fn push_head(&mut self, head: &[u8]) {
-        self.heads.push(if self.large.is_empty() { b'[' } else { b',' });
+        self.separate();
         self.heads.extend_from_slice(head);
         self.large.push(None);
     }
 
+    fn separate(&mut self) {
+        self.heads.push(if self.heads.is_empty() { b'[' } else { b',' });
+    }
+
     /// Adds the documents of another list.
     pub fn append(&mut self, mut other: PartsList) {
-        if self.large.is_empty() {
+        if self.heads.is_empty() {
             *self = other;
         } else if let Some(bracket) = other.heads.first_mut() {
             *bracket = b',';
@@ -95,7 +106,7 @@ impl PartsList {
     }
 
     pub fn finish(mut self) -> Parts {
-        if self.large.is_empty() {
+        if self.heads.is_empty() {
             self.heads.push(b'[');
         }
         self.heads.push(b']');

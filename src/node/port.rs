@@ -69,6 +69,8 @@ pub fn json_string<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> 
 
 enum Message {
     Answered(u32, Answer),
+    /// A piece of an answer; `true` of the first one.
+    Piece(u32, bool, Answer),
     Failed(u32, Error),
     Warned(Warning),
     /// Something waits for whoever listens on this channel.
@@ -134,6 +136,11 @@ impl Mailbox {
         });
     }
 
+    /// Sends a piece of an answer ahead, which fits. Before the `first` one there was nothing, or nothing that counts.
+    pub fn piece(&self, ticket: u32, first: bool, piece: Answer) {
+        self.post(Message::Piece(ticket, first, piece));
+    }
+
     pub fn warn(&self, warnings: Vec<Warning>) {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
     }
@@ -169,6 +176,8 @@ const WARNED: u32 = 2;
 const PROGRESSED: u32 = 3;
 const NOTIFIED: u32 = 4;
 const HAPPENED: u32 = 5;
+const BEGUN: u32 = 6;
+const CONTINUED: u32 = 7;
 
 #[napi]
 pub struct Port {
@@ -201,6 +210,8 @@ impl Port {
         for message in messages {
             let (kind, ticket, answer) = match message {
                 Message::Answered(ticket, answer) => (ANSWERED, ticket, answer),
+                Message::Piece(ticket, true, piece) => (BEGUN, ticket, piece),
+                Message::Piece(ticket, false, piece) => (CONTINUED, ticket, piece),
                 Message::Happened(event) => (HAPPENED, 0, Answer::text(event.into_bytes())),
                 Message::Notified(channel) => (NOTIFIED, channel, Answer::Nothing),
                 Message::Failed(ticket, error) => {

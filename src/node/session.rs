@@ -174,6 +174,10 @@ impl Session {
         Ok(database)
     }
 
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
     fn begin(&self) -> Result<()> {
         let mut life = self.life.lock();
         if life.closing {

@@ -1,11 +1,12 @@
 //! Whole collections: stable views of them, lists, and what a predicate keeps.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::read::{Peek, ReadOptions};
 use super::state::{FileTable, Loaded, State};
-use super::texts::{Part, ReadFailure, read_shares};
+use super::texts::{Part, ReadFailure, finished_len, read_shares};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
@@ -64,85 +65,83 @@ impl Database {
         // Another list may have become the current one in between.
         let current = self.cache.get(&list_key(spec, Part::Whole), view.version);
         let split = current.filter(|current| Arc::ptr_eq(current, &list));
-        match split.and_then(|list| view.split(&list, begin(), push)) {
+        match split.and_then(|list| view.split(&list, Part::Whole, begin(), push)) {
             Some(result) => Peek::Ready((result, left)),
             None => Peek::Wait,
         }
     }
 
-    /// As [`Database::list`], but each whole document is handed to `push` with the length of its head. Several threads share
-    /// the work, each with a `T` of its own; `append` adds those that come later in the list.
-    pub fn list_into<T: Send>(
+    /// All documents, ids ascending, in pieces: each is handed over, on whichever thread, as soon as it and those before it were
+    /// read, while the others are still being read. `begin` makes an empty piece, `push` adds the wanted part of a document of
+    /// which the head is so long. A first piece, with `true`, there always is; where another one follows, what was handed over
+    /// before does not count, because the file changed meanwhile. O(n).
+    pub fn list_in_pieces<T: Send>(
         &self,
         spec: &Arc<CollectionSpec>,
+        part: Part,
         options: ReadOptions,
         begin: impl Fn() -> T + Sync,
         push: impl Fn(&mut T, &[u8], usize) + Sync,
-        append: impl Fn(&mut T, T),
-    ) -> Result<T> {
+        mut hand_over: impl FnMut(bool, T) + Send,
+    ) -> Result<()> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
-            let key = list_key(spec, Part::Whole);
+            let key = list_key(spec, part);
             if options.cached
                 && let Some(list) = self.cache.get(&key, view.version)
-                && let Some(result) = view.split(&list, begin(), &push)
+                && let Some(piece) = view.split(&list, part, begin(), &push)
             {
                 self.cache.count(true);
-                return Ok(result);
-            }
-            let share = || (begin(), Elements::default());
-            let read = view.shares(Part::Whole, share, |(made, list), (_, location), text| {
-                push(made, text, location.head as usize);
-                if options.cached {
-                    list.push(text);
-                }
-            })?;
-            match read {
-                Ok(shares) => {
-                    self.cache.count(false);
-                    let (mut result, mut lists) = (begin(), Vec::with_capacity(shares.len()));
-                    for (made, list) in shares {
-                        append(&mut result, made);
-                        lists.push(list);
-                    }
-                    if options.cached {
-                        self.cache.insert(key, view.version, Elements::array(&lists).into());
-                    }
-                    return Ok(result);
-                }
-                Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
-            }
-        }
-        Ok(begin())
-    }
-
-    /// All documents, ids ascending, as one JSON array. O(n).
-    pub fn list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Result<Arc<[u8]>> {
-        for attempt in 0.. {
-            let view = self.view(spec, options)?;
-            if options.cached
-                && let Some(text) = self.cache.get(&list_key(spec, part), view.version)
-            {
-                self.cache.count(true);
-                return Ok(text);
+                hand_over(true, piece);
+                return Ok(());
             }
             let sizes = self.options.sizes;
             view.documents
                 .iter()
                 .try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
-            match view.shares(part, Elements::default, |list, _, text| list.push(text))? {
-                Ok(lists) => {
-                    self.cache.count(false);
-                    let list: Arc<[u8]> = Elements::array(&lists).into();
+            let (mut first, mut lists) = (true, Vec::new());
+            let read = view.shares(
+                part,
+                || (begin(), Elements::default()),
+                |(piece, list), (_, location), text| {
+                    push(piece, text, location.head as usize);
                     if options.cached {
-                        self.cache.insert(list_key(spec, part), view.version, Arc::clone(&list));
+                        list.push(text);
                     }
-                    return Ok(list);
+                },
+                |(piece, list)| {
+                    hand_over(mem::take(&mut first), piece);
+                    lists.push(list);
+                },
+            )?;
+            match read {
+                Ok(()) => {
+                    self.cache.count(false);
+                    if first {
+                        hand_over(true, begin());
+                    }
+                    if options.cached {
+                        self.cache.insert(key, view.version, Elements::array(&lists).into());
+                    }
+                    return Ok(());
                 }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
         }
-        Ok(b"[]"[..].into())
+        Ok(())
+    }
+
+    /// All documents, ids ascending, as one JSON array. O(n).
+    pub fn list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Result<Arc<[u8]>> {
+        let mut lists = Vec::new();
+        let push = |list: &mut Elements, text: &[u8], _| list.push(text);
+        self.list_in_pieces(spec, part, options, Elements::default, push, |first, list| {
+            if first {
+                lists.clear();
+            }
+            lists.push(list);
+        })?;
+        Ok(Elements::array(&lists).into())
     }
 
     /// The documents that `keep` wants, ids ascending. `keep` sees the part of each that is asked for. O(n).
@@ -155,15 +154,16 @@ impl Database {
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let view = self.view(spec, options)?;
-            let read = view.shares(part, Vec::new, |kept, _, text| {
+            let mut kept = Vec::new();
+            let add = |kept: &mut Vec<Arc<[u8]>>, _: &Entry, text: &[u8]| {
                 if keep(text) {
                     kept.push(text.into());
                 }
-            })?;
-            match read {
-                Ok(kept) => {
+            };
+            match view.shares(part, Vec::new, add, |share| kept.extend(share))? {
+                Ok(()) => {
                     self.cache.count(false);
-                    return Ok(kept.into_iter().flatten().collect());
+                    return Ok(kept);
                 }
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
@@ -201,15 +201,22 @@ impl View {
         part: Part,
         begin: impl Fn() -> T + Sync,
         add: impl Fn(&mut T, &Entry, &[u8]) + Sync,
-    ) -> Result<std::result::Result<Vec<T>, (Location, ReadFailure)>> {
-        read_shares(&self.files, self.documents.iter(), part, begin, add)
+        hand_over: impl FnMut(T) + Send,
+    ) -> Result<std::result::Result<(), (Location, ReadFailure)>> {
+        read_shares(&self.files, self.documents.iter(), part, begin, add, hand_over)
     }
 
     /// Hands out the documents of a list of this view, which lie in it as the view has them. `None` if they do not.
-    fn split<T>(&self, list: &[u8], mut result: T, push: impl Fn(&mut T, &[u8], usize)) -> Option<T> {
+    fn split<T>(
+        &self,
+        list: &[u8],
+        part: Part,
+        mut result: T,
+        push: impl Fn(&mut T, &[u8], usize),
+    ) -> Option<T> {
         let mut at = 1;
         for (_, location) in self.documents.iter() {
-            let end = at + location.len as usize;
+            let end = at + finished_len(location, part);
             let (b'{', b'}', b',' | b']') = (*list.get(at)?, *list.get(end - 1)?, *list.get(end)?) else {
                 return None;
             };

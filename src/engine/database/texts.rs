@@ -74,6 +74,14 @@ pub fn finish_part(text: Vec<u8>, part: Part) -> Vec<u8> {
     }
 }
 
+/// The length of what [`finish_part`] gives.
+pub fn finished_len(location: &Location, part: Part) -> usize {
+    match part {
+        Part::Whole => location.len as usize,
+        Part::Head => location.head as usize + 1,
+    }
+}
+
 fn file_of<'a>(
     files: &'a FileTable,
     location: &Location,
@@ -180,12 +188,11 @@ pub fn read_run<'a>(
     Ok(())
 }
 
-/// So many documents are read by one thread in one go: enough of them that neighbours are read together, and no more than lie
-/// between two looks at whether the caller gave up.
+/// No more documents are read in one go than lie between two looks at whether the caller gave up.
 const SHARE: usize = cancel::STEP;
 
 /// Reads documents, sharing the work among threads where there is much of it. Each share begins with what `begin` gives and adds
-/// to it, in order; the shares come in order too.
+/// to it, in order; it goes to `hand_over` after those before it, while others are still being read.
 ///
 /// # Errors
 /// `ABORTED`. What could not be read is in the value.
@@ -195,17 +202,38 @@ pub fn read_shares<'a, T: Send>(
     part: Part,
     begin: impl Fn() -> T + Sync,
     add: impl Fn(&mut T, &Entry, &[u8]) + Sync,
-) -> Result<std::result::Result<Vec<T>, (Location, ReadFailure)>, Error> {
+    hand_over: impl FnMut(T) + Send,
+) -> Result<std::result::Result<(), (Location, ReadFailure)>, Error> {
     let entries: Vec<&Entry> = entries.collect();
     let bytes: u64 = entries.iter().map(|(_, location)| part_len(location, part)).sum();
-    let shares: Vec<&[&Entry]> = entries.chunks(SHARE).collect();
-    let read = parallel::map(&shares, usize::try_from(bytes).unwrap_or(usize::MAX), |share| {
-        cancel::check()?;
+    let read = |share: &&[&Entry]| {
+        cancel::check().map_err(Err)?;
         let mut made = begin();
         let read = read_run(files, share.iter().copied(), part, |entry, text| add(&mut made, entry, text));
-        Ok(read.map(|()| made))
-    });
-    read.into_iter().collect()
+        read.map(|()| made).map_err(Ok)
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    match parallel::in_order(&shares(&entries, part), bytes, read, hand_over) {
+        Ok(()) => Ok(Ok(())),
+        Err(Ok(failure)) => Ok(Err(failure)),
+        Err(Err(error)) => Err(error),
+    }
+}
+
+/// Documents in their order, in shares that are not too large.
+fn shares<'e, 'a>(entries: &'e [&'a Entry], part: Part) -> Vec<&'e [&'a Entry]> {
+    let (mut shares, mut rest) = (Vec::with_capacity(entries.len().div_ceil(SHARE)), entries);
+    while !rest.is_empty() {
+        let (mut count, mut bytes) = (0, 0);
+        while count < rest.len().min(SHARE) && bytes < RUN_BYTES {
+            bytes += part_len(&rest[count].1, part);
+            count += 1;
+        }
+        let (share, behind) = rest.split_at(count);
+        shares.push(share);
+        rest = behind;
+    }
+    shares
 }
 
 /// As [`read_run`], for a caller who may give up.
