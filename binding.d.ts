@@ -166,7 +166,7 @@ export declare class NativeFiles {
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
-  /** Answers with the files without their contents, which the caller has. */
+  /** Answers, in pieces, with the files without their contents, which the caller has. */
   createMany(ticket: number, inputs: Array<string>, contents: Array<string | undefined | null>): void
   /** Answers with the file, without its content where that is given: the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void

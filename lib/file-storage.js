@@ -59,7 +59,7 @@ class ProjectFileStorage extends EntityStorage {
     const [inputs, contents] = [inputsOf(records), contentsOf(records)]
     const start = (ticket) => this[entities].createMany(ticket, inputs, contents)
     const heads = await this[write](start, signal, 'createMany', inputs.length, [inputs, contents])
-    return JSON.parse(heads).map((head, at) => withContent(head, records[at].content))
+    return valueOf(heads).map((head, at) => withContent(head, records[at].content))
   }
 
   async update(id, patch, options) {

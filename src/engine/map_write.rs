@@ -129,14 +129,10 @@ fn write_records(
         return Err(Error::Validation { what: what.to_owned(), issues });
     }
     let kept: HashSet<&DocumentId> = records.iter().map(|record| &record.id).collect();
-    let mut changed = Vec::new();
-    for (id, document) in &stored {
-        if tx.put_unchecked(spec, id.clone(), document.clone())? {
-            changed.push((id, document));
-        }
-    }
+    let changed = tx.put_documents_unchecked(spec, &stored)?;
     delete_others(tx, &kept)?;
-    for (id, document) in changed {
+    for at in changed {
+        let (id, document) = &stored[at];
         tx.check_unique(spec, id, document)?;
     }
     Ok(Written { documents: stored })

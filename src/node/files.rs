@@ -11,6 +11,7 @@ use super::collection::{
 };
 use super::fresh::FreshFor;
 use super::parts::{Parts, PartsList};
+use super::pieces::Pieces;
 use super::port::Answer;
 use super::session::Session;
 use super::text::wtf8;
@@ -18,6 +19,9 @@ use crate::engine::document::{Document, DocumentId, Given, head_len};
 use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
+
+/// So many files are answered in one piece.
+const PIECE: usize = 512;
 
 #[napi]
 pub struct NativeFiles {
@@ -85,16 +89,25 @@ impl NativeFiles {
         });
     }
 
-    /// Answers with the files without their contents, which the caller has.
+    /// Answers, in pieces, with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
     pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<String>>) {
-        let files = self.files.clone();
+        let (files, mailbox) = (self.files.clone(), self.session.mailbox().clone());
         self.session.write(ticket, move |tx| {
             let inputs: Vec<Given<'_>> =
                 inputs.iter().zip(&contents).map(|(input, content)| given(input, content)).collect();
             let created = files.create(tx, &inputs, true)?;
-            let heads: Vec<Vec<u8>> = created.iter().map(Document::head_object).collect();
-            Ok(Answer::text(array(&heads)))
+            if created.is_empty() {
+                return Ok(Answer::text(*b"[]"));
+            }
+            // All but the last of them are read while the disk works, for nothing if it fails.
+            let mut pieces = Pieces::new(mailbox, ticket);
+            for (at, run) in created.chunks(PIECE).enumerate() {
+                let mut list = PartsList::default();
+                run.iter().for_each(|file| list.push_whole(&file.head_object()));
+                pieces.add(at == 0, Answer::Parts(list.finish()));
+            }
+            pieces.last()
         });
     }
 

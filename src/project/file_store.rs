@@ -41,19 +41,17 @@ impl Files {
     pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[Given<'_>], at: bool) -> Result<Vec<Document>> {
         project_store::require(tx, self.project_id)?;
         let now = tx.now();
-        let mut new = Vec::with_capacity(inputs.len());
-        for &input in inputs {
-            new.push((tx.fresh_id(&self.spec)?, input));
-        }
+        let ids = tx.fresh_ids(&self.spec, inputs.len())?;
+        let new: Vec<(u64, Given<'_>)> = ids.into_iter().zip(inputs.iter().copied()).collect();
         let created = parallel::map(&new, inputs.iter().map(|input| input.bytes()).sum(), |&(id, input)| {
             create_file(input, self.project_id, id, now).map(|text| self.document(text))
         });
         let segments = |position| if at { vec![PathSegment::Position(position)] } else { Vec::new() };
         let documents = all_valid("file", created.into_iter(), segments)?;
-        for (document, (id, _)) in documents.iter().zip(new) {
-            tx.put_document(&self.spec, id.into(), document.clone())?;
-        }
-        Ok(documents)
+        let new = new.into_iter().map(|(id, _)| DocumentId::from(id));
+        let documents: Vec<(DocumentId, Document)> = new.zip(documents).collect();
+        tx.put_documents(&self.spec, &documents)?;
+        Ok(documents.into_iter().map(|(_, document)| document).collect())
     }
 
     /// Changes a file; `None` when there is none with this id.

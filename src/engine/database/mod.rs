@@ -38,6 +38,7 @@ mod overlay;
 mod paths;
 mod process_hold;
 mod published;
+mod put;
 mod query;
 mod queue;
 mod read;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::document_file::DocumentFile;
 use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put, no_entries};
 use super::paths::check_path;
@@ -13,8 +12,6 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
 use crate::engine::index::Entries;
-use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
-use crate::engine::json;
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -184,95 +181,40 @@ impl<'a> Transaction<'a> {
 
     /// The hash of the document, which tells whether it is the same as another without reading it.
     pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
-        let spec = &self.declare(spec)?;
+        let spec = &self.prepare(spec)?;
+        Ok(self.hash_in(spec, id))
+    }
+
+    /// Declares the collection and loads it, unless the group dropped it: then nothing of the published state counts.
+    pub(super) fn prepare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
+        let spec = self.declare(spec)?;
+        if !self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
+            self.load(&spec)?;
+        }
+        Ok(spec)
+    }
+
+    /// As [`Transaction::hash`], once the collection is prepared.
+    pub(super) fn hash_in(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Option<u64> {
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.as_ref().map(Put::hash));
+                return pending.new.as_ref().map(Put::hash);
             }
             if overlay.dropped {
-                return Ok(None);
+                return None;
             }
         }
-        self.load(spec)?;
         let hash = {
             let state = self.database.state.read();
             let loaded = state.loaded(&spec.path);
             loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash)
         };
         self.note(spec, id, hash);
-        Ok(hash)
+        hash
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
         Ok(self.hash(spec, id)?.is_some())
-    }
-
-    /// Puts a document in place of what is under `id`. `text` must be one JSON object; white space between its
-    /// tokens is dropped. Writing what is already there writes nothing.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
-    /// belongs to another document.
-    pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
-        check_document(&text)?;
-        self.put_document(spec, id, Document::new(json::compacted(text).into(), spec.large_field))
-    }
-
-    /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.
-    pub fn put_document(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: DocumentId,
-        document: Document,
-    ) -> Result<()> {
-        self.put_if_changed(spec, id, document.into(), true).map(drop)
-    }
-
-    /// As [`Transaction::put_document`], for a document that has a file of its own, made for this collection in this database.
-    ///
-    /// # Errors
-    /// `UNIQUE_VIOLATION`, `IO_ERROR`.
-    pub fn put_file(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, file: DocumentFile) -> Result<()> {
-        let put = if self.database.state.read().format < FIRST_WITH_LARGE_DOCUMENTS {
-            // Lines of this generation may be read by a version that would pass over the document.
-            Put::Text(file.whole()?)
-        } else {
-            Put::File(Arc::new(file))
-        };
-        self.put_if_changed(spec, id, put, true).map(drop)
-    }
-
-    /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
-    /// [`Transaction::check_unique`] once all documents that change are put. Returns whether this one is another than before.
-    pub fn put_unchecked(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: DocumentId,
-        document: impl Into<Put>,
-    ) -> Result<bool> {
-        self.put_if_changed(spec, id, document.into(), false)
-    }
-
-    fn put_if_changed(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: DocumentId,
-        put: Put,
-        unique: bool,
-    ) -> Result<bool> {
-        if let Put::Text(document) = &put {
-            self.database.options.sizes.check_in_line(&document.text)?;
-        }
-        let spec = &self.declare(spec)?;
-        let before = self.hash(spec, &id)?;
-        if before == Some(put.hash()) {
-            return Ok(false);
-        }
-        let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
-        if unique {
-            self.check_entries(spec, &id, &entries)?;
-        }
-        self.change(spec, id, Some(put), entries, before.is_some()).map(|()| true)
     }
 
     /// Deletes a document. Returns whether it was there.
@@ -335,7 +277,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {
+    pub(super) fn overlay(&mut self, spec: &Arc<CollectionSpec>) -> &mut Overlay {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
@@ -362,7 +304,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// As [`Transaction::check_unique`], for what a document has in the indexes. The collection is loaded or dropped.
-    fn check_entries(&self, spec: &CollectionSpec, id: &DocumentId, entries: &[Entries]) -> Result<()> {
+    pub(super) fn check_entries(
+        &self,
+        spec: &CollectionSpec,
+        id: &DocumentId,
+        entries: &[Entries],
+    ) -> Result<()> {
         for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
             if !index.config.unique {
                 continue;
@@ -390,7 +337,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// `entries` is what the new document has in the indexes.
-    fn change(
+    pub(super) fn change(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: DocumentId,
@@ -450,17 +397,4 @@ impl Drop for Transaction<'_> {
 pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {
     let at = spec.indexes.iter().position(|index| index.config.name == name);
     at.ok_or_else(|| Error::InvalidArgument(format!("index {name} not found in {}", spec.path)))
-}
-
-pub(super) fn check_document(text: &[u8]) -> Result<()> {
-    let refuse =
-        |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
-    if let Err(error) = json::check(text) {
-        return refuse(&format!("{} at byte {}", error.problem, error.offset));
-    }
-    if json::Scanner::new(text).peek() == Some(b'{') {
-        Ok(())
-    } else {
-        refuse("this is another kind of value")
-    }
 }

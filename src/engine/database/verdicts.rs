@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::adopt::foreign_records;
-use super::transaction::check_document;
+use super::put::check_document;
 use super::{CollectionSpec, Database, ReadOptions, SizeLimits};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;

@@ -1,0 +1,147 @@
+//! Putting documents: one, one that comes as a stream, many at once.
+
+use std::sync::Arc;
+
+use super::CollectionSpec;
+use super::document_file::DocumentFile;
+use super::overlay::Put;
+use super::transaction::Transaction;
+use crate::engine::document::{Document, DocumentId};
+use crate::engine::error::{Error, Result};
+use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
+use crate::engine::json;
+use crate::engine::parallel;
+
+impl Transaction<'_> {
+    /// Puts a document in place of what is under `id`. `text` must be one JSON object; white space between its
+    /// tokens is dropped. Writing what is already there writes nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
+    /// belongs to another document.
+    pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
+        check_document(&text)?;
+        self.put_document(spec, id, Document::new(json::compacted(text).into(), spec.large_field))
+    }
+
+    /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.
+    pub fn put_document(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: Document,
+    ) -> Result<()> {
+        self.put_if_changed(spec, id, document.into(), true).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], for a document that has a file of its own, made for this collection in this database.
+    ///
+    /// # Errors
+    /// `UNIQUE_VIOLATION`, `IO_ERROR`.
+    pub fn put_file(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, file: DocumentFile) -> Result<()> {
+        let put = if self.database.state.read().format < FIRST_WITH_LARGE_DOCUMENTS {
+            // Lines of this generation may be read by a version that would pass over the document.
+            Put::Text(file.whole()?)
+        } else {
+            Put::File(Arc::new(file))
+        };
+        self.put_if_changed(spec, id, put, true).map(drop)
+    }
+
+    /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
+    /// [`Transaction::check_unique`] once all documents that change are put. Returns whether this one is another than before.
+    pub fn put_unchecked(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        document: impl Into<Put>,
+    ) -> Result<bool> {
+        self.put_if_changed(spec, id, document.into(), false)
+    }
+
+    fn put_if_changed(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        put: Put,
+        unique: bool,
+    ) -> Result<bool> {
+        if let Put::Text(document) = &put {
+            self.database.options.sizes.check_in_line(&document.text)?;
+        }
+        let spec = &self.prepare(spec)?;
+        let before = self.hash_in(spec, &id);
+        if before == Some(put.hash()) {
+            return Ok(false);
+        }
+        let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
+        if unique {
+            self.check_entries(spec, &id, &entries)?;
+        }
+        self.change(spec, id, Some(put), entries, before.is_some()).map(|()| true)
+    }
+
+    /// As [`Transaction::put_document`] for many documents, no two of which have one id.
+    pub fn put_documents(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        documents: &[(DocumentId, Document)],
+    ) -> Result<()> {
+        self.put_changed(spec, documents, true).map(drop)
+    }
+
+    /// As [`Transaction::put_unchecked`] for many documents, no two of which have one id. Gives the places of those that are
+    /// others than before.
+    pub fn put_documents_unchecked(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        documents: &[(DocumentId, Document)],
+    ) -> Result<Vec<usize>> {
+        self.put_changed(spec, documents, false)
+    }
+
+    /// What the documents have in the indexes is found by several threads, where they are many.
+    fn put_changed(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        documents: &[(DocumentId, Document)],
+        unique: bool,
+    ) -> Result<Vec<usize>> {
+        let sizes = self.database.options.sizes;
+        documents.iter().try_for_each(|(_, document)| sizes.check_in_line(&document.text))?;
+        let spec = &self.prepare(spec)?;
+        let mut changed = Vec::with_capacity(documents.len());
+        for (at, (id, document)) in documents.iter().enumerate() {
+            let before = self.hash_in(spec, id);
+            if before != Some(document.hash) {
+                changed.push((at, before.is_some()));
+            }
+        }
+        let bytes = changed.iter().map(|&(at, _)| documents[at].1.head).sum();
+        let overlay = self.overlay(spec);
+        let entries = parallel::map(&changed, bytes, |&(at, _)| {
+            overlay.entries_of(Some(&documents[at].1.head_object()))
+        });
+        for (&(at, existed), entries) in changed.iter().zip(entries) {
+            let (id, document) = &documents[at];
+            if unique {
+                self.check_entries(spec, id, &entries)?;
+            }
+            self.change(spec, id.clone(), Some(document.clone().into()), entries, existed)?;
+        }
+        Ok(changed.into_iter().map(|(at, _)| at).collect())
+    }
+}
+
+pub(super) fn check_document(text: &[u8]) -> Result<()> {
+    let refuse =
+        |problem: &str| Err(Error::InvalidArgument(format!("a document must be a JSON object: {problem}")));
+    if let Err(error) = json::check(text) {
+        return refuse(&format!("{} at byte {}", error.problem, error.offset));
+    }
+    if json::Scanner::new(text).peek() == Some(b'{') {
+        Ok(())
+    } else {
+        refuse("this is another kind of value")
+    }
+}
