@@ -255,6 +255,100 @@ describe('a list that is read often', () => {
       assert.deepEqual((await files.list({ includeContent: false })).at(-1), head)
     }
   }))
+
+  test('is not read again for a few changes', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
+    await warm(() => files.list())
+    const { misses } = storage.getCacheStats()
+    await files.update(created[3]!.id, { content: 'changed' })
+    await files.delete(created[5]!.id)
+    const list = await files.list()
+    assert.deepEqual([list.length, list[3]!.content, list[5]!.id], [199, 'changed', created[6]!.id])
+    // Of those that changed, one is there.
+    assert.equal(storage.getCacheStats().misses, misses + 2)
+    await files.list()
+    assert.equal(storage.getCacheStats().misses, misses + 2)
+  }))
+
+  test('is what a process without a cache reads, whatever changed in between', withProject(async (storage, project, { open }) => {
+    const files = storage.getFileStorage(project.id)
+    const cold = open({ cacheEnabled: false }).getFileStorage(project.id)
+    await files.createMany(Array.from({ length: 30 }, (_, n) => fileInput(`f${n}`)))
+    let state = 1
+    const random = (below: number) => (state = (state * 48271) % 2147483647) % below
+    for (let round = 0; round < 150; round++) {
+      for (let change = random(6); change >= 0; change--) {
+        const writer = random(3) === 0 ? cold : files
+        const list = await cold.list()
+        const { id } = list[random(list.length)]!
+        const kind = random(12)
+        if (kind < 5) await writer.update(id, { content: `${round} ${change}` })
+        else if (kind < 7) await writer.create(fileInput(`new ${round} ${change}`))
+        else if (kind < 9 && list.length > 10) await writer.delete(id)
+        else if (kind < 10) await writer.createVersion(id, `${round} ${change}`)
+        else if (kind < 11) await writer.createMany(Array.from({ length: random(120) }, (_, n) => fileInput(`many ${n}`)))
+        else if (list.length > 300) await writer.writeAll(Object.fromEntries(list.slice(0, 20).map((file) => [file.id, file])))
+      }
+      assert.deepEqual(await files.list(), await cold.list())
+      assert.deepEqual(await files.list({ includeContent: false }), await cold.list({ includeContent: false }))
+    }
+  }))
+
+  test('has a document that comes between others in its place', withProject(async (storage, project, { open }) => {
+    await storage.writeProjectFiles(project.id, { 10: fileRecord(10, project.id), 30: fileRecord(30, project.id) })
+    const files = storage.getFileStorage(project.id)
+    await warm(() => files.list())
+    const map = await storage.readProjectFiles(project.id)
+    await open({ cacheEnabled: false }).writeProjectFiles(project.id, { ...map, 20: fileRecord(20, project.id), 5: fileRecord(5, project.id) })
+    assert.deepEqual((await files.list()).map(({ id }) => id), [5, 10, 20, 30])
+  }))
+
+  const kinds = { numbers: [undefined, undefined, undefined], texts: ['b', 'a', 'c'], 'numbers as texts': ['3', '20', '100'] }
+  for (const [what, given] of Object.entries(kinds)) {
+    test(`is right where ids are ${what}`, withDirectory(async ({ base }) => {
+      class Named extends BaseStorage<any> {
+        constructor(options = {}) { super(z.any(), z.any(), 'named', { basePath: base, ...options }) }
+        protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }
+        protected getEntityPath() { return null }
+      }
+      const [named, cold] = [new Named(), new Named({ cacheEnabled: false })]
+      const ids: any[] = []
+      for (const own of given) {
+        const { id } = await named.create(own === undefined ? {} : { id: own })
+        ids.push(id)
+        await warm(() => named.list())
+        await named.update(id, { note: 2 })
+        assert.deepEqual(await named.list(), await cold.list())
+      }
+      await named.delete(ids[0])
+      assert.deepEqual(await named.list(), await cold.list())
+      await named.update(ids[1], { nested: { list: [1] } })
+      await warm(() => named.list())
+      const found = (await named.list()).find(({ id }) => id === ids[1])
+      found.nested.list.push(2)
+      assert.deepEqual(await named.list(), await cold.list())
+      await Promise.all([named.close(), cold.close()])
+    }))
+  }
+
+  test('is read anew after invalidateCache', withDirectory(async ({ base }) => {
+    class Lists extends BaseStorage<any> {
+      constructor() { super(z.any(), z.any(), 'lists', { basePath: base }) }
+      protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }
+      protected getEntityPath() { return null }
+      invalidate(id: number) { this.invalidateCache(id) }
+    }
+    const storage = new Lists()
+    const { id } = await storage.create({})
+    await storage.create({})
+    await warm(() => storage.list())
+    const { misses } = storage.getCacheStats()
+    storage.invalidate(id)
+    await storage.list()
+    assert.equal(storage.getCacheStats().misses, misses + 1)
+    await storage.close()
+  }))
 })
 
 describe('what is read often while a process writes', () => {
@@ -287,6 +381,23 @@ describe('what is read often while a process writes', () => {
 
   test('never goes back, and shows what was acknowledged', withProject(async (storage, project, { base }) => {
     await counted(base, storage.getFileStorage(project.id), project.id)
+  }))
+
+  test('is never half of a batch', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(Array.from({ length: 40 }, (_, n) => fileInput(`f${n}`, '0')))
+    await warm(() => files.list())
+    let running = true
+    const writing = (async () => {
+      for (let n = 1; n <= 300; n++) await files.updateMany(created.map(({ id }) => ({ id, data: { content: `${n}` } })))
+      running = false
+    })()
+    while (running) {
+      const contents = new Set((await files.list()).map(({ content }) => content))
+      assert.equal(contents.size, 1, [...contents].join())
+      await new Promise(setImmediate)
+    }
+    await writing
   }))
 
   test('is what a worker thread wrote', withStorage(async (storage, { base }) => {

@@ -4,6 +4,9 @@
 // and only while the tip, which every process moves with each commit, says that nothing has changed since it was read or
 // that the change was of something else. So a read costs neither a call into native code nor parsing.
 
+const { headOf, valueOf } = require('./answers.js')
+const { MOST_OUTDATED, updatedList } = require('./outdated-lists.js')
+
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
 const HEAD_LIST = Symbol('list without contents')
@@ -45,7 +48,7 @@ function objectsOf(documents, limits) {
     engines.set(number, new WeakRef(engine))
   }
   engine.meet(documents.session)
-  return engine.collection(documents.path, limits)
+  return engine.collection(documents, limits)
 }
 
 /** What this thread keeps of the engine that some documents are in; undefined if it keeps nothing. */
@@ -102,11 +105,13 @@ class EngineObjects {
     this.clear()
   }
 
-  collection(path, { maxCacheSize, cacheTTL }) {
+  collection(documents, { maxCacheSize, cacheTTL }) {
     this.#limit = Math.max(this.#limit, maxCacheSize)
     this.#freshFor = Math.max(this.#freshFor, cacheTTL)
+    const { path } = documents
     let objects = this.#collections.get(path)
     if (objects === undefined) this.#collections.set(path, (objects = new CollectionObjects(this, path)))
+    objects.documents = documents
     return objects
   }
 
@@ -201,6 +206,8 @@ class EngineObjects {
 }
 
 class CollectionObjects {
+  /** The native calls of whoever asks. */
+  documents
   #entries = new Map()
   /** Those of the entries that were looked up by something else than their ids: name → entry. */
   #found = new Map()
@@ -231,13 +238,15 @@ class CollectionObjects {
   getList(kind) {
     const entry = this.#find(kind)
     if (entry === undefined) return undefined
-    this.engine.countHit()
-    return entry.value.map(entry.copy)
+    if (entry.outdated.size === 0) this.engine.countHit()
+    const current = this.#updated(entry)
+    return current?.value.map(current.copy)
   }
 
   /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
   whole() {
-    const entry = this.#find(WHOLE_LIST)
+    const found = this.#find(WHOLE_LIST)
+    const entry = found && this.#updated(found)
     if (entry === undefined) return undefined
     return { list: entry.value, engine: this.engine.number, seq: this.engine.seq, expires: entry.expires }
   }
@@ -254,10 +263,28 @@ class CollectionObjects {
     return entry
   }
 
+  /** A list with what changed since it was kept; undefined, and it is kept no longer, if that cannot be told at once. */
+  #updated(entry) {
+    const { key, value, outdated, copy, expires } = entry
+    if (outdated.size === 0) return entry
+    this.#remove(entry)
+    const valueIn = key === HEAD_LIST ? headOf : valueOf
+    const read = (id) => {
+      const answer = this.documents.peek(String(id))
+      return answer === undefined ? undefined : valueIn(answer)
+    }
+    const updated = updatedList(value, outdated, read)
+    // What was read is of one moment if nothing happened meanwhile.
+    if (updated === undefined || this.engine.acknowledged > this.engine.seq) return undefined
+    const characters = copy === copyFlat ? entry.characters + charactersOf(updated.come) - charactersOf(updated.gone) : 0
+    if (!(characters <= mostCharacters())) return undefined
+    return this.#put(key, updated.list, copy, characters, expires)
+  }
+
   /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy. */
   put(id, value, freshFor) {
     const copy = isFlat(value) ? copyFlat : copyDeep
-    this.#put(keyOf(id), value, copy, 0, freshFor)
+    this.#put(keyOf(id), value, copy, 0, performance.now() + freshFor)
     return copy(value)
   }
 
@@ -265,6 +292,7 @@ class CollectionObjects {
   putFound(name, id, value, freshFor) {
     const copy = this.put(id, value, freshFor)
     const entry = this.#entries.get(keyOf(id))
+    // It may have had to go at once.
     if (entry !== undefined) {
       entry.name = name
       this.#found.set(name, entry)
@@ -275,8 +303,9 @@ class CollectionObjects {
   /** As `put`, for a list. One that is too large is not kept, and given as it is. */
   putList(kind, list, freshFor) {
     const characters = charactersOf(list)
-    if (characters === undefined) return this.#putList(kind, list, copyDeep, 0, freshFor)
-    return characters > mostCharacters() ? list : this.#putList(kind, list, copyFlat, characters, freshFor)
+    const expires = performance.now() + freshFor
+    if (Number.isNaN(characters)) return this.#putList(kind, list, copyDeep, 0, expires)
+    return characters > mostCharacters() ? list : this.#putList(kind, list, copyFlat, characters, expires)
   }
 
   /**
@@ -287,9 +316,9 @@ class CollectionObjects {
   keepList(kind, list, seq, expires) {
     const characters = charactersOf(list)
     this.#keepsLists = characters <= mostCharacters()
-    const left = expires - performance.now()
-    if (!this.#keepsLists || left <= 0 || !this.engine.isUnchangedSince(this.#path, seq)) return undefined
-    return this.#putList(kind, list, copyFlat, characters, left)
+    const isLate = expires <= performance.now()
+    if (!this.#keepsLists || isLate || !this.engine.isUnchangedSince(this.#path, seq)) return undefined
+    return this.#putList(kind, list, copyFlat, characters, expires)
   }
 
   /** Whether lists like the last one are kept as soon as they are read. */
@@ -297,37 +326,48 @@ class CollectionObjects {
     return this.#keepsLists
   }
 
-  #putList(kind, list, copy, characters, freshFor) {
-    this.#put(kind, list, copy, characters, freshFor)
+  #putList(kind, list, copy, characters, expires) {
+    this.#put(kind, list, copy, characters, expires)
     return list.map(copy)
   }
 
-  #put(key, value, copy, characters, freshFor) {
+  #put(key, value, copy, characters, expires) {
     const before = this.#entries.get(key)
     if (before !== undefined) this.#remove(before)
-    const expires = performance.now() + freshFor
-    const entry = { collection: this, key, name: undefined, value, copy, characters, expires, used: false }
+    // Of a list, the ids of what changed since.
+    const outdated = typeof key === 'symbol' ? new Set() : undefined
+    const entry = { collection: this, key, name: undefined, value, outdated, copy, characters, expires, used: false }
     this.#entries.set(key, entry)
     this.engine.add(entry)
+    return entry
   }
 
-  /** As `forget`, because a caller wants it. */
+  /** Forgets a document, by its key in the map, and the lists, because a caller wants it. */
   invalidate(key) {
     forgotten += 1
     this.forget(key)
+    this.#removeAt(WHOLE_LIST)
+    this.#removeAt(HEAD_LIST)
   }
 
-  /** Forgets a document that changed, by its key in the map, and the lists; everything, without a key. */
+  /** Forgets a document that changed, by its key in the map; everything, without a key. */
   forget(key) {
     if (key === null) {
       this.clear()
       return
     }
+    const id = keyOf(key)
     this.#found.clear()
-    for (const changed of [keyOf(key), WHOLE_LIST, HEAD_LIST]) {
-      const entry = this.#entries.get(changed)
-      if (entry !== undefined) this.#remove(entry)
+    this.#removeAt(id)
+    for (const kind of [WHOLE_LIST, HEAD_LIST]) {
+      const outdated = this.#entries.get(kind)?.outdated
+      if (outdated?.add(id).size > MOST_OUTDATED) this.#removeAt(kind)
     }
+  }
+
+  #removeAt(key) {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) this.#remove(entry)
   }
 
   clear() {
@@ -363,14 +403,14 @@ function isFlat(value) {
   return true
 }
 
-/** The characters of the strings of documents that are flat; undefined if one is not. */
+/** The characters of the strings of documents that are flat; NaN if one is not. */
 function charactersOf(list) {
   let characters = 0
   for (const document of list) {
     for (const key in document) {
       const field = document[key]
       if (typeof field === 'string') characters += field.length
-      else if (typeof field === 'object' && field !== null) return undefined
+      else if (typeof field === 'object' && field !== null) return NaN
     }
   }
   return characters
