@@ -1,6 +1,6 @@
 // Reads of single files and of lists.
 import { Ours } from '../peers/ours.mjs'
-import { record, sample } from '../lib/data.mjs'
+import { content, record, sample } from '../lib/data.mjs'
 import { expect, interleave, perItem } from '../lib/measure.mjs'
 import { eachRead, pathOf, sidesOf } from '../lib/sides.mjs'
 
@@ -32,16 +32,24 @@ export async function reading(bench, { opened, ids, paths }) {
   bench.add({ id: 'by-path', work: 'find by path, not cached, 4 KB', unit: 'µs', figures: await byPath(cold, sample(paths, 2000)) })
   bench.add({ id: 'by-path-cached', work: 'find by path, cached, 4 KB', unit: 'µs', figures: await byPath(opened, fewPaths) })
 
-  const lists = (side, read, field) => interleave(fewRounds, sidesOf(side, (instance) => () => perItem(total, async () => {
+  const timed = (instance, read, field) => perItem(total, async () => {
     const list = await read(instance)
     if (list.length !== total) throw new Error(`a list of ${total} files has ${list.length}`)
     expect(list[total - 1], field)
-  })))
+  })
+  const lists = (side, read, field) => {
+    return interleave(fewRounds, sidesOf(side, (instance) => () => timed(instance, read, field)))
+  }
   const all = (instance) => instance.all()
   const heads = (instance) => instance.heads()
   const work = `list ${total.toLocaleString('en')} × 4 KB`
   bench.add({ id: 'list', work: `${work}, not cached`, unit: 'µs each', figures: await lists(cold, all) })
   bench.add({ id: 'list-cached', work: `${work}, cached`, unit: 'µs each', figures: await lists(opened, all) })
+  const changed = sidesOf(opened, (instance, Peer, peer) => async (round) => {
+    await instance.update(ids[peer][total >> 1], { content: content(total >> 1, round) })
+    return timed(instance, all)
+  })
+  bench.add({ id: 'list-changed', work: `${work}, cached, one changed since`, unit: 'µs each', figures: await interleave(fewRounds, changed) })
   bench.add({ id: 'heads', work: 'list without content, not cached', unit: 'µs each', figures: await lists(cold, heads, 'path') })
   bench.add({ id: 'heads-cached', work: 'list without content, cached', unit: 'µs each', figures: await lists(opened, heads, 'path') })
   await uncached.close()
