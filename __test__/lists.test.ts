@@ -1,0 +1,72 @@
+// Long lists arrive in pieces, and what bulk writes answer does too.
+import assert from 'node:assert/strict'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import type { ProjectFileStorage } from '../index.js'
+import { fileInput, filesPath, withProject } from './support/index.js'
+
+const inputs = (count: number, content = 'text') => Array.from({ length: count }, (_, n) => fileInput(`f${n}`, `${content} ${n}`))
+
+const cold = (open: any, project: { id: number }): ProjectFileStorage => open({ cacheEnabled: false }).getFileStorage(project.id)
+
+test('a bulk create gives every file in its place, and they are listed so', withProject(async (storage, project, { open }) => {
+  const given = inputs(3000)
+  const created = await storage.getFileStorage(project.id).createMany(given)
+  assert.deepEqual(created.map(({ path, content }) => [path, content]), given.map(({ path, content }) => [path, content]))
+  const files = cold(open, project)
+  assert.deepEqual(await files.list(), created)
+  const heads = created.map(({ content: _, ...head }) => head)
+  assert.deepEqual(await files.list({ includeContent: false }), heads)
+}))
+
+test('a list of nothing is empty', withProject(async (storage, project, { open }) => {
+  const files = cold(open, project)
+  assert.deepEqual(await files.list(), [])
+  assert.deepEqual(await files.list({ includeContent: false }), [])
+  assert.deepEqual(await storage.getFileStorage(project.id).createMany([]), [])
+}))
+
+test('a bulk create that fails gives and stores nothing', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const given = [...inputs(2000), { ...fileInput('bad'), path: '' }]
+  await assert.rejects(files.createMany(given), { code: 'VALIDATION_ERROR' })
+  assert.deepEqual(await files.list(), [])
+}))
+
+test('a list that is given up while it arrives is given up, and the next one is whole', withProject(async (storage, project, { open }) => {
+  const created = await storage.getFileStorage(project.id).createMany(inputs(3000, 'x'.repeat(2000)))
+  const files = cold(open, project)
+  await files.getById(created[0]!.id)
+  for (const turns of [0, 1, 2, 3]) {
+    const control = new AbortController()
+    const list = files.list({ signal: control.signal })
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+    control.abort()
+    await list.then((whole) => assert.equal(whole.length, 3000), (error) => assert.equal(error.code, 'ABORTED'))
+  }
+  assert.deepEqual(await files.list(), created)
+}))
+
+test('several lists at once do not mix', withProject(async (storage, project, { open }) => {
+  const created = await storage.getFileStorage(project.id).createMany(inputs(2000))
+  const files = cold(open, project)
+  const heads = created.map(({ content: _, ...head }) => head)
+  const lists = await Promise.all([files.list(), files.list({ includeContent: false }), files.list(), files.list({ includeContent: false })])
+  assert.deepEqual(lists, [created, heads, created, heads])
+}))
+
+test('a list is all from before an edit of the file or all from after it', withProject(async (storage, project, { base, open }) => {
+  await storage.getFileStorage(project.id).createMany(inputs(3000, 'round 0 of'))
+  await storage.close()
+  const path = filesPath(base, project.id)
+  const text = readFileSync(path, 'utf8')
+  const other = open({ cacheEnabled: false })
+  const files = other.getFileStorage(project.id)
+  for (let round = 1; round <= 10; round++) {
+    const list = files.list()
+    writeFileSync(`${path}.new`, text.replaceAll('round 0 of', `round ${round} of`))
+    renameSync(`${path}.new`, path)
+    const rounds = new Set((await list).map(({ content }) => content.split(' ')[1]))
+    assert.equal(rounds.size, 1, [...rounds].join())
+  }
+}))

@@ -1,0 +1,95 @@
+//! Lists that are handed over in pieces, while what comes behind them is being read.
+
+mod support;
+
+use std::fs;
+
+use octoprompt_storage::engine::{Durability, Part, ReadOptions, Result};
+use support::{Fixture, Handle, READ, record};
+
+/// More than fit into one piece.
+const MANY: u64 = 1000;
+
+fn fill(fixture: &Fixture, database: &Handle, name: &'static str) {
+    let spec = fixture.spec();
+    let written = database.write(Durability::Os, move |tx| {
+        (1..=MANY).try_for_each(|id| tx.put(&spec, id.into(), record(id, name).into_bytes()))
+    });
+    written.expect("written");
+    fixture.checkpoint(database);
+}
+
+/// Each piece as it came: whether it is the first one, and its documents.
+fn pieces(
+    fixture: &Fixture,
+    database: &Handle,
+    part: Part,
+    options: ReadOptions,
+    mut seen: impl FnMut(bool) + Send,
+) -> Result<Vec<(bool, Vec<String>)>> {
+    let mut pieces = Vec::new();
+    let push =
+        |piece: &mut Vec<String>, text: &[u8], _| piece.push(String::from_utf8_lossy(text).into_owned());
+    database.list_in_pieces(&fixture.spec(), part, options, Vec::new, push, |first, piece| {
+        seen(first);
+        pieces.push((first, piece));
+    })?;
+    Ok(pieces)
+}
+
+const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
+
+#[test]
+fn the_pieces_are_the_list_in_its_order() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fill(&fixture, &database, "x");
+    for part in [Part::Whole, Part::Head] {
+        let list = database.list(&fixture.spec(), part, UNCACHED).expect("readable");
+        // From the disk twice, the second time for the cache, then from there.
+        for options in [UNCACHED, READ, READ] {
+            let found = pieces(&fixture, &database, part, options, |_| ()).expect("readable");
+            let firsts: Vec<bool> = found.iter().map(|(first, _)| *first).collect();
+            assert!(firsts[0] && firsts[1..].iter().all(|first| !first), "{firsts:?}");
+            let documents: Vec<String> = found.into_iter().flat_map(|(_, documents)| documents).collect();
+            assert_eq!(format!("[{}]", documents.join(",")).as_bytes(), &*list);
+        }
+    }
+}
+
+#[test]
+fn a_long_list_has_several_pieces() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fill(&fixture, &database, "x");
+    let found = pieces(&fixture, &database, Part::Whole, UNCACHED, |_| ()).expect("readable");
+    assert!(found.len() > 1 && found.iter().all(|(_, documents)| documents.len() <= 256), "{}", found.len());
+}
+
+#[test]
+fn an_empty_list_is_one_piece() {
+    let fixture = Fixture::new();
+    let found = pieces(&fixture, &fixture.open(), Part::Whole, READ, |_| ()).expect("readable");
+    assert_eq!(found, [(true, Vec::new())]);
+}
+
+#[test]
+fn a_list_begins_anew_where_the_file_was_edited_meanwhile() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fill(&fixture, &database, "one");
+    let path = fixture.path("items.json");
+    let edited = fs::read_to_string(&path).expect("a file").replace("one", "two");
+    let mut untouched = true;
+    let found = pieces(&fixture, &database, Part::Whole, UNCACHED, |_| {
+        if std::mem::take(&mut untouched) {
+            fs::write(&path, &edited).expect("edited");
+        }
+    });
+    let found = found.expect("readable");
+    let anew = found.iter().rposition(|(first, _)| *first).expect("a first piece");
+    assert!(anew > 0, "nothing was read before the edit");
+    let documents: Vec<String> = found.into_iter().skip(anew).flat_map(|(_, documents)| documents).collect();
+    let expected: Vec<String> = (1..=MANY).map(|id| record(id, "two")).collect();
+    assert!(documents == expected, "{:?}", documents.first());
+}
