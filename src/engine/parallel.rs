@@ -35,7 +35,7 @@ pub fn in_order<T: Sync, R: Send, E: Send>(
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let made = Mutex::new(Made { hand_over, due: 0, early: BTreeMap::new(), failure: None });
-    together(threads_for(bytes).min(items.len()), || {
+    together(threads_for(bytes).min(items.len()), &|| {
         while let Some((at, item)) = claim(&next, items) {
             let result = work(item);
             if made.lock().add(at, result).is_err() {
@@ -87,9 +87,9 @@ fn threads_for(bytes: usize) -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(THREADS)
 }
 
-/// Runs `work` on so many threads, of which this is one, or on as many as can be had.
-fn together(threads: usize, work: impl Fn() + Sync) {
-    let (caller, work) = (cancel::current(), &work);
+/// Runs `work` on so many threads, of which this is one, or on as many as can be had. Compiled once for all kinds of work.
+fn together(threads: usize, work: &(dyn Fn() + Sync)) {
+    let caller = cancel::current();
     thread::scope(|scope| {
         let begin = |_| {
             let caller = caller.clone();
