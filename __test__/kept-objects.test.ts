@@ -271,6 +271,20 @@ describe('a list that is read often', () => {
     assert.equal(storage.getCacheStats().misses, misses + 2)
   }))
 
+  test('is brought up to date by one storage when another one on the same files is closed', withProject(async (storage, project, { open }) => {
+    const files = storage.getFileStorage(project.id)
+    const [first, second] = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
+    const other = open()
+    await warm(() => files.list())
+    await warm(() => other.getFileStorage(project.id).list())
+    await other.close()
+    const { misses } = storage.getCacheStats()
+    await files.updateMany([first!, second!].map(({ id }) => ({ id, data: { content: 'changed' } })))
+    assert.equal((await files.list())[1]!.content, 'changed')
+    // Two documents were read, not one list.
+    assert.equal(storage.getCacheStats().misses, misses + 2)
+  }))
+
   test('is what a process without a cache reads, whatever changed in between', withProject(async (storage, project, { open }) => {
     const files = storage.getFileStorage(project.id)
     const cold = open({ cacheEnabled: false }).getFileStorage(project.id)

@@ -17,7 +17,7 @@ const { moment, WHOLE_LIST } = require('./objects.js')
 async function writeFiles(members, { native, documents, objects }, write) {
   if (!Array.isArray(members)) return write((ticket) => native.writeAll(ticket, valueText(members.noMap), []))
   const since = moment()
-  const known = objects()?.whole()
+  const known = objects()?.whole(documents)
   const { changed, same, gone } = differenceOf(members, known?.list ?? [])
   // Whatever the caller may change later is made a text now.
   const texts = new Map(changed.map(([key, record]) => [key, textOf(key, record)]))

@@ -13,7 +13,7 @@ const { isForgotten, moment, HEAD_LIST, WHOLE_LIST } = require('./objects.js')
 async function listOf(documents, whole, objects, read) {
   const kind = whole ? WHOLE_LIST : HEAD_LIST
   const kept = objects()
-  const known = kept?.getList(kind)
+  const known = kept?.getList(kind, documents)
   if (known !== undefined) return known
   const peeked = documents.peekList(whole)
   if (peeked === undefined) return readOf(documents, whole, kind, objects, read)

@@ -48,7 +48,7 @@ function objectsOf(documents, limits) {
     engines.set(number, new WeakRef(engine))
   }
   engine.meet(documents.session)
-  return engine.collection(documents, limits)
+  return engine.collection(documents.path, limits)
 }
 
 /** What this thread keeps of the engine that some documents are in; undefined if it keeps nothing. */
@@ -105,13 +105,11 @@ class EngineObjects {
     this.clear()
   }
 
-  collection(documents, { maxCacheSize, cacheTTL }) {
+  collection(path, { maxCacheSize, cacheTTL }) {
     this.#limit = Math.max(this.#limit, maxCacheSize)
     this.#freshFor = Math.max(this.#freshFor, cacheTTL)
-    const { path } = documents
     let objects = this.#collections.get(path)
     if (objects === undefined) this.#collections.set(path, (objects = new CollectionObjects(this, path)))
-    objects.documents = documents
     return objects
   }
 
@@ -206,8 +204,6 @@ class EngineObjects {
 }
 
 class CollectionObjects {
-  /** The native calls of whoever asks. */
-  documents
   #entries = new Map()
   /** Those of the entries that were looked up by something else than their ids: name → entry. */
   #found = new Map()
@@ -234,19 +230,19 @@ class CollectionObjects {
     return entry === undefined ? undefined : this.get(entry.key)
   }
 
-  /** A copy of a list, or undefined. */
-  getList(kind) {
+  /** A copy of a list, or undefined. What changed since is read from `documents`, as far as that is possible at once. */
+  getList(kind, documents) {
     const entry = this.#find(kind)
     if (entry === undefined) return undefined
     if (entry.outdated.size === 0) this.engine.countHit()
-    const current = this.#updated(entry)
+    const current = this.#updated(entry, documents)
     return current?.value.map(current.copy)
   }
 
   /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
-  whole() {
+  whole(documents) {
     const found = this.#find(WHOLE_LIST)
-    const entry = found && this.#updated(found)
+    const entry = found && this.#updated(found, documents)
     if (entry === undefined) return undefined
     return { list: entry.value, engine: this.engine.number, seq: this.engine.seq, expires: entry.expires }
   }
@@ -264,13 +260,13 @@ class CollectionObjects {
   }
 
   /** A list with what changed since it was kept; undefined, and it is kept no longer, if that cannot be told at once. */
-  #updated(entry) {
+  #updated(entry, documents) {
     const { key, value, outdated, copy, expires } = entry
     if (outdated.size === 0) return entry
     this.#remove(entry)
     const valueIn = key === HEAD_LIST ? headOf : valueOf
     const read = (id) => {
-      const answer = this.documents.peek(String(id))
+      const answer = documents.peek(String(id))
       return answer === undefined ? undefined : valueIn(answer)
     }
     const updated = updatedList(value, outdated, read)
