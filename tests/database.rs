@@ -267,3 +267,16 @@ fn dropping_a_collection_removes_its_file_and_directory() {
 fn codes(database: &support::Handle) -> Vec<WarningCode> {
     database.take_warnings().into_iter().map(|warning| warning.code).collect()
 }
+
+#[test]
+fn a_checkpoint_names_the_file_in_which_a_document_is_damaged() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "before");
+    let journal = fixture.path(".storage/journal-000000000001.jsonl");
+    let text = fs::read_to_string(&journal).expect("a journal");
+    fs::write(&journal, text.replace("content of before", "content of behind")).expect("damaged");
+    let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it is damaged");
+    assert_eq!(error.code(), "CORRUPT_DATA");
+    assert!(error.to_string().contains("journal-000000000001.jsonl"), "{error}");
+}

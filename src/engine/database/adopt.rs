@@ -112,7 +112,7 @@ impl Database {
                 |(at, len): (usize, usize)| document_location(spec, file, at as u64, &stored[at..at + len]);
             placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
         };
-        let file = Arc::make_mut(&mut state.files).add(Arc::new(MemoryFile::new(stored)));
+        let file = state.add_file(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
         state.record_snapshot(&spec.path, record.clone(), true);
         let collection = state.collection(&spec.path);
         collection.unload();

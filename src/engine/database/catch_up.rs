@@ -92,7 +92,7 @@ impl Database {
             return Ok(false);
         }
         let mut state = self.state.write();
-        state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.journal = state.add_file(&*path, Arc::clone(&journal));
         state.format = header.format;
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         state.removed = state.removed.max(header.removed);
@@ -249,7 +249,7 @@ impl Database {
         let file = open_document(&*self.fs, &self.directory, &large.file).at("open", &path)?;
         let (location, files) = {
             let mut state = self.state.write();
-            let location = large.location(state.add_document(&large.file, file));
+            let location = large.location(state.add_document(&*path, file));
             (location, Arc::clone(&state.files))
         };
         let Some(spec) = spec else { return Ok((location, Vec::new())) };

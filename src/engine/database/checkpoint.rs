@@ -181,7 +181,7 @@ impl Database {
         let (journal, checksum, end) = create_journal(&*self.fs, &self.directory, &header, sync_directory)?;
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
-        state.journal = Arc::make_mut(&mut state.files).add(Arc::clone(&journal));
+        state.journal = state.add_file(&*next, Arc::clone(&journal));
         state.format = header.format;
         state.position.generation = header.generation;
         state.position.end = end;
@@ -226,8 +226,11 @@ impl Database {
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
-        let offsets = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut())
-            .at("copy documents to", temporary)?;
+        let offsets = copy_documents(&mut writer, &frozen.files, &frozen.documents, draft.as_mut()).map_err(
+            |failure| {
+                failure.error(&frozen.files, &collection_file(&self.directory, &frozen.path), temporary)
+            },
+        )?;
         let written = writer.finish().at("write", temporary)?;
         self.counters.snapshot_bytes.add(written.size);
         if !self.is_mutant(Mutant::RenameBeforeSync) {
@@ -301,7 +304,7 @@ impl Database {
         for (mut fresh, target) in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
             let seen = self.fs.metadata(&target).at("look up", &target)?;
-            relocate(&mut self.state.write(), fresh, covers, seen);
+            relocate(&mut self.state.write(), fresh, &target, covers, seen);
         }
         let covered = {
             let mut state = self.state.write();
@@ -375,9 +378,9 @@ impl Database {
 }
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
-fn relocate(state: &mut State, fresh: Fresh, covers: u64, seen: Option<Metadata>) {
+fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Option<Metadata>) {
     state.confirm_snapshot(&fresh.frozen.path);
-    let file = Arc::make_mut(&mut state.files).add(fresh.file);
+    let file = state.add_file(path, fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
         Content::Loaded(loaded) if fresh.frozen.is_loaded => {

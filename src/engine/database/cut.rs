@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::document_copy::copy_documents;
@@ -51,9 +52,10 @@ impl CutContent {
     }
 
     /// Streams the documents into a fresh file, as a snapshot. Returns its hash.
-    pub fn write_to(frozen: &Frozen, file: Arc<dyn File>, name: &std::path::Path) -> Result<FileHash> {
+    pub fn write_to(frozen: &Frozen, file: Arc<dyn File>, name: &Path) -> Result<FileHash> {
         let mut writer = SnapshotWriter::new(file);
-        copy_documents(&mut writer, &frozen.files, &frozen.documents, None).at("copy documents to", name)?;
+        copy_documents(&mut writer, &frozen.files, &frozen.documents, None)
+            .map_err(|failure| failure.error(&frozen.files, Path::new(&*frozen.path), name))?;
         Ok(writer.finish().at("write", name)?.hash)
     }
 }
@@ -139,7 +141,7 @@ impl Database {
         }
         let scanned = scan_map(&bytes)
             .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
-        let id = Arc::make_mut(&mut files).add(file);
+        let id = Arc::make_mut(&mut files).add(&*file_path, file);
         let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
         for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
             match change.location {

@@ -1,15 +1,38 @@
 //! Copying documents into a snapshot, long ones piece by piece.
 
+use std::path::Path;
 use std::{io, iter};
 
 use super::index_checkpoint::Draft;
 use super::state::FileTable;
-use super::texts::{PIECE, Part, pieces_of, read_run};
+use super::texts::{PIECE, Part, ReadFailure, read_pieces, read_run};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
+use crate::engine::error::Error;
 use crate::engine::json::{self, Compactor};
 use crate::engine::snapshot::SnapshotWriter;
 use crate::engine::text_measure::TextMeasure;
+
+pub enum CopyFailure {
+    Read(Location, ReadFailure),
+    Write(io::Error),
+}
+
+impl From<io::Error> for CopyFailure {
+    fn from(error: io::Error) -> CopyFailure {
+        CopyFailure::Write(error)
+    }
+}
+
+impl CopyFailure {
+    /// What a caller is told of copying documents of a `collection` to a file.
+    pub fn error(self, files: &FileTable, collection: &Path, to: &Path) -> Error {
+        match self {
+            CopyFailure::Read(location, failure) => failure.error(files, &location, collection),
+            CopyFailure::Write(error) => Error::io("copy documents to", to, &error),
+        }
+    }
+}
 
 /// Appends documents to a snapshot, and to what its index checkpoint will hold. Returns where their texts begin there.
 pub fn copy_documents(
@@ -17,7 +40,7 @@ pub fn copy_documents(
     files: &FileTable,
     documents: &DocumentMap,
     mut draft: Option<&mut Draft>,
-) -> io::Result<Vec<u64>> {
+) -> Result<Vec<u64>, CopyFailure> {
     let is_long = |(_, location): &Entry| location.len as usize > PIECE;
     let mut offsets = Vec::with_capacity(documents.len());
     let mut entries = documents.iter().peekable();
@@ -37,7 +60,7 @@ fn copy_short<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     mut draft: Option<&mut Draft>,
     offsets: &mut Vec<u64>,
-) -> io::Result<()> {
+) -> Result<(), CopyFailure> {
     let mut pushed = Ok(());
     let read = read_run(files, entries, Part::Whole, |(id, _), text| {
         if pushed.is_err() {
@@ -53,7 +76,7 @@ fn copy_short<'a>(
         });
     });
     pushed?;
-    read.map_err(|(_, failure)| failure.into())
+    read.map_err(|(location, failure)| CopyFailure::Read(location, failure))
 }
 
 fn copy_long(
@@ -62,20 +85,24 @@ fn copy_long(
     id: &DocumentId,
     location: &Location,
     draft: Option<&mut Draft>,
-) -> io::Result<u64> {
+) -> Result<u64, CopyFailure> {
     let offset = writer.begin(id);
     let mut compactor = Compactor::default();
     let mut line = Vec::with_capacity(PIECE);
     let spec = draft.as_ref().map(|draft| draft.spec().clone());
     let mut measure = spec.as_ref().map(|spec| TextMeasure::new(spec.large_field));
-    pieces_of(files, location, |piece| {
+    let mut written = Ok(());
+    let read = read_pieces(files, location, |piece| {
         line.clear();
         compactor.push(piece, &mut line);
         if let Some(measure) = &mut measure {
             measure.update(&line);
         }
-        writer.append(&line)
-    })?;
+        written = writer.append(&line);
+        if written.is_ok() { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+    });
+    written?;
+    read.map_err(|failure| CopyFailure::Read(*location, failure))?;
     if let (Some(draft), Some(measure)) = (draft, measure) {
         draft.push_measured(id, offset, measure.finish());
     }

@@ -127,7 +127,7 @@ impl Database {
             let name = document_name(generation, random(&self.directory)?);
             document.own.rename(&self.reserved(&name))?;
             let file = Some(Arc::clone(&document.file));
-            let id = self.state.write().add_document(&name, file);
+            let id = self.state.write().add_document(self.reserved(&name), file);
             // A document is put once: nobody settled it before.
             let _ = document.settled.set((name, id));
         }

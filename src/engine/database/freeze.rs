@@ -74,7 +74,7 @@ impl Database {
         let large = LargeSnapshot::open(&*self.fs, &file_path, record.as_ref())?;
         let in_pieces = match &large {
             Some(large) => {
-                let id = Arc::make_mut(&mut files).add(Arc::clone(&large.file));
+                let id = Arc::make_mut(&mut files).add(&*file_path, Arc::clone(&large.file));
                 large.bare_entries(&file_path, id)?
             }
             None => None,
@@ -95,7 +95,7 @@ impl Database {
                     seen = Some(file.metadata().at("look up", &file_path)?);
                     if record.is_some_and(|record| record.dropped.is_none()) {
                         covers = known.covers;
-                        let id = Arc::make_mut(&mut files).add(file);
+                        let id = Arc::make_mut(&mut files).add(&*file_path, file);
                         let scanned = scan(&bytes, &known).map_err(|error| {
                             Error::corrupt(&file_path, error.offset as u64, error.problem)
                         })?;

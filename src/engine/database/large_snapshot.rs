@@ -69,7 +69,7 @@ impl Database {
         let path = spec.file(&self.directory);
         let Some(snapshot) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? else { return Ok(false) };
         let (changes, files) = self.changes_beyond(spec, Some(&snapshot.record));
-        let file = self.state.write().add_file(Arc::clone(&snapshot.file));
+        let file = self.state.write().add_file(&*path, Arc::clone(&snapshot.file));
         let mut base = Base {
             indexes: spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
             times: self.times_of_built(spec),

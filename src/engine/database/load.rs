@@ -189,7 +189,10 @@ impl Database {
             times: self.times_of_built(spec),
             dirty: BTreeMap::new(),
         };
-        let file = snapshot.as_ref().map(|snapshot| self.state.write().add_file(Arc::clone(&snapshot.file)));
+        let add = |snapshot: &SnapshotFile| {
+            self.state.write().add_file(spec.file(&self.directory), Arc::clone(&snapshot.file))
+        };
+        let file = snapshot.as_ref().map(add);
         if let (Some(snapshot), Some(file)) = (&snapshot, file) {
             for (at, found) in scanned.iter().enumerate() {
                 if at % cancel::STEP == 0 {
@@ -277,7 +280,7 @@ impl Database {
             }
             base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
-            if files.document_name(location.file).is_some() {
+            if files.holds_one_document(location.file) {
                 let (location, head) = locate(spec, files, &location)
                     .map_err(|failure| self.read_error(spec, &location, failure))?;
                 insert_entries(&mut base.indexes, &id, &head);

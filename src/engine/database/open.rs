@@ -24,7 +24,7 @@ use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background,
 use crate::engine::cache::Cache;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
-use crate::engine::journal::{RESERVED, Tip, TipSlot};
+use crate::engine::journal::{RESERVED, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
 impl Database {
@@ -234,7 +234,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
             let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;
             let mut files = FileTable::default();
             let mut state = State::empty();
-            state.journal = files.add(Arc::clone(&journal));
+            state.journal = files.add(journal_path(directory, 1), Arc::clone(&journal));
             state.files = Arc::new(files);
             state.database = header.database;
             state.format = header.format;

@@ -14,7 +14,6 @@ pub use crate::engine::document::Document;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::{Error, Result};
-use crate::engine::journal::journal_path;
 
 /// What one call on the calling thread may read from the page cache.
 const PEEK_BYTES: u64 = 1 << 20;
@@ -263,22 +262,7 @@ impl Database {
         location: &Location,
         failure: ReadFailure,
     ) -> Error {
-        let state = self.state.read();
-        let path = if let Some(name) = state.files.document_name(location.file) {
-            self.reserved(name)
-        } else if location.file == state.journal {
-            journal_path(&self.directory, state.position.generation)
-        } else {
-            spec.file(&self.directory)
-        };
-        match failure {
-            ReadFailure::Changed => Error::corrupt(
-                &path,
-                location.offset,
-                "a document is not what was written; undo the edit, or restore the file from a backup",
-            ),
-            ReadFailure::Io(error) => Error::io("read", &path, &error),
-        }
+        failure.error(&self.state.read().files, location, &spec.file(&self.directory))
     }
 
     /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.

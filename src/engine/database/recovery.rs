@@ -104,7 +104,8 @@ fn replay(
     };
     let oldest = oldest.header.generation;
     let mut files = FileTable::default();
-    let ids: Vec<FileId> = chain.iter().map(|generation| files.add(Arc::clone(&generation.file))).collect();
+    let add = |generation: &Generation| files.add(&*generation.path, Arc::clone(&generation.file));
+    let ids: Vec<FileId> = chain.iter().map(add).collect();
     let journal = ids.last().copied().unwrap_or(FileId(0));
     let end = match until {
         Until::Tip(slot) => {
@@ -152,7 +153,7 @@ fn replay(
             named.insert(name.to_owned());
             open_document(fs, directory, name).at("open", &directory.join(RESERVED).join(name))
         };
-        let mut source = Source { bytes: &generation.bytes, file, open: &mut open };
+        let mut source = Source { directory, bytes: &generation.bytes, file, open: &mut open };
         for line in lines.by_ref() {
             apply(&mut state, &mut source, &line.body, last, &mut renamed, &mut removals)?;
             if last {
@@ -197,6 +198,8 @@ pub type Opener<'a> = dyn FnMut(&str) -> Result<Option<Arc<dyn File>>> + 'a;
 
 /// Where the lines of a journal come from.
 pub struct Source<'a> {
+    /// Of the database.
+    pub directory: &'a Path,
     pub bytes: &'a [u8],
     pub file: FileId,
     pub open: &'a mut Opener<'a>,
@@ -237,7 +240,8 @@ pub fn apply(
         let Some(path) = &op.collection else { continue };
         for (key, document) in &op.large {
             let file = (source.open)(&document.file)?;
-            let location = document.location(state.add_document(&document.file, file));
+            let location = document
+                .location(state.add_document(source.directory.join(RESERVED).join(&document.file), file));
             let change = Change { location: Some(location), seq: body.seq };
             state.collection(path).note(DocumentId::from_key(key), change);
         }

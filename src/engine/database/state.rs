@@ -1,6 +1,7 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,36 +49,46 @@ pub struct State {
 /// The open files that documents lie in. Shared with views, so that a file lives as long as anyone reads it.
 #[derive(Clone, Default)]
 pub struct FileTable {
-    files: BTreeMap<FileId, Arc<dyn File>>,
-    /// The names, in the reserved folder, of those that hold one document each.
-    documents: BTreeMap<FileId, Arc<str>>,
+    files: BTreeMap<FileId, OpenFile>,
     next: u32,
 }
 
+#[derive(Clone)]
+struct OpenFile {
+    /// Nothing, if it is gone: reading what lay in it fails.
+    file: Option<Arc<dyn File>>,
+    path: Arc<Path>,
+    holds_one_document: bool,
+}
+
 impl FileTable {
-    pub fn add(&mut self, file: Arc<dyn File>) -> FileId {
+    pub fn add(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
+        self.insert(OpenFile { file: Some(file), path: path.into(), holds_one_document: false })
+    }
+
+    /// Adds the file of one document. If it is gone, reading the document fails.
+    pub fn add_document(&mut self, path: impl Into<Arc<Path>>, file: Option<Arc<dyn File>>) -> FileId {
+        self.insert(OpenFile { file, path: path.into(), holds_one_document: true })
+    }
+
+    fn insert(&mut self, file: OpenFile) -> FileId {
         let id = FileId(self.next);
         self.next += 1;
         self.files.insert(id, file);
         id
     }
 
-    /// Adds the file of one document. If it is gone, reading the document fails.
-    pub fn add_document(&mut self, name: &str, file: Option<Arc<dyn File>>) -> FileId {
-        let id = FileId(self.next);
-        self.next += 1;
-        self.files.extend(file.map(|file| (id, file)));
-        self.documents.insert(id, name.into());
-        id
-    }
-
     pub fn get(&self, id: FileId) -> Option<&Arc<dyn File>> {
-        self.files.get(&id)
+        self.files.get(&id)?.file.as_ref()
     }
 
-    /// The name of the file, if it holds one document only.
-    pub fn document_name(&self, id: FileId) -> Option<&str> {
-        self.documents.get(&id).map(AsRef::as_ref)
+    /// The path that a file had when it was opened.
+    pub fn path(&self, id: FileId) -> Option<&Path> {
+        self.files.get(&id).map(|file| &*file.path)
+    }
+
+    pub fn holds_one_document(&self, id: FileId) -> bool {
+        self.files.get(&id).is_some_and(|file| file.holds_one_document)
     }
 
     pub fn len(&self) -> usize {
@@ -266,13 +277,14 @@ impl State {
         }
     }
 
-    pub fn add_file(&mut self, file: Arc<dyn File>) -> FileId {
-        Arc::make_mut(&mut self.files).add(file)
+    /// As [`FileTable::add`].
+    pub fn add_file(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
+        Arc::make_mut(&mut self.files).add(path, file)
     }
 
     /// As [`FileTable::add_document`].
-    pub fn add_document(&mut self, name: &str, file: Option<Arc<dyn File>>) -> FileId {
-        Arc::make_mut(&mut self.files).add_document(name, file)
+    pub fn add_document(&mut self, path: impl Into<Arc<Path>>, file: Option<Arc<dyn File>>) -> FileId {
+        Arc::make_mut(&mut self.files).add_document(path, file)
     }
 
     /// Takes note of a new state of a snapshot file.
@@ -353,10 +365,8 @@ impl State {
             }
         }
         let unused = |id: &FileId| !used.contains(id);
-        if self.files.files.keys().chain(self.files.documents.keys()).any(unused) {
-            let table = Arc::make_mut(&mut self.files);
-            table.files.retain(|id, _| used.contains(id));
-            table.documents.retain(|id, _| used.contains(id));
+        if self.files.files.keys().any(unused) {
+            Arc::make_mut(&mut self.files).files.retain(|id, _| used.contains(id));
         }
     }
 }

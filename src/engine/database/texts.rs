@@ -1,6 +1,7 @@
 //! Document texts on disk: reading and checking them.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::state::FileTable;
@@ -30,6 +31,21 @@ pub enum ReadFailure {
     /// The bytes are not those that were written: somebody edited the file, or it is damaged.
     Changed,
     Io(io::Error),
+}
+
+impl ReadFailure {
+    /// What a caller is told. Where the file is unknown, it is that of the `collection`.
+    pub fn error(self, files: &FileTable, location: &Location, collection: &Path) -> Error {
+        let path = files.path(location.file).unwrap_or(collection);
+        match self {
+            ReadFailure::Changed => Error::corrupt(
+                path,
+                location.offset,
+                "a document is not what was written; undo the edit, or restore the file from a backup",
+            ),
+            ReadFailure::Io(error) => Error::io("read", path, &error),
+        }
+    }
 }
 
 impl From<io::Error> for ReadFailure {

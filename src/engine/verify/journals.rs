@@ -185,7 +185,7 @@ impl Reading {
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
         let durable = next_header.map_or(durable, |header| header.seq);
-        let file = self.journals.state.add_file(Arc::clone(&journal.file));
+        let file = self.journals.state.add_file(Path::new(&journal.name), Arc::clone(&journal.file));
         let header_seq = start.seq;
         let mut covers = journal.header.as_ref().is_some_and(|(header, _, _)| header.covered >= header.seq);
         let mut place = start;
@@ -206,7 +206,8 @@ impl Reading {
                 journals.named.insert(name.to_owned());
                 Ok(cut.documents.get(name).cloned())
             };
-            let mut source = Source { bytes, file, open: &mut open };
+            // Paths are relative here.
+            let mut source = Source { directory: Path::new(""), bytes, file, open: &mut open };
             apply(&mut journals.state, &mut source, &body, true, renamed, &mut journals.removals)?;
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
