@@ -90,9 +90,6 @@ export declare class NativeCollection {
   /** Counts reads that were answered from objects. */
   countHits(hits: number): void
   get(ticket: number, key: string): void
-  peekList(withLargeField: boolean): Peeked
-  /** Answers in pieces. `kept` says that the caller keeps the list, so that the cache need not. */
-  list(ticket: number, withLargeField: boolean, kept: boolean): void
   /**
    * Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
    * process made and no other must have been given. `path` belongs to the document.
@@ -143,6 +140,14 @@ export declare class NativeCollection {
   repair(ticket: number): void
   /** Ends the session for all its users. */
   close(ticket: number): void
+  peekList(withLargeField: boolean): Peeked
+  /**
+   * Those of the documents with these ids that there are, as of one moment. Counts as no read, and the cache keeps nothing
+   * of it.
+   */
+  peekSome(ids: Array<number>, withLargeField: boolean): Peeked
+  /** Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not. */
+  list(ticket: number, withLargeField: boolean, callerKeeps: boolean): void
   /** Answers with the documents that a query (JSON) asks for. */
   query(ticket: number, query: string): void
   /** Answers with how a query is answered. */
@@ -356,7 +361,8 @@ export declare class Port {
   constructor(wake: () => void)
   /**
    * Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
-   * JSON; so is that of progress: `[done, total]`.
+   * JSON; so is that of progress: `[done, total]`. Behind a piece of an answer the others wait until this is called again:
+   * JavaScript has enough to do with one, and nothing wakes it up for them.
    */
   take(): Array<number | JsAnswer>
   /** Says before a call begins that it may be given up. */

@@ -23,11 +23,8 @@ function valueOf(answer) {
   return value
 }
 
-/** The document of an answer without its content. */
-const headOf = (answer) => (Array.isArray(answer) ? JSON.parse(answer[0]) : valueOf(answer))
-
 function putContent(document, content) {
   if (content !== null) document.content = content
 }
 
-module.exports = { Pieces, headOf, valueOf }
+module.exports = { Pieces, valueOf }

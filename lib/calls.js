@@ -29,8 +29,12 @@ function port() {
   return (opened ??= new Port(settle))
 }
 
+/** Whether the event loop is to turn before more answers are taken. */
+let resting = false
+
 /** Settles the promises whose answers wait. Nothing in here throws: an error would have no caller. */
 function settle() {
+  if (resting) return
   const messages = opened.take()
   for (let at = 0; at < messages.length; at += 3) {
     const kind = messages[at]
@@ -54,22 +58,43 @@ function settle() {
     }
     const ticket = messages[at + 1]
     const promise = waiting.get(ticket)
+    if (kind === BEGUN || kind === CONTINUED) rest()
     if (promise === undefined) continue
     if (kind === BEGUN || kind === CONTINUED) {
-      if (kind === BEGUN) promise.pieces = new Pieces()
-      promise.pieces.add(answer)
+      addPiece(promise, ticket, kind === BEGUN, answer)
       continue
     }
     waiting.delete(ticket)
     promise.forget?.()
-    if (kind === ANSWERED) promise.resolve(whole(promise.pieces, answer))
+    if (kind === ANSWERED) promise.resolve(withPieces(promise.pieces, answer))
     else promise.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
 }
 
+/** Lets everything else have its turn before the next piece of a long answer is taken. */
+function rest() {
+  resting = true
+  setImmediate(() => {
+    resting = false
+    settle()
+  })
+}
+
+/** Adds a piece to the answer of a call, which ends if it is too much for this thread. */
+function addPiece(promise, ticket, first, answer) {
+  try {
+    if (first) promise.pieces = new Pieces()
+    promise.pieces.add(answer)
+  } catch (error) {
+    waiting.delete(ticket)
+    promise.forget?.()
+    promise.reject(error)
+  }
+}
+
 /** An answer, with the pieces of it that came before. */
-function whole(pieces, answer) {
+function withPieces(pieces, answer) {
   if (pieces === undefined) return answer
   if (answer !== null) pieces.add(answer)
   return pieces

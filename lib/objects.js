@@ -4,7 +4,7 @@
 // and only while the tip, which every process moves with each commit, says that nothing has changed since it was read or
 // that the change was of something else. So a read costs neither a call into native code nor parsing.
 
-const { headOf, valueOf } = require('./answers.js')
+const { valueOf } = require('./answers.js')
 const { MOST_OUTDATED, updatedList } = require('./outdated-lists.js')
 
 /** Marks the whole list among the objects of a collection, with contents and without. */
@@ -234,9 +234,10 @@ class CollectionObjects {
   getList(kind, documents) {
     const entry = this.#find(kind)
     if (entry === undefined) return undefined
-    if (entry.outdated.size === 0) this.engine.countHit()
     const current = this.#updated(entry, documents)
-    return current?.value.map(current.copy)
+    if (current === undefined) return undefined
+    this.engine.countHit()
+    return current.value.map(current.copy)
   }
 
   /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
@@ -264,15 +265,14 @@ class CollectionObjects {
     const { key, value, outdated, copy, expires } = entry
     if (outdated.size === 0) return entry
     this.#remove(entry)
-    const valueIn = key === HEAD_LIST ? headOf : valueOf
-    const read = (id) => {
-      const answer = documents.peek(String(id))
-      return answer === undefined ? undefined : valueIn(answer)
+    const read = (ids) => {
+      const answer = documents.peekSome(ids, key === WHOLE_LIST)
+      return answer === undefined ? undefined : valueOf(answer)
     }
     const updated = updatedList(value, outdated, read)
-    // What was read is of one moment if nothing happened meanwhile.
+    // What was read is of one moment. It is that of the rest of the list if nothing happened in between.
     if (updated === undefined || this.engine.acknowledged > this.engine.seq) return undefined
-    const characters = copy === copyFlat ? entry.characters + charactersOf(updated.come) - charactersOf(updated.gone) : 0
+    const characters = copy === copyFlat ? entry.characters + charactersOf(updated.added) - charactersOf(updated.removed) : 0
     if (!(characters <= mostCharacters())) return undefined
     return this.#put(key, updated.list, copy, characters, expires)
   }

@@ -12,16 +12,15 @@ use serde_json::value::RawValue;
 use super::fresh::FreshFor;
 use super::index_query::index_query;
 use super::options::NativeOptions;
-use super::parts::{Parts, PartsList};
-use super::pieces::Pieces;
+use super::parts::Parts;
 use super::port::{Answer, JsAnswer, Port};
 use super::session::Session;
 use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, ReadOptions,
-    Transaction, Wait, json, write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, Transaction, Wait,
+    json, write_map,
 };
 use crate::project::array;
 
@@ -29,7 +28,7 @@ use crate::project::array;
 pub struct NativeCollection {
     pub(super) session: Arc<Session>,
     pub(super) spec: Arc<CollectionSpec>,
-    fresh_for: FreshFor,
+    pub(super) fresh_for: FreshFor,
 }
 
 impl NativeCollection {
@@ -219,56 +218,6 @@ impl NativeCollection {
         self.session.read(ticket, move |database, options| {
             let found = database.get(&spec, &DocumentId::from_key(&key), options)?;
             Ok(document(&spec, found))
-        });
-    }
-
-    #[napi(catch_unwind)]
-    pub fn peek_list<'env>(&self, env: &'env Env, with_large_field: bool) -> napi::Result<Peeked<'env>> {
-        let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
-        let (spec, options) = (&self.spec, self.session.read_options());
-        let found = match spec.large_field.filter(|_| with_large_field) {
-            None => match engine.peek_list(spec, part(with_large_field), options) {
-                Peek::Ready((text, left)) => Peek::Ready((Answer::Text(text), left)),
-                Peek::Wait => Peek::Wait,
-            },
-            Some(field) => {
-                let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
-                match engine.peek_list_into(spec, options, PartsList::default, push) {
-                    Peek::Ready((list, left)) => Peek::Ready((Answer::Parts(list.finish()), left)),
-                    Peek::Wait => Peek::Wait,
-                }
-            }
-        };
-        let (peek, left) = match found {
-            Peek::Ready((answer, left)) => (Peek::Ready(answer), Some(left)),
-            Peek::Wait => (Peek::Wait, None),
-        };
-        self.fresh_for.note(left);
-        peeked(env, peek)
-    }
-
-    /// Answers in pieces. `kept` says that the caller keeps the list, so that the cache need not.
-    #[napi(catch_unwind)]
-    pub fn list(&self, ticket: u32, with_large_field: bool, kept: bool) {
-        let (spec, mailbox) = (Arc::clone(&self.spec), self.session.mailbox().clone());
-        self.session.read(ticket, move |database, options| {
-            let options = ReadOptions { cached: options.cached && !kept, ..options };
-            let mut pieces = Pieces::new(mailbox, ticket);
-            let hand_over = |first, list: PartsList| pieces.add(first, Answer::Parts(list.finish()));
-            let field = spec.large_field.filter(|_| with_large_field);
-            let push = |list: &mut PartsList, text: &[u8], head| match field {
-                Some(field) => list.push(text, head, field),
-                None => list.push_whole(text),
-            };
-            database.list_in_pieces(
-                &spec,
-                part(with_large_field),
-                options,
-                PartsList::default,
-                push,
-                hand_over,
-            )?;
-            pieces.last()
         });
     }
 

@@ -20,6 +20,9 @@ impl Pieces {
 
     /// Adds a piece. Before the `first` one there was nothing, or nothing that counts.
     pub fn add(&mut self, first: bool, piece: Answer) {
+        if first {
+            self.failure = None;
+        }
         if !piece.fits() {
             self.failure = Some(Error::TooLarge("the answer".into()));
             return;

@@ -21,7 +21,7 @@ use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// What a call gives back: JSON text, or nothing.
+/// What a call gives back: JSON text, documents whose large fields come apart, or nothing.
 pub enum Answer {
     Nothing,
     Text(Arc<[u8]>),
@@ -195,10 +195,16 @@ impl Port {
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
-    /// JSON; so is that of progress: `[done, total]`.
+    /// JSON; so is that of progress: `[done, total]`. Behind a piece of an answer the others wait until this is called again:
+    /// JavaScript has enough to do with one, and nothing wakes it up for them.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
-        let messages = std::mem::take(&mut *self.mailbox.inner.messages.lock());
+        let messages: Vec<Message> = {
+            let mut waiting = self.mailbox.inner.messages.lock();
+            let piece = waiting.iter().position(|message| matches!(message, Message::Piece(..)));
+            let count = piece.map_or(waiting.len(), |piece| piece + 1);
+            waiting.drain(..count).collect()
+        };
         let mut cancels = self.mailbox.cancels.lock();
         for message in &messages {
             if let Message::Answered(ticket, _) | Message::Failed(ticket, _) = message {

@@ -95,17 +95,20 @@ impl Database {
                 hand_over(true, piece);
                 return Ok(());
             }
-            let sizes = self.options.sizes;
-            view.documents
-                .iter()
-                .try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
+            let (sizes, mut bytes) = (self.options.sizes, 0);
+            for (id, location) in view.documents.iter() {
+                sizes.check_handed_out(id, location, part)?;
+                bytes += finished_len(location, part) as u64 + 1;
+            }
+            // What nobody could hold as one text is handed over in pieces only.
+            let cached = options.cached && bytes < sizes.handed_out;
             let (mut first, mut lists) = (true, Vec::new());
             let read = view.shares(
                 part,
                 || (begin(), Elements::default()),
                 |(piece, list), (_, location), text| {
                     push(piece, text, location.head as usize);
-                    if options.cached {
+                    if cached {
                         list.push(text);
                     }
                 },
@@ -120,7 +123,7 @@ impl Database {
                     if first {
                         hand_over(true, begin());
                     }
-                    if options.cached {
+                    if cached {
                         self.cache.insert(key, view.version, Elements::array(&lists).into());
                     }
                     return Ok(());

@@ -31,20 +31,20 @@ impl Transaction<'_> {
     /// As [`Database::new_id`], and no document of the collection has it.
     pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
         let spec = &self.prepare(spec)?;
-        Ok(self.next_free_id(spec))
+        self.next_free_id(spec)
     }
 
     /// As [`Transaction::fresh_id`], so many of them, ascending.
     pub fn fresh_ids(&mut self, spec: &Arc<CollectionSpec>, count: usize) -> Result<Vec<u64>> {
         let spec = &self.prepare(spec)?;
-        Ok((0..count).map(|_| self.next_free_id(spec)).collect())
+        (0..count).map(|_| self.next_free_id(spec)).collect()
     }
 
-    fn next_free_id(&mut self, spec: &Arc<CollectionSpec>) -> u64 {
+    fn next_free_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
         loop {
             let id = self.database.new_id();
-            if self.hash_in(spec, &id.into()).is_none() {
-                return id;
+            if self.hash_of(spec, &id.into())?.is_none() {
+                return Ok(id);
             }
         }
     }

@@ -70,7 +70,7 @@ impl Transaction<'_> {
             self.database.options.sizes.check_in_line(&document.text)?;
         }
         let spec = &self.prepare(spec)?;
-        let before = self.hash_in(spec, &id);
+        let before = self.hash_of(spec, &id)?;
         if before == Some(put.hash()) {
             return Ok(false);
         }
@@ -112,7 +112,7 @@ impl Transaction<'_> {
         let spec = &self.prepare(spec)?;
         let mut changed = Vec::with_capacity(documents.len());
         for (at, (id, document)) in documents.iter().enumerate() {
-            let before = self.hash_in(spec, id);
+            let before = self.hash_of(spec, id)?;
             if before != Some(document.hash) {
                 changed.push((at, before.is_some()));
             }

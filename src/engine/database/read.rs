@@ -74,7 +74,8 @@ impl Database {
         self.peek_one(spec, options, true, choose)
     }
 
-    /// With `look_again`, an edit of the file may change what is chosen. Else what the cache has counts until it expires.
+    /// With `look_again`, an edit of the file may change what is chosen, so that counts until the file is looked at again. Else
+    /// what the cache has counts until it expires.
     fn peek_one(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -101,6 +102,7 @@ impl Database {
         {
             self.cache.count(true);
             let document = Document { text, head: location.head as usize, hash: location.hash };
+            let left = if look_again { left.min(self.fresh_for(loaded)) } else { left };
             return Ok(Peek::Ready(Some((document, Some(left)))));
         }
         if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
@@ -170,6 +172,20 @@ impl Database {
         part: Part,
         choose: impl FnOnce(&Queryable<'_>) -> Result<Vec<DocumentId>>,
     ) -> Result<Peek<Vec<Arc<[u8]>>>> {
+        let found = self.peek_part(spec, part, choose)?;
+        if matches!(found, Peek::Ready(_)) {
+            self.cache.count(false);
+        }
+        Ok(found)
+    }
+
+    /// As [`Database::peek_many`], for what is a part of a read that is counted elsewhere.
+    pub fn peek_part(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        choose: impl FnOnce(&Queryable<'_>) -> Result<Vec<DocumentId>>,
+    ) -> Result<Peek<Vec<Arc<[u8]>>>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec).filter(|loaded| self.is_fresh(loaded)) else {
             return Ok(Peek::Wait);
@@ -191,7 +207,6 @@ impl Database {
                 _ => return Ok(Peek::Wait),
             }
         }
-        self.cache.count(false);
         Ok(Peek::Ready(texts))
     }
 
@@ -251,7 +266,11 @@ impl Database {
         if !matches!(failure, ReadFailure::Changed) || attempt > 1 {
             return Err(self.read_error(spec, location, failure));
         }
-        self.state.write().collection(&spec.path).unload();
+        {
+            // Only a writer changes what is loaded: whoever puts documents counts on it.
+            let _writer = self.writer.lock();
+            self.state.write().collection(&spec.path).unload();
+        }
         let options = ReadOptions { cached: false, lock_timeout: self.options.lock_timeout };
         self.make_ready(spec, options)
     }

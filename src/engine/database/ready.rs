@@ -23,8 +23,16 @@ impl Database {
         state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))
     }
 
+    /// Whether the file need not be looked at for edits.
     pub(super) fn is_fresh(&self, loaded: &Loaded) -> bool {
-        loaded.checked.elapsed() < EDIT_CHECK.min(self.cache.ttl().max(Duration::from_millis(1)))
+        !self.fresh_for(loaded).is_zero()
+    }
+
+    /// How long the file need not be looked at for edits.
+    pub(super) fn fresh_for(&self, loaded: &Loaded) -> Duration {
+        EDIT_CHECK
+            .min(self.cache.ttl().max(Duration::from_millis(1)))
+            .saturating_sub(loaded.checked.elapsed())
     }
 
     /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.

@@ -11,7 +11,7 @@ use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::Entries;
+use crate::engine::index::{Entries, IndexKey};
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -182,7 +182,7 @@ impl<'a> Transaction<'a> {
     /// The hash of the document, which tells whether it is the same as another without reading it.
     pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
         let spec = &self.prepare(spec)?;
-        Ok(self.hash_in(spec, id))
+        self.hash_of(spec, id)
     }
 
     /// Declares the collection and loads it, unless the group dropped it: then nothing of the published state counts.
@@ -195,22 +195,22 @@ impl<'a> Transaction<'a> {
     }
 
     /// As [`Transaction::hash`], once the collection is prepared.
-    pub(super) fn hash_in(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Option<u64> {
+    pub(super) fn hash_of(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
-                return pending.new.as_ref().map(Put::hash);
+                return Ok(pending.new.as_ref().map(Put::hash));
             }
             if overlay.dropped {
-                return None;
+                return Ok(None);
             }
         }
         let hash = {
             let state = self.database.state.read();
-            let loaded = state.loaded(&spec.path);
-            loaded.and_then(|loaded| loaded.documents.get(id)).map(|location| location.hash)
+            let loaded = self.database.loaded_or_error(&state, spec)?;
+            loaded.documents.get(id).map(|location| location.hash)
         };
         self.note(spec, id, hash);
-        hash
+        Ok(hash)
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
@@ -316,14 +316,18 @@ impl<'a> Transaction<'a> {
             }
             let overlay = self.group.collections.get(&spec.path);
             let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, id));
-            let clash = clash.or_else(|| {
-                let dropped = overlay.is_some_and(|overlay| overlay.dropped);
-                let state = self.database.state.read();
-                let loaded = state.loaded(&spec.path).filter(|_| !dropped)?;
-                let (key, owner) = loaded.indexes[at].owner(entries, id)?;
-                let replaced = overlay.is_some_and(|overlay| overlay.documents.contains_key(&owner));
-                (!replaced).then_some((key, owner))
-            });
+            let dropped = overlay.is_some_and(|overlay| overlay.dropped);
+            let clash = match clash {
+                None if !dropped => {
+                    let state = self.database.state.read();
+                    let owner = self.database.loaded_or_error(&state, spec)?.indexes[at].owner(entries, id);
+                    let replaced = |(_, owner): &(IndexKey, DocumentId)| {
+                        overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
+                    };
+                    owner.filter(|owner| !replaced(owner))
+                }
+                clash => clash,
+            };
             if let Some((key, owner)) = clash {
                 let (index, key, owner) = (index.config.name.clone(), key.to_string(), owner.to_string());
                 return Err(Error::UniqueViolation { index, key, owner });
