@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use octoprompt_storage::engine::{Durability, Part, ReadOptions, Result};
+use octoprompt_storage::engine::{Durability, Part, Peek, ReadOptions, Result};
 use support::{Fixture, Handle, READ, record};
 
 /// More than fit into one piece.
@@ -92,4 +92,35 @@ fn a_list_begins_anew_where_the_file_was_edited_meanwhile() {
     let documents: Vec<String> = found.into_iter().skip(anew).flat_map(|(_, documents)| documents).collect();
     let expected: Vec<String> = (1..=MANY).map(|id| record(id, "two")).collect();
     assert!(documents == expected, "{:?}", documents.first());
+}
+
+#[test]
+fn a_reader_that_meets_an_edit_unloads_nothing_under_a_writer() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fill(&fixture, &database, "one");
+    let path = fixture.path("items.json");
+    let edited = fs::read_to_string(&path).expect("a file").replace("content of one", "content of two");
+    let (spec, reader, written) = (fixture.spec(), database.clone(), database.clone());
+    let (begun, reading) = std::sync::mpsc::channel();
+    let read = std::thread::spawn(move || {
+        reading.recv().expect("begun");
+        let read = reader.get(&spec, &2.into(), UNCACHED).expect("readable").expect("there");
+        String::from_utf8_lossy(&read.text).into_owned()
+    });
+    let spec = fixture.spec();
+    let result = database.write(Durability::Os, move |tx| {
+        let stored = tx.hash(&spec, &1.into())?;
+        fs::write(&path, &edited).expect("edited");
+        begun.send(()).expect("sent");
+        // The reader cannot go on before this ends, and nothing tells that it waits: it has time to do what it must not.
+        for _ in 0..50 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            let looked = written.peek_query(&spec, |query| query.documents().len());
+            assert_eq!(looked, Peek::Ready(MANY as usize));
+        }
+        Ok(stored)
+    });
+    assert!(result.expect("written").is_some());
+    assert_eq!(read.join().expect("no panic"), record(2, "one").replace("content of one", "content of two"));
 }
