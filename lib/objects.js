@@ -76,7 +76,8 @@ const isForgotten = (since) => since.forgotten !== forgotten
 
 class EngineObjects {
   #watch
-  #tip
+  #announced
+  #acknowledged
   #seq = -1
   #collections = new Map()
   #limit = 0
@@ -91,7 +92,8 @@ class EngineObjects {
   constructor(number, watch, page) {
     this.number = number
     this.#watch = watch
-    this.#tip = new Float64Array(page, watch.acknowledgedAt, 1)
+    this.#announced = new Float64Array(page, watch.announcedAt, 1)
+    this.#acknowledged = new Float64Array(page, watch.acknowledgedAt, 1)
   }
 
   /**
@@ -125,7 +127,12 @@ class EngineObjects {
 
   /** The last batch that any process had acknowledged: every read that begins now sees it. */
   get acknowledged() {
-    return this.#tip[0]
+    return this.#acknowledged[0]
+  }
+
+  /** Whether nobody can have seen a batch that this took no note of. */
+  get isQuiet() {
+    return this.#announced[0] <= this.#seq
   }
 
   /** Whether a collection is still what it was after the batch `seq`, as far as this takes note of batches. */
@@ -136,16 +143,16 @@ class EngineObjects {
 
   /** Forgets what changed. False while this process has not caught up with the others. */
   isCurrent() {
-    return this.#tip[0] === this.#seq || this.#catchUp()
+    return this.#announced[0] === this.#seq || this.#catchUp()
   }
 
   #catchUp() {
-    const acknowledged = this.#tip[0]
+    const announced = this.#announced[0]
     const [seq, ...changes] = this.#watch.changesSince(this.#seq)
     if (changes[0] === null) this.clear()
     else for (let at = 0; at < changes.length; at += 2) this.#collections.get(changes[at])?.forget(changes[at + 1])
     this.#seq = seq
-    return seq >= acknowledged
+    return seq >= announced
   }
 
   add(entry) {
@@ -271,7 +278,7 @@ class CollectionObjects {
     }
     const updated = updatedList(value, outdated, read)
     // What was read is of one moment. It is that of the rest of the list if nothing happened in between.
-    if (updated === undefined || this.engine.acknowledged > this.engine.seq) return undefined
+    if (updated === undefined || !this.engine.isQuiet) return undefined
     const characters = copy === copyFlat ? entry.characters + charactersOf(updated.added) - charactersOf(updated.removed) : 0
     if (!(characters <= mostCharacters())) return undefined
     return this.#put(key, updated.list, copy, characters, expires)

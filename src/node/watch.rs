@@ -8,7 +8,7 @@ use napi::{Env, Result};
 use napi_derive::napi;
 
 use crate::engine::fs::SharedPage;
-use crate::engine::{ACKNOWLEDGED_AT, Database};
+use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
 
 /// One engine as it is watched.
 #[napi]
@@ -36,6 +36,12 @@ impl NativeWatch {
     #[napi(catch_unwind)]
     pub fn is_unchanged_since(&self, path: String, seq: f64) -> bool {
         self.database.upgrade().is_some_and(|database| database.is_unchanged_since(&path, seq as u64))
+    }
+
+    /// Where in the page the number of the last batch stands that any process may see, as a 64-bit float.
+    #[napi(getter, catch_unwind)]
+    pub fn announced_at(&self) -> u32 {
+        ANNOUNCED_AT as u32
     }
 
     /// Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float.

@@ -77,7 +77,8 @@ fn check_register(operations: &[Operation]) -> Result<(), String> {
     for pair in forward.windows(2) {
         if pair[1].first_end < pair[0].last_begin {
             let (one, other) = (pair[0].write.value, pair[1].write.value);
-            return Err(format!("{one} and {other} were each read after the other: {pair:?}"));
+            let seen = around(operations, pair[1].first_end, pair[0].last_begin);
+            return Err(format!("{one} and {other} were each read after the other: {pair:?}\n{seen}"));
         }
     }
     for inner in backward {
@@ -85,10 +86,26 @@ fn check_register(operations: &[Operation]) -> Result<(), String> {
         let Some(outer) = at.checked_sub(1).and_then(|at| forward.get(at)) else { continue };
         if inner.first_end < outer.last_begin {
             let (value, around) = (inner.write.value, outer.write.value);
-            return Err(format!("{value} came between two sights of {around}: {inner:?} within {outer:?}"));
+            let seen = self::around(operations, inner.write.began, outer.last_begin);
+            return Err(format!(
+                "{value} came between two sights of {around}: {inner:?} within {outer:?}\n{seen}"
+            ));
         }
     }
     Ok(())
+}
+
+/// The operations at and around a time, one on a line.
+fn around(operations: &[Operation], from: u64, to: u64) -> String {
+    /// Nanoseconds.
+    const MARGIN: u64 = 2_000_000;
+    let (from, to) = (from.saturating_sub(MARGIN), to.saturating_add(MARGIN));
+    let mut near: Vec<&Operation> = operations
+        .iter()
+        .filter(|operation| operation.began <= to && operation.ended.is_none_or(|ended| ended >= from))
+        .collect();
+    near.sort_by_key(|operation| operation.began);
+    near.iter().map(|operation| format!("{operation:?}\n")).collect()
 }
 
 fn operation(kind: Kind, value: u64, began: u64, ended: u64) -> Operation {

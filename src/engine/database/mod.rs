@@ -109,7 +109,7 @@ use super::document::DocumentId;
 use super::error::Result;
 use super::fs::{Fs, SharedPage};
 use super::index::IndexSpec;
-pub use super::journal::ACKNOWLEDGED_AT;
+pub use super::journal::{ACKNOWLEDGED_AT, ANNOUNCED_AT};
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
 use super::options::CacheLimits;
@@ -291,7 +291,7 @@ impl Database {
     }
 
     /// The page of memory in which the number of the last acknowledged batch of any process stands, at
-    /// [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
+    /// [`ANNOUNCED_AT`] and [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
     pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
         self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
     }

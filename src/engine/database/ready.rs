@@ -17,7 +17,7 @@ const EDIT_CHECK: Duration = Duration::from_secs(1);
 impl Database {
     /// The collection, if memory is up to date with every process.
     pub(super) fn current<'a>(&self, state: &'a State, spec: &CollectionSpec) -> Option<&'a Loaded> {
-        if self.tip.as_ref().is_some_and(|tip| tip.seq() > state.position.seq) {
+        if self.tip.as_ref().is_some_and(|tip| tip.announced() > state.position.seq) {
             return None;
         }
         state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))

@@ -199,8 +199,7 @@ impl Database {
     }
 
     pub(super) fn tip_slot(&self) -> Result<TipSlot> {
-        let read = self.tip.as_ref().and_then(|tip| (0..3).find_map(|_| tip.read()));
-        read.ok_or_else(|| {
+        self.tip.as_ref().and_then(Tip::read).ok_or_else(|| {
             Error::corrupt(
                 &self.tip_path(),
                 0,

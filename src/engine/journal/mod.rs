@@ -10,7 +10,7 @@ pub use entry::{
     push_documents, push_snapshot_op, verify_line,
 };
 pub use reader::{BLANK, Line, Lines, Tail, classify_tail, without_room};
-pub use tip::{ACKNOWLEDGED_AT, Tip, TipSlot};
+pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Tip, TipSlot};
 
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,12 @@
 //! The tip: how far the journal is acknowledged, in a few words of shared memory.
 //!
 //! Two slots alternate, so that a process which dies while it writes one leaves the other. A slot counts if its
-//! checksum is right; the one with the higher count is current. Outside the slots, one word repeats the sequence
-//! number as a floating point number, so that "has anything changed?" is one load, from JavaScript too.
+//! checksum is right; the one with the higher count is current: storing its last word is the moment in which a batch becomes
+//! visible to other processes. Outside the slots, two words repeat the sequence number as a floating point number. One is stored
+//! before the slot, so that "can anything have changed?" is one load, from JavaScript too: whoever goes by it sees a batch as
+//! soon as anybody does. The other is stored after it, so that every read that begins then sees the batch.
 
+use std::hint;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +22,11 @@ pub const ACKNOWLEDGED_AT: usize = SEQ_WORD * 8;
 const HOLDER_WORD: usize = SEQ_WORD + 1;
 const COPIER_WORD: usize = SEQ_WORD + 2;
 const ID_WORD: usize = SEQ_WORD + 3;
+const ANNOUNCED_WORD: usize = SEQ_WORD + 4;
+/// Where in the page the number of the last batch stands that may be visible, as a 64-bit float: an offset in bytes.
+pub const ANNOUNCED_AT: usize = ANNOUNCED_WORD * 8;
+/// So often the slots are looked at while writers store them. One look takes a fraction of the time between two batches.
+const MOST_LOOKS: usize = 100;
 /// Ids may run ahead of the clock by so many milliseconds. What is beyond is no id: after a power loss the page may hold anything.
 const AHEAD: u64 = 1 << 32;
 /// The size of the file; a page of memory would be mapped in any case.
@@ -87,14 +95,25 @@ impl Tip {
         TipSlot::parse(std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word)))
     }
 
-    /// The current slot. A writer may be storing one slot while we read: the other one then still counts.
+    /// The slot that was current when this was called, or a later one. A writer may be storing one slot while we read: the
+    /// other one then still counts.
     pub fn read(&self) -> Option<TipSlot> {
         self.current().map(|(_, _, slot)| slot)
     }
 
     fn current(&self) -> Option<(usize, u64, TipSlot)> {
-        let slots = [0, 1].map(|index| self.slot(index).map(|(count, slot)| (index, count, slot)));
-        slots.into_iter().flatten().max_by_key(|(_, count, _)| *count)
+        let count = |index| self.slot(index).map(|(count, _)| count);
+        for _ in 0..MOST_LOOKS {
+            match [0, 1].map(|index| self.slot(index).map(|(count, slot)| (index, count, slot))) {
+                [Some(one), Some(other)] => return Some(if one.1 > other.1 { one } else { other }),
+                // If the writer of the other slot has come back to this one since it was read, what that slot said may be missed.
+                [Some(only), None] | [None, Some(only)] if count(only.0) == Some(only.1) => {
+                    return Some(only);
+                }
+                _ => hint::spin_loop(),
+            }
+        }
+        None
     }
 
     /// Moves the tip. Only the holder of the write lock does.
@@ -111,10 +130,12 @@ impl Tip {
             0,
         ];
         words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
+        let seq = (slot.seq as f64).to_bits();
+        self.page.store(ANNOUNCED_WORD, seq);
         for (word, value) in words.into_iter().enumerate() {
             self.page.store(index * SLOT_WORDS + word, value);
         }
-        self.page.store(SEQ_WORD, (slot.seq as f64).to_bits());
+        self.page.store(SEQ_WORD, seq);
     }
 
     /// Sets or clears the flag of the current slot, if there is one. Only the holder of the write lock does.
@@ -127,6 +148,11 @@ impl Tip {
     /// The sequence number that was acknowledged last, by any process.
     pub fn seq(&self) -> u64 {
         f64::from_bits(self.page.load(SEQ_WORD)) as u64
+    }
+
+    /// The sequence number of the last batch that any process may see. That it is announced does not mean that it is there.
+    pub fn announced(&self) -> u64 {
+        f64::from_bits(self.page.load(ANNOUNCED_WORD)) as u64
     }
 
     /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
@@ -171,6 +197,8 @@ fn slot_checksum(words: &[u64]) -> u64 {
 
 #[cfg(all(test, feature = "simulation"))]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::engine::fs::SimFs;
 
@@ -179,6 +207,99 @@ mod tests {
         let fs = SimFs::new();
         fs.make_dirs("/database");
         [fs.clone(), fs.process()].map(|fs| Tip::open(&fs, Path::new("/database/tip")).expect("mapped"))
+    }
+
+    fn slot_of(seq: u64) -> TipSlot {
+        TipSlot { boot_id: 1, generation: 1, seq, end: seq * 100, poisoned: false, migrating: false }
+    }
+
+    /// A page of which something happens at one of the loads.
+    struct Interrupted<F> {
+        page: Arc<dyn SharedPage>,
+        loads_left: AtomicUsize,
+        interrupt: F,
+    }
+
+    impl<F: Fn() + Send + Sync> SharedPage for Interrupted<F> {
+        fn load(&self, index: usize) -> u64 {
+            if self.loads_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                (self.interrupt)();
+            }
+            self.page.load(index)
+        }
+
+        fn store(&self, index: usize, value: u64) {
+            self.page.store(index, value);
+        }
+
+        fn replace(&self, index: usize, current: u64, value: u64) -> bool {
+            self.page.replace(index, current, value)
+        }
+
+        fn memory(&self) -> (*mut u8, usize) {
+            self.page.memory()
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_held_up_misses_nothing_that_was_acknowledged_before() {
+        for acknowledged in 1..4 {
+            for loads in 1..40 {
+                for written in 0..3 {
+                    let [tip, writer] = two_processes();
+                    (1..=acknowledged).for_each(|seq| tip.write(slot_of(seq)));
+                    let interrupt = move || {
+                        (1..=written).for_each(|more| writer.write(slot_of(acknowledged + more)));
+                        // It stores the first word of another slot, and no more.
+                        let index = writer.current().map_or(0, |(index, _, _)| 1 - index);
+                        writer.page.store(index * SLOT_WORDS, 77);
+                    };
+                    let page = Interrupted { page: tip.page, loads_left: AtomicUsize::new(loads), interrupt };
+                    let read = Tip { page: Arc::new(page) }.read().map(|slot| slot.seq);
+                    assert!(read >= Some(acknowledged), "{read:?} after {acknowledged}, at load {loads}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_seen_is_announced_and_what_is_acknowledged_can_be_seen() {
+        for stores in 0..10 {
+            let [tip, writer] = two_processes();
+            tip.write(slot_of(1));
+            let page = Stopped { page: writer.page, stores_left: AtomicUsize::new(stores) };
+            Tip { page: Arc::new(page) }.write(slot_of(2));
+            let seen = tip.read().map_or(0, |slot| slot.seq);
+            assert!(tip.announced() >= seen && seen >= tip.seq(), "after {stores} stores");
+        }
+    }
+
+    /// A page whose writer dies after so many stores.
+    struct Stopped {
+        page: Arc<dyn SharedPage>,
+        stores_left: AtomicUsize,
+    }
+
+    impl SharedPage for Stopped {
+        fn load(&self, index: usize) -> u64 {
+            self.page.load(index)
+        }
+
+        fn store(&self, index: usize, value: u64) {
+            let left = self.stores_left.load(Ordering::Relaxed);
+            if left > 0 {
+                self.stores_left.store(left - 1, Ordering::Relaxed);
+                self.page.store(index, value);
+            }
+        }
+
+        fn replace(&self, index: usize, current: u64, value: u64) -> bool {
+            self.page.replace(index, current, value)
+        }
+
+        fn memory(&self) -> (*mut u8, usize) {
+            self.page.memory()
+        }
     }
 
     #[test]
