@@ -344,6 +344,8 @@ export declare class NativeTransaction {
 export declare class NativeWatch {
   /** Whether memory has no batch after `seq` that changed the collection; false where that is not known any more. */
   isUnchangedSince(path: string, seq: number): boolean
+  /** Where in the page the number of the last batch stands that any process may see, as a 64-bit float. */
+  get announcedAt(): number
   /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
   get acknowledgedAt(): number
   /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */
