@@ -57,19 +57,24 @@ function settle() {
       continue
     }
     const ticket = messages[at + 1]
-    const promise = waiting.get(ticket)
-    if (kind === BEGUN || kind === CONTINUED) rest()
-    if (promise === undefined) continue
     if (kind === BEGUN || kind === CONTINUED) {
-      addPiece(promise, ticket, kind === BEGUN, answer)
+      rest()
+      addPiece(ticket, kind === BEGUN, answer)
       continue
     }
-    waiting.delete(ticket)
-    promise.forget?.()
-    if (kind === ANSWERED) promise.resolve(withPieces(promise.pieces, answer))
-    else promise.reject(errorFrom(JSON.parse(answer)))
+    const promise = ended(ticket)
+    if (kind === ANSWERED) promise?.resolve(withPieces(promise.pieces, answer))
+    else promise?.reject(errorFrom(JSON.parse(answer)))
   }
   if (waiting.size === 0) opened.release()
+}
+
+/** The promise of a call that waits no longer; undefined if it was given up. */
+function ended(ticket) {
+  const promise = waiting.get(ticket)
+  waiting.delete(ticket)
+  promise?.forget?.()
+  return promise
 }
 
 /** Lets everything else have its turn before the next piece of a long answer is taken. */
@@ -82,14 +87,14 @@ function rest() {
 }
 
 /** Adds a piece to the answer of a call, which ends if it is too much for this thread. */
-function addPiece(promise, ticket, first, answer) {
+function addPiece(ticket, first, answer) {
+  const promise = waiting.get(ticket)
+  if (promise === undefined) return
   try {
     if (first) promise.pieces = new Pieces()
     promise.pieces.add(answer)
   } catch (error) {
-    waiting.delete(ticket)
-    promise.forget?.()
-    promise.reject(error)
+    ended(ticket).reject(error)
   }
 }
 
@@ -116,8 +121,8 @@ function report(ticket, text) {
   try {
     promise.progress(...JSON.parse(text))
   } catch (error) {
-    waiting.delete(ticket)
-    promise.forget?.()
+    // The callback may have given the call up.
+    ended(ticket)
     promise.reject(error)
   }
 }

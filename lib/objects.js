@@ -224,40 +224,44 @@ class CollectionObjects {
 
   /** A copy of the document under an id, or undefined. */
   get(id) {
-    const entry = this.#find(keyOf(id))
+    return this.#copyOf(this.#find(this.#entries, keyOf(id)))
+  }
+
+  /** A copy of what `putFound` kept under a name, or undefined. */
+  getFound(name) {
+    return this.#copyOf(this.#find(this.#found, name))
+  }
+
+  #copyOf(entry) {
     if (entry === undefined) return undefined
     this.engine.countHit()
     return entry.copy(entry.value)
   }
 
-  /** A copy of what `putFound` kept under a name, or undefined. */
-  getFound(name) {
-    if (this.#found.size === 0 || !this.engine.isCurrent()) return undefined
-    const entry = this.#found.get(name)
-    return entry === undefined ? undefined : this.get(entry.key)
-  }
-
   /** A copy of a list, or undefined. What changed since is read from `documents`, as far as that is possible at once. */
   getList(kind, documents) {
-    const entry = this.#find(kind)
+    const entry = this.#findList(kind, documents)
     if (entry === undefined) return undefined
-    const current = this.#updated(entry, documents)
-    if (current === undefined) return undefined
     this.engine.countHit()
-    return current.value.map(current.copy)
+    return entry.value.map(entry.copy)
   }
 
   /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
   whole(documents) {
-    const found = this.#find(WHOLE_LIST)
-    const entry = found && this.#updated(found, documents)
+    const entry = this.#findList(WHOLE_LIST, documents)
     if (entry === undefined) return undefined
     return { list: entry.value, engine: this.engine.number, seq: this.engine.seq, expires: entry.expires }
   }
 
-  #find(key) {
+  #findList(kind, documents) {
+    const entry = this.#find(this.#entries, kind)
+    return entry && this.#updated(entry, documents)
+  }
+
+  /** An entry that is current, among all of them by its key or among those that were found by a name. */
+  #find(entries, key) {
     if (!this.engine.isCurrent()) return undefined
-    const entry = this.#entries.get(key)
+    const entry = entries.get(key)
     if (entry === undefined) return undefined
     if (entry.expires <= performance.now()) {
       this.#remove(entry)
