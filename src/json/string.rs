@@ -100,6 +100,31 @@ fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     }
 }
 
+/// What the code units of a JavaScript string say, as WTF-8.
+pub fn from_utf16(units: &[u16]) -> Vec<u8> {
+    let mut wtf8 = Vec::with_capacity(units.len());
+    for character in char::decode_utf16(units.iter().copied()) {
+        let code = character.map_or_else(|lone| lone.unpaired_surrogate().into(), u32::from);
+        wtf8.extend_from_slice(encode(code, &mut [0; 4]));
+    }
+    wtf8
+}
+
+/// The code units of WTF-8 text.
+pub fn to_utf16(wtf8: &[u8]) -> Vec<u16> {
+    let (mut units, mut at) = (Vec::with_capacity(wtf8.len()), 0);
+    for chunk in wtf8.utf8_chunks() {
+        units.extend(chunk.valid().encode_utf16());
+        at += chunk.valid().len();
+        // Two of the three bytes of a surrogate make two invalid chunks of their own.
+        if chunk.invalid().first() == Some(&SURROGATE) {
+            units.extend(surrogate_at(wtf8, at));
+        }
+        at += chunk.invalid().len();
+    }
+    units
+}
+
 /// Appends WTF-8 text as a JSON string, escaped as `JSON.stringify` does.
 pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
     out.push(b'"');

@@ -135,3 +135,20 @@ proptest! {
         let _ = elements(&bytes);
     }
 }
+
+#[test]
+fn lone_surrogates_keep_their_places_in_utf16() {
+    let wtf8 = unescape(br#""a\ud800b\udc00\ud83d\ude00\udfff""#);
+    let units = [0x61, 0xd800, 0x62, 0xdc00, 0xd83d, 0xde00, 0xdfff];
+    assert_eq!(to_utf16(&wtf8), units);
+    assert_eq!(from_utf16(&units), &*wtf8);
+}
+
+proptest! {
+    #[test]
+    fn every_text_of_code_units_is_the_same_after_wtf8(
+        units in proptest::collection::vec(prop_oneof![any::<u16>(), 0xd800..0xe000u16, 0..128u16], 0..40),
+    ) {
+        prop_assert_eq!(to_utf16(&from_utf16(&units)), units);
+    }
+}

@@ -69,18 +69,18 @@ pub fn document(spec: &CollectionSpec, found: Option<Document>) -> Answer {
 }
 
 /// As [`document`], of one that was peeked.
-pub fn fresh_document(
-    spec: &CollectionSpec,
-    found: Peek<Option<Fresh>>,
-    fresh_for: &FreshFor,
-) -> Peek<Answer> {
-    let (peek, left) = match found {
-        Peek::Ready(Some((found, left))) => (Peek::Ready(document(spec, Some(found))), left),
-        Peek::Ready(None) => (Peek::Ready(Answer::Nothing), None),
-        Peek::Wait => (Peek::Wait, None),
-    };
-    fresh_for.note(left);
-    peek
+pub fn fresh_document(spec: &CollectionSpec, found: Option<Fresh>, fresh_for: &FreshFor) -> Answer {
+    let (found, left) = found.unzip();
+    fresh_for.note(left.flatten());
+    document(spec, found)
+}
+
+/// As [`documents`], of texts that are such parts.
+pub fn parts_of(spec: &CollectionSpec, part: Part, texts: &[Arc<[u8]>]) -> Answer {
+    match part {
+        Part::Whole => documents(spec, texts),
+        Part::Head => Answer::text(array(texts)),
+    }
 }
 
 /// Documents as an array.
@@ -152,7 +152,7 @@ impl NativeCollection {
     pub fn peek<'env>(&self, env: &'env Env, key: String) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let found = engine.peek_fresh(&self.spec, &DocumentId::from_key(&key), self.session.read_options());
-        peeked(env, fresh_document(&self.spec, found, &self.fresh_for))
+        peeked(env, found.map(|found| fresh_document(&self.spec, found, &self.fresh_for)))
     }
 
     /// An id that was never handed out before by any process that uses the database; `null` before the engine is open.
@@ -317,13 +317,8 @@ impl NativeCollection {
             return peeked(env, Peek::Wait);
         };
         let choose = |collection: &Queryable<'_>| query.answer(collection.index(&index)?);
-        peeked(
-            env,
-            match engine.peek_many(&self.spec, Part::Whole, choose) {
-                Ok(Peek::Ready(texts)) => Peek::Ready(documents(&self.spec, &texts)),
-                Ok(Peek::Wait) | Err(_) => Peek::Wait,
-            },
-        )
+        let found = engine.peek_many(&self.spec, Part::Whole, choose).unwrap_or(Peek::Wait);
+        peeked(env, found.map(|texts| documents(&self.spec, &texts)))
     }
 
     #[napi(catch_unwind)]

@@ -7,18 +7,18 @@ use napi::bindgen_prelude::Utf16String;
 use napi_derive::napi;
 
 use super::collection::{
-    NativeCollection, Peeked, boolean, document, documents, fresh_document, part, peeked,
+    NativeCollection, Peeked, boolean, document, documents, fresh_document, part, parts_of, peeked,
 };
 use super::fresh::FreshFor;
 use super::parts::{Parts, PartsList};
 use super::pieces::Pieces;
 use super::port::Answer;
 use super::session::Session;
-use super::text::wtf8;
 use crate::engine::document::{Document, DocumentId, Given, head_len};
+use crate::engine::json;
 use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
 use crate::project::versions::{self, Wanted};
-use crate::project::{Content, Files, LARGE_FIELD, array, sort_by_path};
+use crate::project::{Content, Files, LARGE_FIELD, sort_by_path};
 
 /// So many files are answered in one piece.
 const PIECE: usize = 512;
@@ -241,11 +241,12 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn peek_by_path<'env>(&self, env: &'env Env, path: Utf16String) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
-        let path = wtf8(&path);
+        let path = json::from_utf16(&path);
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        let found = engine.peek_chosen(&self.files.spec, self.session.read_options(), choose);
         // Who waits is told what went wrong.
-        peeked(env, fresh_document(&self.files.spec, found.unwrap_or(Peek::Wait), &self.fresh_for))
+        let found =
+            engine.peek_chosen(&self.files.spec, self.session.read_options(), choose).unwrap_or(Peek::Wait);
+        peeked(env, found.map(|found| fresh_document(&self.files.spec, found, &self.fresh_for)))
     }
 
     /// Of what `peek_by_path` gave last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere
@@ -258,7 +259,7 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn by_path(&self, ticket: u32, path: Utf16String) {
         let files = self.files.clone();
-        let path = wtf8(&path);
+        let path = json::from_utf16(&path);
         self.session.read(ticket, move |database, options| {
             let choose = |files: &Queryable<'_>| Ok(Files::at_path(&path, files)?.into_iter().collect());
             let found = database.select(&files.spec, Part::Whole, options, choose)?;
@@ -269,7 +270,7 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn by_extension(&self, ticket: u32, extension: Utf16String) {
         let files = self.files.clone();
-        let extension = wtf8(&extension);
+        let extension = json::from_utf16(&extension);
         self.session.read(ticket, move |database, options| {
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
@@ -295,10 +296,7 @@ impl NativeFiles {
         self.session.read(ticket, move |database, options| {
             let part = part(with_content);
             let found = files.list_latest(database, part, options)?;
-            Ok(match part {
-                Part::Whole => documents(&files.spec, &found),
-                Part::Head => Answer::text(array(&found)),
-            })
+            Ok(parts_of(&files.spec, part, &found))
         });
     }
 }

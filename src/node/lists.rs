@@ -5,12 +5,12 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, Peeked, part, peeked};
+use super::collection::{NativeCollection, Peeked, part, parts_of, peeked};
 use super::parts::PartsList;
 use super::pieces::Pieces;
 use super::port::Answer;
-use crate::engine::document::{DocumentId, head_len};
-use crate::engine::{Part, Peek, ReadOptions};
+use crate::engine::document::DocumentId;
+use crate::engine::{Peek, ReadOptions};
 
 #[napi]
 impl NativeCollection {
@@ -19,24 +19,21 @@ impl NativeCollection {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let (spec, options) = (&self.spec, self.session.read_options());
         let found = match spec.large_field.filter(|_| with_large_field) {
-            None => match engine.peek_list(spec, part(with_large_field), options) {
-                Peek::Ready((text, left)) => Peek::Ready((Answer::Text(text), left)),
-                Peek::Wait => Peek::Wait,
-            },
+            None => {
+                let found = engine.peek_list(spec, part(with_large_field), options);
+                found.map(|(text, left)| (Answer::Text(text), left))
+            }
             Some(field) => {
                 let push = |list: &mut PartsList, text: &[u8], head| list.push(text, head, field);
-                match engine.peek_list_into(spec, options, PartsList::default, push) {
-                    Peek::Ready((list, left)) => Peek::Ready((Answer::Parts(list.finish()), left)),
-                    Peek::Wait => Peek::Wait,
-                }
+                let found = engine.peek_list_into(spec, options, PartsList::default, push);
+                found.map(|(list, left)| (Answer::Parts(list.finish()), left))
             }
         };
-        let (peek, left) = match found {
-            Peek::Ready((answer, left)) => (Peek::Ready(answer), Some(left)),
-            Peek::Wait => (Peek::Wait, None),
+        let noted = |(answer, left)| {
+            self.fresh_for.note(Some(left));
+            answer
         };
-        self.fresh_for.note(left);
-        peeked(env, peek)
+        peeked(env, found.map(noted))
     }
 
     /// Those of the documents with these ids that there are, as of one moment. Counts as no read, and the cache keeps nothing
@@ -51,18 +48,8 @@ impl NativeCollection {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let part = part(with_large_field);
         let ids: Vec<DocumentId> = ids.into_iter().map(|id| (id as u64).into()).collect();
-        let found = match engine.peek_part(&self.spec, part, |_| Ok(ids)) {
-            Ok(Peek::Ready(texts)) => texts,
-            Ok(Peek::Wait) | Err(_) => return peeked(env, Peek::Wait),
-        };
-        let mut list = PartsList::default();
-        for text in &found {
-            match self.spec.large_field {
-                Some(field) if part == Part::Whole => list.push(text, head_len(text, Some(field)), field),
-                _ => list.push_whole(text),
-            }
-        }
-        peeked(env, Peek::Ready(Answer::Parts(list.finish())))
+        let found = engine.peek_part(&self.spec, part, |_| Ok(ids)).unwrap_or(Peek::Wait);
+        peeked(env, found.map(|texts| parts_of(&self.spec, part, &texts)))
     }
 
     /// Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not.

@@ -117,13 +117,8 @@ impl NativeProjects {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let query = query(kind, &text, start, end);
         let choose = |projects: &Queryable<'_>| query.choose(projects);
-        peeked(
-            env,
-            match engine.peek_many(&store::collection(), Part::Whole, choose) {
-                Ok(Peek::Ready(texts)) => Peek::Ready(Answer::text(array(&texts))),
-                Ok(Peek::Wait) | Err(_) => Peek::Wait,
-            },
-        )
+        let found = engine.peek_many(&store::collection(), Part::Whole, choose).unwrap_or(Peek::Wait);
+        peeked(env, found.map(|texts| Answer::text(array(&texts))))
     }
 
     #[napi(catch_unwind)]

@@ -1,7 +1,8 @@
-//! Texts on their way between JavaScript, whose strings may have lone surrogates, and Rust, where they are WTF-8.
+//! Texts on their way out to JavaScript, whose strings may have lone surrogates. Here they are WTF-8.
 
-use napi::bindgen_prelude::Utf16String;
 use napi::{Env, JsString, Result};
+
+use crate::engine::json;
 
 /// A string as JavaScript takes it at the least cost.
 pub enum Text {
@@ -17,7 +18,8 @@ impl Text {
         if bytes.is_ascii() {
             return Text::Ascii(bytes);
         }
-        String::from_utf8(bytes).map_or_else(|error| Text::Utf16(utf16(error.as_bytes())), Text::Utf8)
+        String::from_utf8(bytes)
+            .map_or_else(|error| Text::Utf16(json::to_utf16(error.as_bytes())), Text::Utf8)
     }
 
     /// An upper bound of its code units.
@@ -36,35 +38,4 @@ impl Text {
             Text::Utf16(units) => env.create_string_utf16(units),
         }
     }
-}
-
-/// The code units of WTF-8 text.
-fn utf16(bytes: &[u8]) -> Vec<u16> {
-    let mut units = Vec::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        units.extend(chunk.valid().encode_utf16());
-        // Two of the three bytes of a surrogate make two invalid chunks of their own.
-        if let [0xed, ..] = chunk.invalid()
-            && let at = chunk.invalid().as_ptr() as usize - bytes.as_ptr() as usize
-            && let Some(&[_, second, third]) = bytes.get(at..at + 3)
-        {
-            units.push(0xd000 | (u16::from(second & 0x3f) << 6) | u16::from(third & 0x3f));
-        }
-    }
-    units
-}
-
-/// The text of a string, as WTF-8.
-pub fn wtf8(units: &Utf16String) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(units.len());
-    for character in char::decode_utf16(units.iter().copied()) {
-        match character {
-            Ok(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            Err(lone) => {
-                let unit = lone.unpaired_surrogate();
-                bytes.extend([0xed, 0x80 | (unit >> 6 & 0x3f) as u8, 0x80 | (unit & 0x3f) as u8]);
-            }
-        }
-    }
-    bytes
 }

@@ -290,8 +290,8 @@ impl Database {
         self.number
     }
 
-    /// The page of memory in which the number of the last acknowledged batch of any process stands, at
-    /// [`ANNOUNCED_AT`] and [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
+    /// The page of memory in which the numbers of the last batches stand that any process may see, at [`ANNOUNCED_AT`], and
+    /// that any had acknowledged, at [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
     pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
         self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
     }

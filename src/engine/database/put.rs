@@ -8,6 +8,7 @@ use super::overlay::Put;
 use super::transaction::Transaction;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
+use crate::engine::index::Entries;
 use crate::engine::journal::FIRST_WITH_LARGE_DOCUMENTS;
 use crate::engine::json;
 use crate::engine::parallel;
@@ -70,15 +71,31 @@ impl Transaction<'_> {
             self.database.options.sizes.check_in_line(&document.text)?;
         }
         let spec = &self.prepare(spec)?;
-        let before = self.hash_of(spec, &id)?;
-        if before == Some(put.hash()) {
-            return Ok(false);
-        }
+        let Some(existed) = self.replaces(spec, &id, put.hash())? else { return Ok(false) };
         let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
+        self.put_with(spec, id, put, entries, existed, unique).map(|()| true)
+    }
+
+    /// Whether a document takes the place of another one; `None` if it is there already.
+    fn replaces(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: u64) -> Result<Option<bool>> {
+        let before = self.hash_of(spec, id)?;
+        Ok((before != Some(hash)).then_some(before.is_some()))
+    }
+
+    /// Puts a document that has these `entries` in the indexes.
+    fn put_with(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: DocumentId,
+        put: Put,
+        entries: Vec<Entries>,
+        existed: bool,
+        unique: bool,
+    ) -> Result<()> {
         if unique {
             self.check_entries(spec, &id, &entries)?;
         }
-        self.change(spec, id, Some(put), entries, before.is_some()).map(|()| true)
+        self.change(spec, id, Some(put), entries, existed)
     }
 
     /// As [`Transaction::put_document`] for many documents, no two of which have one id.
@@ -112,10 +129,7 @@ impl Transaction<'_> {
         let spec = &self.prepare(spec)?;
         let mut changed = Vec::with_capacity(documents.len());
         for (at, (id, document)) in documents.iter().enumerate() {
-            let before = self.hash_of(spec, id)?;
-            if before != Some(document.hash) {
-                changed.push((at, before.is_some()));
-            }
+            changed.extend(self.replaces(spec, id, document.hash)?.map(|existed| (at, existed)));
         }
         let bytes = changed.iter().map(|&(at, _)| documents[at].1.head).sum();
         let overlay = self.overlay(spec);
@@ -123,11 +137,8 @@ impl Transaction<'_> {
             overlay.entries_of(Some(&documents[at].1.head_object()))
         });
         for (&(at, existed), entries) in changed.iter().zip(entries) {
-            let (id, document) = &documents[at];
-            if unique {
-                self.check_entries(spec, id, &entries)?;
-            }
-            self.change(spec, id.clone(), Some(document.clone().into()), entries, existed)?;
+            let (id, document) = documents[at].clone();
+            self.put_with(spec, id, document.into(), entries, existed, unique)?;
         }
         Ok(changed.into_iter().map(|(at, _)| at).collect())
     }

@@ -29,6 +29,15 @@ pub enum Peek<T> {
     Wait,
 }
 
+impl<T> Peek<T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Peek<U> {
+        match self {
+            Peek::Ready(answer) => Peek::Ready(change(answer)),
+            Peek::Wait => Peek::Wait,
+        }
+    }
+}
+
 /// A document; and if it came from the cache, for how long that would go on to give it.
 pub type Fresh = (Document, Option<Duration>);
 
@@ -47,10 +56,7 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Document>> {
-        match self.peek_fresh(spec, id, options) {
-            Peek::Ready(found) => Peek::Ready(found.map(|(document, _)| document)),
-            Peek::Wait => Peek::Wait,
-        }
+        self.peek_fresh(spec, id, options).map(|found| found.map(|(document, _)| document))
     }
 
     /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
@@ -85,12 +91,13 @@ impl Database {
     ) -> Result<Peek<Option<Fresh>>> {
         let state = self.state.read();
         let Some(loaded) = self.current(&state, spec) else { return Ok(Peek::Wait) };
-        if look_again && !self.is_fresh(loaded) {
+        let fresh_for = self.fresh_for(loaded);
+        if look_again && fresh_for.is_zero() {
             return Ok(Peek::Wait);
         }
         let located = |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
         let Some((id, location)) = choose(&Queryable::new(&state, loaded))?.and_then(located) else {
-            if !self.is_fresh(loaded) {
+            if fresh_for.is_zero() {
                 return Ok(Peek::Wait);
             }
             self.cache.count(false);
@@ -102,10 +109,10 @@ impl Database {
         {
             self.cache.count(true);
             let document = Document { text, head: location.head as usize, hash: location.hash };
-            let left = if look_again { left.min(self.fresh_for(loaded)) } else { left };
+            let left = if look_again { left.min(fresh_for) } else { left };
             return Ok(Peek::Ready(Some((document, Some(left)))));
         }
-        if !self.is_fresh(loaded) || u64::from(location.len) > PEEK_BYTES {
+        if fresh_for.is_zero() || u64::from(location.len) > PEEK_BYTES {
             return Ok(Peek::Wait);
         }
         let Some(file) = state.files.get(location.file).cloned() else { return Ok(Peek::Wait) };

@@ -92,10 +92,7 @@ pub fn finish_part(text: Vec<u8>, part: Part) -> Vec<u8> {
 
 /// The length of what [`finish_part`] gives.
 pub fn finished_len(location: &Location, part: Part) -> usize {
-    match part {
-        Part::Whole => location.len as usize,
-        Part::Head => location.head as usize + 1,
-    }
+    part_len(location, part) as usize + usize::from(part == Part::Head)
 }
 
 fn file_of<'a>(

@@ -213,23 +213,28 @@ mod tests {
         TipSlot { boot_id: 1, generation: 1, seq, end: seq * 100, poisoned: false, migrating: false }
     }
 
-    /// A page of which something happens at one of the loads.
-    struct Interrupted<F> {
+    /// A page that asks before each access; a store that is refused does not happen.
+    struct Guarded<F> {
         page: Arc<dyn SharedPage>,
-        loads_left: AtomicUsize,
-        interrupt: F,
+        may: F,
     }
 
-    impl<F: Fn() + Send + Sync> SharedPage for Interrupted<F> {
+    #[derive(PartialEq)]
+    enum Access {
+        Load,
+        Store,
+    }
+
+    impl<F: Fn(Access) -> bool + Send + Sync> SharedPage for Guarded<F> {
         fn load(&self, index: usize) -> u64 {
-            if self.loads_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                (self.interrupt)();
-            }
+            (self.may)(Access::Load);
             self.page.load(index)
         }
 
         fn store(&self, index: usize, value: u64) {
-            self.page.store(index, value);
+            if (self.may)(Access::Store) {
+                self.page.store(index, value);
+            }
         }
 
         fn replace(&self, index: usize, current: u64, value: u64) -> bool {
@@ -248,13 +253,17 @@ mod tests {
                 for written in 0..3 {
                     let [tip, writer] = two_processes();
                     (1..=acknowledged).for_each(|seq| tip.write(slot_of(seq)));
-                    let interrupt = move || {
-                        (1..=written).for_each(|more| writer.write(slot_of(acknowledged + more)));
-                        // It stores the first word of another slot, and no more.
-                        let index = writer.current().map_or(0, |(index, _, _)| 1 - index);
-                        writer.page.store(index * SLOT_WORDS, 77);
+                    let left = AtomicUsize::new(loads);
+                    let may = move |_| {
+                        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                            (1..=written).for_each(|more| writer.write(slot_of(acknowledged + more)));
+                            // It stores the first word of another slot, and no more.
+                            let index = writer.current().map_or(0, |(index, _, _)| 1 - index);
+                            writer.page.store(index * SLOT_WORDS, 77);
+                        }
+                        true
                     };
-                    let page = Interrupted { page: tip.page, loads_left: AtomicUsize::new(loads), interrupt };
+                    let page = Guarded { page: tip.page, may };
                     let read = Tip { page: Arc::new(page) }.read().map(|slot| slot.seq);
                     assert!(read >= Some(acknowledged), "{read:?} after {acknowledged}, at load {loads}");
                 }
@@ -267,38 +276,17 @@ mod tests {
         for stores in 0..10 {
             let [tip, writer] = two_processes();
             tip.write(slot_of(1));
-            let page = Stopped { page: writer.page, stores_left: AtomicUsize::new(stores) };
+            let left = AtomicUsize::new(stores);
+            // The writer dies after so many stores.
+            let may = move |access| {
+                let one_less = |left: usize| left.checked_sub(1);
+                access == Access::Load
+                    || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+            };
+            let page = Guarded { page: writer.page, may };
             Tip { page: Arc::new(page) }.write(slot_of(2));
             let seen = tip.read().map_or(0, |slot| slot.seq);
             assert!(tip.announced() >= seen && seen >= tip.seq(), "after {stores} stores");
-        }
-    }
-
-    /// A page whose writer dies after so many stores.
-    struct Stopped {
-        page: Arc<dyn SharedPage>,
-        stores_left: AtomicUsize,
-    }
-
-    impl SharedPage for Stopped {
-        fn load(&self, index: usize) -> u64 {
-            self.page.load(index)
-        }
-
-        fn store(&self, index: usize, value: u64) {
-            let left = self.stores_left.load(Ordering::Relaxed);
-            if left > 0 {
-                self.stores_left.store(left - 1, Ordering::Relaxed);
-                self.page.store(index, value);
-            }
-        }
-
-        fn replace(&self, index: usize, current: u64, value: u64) -> bool {
-            self.page.replace(index, current, value)
-        }
-
-        fn memory(&self) -> (*mut u8, usize) {
-            self.page.memory()
         }
     }
 
