@@ -223,6 +223,8 @@ impl Database {
             let mut transaction = Transaction::new(self, writer, &mut group);
             let run = catch_unwind(AssertUnwindSafe(|| {
                 request.cancel.begin()?;
+                // A group before this one, or an adoption that is part of it, may have met a failed sync.
+                self.check_poison()?;
                 request.job.run(&mut transaction)
             }));
             let run = run

@@ -170,9 +170,7 @@ impl Database {
         }
         self.catch_up(writer)?;
         let slot = self.tip_slot()?;
-        if slot.poisoned {
-            return Err(Error::Poisoned { path: self.directory.clone() });
-        }
+        self.check_poison()?;
         if slot.migrating && !self.migrating.load(Ordering::Acquire) {
             return Err(Error::interrupted(&self.directory));
         }
@@ -206,6 +204,15 @@ impl Database {
                 "no slot has a right checksum; close every process that uses the database and open it again",
             )
         })
+    }
+
+    /// A sync may fail while the write lock is held, and nothing is written or said to be durable after it: so this is asked
+    /// before each write, not only when the lock is taken.
+    pub(super) fn check_poison(&self) -> Result<()> {
+        match self.tip_slot()?.poisoned {
+            true => Err(Error::Poisoned { path: self.directory.clone() }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -255,6 +262,7 @@ impl Database {
     ) -> Result<()> {
         let path = journal_path(&self.directory, position.generation);
         let files = self.files(writer)?;
+        self.check_poison()?;
         if let Err(error) = files.journal.write_at(lines, position.end) {
             // The bytes were acknowledged to nobody: cut back and stay usable.
             files.reach = position.end;
@@ -285,16 +293,20 @@ impl Database {
         if position.durable >= position.seq {
             return Ok(());
         }
+        // Another sync would claim that what the failed one dropped is on disk.
+        self.check_poison()?;
         let path = journal_path(&self.directory, position.generation);
         self.sync_lines(&*self.files(writer)?.journal, &path)?;
         self.state.write().position.durable = position.seq;
         Ok(())
     }
 
+    /// Says how far the journal is acknowledged. Only recovery takes the mark of a failed sync away.
     pub(super) fn move_tip(&self, generation: u64, seq: u64, end: u64) {
         if let Some(tip) = &self.tip {
             let (boot_id, migrating) = (self.fs.boot_id(), self.migrating.load(Ordering::Acquire));
-            tip.write(TipSlot { boot_id, generation, seq, end, poisoned: false, migrating });
+            let poisoned = tip.read().is_some_and(|slot| slot.poisoned);
+            tip.write(TipSlot { boot_id, generation, seq, end, poisoned, migrating });
         }
     }
 

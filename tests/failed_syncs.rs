@@ -1,0 +1,132 @@
+//! What becomes of the writes around a sync that failed: none is told that it is durable. On a simulated file system.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
+};
+use parking_lot::Mutex;
+use support::{READ, record, spec};
+
+const DIRECTORY: &str = "/database";
+
+fn machine() -> SimFs {
+    let fs = SimFs::new();
+    fs.make_dirs(DIRECTORY);
+    fs
+}
+
+fn open(fs: &SimFs) -> Arc<Database> {
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("the database opens")
+}
+
+/// What a write was told: nothing, or the code of its error and what it may have left behind.
+type Told = std::result::Result<(), (&'static str, Outcome)>;
+
+const UNKNOWN: Told = Err(("IO_ERROR", Outcome::Unknown));
+const REFUSED: Told = Err(("IO_ERROR", Outcome::None));
+
+fn told(result: Result<()>) -> Told {
+    result.map_err(|error: Error| (error.code(), error.outcome()))
+}
+
+type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
+
+fn putting(path: &str, id: u64, name: &str) -> Work {
+    let (spec, text) = (spec(path), record(id, name).into_bytes());
+    Box::new(move |tx| tx.put(&spec, id.into(), text))
+}
+
+fn put(database: &Database, durability: Durability, id: u64, name: &str) -> Told {
+    told(database.write(durability, putting("items.json", id, name)))
+}
+
+/// Writes that wait in the queue together.
+fn queued(database: &Database, works: Vec<Work>) -> Vec<Told> {
+    let answers: Arc<Mutex<Vec<Option<Told>>>> = Arc::new(Mutex::new(vec![None; works.len()]));
+    for (at, work) in works.into_iter().enumerate() {
+        let wait = Wait::at_most(READ.lock_timeout);
+        let answers = Arc::clone(&answers);
+        let done = move |result| answers.lock()[at] = Some(told(result));
+        let _ =
+            database.submit(Request::new(WriteOptions { durability: Durability::Full, wait }, work, done));
+    }
+    database.drain();
+    let answers = answers.lock();
+    answers.iter().map(|answer| answer.expect("every write is answered")).collect()
+}
+
+fn fail_next_sync(fs: &SimFs) {
+    let journal = |path: &Path| path.to_string_lossy().contains("journal-");
+    fs.fail_when(
+        move |call| matches!(call, Call::SyncData { path } if journal(path)),
+        Fault::Io,
+        Repeat::Once,
+    );
+}
+
+fn has(database: &Database, path: &str, id: u64) -> bool {
+    database.get(&spec(path), &id.into(), READ).expect("readable").is_some()
+}
+
+#[test]
+fn writes_that_wait_behind_a_failed_sync_are_refused_until_the_database_is_opened_again() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Os, 0, "not durable"), Ok(()));
+    // Three of them fill a group: each has its name twice.
+    let big = "x".repeat(3 << 19);
+    let mut works: Vec<Work> = (1..=6).map(|id| putting("items.json", id, &big)).collect();
+    // Writes nothing, and is promised that what is there stays.
+    works.push(Box::new(|_| Ok(())));
+    fail_next_sync(&fs);
+    let answers = queued(&database, works);
+    assert_eq!(answers, [UNKNOWN, UNKNOWN, UNKNOWN, REFUSED, REFUSED, REFUSED, REFUSED]);
+    assert_eq!(put(&database, Durability::Full, 7, "later"), REFUSED);
+    let other = open(&fs.process());
+    assert_eq!(put(&other, Durability::Full, 8, "in another process"), REFUSED);
+    assert!(has(&database, "items.json", 0), "reads go on");
+    drop((database, other));
+    let database = open(&fs.process());
+    assert_eq!(put(&database, Durability::Full, 9, "after opening again"), Ok(()));
+    assert!(!(4..=8).any(|id| has(&database, "items.json", id)));
+}
+
+#[test]
+fn a_failed_sync_of_an_adoption_ends_the_group_it_is_part_of() {
+    let fs = machine();
+    let database = open(&fs);
+    // What the engine did not write, and what makes it write: the stored form is another one.
+    fs.write_file(
+        "/database/old.json",
+        format!("{{\"1\": {{ \"id\" : 1 }}, \"2\": {} }}", record(2, "b")).as_bytes(),
+    );
+    fail_next_sync(&fs);
+    let works = vec![
+        putting("before.json", 1, "before"),
+        putting("old.json", 3, "adopts"),
+        putting("after.json", 1, "after"),
+    ];
+    assert_eq!(queued(&database, works), [REFUSED, UNKNOWN, REFUSED]);
+    assert_eq!(put(&database, Durability::Full, 1, "later"), REFUSED);
+    drop(database);
+    let database = open(&fs.process());
+    assert!(!has(&database, "before.json", 1) && !has(&database, "after.json", 1));
+    assert_eq!(put(&database, Durability::Full, 1, "after opening again"), Ok(()));
+}
+
+#[test]
+fn a_checkpoint_leaves_a_database_whose_sync_failed_as_it_is() {
+    let fs = machine();
+    let database = open(&fs);
+    fail_next_sync(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "unknown"), UNKNOWN);
+    let checkpoint = database.checkpoint(Wait::at_most(READ.lock_timeout)).map(drop);
+    assert_eq!(told(checkpoint), REFUSED);
+    assert_eq!(put(&database, Durability::Full, 2, "later"), REFUSED);
+}
