@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::document_file::give_up_documents;
 use super::overlay::{Group, Put, no_entries};
 use super::recent::RecentChanges;
 use super::removals::removal_target;
@@ -284,7 +285,8 @@ impl Database {
             self.make_room(writer, before.end, lines.len() as u64);
         }
         if let Err(error) = self.append(writer, &lines, before, sync) {
-            return Err(self.give_up_documents(writer, &files, error));
+            give_up_documents(&files, &error);
+            return Err(error);
         }
         if sync {
             writer.synced = Some(Instant::now());

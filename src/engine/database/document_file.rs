@@ -13,7 +13,6 @@ use super::spool::{OwnFile, no_room};
 use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_pieces, read_text};
 use super::transaction::Batch;
-use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant};
 use crate::engine::checksum::head_hash;
 use crate::engine::document::{Document, close_head};
@@ -21,7 +20,7 @@ use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::journal::{
-    Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation, journal_path,
+    Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation,
 };
 use crate::engine::text_measure::TextMeasure;
 
@@ -139,27 +138,13 @@ impl Database {
         files.iter().for_each(|document| document.own.keep(true));
         Ok(files)
     }
+}
 
-    /// Lets go of the files of documents after their lines were not written. A power loss might bring back a line that was
-    /// cut off, so that is made durable first. Returns the error of the write.
-    pub(super) fn give_up_documents(
-        &self,
-        writer: &mut Writer,
-        documents: &[Arc<DocumentFile>],
-        error: Error,
-    ) -> Error {
-        if documents.is_empty() || error.outcome() == Outcome::Unknown {
-            return error;
-        }
-        let path = journal_path(&self.directory, self.position().generation);
-        let synced = self.files(writer).and_then(|files| files.journal.sync_data().at("sync", &path));
-        match synced {
-            Ok(()) => {
-                documents.iter().for_each(|document| document.own.keep(false));
-                error
-            }
-            Err(failed) => self.poison(failed),
-        }
+/// Lets go of the files of documents after their lines were not written, unless that is not known: then a line may tell of
+/// them.
+pub(super) fn give_up_documents(documents: &[Arc<DocumentFile>], error: &Error) {
+    if error.outcome() == Outcome::None {
+        documents.iter().for_each(|document| document.own.keep(false));
     }
 }
 

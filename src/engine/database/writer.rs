@@ -264,10 +264,12 @@ impl Database {
         let files = self.files(writer)?;
         self.check_poison()?;
         if let Err(error) = files.journal.write_at(lines, position.end) {
-            // The bytes were acknowledged to nobody: cut back and stay usable.
+            // The bytes were acknowledged to nobody: cut back and stay usable. Their writers are told that nothing changed, so a
+            // power loss must not bring back whole lines of them: the cut is made durable.
             files.reach = position.end;
             let error = Error::io("append to", &path, &error);
-            return match files.journal.set_len(position.end) {
+            let cut = files.journal.set_len(position.end);
+            return match cut.and_then(|()| self.counters.syncs.measure(|| files.journal.sync_data())) {
                 Ok(()) => Err(error),
                 Err(_) => Err(self.poison(error)),
             };

@@ -1,11 +1,12 @@
-//! What becomes of the writes around a sync that failed: none is told that it is durable. On a simulated file system.
+//! What becomes of writes when the journal cannot be written or synced: none is told that it is durable when it may not be, or
+//! that nothing changed when it may come back. On a simulated file system.
 
 mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Chooser, Effect, EffectKind, Fate, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
 };
@@ -70,6 +71,20 @@ fn fail_next_sync(fs: &SimFs) {
     );
 }
 
+/// A power loss that undoes the last unsynced change of each sector and of each length, and no other.
+#[derive(Debug)]
+struct WithoutLastChange;
+
+impl Chooser for WithoutLastChange {
+    fn decide(&mut self, effects: &[Effect]) -> Vec<Fate> {
+        let fate = |effect: &Effect| match effect.kind {
+            EffectKind::Length | EffectKind::Sector(_) => Fate::Version(effect.versions.saturating_sub(2)),
+            EffectKind::Name | EffectKind::Page => Fate::Version(effect.versions - 1),
+        };
+        effects.iter().map(fate).collect()
+    }
+}
+
 fn has(database: &Database, path: &str, id: u64) -> bool {
     database.get(&spec(path), &id.into(), READ).expect("readable").is_some()
 }
@@ -129,4 +144,25 @@ fn a_checkpoint_leaves_a_database_whose_sync_failed_as_it_is() {
     let checkpoint = database.checkpoint(Wait::at_most(READ.lock_timeout)).map(drop);
     assert_eq!(told(checkpoint), REFUSED);
     assert_eq!(put(&database, Durability::Full, 2, "later"), REFUSED);
+}
+
+#[test]
+fn lines_of_a_group_that_was_written_in_part_do_not_come_back_after_a_power_loss() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
+    let long = "x".repeat(1000);
+    // The first line is written as a whole, of the second a part.
+    let full = Fault::NoSpace { written: 3000 };
+    // Room ahead is written in smaller pieces.
+    fs.fail_when(|call| matches!(call, Call::Write { len, .. } if *len > 4096), full, Repeat::Once);
+    let works = (2..=4).map(|id| putting("items.json", id, &long)).collect();
+    assert_eq!(queued(&database, works), [REFUSED, REFUSED, REFUSED]);
+    let unsynced_cut = fs.power_loss(&mut WithoutLastChange);
+    for after in fs.snapshot().crash_states(100, 1).chain([unsynced_cut]) {
+        let database = open(&after);
+        let found: Vec<u64> = (1..=4).filter(|&id| has(&database, "items.json", id)).collect();
+        assert_eq!(found, [1], "{}", after.origin().expect("a power loss"));
+    }
+    assert_eq!(put(&database, Durability::Full, 5, "after"), Ok(()));
 }
