@@ -85,7 +85,8 @@ pub trait Fs: Send + Sync + 'static {
     fn free_space(&self, path: &Path) -> io::Result<u64>;
     /// Opens a dedicated lock file, creating it if need be. Nothing is locked yet.
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
-    /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes.
+    /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes. Every byte
+    /// has its place on the disk then: touching the page cannot fail, as it would have no way to say so.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
     /// Whether `path` lies on a file system of the network, as far as the system tells.
     fn network(&self, path: &Path) -> io::Result<Option<Network>>;

@@ -5,7 +5,7 @@
 mod platform;
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,8 +116,8 @@ impl Fs for OsFs {
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        if file.metadata()?.len() < len as u64 {
-            file.set_len(len as u64)?;
+        if !platform::allocate(&file, len as u64)? {
+            append_zeros(&file, path, len)?;
         }
         let map = memmap2::MmapOptions::new().len(len).map_raw(&file)?;
         Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
@@ -134,6 +134,20 @@ impl Fs for OsFs {
 
     fn boot_id(&self) -> u128 {
         platform::boot_id()
+    }
+}
+
+/// Makes a file at least `len` bytes long. Others may open it at the same time and have stored something in it already: what is
+/// appended replaces nothing, at worst the file becomes longer than it need be.
+fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
+    let length = || Ok::<_, io::Error>(file.metadata()?.len());
+    let missing = (len as u64).saturating_sub(length()?) as usize;
+    if missing > 0 {
+        OpenOptions::new().append(true).open(path)?.write_all(&vec![0; missing])?;
+    }
+    match length()? < len as u64 {
+        true => Err(io::Error::other("another file was put in its place")),
+        false => Ok(()),
     }
 }
 

@@ -31,6 +31,27 @@ pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<u
     Ok(None)
 }
 
+/// Gives the first `len` bytes of a file their place on the disk, holes too, and changes none that is there. False where the
+/// file system cannot do that.
+#[cfg(target_os = "linux")]
+pub fn allocate(file: &fs::File, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, len) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
 pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }

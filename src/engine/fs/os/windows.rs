@@ -19,6 +19,10 @@ pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<u
     Ok(None)
 }
 
+pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Stable Rust offers no file index here; the creation time tells a replaced file well enough for a hint.
 pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     let mut hasher = DefaultHasher::new();
