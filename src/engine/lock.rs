@@ -1,5 +1,6 @@
 //! Waiting for a lock between processes.
 
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +17,7 @@ pub struct ProcessLock {
     fs: Arc<dyn Fs>,
     path: PathBuf,
     file: Arc<dyn LockFile>,
+    replacements: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,18 @@ pub enum LockKind {
 impl ProcessLock {
     pub fn open(fs: &Arc<dyn Fs>, path: &Path) -> Result<ProcessLock> {
         let file = fs.lock_file(path).at("open lock file", path)?;
-        Ok(ProcessLock { fs: Arc::clone(fs), path: path.to_path_buf(), file })
+        Ok(ProcessLock { fs: Arc::clone(fs), path: path.to_path_buf(), file, replacements: 0 })
+    }
+
+    /// How often another file was found at the path than the one that was open.
+    pub fn replacements(&self) -> u64 {
+        self.replacements
+    }
+
+    /// A lock on the file that has the name now. Nothing is locked yet.
+    fn anew(&self) -> Result<ProcessLock> {
+        let lock = ProcessLock::open(&self.fs, &self.path)?;
+        Ok(ProcessLock { replacements: self.replacements + 1, ..lock })
     }
 
     /// Takes the lock if it is free.
@@ -41,11 +54,13 @@ impl ProcessLock {
             if !locked.at("lock", &self.path)? {
                 return Ok(false);
             }
-            if self.file.is_current().at("look up lock file", &self.path)? {
+            let current = self.file.is_current().at("look up lock file", &self.path);
+            if matches!(current, Ok(true)) {
                 return Ok(true);
             }
-            self.file.unlock().at("unlock", &self.path)?;
-            self.file = self.fs.lock_file(&self.path).at("open lock file", &self.path)?;
+            self.unlock()?;
+            current?;
+            *self = self.anew()?;
         }
         Ok(false)
     }
@@ -72,17 +87,18 @@ impl ProcessLock {
         }
     }
 
-    /// Takes a lock that is held on the file which has its name now, if somebody replaced it.
-    ///
-    /// # Errors
-    /// `LOCK_TIMEOUT` if another process holds that one.
-    pub fn renew(&mut self, kind: LockKind) -> Result<()> {
+    /// Takes a lock that is held on the file which has its name now, if somebody replaced it. False if another process has
+    /// that one locked: then the old file stays the one that is held, so that the next call tries again.
+    pub fn renew(&mut self, kind: LockKind) -> Result<bool> {
         if self.file.is_current().at("look up lock file", &self.path)? {
-            return Ok(());
+            return Ok(true);
         }
-        self.file.unlock().at("unlock", &self.path)?;
-        self.file = self.fs.lock_file(&self.path).at("open lock file", &self.path)?;
-        self.lock(kind, Wait::at_most(Duration::ZERO), || None)
+        let mut renewed = self.anew()?;
+        if !renewed.try_lock(kind)? {
+            return Ok(false);
+        }
+        mem::replace(self, renewed).unlock()?;
+        Ok(true)
     }
 
     pub fn unlock(&self) -> Result<()> {

@@ -189,7 +189,9 @@ impl Database {
         }
         let guard = files.lock.guard();
         // Whoever opens a database whose lock file was replaced would think that nobody has it open.
-        files.presence.renew(LockKind::Shared)?;
+        if !files.presence.renew(LockKind::Shared)? {
+            return Ok(Turn::Busy);
+        }
         if let Some(tip) = &self.tip {
             tip.set_holder(process::id());
         }

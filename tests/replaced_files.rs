@@ -1,0 +1,106 @@
+//! Files of the engine that somebody replaces while a database is open: what is written to the old ones nobody would find.
+//! On a simulated file system.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Request, Wait, WriteOptions,
+};
+use support::{READ, record, spec};
+
+const DIRECTORY: &str = "/database";
+const OPTIONS: fn() -> DatabaseOptions =
+    || DatabaseOptions { background: false, ..DatabaseOptions::default() };
+
+fn machine() -> SimFs {
+    let fs = SimFs::new();
+    fs.make_dirs(DIRECTORY);
+    fs
+}
+
+fn open(fs: &SimFs) -> Arc<Database> {
+    Database::open(fs.handle(), Path::new(DIRECTORY), OPTIONS()).expect("the database opens")
+}
+
+type Told<T> = std::result::Result<T, &'static str>;
+
+fn put(database: &Database, id: u64) -> Told<()> {
+    let (spec, text) = (spec("items.json"), record(id, "x").into_bytes());
+    let written = database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text));
+    written.map_err(|error| error.code())
+}
+
+fn has(database: &Database, id: u64) -> Told<bool> {
+    let found = database.get(&spec("items.json"), &id.into(), READ).map_err(|error| error.code())?;
+    Ok(found.is_some())
+}
+
+/// All files below a directory, with what is in them.
+fn files(fs: &SimFs, directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for name in fs.list_dir(directory).expect("a directory") {
+        let path = directory.join(name);
+        match fs.metadata(&path).expect("readable").expect("there").kind {
+            FileKind::Directory => found.extend(files(fs, &path)),
+            _ => found.push((path.clone(), fs.read_file(&path).expect("a file"))),
+        }
+    }
+    found
+}
+
+/// Removes files and puts others with the same bytes in their place.
+fn replace(fs: &SimFs, chosen: impl Fn(&Path) -> bool) {
+    for (path, bytes) in files(fs, Path::new(DIRECTORY)).into_iter().filter(|(path, _)| chosen(path)) {
+        fs.remove(&path);
+        fs.write_file(&path, &bytes);
+    }
+}
+
+fn is_named(path: &Path, part: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(part))
+}
+
+#[test]
+fn lock_files_that_were_replaced_are_locked_anew_and_writing_goes_on() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    replace(&fs, |path| is_named(path, ".lock"));
+    assert_eq!([put(&database, 2), put(&database, 3)], [Ok(()); 2]);
+    let presence = fs.process().lock_file(Path::new("/database/.storage/open.lock")).expect("a lock file");
+    assert!(!presence.try_exclusive().expect("lockable"), "others see that it is open");
+    drop(database);
+    assert_eq!([1, 2, 3].map(|id| has(&open(&fs.process()), id)), [Ok(true); 3]);
+}
+
+#[test]
+fn nothing_is_written_while_the_new_file_of_a_lock_is_held_by_another_process() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    replace(&fs, |path| is_named(path, "open.lock"));
+    let presence = fs.process().lock_file(Path::new("/database/.storage/open.lock")).expect("a lock file");
+    assert!(presence.try_exclusive().expect("lockable"));
+    let put_at_once = |id: u64| {
+        let (spec, text) = (spec("items.json"), record(id, "x").into_bytes());
+        let options = WriteOptions { durability: Durability::Full, wait: Wait::at_most(Duration::ZERO) };
+        let (told, answer) = std::sync::mpsc::channel();
+        let done = move |result: octoprompt_storage::engine::Result<()>| {
+            told.send(result.map_err(|error| error.code())).expect("somebody waits");
+        };
+        let work = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| tx.put(&spec, id.into(), text);
+        if database.submit(Request::new(options, work, done)) {
+            database.drain();
+        }
+        answer.recv().expect("every write is answered")
+    };
+    assert_eq!([put_at_once(2), put_at_once(3)], [Err("LOCK_TIMEOUT"); 2]);
+    presence.unlock().expect("unlocked");
+    assert_eq!(put_at_once(4), Ok(()));
+    assert!(!presence.try_exclusive().expect("lockable"), "others see that it is open");
+}
