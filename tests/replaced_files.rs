@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Request, Wait, WriteOptions,
+    Database, DatabaseOptions, Durability, Part, Peek, Registry, Request, Wait, WriteOptions,
 };
 use support::{READ, record, spec};
 
@@ -40,6 +40,12 @@ fn has(database: &Database, id: u64) -> Told<bool> {
     Ok(found.is_some())
 }
 
+fn sentence(database: &Database) -> String {
+    let text = record(1, "x").into_bytes();
+    let written = database.write(Durability::Full, move |tx| tx.put(&spec("items.json"), 1.into(), text));
+    written.map_err(|error| error.to_string()).expect_err("refused")
+}
+
 /// All files below a directory, with what is in them.
 fn files(fs: &SimFs, directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
@@ -63,6 +69,67 @@ fn replace(fs: &SimFs, chosen: impl Fn(&Path) -> bool) {
 
 fn is_named(path: &Path, part: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().contains(part))
+}
+
+#[test]
+fn nothing_is_acknowledged_or_read_once_the_directory_was_replaced() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    replace(&fs, |_| true);
+    let other = open(&fs.process());
+    assert_eq!(has(&other, 1), Ok(true));
+    assert_eq!(put(&other, 2), Ok(()));
+    assert_eq!([put(&database, 3), put(&database, 4)], [Err("IO_ERROR"); 2]);
+    assert!(sentence(&database).contains("open it again"), "{}", sentence(&database));
+    assert_eq!(has(&database, 1), Err("IO_ERROR"));
+    assert_eq!(database.peek(&spec("items.json"), &1.into(), READ), Peek::Wait);
+    let list = database.list(&spec("items.json"), Part::Whole, READ);
+    assert_eq!(list.map(drop).map_err(|error| error.code()), Err("IO_ERROR"));
+    let checkpoint = database.checkpoint(Wait::at_most(Duration::from_secs(1)));
+    assert_eq!(checkpoint.map_err(|error| error.code()), Err("IO_ERROR"));
+    drop(database);
+    let database = open(&fs);
+    assert_eq!(put(&database, 5), Ok(()));
+    drop((database, other));
+    let found = open(&fs.process());
+    assert_eq!([1, 2, 3, 4, 5].map(|id| has(&found, id)), [true, true, false, false, true].map(Ok));
+}
+
+#[test]
+fn a_process_that_only_reads_learns_from_another_that_the_directory_was_replaced() {
+    let fs = machine();
+    let (writer, reader) = (open(&fs), open(&fs.process()));
+    assert_eq!(put(&writer, 1), Ok(()));
+    assert_eq!(has(&reader, 1), Ok(true));
+    replace(&fs, |_| true);
+    assert_eq!(put(&writer, 2), Err("IO_ERROR"));
+    assert_eq!(has(&reader, 1), Err("IO_ERROR"));
+}
+
+#[test]
+fn a_tip_or_a_journal_that_was_replaced_is_noticed() {
+    for replaced in [&["tip"][..], &["journal-", ".lock"]] {
+        let fs = machine();
+        let database = open(&fs);
+        assert_eq!(put(&database, 1), Ok(()));
+        replace(&fs, |path| replaced.iter().any(|part| is_named(path, part)));
+        assert_eq!([put(&database, 2), put(&database, 3)], [Err("IO_ERROR"); 2], "{replaced:?}");
+        assert_eq!(has(&database, 1), Err("IO_ERROR"), "{replaced:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_gone_is_refused_like_one_that_was_replaced() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    for (path, _) in files(&fs, Path::new(DIRECTORY)) {
+        fs.remove(path);
+    }
+    fs.remove("/database/.storage");
+    assert!(sentence(&database).contains("open it again"), "{}", sentence(&database));
+    assert_eq!(has(&database, 1), Err("IO_ERROR"));
 }
 
 #[test]
@@ -103,4 +170,20 @@ fn nothing_is_written_while_the_new_file_of_a_lock_is_held_by_another_process() 
     presence.unlock().expect("unlocked");
     assert_eq!(put_at_once(4), Ok(()));
     assert!(!presence.try_exclusive().expect("lockable"), "others see that it is open");
+}
+
+#[test]
+fn a_database_whose_files_were_replaced_is_opened_anew_beside_the_old_one() {
+    let fs = machine();
+    let registry = Registry::default();
+    let shared = || registry.open(fs.handle(), Path::new(DIRECTORY), OPTIONS()).expect("opens");
+    let old = shared();
+    assert_eq!(put(&old, 1), Ok(()));
+    replace(&fs, |_| true);
+    let new = shared();
+    assert!(!Arc::ptr_eq(&old, &new));
+    assert_eq!([put(&old, 2), put(&new, 3)], [Err("IO_ERROR"), Ok(())]);
+    assert!(Arc::ptr_eq(&new, &shared()));
+    drop((old, new));
+    assert_eq!([1, 2, 3].map(|id| has(&shared(), id)), [Ok(true), Ok(false), Ok(true)]);
 }

@@ -70,6 +70,7 @@ fn a_durable_update_makes_these_calls() {
         "try_exclusive write.lock",
         "is_current write.lock",
         "is_current open.lock",
+        "is_current tip",
         // What lies behind the last line.
         "read journal",
         // The document.

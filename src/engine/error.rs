@@ -84,6 +84,11 @@ pub enum Error {
         path.display()
     )]
     Poisoned { path: PathBuf },
+    #[error(
+        "other files were put in the place of those of {} while it was open, so nothing is written or read any more: close every storage on it and open it again",
+        path.display()
+    )]
+    Replaced { path: PathBuf },
     #[error("migration {0} is already registered; give each migration a version of its own")]
     AlreadyRegistered(String),
     #[error(
@@ -131,7 +136,7 @@ impl Error {
                 "LOCK_TIMEOUT"
             }
             Error::Corrupt { .. } => "CORRUPT_DATA",
-            Error::Io { .. } | Error::Poisoned { .. } => "IO_ERROR",
+            Error::Io { .. } | Error::Poisoned { .. } | Error::Replaced { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
             Error::InvalidArgument(_) => "INVALID_ARGUMENT",
             Error::Unadopted { .. } => "UNADOPTED",

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::backup::{HeldDatabases, Site};
 use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
-use super::error::{IoContext, Result};
+use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs};
 
 /// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
@@ -83,7 +83,9 @@ impl Registry {
             Arc::clone(open.entry(metadata.identity).or_default())
         };
         let mut place = place.lock();
-        if let Some(database) = place.upgrade() {
+        if let Some(database) = place.upgrade()
+            && !is_replaced(&database)?
+        {
             database.raise_cache_limits(options.cache);
             // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
             // caller it was closed: what was edited since counts at once.
@@ -119,6 +121,14 @@ impl Registry {
         }
         let base = canonical(base);
         holds.iter().filter(|(path, _)| *path == base).find_map(|(_, held)| held.upgrade())
+    }
+}
+
+/// Whether the files of an open database are no longer those in its directory. It goes on refusing whoever has it.
+fn is_replaced(database: &Database) -> Result<bool> {
+    match database.check_tip() {
+        Err(Error::Replaced { .. }) => Ok(true),
+        other => other.map(|()| false),
     }
 }
 

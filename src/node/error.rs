@@ -27,6 +27,11 @@ pub fn describe(error: &Error) -> String {
             fields.insert("path".into(), path.display().to_string().into());
             fields.insert("operation".into(), "write after a failed sync of".into());
         }
+        Error::Replaced { path } => {
+            fields.insert("errno".into(), "ESTALE".into());
+            fields.insert("path".into(), path.display().to_string().into());
+            fields.insert("operation".into(), "use".into());
+        }
         Error::InUse { path, holders, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
             fields.insert("holders".into(), holders.clone().into());

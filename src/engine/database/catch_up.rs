@@ -47,6 +47,7 @@ impl Database {
         if self.tip.is_none() || writer.files.is_none() {
             return Ok(());
         }
+        self.check_replaced()?;
         let slot = self.tip_slot()?;
         let position = self.position();
         if slot.seq <= position.seq && slot.generation == position.generation {

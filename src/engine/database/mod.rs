@@ -46,6 +46,7 @@ mod ready;
 mod recent;
 pub(super) mod recovery;
 pub(super) mod removals;
+mod replaced;
 mod room;
 mod search;
 mod size_limits;
@@ -269,6 +270,8 @@ pub struct Database {
     checkpointing: Mutex<Checkpointing>,
     /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
     migrating: AtomicBool,
+    /// Other files lie in the place of those that are open.
+    replaced: AtomicBool,
     queue: Queue<Request>,
     linger: Linger,
     cache: Cache,

@@ -99,7 +99,8 @@ impl Database {
         };
         presence.lock(LockKind::Shared, wait, || None)?;
         let Recovered { state, journal, warnings } = recovered;
-        let files = WriterFiles { lock, presence, journal, reach: 0, mark };
+        let mut files = WriterFiles { lock, presence, journal, reach: 0, checked_after: 0, mark };
+        files.checked_after = files.replaced_locks();
         drop(guard);
         let database = Database::assemble(
             fs,
@@ -167,6 +168,7 @@ impl Database {
             writer: Mutex::new(writer),
             checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
             migrating: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             queue: Queue::new(),
             linger: Linger::default(),
             warnings: Mutex::default(),

@@ -8,6 +8,7 @@ use super::state::{Loaded, State};
 use super::{CollectionSpec, Database, Foreign};
 use crate::engine::cancel;
 use crate::engine::error::{Error, Result};
+use crate::engine::journal::Tip;
 use crate::engine::lock::Wait;
 
 /// A file that is read without passing through the cache is looked at again after this time, in case somebody
@@ -17,7 +18,8 @@ const EDIT_CHECK: Duration = Duration::from_secs(1);
 impl Database {
     /// The collection, if memory is up to date with every process.
     pub(super) fn current<'a>(&self, state: &'a State, spec: &CollectionSpec) -> Option<&'a Loaded> {
-        if self.tip.as_ref().is_some_and(|tip| tip.announced() > state.position.seq) {
+        let is_behind = |tip: &Tip| tip.announced() > state.position.seq;
+        if self.is_replaced() || self.tip.as_ref().is_some_and(is_behind) {
             return None;
         }
         state.loaded(&spec.path).filter(|loaded| loaded.spec.provides(spec))

@@ -41,8 +41,17 @@ pub struct WriterFiles {
     pub journal: Arc<dyn File>,
     /// Up to where the journal reaches, with its room, as far as this process knows: decides whether room is made, no more.
     pub reach: u64,
+    /// How often a lock file had been replaced when the journal was last compared with the file that has its name.
+    pub checked_after: u64,
     /// On a file system of the network.
     pub mark: Option<Mark>,
+}
+
+impl WriterFiles {
+    /// How often a lock file was found to be another one.
+    pub fn replaced_locks(&self) -> u64 {
+        self.lock.replacements() + self.presence.replacements()
+    }
 }
 
 /// What an attempt to take the write lock gave.
@@ -169,6 +178,7 @@ impl Database {
             return Ok(turn);
         }
         self.catch_up(writer)?;
+        self.check_journal(writer)?;
         let slot = self.tip_slot()?;
         self.check_poison()?;
         if slot.migrating && !self.migrating.load(Ordering::Acquire) {
@@ -179,6 +189,18 @@ impl Database {
     }
 
     fn try_write_lock(&self, writer: &mut Writer) -> Result<Turn> {
+        let turn = self.try_lock_files(writer);
+        // After the lock files, so that nobody has the lock on a new one and goes by the old tip; also where those are gone.
+        if !matches!(turn, Ok(Turn::Busy)) {
+            self.check_tip()?;
+        }
+        if let (Ok(Turn::Taken(_)), Some(tip)) = (&turn, &self.tip) {
+            tip.set_holder(process::id());
+        }
+        turn
+    }
+
+    fn try_lock_files(&self, writer: &mut Writer) -> Result<Turn> {
         let kept = writer.kept.is_some();
         let files = self.files(writer)?;
         if kept {
@@ -189,13 +211,10 @@ impl Database {
         }
         let guard = files.lock.guard();
         // Whoever opens a database whose lock file was replaced would think that nobody has it open.
-        if !files.presence.renew(LockKind::Shared)? {
-            return Ok(Turn::Busy);
+        match files.presence.renew(LockKind::Shared)? {
+            true => Ok(Turn::Taken(guard)),
+            false => Ok(Turn::Busy),
         }
-        if let Some(tip) = &self.tip {
-            tip.set_holder(process::id());
-        }
-        Ok(Turn::Taken(guard))
     }
 
     pub(super) fn tip_slot(&self) -> Result<TipSlot> {

@@ -133,6 +133,8 @@ pub trait SharedPage: Send + Sync {
     /// Where the page lies in memory and how many bytes it has, for readers that cannot call [`SharedPage::load`]; null
     /// where it has no place of its own. Valid as long as `self`.
     fn memory(&self) -> (*mut u8, usize);
+    /// Whether the path that the page was opened by still names its file.
+    fn is_current(&self) -> io::Result<bool>;
 }
 
 /// Reads the range completely or fails with `UnexpectedEof`.

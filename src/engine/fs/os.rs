@@ -119,8 +119,9 @@ impl Fs for OsFs {
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
         }
+        let identity = convert(&file.metadata()?).identity;
         let map = memmap2::MmapOptions::new().len(len).map_raw(&file)?;
-        Ok(Arc::new(OsSharedPage { map, words: len / 8 }))
+        Ok(Arc::new(OsSharedPage { map, words: len / 8, file, path: path.to_path_buf(), identity }))
     }
 
     fn network(&self, path: &Path) -> io::Result<Option<Network>> {
@@ -149,6 +150,11 @@ fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
         true => Err(io::Error::other("another file was put in its place")),
         false => Ok(()),
     }
+}
+
+/// Whether the path names this file.
+fn is_named(path: &Path, identity: (u64, u64)) -> io::Result<bool> {
+    Ok(found(fs::metadata(path))?.is_some_and(|named| named.identity == identity))
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -265,14 +271,17 @@ impl LockFile for OsLockFile {
     }
 
     fn is_current(&self) -> io::Result<bool> {
-        let named = found(fs::metadata(&self.path))?;
-        Ok(named.is_some_and(|named| named.identity == self.identity))
+        is_named(&self.path, self.identity)
     }
 }
 
 struct OsSharedPage {
     map: memmap2::MmapRaw,
     words: usize,
+    file: fs::File,
+    path: PathBuf,
+    /// Of the file, when it was mapped.
+    identity: (u64, u64),
 }
 
 impl OsSharedPage {
@@ -300,5 +309,11 @@ impl SharedPage for OsSharedPage {
 
     fn memory(&self) -> (*mut u8, usize) {
         (self.map.as_mut_ptr(), self.map.len())
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        // Not every system has an identity that stays: before it counts as another file, the open one is asked again.
+        Ok(is_named(&self.path, self.identity)?
+            || is_named(&self.path, convert(&self.file.metadata()?).identity)?)
     }
 }

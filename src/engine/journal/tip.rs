@@ -7,6 +7,7 @@
 //! soon as anybody does. The other is stored after it, so that every read that begins then sees the batch.
 
 use std::hint;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -155,6 +156,21 @@ impl Tip {
         f64::from_bits(self.page.load(ANNOUNCED_WORD)) as u64
     }
 
+    /// Lets nobody go by what he kept any more: the file of this page is no longer the one that others open.
+    pub fn withdraw(&self) {
+        self.page.store(ANNOUNCED_WORD, f64::INFINITY.to_bits());
+    }
+
+    /// Whether somebody withdrew it, and nobody has moved it since.
+    pub fn is_withdrawn(&self) -> bool {
+        self.page.load(ANNOUNCED_WORD) == f64::INFINITY.to_bits()
+    }
+
+    /// Whether this is still the tip that others open.
+    pub fn is_current(&self) -> io::Result<bool> {
+        self.page.is_current()
+    }
+
     /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
     pub fn set_holder(&self, pid: u32) {
         self.page.store(HOLDER_WORD, pid.into());
@@ -243,6 +259,10 @@ mod tests {
 
         fn memory(&self) -> (*mut u8, usize) {
             self.page.memory()
+        }
+
+        fn is_current(&self) -> io::Result<bool> {
+            self.page.is_current()
         }
     }
 

@@ -217,6 +217,13 @@ impl OpenHandle {
         Arc::clone(&self.path)
     }
 
+    fn is_current(&self) -> io::Result<bool> {
+        self.fs.call(Call::IsCurrent { path: self.path() }, |state, _| {
+            let ino = state.handle(self.id)?.ino;
+            Ok(found(state, &self.path)?.is_some_and(|named| named.identity == (1, ino)))
+        })
+    }
+
     fn check_writable(&self) -> io::Result<()> {
         match self.writable {
             true => Ok(()),
@@ -322,10 +329,7 @@ impl LockFile for SimLock {
     }
 
     fn is_current(&self) -> io::Result<bool> {
-        self.0.fs.call(Call::IsCurrent { path: self.0.path() }, |state, _| {
-            let ino = state.handle(self.0.id)?.ino;
-            Ok(found(state, &self.0.path)?.is_some_and(|named| named.identity == (1, ino)))
-        })
+        self.0.is_current()
     }
 }
 
@@ -380,5 +384,9 @@ impl SharedPage for SimPage {
 
     fn memory(&self) -> (*mut u8, usize) {
         (std::ptr::null_mut(), 0)
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        self.handle.is_current()
     }
 }
