@@ -317,3 +317,28 @@ impl SharedPage for OsSharedPage {
             || is_named(&self.path, convert(&self.file.metadata()?).identity)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_appended_to_what_others_stored_meanwhile() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("tip");
+        let open = |part: &[u8]| {
+            fs::write(&path, part).expect("written");
+            fs::File::open(&path).expect("there")
+        };
+        for (part, expected) in
+            [(&[][..], [0, 0, 0, 0]), (&[7, 8], [7, 8, 0, 0]), (&[1, 2, 3, 4], [1, 2, 3, 4])]
+        {
+            append_zeros(&open(part), &path, 4).expect("room");
+            assert_eq!(fs::read(&path).expect("readable"), expected);
+        }
+        let file = open(&[7]);
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, [9]).expect("written");
+        assert!(append_zeros(&file, &path, 4).is_err(), "the open file is as short as before");
+    }
+}
