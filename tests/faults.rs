@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Part, Result, Wait, WarningCode};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Part, Result, Transaction, Wait, WarningCode,
+};
 use support::{READ, record, spec};
 
 const DIRECTORY: &str = "/database";
@@ -160,4 +162,25 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [WarningCode::CheckpointFailed]);
     assert!(fs.read_file("/database/b.json").is_some());
+}
+
+#[test]
+fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that_is_put_there() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    let (to, text) = (spec("a.json"), record(1, "anew").into_bytes());
+    let work = move |t: &mut Transaction<'_>| {
+        t.drop_collection(&to)?;
+        t.put(&to, 1.into(), text)
+    };
+    database.write(Durability::Full, work).expect("written");
+    let file = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "by hand"), record(2, "by hand"));
+    fs.write_file("/database/a.json", file.as_bytes());
+    database.notice_all_edits().expect("looked at");
+    for database in [&database, &open(&fs.process()), &open(&fs.power_loss(&mut Extreme::Nothing))] {
+        assert_eq!(name(database, "a.json", 1), Ok(Some("anew".into())));
+        assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
+    }
 }

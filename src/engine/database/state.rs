@@ -303,7 +303,8 @@ impl State {
     /// knows it has.
     pub fn covered_by_any(&self, path: &str) -> u64 {
         self.catalog.get(path).map_or(0, |record| match record.dropped {
-            Some(dropped) => dropped,
+            // The batch that dropped the collection may have put documents into it again.
+            Some(dropped) => dropped.saturating_sub(1),
             None if record.absent => 0,
             None => record.snapshots.first().map_or(0, |oldest| oldest.covers),
         })
