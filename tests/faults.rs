@@ -184,3 +184,20 @@ fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that
         assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
     }
 }
+
+#[test]
+fn whoever_opens_a_database_beside_others_makes_good_what_a_dead_process_did_not_remove() {
+    let fs = machine();
+    let dying = fs.process();
+    let (_other, database) = (open(&fs), open(&dying));
+    fs.write_file("/database/folder/x", b"x");
+    let is_folder = |call: &Call| matches!(call, Call::ListDir { path } if path.ends_with("folder"));
+    dying.fail_when(is_folder, Fault::Io, Repeat::Forever);
+    database.write(Durability::Full, |t| t.remove_path("folder")).expect("committed");
+    dying.kill();
+    assert!(fs.read_file("/database/folder/x").is_some());
+    let fresh = open(&fs.process());
+    put(&fresh, "a.json", 1, "x");
+    checkpoint(&fresh).expect("checkpointed");
+    assert_eq!(fs.read_file("/database/folder/x"), None);
+}

@@ -183,12 +183,12 @@ impl Database {
         let mut state = self.state.write();
         state.journal = state.add_file(&*next, Arc::clone(&journal));
         state.format = header.format;
+        state.removed = header.removed;
+        state.removals.clear();
         state.position.generation = header.generation;
         state.position.end = end;
         state.position.checksum = checksum;
         state.position.durable = before.seq;
-        state.removed = header.removed;
-        state.removals.clear();
         drop(state);
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
@@ -300,6 +300,7 @@ impl Database {
                 self.fs.sync_dir(directory).at("sync directory", directory)?;
             }
         }
+        self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
         for (mut fresh, target) in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
@@ -379,7 +380,6 @@ impl Database {
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
 fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Option<Metadata>) {
-    state.confirm_snapshot(&fresh.frozen.path);
     let file = state.add_file(path, fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
@@ -403,8 +403,10 @@ fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Opt
             loaded.snapshot = Some(file);
             loaded.seen = seen;
         }
-        Content::Unloaded(changes) => changes.retain(|_, change| change.seq > covers),
-        _ => collection.unload(),
+        _ => {
+            collection.unload();
+            state.forget_covered(&fresh.frozen.path);
+        }
     }
 }
 
