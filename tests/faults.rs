@@ -164,6 +164,54 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     assert!(fs.read_file("/database/b.json").is_some());
 }
 
+fn drop_collection(database: &Database, path: &str) {
+    let spec = spec(path);
+    database.write(Durability::Full, move |t| t.drop_collection(&spec)).expect("dropped");
+}
+
+#[test]
+fn a_file_that_is_put_back_after_its_collection_was_dropped_is_a_persons() {
+    for beside in [false, true] {
+        let fs = machine();
+        let database = open(&fs);
+        put(&database, "a.json", 1, "precious");
+        checkpoint(&database).expect("checkpointed");
+        let file = fs.read_file("/database/a.json").expect("a snapshot");
+        drop_collection(&database, "a.json");
+        let follower = open(&fs.process());
+        assert_eq!(name(&follower, "a.json", 1), Ok(None));
+        checkpoint(&database).expect("checkpointed");
+        assert_eq!(fs.read_file("/database/a.json"), None);
+        fs.write_file("/database/a.json", &file);
+        let reader = if beside { &follower } else { &database };
+        reader.notice_all_edits().expect("looked at");
+        assert_eq!(name(reader, "a.json", 1), Ok(Some("precious".into())));
+        for database in [&database, &follower] {
+            put(database, "b.json", 1, "beside it");
+            checkpoint(database).expect("checkpointed");
+            assert_eq!(name(database, "a.json", 1), Ok(Some("precious".into())));
+        }
+        drop((database, follower));
+        assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("precious".into())));
+    }
+}
+
+#[test]
+fn a_checkpoint_after_that_of_a_drop_has_nothing_to_do() {
+    let fs = machine();
+    let (database, follower) = (open(&fs), open(&fs.process()));
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    drop_collection(&database, "a.json");
+    assert_eq!(name(&follower, "a.json", 1), Ok(None));
+    checkpoint(&database).expect("checkpointed");
+    let before = reserved(&fs);
+    checkpoint(&database).expect("nothing to do");
+    assert_eq!(reserved(&fs), before);
+    checkpoint(&follower).expect("nothing to do");
+    assert_eq!(reserved(&fs), before);
+}
+
 #[test]
 fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that_is_put_there() {
     let fs = machine();

@@ -453,6 +453,7 @@ mod tests {
             let fresh = open(&fs);
             assert_eq!(get(&fresh, "read.json", 0), get(&reader, "read.json", 0));
             assert_eq!(knowledge(&reader), knowledge(&fresh), "in round {round}");
+            assert_eq!(knowledge(&writer), knowledge(&fresh), "in round {round}");
             let open_files = |database: &Database| database.state.read().files.len();
             assert_eq!(open_files(&reader), open_files(&fresh), "in round {round}");
         }

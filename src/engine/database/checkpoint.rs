@@ -182,9 +182,7 @@ impl Database {
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
         state.journal = state.add_file(&*next, Arc::clone(&journal));
-        state.format = header.format;
-        state.removed = header.removed;
-        state.removals.clear();
+        state.begin_generation(&header);
         state.position.generation = header.generation;
         state.position.end = end;
         state.position.checksum = checksum;
