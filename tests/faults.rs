@@ -1,4 +1,4 @@
-//! What a damaged, missing or read-only file may do to a database, and what it may not. On a simulated file system.
+//! What a damaged, missing, edited or read-only file may do to a database, and what it may not. On a simulated file system.
 
 mod support;
 
@@ -248,4 +248,54 @@ fn whoever_opens_a_database_beside_others_makes_good_what_a_dead_process_did_not
     put(&fresh, "a.json", 1, "x");
     checkpoint(&fresh).expect("checkpointed");
     assert_eq!(fs.read_file("/database/folder/x"), None);
+}
+
+/// A checkpoint of `a.json` and `b.json`, while the line that records their snapshots is written.
+fn edited_in_a_checkpoint(fs: &SimFs, known: bool) -> Arc<Database> {
+    let database = open(fs);
+    if known {
+        put(&database, "a.json", 1, "one");
+        put(&database, "a.json", 2, "two");
+        put(&database, "b.json", 1, "one");
+    }
+    // The generation of the next checkpoint.
+    put(&database, "c.json", 1, "one");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 1, "newer");
+    put(&database, "b.json", 1, "newer");
+    let person = fs.clone();
+    let edited = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "one"), record(2, "by hand"));
+    let is_record = |call: &Call| matches!(call, Call::Write { path, offset: 1.., .. } if path.ends_with("journal-000000000003.jsonl"));
+    fs.before(is_record, move || person.write_file("/database/a.json", edited.as_bytes()));
+    checkpoint(&database).expect("checkpointed");
+    database
+}
+
+fn check_edited(database: &Database) {
+    assert_eq!(name(database, "a.json", 1), Ok(Some("newer".into())));
+    assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
+    assert_eq!(name(database, "b.json", 1), Ok(Some("newer".into())));
+    assert_eq!(name(database, "c.json", 1), Ok(Some("one".into())));
+}
+
+#[test]
+fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten() {
+    for known in [true, false] {
+        let fs = machine();
+        let database = edited_in_a_checkpoint(&fs, known);
+        let follower = open(&fs.process());
+        check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
+        check_edited(&open(&fs.power_loss(&mut Extreme::Everything)));
+        database.notice_all_edits().expect("looked at");
+        check_edited(&database);
+        check_edited(&follower);
+        checkpoint(&database).expect("checkpointed");
+        check_edited(&database);
+        check_edited(&follower);
+        let text = fs.read_file("/database/a.json").expect("a snapshot");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains("newer") && text.contains("by hand"), "{text}");
+        assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
+        check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
+    }
 }

@@ -280,6 +280,7 @@ impl Database {
             }
         }
         let mut directories = Vec::new();
+        let mut edited = false;
         for (fresh, target) in &ready {
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
@@ -289,7 +290,13 @@ impl Database {
                 let above = parent.ancestors().take_while(|above| above.starts_with(&root));
                 directories.extend(above.take(depth).map(Path::to_path_buf));
             }
-            self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+            // The line took a sync, and whoever saved the file meanwhile would not find it again.
+            if self.fs.metadata(target).at("look up", target)? == fresh.frozen.seen {
+                self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+            } else {
+                edited = true;
+                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
+            }
         }
         directories.sort_unstable();
         directories.dedup();
@@ -297,6 +304,13 @@ impl Database {
             for directory in &directories {
                 self.fs.sync_dir(directory).at("sync directory", directory)?;
             }
+        }
+        if edited {
+            // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond it. As
+            // after a crash here both states count, and the next checkpoint writes all of it again.
+            let mut state = self.state.write();
+            ready.iter().for_each(|(fresh, _)| state.collection(&fresh.frozen.path).unload());
+            return Ok(Vec::new());
         }
         self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
