@@ -395,7 +395,7 @@ fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Opt
     let file = state.add_file(path, fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
-        Content::Loaded(loaded) if fresh.frozen.is_loaded => {
+        Content::Loaded(loaded) if fresh.frozen.has_heads_of(&loaded.spec) => {
             let moved = |((id, location), &offset): (&(DocumentId, Location), &u64)| {
                 (id.clone(), Location { file, offset, ..*location })
             };
