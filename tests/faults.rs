@@ -1,4 +1,4 @@
-//! What a damaged, missing or read-only file may do to a database, and what it may not. On a simulated file system.
+//! What a damaged, missing, edited or read-only file may do to a database, and what it may not. On a simulated file system.
 
 mod support;
 
@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Part, Result, Wait, WarningCode};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Part, Result, Transaction, Wait, WarningCode,
+};
 use support::{READ, record, spec};
 
 const DIRECTORY: &str = "/database";
@@ -160,4 +162,140 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [WarningCode::CheckpointFailed]);
     assert!(fs.read_file("/database/b.json").is_some());
+}
+
+fn drop_collection(database: &Database, path: &str) {
+    let spec = spec(path);
+    database.write(Durability::Full, move |t| t.drop_collection(&spec)).expect("dropped");
+}
+
+#[test]
+fn a_file_that_is_put_back_after_its_collection_was_dropped_is_a_persons() {
+    for beside in [false, true] {
+        let fs = machine();
+        let database = open(&fs);
+        put(&database, "a.json", 1, "precious");
+        checkpoint(&database).expect("checkpointed");
+        let file = fs.read_file("/database/a.json").expect("a snapshot");
+        drop_collection(&database, "a.json");
+        let follower = open(&fs.process());
+        assert_eq!(name(&follower, "a.json", 1), Ok(None));
+        checkpoint(&database).expect("checkpointed");
+        assert_eq!(fs.read_file("/database/a.json"), None);
+        fs.write_file("/database/a.json", &file);
+        let reader = if beside { &follower } else { &database };
+        reader.notice_all_edits().expect("looked at");
+        assert_eq!(name(reader, "a.json", 1), Ok(Some("precious".into())));
+        for database in [&database, &follower] {
+            put(database, "b.json", 1, "beside it");
+            checkpoint(database).expect("checkpointed");
+            assert_eq!(name(database, "a.json", 1), Ok(Some("precious".into())));
+        }
+        drop((database, follower));
+        assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("precious".into())));
+    }
+}
+
+#[test]
+fn a_checkpoint_after_that_of_a_drop_has_nothing_to_do() {
+    let fs = machine();
+    let (database, follower) = (open(&fs), open(&fs.process()));
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    drop_collection(&database, "a.json");
+    assert_eq!(name(&follower, "a.json", 1), Ok(None));
+    checkpoint(&database).expect("checkpointed");
+    let before = reserved(&fs);
+    checkpoint(&database).expect("nothing to do");
+    assert_eq!(reserved(&fs), before);
+    checkpoint(&follower).expect("nothing to do");
+    assert_eq!(reserved(&fs), before);
+}
+
+#[test]
+fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that_is_put_there() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    let (to, text) = (spec("a.json"), record(1, "anew").into_bytes());
+    let work = move |t: &mut Transaction<'_>| {
+        t.drop_collection(&to)?;
+        t.put(&to, 1.into(), text)
+    };
+    database.write(Durability::Full, work).expect("written");
+    let file = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "by hand"), record(2, "by hand"));
+    fs.write_file("/database/a.json", file.as_bytes());
+    database.notice_all_edits().expect("looked at");
+    for database in [&database, &open(&fs.process()), &open(&fs.power_loss(&mut Extreme::Nothing))] {
+        assert_eq!(name(database, "a.json", 1), Ok(Some("anew".into())));
+        assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
+    }
+}
+
+#[test]
+fn whoever_opens_a_database_beside_others_makes_good_what_a_dead_process_did_not_remove() {
+    let fs = machine();
+    let dying = fs.process();
+    let (_other, database) = (open(&fs), open(&dying));
+    fs.write_file("/database/folder/x", b"x");
+    let is_folder = |call: &Call| matches!(call, Call::ListDir { path } if path.ends_with("folder"));
+    dying.fail_when(is_folder, Fault::Io, Repeat::Forever);
+    database.write(Durability::Full, |t| t.remove_path("folder")).expect("committed");
+    dying.kill();
+    assert!(fs.read_file("/database/folder/x").is_some());
+    let fresh = open(&fs.process());
+    put(&fresh, "a.json", 1, "x");
+    checkpoint(&fresh).expect("checkpointed");
+    assert_eq!(fs.read_file("/database/folder/x"), None);
+}
+
+/// A checkpoint of `a.json` and `b.json`, while the line that records their snapshots is written.
+fn edited_in_a_checkpoint(fs: &SimFs, known: bool) -> Arc<Database> {
+    let database = open(fs);
+    if known {
+        put(&database, "a.json", 1, "one");
+        put(&database, "a.json", 2, "two");
+        put(&database, "b.json", 1, "one");
+    }
+    // The generation of the next checkpoint.
+    put(&database, "c.json", 1, "one");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 1, "newer");
+    put(&database, "b.json", 1, "newer");
+    let person = fs.clone();
+    let edited = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "one"), record(2, "by hand"));
+    let is_record = |call: &Call| matches!(call, Call::Write { path, offset: 1.., .. } if path.ends_with("journal-000000000003.jsonl"));
+    fs.before(is_record, move || person.write_file("/database/a.json", edited.as_bytes()));
+    checkpoint(&database).expect("checkpointed");
+    database
+}
+
+fn check_edited(database: &Database) {
+    assert_eq!(name(database, "a.json", 1), Ok(Some("newer".into())));
+    assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
+    assert_eq!(name(database, "b.json", 1), Ok(Some("newer".into())));
+    assert_eq!(name(database, "c.json", 1), Ok(Some("one".into())));
+}
+
+#[test]
+fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten() {
+    for known in [true, false] {
+        let fs = machine();
+        let database = edited_in_a_checkpoint(&fs, known);
+        let follower = open(&fs.process());
+        check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
+        check_edited(&open(&fs.power_loss(&mut Extreme::Everything)));
+        database.notice_all_edits().expect("looked at");
+        check_edited(&database);
+        check_edited(&follower);
+        checkpoint(&database).expect("checkpointed");
+        check_edited(&database);
+        check_edited(&follower);
+        let text = fs.read_file("/database/a.json").expect("a snapshot");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains("newer") && text.contains("by hand"), "{text}");
+        assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
+        check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
+    }
 }

@@ -2,13 +2,16 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::fs::{Call, SimFs};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Durability, Error, Foreign, Part, Queryable, Request, Result, Transaction, Wait,
-    WriteOptions,
+    CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Part, Queryable, Request, Result,
+    Transaction, Wait, WriteOptions,
 };
 use parking_lot::Mutex;
 use support::{Fixture, Handle, READ, record};
@@ -200,4 +203,30 @@ fn an_empty_map_in_place_of_a_file_that_nobody_should_edit_is_a_fresh_start() {
     assert!(database.get(&spec, &1.into(), READ).expect("readable").is_none());
     put(&database, &spec, 2, "b").expect("written");
     assert!(database.get(&spec, &2.into(), READ).expect("readable").is_some());
+}
+
+#[test]
+fn a_large_field_that_is_asked_for_while_a_snapshot_is_written_is_that_of_its_documents_afterwards() {
+    let fs = SimFs::new();
+    fs.make_dirs("/database");
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opens");
+    put(&database, &plain(), 1, "a").expect("written");
+    let whole = Arc::new(CollectionSpec {
+        path: "items.json".into(),
+        large_field: None,
+        indexes: Vec::new(),
+        foreign: Foreign::Adopt(None),
+    });
+    let expected = format!("[{}]", record(1, "a"));
+    let (other, wanted) = (Arc::clone(&database), Arc::clone(&whole));
+    let is_snapshot =
+        |call: &Call| matches!(call, Call::SyncData { path } if path.to_string_lossy().contains("/new-"));
+    fs.before(is_snapshot, move || {
+        let list = other.list(&wanted, Part::Head, READ).expect("a list");
+        assert_eq!(String::from_utf8_lossy(&list), format!("[{}]", record(1, "a")));
+    });
+    database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+    let list = database.list(&whole, Part::Head, READ).expect("a list");
+    assert_eq!(String::from_utf8_lossy(&list), expected);
 }

@@ -27,6 +27,7 @@ enum Step {
     Remove { path: String, seq: u64 },
     Keep { path: String },
     Snapshot { path: String, record: crate::engine::journal::SnapshotRecord, adopted: bool },
+    Covered,
 }
 
 impl Step {
@@ -36,7 +37,10 @@ impl Step {
             Step::Change { path, change } => Some((path, Some(&change.id))),
             Step::Unloaded { path, id, .. } => Some((path, Some(id))),
             Step::Drop { path, .. } | Step::Snapshot { path, adopted: true, .. } => Some((path, None)),
-            Step::Remove { .. } | Step::Keep { .. } | Step::Snapshot { adopted: false, .. } => None,
+            Step::Remove { .. }
+            | Step::Keep { .. }
+            | Step::Snapshot { adopted: false, .. }
+            | Step::Covered => None,
         }
     }
 }
@@ -94,10 +98,8 @@ impl Database {
         }
         let mut state = self.state.write();
         state.journal = state.add_file(&*path, Arc::clone(&journal));
-        state.format = header.format;
+        state.begin_generation(&header);
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
-        state.removed = state.removed.max(header.removed);
-        state.removals.clear();
         drop(state);
         self.files(writer)?.journal = journal;
         Ok(true)
@@ -179,6 +181,9 @@ impl Database {
         }
         if let (Some(path), Some(record)) = (&op.snapshot, &op.record) {
             steps.push(Step::Snapshot { path: path.clone(), record: record.clone(), adopted: op.adopted });
+        }
+        if op.covered.is_some() {
+            steps.push(Step::Covered);
         }
         let Some(path) = &op.collection else { return Ok(()) };
         let spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
@@ -268,7 +273,7 @@ pub(super) fn headless(text: &[u8]) -> Document {
 }
 
 impl ForeignBatch {
-    /// Returns whether a snapshot changed, so that documents must be looked for elsewhere.
+    /// Returns whether documents must be looked for elsewhere, so that files may be closed.
     fn publish(self, state: &mut State) -> bool {
         let mut relocated = false;
         let seq = self.position.seq;
@@ -301,7 +306,17 @@ impl ForeignBatch {
                 Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
                     state.record_snapshot(&path, record, adopted);
-                    state.collection(&path).unload();
+                    // Until its rename is durable, a snapshot holds nothing that memory does not find where it was.
+                    if adopted {
+                        state.collection(&path).unload();
+                        relocated = true;
+                    }
+                }
+                Step::Covered => {
+                    for path in state.confirm_snapshots() {
+                        state.collection(&path).unload();
+                        state.forget_covered(&path);
+                    }
                     relocated = true;
                 }
             }
@@ -315,4 +330,163 @@ impl ForeignBatch {
 pub(super) fn open_journal(database: &Database, generation: u64) -> Result<Arc<dyn File>> {
     let path = journal_path(&database.directory, generation);
     database.fs.open(&path, OpenMode::ReadWrite).at("open", &path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
+    use crate::engine::fs::{Call, Fault, Repeat, SimFs};
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+    const PATHS: [&str; 3] = ["read.json", "written.json", "dropped.json"];
+
+    fn spec(path: &str) -> Arc<CollectionSpec> {
+        Arc::new(CollectionSpec {
+            path: path.into(),
+            large_field: Some("content"),
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        })
+    }
+
+    fn machine() -> SimFs {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        fs
+    }
+
+    fn open(fs: &SimFs) -> Arc<Database> {
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        Database::open(fs.process().handle(), Path::new("/database"), options).expect("opens")
+    }
+
+    fn text(id: u64, name: &str) -> String {
+        format!("{{\"id\":{id},\"name\":\"{name}\"}}")
+    }
+
+    fn put(database: &Database, path: &str, id: u64, name: &str) {
+        let (spec, text) = (spec(path), text(id, name).into_bytes());
+        database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text)).expect("written");
+    }
+
+    fn get(database: &Database, path: &str, id: u64) -> Option<String> {
+        let found = database.get(&spec(path), &id.into(), READ).expect("readable");
+        found.map(|document| String::from_utf8_lossy(&document.text).into_owned())
+    }
+
+    fn checkpoint(database: &Database) -> Result<()> {
+        database.checkpoint(Wait::at_most(Duration::from_secs(5)))
+    }
+
+    /// What a process knows of a database: where it stands, the catalog, what is left to do.
+    fn knowledge(database: &Database) -> String {
+        let state = database.state.read();
+        let mut changes: Vec<String> = state
+            .collections
+            .iter()
+            .flat_map(|(path, collection)| {
+                collection
+                    .changes()
+                    .into_iter()
+                    .map(move |(id, change)| format!("{path} {id} {}", change.seq))
+            })
+            .collect();
+        changes.sort_unstable();
+        format!(
+            "{:?}\ncovered {}, removed {} {:?}\n{:#?}\n{changes:#?}",
+            (state.position.generation, state.position.seq, state.position.end, state.position.checksum),
+            state.covered(),
+            state.removed,
+            state.removals,
+            state.catalog,
+        )
+    }
+
+    /// Another process writes and checkpoints; `failing` is a call of some of its checkpoints that fails.
+    fn follow(failing: Option<fn(&Call) -> bool>) {
+        let fs = machine();
+        let writing = fs.process();
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let writer = Database::open(writing.handle(), Path::new("/database"), options).expect("opens");
+        let reader = open(&fs);
+        for round in 0..12 {
+            let name = round.to_string();
+            // Each third checkpoint has one collection alone to write.
+            for path in PATHS.iter().skip(if round % 3 == 2 { 2 } else { 0 }) {
+                put(&writer, path, round % 5, &name);
+            }
+            if round % 4 == 3 {
+                let dropped = spec("dropped.json");
+                writer
+                    .write(Durability::Full, move |tx| {
+                        tx.drop_collection(&dropped)?;
+                        tx.remove_path("folder")
+                    })
+                    .expect("dropped");
+            }
+            get(&reader, "read.json", 0);
+            if round % 3 == 0 {
+                // It reads between the renames and the line that says that they are durable, too.
+                let reader = Arc::clone(&reader);
+                let is_sync =
+                    |call: &Call| matches!(call, Call::SyncDir { path } if path.ends_with("database"));
+                writing.before(is_sync, move || {
+                    reader.notice_all_edits().expect("looked at");
+                    get(&reader, "read.json", 0);
+                });
+            }
+            if let Some(failing) = failing.filter(|_| round % 3 == 1) {
+                writing.fail_when(failing, Fault::Io, Repeat::Once);
+                assert!(checkpoint(&writer).is_err());
+            } else {
+                checkpoint(&writer).expect("checkpointed");
+            }
+            if round % 2 == 1 {
+                put(&writer, "written.json", 7, &name);
+            }
+            get(&reader, "read.json", 0);
+            let fresh = open(&fs);
+            assert_eq!(get(&fresh, "read.json", 0), get(&reader, "read.json", 0));
+            assert_eq!(knowledge(&reader), knowledge(&fresh), "in round {round}");
+            assert_eq!(knowledge(&writer), knowledge(&fresh), "in round {round}");
+            let open_files = |database: &Database| database.state.read().files.len();
+            assert_eq!(open_files(&reader), open_files(&fresh), "in round {round}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_only_reads_knows_and_holds_what_one_does_that_opens_the_database_now() {
+        follow(None);
+    }
+
+    #[test]
+    fn so_it_does_after_checkpoints_that_failed() {
+        follow(Some(|call| matches!(call, Call::Rename { to, .. } if to.ends_with("written.json"))));
+        follow(Some(|call| matches!(call, Call::SyncDir { path } if path.ends_with("database"))));
+    }
+
+    #[test]
+    fn a_file_of_long_ago_that_is_put_back_counts_as_an_edit_in_every_process() {
+        let fs = machine();
+        let (writer, reader) = (open(&fs), open(&fs));
+        let mut old = None;
+        for round in 0..5 {
+            put(&writer, "a.json", 1, &round.to_string());
+            checkpoint(&writer).expect("checkpointed");
+            assert_eq!(get(&reader, "a.json", 1), Some(text(1, &round.to_string())));
+            if round == 1 {
+                old = fs.read_file("/database/a.json");
+            }
+        }
+        fs.write_file("/database/a.json", &old.expect("a snapshot"));
+        reader.notice_all_edits().expect("looked at");
+        assert_eq!(get(&reader, "a.json", 1), Some(text(1, "1")));
+        assert_eq!(get(&open(&fs), "a.json", 1), Some(text(1, "1")));
+    }
 }

@@ -182,13 +182,11 @@ impl Database {
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
         state.journal = state.add_file(&*next, Arc::clone(&journal));
-        state.format = header.format;
+        state.begin_generation(&header);
         state.position.generation = header.generation;
         state.position.end = end;
         state.position.checksum = checksum;
         state.position.durable = before.seq;
-        state.removed = header.removed;
-        state.removals.clear();
         drop(state);
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
@@ -282,6 +280,7 @@ impl Database {
             }
         }
         let mut directories = Vec::new();
+        let mut edited = false;
         for (fresh, target) in &ready {
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
@@ -291,7 +290,13 @@ impl Database {
                 let above = parent.ancestors().take_while(|above| above.starts_with(&root));
                 directories.extend(above.take(depth).map(Path::to_path_buf));
             }
-            self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+            // The line took a sync, and whoever saved the file meanwhile would not find it again.
+            if self.fs.metadata(target).at("look up", target)? == fresh.frozen.seen {
+                self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+            } else {
+                edited = true;
+                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
+            }
         }
         directories.sort_unstable();
         directories.dedup();
@@ -300,6 +305,14 @@ impl Database {
                 self.fs.sync_dir(directory).at("sync directory", directory)?;
             }
         }
+        if edited {
+            // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond it. As
+            // after a crash here both states count, and the next checkpoint writes all of it again.
+            let mut state = self.state.write();
+            ready.iter().for_each(|(fresh, _)| state.collection(&fresh.frozen.path).unload());
+            return Ok(Vec::new());
+        }
+        self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
         for (mut fresh, target) in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
@@ -379,11 +392,10 @@ impl Database {
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
 fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Option<Metadata>) {
-    state.confirm_snapshot(&fresh.frozen.path);
     let file = state.add_file(path, fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
-        Content::Loaded(loaded) if fresh.frozen.is_loaded => {
+        Content::Loaded(loaded) if fresh.frozen.has_heads_of(&loaded.spec) => {
             let moved = |((id, location), &offset): (&(DocumentId, Location), &u64)| {
                 (id.clone(), Location { file, offset, ..*location })
             };
@@ -403,8 +415,10 @@ fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Opt
             loaded.snapshot = Some(file);
             loaded.seen = seen;
         }
-        Content::Unloaded(changes) => changes.retain(|_, change| change.seq > covers),
-        _ => collection.unload(),
+        _ => {
+            collection.unload();
+            state.forget_covered(&fresh.frozen.path);
+        }
     }
 }
 

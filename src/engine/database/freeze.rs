@@ -27,6 +27,13 @@ pub(in crate::engine) struct Frozen {
     pub(super) seen: Option<Metadata>,
 }
 
+impl Frozen {
+    /// Whether the documents are divided into heads and large fields as a collection with this spec has them.
+    pub(super) fn has_heads_of(&self, spec: &CollectionSpec) -> bool {
+        self.is_loaded && self.spec.as_ref().is_some_and(|own| own.large_field == spec.large_field)
+    }
+}
+
 impl Database {
     /// Collects what must be written. Collections that nobody loaded are read from their snapshots.
     pub(super) fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {

@@ -2,7 +2,7 @@
 //!
 //! It must survive a crash inside itself: every step either changes nothing that counts or may be repeated.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use super::generations::{
     Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
 };
 use super::index_checkpoint::remove_stray;
-use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
 use super::state::{Change, FileTable, Position, State};
@@ -123,7 +122,6 @@ fn replay(
     };
     let mut state = State {
         database: newest.header.database,
-        format: newest.header.format,
         position: Position {
             generation: newest.header.generation,
             seq: newest.header.seq,
@@ -131,15 +129,12 @@ fn replay(
             checksum: newest.checksum,
             durable: newest.header.seq,
         },
-        collections: HashMap::new(),
-        catalog: newest.header.catalog.clone(),
-        removed: newest.header.removed,
-        recent: RecentChanges::default(),
-        removals: Vec::new(),
         files: Arc::new(files),
         journal,
+        ..State::empty()
     };
-    let (mut renamed, mut removals) = (Vec::new(), Vec::new());
+    state.begin_generation(&newest.header);
+    let mut removals = Vec::new();
     let mut named = HashSet::new();
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
@@ -155,7 +150,7 @@ fn replay(
         };
         let mut source = Source { directory, bytes: &generation.bytes, file, open: &mut open };
         for line in lines.by_ref() {
-            apply(&mut state, &mut source, &line.body, last, &mut renamed, &mut removals)?;
+            apply(&mut state, &mut source, &line.body, last, &mut removals)?;
             if last {
                 position.durable = position.durable.max(line.body.durable);
             }
@@ -167,6 +162,11 @@ fn replay(
         }
     }
     state.position = position;
+    // Older generations tell of changes of other collections, too, than those for which they are still needed.
+    let known: Vec<Arc<str>> = state.collections.keys().cloned().collect();
+    known.iter().for_each(|path| state.forget_covered(path));
+    removals.retain(|(seq, _)| *seq > state.removed);
+    state.removals = removals;
     if let Until::End { tip, boot_id } = until {
         settle_tail(
             fs,
@@ -176,8 +176,7 @@ fn replay(
             &mutant,
             &mut warnings,
         )?;
-        repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
-        state.removals = removals;
+        repeat_removals(fs, directory, &state.catalog, state.removed, &state.removals)?;
         sweep(fs, directory, FRESH)?;
         sweep(fs, directory, SPOOL)?;
         remove_unnamed(fs, directory, oldest, &named)?;
@@ -206,14 +205,12 @@ pub struct Source<'a> {
 }
 
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
-/// of older generations are in the header of the newest already. `renamed` collects the snapshots of the generation
-/// that wait for the line which says that they are in place.
+/// of older generations are in the header of the newest already.
 pub fn apply(
     state: &mut State,
     source: &mut Source<'_>,
     body: &Body<'_>,
     catalog: bool,
-    renamed: &mut Vec<String>,
     removals: &mut Vec<(u64, String)>,
 ) -> Result<()> {
     for op in &body.ops {
@@ -232,10 +229,9 @@ pub fn apply(
         }
         if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
             state.record_snapshot(path, record.clone(), op.adopted);
-            renamed.push(path.clone());
         }
         if op.covered.is_some() && catalog {
-            renamed.drain(..).for_each(|path| state.confirm_snapshot(&path));
+            state.confirm_snapshots();
         }
         let Some(path) = &op.collection else { continue };
         for (key, document) in &op.large {

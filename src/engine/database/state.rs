@@ -13,7 +13,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
 use crate::engine::fs::{File, Metadata};
 use crate::engine::index::{Entries, Index};
-use crate::engine::journal::{CollectionRecord, FORMAT, Layout, SnapshotRecord};
+use crate::engine::journal::{CollectionRecord, FORMAT, Header, Layout, SnapshotRecord};
 
 /// How far the journal has been taken into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct State {
     pub position: Position,
     pub collections: HashMap<Arc<str>, Collection>,
     pub catalog: BTreeMap<String, CollectionRecord>,
+    /// Collections of which this generation recorded a snapshot that is not known to be in place for good.
+    pub renamed: Vec<String>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
     /// What the last batches changed.
@@ -251,6 +253,7 @@ impl State {
             position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
             collections: HashMap::new(),
             catalog: BTreeMap::new(),
+            renamed: Vec::new(),
             removed: 0,
             recent: RecentChanges::default(),
             removals: Vec::new(),
@@ -287,6 +290,16 @@ impl State {
         Arc::make_mut(&mut self.files).add_document(path, file)
     }
 
+    /// Takes over what the header of a generation says of everything before it. Whoever goes on in a generation knows the
+    /// same then, whether it wrote the header, followed its writer or opened the database just now.
+    pub fn begin_generation(&mut self, header: &Header) {
+        self.format = header.format;
+        self.catalog = header.catalog.clone();
+        self.removed = header.removed;
+        self.removals.clear();
+        self.renamed.clear();
+    }
+
     /// Takes note of a new state of a snapshot file.
     pub fn record_snapshot(&mut self, path: &str, record: SnapshotRecord, adopted: bool) {
         let entry = self.catalog.entry(path.to_owned()).or_default();
@@ -297,24 +310,43 @@ impl State {
         entry.absent = !adopted && (entry.absent || entry.snapshots.is_empty());
         entry.snapshots.push(record);
         entry.dropped = None;
+        if !adopted {
+            self.renamed.push(path.to_owned());
+        }
     }
 
     /// The batches up to this sequence number are in the collection's file, whichever of the states that the catalog
     /// knows it has.
     pub fn covered_by_any(&self, path: &str) -> u64 {
         self.catalog.get(path).map_or(0, |record| match record.dropped {
-            Some(dropped) => dropped,
+            // The batch that dropped the collection may have put documents into it again.
+            Some(dropped) => dropped.saturating_sub(1),
             None if record.absent => 0,
             None => record.snapshots.first().map_or(0, |oldest| oldest.covers),
         })
     }
 
-    /// The rename that put the newest state in place is durable: only it counts from now on.
-    pub fn confirm_snapshot(&mut self, path: &str) {
-        if let Some(entry) = self.catalog.get_mut(path) {
-            let keep_from = entry.snapshots.len().saturating_sub(1);
-            entry.snapshots.drain(..keep_from);
-            entry.absent = false;
+    /// The renames that put the newest states of snapshots in place are durable: only those count from now on. Returns
+    /// the collections that they belong to.
+    pub fn confirm_snapshots(&mut self) -> Vec<String> {
+        let renamed = std::mem::take(&mut self.renamed);
+        for path in &renamed {
+            if let Some(entry) = self.catalog.get_mut(path) {
+                let keep_from = entry.snapshots.len().saturating_sub(1);
+                entry.snapshots.drain(..keep_from);
+                entry.absent = false;
+            }
+        }
+        renamed
+    }
+
+    /// Forgets the changes of a collection that is not loaded which its file holds for certain.
+    pub fn forget_covered(&mut self, path: &str) {
+        let covered = self.covered_by_any(path);
+        if let Some(Content::Unloaded(changes)) =
+            self.collections.get_mut(path).map(|collection| &mut collection.content)
+        {
+            changes.retain(|_, change| change.seq > covered);
         }
     }
 

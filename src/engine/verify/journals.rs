@@ -126,7 +126,6 @@ struct Found {
 struct Reading {
     journals: Journals,
     found: Vec<Found>,
-    renamed: Vec<String>,
     place: Option<Place>,
 }
 
@@ -141,7 +140,7 @@ impl Reading {
             highest_generation: 0,
             problems: Vec::new(),
         };
-        Reading { journals, found: Vec::new(), renamed: Vec::new(), place: None }
+        Reading { journals, found: Vec::new(), place: None }
     }
 
     fn note(&mut self, problem: Problem) {
@@ -201,14 +200,14 @@ impl Reading {
                 continue;
             };
             covers |= body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header_seq));
-            let Reading { journals, renamed, .. } = self;
+            let journals = &mut self.journals;
             let mut open = |name: &str| {
                 journals.named.insert(name.to_owned());
                 Ok(cut.documents.get(name).cloned())
             };
             // Paths are relative here.
             let mut source = Source { directory: Path::new(""), bytes, file, open: &mut open };
-            apply(&mut journals.state, &mut source, &body, true, renamed, &mut journals.removals)?;
+            apply(&mut journals.state, &mut source, &body, true, &mut journals.removals)?;
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
         if let (Some(header), Some(previous)) = (next_header, linked) {
@@ -251,9 +250,7 @@ impl Reading {
                 self.journals.removals.clear();
                 self.found.clear();
             }
-            state.catalog = header.catalog.clone();
-            state.removed = header.removed;
-            self.renamed.clear();
+            state.begin_generation(header);
             let place = Place { at: *end, seq: header.seq, checksum: Some(*checksum) };
             return Some((place, Salt::new(header.database, header.generation)));
         }

@@ -51,8 +51,15 @@ pub struct Inner {
 pub struct Process {
     pub calls: u64,
     pub rules: Vec<Rule>,
+    pub waiting: Vec<Waiting>,
     pub stop: Option<Stop>,
     pub stopped: bool,
+}
+
+/// Somebody who acts before the first call that fits.
+pub struct Waiting {
+    pub fits: Box<dyn Fn(&Call) -> bool + Send>,
+    pub act: Box<dyn FnOnce() + Send>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +108,9 @@ impl Machine {
         call: Call,
         act: impl FnOnce(&mut State, u64, Verdict) -> io::Result<T>,
     ) -> io::Result<T> {
+        if let Some(act) = self.with(|inner| inner.processes[process].take_waiting(&call)) {
+            act();
+        }
         let inner = &mut *self.0.lock();
         let verdict = inner.judge(process, &call)?;
         let id = inner.next_id;
@@ -114,6 +124,13 @@ impl Machine {
             moments.push((inner.calls, inner.state.clone()));
         }
         result
+    }
+}
+
+impl Process {
+    fn take_waiting(&mut self, call: &Call) -> Option<Box<dyn FnOnce() + Send>> {
+        let at = self.waiting.iter().position(|waiting| (waiting.fits)(call))?;
+        Some(self.waiting.remove(at).act)
     }
 }
 

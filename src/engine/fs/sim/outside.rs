@@ -9,7 +9,7 @@ use super::bytes::Bytes;
 use super::call::{Call, LogEntry};
 use super::fault::{Fault, Repeat, Rule};
 use super::file::FileNode;
-use super::machine::{Coverage, Machine, Process, Stop, Traits};
+use super::machine::{Coverage, Machine, Process, Stop, Traits, Waiting};
 use super::names::DirNode;
 use super::state::{Body, State};
 use crate::engine::fs::Fs;
@@ -118,6 +118,12 @@ impl SimFs {
     pub fn fail_when(&self, fits: impl Fn(&Call) -> bool + Send + 'static, fault: Fault, repeat: Repeat) {
         let when = Box::new(move |_: u64, call: &Call| fits(call));
         self.own(|process| process.rules.push(Rule { when, fault, repeat, hits: 0 }));
+    }
+
+    /// Lets somebody else act just before the first call of this process that fits. The call waits for it, with all the locks
+    /// that its process holds; the file system may be used.
+    pub fn before(&self, fits: impl Fn(&Call) -> bool + Send + 'static, act: impl FnOnce() + Send + 'static) {
+        self.own(|process| process.waiting.push(Waiting { fits: Box::new(fits), act: Box::new(act) }));
     }
 
     /// How many calls have been made to fail since [`SimFs::heal`].
