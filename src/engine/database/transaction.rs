@@ -11,7 +11,7 @@ use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::{Entries, IndexKey};
+use crate::engine::index::Entries;
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -315,16 +315,17 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, id));
+            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, |owner| owner != id));
             let dropped = overlay.is_some_and(|overlay| overlay.dropped);
             let clash = match clash {
                 None if !dropped => {
                     let state = self.database.state.read();
-                    let owner = self.database.loaded_or_error(&state, spec)?.indexes[at].owner(entries, id);
-                    let replaced = |(_, owner): &(IndexKey, DocumentId)| {
-                        overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
+                    let published = &self.database.loaded_or_error(&state, spec)?.indexes[at];
+                    // What the group changed has the keys that the overlay knows, and no others.
+                    let counts = |owner: &DocumentId| {
+                        owner != id && !overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
                     };
-                    owner.filter(|owner| !replaced(owner))
+                    published.owner(entries, counts)
                 }
                 clash => clash,
             };
