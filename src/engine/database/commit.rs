@@ -20,7 +20,7 @@ use super::writer::Writer;
 use super::{Database, Mutant};
 use crate::engine::cancel::{self, Cancel};
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::Location;
+use crate::engine::document_map::{Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::journal::{encode_batch, push_documents};
@@ -411,6 +411,7 @@ fn encode_ops(
                     file: journal,
                     len: len as u32,
                     head: document.head as u32,
+                    revision: Revision::fresh(),
                 }),
                 _ => None,
             };
