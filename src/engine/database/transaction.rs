@@ -347,7 +347,8 @@ impl<'a> Transaction<'a> {
         self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
-    /// `entries` is what the new document has in the indexes.
+    /// `entries` is what the new document has in the indexes; `existed`, whether there is a document under this id now, as the
+    /// group leaves it.
     pub(super) fn change(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -360,6 +361,8 @@ impl<'a> Transaction<'a> {
         let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
+            // Nothing of it is pending and nothing is published.
+            None if !existed => no_entries(spec),
             None => {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 self.entries_before(spec, dropped, &id)?
