@@ -121,7 +121,7 @@ fn a_streamed_document_with_the_hash_of_the_stored_one_is_written() {
     let database = fixture.open();
     let stream = |text: &str| {
         let mut spool = database.spool("content", 100).expect("room");
-        spool.append(text[r#"{"id":1,"content":""#.len()..text.len() - 2].as_bytes()).expect("room");
+        spool.append(&text.as_bytes()[r#"{"id":1,"content":""#.len()..text.len() - 2]).expect("room");
         let file = database.seal(spool, br#"{"id":1"#).expect("room");
         let spec = fixture.spec();
         write(&database, move |tx| tx.put_file(&spec, 1.into(), file));
