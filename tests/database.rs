@@ -80,6 +80,33 @@ fn a_failed_request_leaves_no_trace() {
 }
 
 #[test]
+fn a_document_that_is_put_anew_after_its_deletion_leaves_nothing_of_itself_in_an_index() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    for checkpoint in [false, true] {
+        fixture.put(&database, 1, "old");
+        if checkpoint {
+            fixture.checkpoint(&database);
+        }
+        let spec = fixture.spec();
+        let work = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
+            assert!(tx.delete(&spec, 1.into())?);
+            // Neither was there before.
+            tx.put(&spec, 2.into(), record(2, "passing").into_bytes())?;
+            assert!(tx.delete(&spec, 2.into())?);
+            tx.put(&spec, 1.into(), record(1, "between").into_bytes())?;
+            tx.put(&spec, 1.into(), record(1, "new").into_bytes())
+        };
+        database.write(Durability::Full, work).expect("written");
+        for name in ["old", "between", "passing"] {
+            assert_eq!(fixture.find(&database, name), [0; 0], "{name}");
+        }
+        assert_eq!(fixture.find(&database, "new"), [1]);
+        assert!(database.verify(Wait::at_most(Duration::from_secs(5))).expect("readable").is_ok());
+    }
+}
+
+#[test]
 fn two_handles_agree_at_once() {
     let fixture = Fixture::new();
     let (one, other) = (fixture.open(), fixture.open());

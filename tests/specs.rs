@@ -84,6 +84,10 @@ fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<()>> {
     results.iter().map(|result| result.clone().expect("answered")).collect()
 }
 
+fn refusals(results: &[Result<()>]) -> Vec<Option<String>> {
+    results.iter().map(|result| result.as_ref().err().map(ToString::to_string)).collect()
+}
+
 fn work(work: impl FnOnce(&mut Transaction<'_>) -> Result<()> + Send + 'static) -> Work {
     Box::new(work)
 }
@@ -106,6 +110,82 @@ fn a_unique_index_of_one_caller_binds_the_others() {
     let database = fixture.open();
     put(&database, &unique_name(), 1, "a").expect("written");
     assert_eq!(put(&database, &plain(), 2, "a").expect_err("taken").code(), "UNIQUE_VIOLATION");
+}
+
+#[test]
+fn every_key_of_a_document_is_asked_of_a_unique_index_though_the_group_freed_the_first_one() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let tagged = |id: u64, tags: &str| format!("{{\"id\":{id},\"name\":{tags}}}").into_bytes();
+    let spec = unique_name();
+    let results = group(
+        &database,
+        vec![work({
+            let spec = Arc::clone(&spec);
+            move |tx| {
+                tx.put(&spec, 1.into(), tagged(1, r#"["a"]"#))?;
+                tx.put(&spec, 2.into(), tagged(2, r#"["b"]"#))
+            }
+        })],
+    );
+    assert_eq!(refusals(&results), [None]);
+    let clashing = Arc::clone(&spec);
+    let fitting = Arc::clone(&spec);
+    let results = group(
+        &database,
+        vec![
+            work(move |tx| {
+                tx.put(&clashing, 1.into(), tagged(1, r#"["x"]"#))?;
+                tx.put(&clashing, 3.into(), tagged(3, r#"["a","b"]"#))
+            }),
+            work(move |tx| {
+                tx.put(&fitting, 1.into(), tagged(1, r#"["x"]"#))?;
+                tx.put(&fitting, 3.into(), tagged(3, r#"["a","c"]"#))
+            }),
+        ],
+    );
+    let taken = "Unique constraint violation in index unique: \"b\" already belongs to 2";
+    assert_eq!(refusals(&results), [Some(taken.to_owned()), None]);
+    assert_eq!(find(&database, &spec, "unique", "b"), [2]);
+    assert_eq!(find(&database, &spec, "unique", "a"), [3]);
+}
+
+#[test]
+fn every_owner_of_a_key_is_asked_though_the_group_changed_the_first_one() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    // They share the key before anybody declares that none may.
+    put(&database, &plain(), 1, "a").expect("written");
+    put(&database, &plain(), 2, "a").expect("written");
+    let spec = unique_name();
+    let results = group(
+        &database,
+        vec![work(move |tx| {
+            tx.put(&spec, 1.into(), record(1, "x").into_bytes())?;
+            tx.put(&spec, 3.into(), record(3, "a").into_bytes())
+        })],
+    );
+    let taken = "Unique constraint violation in index unique: \"a\" already belongs to 2";
+    assert_eq!(refusals(&results), [Some(taken.to_owned())]);
+}
+
+#[test]
+fn verifying_finds_documents_that_share_a_key_of_a_unique_index() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let wait = || Wait::at_most(READ.lock_timeout);
+    for (id, name) in [(1, "a"), (2, "b"), (3, "b")] {
+        put(&database, &plain(), id, name).expect("written");
+    }
+    assert!(database.verify(wait()).expect("readable").is_ok());
+    assert_eq!(find(&database, &unique_name(), "unique", "b"), [2, 3]);
+    let report = database.verify(wait()).expect("readable");
+    let found: Vec<_> =
+        report.problems.iter().map(|problem| (problem.code.as_str(), problem.id.as_deref())).collect();
+    assert_eq!(found, [("UNIQUE_VIOLATION", Some("3"))], "{report}");
+    assert!(!report.is_ok());
+    put(&database, &unique_name(), 3, "c").expect("written");
+    assert!(database.verify(wait()).expect("readable").is_ok());
 }
 
 #[test]

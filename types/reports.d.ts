@@ -31,6 +31,8 @@ export type ProblemCode =
   | 'COUNT_MISMATCH'
   /** An index is not what the documents give. */
   | 'INDEX_MISMATCH'
+  /** Two entities share a key of a unique index. */
+  | 'UNIQUE_VIOLATION'
   /** `data/.databases.json` is damaged. */
   | 'RECORD_DAMAGED'
   /** A JSON file that no storage used yet. */

@@ -8,6 +8,7 @@ use moka::policy::EvictionPolicy;
 use parking_lot::RwLock;
 
 use super::document::DocumentId;
+use super::document_map::Stamp;
 use super::options::CacheLimits;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,11 +18,11 @@ pub enum CacheKey {
     List(Arc<str>, &'static str),
 }
 
-/// A cached text and what it was read as: the hash of the document, or the version of the collection. An entry
+/// A cached text and what it was read as: the stamp of the document, or the version of the collection. An entry
 /// whose stamp is not the current one is as good as absent, so nothing needs to be invalidated in time.
 #[derive(Clone)]
 struct Cached {
-    stamp: u64,
+    stamp: Stamp,
     text: Arc<[u8]>,
     read: Instant,
 }
@@ -83,19 +84,19 @@ impl Cache {
     }
 
     /// The text under `key` if it still has this stamp. Counts nothing: see [`Cache::count`].
-    pub fn get(&self, key: &CacheKey, stamp: u64) -> Option<Arc<[u8]>> {
+    pub fn get(&self, key: &CacheKey, stamp: Stamp) -> Option<Arc<[u8]>> {
         self.get_fresh(key, stamp).map(|(text, _)| text)
     }
 
     /// As [`Cache::get`], and how long the entry has until it expires.
-    pub fn get_fresh(&self, key: &CacheKey, stamp: u64) -> Option<(Arc<[u8]>, Duration)> {
+    pub fn get_fresh(&self, key: &CacheKey, stamp: Stamp) -> Option<(Arc<[u8]>, Duration)> {
         let store = self.store.read();
         let cached = store.entries.get(key)?;
         let left = store.limits.ttl.saturating_sub(cached.read.elapsed());
         (cached.stamp == stamp).then_some((cached.text, left))
     }
 
-    pub fn insert(&self, key: CacheKey, stamp: u64, text: Arc<[u8]>) {
+    pub fn insert(&self, key: CacheKey, stamp: Stamp, text: Arc<[u8]>) {
         self.store.read().entries.insert(key, Cached { stamp, text, read: Instant::now() });
     }
 
@@ -131,9 +132,14 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::document_map::Revision;
 
     fn key(id: u64) -> CacheKey {
         CacheKey::Document("a.json".into(), id.into())
+    }
+
+    fn stamp(of: u64) -> Stamp {
+        (of, Revision::UNKNOWN)
     }
 
     fn limits(entries: u64) -> CacheLimits {
@@ -143,16 +149,16 @@ mod tests {
     #[test]
     fn an_entry_with_another_stamp_is_absent() {
         let cache = Cache::new(limits(10));
-        cache.insert(key(1), 5, b"x"[..].into());
-        assert_eq!(cache.get(&key(1), 5).as_deref(), Some(&b"x"[..]));
-        assert_eq!(cache.get(&key(1), 6), None);
+        cache.insert(key(1), stamp(5), b"x"[..].into());
+        assert_eq!(cache.get(&key(1), stamp(5)).as_deref(), Some(&b"x"[..]));
+        assert_eq!(cache.get(&key(1), stamp(6)), None);
     }
 
     #[test]
     fn never_holds_more_than_it_may() {
         let cache = Cache::new(limits(3));
         for id in 0..50 {
-            cache.insert(key(id), 0, b"x"[..].into());
+            cache.insert(key(id), stamp(0), b"x"[..].into());
             assert!(cache.stats().size <= 3);
         }
         assert_eq!(cache.stats().size, 3);
@@ -161,17 +167,17 @@ mod tests {
     #[test]
     fn raising_the_limits_keeps_what_is_cached() {
         let cache = Cache::new(limits(2));
-        cache.insert(key(1), 0, b"x"[..].into());
+        cache.insert(key(1), stamp(0), b"x"[..].into());
         cache.raise(limits(10));
         cache.raise(limits(1));
         assert_eq!(cache.stats().limits.entries, 10);
-        assert!(cache.get(&key(1), 0).is_some());
+        assert!(cache.get(&key(1), stamp(0)).is_some());
     }
 
     #[test]
     fn entries_expire() {
         let cache = Cache::new(CacheLimits { entries: 10, ttl: Duration::ZERO });
-        cache.insert(key(1), 0, b"x"[..].into());
-        assert_eq!(cache.get(&key(1), 0), None);
+        cache.insert(key(1), stamp(0), b"x"[..].into());
+        assert_eq!(cache.get(&key(1), stamp(0)), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU32};
 
 use super::document::DocumentId;
 use crate::engine::order;
@@ -9,6 +10,31 @@ use crate::engine::order;
 /// A file that holds documents: a journal or a snapshot. Never reused within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
+
+/// Tells the texts that a document had one after another apart, which their hashes do not for certain. Known to this process
+/// only.
+///
+/// Invariant: two locations of one document with the same revision hold the same text. One text may have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revision(u32);
+
+impl Revision {
+    /// Of a text that was found in a file, until its collection is shown to readers.
+    pub const UNKNOWN: Revision = Revision(0);
+
+    /// One that no text of this process has.
+    pub fn fresh() -> Revision {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        match NEXT.fetch_add(1, atomic::Ordering::Relaxed) {
+            // After four billion others; what has one as old as that then has another hash, too.
+            0 => Revision::fresh(),
+            number => Revision(number),
+        }
+    }
+}
+
+/// What no two texts of one document share: their hash, and their revision for texts that have the same.
+pub type Stamp = (u64, Revision);
 
 /// Where the text of one document lies and what it must hash to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +45,13 @@ pub struct Location {
     pub len: u32,
     /// Length of the text before the collection's large field: what a listing without it needs.
     pub head: u32,
+    pub revision: Revision,
+}
+
+impl Location {
+    pub fn stamp(&self) -> Stamp {
+        (self.hash, self.revision)
+    }
 }
 
 /// An entry of a [`DocumentMap`].
@@ -160,7 +193,7 @@ impl DocumentMap {
 
     /// Whether the other map has the same documents, wherever they lie. O(1) for each chunk that both share.
     pub fn has_same_documents(&self, other: &DocumentMap) -> bool {
-        let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.hash == other.1.hash;
+        let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.stamp() == other.1.stamp();
         let shared = |(one, other): (&Chunk, &Chunk)| Arc::ptr_eq(&one.entries, &other.entries);
         self.len == other.len
             && (self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(shared)
@@ -190,7 +223,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn location(offset: u64) -> Location {
-        Location { offset, hash: 0, file: FileId(0), len: 0, head: 0 }
+        Location { offset, hash: 0, file: FileId(0), len: 0, head: 0, revision: Revision::UNKNOWN }
     }
 
     proptest! {

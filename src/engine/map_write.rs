@@ -109,16 +109,27 @@ fn write_records(
 ) -> Result<Written> {
     let records = records(tx, spec, what, map)?;
     let bytes = records.iter().map(|record| record.given.bytes()).sum();
-    let forms = parallel::map(&records, bytes, |record| stored_form(spec, record, &rule));
+    let forms = parallel::map(&records, bytes, |record| form_of(spec, record, &rule));
     let mut issues = Vec::new();
     let mut stored = Vec::with_capacity(records.len());
+    let mut others = Vec::new();
     for (record, form) in records.iter().zip(forms) {
+        let mut is_stored = false;
         let form = match form {
-            Some(form) => form,
-            None => form_over_current(tx, spec, record, &rule),
+            Form::Given(form) => form,
+            Form::Stored(document) if tx.is_stored(spec, &record.id, &document)? => {
+                is_stored = true;
+                Ok(document)
+            }
+            Form::Stored(_) | Form::OverCurrent => form_over_current(tx, spec, record, &rule),
         };
         match form {
-            Ok(document) => stored.push((record.id.clone(), document)),
+            Ok(document) => {
+                if !is_stored {
+                    others.push((record.id.clone(), document.clone()));
+                }
+                stored.push((record.id.clone(), document));
+            }
             Err(Error::Validation { issues: found, .. }) => {
                 issues.extend(below(PathSegment::Key(record.key.clone()), found))
             }
@@ -129,10 +140,10 @@ fn write_records(
         return Err(Error::Validation { what: what.to_owned(), issues });
     }
     let kept: HashSet<&DocumentId> = records.iter().map(|record| &record.id).collect();
-    let changed = tx.put_documents_unchecked(spec, &stored)?;
+    let changed = tx.put_documents_unchecked(spec, &others)?;
     delete_others(tx, &kept)?;
     for at in changed {
-        let (id, document) = &stored[at];
+        let (id, document) = &others[at];
         tx.check_unique(spec, id, document)?;
     }
     Ok(Written { documents: stored })
@@ -161,16 +172,24 @@ fn records<'a>(
     Ok(records)
 }
 
-/// The stored form of a record, as far as it can be told without the document in whose place it comes.
-fn stored_form(spec: &CollectionSpec, record: &Record<'_>, rule: &impl Rule) -> Option<Result<Document>> {
+/// What is known of the stored form of a record without the document in whose place it comes.
+enum Form {
+    Given(Result<Document>),
+    /// The record is that document, as far as the hash tells.
+    Stored(Document),
+    /// Only that document tells.
+    OverCurrent,
+}
+
+fn form_of(spec: &CollectionSpec, record: &Record<'_>, rule: &impl Rule) -> Form {
     let document = |text: Vec<u8>| Document::new(text.into(), spec.large_field);
     let Some(current) = record.current else {
-        return Some(rule(&record.key, record.given, None).map(document));
+        return Form::Given(rule(&record.key, record.given, None).map(document));
     };
-    // Most records of a map are those that were read before: their hash tells, without reading them again.
+    // Most records of a map are those that were read before.
     let whole = record.given.whole(spec.large_field.unwrap_or_default());
     let as_given = document(json::compacted(whole.into_owned()));
-    (as_given.hash == current).then_some(Ok(as_given))
+    if as_given.hash == current { Form::Stored(as_given) } else { Form::OverCurrent }
 }
 
 fn form_over_current(

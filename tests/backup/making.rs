@@ -11,7 +11,9 @@ use octoprompt_storage::engine::backup::{
     BackupOptions, Site, back_up, list_backups, prune_backups, restore,
 };
 use octoprompt_storage::engine::fs::{Fs, OsFs, SimFs};
-use octoprompt_storage::engine::{BasePath, DatabaseOptions, Durability, Part, Registry, Wait};
+use octoprompt_storage::engine::{
+    BasePath, CollectionSpec, DatabaseOptions, Durability, Foreign, Part, Registry, Wait,
+};
 
 use crate::support::{record, spec};
 use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
@@ -170,6 +172,68 @@ fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
     process.checkpoint().expect("checkpointed");
     assert_eq!(fs.read_file("/base/data/one/deep/7/items.json"), None);
     assert_eq!(process.see().expect("readable").documents.get(&(0, 1, 2)), None);
+}
+
+/// The nested collection as one that nobody should edit.
+fn index() -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        path: COLLECTIONS[1].into(),
+        large_field: None,
+        indexes: Vec::new(),
+        foreign: Foreign::Refuse,
+    })
+}
+
+/// Backs up while the nested collection is put anew as soon as copying begins.
+fn back_up_while_rebuilding(process: &Process, other: &mut Process) -> Result<(), &'static str> {
+    let database = other.database(0).expect("opens");
+    let mut begun = false;
+    let mut rebuild = |_, _| {
+        if !std::mem::replace(&mut begun, true) {
+            let rebuilt = database.write(Durability::Full, |t| {
+                t.drop_collection(&index())?;
+                t.put(&index(), 7.into(), record(7, "rebuilt").into_bytes())
+            });
+            rebuilt.expect("rebuilt");
+        }
+        ControlFlow::Continue(())
+    };
+    code(back_up(&process.site, Some("one"), &options(), &mut rebuild)).map(drop)
+}
+
+fn nested(process: &mut Process) -> Vec<String> {
+    let database = process.database(0).expect("opens");
+    let texts = database.filter(&index(), Part::Whole, READ, |_| true).expect("readable");
+    texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+}
+
+#[test]
+fn a_collection_that_nobody_should_edit_stays_until_the_backup_has_it() {
+    let fs = machine();
+    let (process, mut other) = (Process::start(&fs), Process::start(&fs));
+    assert_eq!(back_up_while_rebuilding(&process, &mut other), Ok(()));
+    assert!(plain(&fs, "/base/backups/one/data/one/deep/7/items.json").contains_key("2"));
+    assert_eq!(nested(&mut other), [record(7, "rebuilt")]);
+    drop((process, other));
+    // Whatever the file is when the power is lost, what was in it before does not come back.
+    let fs = fs.kill();
+    let mut process = Process::start(&fs);
+    assert_eq!(nested(&mut process), [record(7, "rebuilt")]);
+    process.checkpoint().expect("checkpointed");
+    assert_eq!(plain(&fs, "/base/data/one/deep/7/items.json").keys().collect::<Vec<_>>(), ["7"]);
+}
+
+#[test]
+fn a_damaged_file_of_a_collection_that_is_written_anew_goes_though_it_is_being_copied() {
+    let fs = machine();
+    let (process, mut other) = (Process::start(&fs), Process::start(&fs));
+    let path = "/base/data/one/deep/7/items.json";
+    fs.write_file(path, b"damaged");
+    back_up_while_rebuilding(&process, &mut other).expect_err("there is nothing to copy");
+    assert_eq!(fs.read_file(path), None);
+    assert_eq!(nested(&mut other), [record(7, "rebuilt")]);
+    drop((process, other));
+    assert_eq!(nested(&mut Process::start(&fs.kill())), [record(7, "rebuilt")]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::state::{Change, Content, Position, Prepared, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant};
 use crate::engine::document::{Document, DocumentId};
-use crate::engine::document_map::{FileId, Location};
+use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, OpenMode, read_exact_at};
 use crate::engine::index::{Entries, Index, extract_all};
@@ -219,6 +219,7 @@ impl Database {
                 file,
                 len: document.text.len() as u32,
                 head: document.head as u32,
+                revision: Revision::fresh(),
             });
             let Some(spec) = &spec else {
                 let change = Change { location, seq: body.seq };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
-use crate::engine::index::{Index, IndexSpec, extract_all};
+use crate::engine::index::{Index, extract_all};
 use crate::engine::lock::Wait;
 use crate::engine::order;
 use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
@@ -18,13 +18,22 @@ const ATTEMPTS: usize = 4;
 const PIECE: usize = 4096;
 
 /// What there is to say of the indexes of a collection that do not agree with its documents.
-fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> Vec<Problem> {
+fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> impl Iterator<Item = Problem> {
     let wrong = spec.indexes.iter().zip(agreeing).filter(|(_, agrees)| !agrees);
-    let problem = |(index, _): (&Arc<IndexSpec>, bool)| {
+    wrong.map(|(index, _)| {
         let message = format!("the index {} is not what the documents give; rebuild it", index.config.name);
         Problem::new(ProblemCode::IndexMismatch, &*spec.path, message)
-    };
-    wrong.map(problem).collect()
+    })
+}
+
+/// What there is to say of the documents that share a key of a unique index.
+fn clashes(spec: &CollectionSpec, fresh: &[Index]) -> impl Iterator<Item = Problem> {
+    fresh.iter().filter_map(|index| {
+        let (key, one, other) = index.clash()?;
+        let name = &index.spec().config.name;
+        let message = format!("it shares {key} in the unique index {name} with {one}; change one of the two");
+        Some(Problem::new(ProblemCode::UniqueViolation, &*spec.path, message).of(other))
+    })
 }
 
 impl Database {
@@ -90,7 +99,9 @@ impl Database {
             }
             match fresh.iter().enumerate().map(|(at, fresh)| self.agrees(spec, version, at, fresh)).collect()
             {
-                Some(agreeing) => return Ok(mismatches(spec, agreeing)),
+                Some(agreeing) => {
+                    return Ok(mismatches(spec, agreeing).chain(clashes(spec, &fresh)).collect());
+                }
                 None => continue,
             }
         }

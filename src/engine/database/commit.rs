@@ -14,14 +14,14 @@ use parking_lot::{Condvar, Mutex};
 use super::document_file::give_up_documents;
 use super::overlay::{Group, Put, no_entries};
 use super::recent::RecentChanges;
-use super::removals::removal_target;
+use super::removals::{is_own_file, removal_target};
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
-use super::{Database, Mutant};
+use super::{Database, Mutant, collection_file};
 use crate::engine::cancel::{self, Cancel};
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::Location;
+use crate::engine::document_map::{Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::journal::{encode_batch, push_documents};
@@ -317,7 +317,8 @@ impl Database {
     }
 
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint.
+    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint, except for files
+    /// that only their removal keeps from being taken for damage.
     fn remove_from_disk(&self, batch: &Batch) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
@@ -327,8 +328,13 @@ impl Database {
             return;
         }
         let copied = self.is_being_copied();
-        for (path, durably) in targets.into_iter().filter(|(_, durably)| !copied || *durably) {
-            if let Err(error) = self.remove_now(path, durably) {
+        for (path, durably) in targets {
+            let removed = if copied && !(durably && self.is_unknown_file(path)) {
+                Ok(())
+            } else {
+                self.remove_now(path, durably)
+            };
+            if let Err(error) = removed {
                 self.warn(
                     super::WarningCode::CheckpointFailed,
                     format!("{error}; the next checkpoint tries again"),
@@ -339,6 +345,13 @@ impl Database {
 }
 
 impl Database {
+    /// Whether the file of a dropped collection, if there is one, is not what the catalog knows. One that cannot be read is not.
+    fn is_unknown_file(&self, path: &str) -> bool {
+        let record = self.state.read().catalog.get(path).cloned().unwrap_or_default();
+        let known = is_own_file(&*self.fs, &collection_file(&self.directory, path), &record);
+        matches!(known, Ok(Some(false)) | Err(_))
+    }
+
     pub(super) fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
         let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
         fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
@@ -415,6 +428,7 @@ fn encode_ops(
                     file: journal,
                     len: len as u32,
                     head: document.head as u32,
+                    revision: Revision::fresh(),
                 }),
                 _ => None,
             };

@@ -11,12 +11,12 @@ use std::sync::{Arc, OnceLock};
 use super::overlay::Put;
 use super::spool::{OwnFile, no_room};
 use super::state::FileTable;
-use super::texts::{Part, ReadFailure, read_pieces, read_text};
+use super::texts::{PIECE, Part, ReadFailure, read_pieces, read_text};
 use super::transaction::Batch;
 use super::{CollectionSpec, Database, Mutant};
 use crate::engine::checksum::head_hash;
 use crate::engine::document::{Document, close_head};
-use crate::engine::document_map::{FileId, Location};
+use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::journal::{
@@ -88,11 +88,43 @@ impl DocumentFile {
         Ok(Document { text: text.into(), head: self.head.len(), hash: self.hash })
     }
 
+    /// Whether these bytes lie `at` bytes behind the beginning of the text.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn has_at(&self, at: usize, piece: &[u8]) -> Result<bool> {
+        if at + piece.len() > self.size as usize {
+            return Ok(false);
+        }
+        let mut own = vec![0; piece.len()];
+        read_exact_at(&*self.file, &mut own, self.offset + at as u64).at("read", &self.own.path())?;
+        Ok(own == piece)
+    }
+
+    /// Whether the other document, which is as long, has the same text.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn is_same(&self, other: &DocumentFile) -> Result<bool> {
+        let (path, size) = (self.own.path(), self.size as usize);
+        let mut piece = vec![0; PIECE.min(size)];
+        for at in (0..size).step_by(PIECE) {
+            let piece = &mut piece[..PIECE.min(size - at)];
+            read_exact_at(&*self.file, piece, self.offset + at as u64).at("read", &path)?;
+            if !other.has_at(at, piece)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Where the document lies once it is put, and what its line says of it. `None` before.
     pub(super) fn place(&self) -> Option<(Location, LargeDocument)> {
         let (name, file) = self.settled.get()?;
         let head = self.head.len() as u32;
-        let location = Location { offset: self.offset, hash: self.hash, file: *file, len: self.size, head };
+        let revision = Revision::fresh();
+        let location =
+            Location { offset: self.offset, hash: self.hash, file: *file, len: self.size, head, revision };
         let hash = Checksum(self.hash);
         let record = LargeDocument { file: name.clone(), offset: self.offset, size: self.size, head, hash };
         Some((location, record))
@@ -102,7 +134,14 @@ impl DocumentFile {
 impl LargeDocument {
     /// Where the document lies, if the file is this one.
     pub fn location(&self, file: FileId) -> Location {
-        Location { offset: self.offset, hash: self.hash.0, file, len: self.size, head: self.head }
+        Location {
+            offset: self.offset,
+            hash: self.hash.0,
+            file,
+            len: self.size,
+            head: self.head,
+            revision: Revision::fresh(),
+        }
     }
 }
 

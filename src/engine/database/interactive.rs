@@ -2,7 +2,7 @@
 //!
 //! Optimistic: each step runs like a write of its own, over what the transaction changed so far, and what it reads is noted.
 //! Before each step, and under the write lock before the commit, everything noted must still be so: documents by their
-//! hash, collections that were searched by the hashes of all their documents. So each step sees one state of the whole
+//! stamp, collections that were searched by the stamps of all their documents. So each step sees one state of the whole
 //! database, the one that all steps before it would have seen as well, and the commit happens as if the whole
 //! transaction had run at that moment. Where something noted changed, the transaction is lost: its owner runs it again.
 
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::overlay::{Group, Put};
+use super::overlay::{Group, Pending};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::DocumentMap;
+use crate::engine::document_map::{DocumentMap, Location, Stamp};
 use crate::engine::error::{Error, Result};
 use crate::engine::lock::Wait;
 
@@ -30,8 +30,8 @@ pub struct ReadSet {
 
 struct CollectionReads {
     spec: Arc<CollectionSpec>,
-    /// The hash of each document that was read; `None` for one that was not there.
-    documents: BTreeMap<DocumentId, Option<u64>>,
+    /// The stamp of each document that was read; `None` for one that was not there.
+    documents: BTreeMap<DocumentId, Option<Stamp>>,
     /// All documents, where the collection was listed or searched.
     whole: Option<DocumentMap>,
 }
@@ -45,8 +45,8 @@ impl ReadSet {
         })
     }
 
-    pub fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
-        self.of(spec).documents.insert(id.clone(), hash);
+    pub fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, stamp: Option<Stamp>) {
+        self.of(spec).documents.insert(id.clone(), stamp);
     }
 
     pub fn note_whole(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) {
@@ -207,8 +207,8 @@ impl Inner {
             }
             let state = database.state.read();
             let Some(loaded) = state.loaded(&spec.path) else { return Ok(Some(false)) };
-            let current = |id: &DocumentId| loaded.documents.get(id).map(|location| location.hash);
-            let changed = reads.documents.iter().any(|(id, hash)| current(id) != *hash);
+            let current = |id: &DocumentId| loaded.documents.get(id).map(Location::stamp);
+            let changed = reads.documents.iter().any(|(id, stamp)| current(id) != *stamp);
             if changed
                 || reads.whole.as_ref().is_some_and(|whole| !whole.has_same_documents(&loaded.documents))
             {
@@ -244,8 +244,8 @@ impl Commit {
     /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`.
     pub fn apply(self, transaction: &mut Transaction<'_>) -> Result<()> {
         for reads in self.reads.collections.values() {
-            for (id, hash) in &reads.documents {
-                if transaction.hash(&reads.spec, id)? != *hash {
+            for (id, stamp) in &reads.documents {
+                if !transaction.holds_as_read(&reads.spec, id, *stamp)? {
                     transaction.note_conflict();
                     return Err(lost());
                 }
@@ -288,28 +288,39 @@ impl Commit {
 }
 
 impl Transaction<'_> {
+    /// Whether the document is the one that was read. What a request before in the group put is another one.
+    fn holds_as_read(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        stamp: Option<Stamp>,
+    ) -> Result<bool> {
+        let spec = &self.prepare(spec)?;
+        let overlay = self.group.collections.get(&spec.path);
+        match overlay.and_then(|overlay| overlay.documents.get(id)) {
+            Some(pending) => Ok(pending.new.is_none() && stamp.is_none()),
+            None if overlay.is_some_and(|overlay| overlay.dropped) => Ok(stamp.is_none()),
+            None => Ok(self.database.published_stamp(spec, id)? == stamp),
+        }
+    }
+
     /// Whether the collection has just these documents, those that the group changed included. O(1) for each 128 of them
     /// that did not change.
     fn holds_just(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) -> Result<bool> {
         let spec = &self.declare(spec)?;
         let overlay = self.group.collections.get(&spec.path);
-        let dropped = overlay.is_some_and(|overlay| overlay.dropped);
         let unchanged = overlay.is_none_or(|overlay| {
-            overlay.documents.iter().all(|(id, pending)| {
-                let hash = documents.get(id).map(|location| location.hash);
-                hash == pending.new.as_ref().map(Put::hash)
-            })
+            let is_gone =
+                |(id, pending): (&DocumentId, &Pending)| pending.new.is_none() && documents.get(id).is_none();
+            overlay.documents.iter().all(is_gone)
         });
         if !unchanged {
             return Ok(false);
         }
-        if dropped {
-            let put =
-                overlay.map_or(0, |overlay| overlay.documents.values().filter(|p| p.new.is_some()).count());
-            return Ok(put == documents.len());
+        if overlay.is_some_and(|overlay| overlay.dropped) {
+            return Ok(documents.is_empty());
         }
         self.load(spec)?;
-        // A document that the group wrote anew with the text it had is the same document.
         let state = self.database.state.read();
         Ok(state.loaded(&spec.path).is_some_and(|loaded| documents.has_same_documents(&loaded.documents)))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::load::{Base, index_document};
 use super::state::Dirty;
 use super::{CollectionSpec, Database};
-use crate::engine::document_map::{Entry, FileId, Location};
+use crate::engine::document_map::{Entry, FileId, Location, Revision};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, Fs, Metadata, OpenMode};
 use crate::engine::index::Index;
@@ -56,7 +56,7 @@ impl LargeSnapshot {
         let mut entries = Vec::new();
         let (hash, laid_out) = measure_pieces(&*self.file, path, Heads::None, |id, offset, measured| {
             let (hash, len) = (measured.hash, measured.len as u32);
-            entries.push((id, Location { offset, hash, file, len, head: 0 }));
+            entries.push((id, Location { offset, hash, file, len, head: 0, revision: Revision::UNKNOWN }));
         })?;
         Ok((laid_out.is_ok() && hash == self.record.hash).then_some(entries))
     }
@@ -83,7 +83,8 @@ impl Database {
                 }
                 index_document(&mut base.indexes, &id, &found.head);
                 let (len, head) = (found.len as u32, found.head.len() as u32);
-                base.entries.push((id, Location { offset, hash: found.hash, file, len, head }));
+                let revision = Revision::UNKNOWN;
+                base.entries.push((id, Location { offset, hash: found.hash, file, len, head, revision }));
             });
         let (hash, laid_out) = measured?;
         if laid_out.is_err() || hash != snapshot.record.hash {

@@ -9,7 +9,7 @@ use super::state::{FileTable, Loaded, State};
 use super::texts::{Part, ReadFailure, finished_len, read_shares};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
-use crate::engine::document_map::{DocumentMap, Entry, Location};
+use crate::engine::document_map::{DocumentMap, Entry, Location, Revision, Stamp};
 use crate::engine::error::Result;
 
 /// A stable view of a collection: later writes do not show in it.
@@ -39,7 +39,7 @@ impl Database {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get_fresh(&list_key(spec, part), version) {
+        match self.cache.get_fresh(&list_key(spec, part), list_stamp(version)) {
             Some(found) => {
                 self.cache.count(true);
                 Peek::Ready(found)
@@ -63,7 +63,7 @@ impl Database {
             View::of(&state, spec, loaded)
         };
         // Another list may have become the current one in between.
-        let current = self.cache.get(&list_key(spec, Part::Whole), view.version);
+        let current = self.cache.get(&list_key(spec, Part::Whole), list_stamp(view.version));
         let split = current.filter(|current| Arc::ptr_eq(current, &list));
         match split.and_then(|list| view.split(&list, Part::Whole, begin(), push)) {
             Some(result) => Peek::Ready((result, left)),
@@ -88,7 +88,7 @@ impl Database {
             let view = self.view(spec, options)?;
             let key = list_key(spec, part);
             if options.cached
-                && let Some(list) = self.cache.get(&key, view.version)
+                && let Some(list) = self.cache.get(&key, list_stamp(view.version))
                 && let Some(piece) = view.split(&list, part, begin(), &push)
             {
                 self.cache.count(true);
@@ -124,7 +124,7 @@ impl Database {
                         hand_over(true, begin());
                     }
                     if cached {
-                        self.cache.insert(key, view.version, Elements::array(&lists).into());
+                        self.cache.insert(key, list_stamp(view.version), Elements::array(&lists).into());
                     }
                     return Ok(());
                 }
@@ -252,6 +252,11 @@ impl Elements {
         array.push(b']');
         array
     }
+}
+
+/// What a list of this version of its collection is cached as.
+fn list_stamp(version: u64) -> Stamp {
+    (version, Revision::UNKNOWN)
 }
 
 pub(super) fn list_key(spec: &CollectionSpec, part: Part) -> CacheKey {

@@ -14,7 +14,7 @@ use super::{CollectionSpec, Database, Foreign};
 use crate::engine::cancel;
 use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
-use crate::engine::document_map::{DocumentMap, Entry, FileId, Location};
+use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Metadata, OpenMode, read_all};
 use crate::engine::index::{Index, extract_all};
@@ -244,6 +244,7 @@ impl Database {
         changes: BTreeMap<DocumentId, Change>,
     ) -> Result<()> {
         self.lay_over(spec, files, changes, &mut base)?;
+        self.set_revisions(spec, &mut base.entries);
         let loaded = Loaded {
             spec: Arc::clone(spec),
             documents: DocumentMap::from_entries(base.entries),
@@ -258,8 +259,23 @@ impl Database {
         let collection = state.collection(&spec.path);
         collection.version += 1;
         collection.content = Content::Loaded(loaded);
+        collection.before = DocumentMap::default();
         state.drop_unused_files();
         Ok(())
+    }
+
+    /// Gives the documents that were found in files the revisions that they had before the collection was unloaded, so that
+    /// reading them again is no change of them.
+    fn set_revisions(&self, spec: &CollectionSpec, entries: &mut [Entry]) {
+        let before = self.state.read().collections.get(&spec.path).map(|known| known.before.clone());
+        let before = before.unwrap_or_default();
+        let fresh = Revision::fresh();
+        for (id, location) in entries {
+            if location.revision == Revision::UNKNOWN {
+                let same = |known: &&Location| (known.hash, known.len) == (location.hash, location.len);
+                location.revision = before.get(id).filter(same).map_or(fresh, |known| known.revision);
+            }
+        }
     }
 
     /// Adds the documents that lie in journals. Their heads are found now that the collection is known.
@@ -345,7 +361,7 @@ pub(super) fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
 pub(super) fn document_location(spec: &CollectionSpec, file: FileId, offset: u64, text: &[u8]) -> Location {
     let head = crate::engine::document::head_len(text, spec.large_field);
     let hash = crate::engine::checksum::document_hash(text, head);
-    Location { offset, hash, file, len: text.len() as u32, head: head as u32 }
+    Location { offset, hash, file, len: text.len() as u32, head: head as u32, revision: Revision::UNKNOWN }
 }
 
 pub(super) fn index_document(indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
@@ -367,8 +383,8 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
     let entry = |found: Scanned| {
         let text = &bytes[found.text.clone()];
         let hash = headless(text).hash;
-        let location =
-            Location { offset: found.text.start as u64, hash, file, len: text.len() as u32, head: 0 };
+        let (offset, len) = (found.text.start as u64, text.len() as u32);
+        let location = Location { offset, hash, file, len, head: 0, revision: Revision::UNKNOWN };
         (found.id, location)
     };
     scanned.into_iter().map(entry).collect()

@@ -67,6 +67,25 @@ impl Put {
         }
     }
 
+    /// Whether these bytes lie `at` bytes behind the beginning of the text.
+    pub fn has_at(&self, at: usize, piece: &[u8]) -> Result<bool> {
+        match self {
+            Put::Text(document) => Ok(document.text.get(at..at + piece.len()) == Some(piece)),
+            Put::File(file) => file.has_at(at, piece),
+        }
+    }
+
+    /// Whether the other document has the same text. Nothing is read unless the hashes are equal, which is no proof.
+    pub fn is_same(&self, other: &Put) -> Result<bool> {
+        if (self.hash(), self.len()) != (other.hash(), other.len()) {
+            return Ok(false);
+        }
+        match (self, other) {
+            (Put::Text(document), other) | (other, Put::Text(document)) => other.has_at(0, &document.text),
+            (Put::File(one), Put::File(other)) => one.is_same(other),
+        }
+    }
+
     /// The document in memory, however large it is.
     pub fn whole(&self) -> Result<Document> {
         match self {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::overlay::no_entries;
+use super::overlay::{Put, no_entries};
 use super::state::FileTable;
-use super::texts::{Part, read_text};
+use super::texts::{Part, ReadFailure, read_pieces, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
 use crate::engine::document::{Document, DocumentId};
-use crate::engine::document_map::Location;
+use crate::engine::document_map::{Location, Stamp};
 use crate::engine::error::Result;
 use crate::engine::index::{Entries, Index, extract_all};
 
@@ -24,29 +24,65 @@ impl Database {
         Ok(location.map(|location| (location, Arc::clone(&state.files))))
     }
 
-    /// The published document.
-    pub(super) fn published(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
+    pub(super) fn published_stamp(&self, spec: &CollectionSpec, id: &DocumentId) -> Result<Option<Stamp>> {
+        let state = self.state.read();
+        Ok(self.loaded_or_error(&state, spec)?.documents.get(id).map(Location::stamp))
+    }
+
+    /// The published document and its stamp.
+    pub(super) fn published(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+    ) -> Result<Option<(Stamp, Document)>> {
         let Some((location, files)) = self.place(spec, id)? else { return Ok(None) };
         let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
-        let text = match self.cache.get(&key, location.hash) {
+        let text = match self.cache.get(&key, location.stamp()) {
             Some(text) => text,
             None => read_text(&files, &location, Part::Whole)
                 .map_err(|failure| self.read_error(spec, &location, failure))?
                 .into(),
         };
-        Ok(Some(Document { text, head: location.head as usize, hash: location.hash }))
+        let document = Document { text, head: location.head as usize, hash: location.hash };
+        Ok(Some((location.stamp(), document)))
     }
 
-    /// The hash of the published document and its head as an object.
+    /// The stamp of the published document and its head as an object.
     pub(super) fn published_head(
         &self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
-    ) -> Result<Option<(u64, Vec<u8>)>> {
+    ) -> Result<Option<(Stamp, Vec<u8>)>> {
         let Some((location, files)) = self.place(spec, id)? else { return Ok(None) };
         let head = read_text(&files, &location, Part::Head)
             .map_err(|failure| self.read_error(spec, &location, failure))?;
-        Ok(Some((location.hash, head)))
+        Ok(Some((location.stamp(), head)))
+    }
+
+    /// Whether the published document has just this text. Only those with the same hash are worth asking for: it is read.
+    pub(super) fn publishes(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<bool> {
+        let Some((location, files)) = self.place(spec, id)? else { return Ok(false) };
+        if u64::from(location.len) != put.len() {
+            return Ok(false);
+        }
+        let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
+        if let Some(text) = self.cache.get(&key, location.stamp()) {
+            return put.has_at(0, &text);
+        }
+        let (mut at, mut same) = (0, Ok(true));
+        let read = read_pieces(&files, &location, |piece| {
+            if matches!(same, Ok(true)) {
+                same = put.has_at(at, piece);
+            }
+            at += piece.len();
+            Ok(())
+        });
+        match read {
+            Ok(()) => same,
+            // What is no longer what was written is replaced as another document is.
+            Err(ReadFailure::Changed) => Ok(false),
+            Err(failure) => Err(self.read_error(spec, &location, failure)),
+        }
     }
 
     /// What the published document has in the indexes. It is not read if it is the `known` one.
@@ -54,16 +90,16 @@ impl Database {
         &self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
-        known: Option<&Document>,
+        known: Option<(Stamp, &Document)>,
     ) -> Result<Vec<Entries>> {
-        let (hash, indexes) = {
+        let (stamp, indexes) = {
             let state = self.state.read();
             let loaded = self.loaded_or_error(&state, spec)?;
             let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
-            (loaded.documents.get(id).map(|location| location.hash), indexes)
+            (loaded.documents.get(id).map(Location::stamp), indexes)
         };
-        let head = match known.filter(|known| Some(known.hash) == hash) {
-            Some(known) => known.head_object(),
+        let head = match known.filter(|(known, _)| Some(*known) == stamp) {
+            Some((_, known)) => known.head_object(),
             None => match self.published_head(spec, id)? {
                 Some((_, head)) => head,
                 None => return Ok(no_entries(spec)),

@@ -71,15 +71,36 @@ impl Transaction<'_> {
             self.database.options.sizes.check_in_line(&document.text)?;
         }
         let spec = &self.prepare(spec)?;
-        let Some(existed) = self.replaces(spec, &id, put.hash())? else { return Ok(false) };
+        let Some(existed) = self.replaces(spec, &id, &put)? else { return Ok(false) };
         let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
         self.put_with(spec, id, put, entries, existed, unique).map(|()| true)
     }
 
     /// Whether a document takes the place of another one; `None` if it is there already.
-    fn replaces(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: u64) -> Result<Option<bool>> {
+    fn replaces(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<Option<bool>> {
         let before = self.hash_of(spec, id)?;
-        Ok((before != Some(hash)).then_some(before.is_some()))
+        let is_there = before == Some(put.hash()) && self.holds(spec, id, put)?;
+        Ok((!is_there).then_some(before.is_some()))
+    }
+
+    /// Whether just this document is there. It is compared to the byte: hashes tell only that two documents differ.
+    pub fn is_stored(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        document: &Document,
+    ) -> Result<bool> {
+        let spec = &self.prepare(spec)?;
+        self.replaces(spec, id, &document.clone().into()).map(|replaces| replaces.is_none())
+    }
+
+    /// As [`Transaction::is_stored`], of a document that has the same hash.
+    fn holds(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<bool> {
+        let pending = self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(id));
+        match pending {
+            Some(pending) => pending.new.as_ref().map_or(Ok(false), |new| new.is_same(put)),
+            None => self.database.publishes(spec, id, put),
+        }
     }
 
     /// Puts a document that has these `entries` in the indexes.
@@ -129,7 +150,7 @@ impl Transaction<'_> {
         let spec = &self.prepare(spec)?;
         let mut changed = Vec::with_capacity(documents.len());
         for (at, (id, document)) in documents.iter().enumerate() {
-            changed.extend(self.replaces(spec, id, document.hash)?.map(|existed| (at, existed)));
+            changed.extend(self.replaces(spec, id, &document.clone().into())?.map(|existed| (at, existed)));
         }
         let bytes = changed.iter().map(|&(at, _)| documents[at].1.head).sum();
         let overlay = self.overlay(spec);

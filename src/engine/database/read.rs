@@ -105,7 +105,7 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id);
         if options.cached
-            && let Some((text, left)) = self.cache.get_fresh(&key, location.hash)
+            && let Some((text, left)) = self.cache.get_fresh(&key, location.stamp())
         {
             self.cache.count(true);
             let document = Document { text, head: location.head as usize, hash: location.hash };
@@ -148,7 +148,7 @@ impl Database {
             };
             let key = CacheKey::Document(Arc::clone(&spec.path), id.clone());
             if options.cached
-                && let Some(text) = self.cache.get(&key, location.hash)
+                && let Some(text) = self.cache.get(&key, location.stamp())
             {
                 self.cache.count(true);
                 return Ok(Some(Document { text, head: location.head as usize, hash: location.hash }));
@@ -167,7 +167,7 @@ impl Database {
 
     fn remember(&self, key: CacheKey, location: Location, text: Arc<[u8]>, options: ReadOptions) -> Document {
         if options.cached {
-            self.cache.insert(key, location.hash, Arc::clone(&text));
+            self.cache.insert(key, location.stamp(), Arc::clone(&text));
         }
         Document { text, head: location.head as usize, hash: location.hash }
     }

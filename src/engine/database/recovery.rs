@@ -18,7 +18,7 @@ use super::spool::SPOOL;
 use super::state::{Change, FileTable, Position, State};
 use super::{Mutant, WarningCode};
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::{FileId, Location};
+use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path, without_room};
@@ -250,6 +250,7 @@ pub fn apply(
                 file: source.file,
                 len: text.len() as u32,
                 head: 0,
+                revision: Revision::fresh(),
             };
             collection.note(DocumentId::from_key(key), Change { location: Some(location), seq: body.seq });
         }

@@ -58,8 +58,8 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
 }
 
 /// Whether a file, if there is one, is what the catalog knew before the collection was dropped, not one that a person
-/// put there.
-fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
+/// put there. O(bytes).
+pub fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
     use std::io::ErrorKind;
     let file = match fs.open(path, OpenMode::Read) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

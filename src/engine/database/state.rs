@@ -114,6 +114,8 @@ pub struct Collection {
     /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
     /// mutex changes it; a loaded collection always has just this spec.
     pub spec: Option<Arc<CollectionSpec>>,
+    /// Documents that were in memory before the collection was unloaded, and did not change since.
+    pub before: DocumentMap,
 }
 
 pub enum Content {
@@ -230,6 +232,7 @@ impl Collection {
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
+            self.before.remove(&id);
             changes.insert(id, change);
         }
     }
@@ -237,9 +240,10 @@ impl Collection {
     /// Forgets what is in memory, so that the next call reads the snapshot again.
     pub fn unload(&mut self) {
         self.version += 1;
-        match &self.content {
-            Content::Loaded(loaded) => self.content = Content::Unloaded(loaded.changes_after(0)),
-            Content::Unloaded(_) => {}
+        if let Content::Loaded(loaded) = &mut self.content {
+            let changes = loaded.changes_after(0);
+            self.before = std::mem::take(&mut loaded.documents);
+            self.content = Content::Unloaded(changes);
         }
     }
 }
@@ -354,6 +358,7 @@ impl State {
         self.catalog.entry(path.to_owned()).or_default().dropped = Some(seq);
         let collection = self.collection(path);
         collection.version += 1;
+        collection.before = DocumentMap::default();
         collection.content = match std::mem::take(&mut collection.content) {
             Content::Loaded(loaded) => Content::Loaded(Loaded {
                 indexes: loaded.indexes.iter().map(Index::empty_like).collect(),

@@ -9,9 +9,10 @@ use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
+use crate::engine::document_map::Stamp;
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::{Entries, IndexKey};
+use crate::engine::index::Entries;
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -39,6 +40,13 @@ impl Batch {
     }
 }
 
+struct LastRead {
+    path: Arc<str>,
+    id: DocumentId,
+    stamp: Stamp,
+    document: Document,
+}
+
 pub(super) enum Undo {
     Document(Arc<str>, DocumentId, Option<Pending>),
     Drop(Arc<str>, Overlay),
@@ -59,7 +67,7 @@ pub struct Transaction<'a> {
     needs_lock: bool,
     /// The document of the published state that was read last. Mostly it is the one that changes next, and what it has in the
     /// indexes is then told without reading it again.
-    last_read: Option<(Arc<str>, DocumentId, Document)>,
+    last_read: Option<LastRead>,
 }
 
 impl<'a> Transaction<'a> {
@@ -142,9 +150,11 @@ impl<'a> Transaction<'a> {
         }
         self.load(spec)?;
         let found = self.database.published(spec, id)?;
-        self.note(spec, id, found.as_ref().map(|document| document.hash));
-        self.last_read = found.clone().map(|document| (Arc::clone(&spec.path), id.clone(), document));
-        Ok(found)
+        self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
+        let Some((stamp, document)) = found else { return Ok(None) };
+        let (path, id) = (Arc::clone(&spec.path), id.clone());
+        self.last_read = Some(LastRead { path, id, stamp, document: document.clone() });
+        Ok(Some(document))
     }
 
     /// The document without its large field, as an object of its own. The large field is not read.
@@ -160,13 +170,13 @@ impl<'a> Transaction<'a> {
         }
         self.load(spec)?;
         let found = self.database.published_head(spec, id)?;
-        self.note(spec, id, found.as_ref().map(|(hash, _)| *hash));
+        self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
         Ok(found.map(|(_, head)| head))
     }
 
-    fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, hash: Option<u64>) {
+    fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, stamp: Option<Stamp>) {
         if let Some(reads) = &mut self.reads {
-            reads.note(spec, id, hash);
+            reads.note(spec, id, stamp);
         }
     }
 
@@ -179,7 +189,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The hash of the document, which tells whether it is the same as another without reading it.
+    /// The hash of the document, which tells without reading it that it is not the same as another: see
+    /// [`Transaction::is_stored`].
     pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
         let spec = &self.prepare(spec)?;
         self.hash_of(spec, id)
@@ -204,13 +215,9 @@ impl<'a> Transaction<'a> {
                 return Ok(None);
             }
         }
-        let hash = {
-            let state = self.database.state.read();
-            let loaded = self.database.loaded_or_error(&state, spec)?;
-            loaded.documents.get(id).map(|location| location.hash)
-        };
-        self.note(spec, id, hash);
-        Ok(hash)
+        let stamp = self.database.published_stamp(spec, id)?;
+        self.note(spec, id, stamp);
+        Ok(stamp.map(|(hash, _)| hash))
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
@@ -291,12 +298,11 @@ impl<'a> Transaction<'a> {
         id: &DocumentId,
         document: &Document,
     ) -> Result<()> {
-        let spec = &self.declare(spec)?;
+        let spec = &self.prepare(spec)?;
         if !spec.indexes.iter().any(|index| index.config.unique) {
             return Ok(());
         }
-        let unchanged = self.hash(spec, id)? == Some(document.hash) && !self.is_changed(spec, id);
-        if unchanged {
+        if !self.is_changed(spec, id) && self.is_stored(spec, id, document)? {
             return Ok(());
         }
         let entries = self.overlay(spec).entries_of(Some(&document.head_object()));
@@ -315,16 +321,17 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, id));
+            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, |owner| owner != id));
             let dropped = overlay.is_some_and(|overlay| overlay.dropped);
             let clash = match clash {
                 None if !dropped => {
                     let state = self.database.state.read();
-                    let owner = self.database.loaded_or_error(&state, spec)?.indexes[at].owner(entries, id);
-                    let replaced = |(_, owner): &(IndexKey, DocumentId)| {
-                        overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
+                    let published = &self.database.loaded_or_error(&state, spec)?.indexes[at];
+                    // What the group changed has the keys that the overlay knows, and no others.
+                    let counts = |owner: &DocumentId| {
+                        owner != id && !overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
                     };
-                    owner.filter(|owner| !replaced(owner))
+                    published.owner(entries, counts)
                 }
                 clash => clash,
             };
@@ -340,7 +347,8 @@ impl<'a> Transaction<'a> {
         self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
-    /// `entries` is what the new document has in the indexes.
+    /// `entries` is what the new document has in the indexes; `existed`, whether there is a document under this id now, as the
+    /// group leaves it.
     pub(super) fn change(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -353,6 +361,8 @@ impl<'a> Transaction<'a> {
         let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
+            // Nothing of it is pending and nothing is published.
+            None if !existed => no_entries(spec),
             None => {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 self.entries_before(spec, dropped, &id)?
@@ -378,8 +388,8 @@ impl<'a> Transaction<'a> {
             return Ok(no_entries(spec));
         }
         self.load(spec)?;
-        let known = self.last_read.as_ref().filter(|(path, read, _)| *path == spec.path && read == id);
-        self.database.published_entries(spec, id, known.map(|(_, _, document)| document))
+        let known = self.last_read.as_ref().filter(|read| read.path == spec.path && read.id == *id);
+        self.database.published_entries(spec, id, known.map(|read| (read.stamp, &read.document)))
     }
 }
 

@@ -30,11 +30,16 @@ impl Fs for OsFs {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        if matches!(mode, OpenMode::CreateNew) {
+            platform::give_to_owner_of_directory(&file, path);
+        }
         Ok(Arc::new(OsFile { file }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir(path)
+        fs::create_dir(path)?;
+        platform::give_directory_to_owner_above(path);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -84,6 +89,7 @@ impl Fs for OsFs {
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool> {
         let source = fs::File::open(from)?;
         let target = OpenOptions::new().write(true).create_new(true).open(to)?;
+        platform::give_to_owner_of_directory(&target, to);
         let cloned = platform::clone_blocks(&source, &target);
         if !matches!(cloned, Ok(true)) {
             drop(target);
@@ -101,13 +107,9 @@ impl Fs for OsFs {
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>> {
-        let open = |write: bool| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(write).create(write).truncate(false).open(path)
-        };
         // Locking needs no write access: a reader of a read-only directory still takes part.
-        let file = match open(true) {
-            Err(error) if is_read_only(&error) => open(false)?,
+        let file = match open_or_create(path) {
+            Err(error) if is_read_only(&error) => fs::File::open(path)?,
             other => other?,
         };
         let identity = convert(&file.metadata()?).identity;
@@ -115,7 +117,7 @@ impl Fs for OsFs {
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = open_or_create(path)?;
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
         }
@@ -155,6 +157,19 @@ fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
 /// Whether the path names this file.
 fn is_named(path: &Path, identity: (u64, u64)) -> io::Result<bool> {
     Ok(found(fs::metadata(path))?.is_some_and(|named| named.identity == identity))
+}
+
+/// Opens a file for reading and writing.
+fn open_or_create(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        // One that others made is theirs, and what a symlink leads to as well.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).truncate(false).open(path)
+        }
+        created => created.inspect(|file| platform::give_to_owner_of_directory(file, path)),
+    }
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -251,11 +251,16 @@ impl Index {
         !self.left_out
     }
 
-    /// Of the keys in `entries`, one that a document other than `except` already has, and that document.
-    /// Null never clashes, nor does a composite key with a null in it: the rule of SQL. O(keys · log n).
-    pub fn owner(&self, entries: &Entries, except: &DocumentId) -> Option<(IndexKey, DocumentId)> {
+    /// Of the keys in `entries`, one that a document which `counts` already has, and that document.
+    /// Null never clashes, nor does a composite key with a null in it: the rule of SQL. O(keys · log n), and the documents
+    /// with these keys that do not count.
+    pub fn owner(
+        &self,
+        entries: &Entries,
+        counts: impl Fn(&DocumentId) -> bool,
+    ) -> Option<(IndexKey, DocumentId)> {
         entries.keys().iter().filter(|key| !key.has_null()).find_map(|key| {
-            let owner = self.ids(key)?.ids().find(|id| *id != except)?;
+            let owner = self.ids(key)?.ids().find(|id| counts(id))?;
             Some((key.clone(), owner.clone()))
         })
     }

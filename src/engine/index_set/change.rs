@@ -59,7 +59,7 @@ impl IndexSet {
     ) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         let document = Document::new(stored_form(&definition, entity)?.into(), None);
-        if tx.hash(&definition.collection, &id)? == Some(document.hash) {
+        if tx.is_stored(&definition.collection, &id, &document)? {
             return Ok(());
         }
         tx.put_document(&definition.collection, id, document)?;

@@ -43,6 +43,7 @@ pub enum ProblemCode {
     IdMismatch,
     CountMismatch,
     IndexMismatch,
+    UniqueViolation,
     RecordDamaged,
     NotAdopted,
     SetAside,
@@ -68,6 +69,7 @@ impl ProblemCode {
             ProblemCode::IdMismatch => "ID_MISMATCH",
             ProblemCode::CountMismatch => "COUNT_MISMATCH",
             ProblemCode::IndexMismatch => "INDEX_MISMATCH",
+            ProblemCode::UniqueViolation => "UNIQUE_VIOLATION",
             ProblemCode::RecordDamaged => "RECORD_DAMAGED",
             ProblemCode::NotAdopted => "NOT_ADOPTED",
             ProblemCode::SetAside => "SET_ASIDE",
@@ -90,9 +92,10 @@ impl ProblemCode {
             | ProblemCode::CountMismatch
             | ProblemCode::IndexMismatch
             | ProblemCode::RecordDamaged => Severity::Error,
-            ProblemCode::Poisoned | ProblemCode::SnapshotChanged | ProblemCode::IdMismatch => {
-                Severity::Warning
-            }
+            ProblemCode::Poisoned
+            | ProblemCode::SnapshotChanged
+            | ProblemCode::IdMismatch
+            | ProblemCode::UniqueViolation => Severity::Warning,
             ProblemCode::TornTail
             | ProblemCode::NotAdopted
             | ProblemCode::SetAside

@@ -8,7 +8,7 @@ use crate::engine::database::CollectionSpec;
 use crate::engine::database::load::document_location;
 use crate::engine::database::state::IndexTimes;
 use crate::engine::document::{DocumentId, close_head};
-use crate::engine::document_map::{FileId, Location};
+use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::index::{Gathered, Index, extract_all, rules};
 use crate::engine::journal::Checksum;
 use crate::engine::text_measure::Measured;
@@ -48,7 +48,8 @@ impl Draft {
     /// As [`Draft::push`], for a text that passed by in pieces.
     pub fn push_measured(&mut self, id: &DocumentId, offset: u64, measured: Measured) {
         let Measured { head, len, hash } = measured;
-        let location = Location { offset, hash, file: FileId(0), len: len as u32, head: head.len() as u32 };
+        let (len, head_len, revision) = (len as u32, head.len() as u32, Revision::UNKNOWN);
+        let location = Location { offset, hash, file: FileId(0), len, head: head_len, revision };
         self.push_located(id, &location, &head);
     }
 

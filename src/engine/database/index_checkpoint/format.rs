@@ -7,7 +7,7 @@ use crate::engine::binary::{Reader, push_bytes};
 use crate::engine::checksum::{DatabaseId, FileHash};
 use crate::engine::database::CollectionSpec;
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::{Entry, FileId, Location};
+use crate::engine::document_map::{Entry, FileId, Location, Revision};
 use crate::engine::fs::{File, read_all, read_exact_at};
 use crate::engine::index::{Counts, IndexConfig, IndexSpec};
 use crate::engine::journal::Checksum;
@@ -157,7 +157,7 @@ impl Stored {
             if !inside || documents.last().is_some_and(|(last, _)| *last >= id) {
                 return None;
             }
-            documents.push((id, Location { offset, hash, file, len, head }));
+            documents.push((id, Location { offset, hash, file, len, head, revision: Revision::UNKNOWN }));
         }
         reader.is_empty().then_some(documents)
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn location(offset: u64, len: u32, head: u32) -> Location {
-        Location { offset, hash: 5, file: FileId(3), len, head }
+        Location { offset, hash: 5, file: FileId(3), len, head, revision: Revision::UNKNOWN }
     }
 
     fn read(bytes: Vec<u8>) -> Option<Stored> {

@@ -131,6 +131,26 @@ pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     fs::set_permissions(path, metadata.permissions())
 }
 
+/// What the superuser creates in somebody else's directory is theirs, so that they can open it as well. `file` was created just
+/// now; where that fails it stays the superuser's, as in a container that does not know the owner.
+pub fn give_to_owner_of_directory(file: &fs::File, path: &Path) {
+    let Some(Ok(directory)) = path.parent().map(fs::metadata) else { return };
+    let is_superuser = file.metadata().is_ok_and(|metadata| metadata.uid() == 0);
+    if is_superuser && directory.uid() != 0 {
+        let _ = std::os::unix::fs::fchown(file, Some(directory.uid()), Some(directory.gid()));
+    }
+}
+
+/// As [`give_to_owner_of_directory`], for a directory.
+pub fn give_directory_to_owner_above(path: &Path) {
+    use rustix::fs::{Mode, OFlags};
+    // Its name may lead elsewhere by now: only the directory itself is given away.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) {
+        give_to_owner_of_directory(&directory.into(), path);
+    }
+}
+
 /// `FICLONE`: btrfs, XFS and others know it. Whatever it fails with, a copy tells whether the disk is at fault.
 #[cfg(target_os = "linux")]
 pub fn clone_blocks(source: &fs::File, target: &fs::File) -> io::Result<bool> {
