@@ -1,4 +1,5 @@
 import type { Change, Changes, ChangesOptions } from './changes.js'
+import type { ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, CallOptions, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
@@ -121,6 +122,7 @@ export abstract class BaseStorage<
    * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
    * differs is written. To change a few entities beside other writers, use {@link update}.
    * @returns What is stored.
+   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**
