@@ -18,10 +18,14 @@ export interface BaseEntity {
 export type Assigned = 'id' | 'created' | 'updated'
 
 /** What `create` takes: numbers as ids are assigned; string ids come with the data or from `static newId()`. */
-export type CreateData<TEntity extends BaseEntity, TInput extends object> = Omit<TInput, Assigned> &
+export type CreateData<TEntity extends BaseEntity, TInput extends object> = Unassigned<TInput> &
   (TEntity['id'] extends string ? { id?: TEntity['id'] } : unknown)
 
-export type UpdateData<TInput extends object> = Partial<Omit<TInput, Assigned>>
+/** What `update` takes: of a union, some fields of one of its members. */
+export type UpdateData<TInput extends object> = Partial<Unassigned<TInput>>
+
+/** What a caller gives of an entity. `Omit` alone would leave of a union only what its members share. */
+export type Unassigned<TInput extends object> = TInput extends unknown ? Omit<TInput, Assigned> : never
 
 /** How a storage of one's own is opened. */
 export interface BaseStorageOptions extends StorageOptions {
