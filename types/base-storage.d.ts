@@ -180,7 +180,10 @@ export abstract class BaseStorage<
   changes(options?: ChangesOptions): Changes<TEntity['id']>
   /** The number of the database's last batch: where {@link changes} may begin later. */
   sequence(): Promise<number>
-  /** Calls `listener` with each change from now on, until {@link off} or {@link close}. */
+  /**
+   * Calls `listener` with each change from now on, until {@link off} or {@link close}. Nobody waits for what it returns; what
+   * it throws, or rejects with, is a warning `LISTENER_FAILED`.
+   */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   /**
