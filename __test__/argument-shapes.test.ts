@@ -14,6 +14,8 @@ class Hidden {
   }
 }
 
+const anySchema = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
+
 /** By the name that an error gives them. */
 const withoutMembers: Record<string, () => any> = {
   'a Promise': () => Promise.resolve({}),
@@ -197,4 +199,68 @@ test('a value that JSON cannot hold is called by its name', withProject(async (s
   assert.match((await caught((files as any).createVersion(fileId))).message, /expected a string, got undefined$/)
   assert.match((await caught((storage as any).create())).message, /expected an object, got undefined$/)
   assert.equal((await files.list()).length, 1)
+}))
+
+describe('a refused argument is called what it is:', () => {
+  const message = async (call: Promise<unknown>) => (await caught(call)).message
+
+  test('a Date that is none', withProject(async (storage) => {
+    assert.match(await message(storage.listByDateRange(new Date(NaN), 5)), /start .*, got an invalid Date$/)
+    assert.match(await message(storage.listByDateRange(0, new Date(NaN))), /end .*, got an invalid Date$/)
+    assert.match(await message(storage.findRange('x', new Date(NaN), 5)), /the start .*, got an invalid Date$/)
+  }))
+
+  test('the fields of an index', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data')
+    const said = (fields: any) => message(indexes.createIndex({ name: 'a', type: 'btree', fields }))
+    assert.match(await said([]), /at least one field, got none$/)
+    assert.match(await said(['a', '']), /fields\[1\] must be a string of valid Unicode that is not empty, got ""$/)
+    assert.match(await said([5]), /fields\[0\] must be .*, got 5$/)
+    assert.match(await said('a'), /fields must be an array of strings, .*, got "a"$/)
+    assert.match(await message(indexes.queryRange('a', new Date(NaN), 5)), /the start .*, got an invalid Date$/)
+    await indexes.close()
+  }))
+
+  test('options that are an array', withProject(async (storage, { id }) => {
+    for (const call of [storage.list([] as any), storage.getFileStorage(id).list([] as any), storage.getById(id, [] as any)]) {
+      assert.match(await message(call), /options must be an object, got an array$/)
+    }
+  }))
+
+  test('a text in the place of a source', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    const said = await message(files.createFromStream({ name: 'a', path: 'a' }, 'hello' as any))
+    assert.match(said, /got "hello"; give a text to create$/)
+    assert.deepEqual(await files.list(), [])
+  }))
+
+  test('an empty id', withDirectory(async ({ base }) => {
+    class Named extends Things {
+      static newId() {
+        return ''
+      }
+    }
+    const storage = new Named({ basePath: base, schema: anySchema })
+    await storage.create({ name: 'a' })
+    const error = await caught(storage.create({ name: 'b' }))
+    assert.deepEqual([error.code, error.message], ['ALREADY_EXISTS', 'document "" already exists'])
+    await storage.close()
+  }))
+})
+
+test('writes of the files of a project that does not exist do what their types say', withProject(async (storage) => {
+  const files = storage.getFileStorage(4711)
+  const creating = [
+    () => files.create(fileInput('a')), () => files.createMany([fileInput('a')]), () => storage.addFile(4711, fileInput('a')),
+    () => files.createFromStream({ name: 'a', path: 'a' }, ['x']),
+  ]
+  for (const create of creating) assert.equal((await caught(create())).code, 'NOT_FOUND', String(create))
+  for (const other of [() => files.createVersion(1, 'x'), () => files.revertToVersion(1, 1), () => files.updateMany([{ id: 1, data: {} }])]) {
+    assert.equal((await caught(other())).code, 'NOT_FOUND', String(other))
+  }
+  assert.deepEqual(
+    [await files.update(1, {}), await files.delete(1), await files.deleteMany([1]), await files.updateMany([]), await files.list()],
+    [null, false, 0, [], []],
+  )
+  assert.equal(Object.keys(await files.writeAll({ 5: fileRecord(5, 4711) })).length, 1)
 }))

@@ -16,7 +16,7 @@ function signalOf(signal) {
 /** The `signal` of an options object, and nothing else. */
 function signalOption(options) {
   if (options === undefined) return undefined
-  if (options === null || typeof options !== 'object') throw invalid(`options must be an object, got ${describe(options)}`)
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) throw invalid(`options must be an object, got ${describe(options)}`)
   return signalOf(options.signal)
 }
 

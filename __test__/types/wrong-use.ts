@@ -237,6 +237,10 @@ manager.restore('a', { keep: 1 })
 export { trie, field, context, WrongIndexes, WrongCalls }
 export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }
 
+// @ts-expect-error a string is no source of a content: it could be a path
+files.createFromStream({ name: 'a', path: 'a' }, 'hello')
+files.createFromStream({ name: 'a', path: 'a' }, ['hello'])
+
 // Entities that are a union.
 type Shape = { id: number; created: number; updated: number } & ({ kind: 'circle'; radius: number } | { kind: 'square'; side: number })
 declare const shapes: BaseStorage<Shape>
