@@ -1,9 +1,9 @@
 // Where a storage of a caller keeps its file, whose a file is, and what goes with an entity.
 import assert from 'node:assert/strict'
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { ProjectStorageV2 } from '../index.js'
+import { IndexManager, ProjectStorageV2 } from '../index.js'
 import { caught, projectInput, readJson, withDirectory } from './support/index.js'
 import { Things, thing, type ThingOptions } from './support/things.js'
 
@@ -107,6 +107,57 @@ describe('getIndexPath', () => {
     await Promise.all([storage.close(), direct.close()])
     assert.ok(existsSync(join(base, 'real', 'out', 'things.json')))
   }))
+})
+
+describe('dataDir', () => {
+  const refusedDirs = {
+    'the folder of the engine': 'data/.storage',
+    'the folder of the engine, in other letters': 'data/.Storage',
+    'a folder below that': 'data/.storage/deep',
+    'a backup': 'backups/one',
+    'the record of databases': 'data/.databases.json',
+    'the state of migrations': 'data/.migration-state.json',
+    'the base path': '.',
+    'the directory above the base path': '..',
+    'a directory beside the base path': '../beside',
+    'a directory that leads out of the base path': 'data/../../beside',
+  }
+  for (const [what, dataDir] of Object.entries(refusedDirs)) {
+    test(`may not name ${what}`, withDirectory(async ({ base: outer }) => {
+      const base = join(outer, 'base')
+      const projects = new ProjectStorageV2({ basePath: base })
+      await projects.create(projectInput())
+      const mine = new Things({ basePath: base, dataDir: 'data' })
+      await mine.create({ name: 'a' })
+      const before = readdirSync(outer, { recursive: true }).sort()
+      for (const file of ['tip', 'write.lock', 'journal-000000000001.jsonl', 'things.json']) {
+        const storage = new Things({ basePath: base, dataDir, file: join(dataDir, file) })
+        const error = await caught(storage.create({ name: 'b' }))
+        assert.deepEqual([error.code, error.outcome], ['INVALID_ARGUMENT', 'none'], error.message)
+        await refused(storage.list(), 'dataDir')
+        await refused(storage.repair(), 'dataDir')
+        await refused(storage.protectedCalls().withLock('key', () => assert.fail('it runs')))
+        await storage.close()
+      }
+      const indexes = new IndexManager(base, dataDir)
+      await refused(indexes.createIndex({ name: 'a', type: 'hash', fields: ['name'] }), 'dataDir')
+      await indexes.close()
+      assert.deepEqual(readdirSync(outer, { recursive: true }).sort(), before)
+      await projects.create(projectInput('Other'))
+      await mine.create({ name: 'c' })
+      await Promise.all([projects.close(), mine.close()])
+    }))
+  }
+
+  for (const dataDir of ['deep/down', 'data/..beside', 'data/a/../b', '/data/rooted']) {
+    test(`may be ${dataDir}`, withDirectory(async ({ base }) => {
+      const storage = new Things({ basePath: base, dataDir })
+      await storage.create({ name: 'a' })
+      assert.equal((await storage.list()).length, 1)
+      await storage.close()
+      assert.ok(existsSync(join(base, dataDir, 'things.json')))
+    }))
+  }
 })
 
 describe('a file belongs to one database', () => {

@@ -138,6 +138,36 @@ describe('the cache', () => {
     assert.equal(hit.hitRate, hit.hits / (hit.hits + hit.misses))
   }))
 
+  test('counts one for each read whatever it takes, and none of transactions and iterations', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    const file = await files.create(fileInput('a.ts'))
+    for (let n = 2; n <= 5; n++) await files.createVersion(file.id, `version ${n}`)
+    const counted: (() => Promise<unknown>)[] = [
+      () => files.getVersions(file.id), () => files.getVersion(file.id, 3), () => files.getVersion(file.id, 99), () => files.getLatestVersion(file.id),
+      () => files.getVersions(4711), () => files.getVersion(4711, 1), () => files.getLatestVersion(4711),
+      () => storage.getFileVersions(id, file.id), () => storage.getFileVersion(id, file.id, 1), () => storage.getLatestFileVersion(id, file.id),
+      () => files.getById(file.id), () => files.getById(4711), () => files.getByPath('a.ts'), () => files.getByPath('none'),
+      () => files.getByExtension('ts'), () => files.search('version'), () => files.list(), () => files.list({ includeContent: false }),
+      () => files.list({ includeAllVersions: false }), () => files.readAll(), () => files.query({ where: { path: 'a.ts' } }),
+      () => storage.findByName('Sample'), () => storage.getByPath('/srv/Sample'), () => storage.getRecent(), () => storage.search('sample'),
+    ]
+    const uncounted: (() => Promise<unknown>)[] = [
+      () => files.transaction((tx) => tx.getById(file.id)), () => files.transaction((tx) => tx.list()),
+      async () => { for await (const _ of files.iterate()) void _ },
+    ]
+    const countOf = async (read: () => Promise<unknown>) => {
+      const before = storage.getCacheStats()
+      await read()
+      const after = storage.getCacheStats()
+      return after.hits - before.hits + after.misses - before.misses
+    }
+    for (let round = 0; round < 3; round++) {
+      if (round === 1) storage.clearCache()
+      for (const read of counted) assert.equal(await countOf(read), 1, `${read}, round ${round}`)
+      for (const read of uncounted) assert.equal(await countOf(read), 0, `${read}, round ${round}`)
+    }
+  }))
+
   test('never holds more than maxCacheSize', withDirectory(async ({ open }) => {
     const storage = open({ maxCacheSize: 5 })
     for (let n = 0; n < 20; n++) {

@@ -120,6 +120,37 @@ test('a listener that throws is reported and keeps nobody from hearing', withThi
   await until('the change', () => heard === 1)
 }))
 
+test('a listener that rejects is reported and does not end the process', withThings(async (things) => {
+  const reason = new Error('rejected on purpose')
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => void unhandled.push(error)
+  process.on('unhandledRejection', note)
+  let heard = 0
+  things.on('change', async () => {
+    await null
+    throw reason
+  })
+  things.on('change', () => void heard++)
+  const warning = await warningOf('LISTENER_FAILED', () => things.create({ name: 'a' }))
+  process.off('unhandledRejection', note)
+  assert.match(warning.message, /rejected on purpose/)
+  assert.deepEqual([heard, unhandled], [1, []])
+}))
+
+test('what a listener does to its event, the others do not see', withThings(async (things) => {
+  const told: Change<number>[] = []
+  const spoil = (change: any) => {
+    for (const ids of [change.created, change.updated, change.deleted]) ids?.splice(0, ids.length, 'spoilt')
+    Object.assign(change, { sequence: -1, collection: 'spoilt' })
+  }
+  const listeners = [spoil, (change: Change<number>) => void told.push(change), spoil, (change: Change<number>) => void told.push(change), spoil]
+  for (const listener of listeners) things.on('change', listener.bind(null))
+  const { id } = await things.create({ name: 'a' })
+  await until('both to be told', () => told.length === 2)
+  const change = { kind: 'change', sequence: 1, collection: 'things.json', emptied: false, created: [id], updated: [], deleted: [] }
+  assert.deepEqual(told, [change, change])
+}))
+
 test('an edit by hand resets its collection', withThings(async (things, base) => {
   await things.create({ name: 'a' })
   await new Things({ basePath: base }).close()

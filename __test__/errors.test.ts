@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
+import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
+import { Things } from './support/things.js'
 
 describe('the classes', () => {
   test('descend from Error and know their names', () => {
@@ -72,6 +73,73 @@ describe('CLOSED', () => {
     const promise = storage.create(projectInput())
     assert.ok(promise instanceof Promise)
     await assert.rejects(promise, { code: 'CLOSED' })
+  }))
+})
+
+describe('every write that is refused says that nothing changed', () => {
+  const writes = (storage: any, files: any, things: any, indexes: any) => [
+    () => storage.create(projectInput()),
+    () => storage.update(-1, {}),
+    () => storage.delete(-1),
+    () => storage.deleteAll({ signal: 5 }),
+    () => storage.writeProjects(null),
+    () => storage.writeProjectFiles(-1, {}),
+    () => storage.addFile(-1, fileInput('a')),
+    () => storage.updateProjectFile('x', 1, {}),
+    () => storage.deleteProjectData(-1),
+    () => storage.revertToVersion(1, 1, '1'),
+    () => storage.rebuildIndexes(null),
+    () => storage.repair(5),
+    () => storage.transaction(5),
+    () => files.create(fileInput('a'), 5),
+    () => files.createMany('x'),
+    () => files.updateMany([null]),
+    () => files.deleteMany([null]),
+    () => files.delete(NaN),
+    () => files.createVersion(-1, 'x'),
+    () => files.revertToVersion(1, '1'),
+    () => files.createFromStream({ name: 'a', path: 'a' }, 5),
+    () => files.writeAll(new Map()),
+    () => things.create(null),
+    () => things.update({}, {}),
+    () => things.update(1, null),
+    () => things.delete(null),
+    () => things.writeAll(5),
+    () => things.protectedCalls().writeValidatedJson('', {}, { parseAsync: () => ({}) }),
+    () => things.protectedCalls().ensureDirExists('\0'),
+    () => things.protectedCalls().withLock(5, () => {}),
+    () => indexes.createIndex({}),
+    () => indexes.dropIndex(5),
+    () => indexes.addToIndex('a', NaN, {}),
+    () => indexes.addToIndex('a', 1, null),
+    () => indexes.removeFromIndex('a', {}),
+    () => indexes.rebuildIndex('a', 5),
+    () => indexes.repair(5),
+  ]
+  const openAll = (base: string, storage: ProjectStorageV2) => {
+    const [files, things, indexes] = [storage.getFileStorage(7), new Things({ basePath: base }), new IndexManager(base, 'data')]
+    return { calls: writes(storage, files, things, indexes), closeAll: () => Promise.all([files, storage, things, indexes].map((one) => one.close())) }
+  }
+
+  test('because of an argument', withStorage(async (storage, { base }) => {
+    const { calls, closeAll } = openAll(base, storage)
+    for (const call of calls.slice(1)) {
+      const error = await caught(call())
+      assert.ok(error instanceof StorageError, `${call}: ${error}`)
+      assert.equal(error.outcome, 'none', `${call}: ${error}`)
+    }
+    await closeAll()
+  }))
+
+  test('because the storage is closed', withStorage(async (storage, { base }) => {
+    const { calls, closeAll } = openAll(base, storage)
+    await closeAll()
+    for (const call of calls) {
+      const error = await caught(call())
+      // An id may be looked at before the storage is.
+      assert.ok(['CLOSED', 'INVALID_ARGUMENT'].includes(error.code), `${call}: ${error}`)
+      assert.equal(error.outcome, 'none', `${call}: ${error}`)
+    }
   }))
 })
 

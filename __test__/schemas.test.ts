@@ -140,6 +140,14 @@ describe('the error of a schema', () => {
     assert.deepEqual(error.issues, [{ path: ['title'], message: 'a title is needed', code: 'custom' }])
   }))
 
+  test('that says nothing is told of all the same', withDirectory(async ({ base }) => {
+    for (const issues of [[], [{ message: '' }]]) {
+      const schema = { '~standard': { version: 1, vendor: 'test', validate: () => ({ issues }) } }
+      const error = await caught(notes(base, schema).create({ title: 'a', tags: [] }))
+      assert.deepEqual([error.code, error.message], ['VALIDATION_ERROR', 'invalid data: the schema does not say what is wrong'])
+    }
+  }))
+
   test('names what JSON cannot hold', withDirectory(async ({ base }) => {
     const odd = { '~standard': { ...plain['~standard'], validate: (value: any) => ({ value: { ...value, extra: [1n] } }) } }
     const error = await caught(notes(base, odd).create({ title: 'x' } as Note))

@@ -3,7 +3,7 @@
 // AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
 
 const { describe } = require('./arguments.js')
-const { invalid, StorageError } = require('./errors.js')
+const { invalid, refusal } = require('./errors.js')
 
 /** Checks a signal that a caller passed; `undefined` stands for none. */
 function signalOf(signal) {
@@ -16,13 +16,12 @@ function signalOf(signal) {
 /** The `signal` of an options object, and nothing else. */
 function signalOption(options) {
   if (options === undefined) return undefined
-  if (options === null || typeof options !== 'object') throw invalid(`options must be an object, got ${describe(options)}`)
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) throw invalid(`options must be an object, got ${describe(options)}`)
   return signalOf(options.signal)
 }
 
 function aborted(signal) {
-  const error = new StorageError('the call was aborted', 'ABORTED', { cause: signal.reason })
-  return Object.assign(error, { reason: signal.reason, outcome: 'none' })
+  return refusal('ABORTED', 'the call was aborted', { cause: signal.reason, reason: signal.reason })
 }
 
 function throwIfAborted(signal) {

@@ -4,7 +4,7 @@
 
 const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { call } = require('./calls.js')
-const { StorageError } = require('./errors.js')
+const { refusal } = require('./errors.js')
 const { LONGEST } = require('./key-lock.js')
 const { entry } = require('./entries.js')
 const { checkSchema, validated } = require('./validation.js')
@@ -94,7 +94,7 @@ function inTime(judged, timeout, signal) {
 
 function tooLate(why, timeout) {
   const message = `a file that another program wrote could not be adopted within ${timeout} ms: ${why}; try again, or raise lockTimeout`
-  return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' })
+  return refusal('LOCK_TIMEOUT', message)
 }
 
 module.exports = { Adoption, UNADOPTED }

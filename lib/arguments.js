@@ -3,6 +3,7 @@
 // Arguments on their way in: copied to JSON text at the moment of the call, so that later changes do not show.
 
 const { invalid } = require('./errors.js')
+const { isMap, isPlain, isRecord } = require('./shapes.js')
 
 /** The largest id and timestamp: the year 2050 in milliseconds. */
 const LATEST = 2_524_608_000_000
@@ -33,38 +34,45 @@ function describe(value) {
   if (value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (typeof value !== 'object') return typeof value
+  if (value === undefined) return 'undefined'
+  if (typeof value !== 'object') return `a ${typeof value}`
   try {
-    return Array.isArray(value) ? 'an array' : 'an object'
+    return describeObject(value)
   } catch {
     // A proxy that was revoked.
     return 'an object'
   }
 }
 
-/** Stands in for values that JSON would drop or turn into null: no field takes an array of arrays. */
-const UNREPRESENTABLE = [[]]
+function describeObject(value) {
+  if (Array.isArray(value)) return 'an array'
+  if (value instanceof Date && Number.isNaN(value.getTime())) return 'an invalid Date'
+  const name = isPlain(value) ? undefined : value.constructor?.name
+  if (typeof name !== 'string' || name === 'Object' || !/^\w{1,40}$/.test(name)) return 'an object'
+  return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`
+}
+
+/**
+ * Stands in for a value that no field takes: itself where JSON has it, else its name, in a form that native code knows and
+ * that is no value of any field.
+ */
+function standIn(value) {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return value
+  return Array.isArray(value) ? [] : [[`\0${describe(value)}`]]
+}
 
 /** The value, or what stands in for it. With `flat`, objects lose their content: no field of an entity takes one. */
 function representable(value, flat) {
-  switch (typeof value) {
-    case 'number':
-      return Number.isFinite(value) ? value : UNREPRESENTABLE
-    case 'bigint':
-    case 'function':
-    case 'symbol':
-      return UNREPRESENTABLE
-    case 'object':
-      if (value instanceof Date) return Number.isNaN(value.getTime()) ? UNREPRESENTABLE : value
-      return value === null || !flat ? value : Array.isArray(value) ? [] : {}
-    default:
-      return value
-  }
+  if (value === undefined) return undefined
+  if (value === null || typeof value !== 'object') return standIn(value)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value
+  if (!flat) return value
+  return isPlain(value) ? {} : standIn(value)
 }
 
-/** The fields of a record, each read once. What is no object stays what it is: native code says what is wrong. */
+/** The fields of a record, each read once. What is no record stays what it is: native code says what is wrong. */
 function fieldsOf(record, flat) {
-  if (record === null || typeof record !== 'object' || Array.isArray(record)) return representable(record, flat)
+  if (!isRecord(record)) return standIn(record)
   const fields = {}
   for (const key of Object.keys(record)) {
     const value = representable(record[key], flat)
@@ -74,39 +82,31 @@ function fieldsOf(record, flat) {
   return fields
 }
 
-/** One value as JSON text. */
-function valueText(value) {
-  return JSON.stringify(representable(value, true)) ?? 'null'
-}
+/** One value that is no record as JSON text. */
+const valueText = (value) => JSON.stringify(standIn(value))
 
 /** A record as JSON text, its objects without their content. */
-function recordText(record) {
-  return JSON.stringify(fieldsOf(record, true)) ?? 'null'
-}
+const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
-const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value)
-
-/** The keys and records of a map, each field read once; what is no map or no record stays what it is. */
+/** The keys and records of a map, each field read once; what is no record stays what it is. */
 function membersOf(map) {
-  if (!isObject(map)) return { noMap: map }
   return Object.keys(map).map((key) => {
     const record = map[key]
-    return [key, isObject(record) ? { ...record } : record]
+    return [key, isRecord(record) ? { ...record } : record]
   })
 }
 
 /** A record of a map as JSON text, with its key. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
-/** A map of records as JSON text, with everything in them. */
+/** A map of records as JSON text, with everything in them; what is no map stays what it is. */
 function mapText(map) {
-  const members = membersOf(map)
-  return Array.isArray(members) ? `{${members.map((member) => memberText(...member)).join(',')}}` : valueText(members.noMap)
+  return isMap(map) ? `{${membersOf(map).map((member) => memberText(...member)).join(',')}}` : valueText(map)
 }
 
 function wholeText(fields) {
   try {
-    return JSON.stringify(fields) ?? 'null'
+    return JSON.stringify(fields)
   } catch (error) {
     // What a getter of the caller throws is the caller's; what JSON refuses is named.
     if (error instanceof TypeError && /JSON|BigInt/.test(error.message)) throw invalid(`a record does not fit into JSON: ${error.message}`)

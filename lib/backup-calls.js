@@ -6,7 +6,7 @@ const path = require('node:path')
 const { signalOf } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call, port } = require('./calls.js')
-const { StorageError, invalid } = require('./errors.js')
+const { invalid, refusal } = require('./errors.js')
 const { keepOf } = require('./migration-arguments.js')
 const { progressOf } = require('./progress.js')
 
@@ -34,8 +34,7 @@ function backupOf(value) {
   return path.basename(value) === value ? value : path.resolve(value)
 }
 
-const aborted = (what, cause) =>
-  Object.assign(new StorageError(`${what} was aborted; nothing was changed`, 'ABORTED', { cause }), { reason: cause, outcome: 'none' })
+const aborted = (what, cause) => refusal('ABORTED', `${what} was aborted; nothing was changed`, { cause, reason: cause })
 
 /**
  * Runs a call that a signal stops: it is waited for until nothing of it is left. `label` names it beside the bar on a

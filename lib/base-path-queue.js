@@ -6,7 +6,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks')
 const { realpathSync } = require('node:fs')
 const { throwIfAborted, unlessAborted } = require('./abort.js')
-const { StorageError, invalid } = require('./errors.js')
+const { invalid, refusal } = require('./errors.js')
 
 /** The end of the last operation that was queued, by base path. */
 const ends = new Map()
@@ -75,8 +75,7 @@ function within(promise, timeout, base, signal) {
     // Timers count to 2^31 - 1 milliseconds; more than that is for ever.
     timer = setTimeout(() => {
       const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
-      const error = new StorageError(`${problem}; try again, or raise lockTimeout`, 'LOCK_TIMEOUT')
-      reject(Object.assign(error, { path: base, holder: process.pid, outcome: 'none' }))
+      reject(refusal('LOCK_TIMEOUT', `${problem}; try again, or raise lockTimeout`, { path: base, holder: process.pid }))
     }, Math.min(timeout, 2 ** 31 - 1))
     promise.then(() => {
       clearTimeout(timer)

@@ -9,7 +9,8 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Listeners } = require('./changes.js')
 const { bytesOf, channels, publish, published } = require('./diagnostics.js')
-const { copyOf, entry, keyOf } = require('./entries.js')
+const { checkMap, checkNoPromise, copyOf, entry, keyOf } = require('./entries.js')
+const { EntityRules } = require('./entity-rules.js')
 const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
@@ -61,6 +62,7 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 class BaseStorage {
   #storageSchema
   #entitySchema
+  #rules
   #indexes
   #documents
   #objects
@@ -80,6 +82,7 @@ class BaseStorage {
     this.dataDir = dataDir
     this.#storageSchema = storageSchema
     this.#entitySchema = entitySchema
+    this.#rules = new EntityRules(this, entitySchema, () => this[documents])
     this.#indexes = indexConfigs(options?.indexes ?? new.target.indexes ?? [])
   }
 
@@ -97,27 +100,7 @@ class BaseStorage {
     const given = copyOf(data, 'an entity')
     const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), signal, 'create', 1, entity[1])
     throwIfAborted(signal)
-    return this.#insert(given, insert)
-  }
-
-  /** Gives an entity what it lacks and inserts it under an id that is free. */
-  async #insert(given, insert) {
-    const own = this.constructor.newId !== undefined || typeof given.id === 'string'
-    for (;;) {
-      const { id, claim } = own ? { id: given.id ?? this.constructor.newId(), claim: false } : idToInsert(this[documents])
-      const now = Date.now()
-      const entity = await validated(this.#entitySchema, { ...given, id, created: now, updated: now })
-      const { key, text } = entry(entity, id)
-      // Only an id of the caller's own may have been used before.
-      const belongings = own ? (this.#ownPath(id) ?? undefined) : undefined
-      try {
-        await insert(key, text, claim, belongings)
-        return JSON.parse(text)
-      } catch (error) {
-        // Somebody else has the number: the next one is free. An id of the caller's own is the caller's to change.
-        if (own || error.code !== 'ALREADY_EXISTS') throw error
-      }
-    }
+    return this.#rules.insert(given, insert)
   }
 
   async getById(id, options) {
@@ -156,7 +139,7 @@ class BaseStorage {
       throwIfAborted(signal)
       const before = await this.#read(key, signal)
       if (before === null) return null
-      const text = await this.#patched(JSON.parse(before), given)
+      const text = await this.#rules.patched(JSON.parse(before), given)
       const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), signal, 'update', 1, text)
       // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
       if (JSON.parse(replaced)) return JSON.parse(text)
@@ -164,18 +147,11 @@ class BaseStorage {
     }
   }
 
-  /** The text of an entity with a patch. */
-  async #patched(current, given) {
-    const updated = Math.max(Date.now(), Number(current.updated) || 0)
-    const merged = { ...current, ...given, id: current.id, created: current.created, updated }
-    return entry(await validated(this.#entitySchema, merged), current.id).text
-  }
-
   async delete(id, options) {
     this[ensureOpen]()
     const key = keyOf(id)
     const signal = signalOption(options)
-    const belongings = this.#ownPath(id) ?? undefined
+    const belongings = this.#rules.ownPath(id) ?? undefined
     return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), signal, 'delete', 1))
   }
 
@@ -208,16 +184,17 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     throwIfAborted(signal)
+    checkNoPromise(data)
     return this.#writeMap(await validated(this.#storageSchema, data), signal)
   }
 
   async #writeMap(data, signal) {
-    if (data === null || typeof data !== 'object') throw invalid(`a storage is a map of entities, got ${describe(data)}`)
+    checkMap(data)
     const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
     const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
     for (;;) {
       const paths = Object.create(null)
-      for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#ownPath(id)
+      for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#rules.ownPath(id)
       try {
         const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
         return valueOf(await this[write](start, signal, 'writeAll', entries.length, map))
@@ -227,12 +204,6 @@ class BaseStorage {
         publish(channels.conflict, () => this.#about('writeAll'))
       }
     }
-  }
-
-  /** The path that belongs to an entity, relative to the database. */
-  #ownPath(id) {
-    const own = this.getEntityPath(id)
-    return own === null ? null : placed(this, own, `getEntityPath(${describe(id)})`)
   }
 
   async findBy(index, key, options) {
@@ -290,12 +261,7 @@ class BaseStorage {
   }
 
   [scope](run) {
-    const steps = entitySteps(() => this[documents], {
-      insert: (given, insert) => this.#insert(given, insert),
-      patched: (current, given) => this.#patched(current, given),
-      ownPath: (id) => this.#ownPath(id),
-    })
-    return new Scope(run, this, steps)
+    return new Scope(run, this, entitySteps(() => this[documents], this.#rules))
   }
 
   changes(options) {

@@ -170,7 +170,11 @@ class Listeners {
   async #deliver(changes) {
     try {
       for await (const change of changes) {
-        for (const listener of [...this.#listeners]) this.#tell(listener, change)
+        const listeners = [...this.#listeners]
+        const last = listeners.pop()
+        // What one of them does to its event, the others do not see.
+        for (const listener of listeners) this.#tell(listener, copyOf(change))
+        if (last !== undefined) this.#tell(last, change)
       }
     } catch (error) {
       warn(error.code, `the listeners of changes hear no more of them: ${messageOf(error)}`)
@@ -179,14 +183,19 @@ class Listeners {
     }
   }
 
-  /** What a listener throws keeps neither the others from hearing nor the process from going on. */
-  #tell(listener, change) {
+  /** What a listener throws, later too, keeps neither the others from hearing nor the process from going on. */
+  async #tell(listener, change) {
     try {
-      listener(change)
+      await listener(change)
     } catch (error) {
       warn('LISTENER_FAILED', `a listener of changes threw: ${messageOf(error)}`)
     }
   }
+}
+
+function copyOf(change) {
+  if (change.kind !== 'change') return { ...change }
+  return { ...change, created: [...change.created], updated: [...change.updated], deleted: [...change.deleted] }
 }
 
 function messageOf(error) {

@@ -4,6 +4,7 @@ const { signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { idOf, mapText, recordText } = require('./arguments.js')
 const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
+const { checkMap } = require('./entries.js')
 const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
@@ -76,6 +77,7 @@ class EntityStorage extends BaseStorage {
   async writeAll(data, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
+    checkMap(data)
     const map = mapText(data)
     return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), signal, 'writeAll', undefined, map))
   }

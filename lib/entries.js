@@ -4,6 +4,7 @@
 
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
+const { isMap, isPromise, isRecord } = require('./shapes.js')
 const { exactText } = require('./validation.js')
 
 /** The key under which an entity lies in its map. */
@@ -23,10 +24,25 @@ function entry(entity, id) {
   return { key, text: exactText(entity) }
 }
 
+/** Refuses what is no map of entities. */
+function checkMap(value) {
+  if (!isMap(value)) refuseMap(value)
+}
+
+/** Refuses the promise of a map, for which an `await` is missing: whatever waits for the schema would wait for it too. */
+function checkNoPromise(value) {
+  if (isPromise(value)) refuseMap(value)
+}
+
+function refuseMap(value) {
+  const message = `expected a map of entities by id, which is a plain object, got ${describe(value)}`
+  throw new ValidationError(message, [{ path: [], message, code: 'invalid_type' }])
+}
+
 /** The fields of an object that a caller passed. */
 function copyOf(value, what) {
-  if (value === null || typeof value !== 'object') throw invalid(`${what} is an object, got ${describe(value)}`)
+  if (!isRecord(value)) throw invalid(`${what} is an object, got ${describe(value)}`)
   return { ...value }
 }
 
-module.exports = { copyOf, entry, keyOf }
+module.exports = { checkMap, checkNoPromise, copyOf, entry, keyOf }

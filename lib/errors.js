@@ -36,8 +36,14 @@ function errorFrom({ code, message, issues, ...details }) {
   return Object.assign(new StorageError(message, code), details)
 }
 
-const invalid = (message) => new StorageError(message, 'INVALID_ARGUMENT')
+/** An error that is found on this side, where nothing is written: native code says the outcome of what it fails at. */
+function refusal(code, message, { cause, ...details } = {}) {
+  const error = new StorageError(message, code, cause === undefined ? undefined : { cause })
+  return Object.assign(error, details, { outcome: 'none' })
+}
 
-const closed = (what = 'storage') => new StorageError(`this ${what} is closed; open a new instance to go on`, 'CLOSED')
+const invalid = (message) => refusal('INVALID_ARGUMENT', message)
 
-module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, invalid, closed }
+const closed = (what = 'storage') => refusal('CLOSED', `this ${what} is closed; open a new instance to go on`)
+
+module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, closed }

@@ -3,7 +3,7 @@
 // Writing all files of a project as one map. Where the list is kept as it was stored last, only what differs from it crosses
 // into native code, which looks whether it still is what is stored; if not, the whole map crosses after all.
 
-const { memberText, valueText } = require('./arguments.js')
+const { memberText } = require('./arguments.js')
 const { hasPlainContent, headOf, withContent } = require('./file-records.js')
 const { keeper } = require('./lists.js')
 const { moment, WHOLE_LIST } = require('./objects.js')
@@ -15,7 +15,6 @@ const { moment, WHOLE_LIST } = require('./objects.js')
  * @param write starts a write: `(start, texts, otherwise)`
  */
 async function writeFiles(members, { native, documents, objects }, write) {
-  if (!Array.isArray(members)) return write((ticket) => native.writeAll(ticket, valueText(members.noMap), []))
   const since = moment()
   const known = objects()?.whole(documents)
   const { changed, same, gone } = differenceOf(members, known?.list ?? [])

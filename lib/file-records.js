@@ -9,15 +9,13 @@ const isPlain = (content) => typeof content === 'string' && content.isWellFormed
 
 const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
 
-const jsonText = (record) => JSON.stringify(record) ?? 'null'
-
 /** A record without its content. */
 const headOf = ({ content, ...head }) => head
 
 /** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
-  if (!hasPlainContent(record)) return { input: jsonText(record), content: record?.content, plain: undefined }
+  if (!hasPlainContent(record)) return { input: JSON.stringify(record), content: record?.content, plain: undefined }
   return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
 }
 

@@ -6,7 +6,7 @@ const { arrayOf, checkText, describe, idOf, membersOf, recordText, valueText } =
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
-const { copyOf } = require('./entries.js')
+const { checkMap, copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
 const { writeFiles } = require('./file-maps.js')
@@ -75,6 +75,7 @@ class ProjectFileStorage extends EntityStorage {
   async writeAll(files, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
+    checkMap(files)
     const map = membersOf(files)
     const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
     return writeFiles(map, stored, (start, texts, otherwise) => {

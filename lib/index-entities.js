@@ -5,6 +5,7 @@
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 const { MAX_DEPTH } = require('./index-keys.js')
+const { isRecord } = require('./shapes.js')
 
 /** The key under which an entity lies: a number as it prints, a text as it is unless that could be mistaken. */
 function entityKey(id) {
@@ -21,9 +22,7 @@ function entityKey(id) {
  */
 function entityText(entity, names) {
   const value = typeof entity?.toJSON === 'function' ? entity.toJSON('') : entity
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    throw invalid(`an entity is an object, got ${describe(value)}`)
-  }
+  if (!isRecord(value)) throw invalid(`an entity is an object, got ${describe(value)}`)
   const own = names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name))
   return objectText(value, own ?? Object.keys(value), [value])
 }

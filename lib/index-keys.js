@@ -36,10 +36,7 @@ function indexConfig(given) {
   const { name, type, fields, unique = false, sparse = false } = given
   if (!isText(name)) throw invalid(`the name of an index must be a string of valid Unicode that is not empty, got ${describe(name)}`)
   if (!TYPES.includes(type)) throw invalid(`index ${name}: type must be 'hash', 'btree' or 'inverted', got ${describe(type)}`)
-  const paths = Array.isArray(fields) ? Array.from(fields) : []
-  if (paths.length === 0 || !paths.every(isText)) {
-    throw invalid(`index ${name}: fields must be an array of strings, with at least one field, got ${describe(fields)}`)
-  }
+  const paths = fieldPaths(fields, name)
   for (const [flag, value] of Object.entries({ unique, sparse })) {
     if (typeof value !== 'boolean') throw invalid(`index ${name}: ${flag} must be a boolean, got ${describe(value)}`)
   }
@@ -47,6 +44,16 @@ function indexConfig(given) {
     throw invalid(`index ${name} cannot be unique: documents share words; use type 'hash' or 'btree'`)
   }
   return { name, type, fields: paths, unique, sparse }
+}
+
+function fieldPaths(fields, name) {
+  const rule = `index ${name}: fields must be an array of strings, with at least one field`
+  if (!Array.isArray(fields)) throw invalid(`${rule}, got ${describe(fields)}`)
+  const paths = Array.from(fields)
+  if (paths.length === 0) throw invalid(`${rule}, got none`)
+  const wrong = paths.findIndex((field) => !isText(field))
+  if (wrong === -1) return paths
+  throw invalid(`index ${name}: fields[${wrong}] must be a string of valid Unicode that is not empty, got ${describe(paths[wrong])}`)
 }
 
 /** The name of an index in a call. */

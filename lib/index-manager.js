@@ -11,6 +11,7 @@ const { entityKey, entityText } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { reportFrom } = require('./reports.js')
+const { isMap } = require('./shapes.js')
 const { statistics } = require('./statistics.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
@@ -204,7 +205,7 @@ function* entriesOf(entities) {
     for (const entity of entities) yield [idOf(entity), entity]
   } else if (entities instanceof Map) {
     yield* entities
-  } else if (entities !== null && typeof entities === 'object') {
+  } else if (isMap(entities)) {
     for (const key of Object.keys(entities)) {
       const entity = entities[key]
       yield [entity?.id ?? key, entity]

@@ -6,7 +6,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
-const { StorageError } = require('./errors.js')
+const { refusal } = require('./errors.js')
 
 /** The longest time that a timer can wait, in milliseconds. */
 const LONGEST = 2 ** 31 - 1
@@ -35,7 +35,7 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
       ? 'the function that has it is the one in which this lock was asked for; do not await it there'
       : `${who} has it; try again, or raise lockTimeout`
     const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
-    return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' }, holder === null ? {} : { holder })
+    return refusal('LOCK_TIMEOUT', message, holder === null ? {} : { holder })
   }
   await turn(id, timeout, signal, timedOut)
   try {

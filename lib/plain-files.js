@@ -3,7 +3,7 @@
 // Files of JSON beside the entities of a storage.
 
 const { call } = require('./calls.js')
-const { StorageError } = require('./errors.js')
+const { refusal } = require('./errors.js')
 const { exactText, validated } = require('./validation.js')
 
 /** What is in a file, or `fallback` if there is none. */
@@ -15,7 +15,7 @@ async function readFile(native, file, schema, fallback) {
     value = JSON.parse(text)
   } catch (error) {
     const message = `${file} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
-    throw Object.assign(new StorageError(message, 'CORRUPT_DATA', { cause: error }), { path: file })
+    throw refusal('CORRUPT_DATA', message, { cause: error, path: file })
   }
   return validated(schema, value)
 }

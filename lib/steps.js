@@ -9,10 +9,9 @@ const { copyOf, keyOf } = require('./entries.js')
  * The steps of a storage, as `Scope` takes them: each copies its arguments and gives what runs it.
  *
  * @param documents gives the native collection
- * @param rules of the storage: `insert(given, insert)` completes an entity and inserts it, `patched(current, given)` gives the
- *   text of an entity with a patch, `ownPath(id)` what belongs to one
+ * @param rules the `EntityRules` of the storage
  */
-function entitySteps(documents, { insert, patched, ownPath }) {
+function entitySteps(documents, rules) {
   return {
     documents,
     get: (id) => {
@@ -21,7 +20,7 @@ function entitySteps(documents, { insert, patched, ownPath }) {
     },
     create: (data) => {
       const given = copyOf(data, 'an entity')
-      return (call, native) => insert(given, (...entity) => call((ticket) => native.insert(ticket, documents(), ...entity)))
+      return (call, native) => rules.insert(given, (...entity) => call((ticket) => native.insert(ticket, documents(), ...entity)))
     },
     update: (id, patch) => {
       const key = keyOf(id)
@@ -29,14 +28,14 @@ function entitySteps(documents, { insert, patched, ownPath }) {
       return async (call, native) => {
         const before = await call((ticket) => native.get(ticket, documents(), key))
         if (before === null) return null
-        const text = await patched(JSON.parse(before), given)
+        const text = await rules.patched(JSON.parse(before), given)
         await call((ticket) => native.put(ticket, documents(), key, text))
         return JSON.parse(text)
       }
     },
     delete: (id) => {
       const key = keyOf(id)
-      const belongings = ownPath(id) ?? undefined
+      const belongings = rules.ownPath(id) ?? undefined
       return async (call, native) => valueOf(await call((ticket) => native.delete(ticket, documents(), key, belongings)))
     },
   }

@@ -119,7 +119,9 @@ function iteratorOf(source) {
     if (typeof source.getReader === 'function') return readerIterator(source.getReader())
     if (typeof source[Symbol.iterator] === 'function') return source[Symbol.iterator]()
   }
-  throw invalid(`a content comes as a stream or an iterable of strings or bytes, got ${describe(source)}`)
+  // A string could be meant as a path as well.
+  const advice = typeof source === 'string' ? '; give a text to create' : ''
+  throw invalid(`a content comes as a stream or an iterable object of strings or bytes, got ${describe(source)}${advice}`)
 }
 
 /** Web streams of engines that do not iterate over them. */

@@ -8,7 +8,7 @@ const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
-const { invalid, StorageError } = require('./errors.js')
+const { invalid, refusal } = require('./errors.js')
 const { LONGEST } = require('./key-lock.js')
 const { queryOf } = require('./query.js')
 
@@ -109,7 +109,7 @@ class Run {
 }
 
 function overError() {
-  return Object.assign(new StorageError('this transaction is over; its steps belong into its callback', 'CLOSED'), { outcome: 'none' })
+  return refusal('CLOSED', 'this transaction is over; its steps belong into its callback')
 }
 
 /**
@@ -211,13 +211,13 @@ function inTime(work, run, signal, timeout, end) {
 
 function tooLate(timeout) {
   const message = `a transaction did not end within ${timeout} ms and was rolled back; do less in its callback, or raise lockTimeout`
-  return Object.assign(new StorageError(message, 'LOCK_TIMEOUT'), { outcome: 'none' })
+  return refusal('LOCK_TIMEOUT', message)
 }
 
 function conflict(attempts) {
   const why = 'others, or calls in its callback that are not made on tx, keep changing what it reads'
   const message = `a transaction was given up after ${attempts} attempts: ${why}; try again, or use tx for all of it`
-  return Object.assign(new StorageError(message, 'CONFLICT'), { outcome: 'none' })
+  return refusal('CONFLICT', message)
 }
 
 function isWaitedFor(place) {

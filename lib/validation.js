@@ -26,7 +26,8 @@ async function validated(schema, value) {
     message,
     code: 'custom',
   }))
-  throw new ValidationError(`invalid data: ${issues.map(({ message }) => message).join('; ')}`, issues)
+  const said = issues.map(({ message }) => message).join('; ')
+  throw new ValidationError(`invalid data: ${said || 'the schema does not say what is wrong'}`, issues)
 }
 
 /** Refuses what is no schema. */
@@ -41,11 +42,16 @@ const segment = (part) => (typeof part === 'number' ? part : String(part))
 function exactText(value) {
   const issues = []
   collect(value, [], issues, new Set())
-  if (issues.length > 0) {
-    const [{ path, message }] = issues
-    throw new ValidationError(`JSON cannot hold ${path.join('.') || 'the value'}: ${message}`, issues)
-  }
-  return JSON.stringify(value)
+  if (issues.length > 0) throw unheld(issues)
+  const text = JSON.stringify(value)
+  // What an object's own `toJSON` gives may be undefined too.
+  if (text === undefined) throw unheld([{ path: [], message: 'undefined has no form in JSON', code: 'custom' }])
+  return text
+}
+
+function unheld(issues) {
+  const [{ path, message }] = issues
+  return new ValidationError(`JSON cannot hold ${path.join('.') || 'the value'}: ${message}`, issues)
 }
 
 function collect(value, path, issues, above) {

@@ -1,4 +1,5 @@
 import type { Change, Changes, ChangesOptions } from './changes.js'
+import type { ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, CallOptions, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
@@ -17,10 +18,14 @@ export interface BaseEntity {
 export type Assigned = 'id' | 'created' | 'updated'
 
 /** What `create` takes: numbers as ids are assigned; string ids come with the data or from `static newId()`. */
-export type CreateData<TEntity extends BaseEntity, TInput extends object> = Omit<TInput, Assigned> &
+export type CreateData<TEntity extends BaseEntity, TInput extends object> = Unassigned<TInput> &
   (TEntity['id'] extends string ? { id?: TEntity['id'] } : unknown)
 
-export type UpdateData<TInput extends object> = Partial<Omit<TInput, Assigned>>
+/** What `update` takes: of a union, some fields of one of its members. */
+export type UpdateData<TInput extends object> = Partial<Unassigned<TInput>>
+
+/** What a caller gives of an entity. `Omit` alone would leave of a union only what its members share. */
+export type Unassigned<TInput extends object> = TInput extends unknown ? Omit<TInput, Assigned> : never
 
 /** How a storage of one's own is opened. */
 export interface BaseStorageOptions extends StorageOptions {
@@ -58,7 +63,8 @@ export abstract class BaseStorage<
   /**
    * @param storageSchema Validates the whole map, in {@link writeAll} only.
    * @param entitySchema Validates each entity that is written, and those that another program wrote, once.
-   * @param dataDir The database's directory, relative to `basePath`. Storages with one `dataDir` share its journal.
+   * @param dataDir The database's directory, relative to `basePath` and below it. Storages with one `dataDir` share its
+   *   journal. One that is outside, or a folder of this package, is `INVALID_ARGUMENT` at the first call.
    * @throws TypeError, RangeError when an option has a wrong type or value; `INVALID_ARGUMENT` when an index has.
    */
   constructor(
@@ -121,6 +127,7 @@ export abstract class BaseStorage<
    * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
    * differs is written. To change a few entities beside other writers, use {@link update}.
    * @returns What is stored.
+   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**
@@ -173,7 +180,10 @@ export abstract class BaseStorage<
   changes(options?: ChangesOptions): Changes<TEntity['id']>
   /** The number of the database's last batch: where {@link changes} may begin later. */
   sequence(): Promise<number>
-  /** Calls `listener` with each change from now on, until {@link off} or {@link close}. */
+  /**
+   * Calls `listener` with each change from now on, until {@link off} or {@link close}. Nobody waits for what it returns; what
+   * it throws, or rejects with, is a warning `LISTENER_FAILED`.
+   */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   /**

@@ -5,17 +5,18 @@ import type { ProjectStorageV2 } from './project-storage.js'
 import type { FileTransaction, TransactionOptions } from './transaction.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, ProjectFile, ProjectFileInfo, ProjectFilesStorage, UpdateProjectFile } from './projects.js'
 
-/** Where a content comes from. */
+/** Where a content comes from. A string is none: it could be meant as a path. */
 export type ContentSource =
   | ReadableStream<string | Uint8Array>
   | AsyncIterable<string | Uint8Array | ArrayBuffer>
-  | Iterable<string | Uint8Array | ArrayBuffer>
+  | (Iterable<string | Uint8Array | ArrayBuffer> & object)
 
 /**
  * The files of one project, from {@link ProjectStorageV2.getFileStorage}. Every version of a file is an entity of its
  * own; a chain of versions is linked by `prevId`, `nextId` and `originalFileId`, and each call changes it atomically.
  *
- * For a project that does not exist, reads give nothing and writes throw {@link NotFoundError}.
+ * For a project that does not exist, reads give nothing and what creates files throws {@link NotFoundError}, but for
+ * {@link writeAll}, which stores them. Other writes meet no file there: see each of them.
  */
 export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesStorage> {
   private constructor()

@@ -45,7 +45,7 @@ export class IndexManager {
   /**
    * Touches no file.
    * @param basePath The directory under which `dataDir` lies.
-   * @param dataDir The database's directory, relative to `basePath`.
+   * @param dataDir The database's directory, relative to `basePath` and below it.
    * @throws TypeError, RangeError when an argument or option has a wrong type or value.
    */
   constructor(basePath: string, dataDir: string, options?: Pick<StorageOptions, 'lockTimeout' | 'durability'>)

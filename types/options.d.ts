@@ -17,7 +17,11 @@ export interface StorageOptions {
 /** The options in force, defaults filled in; `basePath` is absolute. */
 export type ResolvedStorageOptions = Readonly<Required<StorageOptions>>
 
-/** What {@link BaseStorage.getCacheStats} returns. */
+/**
+ * What {@link BaseStorage.getCacheStats} returns. A read is one hit or one miss, whatever it takes. What is chosen by an index, a
+ * condition or a version is read anew, a miss each time, but for a file by its path. Transactions and `iterate` read a state of
+ * their own, beside the cache, and count nothing.
+ */
 export interface CacheStats {
   /** Entries held now; never more than `maxSize`. */
   size: number

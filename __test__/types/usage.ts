@@ -349,3 +349,40 @@ export async function migrations(path: string) {
   await manager.restore(all[0]?.path ?? backup, { signal })
   return { versions, currentVersion, latest: status.latestVersion satisfies string | null, base: manager.basePath }
 }
+
+// Entities that are a union: each member has its own fields.
+const stamps = { id: z.number(), created: z.number(), updated: z.number() }
+const eventSchema = z.discriminatedUnion('kind', [
+  z.object({ ...stamps, kind: z.literal('click'), x: z.number(), note: z.string().optional() }),
+  z.object({ ...stamps, kind: z.literal('key'), code: z.string() }),
+])
+type AnEvent = z.infer<typeof eventSchema>
+
+class Happenings extends BaseStorage<AnEvent, Record<string, AnEvent>> {
+  constructor(options?: StorageOptions) {
+    super(z.record(z.string(), eventSchema), eventSchema, 'happenings', options)
+  }
+  protected getIndexPath() {
+    return 'happenings.json'
+  }
+  protected getEntityPath() {
+    return null
+  }
+}
+
+async function unions(happenings: Happenings, given: AnEvent) {
+  const created = await happenings.create({ kind: 'click', x: 5 })
+  await happenings.create({ kind: 'key', code: 'Enter' })
+  await happenings.create(Math.random() > 0.5 ? { kind: 'click', x: 5, note: 'n' } : { kind: 'key', code: 'Tab' })
+  await happenings.update(created.id, { x: 6 })
+  await happenings.update(created.id, { kind: 'key', code: 'Escape' })
+  const { id, created: _, updated: __, ...fields } = given
+  await happenings.update(id, fields)
+  await happenings.transaction(async (tx) => {
+    const made = await tx.create({ kind: 'key', code: 'a' })
+    await tx.update(made.id, { code: 'b' })
+    await tx.in(happenings).create({ kind: 'click', x: 1 })
+  })
+  if (created.kind === 'click') assertType<Equal<typeof created.x, number>>()
+}
+void unions

@@ -236,3 +236,22 @@ manager.restore('a', { keep: 1 })
 
 export { trie, field, context, WrongIndexes, WrongCalls }
 export { NoPaths, NoTimes, WrongSchemas, WrongEntity, WrongEntity3, NoDirectory }
+
+// @ts-expect-error a string is no source of a content: it could be a path
+files.createFromStream({ name: 'a', path: 'a' }, 'hello')
+files.createFromStream({ name: 'a', path: 'a' }, ['hello'])
+
+// Entities that are a union.
+type Shape = { id: number; created: number; updated: number } & ({ kind: 'circle'; radius: number } | { kind: 'square'; side: number })
+declare const shapes: BaseStorage<Shape>
+shapes.create({ kind: 'circle', radius: 1 })
+// @ts-expect-error a circle has a radius
+shapes.create({ kind: 'circle' })
+// @ts-expect-error a circle has no side
+shapes.create({ kind: 'circle', side: 1 })
+// @ts-expect-error the id is assigned
+shapes.create({ kind: 'square', side: 1, id: 5 })
+// @ts-expect-error a side is a number
+shapes.update(1, { side: 'long' })
+// @ts-expect-error created stays
+shapes.update(1, { side: 1, created: 5 })

@@ -57,7 +57,7 @@ pub use map_write::{GivenMap, Written, write_difference, write_map};
 pub use normal_path::normal_path;
 pub use octoprompt_storage_json as json;
 pub use options::{CacheLimits, Durability};
-pub use ownership::{check_entity_path, check_plain_file, own_collection};
+pub use ownership::{check_directory, check_entity_path, check_plain_file, own_collection};
 pub use plain_file::{read_file, replace_file};
 pub use registry::{Registry, open_shared, open_under};
 pub use repair::{Action, ActionCode, RepairReport, repair};

@@ -21,6 +21,26 @@ const INDEXES: &str = "indexes/";
 /// Where backups lie, relative to the base path.
 const BACKUPS: &str = "backups";
 
+/// Refuses the directory of a database that holds no database of a caller's: backups, and what looks after all databases
+/// of a base path, know of those below it only. Touches no file.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for the base path or a directory outside it, and for one of the engine's.
+pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
+    let refuse = |why: &str| {
+        let message = format!("the directory {} of a database {why}", directory.display());
+        Err(Error::InvalidArgument(message))
+    };
+    let Some(name) = base.relative(directory) else {
+        let base = base.path().display();
+        return refuse(&format!("does not lie below {base}; use another dataDir, or a basePath above it"));
+    };
+    if is_of_engine(&name) || is_reserved(base, directory).is_some() {
+        return refuse("is reserved for this package; use another dataDir");
+    }
+    Ok(())
+}
+
 /// Makes `path` a collection of the database in `directory` (as the caller spells it, `database` being the open one).
 /// Looks at a few directories and reads the record of the base path.
 ///
@@ -102,7 +122,7 @@ pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
         None if path == base.path() => return Ok(()),
         None => return refuse(&format!("does not lie under the base path {}", base.path().display())),
     };
-    if name.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED)) || is_reserved(base, path).is_some() {
+    if is_of_engine(&name) || is_reserved(base, path).is_some() {
         return refuse("is reserved for this package");
     }
     match base.owner(path)? {
@@ -149,6 +169,11 @@ fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &
     )))
 }
 
+/// Whether a path leads into the folder that the engine has in a database.
+fn is_of_engine(path: &str) -> bool {
+    path.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED))
+}
+
 fn is_reserved(base: &BasePath, file: &Path) -> Option<String> {
     let name = base.relative(file)?;
     let reserved = RESERVED_FILES.contains(&&*name)
@@ -169,5 +194,38 @@ impl BasePath {
     /// A claimed file that is the path or lies below it.
     fn claimed_below(&self, path: &Path) -> Result<Option<PathBuf>> {
         Ok(self.claims()?.into_iter().find(|file| file.starts_with(path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::fs::OsFs;
+
+    #[test]
+    fn a_database_lies_below_the_base_path_and_outside_of_what_is_the_engines() {
+        let base = BasePath::new(Arc::new(OsFs), Path::new("/base"));
+        for good in
+            ["/base/data", "/base/x/y", "/base/data/project_storage", "/base/.storages", "/base/data/..x"]
+        {
+            assert!(check_directory(&base, Path::new(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "/base",
+            "/",
+            "/other",
+            "/base/../x",
+            "/base/data/.storage",
+            "/base/.STORAGE/x",
+            "/base/backups",
+            "/base/backups/one",
+            "/base/data/.databases.json",
+            "/base/data/.migration-state.json",
+        ] {
+            let refused = check_directory(&base, Path::new(bad));
+            assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{bad}");
+        }
     }
 }

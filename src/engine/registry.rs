@@ -37,7 +37,7 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 /// path. An interrupted migration or restore of the base path is put right first.
 ///
 /// # Errors
-/// As [`Database::open`] and [`settle`](super::backup::settle()).
+/// As [`check_directory`](super::check_directory()), [`Database::open`] and [`settle`](super::backup::settle()).
 pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
     Site { base: base.clone(), registry: Registry::of_process(), options }.open_under(directory)
 }

@@ -12,8 +12,8 @@ use super::port::{Answer, Mailbox, Port};
 use super::session::{SessionOptions, guarded};
 use crate::engine::fs::{OsFs, create_dirs};
 use crate::engine::{
-    Attempt, BasePath, Error, IoContext, KeyLock, Result, check_plain_file, read_file, replace_file,
-    try_lock_key,
+    Attempt, BasePath, Error, IoContext, KeyLock, Result, check_directory, check_plain_file, read_file,
+    replace_file, try_lock_key,
 };
 use crate::pool::run_blocking;
 
@@ -89,6 +89,7 @@ impl NativeBase {
     #[napi(catch_unwind)]
     pub fn try_lock(&self, ticket: u32, key: String) {
         self.run(ticket, move |shared| {
+            check_directory(&shared.base, &shared.directory)?;
             let text = match try_lock_key(&shared.base.file_system(), &shared.directory, &key)? {
                 Attempt::Taken(lock) => {
                     let mut locks = shared.locks.lock();

@@ -110,7 +110,9 @@ pub fn insert(
     let id = DocumentId::from_key(key);
     let given_to_others = claim && matches!(id, DocumentId::Number(id) if !tx.claim_id(id));
     if given_to_others || tx.contains(spec, &id)? {
-        return Err(Error::AlreadyExists { what: "document", id: key.to_owned() });
+        // An id may be the empty text, which a sentence does not show.
+        let id = if key.is_empty() { "\"\"" } else { key };
+        return Err(Error::AlreadyExists { what: "document", id: id.to_owned() });
     }
     tx.put(spec, id, text)
 }

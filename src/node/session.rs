@@ -14,7 +14,8 @@ use crate::engine::cancel;
 use crate::engine::fs::OsFs;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
-    Request, Result, Transaction, Wait, WriteOptions, check_entity_path, open_under, own_collection,
+    Request, Result, Transaction, Wait, WriteOptions, check_directory, check_entity_path, open_under,
+    own_collection,
 };
 use crate::pool::run_blocking;
 
@@ -340,7 +341,8 @@ impl Session {
         };
         drop(engine);
         let wait = Wait::at_most(self.options.lock_timeout);
-        let report = engine::repair(&self.base.file_system(), &self.directory, wait)
+        let report = check_directory(&self.base, &self.directory)
+            .and_then(|()| engine::repair(&self.base.file_system(), &self.directory, wait))
             .and_then(|report| self.base.repair_record(&self.directory, wait).map(|()| report));
         let mut life = self.life.lock();
         life.sole = false;

@@ -26,8 +26,11 @@ impl Problem {
 }
 
 /// What a raw value is called in a message.
-pub fn kind_of(raw: &[u8]) -> &'static str {
-    match raw.first() {
+pub fn kind_of(raw: &[u8]) -> Cow<'_, str> {
+    if let Some(name) = unrepresentable(raw) {
+        return name;
+    }
+    Cow::Borrowed(match raw.first() {
         Some(b'"') => "a string",
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -35,7 +38,14 @@ pub fn kind_of(raw: &[u8]) -> &'static str {
         Some(b'n') => "null",
         Some(_) => "a number",
         None => "nothing",
-    }
+    })
+}
+
+/// What JSON cannot hold comes as its name after NUL, within two arrays: no field takes an array, so it is refused
+/// everywhere. Gives the name.
+pub fn unrepresentable(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let name = raw.strip_prefix(br#"[["\u0000"#)?.strip_suffix(br#""]]"#)?;
+    Some(String::from_utf8_lossy(name))
 }
 
 /// The integer that `number` is, if it is one within `least..=most`.
@@ -109,6 +119,16 @@ mod tests {
         assert_eq!(code(read_count(b"0", 1)), "too_small");
         assert_eq!(code(read_count(b"-1", 0)), "too_small");
         assert_eq!(code(read_count(b"9007199254740993", 0)), "too_big");
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused_by_its_name() {
+        let problem = read_count(br#"[["\u0000NaN"]]"#, 0).unwrap_err();
+        assert_eq!(
+            (problem.code, problem.message.as_str()),
+            ("invalid_type", "expected an integer, got NaN")
+        );
+        assert_eq!(kind_of(br#"[["NaN"]]"#), "an array");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::engine::{Error, Issue, PathSegment, Result};
 
 use super::content::Content;
 use super::fields::{Kind, Shape};
-use super::integer::Problem;
+use super::integer::{Problem, unrepresentable};
 use super::layout;
 use super::timestamp::Unit;
 
@@ -80,6 +80,7 @@ impl<'a> Record<'a> {
             Origin::Map(Some(current)) => {
                 let mut kept = last_of_each_name(unknown);
                 kept.retain(|member| has_name(&current.unknown, member.key));
+                record.refuse_unrepresentable(&kept);
                 let lacking = |member: &&Member<'a>| !has_name(&kept, member.key);
                 let lacking: Vec<Member<'a>> = current.unknown.iter().filter(lacking).copied().collect();
                 kept.extend(lacking);
@@ -177,6 +178,14 @@ impl<'a> Record<'a> {
         let path = vec![PathSegment::Key(self.shape.fields[at].name.to_string())];
         self.issues.push(issue(path, problem));
         self.slots[at] = Slot::Bad;
+    }
+
+    /// Unknown properties may have every value that JSON has.
+    fn refuse_unrepresentable(&mut self, members: &[Member<'_>]) {
+        for member in members.iter().filter(|member| unrepresentable(member.value).is_some()) {
+            let path = vec![PathSegment::Key(json::unescape_lossy(member.key).into_owned())];
+            self.issues.push(issue(path, Problem::wrong_kind("a value that JSON can hold", member.value)));
+        }
     }
 
     /// Marks a field that cannot be derived because what it derives from was refused.

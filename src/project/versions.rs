@@ -163,10 +163,11 @@ pub fn read(
     options: ReadOptions,
 ) -> Result<Vec<Arc<[u8]>>> {
     let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
-    let head = database.select(&files.spec, Part::Head, options, by_id)?;
-    let Some(head) = head.first() else { return Ok(Vec::new()) };
-    let root = root_of(id, head);
+    let head = database.select_part(&files.spec, Part::Head, options, by_id)?;
+    let root = head.first().map(|head| root_of(id, head));
+    // Also where there is no such file, this is the read that counts.
     database.select(&files.spec, Part::Whole, options, |files| {
+        let Some(root) = root else { return Ok(Vec::new()) };
         let index = files.index(FILES_BY_VERSION)?;
         match wanted {
             Wanted::All => members(index, root, None),

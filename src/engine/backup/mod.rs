@@ -41,6 +41,7 @@ use super::fs::Fs;
 use super::journal::RESERVED;
 use super::lock::Wait;
 use super::normal_path::normal_path;
+use super::ownership::check_directory;
 use super::registry::Registry;
 
 /// A base path, and the engines that this process has open under it.
@@ -76,6 +77,7 @@ impl Site {
 
     /// The database in `directory` as storages open it: see [`open_under`](super::registry::open_under).
     pub fn open_under(&self, directory: &Path) -> Result<Arc<Database>> {
+        check_directory(&self.base, directory)?;
         let wait = Wait::at_most(self.options.lock_timeout);
         settle(self, wait)?;
         let database = self.open(directory)?;

@@ -225,6 +225,19 @@ impl Database {
         options: ReadOptions,
         choose: impl Fn(&Queryable<'_>) -> Result<Vec<DocumentId>>,
     ) -> Result<Vec<Arc<[u8]>>> {
+        let texts = self.select_part(spec, part, options, choose)?;
+        self.cache.count(false);
+        Ok(texts)
+    }
+
+    /// As [`Database::select`], for what is a part of a read that is counted elsewhere.
+    pub fn select_part(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        part: Part,
+        options: ReadOptions,
+        choose: impl Fn(&Queryable<'_>) -> Result<Vec<DocumentId>>,
+    ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
                 let found =
@@ -238,10 +251,7 @@ impl Database {
             entries.iter().try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
             let mut texts = Vec::with_capacity(entries.len());
             match read_steps(&files, entries.iter(), part, |_, text| texts.push(text.into()))? {
-                Ok(()) => {
-                    self.cache.count(false);
-                    return Ok(texts);
-                }
+                Ok(()) => return Ok(texts),
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }
         }

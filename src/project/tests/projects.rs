@@ -155,6 +155,13 @@ fn a_written_map_brings_no_unknown_property_but_keeps_those_on_disk() {
 }
 
 #[test]
+fn an_unknown_property_that_json_cannot_hold_is_refused() {
+    let raw = br#"{"id":7,"name":"n","path":"","created":5,"updated":5,"x":[["\u0000NaN"]]}"#;
+    assert_eq!(issues(written_project("7", raw, Some(PROJECT))), ["x invalid_type"]);
+    assert!(written_project("7", raw, None).is_ok());
+}
+
+#[test]
 fn a_written_record_that_did_not_change_is_its_stored_text() {
     assert_eq!(written_project("7", PROJECT, Some(PROJECT)).unwrap(), Cow::Borrowed(PROJECT));
 }

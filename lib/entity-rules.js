@@ -1,0 +1,58 @@
+'use strict'
+
+// What the entities of a caller's storage must be: what they get when they are created and patched, and what belongs to one.
+
+const { describe } = require('./arguments.js')
+const { entry } = require('./entries.js')
+const { idToInsert } = require('./new-id.js')
+const { placed } = require('./storage-paths.js')
+const { validated } = require('./validation.js')
+
+class EntityRules {
+  #storage
+  #schema
+  #documents
+
+  /** @param documents gives the native collection of the storage */
+  constructor(storage, schema, documents) {
+    this.#storage = storage
+    this.#schema = schema
+    this.#documents = documents
+  }
+
+  /** Gives an entity what it lacks and inserts it under an id that is free. */
+  async insert(given, insert) {
+    const type = this.#storage.constructor
+    const own = type.newId !== undefined || typeof given.id === 'string'
+    for (;;) {
+      const { id, claim } = own ? { id: given.id ?? type.newId(), claim: false } : idToInsert(this.#documents())
+      const now = Date.now()
+      const entity = await validated(this.#schema, { ...given, id, created: now, updated: now })
+      const { key, text } = entry(entity, id)
+      // Only an id of the caller's own may have been used before.
+      const belongings = own ? (this.ownPath(id) ?? undefined) : undefined
+      try {
+        await insert(key, text, claim, belongings)
+        return JSON.parse(text)
+      } catch (error) {
+        // Somebody else has the number: the next one is free. An id of the caller's own is the caller's to change.
+        if (own || error.code !== 'ALREADY_EXISTS') throw error
+      }
+    }
+  }
+
+  /** The text of an entity with a patch. */
+  async patched(current, given) {
+    const updated = Math.max(Date.now(), Number(current.updated) || 0)
+    const merged = { ...current, ...given, id: current.id, created: current.created, updated }
+    return entry(await validated(this.#schema, merged), current.id).text
+  }
+
+  /** The path that belongs to an entity, relative to the database. */
+  ownPath(id) {
+    const own = this.#storage.getEntityPath(id)
+    return own === null ? null : placed(this.#storage, own, `getEntityPath(${describe(id)})`)
+  }
+}
+
+module.exports = { EntityRules }

@@ -1,0 +1,25 @@
+'use strict'
+
+// What counts as a map, and as a record: an entity or a patch. What hides its members, as a promise or a `Map` does, looks like
+// an object without any: as a map it would delete everything, as a patch change nothing.
+
+const isObject = (value) => value !== null && typeof value === 'object'
+
+/** Whether an object is of no class, whichever realm it comes from. */
+function isPlain(value) {
+  const type = Object.getPrototypeOf(value)
+  return type === null || Object.getPrototypeOf(type) === null
+}
+
+const isPromise = (value) => isObject(value) && typeof value.then === 'function'
+
+/** Whether a value is a map by key: a plain object, as for `z.record`. */
+const isMap = (value) => isObject(value) && isPlain(value)
+
+/** Whether a value is a record: a plain object, or one of a caller's class that has fields and is neither promise nor collection. */
+function isRecord(value) {
+  if (!isObject(value) || isPromise(value)) return false
+  return isPlain(value) || (typeof value[Symbol.iterator] !== 'function' && Object.keys(value).length > 0)
+}
+
+module.exports = { isMap, isPlain, isPromise, isRecord }
