@@ -13,6 +13,7 @@ use super::inverted::{Documents, InvertedIndex};
 use super::joined::JoinedForms;
 use super::key::IndexKey;
 use super::posting::Posting;
+use super::stored::Traits;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 
@@ -51,10 +52,8 @@ pub struct Index {
     joined: Option<JoinedForms>,
     /// The number of pairs of key and id.
     entries: usize,
-    /// Whether a document with several keys was ever inserted. If not, no range meets an id twice.
-    several_keys: bool,
-    /// Whether a document that has more keys than an index takes was ever left out.
-    left_out: bool,
+    /// Of all documents that were ever inserted. If none has several keys, no range meets an id twice.
+    traits: Traits,
 }
 
 #[derive(Debug, Clone)]
@@ -83,15 +82,14 @@ impl Index {
             spec,
             paths,
             entries: 0,
-            several_keys: false,
-            left_out: false,
+            traits: Traits::default(),
         }
     }
 
     /// An index that holds `sorted`, which must be keys or words as its type asks for.
-    pub(super) fn from_sorted(spec: Arc<IndexSpec>, sorted: Sorted, several_keys: bool) -> Index {
+    pub(super) fn from_sorted(spec: Arc<IndexSpec>, sorted: Sorted, traits: Traits) -> Index {
         let mut index = Index::new(spec);
-        index.several_keys = several_keys;
+        index.traits = traits;
         match sorted {
             Sorted::Keys(keys) => {
                 index.entries = keys.iter().map(|(_, ids)| ids.len()).sum();
@@ -143,9 +141,9 @@ impl Index {
             }
             return;
         }
-        self.left_out |= !entries.is_complete();
+        self.traits.left_out |= !entries.is_complete();
         let keys = entries.keys();
-        self.several_keys |= keys.len() > 1;
+        self.traits.several_keys |= keys.len() > 1;
         for key in keys {
             let change = match &mut self.structure {
                 Structure::Hash(index) => index.insert(key, id),
@@ -243,12 +241,12 @@ impl Index {
 
     /// Whether some document may stand under several keys.
     pub fn has_several_keys(&self) -> bool {
-        self.several_keys
+        self.traits.several_keys
     }
 
     /// Whether every document that has keys stands under all of them.
     pub fn is_complete(&self) -> bool {
-        !self.left_out
+        !self.traits.left_out
     }
 
     /// Of the keys in `entries`, one that a document which `counts` already has, and that document.
@@ -285,7 +283,7 @@ impl Index {
     /// nothing. O(log n) and what is found. Only a btree index has ranges.
     pub fn range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<DocumentId>> {
         let ids = self.ordered()?.range(start, end).flat_map(|(_, ids)| ids.ids());
-        if !self.several_keys {
+        if !self.traits.several_keys {
             return Ok(ids.cloned().collect());
         }
         let mut seen = HashSet::new();

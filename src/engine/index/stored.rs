@@ -17,7 +17,7 @@ use crate::engine::json;
 
 /// To be raised with every change of what documents have in an index (extraction, words, keys), of how they are cut into
 /// head and rest and hashed, or of the stored form.
-const CODE: u32 = 1;
+const CODE: u32 = 2;
 
 /// Names the rules by which stored indexes were made. Indexes that were made by others must be built again. The tables
 /// of Unicode decide where words end and how they fold.
@@ -42,8 +42,26 @@ pub struct Counts {
 /// Gathers what documents have in one index, to store it.
 pub struct Gathered {
     entries: GatheredEntries,
+    traits: Traits,
+}
+
+/// What an index knows of its documents beside their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Traits {
     /// Whether some document has several keys.
-    several_keys: bool,
+    pub several_keys: bool,
+    /// Whether some document has more keys than an index takes, and is left out.
+    pub left_out: bool,
+}
+
+impl Traits {
+    fn to_byte(self) -> u8 {
+        u8::from(self.several_keys) | u8::from(self.left_out) << 1
+    }
+
+    fn from_byte(byte: u8) -> Option<Traits> {
+        (byte < 4).then_some(Traits { several_keys: byte & 1 != 0, left_out: byte & 2 != 0 })
+    }
 }
 
 enum GatheredEntries {
@@ -58,19 +76,20 @@ impl Gathered {
             IndexType::Inverted => GatheredEntries::Words(Vec::new()),
             IndexType::Hash | IndexType::Btree => GatheredEntries::Keys(Vec::new()),
         };
-        Gathered { entries, several_keys: false }
+        Gathered { entries, traits: Traits::default() }
     }
 
     pub fn add(&mut self, document: u32, entries: Entries) {
         match (&mut self.entries, entries.0) {
             (GatheredEntries::Keys(keys), Repr::Key(key)) => keys.push((key, document)),
             (GatheredEntries::Keys(keys), Repr::Keys(several)) => {
-                self.several_keys = true;
+                self.traits.several_keys = true;
                 keys.extend(several.into_iter().map(|key| (key, document)));
             }
             (GatheredEntries::Words(words), Repr::Words(own)) => {
                 words.extend(own.into_iter().map(|(word, count)| (word, document, count)));
             }
+            (_, Repr::TooMany) => self.traits.left_out = true,
             _ => {}
         }
     }
@@ -78,7 +97,7 @@ impl Gathered {
     /// Appends the stored form:
     ///
     /// ```text
-    /// 1 if some document has several keys, else 0    1 byte
+    /// 1 if some document has several keys, 2 more if one is left out    1 byte
     /// for each key, ascending:
     ///   the key; of an inverted index, the word as counted bytes
     ///   number of documents                          varint
@@ -89,7 +108,7 @@ impl Gathered {
     ///
     /// O(n log n) in the number of entries.
     pub fn store(self, out: &mut Vec<u8>) -> Counts {
-        out.push(self.several_keys.into());
+        out.push(self.traits.to_byte());
         match self.entries {
             GatheredEntries::Keys(mut keys) => {
                 keys.sort_unstable();
@@ -175,11 +194,7 @@ impl Index {
         ids: &[Option<&DocumentId>],
     ) -> Option<Index> {
         let mut reader = Reader::new(bytes);
-        let several_keys = match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
+        let traits = Traits::from_byte(reader.u8()?)?;
         let capacity = usize::try_from(counts.unique_keys).ok()?;
         if capacity > reader.len() {
             return None;
@@ -212,7 +227,7 @@ impl Index {
             Sorted::Keys(keys)
         };
         let whole = reader.is_empty() && total_entries == counts.total_entries;
-        whole.then(|| Index::from_sorted(spec, sorted, several_keys))
+        whole.then(|| Index::from_sorted(spec, sorted, traits))
     }
 }
 
@@ -322,6 +337,7 @@ mod tests {
                 let index = Index::from_stored(Arc::clone(&spec), &bytes, counts, &ids).expect("a stored index");
                 prop_assert_eq!(index.unique_keys(), model.unique_keys());
                 prop_assert_eq!(index.total_entries(), model.total_entries());
+                prop_assert_eq!(index.is_complete(), model.is_complete());
                 for document in &documents {
                     for key in model.extract(document.as_bytes()).keys() {
                         prop_assert_eq!(index.find(key), model.find(key));
@@ -373,6 +389,16 @@ mod tests {
                 prop_assert!(Index::from_stored(spec, &bytes, counts, &ids).is_none());
             }
         }
+    }
+
+    #[test]
+    fn a_stored_index_knows_that_it_is_not_complete() {
+        let spec = spec(IndexType::Btree, &["a", "b"]);
+        let numbers = (0..200).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+        let (bytes, counts) = stored(&spec, &[format!("{{\"a\":[{numbers}],\"b\":[{numbers}]}}")]);
+        let id = DocumentId::from(1);
+        let index = Index::from_stored(spec, &bytes, counts, &[Some(&id)]).expect("a stored index");
+        assert!(!index.is_complete());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Conditions on documents, checked against their raw text.
 
+use std::collections::BTreeSet;
+
 use super::path::FieldPath;
 use super::pattern::Pattern;
 use super::value::Value;
@@ -21,7 +23,7 @@ pub enum Condition {
 pub enum Test {
     /// Null equals what is missing too.
     Equal(Value),
-    In(Vec<Value>),
+    In(BTreeSet<Value>),
     /// Only values of the operand's own JSON type compare.
     Compare(Comparison, Value),
     /// Some value is there, null included.
@@ -44,11 +46,7 @@ impl Condition {
             Condition::All(all) => all.iter().all(|condition| condition.holds(document)),
             Condition::Any(any) => any.iter().any(|condition| condition.holds(document)),
             Condition::Not(condition) => !condition.holds(document),
-            Condition::Field(path, test) => {
-                let mut holds = false;
-                path.visit(document, &mut |value| holds = holds || test.holds(value));
-                holds
-            }
+            Condition::Field(path, test) => path.any(document, &mut |value| test.holds(value)),
         }
     }
 
@@ -95,7 +93,7 @@ impl Test {
         match self {
             Test::Exists => true,
             Test::Equal(operand) => equals(operand, raw),
-            Test::In(operands) => operands.iter().any(|operand| equals(operand, raw)),
+            Test::In(operands) => Value::parse(raw).is_some_and(|value| operands.contains(&value)),
             Test::Compare(comparison, operand) => {
                 operand.is_like(raw)
                     && Value::parse(raw).is_some_and(|value| comparison.holds(value.cmp(operand)))

@@ -1,6 +1,7 @@
 //! Queries as callers write them, in JSON.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::condition::{Comparison, Condition, Test};
 use super::path::FieldPath;
@@ -180,7 +181,7 @@ fn value(raw: &[u8], place: &Place<'_>) -> Result<Value> {
     }
 }
 
-fn values(raw: &[u8], place: &Place<'_>) -> Result<Vec<Value>> {
+fn values(raw: &[u8], place: &Place<'_>) -> Result<BTreeSet<Value>> {
     let Ok(elements) = json::elements(raw) else { return place.refuse("needs an array of values") };
     elements.into_iter().enumerate().map(|(at, raw)| value(raw, &place.below(at.to_string()))).collect()
 }

@@ -1,5 +1,7 @@
 //! Field paths: `address.city`, `items.0.price`.
 
+use std::collections::HashSet;
+
 use crate::engine::json;
 
 /// A path of member names, outermost first; never empty.
@@ -24,10 +26,11 @@ impl FieldPath {
         !self.names.iter().any(|name| position(name).is_some())
     }
 
-    /// Visits each value at the path, `None` where an object on the way lacks the name or a scalar ends it. An array on the
-    /// way stands for its elements that are objects, and, where the name is a number, for the element at that position.
-    pub fn visit<'a>(&self, document: &'a [u8], visit: &mut dyn FnMut(Option<&'a [u8]>)) {
-        walk(document, &self.names, visit);
+    /// Visits each value at the path, `None` where an object on the way lacks the name or a scalar ends it, until `visit`
+    /// returns true; returns whether it did. An array on the way stands for its elements that are objects, and, where the name
+    /// is a number, for the element at that position.
+    pub fn any<'a>(&self, document: &'a [u8], visit: &mut dyn FnMut(Option<&'a [u8]>) -> bool) -> bool {
+        Walk { visit, seen: HashSet::new() }.any(document, &self.names)
     }
 }
 
@@ -36,28 +39,71 @@ fn position(name: &str) -> Option<usize> {
     if canonical { name.parse().ok() } else { None }
 }
 
-/// The depth of the recursion is bounded by `json::MAX_DEPTH` of the document.
-fn walk<'a>(value: &'a [u8], names: &[Box<str>], visit: &mut dyn FnMut(Option<&'a [u8]>)) {
-    let Some((name, rest)) = names.split_first() else { return visit(Some(value)) };
-    match value.first() {
-        Some(b'{') => match json::get(value, name) {
-            Some(member) => walk(member, rest, visit),
-            None => visit(None),
-        },
-        Some(b'[') => {
-            let elements = json::elements(value).unwrap_or_default();
-            let position = position(name);
-            if let Some(element) = position.and_then(|at| elements.get(at)) {
-                walk(element, rest, visit);
-            }
-            for element in elements.into_iter().filter(|element| json::is_object(element)) {
-                match json::get(element, name) {
-                    Some(member) => walk(member, rest, visit),
-                    None if position.is_none() => visit(None),
-                    None => {}
+/// A way through one document.
+struct Walk<'v, 'a> {
+    visit: &'v mut dyn FnMut(Option<&'a [u8]>) -> bool,
+    /// The values that were reached where ways part, with as many names left. A name that is a number leads from an array to
+    /// one value on two ways, and from each such value again.
+    seen: HashSet<(*const u8, usize)>,
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// The depth of the recursion is bounded by `json::MAX_DEPTH` of the document.
+    fn any(&mut self, value: &'a [u8], names: &[Box<str>]) -> bool {
+        let Some((name, rest)) = names.split_first() else { return (self.visit)(Some(value)) };
+        match value.first() {
+            Some(b'{') => match json::get(value, name) {
+                Some(member) => self.any(member, rest),
+                None => (self.visit)(None),
+            },
+            Some(b'[') => {
+                let position = position(name);
+                if position.is_some() && !self.seen.insert((value.as_ptr(), names.len())) {
+                    return false;
                 }
+                let elements = json::elements(value).unwrap_or_default();
+                if let Some(element) = position.and_then(|at| elements.get(at))
+                    && self.any(element, rest)
+                {
+                    return true;
+                }
+                elements.into_iter().filter(|element| json::is_object(element)).any(|element| {
+                    match json::get(element, name) {
+                        Some(member) => self.any(member, rest),
+                        None => position.is_none() && (self.visit)(None),
+                    }
+                })
             }
+            _ => (self.visit)(None),
         }
-        _ => visit(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_several_ways_lead_to_are_visited_once() {
+        let (open, close) = ("[{\"0\":".repeat(40), "}]".repeat(40));
+        let document = format!("{{\"a\":{open}1{close}}}");
+        let path = FieldPath::parse(&format!("a{}", ".0".repeat(40))).expect("a path");
+        let mut visits = 0;
+        let found = path.any(document.as_bytes(), &mut |_| {
+            visits += 1;
+            false
+        });
+        assert!(!found && (1..=1000).contains(&visits), "{visits} visits");
+    }
+
+    #[test]
+    fn a_visit_that_returns_true_is_the_last() {
+        let path = FieldPath::parse("a.b").expect("a path");
+        let mut visits = 0;
+        assert!(path.any(br#"{"a":[{"b":1},{"b":2},{"b":3}]}"#, &mut |value| {
+            visits += 1;
+            value == Some(b"2".as_slice())
+        }));
+        assert_eq!(visits, 2);
     }
 }

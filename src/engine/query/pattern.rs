@@ -13,6 +13,8 @@ use regex_automata::util::syntax;
 
 /// Compiled patterns larger than this are refused.
 const MAX_SIZE: usize = 1 << 20;
+/// Longer patterns are refused before that: compiling one takes time in proportion to its length.
+const MAX_LENGTH: usize = 8 << 10;
 /// What `\s` means in JavaScript.
 const SPACE: &str =
     r"\t\n\x0B\x0C\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
@@ -28,12 +30,16 @@ impl Pattern {
         if let Some(flag) = flags.chars().find(|flag| !"dgimsu".contains(*flag)) {
             return Err(format!("the flag {flag:?} is not supported; use i, m, s or u"));
         }
+        if source.len() > MAX_LENGTH {
+            return Err(format!("the pattern is too large: it has {} of at most {MAX_LENGTH} bytes", source.len()));
+        }
         let has = |flag| flags.contains(flag);
         let mut translation = Translation {
             rest: source.chars().peekable(),
             out: String::new(),
             dot_all: has('s'),
             unicode: has('u'),
+            in_quantifier: false,
         };
         translation.run()?;
         let flags =
@@ -61,6 +67,8 @@ struct Translation<'a> {
     out: String,
     dot_all: bool,
     unicode: bool,
+    /// Whether a quantifier's opening brace was written, and not the closing one yet.
+    in_quantifier: bool,
 }
 
 impl Translation<'_> {
@@ -72,31 +80,33 @@ impl Translation<'_> {
                 '.' if self.dot_all => self.out.push_str("(?s:.)"),
                 '.' => self.out.push_str(NOT_LINE_END),
                 '(' => self.group()?,
-                '{' if !self.at_quantifier() => self.out.push_str(r"\{"),
-                '}' if !self.in_quantifier() => self.out.push_str(r"\}"),
+                '{' if self.at_quantifier() => {
+                    self.in_quantifier = true;
+                    self.out.push('{');
+                }
+                '}' if std::mem::take(&mut self.in_quantifier) => self.out.push('}'),
+                '{' | '}' => self.out.extend(['\\', next]),
                 other => self.out.push(other),
             }
         }
         Ok(())
     }
 
-    /// Whether what follows an opening brace makes it a quantifier.
+    /// Whether what follows an opening brace makes it a quantifier: `n}`, `n,}` or `n,m}`.
     fn at_quantifier(&self) -> bool {
-        let inner: String = self.rest.clone().take_while(|next| *next != '}').collect();
-        let closed = self.rest.clone().any(|next| next == '}');
-        let (low, high) = inner.split_once(',').unwrap_or((&inner, ""));
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        closed && !low.is_empty() && digits(low) && digits(high)
-    }
-
-    /// Whether the text written so far ends inside a quantifier.
-    fn in_quantifier(&self) -> bool {
-        self.out.rfind('{').is_some_and(|open| {
-            let inner = &self.out[open + 1..];
-            !self.out[..open].ends_with('\\')
-                && !inner.is_empty()
-                && inner.bytes().all(|byte| byte.is_ascii_digit() || byte == b',')
-        })
+        let mut ahead = self.rest.clone();
+        let mut digits = || {
+            let mut any = false;
+            while ahead.next_if(char::is_ascii_digit).is_some() {
+                any = true;
+            }
+            (any, ahead.next())
+        };
+        match digits() {
+            (true, Some('}')) => true,
+            (true, Some(',')) => matches!(digits(), (_, Some('}'))),
+            _ => false,
+        }
     }
 
     fn group(&mut self) -> Result<(), String> {
@@ -123,18 +133,40 @@ impl Translation<'_> {
         }
         self.out.push_str(if negated { "[^" } else { "[" });
         loop {
-            match self.rest.next() {
+            let single = match self.rest.next() {
                 None => return Err("a class of characters has no end".to_owned()),
                 Some(']') => break,
-                Some('\\') => self.escape(true)?,
-                // A lone hyphen at an end of the class, or one that makes a range: the engine reads both as JavaScript does.
-                Some('-') if self.rest.peek() != Some(&'-') => self.out.push('-'),
-                Some(other) if "[&~-^".contains(other) => self.out.extend(['\\', other]),
-                Some(other) => self.out.push(other),
+                Some(first) => self.class_member(first)?,
+            };
+            let mut ahead = self.rest.clone();
+            if ahead.next() == Some('-')
+                && let Some(last) = ahead.next().filter(|last| *last != ']')
+            {
+                self.rest = ahead;
+                let hyphen = self.out.len();
+                self.out.push('-');
+                // Beside what stands for several characters a hyphen is one of the characters.
+                if !(self.class_member(last)? && single) {
+                    self.out.insert(hyphen, '\\');
+                }
             }
         }
         self.out.push(']');
         Ok(())
+    }
+
+    /// One member of a class, which begins with `first`. Returns whether it is a single character, at which a range may end.
+    fn class_member(&mut self, first: char) -> Result<bool, String> {
+        match first {
+            '\\' => {
+                let several = self.rest.peek().is_some_and(|next| "dwsDWSpP".contains(*next));
+                self.escape(true)?;
+                return Ok(!several);
+            }
+            other if "[&~-^".contains(other) => self.out.extend(['\\', other]),
+            other => self.out.push(other),
+        }
+        Ok(true)
     }
 
     fn escape(&mut self, in_class: bool) -> Result<(), String> {
@@ -256,6 +288,15 @@ mod tests {
             ("[[]", "", "[", true),
             ("[a&&b]", "", "&", true),
             (r"[\w-]+$", "", "a-b", true),
+            (r"^[\w-.]+$", "", "a-.", true),
+            ("[+--]", "", ",", true),
+            ("[a-]", "", "-", true),
+            ("[--/]", "", ".", true),
+            ("[a-c-e]", "", "d", false),
+            ("[^a-c]", "", "b", false),
+            ("a{1,}}", "", "aa}", true),
+            ("{{1}", "", "{", true),
+            ("a{1", "", "a{1", true),
             (r"[\b]", "", "\u{8}", true),
             (r"\u0041\x42", "", "AB", true),
             (r"\ud83d\ude00", "", "😀", true),
@@ -281,6 +322,7 @@ mod tests {
             ("a{1000}{1000}", ""),
             (r"\ud83d", ""),
             ("[b-a]", ""),
+            (&"{".repeat(100_000), ""),
             ("\\", ""),
         ] {
             assert!(Pattern::new(source, flags).is_err(), "/{source}/{flags}");
