@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Part, Result, Wait, WarningCode};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Part, Result, VerifyReport, Wait, WarningCode, verify,
+};
 use support::{READ, record, spec};
 
 const DIRECTORY: &str = "/database";
@@ -160,4 +162,48 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [WarningCode::CheckpointFailed]);
     assert!(fs.read_file("/database/b.json").is_some());
+}
+
+fn verified(fs: &SimFs) -> VerifyReport {
+    verify(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1))).expect("verified")
+}
+
+/// Two collections whose files were edited by hand while the journal had something newer; each keeps back another
+/// generation until somebody asks for it.
+fn kept_back_in_turns() -> SimFs {
+    let fs = machine();
+    drop(open(&fs));
+    put(&open(&fs), "first.json", 1, "first");
+    fs.write_file("/database/first.json", b"{}\n");
+    let database = open(&fs);
+    put(&database, "other.json", 1, "a");
+    checkpoint(&database).expect("the other one is checkpointed");
+    put(&database, "second.json", 2, "second");
+    drop(database);
+    fs.write_file("/database/second.json", b"{}\n");
+    let database = open(&fs);
+    assert_eq!(name(&database, "first.json", 1), Ok(Some("first".into())));
+    put(&database, "other.json", 1, "b");
+    checkpoint(&database).expect("all but the second are checkpointed");
+    fs
+}
+
+#[test]
+fn a_generation_is_not_asked_for_when_a_later_one_says_that_the_snapshots_hold_it() {
+    let fs = kept_back_in_turns();
+    assert!(!reserved(&fs).contains(&"journal-000000000001.jsonl".to_owned()));
+    let report = verified(&fs);
+    assert!(report.is_ok(), "{report}");
+    let database = open(&fs);
+    assert_eq!(name(&database, "second.json", 2), Ok(Some("second".into())));
+    assert_eq!(name(&database, "first.json", 1), Ok(Some("first".into())));
+    assert_eq!(name(&database, "other.json", 1), Ok(Some("b".into())));
+}
+
+#[test]
+fn a_generation_that_is_needed_is_asked_for_whatever_earlier_ones_say() {
+    let fs = kept_back_in_turns();
+    remove(&fs, ".storage/journal-000000000002.jsonl");
+    assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
+    assert!(!verified(&fs).is_ok());
 }

@@ -192,13 +192,16 @@ fn was_never_used(
     Ok(true)
 }
 
-/// Whether this generation says that the snapshots hold everything before it.
-pub fn covers_all_before(generation: &Generation) -> bool {
-    let end = generation.bytes.len();
-    generation.header.covered >= generation.header.seq
-        || generation.lines(end).any(|line| {
-            line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq))
-        })
+/// The highest number up to which this generation says that the snapshots hold every batch. Where the header says enough
+/// (`wanted`) the lines are not read.
+pub fn covered_by(generation: &Generation, wanted: u64) -> u64 {
+    let in_header = generation.header.covered;
+    if in_header >= wanted {
+        return in_header;
+    }
+    let lines = generation.lines(generation.bytes.len());
+    let in_lines = lines.filter_map(|line| line.body.ops.iter().filter_map(|op| op.covered).max()).max();
+    in_lines.unwrap_or(0).max(in_header)
 }
 
 /// The older generation must end just where the newer one says.

@@ -10,7 +10,7 @@ use super::catch_up::headless;
 use super::document_file::{open_document, remove_unnamed};
 use super::entity_paths::overlap;
 use super::generations::{
-    Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
+    Generation, bad_header, check_link, covered_by, list_generations, newest, open_generation,
 };
 use super::index_checkpoint::remove_stray;
 use super::recent::RecentChanges;
@@ -67,11 +67,16 @@ pub fn recover(
             }
         }
     };
-    // Older generations hold what the snapshots do not: go back as far as that may be.
+    // Older generations hold what the snapshots do not: go back as far as that may be. What the snapshots hold they hold for
+    // good, so what a newer generation says of it counts for those before.
+    let mut covered = 0;
     while let Some(newest) = chain.last()
         && newest.header.previous.is_some()
-        && !covers_all_before(newest)
     {
+        covered = covered_by(newest, newest.header.seq).max(covered);
+        if covered >= newest.header.seq {
+            break;
+        }
         let generation = newest.header.generation - 1;
         if !generations.contains(&generation) {
             let path = journal_path(directory, generation);
