@@ -3,57 +3,11 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Part, Result, VerifyReport, Wait, WarningCode, verify,
-};
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat};
+use octoprompt_storage::engine::{Durability, Part, WarningCode};
+use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, try_open};
 use support::{READ, record, spec};
-
-const DIRECTORY: &str = "/database";
-
-fn machine() -> SimFs {
-    let fs = SimFs::new();
-    fs.make_dirs(DIRECTORY);
-    fs
-}
-
-fn try_open(fs: &SimFs) -> Result<Arc<Database>> {
-    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
-    Database::open(fs.handle(), Path::new(DIRECTORY), options)
-}
-
-fn open(fs: &SimFs) -> Arc<Database> {
-    try_open(fs).expect("the database opens")
-}
-
-fn put(database: &Database, path: &str, id: u64, name: &str) {
-    let (spec, text) = (spec(path), record(id, name).into_bytes());
-    database.write(Durability::Full, move |t| t.put(&spec, id.into(), text)).expect("written");
-}
-
-/// The name of a document, or the code of the error.
-fn name(database: &Database, path: &str, id: u64) -> std::result::Result<Option<String>, &'static str> {
-    let found = database.get(&spec(path), &id.into(), READ).map_err(|error| error.code())?;
-    Ok(found.map(|document| {
-        let name = octoprompt_storage::engine::json::get(&document.text, "name").expect("a name");
-        octoprompt_storage::engine::json::unescape_lossy(name).into_owned()
-    }))
-}
-
-fn checkpoint(database: &Database) -> Result<()> {
-    database.checkpoint(Wait::at_most(Duration::from_secs(1)))
-}
-
-fn remove(fs: &SimFs, name: &str) {
-    fs.handle().remove_file(&Path::new(DIRECTORY).join(name)).expect("removable");
-}
-
-fn reserved(fs: &SimFs) -> Vec<String> {
-    fs.handle().list_dir(&Path::new(DIRECTORY).join(".storage")).expect("the reserved folder")
-}
 
 #[test]
 fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {
@@ -162,48 +116,4 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [WarningCode::CheckpointFailed]);
     assert!(fs.read_file("/database/b.json").is_some());
-}
-
-fn verified(fs: &SimFs) -> VerifyReport {
-    verify(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1))).expect("verified")
-}
-
-/// Two collections whose files were edited by hand while the journal had something newer; each keeps back another
-/// generation until somebody asks for it.
-fn kept_back_in_turns() -> SimFs {
-    let fs = machine();
-    drop(open(&fs));
-    put(&open(&fs), "first.json", 1, "first");
-    fs.write_file("/database/first.json", b"{}\n");
-    let database = open(&fs);
-    put(&database, "other.json", 1, "a");
-    checkpoint(&database).expect("the other one is checkpointed");
-    put(&database, "second.json", 2, "second");
-    drop(database);
-    fs.write_file("/database/second.json", b"{}\n");
-    let database = open(&fs);
-    assert_eq!(name(&database, "first.json", 1), Ok(Some("first".into())));
-    put(&database, "other.json", 1, "b");
-    checkpoint(&database).expect("all but the second are checkpointed");
-    fs
-}
-
-#[test]
-fn a_generation_is_not_asked_for_when_a_later_one_says_that_the_snapshots_hold_it() {
-    let fs = kept_back_in_turns();
-    assert!(!reserved(&fs).contains(&"journal-000000000001.jsonl".to_owned()));
-    let report = verified(&fs);
-    assert!(report.is_ok(), "{report}");
-    let database = open(&fs);
-    assert_eq!(name(&database, "second.json", 2), Ok(Some("second".into())));
-    assert_eq!(name(&database, "first.json", 1), Ok(Some("first".into())));
-    assert_eq!(name(&database, "other.json", 1), Ok(Some("b".into())));
-}
-
-#[test]
-fn a_generation_that_is_needed_is_asked_for_whatever_earlier_ones_say() {
-    let fs = kept_back_in_turns();
-    remove(&fs, ".storage/journal-000000000002.jsonl");
-    assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
-    assert!(!verified(&fs).is_ok());
 }

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use super::cut::Cut;
 use super::report::{Problem, ProblemCode, Severity, count};
 use crate::engine::checksum::{DatabaseId, Salt};
-use crate::engine::database::generations::read_header;
+use crate::engine::database::generations::{is_unfinished, read_header};
 use crate::engine::database::recovery::{Source, apply};
 use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, read_all};
-use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line, without_room};
+use crate::engine::journal::{
+    Body, Header, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+};
 
 /// The journals of a database, taken together.
 pub struct Journals {
@@ -87,7 +89,7 @@ impl Journals {
                 }
             }
         }
-        reading.drop_unfinished(&mut files);
+        reading.drop_unfinished(&mut files, tip);
         let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
         for at in 0..files.len() {
             reading.take_in(&files[at..], durable, cut)?;
@@ -113,10 +115,6 @@ impl Journal {
         let lines = self.bytes.get(*end..).unwrap_or_default();
         let in_lines = valid_lines(lines, salt_of(self, header.database)).map(|(_, body)| covered_in(&body));
         in_lines.max().unwrap_or(0).max(header.covered)
-    }
-
-    fn line_count(&self) -> usize {
-        self.bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count()
     }
 }
 
@@ -162,10 +160,10 @@ impl Reading {
 
     /// Leaves out what recovery removes: the last file, if a crash cut its creation short, or if nothing was written to it
     /// and others went on in the one before.
-    fn drop_unfinished(&mut self, files: &mut Vec<Journal>) {
+    fn drop_unfinished(&mut self, files: &mut Vec<Journal>, tip: Option<TipSlot>) {
         while let Some(last) = files.last() {
             let unfinished = match (&last.header, files.len().checked_sub(2).map(|at| &files[at])) {
-                (None, _) => last.line_count() <= 1,
+                (None, _) => is_unfinished(&last.bytes, last.generation, tip),
                 (Some((header, _, end)), Some(before)) => {
                     let linked = header.previous.map_or(0, |previous| previous.end as usize);
                     let after = before.bytes.get(linked..).unwrap_or_default();
@@ -408,19 +406,18 @@ fn first_valid(bytes: &[u8], salt: Salt) -> Option<usize> {
     valid_lines(bytes, salt).next().map(|(at, _)| at)
 }
 
-/// The database that a journal with a damaged header belongs to, and where its lines begin. An id is believed if a line's
-/// checksum proves it; the one in the header may have one digit wrong.
+/// The database that a journal with a damaged header belongs to, and where its first right line begins. An id is believed if
+/// that line's checksum proves it; the one in the header may have one digit wrong.
 fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, usize)> {
-    let start = memchr::memchr(b'\n', &journal.bytes)? + 1;
-    let (header, lines) = journal.bytes.split_at(start);
-    let proven =
-        |id: &DatabaseId| first_valid(lines, Salt::new(*id, journal.generation)).is_some().then_some(*id);
-    if let Some(id) = known.as_ref().and_then(proven) {
-        return Some((id, start));
+    let start = behind_first_line(&journal.bytes)?;
+    let lines = &journal.bytes[start..];
+    let proven = |id: DatabaseId| Some((id, start + first_valid(lines, Salt::new(id, journal.generation))?));
+    if let Some(found) = known.and_then(proven) {
+        return Some(found);
     }
     const NAME: &[u8] = b"\"database\":\"";
-    let at = memchr::memmem::find(header, NAME)? + NAME.len();
-    let digits = header.get(at..at + 32)?;
+    let at = memchr::memmem::find(&journal.bytes, NAME)? + NAME.len();
+    let digits = journal.bytes.get(at..at + 32)?;
     let corrected = (0..digits.len()).flat_map(|wrong| {
         b"0123456789abcdef".iter().map(move |&digit| {
             let mut digits = digits.to_vec();
@@ -431,6 +428,5 @@ fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, 
     let id = |digits: Vec<u8>| {
         Some(DatabaseId(u128::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?))
     };
-    let found = corrected.filter_map(id).find_map(|id| proven(&id))?;
-    Some((found, start))
+    corrected.filter_map(id).find_map(proven)
 }
