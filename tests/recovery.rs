@@ -5,11 +5,12 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{Wait, WarningCode, repair};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
+use octoprompt_storage::engine::{Durability, Wait, WarningCode, repair};
 use support::simulated::{
     DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified, warnings,
 };
+use support::{record, spec};
 
 /// Two collections whose files were edited by hand while the journal had something newer; each keeps back another
 /// generation until somebody asks for it.
@@ -151,4 +152,125 @@ fn a_new_journal_that_was_never_finished_stays_while_the_one_before_is_damaged()
     let before = reserved(&fs);
     assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
     assert_eq!(reserved(&fs), before);
+}
+
+/// Appends bytes to the first journal, as a writer that dies leaves them.
+fn tear(fs: &SimFs, bytes: &[u8]) {
+    let whole = [&fs.read_file(journal(1)).expect("a journal"), bytes].concat();
+    fs.write_file(journal(1), &whole);
+}
+
+fn is_cut(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cut-"))
+}
+
+/// From now on no cut bytes find room, or only some of them.
+fn fill_disk(fs: &SimFs, written: Option<usize>) {
+    let fits = move |call: &Call| match call {
+        Call::Open { path, .. } => written.is_none() && is_cut(path),
+        Call::Write { path, .. } => is_cut(path),
+        _ => false,
+    };
+    fs.fail_when(fits, Fault::NoSpace { written: written.unwrap_or(0) }, Repeat::Forever);
+}
+
+fn cut_files(fs: &SimFs) -> usize {
+    reserved(fs).iter().filter(|name| is_cut(Path::new(name))).count()
+}
+
+const TORN: &[u8] = b"[\"0123456789abcdef\",{\"seq\":2,\"pr";
+
+#[test]
+fn a_torn_tail_on_a_full_disk_is_cut_without_a_copy_where_the_tip_tells_that_nobody_was_promised_it() {
+    for written in [None, Some(0), Some(9)] {
+        let fs = machine();
+        put(&open(&fs), "a.json", 1, "x");
+        tear(&fs, TORN);
+        fill_disk(&fs, written);
+        let database = open(&fs);
+        assert_eq!(warnings(&database), [WarningCode::TailCut]);
+        put(&database, "a.json", 2, "y");
+        drop(database);
+        let database = open(&fs);
+        assert_eq!(warnings(&database), []);
+        assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
+        assert_eq!(name(&database, "a.json", 2), Ok(Some("y".into())));
+        assert_eq!(cut_files(&fs), 0);
+    }
+}
+
+#[test]
+fn a_tail_that_may_have_been_acknowledged_is_not_cut_while_a_full_disk_has_no_room_for_a_copy() {
+    for written in [None, Some(0), Some(9)] {
+        let fs = machine();
+        put(&open(&fs), "a.json", 1, "x");
+        tear(&fs, TORN);
+        forget_tip(&fs);
+        let before = fs.read_file(journal(1));
+        fill_disk(&fs, written);
+        for _ in 0..3 {
+            let database = open(&fs);
+            assert!(database.is_read_only());
+            assert_eq!(warnings(&database), [WarningCode::TailCut]);
+            assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
+            let (to, text) = (spec("a.json"), record(2, "y").into_bytes());
+            let put = database.write(Durability::Full, move |t| t.put(&to, 2.into(), text));
+            assert_eq!(put.map_err(|error| error.code()), Err("IO_ERROR"));
+            assert_eq!(fs.read_file(journal(1)), before);
+            assert_eq!(cut_files(&fs), 0);
+        }
+        fs.heal();
+        let database = open(&fs);
+        assert!(!database.is_read_only());
+        put(&database, "a.json", 2, "y");
+        assert_eq!(cut_files(&fs), 1);
+    }
+}
+
+#[test]
+fn what_is_read_before_a_tail_that_is_not_cut_is_durable() {
+    let fs = machine();
+    let database = open(&fs);
+    let (to, text) = (spec("a.json"), record(1, "x").into_bytes());
+    database.write(Durability::Os, move |t| t.put(&to, 1.into(), text)).expect("written");
+    let handle = fs.handle().open(Path::new(&journal(1)), OpenMode::ReadWrite).expect("a journal");
+    handle.write_at(TORN, handle.metadata().expect("metadata").len).expect("written");
+    let fs = fs.power_loss(&mut Extreme::Everything);
+    fill_disk(&fs, None);
+    let database = open(&fs);
+    assert!(database.is_read_only());
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
+    let fs = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("x".into())));
+}
+
+#[test]
+fn zeros_that_a_power_loss_left_are_cut_without_a_copy_on_a_full_disk() {
+    let fs = machine();
+    put(&open(&fs), "a.json", 1, "x");
+    tear(&fs, &[0; 700]);
+    forget_tip(&fs);
+    fill_disk(&fs, None);
+    let database = open(&fs);
+    put(&database, "a.json", 2, "y");
+    assert_eq!(cut_files(&fs), 0);
+}
+
+#[test]
+fn what_a_dead_writer_left_on_a_full_disk_keeps_nobody_from_writing() {
+    for written in [None, Some(0), Some(9)] {
+        let fs = machine();
+        let database = open(&fs);
+        put(&database, "a.json", 1, "x");
+        let handle = fs.handle().open(Path::new(&journal(1)), OpenMode::ReadWrite).expect("a journal");
+        let bytes = fs.read_file(journal(1)).expect("a journal");
+        let acknowledged = bytes.iter().rposition(|&byte| byte == b'\n').expect("a line") + 1;
+        handle.write_at(TORN, acknowledged as u64).expect("written");
+        fill_disk(&fs, written);
+        put(&database, "a.json", 2, "y");
+        assert_eq!(warnings(&database), [WarningCode::TailCut]);
+        assert_eq!(cut_files(&fs), 0);
+        drop(database);
+        assert_eq!(name(&open(&fs), "a.json", 2), Ok(Some("y".into())));
+    }
 }

@@ -1,18 +1,22 @@
 //! Bytes that are cut from a journal, and kept aside for a person's curiosity.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::engine::error::{IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::journal::{BLANK, without_room};
 
-use super::Database;
+use super::{Database, WarningCode};
 
-/// Keeps bytes that are about to be cut. They are not needed, so they are not synced.
+/// Keeps bytes that are about to be cut. They are not needed, so they are not synced. Where that fails nothing is left.
 pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes: &[u8]) -> Result<()> {
     let copy = cut_path(fs, journal, generation, offset)?;
     let file = fs.open(&copy, OpenMode::CreateNew).at("create", &copy)?;
-    file.write_at(bytes, 0).at("write", &copy)
+    file.write_at(bytes, 0).at("write", &copy).inspect_err(|_| {
+        // Whoever has no room for the whole has none to spare for a part.
+        let _ = fs.remove_file(&copy);
+    })
 }
 
 /// A name for bytes that are cut, which nothing has.
@@ -32,17 +36,31 @@ pub fn says_nothing(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0 || byte == BLANK)
 }
 
+/// Whether a call failed for lack of room.
+pub fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Io { kind: io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, .. })
+}
+
 impl Database {
-    pub(super) fn keep_cut_bytes(
+    /// Keeps a copy of bytes behind the tip, if that can be done: they were acknowledged to nobody.
+    pub(super) fn keep_stray_bytes(
         &self,
         journal: &dyn File,
         path: &Path,
         generation: u64,
         from: u64,
         to: u64,
-    ) -> Result<()> {
+    ) {
         let mut bytes = vec![0; (to - from) as usize];
-        read_exact_at(journal, &mut bytes, from).at("read", path)?;
-        keep_cut(&*self.fs, path, generation, from, &without_room(bytes))
+        let kept = read_exact_at(journal, &mut bytes, from)
+            .at("read", path)
+            .and_then(|()| keep_cut(&*self.fs, path, generation, from, &without_room(bytes)));
+        if let Err(error) = kept {
+            let message = format!(
+                "bytes that were never acknowledged were cut from the end of {}; no copy was kept: {error}",
+                path.display()
+            );
+            self.warn(WarningCode::TailCut, message);
+        }
     }
 }

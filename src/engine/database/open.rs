@@ -98,8 +98,14 @@ impl Database {
             let recovered = recover(&*fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
             (recovered.ok_or(Error::Closed)?, tip)
         };
+        let Recovered { state, journal, read_only } = recovered;
+        if read_only {
+            // Nobody else is kept from recovering it once that can be done.
+            let database = Database::assemble_read_only(fs, directory, options, state);
+            warnings.into_iter().for_each(|(code, message)| database.warn(code, message));
+            return Ok((database, true));
+        }
         presence.lock(LockKind::Shared, wait, || None)?;
-        let Recovered { state, journal } = recovered;
         let files = WriterFiles { lock, presence, journal, reach: 0, mark };
         drop(guard);
         let database = Database::assemble(
@@ -134,8 +140,17 @@ impl Database {
             None => None,
         };
         let state = known.unwrap_or_else(State::empty);
+        Ok(Database::assemble_read_only(fs, directory, options, state))
+    }
+
+    fn assemble_read_only(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        state: State,
+    ) -> Arc<Database> {
         let writer = Writer { files: None, kept: None, synced: None };
-        Ok(Database::assemble(fs, directory, options, state, None, writer, None))
+        Database::assemble(fs, directory, options, state, None, writer, None)
     }
 
     fn assemble(
@@ -214,6 +229,7 @@ fn recover_alone(
     let tip = Tip::open(fs, &directory.join(RESERVED).join("tip"))?;
     let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
     let recovered = match recover(fs, directory, until, &mutant, warnings)? {
+        Some(recovered) if recovered.read_only => return Ok((recovered, tip)),
         Some(recovered) => recovered,
         None => {
             // A process that was killed may have made the directories and not synced them.
@@ -229,7 +245,7 @@ fn recover_alone(
             state.database = header.database;
             state.format = header.format;
             state.position = Position { generation: 1, seq: 0, end, checksum, durable: 0 };
-            Recovered { state, journal }
+            Recovered { state, journal, read_only: false }
         }
     };
     let position = recovered.state.position;

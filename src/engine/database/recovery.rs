@@ -14,7 +14,7 @@ use super::generations::{
     open_generation,
 };
 use super::index_checkpoint::remove_stray;
-use super::kept_bytes::keep_cut;
+use super::kept_bytes::{is_full, keep_cut, says_nothing};
 use super::recent::RecentChanges;
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
@@ -30,6 +30,8 @@ use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journ
 pub struct Recovered {
     pub state: State,
     pub journal: Arc<dyn File>,
+    /// Whether nothing may be written: the directory is read-only, or the journal ends in bytes that could not be settled.
+    pub read_only: bool,
 }
 
 /// How far journals are read.
@@ -197,10 +199,16 @@ fn replay(
         }
     }
     state.position = position;
+    let mut read_only = matches!(until, Until::LastGoodLine);
     if let Until::End { .. } = until {
         let tail = judge_tail(newest, &state.position, until.tip())?;
         discard(fs, directory, unused, warnings)?;
-        settle_tail(fs, newest, tail, &mut state.position, &mutant, warnings)?;
+        let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;
+        read_only = !settled;
+    }
+    if let Until::End { .. } = until
+        && !read_only
+    {
         repeat_removals(fs, directory, &state.catalog, state.removed, &removals)?;
         state.removals = removals;
         sweep(fs, directory, FRESH)?;
@@ -215,7 +223,7 @@ fn replay(
         ));
     }
     let journal = Arc::clone(&newest.file);
-    Ok(Recovered { state, journal })
+    Ok(Recovered { state, journal, read_only })
 }
 
 /// Opens the file of a document. `None` if it is gone.
@@ -309,36 +317,58 @@ fn judge_tail(newest: &Generation, position: &Position, tip: Option<TipSlot>) ->
 }
 
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
-/// earlier life failed or never came.
+/// earlier life failed or never came. False if the tail could not be cut: then nothing may be appended.
 fn settle_tail(
     fs: &dyn Fs,
     newest: &Generation,
     tail: Tail,
     position: &mut Position,
+    tip: Option<TipSlot>,
     mutant: &impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
-) -> Result<()> {
+) -> Result<bool> {
     let path = &newest.path;
+    let cut = &newest.bytes[position.end as usize..];
+    let mut settled = true;
     if tail == Tail::Torn {
-        let cut = &newest.bytes[position.end as usize..];
-        keep_cut(fs, path, position.generation, position.end, cut)?;
-        newest.file.set_len(position.end).at("cut", path)?;
-        if !mutant(Mutant::AppendAfterUnsyncedCut) {
-            newest.file.sync_data().at("sync", path)?;
+        // Without a tip of this start of the machine nothing tells a batch that was acknowledged and damaged since from one
+        // that was never whole.
+        let promised = !says_nothing(cut) && tip.is_none_or(|tip| tip.seq > position.seq);
+        let of = format!("the end of {}", path.display());
+        let message = match keep_cut(fs, path, position.generation, position.end, cut) {
+            Ok(()) => {
+                format!(
+                    "{} bytes that were never acknowledged were cut from {of}; a copy lies beside it",
+                    cut.len()
+                )
+            }
+            Err(error) if !promised => {
+                format!(
+                    "{} bytes that were never acknowledged were cut from {of}; no copy was kept: {error}",
+                    cut.len()
+                )
+            }
+            Err(error) if is_full(&error) => {
+                settled = false;
+                format!(
+                    "{} bytes at {of} are no batch, and there is no room for a copy of them ({error}): nothing is written; free some space and open the database again",
+                    cut.len()
+                )
+            }
+            Err(error) => return Err(error),
+        };
+        warnings.push((WarningCode::TailCut, message));
+        if settled {
+            newest.file.set_len(position.end).at("cut", path)?;
+            if !mutant(Mutant::AppendAfterUnsyncedCut) {
+                newest.file.sync_data().at("sync", path)?;
+            }
         }
-        warnings.push((
-            WarningCode::TailCut,
-            format!(
-                "{} bytes that were never acknowledged were cut from the end of {}; a copy lies beside it",
-                cut.len(),
-                path.display()
-            ),
-        ));
     }
     if !mutant(Mutant::ServeUnsyncedTail) {
         make_durable(fs, newest, position)?;
     }
-    Ok(())
+    Ok(settled)
 }
 
 /// Writes everything again, and syncs it, after the last line known durable; the header too, if no line knows it durable.
