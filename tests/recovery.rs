@@ -3,10 +3,11 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
-use octoprompt_storage::engine::{Durability, Wait, WarningCode, repair};
+use octoprompt_storage::engine::{Database, Durability, Transaction, Wait, WarningCode, repair};
 use support::simulated::{
     DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified, warnings,
 };
@@ -273,4 +274,71 @@ fn what_a_dead_writer_left_on_a_full_disk_keeps_nobody_from_writing() {
         drop(database);
         assert_eq!(name(&open(&fs), "a.json", 2), Ok(Some("y".into())));
     }
+}
+
+fn fail_next_directory_sync(fs: &SimFs, directory: &'static str) {
+    let fits = move |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(directory));
+    fs.fail_when(fits, Fault::Io, Repeat::Once);
+}
+
+/// A machine with a collection that was dropped and whose removal nothing made durable yet.
+fn with_dropped_collection() -> (SimFs, Arc<Database>) {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "deep/a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    database.write(Durability::Full, |t| t.drop_collection(&spec("deep/a.json"))).expect("dropped");
+    (fs, database)
+}
+
+fn assert_gone_for_good(fs: &SimFs) {
+    let fs = fs.power_loss(&mut Extreme::Nothing);
+    let database = open(&fs);
+    assert_eq!(name(&database, "deep/a.json", 1), Ok(None));
+    assert_eq!(fs.read_file("/database/deep/a.json"), None);
+    assert_eq!(warnings(&database), []);
+}
+
+#[test]
+fn a_removed_file_stays_removed_when_its_directory_is_synced_after_a_failed_sync() {
+    let (fs, database) = with_dropped_collection();
+    fail_next_directory_sync(&fs, "/database/deep");
+    assert!(checkpoint(&database).is_err());
+    checkpoint(&database).expect("checkpointed");
+    assert_gone_for_good(&fs);
+}
+
+#[test]
+fn a_removed_file_stays_removed_when_a_recovery_failed_to_sync_its_directory() {
+    let (fs, database) = with_dropped_collection();
+    let killed = fs.kill();
+    drop(database);
+    fail_next_directory_sync(&killed, "/database/deep");
+    assert!(try_open(&killed).is_err());
+    let database = open(&killed);
+    checkpoint(&database).expect("checkpointed");
+    assert_gone_for_good(&killed);
+}
+
+#[test]
+fn what_belonged_to_a_document_stays_removed_when_its_directory_is_synced_after_a_failed_sync() {
+    let fs = machine();
+    fs.write_file("/database/files/1", b"old");
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    let delete = |t: &mut Transaction<'_>| {
+        t.delete(&spec("a.json"), 1.into())?;
+        t.remove_entity_path("files/1")
+    };
+    database.write(Durability::Full, delete).expect("deleted");
+    let again = |t: &mut Transaction<'_>| {
+        t.put(&spec("a.json"), 1.into(), record(1, "y").into_bytes())?;
+        t.keep_entity_path("files/1")
+    };
+    fail_next_directory_sync(&fs, "/database/files");
+    assert!(database.write(Durability::Full, again).is_err());
+    database.write(Durability::Full, again).expect("written");
+    let fs = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("y".into())));
+    assert_eq!(fs.read_file("/database/files/1"), None);
 }
