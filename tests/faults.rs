@@ -4,56 +4,11 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Part, Result, Transaction, Wait, WarningCode,
-};
+use octoprompt_storage::engine::{Database, Durability, Part, Transaction, WarningCode};
+use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, try_open};
 use support::{READ, record, spec};
-
-const DIRECTORY: &str = "/database";
-
-fn machine() -> SimFs {
-    let fs = SimFs::new();
-    fs.make_dirs(DIRECTORY);
-    fs
-}
-
-fn try_open(fs: &SimFs) -> Result<Arc<Database>> {
-    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
-    Database::open(fs.handle(), Path::new(DIRECTORY), options)
-}
-
-fn open(fs: &SimFs) -> Arc<Database> {
-    try_open(fs).expect("the database opens")
-}
-
-fn put(database: &Database, path: &str, id: u64, name: &str) {
-    let (spec, text) = (spec(path), record(id, name).into_bytes());
-    database.write(Durability::Full, move |t| t.put(&spec, id.into(), text)).expect("written");
-}
-
-/// The name of a document, or the code of the error.
-fn name(database: &Database, path: &str, id: u64) -> std::result::Result<Option<String>, &'static str> {
-    let found = database.get(&spec(path), &id.into(), READ).map_err(|error| error.code())?;
-    Ok(found.map(|document| {
-        let name = octoprompt_storage::engine::json::get(&document.text, "name").expect("a name");
-        octoprompt_storage::engine::json::unescape_lossy(name).into_owned()
-    }))
-}
-
-fn checkpoint(database: &Database) -> Result<()> {
-    database.checkpoint(Wait::at_most(Duration::from_secs(1)))
-}
-
-fn remove(fs: &SimFs, name: &str) {
-    fs.handle().remove_file(&Path::new(DIRECTORY).join(name)).expect("removable");
-}
-
-fn reserved(fs: &SimFs) -> Vec<String> {
-    fs.handle().list_dir(&Path::new(DIRECTORY).join(".storage")).expect("the reserved folder")
-}
 
 #[test]
 fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {

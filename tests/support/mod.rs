@@ -1,6 +1,8 @@
 //! A database in a temporary directory, with one collection of named items.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod simulated;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

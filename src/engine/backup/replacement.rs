@@ -159,7 +159,9 @@ impl Replacement {
         };
         for path in self.remove.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_file(&path) {
-                Err(error) if is_missing(&error) && again => redo_removal(&*fs, &path)?,
+                Err(error) if is_missing(&error) && again => {
+                    fs::redo_removal(&*fs, &path).at("remove", &path)?
+                }
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
                 _ => {}
             }
@@ -283,16 +285,6 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
             )),
         },
         Err(error) => Err(Error::io("rename into place", to, &error)),
-    }
-}
-
-/// Removes a file that is gone already, in a way that the next sync of its directory cannot take for done: after a failed
-/// sync the removal before may be on nobody's list any more.
-fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
-    match fs.open(path, OpenMode::CreateNew) {
-        Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::io("create", path, &error)),
-        Ok(_) => fs.remove_file(path).at("remove", path),
     }
 }
 

@@ -95,21 +95,20 @@ impl Database {
         }
         let mut writer = self.acquire(wait)?;
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
-        let drafts = self.install_snapshots(&mut writer, fresh, switched)?;
+        let (drafts, covered) = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
         }
         self.background.checkpointed(written);
         drop(writer);
         // Freeing a long journal takes the file system a while, and no writer waits for it.
-        self.drop_generations()?;
+        self.drop_generations(covered)?;
         // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
         for (draft, record) in drafts {
             self.try_write_index_checkpoint(draft, record.hash, record.size);
         }
-        let covered = self.state.read().covered();
         Ok(Some(Checkpoint { collections, bytes, covered, took: begun.elapsed() }))
     }
 
@@ -246,13 +245,14 @@ impl Database {
     }
 
     /// Records the snapshots, moves them into place and looks documents up there from now on. Returns what their index
-    /// checkpoints will hold. The write lock is held.
+    /// checkpoints will hold, and up to which batch the journal says, durably, that the snapshots hold everything. The write
+    /// lock is held.
     fn install_snapshots(
         &self,
         writer: &mut Writer,
         fresh: Vec<Fresh>,
         covers: u64,
-    ) -> Result<Vec<(Draft, SnapshotRecord)>> {
+    ) -> Result<(Vec<(Draft, SnapshotRecord)>, u64)> {
         let mut ready = Vec::with_capacity(fresh.len());
         for fresh in fresh {
             let target = collection_file(&self.directory, &fresh.frozen.path);
@@ -310,7 +310,8 @@ impl Database {
             // after a crash here both states count, and the next checkpoint writes all of it again.
             let mut state = self.state.write();
             ready.iter().for_each(|(fresh, _)| state.collection(&fresh.frozen.path).unload());
-            return Ok(Vec::new());
+            // Nothing is recorded as covered, so no generation may go.
+            return Ok((Vec::new(), 0));
         }
         self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
@@ -328,7 +329,7 @@ impl Database {
         self.record(writer, true, |out| {
             out.extend_from_slice(format!("{{\"covered\":{covered}}}").as_bytes())
         })?;
-        Ok(drafts)
+        Ok((drafts, covered))
     }
 
     fn was_dropped_after(&self, path: &str, seq: u64) -> bool {
@@ -356,12 +357,10 @@ impl Database {
         Ok(())
     }
 
-    /// Deletes the generations that the snapshots contain, keeping one to spare.
-    fn drop_generations(&self) -> Result<()> {
-        let (current, covered) = {
-            let state = self.state.read();
-            (state.position.generation, state.covered())
-        };
+    /// Deletes the generations that the snapshots contain, keeping one to spare. `covered` is what the journal says of the
+    /// snapshots: recovery goes by that, and batches since, which may not be durable, make no difference to it.
+    fn drop_generations(&self, covered: u64) -> Result<()> {
+        let current = self.state.read().position.generation;
         let reserved = self.directory.join(RESERVED);
         let names = self.fs.list_dir(&reserved).at("list", &reserved)?;
         let generations: BTreeSet<u64> = names.iter().filter_map(|name| journal_generation(name)).collect();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::paths::{check_path, collection_file, passes_symlink};
+use super::removals::{removal_target, sync_absence};
 use super::transaction::Transaction;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
@@ -52,9 +53,11 @@ impl Transaction<'_> {
         if pending.is_empty() {
             return Ok(());
         }
+        let fs = &*self.database.fs;
         for removed in &pending {
-            let target = collection_file(&self.database.directory, removed);
-            sync_above(&*self.database.fs, &target)?;
+            if let Some(target) = removal_target(fs, &self.database.directory, removed)? {
+                sync_above(fs, &target)?;
+            }
         }
         self.batch.kept_paths.push(path.to_owned());
         Ok(())
@@ -99,9 +102,9 @@ fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {
 
 /// Makes the absence of a path durable.
 fn sync_above(fs: &dyn Fs, path: &Path) -> Result<()> {
-    for above in path.ancestors().skip(1) {
+    for (below, above) in path.ancestors().zip(path.ancestors().skip(1)) {
         if fs.metadata(above).at("look up", above)?.is_some() {
-            return fs.sync_dir(above).at("sync directory", above);
+            return sync_absence(fs, below, above);
         }
     }
     Ok(())

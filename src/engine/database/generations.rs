@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::WarningCode;
+use super::kept_bytes::{cut_path, says_nothing};
 use super::recovery::Until;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_all};
 use crate::engine::journal::{
-    BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, encode_line, journal_generation, journal_path,
-    parse_header, verify_line, without_room,
+    BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, behind_first_line, encode_line, journal_generation,
+    journal_path, parse_header, verify_line, without_room,
 };
 
 /// Reads the header of a journal: the header, the checksum of its line and where that ends. `None` if the first line
@@ -114,48 +115,79 @@ pub fn bad_header(directory: &Path, generation: u64) -> Error {
     Error::corrupt(&journal_path(directory, generation), 0, "the header is damaged; restore a backup")
 }
 
-/// The newest generation that was ever used. One whose creation a crash cut short is removed.
-pub fn newest(
-    fs: &dyn Fs,
-    directory: &Path,
-    generations: &[u64],
-    until: Until,
-    warnings: &mut Vec<(WarningCode, String)>,
-) -> Result<Option<Generation>> {
-    let alone = matches!(until, Until::End { .. });
-    let mode = if alone { OpenMode::ReadWrite } else { OpenMode::Read };
-    for &generation in generations.iter().rev() {
-        let path = journal_path(directory, generation);
-        if let Some(newest) = open_generation(fs, directory, generation, mode)? {
-            if !was_never_used(fs, directory, &newest, generations, until)? {
-                return Ok(Some(newest));
-            }
-            if alone {
-                remove_journal(fs, directory, &path)?;
-            }
-            continue;
-        }
-        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
-        let bytes = read_all(&*file).at("read", &path)?;
-        // A header is durable before anything follows it: more than one line means that it was, once.
-        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count();
-        if lines > 1 {
-            return Err(bad_header(directory, generation));
-        }
-        if !alone {
-            continue;
-        }
-        warnings
-            .push((WarningCode::TailCut, format!("{} was never finished and is removed", path.display())));
-        remove_journal(fs, directory, &path)?;
-    }
-    Ok(None)
+/// The newest generation that was ever used, and the files of those after it.
+pub struct Newest {
+    pub generation: Option<Generation>,
+    pub unused: Vec<Unused>,
 }
 
-fn remove_journal(fs: &dyn Fs, directory: &Path, path: &Path) -> Result<()> {
-    fs.remove_file(path).at("remove", path)?;
-    let reserved = directory.join(RESERVED);
-    fs.sync_dir(&reserved).at("sync directory", &reserved)
+/// The file of a generation that does not count, because nothing was ever written to it.
+pub struct Unused {
+    generation: u64,
+    path: PathBuf,
+    /// Of a whole header nobody needs a copy.
+    is_whole: bool,
+}
+
+/// Finds the newest generation that was ever used, and changes nothing.
+pub fn newest(fs: &dyn Fs, directory: &Path, generations: &[u64], until: Until) -> Result<Newest> {
+    let mode = if matches!(until, Until::End { .. }) { OpenMode::ReadWrite } else { OpenMode::Read };
+    let mut unused = Vec::new();
+    for &generation in generations.iter().rev() {
+        let path = journal_path(directory, generation);
+        let newest = open_generation(fs, directory, generation, mode)?;
+        let is_whole = newest.is_some();
+        match newest {
+            Some(newest) if !was_never_used(fs, directory, &newest, generations, until)? => {
+                return Ok(Newest { generation: Some(newest), unused });
+            }
+            Some(_) => {}
+            None => {
+                let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+                let bytes = read_all(&*file).at("read", &path)?;
+                if !is_unfinished(&bytes, generation, until.tip()) {
+                    return Err(bad_header(directory, generation));
+                }
+            }
+        }
+        unused.push(Unused { generation, path, is_whole });
+    }
+    Ok(Newest { generation: None, unused })
+}
+
+/// Whether a journal without a right header may be what a crash left of its creation. `tip` is of this start of the machine.
+pub fn is_unfinished(bytes: &[u8], generation: u64, tip: Option<TipSlot>) -> bool {
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |feed| feed + 1);
+    behind_first_line(bytes).is_none() && tip.is_none_or(|tip| !tip.is_beyond(generation, end))
+}
+
+/// Takes journals out of the way that do not count. What is in one without a right header is kept beside it: damage that
+/// leaves nothing behind can look the same.
+pub fn discard(
+    fs: &dyn Fs,
+    directory: &Path,
+    unused: Vec<Unused>,
+    warnings: &mut Vec<(WarningCode, String)>,
+) -> Result<()> {
+    for Unused { generation, path, is_whole } in unused {
+        let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
+        let is_empty = is_whole || says_nothing(&read_all(&*file).at("read", &path)?);
+        if is_empty {
+            fs.remove_file(&path).at("remove", &path)?;
+        } else {
+            let copy = cut_path(fs, &path, generation, 0)?;
+            fs.rename(&path, &copy).at("move aside", &path)?;
+        }
+        // One by one: of two that do not count the later one alone would ask for the other.
+        let reserved = directory.join(RESERVED);
+        fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+        if !is_whole {
+            let what = if is_empty { "is removed" } else { "is moved aside" };
+            let message = format!("{} was never finished and {what}", path.display());
+            warnings.push((WarningCode::TailCut, message));
+        }
+    }
+    Ok(())
 }
 
 /// Whether nothing was ever written to this generation. Its name may not be durable then, whatever a sync says now: the
@@ -168,14 +200,9 @@ fn was_never_used(
     generations: &[u64],
     until: Until,
 ) -> Result<bool> {
-    let acknowledged = |tip: TipSlot, boot_id: u128| {
-        boot_id != 0
-            && (tip.boot_id, tip.generation) == (boot_id, newest.header.generation)
-            && tip.end > newest.body_start as u64
-    };
-    if newest.bytes.len() > newest.body_start
-        || matches!(until, Until::End { tip: Some(tip), boot_id } if acknowledged(tip, boot_id))
-    {
+    let acknowledged =
+        |tip: TipSlot| tip.generation == newest.header.generation && tip.end > newest.body_start as u64;
+    if newest.bytes.len() > newest.body_start || until.tip().is_some_and(acknowledged) {
         return Ok(false);
     }
     if newest.header.previous.is_none() {
@@ -192,13 +219,16 @@ fn was_never_used(
     Ok(true)
 }
 
-/// Whether this generation says that the snapshots hold everything before it.
-pub fn covers_all_before(generation: &Generation) -> bool {
-    let end = generation.bytes.len();
-    generation.header.covered >= generation.header.seq
-        || generation.lines(end).any(|line| {
-            line.body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= generation.header.seq))
-        })
+/// The highest number up to which this generation says that the snapshots hold every batch. Where the header says enough
+/// (`wanted`) the lines are not read.
+pub fn covered_by(generation: &Generation, wanted: u64) -> u64 {
+    let in_header = generation.header.covered;
+    if in_header >= wanted {
+        return in_header;
+    }
+    let lines = generation.lines(generation.bytes.len());
+    let in_lines = lines.filter_map(|line| line.body.ops.iter().filter_map(|op| op.covered).max()).max();
+    in_lines.unwrap_or(0).max(in_header)
 }
 
 /// The older generation must end just where the newer one says.

@@ -153,8 +153,9 @@ impl Database {
             None if expected && !record.is_some_and(|record| record.absent) => damaged("the file is missing"),
             None => Verdict::Absent,
             Some(snapshot) => match matching(record, snapshot.hash) {
-                // The file of a dropped collection that a crash left behind.
+                // The file of a dropped collection that a crash left behind, or what redoing its removal left.
                 Some(_) if dropped => Verdict::Absent,
+                None if dropped && snapshot.bytes.is_empty() => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
                 None if expected && snapshot.bytes.is_empty() => damaged("the file is empty"),
                 None if refuses && !is_empty_map(&snapshot.bytes) => {

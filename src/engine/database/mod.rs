@@ -25,6 +25,7 @@ pub(super) mod generations;
 mod index_checkpoint;
 mod interactive;
 mod iterate;
+mod kept_bytes;
 pub(super) mod large_snapshot;
 mod linger;
 mod list;

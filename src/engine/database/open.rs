@@ -17,7 +17,7 @@ use super::linger::Linger;
 use super::network::Mark;
 use super::queue::Queue;
 use super::recent::RecentChanges;
-use super::recovery::{Recovered, Until, recover};
+use super::recovery::{Recovered, Until, read, recover};
 use super::state::{FileTable, Position, State};
 use super::writer::{Writer, WriterFiles};
 use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background, feed};
@@ -84,9 +84,10 @@ impl Database {
             None => None,
         };
         let mutant = |mutant| is_mutant(&options, mutant);
+        let mut warnings = Vec::new();
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
-            let opened = recover_alone(&*fs, directory, mutant)?;
+            let opened = recover_alone(&*fs, directory, mutant, &mut warnings)?;
             drop(presence_guard);
             opened
         } else {
@@ -94,11 +95,17 @@ impl Database {
             let slot = tip.read().ok_or_else(|| {
                 Error::corrupt(&reserved.join("tip"), 0, "no slot has a right checksum; close every process that uses the database and open it again")
             })?;
-            let recovered = recover(&*fs, directory, Until::Tip(slot), mutant)?;
+            let recovered = recover(&*fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
             (recovered.ok_or(Error::Closed)?, tip)
         };
+        let Recovered { state, journal, read_only } = recovered;
+        if read_only {
+            // Nobody else is kept from recovering it once that can be done.
+            let database = Database::assemble_read_only(fs, directory, options, state);
+            warnings.into_iter().for_each(|(code, message)| database.warn(code, message));
+            return Ok((database, true));
+        }
         presence.lock(LockKind::Shared, wait, || None)?;
-        let Recovered { state, journal, warnings } = recovered;
         let mut files = WriterFiles { lock, presence, journal, reach: 0, checked_after: 0, mark };
         files.checked_after = files.replaced_locks();
         drop(guard);
@@ -129,22 +136,22 @@ impl Database {
     /// good line.
     fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
-        let read = if fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
-            super::recovery::recover(&*fs, directory, Until::LastGoodLine, |_| false)?
-                .map(|recovered| recovered.state)
-        } else {
-            None
+        let known = match fs.metadata(&reserved).at("look up", &reserved)? {
+            Some(_) => read(&*fs, directory)?,
+            None => None,
         };
-        let state = read.unwrap_or_else(State::empty);
-        Ok(Database::assemble(
-            fs,
-            directory,
-            options,
-            state,
-            None,
-            Writer { files: None, kept: None, synced: None },
-            None,
-        ))
+        let state = known.unwrap_or_else(State::empty);
+        Ok(Database::assemble_read_only(fs, directory, options, state))
+    }
+
+    fn assemble_read_only(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        state: State,
+    ) -> Arc<Database> {
+        let writer = Writer { files: None, kept: None, synced: None };
+        Database::assemble(fs, directory, options, state, None, writer, None)
     }
 
     fn assemble(
@@ -186,8 +193,8 @@ impl Database {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
         let recovered = loop {
-            let recovered =
-                recover(&*self.fs, &self.directory, Until::Tip(slot), |mutant| self.is_mutant(mutant));
+            let mutant = |mutant| self.is_mutant(mutant);
+            let recovered = recover(&*self.fs, &self.directory, Until::Tip(slot), mutant, &mut Vec::new());
             let now = self.tip_slot()?;
             if recovered.is_ok() || now == slot {
                 break recovered?.ok_or(Error::Closed)?;
@@ -215,18 +222,17 @@ impl Database {
     }
 }
 
-fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool) -> Result<(Recovered, Tip)> {
+fn recover_alone(
+    fs: &dyn Fs,
+    directory: &Path,
+    mutant: impl Fn(Mutant) -> bool,
+    warnings: &mut Vec<(WarningCode, String)>,
+) -> Result<(Recovered, Tip)> {
     let tip = Tip::open(fs, &directory.join(RESERVED).join("tip"))?;
     let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
-    let recovered = match recover(fs, directory, until, &mutant)? {
+    let recovered = match recover(fs, directory, until, &mutant, warnings)? {
+        Some(recovered) if recovered.read_only => return Ok((recovered, tip)),
         Some(recovered) => recovered,
-        None if tip
-            .read()
-            .is_some_and(|slot| slot.seq > 0 && slot.boot_id == fs.boot_id() && slot.boot_id != 0) =>
-        {
-            let problem = "the journals are missing; restore a backup, or remove the folder to start from the JSON files";
-            return Err(Error::corrupt(&directory.join(RESERVED), 0, problem));
-        }
         None => {
             // A process that was killed may have made the directories and not synced them.
             let reserved = directory.join(RESERVED);
@@ -241,7 +247,7 @@ fn recover_alone(fs: &dyn Fs, directory: &Path, mutant: impl Fn(Mutant) -> bool)
             state.database = header.database;
             state.format = header.format;
             state.position = Position { generation: 1, seq: 0, end, checksum, durable: 0 };
-            Recovered { state, journal, warnings: Vec::new() }
+            Recovered { state, journal, read_only: false }
         }
     };
     let position = recovered.state.position;

@@ -10,9 +10,11 @@ use super::catch_up::headless;
 use super::document_file::{open_document, remove_unnamed};
 use super::entity_paths::overlap;
 use super::generations::{
-    Generation, bad_header, check_link, covers_all_before, list_generations, newest, open_generation,
+    Generation, Newest, Unused, bad_header, check_link, covered_by, discard, list_generations, newest,
+    open_generation,
 };
 use super::index_checkpoint::remove_stray;
+use super::kept_bytes::{is_full, keep_cut, says_nothing};
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
 use super::state::{Change, FileTable, Position, State};
@@ -20,14 +22,15 @@ use super::{Mutant, WarningCode};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
-use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path, without_room};
+use crate::engine::fs::{File, Fs, OpenMode};
+use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path};
 
 /// What recovery found.
 pub struct Recovered {
     pub state: State,
     pub journal: Arc<dyn File>,
-    pub warnings: Vec<(WarningCode, String)>,
+    /// Whether nothing may be written: the directory is read-only, or the journal ends in bytes that could not be settled.
+    pub read_only: bool,
 }
 
 /// How far journals are read.
@@ -41,36 +44,64 @@ pub enum Until {
     LastGoodLine,
 }
 
-/// Reads the journals of a database. `None` if it has none yet.
+impl Until {
+    /// What the tip says, if it is of this start of the machine and nobody moves it.
+    pub fn tip(self) -> Option<TipSlot> {
+        match self {
+            Until::End { tip, boot_id } => tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id),
+            Until::Tip(_) | Until::LastGoodLine => None,
+        }
+    }
+}
+
+/// What the journals of a database say up to the last good line. Nothing is changed. `None` if it has none yet.
+pub fn read(fs: &dyn Fs, directory: &Path) -> Result<Option<State>> {
+    let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new())?;
+    Ok(recovered.map(|recovered| recovered.state))
+}
+
+/// Reads the journals of a database. `None` if it has none yet. Files are changed only once nothing was found damaged.
 pub fn recover(
     fs: &dyn Fs,
     directory: &Path,
     until: Until,
     mutant: impl Fn(Mutant) -> bool,
+    warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<Option<Recovered>> {
     let mode = match until {
         Until::End { .. } => OpenMode::ReadWrite,
         Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
     };
-    let mut warnings = Vec::new();
     let generations = list_generations(fs, directory)?;
-    let mut chain = match until {
-        Until::Tip(slot) => vec![
-            open_generation(fs, directory, slot.generation, OpenMode::ReadWrite)?
-                .ok_or_else(|| bad_header(directory, slot.generation))?,
-        ],
-        Until::End { .. } | Until::LastGoodLine => {
-            match newest(fs, directory, &generations, until, &mut warnings)? {
-                Some(newest) => vec![newest],
-                None => return Ok(None),
-            }
+    let Newest { generation: newest, unused } = match until {
+        Until::Tip(slot) => {
+            let generation = open_generation(fs, directory, slot.generation, OpenMode::ReadWrite)?;
+            let generation = generation.ok_or_else(|| bad_header(directory, slot.generation))?;
+            Newest { generation: Some(generation), unused: Vec::new() }
         }
+        Until::End { .. } | Until::LastGoodLine => newest(fs, directory, &generations, until)?,
     };
-    // Older generations hold what the snapshots do not: go back as far as that may be.
+    let Some(newest) = newest else {
+        if until.tip().is_some_and(|slot| slot.seq > 0) {
+            let problem = "the journals are missing; restore a backup, or remove the folder to start from the JSON files";
+            return Err(Error::corrupt(&directory.join(RESERVED), 0, problem));
+        }
+        if matches!(until, Until::End { .. }) {
+            discard(fs, directory, unused, warnings)?;
+        }
+        return Ok(None);
+    };
+    let mut chain = vec![newest];
+    // Older generations hold what the snapshots do not: go back as far as that may be. What the snapshots hold they hold for
+    // good, so what a newer generation says of it counts for those before.
+    let mut covered = 0;
     while let Some(newest) = chain.last()
         && newest.header.previous.is_some()
-        && !covers_all_before(newest)
     {
+        covered = covered_by(newest, newest.header.seq).max(covered);
+        if covered >= newest.header.seq {
+            break;
+        }
         let generation = newest.header.generation - 1;
         if !generations.contains(&generation) {
             let path = journal_path(directory, generation);
@@ -87,16 +118,17 @@ pub fn recover(
         chain.push(older);
     }
     chain.reverse();
-    replay(fs, directory, chain, until, mutant, warnings).map(Some)
+    replay(fs, directory, chain, unused, until, mutant, warnings).map(Some)
 }
 
 fn replay(
     fs: &dyn Fs,
     directory: &Path,
     chain: Vec<Generation>,
+    unused: Vec<Unused>,
     until: Until,
     mutant: impl Fn(Mutant) -> bool,
-    mut warnings: Vec<(WarningCode, String)>,
+    warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<Recovered> {
     let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
         return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
@@ -167,15 +199,16 @@ fn replay(
     known.iter().for_each(|path| state.forget_covered(path));
     removals.retain(|(seq, _)| *seq > state.removed);
     state.removals = removals;
-    if let Until::End { tip, boot_id } = until {
-        settle_tail(
-            fs,
-            newest,
-            &mut state.position,
-            tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id),
-            &mutant,
-            &mut warnings,
-        )?;
+    let mut read_only = matches!(until, Until::LastGoodLine);
+    if let Until::End { .. } = until {
+        let tail = judge_tail(newest, &state.position, until.tip())?;
+        discard(fs, directory, unused, warnings)?;
+        let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;
+        read_only = !settled;
+    }
+    if let Until::End { .. } = until
+        && !read_only
+    {
         repeat_removals(fs, directory, &state.catalog, state.removed, &state.removals)?;
         sweep(fs, directory, FRESH)?;
         sweep(fs, directory, SPOOL)?;
@@ -189,7 +222,7 @@ fn replay(
         ));
     }
     let journal = Arc::clone(&newest.file);
-    Ok(Recovered { state, journal, warnings })
+    Ok(Recovered { state, journal, read_only })
 }
 
 /// Opens the file of a document. `None` if it is gone.
@@ -263,76 +296,95 @@ pub fn apply(
 
 /// Whether the database in `directory`, which other processes may have open, has a collection in this file.
 pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
-    let Some(Recovered { state, .. }) = recover(fs, directory, Until::LastGoodLine, |_| false)? else {
-        return Ok(false);
-    };
+    let Some(state) = read(fs, directory)? else { return Ok(false) };
     let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
     Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
 }
 
+/// What lies behind the last good line: damage is an error.
+fn judge_tail(newest: &Generation, position: &Position, tip: Option<TipSlot>) -> Result<Tail> {
+    let tail = classify_tail(&newest.bytes, newest.salt(), position.end as usize, position.seq);
+    // The machine still runs: what the tip covers cannot have been lost, only damaged.
+    let covered = tip.is_some_and(|tip| tip.seq > position.seq && !tip.poisoned);
+    if tail == Tail::Damaged || covered {
+        let problem = "an acknowledged batch is damaged; restore a backup";
+        return Err(Error::corrupt(&newest.path, position.end, problem));
+    }
+    Ok(tail)
+}
+
 /// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
-/// earlier life failed or never came.
+/// earlier life failed or never came. False if the tail could not be cut: then nothing may be appended.
 fn settle_tail(
     fs: &dyn Fs,
     newest: &Generation,
+    tail: Tail,
     position: &mut Position,
     tip: Option<TipSlot>,
     mutant: &impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
-) -> Result<()> {
+) -> Result<bool> {
     let path = &newest.path;
-    let end = position.end as usize;
-    let tail = classify_tail(&newest.bytes, newest.salt(), end, position.seq);
-    // The machine still runs: what the tip covers cannot have been lost, only damaged.
-    let covered = tip.is_some_and(|tip| tip.seq > position.seq && !tip.poisoned);
-    if tail == Tail::Damaged || covered {
-        return Err(Error::corrupt(path, position.end, "an acknowledged batch is damaged; restore a backup"));
-    }
+    let cut = &newest.bytes[position.end as usize..];
+    let mut settled = true;
     if tail == Tail::Torn {
-        let cut = &newest.bytes[end..];
-        keep_cut(fs, path, position.generation, position.end, cut)?;
-        newest.file.set_len(position.end).at("cut", path)?;
-        if !mutant(Mutant::AppendAfterUnsyncedCut) {
-            newest.file.sync_data().at("sync", path)?;
+        // Without a tip of this start of the machine nothing tells a batch that was acknowledged and damaged since from one
+        // that was never whole.
+        let promised = !says_nothing(cut) && tip.is_none_or(|tip| tip.seq > position.seq);
+        let of = format!("the end of {}", path.display());
+        let message = match keep_cut(fs, path, position.generation, position.end, cut) {
+            Ok(()) => {
+                format!(
+                    "{} bytes that were never acknowledged were cut from {of}; a copy lies beside it",
+                    cut.len()
+                )
+            }
+            Err(error) if !promised => {
+                format!(
+                    "{} bytes that were never acknowledged were cut from {of}; no copy was kept: {error}",
+                    cut.len()
+                )
+            }
+            Err(error) if is_full(&error) => {
+                settled = false;
+                format!(
+                    "{} bytes at {of} are no batch, and there is no room for a copy of them ({error}): nothing is written; free some space and open the database again",
+                    cut.len()
+                )
+            }
+            Err(error) => return Err(error),
+        };
+        warnings.push((WarningCode::TailCut, message));
+        if settled {
+            newest.file.set_len(position.end).at("cut", path)?;
+            if !mutant(Mutant::AppendAfterUnsyncedCut) {
+                newest.file.sync_data().at("sync", path)?;
+            }
         }
-        warnings.push((
-            WarningCode::TailCut,
-            format!(
-                "{} bytes that were never acknowledged were cut from the end of {}; a copy lies beside it",
-                cut.len(),
-                path.display()
-            ),
-        ));
     }
     if !mutant(Mutant::ServeUnsyncedTail) {
-        // Everything after the last line known durable; the header too, if no line knows it durable.
-        let mut certain = 0;
-        for line in newest.lines(end) {
-            if line.body.seq > position.durable || position.durable <= newest.header.seq {
-                break;
-            }
-            certain = line.end;
-        }
-        let uncertain = &newest.bytes[certain..end];
-        newest.file.write_at(uncertain, certain as u64).at("rewrite the end of", path)?;
-        newest.file.sync_data().at("sync", path)?;
-        if let Some(parent) = path.parent() {
-            fs.sync_dir(parent).at("sync directory", parent)?;
-        }
-        position.durable = position.seq;
+        make_durable(fs, newest, position)?;
     }
-    Ok(())
+    Ok(settled)
 }
 
-/// Keeps bytes that are about to be cut. They are not needed for anything but a person's curiosity, so they are not
-/// synced.
-pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes: &[u8]) -> Result<()> {
-    let copy = journal.with_file_name(format!("cut-{generation:012}-{offset}-{}", fs.now_ms()));
-    match fs.open(&copy, OpenMode::CreateNew) {
-        Ok(file) => file.write_at(bytes, 0).at("write", &copy),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::io("create", &copy, &error)),
+/// Writes everything again, and syncs it, after the last line known durable; the header too, if no line knows it durable.
+fn make_durable(fs: &dyn Fs, newest: &Generation, position: &mut Position) -> Result<()> {
+    let (path, end) = (&newest.path, position.end as usize);
+    let mut certain = 0;
+    for line in newest.lines(end) {
+        if line.body.seq > position.durable || position.durable <= newest.header.seq {
+            break;
+        }
+        certain = line.end;
     }
+    newest.file.write_at(&newest.bytes[certain..end], certain as u64).at("rewrite the end of", path)?;
+    newest.file.sync_data().at("sync", path)?;
+    if let Some(parent) = path.parent() {
+        fs.sync_dir(parent).at("sync directory", parent)?;
+    }
+    position.durable = position.seq;
+    Ok(())
 }
 
 /// How names of snapshots begin that are being written.
@@ -348,19 +400,4 @@ pub fn sweep(fs: &dyn Fs, directory: &Path, beginning: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl super::Database {
-    pub(super) fn keep_cut_bytes(
-        &self,
-        journal: &dyn File,
-        path: &Path,
-        generation: u64,
-        from: u64,
-        to: u64,
-    ) -> Result<()> {
-        let mut bytes = vec![0; (to - from) as usize];
-        read_exact_at(journal, &mut bytes, from).at("read", path)?;
-        keep_cut(&*self.fs, path, generation, from, &without_room(bytes))
-    }
 }

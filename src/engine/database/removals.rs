@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::paths::{collection_file, leads_out, passes_symlink};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{self, Fs, OpenMode};
+use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::CollectionRecord;
 
 /// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
@@ -38,14 +38,35 @@ pub fn repeat_removals(
         }
     }
     for path in touched {
+        let is_there = fs.symlink_metadata(&path).at("look up", &path)?.is_some();
         fs::remove_tree_except(fs, &path, &foreign).at("remove", &path)?;
+        let is_directory = |path: &Path| -> Result<bool> {
+            let found = fs.metadata(path).at("look up", path)?;
+            Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
+        };
+        // What redoing the removal of a directory left is no directory.
         if let Some(parent) = path.parent()
-            && fs.metadata(parent).at("look up", parent)?.is_some()
+            && is_directory(parent)?
         {
-            fs.sync_dir(parent).at("sync directory", parent)?;
+            if is_there {
+                fs.sync_dir(parent).at("sync directory", parent)?;
+            } else {
+                sync_absence(fs, &path, parent)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Makes durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync that.
+pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match fs::redo_removal(fs, path) {
+        // A full disk must keep nobody from recovering the database. Then the sync is taken at its word.
+        Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {}
+        other => other.at("remove", path)?,
+    }
+    fs.sync_dir(parent).at("sync directory", parent)
 }
 
 /// The file or directory that a removal is about. Nothing, if somebody put a symlink on the way out of the database's
@@ -57,8 +78,8 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
     Ok(Some(collection_file(directory, path)))
 }
 
-/// Whether a file, if there is one, is what the catalog knew before the collection was dropped, not one that a person
-/// put there. O(bytes).
+/// Whether a file, if there is one, is what the catalog knew before the collection was dropped, or what redoing its removal
+/// left, not one that a person put there. O(bytes).
 pub fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
     use std::io::ErrorKind;
     let file = match fs.open(path, OpenMode::Read) {
@@ -67,6 +88,7 @@ pub fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Resul
         }
         other => other.at("open", path)?,
     };
+    let is_empty = file.metadata().at("look up", path)?.len == 0;
     let hash = hash_of_file(&*file).at("read", path)?;
-    Ok(Some(super::state::matching(Some(record), hash).is_some()))
+    Ok(Some(is_empty || super::state::matching(Some(record), hash).is_some()))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document_file::remove_orphans;
 use super::generations::{first_header, list_generations, read_header};
-use super::recovery::{FRESH, Until, recover, sweep};
+use super::recovery::{FRESH, read, sweep};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
@@ -60,8 +60,7 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
 
 /// The files that a database has or may have, as far as its journals can be read: paths of collections.
 pub(in crate::engine) fn known_collections(fs: &dyn Fs, directory: &Path) -> Result<BTreeSet<String>> {
-    if let Ok(Some(recovered)) = recover(fs, directory, Until::LastGoodLine, |_| false) {
-        let state = recovered.state;
+    if let Ok(Some(state)) = read(fs, directory) {
         let changed = state.collections.keys().map(|path| path.to_string());
         return Ok(state.catalog.keys().cloned().chain(changed).collect());
     }

@@ -254,7 +254,7 @@ impl Database {
         if matches!(behind, Behind::Missing) {
             return Err(Error::corrupt(&path, len, "acknowledged batches are missing; restore a backup"));
         }
-        self.keep_cut_bytes(&*journal, &path, position.generation, position.end, len)?;
+        self.keep_stray_bytes(&*journal, &path, position.generation, position.end, len);
         journal.set_len(position.end).at("cut", &path)?;
         files.reach = position.end;
         if !self.is_mutant(Mutant::AppendAfterUnsyncedCut) {

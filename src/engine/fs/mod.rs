@@ -198,6 +198,17 @@ pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a path at which nothing is any more, in a way that the next sync of its directory cannot take for done: after a
+/// failed sync the removal before may be on nobody's list. Where something is, or no directory is above, nothing happens.
+pub fn redo_removal(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
+    match fs.open(path, OpenMode::CreateNew) {
+        Ok(_) => fs.remove_file(path),
+        Err(error) if matches!(error.kind(), AlreadyExists | NotADirectory | NotFound) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
 /// nothing is counts as removed. The caller syncs the parent.
 pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {

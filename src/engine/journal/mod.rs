@@ -9,7 +9,7 @@ pub use entry::{
     Layout, Op, Previous, SnapshotRecord, encode_batch, encode_line, parse_batch, parse_header,
     push_documents, push_snapshot_op, verify_line,
 };
-pub use reader::{BLANK, Line, Lines, Tail, classify_tail, without_room};
+pub use reader::{BLANK, Line, Lines, Tail, behind_first_line, classify_tail, without_room};
 pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Tip, TipSlot};
 
 use std::path::{Path, PathBuf};

@@ -57,6 +57,17 @@ pub fn without_room(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// Where what follows the header of a journal begins, going by its looks alone; nothing, if nothing does. A header is durable
+/// before anything follows it: where something does, the header was whole once, however it looks now. No header has `["` but
+/// at its beginning, so that a damaged line feed hides no line.
+pub fn behind_first_line(bytes: &[u8]) -> Option<usize> {
+    let is_nothing = |byte: u8| byte == 0 || byte == BLANK;
+    let feed = memchr::memchr(b'\n', bytes).map(|feed| feed + 1);
+    let rest = feed.filter(|&start| !bytes[start..].iter().copied().all(is_nothing));
+    let second = memchr::memmem::find(bytes.get(1..).unwrap_or_default(), b"[\"").map(|at| at + 1);
+    rest.into_iter().chain(second).min()
+}
+
 /// What lies after the last good line of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
@@ -86,7 +97,7 @@ pub fn classify_tail(bytes: &[u8], salt: Salt, position: usize, seq: u64) -> Tai
 mod tests {
     use super::*;
     use crate::engine::checksum::DatabaseId;
-    use crate::engine::journal::entry::encode_batch;
+    use crate::engine::journal::entry::{encode_batch, encode_line};
 
     const SALT: fn() -> Salt = || Salt::new(DatabaseId(7), 1);
 
@@ -144,6 +155,28 @@ mod tests {
         roomy[ends[1] + 3] = b'[';
         let rest = without_room(roomy);
         assert_eq!(classify_tail(&rest, SALT(), ends[1], 2), Tail::Torn);
+    }
+
+    #[test]
+    fn what_follows_the_first_line_is_found_by_its_looks() {
+        let mut bytes = Vec::new();
+        let body = br#"{"catalog":{"a.json":{"snapshots":[{"hash":"5cfc","size":860}]}}}"#;
+        encode_line(&mut bytes, SALT(), body);
+        let header = bytes.len();
+        bytes.extend_from_slice(&journal(&[0]).0);
+        assert_eq!(behind_first_line(&bytes), Some(header));
+        let mut joined = bytes.clone();
+        joined[header - 1] = b' ';
+        assert_eq!(behind_first_line(&joined), Some(header));
+        let mut headless = bytes.clone();
+        headless[header] = b'x';
+        assert_eq!(behind_first_line(&headless), Some(header));
+        for end in 0..=header {
+            for rest in [0, BLANK] {
+                let unfinished = [&bytes[..end], &[rest; 9]].concat();
+                assert_eq!(behind_first_line(&unfinished), None, "{end} bytes");
+            }
+        }
     }
 
     #[test]

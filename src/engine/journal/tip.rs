@@ -65,6 +65,13 @@ impl TipSlot {
         (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
     }
 
+    /// Whether it tells that something was acknowledged which stood in this generation beyond `end`, or in a later one. Before the
+    /// first batch the first generation may be made anew, while the tip still tells of the one before.
+    pub fn is_beyond(&self, generation: u64, end: usize) -> bool {
+        self.seq > 0
+            && (self.generation > generation || (self.generation == generation && self.end > end as u64))
+    }
+
     /// The current slot of a tip that lies in a file.
     pub fn in_bytes(bytes: &[u8]) -> Option<TipSlot> {
         let slots = bytes.chunks_exact(SLOT_WORDS * 8).take(2).filter_map(|slot| {

@@ -132,8 +132,9 @@ pub fn examine(
             FileState::Missing
         }
         (None, _) => FileState::Absent,
-        // The file of a dropped collection that a crash left behind.
+        // The file of a dropped collection that a crash left behind, or what redoing its removal left.
         (Some(_), Some(_)) if dropped => FileState::Absent,
+        (Some(bytes), None) if dropped && bytes.is_empty() => FileState::Absent,
         (Some(_), Some(record)) => FileState::Known(record),
         (Some(bytes), None) if known && bytes.is_empty() => {
             note(ProblemCode::SnapshotEmpty, format!("the file is empty; {restore}"));

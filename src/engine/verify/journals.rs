@@ -4,18 +4,21 @@
 //! is right and that is proven to have been acknowledged.
 
 use std::collections::HashSet;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::cut::Cut;
 use super::report::{Problem, ProblemCode, Severity, count};
 use crate::engine::checksum::{DatabaseId, Salt};
-use crate::engine::database::generations::read_header;
+use crate::engine::database::generations::{is_unfinished, read_header};
 use crate::engine::database::recovery::{Source, apply};
 use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, read_all};
-use crate::engine::journal::{Body, Header, RESERVED, parse_batch, verify_line, without_room};
+use crate::engine::journal::{
+    Body, Header, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+};
 
 /// The journals of a database, taken together.
 pub struct Journals {
@@ -86,10 +89,10 @@ impl Journals {
                 }
             }
         }
-        reading.drop_unfinished(&mut files);
+        reading.drop_unfinished(&mut files, tip);
         let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
         for at in 0..files.len() {
-            reading.take_in(&files[at], files.get(at + 1), durable, cut)?;
+            reading.take_in(&files[at..], durable, cut)?;
         }
         reading.judge_end(files.last(), durable);
         Ok(reading.finish())
@@ -106,8 +109,12 @@ impl Journal {
         Ok(Journal { generation, name, bytes, file, header })
     }
 
-    fn line_count(&self) -> usize {
-        self.bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"[\"")).count()
+    /// The highest number up to which it says that the snapshots hold every batch.
+    fn covered(&self) -> u64 {
+        let Some((header, _, end)) = &self.header else { return 0 };
+        let lines = self.bytes.get(*end..).unwrap_or_default();
+        let in_lines = valid_lines(lines, salt_of(self, header.database)).map(|(_, body)| covered_in(&body));
+        in_lines.max().unwrap_or(0).max(header.covered)
     }
 }
 
@@ -115,11 +122,14 @@ fn name_of(name: &str) -> String {
     format!("{RESERVED}/{name}")
 }
 
-/// What is wrong with a generation, and whether it says that the snapshots hold everything before it.
+/// What is wrong with a generation, and what it says of the snapshots.
 struct Found {
     generation: u64,
     problems: Vec<Problem>,
-    covers: bool,
+    /// The last sequence number of the generation before. Nothing, where that cannot be known.
+    seq: Option<u64>,
+    /// The snapshots hold every batch up to this sequence number.
+    covered: u64,
 }
 
 /// The journals as far as they have been read.
@@ -149,10 +159,10 @@ impl Reading {
 
     /// Leaves out what recovery removes: the last file, if a crash cut its creation short, or if nothing was written to it
     /// and others went on in the one before.
-    fn drop_unfinished(&mut self, files: &mut Vec<Journal>) {
+    fn drop_unfinished(&mut self, files: &mut Vec<Journal>, tip: Option<TipSlot>) {
         while let Some(last) = files.last() {
             let unfinished = match (&last.header, files.len().checked_sub(2).map(|at| &files[at])) {
-                (None, _) => last.line_count() <= 1,
+                (None, _) => is_unfinished(&last.bytes, last.generation, tip),
                 (Some((header, _, end)), Some(before)) => {
                     let linked = header.previous.map_or(0, |previous| previous.end as usize);
                     let after = before.bytes.get(linked..).unwrap_or_default();
@@ -169,13 +179,16 @@ impl Reading {
         }
     }
 
-    fn take_in(&mut self, journal: &Journal, next: Option<&Journal>, durable: u64, cut: &Cut) -> Result<()> {
+    /// Takes in the first of these files; the others follow it.
+    fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) -> Result<()> {
+        let Some((journal, newer)) = files.split_first() else { return Ok(()) };
+        let next = newer.first();
         let mut problems = Vec::new();
-        let (start, salt) = match self.begin(journal, &mut problems) {
+        let (start, salt) = match self.begin(journal, newer, &mut problems) {
             Some(start) => start,
             None => {
                 self.place = None;
-                self.found.push(Found { generation: journal.generation, problems, covers: false });
+                self.found.push(Found { generation: journal.generation, problems, seq: None, covered: 0 });
                 return Ok(());
             }
         };
@@ -186,7 +199,7 @@ impl Reading {
         let durable = next_header.map_or(durable, |header| header.seq);
         let file = self.journals.state.add_file(Path::new(&journal.name), Arc::clone(&journal.file));
         let header_seq = start.seq;
-        let mut covers = journal.header.as_ref().is_some_and(|(header, _, _)| header.covered >= header.seq);
+        let mut covered = journal.header.as_ref().map_or(0, |(header, _, _)| header.covered);
         let mut place = start;
         let bytes = &journal.bytes[..stop.min(journal.bytes.len())];
         while place.at < bytes.len() {
@@ -199,7 +212,7 @@ impl Reading {
                 }
                 continue;
             };
-            covers |= body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header_seq));
+            covered = covered.max(covered_in(&body));
             let journals = &mut self.journals;
             let mut open = |name: &str| {
                 journals.named.insert(name.to_owned());
@@ -228,12 +241,17 @@ impl Reading {
         (position.generation, position.seq, position.end) = (journal.generation, place.seq, place.at as u64);
         self.journals.highest_seq = self.journals.highest_seq.max(place.seq);
         self.place = Some(place);
-        self.found.push(Found { generation: journal.generation, problems, covers });
+        self.found.push(Found { generation: journal.generation, problems, seq: Some(header_seq), covered });
         Ok(())
     }
 
     /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
-    fn begin(&mut self, journal: &Journal, problems: &mut Vec<Problem>) -> Option<(Place, Salt)> {
+    fn begin(
+        &mut self,
+        journal: &Journal,
+        newer: &[Journal],
+        problems: &mut Vec<Problem>,
+    ) -> Option<(Place, Salt)> {
         let state = &mut self.journals.state;
         let problem =
             |message: &str| Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message).at(0);
@@ -244,7 +262,7 @@ impl Reading {
             }
             // A deleted generation that a power loss brought back says nothing without those that followed it.
             if state.position.generation + 1 != journal.generation
-                && covers_all_before(header, journal.bytes.get(*end..).unwrap_or_default())
+                && iter::once(journal).chain(newer).any(|journal| journal.covered() >= header.seq)
             {
                 state.collections.clear();
                 self.journals.removals.clear();
@@ -326,7 +344,9 @@ impl Reading {
     fn finish(mut self) -> Journals {
         let mut needed = true;
         let mut wanted = None;
-        for Found { generation, problems, covers } in self.found.into_iter().rev() {
+        // What the snapshots hold they hold for good: what a newer generation says of it counts for those before.
+        let mut held = 0;
+        for Found { generation, problems, seq, covered } in self.found.into_iter().rev() {
             if needed && wanted.is_some_and(|wanted| wanted != generation) {
                 break;
             }
@@ -335,7 +355,8 @@ impl Reading {
                     if needed { problem.severity } else { problem.severity.min(Severity::Warning) };
                 self.journals.problems.push(problem.with_severity(severity));
             }
-            needed &= !covers;
+            held = held.max(covered);
+            needed &= seq.is_none_or(|seq| held < seq);
             wanted = generation.checked_sub(1);
         }
         if let Some(generation) = wanted.filter(|&generation| needed && generation > 0) {
@@ -373,30 +394,27 @@ fn valid_lines(bytes: &[u8], salt: Salt) -> impl Iterator<Item = (usize, Body<'_
     starts.filter_map(move |at| Some((at, line_at(bytes, at, salt)?.0)))
 }
 
-/// Whether a generation says that the snapshots hold everything before it.
-fn covers_all_before(header: &Header, lines: &[u8]) -> bool {
-    let covered = |body: Body<'_>| body.ops.iter().any(|op| op.covered.is_some_and(|seq| seq >= header.seq));
-    header.covered >= header.seq
-        || valid_lines(lines, Salt::new(header.database, header.generation)).any(|(_, body)| covered(body))
+/// The snapshots hold every batch up to this number, as this batch says.
+fn covered_in(body: &Body<'_>) -> u64 {
+    body.ops.iter().filter_map(|op| op.covered).max().unwrap_or(0)
 }
 
 fn first_valid(bytes: &[u8], salt: Salt) -> Option<usize> {
     valid_lines(bytes, salt).next().map(|(at, _)| at)
 }
 
-/// The database that a journal with a damaged header belongs to, and where its lines begin. An id is believed if a line's
-/// checksum proves it; the one in the header may have one digit wrong.
+/// The database that a journal with a damaged header belongs to, and where its first right line begins. An id is believed if
+/// that line's checksum proves it; the one in the header may have one digit wrong.
 fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, usize)> {
-    let start = memchr::memchr(b'\n', &journal.bytes)? + 1;
-    let (header, lines) = journal.bytes.split_at(start);
-    let proven =
-        |id: &DatabaseId| first_valid(lines, Salt::new(*id, journal.generation)).is_some().then_some(*id);
-    if let Some(id) = known.as_ref().and_then(proven) {
-        return Some((id, start));
+    let start = behind_first_line(&journal.bytes)?;
+    let lines = &journal.bytes[start..];
+    let proven = |id: DatabaseId| Some((id, start + first_valid(lines, Salt::new(id, journal.generation))?));
+    if let Some(found) = known.and_then(proven) {
+        return Some(found);
     }
     const NAME: &[u8] = b"\"database\":\"";
-    let at = memchr::memmem::find(header, NAME)? + NAME.len();
-    let digits = header.get(at..at + 32)?;
+    let at = memchr::memmem::find(&journal.bytes, NAME)? + NAME.len();
+    let digits = journal.bytes.get(at..at + 32)?;
     let corrected = (0..digits.len()).flat_map(|wrong| {
         b"0123456789abcdef".iter().map(move |&digit| {
             let mut digits = digits.to_vec();
@@ -407,6 +425,5 @@ fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, 
     let id = |digits: Vec<u8>| {
         Some(DatabaseId(u128::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?))
     };
-    let found = corrected.filter_map(id).find_map(|id| proven(&id))?;
-    Some((found, start))
+    corrected.filter_map(id).find_map(proven)
 }

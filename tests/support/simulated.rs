@@ -1,0 +1,63 @@
+//! A database on a simulated file system, with collections of named items.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Result, VerifyReport, Wait, WarningCode, verify,
+};
+
+use super::{READ, record, spec};
+
+pub const DIRECTORY: &str = "/database";
+
+pub fn machine() -> SimFs {
+    let fs = SimFs::new();
+    fs.make_dirs(DIRECTORY);
+    fs
+}
+
+pub fn try_open(fs: &SimFs) -> Result<Arc<Database>> {
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    Database::open(fs.handle(), Path::new(DIRECTORY), options)
+}
+
+pub fn open(fs: &SimFs) -> Arc<Database> {
+    try_open(fs).expect("the database opens")
+}
+
+pub fn put(database: &Database, path: &str, id: u64, name: &str) {
+    let (spec, text) = (spec(path), record(id, name).into_bytes());
+    database.write(Durability::Full, move |t| t.put(&spec, id.into(), text)).expect("written");
+}
+
+/// The name of a document, or the code of the error.
+pub fn name(database: &Database, path: &str, id: u64) -> std::result::Result<Option<String>, &'static str> {
+    let found = database.get(&spec(path), &id.into(), READ).map_err(|error| error.code())?;
+    Ok(found.map(|document| {
+        let name = octoprompt_storage::engine::json::get(&document.text, "name").expect("a name");
+        octoprompt_storage::engine::json::unescape_lossy(name).into_owned()
+    }))
+}
+
+pub fn checkpoint(database: &Database) -> Result<()> {
+    database.checkpoint(Wait::at_most(Duration::from_secs(1)))
+}
+
+pub fn remove(fs: &SimFs, name: &str) {
+    fs.handle().remove_file(&Path::new(DIRECTORY).join(name)).expect("removable");
+}
+
+pub fn reserved(fs: &SimFs) -> Vec<String> {
+    fs.handle().list_dir(&Path::new(DIRECTORY).join(".storage")).expect("the reserved folder")
+}
+
+pub fn warnings(database: &Database) -> Vec<WarningCode> {
+    database.take_warnings().into_iter().map(|warning| warning.code).collect()
+}
+
+pub fn verified(fs: &SimFs) -> VerifyReport {
+    verify(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1))).expect("verified")
+}
