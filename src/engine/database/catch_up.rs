@@ -97,6 +97,7 @@ impl Database {
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         state.removed = state.removed.max(header.removed);
         state.removals.clear();
+        state.forget_adoptions(header.covered);
         drop(state);
         self.files(writer)?.journal = journal;
         Ok(true)
@@ -187,7 +188,7 @@ impl Database {
             let id = DocumentId::from_key(key);
             let (location, head) = self.open_large(spec.as_deref(), large)?;
             let Some(spec) = &spec else {
-                let change = Change { location: Some(location), seq: body.seq };
+                let change = Change { location: Some(location), seq: body.seq, base: None };
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
@@ -215,7 +216,7 @@ impl Database {
                 head: document.head as u32,
             });
             let Some(spec) = &spec else {
-                let change = Change { location, seq: body.seq };
+                let change = Change { location, seq: body.seq, base: None };
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
@@ -283,7 +284,8 @@ impl ForeignBatch {
                         Content::Loaded(loaded) => loaded.publish(change),
                         // An adopted snapshot earlier in the same batch unloaded it.
                         _ => {
-                            collection.note(change.id, Change { location: change.location, seq: change.seq })
+                            let Prepared { location, seq, .. } = change;
+                            collection.note(change.id, Change { location, seq, base: None })
                         }
                     }
                 }
@@ -299,8 +301,9 @@ impl ForeignBatch {
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
                 Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
-                    state.record_snapshot(&path, record, adopted);
                     state.collection(&path).unload();
+                    state.record_snapshot(&path, record, adopted);
+                    state.adoptions.extend(adopted.then_some(seq));
                     relocated = true;
                 }
             }

@@ -189,6 +189,7 @@ impl Database {
         state.position.durable = before.seq;
         state.removed = header.removed;
         state.removals.clear();
+        state.forget_adoptions(header.covered);
         drop(state);
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;

@@ -125,16 +125,11 @@ impl Database {
             other => other.at("open", &file_path)?,
         };
         let bytes = read_all(&*file).at("read", &file_path)?;
-        let (record, covers, changes, mut files) = {
+        let (record, changes, mut files) = {
             let state = self.state.read();
-            let changes = state.collections.get(&path).map(Collection::changes);
-            let covers = state.covered_by_any(&path);
-            (
-                state.catalog.get(&*path).cloned(),
-                covers,
-                changes.unwrap_or_default(),
-                Arc::clone(&state.files),
-            )
+            let mut changes = state.collections.get(&path).map(Collection::changes).unwrap_or_default();
+            changes.retain(|_, change| state.is_newer_than_file(&path, change));
+            (state.catalog.get(&*path).cloned(), changes, Arc::clone(&state.files))
         };
         if matching(record.as_ref(), FileHash::of(&bytes)).is_some() || bytes.is_empty() {
             return Err(damaged("the file cannot be read"));
@@ -143,7 +138,7 @@ impl Database {
             .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
         let id = Arc::make_mut(&mut files).add(&*file_path, file);
         let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
-        for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
+        for (id, change) in changes {
             match change.location {
                 Some(location) => drop(documents.insert(id, location)),
                 None => drop(documents.remove(&id)),

@@ -2,7 +2,7 @@
 //!
 //! It must survive a crash inside itself: every step either changes nothing that counts or may be repeated.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -136,6 +136,7 @@ fn replay(
         removed: newest.header.removed,
         recent: RecentChanges::default(),
         removals: Vec::new(),
+        adoptions: BTreeSet::new(),
         files: Arc::new(files),
         journal,
     };
@@ -230,6 +231,9 @@ pub fn apply(
                 *state.collection(path) = super::state::Collection::default();
             }
         }
+        if op.adopted {
+            state.adoptions.insert(body.seq);
+        }
         if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
             state.record_snapshot(path, record.clone(), op.adopted);
             renamed.push(path.clone());
@@ -242,7 +246,7 @@ pub fn apply(
             let file = (source.open)(&document.file)?;
             let location = document
                 .location(state.add_document(source.directory.join(RESERVED).join(&document.file), file));
-            let change = Change { location: Some(location), seq: body.seq };
+            let change = Change { location: Some(location), seq: body.seq, base: None };
             state.collection(path).note(DocumentId::from_key(key), change);
         }
         let collection = state.collection(path);
@@ -255,10 +259,12 @@ pub fn apply(
                 len: text.len() as u32,
                 head: 0,
             };
-            collection.note(DocumentId::from_key(key), Change { location: Some(location), seq: body.seq });
+            let change = Change { location: Some(location), seq: body.seq, base: None };
+            collection.note(DocumentId::from_key(key), change);
         }
         for key in &op.delete {
-            collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
+            let change = Change { location: None, seq: body.seq, base: None };
+            collection.note(DocumentId::from_key(key), change);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +41,8 @@ pub struct State {
     pub recent: RecentChanges,
     /// Paths removed since the current generation began, and by which batch.
     pub removals: Vec<(u64, String)>,
+    /// The batches that adopted a file. What they say of its documents is that file in its stored form and no newer than it.
+    pub adoptions: BTreeSet<u64>,
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,
@@ -102,6 +104,8 @@ pub struct Change {
     /// Where the new text lies; `None` for a deleted document.
     pub location: Option<Location>,
     pub seq: u64,
+    /// The hash of the document in the snapshot, if it is there and that is known.
+    pub base: Option<u64>,
 }
 
 #[derive(Default)]
@@ -193,7 +197,8 @@ impl Loaded {
         let newer = self.dirty.iter().filter(|(_, dirty)| dirty.seq > covers);
         newer
             .map(|(id, dirty)| {
-                (id.clone(), Change { location: self.documents.get(id).copied(), seq: dirty.seq })
+                let location = self.documents.get(id).copied();
+                (id.clone(), Change { location, seq: dirty.seq, base: dirty.base })
             })
             .collect()
     }
@@ -228,7 +233,8 @@ impl Collection {
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
-            changes.insert(id, change);
+            let known = changes.entry(id).or_insert(change);
+            *known = Change { base: known.base, ..change };
         }
     }
 
@@ -254,6 +260,7 @@ impl State {
             removed: 0,
             recent: RecentChanges::default(),
             removals: Vec::new(),
+            adoptions: BTreeSet::new(),
             files: Arc::new(FileTable::default()),
             journal: FileId(u32::MAX),
         }
@@ -297,6 +304,22 @@ impl State {
         entry.absent = !adopted && (entry.absent || entry.snapshots.is_empty());
         entry.snapshots.push(record);
         entry.dropped = None;
+        if let Some(Content::Unloaded(changes)) =
+            self.collections.get_mut(path).map(|known| &mut known.content)
+        {
+            changes.values_mut().for_each(|change| change.base = None);
+        }
+    }
+
+    /// Whether a change is newer than the file of its collection, whichever of the states that the catalog knows it has: an
+    /// edit of the file does not win over it.
+    pub fn is_newer_than_file(&self, path: &str, change: &Change) -> bool {
+        change.seq > self.covered_by_any(path) && !self.adoptions.contains(&change.seq)
+    }
+
+    /// The snapshots hold every batch up to this sequence number.
+    pub fn forget_adoptions(&mut self, covered: u64) {
+        self.adoptions = self.adoptions.split_off(&(covered + 1));
     }
 
     /// The batches up to this sequence number are in the collection's file, whichever of the states that the catalog

@@ -79,10 +79,7 @@ impl Database {
         }
         match self.read_snapshot(spec)? {
             Some(snapshot) if snapshot.hash == judged => {
-                self.adopt(&mut held, spec, snapshot, &rule)?;
-                drop(held);
-                self.background_after_write();
-                Ok(true)
+                self.adopt(&mut held, spec, snapshot, &rule).map(|()| true)
             }
             _ => Ok(false),
         }
