@@ -85,7 +85,8 @@ impl Database {
         }
     }
 
-    /// Looks now whether somebody edited the file, and takes that in.
+    /// Looks now whether somebody edited the file, and takes that in. A file that is gone is left to the next checkpoint, which
+    /// writes it again.
     ///
     /// # Errors
     /// `Unadopted` if it waits to be judged.
@@ -93,6 +94,9 @@ impl Database {
         {
             let mut writer = self.writer.lock();
             self.catch_up(&mut writer)?;
+            if self.is_gone(spec)? {
+                return Ok(());
+            }
             self.notice_edit(spec)?;
         }
         self.view(spec, options).map(drop)
