@@ -17,6 +17,7 @@ use crate::engine::{
     Request, Result, Transaction, Wait, WriteOptions, check_entity_path, open_under, own_collection,
 };
 use crate::pool::run_blocking;
+use crate::project::owners;
 
 /// What an instance asks for, checked by `index.js`.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +164,7 @@ impl Session {
         let options = DatabaseOptions {
             cache: self.options.cache,
             lock_timeout: self.options.lock_timeout,
+            owners: Some(owners),
             ..DatabaseOptions::default()
         };
         let database = open_under(&self.base, &self.directory, options)?;

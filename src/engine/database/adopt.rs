@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::load::{SnapshotFile, document_location, is_known};
+use super::owners::Missing;
 use super::state::{Change, Collection, State};
 use super::writer::Writer;
-use super::{CollectionSpec, Database, WarningCode};
+use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
@@ -29,29 +30,33 @@ struct Adoption {
     refused: Vec<(DocumentId, Error)>,
     /// Documents that the file lacks and that an earlier form of it put into the journal.
     gone: Vec<DocumentId>,
+    /// Collections that are gone together with the documents that they belonged to.
+    given_up: Vec<String>,
     /// The file is not valid JSON.
     broken: Option<String>,
     /// Documents that were edited in the file and hold something newer in the journal.
     conflicts: Vec<DocumentId>,
 }
 
-/// What the journal holds of the documents of a file that is being adopted.
+/// What is known of the documents of a file that is being adopted: what the journal holds of them, and what belongs to them.
 #[derive(Default)]
-struct Journaled {
-    /// Newer than the file.
+struct Known {
+    /// What the journal holds that is newer than the file.
     newer: BTreeMap<DocumentId, Change>,
     /// What was made of an earlier form of the file.
     adopted: BTreeMap<DocumentId, Change>,
+    /// Collections that belong to documents of the file, and whose own files are gone.
+    missing: Vec<Missing>,
 }
 
-impl Journaled {
+impl Known {
     /// `covers`: the last batch that is in the file for certain.
-    fn of(state: &State, spec: &CollectionSpec, covers: u64) -> Journaled {
+    fn of(state: &State, spec: &CollectionSpec, covers: u64, missing: Vec<Missing>) -> Known {
         let mut changes = state.collections.get(&spec.path).map(Collection::changes).unwrap_or_default();
         changes.retain(|_, change| change.seq > covers);
         let newer = |change: &Change| state.is_newer_than_file(&spec.path, change);
         let (newer, adopted) = changes.into_iter().partition(|(_, change)| newer(change));
-        Journaled { newer, adopted }
+        Known { newer, adopted, missing }
     }
 }
 
@@ -66,17 +71,18 @@ impl Database {
     ) -> Result<()> {
         let path = spec.file(&self.directory);
         // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
-        let (known, journaled, covers) = {
+        let missing = self.missing_files(spec)?;
+        let (is_edit, known, covers) = {
             let state = self.state.read();
             let covers = state.covered_by_any(&spec.path);
-            (is_known(state.catalog.get(&*spec.path)), Journaled::of(&state, spec, covers), covers)
+            (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
-        let adoption = examine(spec, rule, &snapshot.bytes, &journaled)?;
+        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let state_record =
             SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
-        if known && adoption.conflicts.is_empty() {
+        if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
                 format!("{} was changed outside this package; the change was taken over", path.display()),
@@ -106,12 +112,13 @@ impl Database {
         rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        let (journaled, covers) = {
+        let missing = self.missing_files(spec)?;
+        let (known, covers) = {
             let state = self.state.read();
             let covers = state.covered_by_any(&spec.path);
-            (Journaled::of(&state, spec, covers), covers)
+            (Known::of(&state, spec, covers, missing), covers)
         };
-        let adoption = examine(spec, rule, &snapshot.bytes, &journaled)?;
+        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
         self.report(&path, &adoption);
         let mut stored = Vec::new();
         let mut placed = Vec::new();
@@ -132,6 +139,7 @@ impl Database {
                 |(at, len): (usize, usize)| document_location(spec, file, at as u64, &stored[at..at + len]);
             placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
         };
+        adoption.given_up.iter().for_each(|path| state.record_drop(path, seq));
         let file = state.add_file(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
         state.record_snapshot(&spec.path, record.clone(), true);
         let collection = state.collection(&spec.path);
@@ -161,6 +169,9 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
             push_snapshot_op(out, &spec.path, record, true);
+            for path in &adoption.given_up {
+                out.extend_from_slice(format!(",{{\"drop\":{}}}", json::quote(path)).as_bytes());
+            }
             let mut delete = adoption.refused.iter().map(|(id, _)| id).chain(&adoption.gone).peekable();
             if adoption.put.is_empty() && delete.peek().is_none() {
                 return;
@@ -186,6 +197,10 @@ impl Database {
                 document_location(spec, journal, before.end + at as u64, text)
             });
             collection.note(id, Change { location, seq: after.seq, base: None });
+        }
+        for path in &adoption.given_up {
+            state.record_drop(path, after.seq);
+            state.recent.push(after.seq, &path.as_str().into(), None);
         }
         state.adoptions.insert(after.seq);
         state.position = after;
@@ -222,6 +237,15 @@ impl Database {
             let message = format!("document {id} of {} was set aside: {error}", path.display());
             self.warn(WarningCode::RecordSetAside, message);
         }
+        for given_up in &adoption.given_up {
+            let file = collection_file(&self.directory, given_up);
+            let message = format!(
+                "{} is gone and so is what it belonged to in {}; all that was in it counts as deleted",
+                file.display(),
+                path.display()
+            );
+            self.warn(WarningCode::SnapshotChanged, message);
+        }
         if !adoption.conflicts.is_empty() {
             let ids: Vec<String> = adoption.conflicts.iter().take(10).map(ToString::to_string).collect();
             let message = format!(
@@ -248,20 +272,20 @@ pub(super) fn foreign_records(bytes: &[u8]) -> (BTreeMap<DocumentId, &[u8]>, Opt
 }
 
 /// Compares a foreign file with the rule of its collection and with what the journal holds.
-fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], journaled: &Journaled) -> Result<Adoption> {
+fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) -> Result<Adoption> {
     let (found, broken) = foreign_records(bytes);
     let mut adoption = Adoption { broken, ..Adoption::default() };
     for (at, (id, &raw)) in found.iter().enumerate() {
         if at % cancel::STEP == 0 {
             cancel::check()?;
         }
-        if let Some(change) = journaled.newer.get(id) {
+        if let Some(change) = known.newer.get(id) {
             if !is_as_before(spec, raw, change) {
                 adoption.conflicts.push(id.clone());
             }
             continue;
         }
-        let adopted = journaled.adopted.get(id);
+        let adopted = known.adopted.get(id);
         if adopted.is_some_and(|change| is_as_before(spec, raw, change)) {
             continue;
         }
@@ -273,9 +297,14 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], journaled: &Jou
     }
     // A broken file does not say what it lacks.
     if adoption.broken.is_none() {
+        let is_written =
+            |id: &DocumentId| known.newer.get(id).is_some_and(|change| change.location.is_some());
+        let is_gone = |id: &DocumentId| !found.contains_key(id) && !is_written(id);
+        let given_up = known.missing.iter().filter(|(_, owner)| is_gone(owner));
+        adoption.given_up.extend(given_up.map(|(path, _)| path.clone()));
         let there =
             |(id, change): &(&DocumentId, &Change)| change.location.is_some() && !found.contains_key(id);
-        adoption.gone.extend(journaled.adopted.iter().filter(there).map(|(id, _)| id.clone()));
+        adoption.gone.extend(known.adopted.iter().filter(there).map(|(id, _)| id.clone()));
     }
     Ok(adoption)
 }
