@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { describe, test } from 'node:test'
+import { MigrationManager } from '../index.js'
+import type { ProjectStorageV2 } from '../index.js'
 import {
   dataPath, fileInput, filesPath, projectsPath, readJson, setAside, warningOf, withOldData,
 } from './support/index.js'
@@ -218,5 +221,82 @@ describe('an edit by a person', () => {
     const second = open()
     await warningOf('SNAPSHOT_CHANGED', () => second.list())
     assert.equal((await second.getById(SAMPLE))?.description, 'by hand')
+  }))
+
+  test('wins over what taking an earlier one over made of the file', withOldData(async ({ base, open }) => {
+    const storage = open()
+    await storage.list()
+    await edit(projectsPath(base), (map) => {
+      Object.assign(map[SAMPLE]!, { name: 'by hand' })
+      delete map[UMLAUT]
+    })
+    await storage.close()
+    const names = Object.values(await readJson(projectsPath(base))).map(({ name }) => name)
+    assert.deepEqual([names[0], names.length], ['by hand', 2])
+    assert.deepEqual(await setAside(projectsPath(base), 'edited'), [])
+  }))
+})
+
+describe('a project that the old package deleted', () => {
+  const deleted = (work: (context: { base: string; open(): ProjectStorageV2 }) => Promise<void>) => withOldData(async (context) => {
+    const { base, open } = context
+    const first = open()
+    await first.getProjectFiles(SAMPLE)
+    await first.getProjectFiles(UMLAUT)
+    await first.close()
+    await edit(projectsPath(base), (map) => delete map[SAMPLE])
+    await rm(dirname(filesPath(base, SAMPLE)), { recursive: true })
+    await work(context)
+  })
+
+  test('is gone with its files', deleted(async ({ open }) => {
+    const storage = open()
+    assert.deepEqual(await storage.readProjectFiles(SAMPLE), {})
+    assert.deepEqual((await storage.list()).map(({ id }) => id), [UMLAUT, EMPTY])
+    assert.notDeepEqual(await storage.readProjectFiles(UMLAUT), {})
+    assert.equal((await storage.verify()).ok, true)
+    await storage.writeProjectFiles(SAMPLE, {})
+  }))
+
+  test('keeps nobody from a migration or a backup', deleted(async ({ base, open }) => {
+    const manager = new MigrationManager(base, { logger: null })
+    manager.register({ version: '1.0.0', description: 'one', up() {} })
+    await manager.migrate()
+    await manager.backup('after')
+    await manager.close()
+    assert.deepEqual((await open().list()).map(({ id }) => id), [UMLAUT, EMPTY])
+  }))
+
+  test('is damage where only its files are gone, and the error names the way out', withOldData(async ({ base, open }) => {
+    const first = open()
+    await first.getProjectFiles(SAMPLE)
+    await first.close()
+    await rm(filesPath(base, SAMPLE))
+    await assert.rejects(open().getProjectFiles(SAMPLE), { code: 'CORRUPT_DATA', message: /missing.*repair/ })
+  }))
+})
+
+describe('close', () => {
+  test('rejects where a file could not be brought up to date, and closes', withOldData(async ({ base, open }) => {
+    const storage = open()
+    await storage.list()
+    await storage.close()
+    const again = open()
+    await again.update(SAMPLE, { name: 'newer' })
+    await truncate(projectsPath(base))
+    await assert.rejects(again.close(), { code: 'CORRUPT_DATA', path: projectsPath(base) })
+    await assert.rejects(again.list(), { code: 'CLOSED' })
+  }))
+
+  test('writes a file again that was removed while it was open', withOldData(async ({ base, open }) => {
+    const storage = open()
+    await storage.list()
+    await storage.close()
+    const again = open()
+    await again.update(SAMPLE, { name: 'newer' })
+    await rm(projectsPath(base))
+    await warningOf('SNAPSHOT_CHANGED', () => again.close())
+    const names = Object.values(await readJson(projectsPath(base))).map(({ name }) => name)
+    assert.deepEqual([names[0], names.length], ['newer', 3])
   }))
 })

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, OsFs, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Durability, Error, FileHash, Foreign, Part, Transaction,
-    Verdicts, Wait,
+    CollectionSpec, Database, DatabaseOptions, Durability, Error, Event, FileHash, Foreign, Observer, Part,
+    Transaction, Verdicts, Wait,
 };
 
 #[path = "support/mod.rs"]
@@ -153,4 +153,133 @@ fn a_read_only_directory_is_judged_and_served_from_memory() {
     assert_eq!(names(&database), r#"[{"id":1,"new":true}]"#);
     let put = |tx: &mut Transaction<'_>| tx.put(&asking(), 3.into(), record(3, "c").into_bytes());
     assert_eq!(database.write(Durability::Full, put).map_err(|error| error.code()), Err("IO_ERROR"));
+}
+
+fn pretty(records: &[(u64, &str)]) -> String {
+    let members = records.iter().map(|(id, name)| {
+        format!("  \"{id}\": {{\n    \"id\": {id},\n    \"name\": \"{name}\",\n    \"content\": \"content of {name}\"\n  }}")
+    });
+    format!("{{\n{}\n}}\n", members.collect::<Vec<_>>().join(",\n"))
+}
+
+/// What is there once the file was looked at.
+fn looked_at(fixture: &Fixture, database: &Handle, id: u64) -> Option<String> {
+    database.look_at_file(&fixture.spec(), READ).expect("looked at");
+    fixture.get(database, id)
+}
+
+fn messages(database: &Handle) -> Vec<String> {
+    database.take_warnings().into_iter().map(|warning| warning.message).collect()
+}
+
+#[test]
+fn a_later_edit_wins_over_what_adopting_an_earlier_one_made() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
+    let database = fixture.open();
+    assert_eq!(fixture.get(&database, 1), Some(record(1, "a")));
+    for name in ["first", "second"] {
+        fs::write(fixture.path("items.json"), pretty(&[(1, name), (2, "b")])).expect("edited");
+        assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, name)));
+        assert_eq!(fixture.find(&database, name), [1]);
+        let messages = messages(&database);
+        assert!(matches!(&messages[..], [one] if one.ends_with("the change was taken over")), "{messages:?}");
+    }
+    fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "compact"))).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "compact")));
+    assert_eq!(fixture.get(&database, 2), None);
+    fixture.checkpoint(&database);
+    assert_eq!(fixture.files_like("items.json.").len(), 0);
+    let text = fs::read_to_string(fixture.path("items.json")).expect("a snapshot");
+    assert_eq!(text, format!("{{\n\"1\":{}\n}}\n", record(1, "compact")));
+}
+
+#[test]
+fn a_later_edit_wins_for_every_process_and_across_a_restart() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b"), (3, "c")])).expect("written");
+    let one = fixture.open();
+    assert_eq!(fixture.get(&one, 1), Some(record(1, "a")));
+    let other = fixture.open();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "first"), (2, "b"), (3, "c")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &one, 1), Some(record(1, "first")));
+    assert_eq!(fixture.get(&other, 1), Some(record(1, "first")));
+    fs::write(fixture.path("items.json"), pretty(&[(1, "second"), (3, "c")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &other, 1), Some(record(1, "second")));
+    assert_eq!(looked_at(&fixture, &one, 2), None);
+    drop((one, other));
+    fs::write(fixture.path("items.json"), pretty(&[(1, "third")])).expect("edited");
+    let database = fixture.open();
+    assert_eq!(fixture.get(&database, 1), Some(record(1, "third")));
+    assert_eq!(fixture.get(&database, 3), None);
+    assert_eq!(fixture.files_like("items.json.").len(), 0);
+}
+
+#[test]
+fn a_record_that_was_refused_is_taken_once_it_is_put_right() {
+    let fixture = fixture();
+    let database = fixture.open();
+    let (hash, refusing) = verdicts(&database, 2);
+    assert!(database.adopt_judged(&asking(), hash, &refusing, wait()).expect("adopted"));
+    fs::write(fixture.path("asked.json"), r#"{"1":{"id":1,"name":"a"},"2":{"id":2,"name":"right"}}"#)
+        .expect("edited");
+    assert!(is_unadopted(database.look_at_file(&asking(), READ)));
+    let (hash, all) = verdicts(&database, 0);
+    assert!(database.adopt_judged(&asking(), hash, &all, wait()).expect("adopted"));
+    assert_eq!(names(&database), r#"[{"id":1,"name":"a"},{"id":2,"name":"right"}]"#);
+}
+
+#[test]
+fn a_newer_write_is_no_conflict_where_the_edit_left_its_document_alone() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    fixture.put(&database, 2, "b");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "newer");
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "edited")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
+    assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
+    assert_eq!(fixture.files_like("items.json.").len(), 0);
+}
+
+#[test]
+fn an_edit_that_lost_in_part_is_told_once_and_never_as_taken_over_in_full() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
+    let database = fixture.open();
+    fixture.put(&database, 1, "newer");
+    fs::write(fixture.path("items.json"), pretty(&[(1, "lost"), (2, "edited")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
+    assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
+    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+    let messages = messages(&database);
+    assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
+}
+
+/// Tells of checkpoints.
+struct Checkpoints(mpsc::Sender<()>);
+
+impl Observer for Checkpoints {
+    fn notice(&self, _: &Database, event: &Event) {
+        if matches!(event, Event::Checkpointed(_)) {
+            // Nobody listens any more once the test is over.
+            let _ = self.0.send(());
+        }
+    }
+}
+
+#[test]
+fn an_idle_database_writes_what_a_read_adopted() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a")])).expect("written");
+    let database =
+        Database::open(Arc::new(OsFs), &fixture.path(""), DatabaseOptions::default()).expect("opened");
+    let (sender, checkpoints) = mpsc::channel();
+    let observer: Arc<dyn Observer> = Arc::new(Checkpoints(sender));
+    database.observe(&observer);
+    assert_eq!(fixture.get(&database, 1), Some(record(1, "a")));
+    checkpoints.recv_timeout(Duration::from_secs(60)).expect("a checkpoint");
+    let text = fs::read_to_string(fixture.path("items.json")).expect("a snapshot");
+    assert_eq!(text, format!("{{\n\"1\":{}\n}}\n", record(1, "a")));
 }

@@ -24,7 +24,9 @@ fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {
     assert_eq!(name(&database, "a.json", 2), Err("CORRUPT_DATA"));
     for round in 0..3 {
         put(&database, "b.json", round, "beside it");
-        checkpoint(&database).expect("the others are checkpointed");
+        let left_out = checkpoint(&database).map_err(|error| error.code());
+        assert_eq!(left_out, Err("CORRUPT_DATA"));
+        assert!(fs.read_file("/database/b.json").is_some());
     }
     fs.write_file("/database/a.json", &snapshot);
     assert_eq!(name(&database, "a.json", 2), Ok(Some("acknowledged".into())));
@@ -105,7 +107,7 @@ fn a_failed_checkpoint_leaves_no_files_behind_for_long() {
 }
 
 #[test]
-fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
+fn a_checkpoint_fails_for_the_damaged_file_that_it_leaves_out_once_the_others_are_written() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -113,10 +115,44 @@ fn a_damaged_collection_is_named_by_the_checkpoint_that_leaves_it_out() {
     put(&database, "a.json", 2, "y");
     put(&database, "b.json", 1, "z");
     remove(&fs, "a.json");
-    checkpoint(&database).expect("the other one is checkpointed");
-    let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
-    assert_eq!(codes, [WarningCode::CheckpointFailed]);
+    fs.write_file("/database/a.json", b"");
+    // Whether memory knew the file or not.
+    for _ in 0..2 {
+        let error = checkpoint(&database).expect_err("one file is not up to date");
+        assert_eq!(error.code(), "CORRUPT_DATA");
+        assert!(error.to_string().contains("a.json") && error.to_string().contains("repair"), "{error}");
+    }
     assert!(fs.read_file("/database/b.json").is_some());
+    assert!(database.take_warnings().is_empty());
+}
+
+#[test]
+fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 2, "y");
+    remove(&fs, "a.json");
+    checkpoint(&database).expect("checkpointed");
+    let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::SnapshotChanged]);
+    let text = fs.read_file("/database/a.json").expect("a snapshot");
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("\"1\":") && text.contains("\"2\":"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_gone_and_was_never_read_fails_the_checkpoint() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 2, "y");
+    drop(database);
+    remove(&fs, "a.json");
+    let database = open(&fs);
+    assert_eq!(checkpoint(&database).map_err(|error| error.code()), Err("CORRUPT_DATA"));
 }
 
 fn drop_collection(database: &Database, path: &str) {

@@ -1,70 +1,136 @@
-//! Whose the files are that the superuser creates in somebody else's directory. Only the superuser can give files away, so
-//! that others have nothing to see here.
-#![cfg(unix)]
+//! Collections that belong to documents of another one, where a person gives up the two together.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::fs::OsFs;
+use octoprompt_storage::engine::{DatabaseOptions, Durability, Owners, Part, WarningCode, open_shared};
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown, symlink};
-use std::path::Path;
+use support::{Fixture, Handle, READ, record, spec};
 
-use octoprompt_storage::engine::fs::{Fs, OpenMode, OsFs};
-use support::{Fixture, record};
-
-const OWNER: (u32, u32) = (12_345, 23_456);
-
-fn owner(path: &Path) -> (u32, u32) {
-    let metadata = fs::symlink_metadata(path).expect("a file");
-    (metadata.uid(), metadata.gid())
+/// Items own the collections in `data/<id>/items.json`.
+fn owners(_: &Path) -> Option<Owners> {
+    let owner =
+        |path: &str| Some(DocumentId::from_key(path.strip_prefix("data/")?.strip_suffix("/items.json")?));
+    Some(Owners { spec: spec("items.json"), owner })
 }
 
-/// A directory of somebody else's; `None` unless this process may give it away.
-fn foreign() -> Option<Fixture> {
+fn open(fixture: &Fixture) -> Handle {
+    let options = DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
+    open_shared(Arc::new(OsFs), &fixture.path(""), options).expect("opened")
+}
+
+/// Items 7 and 8, of which 7 owns a collection. Everything is in the JSON files.
+fn fixture() -> Fixture {
     let fixture = Fixture::new();
-    let directory = fixture.path("");
-    let is_superuser = owner(&directory).0 == 0 && chown(&directory, Some(OWNER.0), Some(OWNER.1)).is_ok();
-    is_superuser.then_some(fixture)
-}
-
-fn check(directory: &Path) -> usize {
-    let mut seen = 0;
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        assert_eq!(owner(&path), OWNER, "{}", path.display());
-        seen += 1 + if path.is_dir() { check(&path) } else { 0 };
-    }
-    seen
-}
-
-#[test]
-fn what_the_superuser_writes_belongs_to_the_owner_of_the_directory() {
-    let Some(fixture) = foreign() else { return };
-    let database = fixture.open();
-    fixture.put(&database, 1, "x");
-    let (nested, text) = (fixture.nested(), record(1, "x").into_bytes());
-    database
-        .write(octoprompt_storage::engine::Durability::Full, move |tx| tx.put(&nested, 1.into(), text))
-        .expect("written");
+    let database = open(&fixture);
+    fixture.put(&database, 7, "owner");
+    fixture.put(&database, 8, "other");
+    put_nested(&fixture, &database, 1);
     fixture.checkpoint(&database);
-    fixture.put(&database, 1, "y");
-    // Journals, tip, locks and snapshots, with their directories.
-    assert!(check(&fixture.path("")) > 8);
+    fixture
+}
+
+fn put_nested(fixture: &Fixture, database: &Handle, id: u64) {
+    let (nested, text) = (fixture.nested(), record(id, "nested").into_bytes());
+    database.write(Durability::Full, move |tx| tx.put(&nested, id.into(), text)).expect("written");
+}
+
+fn nested(fixture: &Fixture, database: &Handle) -> Result<String, String> {
+    let list = database.list(&fixture.nested(), Part::Whole, READ).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&list).into_owned())
+}
+
+fn give_up_owner(fixture: &Fixture) {
+    fs::write(fixture.path("items.json"), format!("{{\"8\": {}}}", record(8, "other"))).expect("edited");
+}
+
+fn remove_file(fixture: &Fixture) {
+    fs::remove_dir_all(fixture.path("data/7")).expect("removed");
 }
 
 #[test]
-fn what_was_there_before_is_given_to_nobody() {
-    let Some(fixture) = foreign() else { return };
-    let (own, link, shared) = (fixture.path("own.lock"), fixture.path("link.lock"), fixture.path("shared"));
-    let elsewhere = tempfile::NamedTempFile::new().expect("a file");
-    fs::write(&own, b"").expect("written");
-    fs::write(&shared, b"").expect("written");
-    symlink(elsewhere.path(), &link).expect("linked");
-    for path in [&own, &link] {
-        OsFs.lock_file(path).expect("opened");
+fn a_file_that_went_with_its_owner_counts_as_deleted_whatever_is_asked_first() {
+    let fixture = fixture();
+    give_up_owner(&fixture);
+    remove_file(&fixture);
+    let database = open(&fixture);
+    assert_eq!(nested(&fixture, &database), Ok("[]".into()));
+    assert_eq!(fixture.get(&database, 7), None);
+    let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::SnapshotChanged; 2]);
+    let other = fixture.open();
+    assert_eq!(nested(&fixture, &other), Ok("[]".into()));
+    drop((database, other));
+    let database = open(&fixture);
+    assert_eq!(nested(&fixture, &database), Ok("[]".into()));
+    put_nested(&fixture, &database, 2);
+    fixture.checkpoint(&database);
+    drop(database);
+    assert_eq!(nested(&fixture, &open(&fixture)), Ok(format!("[{}]", record(2, "nested"))));
+    assert!(
+        octoprompt_storage::engine::verify(&(Arc::new(OsFs) as _), &fixture.path(""), wait())
+            .expect("verified")
+            .is_ok()
+    );
+}
+
+fn wait() -> octoprompt_storage::engine::Wait {
+    octoprompt_storage::engine::Wait::at_most(std::time::Duration::from_secs(5))
+}
+
+#[test]
+fn a_file_that_is_gone_while_its_owner_is_there_is_damage_and_the_error_names_the_way_out() {
+    for edit in [false, true] {
+        let fixture = fixture();
+        remove_file(&fixture);
+        if edit {
+            let text = format!("{{\"7\": {}}}", record(7, "edited"));
+            fs::write(fixture.path("items.json"), text).expect("edited");
+        }
+        let database = open(&fixture);
+        assert!(fixture.get(&database, 7).is_some());
+        let error = nested(&fixture, &database).expect_err("damaged");
+        assert!(error.contains("missing") && error.contains("repair") && error.contains("{}"), "{error}");
     }
-    OsFs.shared_page(&shared, 4096).expect("opened");
-    OsFs.open(&shared, OpenMode::ReadWrite).expect("opened");
-    for path in [&own, &shared, &link, elsewhere.path()] {
-        assert_eq!(owner(path).0, 0, "{}", path.display());
-    }
+}
+
+#[test]
+fn an_owner_that_a_newer_write_keeps_keeps_its_file_too() {
+    let fixture = fixture();
+    let database = open(&fixture);
+    fixture.put(&database, 7, "newer");
+    drop(database);
+    give_up_owner(&fixture);
+    remove_file(&fixture);
+    let database = open(&fixture);
+    assert_eq!(fixture.get(&database, 7), Some(record(7, "newer")));
+    assert!(nested(&fixture, &database).is_err());
+}
+
+#[test]
+fn what_a_lost_file_never_had_is_not_given_up_with_it() {
+    let fixture = fixture();
+    let database = open(&fixture);
+    put_nested(&fixture, &database, 2);
+    drop(database);
+    give_up_owner(&fixture);
+    remove_file(&fixture);
+    let database = open(&fixture);
+    assert_eq!(fixture.get(&database, 7), None);
+    assert!(nested(&fixture, &database).is_err());
+}
+
+#[test]
+fn a_broken_file_of_owners_gives_nothing_up() {
+    let fixture = fixture();
+    fs::write(fixture.path("items.json"), "{\"8\": {").expect("broken");
+    remove_file(&fixture);
+    let database = open(&fixture);
+    assert_eq!(fixture.get(&database, 8), None);
+    assert!(nested(&fixture, &database).is_err());
 }

@@ -12,6 +12,7 @@ use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{
     BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
 };
+use crate::project::owners;
 
 /// The database of projects, relative to the base path.
 const PROJECTS: &str = "data/project_storage";
@@ -69,7 +70,12 @@ impl Place {
 
     /// Nothing is done in the background: a run ends when its command does.
     fn options(&self) -> DatabaseOptions {
-        DatabaseOptions { lock_timeout: self.lock_timeout, background: false, ..DatabaseOptions::default() }
+        DatabaseOptions {
+            lock_timeout: self.lock_timeout,
+            background: false,
+            owners: Some(owners),
+            ..DatabaseOptions::default()
+        }
     }
 
     pub fn has_projects(&self) -> Result<bool> {

@@ -90,9 +90,11 @@ impl Registry {
             // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
             // caller it was closed: what was edited since counts at once.
             database.notice_all_edits()?;
+            database.take_in_owners();
             return Ok(database);
         }
         let database = Database::open(file_system, &directory, options)?;
+        database.take_in_owners();
         *place = Arc::downgrade(&database);
         Ok(database)
     }

@@ -18,6 +18,7 @@ use crate::engine::{
     own_collection,
 };
 use crate::pool::run_blocking;
+use crate::project::owners;
 
 /// What an instance asks for, checked by `index.js`.
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +165,7 @@ impl Session {
         let options = DatabaseOptions {
             cache: self.options.cache,
             lock_timeout: self.options.lock_timeout,
+            owners: Some(owners),
             ..DatabaseOptions::default()
         };
         let database = open_under(&self.base, &self.directory, options)?;

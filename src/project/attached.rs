@@ -10,12 +10,18 @@ use super::collections::{self, FILES_BY_EXTENSION, FILES_BY_PATH, FILES_BY_VERSI
 use crate::engine::document::DocumentId;
 use crate::engine::index::{IndexConfig, IndexKey};
 use crate::engine::index_set::{Attached, AttachedIndexes};
-use crate::engine::{CollectionSpec, Database, Queryable, ReadOptions, Result};
+use crate::engine::{CollectionSpec, Database, Owners, Queryable, ReadOptions, Result};
 
 /// Where projects lie under a base path.
 const DIRECTORY: &str = "data/project_storage";
 
 const FILE_INDEXES: [&str; 3] = [FILES_BY_PATH, FILES_BY_EXTENSION, FILES_BY_VERSION];
+
+/// Projects own their files, if the database of this directory is theirs.
+pub fn owners(directory: &Path) -> Option<Owners> {
+    let owners = || Owners { spec: collections::projects(), owner: collections::project_of };
+    directory.ends_with(DIRECTORY).then(owners)
+}
 
 /// The indexes that projects and files keep in the database of this directory, if it is theirs.
 pub fn attached_indexes(directory: &Path) -> Option<Arc<dyn AttachedIndexes>> {

@@ -108,8 +108,13 @@ pub fn project_directory(project_id: u64) -> String {
 
 /// Whether a collection is that of one project's files.
 pub fn is_files(collection: &str) -> bool {
-    let id = collection.strip_prefix("project_data/").and_then(|rest| rest.strip_suffix("/files.json"));
-    id.is_some_and(|id| matches!(DocumentId::from_key(id), DocumentId::Number(_)))
+    project_of(collection).is_some()
+}
+
+/// The project whose files a collection holds, if it is one of files.
+pub fn project_of(collection: &str) -> Option<DocumentId> {
+    let id = collection.strip_prefix("project_data/")?.strip_suffix("/files.json")?;
+    Some(DocumentId::from_key(id)).filter(|id| matches!(id, DocumentId::Number(_)))
 }
 
 /// The collection of one project's files, all versions.

@@ -17,6 +17,7 @@ mod kills;
 mod mutants;
 mod nested;
 mod outside;
+mod owned;
 mod properties;
 #[path = "../support/reached.rs"]
 mod reached;

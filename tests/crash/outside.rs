@@ -53,6 +53,12 @@ fn judge(database: &Handle) -> Result<(), Error> {
     Ok(())
 }
 
+fn judge_edit(database: &Handle) -> Result<(), String> {
+    let fresh = database.look_at_file(&spec(), READ);
+    assert!(matches!(fresh, Err(Error::Unadopted { .. })), "{fresh:?}");
+    judge(database).map_err(|error| error.to_string())
+}
+
 fn observe(fs: &SimFs, database: &Handle) -> Result<State, String> {
     let texts = match database.filter(&spec(), Part::Whole, READ, |_| true) {
         Err(Error::Unadopted { .. }) => {
@@ -214,11 +220,13 @@ fn a_file_that_its_caller_judged_survives_every_crash() {
     history.fs.write_file(FILE, edited.as_bytes());
     // The edit wins, but for what the journal holds in a newer form and what its caller refuses.
     history.state.0 = documents(&[(1, 5), (3, 3)]);
-    history.step("judging an edit", history.state.clone(), |database| {
-        let fresh = database.look_at_file(&spec(), READ);
-        assert!(matches!(fresh, Err(Error::Unadopted { .. })), "{fresh:?}");
-        judge(database).map_err(|error| error.to_string())
-    });
+    history.step("judging an edit", history.state.clone(), judge_edit);
+    let again = format!("{{\n  \"1\": {},\n  \"5\": {}\n}}", r#"{ "id": 1, "version": 6 }"#, text(5, 1));
+    history.fs.remove(FILE);
+    history.fs.write_file(FILE, again.as_bytes());
+    // What the first edit put into the journal is no newer than the second.
+    history.state.0 = documents(&[(1, 6), (3, 3), (5, 1)]);
+    history.step("judging an edit of the edit", history.state.clone(), judge_edit);
     history.step("a checkpoint after the edit", history.state.clone(), checkpoint);
     assert!(history.checked > 250, "only {} crashes", history.checked);
 }

@@ -163,10 +163,14 @@ pub fn warnings(database: &Handle) -> Vec<WarningCode> {
     database.take_warnings().into_iter().map(|warning| warning.code).collect()
 }
 
-/// The JSON file that a person writes.
+/// The JSON file that a person writes. Some of its documents are laid out as the engine does, others are not.
 pub fn map_file(documents: &BTreeMap<u64, u32>) -> String {
+    let laid_out = |id: u64, version: u32| match version.is_multiple_of(2) {
+        true => text(id, version).replacen('{', "{ ", 1),
+        false => text(id, version),
+    };
     let members: Vec<String> =
-        documents.iter().map(|(id, version)| format!("  \"{id}\": {}", text(*id, *version))).collect();
+        documents.iter().map(|(&id, &version)| format!("  \"{id}\": {}", laid_out(id, version))).collect();
     format!("{{\n{}\n}}", members.join(",\n"))
 }
 

@@ -13,7 +13,7 @@ use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
 use super::{SPARE_SPACE, Site, settle};
-use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
+use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
@@ -282,9 +282,8 @@ impl Collection {
         let mut tick = |bytes| meter.add(bytes);
         match &self.content {
             CutContent::File(states) => {
-                let content = copy_file(&*fs, &from, to, &mut tick)?.ok_or_else(|| {
-                    Error::corrupt(&from, 0, "the file is missing; restore it from a backup")
-                })?;
+                let content = copy_file(&*fs, &from, to, &mut tick)?
+                    .ok_or_else(|| Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")))?;
                 let layout = layout_of(&*fs, states, &content, to, &from)?;
                 Ok((content, layout))
             }

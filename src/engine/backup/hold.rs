@@ -18,7 +18,7 @@ use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
+use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
@@ -118,7 +118,7 @@ impl Hold {
     pub fn copy(&self, previous: Option<SpareCopy>) -> Result<RollbackCopy> {
         let databases = self.held.all();
         for database in &databases {
-            database.checkpoint(self.wait())?;
+            database.checkpoint_or_warn(self.wait())?;
         }
         let (_quiet, mut held) = self.stop(&databases)?;
         let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
@@ -272,11 +272,7 @@ impl Hold {
             let Some(current) = content_of(&*fs, &from)? else {
                 match collections.get(&path) {
                     Some(_) => {
-                        return Err(Error::corrupt(
-                            &from,
-                            0,
-                            "the file is missing; restore it from a backup",
-                        ));
+                        return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
                     }
                     None => continue,
                 }

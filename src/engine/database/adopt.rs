@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::load::{SnapshotFile, document_location, is_known};
-use super::state::{Content, Dirty};
+use super::owners::Missing;
+use super::state::{Change, Collection, State};
 use super::writer::Writer;
-use super::{CollectionSpec, Database, WarningCode};
+use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, MemoryFile, OpenMode};
 use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
+use crate::engine::json;
 use crate::engine::snapshot::{salvage, scan_map};
 
 /// What is made of a foreign file.
@@ -26,10 +28,36 @@ struct Adoption {
     put: BTreeMap<DocumentId, Vec<u8>>,
     /// Documents in the file that are refused.
     refused: Vec<(DocumentId, Error)>,
+    /// Documents that the file lacks and that an earlier form of it put into the journal.
+    gone: Vec<DocumentId>,
+    /// Collections that are gone together with the documents that they belonged to.
+    given_up: Vec<String>,
     /// The file is not valid JSON.
     broken: Option<String>,
     /// Documents that were edited in the file and hold something newer in the journal.
     conflicts: Vec<DocumentId>,
+}
+
+/// What is known of the documents of a file that is being adopted: what the journal holds of them, and what belongs to them.
+#[derive(Default)]
+struct Known {
+    /// What the journal holds that is newer than the file.
+    newer: BTreeMap<DocumentId, Change>,
+    /// What was made of an earlier form of the file.
+    adopted: BTreeMap<DocumentId, Change>,
+    /// Collections that belong to documents of the file, and whose own files are gone.
+    missing: Vec<Missing>,
+}
+
+impl Known {
+    /// `covers`: the last batch that is in the file for certain.
+    fn of(state: &State, spec: &CollectionSpec, covers: u64, missing: Vec<Missing>) -> Known {
+        let mut changes = state.collections.get(&spec.path).map(Collection::changes).unwrap_or_default();
+        changes.retain(|_, change| change.seq > covers);
+        let newer = |change: &Change| state.is_newer_than_file(&spec.path, change);
+        let (newer, adopted) = changes.into_iter().partition(|(_, change)| newer(change));
+        Known { newer, adopted, missing }
+    }
 }
 
 impl Database {
@@ -43,26 +71,18 @@ impl Database {
     ) -> Result<()> {
         let path = spec.file(&self.directory);
         // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
-        let (record, mut newer, covers) = {
+        let missing = self.missing_files(spec)?;
+        let (is_edit, known, covers) = {
             let state = self.state.read();
-            let newer = match state.collections.get(&spec.path).map(|collection| &collection.content) {
-                Some(Content::Unloaded(changes)) => changes
-                    .iter()
-                    .map(|(id, change)| (id.clone(), Dirty { seq: change.seq, base: None }))
-                    .collect(),
-                Some(Content::Loaded(loaded)) => loaded.dirty.clone(),
-                _ => BTreeMap::new(),
-            };
-            (state.catalog.get(&*spec.path).cloned(), newer, state.covered_by_any(&spec.path))
+            let covers = state.covered_by_any(&spec.path);
+            (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
-        let known = is_known(record.as_ref());
-        newer.retain(|_, dirty| dirty.seq > covers);
-        let adoption = examine(spec, rule, &snapshot.bytes, &newer)?;
+        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
         self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let state_record =
             SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
-        if known {
+        if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
                 format!("{} was changed outside this package; the change was taken over", path.display()),
@@ -92,7 +112,13 @@ impl Database {
         rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        let adoption = examine(spec, rule, &snapshot.bytes, &BTreeMap::new())?;
+        let missing = self.missing_files(spec)?;
+        let (known, covers) = {
+            let state = self.state.read();
+            let covers = state.covered_by_any(&spec.path);
+            (Known::of(&state, spec, covers, missing), covers)
+        };
+        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
         self.report(&path, &adoption);
         let mut stored = Vec::new();
         let mut placed = Vec::new();
@@ -100,10 +126,11 @@ impl Database {
             placed.push((id.clone(), Some((stored.len(), text.len()))));
             stored.extend_from_slice(text);
         }
-        placed.extend(adoption.refused.iter().map(|(id, _)| (id.clone(), None)));
+        let refused = adoption.refused.iter().map(|(id, _)| id);
+        placed.extend(refused.chain(&adoption.gone).map(|id| (id.clone(), None)));
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let record =
-            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers: 0, layout };
+            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
         let mut state = self.state.write();
         let seq = state.position.seq + 1;
         let locations: Vec<_> = {
@@ -112,13 +139,14 @@ impl Database {
                 |(at, len): (usize, usize)| document_location(spec, file, at as u64, &stored[at..at + len]);
             placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
         };
+        adoption.given_up.iter().for_each(|path| state.record_drop(path, seq));
         let file = state.add_file(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
         state.record_snapshot(&spec.path, record.clone(), true);
         let collection = state.collection(&spec.path);
         collection.unload();
         for (id, location) in locations {
             let location = location.map(|location| Location { file, ..location });
-            collection.note(id, super::state::Change { location, seq });
+            collection.note(id, Change { location, seq, base: None });
         }
         drop(state);
         self.install(spec, Some(snapshot), Some(&record))
@@ -141,12 +169,15 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
             push_snapshot_op(out, &spec.path, record, true);
-            if adoption.put.is_empty() && adoption.refused.is_empty() {
+            for path in &adoption.given_up {
+                out.extend_from_slice(format!(",{{\"drop\":{}}}", json::quote(path)).as_bytes());
+            }
+            let mut delete = adoption.refused.iter().map(|(id, _)| id).chain(&adoption.gone).peekable();
+            if adoption.put.is_empty() && delete.peek().is_none() {
                 return;
             }
             out.push(b',');
             let put = adoption.put.iter().map(|(id, text)| (id, text.as_slice()));
-            let delete = adoption.refused.iter().map(|(id, _)| id);
             let (large, replaced) = (std::iter::empty(), std::iter::empty());
             push_documents(out, &spec.path, put, large, delete, replaced, |id, place| {
                 placed.push((id.clone(), place))
@@ -165,13 +196,19 @@ impl Database {
                 let text = &line[at..at + len];
                 document_location(spec, journal, before.end + at as u64, text)
             });
-            collection.note(id, super::state::Change { location, seq: after.seq });
+            collection.note(id, Change { location, seq: after.seq, base: None });
         }
+        for path in &adoption.given_up {
+            state.record_drop(path, after.seq);
+            state.recent.push(after.seq, &path.as_str().into(), None);
+        }
+        state.adoptions.insert(after.seq);
         state.position = after;
         state.recent.push(after.seq, &spec.path, None);
         self.move_tip(after.generation, after.seq, after.end);
         drop(state);
         self.background.wrote(line.len() as u64);
+        self.background_after_write();
         self.feed.publish_lines(&line, salt, before);
         Ok(())
     }
@@ -200,10 +237,19 @@ impl Database {
             let message = format!("document {id} of {} was set aside: {error}", path.display());
             self.warn(WarningCode::RecordSetAside, message);
         }
+        for given_up in &adoption.given_up {
+            let file = collection_file(&self.directory, given_up);
+            let message = format!(
+                "{} is gone and so is what it belonged to in {}; all that was in it counts as deleted",
+                file.display(),
+                path.display()
+            );
+            self.warn(WarningCode::SnapshotChanged, message);
+        }
         if !adoption.conflicts.is_empty() {
             let ids: Vec<String> = adoption.conflicts.iter().take(10).map(ToString::to_string).collect();
             let message = format!(
-                "{} was edited while newer forms of {} were not in it yet; those were kept and the edited file set aside beside it",
+                "{} was changed outside this package while newer forms of {} were not in it yet; those were kept and the changed file set aside beside it; the rest of the change was taken over",
                 path.display(),
                 ids.join(", ")
             );
@@ -226,31 +272,47 @@ pub(super) fn foreign_records(bytes: &[u8]) -> (BTreeMap<DocumentId, &[u8]>, Opt
 }
 
 /// Compares a foreign file with the rule of its collection and with what the journal holds.
-fn examine(
-    spec: &CollectionSpec,
-    rule: &Rule<'_>,
-    bytes: &[u8],
-    newer: &BTreeMap<DocumentId, Dirty>,
-) -> Result<Adoption> {
+fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) -> Result<Adoption> {
     let (found, broken) = foreign_records(bytes);
     let mut adoption = Adoption { broken, ..Adoption::default() };
-    for (at, (id, raw)) in found.into_iter().enumerate() {
+    for (at, (id, &raw)) in found.iter().enumerate() {
         if at % cancel::STEP == 0 {
             cancel::check()?;
         }
-        if let Some(dirty) = newer.get(&id) {
-            if dirty.base != Some(document_location(spec, FileId(0), 0, raw).hash) {
-                adoption.conflicts.push(id);
+        if let Some(change) = known.newer.get(id) {
+            if !is_as_before(spec, raw, change) {
+                adoption.conflicts.push(id.clone());
             }
             continue;
         }
-        match rule(&id, raw) {
-            Ok(stored) if stored == raw && adoption.broken.is_none() => {}
-            Ok(stored) => drop(adoption.put.insert(id, stored)),
-            Err(error) => adoption.refused.push((id, error)),
+        let adopted = known.adopted.get(id);
+        if adopted.is_some_and(|change| is_as_before(spec, raw, change)) {
+            continue;
+        }
+        match rule(id, raw) {
+            Ok(stored) if stored == raw && adoption.broken.is_none() && adopted.is_none() => {}
+            Ok(stored) => drop(adoption.put.insert(id.clone(), stored)),
+            Err(error) => adoption.refused.push((id.clone(), error)),
         }
     }
+    // A broken file does not say what it lacks.
+    if adoption.broken.is_none() {
+        let is_written =
+            |id: &DocumentId| known.newer.get(id).is_some_and(|change| change.location.is_some());
+        let is_gone = |id: &DocumentId| !found.contains_key(id) && !is_written(id);
+        let given_up = known.missing.iter().filter(|(_, owner)| is_gone(owner));
+        adoption.given_up.extend(given_up.map(|(path, _)| path.clone()));
+        let there =
+            |(id, change): &(&DocumentId, &Change)| change.location.is_some() && !found.contains_key(id);
+        adoption.gone.extend(known.adopted.iter().filter(there).map(|(id, _)| id.clone()));
+    }
     Ok(adoption)
+}
+
+/// Whether a record of a file is the one that was there before, also where an editor laid it out anew.
+fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
+    let is_base = |text: &[u8]| change.base == Some(document_location(spec, FileId(0), 0, text).hash);
+    change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
 }
 
 /// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.

@@ -130,7 +130,7 @@ impl Database {
 
     /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
     fn checkpoint_in_background(&self) {
-        match self.checkpoint(self.wait()) {
+        match self.checkpoint_or_warn(self.wait()) {
             Ok(()) => {}
             Err(error) => {
                 self.warn(

@@ -193,7 +193,7 @@ impl Database {
             let id = DocumentId::from_key(key);
             let (location, head) = self.open_large(spec.as_deref(), large)?;
             let Some(spec) = &spec else {
-                let change = Change { location: Some(location), seq: body.seq };
+                let change = Change { location: Some(location), seq: body.seq, base: None };
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
@@ -222,7 +222,7 @@ impl Database {
                 revision: Revision::fresh(),
             });
             let Some(spec) = &spec else {
-                let change = Change { location, seq: body.seq };
+                let change = Change { location, seq: body.seq, base: None };
                 steps.push(Step::Unloaded { path: path.clone(), id, change });
                 continue;
             };
@@ -290,7 +290,8 @@ impl ForeignBatch {
                         Content::Loaded(loaded) => loaded.publish(change),
                         // An adopted snapshot earlier in the same batch unloaded it.
                         _ => {
-                            collection.note(change.id, Change { location: change.location, seq: change.seq })
+                            let Prepared { location, seq, .. } = change;
+                            collection.note(change.id, Change { location, seq, base: None })
                         }
                     }
                 }
@@ -306,12 +307,13 @@ impl ForeignBatch {
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
                 Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
-                    state.record_snapshot(&path, record, adopted);
                     // Until its rename is durable, a snapshot holds nothing that memory does not find where it was.
                     if adopted {
                         state.collection(&path).unload();
+                        state.adoptions.insert(seq);
                         relocated = true;
                     }
+                    state.record_snapshot(&path, record, adopted);
                 }
                 Step::Covered => {
                     for path in state.confirm_snapshots() {

@@ -21,7 +21,7 @@ use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
 use super::state::{Content, Dirty, State};
 use super::writer::Writer;
-use super::{CollectionSpec, Database, Mutant, WarningCode, collection_file};
+use super::{Database, Mutant, WarningCode, collection_file};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
@@ -53,16 +53,32 @@ impl Database {
     /// Brings the JSON files up to date with everything committed so far. Does nothing if they are.
     ///
     /// # Errors
-    /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints. The journals then
-    /// still hold everything.
+    /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints, `CORRUPT_DATA` where a
+    /// damaged file could not be brought up to date; all others are then. The journals still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
+        let mut left_out = self.checkpoint_undamaged(wait)?.into_iter();
+        let first = left_out.next();
+        left_out.for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
+        first.map_or(Ok(()), Err)
+    }
+
+    /// The same, but a damaged file is a warning: it does not keep the others from their checkpoint.
+    pub(in crate::engine) fn checkpoint_or_warn(&self, wait: Wait) -> Result<()> {
+        let left_out = self.checkpoint_undamaged(wait)?;
+        left_out.iter().for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
+        Ok(())
+    }
+
+    /// Returns what is wrong with the files that were left out.
+    fn checkpoint_undamaged(&self, wait: Wait) -> Result<Vec<Error>> {
         let begun = Instant::now();
-        match self.write_checkpoint(wait, begun) {
-            Ok(None) => Ok(()),
+        let mut left_out = Vec::new();
+        match self.write_checkpoint(wait, begun, &mut left_out) {
+            Ok(None) => Ok(left_out),
             Ok(Some(written)) => {
                 self.counters.checkpointed(written.took);
                 self.publish(Event::Checkpointed(written));
-                Ok(())
+                Ok(left_out)
             }
             Err(error) => {
                 self.counters.failed_checkpoints.add(1);
@@ -73,20 +89,27 @@ impl Database {
     }
 
     /// Nothing, if there was nothing to write.
-    fn write_checkpoint(&self, wait: Wait, begun: Instant) -> Result<Option<Checkpoint>> {
+    fn write_checkpoint(
+        &self,
+        wait: Wait,
+        begun: Instant,
+        left_out: &mut Vec<Error>,
+    ) -> Result<Option<Checkpoint>> {
         let Some(_quiet) = self.quiet(wait)? else { return Ok(None) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
         let (switched, frozen) = {
             let mut writer = self.acquire(wait)?;
-            self.notice_edits(&mut writer)?;
+            left_out.extend(self.notice_edits(&mut writer)?);
             if !self.state.read().needs_checkpoint() {
                 return Ok(None);
             }
             self.check_space()?;
             let switched = self.switch_generation(&mut writer)?;
-            (switched, self.freeze(&mut writer)?)
+            let frozen = self.freeze(&mut writer)?;
+            left_out.extend(self.unnoticed_damage(&frozen, left_out)?);
+            (switched, frozen)
         };
         let collections = frozen.len();
         let mut fresh = Vec::with_capacity(collections);
@@ -110,31 +133,6 @@ impl Database {
             self.try_write_index_checkpoint(draft, record.hash, record.size);
         }
         Ok(Some(Checkpoint { collections, bytes, covered, took: begun.elapsed() }))
-    }
-
-    /// Takes in what a person edited, so that it is not overwritten unseen. The write lock is held.
-    pub(super) fn notice_edits(&self, writer: &mut Writer) -> Result<()> {
-        let loaded: Vec<Arc<CollectionSpec>> = {
-            let state = self.state.read();
-            let specs = state.collections.values().filter_map(|collection| match &collection.content {
-                Content::Loaded(loaded) if !loaded.dirty.is_empty() => Some(Arc::clone(&loaded.spec)),
-                _ => None,
-            });
-            specs.collect()
-        };
-        for spec in loaded {
-            self.notice_edit(&spec)?;
-            match self.load(writer, &spec, true) {
-                // It waits for its caller; its journals wait with it.
-                Err(Error::Unadopted { .. }) => {}
-                // One damaged file does not keep the others from their checkpoint, nor the journals of it.
-                Err(error @ Error::Corrupt { .. }) => {
-                    self.warn(WarningCode::CheckpointFailed, error.to_string());
-                }
-                other => other?,
-            }
-        }
-        Ok(())
     }
 
     fn check_space(&self) -> Result<()> {

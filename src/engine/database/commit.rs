@@ -464,7 +464,7 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
                     loaded.publish(Prepared { id, location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
-                _ => collection.note(id, Change { location, seq }),
+                _ => collection.note(id, Change { location, seq, base: None }),
             }
         }
         collection.version += u64::from(changed);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::document_copy::copy_documents;
 use super::freeze::Frozen;
-use super::load::is_known;
+use super::load::{WAYS_OUT, is_known};
 use super::removals::repeat_removals;
 use super::state::{Collection, FileTable, matching};
 use super::writer::Held;
-use super::{Database, collection_file};
+use super::{Database, WarningCode, collection_file};
 use crate::engine::checksum::{DatabaseId, FileHash};
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
@@ -66,7 +66,8 @@ impl Database {
     /// # Errors
     /// `CORRUPT_DATA` where a file that documents lie in is missing or damaged, `IO_ERROR`.
     pub(in crate::engine) fn cut(&self, held: &mut Held<'_>) -> Result<Cut> {
-        self.notice_edits(held)?;
+        let damaged = self.notice_edits(held)?;
+        damaged.iter().for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
         // A file that was given up and is still there would look like a person's.
         let (catalog, removed, removals) = {
             let state = self.state.read();
@@ -111,13 +112,7 @@ impl Database {
     /// laid over it, as adoption does.
     fn freeze_edited(&self, path: Arc<str>) -> Result<Frozen> {
         let file_path = collection_file(&self.directory, &path);
-        let damaged = |problem: &str| {
-            Error::corrupt(
-                &file_path,
-                0,
-                format!("{problem}; restore it from a backup, or write {{}} into it"),
-            )
-        };
+        let damaged = |problem: &str| Error::corrupt(&file_path, 0, format!("{problem}; {WAYS_OUT}"));
         let file = match self.fs.open(&file_path, OpenMode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(damaged("the file is missing"));
@@ -125,16 +120,11 @@ impl Database {
             other => other.at("open", &file_path)?,
         };
         let bytes = read_all(&*file).at("read", &file_path)?;
-        let (record, covers, changes, mut files) = {
+        let (record, changes, mut files) = {
             let state = self.state.read();
-            let changes = state.collections.get(&path).map(Collection::changes);
-            let covers = state.covered_by_any(&path);
-            (
-                state.catalog.get(&*path).cloned(),
-                covers,
-                changes.unwrap_or_default(),
-                Arc::clone(&state.files),
-            )
+            let mut changes = state.collections.get(&path).map(Collection::changes).unwrap_or_default();
+            changes.retain(|_, change| state.is_newer_than_file(&path, change));
+            (state.catalog.get(&*path).cloned(), changes, Arc::clone(&state.files))
         };
         if matching(record.as_ref(), FileHash::of(&bytes)).is_some() || bytes.is_empty() {
             return Err(damaged("the file cannot be read"));
@@ -143,7 +133,7 @@ impl Database {
             .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
         let id = Arc::make_mut(&mut files).add(&*file_path, file);
         let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
-        for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
+        for (id, change) in changes {
             match change.location {
                 Some(location) => drop(documents.insert(id, location)),
                 None => drop(documents.remove(&id)),

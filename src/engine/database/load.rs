@@ -22,6 +22,9 @@ use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
 use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
 
+/// What a person can do about a file that is missing or empty and should not be.
+pub const WAYS_OUT: &str = "restore it from a backup, repair (which keeps what the journals have of it), or write {} into it to start afresh";
+
 /// A snapshot file as it was read.
 pub(super) struct SnapshotFile {
     pub file: Arc<dyn File>,
@@ -141,7 +144,7 @@ impl Database {
             let what_to_do = if refuses {
                 "rebuild it, repair (which takes definitions over), restore it from a backup, or write {} into it to start afresh"
             } else {
-                "restore it from a backup, or write {} into it to start afresh"
+                WAYS_OUT
             };
             Verdict::Damaged(Error::corrupt(
                 &spec.file(&self.directory),

@@ -16,6 +16,7 @@ mod cut;
 mod declared;
 mod document_copy;
 mod document_file;
+mod edits;
 mod entity_paths;
 mod events;
 mod exclusive;
@@ -36,6 +37,7 @@ mod network;
 mod new_id;
 mod open;
 mod overlay;
+mod owners;
 mod paths;
 mod process_hold;
 mod published;
@@ -86,7 +88,9 @@ pub use feed::{Change, Subscription};
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
 pub use list::View;
+pub(in crate::engine) use load::WAYS_OUT;
 pub use mutant::Mutant;
+pub use owners::{FindOwners, Owners};
 pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
 pub use read::{Fresh, Peek, ReadOptions};
@@ -131,6 +135,8 @@ pub struct DatabaseOptions {
     pub background: bool,
     pub room: RoomOptions,
     pub sizes: SizeLimits,
+    /// Tells which collections belong to documents of another one.
+    pub owners: Option<FindOwners>,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -144,6 +150,7 @@ impl Default for DatabaseOptions {
             background: true,
             room: RoomOptions::default(),
             sizes: SizeLimits::default(),
+            owners: None,
             #[cfg(feature = "simulation")]
             mutant: None,
         }

@@ -260,6 +260,9 @@ pub fn apply(
                 *state.collection(path) = super::state::Collection::default();
             }
         }
+        if op.adopted {
+            state.adoptions.insert(body.seq);
+        }
         if let (Some(path), Some(record), true) = (&op.snapshot, &op.record, catalog) {
             state.record_snapshot(path, record.clone(), op.adopted);
         }
@@ -271,7 +274,7 @@ pub fn apply(
             let file = (source.open)(&document.file)?;
             let location = document
                 .location(state.add_document(source.directory.join(RESERVED).join(&document.file), file));
-            let change = Change { location: Some(location), seq: body.seq };
+            let change = Change { location: Some(location), seq: body.seq, base: None };
             state.collection(path).note(DocumentId::from_key(key), change);
         }
         let collection = state.collection(path);
@@ -285,10 +288,12 @@ pub fn apply(
                 head: 0,
                 revision: Revision::fresh(),
             };
-            collection.note(DocumentId::from_key(key), Change { location: Some(location), seq: body.seq });
+            let change = Change { location: Some(location), seq: body.seq, base: None };
+            collection.note(DocumentId::from_key(key), change);
         }
         for key in &op.delete {
-            collection.note(DocumentId::from_key(key), Change { location: None, seq: body.seq });
+            let change = Change { location: None, seq: body.seq, base: None };
+            collection.note(DocumentId::from_key(key), change);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +43,8 @@ pub struct State {
     pub recent: RecentChanges,
     /// Paths removed since the current generation began, and by which batch.
     pub removals: Vec<(u64, String)>,
+    /// The batches that adopted a file. What they say of its documents is that file in its stored form and no newer than it.
+    pub adoptions: BTreeSet<u64>,
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,
@@ -104,6 +106,8 @@ pub struct Change {
     /// Where the new text lies; `None` for a deleted document.
     pub location: Option<Location>,
     pub seq: u64,
+    /// The hash of the document in the snapshot, if it is there and that is known.
+    pub base: Option<u64>,
 }
 
 #[derive(Default)]
@@ -197,7 +201,8 @@ impl Loaded {
         let newer = self.dirty.iter().filter(|(_, dirty)| dirty.seq > covers);
         newer
             .map(|(id, dirty)| {
-                (id.clone(), Change { location: self.documents.get(id).copied(), seq: dirty.seq })
+                let location = self.documents.get(id).copied();
+                (id.clone(), Change { location, seq: dirty.seq, base: dirty.base })
             })
             .collect()
     }
@@ -233,7 +238,8 @@ impl Collection {
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
             self.before.remove(&id);
-            changes.insert(id, change);
+            let known = changes.entry(id).or_insert(change);
+            *known = Change { base: known.base, ..change };
         }
     }
 
@@ -261,6 +267,7 @@ impl State {
             removed: 0,
             recent: RecentChanges::default(),
             removals: Vec::new(),
+            adoptions: BTreeSet::new(),
             files: Arc::new(FileTable::default()),
             journal: FileId(u32::MAX),
         }
@@ -302,6 +309,7 @@ impl State {
         self.removed = header.removed;
         self.removals.clear();
         self.renamed.clear();
+        self.adoptions = self.adoptions.split_off(&(header.covered + 1));
     }
 
     /// Takes note of a new state of a snapshot file.
@@ -317,6 +325,17 @@ impl State {
         if !adopted {
             self.renamed.push(path.to_owned());
         }
+        if let Some(Content::Unloaded(changes)) =
+            self.collections.get_mut(path).map(|known| &mut known.content)
+        {
+            changes.values_mut().for_each(|change| change.base = None);
+        }
+    }
+
+    /// Whether a change is newer than the file of its collection, whichever of the states that the catalog knows it has: an
+    /// edit of the file does not win over it.
+    pub fn is_newer_than_file(&self, path: &str, change: &Change) -> bool {
+        change.seq > self.covered_by_any(path) && !self.adoptions.contains(&change.seq)
     }
 
     /// The batches up to this sequence number are in the collection's file, whichever of the states that the catalog
@@ -351,6 +370,8 @@ impl State {
             self.collections.get_mut(path).map(|collection| &mut collection.content)
         {
             changes.retain(|_, change| change.seq > covered);
+            // Of the file that there is now nothing is known.
+            changes.values_mut().for_each(|change| change.base = None);
         }
     }
 

@@ -79,16 +79,14 @@ impl Database {
         }
         match self.read_snapshot(spec)? {
             Some(snapshot) if snapshot.hash == judged => {
-                self.adopt(&mut held, spec, snapshot, &rule)?;
-                drop(held);
-                self.background_after_write();
-                Ok(true)
+                self.adopt(&mut held, spec, snapshot, &rule).map(|()| true)
             }
             _ => Ok(false),
         }
     }
 
-    /// Looks now whether somebody edited the file, and takes that in.
+    /// Looks now whether somebody edited the file, and takes that in. A file that is gone is left to the next checkpoint, which
+    /// writes it again.
     ///
     /// # Errors
     /// `Unadopted` if it waits to be judged.
@@ -96,6 +94,9 @@ impl Database {
         {
             let mut writer = self.writer.lock();
             self.catch_up(&mut writer)?;
+            if self.is_gone(spec)? {
+                return Ok(());
+            }
             self.notice_edit(spec)?;
         }
         self.view(spec, options).map(drop)

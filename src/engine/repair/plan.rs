@@ -39,9 +39,8 @@ pub enum Content {
 pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
     let record = journals.state.catalog.get(&examined.path);
     let recorded = record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none());
-    let covers = examined.covers(journals);
     let all = changes(journals, &examined.path, 0);
-    let newer = |change: &Change| change.seq > covers;
+    let newer = |change: &Change| examined.is_newer(journals, change);
     let damaged = examined
         .problems
         .iter()

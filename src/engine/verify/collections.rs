@@ -282,8 +282,15 @@ impl Examined {
         }
     }
 
+    /// Whether a change is beyond what the file holds. What was made of an earlier form of a file that somebody edited is not.
+    pub fn is_newer(&self, journals: &Journals, change: &Change) -> bool {
+        let edited = matches!(self.state, FileState::Foreign | FileState::Broken);
+        change.seq > self.covers(journals) && !(edited && journals.state.adoptions.contains(&change.seq))
+    }
+
     fn check_documents(&mut self, journals: &Journals) -> Result<()> {
-        let changes = changes(journals, &self.path, self.covers(journals));
+        let mut changes = changes(journals, &self.path, 0);
+        changes.retain(|_, change| self.is_newer(journals, change));
         let unchanged = self.scanned.iter().filter(|(id, _)| !changes.contains_key(id));
         let mut found = 0;
         let mut problems = Vec::new();

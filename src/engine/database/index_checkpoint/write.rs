@@ -42,7 +42,7 @@ impl Database {
             self.notice_edit(spec)?;
         }
         self.make_ready(spec, options)?;
-        self.checkpoint(wait)?;
+        self.checkpoint_or_warn(wait)?;
         self.as_checkpointer(wait, || self.persist_snapshot_indexes(spec))
     }
 

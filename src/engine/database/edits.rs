@@ -1,0 +1,90 @@
+//! What others did to the files of collections that a checkpoint or a copy is about to write: edited, damaged or removed
+//! them.
+
+use std::sync::Arc;
+
+use super::freeze::Frozen;
+use super::load::WAYS_OUT;
+use super::state::{Content, Loaded};
+use super::writer::Writer;
+use super::{CollectionSpec, Database, WarningCode, collection_file};
+use crate::engine::error::{Error, IoContext, Result};
+
+impl Database {
+    /// Takes in what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
+    /// damaged. The write lock is held.
+    pub(super) fn notice_edits(&self, writer: &mut Writer) -> Result<Vec<Error>> {
+        let mut damaged = Vec::new();
+        let loaded: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            let specs = state.collections.values().filter_map(|collection| match &collection.content {
+                Content::Loaded(loaded) if !loaded.dirty.is_empty() => Some(Arc::clone(&loaded.spec)),
+                _ => None,
+            });
+            specs.collect()
+        };
+        for spec in loaded {
+            if self.is_gone(&spec)? {
+                self.write_again(&spec);
+                continue;
+            }
+            self.notice_edit(&spec)?;
+            match self.load(writer, &spec, true) {
+                // It waits for its caller; its journals wait with it.
+                Err(Error::Unadopted { .. }) => {}
+                // One damaged file does not keep the others from their checkpoint, nor the journals of it.
+                Err(error @ Error::Corrupt { .. }) => damaged.push(error),
+                other => other?,
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Whether the file of a loaded collection was removed. Memory still has it open, so nothing in it is lost yet.
+    pub(super) fn is_gone(&self, spec: &CollectionSpec) -> Result<bool> {
+        let has_file = |loaded: &Loaded| loaded.snapshot.is_some() && loaded.seen.is_some();
+        if !self.state.read().loaded(&spec.path).is_some_and(has_file) {
+            return Ok(false);
+        }
+        let path = spec.file(&self.directory);
+        Ok(self.fs.metadata(&path).at("look up", &path)?.is_none())
+    }
+
+    /// Lets the checkpoint make the file anew: only here is everything of it still known.
+    fn write_again(&self, spec: &CollectionSpec) {
+        let path = spec.file(&self.directory);
+        self.warn(
+            WarningCode::SnapshotChanged,
+            format!("{} was removed outside this package; it is written again", path.display()),
+        );
+        if let Content::Loaded(loaded) = &mut self.state.write().collection(&spec.path).content {
+            loaded.seen = None;
+        }
+    }
+
+    /// What is wrong with files that nobody asked for, whose collections have something to write.
+    pub(super) fn unnoticed_damage(&self, frozen: &[Frozen], noticed: &[Error]) -> Result<Vec<Error>> {
+        let waiting: Vec<Arc<str>> = {
+            let state = self.state.read();
+            let dirty = state.collections.iter().filter(|(_, found)| found.oldest_change().is_some());
+            let left = dirty.filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
+            left.map(|(path, _)| Arc::clone(path)).collect()
+        };
+        let mut damaged = Vec::new();
+        for path in waiting {
+            let file = collection_file(&self.directory, &path);
+            let is_noticed = |error: &Error| matches!(error, Error::Corrupt { path, .. } if *path == file);
+            if noticed.iter().any(is_noticed) {
+                continue;
+            }
+            let problem = match self.fs.metadata(&file).at("look up", &file)? {
+                None => "the file is missing",
+                Some(found) if found.len == 0 => "the file is empty",
+                // Edited: whoever asks for it adopts it.
+                Some(_) => continue,
+            };
+            damaged.push(Error::corrupt(&file, 0, format!("{problem}; {WAYS_OUT}")));
+        }
+        Ok(damaged)
+    }
+}

@@ -1,0 +1,80 @@
+//! Crashes of taking over an edit that gave up a document together with the collection that belongs to it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Owners};
+
+use crate::world::{
+    DIRECTORY, Documents, Handle, empty_machine, file, map_file, no_wait, observe, spec, text,
+};
+
+/// The document of the first collection that the second belongs to.
+const OWNER: u64 = 7;
+
+fn owners(_: &Path) -> Option<Owners> {
+    let owner = |path: &str| (path == "data/7/items.json").then(|| DocumentId::from(OWNER));
+    Some(Owners { spec: spec(0), owner })
+}
+
+fn open(fs: &SimFs) -> Result<Handle, String> {
+    let options = DatabaseOptions {
+        lock_timeout: Duration::ZERO,
+        background: false,
+        owners: Some(owners),
+        ..DatabaseOptions::default()
+    };
+    Database::open(fs.handle(), Path::new(DIRECTORY), options).map_err(|error| error.to_string())
+}
+
+fn put(database: &Handle, collection: usize, id: u64) {
+    database
+        .write(Durability::Full, move |tx| tx.put(&spec(collection), id.into(), text(id, 1).into_bytes()))
+        .expect("written");
+}
+
+fn check(fs: &SimFs, expected: &Documents) -> Result<(), String> {
+    let database = open(&fs.process())?;
+    for _ in 0..2 {
+        let found = observe(&database)?;
+        if found != *expected {
+            return Err(format!("there is {found:?}"));
+        }
+        database.checkpoint(no_wait()).map_err(|error| format!("the checkpoint failed: {error}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_edit_that_gives_up_a_document_and_its_collection_survives_every_crash() {
+    let fs = empty_machine();
+    let database = open(&fs).expect("a new database opens");
+    put(&database, 0, OWNER);
+    put(&database, 0, 8);
+    put(&database, 1, 1);
+    database.checkpoint(no_wait()).expect("checkpointed");
+    drop(database);
+    fs.remove(file(0));
+    fs.write_file(file(0), map_file(&[(8, 2)].into()).as_bytes());
+    fs.remove(file(1));
+    let expected = Documents::from([((0, 8), 2)]);
+    fs.record();
+    let database = open(&fs).expect("it opens");
+    assert_eq!(observe(&database), Ok(expected.clone()));
+    database.checkpoint(no_wait()).expect("checkpointed");
+    let mut checked = 0;
+    for (at, moment) in fs.moments().iter().enumerate() {
+        for crashed in moment.crash_states(12, at as u64).chain([moment.kill()]) {
+            checked += 1;
+            check(&crashed, &expected).unwrap_or_else(|problem| {
+                panic!(
+                    "call {at}: {problem}\n{}",
+                    crashed.origin().map(ToString::to_string).unwrap_or_default()
+                )
+            });
+        }
+    }
+    assert!(checked > 50, "only {checked} crashes");
+}

@@ -1,0 +1,70 @@
+//! Whose the files are that the superuser creates in somebody else's directory. Only the superuser can give files away, so
+//! that others have nothing to see here.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::Path;
+
+use octoprompt_storage::engine::fs::{Fs, OpenMode, OsFs};
+use support::{Fixture, record};
+
+const OWNER: (u32, u32) = (12_345, 23_456);
+
+fn owner(path: &Path) -> (u32, u32) {
+    let metadata = fs::symlink_metadata(path).expect("a file");
+    (metadata.uid(), metadata.gid())
+}
+
+/// A directory of somebody else's; `None` unless this process may give it away.
+fn foreign() -> Option<Fixture> {
+    let fixture = Fixture::new();
+    let directory = fixture.path("");
+    let is_superuser = owner(&directory).0 == 0 && chown(&directory, Some(OWNER.0), Some(OWNER.1)).is_ok();
+    is_superuser.then_some(fixture)
+}
+
+fn check(directory: &Path) -> usize {
+    let mut seen = 0;
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(owner(&path), OWNER, "{}", path.display());
+        seen += 1 + if path.is_dir() { check(&path) } else { 0 };
+    }
+    seen
+}
+
+#[test]
+fn what_the_superuser_writes_belongs_to_the_owner_of_the_directory() {
+    let Some(fixture) = foreign() else { return };
+    let database = fixture.open();
+    fixture.put(&database, 1, "x");
+    let (nested, text) = (fixture.nested(), record(1, "x").into_bytes());
+    database
+        .write(octoprompt_storage::engine::Durability::Full, move |tx| tx.put(&nested, 1.into(), text))
+        .expect("written");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "y");
+    // Journals, tip, locks and snapshots, with their directories.
+    assert!(check(&fixture.path("")) > 8);
+}
+
+#[test]
+fn what_was_there_before_is_given_to_nobody() {
+    let Some(fixture) = foreign() else { return };
+    let (own, link, shared) = (fixture.path("own.lock"), fixture.path("link.lock"), fixture.path("shared"));
+    let elsewhere = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&own, b"").expect("written");
+    fs::write(&shared, b"").expect("written");
+    symlink(elsewhere.path(), &link).expect("linked");
+    for path in [&own, &link] {
+        OsFs.lock_file(path).expect("opened");
+    }
+    OsFs.shared_page(&shared, 4096).expect("opened");
+    OsFs.open(&shared, OpenMode::ReadWrite).expect("opened");
+    for path in [&own, &shared, &link, elsewhere.path()] {
+        assert_eq!(owner(path).0, 0, "{}", path.display());
+    }
+}
