@@ -14,11 +14,15 @@ use super::cancel;
 const WORTHWHILE: usize = 512 << 10;
 /// A process has other things to do as well.
 const THREADS: usize = 4;
+const SHARES: usize = 8;
 
 /// What `work` makes of each of the items, in their order. Where they have many `bytes` altogether, several threads share the
 /// work, for the same caller: giving the call up ends all of them. Where no thread can be had, this one does all of it.
 pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let shares: Vec<&[T]> = items.chunks(items.len().div_ceil(threads_for(bytes)).max(1)).collect();
+    let threads = threads_for(bytes);
+    // Several for each thread: who is held up leaves the rest to the others.
+    let shares = if threads == 1 { 1 } else { threads * SHARES };
+    let shares: Vec<&[T]> = items.chunks(items.len().div_ceil(shares).max(1)).collect();
     let mut done = Vec::with_capacity(items.len());
     let do_share = |share: &&[T]| Ok::<_, Infallible>(share.iter().map(&work).collect::<Vec<R>>());
     let Ok(()) = in_order(&shares, bytes, do_share, |made| done.extend(made));

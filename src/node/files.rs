@@ -14,6 +14,7 @@ use super::parts::{Parts, PartsList};
 use super::pieces::Pieces;
 use super::port::Answer;
 use super::session::Session;
+use super::text::{GivenText, texts_of};
 use crate::engine::document::{Document, DocumentId, Given, head_len};
 use crate::engine::json;
 use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
@@ -91,8 +92,9 @@ impl NativeFiles {
 
     /// Answers, in pieces, with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<String>>) {
+    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<GivenText>>) {
         let (files, mailbox) = (self.files.clone(), self.session.mailbox().clone());
+        let contents = texts_of(contents);
         self.session.write(ticket, move |tx| {
             let inputs: Vec<Given<'_>> =
                 inputs.iter().zip(&contents).map(|(input, content)| given(input, content)).collect();
@@ -131,9 +133,9 @@ impl NativeFiles {
         ticket: u32,
         ids: Vec<f64>,
         patches: Vec<String>,
-        contents: Vec<Option<String>>,
+        contents: Vec<Option<GivenText>>,
     ) {
-        let files = self.files.clone();
+        let (files, contents) = (self.files.clone(), texts_of(contents));
         self.session.write(ticket, move |tx| {
             let given = patches.iter().zip(&contents).map(|(patch, content)| given(patch, content));
             let patches: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(given).collect();
@@ -177,8 +179,8 @@ impl NativeFiles {
     /// `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
     /// the map as it is stored after that batch, without the contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<String>>) {
-        let files = self.files.clone();
+    pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<GivenText>>) {
+        let (files, contents) = (self.files.clone(), texts_of(contents));
         self.session.write(ticket, move |tx| {
             let map = GivenMap { text: map.as_bytes(), large: &contents };
             let written = files.write_all(tx, map)?;
@@ -196,10 +198,10 @@ impl NativeFiles {
         engine: f64,
         seq: f64,
         map: String,
-        contents: Vec<Option<String>>,
+        contents: Vec<Option<GivenText>>,
         gone: Vec<f64>,
     ) {
-        let files = self.files.clone();
+        let (files, contents) = (self.files.clone(), texts_of(contents));
         self.session.write(ticket, move |tx| {
             let known = Moment { engine: engine as u64, seq: seq as u64 };
             let map = GivenMap { text: map.as_bytes(), large: &contents };

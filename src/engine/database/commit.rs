@@ -170,6 +170,7 @@ impl Database {
 
     fn commit(&self, group: Vec<Request>) {
         let mut answers = Vec::with_capacity(group.len());
+        let mut spent = Spent::default();
         let mut rest: VecDeque<Request> = group.into();
         // Those whose time is up first leave the queue first, the others wait on.
         while let Some(wait) =
@@ -182,7 +183,7 @@ impl Database {
             match self.acquire_unless(wait, given_up) {
                 Ok(mut held) => {
                     while !rest.is_empty() {
-                        self.commit_group(&mut held, &mut rest, &mut answers);
+                        self.commit_group(&mut held, &mut rest, &mut answers, &mut spent);
                     }
                 }
                 Err(error @ Error::LockTimeout { .. }) => {
@@ -213,6 +214,7 @@ impl Database {
         writer: &mut Writer,
         rest: &mut VecDeque<Request>,
         answers: &mut Vec<(Box<dyn Job>, Result<()>)>,
+        spent: &mut Spent,
     ) {
         let mut group = Group::default();
         let mut batches = Vec::new();
@@ -247,7 +249,7 @@ impl Database {
             }
         }
         let result = if !batches.is_empty() {
-            self.commit_batches(writer, &batches, group, sync)
+            self.commit_batches(writer, &batches, group, sync, &mut spent.lines)
         } else if sync && !waiting.is_empty() {
             // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
             self.make_durable(writer)
@@ -255,6 +257,7 @@ impl Database {
             Ok(())
         };
         answers.extend(waiting.into_iter().map(|job| (job, result.clone())));
+        spent.batches = batches;
     }
 
     /// Makes batches durable and visible. The write lock is held and memory is up to date.
@@ -264,13 +267,14 @@ impl Database {
         batches: &[Batch],
         group: Group,
         sync: bool,
+        lines: &mut Vec<u8>,
     ) -> Result<()> {
         let (salt, journal, before) = {
             let state = self.state.read();
             (state.salt(), state.journal, state.position)
         };
         let files = self.settle_documents(batches, before.generation)?;
-        let mut lines = Vec::with_capacity(batches.iter().map(|batch| batch.size() + LINE).sum());
+        *lines = Vec::with_capacity(batches.iter().map(|batch| batch.size() + LINE).sum());
         let mut located = Located::default();
         let mut after = before;
         for batch in batches {
@@ -278,13 +282,13 @@ impl Database {
             let mut ops =
                 |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
             after.checksum =
-                encode_batch(&mut lines, salt, after.seq, after.checksum, before.durable, &mut ops);
+                encode_batch(lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
         if sync {
             self.make_room(writer, before.end, lines.len() as u64);
         }
-        if let Err(error) = self.append(writer, &lines, before, sync) {
+        if let Err(error) = self.append(writer, lines, before, sync) {
             give_up_documents(&files, &error);
             return Err(error);
         }
@@ -309,7 +313,7 @@ impl Database {
         self.counters.committed(batches);
         let in_files: u64 = files.iter().map(|file| u64::from(file.size())).sum();
         self.background.wrote(lines.len() as u64 + in_files);
-        self.feed.publish_lines(&lines, salt, before);
+        self.feed.publish_lines(lines, salt, before);
         for batch in batches {
             self.remove_from_disk(batch);
         }
@@ -362,6 +366,13 @@ impl Database {
             _ => Ok(()),
         }
     }
+}
+
+/// What the last group needed. Freeing many megabytes takes milliseconds, which those who wait for an answer need not wait for.
+#[derive(Default)]
+struct Spent {
+    batches: Vec<Batch>,
+    lines: Vec<u8>,
 }
 
 /// Most batches need no more for what is no document.
@@ -441,7 +452,7 @@ fn encode_ops(
 fn publish(state: &mut State, group: Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in group.collections {
         let path = &path;
-        let mut places = located.documents.remove(path).unwrap_or_default();
+        let mut places = located.documents.remove(path).unwrap_or_default().into_iter().peekable();
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
             state.record_drop(path, seq);
@@ -454,8 +465,10 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
         }
         let mut changed = overlay.dropped;
         for (id, pending) in overlay.documents {
+            // Both ascend. A place without a document here is of one that the group dropped with its collection.
+            while places.next_if(|(placed, _)| *placed < id).is_some() {}
             // A document without a place was changed only by requests that failed.
-            let Some((location, seq)) = places.remove(&id) else { continue };
+            let Some((_, (location, seq))) = places.next_if(|(placed, _)| *placed == id) else { continue };
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {

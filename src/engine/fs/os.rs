@@ -209,6 +209,23 @@ struct OsFile {
     file: fs::File,
 }
 
+/// Whoever writes so many bytes will sync them: the disk begins while the rest is being copied.
+const LONG: usize = 4 << 20;
+const PIECE: usize = 1 << 20;
+
+fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match platform::write_at(file, &bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 impl File for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
@@ -228,14 +245,14 @@ impl File for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match platform::write_at(&self.file, &bytes[written..], offset + written as u64) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        if bytes.len() < LONG {
+            return write_all_at(&self.file, bytes, offset);
+        }
+        let mut at = offset;
+        for piece in bytes.chunks(PIECE) {
+            write_all_at(&self.file, piece, at)?;
+            platform::begin_writeback(&self.file, at, piece.len());
+            at += piece.len() as u64;
         }
         Ok(())
     }

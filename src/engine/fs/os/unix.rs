@@ -13,6 +13,19 @@ pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize>
     file.write_at(bytes, offset)
 }
 
+/// Has the disk begin with what was just written, without waiting for it: the sync that follows finds most of it done. It is no
+/// more than a hint, and nothing depends on its result.
+#[cfg(target_os = "linux")]
+pub fn begin_writeback(file: &fs::File, offset: u64, len: usize) {
+    use std::os::fd::AsRawFd;
+    let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else { return };
+    // SAFETY: the call takes three numbers and an open descriptor, and touches no memory of ours.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn begin_writeback(_: &fs::File, _: u64, _: usize) {}
+
 /// Linux answers from the page cache or says that it would have to wait (`RWF_NOWAIT`).
 #[cfg(target_os = "linux")]
 pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
