@@ -170,6 +170,29 @@ fn every_owner_of_a_key_is_asked_though_the_group_changed_the_first_one() {
 }
 
 #[test]
+fn a_document_with_more_keys_than_an_index_takes_is_refused() {
+    let fixture = Fixture::new();
+    let config = IndexConfig {
+        name: "pair".into(),
+        kind: IndexType::Btree,
+        fields: vec!["a".into(), "b".into()],
+        unique: false,
+        sparse: false,
+    };
+    let pair = Arc::new(CollectionSpec {
+        path: "items.json".into(),
+        large_field: None,
+        indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
+        foreign: Foreign::Adopt(None),
+    });
+    let numbers: Vec<u32> = (0..200).collect();
+    let text = format!("{{\"id\":1,\"a\":{numbers:?},\"b\":{numbers:?}}}").into_bytes();
+    let database = fixture.open();
+    let refused = database.write(Durability::Full, move |tx| tx.put(&pair, 1.into(), text));
+    assert_eq!(refused.map_err(|error| error.code()), Err("VALIDATION_ERROR"));
+}
+
+#[test]
 fn verifying_finds_documents_that_share_a_key_of_a_unique_index() {
     let fixture = Fixture::new();
     let database = fixture.open();

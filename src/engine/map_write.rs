@@ -144,7 +144,7 @@ fn write_records(
     delete_others(tx, &kept)?;
     for at in changed {
         let (id, document) = &others[at];
-        tx.check_unique(spec, id, document)?;
+        tx.check_indexes(spec, id, document)?;
     }
     Ok(Written { documents: stored })
 }

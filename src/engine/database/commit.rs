@@ -281,8 +281,7 @@ impl Database {
             after.seq += 1;
             let mut ops =
                 |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
-            after.checksum =
-                encode_batch(lines, salt, after.seq, after.checksum, before.durable, &mut ops);
+            after.checksum = encode_batch(lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
         if sync {

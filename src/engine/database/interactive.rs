@@ -280,7 +280,7 @@ impl Commit {
         }
         for (spec, id) in put {
             if let Some(document) = transaction.get(&spec, &id)? {
-                transaction.check_unique(&spec, &id, &document)?;
+                transaction.check_indexes(&spec, &id, &document)?;
             }
         }
         self.kept_paths.iter().try_for_each(|path| transaction.keep_entity_path(path))

@@ -19,7 +19,7 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
-    /// belongs to another document.
+    /// belongs to another document, `VALIDATION_ERROR` for more keys than an index takes.
     pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
         check_document(&text)?;
         self.put_document(spec, id, Document::new(json::compacted(text).into(), spec.large_field))
@@ -50,7 +50,7 @@ impl Transaction<'_> {
     }
 
     /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
-    /// [`Transaction::check_unique`] once all documents that change are put. Returns whether this one is another than before.
+    /// [`Transaction::check_indexes`] once all documents that change are put. Returns whether this one is another than before.
     pub fn put_unchecked(
         &mut self,
         spec: &Arc<CollectionSpec>,

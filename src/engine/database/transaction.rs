@@ -10,9 +10,9 @@ use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::Stamp;
-use crate::engine::error::{Error, Result};
+use crate::engine::error::{Error, Issue, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::Entries;
+use crate::engine::index::{Entries, IndexConfig, MAX_TUPLES};
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -288,18 +288,18 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    /// Whether no other document has a key of this one in a unique index.
+    /// Whether every index takes this document, and no other one has a key of it in a unique index.
     ///
     /// # Errors
-    /// `UNIQUE_VIOLATION` names the index, the key and its owner.
-    pub fn check_unique(
+    /// `UNIQUE_VIOLATION` names the index, the key and its owner; `VALIDATION_ERROR` for more keys than an index takes.
+    pub fn check_indexes(
         &mut self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         document: &Document,
     ) -> Result<()> {
         let spec = &self.prepare(spec)?;
-        if !spec.indexes.iter().any(|index| index.config.unique) {
+        if !spec.indexes.iter().any(|index| index.config.unique || index.config.fields.len() > 1) {
             return Ok(());
         }
         if !self.is_changed(spec, id) && self.is_stored(spec, id, document)? {
@@ -309,7 +309,7 @@ impl<'a> Transaction<'a> {
         self.check_entries(spec, id, &entries)
     }
 
-    /// As [`Transaction::check_unique`], for what a document has in the indexes. The collection is loaded or dropped.
+    /// As [`Transaction::check_indexes`], for what a document has in the indexes. The collection is loaded or dropped.
     pub(super) fn check_entries(
         &self,
         spec: &CollectionSpec,
@@ -317,6 +317,9 @@ impl<'a> Transaction<'a> {
         entries: &[Entries],
     ) -> Result<()> {
         for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
+            if !entries.is_complete() {
+                return Err(too_many_keys(&index.config, id));
+            }
             if !index.config.unique {
                 continue;
             }
@@ -406,6 +409,15 @@ impl Drop for Transaction<'_> {
             }
         }
     }
+}
+
+fn too_many_keys(index: &IndexConfig, id: &DocumentId) -> Error {
+    let (name, fields) = (&index.name, index.fields.join(" and "));
+    let message = format!(
+        "the arrays of {fields} combine to more than the {MAX_TUPLES} keys that index {name} takes of a document"
+    );
+    let what = format!("document {id}");
+    Error::Validation { what, issues: vec![Issue { path: Vec::new(), message, code: "too_big" }] }
 }
 
 pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {

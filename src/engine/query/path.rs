@@ -67,12 +67,12 @@ impl<'a> Walk<'_, 'a> {
                 {
                     return true;
                 }
-                elements.into_iter().filter(|element| json::is_object(element)).any(|element| {
-                    match json::get(element, name) {
+                elements.into_iter().filter(|element| json::is_object(element)).any(
+                    |element| match json::get(element, name) {
                         Some(member) => self.any(member, rest),
                         None => position.is_none() && (self.visit)(None),
-                    }
-                })
+                    },
+                )
             }
             _ => (self.visit)(None),
         }

@@ -31,7 +31,10 @@ impl Pattern {
             return Err(format!("the flag {flag:?} is not supported; use i, m, s or u"));
         }
         if source.len() > MAX_LENGTH {
-            return Err(format!("the pattern is too large: it has {} of at most {MAX_LENGTH} bytes", source.len()));
+            return Err(format!(
+                "the pattern is too large: it has {} of at most {MAX_LENGTH} bytes",
+                source.len()
+            ));
         }
         let has = |flag| flags.contains(flag);
         let mut translation = Translation {
