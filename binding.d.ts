@@ -172,11 +172,11 @@ export declare class NativeFiles {
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
   /** Answers, in pieces, with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>, contents: Array<string | undefined | null>): void
+  createMany(ticket: number, inputs: Array<string>, contents: Array<GivenText | undefined | null>): void
   /** Answers with the file, without its content where that is given: the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
   /** Answers with the files, each without its content where that is given. */
-  updateMany(ticket: number, ids: Array<number>, patches: Array<string>, contents: Array<string | undefined | null>): void
+  updateMany(ticket: number, ids: Array<number>, patches: Array<string>, contents: Array<GivenText | undefined | null>): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
   deleteMany(ticket: number, ids: Array<number>): void
@@ -185,13 +185,13 @@ export declare class NativeFiles {
    * `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
    * the map as it is stored after that batch, without the contents, which the caller has.
    */
-  writeAll(ticket: number, map: string, contents: Array<string | undefined | null>): void
+  writeAll(ticket: number, map: string, contents: Array<GivenText | undefined | null>): void
   /**
    * As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
    * records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
    * null, and nothing is written.
    */
-  writeDifference(ticket: number, engine: number, seq: number, map: string, contents: Array<string | undefined | null>, gone: Array<number>): void
+  writeDifference(ticket: number, engine: number, seq: number, map: string, contents: Array<GivenText | undefined | null>, gone: Array<number>): void
   /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
