@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::entity_paths::overlap;
 use super::load::{SnapshotFile, document_location, is_known};
 use super::owners::Missing;
 use super::state::{Change, Collection, State};
@@ -159,9 +160,11 @@ impl Database {
         record: &SnapshotRecord,
         adoption: &Adoption,
     ) -> Result<()> {
-        let (salt, before) = {
+        // What was removed there before is gone: to repeat it would take the file away.
+        let (salt, before, kept) = {
             let state = self.state.read();
-            (state.salt(), state.position)
+            let kept = state.removals.iter().any(|(_, removed)| overlap(removed, &spec.path));
+            (state.salt(), state.position, kept.then(|| spec.path.to_string()))
         };
         let mut line = Vec::new();
         let mut placed: Vec<(DocumentId, Option<(usize, usize)>)> = Vec::new();
@@ -169,6 +172,9 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
             push_snapshot_op(out, &spec.path, record, true);
+            for path in &kept {
+                out.extend_from_slice(format!(",{{\"keep\":{}}}", json::quote(path)).as_bytes());
+            }
             for path in &adoption.given_up {
                 out.extend_from_slice(format!(",{{\"drop\":{}}}", json::quote(path)).as_bytes());
             }
@@ -189,6 +195,7 @@ impl Database {
         let mut state = self.state.write();
         let journal = state.journal;
         state.record_snapshot(&spec.path, record.clone(), true);
+        state.cancel_removals(kept.as_slice());
         let collection = state.collection(&spec.path);
         collection.unload();
         for (id, place) in placed {
