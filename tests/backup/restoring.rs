@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use octoprompt_storage::engine::Error;
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{Error, Wait};
 
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
 
@@ -73,6 +76,46 @@ fn a_restore_waits_for_other_processes_and_names_them() {
     other.put((0, 0, 9), "goes on").expect("the other one goes on");
     other.close();
     process.restore("one").expect("restored");
+}
+
+#[test]
+fn whoever_is_in_the_way_of_a_restore_can_write_and_close_while_it_waits() {
+    let (fs, before, _) = changed();
+    let mut other = Process::start(&fs);
+    other.site.options.lock_timeout = Duration::from_secs(3);
+    other.put((0, 0, 9), "open").expect("opens");
+    let (tell, waits) = mpsc::channel();
+    let restoring = thread::spawn({
+        let fs = fs.process();
+        move || {
+            let process = Process::start(&fs);
+            let tell = Mutex::new(Some(tell));
+            process.fs.fail_when(
+                move |call| {
+                    let alone = matches!(call, Call::TryLock { path, exclusive: true } if path.ends_with("open.lock"));
+                    if alone && let Some(tell) = tell.lock().expect("no panic").take() {
+                        tell.send(()).expect("somebody listens");
+                    }
+                    false
+                },
+                Fault::Io,
+                Repeat::Once,
+            );
+            restore(
+                &process.site,
+                Path::new("one"),
+                Wait::at_most(Duration::from_secs(60)),
+                &mut to_the_end(),
+            )
+        }
+    });
+    waits.recv().expect("it asks to be alone");
+    let wait = Wait::at_most(Duration::from_secs(3));
+    other.put((0, 0, 9), "written while it waits").expect("the restore gives its locks up");
+    other.database(0).and_then(|database| database.checkpoint(wait)).expect("it closes as cleanly as ever");
+    other.close();
+    restoring.join().expect("no panic").expect("restored");
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
 #[test]
