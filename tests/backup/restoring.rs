@@ -279,6 +279,51 @@ fn a_forged_manifest_leads_nowhere() {
     }
 }
 
+/// The manifest with its content changed, its checksum made right again.
+fn changed_manifest(text: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    use sha2::Digest;
+    let mut manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    change(&mut manifest["content"]);
+    let content = manifest["content"].to_string();
+    let checksum: String =
+        sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{\"format\":1,\"checksum\":\"{checksum}\",\"content\":{content}}}")
+}
+
+#[test]
+fn a_manifest_with_a_sequence_number_that_leaves_no_room_for_more_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    for seq in [u64::MAX, (1 << 53) - 1, (1 << 52) + 1] {
+        let lie = changed_manifest(&text, |content| content["databases"][0]["seq"] = seq.into());
+        fs.write_file(manifest, lie.as_bytes());
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+    Process::start(&fs).put((0, 0, 60), "written on").expect("writes go on");
+}
+
+#[test]
+fn a_manifest_that_puts_a_file_in_the_place_of_the_data_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    let notes = fs.read_file("/base/backups/one/data/notes.txt").expect("a file");
+    for (place, stored) in [("data", "/base/backups/two/data"), ("DATA", "/base/backups/two/DATA")] {
+        let lie = changed_manifest(&text, |content| {
+            let files = content["files"].as_array().expect("files");
+            let mut only = files.iter().find(|file| file["path"] == "data/notes.txt").expect("it").clone();
+            only["path"] = place.into();
+            content["files"] = serde_json::json!([only]);
+            content["directories"] = serde_json::json!([]);
+            content["databases"] = serde_json::json!([]);
+        });
+        fs.write_file("/base/backups/two/manifest.json", lie.as_bytes());
+        fs.write_file(stored, &notes);
+        is_refused(&fs, "two", "CORRUPT_DATA", &after);
+    }
+}
+
 #[test]
 fn a_restore_without_room_and_an_aborted_one_leave_everything() {
     let (fs, before, after) = changed();

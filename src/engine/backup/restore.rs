@@ -121,13 +121,20 @@ fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
     }
 }
 
+/// No database comes near this: there is room for as many batches again.
+const HIGHEST_SEQ: u64 = 1 << 52;
+
 /// Nothing in the manifest may lead out of the base path or into what belongs to the engine.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
         |what: &str| Error::corrupt(path, 0, format!("{what:?} is no place that a backup may restore"));
     let mut seen = BTreeSet::new();
     for file in &manifest.files {
-        if !Site::is_safe(&file.path) || !seen.insert(&file.path) || file.stored.is_some() {
+        if !Site::is_safe(&file.path)
+            || file.path.eq_ignore_ascii_case("data")
+            || !seen.insert(&file.path)
+            || file.stored.is_some()
+        {
             return Err(refuse(&file.path));
         }
         if let Kind::Collection { database, collection, .. } = &file.kind {
@@ -138,8 +145,15 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
             }
         }
     }
-    let others = manifest.databases.iter().map(|entry| &entry.path).chain(&manifest.directories);
-    for other in others {
+    for entry in &manifest.databases {
+        if entry.seq > HIGHEST_SEQ {
+            let problem = format!("{} is the number of no batch that was ever written", entry.seq);
+            return Err(Error::corrupt(path, 0, problem));
+        }
+    }
+    // A database may lie in the base path itself.
+    let databases = manifest.databases.iter().map(|entry| &entry.path).filter(|path| !path.is_empty());
+    for other in databases.chain(&manifest.directories) {
         if !Site::is_safe(other) || seen.contains(other) {
             return Err(refuse(other));
         }
