@@ -2,6 +2,7 @@
 
 mod bits;
 mod crashes;
+mod everywhere;
 mod failures;
 mod holding;
 mod making;

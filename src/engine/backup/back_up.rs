@@ -69,7 +69,7 @@ pub fn back_up(
         return Err(Error::PathExists { what: "the backup", path: target });
     }
     sweep(&*fs, &backups)?;
-    let directories = site.base.databases()?;
+    let directories = site.databases(options.wait)?;
     let databases: Vec<Arc<Database>> =
         directories.iter().map(|directory| site.open(directory)).collect::<Result<_>>()?;
     let partial = partial(&backups, &name);
@@ -178,6 +178,11 @@ impl Sources {
             let database = site.relative(directory)?;
             for collection in cut.collections {
                 let path = site.relative(&directory.join(&*collection.path))?;
+                if path == MANIFEST || !Site::is_safe(&path) {
+                    return Err(Error::InvalidArgument(format!(
+                        "{path:?} is no place that a backup may restore; let the storage use another file"
+                    )));
+                }
                 let (database, name) = (database.clone(), collection.path.to_string());
                 collections.push(Collection { path, database, name, content: collection.content });
             }

@@ -52,7 +52,8 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         Err(Error::Corrupt { .. } | Error::UnsupportedFormat { .. }) => true,
         Err(error) => return Err(error),
     };
-    let directories = site.databases_and(manifest.databases.iter().map(|entry| entry.path.as_str()))?;
+    let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
+    let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
     let staged = site.restore_directory().join(STAGED);
     let restored = alone(site, &directories, wait, |owned| {

@@ -48,7 +48,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
                 let problem = "it moves files from or to where none of it may; restore a backup";
                 return Err(Error::corrupt(&path, 0, problem));
             }
-            let directories = site.databases_and(replacement.databases())?;
+            let directories = site.databases_and(replacement.databases(), wait)?;
             alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Open(Intent { copy: manifest }) => {
             check_paths(&path, manifest.paths())?;
             let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
-            let directories = site.databases_and(databases)?;
+            let directories = site.databases_and(databases, wait)?;
             alone(site, &directories, wait, |owned| {
                 let sources = sources_in_place(site, &manifest)?;
                 let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
