@@ -113,6 +113,20 @@ fn a_database_with_a_dot_name_is_covered() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_database_behind_a_link_is_covered() {
+    for directory in ["data/linked", "data/linked/below", "other/linked/below"] {
+        let disk = Disk::new();
+        std::fs::create_dir_all(disk.outside("away")).expect("a directory");
+        let link = disk.path(directory.strip_suffix("/below").unwrap_or(directory));
+        std::fs::create_dir_all(link.parent().expect("a parent")).expect("a directory");
+        std::os::unix::fs::symlink(disk.outside("away"), &link).expect("a link");
+        is_covered(&disk, directory);
+        assert!(std::fs::symlink_metadata(&link).expect("there").is_symlink(), "{directory}");
+    }
+}
+
 #[test]
 fn a_database_in_the_base_path_itself_is_covered() {
     let disk = Disk::new();

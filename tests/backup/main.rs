@@ -7,6 +7,7 @@ mod failures;
 mod holding;
 mod making;
 mod mutants;
+mod obstacles;
 #[path = "../support/reached.rs"]
 mod reached;
 mod restoring;

@@ -16,6 +16,7 @@ use super::copy::{Content, content_of, copy_file};
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
+use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
 use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, Warning};
@@ -174,8 +175,9 @@ impl Hold {
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories = self.directories(&databases)?;
         let sources = sources_in_place(&self.site, &copy.manifest)?;
-        let replacement = Replacement::plan(&self.site, &copy.manifest, sources, &directories)?
-            .ending(self.site.relative(&self.intent())?);
+        let replacement =
+            Replacement::plan(&self.site, &copy.manifest, sources, &directories, Purpose::PutBack)?
+                .ending(self.site.relative(&self.intent())?);
         replacement.declare(&self.site)?;
         replacement.carry_out(&self.site, false)?;
         for (database, held) in databases.iter().zip(&mut held) {
@@ -361,10 +363,13 @@ fn not_current(file: &Path) -> Error {
 /// `CORRUPT_DATA` if the copy lacks a file that is needed.
 pub fn sources_in_place(site: &Site, manifest: &Manifest) -> Result<Vec<Source>> {
     let (fs, before) = (site.fs(), site.migration_directory().join(BEFORE));
+    let places = Places::of(site, manifest, Purpose::PutBack)?;
     let mut sources = Vec::with_capacity(manifest.files.len());
     for file in &manifest.files {
         let is_it = |content: &Content| (content.size, &content.sha256) == (file.size, &file.sha256);
-        if let Some(content) = content_of(&*fs, &site.base.absolute(&file.path))?.filter(is_it) {
+        if places.is_there(&file.path)?
+            && let Some(content) = content_of(&*fs, &site.base.absolute(&file.path))?.filter(is_it)
+        {
             sources.push(Source { from: None, content });
             continue;
         }

@@ -16,6 +16,7 @@ mod list;
 mod lock;
 mod manifest;
 mod name;
+mod places;
 mod progress;
 mod replacement;
 mod restore;

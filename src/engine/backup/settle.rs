@@ -6,6 +6,7 @@ use super::alone::alone;
 use super::hold::{Intent, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
+use super::places::Purpose;
 use super::replacement::Replacement;
 use super::{INTENT, Site, is_inside};
 use crate::engine::error::{Error, IoContext, Result};
@@ -62,7 +63,8 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
             let directories = site.databases_and(databases, wait)?;
             alone(site, &directories, wait, |owned| {
                 let sources = sources_in_place(site, &manifest)?;
-                let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+                let replacement =
+                    Replacement::plan(site, &manifest, sources, &directories, Purpose::PutBack)?;
                 replacement.ending(site.relative(&path)?).run(site, owned)
             })
         }
