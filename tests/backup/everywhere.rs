@@ -170,6 +170,27 @@ fn a_database_where_no_backup_could_restore_it_is_refused() {
     }
 }
 
+/// Paths as they are spelled order otherwise than the directories that they lead to.
+#[cfg(unix)]
+#[test]
+fn each_database_is_copied_with_its_own_collections_whatever_the_order() {
+    let disk = Disk::new();
+    std::fs::create_dir_all(disk.outside("a directory before the base path")).expect("a directory");
+    std::os::unix::fs::symlink(disk.outside("a directory before the base path"), disk.path("data/z"))
+        .expect("a link");
+    let (first, last) = (disk.open("data/a"), disk.open("data/z"));
+    put(&first, "first.json", 1, "before");
+    put(&last, "last.json", 2, "before");
+    let hold = disk.hold().expect("held");
+    let copy = hold.copy(None).expect("copied");
+    put(&first, "first.json", 1, "migrated");
+    put(&last, "last.json", 2, "migrated");
+    hold.put_back(copy).expect("put back");
+    drop(hold);
+    assert_eq!(list(&first, "first.json"), [record(1, "before")]);
+    assert_eq!(list(&last, "last.json"), [record(2, "before")]);
+}
+
 #[test]
 fn a_database_outside_the_base_path_that_a_migration_opens_keeps_the_next_one_from_nothing() {
     let disk = Disk::new();

@@ -173,7 +173,8 @@ impl Hold {
         let databases = self.held.all();
         // A failed write of the migration may have left a database in which nothing is written any more.
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
-        let directories = self.directories(&databases)?;
+        let directories: Vec<PathBuf> =
+            self.directories(&databases)?.into_iter().map(|(directory, _)| directory).collect();
         let sources = sources_in_place(&self.site, &copy.manifest)?;
         let replacement =
             Replacement::plan(&self.site, &copy.manifest, sources, &directories, Purpose::PutBack)?
@@ -225,14 +226,14 @@ impl Hold {
         }
     }
 
-    /// The directories of the databases as the base path spells them.
-    fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<PathBuf>> {
+    /// The directories of the databases as the base path spells them, in path order, and which of the databases is in each.
+    fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<(PathBuf, usize)>> {
         let fs = self.site.fs();
         let mut directories = Vec::new();
         for directory in self.site.base.databases()? {
-            let known = self.site.registry.find(&*fs, &directory)?;
-            if known.is_some_and(|known| databases.iter().any(|database| Arc::ptr_eq(database, &known))) {
-                directories.push(directory);
+            let Some(known) = self.site.registry.find(&*fs, &directory)? else { continue };
+            if let Some(at) = databases.iter().position(|database| Arc::ptr_eq(database, &known)) {
+                directories.push((directory, at));
             }
         }
         Ok(directories)
@@ -247,7 +248,10 @@ impl Hold {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
-        for (directory, cut) in self.directories(databases)?.iter().zip(cuts) {
+        // Those that were opened since are to be found like all others.
+        site.databases(self.wait())?;
+        for (directory, at) in &self.directories(databases)? {
+            let Some(cut) = cuts.get(*at) else { continue };
             let path = site.relative(directory)?;
             for collection in &cut.collections {
                 let file = site.relative(&directory.join(&*collection.path))?;
