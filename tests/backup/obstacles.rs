@@ -256,3 +256,91 @@ fn a_restore_follows_no_link_to_where_no_database_is() {
     assert_eq!(code(disk.restore("one")), Err("INVALID_ARGUMENT"));
     assert!(!disk.outside("away/x").exists());
 }
+
+/// A disk on which somebody appends to a file whenever it is about to be copied.
+struct Appending {
+    file: PathBuf,
+}
+
+impl Fs for Appending {
+    fn clone_file(&self, from: &Path, to: &Path) -> std::io::Result<bool> {
+        if from == self.file {
+            let file = OsFs.open(from, OpenMode::ReadWrite)?;
+            file.write_at(b"one more line\n", file.metadata()?.len)?;
+        }
+        OsFs.clone_file(from, to)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn File>> {
+        OsFs.open(path, mode)
+    }
+    fn create_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.create_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        OsFs.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.sync_dir(path)
+    }
+    fn list_dir(&self, path: &Path) -> std::io::Result<Vec<String>> {
+        OsFs.list_dir(path)
+    }
+    fn metadata(&self, path: &Path) -> std::io::Result<Option<Metadata>> {
+        OsFs.metadata(path)
+    }
+    fn symlink_metadata(&self, path: &Path) -> std::io::Result<Option<Metadata>> {
+        OsFs.symlink_metadata(path)
+    }
+    fn canonical(&self, path: &Path) -> std::io::Result<PathBuf> {
+        OsFs.canonical(path)
+    }
+    fn copy_permissions(&self, like: &Path, path: &Path) -> std::io::Result<()> {
+        OsFs.copy_permissions(like, path)
+    }
+    fn is_writable(&self, directory: &Path) -> std::io::Result<bool> {
+        OsFs.is_writable(directory)
+    }
+    fn free_space(&self, path: &Path) -> std::io::Result<u64> {
+        OsFs.free_space(path)
+    }
+    fn lock_file(&self, path: &Path) -> std::io::Result<Arc<dyn LockFile>> {
+        OsFs.lock_file(path)
+    }
+    fn shared_page(&self, path: &Path, len: usize) -> std::io::Result<Arc<dyn SharedPage>> {
+        OsFs.shared_page(path, len)
+    }
+    fn network(&self, path: &Path) -> std::io::Result<Option<Network>> {
+        OsFs.network(path)
+    }
+    fn now_ms(&self) -> u64 {
+        OsFs.now_ms()
+    }
+    fn boot_id(&self) -> u128 {
+        OsFs.boot_id()
+    }
+}
+
+#[test]
+fn a_file_of_somebody_else_that_grows_all_the_time_keeps_no_migration_away() {
+    let disk = Disk::new();
+    let log = disk.path("data/server.log");
+    std::fs::write(&log, "a line\n").expect("written");
+    let fs = Appending { file: log.clone() };
+    let site = Site { base: BasePath::new(Arc::new(fs), &disk.path("")), ..disk.site.clone() };
+    let lock = MigrationLock::acquire(&site, wait()).expect("free");
+    let hold = Hold::begin(site, lock, wait()).expect("held");
+    let copy = hold.copy(None).expect("copied, however it grows");
+    let spare = hold.discard(&copy).expect("discarded");
+    let copy = hold.copy(Some(spare)).expect("copied again");
+    let kept = std::fs::read_to_string(&log).expect("readable");
+    std::fs::write(&log, "replaced").expect("written");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(std::fs::read_to_string(&log).expect("readable"), kept);
+}

@@ -289,24 +289,28 @@ impl Hold {
                     None => continue,
                 }
             };
-            let stored = match spare.take(&path, &current) {
-                Some(stored) => stored,
+            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
+            let (stored, content) = match spare.take(&path, &current) {
+                Some(stored) => (stored, current),
                 None => {
                     let stored = spare.next_name();
                     let to = before.join(&stored);
                     fs::remove_tree(&*fs, &to).at("remove", &to)?;
-                    let copied = copy_file(&*fs, &from, &to, &mut |_| Ok(()))?;
-                    if copied.as_ref() != Some(&current) {
-                        return Err(Error::Conflict(format!(
-                            "{} changed while it was copied",
-                            from.display()
-                        )));
+                    match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
+                        Some(copied) if copied == current => (stored, copied),
+                        // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
+                        Some(copied) if kind == Kind::Foreign => (stored, copied),
+                        None if kind == Kind::Foreign => continue,
+                        _ => {
+                            return Err(Error::Conflict(format!(
+                                "{} changed while it was copied",
+                                from.display()
+                            )));
+                        }
                     }
-                    stored
                 }
             };
-            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
-            let Content { size, sha256, .. } = current;
+            let Content { size, sha256, .. } = content;
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
         for unused in spare.rest() {
