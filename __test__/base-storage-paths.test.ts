@@ -117,7 +117,6 @@ describe('dataDir', () => {
     'a backup': 'backups/one',
     'the record of databases': 'data/.databases.json',
     'the state of migrations': 'data/.migration-state.json',
-    'the base path': '.',
     'the directory above the base path': '..',
     'a directory beside the base path': '../beside',
     'a directory that leads out of the base path': 'data/../../beside',
@@ -149,7 +148,7 @@ describe('dataDir', () => {
     }))
   }
 
-  for (const dataDir of ['deep/down', 'data/..beside', 'data/a/../b', '/data/rooted']) {
+  for (const dataDir of ['deep/down', 'data/..beside', 'data/a/../b', '/data/rooted', '.']) {
     test(`may be ${dataDir}`, withDirectory(async ({ base }) => {
       const storage = new Things({ basePath: base, dataDir })
       await storage.create({ name: 'a' })

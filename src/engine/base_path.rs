@@ -1,7 +1,7 @@
 //! What lies under one base path: which databases, and which of them owns a file that lies in none or in another.
 //!
-//! A database under `data/` is found by its reserved folder. One that lies elsewhere under the base path is recorded in
-//! `data/.databases.json`, and so is the owner of a file that a database uses although it lies outside its directory.
+//! A database under `data/` is found by its reserved folder, and so is one in the base path itself. One that lies elsewhere
+//! under the base path, behind a symlink or under a name with a dot is recorded in `data/.databases.json`, and so is the owner of a file that a database uses although it lies outside its directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -62,16 +62,23 @@ impl BasePath {
         self.path.join(DATA)
     }
 
-    /// The directories of all databases under the base path, in path order. O(directories under `data/`).
+    /// The directories of all databases under the base path, in path order. One to which several ways lead is named once.
+    /// O(directories under `data/`).
     ///
     /// # Errors
     /// `CORRUPT_DATA` if the record is damaged, `IO_ERROR`.
     pub fn databases(&self) -> Result<Vec<PathBuf>> {
         let mut found = BTreeSet::new();
         self.search(&self.data(), &mut found)?;
-        for recorded in self.read()?.databases {
-            let directory = self.absolute(&recorded);
-            if self.is_database(&directory)? {
+        let mut known = BTreeSet::new();
+        for directory in &found {
+            known.extend(self.identity(directory)?);
+        }
+        let recorded = self.read()?.databases;
+        for directory in recorded.iter().map(|name| self.absolute(name)).chain([self.path.clone()]) {
+            if self.is_database(&directory)?
+                && self.identity(&directory)?.is_some_and(|identity| known.insert(identity))
+            {
                 found.insert(directory);
             }
         }
@@ -114,11 +121,11 @@ impl BasePath {
         self.record_database(directory, wait)
     }
 
-    /// Takes note of a database, so that [`BasePath::databases`] finds it. One under `data/`, or outside the base path,
-    /// is not recorded. A directory in which nothing may be written is not recorded either.
+    /// Takes note of a database, so that [`BasePath::databases`] finds it. One that is found without that, or lies outside
+    /// the base path, is not recorded. A directory in which nothing may be written is not recorded either.
     pub fn record_database(&self, directory: &Path, wait: Wait) -> Result<()> {
         let Some(name) = self.relative(directory) else { return Ok(()) };
-        if name == DATA || name.starts_with("data/") || self.read()?.databases.contains(&name) {
+        if self.is_searched(&name)? || self.read()?.databases.contains(&name) {
             return Ok(());
         }
         match self.change(wait, |record| Ok(record.databases.insert(name))) {
@@ -189,12 +196,35 @@ impl BasePath {
         path
     }
 
-    fn is_database(&self, directory: &Path) -> Result<bool> {
+    /// Whether a database is there.
+    pub(super) fn is_database(&self, directory: &Path) -> Result<bool> {
         let reserved = directory.join(RESERVED);
         Ok(self.fs.metadata(&reserved).at("look up", &reserved)?.is_some())
     }
 
-    /// Folders whose names begin with a dot are nobody's databases; symlinks are not followed.
+    /// What a directory is known by, however it is reached.
+    pub(super) fn identity(&self, directory: &Path) -> Result<Option<(u64, u64)>> {
+        Ok(self.fs.metadata(directory).at("look up", directory)?.map(|found| found.identity))
+    }
+
+    /// Whether [`BasePath::search`] comes by a path.
+    fn is_searched(&self, name: &str) -> Result<bool> {
+        let mut names = name.split('/');
+        if names.next() != Some(DATA) {
+            return Ok(false);
+        }
+        let mut path = self.data();
+        for name in names {
+            path.push(name);
+            let found = self.fs.symlink_metadata(&path).at("look up", &path)?;
+            if name.starts_with('.') || found.is_some_and(|found| found.kind == FileKind::Symlink) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Neither folders whose names begin with a dot are searched nor what lies behind symlinks.
     fn search(&self, directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
         let names = match self.fs.list_dir(directory) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

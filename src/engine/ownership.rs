@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::backup::is_safe;
 use super::base_path::BasePath;
 use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
 use super::error::{Error, IoContext, Result};
@@ -22,20 +23,23 @@ const INDEXES: &str = "indexes/";
 const BACKUPS: &str = "backups";
 
 /// Refuses the directory of a database that holds no database of a caller's: backups, and what looks after all databases
-/// of a base path, know of those below it only. Touches no file.
+/// of a base path, know of that and of those below it only. Touches no file.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for the base path or a directory outside it, and for one of the engine's.
+/// `INVALID_ARGUMENT` for a directory outside the base path, and for one of the engine's.
 pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
     let refuse = |why: &str| {
         let message = format!("the directory {} of a database {why}", directory.display());
         Err(Error::InvalidArgument(message))
     };
+    if directory == base.path() {
+        return Ok(());
+    }
     let Some(name) = base.relative(directory) else {
         let base = base.path().display();
-        return refuse(&format!("does not lie below {base}; use another dataDir, or a basePath above it"));
+        return refuse(&format!("does not lie under {base}; use another dataDir, or a basePath above it"));
     };
-    if is_of_engine(&name) || is_reserved(base, directory).is_some() {
+    if !is_safe(&name) || is_reserved(base, directory).is_some() {
         return refuse("is reserved for this package; use another dataDir");
     }
     Ok(())
@@ -205,15 +209,19 @@ mod tests {
     use crate::engine::fs::OsFs;
 
     #[test]
-    fn a_database_lies_below_the_base_path_and_outside_of_what_is_the_engines() {
+    fn a_database_lies_under_the_base_path_and_outside_of_what_is_the_engines() {
         let base = BasePath::new(Arc::new(OsFs), Path::new("/base"));
-        for good in
-            ["/base/data", "/base/x/y", "/base/data/project_storage", "/base/.storages", "/base/data/..x"]
-        {
+        for good in [
+            "/base",
+            "/base/data",
+            "/base/x/y",
+            "/base/data/project_storage",
+            "/base/.storages",
+            "/base/data/..x",
+        ] {
             assert!(check_directory(&base, Path::new(good)).is_ok(), "{good}");
         }
         for bad in [
-            "/base",
             "/",
             "/other",
             "/base/../x",
@@ -221,6 +229,8 @@ mod tests {
             "/base/.STORAGE/x",
             "/base/backups",
             "/base/backups/one",
+            "/base/data/.migration",
+            "/base/data/.restore/deep",
             "/base/data/.databases.json",
             "/base/data/.migration-state.json",
         ] {

@@ -27,8 +27,17 @@ pub struct Registry {
 #[derive(Default)]
 struct Inner {
     open: Mutex<HashMap<Identity, Place>>,
+    /// Base paths, and the directories of databases that were opened as theirs.
+    opened: Mutex<Vec<Opened>>,
     /// Base paths whose databases this process holds, and who sees to that.
     holds: Mutex<Vec<(PathBuf, Weak<HeldDatabases>)>>,
+}
+
+/// A database that was opened as one of a base path.
+struct Opened {
+    base: PathBuf,
+    directory: PathBuf,
+    database: Weak<Database>,
 }
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
@@ -106,6 +115,33 @@ impl Registry {
         };
         let place = self.inner.open.lock().get(&metadata.identity).cloned();
         Ok(place.and_then(|place| place.lock().upgrade()))
+    }
+
+    /// Remembers that a database was opened as one of a base path.
+    pub(super) fn note_open(&self, base: &BasePath, directory: &Path, database: &Arc<Database>) {
+        let base = canonical(base);
+        let mut opened = self.inner.opened.lock();
+        opened.retain(|known| known.database.strong_count() > 0);
+        let is_it = |known: &Opened| {
+            known.base == base
+                && known.directory == directory
+                && known.database.as_ptr() == Arc::as_ptr(database)
+        };
+        if !opened.iter().any(is_it) {
+            opened.push(Opened {
+                base,
+                directory: directory.to_path_buf(),
+                database: Arc::downgrade(database),
+            });
+        }
+    }
+
+    /// The directories of the databases that this process has open as ones of a base path, as they were spelled.
+    pub(super) fn opened_under(&self, base: &BasePath) -> Vec<PathBuf> {
+        let base = canonical(base);
+        let opened = self.inner.opened.lock();
+        let live = opened.iter().filter(|known| known.base == base && known.database.strong_count() > 0);
+        live.map(|known| known.directory.clone()).collect()
     }
 
     /// From now on what is opened under `base` is taken in by `held`, for as long as that lives.

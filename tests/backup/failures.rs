@@ -101,7 +101,8 @@ fn same_process(
     Ok(())
 }
 
-fn every_call(workload: &Workload, fault: Fault) {
+/// Answers are true, whichever call of the workload fails.
+pub fn every_call(workload: &Workload, fault: Fault) {
     let fs = prepared(workload);
     let (before, after) = (see(&fs.snapshot().kill()).expect("readable"), outcome(workload, &fs));
     let mut call = 0;

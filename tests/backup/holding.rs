@@ -1,6 +1,6 @@
 //! Holding all databases for a migration, and undoing it.
 
-use octoprompt_storage::engine::backup::{Hold, MigrationLock};
+use octoprompt_storage::engine::backup::{Hold, MigrationLock, list_backups};
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::{Durability, Error};
 
@@ -116,6 +116,20 @@ fn databases_that_are_opened_meanwhile_are_held_and_undone_too() {
     let mut seen = process.see().expect("readable");
     seen.directories.remove("data/added");
     assert_eq!(seen, before);
+}
+
+#[test]
+fn no_backup_is_made_of_half_a_migration_by_the_process_that_migrates() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    process.put((0, 0, 1), "migrated by half").expect("this process writes on");
+    assert_eq!(code(process.back_up("half")), Err("LOCK_TIMEOUT"));
+    hold.put_back(copy).expect("put back");
+    drop(hold);
+    assert_eq!(list_backups(&process.site).expect("listed").len(), 0);
+    process.back_up("whole").expect("backed up");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod bits;
 mod crashes;
+mod everywhere;
 mod failures;
 mod holding;
 mod making;
 mod mutants;
+mod obstacles;
 #[path = "../support/reached.rs"]
 mod reached;
 mod restoring;

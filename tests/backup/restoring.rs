@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use octoprompt_storage::engine::Error;
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{Error, Wait};
 
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
 
@@ -73,6 +76,46 @@ fn a_restore_waits_for_other_processes_and_names_them() {
     other.put((0, 0, 9), "goes on").expect("the other one goes on");
     other.close();
     process.restore("one").expect("restored");
+}
+
+#[test]
+fn whoever_is_in_the_way_of_a_restore_can_write_and_close_while_it_waits() {
+    let (fs, before, _) = changed();
+    let mut other = Process::start(&fs);
+    other.site.options.lock_timeout = Duration::from_secs(3);
+    other.put((0, 0, 9), "open").expect("opens");
+    let (tell, waits) = mpsc::channel();
+    let restoring = thread::spawn({
+        let fs = fs.process();
+        move || {
+            let process = Process::start(&fs);
+            let tell = Mutex::new(Some(tell));
+            process.fs.fail_when(
+                move |call| {
+                    let alone = matches!(call, Call::TryLock { path, exclusive: true } if path.ends_with("open.lock"));
+                    if alone && let Some(tell) = tell.lock().expect("no panic").take() {
+                        tell.send(()).expect("somebody listens");
+                    }
+                    false
+                },
+                Fault::Io,
+                Repeat::Once,
+            );
+            restore(
+                &process.site,
+                Path::new("one"),
+                Wait::at_most(Duration::from_secs(60)),
+                &mut to_the_end(),
+            )
+        }
+    });
+    waits.recv().expect("it asks to be alone");
+    let wait = Wait::at_most(Duration::from_secs(3));
+    other.put((0, 0, 9), "written while it waits").expect("the restore gives its locks up");
+    other.database(0).and_then(|database| database.checkpoint(wait)).expect("it closes as cleanly as ever");
+    other.close();
+    restoring.join().expect("no panic").expect("restored");
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
 #[test]
@@ -233,6 +276,51 @@ fn a_forged_manifest_leads_nowhere() {
     {
         fs.write_file(manifest, forged(&text, from, to).as_bytes());
         is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+}
+
+/// The manifest with its content changed, its checksum made right again.
+fn changed_manifest(text: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    use sha2::Digest;
+    let mut manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    change(&mut manifest["content"]);
+    let content = manifest["content"].to_string();
+    let checksum: String =
+        sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{\"format\":1,\"checksum\":\"{checksum}\",\"content\":{content}}}")
+}
+
+#[test]
+fn a_manifest_with_a_sequence_number_that_leaves_no_room_for_more_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    for seq in [u64::MAX, (1 << 53) - 1, (1 << 52) + 1] {
+        let lie = changed_manifest(&text, |content| content["databases"][0]["seq"] = seq.into());
+        fs.write_file(manifest, lie.as_bytes());
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
+    Process::start(&fs).put((0, 0, 60), "written on").expect("writes go on");
+}
+
+#[test]
+fn a_manifest_that_puts_a_file_in_the_place_of_the_data_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    let notes = fs.read_file("/base/backups/one/data/notes.txt").expect("a file");
+    for (place, stored) in [("data", "/base/backups/two/data"), ("DATA", "/base/backups/two/DATA")] {
+        let lie = changed_manifest(&text, |content| {
+            let files = content["files"].as_array().expect("files");
+            let mut only = files.iter().find(|file| file["path"] == "data/notes.txt").expect("it").clone();
+            only["path"] = place.into();
+            content["files"] = serde_json::json!([only]);
+            content["directories"] = serde_json::json!([]);
+            content["databases"] = serde_json::json!([]);
+        });
+        fs.write_file("/base/backups/two/manifest.json", lie.as_bytes());
+        fs.write_file(stored, &notes);
+        is_refused(&fs, "two", "CORRUPT_DATA", &after);
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Site;
 use crate::engine::cancel;
 use crate::engine::database::{Database, Held, Quiet, in_use, mark_migrating};
-use crate::engine::error::{IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs};
 use crate::engine::journal::RESERVED;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
@@ -44,8 +46,15 @@ fn take(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
     Ok(lock.guard())
 }
 
+/// Takes a lock by which processes are present, if nobody else has it.
+fn take_now(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
+    take(lock, Wait { deadline: Instant::now(), ..wait })
+}
+
 /// Runs `work` while this process is the only one that has the databases open. `directories` is in path order; those that
 /// are missing are created. The process's own engines stay open and wait.
+///
+/// While others have one open, all locks are let go between attempts: they may need them to finish and to close it.
 ///
 /// # Errors
 /// `LOCK_TIMEOUT` that names the others, `IO_ERROR`, and those of `work`.
@@ -54,6 +63,27 @@ pub fn alone<T>(
     directories: &[PathBuf],
     wait: Wait,
     work: impl FnOnce(&mut [Owned<'_>]) -> Result<T>,
+) -> Result<T> {
+    let mut work = Some(work);
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let result = attempt(site, directories, wait, &mut work);
+        match result {
+            Err(Error::InUse { .. }) if work.is_some() && Instant::now() < wait.deadline => {}
+            result => return result,
+        }
+        cancel::check()?;
+        thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// One attempt. `work` is taken if it ran.
+fn attempt<T>(
+    site: &Site,
+    directories: &[PathBuf],
+    wait: Wait,
+    work: &mut Option<impl FnOnce(&mut [Owned<'_>]) -> Result<T>>,
 ) -> Result<T> {
     let fs = site.fs();
     let find = |directory: &PathBuf| site.registry.find(&*fs, directory);
@@ -90,7 +120,7 @@ pub fn alone<T>(
     }
     // The locks by which every process is present, last: whoever opens a database waits for its write lock already.
     for locks in locks.iter_mut().flatten() {
-        guards.push(take(&mut locks.presence, wait)?);
+        guards.push(take_now(&mut locks.presence, wait)?);
     }
     let mut present = Vec::new();
     let mut result = Ok(());
@@ -103,10 +133,10 @@ pub fn alone<T>(
             present.push(at);
         }
     }
-    let result = match result {
-        Ok(()) => work(&mut owned),
-        Err(error) => Err(error),
-    };
+    let result = result.and_then(|()| match work.take() {
+        Some(work) => work(&mut owned),
+        None => Err(Error::InvalidArgument("this was done already".into())),
+    });
     let mut back = Ok(());
     for at in present {
         if let Owned::Open { database, held } = &mut owned[at] {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::copy::{Content, copy_file, hash_file};
 use super::inventory::Inventory;
 use super::list::{next_time, stored_at};
+use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, MANIFEST, Manifest};
 use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
-use super::{SPARE_SPACE, Site, settle};
+use super::{SPARE_SPACE, Site};
 use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{Layout, SnapshotRecord};
@@ -42,7 +43,7 @@ pub struct BackupOptions {
 
 /// Copies `data/`, every other database of the base path and what the options include to `backups/<name>`; without a name,
 /// one is made of the time. Writers go on while it runs: what is copied is each database as it was at one moment, the same
-/// for all of them. Checkpoints wait until it is done. O(bytes).
+/// for all of them. Checkpoints, restores and migrations wait until it is done. O(bytes).
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` (name, included path), `ALREADY_EXISTS`, `LOCK_TIMEOUT`, `CORRUPT_DATA` where a database is damaged,
@@ -54,11 +55,11 @@ pub fn back_up(
     progress: &mut Progress<'_>,
 ) -> Result<BackedUp> {
     name.map_or(Ok(()), check_name)?;
-    settle(site, options.wait)?;
     let fs = site.fs();
     let backups = site.backups();
     fs::create_dirs(&*fs, &backups).at("create", &backups)?;
     let _lock = lock_backups(site, options.wait)?;
+    let _migrations = keep_migrations_away(site, options.wait)?;
     let name = match name {
         Some(name) => name.to_owned(),
         None => fresh_name(&*fs, &backups)?,
@@ -68,7 +69,7 @@ pub fn back_up(
         return Err(Error::PathExists { what: "the backup", path: target });
     }
     sweep(&*fs, &backups)?;
-    let directories = site.base.databases()?;
+    let directories = site.databases(options.wait)?;
     let databases: Vec<Arc<Database>> =
         directories.iter().map(|directory| site.open(directory)).collect::<Result<_>>()?;
     let partial = partial(&backups, &name);
@@ -120,6 +121,17 @@ pub fn lock_backups(site: &Site, wait: Wait) -> Result<LockGuard> {
     Ok(lock.guard())
 }
 
+/// The locks of databases do not keep a migration of this process away: it has them already.
+fn keep_migrations_away(site: &Site, wait: Wait) -> Result<MigrationLock> {
+    MigrationLock::acquire(site, wait).map_err(|error| match error {
+        Error::InUse { path, waited_ms, holders } if path.starts_with(site.migration_directory()) => {
+            let holder = holders.first().map(|&pid| Holder { pid, held_ms: None });
+            Error::MigrationRunning { path, waited_ms, holder }
+        }
+        other => other,
+    })
+}
+
 fn fresh_name(fs: &dyn Fs, backups: &Path) -> Result<String> {
     let mut time = now_ms();
     loop {
@@ -166,6 +178,11 @@ impl Sources {
             let database = site.relative(directory)?;
             for collection in cut.collections {
                 let path = site.relative(&directory.join(&*collection.path))?;
+                if path == MANIFEST || !super::is_safe(&path) {
+                    return Err(Error::InvalidArgument(format!(
+                        "{path:?} is no place that a backup may restore; let the storage use another file"
+                    )));
+                }
                 let (database, name) = (database.clone(), collection.path.to_string());
                 collections.push(Collection { path, database, name, content: collection.content });
             }
@@ -174,7 +191,7 @@ impl Sources {
         let mut inventory = Inventory::of_data(site)?;
         for path in include {
             let path = path.trim_end_matches('/');
-            if path == MANIFEST || !Site::is_safe(path) {
+            if path == MANIFEST || !super::is_safe(path) {
                 return Err(Error::InvalidArgument(format!(
                     "include: {path:?} is no path relative to the base path that a backup may hold"
                 )));

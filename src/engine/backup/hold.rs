@@ -16,6 +16,7 @@ use super::copy::{Content, content_of, copy_file};
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
+use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
 use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
@@ -104,8 +105,10 @@ impl Hold {
         });
         site.registry.note_hold(&site.base, &held);
         let hold = Hold { site, held, wait, _lock: lock };
-        for directory in hold.site.base.databases()? {
-            hold.held.take_in(&hold.site.open(&directory)?, wait)?;
+        for directory in hold.site.databases(wait)? {
+            let database = hold.site.open(&directory)?;
+            hold.site.registry.note_open(&hold.site.base, &directory, &database);
+            hold.held.take_in(&database, wait)?;
         }
         Ok(hold)
     }
@@ -170,10 +173,12 @@ impl Hold {
         let databases = self.held.all();
         // A failed write of the migration may have left a database in which nothing is written any more.
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
-        let directories = self.directories(&databases)?;
+        let directories: Vec<PathBuf> =
+            self.directories(&databases)?.into_iter().map(|(directory, _)| directory).collect();
         let sources = sources_in_place(&self.site, &copy.manifest)?;
-        let replacement = Replacement::plan(&self.site, &copy.manifest, sources, &directories)?
-            .ending(self.site.relative(&self.intent())?);
+        let replacement =
+            Replacement::plan(&self.site, &copy.manifest, sources, &directories, Purpose::PutBack)?
+                .ending(self.site.relative(&self.intent())?);
         replacement.declare(&self.site)?;
         replacement.carry_out(&self.site, false)?;
         for (database, held) in databases.iter().zip(&mut held) {
@@ -221,14 +226,14 @@ impl Hold {
         }
     }
 
-    /// The directories of the databases as the base path spells them.
-    fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<PathBuf>> {
+    /// The directories of the databases as the base path spells them, in path order, and which of the databases is in each.
+    fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<(PathBuf, usize)>> {
         let fs = self.site.fs();
         let mut directories = Vec::new();
         for directory in self.site.base.databases()? {
-            let known = self.site.registry.find(&*fs, &directory)?;
-            if known.is_some_and(|known| databases.iter().any(|database| Arc::ptr_eq(database, &known))) {
-                directories.push(directory);
+            let Some(known) = self.site.registry.find(&*fs, &directory)? else { continue };
+            if let Some(at) = databases.iter().position(|database| Arc::ptr_eq(database, &known)) {
+                directories.push((directory, at));
             }
         }
         Ok(directories)
@@ -243,7 +248,10 @@ impl Hold {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
-        for (directory, cut) in self.directories(databases)?.iter().zip(cuts) {
+        // Those that were opened since are to be found like all others.
+        site.databases(self.wait())?;
+        for (directory, at) in &self.directories(databases)? {
+            let Some(cut) = cuts.get(*at) else { continue };
             let path = site.relative(directory)?;
             for collection in &cut.collections {
                 let file = site.relative(&directory.join(&*collection.path))?;
@@ -277,24 +285,28 @@ impl Hold {
                     None => continue,
                 }
             };
-            let stored = match spare.take(&path, &current) {
-                Some(stored) => stored,
+            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
+            let (stored, content) = match spare.take(&path, &current) {
+                Some(stored) => (stored, current),
                 None => {
                     let stored = spare.next_name();
                     let to = before.join(&stored);
                     fs::remove_tree(&*fs, &to).at("remove", &to)?;
-                    let copied = copy_file(&*fs, &from, &to, &mut |_| Ok(()))?;
-                    if copied.as_ref() != Some(&current) {
-                        return Err(Error::Conflict(format!(
-                            "{} changed while it was copied",
-                            from.display()
-                        )));
+                    match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
+                        Some(copied) if copied == current => (stored, copied),
+                        // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
+                        Some(copied) if kind == Kind::Foreign => (stored, copied),
+                        None if kind == Kind::Foreign => continue,
+                        _ => {
+                            return Err(Error::Conflict(format!(
+                                "{} changed while it was copied",
+                                from.display()
+                            )));
+                        }
                     }
-                    stored
                 }
             };
-            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
-            let Content { size, sha256, .. } = current;
+            let Content { size, sha256, .. } = content;
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
         for unused in spare.rest() {
@@ -355,10 +367,13 @@ fn not_current(file: &Path) -> Error {
 /// `CORRUPT_DATA` if the copy lacks a file that is needed.
 pub fn sources_in_place(site: &Site, manifest: &Manifest) -> Result<Vec<Source>> {
     let (fs, before) = (site.fs(), site.migration_directory().join(BEFORE));
+    let places = Places::of(site, manifest, Purpose::PutBack)?;
     let mut sources = Vec::with_capacity(manifest.files.len());
     for file in &manifest.files {
         let is_it = |content: &Content| (content.size, &content.sha256) == (file.size, &file.sha256);
-        if let Some(content) = content_of(&*fs, &site.base.absolute(&file.path))?.filter(is_it) {
+        if places.is_there(&file.path)?
+            && let Some(content) = content_of(&*fs, &site.base.absolute(&file.path))?.filter(is_it)
+        {
             sources.push(Source { from: None, content });
             continue;
         }

@@ -84,7 +84,7 @@ fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
     info.created = Some(manifest.created);
     info.size = manifest.size();
     info.files = manifest.files.len();
-    if let Some(file) = manifest.files.iter().find(|file| !Site::is_safe(&file.path)) {
+    if let Some(file) = manifest.files.iter().find(|file| !super::is_safe(&file.path)) {
         info.problem = Some(format!("{:?} is no place that a backup may restore", file.path));
         return Ok(info);
     }

@@ -16,12 +16,15 @@ mod list;
 mod lock;
 mod manifest;
 mod name;
+mod places;
 mod progress;
 mod replacement;
 mod restore;
 mod sealed;
 mod settle;
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,12 +79,16 @@ impl Site {
     }
 
     /// The database in `directory` as storages open it: see [`open_under`](super::registry::open_under).
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` where the engine keeps what is its own: no backup could be put back there.
     pub fn open_under(&self, directory: &Path) -> Result<Arc<Database>> {
         check_directory(&self.base, directory)?;
         let wait = Wait::at_most(self.options.lock_timeout);
         settle(self, wait)?;
         let database = self.open(directory)?;
         self.base.record_database(directory, wait)?;
+        self.registry.note_open(&self.base, directory, &database);
         if let Some(held) = self.registry.hold_on(&self.base) {
             held.take_in(&database, wait)?;
         }
@@ -100,18 +107,67 @@ impl Site {
         self.base.data().join(MIGRATION)
     }
 
+    /// The directories of all databases, in path order; those that this process has open are recorded again if they cannot be
+    /// found.
+    ///
+    /// # Errors
+    /// `IO_ERROR` if one is open all the same that is not among them: every copy would lack it.
+    fn databases(&self, wait: Wait) -> Result<Vec<PathBuf>> {
+        let opened = self.registry.opened_under(&self.base);
+        for directory in &opened {
+            self.base.record_database(directory, wait)?;
+        }
+        let found = self.base.databases()?;
+        let mut known = BTreeSet::new();
+        for directory in &found {
+            known.extend(self.base.identity(directory)?);
+        }
+        for directory in opened.iter().filter(|directory| directory.starts_with(self.base.path())) {
+            let identity = self.base.identity(directory)?;
+            if self.base.is_database(directory)?
+                && identity.is_some_and(|identity| !known.contains(&identity))
+            {
+                let problem =
+                    "it is open and data/.databases.json does not tell of it, so the copy would lack it";
+                return Err(Error::io("find again", directory, &io::Error::other(problem)));
+            }
+        }
+        Ok(found)
+    }
+
     /// The directories of all databases that there are and of these, in path order.
-    fn databases_and<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<PathBuf>> {
-        let mut directories = self.base.databases()?;
-        directories.extend(paths.map(|path| self.base.absolute(path)));
+    ///
+    /// # Errors
+    /// As [`Site::databases`]; `INVALID_ARGUMENT` if two of these are one directory.
+    fn databases_and<'a>(&self, paths: impl Iterator<Item = &'a str>, wait: Wait) -> Result<Vec<PathBuf>> {
+        let mut directories: Vec<PathBuf> = paths.map(|path| self.base.absolute(path)).collect();
         directories.sort_unstable();
         directories.dedup();
+        let mut known = BTreeSet::new();
+        for directory in &directories {
+            if self.base.identity(directory)?.is_some_and(|identity| !known.insert(identity)) {
+                let directory = directory.display();
+                return Err(Error::InvalidArgument(format!(
+                    "{directory} is the directory of another database of the copy too; remove the symlink first"
+                )));
+            }
+        }
+        for directory in self.databases(wait)? {
+            if self.base.identity(&directory)?.is_none_or(|identity| known.insert(identity)) {
+                directories.push(directory);
+            }
+        }
+        directories.sort_unstable();
         Ok(directories)
     }
 
-    /// The path relative to the base path.
+    /// The path relative to the base path; empty for the base path itself.
     fn relative(&self, path: &Path) -> Result<String> {
-        self.base.relative(&normal_path(path)).ok_or_else(|| {
+        let path = normal_path(path);
+        if path == self.base.path() {
+            return Ok(String::new());
+        }
+        self.base.relative(&path).ok_or_else(|| {
             let (path, base) = (path.display(), self.base.path().display());
             Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
         })
@@ -126,18 +182,17 @@ impl Site {
     fn is_mutant(&self, _: Mutant) -> bool {
         false
     }
+}
 
-    /// Whether data may be put at this path relative to the base path: it leads nowhere else, and not into what belongs to
-    /// the engine.
-    fn is_safe(relative: &str) -> bool {
-        let names = || relative.split('/');
-        let plain = |name: &str| is_plain(name) && !name.eq_ignore_ascii_case(RESERVED);
-        // Some file systems know no case.
-        let is =
-            |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-        let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
-        names().all(plain) && !reserved
-    }
+/// Whether data may be put at this path relative to the base path: it leads nowhere else, and not into what belongs to
+/// the engine.
+pub(super) fn is_safe(relative: &str) -> bool {
+    let names = || relative.split('/');
+    let plain = |name: &str| is_plain(name) && !name.eq_ignore_ascii_case(RESERVED);
+    // Some file systems know no case.
+    let is = |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+    let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
+    names().all(plain) && !reserved
 }
 
 /// Whether a path relative to the base path, as intents have them, names the base path or something below it.

@@ -13,6 +13,7 @@ use super::alone::Owned;
 use super::copy::{Content, content_of, copy_file, is_missing};
 use super::inventory::Inventory;
 use super::manifest::{Kind, Manifest};
+use super::places::{Places, Purpose, check_writable, is_below};
 use super::{INTENT, Site, intent};
 use crate::engine::checksum::FileHash;
 use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
@@ -25,6 +26,9 @@ use crate::engine::journal::{CollectionRecord, SnapshotRecord};
 pub struct Replacement {
     /// Files to remove.
     remove: Vec<String>,
+    /// What is of another kind than what comes in its place: goes with all it holds, unless that is there already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    give_way: Vec<String>,
     /// Directories to remove if nothing is left in them, the innermost first.
     remove_directories: Vec<String>,
     /// Directories to create, parents first.
@@ -67,11 +71,17 @@ impl Replacement {
         manifest: &Manifest,
         sources: Vec<Source>,
         directories: &[PathBuf],
+        purpose: Purpose,
     ) -> Result<Replacement> {
         let fs = site.fs();
+        let give_way = Places::of(site, manifest, purpose)?.in_the_way()?;
         let mut databases = Vec::new();
         for directory in directories {
             let path = site.relative(directory)?;
+            let is_wanted = manifest.databases.iter().any(|entry| entry.path == path);
+            if !is_wanted && give_way.iter().any(|above| is_below(&path, above)) {
+                continue;
+            }
             let seq = manifest.databases.iter().find(|entry| entry.path == path).map_or(0, |entry| entry.seq);
             let start = start_beyond(&*fs, directory, seq)?;
             databases.push(Restarted { path, start, catalog: BTreeMap::new() });
@@ -92,10 +102,36 @@ impl Replacement {
                 None => unchanged.push(file.path.clone()),
             }
         }
-        let (remove, remove_directories) = surplus(site, manifest, directories)?;
+        let (remove, remove_directories) = surplus(site, manifest, directories, &give_way)?;
         let directories = manifest.directories.clone();
         let ends = Vec::new();
-        Ok(Replacement { remove, remove_directories, directories, files, unchanged, databases, ends })
+        let plan = Replacement {
+            remove,
+            give_way,
+            remove_directories,
+            directories,
+            files,
+            unchanged,
+            databases,
+            ends,
+        };
+        plan.check_writable(site)?;
+        Ok(plan)
+    }
+
+    /// What would fail half-way fails before anything is changed.
+    fn check_writable(&self, site: &Site) -> Result<()> {
+        let fs = site.fs();
+        let lists = [&self.remove, &self.give_way, &self.remove_directories];
+        let placed = self.files.iter().map(|file| &file.to);
+        let mut changed: BTreeSet<PathBuf> =
+            lists.into_iter().flatten().chain(placed).map(|path| site.base.absolute(path)).collect();
+        for path in self.directories.iter().map(|path| site.base.absolute(path)) {
+            if fs.metadata(&path).at("look up", &path)?.is_none() {
+                changed.insert(path);
+            }
+        }
+        check_writable(site, &changed)
     }
 
     /// Ends another intent too.
@@ -110,9 +146,10 @@ impl Replacement {
 
     /// Every path in it.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let lists = [&self.remove, &self.remove_directories, &self.directories, &self.unchanged, &self.ends];
+        let removed = [&self.remove, &self.give_way, &self.remove_directories];
+        let lists = removed.into_iter().chain([&self.directories, &self.unchanged, &self.ends]);
         let files = self.files.iter().flat_map(|file| [file.from.as_str(), file.to.as_str()]);
-        lists.into_iter().flatten().map(String::as_str).chain(files).chain(self.databases())
+        lists.flatten().map(String::as_str).chain(files).chain(self.databases())
     }
 
     /// Files come from below the directories where copies are staged, and nothing else that is done is done there.
@@ -122,12 +159,14 @@ impl Replacement {
             let path = site.base.absolute(path);
             staging.iter().find_map(|staging| Some(path.strip_prefix(staging).ok()?.components().count()))
         };
-        let lists = [&self.remove, &self.remove_directories, &self.directories, &self.unchanged];
+        let lists =
+            [&self.remove, &self.give_way, &self.remove_directories, &self.directories, &self.unchanged];
         let mut changed = self.files.iter().map(|file| &file.to).chain(lists.into_iter().flatten());
         let mut staged = self.files.iter().map(|file| &file.from);
         // At the first level lies the intent itself.
         staged.all(|from| depth(from).is_some_and(|depth| depth > 1))
             && changed.all(|path| depth(path).is_none())
+            && self.give_way.iter().all(|path| path.starts_with("data/"))
     }
 
     fn intent(site: &Site) -> PathBuf {
@@ -167,6 +206,16 @@ impl Replacement {
             }
             touch(&path);
         }
+        let files: BTreeSet<&str> = self.files.iter().map(|file| file.to.as_str()).collect();
+        for path in &self.give_way {
+            let becomes_directory = !files.contains(path.as_str());
+            let path = site.base.absolute(path);
+            let found = fs.symlink_metadata(&path).at("look up", &path)?;
+            if found.is_some_and(|found| (found.kind == FileKind::Directory) != becomes_directory) {
+                fs::remove_tree(&*fs, &path).at("remove", &path)?;
+            }
+            touch(&path);
+        }
         for path in self.remove_directories.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_dir(&path) {
                 // Something was put there meanwhile.
@@ -180,11 +229,22 @@ impl Replacement {
             fs::create_dirs(&*fs, &path).at("create", &path)?;
             touch(&path);
         }
+        let mut homes = BTreeSet::new();
         for file in &self.files {
             let to = site.base.absolute(&file.to);
             if let Some(parent) = to.parent() {
                 fs::create_dirs(&*fs, parent).at("create", parent)?;
             }
+            homes.extend(
+                to.ancestors().skip(2).take_while(|above| above.starts_with(base)).map(Path::to_path_buf),
+            );
+        }
+        // Whoever made a directory may have died before it was durable: what is moved into it would be lost with it.
+        for directory in homes {
+            fs.sync_dir(&directory).at("sync directory", &directory)?;
+        }
+        for file in &self.files {
+            let to = site.base.absolute(&file.to);
             place(&*fs, &site.base.absolute(&file.from), &to, file)?;
             touch(&to);
         }
@@ -288,8 +348,13 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
     }
 }
 
-/// The files and directories that are there now and that the manifest lacks.
-fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
+/// The files and directories that are there now and that the manifest lacks, but for what gives way with all it holds.
+fn surplus(
+    site: &Site,
+    manifest: &Manifest,
+    databases: &[PathBuf],
+    give_way: &[String],
+) -> Result<(Vec<String>, Vec<String>)> {
     let fs = site.fs();
     let kept: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
     let inventory = Inventory::of_data(site)?;
@@ -297,11 +362,10 @@ fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(V
     for directory in site.base.databases()?.iter().filter(|directory| !databases.contains(directory)) {
         strangers.push(site.relative(directory)?);
     }
-    let is_in_the_way =
-        |path: &&String| kept.iter().any(|file| is_below(path, file) && path.as_str() != *file);
-    if let Some(path) = inventory.left_out.iter().find(is_in_the_way) {
+    let goes = |path: &str| give_way.iter().any(|above| is_below(path, above));
+    if let Some(path) = strangers.iter().find(|path| goes(path)) {
         return Err(Error::InvalidArgument(format!(
-            "{} lies where a file is to be put back, and is neither file nor directory; remove it first",
+            "{} is a database that somebody began meanwhile, where something else is to be put; remove it first",
             site.base.absolute(path).display()
         )));
     }
@@ -317,20 +381,15 @@ fn surplus(site: &Site, manifest: &Manifest, databases: &[PathBuf]) -> Result<(V
             }
         }
     }
-    files.retain(|path| !kept.contains(path.as_str()) && !is_strange(path));
+    files.retain(|path| !kept.contains(path.as_str()) && !is_strange(path) && !goes(path));
     let wanted: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();
     let mut directories = inventory.directories;
     directories.retain(|path| {
         let holds_database = databases
             .iter()
             .any(|database| site.relative(database).is_ok_and(|database| is_below(&database, path)));
-        !wanted.contains(path.as_str()) && !is_strange(path) && !holds_database
+        !wanted.contains(path.as_str()) && !is_strange(path) && !holds_database && !goes(path)
     });
     directories.reverse();
     Ok((files.into_iter().collect(), directories))
-}
-
-/// Whether `path` is `above` or lies below it.
-fn is_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -9,6 +9,7 @@ use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
 use super::manifest::{Kind, MANIFEST, Manifest};
+use super::places::{Places, Purpose, is_below};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source};
 use super::sealed::read_sealed;
@@ -29,7 +30,8 @@ const STAGED: &str = "files";
 /// The storages of this process stay open, wait, and then see the restored data. O(bytes).
 ///
 /// # Errors
-/// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` where the backup is not good, `LOCK_TIMEOUT` while other processes
+/// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` where the backup is not good, `INVALID_ARGUMENT` that names what is
+/// in its way, `LOCK_TIMEOUT` while other processes
 /// have databases of the base path open, `IO_ERROR` (`ENOSPC` where there is no room for it), `ABORTED`: nothing is changed.
 /// `IO_ERROR` with `outcome: 'unknown'` or a later `MIGRATION_FAILED`: it was interrupted; the next opening finishes it.
 pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'_>) -> Result<()> {
@@ -52,17 +54,21 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         Err(Error::Corrupt { .. } | Error::UnsupportedFormat { .. }) => true,
         Err(error) => return Err(error),
     };
-    let directories = site.databases_and(manifest.databases.iter().map(|entry| entry.path.as_str()))?;
+    let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
+    let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
     let staged = site.restore_directory().join(STAGED);
     let restored = alone(site, &directories, wait, |owned| {
         let sources = stage(site, &backup, &manifest, &staged, &mut meter)?;
-        let mut replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+        let mut replacement = Replacement::plan(site, &manifest, sources, &directories, Purpose::Restore)?;
         if damaged_intents {
             replacement = replacement.ending(site.relative(&site.migration_directory().join(INTENT))?);
         }
         cancel::begin()?;
-        replacement.run(site, owned)
+        replacement.run(site, owned).map_err(|error| match is_declared(site) {
+            true => error.with_unknown_outcome(),
+            false => error,
+        })
     });
     if restored.is_ok() {
         meter.finish();
@@ -121,13 +127,20 @@ fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
     }
 }
 
+/// No database comes near this: there is room for as many batches again.
+const HIGHEST_SEQ: u64 = 1 << 52;
+
 /// Nothing in the manifest may lead out of the base path or into what belongs to the engine.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
         |what: &str| Error::corrupt(path, 0, format!("{what:?} is no place that a backup may restore"));
     let mut seen = BTreeSet::new();
     for file in &manifest.files {
-        if !Site::is_safe(&file.path) || !seen.insert(&file.path) || file.stored.is_some() {
+        if !super::is_safe(&file.path)
+            || file.path.eq_ignore_ascii_case("data")
+            || !seen.insert(&file.path)
+            || file.stored.is_some()
+        {
             return Err(refuse(&file.path));
         }
         if let Kind::Collection { database, collection, .. } = &file.kind {
@@ -138,9 +151,16 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
             }
         }
     }
-    let others = manifest.databases.iter().map(|entry| &entry.path).chain(&manifest.directories);
-    for other in others {
-        if !Site::is_safe(other) || seen.contains(other) {
+    for entry in &manifest.databases {
+        if entry.seq > HIGHEST_SEQ {
+            let problem = format!("{} is the number of no batch that was ever written", entry.seq);
+            return Err(Error::corrupt(path, 0, problem));
+        }
+    }
+    // A database may lie in the base path itself.
+    let databases = manifest.databases.iter().map(|entry| &entry.path).filter(|path| !path.is_empty());
+    for other in databases.chain(&manifest.directories) {
+        if !super::is_safe(other) || seen.contains(other) {
             return Err(refuse(other));
         }
     }
@@ -150,25 +170,16 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
         return Err(refuse(file));
     }
-    let fs = site.fs();
-    let mut parents: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();
-    parents.extend(manifest.databases.iter().map(|entry| entry.path.as_str()));
-    parents.extend(manifest.files.iter().filter_map(|file| Some(file.path.rsplit_once('/')?.0)));
-    for parent in parents {
-        // `data` itself, or another directory of the base path, may be a symlink; in it they would lead anywhere.
-        let below = parent.match_indices('/').skip(1).map(|(at, _)| &parent[..at]);
-        for above in below.chain(parent.contains('/').then_some(parent)) {
-            let above = site.base.absolute(above);
-            let found = fs.symlink_metadata(&above).at("look up", &above)?;
-            if found.is_some_and(|found| found.kind == FileKind::Symlink) {
-                return Err(Error::InvalidArgument(format!(
-                    "{} is a symlink, and a restore follows none; remove it first",
-                    above.display()
-                )));
-            }
-        }
+    // All that is in the way is named before anything is touched, and found again when nobody else can change it.
+    let gives_way = Places::of(site, manifest, Purpose::Restore)?.in_the_way()?;
+    let holds_database = |path: &&String| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
+    match gives_way.iter().find(holds_database) {
+        Some(path) => Err(Error::InvalidArgument(format!(
+            "{} stands where the directory of a database is to be; move it away first",
+            site.base.absolute(path).display()
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Reads every file of the backup and compares it with the manifest.

@@ -6,6 +6,7 @@ use super::alone::alone;
 use super::hold::{Intent, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
+use super::places::Purpose;
 use super::replacement::Replacement;
 use super::{INTENT, Site, is_inside};
 use crate::engine::error::{Error, IoContext, Result};
@@ -48,7 +49,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
                 let problem = "it moves files from or to where none of it may; restore a backup";
                 return Err(Error::corrupt(&path, 0, problem));
             }
-            let directories = site.databases_and(replacement.databases())?;
+            let directories = site.databases_and(replacement.databases(), wait)?;
             alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
         }
     }
@@ -59,10 +60,11 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Open(Intent { copy: manifest }) => {
             check_paths(&path, manifest.paths())?;
             let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
-            let directories = site.databases_and(databases)?;
+            let directories = site.databases_and(databases, wait)?;
             alone(site, &directories, wait, |owned| {
                 let sources = sources_in_place(site, &manifest)?;
-                let replacement = Replacement::plan(site, &manifest, sources, &directories)?;
+                let replacement =
+                    Replacement::plan(site, &manifest, sources, &directories, Purpose::PutBack)?;
                 replacement.ending(site.relative(&path)?).run(site, owned)
             })
         }

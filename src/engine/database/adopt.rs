@@ -172,7 +172,7 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
             push_snapshot_op(out, &spec.path, record, true);
-            for path in &kept {
+            if let Some(path) = &kept {
                 out.extend_from_slice(format!(",{{\"keep\":{}}}", json::quote(path)).as_bytes());
             }
             for path in &adoption.given_up {

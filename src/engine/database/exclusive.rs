@@ -1,6 +1,7 @@
 //! Keeping everybody else away: from the files of a database, and from the database as a whole.
 
 use std::process;
+use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
@@ -89,15 +90,17 @@ impl Database {
         !free
     }
 
-    /// Becomes the only process that has the database open. The write lock is held, so nobody opens it meanwhile; this
-    /// process is counted as absent until [`Database::take_part`].
+    /// Becomes the only process that has the database open, unless another one has. The write lock is held, so nobody opens
+    /// it meanwhile; this process is counted as absent until [`Database::take_part`]. Others are not waited for: to close
+    /// the database they need the write lock.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT` that names the others, `IO_ERROR`. This process then takes part as before.
     pub(in crate::engine) fn be_alone(&self, held: &mut Held<'_>, wait: Wait) -> Result<()> {
         let presence = &mut self.files(held)?.presence;
         presence.unlock()?;
-        let alone = presence.lock(LockKind::Exclusive, wait, || None);
+        let now = Wait { deadline: Instant::now(), ..wait };
+        let alone = presence.lock(LockKind::Exclusive, now, || None);
         alone.map_err(|error| {
             let error = in_use(error, presence);
             // Others only share it, so this cannot fail for want of the lock.

@@ -82,6 +82,8 @@ pub trait Fs: Send + Sync + 'static {
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool>;
     /// Makes the mode and owner of `path` those of `like`, as far as the system allows.
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
+    /// Whether this process may add and remove names in a directory, as far as the system tells beforehand.
+    fn is_writable(&self, directory: &Path) -> io::Result<bool>;
     fn free_space(&self, path: &Path) -> io::Result<u64>;
     /// Opens a dedicated lock file, creating it if need be. Nothing is locked yet.
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;

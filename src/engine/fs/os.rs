@@ -102,6 +102,10 @@ impl Fs for OsFs {
         platform::copy_permissions(like, path)
     }
 
+    fn is_writable(&self, directory: &Path) -> io::Result<bool> {
+        platform::is_writable(directory)
+    }
+
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         fs2::available_space(path)
     }

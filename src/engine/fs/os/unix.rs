@@ -131,6 +131,18 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+pub fn is_writable(directory: &Path) -> io::Result<bool> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
+    match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(true),
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
+        // What cannot be told shows when it is tried.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The owner is kept where this process may give files away; the mode always.
 pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     let metadata = fs::metadata(like)?;

@@ -156,6 +156,12 @@ impl Fs for SimFs {
         })
     }
 
+    fn is_writable(&self, directory: &Path) -> io::Result<bool> {
+        self.call(Call::Metadata { path: directory.into() }, |state, _| {
+            Ok(state.nodes[&state.resolve(directory)?].mode & 0o222 != 0)
+        })
+    }
+
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         self.call(Call::FreeSpace { path: path.into() }, |state, _| {
             state.resolve(path)?;

@@ -22,7 +22,7 @@ pub enum Body {
 pub struct Node {
     pub body: Body,
     pub modified: u64,
-    /// An opaque value that `copy_permissions` copies; durable at once.
+    /// What `copy_permissions` copies and `is_writable` tells of; forbids nothing by itself. Durable at once.
     pub mode: u32,
     /// The last name it had, for messages.
     pub label: Arc<str>,

@@ -1,0 +1,346 @@
+//! What stands where a copy is to be put: it gives way, or it is named before anything is changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use octoprompt_storage::engine::backup::{BackupOptions, Hold, MigrationLock, Site, back_up};
+use octoprompt_storage::engine::fs::{
+    Call, Fault, File, Fs, LockFile, Metadata, Network, OpenMode, OsFs, Repeat, SharedPage, SimFs,
+};
+use octoprompt_storage::engine::{BasePath, Durability, Outcome, Result};
+
+use crate::crashes::{Stage, Workload, explore};
+use crate::everywhere::{Disk, list, put, wait};
+use crate::failures::every_call;
+use crate::holding::hold;
+use crate::reached::reached;
+use crate::support::{record, spec};
+use crate::world::{Process, change, code, machine, no_wait, to_the_end};
+
+const INTENT: &str = "/base/data/.restore/intent.json";
+
+fn back_up_with(process: &Process, include: &str) {
+    let options = BackupOptions { include: vec![include.to_owned()], wait: no_wait() };
+    back_up(&process.site, Some("one"), &options, &mut to_the_end()).expect("backed up");
+}
+
+#[test]
+fn a_restore_names_what_is_in_its_way_beside_the_data_and_changes_nothing() {
+    for (then, now) in [("conf", "conf/new"), ("conf/old", "conf"), ("a/b/c", "a/b")] {
+        let fs = machine();
+        let path = |name: &str| Path::new("/base").join(name);
+        fs.write_file(path(then), b"then");
+        let mut process = Process::start(&fs);
+        back_up_with(&process, then.split('/').next().expect("a name"));
+        change(&mut process).expect("changed");
+        let after = process.see().expect("readable");
+        fs.remove(path(then));
+        if then.len() > now.len() {
+            fs.remove(path(now));
+        }
+        fs.write_file(path(now), b"now");
+        let error = process.restore("one").expect_err("something is in the way");
+        assert_eq!((error.code(), error.outcome()), ("INVALID_ARGUMENT", Outcome::None), "{error}");
+        let obstacle = path(if then.len() < now.len() { then } else { now });
+        assert!(error.to_string().contains(&obstacle.display().to_string()), "{error}");
+        assert_eq!(fs.read_file(INTENT), None);
+        assert_eq!(process.see().expect("readable"), after);
+        process.put((0, 0, 70), "written on").expect("writes go on");
+        fs.remove(path(now));
+        if then.len() < now.len() {
+            fs.remove(path(then));
+        }
+        process.restore("one").expect("restored");
+        assert_eq!(fs.read_file(path(then)).as_deref(), Some(&b"then"[..]));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named_before_anything_is_changed() {
+    let disk = Disk::new();
+    let database = disk.open("data/one");
+    put(&database, "items.json", 1, "before");
+    std::fs::create_dir(disk.path("conf")).expect("a directory");
+    std::fs::write(disk.path("conf/a"), "a").expect("written");
+    let options = BackupOptions { include: vec!["conf".to_owned()], wait: wait() };
+    back_up(&disk.site, Some("one"), &options, &mut to_the_end()).expect("backed up");
+    put(&database, "items.json", 1, "after");
+    std::fs::remove_dir_all(disk.path("conf")).expect("removed");
+    std::os::unix::fs::symlink(disk.outside("nowhere"), disk.path("conf")).expect("a link");
+    let error = disk.restore("one").expect_err("the link is in the way");
+    assert_eq!(error.code(), "INVALID_ARGUMENT", "{error}");
+    assert!(error.to_string().contains(&disk.path("conf").display().to_string()), "{error}");
+    put(&database, "items.json", 2, "written on");
+    assert_eq!(list(&database, "items.json").len(), 2);
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_named_before_anything_is_changed() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    change(&mut process).expect("changed");
+    let after = process.see().expect("readable");
+    fs.set_mode("/base/data/deep/er", 0o555);
+    let error = process.restore("one").expect_err("a file cannot be put there");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::None), "{error}");
+    assert!(error.to_string().contains("/base/data/deep/er"), "{error}");
+    assert_eq!(fs.read_file(INTENT), None);
+    assert_eq!(process.see().expect("readable"), after);
+    fs.set_mode("/base/data/deep/er", 0o755);
+    process.restore("one").expect("restored");
+}
+
+/// Makes a database where a file was, a file where a directory was, and a directory where a file was.
+fn exchange(process: &Process) -> Result<()> {
+    let fs = &process.fs;
+    for path in
+        ["/base/data/notes.txt", "/base/data/plain", "/base/data/deep/er/file.bin", "/base/data/deep/er"]
+    {
+        fs.remove(path);
+    }
+    fs.write_file("/base/data/deep/er", b"a file now");
+    fs.write_file("/base/data/notes.txt/below/file", b"in a directory now");
+    let database = process.site.open_under(Path::new("/base/data/plain/database"))?;
+    let items = spec("items.json");
+    database.write(Durability::Full, move |t| t.put(&items, 1.into(), record(1, "x").into_bytes()))?;
+    database.checkpoint(no_wait())
+}
+
+fn plain_file(process: &mut Process) -> Result<()> {
+    process.fs.write_file("/base/data/plain", b"a file");
+    Ok(())
+}
+
+fn back_up_and_exchange(process: &mut Process) -> Result<()> {
+    plain_file(process)?;
+    process.back_up("one")?;
+    exchange(process)
+}
+
+fn restore(process: &mut Process) -> Result<()> {
+    process.restore("one")
+}
+
+fn exchange_and_put_back(process: &mut Process) -> Result<()> {
+    let held = hold(process)?;
+    let copy = held.copy(None)?;
+    exchange(process)?;
+    held.put_back(copy)
+}
+
+const RESTORE: Workload = Workload {
+    name: "restore over what is of another kind",
+    prepare: back_up_and_exchange,
+    steps: &[(restore, Stage::Either)],
+};
+
+const FAILURE: Workload = Workload {
+    name: "failing migration that exchanges files and directories",
+    prepare: plain_file,
+    steps: &[(exchange_and_put_back, Stage::Before)],
+};
+
+#[test]
+fn a_replacement_of_what_is_of_another_kind_cut_short_has_happened_or_not() {
+    for workload in [&RESTORE, &FAILURE] {
+        let checked = explore(workload, None, 2, 200).unwrap_or_else(|problem| panic!("{problem}"));
+        reached("a crash inside backup, restore or migration", format!("{checked} states"));
+        assert!(checked > 1000, "{}: only {checked} states", workload.name);
+    }
+}
+
+#[test]
+fn a_replacement_of_what_is_of_another_kind_with_any_call_failing() {
+    every_call(&RESTORE, Fault::Io);
+}
+
+fn with_a_plain_file() -> SimFs {
+    let fs = machine();
+    fs.write_file("/base/data/plain", b"a file");
+    fs
+}
+
+#[test]
+fn what_took_the_place_of_files_and_directories_gives_way_to_a_restore() {
+    let fs = with_a_plain_file();
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    let before = process.see().expect("readable");
+    exchange(&process).expect("exchanged");
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
+    process.put((0, 0, 70), "written on").expect("writes go on");
+    process.close();
+    assert!(Process::start(&fs.kill()).see().is_ok());
+}
+
+#[test]
+fn what_a_failed_migration_put_in_the_place_of_files_and_directories_gives_way() {
+    let fs = with_a_plain_file();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    let before = process.see().expect("readable");
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    exchange(&process).expect("exchanged");
+    held.put_back(copy).expect("put back");
+    drop(held);
+    assert_eq!(process.see().expect("readable"), before);
+    process.put((0, 0, 70), "written on").expect("writes go on");
+}
+
+#[test]
+fn what_an_interrupted_migration_put_in_the_place_of_files_and_directories_gives_way() {
+    let fs = with_a_plain_file();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    let before = process.see().expect("readable");
+    let held = hold(&process).expect("held");
+    let _copy = held.copy(None).expect("copied");
+    exchange(&process).expect("exchanged");
+    process.close();
+    process.fs.kill();
+    assert_eq!(Process::start(&fs).see().expect("put back"), before);
+}
+
+#[test]
+fn a_restore_that_fails_half_way_says_that_its_outcome_is_unknown() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    let before = process.see().expect("readable");
+    change(&mut process).expect("changed");
+    let places = |call: &Call| matches!(call, Call::Rename { to, .. } if to.ends_with("notes.txt"));
+    process.fs.fail_when(places, Fault::Io, Repeat::Once);
+    let error = process.restore("one").expect_err("a file cannot be placed");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown), "{error}");
+    process.fs.heal();
+    assert_eq!(process.see().expect("finished"), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_a_failed_migration_replaced_by_a_link_is_a_directory_again() {
+    // The link leads to a file of another content, and to one of the same.
+    for content in ["elsewhere", "here"] {
+        let disk = Disk::new();
+        let database = disk.open("data/one");
+        put(&database, "items.json", 1, "before");
+        std::fs::create_dir(disk.path("data/d")).expect("a directory");
+        std::fs::write(disk.path("data/d/x"), "here").expect("written");
+        std::fs::create_dir(disk.outside("away")).expect("a directory");
+        std::fs::write(disk.outside("away/x"), content).expect("written");
+        let hold = disk.hold().expect("held");
+        let copy = hold.copy(None).expect("copied");
+        std::fs::remove_dir_all(disk.path("data/d")).expect("removed");
+        std::os::unix::fs::symlink(disk.outside("away"), disk.path("data/d")).expect("a link");
+        hold.put_back(copy).expect("put back");
+        assert!(std::fs::symlink_metadata(disk.path("data/d")).expect("there").is_dir());
+        assert_eq!(std::fs::read_to_string(disk.path("data/d/x")).expect("a file"), "here");
+        assert_eq!(std::fs::read_to_string(disk.outside("away/x")).expect("a file"), content);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_restore_follows_no_link_to_where_no_database_is() {
+    let disk = Disk::new();
+    std::fs::create_dir(disk.path("data/d")).expect("a directory");
+    std::fs::write(disk.path("data/d/x"), "here").expect("written");
+    disk.back_up("one").expect("backed up");
+    std::fs::remove_dir_all(disk.path("data/d")).expect("removed");
+    std::fs::create_dir(disk.outside("away")).expect("a directory");
+    std::os::unix::fs::symlink(disk.outside("away"), disk.path("data/d")).expect("a link");
+    assert_eq!(code(disk.restore("one")), Err("INVALID_ARGUMENT"));
+    assert!(!disk.outside("away/x").exists());
+}
+
+/// A disk on which somebody appends to a file whenever it is about to be copied.
+struct Appending {
+    file: PathBuf,
+}
+
+impl Fs for Appending {
+    fn clone_file(&self, from: &Path, to: &Path) -> std::io::Result<bool> {
+        if from == self.file {
+            let file = OsFs.open(from, OpenMode::ReadWrite)?;
+            file.write_at(b"one more line\n", file.metadata()?.len)?;
+        }
+        OsFs.clone_file(from, to)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn File>> {
+        OsFs.open(path, mode)
+    }
+    fn create_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.create_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        OsFs.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        OsFs.sync_dir(path)
+    }
+    fn list_dir(&self, path: &Path) -> std::io::Result<Vec<String>> {
+        OsFs.list_dir(path)
+    }
+    fn metadata(&self, path: &Path) -> std::io::Result<Option<Metadata>> {
+        OsFs.metadata(path)
+    }
+    fn symlink_metadata(&self, path: &Path) -> std::io::Result<Option<Metadata>> {
+        OsFs.symlink_metadata(path)
+    }
+    fn canonical(&self, path: &Path) -> std::io::Result<PathBuf> {
+        OsFs.canonical(path)
+    }
+    fn copy_permissions(&self, like: &Path, path: &Path) -> std::io::Result<()> {
+        OsFs.copy_permissions(like, path)
+    }
+    fn is_writable(&self, directory: &Path) -> std::io::Result<bool> {
+        OsFs.is_writable(directory)
+    }
+    fn free_space(&self, path: &Path) -> std::io::Result<u64> {
+        OsFs.free_space(path)
+    }
+    fn lock_file(&self, path: &Path) -> std::io::Result<Arc<dyn LockFile>> {
+        OsFs.lock_file(path)
+    }
+    fn shared_page(&self, path: &Path, len: usize) -> std::io::Result<Arc<dyn SharedPage>> {
+        OsFs.shared_page(path, len)
+    }
+    fn network(&self, path: &Path) -> std::io::Result<Option<Network>> {
+        OsFs.network(path)
+    }
+    fn now_ms(&self) -> u64 {
+        OsFs.now_ms()
+    }
+    fn boot_id(&self) -> u128 {
+        OsFs.boot_id()
+    }
+}
+
+#[test]
+fn a_file_of_somebody_else_that_grows_all_the_time_keeps_no_migration_away() {
+    let disk = Disk::new();
+    let log = disk.path("data/server.log");
+    std::fs::write(&log, "a line\n").expect("written");
+    let fs = Appending { file: log.clone() };
+    let site = Site { base: BasePath::new(Arc::new(fs), &disk.path("")), ..disk.site.clone() };
+    let lock = MigrationLock::acquire(&site, wait()).expect("free");
+    let hold = Hold::begin(site, lock, wait()).expect("held");
+    let copy = hold.copy(None).expect("copied, however it grows");
+    let spare = hold.discard(&copy).expect("discarded");
+    let copy = hold.copy(Some(spare)).expect("copied again");
+    let kept = std::fs::read_to_string(&log).expect("readable");
+    std::fs::write(&log, "replaced").expect("written");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(std::fs::read_to_string(&log).expect("readable"), kept);
+}
