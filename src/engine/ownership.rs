@@ -28,17 +28,17 @@ const BACKUPS: &str = "backups";
 /// `INVALID_ARGUMENT` for the base path or a directory outside it, and for one of the engine's.
 pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
     let refuse = |why: &str| {
-        let message =
-            format!("the directory {} of a database {why}; use another dataDir", directory.display());
+        let message = format!("the directory {} of a database {why}", directory.display());
         Err(Error::InvalidArgument(message))
     };
     let Some(name) = base.relative(directory) else {
-        return refuse(&format!("does not lie below the base path {}", base.path().display()));
+        let base = base.path().display();
+        return refuse(&format!("does not lie below {base}; use another dataDir, or a basePath above it"));
     };
-    match is_of_engine(&name) || is_reserved(base, directory).is_some() {
-        true => refuse("is reserved for this package"),
-        false => Ok(()),
+    if is_of_engine(&name) || is_reserved(base, directory).is_some() {
+        return refuse("is reserved for this package; use another dataDir");
     }
+    Ok(())
 }
 
 /// Makes `path` a collection of the database in `directory` (as the caller spells it, `database` being the open one).
