@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { caught, fileInput, withDirectory, withProject } from './support/index.js'
+import { caught, fileInput, runChild, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
 
 const reason = new Error('enough')
@@ -117,4 +119,57 @@ test('what is no signal is refused', withThings(async (things) => {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(things.transaction(async () => {}, { signal: signal as never }))).code, 'INVALID_ARGUMENT')
   }
+}))
+
+/** Fails if a promise was rejected that nobody waited for. */
+async function withoutUnhandled(work: () => Promise<void>) {
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => void unhandled.push(error)
+  process.on('unhandledRejection', note)
+  try {
+    await work()
+    for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  } finally {
+    process.off('unhandledRejection', note)
+  }
+  assert.deepEqual(unhandled, [])
+}
+
+test('a source that fails after the call was given up leaves no rejection behind', withProject(async (storage, project) => {
+  await withoutUnhandled(async () => {
+    const controller = new AbortController()
+    const source = (async function* () {
+      controller.abort(reason)
+      throw new Error('nobody waits for this')
+    })()
+    const files = storage.getFileStorage(project.id)
+    isAborted(await caught(files.createFromStream({ name: 'b', path: 'b' }, source, { signal: controller.signal })))
+  })
+}))
+
+test('a schema that gives up the call which it judges a file for leaves no rejection behind', withDirectory(async ({ base }) => {
+  await withoutUnhandled(async () => {
+    for (let turns = 0; turns < 12; turns += 1) {
+      const file = `foreign ${turns}.json`
+      await writeFile(join(base, file), JSON.stringify({ 1: { id: 1, name: 'a' }, 2: { id: 2, name: 'b' } }))
+      const controller = new AbortController()
+      let judged = 0
+      const validate = async (value: unknown) => {
+        if ((judged += 1) === 1) {
+          for (let turn = 0; turn < turns; turn += 1) await null
+          controller.abort(reason)
+        }
+        return { value }
+      }
+      const things = new Things({ basePath: base, file, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+      isAborted(await caught(things.list({ signal: controller.signal })))
+      assert.equal((await things.list()).length, 2)
+      await things.close()
+    }
+  })
+}))
+
+test('a signal that cannot be listened to fails the call, and the process may end', withDirectory(async ({ base }) => {
+  const { lines, code } = await runChild('odd-signal.mjs', [base])
+  assert.deepEqual([lines, code], [['no listeners here'], 0])
 }))

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
-import { caught, runChild, withDirectory } from './support/index.js'
+import { caught, runChild, until, withDirectory } from './support/index.js'
 import { Things, thing, type ThingOptions } from './support/things.js'
 
 const settings = z.object({ theme: z.string(), size: z.number().default(3) })
@@ -142,6 +142,25 @@ describe('withLock', () => {
     assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     await other.close()
   }))
+
+  test('passes a lock on whose next holder gives up as it gets it', withCalls(async (calls) => {
+    // So many turns of promises come between the end of one holder and the beginning of the next.
+    for (let turns = 0; turns < 16; turns += 1) {
+      const [key, controller] = [`key ${turns}`, new AbortController()]
+      let free: (() => void) | undefined
+      const held = calls.withLock(key, () => new Promise<void>((resolve) => (free = resolve)))
+      await until('the lock', () => free)
+      const second = calls.withLock(key, () => 'ran', { signal: controller.signal }).catch(({ code }) => code)
+      const third = calls.withLock(key, () => 'third')
+      free!()
+      for (let turn = 0; turn < turns; turn += 1) await null
+      controller.abort()
+      assert.ok(['ran', 'ABORTED'].includes(await second))
+      assert.equal(await third, 'third')
+      assert.equal(await calls.withLock(key, () => 'fourth'), 'fourth')
+      await held
+    }
+  }, { lockTimeout: 2000 }))
 
   test('gives what the function gives, and throws what it throws', withCalls(async (calls) => {
     assert.equal(await calls.withLock('key', () => 5), 5)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { open, readdir } from 'node:fs/promises'
+import { open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
@@ -166,4 +166,49 @@ test('a process that is killed within a stream leaves a spool, and the next one 
 test('a stream of a file in a project that does not exist is refused', withProject(async (storage) => {
   const error = await caught(storage.getFileStorage(5).createFromStream(meta, ['x']))
   assert.equal(error.code, 'NOT_FOUND')
+}))
+
+test('a source that throws when it is dismissed does not hide why', withFiles(async (files) => {
+  const source = (next: () => Promise<IteratorResult<string>>) => ({
+    [Symbol.asyncIterator]: () => ({
+      next,
+      return(): never {
+        throw new Error('dismissed')
+      },
+    }),
+  })
+  const error = await caught(files.createFromStream(meta, source(async () => { throw new Error('the reason') })))
+  assert.equal(error.message, 'the reason')
+  const refused = await caught(files.createFromStream(meta, source(async () => ({ value: 5 as never, done: false }))))
+  assert.equal(refused.code, 'INVALID_ARGUMENT')
+}))
+
+test('a stream that is given up while it reads lets go of its file', withProject(async (storage, project, { base }) => {
+  if (process.platform !== 'linux') return
+  const openFiles = async () => {
+    const targets = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+    return targets.filter((target) => target.startsWith(base)).length
+  }
+  const files = storage.getFileStorage(project.id)
+  const { id } = await files.create({ ...meta, content: 'x'.repeat(3 << 20) })
+  const readers: unknown[] = []
+  for (let round = 0; round < 40; round += 1) {
+    const controller = new AbortController()
+    const reader = files.createContentStream(id, { signal: controller.signal }).getReader()
+    const chunks = round % 4
+    for (let chunk = 0; chunk < chunks; chunk += 1) await reader.read()
+    const last = caught(reader.read())
+    // The call is in another thread by then, or is not.
+    for (let turn = 0; turn < round * 200; turn += 1) Math.hypot(turn, round)
+    controller.abort()
+    assert.equal((await last).code, 'ABORTED')
+    const given = files.createContentStream(id).getReader()
+    const first = given.read().catch(() => {})
+    await given.cancel()
+    await first
+    readers.push(reader, given)
+  }
+  await storage.close()
+  await until('all files to be closed', async () => (await openFiles()) === 0, 5000)
+  assert.equal(readers.length, 80)
 }))

@@ -128,12 +128,13 @@ describe('octoprompt-storage:transaction and :conflict', () => {
   }))
 
   test('tell of an update that others came before', withDirectory(async ({ base }) => {
-    const storage = new Things({ basePath: base })
-    const { id } = await storage.create({ name: 'a' })
-    const events = await eventsOf('conflict', () => Promise.all([1, 2, 3].map((size) => storage.update(id, { size }))))
+    const storages = [1, 2, 3].map(() => new Things({ basePath: base }))
+    const { id } = await storages[0]!.create({ name: 'a' })
+    await Promise.all(storages.map((storage) => storage.getById(id)))
+    const events = await eventsOf('conflict', () => Promise.all(storages.map((storage, size) => storage.update(id, { size }))))
     assert.ok(events.length > 0)
     assert.deepEqual([events[0]!.operation, events[0]!.id], ['update', id])
-    await storage.close()
+    await Promise.all(storages.map((storage) => storage.close()))
   }))
 })
 

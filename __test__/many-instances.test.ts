@@ -3,7 +3,7 @@ import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { ProjectStorageV2 } from '../index.js'
+import { IndexManager, ProjectStorageV2 } from '../index.js'
 import { projectInput, until, withDirectory } from './support/index.js'
 
 /** Files that this process has open below a directory, where the system tells; nothing elsewhere. */
@@ -53,6 +53,38 @@ describe('many at once', () => {
     await closing
     assert.equal((await open().list()).length, settled.filter(({ status }) => status === 'fulfilled').length)
     assert.ok(settled.every(({ status }) => status === 'fulfilled'))
+  }))
+
+  test('more instances than there are threads close at once, while their first writes are under way', withDirectory(async ({ base }) => {
+    const managers = await Promise.all(Array.from({ length: 80 }, async (_, n) => {
+      await mkdir(join(base, `${n}`))
+      return new IndexManager(join(base, `${n}`), 'data', { durability: 'os' })
+    }))
+    const created = managers.map((manager) => manager.createIndex({ name: 'i', type: 'hash', fields: ['a'] }))
+    await Promise.all(managers.map((manager) => manager.close()))
+    await Promise.all(created)
+  }))
+
+  test('more instances than there are threads close at once, whose writes were given up', withDirectory(async ({ base }) => {
+    const closing = await Promise.all(Array.from({ length: 80 }, async (_, n) => {
+      await mkdir(join(base, `${n}`))
+      const storage = new ProjectStorageV2({ basePath: join(base, `${n}`), durability: 'os' })
+      const controller = new AbortController()
+      storage.create(projectInput(), { signal: controller.signal }).catch(() => {})
+      controller.abort()
+      return () => storage.close()
+    }))
+    await Promise.all(closing.map((close) => close()))
+  }))
+
+  test('more repairs than there are threads end, and so do the calls behind them', withDirectory(async ({ open }) => {
+    const storage = open()
+    const first = storage.create(projectInput('a'))
+    const repairs = Array.from({ length: 80 }, () => storage.repair())
+    const [second, listed] = [storage.create(projectInput('b')), storage.list()]
+    await Promise.all([first, second, ...repairs])
+    assert.ok((await listed).length >= 1)
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['a', 'b'])
   }))
 
   test('worker threads that are ended in the middle, again and again', withDirectory(async ({ base, open }) => {

@@ -124,6 +124,30 @@ test('a callback that never ends is over after lockTimeout', withThings(async (t
   assert.deepEqual(await things.list(), [])
 }, { lockTimeout: 200 }))
 
+const never = { '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) } }
+test('a step that never ends, and was not waited for, ends its transaction in time', withThings(async (things) => {
+  const alive = setInterval(() => {}, 1000)
+  const error = await caught(things.transaction(async (tx) => void tx.create({ name: 'a' })))
+  clearInterval(alive)
+  assert.equal(error.code, 'LOCK_TIMEOUT')
+}, { lockTimeout: 100, schema: never }))
+
+for (const commitsAfter of ['a step', 'nothing else']) {
+  test(`a transaction whose database is repaired before ${commitsAfter} and its commit runs again`, withThings(async (things) => {
+    const { id } = await things.create({ name: 'a' })
+    let runs = 0
+    await things.transaction(async (tx) => {
+      runs += 1
+      const { size } = (await tx.getById(id))!
+      await tx.update(id, { size: size + 1 })
+      if (runs === 1) await things.repair()
+      if (commitsAfter === 'a step') await tx.update(id, { name: 'b' })
+    })
+    assert.equal(runs, 2)
+    assert.equal((await things.getById(id))?.size, 2)
+  }))
+}
+
 test('a transaction that is over takes no more steps', withThings(async (things) => {
   const kept = await things.transaction(async (tx) => tx)
   assert.equal((await caught(kept.create({ name: 'late' }))).code, 'CLOSED')

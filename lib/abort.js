@@ -3,6 +3,7 @@
 // AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
 
 const { describe } = require('./arguments.js')
+const { clearTimeout, setTimeout } = require('./timers.js')
 const { invalid, refusal } = require('./errors.js')
 
 /** Checks a signal that a caller passed; `undefined` stands for none. */
@@ -36,9 +37,10 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
       reject(aborted(signal))
       onAbort()
     }
+    // First of all: a promise that nobody waits for any more may still be rejected.
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
     if (signal.aborted) return giveUp()
     signal.addEventListener('abort', giveUp, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
   })
 }
 

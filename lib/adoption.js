@@ -5,9 +5,9 @@
 const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
-const { LONGEST } = require('./key-lock.js')
 const { entry } = require('./entries.js')
 const { checkSchema, validated } = require('./validation.js')
+const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
 /** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
@@ -45,7 +45,7 @@ class Adoption {
  */
 async function adopt(documents, schema, timeout, signal) {
   checkSchema(schema)
-  const end = performance.now() + timeout
+  const end = now() + timeout
   for (;;) {
     const text = await call((ticket) => documents.foreignRecords(ticket), { signal })
     // Somebody else adopted it.
@@ -54,7 +54,7 @@ async function adopt(documents, schema, timeout, signal) {
     const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record, signal)))
     const verdicts = `[${(await inTime(judged, timeout, signal)).join(',')}]`
     if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts), { signal }))) return
-    if (performance.now() > end) throw tooLate('its file was changed again and again', timeout)
+    if (now() > end) throw tooLate('its file was changed again and again', timeout)
   }
 }
 

@@ -3,16 +3,17 @@
 // Operations that need a whole base path, one after another within this process. Between processes the engine's lock
 // does the same; waiting here keeps its threads free for the operation that is under way.
 
-const { AsyncLocalStorage } = require('node:async_hooks')
 const { realpathSync } = require('node:fs')
 const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { invalid, refusal } = require('./errors.js')
+const { Nesting } = require('./nesting.js')
+const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
 /** The end of the last operation that was queued, by base path. */
 const ends = new Map()
 
-/** The operations that the running code is part of, innermost first. */
-const inside = new AsyncLocalStorage()
+/** The places of the operations that the running code is part of. */
+const inside = new Nesting()
 
 /** What a base path is known by, however it is spelled. */
 function placeOf(base) {
@@ -31,7 +32,7 @@ function placeOf(base) {
 async function exclusively(base, timeout, name, work, signal) {
   refuseInside(base, name)
   throwIfAborted(signal)
-  const began = performance.now()
+  const began = now()
   const place = placeOf(base)
   const before = ends.get(place)
   let end
@@ -40,7 +41,7 @@ async function exclusively(base, timeout, name, work, signal) {
   ends.set(place, last)
   try {
     if (before !== undefined) await within(before, timeout, base, signal)
-    return await work(Math.max(0, timeout - (performance.now() - began)))
+    return await work(Math.max(0, timeout - (now() - began)))
   } finally {
     end()
     if (ends.get(place) === last) ends.delete(place)
@@ -49,34 +50,25 @@ async function exclusively(base, timeout, name, work, signal) {
 
 /** Runs a callback as part of an operation on `base`: what it calls must not wait for that operation to end. */
 async function asPartOf(base, callback) {
-  const operation = { place: placeOf(base), ended: false, outer: inside.getStore() }
-  try {
-    return await inside.run(operation, callback)
-  } finally {
-    operation.ended = true
-  }
+  return inside.run(placeOf(base), callback)
 }
 
 /** Throws where waiting would be waiting for oneself. */
 function refuseInside(base, name) {
-  let operation = inside.getStore()
-  if (!operation) return
-  for (const place = placeOf(base); operation; operation = operation.outer) {
-    if (operation.place === place && !operation.ended) {
-      const problem = `${name} was called inside a migration of ${base}, which it would wait for`
-      throw invalid(`${problem}; call it when the migration has ended`)
-    }
+  const places = [...inside]
+  if (places.length > 0 && places.includes(placeOf(base))) {
+    const problem = `${name} was called inside a migration of ${base}, which it would wait for`
+    throw invalid(`${problem}; call it when the migration has ended`)
   }
 }
 
 function within(promise, timeout, base, signal) {
   let timer
   const ended = new Promise((resolve, reject) => {
-    // Timers count to 2^31 - 1 milliseconds; more than that is for ever.
     timer = setTimeout(() => {
       const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
       reject(refusal('LOCK_TIMEOUT', `${problem}; try again, or raise lockTimeout`, { path: base, holder: process.pid }))
-    }, Math.min(timeout, 2 ** 31 - 1))
+    }, Math.min(timeout, LONGEST))
     promise.then(() => {
       clearTimeout(timer)
       resolve()

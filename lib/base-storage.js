@@ -2,12 +2,12 @@
 
 const path = require('node:path')
 const { NativeBase, NativeCollection } = require('./native.js')
-const { signalOption, throwIfAborted } = require('./abort.js')
+const { signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
-const { Changes, Listeners } = require('./changes.js')
+const { Changes, Feeds, Listeners } = require('./changes.js')
 const { bytesOf, channels, publish, published } = require('./diagnostics.js')
 const { checkMap, checkNoPromise, copyOf, entry, keyOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
@@ -27,23 +27,24 @@ const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
 const { validated } = require('./validation.js')
-const { Writes } = require('./writes.js')
+const { ALL, Writes } = require('./writes.js')
 
 /** The documents of a storage as native code has them. */
 const documents = Symbol('documents')
 /** Starts a read where it may wait: `(start, signal, operation)`. */
 const read = Symbol('read')
 /**
- * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
- * entities, texts, otherwise)`. Operation, entities and texts are for those who watch; `otherwise` starts what is to be done
- * in its place if the answer is null.
+ * Starts a write and remembers it until it is answered, for `close()`: `(start, signal, operation, entities, texts,
+ * { otherwise, within })`. Operation, entities and texts are for those who watch, the rest is as `Writes` takes it.
  */
 const write = Symbol('write')
 /** The writes of the instance that are not answered yet. */
 const writes = Symbol('writes')
-/** What is kept of them as objects. */
+/** The changes that the instance listens to. */
+const feeds = Symbol('feeds')
+/** What is kept as objects. */
 const objects = Symbol('objects')
-/** Looks for them where the instance has none yet. */
+/** Looks for those where the instance has none yet. */
 const findObjects = Symbol('findObjects')
 /** Checks an id that a caller gave: a number or a string. */
 const checkId = Symbol('checkId')
@@ -69,8 +70,7 @@ class BaseStorage {
   #base
   #adoption
   #closing
-  [writes] = new Writes()
-  #feeds = new Set()
+  [feeds] = new Feeds()
   #listeners = new Listeners(() => this.#changes())
 
   constructor(storageSchema, entitySchema, dataDir, options) {
@@ -79,6 +79,7 @@ class BaseStorage {
     if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
     Object.defineProperty(this, 'options', { value: resolveOptions(options), enumerable: true })
     this.basePath = this.options.basePath
+    this[writes] = new Writes(this.options.lockTimeout)
     this.dataDir = dataDir
     this.#storageSchema = storageSchema
     this.#entitySchema = entitySchema
@@ -98,9 +99,14 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     const given = copyOf(data, 'an entity')
-    const insert = (...entity) => this[write]((ticket) => this[documents].insert(ticket, ...entity), signal, 'create', 1, entity[1])
     throwIfAborted(signal)
-    return this.#rules.insert(given, insert)
+    return this[writes].perform(typeof given.id === 'string' ? given.id : undefined, (place, earlier) => {
+      return this.#rules.insert(given, async (...entity) => {
+        await unlessAborted(signal, earlier)
+        const start = (ticket) => this[documents].insert(ticket, ...entity)
+        await place.begin(signal, () => this[write](start, signal, 'create', 1, entity[1], { within: place }))
+      })
+    })
   }
 
   async getById(id, options) {
@@ -135,16 +141,21 @@ class BaseStorage {
     const key = keyOf(id)
     const signal = signalOption(options)
     const given = copyOf(patch, 'a patch')
-    for (;;) {
-      throwIfAborted(signal)
-      const before = await this.#read(key, signal)
-      if (before === null) return null
-      const text = await this.#rules.patched(JSON.parse(before), given)
-      const replaced = await this[write]((ticket) => this[documents].replace(ticket, key, before, text), signal, 'update', 1, text)
-      // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
-      if (JSON.parse(replaced)) return JSON.parse(text)
-      publish(channels.conflict, () => ({ ...this.#about('update'), id }))
-    }
+    throwIfAborted(signal)
+    return this[writes].perform(key, async (place, earlier) => {
+      await unlessAborted(signal, earlier)
+      for (;;) {
+        throwIfAborted(signal)
+        const before = await this.#read(key, signal)
+        if (before === null) return null
+        const text = await this.#rules.patched(JSON.parse(before), given)
+        const start = (ticket) => this[documents].replace(ticket, key, before, text)
+        const replaced = await place.begin(signal, () => this[write](start, signal, 'update', 1, text, { within: place }))
+        // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
+        if (JSON.parse(replaced)) return JSON.parse(text)
+        publish(channels.conflict, () => ({ ...this.#about('update'), id }))
+      }
+    })
   }
 
   async delete(id, options) {
@@ -152,7 +163,12 @@ class BaseStorage {
     const key = keyOf(id)
     const signal = signalOption(options)
     const belongings = this.#rules.ownPath(id) ?? undefined
-    return valueOf(await this[write]((ticket) => this[documents].delete(ticket, key, belongings), signal, 'delete', 1))
+    throwIfAborted(signal)
+    return this[writes].perform(key, async (place, earlier) => {
+      await unlessAborted(signal, earlier)
+      const start = (ticket) => this[documents].delete(ticket, key, belongings)
+      return valueOf(await place.begin(signal, () => this[write](start, signal, 'delete', 1, undefined, { within: place })))
+    })
   }
 
   async list(options) {
@@ -167,7 +183,7 @@ class BaseStorage {
 
   async deleteAll(options) {
     this[ensureOpen]()
-    await this.#writeMap({}, signalOption(options))
+    await this.#writeMap(() => ({}), signalOption(options))
   }
 
   async readAll(options) {
@@ -183,27 +199,33 @@ class BaseStorage {
   async writeAll(data, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    throwIfAborted(signal)
     checkNoPromise(data)
-    return this.#writeMap(await validated(this.#storageSchema, data), signal)
+    return this.#writeMap(() => validated(this.#storageSchema, data), signal)
   }
 
-  async #writeMap(data, signal) {
-    checkMap(data)
-    const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
-    const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
-    for (;;) {
-      const paths = Object.create(null)
-      for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#rules.ownPath(id)
-      try {
-        const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
-        return valueOf(await this[write](start, signal, 'writeAll', entries.length, map))
-      } catch (error) {
-        // Somebody created an entity meanwhile, and what belongs to it goes with it.
-        if (error.code !== 'CONFLICT') throw error
-        publish(channels.conflict, () => this.#about('writeAll'))
+  #writeMap(given, signal) {
+    throwIfAborted(signal)
+    return this[writes].perform(ALL, async (place, earlier) => {
+      const data = await given()
+      checkMap(data)
+      const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
+      const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
+      await unlessAborted(signal, earlier)
+      // It may have to start over: those behind it wait until it is answered.
+      await place.enter(signal)
+      for (;;) {
+        const paths = Object.create(null)
+        for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#rules.ownPath(id)
+        try {
+          const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
+          return valueOf(await this[write](start, signal, 'writeAll', entries.length, map, { within: place }))
+        } catch (error) {
+          // Somebody created an entity meanwhile, and what belongs to it goes with it.
+          if (error.code !== 'CONFLICT') throw error
+          publish(channels.conflict, () => this.#about('writeAll'))
+        }
       }
-    }
+    })
   }
 
   async findBy(index, key, options) {
@@ -249,15 +271,13 @@ class BaseStorage {
 
   async transaction(work, options) {
     this[ensureOpen]()
-    return transaction(this, work, options, this.options.lockTimeout, {
+    return this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
       read: (storage) => (start, signal) => storage[read](start, signal, 'transaction'),
-      commit: (run, storage, signal) => {
-        return storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal, 'transaction')
-      },
+      commit: (run, storage, signal) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal, 'transaction'),
       place: directoryOf,
       about: (storage) => storage.#about('transaction'),
-    })
+    }))
   }
 
   [scope](run) {
@@ -270,8 +290,8 @@ class BaseStorage {
   }
 
   #changes(options) {
-    const feed = new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), () => this.#feeds.delete(feed))
-    this.#feeds.add(feed)
+    const feed = new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), () => this[feeds].delete(feed))
+    this[feeds].add(feed)
     return feed
   }
 
@@ -342,7 +362,7 @@ class BaseStorage {
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    return writeFile(this.#native, target, data, schema, (written) => this[writes].remember(written))
+    return this[writes].remember(writeFile(this.#native, target, data, schema))
   }
 
   async ensureDirExists(directory) {
@@ -356,7 +376,7 @@ class BaseStorage {
     if (typeof key !== 'string') throw invalid(`a lock is named by a string, got ${describe(key)}`)
     if (typeof work !== 'function') throw invalid(`withLock runs a function, got ${describe(work)}`)
     const waiting = { timeout: this.options.lockTimeout, signal: signalOption(options) }
-    return withKeyLock(this.#native, directoryOf(this), key, waiting, work)
+    return this[writes].around(() => withKeyLock(this.#native, directoryOf(this), key, waiting, work))
   }
 
   #plainFile(given) {
@@ -371,8 +391,7 @@ class BaseStorage {
 
   async verify(options) {
     this[ensureOpen]()
-    const signal = signalOption(options)
-    return reportFrom(await call((ticket) => this[documents].verify(ticket), { signal }))
+    return reportFrom(await call((ticket) => this[documents].verify(ticket), { signal: signalOption(options) }))
   }
 
   async repair(options) {
@@ -388,8 +407,10 @@ class BaseStorage {
   }
 
   async close() {
+    // Within a call that this waits for, nobody can wait for it.
+    if (this.#closing !== undefined && this[writes].isInside) return
     this.#closing ??= (async () => {
-      for (const feed of this.#feeds) feed.end()
+      this[feeds].end()
       await this[writes].settled()
       this.#objects = undefined
       await this[finish]()
@@ -430,13 +451,15 @@ class BaseStorage {
     return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
   }
 
-  [write](start, signal, operation, entities, texts, otherwise) {
+  [write](start, signal, operation, entities, texts, { otherwise, within } = {}) {
     const adopted = (start) => start && (() => this.#adopted(start, signal))
-    const begin = () => this[writes].begin(adopted(start), signal, adopted(otherwise))
-    if (!channels.write.hasSubscribers) return this[writes].remember(begin())
+    const begin = () => this[writes].begin(adopted(start), signal, { otherwise: adopted(otherwise), within })
+    // What has a place is remembered from its call.
+    const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
+    if (!channels.write.hasSubscribers) return remembered(begin())
     const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
-    return this[writes].remember(published(channels.write, about, begin, sequence))
+    return remembered(published(channels.write, about, begin, sequence))
   }
 
   /** What events say of every call. */
@@ -457,7 +480,8 @@ class BaseStorage {
   }
 
   [ensureOpen]() {
-    if (this.#closing) throw closed()
+    // A call that began before goes on to its end, with what it calls back.
+    if (this.#closing !== undefined && !this[writes].isInside) throw closed()
   }
 
   async [finish]() {
@@ -472,4 +496,4 @@ class BaseStorage {
   }
 }
 
-module.exports = { BaseStorage, checkId, documents, findObjects, objects, read, readList, write, writes, scope, ensureOpen, finish }
+module.exports = { BaseStorage, checkId, documents, feeds, findObjects, objects, read, readList, write, writes, scope, ensureOpen, finish }

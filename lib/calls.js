@@ -7,6 +7,7 @@ const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
 const { errorFrom } = require('./errors.js')
+const { setImmediate } = require('./timers.js')
 
 const ANSWERED = 0
 const FAILED = 1
@@ -35,7 +36,15 @@ let resting = false
 /** Settles the promises whose answers wait. Nothing in here throws: an error would have no caller. */
 function settle() {
   if (resting) return
-  const messages = opened.take()
+  let messages
+  try {
+    messages = opened.take()
+  } catch (error) {
+    // Nobody knows whose answers these were.
+    for (const ticket of [...waiting.keys()]) ended(ticket).reject(error)
+    opened.release()
+    return
+  }
   for (let at = 0; at < messages.length; at += 3) {
     const kind = messages[at]
     const answer = messages[at + 2]
@@ -63,10 +72,19 @@ function settle() {
       continue
     }
     const promise = ended(ticket)
-    if (kind === ANSWERED) promise?.resolve(withPieces(promise.pieces, answer))
-    else promise?.reject(errorFrom(JSON.parse(answer)))
+    if (promise !== undefined) answerTo(promise, kind, answer)
   }
   if (waiting.size === 0) opened.release()
+}
+
+function answerTo({ resolve, reject, pieces }, kind, answer) {
+  try {
+    if (kind === ANSWERED) resolve(withPieces(pieces, answer))
+    else reject(errorFrom(JSON.parse(answer)))
+  } catch (error) {
+    // There is no room for it.
+    reject(error)
+  }
 }
 
 /** The promise of a call that waits no longer; undefined if it was given up. */
@@ -132,7 +150,6 @@ function report(ticket, text) {
  * the signal.
  */
 function endWith(signal, ticket) {
-  opened.mayAbort(ticket)
   const giveUp = () => {
     if (!opened.abort(ticket)) return
     const promise = waiting.get(ticket)
@@ -141,7 +158,14 @@ function endWith(signal, ticket) {
     promise?.reject(aborted(signal))
   }
   signal.addEventListener('abort', giveUp, { once: true })
-  return () => signal.removeEventListener('abort', giveUp)
+  opened.mayAbort(ticket)
+  return () => {
+    try {
+      signal.removeEventListener('abort', giveUp)
+    } catch {
+      // A signal that is none of the runtime's. The call is over, whatever it says.
+    }
+  }
 }
 
 /**
@@ -154,8 +178,9 @@ function call(start, { progress, signal } = {}) {
     do last = (last + 1) >>> 0
     while (waiting.has(last))
     const ticket = last
-    if (waiting.size === 0) port().hold()
+    const own = port()
     const forget = signal && endWith(signal, ticket)
+    if (waiting.size === 0) own.hold()
     waiting.set(ticket, { resolve, reject, progress, forget, pieces: undefined })
     try {
       start(ticket)

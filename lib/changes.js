@@ -136,6 +136,31 @@ class Changes {
   }
 }
 
+/** What listens to the changes of one storage, and of those that end with it. */
+class Feeds {
+  #open = new Set()
+  #parent
+
+  /** @param parent the feeds of the storage that this one ends with */
+  constructor(parent) {
+    this.#parent = parent
+  }
+
+  add(feed) {
+    this.#open.add(feed)
+    this.#parent?.add(feed)
+  }
+
+  delete(feed) {
+    this.#open.delete(feed)
+    this.#parent?.delete(feed)
+  }
+
+  end() {
+    for (const feed of this.#open) feed.end()
+  }
+}
+
 /** The listeners of one storage: one listening for all of them, for as long as there are any. */
 class Listeners {
   #listeners = new Set()
@@ -211,4 +236,4 @@ function check(event, listener) {
   if (typeof listener !== 'function') throw invalid(`a listener is a function, got ${describe(listener)}`)
 }
 
-module.exports = { Changes, Listeners }
+module.exports = { Changes, Feeds, Listeners }

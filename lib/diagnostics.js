@@ -3,6 +3,7 @@
 // Events for those who watch, one when something has ended. Nobody subscribed: one look at a property for each call.
 
 const { channel } = require('node:diagnostics_channel')
+const { now } = require('./timers.js')
 
 const KINDS = ['open', 'read', 'write', 'transaction', 'conflict', 'checkpoint', 'backup', 'migration', 'warning']
 
@@ -14,7 +15,7 @@ const channels = Object.freeze(Object.fromEntries(KINDS.map((kind) => [kind, cha
  * @param finish may add to the event what is known when it went well
  */
 async function published(channel, event, start, finish) {
-  const begun = performance.now()
+  const begun = now()
   event.time = performance.timeOrigin + begun
   try {
     const result = await start()
@@ -24,7 +25,7 @@ async function published(channel, event, start, finish) {
     event.error = error
     throw error
   } finally {
-    event.duration = performance.now() - begun
+    event.duration = now() - begun
     channel.publish(event)
   }
 }

@@ -4,8 +4,9 @@ const path = require('node:path')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, checkText, describe, idOf, membersOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
-const { documents, ensureOpen, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
+const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
+const { Feeds } = require('./changes.js')
 const { checkMap, copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
@@ -13,6 +14,7 @@ const { writeFiles } = require('./file-maps.js')
 const { contentsOf, inputsOf, isPlain, recordParts, withContent } = require('./file-records.js')
 const { directoryOf } = require('./storage-paths.js')
 const { contentStream, fromStream } = require('./streams.js')
+const { Writes } = require('./writes.js')
 
 const parent = Symbol('parent')
 const construct = Symbol('construct')
@@ -32,7 +34,8 @@ class ProjectFileStorage extends EntityStorage {
     this[parent] = storage
     this[entities] = storage[entities].files(projectId)
     this[documents] = this[entities].documents()
-    this[writes] = storage[writes]
+    this[writes] = new Writes(this.options.lockTimeout, storage[writes])
+    this[feeds] = new Feeds(storage[feeds])
     Object.defineProperty(this, 'projectId', { value: projectId, enumerable: true })
   }
 
@@ -79,7 +82,7 @@ class ProjectFileStorage extends EntityStorage {
     const map = membersOf(files)
     const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
     return writeFiles(map, stored, (start, texts, otherwise) => {
-      return this[write](start, signal, 'writeAll', map.length, texts, otherwise)
+      return this[write](start, signal, 'writeAll', map.length, texts, { otherwise })
     })
   }
 
@@ -154,10 +157,12 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const { content, ...fields } = copyOf(file, 'a file')
     if (content !== undefined) throw invalid('the content comes from the stream: leave the field content out')
-    return fromStream(source, this[entities].spool(recordText(fields)), options, {
+    const calls = {
       spool: (start, signal) => this[read](start, signal, 'appendContent'),
       create: (start, signal) => this[write](start, signal, 'createFromStream', 1),
-    })
+    }
+    const spool = this[entities].spool(recordText(fields))
+    return this[writes].around(() => fromStream(source, spool, options, calls))
   }
 
   /** Within a transaction, files have versions too. */

@@ -2,20 +2,18 @@
 
 // Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
 
-const { AsyncLocalStorage } = require('node:async_hooks')
-const { pause, throwIfAborted, unlessAborted } = require('./abort.js')
+const { aborted, pause, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
-
-/** The longest time that a timer can wait, in milliseconds. */
-const LONGEST = 2 ** 31 - 1
+const { Nesting } = require('./nesting.js')
+const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
 /** From the directory and the key to those of this thread that wait for the lock. It is there while somebody has it. */
 const queues = new Map()
 
-/** The locks that the running code is inside of, innermost first. */
-const inside = new AsyncLocalStorage()
+/** The locks that the running code is inside of. */
+const inside = new Nesting()
 
 /**
  * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
@@ -26,9 +24,9 @@ const inside = new AsyncLocalStorage()
  * @param place what tells databases apart
  */
 async function withKeyLock(native, place, key, { timeout, signal }, work) {
-  const end = performance.now() + timeout
+  const end = now() + timeout
   const id = `${place}\0${key}`
-  const nested = isInside(id)
+  const nested = [...inside].includes(id)
   const timedOut = (holder) => {
     const who = holder === null ? 'another call' : `process ${holder}`
     const why = nested
@@ -37,11 +35,12 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
     const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
     return refusal('LOCK_TIMEOUT', message, holder === null ? {} : { holder })
   }
+  throwIfAborted(signal)
   await turn(id, timeout, signal, timedOut)
   try {
     const lock = await take(native, key, end, signal, timedOut)
     try {
-      return await runInside(id, work)
+      return await inside.run(id, work)
     } finally {
       native.unlock(lock)
     }
@@ -50,45 +49,32 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
   }
 }
 
-async function runInside(id, work) {
-  const lock = { id, ended: false, outer: inside.getStore() }
-  try {
-    return await inside.run(lock, work)
-  } finally {
-    lock.ended = true
-  }
-}
-
-function isInside(id) {
-  for (let lock = inside.getStore(); lock; lock = lock.outer) if (lock.id === id && !lock.ended) return true
-  return false
-}
-
-/** Waits until nobody of this thread has the lock. */
+/** Waits until nobody of this thread has the lock. Nothing but `pass` ends what has its turn: it must pass the lock on. */
 function turn(id, timeout, signal, timedOut) {
   const waiting = queues.get(id)
   if (waiting === undefined) {
     queues.set(id, [])
     return
   }
-  let timer
-  let go
-  const leave = () => {
-    clearTimeout(timer)
-    waiting.splice(waiting.indexOf(go), 1)
-  }
-  const come = new Promise((resolve, reject) => {
-    go = () => {
+  return new Promise((resolve, reject) => {
+    const forget = () => {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    const go = () => {
+      forget()
       resolve()
     }
-    timer = setTimeout(() => {
-      leave()
-      reject(timedOut(process.pid))
-    }, Math.min(timeout, LONGEST))
+    const giveUp = (error) => {
+      waiting.splice(waiting.indexOf(go), 1)
+      forget()
+      reject(error)
+    }
+    const onAbort = () => giveUp(aborted(signal))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const timer = setTimeout(() => giveUp(timedOut(process.pid)), Math.min(timeout, LONGEST))
     waiting.push(go)
   })
-  return unlessAborted(signal, come, leave)
 }
 
 function pass(id) {
@@ -103,10 +89,10 @@ async function take(native, key, end, signal, timedOut) {
     throwIfAborted(signal)
     const { taken, holder } = JSON.parse(await call((ticket) => native.tryLock(ticket, key)))
     if (taken !== undefined) return taken
-    const left = end - performance.now()
+    const left = end - now()
     if (left <= 0) throw timedOut(holder)
     await pause(Math.min(wait, left), signal)
   }
 }
 
-module.exports = { withKeyLock, LONGEST }
+module.exports = { withKeyLock }

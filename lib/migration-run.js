@@ -9,6 +9,7 @@ const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { messageOf } = require('./logger.js')
 const { progressOf } = require('./progress.js')
+const { now } = require('./timers.js')
 
 /**
  * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
@@ -21,7 +22,7 @@ async function drive(manager, start, signal) {
   while (next.done === undefined) {
     const direction = next.up === undefined ? 'down' : 'up'
     const version = next[direction]
-    const began = performance.now()
+    const began = now()
     try {
       throwIfAborted(signal)
       await watched(manager.basePath, version, direction, () => callBack(manager, version, direction, signal))
@@ -87,7 +88,7 @@ async function failed({ native, logger }, version, direction, thrown, began) {
 }
 
 function since(began) {
-  const elapsed = performance.now() - began
+  const elapsed = now() - began
   return elapsed < 1_000 ? `${Math.round(elapsed)} ms` : `${(elapsed / 1_000).toFixed(1)} s`
 }
 

@@ -20,11 +20,11 @@ async function readFile(native, file, schema, fallback) {
   return validated(schema, value)
 }
 
-/** Replaces a file; `remember` is told of the write as soon as it begins. */
-async function writeFile(native, file, data, schema, remember) {
+/** Replaces a file. */
+async function writeFile(native, file, data, schema) {
   const value = await validated(schema, data)
   const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
-  await remember(call((ticket) => native.write(ticket, file, text)))
+  await call((ticket) => native.write(ticket, file, text))
   return value
 }
 

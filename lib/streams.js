@@ -78,7 +78,15 @@ async function fromStream(source, spool, options, calls) {
   } finally {
     spool.abandon()
     // The source is told that nobody reads it any more. What it answers is its own affair, and may never come.
-    if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
+    if (!ended) dismiss(iterator)
+  }
+}
+
+async function dismiss(iterator) {
+  try {
+    await iterator.return?.()
+  } catch {
+    // What ended the call is what the caller hears of.
   }
 }
 

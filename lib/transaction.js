@@ -3,22 +3,22 @@
 // Interactive transactions: the callback runs against what its steps have read and written; if that no longer holds at the
 // commit, it runs again.
 
-const { AsyncLocalStorage } = require('node:async_hooks')
 const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
 const { invalid, refusal } = require('./errors.js')
-const { LONGEST } = require('./key-lock.js')
+const { Nesting } = require('./nesting.js')
 const { queryOf } = require('./query.js')
+const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
 /** How often a callback runs before its transaction fails with `CONFLICT`. */
 const MAX_ATTEMPTS = 16
 /** The longest pause before another attempt, in milliseconds. */
 const MAX_PAUSE = 50
 
-/** The transactions that the running code is part of and that others of their database wait for, innermost first. */
-const waitedFor = new AsyncLocalStorage()
+/** The places of the transactions that the running code is part of and that others of their database wait for. */
+const waitedFor = new Nesting()
 
 /** From the place of a database to the promise that the last of those in its queue is done. */
 const queues = new Map()
@@ -133,7 +133,7 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
   if (typeof work !== 'function') throw invalid(`a transaction runs a function, got ${describe(work)}`)
   const signal = signalOption(options)
   throwIfAborted(signal)
-  const end = performance.now() + timeout
+  const end = now() + timeout
   const leave = { now: () => {} }
   /** The database in whose queue this transaction is the first. */
   let place
@@ -143,17 +143,17 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
       const attempted = () => once(run, storage, work, signal, timeout, end, hooks)
       try {
         if (place === undefined) return await attempted()
-        return await waitedFor.run({ place, outer: waitedFor.getStore() }, attempted)
+        return await waitedFor.run(place, attempted)
       } catch (error) {
         const again = error === LOST || run.native.isLost()
         run.end()
         if (!again) throw error
         lost()
       }
-      if (attempt === MAX_ATTEMPTS || performance.now() > end) throw conflict(attempt)
+      if (attempt === MAX_ATTEMPTS || now() > end) throw conflict(attempt)
       // Those that lost once wait for one another, so that each of them meets no more than first attempts.
       // One that such a one waits for must not wait for it in turn.
-      if (attempt === 1 && !isWaitedFor(hooks.place(storage))) {
+      if (attempt === 1 && ![...waitedFor].includes(hooks.place(storage))) {
         leave.now = await enter(hooks.place(storage), end, timeout, signal)
         place = hooks.place(storage)
       } else {
@@ -177,8 +177,12 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
       return scope
     },
   })
-  const value = await inTime(async () => work(tx), run, signal, timeout, end)
-  await run.settle()
+  const finished = async () => {
+    const value = await work(tx)
+    await run.settle()
+    return value
+  }
+  const value = await inTime(finished, run, signal, timeout, end)
   throwIfAborted(signal)
   try {
     await hooks.commit(run, storage, signal)
@@ -188,7 +192,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
   return value
 }
 
-/** What the callback gives, unless the time is up or the signal raised before. */
+/** What the callback gives when its steps are done, unless the time is up or the signal raised before. */
 function inTime(work, run, signal, timeout, end) {
   return new Promise((resolve, reject) => {
     // A callback that never ends keeps neither the timer nor the process.
@@ -203,7 +207,7 @@ function inTime(work, run, signal, timeout, end) {
     }
     const late = () => giveUp(tooLate(timeout))
     const onAbort = () => giveUp(aborted(signal))
-    const timer = setTimeout(late, Math.min(Math.max(end - performance.now(), 0), LONGEST))
+    const timer = setTimeout(late, Math.min(Math.max(end - now(), 0), LONGEST))
     signal?.addEventListener('abort', onAbort, { once: true })
     work().then(resolve, reject).finally(settle)
   })
@@ -220,12 +224,6 @@ function conflict(attempts) {
   return refusal('CONFLICT', message)
 }
 
-function isWaitedFor(place) {
-  let transaction = waitedFor.getStore()
-  while (transaction !== undefined && transaction.place !== place) transaction = transaction.outer
-  return transaction !== undefined
-}
-
 /** Waits for the turn of this call. Gives the function that ends it. */
 async function enter(place, end, timeout, signal) {
   const before = queues.get(place) ?? Promise.resolve()
@@ -239,7 +237,7 @@ async function enter(place, end, timeout, signal) {
   }
   let timer
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(tooLate(timeout)), Math.min(Math.max(end - performance.now(), 0), LONGEST))
+    timer = setTimeout(() => reject(tooLate(timeout)), Math.min(Math.max(end - now(), 0), LONGEST))
   })
   try {
     await unlessAborted(signal, Promise.race([before, late]))

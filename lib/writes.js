@@ -1,64 +1,121 @@
 'use strict'
 
-// The writes of one instance that are not answered yet: for `close()`, which waits for them, and for their order, which is
-// that of their calls also where one may have to start over.
+// The writes of one instance that are not answered yet: for `close()`, which waits for them, and for their order.
 
-const { unlessAborted } = require('./abort.js')
+const { Nesting } = require('./nesting.js')
+const { WriteOrder } = require('./write-order.js')
 
-/** Starts at once; what it throws is an answer too. */
-const begun = async (start) => start()
+/** The calls whose callbacks the running code is part of. */
+const inside = new Nesting()
+
+/** Stands for all entities. */
+const ALL = Symbol('all')
+
+const NOTHING = Promise.resolve()
 
 class Writes {
-  #pending = new Set()
-  /** Those that were called after one that may have to start over; undefined while no such one is under way. */
-  #waiting
+  /** From the answer of each to what stands for it in its callback, if it has one. */
+  #pending = new Map()
+  #parent
+  #order
+  /** The ends of the writes that have places, by what they write. */
+  #ends = new Map()
 
   /**
-   * Begins a write once its place in the order is certain: at once, as a rule. Where `otherwise` is given and `start` is
-   * answered with null, that begins in the same place.
+   * @param patience how long the others wait for a write that cannot begin, in milliseconds
+   * @param parent the writes of the instance that this one ends with
    */
-  begin(start, signal, otherwise) {
-    // It is refused, so it has no place.
-    if (signal?.aborted) return start()
-    return this.#inTurn(otherwise === undefined ? start : () => this.#startOver(start, otherwise), signal)
+  constructor(patience, parent) {
+    this.#parent = parent
+    this.#order = parent === undefined ? new WriteOrder(patience) : parent.#order
   }
 
-  #inTurn(start, signal) {
-    if (this.#waiting === undefined) return start()
-    return unlessAborted(signal, new Promise((resolve) => this.#waiting.push(() => resolve(begun(start)))))
+  /**
+   * Begins a write when all have begun that were called before: at once, as a rule. Where `otherwise` is given and `start` is
+   * answered with null, that begins in the same place. One that has its place already begins `within` it.
+   */
+  begin(start, signal, { otherwise, within } = {}) {
+    // One that is refused has no place.
+    if (within !== undefined || signal?.aborted) return start()
+    if (this.#order.isFree && otherwise === undefined) return start()
+    return this.#inPlace(this.#order.take(), start, signal, otherwise)
   }
 
-  async #startOver(start, otherwise) {
-    this.#waiting = []
+  async #inPlace(place, start, signal, otherwise) {
     try {
+      if (otherwise === undefined) return await place.begin(signal, start)
+      await place.enter(signal)
       const answer = await start()
-      // Not awaited: it has its place as soon as it has begun, and those that wait may follow.
       return answer === null ? otherwise() : answer
     } finally {
-      this.#goOn()
+      place.leave()
     }
   }
 
-  /** Begins those that waited, up to one that others must wait for again. */
-  #goOn() {
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    while (this.#waiting === undefined && waiting.length > 0) waiting.shift()()
-    this.#waiting?.push(...waiting)
-  }
-
-  /** Remembers a write until it is answered. */
-  remember(answer) {
-    this.#pending.add(answer)
-    const forget = () => this.#pending.delete(answer)
-    answer.then(forget, forget)
+  /**
+   * Runs a write that has something to do before it can begin, in the place of its call, and remembers it. `work` is given the
+   * place, in which it begins, and what it must wait for before it reads what it is to change: the end of the earlier writes
+   * of the same. That is the entity under `key`, if there is one, or `ALL` entities.
+   */
+  perform(key, work) {
+    const place = this.#order.take()
+    const earlier = this.#earlier(key)
+    const run = async () => {
+      try {
+        return await work(place, earlier)
+      } finally {
+        place.leave()
+      }
+    }
+    const answer = this.remember(run())
+    const end = new Promise((resolve) => {
+      place.onPassed = resolve
+      answer.then(resolve, resolve)
+    })
+    // What has no key can only be waited for with all others.
+    const name = key ?? place
+    this.#ends.set(name, end)
+    end.then(() => {
+      if (this.#ends.get(name) === end) this.#ends.delete(name)
+    })
     return answer
   }
 
-  /** Resolves when all of them are answered. */
+  #earlier(key) {
+    if (this.#ends.size === 0) return NOTHING
+    return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
+  }
+
+  /** Remembers a write until it is answered. */
+  remember(answer, callback) {
+    this.#pending.set(answer, callback)
+    const forget = () => this.#pending.delete(answer)
+    answer.then(forget, forget)
+    this.#parent?.remember(answer, callback)
+    return answer
+  }
+
+  /** Remembers a call that runs a function of the caller. Inside of that, nothing waits for the call. */
+  around(work) {
+    const callback = {}
+    return this.remember(inside.run(callback, work), callback)
+  }
+
+  /** Whether the running code is part of a call that is not answered yet. */
+  get isInside() {
+    const callbacks = new Set(this.#pending.values())
+    return [...inside].some((callback) => callbacks.has(callback))
+  }
+
+  /** Resolves when all of them are answered, but for those that the running code is part of. */
   async settled() {
-    await Promise.allSettled(this.#pending)
+    const own = new Set(inside)
+    for (;;) {
+      const others = [...this.#pending].filter(([, callback]) => !own.has(callback)).map(([answer]) => answer)
+      if (others.length === 0) return
+      await Promise.allSettled(others)
+    }
   }
 }
 
-module.exports = { Writes }
+module.exports = { ALL, Writes }

@@ -142,7 +142,7 @@ fn wait() -> Wait {
 }
 
 fn commit(database: &Handle, transaction: &Interactive) -> Result<()> {
-    let commit = transaction.finish(database)?;
+    let commit = transaction.finish()?;
     database.write(Durability::Os, move |tx| commit.apply(tx))
 }
 
@@ -285,6 +285,32 @@ fn an_abandoned_transaction_leaves_nothing_and_is_closed() {
     assert_eq!(fixture.get(&database, 1), None);
     assert_eq!(read(&fixture, &database, &transaction, 1).map_err(|error| error.code()), Err("CLOSED"));
     assert_eq!(commit(&database, &transaction).map_err(|error| error.code()), Err("CLOSED"));
+}
+
+#[test]
+fn a_transaction_whose_database_was_opened_anew_is_lost() {
+    let fixture = Fixture::new();
+    let (database, another) = (fixture.open(), fixture.open());
+    let (transaction, ready) = (Interactive::default(), Interactive::default());
+    put(&fixture, &database, &transaction, 1, "x").expect("put");
+    put(&fixture, &database, &ready, 2, "x").expect("put");
+    drop(database);
+    assert_eq!(read(&fixture, &another, &transaction, 1).map_err(|error| error.code()), Err("CONFLICT"));
+    assert!(transaction.is_lost());
+    assert_eq!(commit(&another, &ready).map_err(|error| error.code()), Err("CONFLICT"));
+    assert_eq!(fixture.get(&another, 2), None);
+}
+
+#[test]
+fn a_transaction_stays_in_one_database() {
+    let (fixture, elsewhere) = (Fixture::new(), Fixture::new());
+    let (database, other) = (fixture.open(), elsewhere.open());
+    let transaction = Interactive::default();
+    put(&fixture, &database, &transaction, 1, "x").expect("put");
+    let step = read(&elsewhere, &other, &transaction, 1);
+    assert_eq!(step.map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
+    assert!(!transaction.is_lost());
+    assert_eq!(commit(&other, &transaction).map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
 }
 
 #[test]

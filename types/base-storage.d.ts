@@ -236,12 +236,15 @@ export abstract class BaseStorage<
   verify(options?: CallOptions): Promise<VerifyReport>
   /**
    * Mends what {@link verify} finds, as far as that goes without inventing data. The originals of all that is changed
-   * are copied into a dated folder first. Waits until no other instance and no other process has the database open, at
-   * most `lockTimeout`; calls of this instance wait meanwhile.
+   * are copied into a dated folder first. Waits for the calls of this instance before it, and until no other instance and
+   * no other process has the database open, at most `lockTimeout` in all; later calls of this instance wait meanwhile. A
+   * transaction that is under way runs again.
    */
   repair(options?: CallOptions): Promise<RepairReport>
   /**
-   * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine.
+   * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine. A
+   * transaction, a callback that has a lock and a file that comes as a stream are waited for as well, but not from inside:
+   * called there, it ends the instance without them.
    */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

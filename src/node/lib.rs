@@ -18,6 +18,7 @@ mod files;
 mod fresh;
 mod index_query;
 mod indexes;
+mod life;
 mod lists;
 mod migrations;
 mod options;

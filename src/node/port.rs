@@ -232,7 +232,15 @@ impl Port {
                     (PROGRESSED, ticket, Answer::text(format!("[{done},{total}]").into_bytes()))
                 }
             };
-            flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer.to_js(env)?)]);
+            let (kind, answer) = match answer.to_js(env) {
+                // JavaScript has no room for it. That must not keep the others from their answers.
+                Err(_) if matches!(kind, ANSWERED | BEGUN | CONTINUED) => {
+                    let error = describe(&Error::TooLarge("the answer".into()));
+                    (FAILED, Answer::text(error.into_bytes()).to_js(env)?)
+                }
+                answer => (kind, answer?),
+            };
+            flat.extend([Either::A(kind), Either::A(ticket), Either::B(answer)]);
         }
         Ok(flat)
     }

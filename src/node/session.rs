@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::life::{Engine, Job, Later, Life, Next, Repair};
 use super::port::{Answer, Mailbox};
 use super::report::{repair_report, verify_report};
 use super::statistics::statistics_text;
 use crate::engine::cancel;
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, ReadOptions,
-    Request, Result, Transaction, Wait, WriteOptions, check_directory, check_entity_path, open_under,
-    own_collection,
+    self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, IoContext,
+    ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory, check_entity_path,
+    open_under, own_collection,
 };
 use crate::pool::run_blocking;
 use crate::project::owners;
@@ -32,7 +34,7 @@ pub struct SessionOptions {
 type ReadWork = Box<dyn FnOnce(&Database, ReadOptions) -> Result<Answer> + Send>;
 type WriteWork = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Answer> + Send>;
 
-/// Waiting calls look whether they were given up this often.
+/// A waiting repair looks this often whether it was given up.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Numbers the sessions of this process in the order of their making.
@@ -50,31 +52,9 @@ pub struct Session {
     life: Mutex<Life>,
     /// The last batch of the database when this instance opened it, before any of its own.
     opened_at: AtomicU64,
-    /// Signalled when a call ends.
+    /// Signalled when a call ends: repairs wait for that, each session's on a thread of their own. No thread of the pool
+    /// waits for other calls, which may need it.
     idle: Condvar,
-    /// Held during a repair.
-    repairing: Mutex<()>,
-}
-
-#[derive(Default)]
-struct Life {
-    engine: Engine,
-    /// Calls that were accepted and are not answered yet.
-    pending: usize,
-    /// How many of them are repairs.
-    repairs: usize,
-    /// A repair wants the database for itself: nobody opens it.
-    sole: bool,
-    closing: bool,
-}
-
-#[derive(Default)]
-enum Engine {
-    #[default]
-    Unopened,
-    /// Writes that arrived meanwhile keep their order.
-    Opening(Vec<Request>),
-    Open(Arc<Database>),
 }
 
 impl Session {
@@ -118,7 +98,6 @@ impl Session {
             life: Mutex::default(),
             opened_at: AtomicU64::default(),
             idle: Condvar::new(),
-            repairing: Mutex::default(),
         })
     }
 
@@ -152,15 +131,8 @@ impl Session {
 
     /// The engine, opened if need be. Blocks.
     fn open(&self) -> Result<Arc<Database>> {
-        {
-            let mut life = self.life.lock();
-            while life.sole {
-                self.idle.wait_for(&mut life, PAUSE);
-                cancel::check()?;
-            }
-            if let Engine::Open(database) = &life.engine {
-                return Ok(Arc::clone(database));
-            }
+        if let Engine::Open(database) = &self.life.lock().engine {
+            return Ok(Arc::clone(database));
         }
         let options = DatabaseOptions {
             cache: self.options.cache,
@@ -181,22 +153,53 @@ impl Session {
         &self.mailbox
     }
 
-    fn begin(&self) -> Result<()> {
-        let mut life = self.life.lock();
-        if life.closing {
-            return Err(Error::Closed);
+    /// Runs a call where it may block. `job` answers it with [`Session::end`].
+    fn begin(&self, ticket: u32, job: Job) {
+        {
+            let mut life = self.life.lock();
+            if life.closing {
+                return self.mailbox.answer(ticket, Err(Error::Closed));
+            }
+            if !life.repairs.is_empty() {
+                return life.later.jobs.push(job);
+            }
+            life.pending += 1;
         }
-        life.pending += 1;
-        Ok(())
+        run_blocking(job);
     }
 
-    fn end(&self, ticket: u32, result: Result<Answer>) {
+    fn end(self: &Arc<Self>, ticket: u32, result: Result<Answer>) {
         if let Engine::Open(database) = &self.life.lock().engine {
             self.mailbox.warn(database.take_warnings());
         }
         self.mailbox.answer(ticket, result);
-        self.life.lock().pending -= 1;
+        let next = {
+            let mut life = self.life.lock();
+            life.pending -= 1;
+            life.end_if_idle()
+        };
         self.idle.notify_all();
+        self.go_on(next);
+    }
+
+    fn go_on(self: &Arc<Self>, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Open => {
+                let this = Arc::clone(self);
+                run_blocking(move || this.open_for_writes());
+            }
+            Next::Drain(database) => run_blocking(move || database.drain_and_linger()),
+            Next::Finish(tickets) => {
+                let this = Arc::clone(self);
+                run_blocking(move || {
+                    let result = guarded(|| this.finish());
+                    for ticket in tickets {
+                        this.mailbox.answer(ticket, result.clone().map(|()| Answer::Nothing));
+                    }
+                });
+            }
+        }
     }
 
     /// Runs a read where it may block.
@@ -210,11 +213,8 @@ impl Session {
 
     /// Once for all kinds of work, of which there are many.
     fn start_read(self: &Arc<Self>, ticket: u32, work: ReadWork) {
-        if let Err(error) = self.begin() {
-            return self.mailbox.answer(ticket, Err(error));
-        }
         let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
-        run_blocking(move || {
+        let job = move || {
             let result = guarded(|| {
                 cancel.scope(|| {
                     cancel::check()?;
@@ -224,7 +224,8 @@ impl Session {
                 })
             });
             this.end(ticket, result);
-        });
+        };
+        self.begin(ticket, Box::new(job));
     }
 
     /// Queues a write. Writes of one instance are committed in the order of their calls.
@@ -237,9 +238,6 @@ impl Session {
     }
 
     fn start_write(self: &Arc<Self>, ticket: u32, work: WriteWork) {
-        if let Err(error) = self.begin() {
-            return self.mailbox.answer(ticket, Err(error));
-        }
         let this = Arc::clone(self);
         let options = WriteOptions {
             durability: self.options.durability,
@@ -247,19 +245,21 @@ impl Session {
         };
         let cancel = self.mailbox.cancel_of(ticket);
         let request = Request::new(options, work, move |result| this.end(ticket, result)).unless(cancel);
-        let mut life = self.life.lock();
-        match &mut life.engine {
-            Engine::Open(database) => submit(Arc::clone(database), request),
-            Engine::Opening(waiting) => waiting.push(request),
-            Engine::Unopened => {
-                life.engine = Engine::Opening(vec![request]);
-                let this = Arc::clone(self);
-                run_blocking(move || this.open_for_writes());
+        let next = {
+            let mut life = self.life.lock();
+            if life.closing {
+                return self.mailbox.answer(ticket, Err(Error::Closed));
             }
-        }
+            if !life.repairs.is_empty() {
+                return life.later.writes.push(request);
+            }
+            life.pending += 1;
+            life.queue(request)
+        };
+        self.go_on(next);
     }
 
-    fn open_for_writes(&self) {
+    fn open_for_writes(self: &Arc<Self>) {
         match guarded(|| self.open()) {
             Ok(database) => self.opened(&database),
             Err(error) => {
@@ -275,16 +275,24 @@ impl Session {
     }
 
     /// Takes note that the engine is open, and hands it the writes that waited for it.
-    fn opened(&self, database: &Arc<Database>) {
-        let mut life = self.life.lock();
-        if matches!(life.engine, Engine::Open(_)) {
-            return;
-        }
-        self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
-        database.observe(self.mailbox.observer());
-        let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
-        if let Engine::Opening(waiting) = before {
-            waiting.into_iter().for_each(|request| submit(Arc::clone(database), request));
+    fn opened(self: &Arc<Self>, database: &Arc<Database>) {
+        let drain = {
+            let mut life = self.life.lock();
+            if matches!(life.engine, Engine::Open(_)) {
+                return;
+            }
+            self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
+            database.observe(self.mailbox.observer());
+            let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
+            let Engine::Opening(waiting) = before else { return };
+            let mut drain = false;
+            for request in waiting {
+                drain |= database.submit(request);
+            }
+            drain
+        };
+        if drain {
+            self.go_on(Next::Drain(Arc::clone(database)));
         }
     }
 
@@ -295,11 +303,8 @@ impl Session {
 
     /// Verifies the database, open or not; one that does not open is verified all the same.
     pub fn verify(self: &Arc<Self>, ticket: u32) {
-        if let Err(error) = self.begin() {
-            return self.mailbox.answer(ticket, Err(error));
-        }
         let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
-        run_blocking(move || {
+        let job = move || {
             let report = guarded(|| {
                 cancel.scope(|| {
                     let wait = Wait::at_most(this.options.lock_timeout);
@@ -312,87 +317,111 @@ impl Session {
                 })
             });
             this.end(ticket, report);
-        });
+        };
+        self.begin(ticket, Box::new(job));
     }
 
-    /// Repairs the database. This instance's calls before it are waited for and those after it wait; other instances, here
-    /// and in other processes, must have closed it.
+    /// Repairs the database. This instance's calls before it are waited for, as long as for a lock, and those after it wait;
+    /// other instances, here and in other processes, must have closed it.
     pub fn repair(self: &Arc<Self>, ticket: u32) {
-        if let Err(error) = self.begin() {
-            return self.mailbox.answer(ticket, Err(error));
+        {
+            let mut life = self.life.lock();
+            if life.closing {
+                return self.mailbox.answer(ticket, Err(Error::Closed));
+            }
+            life.repairs.push_back(Repair { ticket, cancel: self.mailbox.cancel_of(ticket) });
+            if life.repairs.len() > 1 {
+                return;
+            }
         }
-        self.life.lock().repairs += 1;
-        let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
-        run_blocking(move || {
-            let report = guarded(|| cancel.scope(|| this.repair_alone()));
-            this.life.lock().repairs -= 1;
-            this.end(ticket, report);
-        });
+        let this = Arc::clone(self);
+        let started =
+            thread::Builder::new().name("storage-repair".into()).spawn(move || this.repair_in_turn());
+        if let Err(error) = started.at("start a thread for the repair of", &self.directory) {
+            self.end_repair(Err(error));
+        }
     }
 
-    fn repair_alone(self: &Arc<Self>) -> Result<Answer> {
-        let _one = self.repairing.lock();
+    /// Sees to the repairs until there are none.
+    fn repair_in_turn(self: &Arc<Self>) {
+        loop {
+            let cancel = self.life.lock().repairs.front().map(|repair| repair.cancel.clone());
+            let Some(cancel) = cancel else { return };
+            let report = guarded(|| cancel.scope(|| self.repair_alone()));
+            if !self.end_repair(report) {
+                return;
+            }
+        }
+    }
+
+    /// Ends the first repair, and with the last of them lets those begin that waited. Whether there is another one.
+    fn end_repair(self: &Arc<Self>, report: Result<Answer>) -> bool {
+        let ticket = self.life.lock().repairs.front().map(|repair| repair.ticket);
+        if let Some(ticket) = ticket {
+            self.mailbox.answer(ticket, report);
+        }
+        let (jobs, next) = {
+            let mut life = self.life.lock();
+            life.repairs.pop_front();
+            if !life.repairs.is_empty() {
+                return true;
+            }
+            let Later { jobs, writes } = std::mem::take(&mut life.later);
+            life.pending += jobs.len() + writes.len();
+            let mut next: Vec<Next> = writes.into_iter().map(|request| life.queue(request)).collect();
+            next.push(life.end_if_idle());
+            (jobs, next)
+        };
+        next.into_iter().for_each(|next| self.go_on(next));
+        jobs.into_iter().for_each(run_blocking);
+        false
+    }
+
+    fn repair_alone(&self) -> Result<Answer> {
+        let wait = Wait::at_most(self.options.lock_timeout);
         let engine = {
             let mut life = self.life.lock();
-            while life.pending > life.repairs {
-                self.idle.wait_for(&mut life, PAUSE);
+            while life.pending > 0 {
                 cancel::check()?;
+                if Instant::now() >= wait.deadline {
+                    return Err(Error::LockTimeout {
+                        path: self.directory.clone(),
+                        waited_ms: self.options.lock_timeout.as_millis() as u64,
+                        holder: Some(std::process::id()),
+                    });
+                }
+                self.idle.wait_for(&mut life, PAUSE);
             }
-            life.sole = true;
-            std::mem::replace(&mut life.engine, Engine::Opening(Vec::new()))
+            std::mem::take(&mut life.engine)
         };
         drop(engine);
-        let wait = Wait::at_most(self.options.lock_timeout);
-        let report = check_directory(&self.base, &self.directory)
-            .and_then(|()| engine::repair(&self.base.file_system(), &self.directory, wait))
-            .and_then(|report| self.base.repair_record(&self.directory, wait).map(|()| report));
-        let mut life = self.life.lock();
-        life.sole = false;
-        self.idle.notify_all();
-        match &life.engine {
-            Engine::Opening(waiting) if waiting.is_empty() => life.engine = Engine::Unopened,
-            Engine::Opening(_) => {
-                let this = Arc::clone(self);
-                run_blocking(move || this.open_for_writes());
-            }
-            Engine::Open(_) | Engine::Unopened => {}
-        }
-        drop(life);
-        Ok(Answer::text(repair_report(&report?).to_string().into_bytes()))
+        check_directory(&self.base, &self.directory)?;
+        let report = engine::repair(&self.base.file_system(), &self.directory, wait)?;
+        self.base.repair_record(&self.directory, wait)?;
+        Ok(Answer::text(repair_report(&report).to_string().into_bytes()))
     }
 
     /// Ends the instance: calls from now on are refused, those under way are waited for, the JSON files are brought up
     /// to date. Closing twice is fine.
     pub fn close(self: &Arc<Self>, ticket: u32) {
-        self.life.lock().closing = true;
-        let this = Arc::clone(self);
-        run_blocking(move || {
-            let result = guarded(|| this.finish());
-            this.mailbox.answer(ticket, result.map(|()| Answer::Nothing));
-        });
+        let next = {
+            let mut life = self.life.lock();
+            life.closing = true;
+            life.closers.push(ticket);
+            life.end_if_idle()
+        };
+        self.go_on(next);
     }
 
     fn finish(&self) -> Result<()> {
-        let database = {
-            let mut life = self.life.lock();
-            while life.pending > 0 {
-                self.idle.wait(&mut life);
-            }
-            match std::mem::take(&mut life.engine) {
-                Engine::Open(database) => database,
-                // Never used: nothing to bring up to date.
-                Engine::Unopened | Engine::Opening(_) => return Ok(()),
-            }
+        let engine = std::mem::take(&mut self.life.lock().engine);
+        let Engine::Open(database) = engine else {
+            // Never used: nothing to bring up to date.
+            return Ok(());
         };
         let result = database.checkpoint(Wait::at_most(self.options.lock_timeout));
         self.mailbox.warn(database.take_warnings());
         result
-    }
-}
-
-fn submit(database: Arc<Database>, request: Request) {
-    if database.submit(request) {
-        run_blocking(move || database.drain_and_linger());
     }
 }
 

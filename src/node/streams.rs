@@ -17,7 +17,16 @@ pub struct NativeContent {
     session: Arc<Session>,
     files: Files,
     id: u64,
-    reader: Arc<Mutex<Option<ContentReader>>>,
+    reading: Arc<Mutex<Reading>>,
+}
+
+#[derive(Default)]
+enum Reading {
+    #[default]
+    Unopened,
+    Open(ContentReader),
+    /// The file is let go, also by a call that opens it only now.
+    Ended,
 }
 
 #[napi]
@@ -25,7 +34,7 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn content(&self, id: f64) -> NativeContent {
         let (session, files) = (Arc::clone(&self.session), self.files.clone());
-        NativeContent { session, files, id: id as u64, reader: Arc::default() }
+        NativeContent { session, files, id: id as u64, reading: Arc::default() }
     }
 
     #[napi(catch_unwind)]
@@ -41,13 +50,15 @@ impl NativeContent {
     #[napi(catch_unwind)]
     pub fn open(&self, ticket: u32) {
         let (files, id) = (self.files.clone(), self.id);
-        let reader = Arc::clone(&self.reader);
+        let reading = Arc::clone(&self.reading);
         self.session.read(ticket, move |database, options| {
-            let found = database.content(&files.spec, &id.into(), options)?;
-            if found.is_none() {
+            let Some(found) = database.content(&files.spec, &id.into(), options)? else {
                 return Err(Error::NotFound { what: "file", id: id.to_string() });
+            };
+            let mut reading = reading.lock();
+            if matches!(*reading, Reading::Unopened) {
+                *reading = Reading::Open(found);
             }
-            *reader.lock() = found;
             Ok(Answer::Nothing)
         });
     }
@@ -55,14 +66,14 @@ impl NativeContent {
     /// Answers with the next chunk as a JSON string, with nothing at the end.
     #[napi(catch_unwind)]
     pub fn next(&self, ticket: u32) {
-        let reader = Arc::clone(&self.reader);
+        let reading = Arc::clone(&self.reading);
         self.session.read(ticket, move |database, _| {
-            let mut reader = reader.lock();
-            let Some(open) = reader.as_mut() else { return Ok(Answer::Nothing) };
+            let mut reading = reading.lock();
+            let Reading::Open(open) = &mut *reading else { return Ok(Answer::Nothing) };
             let mut text = vec![b'"'];
             text.extend(database.next_chunk(open)?);
             if text.len() == 1 {
-                *reader = None;
+                *reading = Reading::Ended;
                 return Ok(Answer::Nothing);
             }
             text.push(b'"');
@@ -73,9 +84,13 @@ impl NativeContent {
     /// Lets go of the file.
     #[napi(catch_unwind)]
     pub fn close(&self) {
-        if let Some(mut reader) = self.reader.try_lock() {
-            *reader = None;
+        if let Some(mut reading) = self.reading.try_lock() {
+            *reading = Reading::Ended;
+            return;
         }
+        // A chunk is being read: that must not be waited for here.
+        let reading = Arc::clone(&self.reading);
+        crate::pool::run_blocking(move || *reading.lock() = Reading::Ended);
     }
 }
 

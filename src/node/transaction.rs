@@ -11,7 +11,7 @@ use super::projects::NativeProjects;
 use super::session::Session;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::query::Query;
-use crate::engine::{Error, Interactive, Result, Transaction, Wait};
+use crate::engine::{Interactive, Result, Transaction, Wait};
 use crate::project::project_store as store;
 use crate::project::{Content, array, versions};
 
@@ -187,8 +187,7 @@ impl NativeTransaction {
                 interactive.step(database, Wait::at_most(options.lock_timeout), |_| Ok(Answer::Nothing))
             });
         }
-        let commit = session.engine().ok_or(Error::Closed).and_then(|engine| interactive.finish(&engine));
-        match commit {
+        match interactive.finish() {
             Ok(commit) => session.write(ticket, move |tx| commit.apply(tx).map(|()| Answer::Nothing)),
             Err(error) => session.read(ticket, move |_, _| Err(error)),
         }

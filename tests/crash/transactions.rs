@@ -35,7 +35,7 @@ fn steps(database: &Handle, batch: &Batch) -> Result<Interactive, Error> {
 }
 
 fn commit(database: &Handle, transaction: &Interactive) -> Result<(), Error> {
-    let commit = transaction.finish(database)?;
+    let commit = transaction.finish()?;
     database.write(Durability::Full, move |tx| commit.apply(tx))
 }
 

@@ -7,8 +7,9 @@
 //! transaction had run at that moment. Where something noted changed, the transaction is lost: its owner runs it again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -65,8 +66,8 @@ pub struct Interactive {
 
 #[derive(Default)]
 struct Inner {
-    /// Which database it belongs to: that of its first step.
-    database: Option<std::sync::Weak<Database>>,
+    /// Which database it belongs to: that of its first step, and where that lies.
+    database: Option<(Weak<Database>, PathBuf)>,
     group: Group,
     reads: ReadSet,
     /// What each step changed, in order.
@@ -77,6 +78,8 @@ struct Inner {
 
 /// What a transaction read and wrote: its commit runs as one request.
 pub struct Commit {
+    /// As [`Inner::database`].
+    database: Option<(Weak<Database>, PathBuf)>,
     /// Of every collection that was changed.
     specs: BTreeMap<Arc<str>, Arc<CollectionSpec>>,
     reads: ReadSet,
@@ -90,7 +93,8 @@ impl Interactive {
     ///
     /// # Errors
     /// `CONFLICT` if something that an earlier step read has changed; every later step and the commit fail then as well.
-    /// `CLOSED` after the end. `INVALID_ARGUMENT` for another database than that of the first step.
+    /// `CLOSED` after the end. `INVALID_ARGUMENT` for another database than that of the first step; `CONFLICT` if that was
+    /// closed since and opened anew, as a repair does.
     pub fn step<T>(
         &self,
         database: &Database,
@@ -98,7 +102,8 @@ impl Interactive {
         step: impl Fn(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut inner = self.inner.lock();
-        self.check(&mut inner, database)?;
+        self.check()?;
+        self.check_database(&mut inner, database)?;
         {
             let mut writer = database.writer.lock();
             cancel::check()?;
@@ -118,13 +123,16 @@ impl Interactive {
     }
 
     /// Ends the transaction. What is left to do is [`Commit::apply`], in a request of its own.
-    pub fn finish(&self, database: &Database) -> Result<Commit> {
+    ///
+    /// # Errors
+    /// `CLOSED` after the end; `CONFLICT` as for a step.
+    pub fn finish(&self) -> Result<Commit> {
         let mut inner = self.inner.lock();
-        self.check(&mut inner, database)?;
+        self.check()?;
         self.ended.store(true, Ordering::Relaxed);
-        let Inner { group, reads, batches, kept_paths, .. } = std::mem::take(&mut *inner);
+        let Inner { database, group, reads, batches, kept_paths } = std::mem::take(&mut *inner);
         let specs = group.collections.into_iter().map(|(path, overlay)| (path, overlay.spec)).collect();
-        Ok(Commit { specs, reads, batches, kept_paths })
+        Ok(Commit { database, specs, reads, batches, kept_paths })
     }
 
     /// Ends the transaction and forgets what it changed. Does not wait for a step that is under way.
@@ -146,20 +154,21 @@ impl Interactive {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn check(&self, inner: &mut Inner, database: &Database) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if self.ended.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
-        if self.is_lost() {
-            return Err(lost());
+        if self.is_lost() { Err(lost()) } else { Ok(()) }
+    }
+
+    fn check_database(&self, inner: &mut Inner, database: &Database) -> Result<()> {
+        let known = inner.database.get_or_insert_with(|| (database.this.clone(), database.directory.clone()));
+        let checked = is_of(known, database);
+        if matches!(checked, Err(Error::Conflict(_))) {
+            self.lost.store(true, Ordering::Relaxed);
+            database.counters.conflicts.add(1);
         }
-        let known = inner.database.get_or_insert_with(|| database.this.clone());
-        if std::sync::Weak::ptr_eq(known, &database.this) {
-            return Ok(());
-        }
-        Err(Error::InvalidArgument(
-            "a transaction covers the storages of one database, and this one belongs to another".into(),
-        ))
+        checked
     }
 
     /// `None` if the write lock is needed.
@@ -241,8 +250,16 @@ impl Commit {
     /// Compares what was read with what is there now, and makes the changes.
     ///
     /// # Errors
-    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`.
+    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`; as for a step in another database.
     pub fn apply(self, transaction: &mut Transaction<'_>) -> Result<()> {
+        if let Some(known) = &self.database
+            && let Err(error) = is_of(known, transaction.database)
+        {
+            if matches!(error, Error::Conflict(_)) {
+                transaction.note_conflict();
+            }
+            return Err(error);
+        }
         for reads in self.reads.collections.values() {
             for (id, stamp) in &reads.documents {
                 if !transaction.holds_as_read(&reads.spec, id, *stamp)? {
@@ -324,6 +341,20 @@ impl Transaction<'_> {
         let state = self.database.state.read();
         Ok(state.loaded(&spec.path).is_some_and(|loaded| documents.has_same_documents(&loaded.documents)))
     }
+}
+
+/// Whether a transaction that began in one database can go on in another: it is the same one.
+fn is_of((known, directory): &(Weak<Database>, PathBuf), database: &Database) -> Result<()> {
+    if Weak::ptr_eq(known, &database.this) {
+        return Ok(());
+    }
+    // What was noted of the engine before says nothing of this one.
+    if *directory == database.directory {
+        return Err(lost());
+    }
+    Err(Error::InvalidArgument(
+        "a transaction covers the storages of one database, and this one belongs to another".into(),
+    ))
 }
 
 fn lost() -> Error {

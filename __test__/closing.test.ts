@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { caught, fileInput, withDirectory } from './support/index.js'
+import { Things, thing, thingSchema } from './support/things.js'
+import type { ThingOptions } from './support/things.js'
+
+const slow = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: async (value: unknown) => {
+      for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+      return thingSchema['~standard'].validate(value)
+    },
+  },
+}
+
+/** Calls something and closes at once; what is there afterwards is seen by another instance. */
+const closingAfter = (start: (things: Things, id: number) => Promise<unknown>, check: (things: Things, id: number) => Promise<void>, options: Partial<ThingOptions> = {}) =>
+  withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, ...options })
+    const { id } = await things.create({ name: 'first' })
+    const call = start(things, id)
+    await things.close()
+    await call
+    const again = new Things({ basePath: base })
+    await check(again, id).finally(() => again.close())
+  })
+
+const count = (expected: number) => async (things: Things) => assert.equal((await things.list()).length, expected)
+
+describe('close waits for what was called before it', () => {
+  test('a whole map', closingAfter((things) => things.writeAll({ 1: thing(1) }), count(1)))
+  test('a deletion of all', closingAfter((things) => things.deleteAll(), count(0)))
+  test('a transaction', closingAfter((things, id) => things.transaction(async (tx) => {
+    await tx.create({ name: 'second' })
+    await tx.update(id, { size: 9 })
+  }), count(2)))
+  test('a create whose schema takes its time', closingAfter((things) => things.create({ name: 'second' }), count(2), { schema: slow }))
+  test('updates of one entity', closingAfter(
+    (things, id) => Promise.all(Array.from({ length: 10 }, (_, size) => things.update(id, { size }))),
+    async (things, id) => assert.equal((await things.getById(id))?.size, 9),
+  ))
+  test('a callback that has a lock, with the calls in it', closingAfter(
+    (things, id) => things.protectedCalls().withLock('key', async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      const found = await things.getById(id)
+      await things.update(id, { size: found!.size + 4 })
+    }),
+    async (things, id) => assert.equal((await things.getById(id))?.size, 5),
+  ))
+
+  test('a file of JSON whose schema takes its time', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, schema: slow })
+    const file = join(base, 'data', 'extra.json')
+    const written = things.protectedCalls().writeValidatedJson(file, thing(1), slow as never)
+    await things.close()
+    assert.ok(existsSync(file))
+    await written
+  }))
+
+  test('a file that comes as a stream', withDirectory(async ({ open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'a', path: '/a' })
+    const files = storage.getFileStorage(project.id)
+    const created = files.createFromStream({ name: 'b', path: 'b' }, (async function* () {
+      for (let piece = 0; piece < 5; piece += 1) {
+        await new Promise((resolve) => setImmediate(resolve))
+        yield 'x'.repeat(100_000)
+      }
+    })())
+    await storage.close()
+    const { id } = await created
+    assert.equal((await open().getFileStorage(project.id).getById(id))?.content.length, 500_000)
+  }))
+})
+
+test('a call after close is refused', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  const pending = things.create({ name: 'a' })
+  const closing = things.close()
+  assert.equal((await caught(things.create({ name: 'b' }))).code, 'CLOSED')
+  await Promise.all([pending, closing])
+}))
+
+describe('close within a callback does not wait for the call that runs it', () => {
+  test('a lock', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base })
+    await things.protectedCalls().withLock('key', () => things.close())
+    assert.equal((await caught(things.list())).code, 'CLOSED')
+  }))
+
+  test('a transaction, which fails then', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base })
+    const error = await caught(things.transaction(async (tx) => {
+      await tx.create({ name: 'a' })
+      await things.close()
+    }))
+    assert.equal(error.code, 'CLOSED')
+    const again = new Things({ basePath: base })
+    assert.deepEqual(await again.list(), [])
+    await again.close()
+  }))
+
+  test('the source of a file', withDirectory(async ({ open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'a', path: '/a' })
+    const error = await caught(storage.getFileStorage(project.id).createFromStream({ name: 'b', path: 'b' }, (async function* () {
+      yield 'x'
+      await storage.close()
+    })()))
+    assert.equal(error.code, 'CLOSED')
+  }))
+
+  test('where another close waits for that call', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base })
+    let closing: Promise<void> | undefined
+    const locked = things.protectedCalls().withLock('key', async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      await things.close()
+      // The other one waits for this.
+      await things.create({ name: 'a' })
+    })
+    closing = things.close()
+    await Promise.all([locked, closing])
+    const again = new Things({ basePath: base })
+    assert.equal((await again.list()).length, 1)
+    await again.close()
+  }))
+})
+
+describe('files of a project', () => {
+  test('end their feeds with the storage of the projects', withDirectory(async ({ open }) => {
+    const [storage, other] = [open(), open()]
+    const project = await storage.create({ name: 'a', path: '/a' })
+    const files = storage.getFileStorage(project.id)
+    const heard: unknown[] = []
+    const feed = files.changes()
+    const next = feed.next()
+    files.on('change', (change) => heard.push(change))
+    await files.create(fileInput('a'))
+    assert.equal((await next).done, false)
+    const last = feed.next()
+    await storage.close()
+    assert.deepEqual(await last, { value: undefined, done: true })
+    const before = heard.length
+    await other.addFile(project.id, fileInput('b'))
+    await other.sequence()
+    assert.equal(heard.length, before)
+  }))
+
+  test('end theirs and not those of the storage of the projects', withDirectory(async ({ open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'a', path: '/a' })
+    const files = storage.getFileStorage(project.id)
+    const [own, parents] = [files.changes().next(), storage.changes().next()]
+    await files.close()
+    assert.equal((await own).done, true)
+    await storage.create({ name: 'b', path: '/b' })
+    assert.equal((await parents).done, false)
+  }))
+
+  test('are closed without waiting for a callback of the storage of the projects', withDirectory(async ({ open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'a', path: '/a' })
+    const files = storage.getFileStorage(project.id)
+    await storage.transaction(async (tx) => {
+      await tx.in(files).create(fileInput('a'))
+      await files.close()
+    })
+    assert.equal((await storage.getProjectFiles(project.id)).length, 1)
+  }))
+})

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+const { Nesting } = require('../lib/nesting.js') as {
+  Nesting: new () => Iterable<unknown> & { run<T>(what: unknown, work: () => T): Promise<Awaited<T>> }
+}
+
+function collectGarbage() {
+  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
+
+test('code is inside of what runs it, innermost first, across awaits', async () => {
+  const nesting = new Nesting()
+  assert.deepEqual([...nesting], [])
+  await nesting.run('outer', async () => {
+    await null
+    assert.deepEqual([...nesting], ['outer'])
+    await nesting.run('inner', async () => {
+      await null
+      assert.deepEqual([...nesting], ['inner', 'outer'])
+    })
+    assert.deepEqual([...nesting], ['outer'])
+  })
+})
+
+test('what has ended is left, also by what it began', async () => {
+  const nesting = new Nesting()
+  let free = () => {}
+  const gate = new Promise<void>((resolve) => (free = resolve))
+  let late: Promise<unknown[]> | undefined
+  await nesting.run('outer', () => {
+    late = nesting.run('inner', async () => {
+      await gate
+      return [...nesting]
+    })
+  })
+  free()
+  assert.deepEqual(await late, ['inner'])
+})
+
+test('what begins its successor, again and again, leaves nothing behind', async () => {
+  const nesting = new Nesting()
+  const refs: WeakRef<object>[] = []
+  await new Promise<void>((resolve) => {
+    const step = () => {
+      const what = {}
+      refs.push(new WeakRef(what))
+      nesting.run(what, async () => {
+        await null
+        if (refs.length === 200) resolve()
+        // The next one begins while this one runs, and outlives it.
+        else step()
+        await null
+      })
+    }
+    step()
+  })
+  for (let round = 0; round < 5; round += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    collectGarbage()
+  }
+  const left = refs.filter((ref) => ref.deref() !== undefined).length
+  assert.ok(left < 20, `${left} of ${refs.length} are left`)
+})

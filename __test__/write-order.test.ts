@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { caught, fileInput, until, withDirectory, withProject } from './support/index.js'
+import { Things, thing, thingSchema } from './support/things.js'
+import type { ThingOptions } from './support/things.js'
+
+const withThings = (work: (things: Things) => Promise<void>, options: Partial<ThingOptions> = {}) =>
+  withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, durability: 'os', ...options })
+    try {
+      await work(things)
+    } finally {
+      await things.close()
+    }
+  })
+
+/** A schema that answers when its gate is open; every other value passes at once. */
+function gated(isHeld: (value: { name?: string }) => boolean) {
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const validate = async (value: unknown) => {
+    if (isHeld(value as { name?: string })) await gate
+    return thingSchema['~standard'].validate(value)
+  }
+  return { open, schema: { '~standard': { version: 1, vendor: 'test', validate } } }
+}
+
+/** Turns of the event loop, for whatever would go on by itself. */
+async function turns(count: number) {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+describe('writes that are not waited for take effect in the order of their calls', () => {
+  for (const cacheEnabled of [true, false]) {
+    test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
+      const { id } = await things.create({ name: 'x'.repeat(100_000) })
+      for (let round = 0; round < 20; round += 1) {
+        things.clearCache()
+        const sizes = [1, 2, 3].map((n) => round * 10 + n)
+        await Promise.all(sizes.map((size) => things.update(id, { size })))
+        assert.equal((await things.getById(id))?.size, round * 10 + 3)
+      }
+    }, { cacheEnabled }))
+
+    test(`whole maps and what follows them, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
+      for (let round = 0; round < 20; round += 1) {
+        things.clearCache()
+        await Promise.all([1, 2, 3].map((size) => things.writeAll({ 1: thing(1, { size }) })))
+        assert.equal((await things.getById(1))?.size, 3)
+        const [, , created] = await Promise.all([
+          things.writeAll({ 1: thing(1, { size: 5 }) }),
+          things.update(1, { size: 6 }),
+          things.create({ name: 'after the map' }),
+        ])
+        assert.deepEqual((await things.list()).map(({ id, size }) => [id, size]), [[1, 6], [created.id, 1]])
+      }
+    }, { cacheEnabled }))
+  }
+
+  test('an entity that is created after all were deleted stays', withThings(async (things) => {
+    for (let round = 0; round < 20; round += 1) {
+      for (let n = 0; n < 3; n += 1) await things.create({ name: `thing ${n}` })
+      const [, created] = await Promise.all([things.deleteAll(), things.create({ name: 'new' })])
+      assert.deepEqual((await things.list()).map(({ id }) => id), [created.id])
+    }
+  }))
+
+  test('an entity that is created before all are deleted goes', withThings(async (things) => {
+    await things.create({ name: 'old' })
+    await Promise.all([things.create({ name: 'new' }), things.deleteAll()])
+    assert.deepEqual(await things.list(), [])
+  }))
+
+  test('an update and the deletion after it', withThings(async (things) => {
+    const { id } = await things.create({ name: 'x' })
+    const [updated, deleted, late] = await Promise.all([things.update(id, { size: 7 }), things.delete(id), things.update(id, { size: 8 })])
+    assert.deepEqual([updated?.size, deleted, late], [7, true, null])
+    assert.equal(await things.getById(id), null)
+  }))
+
+  const slow = gated(({ name }) => name === 'slow')
+  test('a write waits for one whose schema has not answered yet', withThings(async (things) => {
+    let done = 0
+    const count = () => (done += 1)
+    const first = things.create({ name: 'slow' }).finally(count)
+    const second = things.create({ name: 'quick' }).finally(count)
+    const third = things.deleteAll().finally(count)
+    await turns(20)
+    assert.deepEqual([done, (await things.list()).length], [0, 0])
+    slow.open()
+    await Promise.all([first, second, third])
+    assert.deepEqual(await things.list(), [])
+  }, { schema: slow.schema }))
+
+  test('a write that fails lets those behind it follow', withThings(async (things) => {
+    const failing = caught(things.create({ name: '' }))
+    const { id } = await things.create({ name: 'b' })
+    assert.equal((await failing).name, 'ZodError')
+    assert.deepEqual((await things.list()).map((found) => found.id), [id])
+  }))
+})
+
+const never = gated(({ name }) => name === 'never')
+test('a schema that never answers holds the writes behind it up no longer than lockTimeout', withThings(async (things) => {
+  const hanging = things.create({ name: 'never' })
+  const { id } = await things.create({ name: 'b' })
+  assert.equal((await things.update(id, { size: 2 }))?.size, 2)
+  never.open()
+  await hanging
+}, { lockTimeout: 50, schema: never.schema }))
+
+describe('a signal', () => {
+  const held = gated(({ name }) => name === 'held')
+  test('ends the wait of a write for its turn, and those behind it follow', withThings(async (things) => {
+    const controller = new AbortController()
+    const first = things.create({ name: 'held' })
+    const second = caught(things.create({ name: 'given up' }, { signal: controller.signal }))
+    const third = things.create({ name: 'third' })
+    controller.abort()
+    const { code, outcome } = (await second) as { code: string; outcome: string }
+    assert.deepEqual([code, outcome], ['ABORTED', 'none'])
+    held.open()
+    await Promise.all([first, third])
+    assert.deepEqual((await things.list()).map(({ name }) => name).sort(), ['held', 'third'])
+  }, { schema: held.schema }))
+
+  test('that is raised when a write behind a whole map has begun leaves nothing that was said not to be', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    await files.create(fileInput('a'))
+    for (let round = 0; round < 40; round += 1) {
+      await files.readAll()
+      await files.readAll()
+      const map = await files.readAll()
+      Object.values(map)[0]!.content = `round ${round}`
+      const controller = new AbortController()
+      const whole = files.writeAll(map)
+      const path = `b${round}`
+      const created = files.create(fileInput(path, 'y'.repeat(300_000)), { signal: controller.signal }).then(() => true, (error) => {
+        assert.deepEqual([error.code, error.outcome], ['ABORTED', 'none'])
+        return false
+      })
+      await whole
+      await turns(round % 4)
+      controller.abort()
+      const exists = await created
+      // Whatever was begun is behind this.
+      await files.update(Object.values(map)[0]!.id, { summary: 'done' })
+      assert.equal((await files.getByPath(path)) !== null, exists, `round ${round}`)
+    }
+  }))
+})
+
+test('the order holds where writes meet those of another instance', withDirectory(async ({ base }) => {
+  const [one, other] = [new Things({ basePath: base, durability: 'os' }), new Things({ basePath: base, durability: 'os' })]
+  try {
+    const { id } = await one.create({ name: 'x', size: 0 })
+    let busy = true
+    const meddling = (async () => {
+      for (let n = 0; busy; n += 1) await other.update(id, { name: `m${n}` })
+    })()
+    for (let round = 0; round < 20; round += 1) {
+      await Promise.all([1, 2, 3].map((n) => one.update(id, { size: round * 10 + n })))
+      assert.equal((await one.getById(id))?.size, round * 10 + 3)
+    }
+    busy = false
+    await meddling
+    await until('both to agree', async () => (await other.getById(id))?.name === (await one.getById(id))?.name)
+  } finally {
+    await Promise.all([one.close(), other.close()])
+  }
+}))

@@ -1,0 +1,18 @@
+'use strict'
+
+// The timers and the clock of the runtime as they are when the package is loaded. Tests replace those that are global by ones
+// that stand still: what waits for native code, or for a lock, would do so for ever. What only looks at the time, as the
+// timestamps of entities and `cacheTTL` do, goes by the clock that is there at the moment.
+
+const { clearTimeout, setImmediate, setTimeout } = require('node:timers')
+
+const { performance } = globalThis
+const measure = performance.now
+
+/** Milliseconds of a clock that nobody sets. */
+const now = () => measure.call(performance)
+
+/** The longest time that a timer can wait, in milliseconds. */
+const LONGEST = 2 ** 31 - 1
+
+module.exports = { clearTimeout, LONGEST, now, setImmediate, setTimeout }
