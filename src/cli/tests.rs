@@ -239,6 +239,21 @@ fn names_with_a_backslash_or_a_colon_come_out_as_they_went_in() {
 }
 
 #[test]
+fn a_repair_finds_databases_outside_data_again() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    // Another database, as it is on the disk.
+    let (data, own) = (directory.path().join("data/project_storage"), directory.path().join("own"));
+    std::fs::create_dir_all(own.join(".storage")).expect("created");
+    for entry in std::fs::read_dir(data.join(".storage")).expect("listed").filter_map(Result::ok) {
+        std::fs::copy(entry.path(), own.join(".storage").join(entry.file_name())).expect("copied");
+    }
+    std::fs::write(directory.path().join("data/.databases.json"), "{").expect("written");
+    let repaired = json(&say(directory.path(), &["repair", "--yes", "--json"]));
+    assert_eq!(repaired["databases"].as_array().map(Vec::len), Some(2), "{repaired}");
+}
+
+#[test]
 fn a_project_with_a_name_of_several_must_be_named_otherwise() {
     let (directory, source) = sources();
     let other = directory.path().join("other");

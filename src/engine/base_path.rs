@@ -3,6 +3,8 @@
 //! A database under `data/` is found by its reserved folder. One that lies elsewhere under the base path is recorded in
 //! `data/.databases.json`, and so is the owner of a file that a database uses although it lies outside its directory.
 
+mod rebuild;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -94,8 +96,9 @@ impl BasePath {
         }
     }
 
-    /// Puts a new record in the place of a damaged one, which is kept beside it. Databases outside `data/` are recorded
-    /// again, and files claimed again, when they are opened; `directory` at once.
+    /// Puts a new record in the place of a damaged one, which is kept beside it. It has the databases that are found under
+    /// the base path, `directory` among them, and what the damaged one tells whole; other databases are recorded, and other
+    /// files claimed, when they are next opened. O(directories under the base path).
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -107,9 +110,14 @@ impl BasePath {
         let mut lock = ProcessLock::open(&self.fs, &self.data().join(LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
-        let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
-        keep_copy(&*self.fs, &path, "corrupt", &read_all(&*file).at("read", &path)?)?;
-        self.replace(&Record::default())?;
+        // Another process may have been faster.
+        if self.verify_record()?.is_some() {
+            let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
+            let damaged = read_all(&*file).at("read", &path)?;
+            let record = self.rebuilt(&damaged)?;
+            keep_copy(&*self.fs, &path, "corrupt", &damaged)?;
+            self.replace(&record)?;
+        }
         drop(guard);
         self.record_database(directory, wait)
     }
@@ -118,7 +126,7 @@ impl BasePath {
     /// is not recorded. A directory in which nothing may be written is not recorded either.
     pub fn record_database(&self, directory: &Path, wait: Wait) -> Result<()> {
         let Some(name) = self.relative(directory) else { return Ok(()) };
-        if name == DATA || name.starts_with("data/") || self.read()?.databases.contains(&name) {
+        if self.lies_in_data(&name) || self.read()?.databases.contains(&name) {
             return Ok(());
         }
         match self.change(wait, |record| Ok(record.databases.insert(name))) {
@@ -187,6 +195,11 @@ impl BasePath {
         let mut path = self.path.clone();
         path.extend(relative.split('/'));
         path
+    }
+
+    /// Whether a path relative to the base path is under `data`, where databases are found without a record.
+    fn lies_in_data(&self, name: &str) -> bool {
+        name.strip_prefix(DATA).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     fn is_database(&self, directory: &Path) -> Result<bool> {
