@@ -122,6 +122,23 @@ test('a source that gives something else is refused and told', withFiles(async (
   await until('the spool to go', async () => (await spools(base)).length === 0)
 }))
 
+test('bytes that are no UTF-8, or end within a character, are refused and nothing is stored', withFiles(async (files, base) => {
+  const [whole, cut] = [Buffer.from('é€😀'), Buffer.from('a😀').subarray(0, 3)]
+  const sources = {
+    'a wrong byte': [whole, Buffer.from([0x61, 0xff, 0x62])],
+    'an encoded surrogate': [Buffer.from([0xed, 0xa0, 0x80])],
+    'a wrong byte behind a long content': [Buffer.alloc(3 << 20, 'a'), Buffer.from([0xc0])],
+    'a cut character at the end': [whole, cut],
+    'a cut character before a text': [cut, 'text'],
+  }
+  for (const [what, source] of Object.entries(sources)) {
+    const error = await caught(files.createFromStream(meta, source))
+    assert.deepEqual([error.code, /UTF-8/.test(error.message)], ['INVALID_ARGUMENT', true], what)
+  }
+  assert.deepEqual(await files.list(), [])
+  await until('the spools to go', async () => (await spools(base)).length === 0)
+}))
+
 test('an aborted stream leaves nothing, even if its source never answers', withFiles(async (files, base) => {
   const controller = new AbortController()
   async function* stuck() {

@@ -92,21 +92,31 @@ async function dismiss(iterator) {
 
 /** Pieces of JSON text of the content, without quotes. */
 async function* pieces(iterator, signal) {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
   let text = ''
   for (;;) {
     const { value, done } = await unlessAborted(signal, Promise.resolve(iterator.next()))
     if (done) break
-    if (typeof value === 'string') text += decoder.decode() + value
-    else text += decoder.decode(bytesOf(value), { stream: true })
+    if (typeof value === 'string') text += decoded(decoder) + value
+    else text += decoded(decoder, bytesOf(value), { stream: true })
     while (text.length > PIECE) {
       const piece = text.slice(0, cut(text, PIECE))
       text = text.slice(piece.length)
       yield JSON.stringify(piece).slice(1, -1)
     }
   }
-  text += decoder.decode()
+  text += decoded(decoder)
   yield JSON.stringify(text).slice(1, -1)
+}
+
+/** What a decoder makes of bytes, or of their end. */
+function decoded(decoder, bytes, options) {
+  try {
+    return decoder.decode(bytes, options)
+  } catch {
+    const problem = bytes === undefined ? 'they end within a character' : 'these are not'
+    throw invalid(`the bytes of a content must be UTF-8, and ${problem}; decode another encoding, or encode binary data as text, first`)
+  }
 }
 
 /** Where text is cut, so that no pair of surrogates is parted. */

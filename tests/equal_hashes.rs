@@ -198,7 +198,7 @@ fn outcomes(fixture: &Fixture, database: &Handle, meanwhile: impl Fn()) -> [Resu
         meanwhile();
         let mine = fixture.nested();
         transaction.step(database, wait(), |tx| tx.put(&mine, 5.into(), b"{\"id\":5}".to_vec()))?;
-        let commit = transaction.finish(database)?;
+        let commit = transaction.finish()?;
         database.write(Durability::Os, move |tx| commit.apply(tx))
     })
 }

@@ -182,6 +182,78 @@ fn what_is_gone_is_deleted_only_when_asked_and_confirmed() {
 }
 
 #[test]
+fn a_file_that_is_ignored_but_there_is_not_gone() {
+    let (directory, source) = sources();
+    std::fs::write(source.join(".gitignore"), "*.log\nkept/\n").expect("written");
+    std::fs::create_dir(source.join("kept")).expect("created");
+    for name in ["debug.log", "gone.log", "kept/file"] {
+        std::fs::write(source.join(name), "x").expect("written");
+    }
+    say(directory.path(), &["import", "source", "--no-ignore"]);
+    std::fs::remove_file(source.join("gone.log")).expect("removed");
+    let kept = json(&say(directory.path(), &["import", "source", "--json"]));
+    assert_eq!(kept["missing"], 1);
+    let pruned = json(&say(directory.path(), &["import", "source", "--prune", "--yes", "--json"]));
+    assert_eq!(pruned["changes"], serde_json::json!([{ "path": "gone.log", "action": "removed" }]));
+    for name in ["debug.log", "kept/file"] {
+        assert_eq!(say(directory.path(), &["show", name]).exit(), Exit::Done, "{name}");
+    }
+}
+
+#[test]
+fn a_file_stored_with_its_whole_path_is_that_of_the_directory() {
+    let (directory, source) = sources();
+    let imported = json(&say(directory.path(), &["import", "source", "--json"]));
+    let files = format!("data/project_storage/project_data/{}/files.json", imported["project"]["id"]);
+    let files = directory.path().join(files);
+    let text = std::fs::read_to_string(&files).expect("read");
+    let root = source.canonicalize().expect("there");
+    let stored = |name: &str| serde_json::json!(root.join(name).to_string_lossy()).to_string();
+    let whole = text
+        .replace("\"path\":\"README.md\"", &format!("\"path\":{}", stored("README.md")))
+        .replace("\"path\":\"src/main.ts\"", &format!("\"path\":{}", stored("src/main.ts")));
+    assert_ne!(whole, text);
+    std::fs::write(&files, whole).expect("written");
+    std::fs::write(source.join("README.md"), "changed").expect("written");
+    let again = json(&say(directory.path(), &["import", "source", "--prune", "--yes", "--json"]));
+    let counts = ["created", "changed", "unchanged", "removed", "missing"].map(|name| again[name].clone());
+    assert_eq!(counts, [0, 1, 1, 0, 0].map(serde_json::Value::from));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_with_a_backslash_or_a_colon_come_out_as_they_went_in() {
+    let (directory, source) = sources();
+    let names = ["a\\b", "c:x"];
+    for name in names {
+        std::fs::write(source.join(name), name).expect("written");
+    }
+    say(directory.path(), &["import", "source"]);
+    assert_eq!(say(directory.path(), &["export", "source", "out"]).exit(), Exit::Done);
+    for name in names {
+        let content = std::fs::read_to_string(directory.path().join("out").join(name));
+        assert_eq!(content.expect("written"), name);
+    }
+    let again = json(&say(directory.path(), &["import", "source", "--prune", "--yes", "--json"]));
+    assert_eq!((&again["unchanged"], &again["removed"]), (&4.into(), &0.into()));
+}
+
+#[test]
+fn a_repair_finds_databases_outside_data_again() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    // Another database, as it is on the disk.
+    let (data, own) = (directory.path().join("data/project_storage"), directory.path().join("own"));
+    std::fs::create_dir_all(own.join(".storage")).expect("created");
+    for entry in std::fs::read_dir(data.join(".storage")).expect("listed").filter_map(Result::ok) {
+        std::fs::copy(entry.path(), own.join(".storage").join(entry.file_name())).expect("copied");
+    }
+    std::fs::write(directory.path().join("data/.databases.json"), "{").expect("written");
+    let repaired = json(&say(directory.path(), &["repair", "--yes", "--json"]));
+    assert_eq!(repaired["databases"].as_array().map(Vec::len), Some(2), "{repaired}");
+}
+
+#[test]
 fn a_project_with_a_name_of_several_must_be_named_otherwise() {
     let (directory, source) = sources();
     let other = directory.path().join("other");

@@ -1,7 +1,10 @@
 //! What lies under one base path: which databases, and which of them owns a file that lies in none or in another.
 //!
 //! A database under `data/` is found by its reserved folder, and so is one in the base path itself. One that lies elsewhere
-//! under the base path, behind a symlink or under a name with a dot is recorded in `data/.databases.json`, and so is the owner of a file that a database uses although it lies outside its directory.
+//! under the base path, behind a symlink or under a name with a dot is recorded in `data/.databases.json`, and so is the owner of
+//! a file that a database uses although it lies outside its directory.
+
+mod rebuild;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -101,8 +104,9 @@ impl BasePath {
         }
     }
 
-    /// Puts a new record in the place of a damaged one, which is kept beside it. Databases outside `data/` are recorded
-    /// again, and files claimed again, when they are opened; `directory` at once.
+    /// Puts a new record in the place of a damaged one, which is kept beside it. It has the databases that are found under
+    /// the base path, `directory` among them, and what the damaged one tells whole; other databases are recorded, and other
+    /// files claimed, when they are next opened. O(directories under the base path).
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -114,9 +118,14 @@ impl BasePath {
         let mut lock = ProcessLock::open(&self.fs, &self.data().join(LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
-        let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
-        keep_copy(&*self.fs, &path, "corrupt", &read_all(&*file).at("read", &path)?)?;
-        self.replace(&Record::default())?;
+        // Another process may have been faster.
+        if self.verify_record()?.is_some() {
+            let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
+            let damaged = read_all(&*file).at("read", &path)?;
+            let record = self.rebuilt(&damaged)?;
+            keep_copy(&*self.fs, &path, "corrupt", &damaged)?;
+            self.replace(&record)?;
+        }
         drop(guard);
         self.record_database(directory, wait)
     }

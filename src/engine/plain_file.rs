@@ -1,13 +1,16 @@
 //! Files that callers keep beside their collections: read whole, replaced whole. No journal knows them.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{Error, IoContext, Result};
-use super::fs::{self, Fs, OpenMode, read_all};
+use super::fs::{self, File, Fs, OpenMode, read_all};
 use super::options::Durability;
+
+/// Names drawn before one that is taken is an error: two of 64 bits that agree are none of chance.
+const DRAWS: u32 = 8;
 
 /// The content of a file; `None` if there is none.
 pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
@@ -27,8 +30,8 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
         return Err(Error::InvalidArgument(format!("{} names no file", path.display())));
     };
     fs::create_dirs(fs, directory).at("create", directory)?;
-    let fresh = directory.join(fresh_name(name.to_owned()));
-    let result = write_fresh(fs, path, &fresh, content, durability);
+    let (fresh, file) = create_fresh(fs, directory, name)?;
+    let result = write_fresh(fs, path, &fresh, &*file, content, durability);
     if result.is_err() {
         // What cannot be removed now is only in the way of a person.
         let _ = fs.remove_file(&fresh);
@@ -40,8 +43,14 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
     }
 }
 
-fn write_fresh(fs: &dyn Fs, path: &Path, fresh: &Path, content: &[u8], durability: Durability) -> Result<()> {
-    let file = fs.open(fresh, OpenMode::CreateNew).at("create", fresh)?;
+fn write_fresh(
+    fs: &dyn Fs,
+    path: &Path,
+    fresh: &Path,
+    file: &dyn File,
+    content: &[u8],
+    durability: Durability,
+) -> Result<()> {
     if fs.metadata(path).at("look up", path)?.is_some() {
         fs.copy_permissions(path, fresh).at("copy permissions to", fresh)?;
     }
@@ -52,12 +61,23 @@ fn write_fresh(fs: &dyn Fs, path: &Path, fresh: &Path, content: &[u8], durabilit
     fs.rename(fresh, path).at("rename into place", path)
 }
 
-/// A name that nobody else uses now: of this process, and of this call.
-fn fresh_name(mut name: OsString) -> OsString {
-    static CALLS: AtomicU64 = AtomicU64::new(0);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    name.push(format!(".new-{}-{call}", std::process::id()));
-    name
+/// Creates a file beside the one that is to be replaced, under a name that nobody else uses. A process that was killed may
+/// have left files of that kind, and one with the same number may run in another container: names are drawn at random.
+fn create_fresh(fs: &dyn Fs, directory: &Path, name: &OsStr) -> Result<(PathBuf, Arc<dyn File>)> {
+    let mut drawn = 0;
+    loop {
+        let mut suffix = [0; 8];
+        getrandom::fill(&mut suffix)
+            .map_err(|error| Error::io("draw a random name in", directory, &io::Error::other(error)))?;
+        drawn += 1;
+        let mut fresh = name.to_owned();
+        fresh.push(format!(".new-{:016x}", u64::from_ne_bytes(suffix)));
+        let fresh = directory.join(fresh);
+        match fs.open(&fresh, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && drawn < DRAWS => {}
+            opened => return Ok((fresh.clone(), opened.at("create", &fresh)?)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +105,20 @@ mod tests {
         let error = replace_file(&OsFs, &directory.path().join("taken"), b"x", Durability::Os);
         assert_eq!(error.map_err(|error| error.code()), Err("IO_ERROR"));
         assert_eq!(OsFs.list_dir(directory.path()).expect("listed"), ["taken"]);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_neither_in_the_way_nor_removed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let pid = std::process::id();
+        let left = |at: u64| format!("settings.json.new-{pid}-{at}");
+        for at in 0..100 {
+            std::fs::write(directory.path().join(left(at)), "left").expect("written");
+        }
+        for content in [&b"1"[..], b"2", b"3"] {
+            replace_file(&OsFs, &directory.path().join("settings.json"), content, Durability::Os)
+                .expect("written");
+        }
+        assert_eq!(OsFs.list_dir(directory.path()).expect("listed").len(), 101);
     }
 }

@@ -35,14 +35,17 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
 
 /// Repairs every database that needs it.
 pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
-    let directories = run.place.databases()?;
+    let known = run.place.databases()?;
     let what = format!("{} will be repaired where need be", run.place.base().display());
     run.console.confirm(&what, yes)?;
+    // First the record: it names databases that are to be repaired too.
     let base = run.place.site().base;
-    let mut repaired = Vec::new();
-    for directory in &directories {
-        repaired.push(engine::repair(&run.place.file_system(), directory, run.place.wait())?);
+    for directory in &known {
         base.repair_record(directory, run.place.wait())?;
+    }
+    let mut repaired = Vec::new();
+    for directory in &run.place.databases()? {
+        repaired.push(engine::repair(&run.place.file_system(), directory, run.place.wait())?);
     }
     let ok = repaired.iter().all(RepairReport::is_ok);
     if run.console.is_json() {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::stored_path;
 use crate::arguments::ExportArguments;
 use crate::console::Measure;
 use crate::failure::{Exit, Failure, Result};
@@ -38,10 +39,6 @@ struct LeftOut {
     reason: &'static str,
 }
 
-/// Why a stored path is not one below the directory.
-const LEADS_OUT: &str = "the path leads out of the directory";
-const INTO_GIT: &str = "the path leads into a .git";
-const NO_PATH: &str = "the path is none that a file can have";
 const OVER_LINK: &str = "a symbolic link or a file is where a directory must be";
 const IN_THE_WAY: &str = "a directory or something else that is no file is in the way";
 const OVERRULED: &str = "another file has the same path and was created later";
@@ -65,7 +62,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     let mut planned: BTreeMap<PathBuf, Planned> = BTreeMap::new();
     for file in reader.heads(&files, |chain| chain.is_latest)? {
         let (id, path) = (file.id(), file.text("path"));
-        match target(&path, &root) {
+        match stored_path::relative(&path, &root) {
             Ok(relative) => {
                 let one = Planned { id, path, target: directory.join(&relative) };
                 // Ids ascend with the time of creation; the last one counts, as in every other look at a path.
@@ -134,41 +131,6 @@ fn tell(run: &mut Run, exported: &Exported) -> Result<()> {
         run.console.line(&format!("left out {} ({id}): {reason}", display::line(path)))?;
     }
     Ok(())
-}
-
-/// What separates names in a stored path, wherever it was stored.
-const SEPARATORS: [char; 2] = ['/', '\\'];
-
-/// Where a stored path lies below the directory. One below the project's own path counts from there.
-fn target(path: &str, root: &str) -> std::result::Result<PathBuf, &'static str> {
-    let root = root.trim_end_matches(SEPARATORS);
-    let below_root = path.strip_prefix(root).and_then(|rest| rest.strip_prefix(SEPARATORS));
-    let path = below_root.filter(|_| !root.is_empty()).unwrap_or(path);
-    if matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) {
-        return Err(LEADS_OUT);
-    }
-    let mut target = PathBuf::new();
-    for name in path.split(SEPARATORS).filter(|name| *name != ".") {
-        if name.eq_ignore_ascii_case(".git") {
-            return Err(INTO_GIT);
-        }
-        if name.contains('\0') || (cfg!(windows) && name.contains(':')) {
-            return Err(NO_PATH);
-        }
-        let mut components = Path::new(name).components();
-        match (components.next(), components.next()) {
-            (Some(Component::Normal(plain)), None) if plain == name => target.push(name),
-            // An empty name is a path from the root, or one that ends in a directory.
-            _ => {
-                return Err(if name.is_empty() && !target.as_os_str().is_empty() {
-                    NO_PATH
-                } else {
-                    LEADS_OUT
-                });
-            }
-        }
-    }
-    if target.as_os_str().is_empty() { Err(NO_PATH) } else { Ok(target) }
 }
 
 /// # Errors
@@ -330,51 +292,4 @@ fn replace(path: &Path, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&fresh);
         Failure::io("replace", path, &error)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stay_below_the_directory() {
-        let out = [
-            "../x",
-            "..\\x",
-            "C:\\x",
-            "c:x",
-            "\\\\server\\x",
-            "a/../../x",
-            "..",
-            "/etc/passwd",
-            "//x",
-            "/",
-            "a/..",
-            "/srv/webby/x",
-            "/srv/web/../x",
-        ];
-        for path in out {
-            assert_eq!(target(path, "/srv/web"), Err(LEADS_OUT), "{path}");
-        }
-        for path in ["", ".", "a//b", "a/", "a\0b"] {
-            assert!(target(path, "/srv/web").is_err(), "{path}");
-        }
-        for path in [".git/hooks/post-commit", "a/.GIT/config", "/srv/web/.git/x"] {
-            assert_eq!(target(path, "/srv/web"), Err(INTO_GIT), "{path}");
-        }
-    }
-
-    #[test]
-    fn paths_below_the_project_count_from_there() {
-        let is = |path: &str, root: &str, relative: &str| {
-            assert_eq!(target(path, root), Ok(PathBuf::from(relative)));
-        };
-        is("src/main.ts", "/srv/web", "src/main.ts");
-        is("./src/./main.ts", "/srv/web", "src/main.ts");
-        is("/srv/web/src/main.ts", "/srv/web", "src/main.ts");
-        is("/srv/web/src/main.ts", "/srv/web/", "src/main.ts");
-        is("C:\\web\\src\\main.ts", "C:\\web", "src/main.ts");
-        is("src\\main.ts", "/srv/web", "src/main.ts");
-        is("...", "/srv/web", "...");
-    }
 }

@@ -1,12 +1,14 @@
 //! `import`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::stored_path;
 use super::walk::{self, Reason, Rules, Skipped, Walked};
 use crate::arguments::ImportArguments;
 use crate::console::{Console, Measure, Style};
@@ -63,11 +65,18 @@ struct Target {
     created: bool,
 }
 
-/// The latest version that is stored at each path: its id.
-type Stored = BTreeMap<String, u64>;
+/// The latest version that is stored of each file, by its path below the directory.
+type Stored = BTreeMap<String, Latest>;
+
+struct Latest {
+    id: u64,
+    /// As it is stored.
+    path: String,
+}
 
 /// A file that differs from what is stored.
 struct Pending {
+    /// As it is stored, or will be.
     path: String,
     content: String,
     new: bool,
@@ -81,7 +90,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     let (reader, target) = aim(run, arguments, &directory)?;
     let files = target.id.map(Files::of);
     let stored = match (&reader, &files) {
-        (Some(reader), Some(files)) => stored(reader, files)?,
+        (Some(reader), Some(files)) => stored(reader, files, &target.path, &walked)?,
         _ => Stored::new(),
     };
     let mut imported = Imported {
@@ -95,7 +104,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
         changes: Vec::new(),
         skipped: Vec::new(),
     };
-    let gone = gone(&walked, &stored);
+    let gone = gone(&directory, &walked, &stored);
     imported.missing = gone.len();
     if arguments.prune && !gone.is_empty() {
         if walked.partly {
@@ -213,26 +222,48 @@ impl Target {
     }
 }
 
-/// Of several files with one path the one created last counts.
-fn stored(reader: &Reader, files: &Files) -> Result<Stored> {
+/// Of several files with one path the one created last counts. What is stored with a path that leads out of the directory is
+/// none of its files.
+fn stored(reader: &Reader, files: &Files, root: &str, walked: &Walked) -> Result<Stored> {
+    let there = there(walked);
     let mut stored = Stored::new();
     for file in reader.heads(files, |chain| chain.is_latest)? {
-        let id = stored.entry(file.text("path")).or_default();
-        *id = file.id().max(*id);
+        let (id, path) = (file.id(), file.text("path"));
+        let below = match stored_path::relative(&path, root) {
+            _ if there.contains(path.as_str()) => path.clone(),
+            Ok(relative) => match walk::with_slashes(&relative) {
+                Some(below) => below,
+                None => continue,
+            },
+            Err(_) => continue,
+        };
+        if stored.get(&below).is_none_or(|known| known.id < id) {
+            stored.insert(below, Latest { id, path });
+        }
     }
     Ok(stored)
 }
 
-/// The stored files that are no longer in the directory. What is there but cannot be stored is not gone.
-fn gone(walked: &Walked, stored: &Stored) -> Vec<(String, u64)> {
-    let there: BTreeSet<&str> = walked
-        .files
-        .iter()
-        .map(|(path, _)| path.as_str())
-        .chain(walked.skipped.iter().map(|skipped| skipped.path.as_str()))
-        .collect();
-    let gone = stored.iter().filter(|(path, _)| !there.contains(path.as_str()));
-    gone.map(|(path, id)| (path.clone(), *id)).collect()
+/// What was found in the directory, whether or not it can be stored.
+fn there(walked: &Walked) -> BTreeSet<&str> {
+    let skipped = walked.skipped.iter().map(|skipped| skipped.path.as_str());
+    walked.files.iter().map(|(path, _)| path.as_str()).chain(skipped).collect()
+}
+
+/// The stored files that are no longer in the directory. What is there but cannot be stored, or is ignored, is not gone.
+fn gone(directory: &Path, walked: &Walked, stored: &Stored) -> Vec<(String, u64)> {
+    let there = there(walked);
+    let gone = |below: &str| !there.contains(below) && is_gone(&directory.join(below));
+    let gone = stored.iter().filter(|(below, _)| gone(below));
+    gone.map(|(_, latest)| (latest.path.clone(), latest.id)).collect()
+}
+
+/// Whether it is certain that a file is no longer where it was.
+fn is_gone(file: &Path) -> bool {
+    match file.symlink_metadata() {
+        Ok(found) => found.is_dir(),
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 struct Import<'a> {
@@ -299,7 +330,8 @@ impl Import<'_> {
 
     /// Those whose content is not what is stored at their path. Nothing is locked for that.
     fn differing(&self, batch: Vec<(String, String)>) -> Result<Vec<Pending>> {
-        let ids: Vec<u64> = batch.iter().filter_map(|(path, _)| self.stored.get(path).copied()).collect();
+        let ids: Vec<u64> =
+            batch.iter().filter_map(|(path, _)| self.stored.get(path)).map(|latest| latest.id).collect();
         let known: BTreeMap<u64, Vec<u8>> = match (self.reader, self.files) {
             (Some(reader), Some(files)) if !ids.is_empty() => {
                 reader.whole(files, &ids)?.into_iter().map(|file| (file.id(), file.content())).collect()
@@ -307,9 +339,12 @@ impl Import<'_> {
             _ => BTreeMap::new(),
         };
         let pending = |(path, content): (String, String)| {
-            let id = self.stored.get(&path);
-            let same = id.and_then(|id| known.get(id)).is_some_and(|known| *known == content.as_bytes());
-            (!same).then_some(Pending { new: id.is_none(), path, content })
+            let latest = self.stored.get(&path);
+            let same = latest
+                .and_then(|latest| known.get(&latest.id))
+                .is_some_and(|known| *known == content.as_bytes());
+            let stored_as = latest.map_or(path, |latest| latest.path.clone());
+            (!same).then_some(Pending { new: latest.is_none(), path: stored_as, content })
         };
         Ok(batch.into_iter().filter_map(pending).collect())
     }

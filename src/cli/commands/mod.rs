@@ -12,6 +12,7 @@ mod search;
 mod show;
 mod stats;
 mod status;
+mod stored_path;
 mod walk;
 
 use super::arguments::Command;

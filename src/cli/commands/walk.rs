@@ -122,7 +122,12 @@ impl Walked {
 
 /// The path below the directory with `/` between names, if it is a text.
 fn relative(directory: &Path, path: &Path) -> Option<String> {
-    let names = path.strip_prefix(directory).ok()?.iter().map(|name| name.to_str());
+    with_slashes(path.strip_prefix(directory).ok()?)
+}
+
+/// A relative path with `/` between names, if it is a text.
+pub fn with_slashes(path: &Path) -> Option<String> {
+    let names = path.iter().map(|name| name.to_str());
     Some(names.collect::<Option<Vec<_>>>()?.join("/"))
 }
 

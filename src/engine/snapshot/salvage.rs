@@ -1,52 +1,237 @@
 //! Saving documents from a broken snapshot.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr};
+
 use super::scan::Scanned;
 use crate::engine::document::DocumentId;
 use crate::engine::json::{self, Scanner};
 
-/// The documents of a broken file that are whole: members `"<id>": { … }` where the object is valid JSON and
-/// its own `id` agrees with the key, which no object nested in a damaged one is likely to do.
+/// The documents of a broken file that are whole, each id once, in the order of the file: members `"<id>": { … }` of the
+/// outermost object where the value is valid JSON and its own `id` agrees with the key.
 ///
-/// Members are looked for at the start of every line and after every comma that follows a whole member, which
-/// finds them in the layouts that the engine and `JSON.stringify` write. O(n) for files of whole members.
+/// Up to the first damage every member is read in its place. Behind it the layout tells which members are of the outermost
+/// object: where each begins a line, those that are indented like the first. In any other layout, what was read of a broken
+/// member before it failed lies within it, and so do members before the end of an object that something follows.
+/// Nothing that is found behind damage replaces what was read in its place.
+///
+/// O(n). A member that fails is read on from where it failed, or, in lines, from its next line that is indented so: then no
+/// byte is read more often than values can lie within one another.
 pub fn salvage(bytes: &[u8]) -> Vec<Scanned> {
-    let mut found = Vec::new();
-    let mut at = match bytes.iter().position(|&byte| byte == b'{') {
-        Some(open) => open + 1,
-        None => 0,
-    };
-    while at < bytes.len() {
-        if let Some(scanned) = member(bytes, at) {
-            at = scanned.text.end;
-            let mut scanner = Scanner::at(bytes, at);
-            if scanner.accept(b',') {
-                at = scanner.position();
-            }
-            found.push(scanned);
-        } else {
-            match memchr::memchr(b'\n', &bytes[at..]) {
-                Some(length) => at += length + 1,
-                None => break,
-            }
+    let mut at = start(bytes);
+    let lines = Lines::of(bytes, at);
+    let mut saved = BTreeMap::new();
+    let mut placed = true;
+    loop {
+        let run = Run::read(bytes, at, lines.as_ref());
+        let trust = match &lines {
+            _ if placed => Some(Trust::Placed),
+            Some(_) => Some(Trust::Likely),
+            None => run.trust(),
+        };
+        if let Some(trust) = trust {
+            run.documents.into_iter().for_each(|document| keep(&mut saved, document, trust));
         }
+        let next = match (&lines, run.end) {
+            (Some(lines), End::Closed { at, .. } | End::Broken { member: at, .. }) => {
+                lines.next(bytes, at..bytes.len())
+            }
+            (None, End::Closed { at, .. }) => after_comma(bytes, at),
+            (None, End::Broken { member, at }) => after_comma(bytes, last_comma(bytes, member, at)),
+        };
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+        placed = false;
     }
+    let mut found: Vec<Scanned> = saved.into_iter().map(|(id, (_, text))| Scanned { id, text }).collect();
+    found.sort_unstable_by_key(|found| found.text.start);
     found
 }
 
-fn member(bytes: &[u8], at: usize) -> Option<Scanned> {
-    let mut scanner = Scanner::at(bytes, at);
+/// How sure it is that a member is one of the outermost object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    /// Nothing contradicts it.
+    Guessed,
+    /// The layout says so.
+    Likely,
+    /// No damage lies before it.
+    Placed,
+}
+
+fn keep(saved: &mut BTreeMap<DocumentId, (Trust, Range<usize>)>, document: Scanned, trust: Trust) {
+    let Scanned { id, text } = document;
+    // Of two members with one key the later counts, as in a file that is whole.
+    let replaces = |known: Trust| trust > known || (trust == known && trust == Trust::Placed);
+    if saved.get(&id).is_none_or(|(known, _)| replaces(*known)) {
+        saved.insert(id, (trust, text));
+    }
+}
+
+/// Where the members of the outermost object begin.
+fn start(bytes: &[u8]) -> usize {
+    let text = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mut scanner = Scanner::at(bytes, text);
+    if scanner.accept(b'{') { scanner.position() } else { text }
+}
+
+/// Members that follow one another.
+struct Run {
+    documents: Vec<Scanned>,
+    /// All its members are objects, as those of a snapshot are.
+    objects: bool,
+    end: End,
+}
+
+enum End {
+    /// The object of the members ends before `at`.
+    Closed { at: usize, outermost: bool },
+    /// What begins at `member` is no whole member; it fails at `at`.
+    Broken { member: usize, at: usize },
+}
+
+impl Run {
+    fn read(bytes: &[u8], at: usize, lines: Option<&Lines>) -> Run {
+        let (mut documents, mut objects) = (Vec::new(), true);
+        let mut scanner = Scanner::at(bytes, at);
+        let end = loop {
+            match scanner.peek() {
+                Some(b'"') => {}
+                Some(b'}') => {
+                    let at = scanner.position() + 1;
+                    let outermost = !matches!(Scanner::at(bytes, at).peek(), Some(b',' | b'}' | b']'));
+                    break End::Closed { at, outermost };
+                }
+                _ => break End::Broken { member: scanner.position(), at: scanner.position() },
+            }
+            let member = scanner.position();
+            let Some((key, text)) = whole_member(&mut scanner) else {
+                break End::Broken { member, at: scanner.position() };
+            };
+            if lines.is_some_and(|lines| lines.swallowed(bytes, &text)) {
+                break End::Broken { member, at: text.start };
+            }
+            objects &= json::is_object(&bytes[text.clone()]);
+            documents.extend(document(bytes, key, text));
+            scanner.accept(b',');
+        };
+        Run { documents, objects, end }
+    }
+
+    /// Whether the members may be of the outermost object, where only what is around them can tell.
+    fn trust(&self) -> Option<Trust> {
+        match self.end {
+            End::Closed { outermost, .. } => outermost.then_some(Trust::Likely),
+            End::Broken { .. } => self.objects.then_some(Trust::Guessed),
+        }
+    }
+}
+
+/// Passes over a member and returns where its key and its value lie; stands where it fails otherwise.
+fn whole_member(scanner: &mut Scanner<'_>) -> Option<(Range<usize>, Range<usize>)> {
     let key = scanner.string().ok()?;
     scanner.expect(b':', "").ok()?;
-    if scanner.peek() != Some(b'{') {
+    Some((key, scanner.value().ok()?))
+}
+
+/// A whole member as a document, if it is one.
+fn document(bytes: &[u8], key: Range<usize>, text: Range<usize>) -> Option<Scanned> {
+    let object = &bytes[text.clone()];
+    if !json::is_object(object) {
         return None;
     }
-    let text = scanner.value().ok()?;
-    let object = &bytes[text.clone()];
     std::str::from_utf8(object).ok()?;
-    let key = json::unescape_lossy(&bytes[key]).into_owned();
+    let key = json::unescape_lossy(&bytes[key]);
     let id = json::get(object, "id")?;
     let own = if json::is_string(id) { json::unescape_lossy(id) } else { String::from_utf8_lossy(id) };
     (own == key).then(|| Scanned { id: DocumentId::from_key(&key), text })
+}
+
+/// A layout in which each member of the outermost object begins a line, and no member of an inner one is indented like it.
+struct Lines {
+    /// The end of a line, the indentation and the quote of a key.
+    key: Finder<'static>,
+}
+
+impl Lines {
+    fn of(bytes: &[u8], start: usize) -> Option<Lines> {
+        let mut scanner = Scanner::at(bytes, start);
+        let indentation = if scanner.peek() == Some(b'"') {
+            let outer = indentation(bytes, scanner.position())?;
+            let inner = first_inner_key(&mut scanner).and_then(|key| indentation(bytes, key));
+            if inner.is_some_and(|inner| inner.len() <= outer.len()) {
+                return None;
+            }
+            outer
+        } else {
+            // The first member is gone: no other is indented less than those of the outermost object.
+            let lines = memchr::memchr_iter(b'\n', bytes).filter_map(|end| {
+                let mut scanner = Scanner::at(bytes, end);
+                (scanner.peek() == Some(b'"')).then(|| indentation(bytes, scanner.position()))?
+            });
+            lines.min_by_key(|indentation| indentation.len())?
+        };
+        let key = [b"\n", indentation, b"\""].concat();
+        Some(Lines { key: Finder::new(&key).into_owned() })
+    }
+
+    /// The first key in the range that is indented like those of the outermost object.
+    fn next(&self, bytes: &[u8], range: Range<usize>) -> Option<usize> {
+        let found = self.key.find(bytes.get(range.clone())?)?;
+        Some(range.start + found + self.key.needle().len() - 1)
+    }
+
+    /// Whether a value has a document of the outermost object in it, because the end of an object before that is missing.
+    fn swallowed(&self, bytes: &[u8], value: &Range<usize>) -> bool {
+        let mut at = value.start;
+        while let Some(key) = self.next(bytes, at..value.end) {
+            let found = whole_member(&mut Scanner::at(bytes, key));
+            if found.is_some_and(|(key, text)| document(bytes, key, text).is_some()) {
+                return true;
+            }
+            at = key;
+        }
+        false
+    }
+}
+
+/// The white space before what begins a line; `None` of what does not.
+fn indentation(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let length = bytes[..at].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    bytes[..at - length].ends_with(b"\n").then(|| &bytes[at - length..at])
+}
+
+/// Where the first key of a member's own object is.
+fn first_inner_key(scanner: &mut Scanner<'_>) -> Option<usize> {
+    scanner.string().ok()?;
+    (scanner.accept(b':') && scanner.accept(b'{') && scanner.peek() == Some(b'"')).then(|| scanner.position())
+}
+
+/// The first string from `at` on that follows a comma.
+fn after_comma(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr(b',', bytes.get(at..)?)? + 1;
+        let mut scanner = Scanner::at(bytes, at);
+        if scanner.peek() == Some(b'"') {
+            return Some(scanner.position());
+        }
+        at = scanner.position();
+    }
+}
+
+/// Where to look on for members: where the one that begins at `member` fails, or before the quote that ended its last string.
+/// That may be the first quote of the next member's key, where a quote was lost.
+fn last_comma(bytes: &[u8], member: usize, at: usize) -> usize {
+    let first = member + 1;
+    let Some(between) = bytes.get(first..at) else { return at };
+    let Some(quote) = memrchr(b'"', between) else { return at };
+    let blank = between[..quote].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    if between[..quote - blank].ends_with(b",") { first + quote - blank - 1 } else { at }
 }
 
 #[cfg(test)]
@@ -55,6 +240,17 @@ mod tests {
 
     fn ids(bytes: &[u8]) -> Vec<String> {
         salvage(bytes).into_iter().map(|scanned| scanned.id.to_string()).collect()
+    }
+
+    fn texts(text: &str) -> Vec<&str> {
+        salvage(text.as_bytes()).into_iter().map(|scanned| &text[scanned.text]).collect()
+    }
+
+    /// `{"<id>":{"id":<id>,"t":"x<id>"}, …}` on one line.
+    fn on_one_line(count: usize) -> String {
+        let members: Vec<String> =
+            (1..=count).map(|id| format!("\"{id}\":{{\"id\":{id},\"t\":\"x{id}\"}}")).collect();
+        format!("{{{}}}", members.join(","))
     }
 
     #[test]
@@ -72,5 +268,95 @@ mod tests {
     #[test]
     fn an_object_nested_in_a_broken_document_is_no_document() {
         assert!(ids(b"{\n  \"1\": {\n    \"inner\": { \"id\": 7 },\n    \"7\": {}, oops\n  }\n}").is_empty());
+    }
+
+    const ITEMS: &str = r#"{
+  "7": {
+    "id": 7,
+    "name": "real"
+  },
+  "9": {
+    "id": 9,
+    "items": {
+      "7": {
+        "id": 7,
+        "name": "an item"
+      },
+      "8": {
+        "id": 8
+      }
+    },
+    "tail": BROKEN
+  },
+  "10": {
+    "id": 10
+  }
+}"#;
+
+    #[test]
+    fn entries_of_a_broken_document_that_look_like_documents_are_none() {
+        assert_eq!(ids(ITEMS.as_bytes()), ["7", "10"]);
+        assert!(texts(ITEMS)[0].contains("real"));
+        let unindented: String = ITEMS.lines().flat_map(|line| [line.trim_start(), "\n"]).collect();
+        let compact: String = ITEMS.lines().map(str::trim_start).collect();
+        for text in [unindented, compact.clone(), compact.replace("\"tail\": BROKEN", "\"tail\":\"")] {
+            assert_eq!(ids(text.as_bytes()), ["7", "10"], "{text}");
+            assert!(texts(&text)[0].contains("real"), "{text}");
+        }
+        // Broken before them.
+        let early = compact.replace("\"items\":", "\"a\":\"x,\"items\":");
+        assert_eq!(ids(early.as_bytes()), ["7", "10"]);
+    }
+
+    #[test]
+    fn nothing_behind_damage_replaces_a_document_read_in_its_place() {
+        let text = r#"{"7":{"id":7,"t":"real"},"9":{"a":"x,"b":{},"7":{"id":7},"c":{}},"8":{"id":8},x"#;
+        assert_eq!(ids(text.as_bytes()), ["7", "8"]);
+        assert!(texts(text)[0].contains("real"));
+        let again = "{\n\"7\":{\"id\":7,\"t\":1},\n\"9\":{,\n\"7\":{\"id\":7,\"t\":2}\n}";
+        assert_eq!(texts(again), ["{\"id\":7,\"t\":1}"]);
+    }
+
+    #[test]
+    fn all_but_the_broken_document_of_one_line_are_saved() {
+        let whole = on_one_line(1000);
+        for (from, to) in
+            [("\"x2\"", "\"x2"), ("\"x2\"", "x2\""), ("\"x2\"", ""), ("{\"id\":2,", "\"id\":2,")]
+        {
+            let found = ids(whole.replacen(from, to, 1).as_bytes());
+            assert_eq!(found.len(), 999, "{to}");
+            assert!(!found.contains(&"2".to_owned()), "{to}");
+        }
+        let twice = whole.replace("\"x2\"", "\"x2").replace("\"x500\"", "\"x500");
+        assert_eq!(ids(twice.as_bytes()).len(), 998);
+        let spaced = whole.replace(",\"", " , \"").replace("\"x2\"", "\"x2");
+        assert_eq!(ids(spaced.as_bytes()).len(), 999);
+    }
+
+    #[test]
+    fn a_lost_bracket_costs_one_document_where_each_begins_a_line() {
+        let lost =
+            "{\n\"1\":{\"id\":1},\n\"2\":{\"id\":2,\"a\":{},\n\"3\":{\"id\":3},\n\"4\":{\"id\":4}\n}\n";
+        assert_eq!(ids(lost.as_bytes()), ["1", "3", "4"]);
+        let more = "{\n\"1\":{\"id\":1}},\n\"2\":{\"id\":2},\n\"3\":{\"id\":3}\n}\n";
+        assert_eq!(ids(more.as_bytes()), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn documents_behind_a_damaged_beginning_are_saved() {
+        let pretty = ITEMS.replacen("{\n  \"7\": {\n    \"id\"", "\0\0\0\0\0", 1).replace("BROKEN", "1");
+        assert_eq!(ids(pretty.as_bytes()), ["9", "10"]);
+        let one_line = on_one_line(3).replacen("{\"1\":{", "\0\0\0", 1);
+        assert_eq!(ids(one_line.as_bytes()), ["2", "3"]);
+    }
+
+    #[test]
+    fn rubbish_of_any_layout_is_gone_through_once() {
+        let lines: String = (0..20_000).map(|id| format!("\"{id}\":{{\"id\":\"x\",\"a\":[1,1,\n")).collect();
+        let one_line: String = (0..20_000).map(|id| format!(",\"{id}\":{{\"a\":[{{\"")).collect();
+        let strings = ",\"".repeat(200_000);
+        for text in [format!("{{\n{lines}"), format!("{{\"1\":{{{one_line}"), format!("{{{strings}")] {
+            assert!(ids(text.as_bytes()).is_empty());
+        }
     }
 }

@@ -1,0 +1,101 @@
+//! Which file of a directory a stored path names: the one rule of all commands.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Why a stored path is not one below the directory.
+const LEADS_OUT: &str = "the path leads out of the directory";
+const INTO_GIT: &str = "the path leads into a .git";
+const NO_PATH: &str = "the path is none that a file can have";
+
+/// Where a stored path lies below the directory. One below the project's own path counts from there.
+///
+/// # Errors
+/// Why it lies in no place there.
+pub fn relative(path: &str, root: &str) -> Result<PathBuf, &'static str> {
+    let windows = cfg!(windows) || is_of_windows(root);
+    let separates: &[char] = if windows { &['/', '\\'] } else { &['/'] };
+    let root = root.trim_end_matches(separates);
+    let below_root = path.strip_prefix(root).and_then(|rest| rest.strip_prefix(separates));
+    let path = below_root.filter(|_| !root.is_empty()).unwrap_or(path);
+    if windows && has_drive(path) {
+        return Err(LEADS_OUT);
+    }
+    let mut relative = PathBuf::new();
+    for name in path.split(separates).filter(|name| *name != ".") {
+        if name.eq_ignore_ascii_case(".git") {
+            return Err(INTO_GIT);
+        }
+        if name.contains('\0') || (cfg!(windows) && name.contains(':')) {
+            return Err(NO_PATH);
+        }
+        let mut components = Path::new(name).components();
+        match (components.next(), components.next()) {
+            (Some(Component::Normal(plain)), None) if plain == name => relative.push(name),
+            // An empty name is a path from the root, or one that ends in a directory.
+            _ => {
+                return Err(if name.is_empty() && !relative.as_os_str().is_empty() {
+                    NO_PATH
+                } else {
+                    LEADS_OUT
+                });
+            }
+        }
+    }
+    if relative.as_os_str().is_empty() { Err(NO_PATH) } else { Ok(relative) }
+}
+
+/// Whether a project's path is one of Windows, where `\` separates names too. Elsewhere it is a character like others.
+fn is_of_windows(root: &str) -> bool {
+    has_drive(root) || root.starts_with("\\\\")
+}
+
+fn has_drive(path: &str) -> bool {
+    matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_directory() {
+        let out =
+            ["../x", "a/../../x", "..", "/etc/passwd", "//x", "/", "a/..", "/srv/webby/x", "/srv/web/../x"];
+        for path in out {
+            assert_eq!(relative(path, "/srv/web"), Err(LEADS_OUT), "{path}");
+        }
+        for path in ["..\\x", "a\\..\\..\\x", "C:\\x", "c:x", "\\\\server\\x", "\\x"] {
+            for root in ["C:\\web", "c:/web", "\\\\host\\web"] {
+                assert_eq!(relative(path, root), Err(LEADS_OUT), "{path}");
+            }
+        }
+        for path in ["", ".", "a//b", "a/", "a\0b"] {
+            assert!(relative(path, "/srv/web").is_err(), "{path}");
+        }
+        for path in [".git/hooks/post-commit", "a/.GIT/config", "/srv/web/.git/x"] {
+            assert_eq!(relative(path, "/srv/web"), Err(INTO_GIT), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_below_the_project_count_from_there() {
+        let is = |path: &str, root: &str, expected: &str| {
+            assert_eq!(relative(path, root), Ok(PathBuf::from(expected)));
+        };
+        is("src/main.ts", "/srv/web", "src/main.ts");
+        is("./src/./main.ts", "/srv/web", "src/main.ts");
+        is("/srv/web/src/main.ts", "/srv/web", "src/main.ts");
+        is("/srv/web/src/main.ts", "/srv/web/", "src/main.ts");
+        is("C:\\web\\src\\main.ts", "C:\\web", "src/main.ts");
+        is("src\\main.ts", "C:\\web", "src/main.ts");
+        is("...", "/srv/web", "...");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_separates_names_on_windows_is_part_of_them_elsewhere() {
+        for name in ["a\\b", "..\\x", "c:x", "\\"] {
+            assert_eq!(relative(name, "/srv/web"), Ok(PathBuf::from(name)));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a record said that cannot be read any more: its own text tells some of it, and the databases themselves the rest.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{BasePath, DATA, LOCK, RECORD, Record, lies_below};
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::FileKind;
+use crate::engine::journal::RESERVED;
+use crate::engine::json::{self, Scanner};
+
+/// Where backups of a base path lie.
+const BACKUPS: &str = "backups";
+
+impl BasePath {
+    /// The record as far as it is certain: databases under the base path that are of no other base path, those that the damaged
+    /// text names, and the claims in it of files that exist.
+    pub(super) fn rebuilt(&self, damaged: &[u8]) -> Result<Record> {
+        let mut record = Record { databases: self.outside_data(), ..Record::default() };
+        let strings = strings(damaged);
+        for (at, (name, _)) in strings.iter().enumerate() {
+            if !lies_below(name) {
+                continue;
+            }
+            if !self.is_searched(name)? && self.is_database(&self.absolute(name))? {
+                record.databases.insert(name.clone());
+            }
+            // Nothing but a claim has a string for its value.
+            let Some((owner, true)) = strings.get(at + 1) else { continue };
+            let file = self.absolute(name);
+            let exists = self.fs.metadata(&file).at("look up", &file)?;
+            if exists.is_some_and(|found| found.kind == FileKind::File)
+                && lies_below(owner)
+                && self.is_database(&self.absolute(owner))?
+            {
+                record.claims.insert(name.clone(), owner.clone());
+            }
+        }
+        Ok(record)
+    }
+
+    /// Databases under the base path but not under its `data`. What cannot be looked at is passed over: it can be recorded
+    /// when it is opened.
+    fn outside_data(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![self.path.clone()];
+        while let Some(directory) = open.pop() {
+            for name in self.fs.list_dir(&directory).unwrap_or_default() {
+                if name == RESERVED {
+                    found.extend(self.relative(&directory));
+                }
+                // A `data` elsewhere is that of another base path.
+                let own = directory == self.path && name == BACKUPS;
+                if own || name == DATA || name.starts_with('.') {
+                    continue;
+                }
+                let path = directory.join(&name);
+                if self.is_directory(&path) && !self.is_base_path(&path) {
+                    open.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        let found = self.fs.symlink_metadata(path).ok().flatten();
+        found.is_some_and(|found| found.kind == FileKind::Directory)
+    }
+
+    /// Whether a directory below this base path is one too, with databases of its own.
+    fn is_base_path(&self, directory: &Path) -> bool {
+        let exists = |path: PathBuf| self.fs.symlink_metadata(&path).ok().flatten().is_some();
+        [RECORD, LOCK].into_iter().any(|name| exists(directory.join(DATA).join(name)))
+    }
+}
+
+/// The whole strings of a text that may be no JSON, and whether each is the value of the one before.
+fn strings(text: &[u8]) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    let (mut at, mut value) = (0, false);
+    while let Some(length) = memchr::memchr(b'"', &text[at..]) {
+        let Ok(string) = Scanner::at(text, at + length).string() else {
+            (at, value) = (at + length + 1, false);
+            continue;
+        };
+        at = string.end;
+        if let Ok(raw) = std::str::from_utf8(&text[string]) {
+            found.push((json::unescape_lossy(raw.as_bytes()).into_owned(), value));
+        }
+        let mut scanner = Scanner::at(text, at);
+        value = !value && scanner.accept(b':') && scanner.peek() == Some(b'"');
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::fs::OsFs;
+    use crate::engine::lock::Wait;
+
+    fn base(databases: &[&str], record: &str) -> (tempfile::TempDir, BasePath) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in databases {
+            std::fs::create_dir_all(directory.path().join(name).join(RESERVED)).expect("a folder");
+        }
+        std::fs::create_dir_all(directory.path().join(DATA)).expect("a folder");
+        std::fs::write(directory.path().join("data/.databases.json"), record).expect("written");
+        let base = BasePath::new(Arc::new(OsFs), directory.path());
+        (directory, base)
+    }
+
+    fn repaired(directory: &tempfile::TempDir, base: &BasePath) -> Vec<String> {
+        let wait = Wait::at_most(Duration::from_secs(5));
+        base.repair_record(&directory.path().join("data/a"), wait).expect("repaired");
+        let found = base.databases().expect("sound");
+        found.iter().filter_map(|found| base.relative(found)).collect()
+    }
+
+    #[test]
+    fn databases_outside_data_are_in_a_repaired_record() {
+        let (directory, base) = base(&["data/a", "own", "deep/own", "own/below", ".hidden/x"], "");
+        assert_eq!(repaired(&directory, &base), ["data/a", "deep/own", "own", "own/below"]);
+    }
+
+    #[test]
+    fn databases_of_another_base_path_are_in_it_only_if_it_named_them() {
+        let others = ["data/a", "app/data/x", "other/own", "backups/b", "named/data/x"];
+        let (directory, base) = base(&others, r#"{"databases":["named/data/x","gone","../out"],"#);
+        std::fs::create_dir_all(directory.path().join("other/data")).expect("a folder");
+        std::fs::write(directory.path().join("other/data/.databases.json"), "{}").expect("written");
+        assert_eq!(repaired(&directory, &base), ["data/a", "named/data/x"]);
+    }
+
+    #[test]
+    fn claims_that_a_damaged_record_tells_whole_stay() {
+        let record =
+            r#"{"databases":["own"],"claims":{"f.json":"own","gone.json":"own","g.json":"none","h.json":"ow"#;
+        let (directory, base) = base(&["data/a", "own"], record);
+        for name in ["f.json", "g.json", "h.json"] {
+            std::fs::write(directory.path().join(name), "{}").expect("written");
+        }
+        assert_eq!(repaired(&directory, &base), ["data/a", "own"]);
+        assert_eq!(base.claims().expect("read"), [directory.path().join("f.json")]);
+    }
+}
