@@ -190,16 +190,3 @@ fn each_database_is_copied_with_its_own_collections_whatever_the_order() {
     assert_eq!(list(&first, "first.json"), [record(1, "before")]);
     assert_eq!(list(&last, "last.json"), [record(2, "before")]);
 }
-
-#[test]
-fn a_database_outside_the_base_path_that_a_migration_opens_keeps_the_next_one_from_nothing() {
-    let disk = Disk::new();
-    let hold = disk.hold().expect("held");
-    let copy = hold.copy(None).expect("copied");
-    let outside = disk.site.open_under(&disk.outside("away")).expect("opens");
-    put(&outside, "items.json", 1, "not covered");
-    let spare = hold.discard(&copy).expect("discarded");
-    let copy = hold.copy(Some(spare)).expect("copied");
-    hold.put_back(copy).expect("put back");
-    assert_eq!(list(&outside, "items.json"), [record(1, "not covered")]);
-}
