@@ -64,11 +64,12 @@ describe('stats()', () => {
   }))
 
   test('counts an update that others came before as a conflict', withDirectory(async ({ base }) => {
-    const storage = new Things({ basePath: base })
-    const { id } = await storage.create({ name: 'a' })
-    await Promise.all([1, 2, 3, 4].map((size) => storage.update(id, { size })))
-    assert.ok((await storage.stats()).writes.conflicts > 0)
-    await storage.close()
+    const storages = [1, 2, 3, 4].map(() => new Things({ basePath: base }))
+    const { id } = await storages[0]!.create({ name: 'a' })
+    await Promise.all(storages.map((storage) => storage.getById(id)))
+    await Promise.all(storages.map((storage, size) => storage.update(id, { size })))
+    assert.ok((await storages[0]!.stats()).writes.conflicts > 0)
+    await Promise.all(storages.map((storage) => storage.close()))
   }))
 
   test('is the same for the files of a project and for indexes by hand', withProject(async (storage, project, { base }) => {

@@ -118,20 +118,21 @@ impl Database {
         }
         let mut writer = self.acquire(wait)?;
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
-        let (drafts, covered) = self.install_snapshots(&mut writer, fresh, switched)?;
+        let (drafts, recorded) = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
             self.reset_journal(&mut writer)?;
         }
         self.background.checkpointed(written);
         drop(writer);
         // Freeing a long journal takes the file system a while, and no writer waits for it.
-        self.drop_generations(covered)?;
+        self.drop_generations(recorded)?;
         // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
         for (draft, record) in drafts {
             self.try_write_index_checkpoint(draft, record.hash, record.size);
         }
+        let covered = self.state.read().covered();
         Ok(Some(Checkpoint { collections, bytes, covered, took: begun.elapsed() }))
     }
 
