@@ -8,23 +8,11 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Call, Chooser, Effect, EffectKind, Fate, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
+    Database, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
 };
 use parking_lot::Mutex;
+use support::simulated::{machine, open};
 use support::{READ, record, spec};
-
-const DIRECTORY: &str = "/database";
-
-fn machine() -> SimFs {
-    let fs = SimFs::new();
-    fs.make_dirs(DIRECTORY);
-    fs
-}
-
-fn open(fs: &SimFs) -> Arc<Database> {
-    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
-    Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("the database opens")
-}
 
 /// What a write was told: nothing, or the code of its error and what it may have left behind.
 type Told = std::result::Result<(), (&'static str, Outcome)>;

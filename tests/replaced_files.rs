@@ -11,21 +11,11 @@ use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Part, Peek, Registry, Request, Wait, WriteOptions,
 };
+use support::simulated::{DIRECTORY, machine, open};
 use support::{READ, record, spec};
 
-const DIRECTORY: &str = "/database";
 const OPTIONS: fn() -> DatabaseOptions =
     || DatabaseOptions { background: false, ..DatabaseOptions::default() };
-
-fn machine() -> SimFs {
-    let fs = SimFs::new();
-    fs.make_dirs(DIRECTORY);
-    fs
-}
-
-fn open(fs: &SimFs) -> Arc<Database> {
-    Database::open(fs.handle(), Path::new(DIRECTORY), OPTIONS()).expect("the database opens")
-}
 
 type Told<T> = std::result::Result<T, &'static str>;
 

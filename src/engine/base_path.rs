@@ -73,10 +73,7 @@ impl BasePath {
     pub fn databases(&self) -> Result<Vec<PathBuf>> {
         let mut found = BTreeSet::new();
         self.search(&self.data(), &mut found)?;
-        let mut known = BTreeSet::new();
-        for directory in &found {
-            known.extend(self.identity(directory)?);
-        }
+        let mut known = self.identities(&found)?;
         let recorded = self.read()?.databases;
         for directory in recorded.iter().map(|name| self.absolute(name)).chain([self.path.clone()]) {
             if self.is_database(&directory)?
@@ -214,6 +211,18 @@ impl BasePath {
     /// What a directory is known by, however it is reached.
     pub(super) fn identity(&self, directory: &Path) -> Result<Option<(u64, u64)>> {
         Ok(self.fs.metadata(directory).at("look up", directory)?.map(|found| found.identity))
+    }
+
+    /// What the directories of these that are there are known by.
+    pub(super) fn identities<'a>(
+        &self,
+        directories: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Result<BTreeSet<(u64, u64)>> {
+        let mut known = BTreeSet::new();
+        for directory in directories {
+            known.extend(self.identity(directory)?);
+        }
+        Ok(known)
     }
 
     /// Whether [`BasePath::search`] comes by a path.

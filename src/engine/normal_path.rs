@@ -14,3 +14,8 @@ pub fn normal_path(path: &Path) -> PathBuf {
     }
     normal
 }
+
+/// Whether a path with slashes is `above`, or lies below it.
+pub fn is_at_or_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::backup::is_safe;
+use super::backup::{BACKUPS, is_safe};
 use super::base_path::BasePath;
 use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
+use super::normal_path::is_at_or_below;
 
 /// Files of the base path that no storage may use, relative to it.
 const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
@@ -19,9 +20,6 @@ const RECORDS: &str = "data/.databases.";
 /// Where indexes that callers fill by hand lie, relative to their database.
 const INDEXES_FILE: &str = "indexes.json";
 const INDEXES: &str = "indexes/";
-/// Where backups lie, relative to the base path.
-const BACKUPS: &str = "backups";
-
 /// Refuses the directory of a database that holds no database of a caller's: backups, and what looks after all databases
 /// of a base path, know of that and of those below it only. Touches no file.
 ///
@@ -180,10 +178,8 @@ fn is_of_engine(path: &str) -> bool {
 
 fn is_reserved(base: &BasePath, file: &Path) -> Option<String> {
     let name = base.relative(file)?;
-    let reserved = RESERVED_FILES.contains(&&*name)
-        || name.starts_with(RECORDS)
-        || name == BACKUPS
-        || name.strip_prefix(BACKUPS).is_some_and(|rest| rest.starts_with('/'));
+    let reserved =
+        RESERVED_FILES.contains(&&*name) || name.starts_with(RECORDS) || is_at_or_below(&name, BACKUPS);
     reserved.then(|| "is reserved for this package".to_owned())
 }
 

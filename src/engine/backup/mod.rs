@@ -61,7 +61,7 @@ const RESTORE: &str = ".restore";
 /// The folder of migrations, below `data`.
 const MIGRATION: &str = ".migration";
 const INTENT: &str = "intent.json";
-const BACKUPS: &str = "backups";
+pub(super) const BACKUPS: &str = "backups";
 /// Room that must be left on the disk beyond what is copied.
 const SPARE_SPACE: u64 = 1 << 20;
 
@@ -118,10 +118,7 @@ impl Site {
             self.base.record_database(directory, wait)?;
         }
         let found = self.base.databases()?;
-        let mut known = BTreeSet::new();
-        for directory in &found {
-            known.extend(self.base.identity(directory)?);
-        }
+        let known = self.base.identities(&found)?;
         for directory in opened.iter().filter(|directory| directory.starts_with(self.base.path())) {
             let identity = self.base.identity(directory)?;
             if self.base.is_database(directory)?

@@ -12,6 +12,7 @@ use super::inventory::Inventory;
 use super::manifest::Manifest;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
+use crate::engine::normal_path::is_at_or_below;
 
 /// What a copy is put in place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +202,7 @@ fn names_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-/// Whether `path` is `above` or lies below it.
+/// Whether `path` is `above` or lies below it; everything lies below the base path, whose name is empty.
 pub fn is_below(path: &str, above: &str) -> bool {
-    above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    above.is_empty() || is_at_or_below(path, above)
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{BasePath, DATA, LOCK, RECORD, Record, lies_below};
+use crate::engine::backup::BACKUPS;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::FileKind;
 use crate::engine::journal::RESERVED;
 use crate::engine::json::{self, Scanner};
-
-/// Where backups of a base path lie.
-const BACKUPS: &str = "backups";
 
 impl BasePath {
     /// The record as far as it is certain: databases under the base path that are of no other base path, those that the damaged

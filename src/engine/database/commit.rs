@@ -14,16 +14,14 @@ use parking_lot::{Condvar, Mutex};
 use super::document_file::give_up_documents;
 use super::overlay::{Group, Put, no_entries};
 use super::recent::RecentChanges;
-use super::removals::{is_own_file, removal_target};
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
-use super::{Database, Mutant, collection_file};
+use super::{Database, Mutant};
 use crate::engine::cancel::{self, Cancel};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Location, Revision};
-use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs;
+use crate::engine::error::{Error, Result};
 use crate::engine::journal::{encode_batch, push_documents};
 use crate::engine::json;
 use crate::engine::lock::Wait;
@@ -317,53 +315,6 @@ impl Database {
             self.remove_from_disk(batch);
         }
         Ok(())
-    }
-
-    /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint, except for files
-    /// that only their removal keeps from being taken for damage.
-    fn remove_from_disk(&self, batch: &Batch) {
-        let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
-        let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
-        let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
-        let targets: Vec<(&str, bool)> = files.chain(paths).collect();
-        if targets.is_empty() {
-            return;
-        }
-        let copied = self.is_being_copied();
-        for (path, durably) in targets {
-            let removed = if copied && !(durably && self.is_unknown_file(path)) {
-                Ok(())
-            } else {
-                self.remove_now(path, durably)
-            };
-            if let Err(error) = removed {
-                self.warn(
-                    super::WarningCode::CheckpointFailed,
-                    format!("{error}; the next checkpoint tries again"),
-                );
-            }
-        }
-    }
-}
-
-impl Database {
-    /// Whether the file of a dropped collection, if there is one, is not what the catalog knows. One that cannot be read is not.
-    fn is_unknown_file(&self, path: &str) -> bool {
-        let record = self.state.read().catalog.get(path).cloned().unwrap_or_default();
-        let known = is_own_file(&*self.fs, &collection_file(&self.directory, path), &record);
-        matches!(known, Ok(Some(false)) | Err(_))
-    }
-
-    pub(super) fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
-        let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
-        fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
-        match target.parent().filter(|_| durably) {
-            Some(parent) if self.fs.metadata(parent).at("look up", parent)?.is_some() => {
-                self.fs.sync_dir(parent).at("sync directory", parent)
-            }
-            _ => Ok(()),
-        }
     }
 }
 

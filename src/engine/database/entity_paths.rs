@@ -8,6 +8,7 @@ use super::transaction::Transaction;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
 use crate::engine::journal::RESERVED;
+use crate::engine::normal_path::is_at_or_below;
 
 impl Transaction<'_> {
     /// Removes what belongs to a document, as part of the batch: a path in its one form, see [`check_path`].
@@ -78,10 +79,6 @@ impl Transaction<'_> {
 /// Whether one of the paths is the other, or lies below it.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     is_at_or_below(one, other) || is_at_or_below(other, one)
-}
-
-fn is_at_or_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {

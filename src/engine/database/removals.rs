@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::kept_bytes::is_full;
 use super::paths::{collection_file, leads_out, passes_symlink};
+use super::transaction::Batch;
+use super::{Database, WarningCode};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::CollectionRecord;
+use crate::engine::normal_path::is_at_or_below;
 
 /// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
 pub fn repeat_removals(
@@ -29,9 +33,8 @@ pub fn repeat_removals(
     for (seq, path) in removals {
         // A collection that was written again under this path after its removal has its own snapshot by now, or none.
         let revived = catalog.iter().any(|(collection, record)| {
-            let below = collection == path
-                || collection.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
-            below && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
+            is_at_or_below(collection, path)
+                && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
         });
         if *seq > removed && !revived {
             touched.extend(removal_target(fs, directory, path)?);
@@ -58,13 +61,55 @@ pub fn repeat_removals(
     Ok(())
 }
 
+impl Database {
+    /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
+    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint, except for files
+    /// that only their removal keeps from being taken for damage.
+    pub(super) fn remove_from_disk(&self, batch: &Batch) {
+        let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
+        let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
+        let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
+        let targets: Vec<(&str, bool)> = files.chain(paths).collect();
+        if targets.is_empty() {
+            return;
+        }
+        let copied = self.is_being_copied();
+        for (path, durably) in targets {
+            let removed = if copied && !(durably && self.is_unknown_file(path)) {
+                Ok(())
+            } else {
+                self.remove_now(path, durably)
+            };
+            if let Err(error) = removed {
+                self.warn(WarningCode::CheckpointFailed, format!("{error}; the next checkpoint tries again"));
+            }
+        }
+    }
+    /// Whether the file of a dropped collection, if there is one, is not what the catalog knows. One that cannot be read is not.
+    fn is_unknown_file(&self, path: &str) -> bool {
+        let record = self.state.read().catalog.get(path).cloned().unwrap_or_default();
+        let known = is_own_file(&*self.fs, &collection_file(&self.directory, path), &record);
+        matches!(known, Ok(Some(false)) | Err(_))
+    }
+
+    pub(super) fn remove_now(&self, path: &str, durably: bool) -> Result<()> {
+        let Some(target) = removal_target(&*self.fs, &self.directory, path)? else { return Ok(()) };
+        fs::remove_tree(&*self.fs, &target).at("remove", &target)?;
+        match target.parent().filter(|_| durably) {
+            Some(parent) if self.fs.metadata(parent).at("look up", parent)?.is_some() => {
+                self.fs.sync_dir(parent).at("sync directory", parent)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Makes durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync that.
 pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    match fs::redo_removal(fs, path) {
+    match fs::redo_removal(fs, path).at("remove", path) {
         // A full disk must keep nobody from recovering the database. Then the sync is taken at its word.
-        Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {}
-        other => other.at("remove", path)?,
+        Err(error) if is_full(&error) => {}
+        other => other?,
     }
     fs.sync_dir(parent).at("sync directory", parent)
 }
@@ -80,7 +125,7 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
 
 /// Whether a file, if there is one, is what the catalog knew before the collection was dropped, or what redoing its removal
 /// left, not one that a person put there. O(bytes).
-pub fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
+fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
     use std::io::ErrorKind;
     let file = match fs.open(path, OpenMode::Read) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

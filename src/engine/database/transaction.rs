@@ -10,9 +10,9 @@ use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::Stamp;
-use crate::engine::error::{Error, Issue, Result};
+use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::{Entries, IndexConfig, MAX_TUPLES};
+use crate::engine::index::Entries;
 
 /// What one request changed: the content of its journal line.
 #[derive(Default)]
@@ -318,7 +318,8 @@ impl<'a> Transaction<'a> {
     ) -> Result<()> {
         for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
             if !entries.is_complete() {
-                return Err(too_many_keys(&index.config, id));
+                let what = format!("document {id} for index {}", index.config.name);
+                return Err(Error::Validation { what, issues: vec![index.config.too_many_keys()] });
             }
             if !index.config.unique {
                 continue;
@@ -409,15 +410,6 @@ impl Drop for Transaction<'_> {
             }
         }
     }
-}
-
-fn too_many_keys(index: &IndexConfig, id: &DocumentId) -> Error {
-    let (name, fields) = (&index.name, index.fields.join(" and "));
-    let message = format!(
-        "the arrays of {fields} combine to more than the {MAX_TUPLES} keys that index {name} takes of a document"
-    );
-    let what = format!("document {id}");
-    Error::Validation { what, issues: vec![Issue { path: Vec::new(), message, code: "too_big" }] }
 }
 
 pub fn index_position(spec: &CollectionSpec, name: &str) -> Result<usize> {

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::extract::MAX_TUPLES;
 use super::key::IndexKey;
-use crate::engine::error::{Error, Result};
+use crate::engine::error::{Error, Issue, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,6 +45,15 @@ pub struct IndexConfig {
     /// Leave out documents whose fields are all missing or null.
     #[serde(default)]
     pub sparse: bool,
+}
+
+impl IndexConfig {
+    /// Why a document whose entries are not complete is refused.
+    pub fn too_many_keys(&self) -> Issue {
+        let message =
+            format!("the arrays of {} combine to more than {MAX_TUPLES} keys", self.fields.join(" and "));
+        Issue { path: Vec::new(), message, code: "too_big" }
+    }
 }
 
 /// What tells two indexes of one name apart.

@@ -1,7 +1,6 @@
 //! What of an entity an index stores.
 
 use crate::engine::error::{Error, Issue, PathSegment, Result};
-use crate::engine::index::MAX_TUPLES;
 use crate::engine::json;
 
 use super::definition::Definition;
@@ -133,11 +132,7 @@ pub(super) fn stored_form(definition: &Definition, entity: Entity<'_>) -> Result
     definition.selection.copy(&mut text, &json::compact(entity), &mut place);
     let composite = definition.config.fields.len() > 1;
     if place.issues.is_empty() && composite && !definition.extractor.extract(&text).is_complete() {
-        let message = format!(
-            "the arrays of {} combine to more than {MAX_TUPLES} keys",
-            definition.config.fields.join(" and ")
-        );
-        place.issues.push(Issue { path: Vec::new(), message, code: "too_big" });
+        place.issues.push(definition.config.too_many_keys());
     }
     if place.issues.is_empty() {
         return Ok(text);
