@@ -21,7 +21,7 @@ fn spec(path: &str, indexes: &[(&str, Extractor)]) -> Arc<CollectionSpec> {
         let fields = vec!["name".into()];
         let config =
             IndexConfig { name: name.into(), kind: IndexType::Hash, fields, unique: false, sparse: false };
-        Arc::new(IndexSpec { config, extractor })
+        Arc::new(IndexSpec::new(config, extractor))
     };
     let indexes = indexes.iter().map(index).collect();
     Arc::new(CollectionSpec { path: path.into(), large_field: None, indexes, foreign: Foreign::Ask })

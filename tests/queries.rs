@@ -30,7 +30,7 @@ fn spec(chosen: u8) -> Arc<CollectionSpec> {
         let fields = fields.iter().map(|&field| field.into()).collect();
         let config =
             IndexConfig { name: (*name).into(), kind: *kind, fields, unique: false, sparse: *sparse };
-        Arc::new(IndexSpec { config, extractor: Extractor::Fields })
+        Arc::new(IndexSpec::new(config, Extractor::Fields))
     });
     Arc::new(CollectionSpec {
         path: "items.json".into(),

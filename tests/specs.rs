@@ -27,7 +27,7 @@ fn spec_with(indexes: &[(&str, &str, bool)], foreign: Foreign) -> Spec {
             unique,
             sparse: false,
         };
-        Arc::new(IndexSpec { config, extractor: Extractor::Fields })
+        Arc::new(IndexSpec::new(config, Extractor::Fields))
     };
     Arc::new(CollectionSpec {
         path: "items.json".into(),
@@ -182,7 +182,7 @@ fn a_document_with_more_keys_than_an_index_takes_is_refused() {
     let pair = Arc::new(CollectionSpec {
         path: "items.json".into(),
         large_field: None,
-        indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
+        indexes: vec![Arc::new(IndexSpec::new(config, Extractor::Fields))],
         foreign: Foreign::Adopt(None),
     });
     let numbers: Vec<u32> = (0..200).collect();
@@ -190,6 +190,22 @@ fn a_document_with_more_keys_than_an_index_takes_is_refused() {
     let database = fixture.open();
     let refused = database.write(Durability::Full, move |tx| tx.put(&pair, 1.into(), text));
     assert_eq!(refused.map_err(|error| error.code()), Err("VALIDATION_ERROR"));
+}
+
+#[test]
+fn a_unique_key_that_a_batch_gave_up_is_free_and_those_that_it_took_are_not() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let spec = unique_name();
+    let codes = database.write(Durability::Full, move |tx| {
+        let mut put = |id: u64, name: &str| {
+            tx.put(&spec, id.into(), record(id, name).into_bytes()).map_err(|error| error.code())
+        };
+        // The index of what the batch changed is there from the second document on and has to follow the others.
+        Ok([(1, "a"), (2, "b"), (1, "c"), (3, "a"), (4, "b"), (5, "c")].map(|(id, name)| put(id, name)))
+    });
+    let clash = Err("UNIQUE_VIOLATION");
+    assert_eq!(codes.expect("written"), [Ok(()), Ok(()), Ok(()), Ok(()), clash, clash]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn spec() -> Arc<CollectionSpec> {
 fn index(kind: IndexType) -> Arc<IndexSpec> {
     let (name, fields) = (format!("by_{kind:?}"), vec!["name".to_owned()]);
     let config = IndexConfig { name, kind, fields, unique: false, sparse: false };
-    Arc::new(IndexSpec { config, extractor: Extractor::Fields })
+    Arc::new(IndexSpec::new(config, Extractor::Fields))
 }
 
 fn machine() -> SimFs {
@@ -235,7 +235,7 @@ pub fn keys(bytes: &[u8]) {
     for kind in [IndexType::Hash, IndexType::Btree, IndexType::Inverted] {
         let mut index = Index::new(index(kind));
         let entries = index.extract(document.as_bytes());
-        index.insert(&1.into(), &entries);
+        index.insert(&1.into(), entries.clone());
         let found = index.find(&IndexKey::text(&text));
         if kind == IndexType::Inverted {
             assert_eq!(found.is_empty(), index.total_entries() == 0, "{text:?} finds {found:?}");
@@ -243,7 +243,7 @@ pub fn keys(bytes: &[u8]) {
             assert_eq!(found, [1.into()], "{text:?}");
         }
         let raw = index.extract(bytes);
-        index.insert(&2.into(), &raw);
+        index.insert(&2.into(), raw.clone());
         index.remove(&2.into(), &raw);
         index.remove(&1.into(), &entries);
         assert_eq!((index.total_entries(), index.unique_keys()), (0, 0), "{text:?}");

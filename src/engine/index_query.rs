@@ -126,9 +126,9 @@ mod tests {
             unique: false,
             sparse: false,
         };
-        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        let mut index = Index::new(Arc::new(IndexSpec::new(config, Extractor::Fields)));
         for (id, document) in (1..).zip(documents) {
-            index.insert(&DocumentId::Number(id), &index.extract(document.as_bytes()));
+            index.insert(&DocumentId::Number(id), index.extract(document.as_bytes()));
         }
         index
     }

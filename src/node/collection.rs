@@ -133,7 +133,7 @@ impl NativeCollection {
     ) -> napi::Result<NativeCollection> {
         let configs: Vec<IndexConfig> =
             serde_json::from_str(&indexes).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-        let index = |config| Arc::new(IndexSpec { config, extractor: Extractor::Fields });
+        let index = |config| Arc::new(IndexSpec::new(config, Extractor::Fields));
         let spec = Arc::new(CollectionSpec {
             path: path.into(),
             large_field: None,

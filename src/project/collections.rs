@@ -35,7 +35,7 @@ fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> A
     // A sparse index has no order of all documents; times are in every one, so leaving none out costs nothing.
     let sparse = kind != IndexType::Btree;
     let config = IndexConfig { name: name.to_owned(), kind, fields, unique: false, sparse };
-    Arc::new(IndexSpec { config, extractor })
+    Arc::new(IndexSpec::new(config, extractor))
 }
 
 static PROJECTS: LazyLock<Arc<CollectionSpec>> = LazyLock::new(|| {

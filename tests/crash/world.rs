@@ -65,7 +65,7 @@ fn new_spec(path: &str) -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
         path: path.into(),
         large_field: Some("content"),
-        indexes: vec![Arc::new(IndexSpec { config, extractor: Extractor::Fields })],
+        indexes: vec![Arc::new(IndexSpec::new(config, Extractor::Fields))],
         foreign: Foreign::Adopt(None),
     })
 }

@@ -108,7 +108,7 @@ fn other_rules_other_fields_and_more_indexes_ask_for_the_documents() {
     ] {
         let mut config = own[1].config.clone();
         change(&mut config);
-        configs.push(replaced(1, Arc::new(IndexSpec { config, extractor: Extractor::Fields })));
+        configs.push(replaced(1, Arc::new(IndexSpec::new(config, Extractor::Fields))));
     }
     let mut more = own.clone();
     more.push(index("another", IndexType::Hash, Extractor::Fields));

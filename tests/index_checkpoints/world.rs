@@ -35,7 +35,7 @@ pub fn looked_at<T>(work: impl FnOnce() -> T) -> (usize, T) {
 pub fn index(name: &str, kind: IndexType, extractor: Extractor) -> Arc<IndexSpec> {
     let fields = vec!["name".into()];
     let config = IndexConfig { name: name.into(), kind, fields, unique: false, sparse: false };
-    Arc::new(IndexSpec { config, extractor })
+    Arc::new(IndexSpec::new(config, extractor))
 }
 
 pub fn computed(version: u32) -> Arc<IndexSpec> {

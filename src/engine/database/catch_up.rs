@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::document_file::{locate, open_document};
-use super::overlay::no_entries;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant};
@@ -11,7 +10,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, OpenMode, read_exact_at};
-use crate::engine::index::{Entries, Index, extract_all};
+use crate::engine::index::Entries;
 use crate::engine::journal::{Body, LargeDocument, Line, Lines, Op, TipSlot, journal_path};
 
 /// A committed batch of another process with all that its publication needs.
@@ -198,7 +197,7 @@ impl Database {
                 continue;
             };
             let old = self.entries_before_step(spec, dropped, &id)?;
-            let new = extract_all(&empty_indexes(spec), &head);
+            let new = spec.entries(&head);
             let change =
                 Prepared { id, location: Some(location), old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
@@ -228,8 +227,8 @@ impl Database {
             };
             let old = self.entries_before_step(spec, dropped, &id)?;
             let new = match &document {
-                Some(document) => extract_all(&empty_indexes(spec), &document.head_object()),
-                None => no_entries(spec),
+                Some(document) => spec.entries(&document.head_object()),
+                None => spec.no_entries(),
             };
             let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
             steps.push(Step::Change { path: path.clone(), change });
@@ -243,7 +242,7 @@ impl Database {
         dropped: bool,
         id: &DocumentId,
     ) -> Result<Vec<Entries>> {
-        if dropped { Ok(no_entries(spec)) } else { self.published_entries(spec, id, None) }
+        if dropped { Ok(spec.no_entries()) } else { self.published_entries(spec, id, None) }
     }
 
     /// Opens the file of a document. Returns where the document lies and, where the collection is known, its head.
@@ -262,10 +261,6 @@ impl Database {
         let Some(spec) = spec else { return Ok((location, Vec::new())) };
         locate(spec, &files, &location).map_err(|failure| self.read_error(spec, &location, failure))
     }
-}
-
-fn empty_indexes(spec: &CollectionSpec) -> Vec<Index> {
-    spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect()
 }
 
 /// A document of a collection whose large field is not known yet.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::load::insert_entries;
 use super::texts::{Part, read_steps};
 use super::{CollectionSpec, Database};
 use crate::engine::error::Result;
-use crate::engine::index::{Index, extract_all};
+use crate::engine::index::Index;
 use crate::engine::lock::Wait;
 use crate::engine::order;
 use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
@@ -87,12 +88,9 @@ impl Database {
                 let Some(loaded) = state.loaded(&spec.path) else { return Ok(Vec::new()) };
                 (loaded.documents.clone(), Arc::clone(&state.files), self.version_of(&state, spec))
             };
-            let mut fresh: Vec<Index> =
-                spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
+            let mut fresh = spec.empty_indexes();
             let read = read_steps(&files, documents.iter(), Part::Head, |(id, _), head| {
-                for (index, entries) in extract_all(&fresh, head).into_iter().enumerate() {
-                    fresh[index].insert(id, &entries);
-                }
+                insert_entries(spec, &mut fresh, id, head);
             })?;
             if read.is_err() {
                 return Ok(Vec::new());

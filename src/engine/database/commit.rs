@@ -12,7 +12,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::document_file::give_up_documents;
-use super::overlay::{Group, Put, no_entries};
+use super::overlay::{Group, Put};
 use super::recent::RecentChanges;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
@@ -422,8 +422,8 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
-                    let old = if overlay.dropped { no_entries(&overlay.spec) } else { pending.old };
-                    let new = if pending.new.is_some() { pending.entries } else { no_entries(&overlay.spec) };
+                    let old = if overlay.dropped { overlay.spec.no_entries() } else { pending.old };
+                    let new = if pending.new.is_some() { pending.entries } else { overlay.spec.no_entries() };
                     loaded.publish(Prepared { id, location, old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.

@@ -10,7 +10,6 @@ use super::{CollectionSpec, Database};
 use crate::engine::document_map::{Entry, FileId, Location, Revision};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, Fs, Metadata, OpenMode};
-use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::snapshot::{Heads, measure_pieces};
 
@@ -70,18 +69,15 @@ impl Database {
         let Some(snapshot) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? else { return Ok(false) };
         let (changes, files) = self.changes_beyond(spec, Some(&snapshot.record));
         let file = self.state.write().add_file(&*path, Arc::clone(&snapshot.file));
-        let mut base = Base {
-            indexes: spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
-            times: self.times_of_built(spec),
-            ..Base::default()
-        };
+        let mut base =
+            Base { indexes: spec.empty_indexes(), times: self.times_of_built(spec), ..Base::default() };
         let measured =
             measure_pieces(&*snapshot.file, &path, Heads::Before(spec.large_field), |id, offset, found| {
                 if let Some(change) = changes.get(&id) {
                     base.dirty.insert(id, Dirty { seq: change.seq, base: Some(found.hash) });
                     return;
                 }
-                index_document(&mut base.indexes, &id, &found.head);
+                index_document(spec, &mut base.indexes, &id, &found.head);
                 let (len, head) = (found.len as u32, found.head.len() as u32);
                 let revision = Revision::UNKNOWN;
                 base.entries.push((id, Location { offset, hash: found.hash, file, len, head, revision }));

@@ -17,7 +17,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Metadata, OpenMode, read_all};
-use crate::engine::index::{Index, extract_all};
+use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
 use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
@@ -189,7 +189,7 @@ impl Database {
         };
         let mut base = Base {
             entries: Vec::with_capacity(scanned.len() + changes.len()),
-            indexes: spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
+            indexes: spec.empty_indexes(),
             times: self.times_of_built(spec),
             dirty: BTreeMap::new(),
         };
@@ -209,7 +209,7 @@ impl Database {
                     continue;
                 }
                 let location = document_location(spec, file, found.text.start as u64, text);
-                index_document(&mut base.indexes, &found.id, &text[..location.head as usize]);
+                index_document(spec, &mut base.indexes, &found.id, &text[..location.head as usize]);
                 base.entries.push((found.id.clone(), location));
             }
         }
@@ -303,14 +303,14 @@ impl Database {
             if files.holds_one_document(location.file) {
                 let (location, head) = locate(spec, files, &location)
                     .map_err(|failure| self.read_error(spec, &location, failure))?;
-                insert_entries(&mut base.indexes, &id, &head);
+                insert_entries(spec, &mut base.indexes, &id, &head);
                 base.entries.push((id, location));
                 continue;
             }
             let text = read_text(files, &location, Part::Whole)
                 .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
-            index_document(&mut base.indexes, &id, &document.text[..document.head]);
+            index_document(spec, &mut base.indexes, &id, &document.text[..document.head]);
             base.entries.push((id, Location { hash: document.hash, head: document.head as u32, ..location }));
         }
         Ok(())
@@ -368,17 +368,17 @@ pub(super) fn document_location(spec: &CollectionSpec, file: FileId, offset: u64
     Location { offset, hash, file, len: text.len() as u32, head: head as u32, revision: Revision::UNKNOWN }
 }
 
-pub(super) fn index_document(indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
+pub(super) fn index_document(spec: &CollectionSpec, indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
     if indexes.is_empty() {
         return;
     }
-    insert_entries(indexes, id, &crate::engine::document::close_head(head));
+    insert_entries(spec, indexes, id, &crate::engine::document::close_head(head));
 }
 
 /// `head` is an object.
-fn insert_entries(indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
-    for (index, entries) in extract_all(indexes, head).into_iter().enumerate() {
-        indexes[index].insert(id, &entries);
+pub(super) fn insert_entries(spec: &CollectionSpec, indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
+    for (index, entries) in indexes.iter_mut().zip(spec.entries(head)) {
+        index.insert(id, entries);
     }
 }
 

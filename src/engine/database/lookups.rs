@@ -85,6 +85,6 @@ impl Transaction<'_> {
         }
         let Some(overlay) = overlay else { return Ok((published, Vec::new())) };
         published.retain(|id| !overlay.documents.contains_key(id));
-        Ok((published, query(&overlay.indexes[at])?))
+        Ok((published, query(overlay.index(at))?))
     }
 }

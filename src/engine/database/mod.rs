@@ -114,7 +114,7 @@ use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
 use super::error::Result;
 use super::fs::{Fs, SharedPage};
-use super::index::IndexSpec;
+use super::index::{Entries, Index, IndexSpec, extract_all};
 pub use super::journal::{ACKNOWLEDGED_AT, ANNOUNCED_AT};
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
@@ -199,6 +199,20 @@ impl CollectionSpec {
                 Ok(super::json::compact(raw).into_owned())
             }
         }
+    }
+
+    /// What a document with this head (an object) has in the indexes, an element for each of them.
+    fn entries(&self, head: &[u8]) -> Vec<Entries> {
+        extract_all(&self.indexes, head)
+    }
+
+    /// What no document at all has in the indexes.
+    fn no_entries(&self) -> Vec<Entries> {
+        vec![Entries::default(); self.indexes.len()]
+    }
+
+    fn empty_indexes(&self) -> Vec<Index> {
+        self.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect()
     }
 
     /// Whether a collection with this spec has all that `wanted` asks for.

@@ -1,14 +1,14 @@
 //! What a group of writes changed so far, laid over the published state.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::CollectionSpec;
 use super::document_file::DocumentFile;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::Result;
-use crate::engine::index::{Entries, Index, extract_all};
+use crate::engine::index::{Entries, Index};
 
 /// The changes of all requests of a group that ran so far, laid over the published state.
 #[derive(Default)]
@@ -25,8 +25,8 @@ pub struct Overlay {
     /// The collection was dropped: nothing of the published state shows through.
     pub dropped: bool,
     pub documents: BTreeMap<DocumentId, Pending>,
-    /// Holds the documents of this overlay only.
-    pub indexes: Vec<Index>,
+    /// Hold the documents of this overlay only. Most overlays are committed before anybody asks for one.
+    indexes: Vec<OnceCell<Index>>,
 }
 
 /// A document that a batch puts.
@@ -105,37 +105,35 @@ pub struct Pending {
 
 impl Overlay {
     pub fn new(spec: &Arc<CollectionSpec>, dropped: bool) -> Overlay {
-        let indexes = spec.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect();
+        let indexes = vec![OnceCell::new(); spec.indexes.len()];
         Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
     }
 
-    /// What a document with this head (an object) has in the indexes; nothing, where there is none.
-    pub fn entries_of(&self, head: Option<&[u8]>) -> Vec<Entries> {
-        head.map_or_else(|| no_entries(&self.spec), |head| extract_all(&self.indexes, head))
+    /// An index of the documents of this overlay, by its position in the spec. O(n) when it is asked for first.
+    pub fn index(&self, at: usize) -> &Index {
+        self.indexes[at].get_or_init(|| {
+            let mut index = Index::new(Arc::clone(&self.spec.indexes[at]));
+            for (id, pending) in &self.documents {
+                index.insert(id, pending.entries[at].clone());
+            }
+            index
+        })
     }
 
     pub fn set(&mut self, id: DocumentId, pending: Option<Pending>) {
-        let slot = self.documents.entry(id.clone());
-        if let Entry::Occupied(before) = &slot {
-            for (index, entries) in self.indexes.iter_mut().zip(&before.get().entries) {
-                index.remove(&id, entries);
+        let before = self.documents.get(&id);
+        for (at, index) in self.indexes.iter_mut().enumerate() {
+            let Some(index) = index.get_mut() else { continue };
+            if let Some(before) = before {
+                index.remove(&id, &before.entries[at]);
+            }
+            if let Some(pending) = &pending {
+                index.insert(&id, pending.entries[at].clone());
             }
         }
-        if let Some(pending) = &pending {
-            for (index, entries) in self.indexes.iter_mut().zip(&pending.entries) {
-                index.insert(&id, entries);
-            }
-        }
-        match (slot, pending) {
-            (Entry::Occupied(mut before), Some(pending)) => drop(before.insert(pending)),
-            (Entry::Occupied(before), None) => drop(before.remove()),
-            (Entry::Vacant(free), Some(pending)) => drop(free.insert(pending)),
-            (Entry::Vacant(_), None) => {}
+        match pending {
+            Some(pending) => drop(self.documents.insert(id, pending)),
+            None => drop(self.documents.remove(&id)),
         }
     }
-}
-
-/// One empty element per index.
-pub fn no_entries(spec: &CollectionSpec) -> Vec<Entries> {
-    vec![Entries::default(); spec.indexes.len()]
 }

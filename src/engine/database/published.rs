@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::overlay::{Put, no_entries};
+use super::overlay::Put;
 use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_pieces, read_text};
 use super::{CollectionSpec, Database};
@@ -10,7 +10,7 @@ use crate::engine::cache::CacheKey;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{Location, Stamp};
 use crate::engine::error::Result;
-use crate::engine::index::{Entries, Index, extract_all};
+use crate::engine::index::Entries;
 
 impl Database {
     /// Where the published document lies.
@@ -92,19 +92,17 @@ impl Database {
         id: &DocumentId,
         known: Option<(Stamp, &Document)>,
     ) -> Result<Vec<Entries>> {
-        let (stamp, indexes) = {
+        let stamp = {
             let state = self.state.read();
-            let loaded = self.loaded_or_error(&state, spec)?;
-            let indexes: Vec<Index> = loaded.indexes.iter().map(Index::empty_like).collect();
-            (loaded.documents.get(id).map(Location::stamp), indexes)
+            self.loaded_or_error(&state, spec)?.documents.get(id).map(Location::stamp)
         };
         let head = match known.filter(|(known, _)| Some(*known) == stamp) {
             Some((_, known)) => known.head_object(),
             None => match self.published_head(spec, id)? {
                 Some((_, head)) => head,
-                None => return Ok(no_entries(spec)),
+                None => return Ok(spec.no_entries()),
             },
         };
-        Ok(extract_all(&indexes, &head))
+        Ok(spec.entries(&head))
     }
 }

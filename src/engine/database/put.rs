@@ -72,7 +72,7 @@ impl Transaction<'_> {
         }
         let spec = &self.prepare(spec)?;
         let Some(existed) = self.replaces(spec, &id, &put)? else { return Ok(false) };
-        let entries = self.overlay(spec).entries_of(Some(&put.head_object()));
+        let entries = spec.entries(&put.head_object());
         self.put_with(spec, id, put, entries, existed, unique).map(|()| true)
     }
 
@@ -153,10 +153,7 @@ impl Transaction<'_> {
             changed.extend(self.replaces(spec, id, &document.clone().into())?.map(|existed| (at, existed)));
         }
         let bytes = changed.iter().map(|&(at, _)| documents[at].1.head).sum();
-        let overlay = self.overlay(spec);
-        let entries = parallel::map(&changed, bytes, |&(at, _)| {
-            overlay.entries_of(Some(&documents[at].1.head_object()))
-        });
+        let entries = parallel::map(&changed, bytes, |&(at, _)| spec.entries(&documents[at].1.head_object()));
         for (&(at, existed), entries) in changed.iter().zip(entries) {
             let (id, document) = documents[at].clone();
             self.put_with(spec, id, document.into(), entries, existed, unique)?;

@@ -181,8 +181,8 @@ pub struct Prepared {
 impl Loaded {
     pub fn publish(&mut self, change: Prepared) {
         let indexes = self.indexes.iter_mut().zip(&mut self.times);
-        for (((index, times), old), new) in indexes.zip(&change.old).zip(&change.new) {
-            if old != new {
+        for (((index, times), old), new) in indexes.zip(&change.old).zip(change.new) {
+            if *old != new {
                 index.remove(&change.id, old);
                 index.insert(&change.id, new);
                 times.last_changed = change.now;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::interactive::ReadSet;
-use super::overlay::{Group, Overlay, Pending, Put, no_entries};
+use super::overlay::{Group, Overlay, Pending, Put};
 use super::paths::check_path;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
@@ -230,7 +230,7 @@ impl<'a> Transaction<'a> {
         if !self.contains(spec, &id)? {
             return Ok(false);
         }
-        self.change(spec, id, None, no_entries(spec), true)?;
+        self.change(spec, id, None, spec.no_entries(), true)?;
         Ok(true)
     }
 
@@ -305,7 +305,7 @@ impl<'a> Transaction<'a> {
         if !self.is_changed(spec, id) && self.is_stored(spec, id, document)? {
             return Ok(());
         }
-        let entries = self.overlay(spec).entries_of(Some(&document.head_object()));
+        let entries = spec.entries(&document.head_object());
         self.check_entries(spec, id, &entries)
     }
 
@@ -325,7 +325,7 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.indexes[at].owner(entries, |owner| owner != id));
+            let clash = overlay.and_then(|overlay| overlay.index(at).owner(entries, |owner| owner != id));
             let dropped = overlay.is_some_and(|overlay| overlay.dropped);
             let clash = match clash {
                 None if !dropped => {
@@ -366,7 +366,7 @@ impl<'a> Transaction<'a> {
         let old = match &before {
             Some(pending) => pending.old.clone(),
             // Nothing of it is pending and nothing is published.
-            None if !existed => no_entries(spec),
+            None if !existed => spec.no_entries(),
             None => {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
                 self.entries_before(spec, dropped, &id)?
@@ -389,7 +389,7 @@ impl<'a> Transaction<'a> {
         id: &DocumentId,
     ) -> Result<Vec<Entries>> {
         if dropped || spec.indexes.is_empty() {
-            return Ok(no_entries(spec));
+            return Ok(spec.no_entries());
         }
         self.load(spec)?;
         let known = self.last_read.as_ref().filter(|read| read.path == spec.path && read.id == *id);

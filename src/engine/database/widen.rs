@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::CollectionSpec;
-use super::overlay::{Overlay, Pending, Put};
+use super::overlay::{Overlay, Pending};
 use super::transaction::{Transaction, Undo};
 use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
@@ -75,7 +75,10 @@ impl Transaction<'_> {
         pending: &Pending,
     ) -> Result<Pending> {
         let old = self.entries_before(&wide.spec, dropped, id)?;
-        let head = pending.new.as_ref().map(Put::head_object);
-        Ok(Pending { old, new: pending.new.clone(), entries: wide.entries_of(head.as_deref()) })
+        let entries = match &pending.new {
+            Some(new) => wide.spec.entries(&new.head_object()),
+            None => wide.spec.no_entries(),
+        };
+        Ok(Pending { old, new: pending.new.clone(), entries })
     }
 }

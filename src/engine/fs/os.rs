@@ -252,6 +252,7 @@ impl File for OsFile {
         if bytes.len() < LONG {
             return write_all_at(&self.file, bytes, offset);
         }
+        platform::prepare_write(&self.file, offset, bytes.len());
         let mut at = offset;
         for piece in bytes.chunks(PIECE) {
             write_all_at(&self.file, piece, at)?;

@@ -20,7 +20,7 @@ impl BtreeIndex {
     }
 
     /// O(log n).
-    pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+    pub fn insert(&mut self, key: IndexKey, id: &DocumentId) -> Change {
         self.keys.insert_id(key, id)
     }
 

@@ -79,10 +79,10 @@ mod tests {
             unique: false,
             sparse: false,
         };
-        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        let mut index = Index::new(Arc::new(IndexSpec::new(config, Extractor::Fields)));
         for &(id, name) in names {
             let entries = index.extract(format!("{{\"name\":\"{name}\"}}").as_bytes());
-            index.insert(&id.into(), &entries);
+            index.insert(&id.into(), entries);
         }
         index
     }

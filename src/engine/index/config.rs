@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::extract::MAX_TUPLES;
+use super::extract::{MAX_TUPLES, Path, parse_path};
 use super::key::IndexKey;
 use crate::engine::error::{Error, Issue, Result};
 
@@ -126,6 +126,18 @@ impl Extractor {
 pub struct IndexSpec {
     pub config: IndexConfig,
     pub extractor: Extractor,
+    /// The paths of what the keys come from.
+    pub(super) paths: Box<[Path]>,
+}
+
+impl IndexSpec {
+    pub fn new(config: IndexConfig, extractor: Extractor) -> IndexSpec {
+        let paths = match extractor {
+            Extractor::Fields => config.fields.iter().map(|field| parse_path(field)).collect(),
+            Extractor::Computed { of, .. } => of.iter().map(|&name| Path::from([name.into()])).collect(),
+        };
+        IndexSpec { config, extractor, paths }
+    }
 }
 
 impl PartialEq for Extractor {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::btree::BtreeIndex;
 use super::config::{Extractor, IndexSpec, IndexType};
 use super::entries::Entries;
-use super::extract::{self, Path};
+use super::extract;
 use super::hash::HashIndex;
 use super::inverted::{Documents, InvertedIndex};
 use super::joined::JoinedForms;
@@ -45,8 +45,6 @@ pub(super) enum Sorted {
 #[derive(Debug, Clone)]
 pub struct Index {
     spec: Arc<IndexSpec>,
-    /// The paths of what the keys come from.
-    paths: Arc<[Path]>,
     pub(super) structure: Structure,
     /// Present if the keys are tuples of field values.
     joined: Option<JoinedForms>,
@@ -66,12 +64,8 @@ pub(super) enum Structure {
 impl Index {
     pub fn new(spec: Arc<IndexSpec>) -> Index {
         let kind = spec.config.kind;
-        let paths: Arc<[Path]> = match spec.extractor {
-            Extractor::Fields => spec.config.fields.iter().map(|field| extract::parse_path(field)).collect(),
-            Extractor::Computed { of, .. } => of.iter().map(|&name| Path::from([name.into()])).collect(),
-        };
         let declared = matches!(spec.extractor, Extractor::Fields);
-        let composite = declared && kind != IndexType::Inverted && paths.len() > 1;
+        let composite = declared && kind != IndexType::Inverted && spec.paths.len() > 1;
         Index {
             structure: match kind {
                 IndexType::Hash => Structure::Hash(HashIndex::default()),
@@ -80,7 +74,6 @@ impl Index {
             },
             joined: composite.then(JoinedForms::default),
             spec,
-            paths,
             entries: 0,
             traits: Traits::default(),
         }
@@ -94,7 +87,7 @@ impl Index {
             Sorted::Keys(keys) => {
                 index.entries = keys.iter().map(|(_, ids)| ids.len()).sum();
                 if let Some(joined) = &mut index.joined {
-                    keys.iter().for_each(|(key, _)| joined.insert(key));
+                    keys.iter().for_each(|(key, _)| joined.insert(key.clone()));
                 }
                 index.structure = match index.structure {
                     Structure::Btree(_) => Structure::Btree(BtreeIndex::from_sorted(keys)),
@@ -113,10 +106,6 @@ impl Index {
         &self.spec
     }
 
-    pub(super) fn paths(&self) -> &[Path] {
-        &self.paths
-    }
-
     /// An index with the same spec and no entries.
     pub fn empty_like(&self) -> Index {
         Index::new(Arc::clone(&self.spec))
@@ -129,30 +118,30 @@ impl Index {
     /// an object at its end, and an empty array, have no key. Missing and null are [`IndexKey::Null`], or
     /// nothing if the index is sparse; a composite key is left out of a sparse index if all of it is null.
     pub fn extract(&self, document: &[u8]) -> Entries {
-        extract::extract_all(std::slice::from_ref(self), document).pop().unwrap_or_default()
+        extract::extract_all(std::slice::from_ref(&self.spec), document).pop().unwrap_or_default()
     }
 
     /// O(1) for each key of a hash index, O(log n) for others and for keys that many documents share.
     /// Inserting what is there changes nothing. Uniqueness is the caller's to ask: see [`Index::owner`].
-    pub fn insert(&mut self, id: &DocumentId, entries: &Entries) {
+    pub fn insert(&mut self, id: &DocumentId, entries: Entries) {
         if let Structure::Inverted(index) = &mut self.structure {
-            for (word, count) in entries.words() {
-                self.entries += usize::from(index.insert(word, *count, id));
+            for (word, count) in entries.into_words() {
+                self.entries += usize::from(index.insert(word, count, id));
             }
             return;
         }
         self.traits.left_out |= !entries.is_complete();
-        let keys = entries.keys();
-        self.traits.several_keys |= keys.len() > 1;
-        for key in keys {
+        self.traits.several_keys |= entries.len() > 1;
+        for key in entries.into_keys() {
+            let tuple = self.joined.as_ref().map(|_| key.clone());
             let change = match &mut self.structure {
                 Structure::Hash(index) => index.insert(key, id),
                 Structure::Btree(index) => index.insert(key, id),
                 Structure::Inverted(_) => Change::None,
             };
             self.entries += usize::from(change != Change::None);
-            if let (Change::EntryAndKey, Some(joined)) = (change, &mut self.joined) {
-                joined.insert(key);
+            if let (Change::EntryAndKey, Some(joined), Some(tuple)) = (change, &mut self.joined, tuple) {
+                joined.insert(tuple);
             }
         }
     }
@@ -201,7 +190,7 @@ impl Index {
                 ids
             }
             (_, Some(_), IndexKey::Null) => {
-                collect(self.ids(&IndexKey::tuple(vec![IndexKey::Null; self.paths.len()])))
+                collect(self.ids(&IndexKey::tuple(vec![IndexKey::Null; self.spec.paths.len()])))
             }
             _ => collect(self.ids(key)),
         }
@@ -378,11 +367,11 @@ mod tests {
         let fields = vec!["a".into(), "b".into()];
         let config =
             IndexConfig { name: "test".into(), kind: IndexType::Hash, fields, unique: false, sparse: false };
-        let mut index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+        let mut index = Index::new(Arc::new(IndexSpec::new(config, Extractor::Fields)));
         let entries = index.extract(br#"{"a":1,"b":2}"#);
         let empty = |index: &Index| index.joined.as_ref().is_some_and(JoinedForms::is_empty);
         for id in [1, 2] {
-            index.insert(&DocumentId::Number(id), &entries);
+            index.insert(&DocumentId::Number(id), entries.clone());
         }
         index.remove(&DocumentId::Number(1), &entries);
         assert!(!empty(&index));

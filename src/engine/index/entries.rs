@@ -54,6 +54,22 @@ impl Entries {
         }
     }
 
+    pub(super) fn into_keys(self) -> impl Iterator<Item = IndexKey> {
+        let (key, keys) = match self.0 {
+            Repr::Key(key) => (Some(key), Vec::new()),
+            Repr::Keys(keys) => (None, keys.into_vec()),
+            Repr::None | Repr::Words(_) | Repr::TooMany => (None, Vec::new()),
+        };
+        key.into_iter().chain(keys)
+    }
+
+    pub(super) fn into_words(self) -> Vec<(Box<str>, u32)> {
+        match self.0 {
+            Repr::Words(words) => words.into_vec(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The number of keys or words.
     pub fn len(&self) -> usize {
         self.keys().len() + self.words().len()

@@ -1,9 +1,9 @@
 //! From a document's text to its entries, without building a JSON tree.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::config::{Extractor, IndexConfig, IndexType};
-use super::dispatch::Index;
+use super::config::{Extractor, IndexConfig, IndexSpec, IndexType};
 use super::entries::{Entries, Repr};
 use super::key::IndexKey;
 use super::tokenize;
@@ -24,8 +24,8 @@ pub(super) fn parse_path(field: &str) -> Path {
 /// fields of all indexes: O(length of the document + members × fields).
 ///
 /// Text that is not a JSON object has no entries.
-pub fn extract_all(indexes: &[Index], document: &[u8]) -> Vec<Entries> {
-    let fields: Vec<&Path> = indexes.iter().flat_map(Index::paths).collect();
+pub fn extract_all(indexes: &[Arc<IndexSpec>], document: &[u8]) -> Vec<Entries> {
+    let fields: Vec<&Path> = indexes.iter().flat_map(|index| &index.paths).collect();
     let mut values = vec![None; fields.len()];
     let mut readable = true;
     if !fields.is_empty() {
@@ -46,13 +46,13 @@ pub fn extract_all(indexes: &[Index], document: &[u8]) -> Vec<Entries> {
     indexes
         .iter()
         .map(|index| {
-            let config = &index.spec().config;
-            let (own, others) = rest.split_at(index.paths().len());
+            let IndexSpec { config, extractor, paths } = &**index;
+            let (own, others) = rest.split_at(paths.len());
             rest = others;
-            match index.spec().extractor {
+            match extractor {
                 _ if !readable => Entries::default(),
                 Extractor::Computed { rule, .. } => from_rule(config, rule(own)),
-                Extractor::Fields => from_fields(config, index.paths(), own),
+                Extractor::Fields => from_fields(config, paths, own),
             }
         })
         .collect()

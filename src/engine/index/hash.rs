@@ -20,7 +20,7 @@ impl HashIndex {
     }
 
     /// O(1), and O(log n) in the number of documents that share the key.
-    pub fn insert(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
+    pub fn insert(&mut self, key: IndexKey, id: &DocumentId) -> Change {
         self.keys.insert_id(key, id)
     }
 

@@ -24,11 +24,11 @@ impl InvertedIndex {
     }
 
     /// O(log n); returns whether the document did not have this word yet.
-    pub fn insert(&mut self, word: &str, count: u32, id: &DocumentId) -> bool {
-        match self.words.get_mut(word) {
+    pub fn insert(&mut self, word: Box<str>, count: u32, id: &DocumentId) -> bool {
+        match self.words.get_mut(&word) {
             Some(documents) => documents.insert(id.clone(), count),
             None => {
-                self.words.insert(word.into(), Posting::One(id.clone(), count));
+                self.words.insert(word, Posting::One(id.clone(), count));
                 true
             }
         }

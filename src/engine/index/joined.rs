@@ -19,11 +19,11 @@ pub(super) struct JoinedForms {
 }
 
 impl JoinedForms {
-    pub fn insert(&mut self, tuple: &IndexKey) {
-        let hash = self.hash(&joined(tuple));
+    pub fn insert(&mut self, tuple: IndexKey) {
+        let hash = self.hash(&joined(&tuple));
         match self.tuples.get_mut(&hash) {
-            Some(tuples) => drop(tuples.insert(tuple.clone(), ())),
-            None => drop(self.tuples.insert(hash, Posting::One(tuple.clone(), ()))),
+            Some(tuples) => drop(tuples.insert(tuple, ())),
+            None => drop(self.tuples.insert(hash, Posting::One(tuple, ()))),
         }
     }
 
@@ -95,7 +95,7 @@ mod tests {
         let tuples =
             [r#"[42,"x"]"#, r#"["42","x"]"#].map(|json| IndexKey::from_json(json.as_bytes()).unwrap());
         let mut forms = JoinedForms::default();
-        tuples.iter().for_each(|tuple| forms.insert(tuple));
+        tuples.iter().for_each(|tuple| forms.insert(tuple.clone()));
         assert!(forms.find(b"42:x").eq(&tuples));
         forms.remove(&tuples[0]);
         assert!(forms.find(b"42:x").eq(&tuples[1..]));

@@ -14,11 +14,11 @@ pub(super) trait KeyMap {
     fn take(&mut self, key: &IndexKey);
 
     /// Costs what finding a key costs, and O(log n) in the number of documents that share it.
-    fn insert_id(&mut self, key: &IndexKey, id: &DocumentId) -> Change {
-        match self.ids_mut(key) {
+    fn insert_id(&mut self, key: IndexKey, id: &DocumentId) -> Change {
+        match self.ids_mut(&key) {
             Some(ids) => Change::entry(ids.insert(id.clone(), ())),
             None => {
-                self.put(key.clone(), Posting::One(id.clone(), ()));
+                self.put(key, Posting::One(id.clone(), ()));
                 Change::EntryAndKey
             }
         }

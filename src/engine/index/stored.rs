@@ -272,7 +272,7 @@ mod tests {
     fn spec(kind: IndexType, fields: &[&str]) -> Arc<IndexSpec> {
         let fields = fields.iter().map(|&field| field.into()).collect();
         let config = IndexConfig { name: "test".into(), kind, fields, unique: false, sparse: false };
-        Arc::new(IndexSpec { config, extractor: Extractor::Fields })
+        Arc::new(IndexSpec::new(config, Extractor::Fields))
     }
 
     fn specs() -> Vec<Arc<IndexSpec>> {
@@ -286,10 +286,10 @@ mod tests {
     }
 
     fn stored(spec: &Arc<IndexSpec>, documents: &[String]) -> (Vec<u8>, Counts) {
-        let empty = [Index::new(Arc::clone(spec))];
+        let specs = [Arc::clone(spec)];
         let mut gathered = Gathered::new(spec.config.kind);
         for (number, document) in documents.iter().enumerate() {
-            for entries in extract_all(&empty, document.as_bytes()) {
+            for entries in extract_all(&specs, document.as_bytes()) {
                 gathered.add(number as u32, entries);
             }
         }
@@ -331,7 +331,7 @@ mod tests {
                 let mut model = Index::new(Arc::clone(&spec));
                 for (id, document) in ids.iter().zip(&documents) {
                     if let Some(id) = id {
-                        model.insert(id, &model.extract(document.as_bytes()));
+                        model.insert(id, model.extract(document.as_bytes()));
                     }
                 }
                 let index = Index::from_stored(Arc::clone(&spec), &bytes, counts, &ids).expect("a stored index");

@@ -9,7 +9,7 @@ use super::file_name::{collection_path, is_collection_path};
 use crate::engine::database::{CollectionSpec, Foreign, Queryable};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::{Error, Result};
-use crate::engine::index::{Extractor, Index, IndexConfig, IndexSpec, IndexType};
+use crate::engine::index::{Extractor, IndexConfig, IndexSpec, IndexType};
 use crate::engine::index_query::IndexQuery;
 use crate::engine::json;
 
@@ -27,8 +27,6 @@ pub(super) struct Definition {
     pub selection: Selection,
     /// The names of the entity's members in which that lies, as a JSON array.
     pub members: Arc<str>,
-    /// An index without entries, which tells what a document has in this one.
-    pub extractor: Index,
     /// The text of the definition up to the time of its last change.
     head: Box<[u8]>,
 }
@@ -105,12 +103,11 @@ impl Definition {
         })?;
         let Stored { kind, fields, unique, sparse, created } = stored;
         let config = IndexConfig { name: name.to_owned(), kind, fields, unique, sparse };
-        let spec = Arc::new(IndexSpec { config: config.clone(), extractor: Extractor::Fields });
+        let spec = Arc::new(IndexSpec::new(config.clone(), Extractor::Fields));
         let selection = Selection::new(&config.fields);
         Ok(Definition {
             members: serde_json::to_string(&selection.names().collect::<Vec<_>>()).unwrap_or_default().into(),
             selection,
-            extractor: Index::new(Arc::clone(&spec)),
             collection: index_collection(name, vec![spec]),
             config,
             created,

@@ -1,6 +1,7 @@
 //! What of an entity an index stores.
 
 use crate::engine::error::{Error, Issue, PathSegment, Result};
+use crate::engine::index::{Entries, extract_all};
 use crate::engine::json;
 
 use super::definition::Definition;
@@ -131,7 +132,10 @@ pub(super) fn stored_form(definition: &Definition, entity: Entity<'_>) -> Result
     let mut text = Vec::new();
     definition.selection.copy(&mut text, &json::compact(entity), &mut place);
     let composite = definition.config.fields.len() > 1;
-    if place.issues.is_empty() && composite && !definition.extractor.extract(&text).is_complete() {
+    if place.issues.is_empty()
+        && composite
+        && !extract_all(&definition.collection.indexes, &text).iter().all(Entries::is_complete)
+    {
         place.issues.push(definition.config.too_many_keys());
     }
     if place.issues.is_empty() {
@@ -212,7 +216,7 @@ mod tests {
             let kind = if words { IndexType::Inverted } else { IndexType::Btree };
             let selection = Selection::new(&fields);
             let config = IndexConfig { name: "x".into(), kind, fields, unique: false, sparse: false };
-            let index = Index::new(Arc::new(IndexSpec { config, extractor: Extractor::Fields }));
+            let index = Index::new(Arc::new(IndexSpec::new(config, Extractor::Fields)));
             let mut out = Vec::new();
             selection.copy(&mut out, entity.as_bytes(), &mut Place::default());
             prop_assert_eq!(index.extract(&out), index.extract(entity.as_bytes()), "{}", String::from_utf8_lossy(&out));

@@ -131,7 +131,7 @@ impl Run {
     }
 
     fn model(&self) -> Index {
-        Index::new(Arc::new(IndexSpec { config: self.config.clone(), extractor: Extractor::Fields }))
+        Index::new(Arc::new(IndexSpec::new(self.config.clone(), Extractor::Fields)))
     }
 
     /// Each key with the entities that have it.

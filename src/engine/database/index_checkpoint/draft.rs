@@ -9,14 +9,12 @@ use crate::engine::database::load::document_location;
 use crate::engine::database::state::IndexTimes;
 use crate::engine::document::{DocumentId, close_head};
 use crate::engine::document_map::{FileId, Location, Revision};
-use crate::engine::index::{Gathered, Index, extract_all, rules};
+use crate::engine::index::{Gathered, rules};
 use crate::engine::journal::Checksum;
 use crate::engine::text_measure::Measured;
 
 pub struct Draft {
     spec: Arc<CollectionSpec>,
-    /// Indexes without entries, which tell what a document has in them.
-    empty: Vec<Index>,
     gathered: Vec<Gathered>,
     count: u32,
     documents: Vec<u8>,
@@ -28,7 +26,6 @@ impl Draft {
         let indexes = &spec.indexes;
         (!indexes.is_empty()).then(|| Draft {
             spec: Arc::clone(spec),
-            empty: indexes.iter().map(|index| Index::new(Arc::clone(index))).collect(),
             gathered: indexes.iter().map(|index| Gathered::new(index.config.kind)).collect(),
             count: 0,
             documents: Vec::new(),
@@ -55,7 +52,7 @@ impl Draft {
 
     fn push_located(&mut self, id: &DocumentId, location: &Location, head: &[u8]) {
         push_document(&mut self.documents, id, location);
-        let entries = extract_all(&self.empty, &close_head(head));
+        let entries = self.spec.entries(&close_head(head));
         for (gathered, entries) in self.gathered.iter_mut().zip(entries) {
             gathered.add(self.count, entries);
         }

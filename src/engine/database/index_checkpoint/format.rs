@@ -309,7 +309,7 @@ mod tests {
                 unique: false,
                 sparse: false,
             };
-            Arc::new(IndexSpec { config, extractor })
+            Arc::new(IndexSpec::new(config, extractor))
         };
         let rule = |version| Extractor::Computed { of: &[], rule: |_| Vec::new(), lookup: None, version };
         let (fields, computed) = (index("fields", Extractor::Fields), index("computed", rule(1)));

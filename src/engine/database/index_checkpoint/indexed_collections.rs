@@ -67,9 +67,8 @@ impl Database {
         let header = self.header(path)?;
         let of_fields =
             header.indexes.into_iter().filter(|index| index.rule.is_none() && index.config.check().is_ok());
-        let indexes: Vec<_> = of_fields
-            .map(|index| Arc::new(IndexSpec { config: index.config, extractor: Extractor::Fields }))
-            .collect();
+        let indexes: Vec<_> =
+            of_fields.map(|index| Arc::new(IndexSpec::new(index.config, Extractor::Fields))).collect();
         (header.large_field.is_none() && !indexes.is_empty()).then(|| CollectionSpec {
             path: path.into(),
             large_field: None,

@@ -26,6 +26,18 @@ pub fn begin_writeback(file: &fs::File, offset: u64, len: usize) {
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writeback(_: &fs::File, _: u64, _: usize) {}
 
+/// Has room made for a long write as a whole instead of page by page. It is no more than a hint: where there is no such room, the
+/// write will say so.
+#[cfg(target_os = "linux")]
+pub fn prepare_write(file: &fs::File, offset: u64, len: usize) {
+    use rustix::fs::{FallocateFlags, fallocate};
+    // What is read meanwhile, and the length that a crash leaves, are as if nothing had been done.
+    let _ = fallocate(file, FallocateFlags::KEEP_SIZE, offset, len as u64);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn prepare_write(_: &fs::File, _: u64, _: usize) {}
+
 /// Linux answers from the page cache or says that it would have to wait (`RWF_NOWAIT`).
 #[cfg(target_os = "linux")]
 pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
