@@ -64,6 +64,16 @@ impl Salt {
     pub fn checksum(self, body: &[u8]) -> u64 {
         xxh3_64_with_seed(body, self.0)
     }
+
+    /// As [`Salt::checksum`], for a body in pieces, one behind the other.
+    pub fn checksum_of_parts(self, parts: &[&[u8]]) -> u64 {
+        if let [body] = parts {
+            return self.checksum(body);
+        }
+        let mut hasher = Xxh3::with_seed(self.0);
+        parts.iter().for_each(|part| hasher.update(part));
+        hasher.digest()
+    }
 }
 
 /// The hash of a whole file, computed as it is written or read.

@@ -143,8 +143,7 @@ fn write_records(
     let changed = tx.put_documents_unchecked(spec, &others)?;
     delete_others(tx, &kept)?;
     for at in changed {
-        let (id, document) = &others[at];
-        tx.check_indexes(spec, id, document)?;
+        tx.check_put(spec, &others[at].0)?;
     }
     Ok(Written { documents: stored })
 }

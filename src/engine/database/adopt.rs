@@ -18,7 +18,9 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, MemoryFile, OpenMode};
-use crate::engine::journal::{Layout, SnapshotRecord, encode_batch, push_documents, push_snapshot_op};
+use crate::engine::journal::{
+    Layout, LineBuffer, SnapshotRecord, encode_batch, push_documents, push_snapshot_op,
+};
 use crate::engine::json;
 use crate::engine::snapshot::{salvage, scan_map};
 
@@ -26,7 +28,7 @@ use crate::engine::snapshot::{salvage, scan_map};
 #[derive(Default)]
 struct Adoption {
     /// Documents whose stored form differs from the file's text.
-    put: BTreeMap<DocumentId, Vec<u8>>,
+    put: BTreeMap<DocumentId, Arc<[u8]>>,
     /// Documents in the file that are refused.
     refused: Vec<(DocumentId, Error)>,
     /// Documents that the file lacks and that an earlier form of it put into the journal.
@@ -166,24 +168,24 @@ impl Database {
             let kept = state.removals.iter().any(|(_, removed)| overlap(removed, &spec.path));
             (state.salt(), state.position, kept.then(|| spec.path.to_string()))
         };
-        let mut line = Vec::new();
+        let mut line = LineBuffer::default();
         let mut placed: Vec<(DocumentId, Option<(usize, usize)>)> = Vec::new();
         let mut after = before;
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, |out| {
             push_snapshot_op(out, &spec.path, record, true);
             if let Some(path) = &kept {
-                out.extend_from_slice(format!(",{{\"keep\":{}}}", json::quote(path)).as_bytes());
+                out.push(format!(",{{\"keep\":{}}}", json::quote(path)).as_bytes());
             }
             for path in &adoption.given_up {
-                out.extend_from_slice(format!(",{{\"drop\":{}}}", json::quote(path)).as_bytes());
+                out.push(format!(",{{\"drop\":{}}}", json::quote(path)).as_bytes());
             }
             let mut delete = adoption.refused.iter().map(|(id, _)| id).chain(&adoption.gone).peekable();
             if adoption.put.is_empty() && delete.peek().is_none() {
                 return;
             }
-            out.push(b',');
-            let put = adoption.put.iter().map(|(id, text)| (id, text.as_slice()));
+            out.push(b",");
+            let put = adoption.put.iter();
             let (large, replaced) = (std::iter::empty(), std::iter::empty());
             push_documents(out, &spec.path, put, large, delete, replaced, |id, place| {
                 placed.push((id.clone(), place))
@@ -199,10 +201,9 @@ impl Database {
         let collection = state.collection(&spec.path);
         collection.unload();
         for (id, place) in placed {
-            let location = place.map(|(at, len)| {
-                let text = &line[at..at + len];
-                document_location(spec, journal, before.end + at as u64, text)
-            });
+            let text = place.and_then(|(at, _)| Some((at, adoption.put.get(&id)?)));
+            let location =
+                text.map(|(at, text)| document_location(spec, journal, before.end + at as u64, text));
             collection.note(id, Change { location, seq: after.seq, base: None });
         }
         for path in &adoption.given_up {
@@ -298,7 +299,7 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) 
         }
         match rule(id, raw) {
             Ok(stored) if stored == raw && adoption.broken.is_none() && adopted.is_none() => {}
-            Ok(stored) => drop(adoption.put.insert(id.clone(), stored)),
+            Ok(stored) => drop(adoption.put.insert(id.clone(), stored.into())),
             Err(error) => adoption.refused.push((id.clone(), error)),
         }
     }

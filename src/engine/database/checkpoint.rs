@@ -28,8 +28,8 @@ use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, File, Metadata, OpenMode};
 use crate::engine::journal::{
-    Checksum, CollectionRecord, FORMAT, Header, Layout, Previous, RESERVED, SnapshotRecord, encode_batch,
-    journal_generation, journal_path, push_snapshot_op,
+    Checksum, CollectionRecord, FORMAT, Header, Layout, LineBuffer, Previous, RESERVED, SnapshotRecord,
+    encode_batch, journal_generation, journal_path, push_snapshot_op,
 };
 use crate::engine::lock::Wait;
 use crate::engine::snapshot::SnapshotWriter;
@@ -268,7 +268,7 @@ impl Database {
             self.record(writer, true, |out| {
                 for (at, (fresh, _)) in ready.iter().enumerate() {
                     if at > 0 {
-                        out.push(b',');
+                        out.push(b",");
                     }
                     push_snapshot_op(out, &fresh.frozen.path, &fresh.record, false);
                 }
@@ -325,9 +325,7 @@ impl Database {
             state.covered()
         };
         // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
-        self.record(writer, true, |out| {
-            out.extend_from_slice(format!("{{\"covered\":{covered}}}").as_bytes())
-        })?;
+        self.record(writer, true, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
         Ok((drafts, covered))
     }
 
@@ -337,12 +335,12 @@ impl Database {
     }
 
     /// Appends a line that changes no document. The write lock is held.
-    fn record(&self, writer: &mut Writer, sync: bool, ops: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn record(&self, writer: &mut Writer, sync: bool, ops: impl FnOnce(&mut LineBuffer)) -> Result<()> {
         let (salt, before) = {
             let state = self.state.read();
             (state.salt(), state.position)
         };
-        let mut line = Vec::new();
+        let mut line = LineBuffer::default();
         let mut after = before;
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, ops);

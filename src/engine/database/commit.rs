@@ -22,7 +22,7 @@ use crate::engine::cancel::{self, Cancel};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Location, Revision};
 use crate::engine::error::{Error, Result};
-use crate::engine::journal::{encode_batch, push_documents};
+use crate::engine::journal::{LineBuffer, encode_batch, push_documents};
 use crate::engine::json;
 use crate::engine::lock::Wait;
 use crate::engine::options::Durability;
@@ -265,20 +265,20 @@ impl Database {
         batches: &[Batch],
         group: Group,
         sync: bool,
-        lines: &mut Vec<u8>,
+        lines: &mut LineBuffer,
     ) -> Result<()> {
         let (salt, journal, before) = {
             let state = self.state.read();
             (state.salt(), state.journal, state.position)
         };
         let files = self.settle_documents(batches, before.generation)?;
-        *lines = Vec::with_capacity(batches.iter().map(|batch| batch.size() + LINE).sum());
+        *lines = LineBuffer::with_capacity(batches.len() * LINE);
         let mut located = Located::default();
         let mut after = before;
         for batch in batches {
             after.seq += 1;
             let mut ops =
-                |out: &mut Vec<u8>| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
+                |out: &mut LineBuffer| encode_ops(out, batch, after.seq, before.end, journal, &mut located);
             after.checksum = encode_batch(lines, salt, after.seq, after.checksum, before.durable, &mut ops);
         }
         after.end += lines.len() as u64;
@@ -322,10 +322,10 @@ impl Database {
 #[derive(Default)]
 struct Spent {
     batches: Vec<Batch>,
-    lines: Vec<u8>,
+    lines: LineBuffer,
 }
 
-/// Most batches need no more for what is no document.
+/// Most batches need no more for what is no long document.
 const LINE: usize = 512;
 
 /// Where each document of a collection lies, nowhere if it was deleted, and which batch put it there.
@@ -339,7 +339,7 @@ struct Located {
 }
 
 fn encode_ops(
-    out: &mut Vec<u8>,
+    out: &mut LineBuffer,
     batch: &Batch,
     seq: u64,
     base: u64,
@@ -347,19 +347,19 @@ fn encode_ops(
     located: &mut Located,
 ) {
     let mut separator: &[u8] = b"";
-    let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
+    let mut next = |out: &mut LineBuffer| out.push(mem::replace(&mut separator, b","));
     for path in &batch.kept_paths {
         next(out);
-        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
+        out.push(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
     }
     for path in &batch.removed_paths {
         next(out);
-        out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
+        out.push(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
     }
     for (path, changes) in &batch.collections {
         if changes.dropped {
             next(out);
-            out.extend_from_slice(format!("{{\"drop\":{}}}", json::quote(path)).as_bytes());
+            out.push(format!("{{\"drop\":{}}}", json::quote(path)).as_bytes());
             located.drops.insert(Arc::clone(path), seq);
         }
         if changes.documents.is_empty() {
@@ -367,7 +367,7 @@ fn encode_ops(
         }
         next(out);
         let put = changes.documents.iter().filter_map(|(id, put)| match put {
-            Some(Put::Text(document)) => Some((id, &*document.text)),
+            Some(Put::Text(document)) => Some((id, &document.text)),
             _ => None,
         });
         let placed = |put: &Option<Put>| match put {

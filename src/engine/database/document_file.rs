@@ -278,7 +278,7 @@ mod tests {
     use crate::engine::database::generations::{create_journal, first_header};
     use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
     use crate::engine::fs::{self, OsFs};
-    use crate::engine::journal::{Header, encode_batch};
+    use crate::engine::journal::{Header, LineBuffer, encode_batch};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
@@ -312,11 +312,11 @@ mod tests {
         let (journal, checksum, end) =
             create_journal(&OsFs, directory.path(), &header, true).expect("created");
         // A journal without a line does not count.
-        let (mut line, salt) = (Vec::new(), Salt::new(header.database, 1));
+        let (mut line, salt) = (LineBuffer::default(), Salt::new(header.database, 1));
         encode_batch(&mut line, salt, 1, checksum, 0, |out| {
-            out.extend_from_slice(br#"{"in":"items.json","put":{"9":{"id":9}},"delete":[]}"#)
+            out.push(br#"{"in":"items.json","put":{"9":{"id":9}},"delete":[]}"#)
         });
-        journal.write_at(&line, end).expect("written");
+        journal.write_parts_at(&line.parts(), end).expect("written");
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
         put(&database, 1);

@@ -18,7 +18,7 @@ use crate::engine::checksum::Salt;
 use crate::engine::document::DocumentId;
 use crate::engine::error::{Error, Result};
 use crate::engine::fs::OpenMode;
-use crate::engine::journal::{Body, Lines, Op};
+use crate::engine::journal::{Body, LineBuffer, Lines, Op};
 
 /// What a subscription may hold for a consumer that is slow: this many changes …
 const MAX_CHANGES: usize = 10_000;
@@ -205,9 +205,11 @@ impl Feed {
     }
 
     /// Tells of lines that this process appended.
-    pub fn publish_lines(&self, lines: &[u8], salt: Salt, before: Position) {
+    pub fn publish_lines(&self, lines: &LineBuffer, salt: Salt, before: Position) {
         if !self.is_idle() {
-            Lines::new(lines, salt, 0, before.seq, before.checksum).for_each(|line| self.publish(&line.body));
+            let lines = lines.whole();
+            Lines::new(&lines, salt, 0, before.seq, before.checksum)
+                .for_each(|line| self.publish(&line.body));
         }
     }
 

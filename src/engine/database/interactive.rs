@@ -296,9 +296,7 @@ impl Commit {
             }
         }
         for (spec, id) in put {
-            if let Some(document) = transaction.get(&spec, &id)? {
-                transaction.check_indexes(&spec, &id, &document)?;
-            }
+            transaction.check_put(&spec, &id)?;
         }
         self.kept_paths.iter().try_for_each(|path| transaction.keep_entity_path(path))
     }

@@ -50,7 +50,7 @@ impl Transaction<'_> {
     }
 
     /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
-    /// [`Transaction::check_indexes`] once all documents that change are put. Returns whether this one is another than before.
+    /// [`Transaction::check_put`] once all documents that change are put. Returns whether this one is another than before.
     pub fn put_unchecked(
         &mut self,
         spec: &Arc<CollectionSpec>,

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::document_file::remove_orphans;
 use super::generations::{first_header, list_generations, read_header};
 use super::recovery::{FRESH, read, sweep};
-use crate::engine::checksum::{DatabaseId, Salt};
+use crate::engine::checksum::DatabaseId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::journal::{
-    CollectionRecord, FORMAT, Header, RESERVED, Tip, TipSlot, encode_batch, encode_line, journal_path,
+    CollectionRecord, FORMAT, Header, RESERVED, Tip, TipSlot, encode_covered_journal, journal_path,
 };
 
 /// Where a database goes on.
@@ -97,15 +97,7 @@ pub(in crate::engine) fn start_over(
         covered: start.seq,
         catalog: catalog.clone(),
     };
-    let salt = Salt::new(start.id, start.generation);
-    let mut lines = Vec::new();
-    let body = serde_json::to_vec(&header).unwrap_or_default();
-    let checksum = encode_line(&mut lines, salt, &body);
-    // A generation of which nothing but the header is there counts as never used.
-    let seq = start.seq + 1;
-    encode_batch(&mut lines, salt, seq, checksum, start.seq, |out| {
-        out.extend_from_slice(format!("{{\"covered\":{seq}}}").as_bytes());
-    });
+    let lines = encode_covered_journal(&header).at("write", &path)?;
     let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
     file.write_at(&lines, 0).at("write", &path)?;
     file.sync_data().at("sync", &path)?;
@@ -114,7 +106,7 @@ pub(in crate::engine) fn start_over(
     let slot = TipSlot {
         boot_id: fs.boot_id(),
         generation: start.generation,
-        seq,
+        seq: header.seq + 1,
         end,
         poisoned: false,
         migrating: true,

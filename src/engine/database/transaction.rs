@@ -288,28 +288,21 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    /// Whether every index takes this document, and no other one has a key of it in a unique index.
+    /// Whether every index takes the document that the group put under `id`, and no other one has a key of it in a unique index.
+    /// A document that is stored as it was before is not asked about.
     ///
     /// # Errors
     /// `UNIQUE_VIOLATION` names the index, the key and its owner; `VALIDATION_ERROR` for more keys than an index takes.
-    pub fn check_indexes(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: &DocumentId,
-        document: &Document,
-    ) -> Result<()> {
+    pub fn check_put(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<()> {
         let spec = &self.prepare(spec)?;
-        if !spec.indexes.iter().any(|index| index.config.unique || index.config.fields.len() > 1) {
-            return Ok(());
+        let overlay = self.group.collections.get(&spec.path);
+        match overlay.and_then(|overlay| overlay.documents.get(id)) {
+            Some(Pending { new: Some(_), entries, .. }) => self.check_entries(spec, id, entries),
+            _ => Ok(()),
         }
-        if !self.is_changed(spec, id) && self.is_stored(spec, id, document)? {
-            return Ok(());
-        }
-        let entries = spec.entries(&document.head_object());
-        self.check_entries(spec, id, &entries)
     }
 
-    /// As [`Transaction::check_indexes`], for what a document has in the indexes. The collection is loaded or dropped.
+    /// As [`Transaction::check_put`], for what a document would have in the indexes. The collection is loaded or dropped.
     pub(super) fn check_entries(
         &self,
         spec: &CollectionSpec,
@@ -345,10 +338,6 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
-    }
-
-    fn is_changed(&self, spec: &CollectionSpec, id: &DocumentId) -> bool {
-        self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.documents.contains_key(id))
     }
 
     /// `entries` is what the new document has in the indexes; `existed`, whether there is a document under this id now, as the

@@ -18,7 +18,7 @@ use super::{Database, Mutant};
 use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
-use crate::engine::journal::{Tip, TipSlot, journal_path};
+use crate::engine::journal::{LineBuffer, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
 /// How long a wait for the write lock takes no notice of anything else.
@@ -277,14 +277,14 @@ impl Database {
     pub(super) fn append(
         &self,
         writer: &mut Writer,
-        lines: &[u8],
+        lines: &LineBuffer,
         position: Position,
         sync: bool,
     ) -> Result<()> {
         let path = journal_path(&self.directory, position.generation);
         let files = self.files(writer)?;
         self.check_poison()?;
-        if let Err(error) = files.journal.write_at(lines, position.end) {
+        if let Err(error) = files.journal.write_parts_at(&lines.parts(), position.end) {
             // The bytes were acknowledged to nobody: cut back and stay usable. Their writers are told that nothing changed, so a
             // power loss must not bring back whole lines of them: the cut is made durable.
             files.reach = position.end;
@@ -342,6 +342,6 @@ impl Database {
     }
 }
 
-fn count_lines(lines: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', lines).count() as u64
+fn count_lines(lines: &LineBuffer) -> u64 {
+    memchr::memchr_iter(b'\n', &lines.whole()).count() as u64
 }

@@ -106,6 +106,13 @@ pub trait File: Send + Sync {
     fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all of the parts, one behind the other.
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        match parts {
+            [bytes] => self.write_at(bytes, offset),
+            _ => self.write_at(&parts.concat(), offset),
+        }
+    }
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes the content and its length durable.
     fn sync_data(&self) -> io::Result<()>;

@@ -217,12 +217,28 @@ struct OsFile {
 const LONG: usize = 4 << 20;
 const PIECE: usize = 1 << 20;
 
-fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match platform::write_at(file, &bytes[written..], offset + written as u64) {
+/// For systems that take one slice at a time.
+#[cfg(not(target_os = "linux"))]
+fn gathered<'a>(slices: &'a [io::IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
+    match slices {
+        [bytes] => bytes[..].into(),
+        _ => slices.iter().map(|slice| &**slice).collect::<Vec<_>>().concat().into(),
+    }
+}
+
+/// Linux takes no more slices at once.
+const MOST_SLICES: usize = 1024;
+
+fn write_all_at(file: &fs::File, mut slices: &mut [io::IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    // Empty slices in front count for nothing.
+    io::IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match platform::write_slices_at(file, slices, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => written += count,
+            Ok(count) => {
+                io::IoSlice::advance_slices(&mut slices, count);
+                offset += count as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -249,15 +265,31 @@ impl File for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if bytes.len() < LONG {
-            return write_all_at(&self.file, bytes, offset);
+        self.write_parts_at(&[bytes], offset)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let is_long = len >= LONG;
+        if is_long {
+            platform::prepare_write(&self.file, offset, len);
         }
-        platform::prepare_write(&self.file, offset, bytes.len());
         let mut at = offset;
-        for piece in bytes.chunks(PIECE) {
-            write_all_at(&self.file, piece, at)?;
-            platform::begin_writeback(&self.file, at, piece.len());
-            at += piece.len() as u64;
+        let mut slices = parts.iter().flat_map(|part| part.chunks(PIECE)).map(io::IoSlice::new).peekable();
+        while slices.peek().is_some() {
+            let mut len = 0;
+            let mut run = Vec::new();
+            while run.len() < MOST_SLICES
+                && let Some(slice) = slices.next_if(|slice| len + slice.len() <= PIECE)
+            {
+                len += slice.len();
+                run.push(slice);
+            }
+            write_all_at(&self.file, &mut run, at)?;
+            if is_long {
+                platform::begin_writeback(&self.file, at, len);
+            }
+            at += len as u64;
         }
         Ok(())
     }
@@ -358,6 +390,23 @@ impl SharedPage for OsSharedPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_all_lengths_lie_one_behind_the_other() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = OsFs.open(&directory.path().join("parts"), OpenMode::CreateNew).expect("created");
+        // More than are written at once, some longer than what is, and together a long write.
+        let lens = (0..3 * MOST_SLICES).map(|at| if at % 700 == 9 { 2 * PIECE + at } else { at % 7 * 300 });
+        let parts: Vec<Vec<u8>> = lens.enumerate().map(|(at, len)| vec![at as u8; len]).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let expected = parts.concat();
+        assert!(expected.len() > LONG);
+        file.write_parts_at(&parts, 5).expect("written");
+        let mut found = vec![0; expected.len() + 5];
+        assert_eq!(file.read_at(&mut found, 0).expect("read"), found.len());
+        assert!(found[..5] == [0; 5] && found[5..] == expected);
+        assert_eq!(file.metadata().expect("metadata").len, found.len() as u64);
+    }
 
     #[test]
     fn zeros_are_appended_to_what_others_stored_meanwhile() {

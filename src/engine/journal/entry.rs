@@ -12,8 +12,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::engine::checksum::{DatabaseId, FileHash, Salt};
-use crate::engine::document::DocumentId;
-use crate::engine::json;
 
 use super::{document_generation, is_plausible};
 
@@ -27,7 +25,7 @@ pub const FIRST_WITH_LARGE_DOCUMENTS: u32 = 2;
 const LARGEST: u64 = (1 << 53) - 1;
 
 /// `["`, 16 digits, `",`.
-const PREFIX: usize = 20;
+pub(super) const PREFIX: usize = 20;
 /// `]` and the line feed.
 const SUFFIX: usize = 2;
 
@@ -215,97 +213,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// Wraps a body into a line and returns its checksum.
-pub fn encode_line(out: &mut Vec<u8>, salt: Salt, body: &[u8]) -> u64 {
-    let checksum = salt.checksum(body);
-    out.extend_from_slice(line_prefix(checksum).as_bytes());
-    out.extend_from_slice(body);
-    out.extend_from_slice(b"]\n");
-    checksum
-}
-
-/// Writes a batch line. `ops` appends the operations, comma-separated, to the buffer it is given. Returns the
-/// checksum of the line.
-pub fn encode_batch(
-    out: &mut Vec<u8>,
-    salt: Salt,
-    seq: u64,
-    prev: u64,
-    durable: u64,
-    ops: impl FnOnce(&mut Vec<u8>),
-) -> u64 {
-    let start = out.len();
-    out.resize(start + PREFIX, b' ');
-    let head = format!("{{\"seq\":{seq},\"prev\":\"{prev:016x}\",\"durable\":{durable},\"ops\":[");
-    out.extend_from_slice(head.as_bytes());
-    ops(out);
-    out.extend_from_slice(b"]}");
-    let checksum = salt.checksum(&out[start + PREFIX..]);
-    out[start..start + PREFIX].copy_from_slice(line_prefix(checksum).as_bytes());
-    out.extend_from_slice(b"]\n");
-    checksum
-}
-
-/// Appends the operation that records a state of a snapshot file.
-pub fn push_snapshot_op(out: &mut Vec<u8>, collection: &str, record: &SnapshotRecord, adopted: bool) {
-    let record = serde_json::to_string(record).unwrap_or_default();
-    let adopted = if adopted { ",\"adopted\":true" } else { "" };
-    let text = format!("{{\"snapshot\":{},\"record\":{record}{adopted}}}", json::quote(collection));
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put in
-/// the line, where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
-pub fn push_documents<'a>(
-    out: &mut Vec<u8>,
-    collection: &str,
-    put: impl Iterator<Item = (&'a DocumentId, &'a [u8])>,
-    large: impl Iterator<Item = (&'a DocumentId, LargeDocument)>,
-    delete: impl Iterator<Item = &'a DocumentId>,
-    replaced: impl Iterator<Item = &'a DocumentId>,
-    mut place: impl FnMut(&DocumentId, Option<(usize, usize)>),
-) {
-    out.extend_from_slice(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
-    let mut separator = "";
-    for (id, text) in put {
-        out.extend_from_slice(separator.as_bytes());
-        id.push_key(out);
-        out.push(b':');
-        separator = ",";
-        place(id, Some((out.len(), text.len())));
-        out.extend_from_slice(text);
-    }
-    out.push(b'}');
-    let mut separator = ",\"large\":{";
-    for (id, document) in large {
-        let document = serde_json::to_string(&document).unwrap_or_default();
-        out.extend_from_slice(separator.as_bytes());
-        id.push_key(out);
-        out.push(b':');
-        out.extend_from_slice(document.as_bytes());
-        separator = ",";
-    }
-    if separator == "," {
-        out.push(b'}');
-    }
-    out.extend_from_slice(b",\"delete\":[");
-    let mut separator = "";
-    for id in delete {
-        out.extend_from_slice(separator.as_bytes());
-        id.push_key(out);
-        separator = ",";
-        place(id, None);
-    }
-    out.push(b']');
-    let mut separator = ",\"replaced\":[";
-    for id in replaced {
-        out.extend_from_slice(separator.as_bytes());
-        id.push_key(out);
-        separator = ",";
-    }
-    out.extend_from_slice(if separator == "," { b"]}" } else { b"}" });
-}
-
 /// The body of a line (given without its line feed) and its checksum, if the checksum is right.
 pub fn verify_line(line: &[u8], salt: Salt) -> Option<(&[u8], u64)> {
     let body = line.get(PREFIX..line.len().checked_sub(SUFFIX - 1)?)?;
@@ -315,7 +222,7 @@ pub fn verify_line(line: &[u8], salt: Salt) -> Option<(&[u8], u64)> {
     intact.then_some((body, checksum))
 }
 
-fn line_prefix(checksum: u64) -> String {
+pub(super) fn line_prefix(checksum: u64) -> String {
     format!("[\"{checksum:016x}\",")
 }
 

@@ -1,13 +1,16 @@
 //! The journal: what was committed since the snapshots, one line of JSON per batch.
 
+mod encode;
 mod entry;
 mod reader;
 mod tip;
 
+pub use encode::{
+    LineBuffer, encode_batch, encode_covered_journal, encode_line, push_documents, push_snapshot_op,
+};
 pub use entry::{
     BODY_START, Body, Checksum, CollectionRecord, FIRST_WITH_LARGE_DOCUMENTS, FORMAT, Header, LargeDocument,
-    Layout, Op, Previous, SnapshotRecord, encode_batch, encode_line, parse_batch, parse_header,
-    push_documents, push_snapshot_op, verify_line,
+    Layout, Op, Previous, SnapshotRecord, parse_batch, parse_header, verify_line,
 };
 pub use reader::{BLANK, Line, Lines, Tail, behind_first_line, classify_tail, without_room};
 pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Tip, TipSlot};

@@ -97,20 +97,19 @@ pub fn classify_tail(bytes: &[u8], salt: Salt, position: usize, seq: u64) -> Tai
 mod tests {
     use super::*;
     use crate::engine::checksum::DatabaseId;
-    use crate::engine::journal::entry::{encode_batch, encode_line};
+    use crate::engine::journal::{LineBuffer, encode_batch, encode_line};
 
     const SALT: fn() -> Salt = || Salt::new(DatabaseId(7), 1);
 
     fn journal(durable: &[u64]) -> (Vec<u8>, Vec<usize>) {
-        let (mut bytes, mut ends, mut checksum) = (Vec::new(), Vec::new(), 0);
+        let (mut lines, mut ends, mut checksum) = (LineBuffer::default(), Vec::new(), 0);
         for (at, &durable) in durable.iter().enumerate() {
-            let ops = |out: &mut Vec<u8>| {
-                out.extend_from_slice(br#"{"in":"a.json","put":{"1":{"id":1}},"delete":["2"]}"#)
-            };
-            checksum = encode_batch(&mut bytes, SALT(), at as u64 + 1, checksum, durable, ops);
-            ends.push(bytes.len());
+            let ops =
+                |out: &mut LineBuffer| out.push(br#"{"in":"a.json","put":{"1":{"id":1}},"delete":["2"]}"#);
+            checksum = encode_batch(&mut lines, SALT(), at as u64 + 1, checksum, durable, ops);
+            ends.push(lines.len());
         }
-        (bytes, ends)
+        (lines.whole().into_owned(), ends)
     }
 
     #[test]
@@ -126,9 +125,9 @@ mod tests {
 
     #[test]
     fn a_line_with_a_number_that_cannot_be_counted_on_from_is_no_line() {
-        let mut bytes = Vec::new();
-        encode_batch(&mut bytes, SALT(), u64::MAX, 0, 0, |_| {});
-        assert_eq!(Lines::new(&bytes, SALT(), 0, u64::MAX - 1, 0).count(), 0);
+        let mut line = LineBuffer::default();
+        encode_batch(&mut line, SALT(), u64::MAX, 0, 0, |_| {});
+        assert_eq!(Lines::new(&line.whole(), SALT(), 0, u64::MAX - 1, 0).count(), 0);
     }
 
     #[test]
@@ -139,9 +138,9 @@ mod tests {
             r#"{"drop":".storage/tip"}"#,
             r#"{"remove":""}"#,
         ] {
-            let mut bytes = Vec::new();
-            encode_batch(&mut bytes, SALT(), 1, 0, 0, |out| out.extend_from_slice(op.as_bytes()));
-            assert_eq!(Lines::new(&bytes, SALT(), 0, 0, 0).count(), 0, "{op}");
+            let mut line = LineBuffer::default();
+            encode_batch(&mut line, SALT(), 1, 0, 0, |out| out.push(op.as_bytes()));
+            assert_eq!(Lines::new(&line.whole(), SALT(), 0, 0, 0).count(), 0, "{op}");
         }
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use report::{Action, ActionCode, RepairReport};
 
 use super::cancel;
-use super::checksum::{DatabaseId, Salt};
+use super::checksum::DatabaseId;
 use super::database::collection_file;
 use super::database::generations::first_header;
 use super::database::removals::repeat_removals;
@@ -27,8 +27,8 @@ use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
 use super::index_set::is_definitions;
 use super::journal::{
-    CollectionRecord, DOCUMENT, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot, encode_batch,
-    encode_line, journal_path,
+    CollectionRecord, DOCUMENT, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot,
+    encode_covered_journal, journal_path,
 };
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
@@ -256,16 +256,8 @@ impl Repair<'_> {
             covered: seq,
             catalog,
         };
-        let body = serde_json::to_vec(&header)
-            .map_err(|error| Error::io("write", self.directory, &std::io::Error::other(error)))?;
-        let (mut lines, salt) = (Vec::new(), Salt::new(database, generation));
-        let checksum = encode_line(&mut lines, salt, &body);
-        // A generation without batches would be taken for one that was never used.
-        let covered = format!("{{\"covered\":{}}}", seq + 1);
-        encode_batch(&mut lines, salt, seq + 1, checksum, seq, |out| {
-            out.extend_from_slice(covered.as_bytes())
-        });
         let path = journal_path(self.directory, generation);
+        let lines = encode_covered_journal(&header).at("write", &path)?;
         let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
         file.write_at(&lines, 0).at("write", &path)?;
         file.sync_data().at("sync", &path)?;

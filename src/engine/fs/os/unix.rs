@@ -9,8 +9,14 @@ pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<us
     file.read_at(buffer, offset)
 }
 
-pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    file.write_at(bytes, offset)
+#[cfg(target_os = "linux")]
+pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::pwritev(file, slices, offset)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    file.write_at(&super::gathered(slices), offset)
 }
 
 /// Has the disk begin with what was just written, without waiting for it: the sync that follows finds most of it done. It is no

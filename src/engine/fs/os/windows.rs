@@ -16,8 +16,8 @@ pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<us
     file.seek_read(buffer, offset)
 }
 
-pub fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    file.seek_write(bytes, offset)
+pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    file.seek_write(&super::gathered(slices), offset)
 }
 
 /// The system makes room as it likes.

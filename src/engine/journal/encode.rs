@@ -1,0 +1,223 @@
+//! Writing lines of a journal.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+use super::entry::{Header, LargeDocument, PREFIX, SnapshotRecord, line_prefix};
+use crate::engine::checksum::Salt;
+use crate::engine::document::DocumentId;
+use crate::engine::json;
+
+/// Shorter texts are copied.
+const SHARED: usize = 1024;
+
+/// Lines that are about to be appended.
+///
+/// Long texts stay where they are: to copy a batch of many megabytes into memory that is new to the process takes longer than
+/// to write it.
+#[derive(Default)]
+pub struct LineBuffer {
+    bytes: Vec<u8>,
+    /// The texts that are not among the bytes, and how many of the bytes come before each.
+    texts: Vec<(usize, Arc<[u8]>)>,
+    /// Bytes of these texts.
+    shared: usize,
+}
+
+/// A place in a buffer.
+#[derive(Clone, Copy)]
+struct Mark {
+    bytes: usize,
+    texts: usize,
+}
+
+impl LineBuffer {
+    /// With room for so many bytes besides long texts.
+    pub fn with_capacity(bytes: usize) -> LineBuffer {
+        LineBuffer { bytes: Vec::with_capacity(bytes), ..LineBuffer::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.shared
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends the text of a document.
+    pub fn push_text(&mut self, text: &Arc<[u8]>) {
+        if text.len() < SHARED {
+            return self.push(text);
+        }
+        self.texts.push((self.bytes.len(), Arc::clone(text)));
+        self.shared += text.len();
+    }
+
+    /// The lines in pieces, one behind the other.
+    pub fn parts(&self) -> Vec<&[u8]> {
+        self.parts_from(Mark { bytes: 0, texts: 0 })
+    }
+
+    /// The lines in one piece.
+    pub fn whole(&self) -> Cow<'_, [u8]> {
+        if self.texts.is_empty() { Cow::Borrowed(&self.bytes) } else { Cow::Owned(self.parts().concat()) }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), texts: self.texts.len() }
+    }
+
+    fn parts_from(&self, mark: Mark) -> Vec<&[u8]> {
+        let texts = &self.texts[mark.texts..];
+        let mut parts = Vec::with_capacity(2 * texts.len() + 1);
+        let mut at = mark.bytes;
+        for (before, text) in texts {
+            parts.extend([&self.bytes[at..*before], text]);
+            at = *before;
+        }
+        parts.push(&self.bytes[at..]);
+        parts
+    }
+}
+
+/// Wraps a body into a line and returns its checksum.
+pub fn encode_line(out: &mut Vec<u8>, salt: Salt, body: &[u8]) -> u64 {
+    let checksum = salt.checksum(body);
+    out.extend_from_slice(line_prefix(checksum).as_bytes());
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"]\n");
+    checksum
+}
+
+/// A journal whose snapshots hold every batch up to the one that its second line is: with the header alone it would count
+/// as never used.
+pub fn encode_covered_journal(header: &Header) -> io::Result<Vec<u8>> {
+    let salt = Salt::new(header.database, header.generation);
+    let (mut lines, mut covered) = (Vec::new(), LineBuffer::default());
+    let checksum = encode_line(&mut lines, salt, &serde_json::to_vec(header)?);
+    let seq = header.seq + 1;
+    encode_batch(&mut covered, salt, seq, checksum, header.seq, |out| {
+        out.push(format!("{{\"covered\":{seq}}}").as_bytes())
+    });
+    lines.extend_from_slice(&covered.whole());
+    Ok(lines)
+}
+
+/// Writes a batch line. `ops` appends the operations, comma-separated, to the buffer it is given. Returns the
+/// checksum of the line.
+pub fn encode_batch(
+    out: &mut LineBuffer,
+    salt: Salt,
+    seq: u64,
+    prev: u64,
+    durable: u64,
+    ops: impl FnOnce(&mut LineBuffer),
+) -> u64 {
+    let start = out.mark();
+    out.push(&[b' '; PREFIX]);
+    out.push(format!("{{\"seq\":{seq},\"prev\":\"{prev:016x}\",\"durable\":{durable},\"ops\":[").as_bytes());
+    ops(out);
+    out.push(b"]}");
+    let body = Mark { bytes: start.bytes + PREFIX, ..start };
+    let checksum = salt.checksum_of_parts(&out.parts_from(body));
+    out.bytes[start.bytes..body.bytes].copy_from_slice(line_prefix(checksum).as_bytes());
+    out.push(b"]\n");
+    checksum
+}
+
+/// Appends the operation that records a state of a snapshot file.
+pub fn push_snapshot_op(out: &mut LineBuffer, collection: &str, record: &SnapshotRecord, adopted: bool) {
+    let record = serde_json::to_string(record).unwrap_or_default();
+    let adopted = if adopted { ",\"adopted\":true" } else { "" };
+    let text = format!("{{\"snapshot\":{},\"record\":{record}{adopted}}}", json::quote(collection));
+    out.push(text.as_bytes());
+}
+
+/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put in
+/// the line, where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
+pub fn push_documents<'a>(
+    out: &mut LineBuffer,
+    collection: &str,
+    put: impl Iterator<Item = (&'a DocumentId, &'a Arc<[u8]>)>,
+    large: impl Iterator<Item = (&'a DocumentId, LargeDocument)>,
+    delete: impl Iterator<Item = &'a DocumentId>,
+    replaced: impl Iterator<Item = &'a DocumentId>,
+    mut place: impl FnMut(&DocumentId, Option<(usize, usize)>),
+) {
+    out.push(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
+    let mut separator = "";
+    for (id, text) in put {
+        out.push(separator.as_bytes());
+        id.push_key(&mut out.bytes);
+        out.push(b":");
+        separator = ",";
+        place(id, Some((out.len(), text.len())));
+        out.push_text(text);
+    }
+    out.push(b"}");
+    let mut separator = ",\"large\":{";
+    for (id, document) in large {
+        let document = serde_json::to_string(&document).unwrap_or_default();
+        out.push(separator.as_bytes());
+        id.push_key(&mut out.bytes);
+        out.push(b":");
+        out.push(document.as_bytes());
+        separator = ",";
+    }
+    if separator == "," {
+        out.push(b"}");
+    }
+    out.push(b",\"delete\":[");
+    let mut separator = "";
+    for id in delete {
+        out.push(separator.as_bytes());
+        id.push_key(&mut out.bytes);
+        separator = ",";
+        place(id, None);
+    }
+    out.push(b"]");
+    let mut separator = ",\"replaced\":[";
+    for id in replaced {
+        out.push(separator.as_bytes());
+        id.push_key(&mut out.bytes);
+        separator = ",";
+    }
+    out.push(if separator == "," { b"]}" } else { b"}" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::checksum::DatabaseId;
+    use crate::engine::journal::Lines;
+
+    #[test]
+    fn lines_with_long_texts_are_the_lines_that_they_would_be_with_all_in_one_piece() {
+        let salt = Salt::new(DatabaseId(7), 1);
+        let text =
+            |len: usize| -> Arc<[u8]> { format!("{{\"a\":\"{}\"}}", "x".repeat(len)).into_bytes().into() };
+        let texts = [text(3), text(SHARED), text(0), text(3 * SHARED), text(2 * SHARED)];
+        let ids: Vec<DocumentId> = (0..5).map(DocumentId::Number).collect();
+        let mut lines = LineBuffer::default();
+        let mut placed = Vec::new();
+        let mut checksum = 0;
+        for (seq, range) in [(1, 0..3), (2, 3..5)] {
+            checksum = encode_batch(&mut lines, salt, seq, checksum, 0, |out| {
+                let put = ids[range.clone()].iter().zip(&texts[range]);
+                let none = || std::iter::empty();
+                push_documents(out, "a.json", put, std::iter::empty(), none(), none(), |_, place| {
+                    placed.extend(place)
+                });
+            });
+        }
+        let whole = lines.whole();
+        assert_eq!((whole.len(), &*lines.parts().concat()), (lines.len(), &*whole));
+        assert_eq!(lines.parts().len(), 7, "three texts are shared");
+        let read: Vec<_> = Lines::new(&whole, salt, 0, 0, 0).collect();
+        assert_eq!((read.len(), read.last().map(|line| line.checksum)), (2, Some(checksum)));
+        let found: Vec<&[u8]> = placed.iter().map(|&(at, len)| &whole[at..at + len]).collect();
+        assert_eq!(found, texts.iter().map(|text| &**text).collect::<Vec<_>>());
+    }
+}
