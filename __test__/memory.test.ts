@@ -1,7 +1,7 @@
 // What is kept between calls is bounded, whatever is asked for.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { runChild, withDirectory } from './support/index.js'
+import { fileInput, fileRecord, projectInput, runChild, withDirectory, withStorage } from './support/index.js'
 
 interface Entry { collection: { drop(entry: Entry): void }; size: number; used: boolean }
 interface KeptEntries { size: number; raise(most: number): void; add(entry: Entry): void; remove(entry: Entry): void }
@@ -70,3 +70,53 @@ describe('a small heap is enough', () => {
   test('for many large documents with nested fields that are read often', inSmallHeap('nested'))
   test('for large lists of many databases that are read often', inSmallHeap('lists'))
 })
+
+describe('projects that do not exist', () => {
+  const strangers = Array.from({ length: 3000 }, (_, n) => n + 1)
+
+  test('are forgotten when many were read', withStorage(async (storage) => {
+    await storage.create(projectInput())
+    for (const id of strangers) assert.deepEqual(await storage.getProjectFiles(id), [])
+    assert.ok((await storage.stats()).collections.length <= 1100)
+  }))
+
+  test('are forgotten when many were to be written', withStorage(async (storage) => {
+    await storage.create(projectInput())
+    for (const id of strangers) await storage.getFileStorage(id).update(1, { summary: 'none' })
+    assert.ok((await storage.stats()).collections.length <= 1100)
+  }))
+
+  test('leave nothing in the heap', withDirectory(async ({ base }) => {
+    const { lines, code, stderr } = await runChild('hoarder.mjs', [base, 'strangers'])
+    assert.equal(code, 0, stderr)
+    assert.ok(Number(lines[0]) < 250, `${lines[0]} bytes each`)
+  }))
+
+  test('have the files that are written after they were forgotten', withStorage(async (storage, { open }) => {
+    const held = storage.getFileStorage(1)
+    const other = open({ cacheEnabled: false })
+    await storage.create(projectInput())
+    for (let round = 0; round < 3; round++) {
+      for (const id of strangers.slice(0, 1500)) await storage.getProjectFiles(id)
+      assert.deepEqual(await held.list(), [])
+      await other.writeProjectFiles(1, { 7: fileRecord(7, 1) })
+      assert.deepEqual((await held.list()).map(({ id }) => id), [7])
+      assert.equal((await held.getById(7))?.id, 7)
+      await other.deleteProjectData(1)
+      assert.deepEqual(await held.list(), [])
+    }
+  }))
+})
+
+test('projects that were deleted are forgotten with the next checkpoint', withStorage(async (storage, { open }) => {
+  for (let n = 0; n < 50; n++) {
+    const { id } = await storage.create(projectInput(`p${n}`))
+    await storage.addFile(id, fileInput('a'))
+    await storage.delete(id)
+  }
+  const other = open()
+  await other.create(projectInput('of another'))
+  await other.close()
+  await storage.create(projectInput('last'))
+  assert.deepEqual((await storage.stats()).collections.map(({ path }) => path), ['projects.json'])
+}))
