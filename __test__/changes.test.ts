@@ -210,7 +210,7 @@ test('who waits for a change hears of it, though nobody holds the listener', wit
     await new Promise((resolve) => setImmediate(resolve))
   }
   const { id } = await things.create({ name: 'a' })
-  for (const { value } of await Promise.all(answers)) assert.deepEqual(value.created, [id])
+  for (const { value } of await Promise.all(answers)) assert.deepEqual((value as any).created, [id])
 }))
 
 test('listening keeps no process alive', withDirectory(async ({ base }) => {
