@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Change, Changes } from '../index.js'
 import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
 import { Things, thing } from './support/things.js'
@@ -21,6 +23,12 @@ const withThings = (work: (things: Things, base: string) => Promise<void>) =>
       await things.close()
     }
   })
+
+function collectGarbage() {
+  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
 
 const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
 
@@ -176,6 +184,33 @@ test('breaking out of a loop ends its listening', withThings(async (things) => {
   await things.create({ name: 'a' })
   for await (const _ of changes) break
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
+}))
+
+test('a listener that is dropped ends, and keeps neither itself nor its storage', withThings(async (things, base) => {
+  await things.create({ name: 'a' })
+  const dropped = async () => {
+    const storage = new Things({ basePath: base })
+    const changes = storage.changes({ from: 0 })
+    await changes.next()
+    return [new WeakRef<object>(storage), new WeakRef<object>(changes)]
+  }
+  const references = (await Promise.all(Array.from({ length: 20 }, dropped))).flat()
+  // Some may be taken for used because their addresses are still on the stack.
+  await until('most of them to be gone', () => {
+    collectGarbage()
+    return references.filter((reference) => reference.deref() !== undefined).length <= 10
+  })
+}))
+
+test('who waits for a change hears of it, though nobody holds the listener', withThings(async (things) => {
+  const answers = Array.from({ length: 20 }, () => things.changes().next())
+  await things.list()
+  for (let n = 0; n < 20; n++) {
+    collectGarbage()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const { id } = await things.create({ name: 'a' })
+  for (const { value } of await Promise.all(answers)) assert.deepEqual((value as any).created, [id])
 }))
 
 test('listening keeps no process alive', withDirectory(async ({ base }) => {

@@ -290,9 +290,7 @@ class BaseStorage {
   }
 
   #changes(options) {
-    const feed = new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), () => this[feeds].delete(feed))
-    this[feeds].add(feed)
-    return feed
+    return new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), this[feeds])
   }
 
   async sequence() {

@@ -23,8 +23,47 @@ function feedOptions(options = {}) {
   return { from, everything: scope === 'database', signal: signalOf(signal) }
 }
 
-/** The changes of one listener, from the moment it is made. It ends with its storage. */
+/** Ends what a listener that was dropped would take. Nothing that lives for as long as the listening refers to the listener. */
+const dropped = new FinalizationRegistry((listening) => listening.end())
+
+/** The changes of one listener, from the moment it is made. It ends with its storage, and once it is dropped. */
 class Changes {
+  #listening
+
+  /**
+   * @param documents the native collection
+   * @param read starts a native call
+   * @param feeds what ends it with its storage
+   */
+  constructor(options, documents, read, feeds) {
+    this.#listening = new Listening(options, documents, read, feeds)
+    dropped.register(this, this.#listening)
+  }
+
+  async next() {
+    return this.#listening.next(this)
+  }
+
+  async return() {
+    this.end()
+    return { value: undefined, done: true }
+  }
+
+  [Symbol.asyncIterator]() {
+    return this
+  }
+
+  async [asyncDispose]() {
+    this.end()
+  }
+
+  end() {
+    this.#listening.end()
+  }
+}
+
+/** What takes the changes from native code and keeps them until they are asked for. */
+class Listening {
   #native = new NativeChanges()
   #channel
   #open
@@ -37,19 +76,17 @@ class Changes {
   #wake = () => {}
   /** The call of `next` before. */
   #before = Promise.resolve()
+  /** Those who asked and are not answered. They count as listeners, whatever else refers to them. */
+  #asking = new Set()
   #ended = false
   #error
-  #onEnd
+  #feeds
 
-  /**
-   * @param documents the native collection
-   * @param read starts a native call
-   * @param onEnd is told when the listening is over
-   */
-  constructor(options, documents, read, onEnd) {
+  constructor(options, documents, read, feeds) {
     const { from, everything, signal } = feedOptions(options)
     throwIfAborted(signal)
-    this.#onEnd = onEnd
+    this.#feeds = feeds
+    feeds.add(this)
     this.#channel = listen(this)
     this.#last = from
     this.#open = async () => {
@@ -74,9 +111,11 @@ class Changes {
   }
 
   /** Calls that overlap are answered one after another, in their order. */
-  async next() {
+  next(listener) {
+    const asking = { listener }
+    this.#asking.add(asking)
     const step = this.#before.then(() => this.#step())
-    this.#before = step.catch(() => {})
+    this.#before = step.catch(() => {}).then(() => this.#asking.delete(asking))
     return step
   }
 
@@ -105,19 +144,6 @@ class Changes {
     this.#last = changes.at(-1).sequence
   }
 
-  async return() {
-    this.end()
-    return { value: undefined, done: true }
-  }
-
-  [Symbol.asyncIterator]() {
-    return this
-  }
-
-  async [asyncDispose]() {
-    this.end()
-  }
-
   #fail(error) {
     if (this.#ended) return
     this.#error = error
@@ -131,7 +157,7 @@ class Changes {
     this.#signal?.removeEventListener('abort', this.#onAbort)
     silence(this.#channel)
     this.#native.close()
-    this.#onEnd(this)
+    this.#feeds.delete(this)
     this.#wake()
   }
 }

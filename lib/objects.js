@@ -5,20 +5,13 @@
 // that the change was of something else. So a read costs neither a call into native code nor parsing.
 
 const { valueOf } = require('./answers.js')
+const { isKept, KeptEntries } = require('./kept-entries.js')
+const { copyDeep, copyFlat, flatSizeOf, flatSizeOfAll, sizeOf } = require('./object-copies.js')
 const { MOST_OUTDATED, updatedList } = require('./outdated-lists.js')
 
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
 const HEAD_LIST = Symbol('list without contents')
-
-let most
-/** So many characters may the lists that are kept of an engine have: few beside what the heap of this thread can grow to. */
-const mostCharacters = () => (most ??= Math.min(heapLimit() / 8, 2 ** 29))
-
-/** Loaded at first use, which takes a millisecond. Bun's heap has no limit of its own. */
-function heapLimit() {
-  return process.versions.bun === undefined ? require('node:v8').getHeapStatistics().heap_size_limit : require('node:os').totalmem()
-}
 
 /** How often callers had anything forgotten. */
 let forgotten = 0
@@ -74,18 +67,21 @@ const moment = () => ({ time: performance.now(), forgotten })
 /** Whether anybody has had anything forgotten since: what a call that began then answers is not kept. */
 const isForgotten = (since) => since.forgotten !== forgotten
 
+/** So many collections are looked after without a look whether they are still used. */
+const FEW_COLLECTIONS = 64
+
 class EngineObjects {
   #watch
   #announced
   #acknowledged
   #seq = -1
+  /** By path. They live for as long as a storage has them or they have entries. */
   #collections = new Map()
-  #limit = 0
+  /** When there are so many, those that are gone are removed. */
+  #mostCollections = FEW_COLLECTIONS
   #freshFor = 0
-  /** Entries of all collections, oldest first. */
-  #order = new Set()
-  /** The characters of the lists among them. */
-  #characters = 0
+  /** Those of all collections. */
+  entries = new KeptEntries()
   #hits = 0
   #newestSession = -1
 
@@ -108,11 +104,24 @@ class EngineObjects {
   }
 
   collection(path, { maxCacheSize, cacheTTL }) {
-    this.#limit = Math.max(this.#limit, maxCacheSize)
+    this.entries.raise(maxCacheSize)
     this.#freshFor = Math.max(this.#freshFor, cacheTTL)
-    let objects = this.#collections.get(path)
-    if (objects === undefined) this.#collections.set(path, (objects = new CollectionObjects(this, path)))
+    let objects = this.#known(path)
+    if (objects === undefined) {
+      objects = new CollectionObjects(this, path)
+      if (this.#collections.size >= this.#mostCollections) this.#removeUnused()
+      this.#collections.set(path, new WeakRef(objects))
+    }
     return objects
+  }
+
+  #known(path) {
+    return this.#collections.get(path)?.deref()
+  }
+
+  #removeUnused() {
+    for (const [path, reference] of this.#collections) if (reference.deref() === undefined) this.#collections.delete(path)
+    this.#mostCollections = Math.max(FEW_COLLECTIONS, this.#collections.size * 2)
   }
 
   /** For how many milliseconds what was read is kept. */
@@ -150,43 +159,9 @@ class EngineObjects {
     const announced = this.#announced[0]
     const [seq, ...changes] = this.#watch.changesSince(this.#seq)
     if (changes[0] === null) this.clear()
-    else for (let at = 0; at < changes.length; at += 2) this.#collections.get(changes[at])?.forget(changes[at + 1])
+    else for (let at = 0; at < changes.length; at += 2) this.#known(changes[at])?.forget(changes[at + 1])
     this.#seq = seq
     return seq >= announced
-  }
-
-  add(entry) {
-    this.#order.add(entry)
-    this.#characters += entry.characters
-    while (this.#order.size > this.#limit) {
-      const [oldest] = this.#order
-      // Whatever was read since it came here last gets another round.
-      if (oldest.used && oldest !== entry) {
-        oldest.used = false
-        this.#order.delete(oldest)
-        this.#order.add(oldest)
-      } else {
-        this.#drop(oldest)
-      }
-    }
-    if (this.#characters === 0) return
-    for (const old of this.#order) {
-      if (this.#characters <= mostCharacters()) break
-      if (old.characters > 0) this.#drop(old)
-    }
-  }
-
-  #drop(entry) {
-    this.remove(entry)
-    entry.collection.drop(entry)
-  }
-
-  remove(entry) {
-    if (this.#order.delete(entry)) this.#characters -= entry.characters
-  }
-
-  get size() {
-    return this.#order.size
   }
 
   countHit() {
@@ -206,7 +181,7 @@ class EngineObjects {
   }
 
   clear() {
-    for (const objects of this.#collections.values()) objects.clear()
+    for (const reference of this.#collections.values()) reference.deref()?.clear()
   }
 }
 
@@ -273,7 +248,7 @@ class CollectionObjects {
 
   /** A list with what changed since it was kept; undefined, and it is kept no longer, if that cannot be told at once. */
   #updated(entry, documents) {
-    const { key, value, outdated, copy, expires } = entry
+    const { key, value, outdated, expires } = entry
     if (outdated.size === 0) return entry
     this.#remove(entry)
     const read = (ids) => {
@@ -283,15 +258,17 @@ class CollectionObjects {
     const updated = updatedList(value, outdated, read)
     // What was read is of one moment. It is that of the rest of the list if nothing happened in between.
     if (updated === undefined || !this.engine.isQuiet) return undefined
-    const characters = copy === copyFlat ? entry.characters + charactersOf(updated.added) - charactersOf(updated.removed) : 0
-    if (!(characters <= mostCharacters())) return undefined
-    return this.#put(key, updated.list, copy, characters, expires)
+    const isFlat = entry.copy === copyFlat && !Number.isNaN(flatSizeOfAll(updated.added))
+    const size = entry.size + sizeOf(updated.added) - sizeOf(updated.removed)
+    return isKept(size) ? this.#put(key, updated.list, isFlat ? copyFlat : copyDeep, size, expires) : undefined
   }
 
-  /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy. */
+  /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy; or itself, if it is too large. */
   put(id, value, freshFor) {
-    const copy = isFlat(value) ? copyFlat : copyDeep
-    this.#put(keyOf(id), value, copy, 0, performance.now() + freshFor)
+    const flat = flatSizeOf(value)
+    const [copy, size] = Number.isNaN(flat) ? [copyDeep, sizeOf(value)] : [copyFlat, flat]
+    if (!isKept(size)) return value
+    this.#put(keyOf(id), value, copy, size, performance.now() + freshFor)
     return copy(value)
   }
 
@@ -307,12 +284,11 @@ class CollectionObjects {
     return copy
   }
 
-  /** As `put`, for a list. One that is too large is not kept, and given as it is. */
+  /** As `put`, for a list. */
   putList(kind, list, freshFor) {
-    const characters = charactersOf(list)
-    const expires = performance.now() + freshFor
-    if (Number.isNaN(characters)) return this.#putList(kind, list, copyDeep, 0, expires)
-    return characters > mostCharacters() ? list : this.#putList(kind, list, copyFlat, characters, expires)
+    const flat = flatSizeOfAll(list)
+    const [copy, size] = Number.isNaN(flat) ? [copyDeep, sizeOf(list)] : [copyFlat, flat]
+    return isKept(size) ? this.#putList(kind, list, copy, size, performance.now() + freshFor) : list
   }
 
   /**
@@ -321,11 +297,11 @@ class CollectionObjects {
    * read again.
    */
   keepList(kind, list, seq, expires) {
-    const characters = charactersOf(list)
-    this.#keepsLists = characters <= mostCharacters()
+    const size = flatSizeOfAll(list)
+    this.#keepsLists = isKept(size)
     const isLate = expires <= performance.now()
     if (!this.#keepsLists || isLate || !this.engine.isUnchangedSince(this.#path, seq)) return undefined
-    return this.#putList(kind, list, copyFlat, characters, expires)
+    return this.#putList(kind, list, copyFlat, size, expires)
   }
 
   /** Whether lists like the last one are kept as soon as they are read. */
@@ -333,19 +309,19 @@ class CollectionObjects {
     return this.#keepsLists
   }
 
-  #putList(kind, list, copy, characters, expires) {
-    this.#put(kind, list, copy, characters, expires)
+  #putList(kind, list, copy, size, expires) {
+    this.#put(kind, list, copy, size, expires)
     return list.map(copy)
   }
 
-  #put(key, value, copy, characters, expires) {
+  #put(key, value, copy, size, expires) {
     const before = this.#entries.get(key)
     if (before !== undefined) this.#remove(before)
     // Of a list, the ids of what changed since.
     const outdated = typeof key === 'symbol' ? new Set() : undefined
-    const entry = { collection: this, key, name: undefined, value, outdated, copy, characters, expires, used: false }
+    const entry = { collection: this, key, name: undefined, value, outdated, copy, size, expires, used: false, turn: 0 }
     this.#entries.set(key, entry)
-    this.engine.add(entry)
+    this.engine.entries.add(entry)
     return entry
   }
 
@@ -378,12 +354,12 @@ class CollectionObjects {
   }
 
   clear() {
-    for (const entry of this.#entries.values()) this.engine.remove(entry)
+    for (const entry of this.#entries.values()) this.engine.entries.remove(entry)
     this.#entries.clear()
     this.#found.clear()
   }
 
-  /** Called by the engine's objects, which have let go of the entry already. */
+  /** Called by the engine's entries, which have let go of the entry already. */
   drop(entry) {
     this.#entries.delete(entry.key)
     if (entry.name !== undefined) this.#found.delete(entry.name)
@@ -391,7 +367,7 @@ class CollectionObjects {
 
   #remove(entry) {
     this.drop(entry)
-    this.engine.remove(entry)
+    this.engine.entries.remove(entry)
   }
 }
 
@@ -400,39 +376,6 @@ function keyOf(id) {
   if (typeof id === 'number') return id
   const number = Number(id)
   return String(number) === id ? number : id
-}
-
-function isFlat(value) {
-  for (const key in value) {
-    const field = value[key]
-    if (typeof field === 'object' && field !== null) return false
-  }
-  return true
-}
-
-/** The characters of the strings of documents that are flat; NaN if one is not. */
-function charactersOf(list) {
-  let characters = 0
-  for (const document of list) {
-    for (const key in document) {
-      const field = document[key]
-      if (typeof field === 'string') characters += field.length
-      else if (typeof field === 'object' && field !== null) return NaN
-    }
-  }
-  return characters
-}
-
-const copyFlat = (value) => ({ ...value })
-
-/** A copy of what JSON text gave. */
-function copyDeep(value) {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(copyDeep)
-  // The spread makes a property of `__proto__` too, so assigning to it below sets no prototype.
-  const copy = { ...value }
-  for (const key in copy) if (typeof copy[key] === 'object' && copy[key] !== null) copy[key] = copyDeep(copy[key])
-  return copy
 }
 
 module.exports = { engineObjects, forgetAll, isForgotten, moment, objectsOf, objectsOfEngine, WHOLE_LIST, HEAD_LIST }

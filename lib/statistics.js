@@ -8,7 +8,7 @@ const { objectsOfEngine } = require('./objects.js')
 /** @param kept the objects of this thread, if it keeps any */
 function cacheStats({ size: texts, maxSize, ttl, hits: answered, misses }, kept, enabled) {
   // An entry may be there as text and as object.
-  const size = Math.max(texts, kept?.size ?? 0)
+  const size = Math.max(texts, kept?.entries.size ?? 0)
   const hits = answered + (kept?.hits ?? 0)
   const reads = hits + misses
   return { size, maxSize, ttl, enabled, hits, misses, hitRate: reads === 0 ? 0 : hits / reads }

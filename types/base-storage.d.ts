@@ -175,7 +175,8 @@ export abstract class BaseStorage<
   ): Promise<T>
   /**
    * The changes of the entities by whoever makes them, those of other processes too, usually within 50 ms. Waiting for
-   * them does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets one reset.
+   * them does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets one reset. The
+   * listening ends with `return()`, which leaving a loop calls, with the storage, and once the iterator is dropped and collected.
    */
   changes(options?: ChangesOptions): Changes<TEntity['id']>
   /** The number of the database's last batch: where {@link changes} may begin later. */

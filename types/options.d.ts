@@ -6,7 +6,10 @@ export interface StorageOptions {
   cacheEnabled?: boolean
   /** Milliseconds after which a cached entry expires, counted from when it was read. Default: 300 000. */
   cacheTTL?: number
-  /** The most entries the cache holds; an entry is one document or one whole list. Default: 100. */
+  /**
+   * The most entries the cache holds; an entry is one document or one whole list. Default: 100. Their texts have at most 1 MiB for
+   * each, or 64 MiB if that is more.
+   */
   maxCacheSize?: number
   /** Milliseconds that a write waits for its lock before it fails with `LOCK_TIMEOUT`. Default: 30 000. */
   lockTimeout?: number

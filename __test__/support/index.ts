@@ -146,13 +146,15 @@ export interface ChildResult {
 
 export interface ChildOptions {
   cwd?: string
+  /** Variables of its environment beside those of this process. */
+  env?: Record<string, string>
   /** Called for every line; `kill` sends SIGKILL. */
   onLine?: (line: string, kill: () => void) => void
 }
 
 /** Runs a script of `support/` in a process of the runtime that runs the tests. */
-export function runChild(script: string, args: string[], { cwd, onLine }: ChildOptions = {}): Promise<ChildResult> {
-  const child = spawn(process.execPath, [join(__dirname, script), ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+export function runChild(script: string, args: string[], { cwd, env, onLine }: ChildOptions = {}): Promise<ChildResult> {
+  const child = spawn(process.execPath, [join(__dirname, script), ...args], { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   let rest = ''
   let stderr = ''

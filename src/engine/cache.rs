@@ -27,7 +27,8 @@ struct Cached {
     read: Instant,
 }
 
-/// An LRU cache with expiry, shared by all instances on one database.
+/// An LRU cache with expiry, shared by all instances on one database. Its texts have at most 1 MiB for each entry that it may
+/// hold, or 64 MiB together where that is more: see [`kib_of_entry`].
 pub struct Cache {
     store: RwLock<Store>,
     hits: AtomicU64,
@@ -50,10 +51,26 @@ pub struct CacheStats {
 /// Longer lives are refused by the cache library.
 const MAX_TTL: Duration = Duration::from_secs(86_400 * 365 * 100);
 
+/// Texts of this size and more make room for themselves at once, smaller ones some at a time.
+const LARGE: usize = 64 << 10;
+
+/// What each entry counts as at least, in KiB. A cache that holds `entries` times as much never has more entries, and has room
+/// for as many whose texts are no larger.
+fn kib_of_entry(entries: u64) -> u64 {
+    const LEAST: u64 = 1 << 10;
+    const LEAST_OF_ALL: u64 = 64 << 10;
+    LEAST_OF_ALL.div_ceil(entries.max(1)).max(LEAST)
+}
+
 impl Store {
     fn new(limits: CacheLimits) -> Store {
+        let least = kib_of_entry(limits.entries);
         let entries = moka::sync::Cache::builder()
-            .max_capacity(limits.entries)
+            .max_capacity(limits.entries.saturating_mul(least))
+            .weigher(move |_, cached: &Cached| {
+                let kib = cached.text.len().div_ceil(1 << 10) as u64;
+                u32::try_from(kib.max(least)).unwrap_or(u32::MAX)
+            })
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(limits.ttl.min(MAX_TTL))
             .build();
@@ -97,7 +114,11 @@ impl Cache {
     }
 
     pub fn insert(&self, key: CacheKey, stamp: Stamp, text: Arc<[u8]>) {
-        self.store.read().entries.insert(key, Cached { stamp, text, read: Instant::now() });
+        let (store, is_large) = (self.store.read(), text.len() >= LARGE);
+        store.entries.insert(key, Cached { stamp, text, read: Instant::now() });
+        if is_large {
+            store.entries.run_pending_tasks();
+        }
     }
 
     pub fn remove(&self, key: &CacheKey) {
@@ -162,6 +183,40 @@ mod tests {
             assert!(cache.stats().size <= 3);
         }
         assert_eq!(cache.stats().size, 3);
+    }
+
+    #[test]
+    fn holds_as_many_texts_as_it_may_where_none_is_large() {
+        for entries in [1, 3, 7, 50, 63, 64, 65, 100, 1500] {
+            let cache = Cache::new(limits(entries));
+            for id in 0..2 * entries {
+                cache.insert(key(id), stamp(0), b"x"[..].into());
+                cache.stats();
+            }
+            assert_eq!(cache.stats().size, entries);
+        }
+    }
+
+    #[test]
+    fn holds_no_more_than_a_mebibyte_for_each_entry() {
+        let cache = Cache::new(limits(100));
+        let texts: Vec<Arc<[u8]>> = (0..40).map(|_| vec![b'x'; 8 << 20].into()).collect();
+        for (id, text) in (0..).zip(&texts) {
+            cache.insert(key(id), stamp(0), Arc::clone(text));
+            let held = texts.iter().filter(|text| Arc::strong_count(text) > 1).count();
+            // One that had to go may be let go of a moment later.
+            assert!(held <= 13, "{held} texts of 8 MiB");
+        }
+        assert_eq!(cache.stats().size, 12);
+    }
+
+    #[test]
+    fn holds_a_text_that_is_large_for_the_entries_that_it_may_hold() {
+        let cache = Cache::new(limits(1));
+        cache.insert(key(1), stamp(0), vec![b'x'; 40 << 20].into());
+        assert!(cache.get(&key(1), stamp(0)).is_some());
+        cache.insert(key(2), stamp(0), vec![b'x'; 65 << 20].into());
+        assert!(cache.get(&key(2), stamp(0)).is_none());
     }
 
     #[test]

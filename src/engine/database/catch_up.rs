@@ -101,6 +101,8 @@ impl Database {
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         drop(state);
         self.files(writer)?.journal = journal;
+        // What was dropped has left the catalog.
+        writer.most_collections = 0;
         Ok(true)
     }
 
@@ -280,7 +282,7 @@ impl ForeignBatch {
             match step {
                 Step::Change { path, change } => {
                     let collection = state.collection(&path);
-                    collection.version += 1;
+                    collection.renew_version();
                     match &mut collection.content {
                         Content::Loaded(loaded) => loaded.publish(change),
                         // An adopted snapshot earlier in the same batch unloaded it.
@@ -292,7 +294,7 @@ impl ForeignBatch {
                 }
                 Step::Unloaded { path, id, change } => {
                     let collection = state.collection(&path);
-                    collection.version += 1;
+                    collection.renew_version();
                     collection.note(id, change);
                 }
                 Step::Drop { path, seq } => {

@@ -188,6 +188,8 @@ impl Database {
         drop(state);
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
+        // What was dropped has left the catalog.
+        writer.most_collections = 0;
         Ok(before.seq)
     }
 

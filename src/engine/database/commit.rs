@@ -430,7 +430,9 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
                 _ => collection.note(id, Change { location, seq, base: None }),
             }
         }
-        collection.version += u64::from(changed);
+        if changed {
+            collection.renew_version();
+        }
     }
     state.position = position;
 }

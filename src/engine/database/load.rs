@@ -261,7 +261,7 @@ impl Database {
         };
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
-        collection.version += 1;
+        collection.renew_version();
         collection.content = Content::Loaded(loaded);
         collection.before = DocumentMap::default();
         state.drop_unused_files();

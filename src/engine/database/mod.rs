@@ -4,6 +4,7 @@
 //! `state` → what the cache locks inside. `queue`, `warnings` and `observers` are taken for moments, under any of them,
 //! and nothing is locked while they are held. No file is read or written while `state` is held.
 
+mod absent;
 pub(super) mod adopt;
 mod background;
 mod catch_up;

@@ -115,7 +115,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files), kept: None, synced: None },
+            Writer { files: Some(files), kept: None, synced: None, most_collections: 0 },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -150,7 +150,7 @@ impl Database {
         options: DatabaseOptions,
         state: State,
     ) -> Arc<Database> {
-        let writer = Writer { files: None, kept: None, synced: None };
+        let writer = Writer { files: None, kept: None, synced: None, most_collections: 0 };
         Database::assemble(fs, directory, options, state, None, writer, None)
     }
 
@@ -209,7 +209,7 @@ impl Database {
         let before = std::mem::take(&mut state.collections);
         for (path, collection) in before {
             let slot = fresh.collection(&path);
-            slot.version = collection.version + 1;
+            slot.renew_version();
             slot.spec = collection.spec;
         }
         let seq = fresh.position.seq;

@@ -25,7 +25,7 @@ pub type FindOwners = fn(&Path) -> Option<Owners>;
 pub(super) type Missing = (String, DocumentId);
 
 impl Database {
-    fn owners(&self) -> Option<Owners> {
+    pub(super) fn owners(&self) -> Option<Owners> {
         self.options.owners.and_then(|find| find(&self.directory))
     }
 

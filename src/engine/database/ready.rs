@@ -46,6 +46,7 @@ impl Database {
             let mut writer = self.writer.lock();
             cancel::check()?;
             self.catch_up(&mut writer)?;
+            self.forget_absent(&mut writer);
             self.notice_edit(spec)?;
             if self.try_load(&mut writer, spec)? {
                 return Ok(());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::CollectionSpec;
@@ -113,7 +114,7 @@ pub struct Change {
 #[derive(Default)]
 pub struct Collection {
     pub content: Content,
-    /// Counts the changes that readers could notice: the stamp of cached lists.
+    /// Another one after each change that readers could notice: the stamp of cached lists.
     pub version: u64,
     /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
     /// mutex changes it; a loaded collection always has just this spec.
@@ -209,6 +210,23 @@ impl Loaded {
 }
 
 impl Collection {
+    /// Takes note of a change that readers could notice. The version is one that no collection of this process had, whatever
+    /// was at this path before.
+    pub fn renew_version(&mut self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.version = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether memory holds nothing of it: no documents, no changes, no file.
+    pub fn is_empty(&self) -> bool {
+        match &self.content {
+            Content::Unloaded(changes) => changes.is_empty() && self.before.is_empty(),
+            Content::Loaded(loaded) => {
+                loaded.documents.is_empty() && loaded.dirty.is_empty() && loaded.snapshot.is_none()
+            }
+        }
+    }
+
     /// Sequence numbers of the oldest change that is not in the snapshot.
     pub fn oldest_change(&self) -> Option<u64> {
         match &self.content {
@@ -245,7 +263,7 @@ impl Collection {
 
     /// Forgets what is in memory, so that the next call reads the snapshot again.
     pub fn unload(&mut self) {
-        self.version += 1;
+        self.renew_version();
         if let Content::Loaded(loaded) = &mut self.content {
             let changes = loaded.changes_after(0);
             self.before = std::mem::take(&mut loaded.documents);
@@ -378,7 +396,7 @@ impl State {
     pub fn record_drop(&mut self, path: &str, seq: u64) {
         self.catalog.entry(path.to_owned()).or_default().dropped = Some(seq);
         let collection = self.collection(path);
-        collection.version += 1;
+        collection.renew_version();
         collection.before = DocumentMap::default();
         collection.content = match std::mem::take(&mut collection.content) {
             Content::Loaded(loaded) => Content::Loaded(Loaded {

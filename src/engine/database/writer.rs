@@ -32,6 +32,8 @@ pub struct Writer {
     pub kept: Option<LockGuard>,
     /// When a group was synced last.
     pub synced: Option<Instant>,
+    /// When memory knows so many collections, those of which there is nothing are forgotten.
+    pub most_collections: usize,
 }
 
 pub struct WriterFiles {
@@ -185,6 +187,7 @@ impl Database {
             return Err(Error::interrupted(&self.directory));
         }
         self.cut_stray_bytes(writer)?;
+        self.forget_absent(writer);
         Ok(turn)
     }
 

@@ -1,0 +1,131 @@
+//! Collections of which there is nothing: the files of projects that do not exist any more, or never did, or have none.
+
+use super::Database;
+use super::writer::Writer;
+
+/// So many collections are never too many. Who asks for one that was forgotten looks at the disk again.
+const FEW: usize = 1000;
+
+impl Database {
+    /// Forgets the collections that belong to documents of another one and of which there is nothing, where memory knows twice
+    /// as many collections as after the last time, or a generation has begun. The caller has begun nothing yet that counts on
+    /// what is loaded. O(1) on average.
+    pub(super) fn forget_absent(&self, writer: &mut Writer) {
+        if self.state.read().collections.len() < writer.most_collections {
+            return;
+        }
+        let mut state = self.state.write();
+        let state = &mut *state;
+        if let Some(owners) = self.owners() {
+            let (collections, catalog) = (&mut state.collections, &state.catalog);
+            collections.retain(|path, collection| {
+                !collection.is_empty() || catalog.contains_key(&**path) || (owners.owner)(path).is_none()
+            });
+        }
+        writer.most_collections = FEW.max(state.collections.len() * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign, Owners, Part, ReadOptions};
+    use crate::engine::document::DocumentId;
+    use crate::engine::fs::SimFs;
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    const READ: ReadOptions = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
+
+    fn spec(path: &str) -> Arc<CollectionSpec> {
+        Arc::new(CollectionSpec {
+            path: path.into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        })
+    }
+
+    fn owners(_: &Path) -> Option<Owners> {
+        let owner = |path: &str| path.strip_prefix("owned/").map(DocumentId::from_key);
+        Some(Owners { spec: spec("owners"), owner })
+    }
+
+    fn machine() -> SimFs {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        fs
+    }
+
+    fn open(fs: &SimFs) -> Arc<Database> {
+        let options =
+            DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
+        Database::open(fs.process().handle(), Path::new("/database"), options).expect("opens")
+    }
+
+    fn list(database: &Database, path: &str) -> String {
+        let list = database.list(&spec(path), Part::Whole, READ).expect("readable");
+        String::from_utf8_lossy(&list).into_owned()
+    }
+
+    fn put(database: &Database, path: &str) {
+        let (spec, text) = (spec(path), br#"{"id":1}"#.to_vec());
+        database.write(Durability::Os, move |tx| tx.put(&spec, 1.into(), text)).expect("written");
+    }
+
+    fn knows(database: &Database, path: &str) -> bool {
+        database.state.read().collections.contains_key(path)
+    }
+
+    /// Asks for so many others that those of which there is nothing are forgotten.
+    fn ask_for_others(database: &Database) {
+        (0..2 * FEW).for_each(|other| assert_eq!(list(database, &format!("owned/other {other}")), "[]"));
+    }
+
+    #[test]
+    fn what_nobody_owns_and_what_has_documents_is_never_forgotten() {
+        let database = open(&machine());
+        put(&database, "owned/1");
+        for path in ["owned/1", "owned/2", "of nobody"] {
+            list(&database, path);
+        }
+        ask_for_others(&database);
+        assert_eq!(
+            ["owned/1", "owned/2", "of nobody"].map(|path| knows(&database, path)),
+            [true, false, true]
+        );
+    }
+
+    #[test]
+    fn a_list_of_what_was_forgotten_is_not_taken_for_one_of_what_came_later() {
+        let database = open(&machine());
+        database.rebuild_indexes(&spec("owned/1"), READ).expect("loaded again");
+        assert_eq!(list(&database, "owned/1"), "[]");
+        ask_for_others(&database);
+        assert!(!knows(&database, "owned/1"));
+        put(&database, "owned/1");
+        for _ in 0..5 {
+            assert_eq!(list(&database, "owned/1"), r#"[{"id":1}]"#);
+            put(&database, "owned/1");
+        }
+    }
+
+    #[test]
+    fn what_was_dropped_is_forgotten_by_every_process_with_the_generation() {
+        let fs = machine();
+        let (writer, reader) = (open(&fs), open(&fs));
+        put(&writer, "owned/1");
+        assert_eq!(list(&reader, "owned/1"), r#"[{"id":1}]"#);
+        writer.write(Durability::Os, |tx| tx.drop_collection(&spec("owned/1"))).expect("dropped");
+        assert_eq!(list(&reader, "owned/1"), "[]");
+        writer.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("a checkpoint");
+        for database in [&writer, &reader] {
+            put(database, "of nobody");
+            assert!(!knows(database, "owned/1"));
+        }
+    }
+}
