@@ -6,6 +6,7 @@
 
 const { valueOf } = require('./answers.js')
 const { MOST_OUTDATED, updatedList } = require('./outdated-lists.js')
+const { isFlat } = require('./shapes.js')
 
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
@@ -400,14 +401,6 @@ function keyOf(id) {
   if (typeof id === 'number') return id
   const number = Number(id)
   return String(number) === id ? number : id
-}
-
-function isFlat(value) {
-  for (const key in value) {
-    const field = value[key]
-    if (typeof field === 'object' && field !== null) return false
-  }
-  return true
 }
 
 /** The characters of the strings of documents that are flat; NaN if one is not. */
