@@ -100,9 +100,9 @@ export declare class NativeCollection {
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
-   * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to path or null)
-   * says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
-   * is not in it. Answers with the documents, ids ascending.
+   * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
+   * path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
+   * these is not in it. Answers with the documents, ids ascending.
    */
   writeAll(ticket: number, members: NativeRecords, paths: string): void
   rebuildIndexes(ticket: number): void

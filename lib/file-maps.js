@@ -79,7 +79,10 @@ const fileMembers = (map) => membersOf(map, textOf)
 const textOf = (key, record) => memberText(key, hasPlainContent(record) ? headOf(record) : record)
 
 /** Members on their way into native code. */
-const handedOver = (members) => new Records(members, ({ text }) => text(), ({ record }) => (hasPlainContent(record) ? record.content : null))
+const handedOver = (members) => new Records(members, ({ text }) => text(), ({ record }) => contentOf(record))
+
+/** The content that crosses apart, null where none does. */
+const contentOf = (record) => (hasPlainContent(record) ? record.content : null)
 
 /** A map with the keys of members and these files. */
 function mapFrom(members, files) {

@@ -253,9 +253,9 @@ impl NativeCollection {
         });
     }
 
-    /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to path or null)
-    /// says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
-    /// is not in it. Answers with the documents, ids ascending.
+    /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
+    /// path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
+    /// these is not in it. Answers with the documents, ids ascending.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
