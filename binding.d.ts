@@ -100,11 +100,11 @@ export declare class NativeCollection {
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
-   * Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path or null)
-   * says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
-   * is not in it.
+   * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
+   * path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
+   * these is not in it. Answers with the documents, ids ascending.
    */
-  writeAll(ticket: number, map: string, paths: string): void
+  writeAll(ticket: number, members: NativeRecords, paths: string): void
   rebuildIndexes(ticket: number): void
   /**
    * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
@@ -113,15 +113,15 @@ export declare class NativeCollection {
   peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): Peeked
   find(ticket: number, index: string, kind: number, start: string, end: string, inclusive: boolean): void
   /**
-   * Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
-   * schema.
+   * Answers with a list, the hash of the file and then `[key, record]` for each of its records, if somebody else wrote it
+   * and it waits for its schema; else with nothing.
    */
   foreignRecords(ticket: number): void
   /**
-   * Adopts the file with this hash. `verdicts` is JSON: `[[key, entity | null, why not | null], …]`. Answers whether the
-   * file was still that one, or adopted meanwhile.
+   * Adopts the file with this hash. Each of the verdicts is `[key, entity | null, why not | null]`. Answers whether the file
+   * was still that one, or adopted meanwhile.
    */
-  adopt(ticket: number, hash: string, verdicts: string): void
+  adopt(ticket: number, hash: string, verdicts: NativeRecords): void
   /** Whether something of the collection is not in its file yet. */
   hasChanges(): boolean
   /** Looks whether somebody edited the file, and fails if it waits for its schema. */
@@ -171,27 +171,27 @@ export declare class NativeFiles {
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
-  /** Answers, in pieces, with the files without their contents, which the caller has. */
-  createMany(ticket: number, inputs: Array<string>, contents: Array<GivenText | undefined | null>): void
+  /** Answers with the files without their contents, which the caller has. */
+  createMany(ticket: number, records: NativeRecords): void
   /** Answers with the file, without its content where that is given: the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
   /** Answers with the files, each without its content where that is given. */
-  updateMany(ticket: number, ids: Array<number>, patches: Array<string>, contents: Array<GivenText | undefined | null>): void
+  updateMany(ticket: number, ids: Array<number>, patches: NativeRecords): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /**
-   * `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
-   * the map as it is stored after that batch, without the contents, which the caller has.
+   * Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without the
+   * contents, which the caller has.
    */
-  writeAll(ticket: number, map: string, contents: Array<GivenText | undefined | null>): void
+  writeAll(ticket: number, members: NativeRecords): void
   /**
    * As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
-   * records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
+   * members and the files that are gone only. Answers with these files. Where that may have changed since, the answer is
    * null, and nothing is written.
    */
-  writeDifference(ticket: number, engine: number, seq: number, map: string, contents: Array<GivenText | undefined | null>, gone: Array<number>): void
+  writeDifference(ticket: number, engine: number, seq: number, members: NativeRecords, gone: Array<number>): void
   /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
@@ -283,7 +283,8 @@ export declare class NativeProjects {
   update(ticket: number, id: number, patch: string): void
   delete(ticket: number, id: number): void
   deleteAll(ticket: number): void
-  writeAll(ticket: number, map: string): void
+  /** Answers with the projects as they are stored, ids ascending. */
+  writeAll(ticket: number, members: NativeRecords): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
   /** Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it. */
@@ -297,6 +298,18 @@ export declare class NativeProjects {
   index(ticket: number, projectId?: number | undefined | null): void
   /** Removes from disk what `index` keeps there. The documents and their queries stay what they are. */
   forgetIndexes(ticket: number, projectId?: number | undefined | null): void
+}
+
+/** What JavaScript has handed over so far; `None` once that is released. */
+export declare class NativeRecords {
+  constructor()
+  /**
+   * Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
+   * many bytes were added.
+   */
+  append(texts: Array<GivenText>, large: Array<GivenText | undefined | null>): number
+  /** Forgets the records. Calls that were given them keep them to their end. */
+  release(): void
 }
 
 /** The content of a file that is to be, taken in a piece at a time. */

@@ -4,6 +4,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { ProjectFileStorage } from '../index.js'
 import { fileInput, filesPath, withProject } from './support/index.js'
+import { turnsOfPieces } from './support/turns.js'
 
 const inputs = (count: number, content = 'text') => Array.from({ length: count }, (_, n) => fileInput(`f${n}`, `${content} ${n}`))
 
@@ -47,36 +48,11 @@ test('a list that is given up while it arrives is given up, and the next one is 
   assert.deepEqual(await files.list(), created)
 }))
 
-/** Calls `work` with each piece of JSON text that is large, and how often the event loop had turned when it was read. */
-async function watchingPieces(work: (turn: number) => void, run: () => Promise<void>) {
-  const parse = JSON.parse
-  let turn = 0
-  let watching = true
-  const turning = () => {
-    turn += 1
-    if (watching) setImmediate(turning)
-  }
-  turning()
-  JSON.parse = (text: string, ...rest) => {
-    if (text.length > 10_000) work(turn)
-    return parse(text, ...rest)
-  }
-  try {
-    await run()
-  } finally {
-    watching = false
-    JSON.parse = parse
-  }
-}
-
 test('the event loop turns between the pieces of a list', withProject(async (storage, project, { open }) => {
   const created = await storage.getFileStorage(project.id).createMany(inputs(3000, 'x'.repeat(2000)))
   const files = cold(open, project)
   await files.getById(created[0]!.id)
-  const turns: number[] = []
-  await watchingPieces((turn) => turns.push(turn), async () => {
-    assert.equal((await files.list()).length, 3000)
-  })
+  const turns = await turnsOfPieces(async () => assert.equal((await files.list()).length, 3000))
   // The last piece comes with the answer.
   assert.ok(turns.length >= 3000 / 256, turns.join())
   assert.equal(new Set(turns.slice(0, -1)).size, turns.length - 1, turns.join())
@@ -87,9 +63,8 @@ test('a list is given up although pieces of it have come', withProject(async (st
   const files = cold(open, project)
   await files.getById(created[0]!.id)
   const control = new AbortController()
-  await watchingPieces(() => control.abort(), async () => {
-    await assert.rejects(files.list({ signal: control.signal }), { code: 'ABORTED' })
-  })
+  const run = () => assert.rejects(files.list({ signal: control.signal }), { code: 'ABORTED' })
+  await turnsOfPieces(run, () => control.abort())
   assert.deepEqual(await files.list(), created)
 }))
 

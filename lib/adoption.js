@@ -3,14 +3,19 @@
 // Files that somebody else wrote: each record passes the schema of the storage once, before it is served.
 
 const { throwIfAborted, unlessAborted } = require('./abort.js')
+const { valueOf } = require('./answers.js')
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
 const { entry } = require('./entries.js')
+const { Records } = require('./records.js')
 const { checkSchema, validated } = require('./validation.js')
-const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
+const { clearTimeout, LONGEST, now, setImmediate, setTimeout } = require('./timers.js')
 
 /** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
+
+/** The judgement of so many records begins in one turn of the event loop. */
+const AT_ONCE = 32
 
 /** One adoption, for all calls that wait for it: it is given up when the last of them is. */
 class Adoption {
@@ -47,20 +52,31 @@ async function adopt(documents, schema, timeout, signal) {
   checkSchema(schema)
   const end = now() + timeout
   for (;;) {
-    const text = await call((ticket) => documents.foreignRecords(ticket), { signal })
+    const found = valueOf(await call((ticket) => documents.foreignRecords(ticket), { signal }))
     // Somebody else adopted it.
-    if (text === null) return
-    const { hash, records } = JSON.parse(text)
-    const judged = Promise.all(records.map(([key, record]) => judge(schema, key, record, signal)))
-    const verdicts = `[${(await inTime(judged, timeout, signal)).join(',')}]`
-    if (JSON.parse(await call((ticket) => documents.adopt(ticket, hash, verdicts), { signal }))) return
+    if (found === null) return
+    const [hash, ...records] = found
+    const judged = await inTime(judgeAll(schema, records, signal), timeout, signal)
+    const verdicts = new Records(judged, (verdict) => verdict)
+    await verdicts.complete(signal)
+    if (JSON.parse(await verdicts.during(call((ticket) => documents.adopt(ticket, hash, verdicts.native), { signal })))) return
     if (now() > end) throw tooLate('its file was changed again and again', timeout)
   }
 }
 
-/** The verdict on a record, as native code takes it: whatever the schema throws is the record's fault. */
-async function judge(schema, key, record, signal) {
-  throwIfAborted(signal)
+/** The verdicts on records. They are judged at the same time, but the event loop turns while they begin to be. */
+async function judgeAll(schema, records, signal) {
+  const verdicts = []
+  for (const [key, record] of records) {
+    if (verdicts.length > 0 && verdicts.length % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+    throwIfAborted(signal)
+    verdicts.push(judge(schema, key, record))
+  }
+  return Promise.all(verdicts)
+}
+
+/** The verdict on a record, as native code takes it: whatever the schema throws is the record's fault. It never fails. */
+async function judge(schema, key, record) {
   try {
     const { text } = entry(await validated(schema, record), key)
     return `[${JSON.stringify(key)},${text},null]`

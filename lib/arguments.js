@@ -3,7 +3,7 @@
 // Arguments on their way in: copied to JSON text at the moment of the call, so that later changes do not show.
 
 const { invalid } = require('./errors.js')
-const { isMap, isPlain, isRecord } = require('./shapes.js')
+const { isFlat, isMap, isPlain, isRecord } = require('./shapes.js')
 
 /** The largest id and timestamp: the year 2050 in milliseconds. */
 const LATEST = 2_524_608_000_000
@@ -88,20 +88,26 @@ const valueText = (value) => JSON.stringify(standIn(value))
 /** A record as JSON text, its objects without their content. */
 const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
-/** The keys and records of a map, each field read once; what is no record stays what it is. */
-function membersOf(map) {
+/**
+ * The members of a map, `{ key, record, text }`, each field read once; what is no record stays what it is. `text` gives the member
+ * as JSON, made at once where the record has objects in it, which the caller may change later.
+ */
+function membersOf(map, textOf = memberText) {
   return Object.keys(map).map((key) => {
-    const record = map[key]
-    return [key, isRecord(record) ? { ...record } : record]
+    const given = map[key]
+    const record = isRecord(given) ? { ...given } : given
+    if (isFlat(record)) return { key, record, text: () => textOf(key, record) }
+    const text = textOf(key, record)
+    return { key, record, text: () => text }
   })
 }
 
-/** A record of a map as JSON text, with its key. */
+/** A record of a map as JSON text, with its key and everything in it. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
 /** A map of records as JSON text, with everything in them; what is no map stays what it is. */
 function mapText(map) {
-  return isMap(map) ? `{${membersOf(map).map((member) => memberText(...member)).join(',')}}` : valueText(map)
+  return isMap(map) ? `{${membersOf(map).map(({ text }) => text()).join(',')}}` : valueText(map)
 }
 
 function wholeText(fields) {

@@ -9,7 +9,7 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
 const { bytesOf, channels, publish, published } = require('./diagnostics.js')
-const { checkMap, checkNoPromise, copyOf, entry, keyOf } = require('./entries.js')
+const { checkMap, checkNoPromise, copyOf, keyOf, mapOf, memberOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
 const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
@@ -21,6 +21,7 @@ const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
+const { Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
@@ -34,8 +35,9 @@ const documents = Symbol('documents')
 /** Starts a read where it may wait: `(start, signal, operation)`. */
 const read = Symbol('read')
 /**
- * Starts a write and remembers it until it is answered, for `close()`: `(start, signal, operation, entities, texts,
- * { otherwise, within })`. Operation, entities and texts are for those who watch, the rest is as `Writes` takes it.
+ * Starts a write and remembers it until it is answered, for `close()`: `(start, signal, operation, entities, given,
+ * { otherwise, within })`. What is `given` are texts, or `Records` that cross before it starts. `otherwise` gives
+ * `{ start, records }` of another attempt, as for `Writes`. Operation and entities are for those who watch.
  */
 const write = Symbol('write')
 /** The writes of the instance that are not answered yet. */
@@ -188,12 +190,7 @@ class BaseStorage {
 
   async readAll(options) {
     this[ensureOpen]()
-    const map = {}
-    for (const entity of await this[readList](true, signalOption(options))) {
-      // As a plain assignment it would be lost under the key __proto__.
-      Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
-    }
-    return map
+    return mapOf(await this[readList](true, signalOption(options)))
   }
 
   async writeAll(data, options) {
@@ -208,17 +205,20 @@ class BaseStorage {
     return this[writes].perform(ALL, async (place, earlier) => {
       const data = await given()
       checkMap(data)
-      const entries = Object.keys(data).map((key) => [key, entry(data[key], key).text])
-      const map = `{${entries.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`
+      const members = Object.keys(data).map((key) => memberOf(data[key], key))
+      const ids = Object.values(data).map((entity) => entity?.id)
       await unlessAborted(signal, earlier)
       // It may have to start over: those behind it wait until it is answered.
       await place.enter(signal)
       for (;;) {
+        const records = new Records(members, (member) => member())
+        await records.complete(signal)
         const paths = Object.create(null)
-        for (const { id } of [...(await this[readList](true, signal)), ...Object.values(data)]) paths[id] ??= this.#rules.ownPath(id)
+        const stored = await this[readList](true, signal)
+        for (const id of [...stored.map(({ id }) => id), ...ids]) paths[id] ??= this.#rules.ownPath(id)
         try {
-          const start = (ticket) => this[documents].writeAll(ticket, map, JSON.stringify(paths))
-          return valueOf(await this[write](start, signal, 'writeAll', entries.length, map, { within: place }))
+          const start = (ticket) => this[documents].writeAll(ticket, records.native, JSON.stringify(paths))
+          return mapOf(valueOf(await this[write](start, signal, 'writeAll', members.length, records, { within: place })))
         } catch (error) {
           // Somebody created an entity meanwhile, and what belongs to it goes with it.
           if (error.code !== 'CONFLICT') throw error
@@ -254,7 +254,7 @@ class BaseStorage {
   async query(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
-    return JSON.parse(await this[read]((ticket) => this[documents].query(ticket, text), signal, 'query'))
+    return valueOf(await this[read]((ticket) => this[documents].query(ticket, text), signal, 'query'))
   }
 
   async explain(query) {
@@ -449,15 +449,30 @@ class BaseStorage {
     return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
   }
 
-  [write](start, signal, operation, entities, texts, { otherwise, within } = {}) {
-    const adopted = (start) => start && (() => this.#adopted(start, signal))
-    const begin = () => this[writes].begin(adopted(start), signal, { otherwise: adopted(otherwise), within })
+  [write](start, signal, operation, entities, given, { otherwise, within } = {}) {
+    const begin = () => this[writes].begin(this.#attempt(start, signal, given, otherwise), signal, within)
     // What has a place is remembered from its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
     if (!channels.write.hasSubscribers) return remembered(begin())
-    const about = { ...this.#about(operation), entities, bytes: bytesOf(texts) }
+    const about = { ...this.#about(operation), entities, bytes: bytesOf(given) }
+    const counted = () => begin().finally(() => given instanceof Records && (about.bytes = given.bytes))
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
-    return remembered(published(channels.write, about, begin, sequence))
+    return remembered(published(channels.write, about, counted, sequence))
+  }
+
+  /** A write as `Writes` begins it. */
+  #attempt(start, signal, given, otherwise) {
+    if (!(given instanceof Records)) return { start: () => this.#adopted(start, signal) }
+    return {
+      prepare: given.isComplete ? undefined : () => given.complete(signal),
+      start: () => given.during(this.#adopted(start, signal)),
+      otherwise:
+        otherwise &&
+        (() => {
+          const { start, records } = otherwise()
+          return this.#attempt(start, signal, records)
+        }),
+    }
   }
 
   /** What events say of every call. */

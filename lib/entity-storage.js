@@ -2,9 +2,10 @@
 
 const { signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
-const { idOf, mapText, recordText } = require('./arguments.js')
+const { idOf, membersOf, recordText } = require('./arguments.js')
 const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
-const { checkMap } = require('./entries.js')
+const { checkMap, mapOf } = require('./entries.js')
+const { Records } = require('./records.js')
 const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
@@ -78,8 +79,10 @@ class EntityStorage extends BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     checkMap(data)
-    const map = mapText(data)
-    return valueOf(await this[write]((ticket) => this[entities].writeAll(ticket, map), signal, 'writeAll', undefined, map))
+    const members = membersOf(data)
+    const records = new Records(members, ({ text }) => text())
+    const start = (ticket) => this[entities].writeAll(ticket, records.native)
+    return mapOf(valueOf(await this[write](start, signal, 'writeAll', members.length, records)))
   }
 }
 

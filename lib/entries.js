@@ -1,10 +1,10 @@
 'use strict'
 
-// Entities on their way into a map: the key and the text of each.
+// Maps of entities by id: the key and the text of each entity on its way in, and the map of those that are stored.
 
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
-const { isMap, isPromise, isRecord } = require('./shapes.js')
+const { isFlat, isMap, isPromise, isRecord } = require('./shapes.js')
 const { exactText } = require('./validation.js')
 
 /** The key under which an entity lies in its map. */
@@ -22,6 +22,30 @@ function entry(entity, id) {
     throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
   }
   return { key, text: exactText(entity) }
+}
+
+/**
+ * What gives an entity's member of a map as JSON text. One whose fields are strings, numbers and the like is copied, and made text
+ * when that is called; any other at once, since whoever has the objects in it may change them until then.
+ */
+function memberOf(entity, key) {
+  const text = (entity) => `${JSON.stringify(key)}:${entry(entity, key).text}`
+  if (isMap(entity) && isFlat(entity)) {
+    const copy = { ...entity }
+    return () => text(copy)
+  }
+  const now = text(entity)
+  return () => now
+}
+
+/** The map of entities that are stored. */
+function mapOf(entities) {
+  const map = {}
+  for (const entity of entities) {
+    // As a plain assignment it would be lost under the key __proto__.
+    Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
+  }
+  return map
 }
 
 /** Refuses what is no map of entities. */
@@ -45,4 +69,4 @@ function copyOf(value, what) {
   return { ...value }
 }
 
-module.exports = { checkMap, checkNoPromise, copyOf, entry, keyOf }
+module.exports = { checkMap, checkNoPromise, copyOf, entry, keyOf, mapOf, memberOf }

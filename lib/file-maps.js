@@ -3,29 +3,34 @@
 // Writing all files of a project as one map. Where the list is kept as it was stored last, only what differs from it crosses
 // into native code, which looks whether it still is what is stored; if not, the whole map crosses after all.
 
-const { memberText } = require('./arguments.js')
+const { valueOf } = require('./answers.js')
+const { membersOf, memberText } = require('./arguments.js')
 const { hasPlainContent, headOf, withContent } = require('./file-records.js')
 const { keeper } = require('./lists.js')
 const { moment, WHOLE_LIST } = require('./objects.js')
+const { Records } = require('./records.js')
 
 /**
  * Writes a map of files and gives it as it is stored.
- * @param members what `membersOf` read
+ * @param members what `fileMembers` read
  * @param stored `{ native, documents, objects }`: the native calls, and what gives the objects that are kept
- * @param write starts a write: `(start, texts, otherwise)`
+ * @param write starts a write: `({ start, records }, otherwise)`
  */
 async function writeFiles(members, { native, documents, objects }, write) {
   const since = moment()
   const known = objects()?.whole(documents)
   const { changed, same, gone } = differenceOf(members, known?.list ?? [])
-  // Whatever the caller may change later is made a text now.
-  const texts = new Map(changed.map(([key, record]) => [key, textOf(key, record)]))
-  const [text, contents] = [mapOf(changed, texts), contentsOf(changed)]
-  const whole = (ticket) => native.writeAll(ticket, mapOf(members, texts), contentsOf(members))
-  const difference = (ticket) => native.writeDifference(ticket, known.engine, known.seq, text, contents, gone)
-  const answer = known === undefined ? write(whole, [text, contents]) : write(difference, [text, contents], whole)
-  const [seq, heads] = JSON.parse(await answer)
-  const stored = members.map(([key, { content }]) => [key, Object.hasOwn(heads, key) ? withContent(heads[key], content) : same.get(key)])
+  const whole = () => {
+    const records = handedOver(members)
+    return { records, start: (ticket) => native.writeAll(ticket, records.native) }
+  }
+  const difference = () => {
+    const records = handedOver(changed)
+    return { records, start: (ticket) => native.writeDifference(ticket, known.engine, known.seq, records.native, gone) }
+  }
+  const [seq, ...heads] = valueOf(await (known === undefined ? write(whole()) : write(difference(), whole)))
+  const written = new Map(heads.map((head) => [String(head.id), head]))
+  const stored = members.map(({ key, record }) => [key, written.has(key) ? withContent(written.get(key), record.content) : same.get(key)])
   stored.sort(([, one], [, other]) => one.id - other.id)
   const files = stored.map(([, file]) => file)
   // Nobody has looked for edits by hand since the list was read. An object that JSON makes a string of is no content to keep.
@@ -41,7 +46,7 @@ async function writeFiles(members, { native, documents, objects }, write) {
 function differenceOf(members, list) {
   const rest = new Map(list.map((file) => [String(file.id), file]))
   const same = new Map()
-  const changed = members.filter(([key, record]) => {
+  const changed = members.filter(({ key, record }) => {
     const file = rest.get(key)
     rest.delete(key)
     if (file === undefined || !isSame(record, file)) return true
@@ -67,14 +72,17 @@ function isSame(record, file) {
   return at === names.length
 }
 
+/** The members of a map of files. */
+const fileMembers = (map) => membersOf(map, textOf)
+
 /** A member of a map as JSON text, without the content that crosses apart. */
 const textOf = (key, record) => memberText(key, hasPlainContent(record) ? headOf(record) : record)
 
-/** A map as JSON text. */
-const mapOf = (members, texts) => `{${members.map(([key, record]) => texts.get(key) ?? textOf(key, record)).join(',')}}`
+/** Members on their way into native code. */
+const handedOver = (members) => new Records(members, ({ text }) => text(), ({ record }) => contentOf(record))
 
-/** The contents that cross apart, null where one does not. */
-const contentsOf = (members) => members.map(([, record]) => (hasPlainContent(record) ? record.content : null))
+/** The content that crosses apart, null where none does. */
+const contentOf = (record) => (hasPlainContent(record) ? record.content : null)
 
 /** A map with the keys of members and these files. */
 function mapFrom(members, files) {
@@ -83,4 +91,4 @@ function mapFrom(members, files) {
   return map
 }
 
-module.exports = { writeFiles }
+module.exports = { fileMembers, writeFiles }

@@ -3,6 +3,7 @@
 // Records of files on their way in: the content crosses as a string of its own where it can.
 
 const { fieldsOf } = require('./arguments.js')
+const { Records } = require('./records.js')
 
 /** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
 const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
@@ -19,10 +20,8 @@ function recordParts(given) {
   return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
 }
 
-const inputsOf = (records) => records.map(({ input }) => input)
-
-/** The contents that cross apart, null where one does not. */
-const contentsOf = (records) => records.map(({ plain }) => plain ?? null)
+/** What `recordParts` gave of several records, on its way into native code. */
+const handedOver = (records) => new Records(records, ({ input }) => input, ({ plain }) => plain ?? null)
 
 /** Content need not come back from native code: the string that was stored is the one that was given. */
 function withContent(file, content) {
@@ -30,4 +29,4 @@ function withContent(file, content) {
   return file
 }
 
-module.exports = { contentsOf, hasPlainContent, headOf, inputsOf, isPlain, recordParts, withContent }
+module.exports = { handedOver, hasPlainContent, headOf, isPlain, recordParts, withContent }

@@ -2,7 +2,7 @@
 
 const path = require('node:path')
 const { signalOption, throwIfAborted } = require('./abort.js')
-const { arrayOf, checkText, describe, idOf, membersOf, recordText, valueText } = require('./arguments.js')
+const { arrayOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { call } = require('./calls.js')
@@ -10,8 +10,8 @@ const { Feeds } = require('./changes.js')
 const { checkMap, copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid } = require('./errors.js')
-const { writeFiles } = require('./file-maps.js')
-const { contentsOf, inputsOf, isPlain, recordParts, withContent } = require('./file-records.js')
+const { fileMembers, writeFiles } = require('./file-maps.js')
+const { handedOver, isPlain, recordParts, withContent } = require('./file-records.js')
 const { directoryOf } = require('./storage-paths.js')
 const { contentStream, fromStream } = require('./streams.js')
 const { Writes } = require('./writes.js')
@@ -59,9 +59,9 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     const records = Array.from(arrayOf(files, 'files'), recordParts)
-    const [inputs, contents] = [inputsOf(records), contentsOf(records)]
-    const start = (ticket) => this[entities].createMany(ticket, inputs, contents)
-    const heads = await this[write](start, signal, 'createMany', inputs.length, [inputs, contents])
+    const given = handedOver(records)
+    const start = (ticket) => this[entities].createMany(ticket, given.native)
+    const heads = await this[write](start, signal, 'createMany', records.length, given)
     return valueOf(heads).map((head, at) => withContent(head, records[at].content))
   }
 
@@ -79,10 +79,10 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     checkMap(files)
-    const map = membersOf(files)
+    const map = fileMembers(files)
     const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
-    return writeFiles(map, stored, (start, texts, otherwise) => {
-      return this[write](start, signal, 'writeAll', map.length, texts, { otherwise })
+    return writeFiles(map, stored, ({ start, records }, otherwise) => {
+      return this[write](start, signal, 'writeAll', map.length, records, { otherwise })
     })
   }
 
@@ -96,10 +96,10 @@ class ProjectFileStorage extends EntityStorage {
       ids.push(idOf(change.id))
       patches.push(recordParts(change.data))
     }
-    const [inputs, contents] = [inputsOf(patches), contentsOf(patches)]
-    const start = (ticket) => this[entities].updateMany(ticket, ids, inputs, contents)
-    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, [inputs, contents]))
-    return files.map((file, at) => (contents[at] === null ? file : withContent(file, contents[at])))
+    const given = handedOver(patches)
+    const start = (ticket) => this[entities].updateMany(ticket, ids, given.native)
+    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, given))
+    return files.map((file, at) => (patches[at].plain === undefined ? file : withContent(file, patches[at].plain)))
   }
 
   async deleteMany(ids, options) {

@@ -1,6 +1,7 @@
 'use strict'
 
 const { signalOf, throwIfAborted } = require('./abort.js')
+const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
 const { keyOf } = require('./entries.js')
 const { invalid } = require('./errors.js')
@@ -29,9 +30,9 @@ async function* iterate({ batchSize, after, query, signal }, open, read) {
   const iteration = open(query, after)
   try {
     for (;;) {
-      const text = await read((ticket) => iteration.next(ticket, batchSize), signal)
-      if (text === null) return
-      for (const entity of JSON.parse(text)) {
+      const entities = valueOf(await read((ticket) => iteration.next(ticket, batchSize), signal))
+      if (entities === null) return
+      for (const entity of entities) {
         yield entity
         throwIfAborted(signal)
       }

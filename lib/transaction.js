@@ -5,6 +5,7 @@
 
 const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
+const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
 const { invalid, refusal } = require('./errors.js')
@@ -62,7 +63,7 @@ class Scope {
     const { text, signal } = queryOf(query)
     const documents = this.#steps.documents()
     return this.#run.step(this.#storage, async (call, native) => {
-      return JSON.parse(await call((ticket) => native.query(ticket, documents, text), signal))
+      return valueOf(await call((ticket) => native.query(ticket, documents, text), signal))
     })
   }
 

@@ -55,7 +55,7 @@ function unheld(issues) {
 }
 
 function collect(value, path, issues, above) {
-  const refuse = (message) => issues.push({ path, message, code: 'custom' })
+  const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
   switch (typeof value) {
     case 'number':
       if (!Number.isFinite(value)) refuse(`${value} is not a number in JSON`)
@@ -93,12 +93,19 @@ function collect(value, path, issues, above) {
   if (Array.isArray(value)) {
     for (let at = 0; at < value.length; at++) {
       if (value[at] === undefined) issues.push({ path: [...path, at], message: 'undefined has no form in an array', code: 'custom' })
-      else collect(value[at], [...path, at], issues, above)
+      else collectAt(value[at], at, path, issues, above)
     }
   } else {
-    for (const key of Object.keys(value)) collect(value[key], [...path, key], issues, above)
+    for (const key of Object.keys(value)) collectAt(value[key], key, path, issues, above)
   }
   above.delete(value)
+}
+
+/** As `collect`, of what lies below a path. */
+function collectAt(value, key, path, issues, above) {
+  path.push(key)
+  collect(value, path, issues, above)
+  path.pop()
 }
 
 module.exports = { validated, checkSchema, exactText }

@@ -31,22 +31,32 @@ class Writes {
   }
 
   /**
-   * Begins a write when all have begun that were called before: at once, as a rule. Where `otherwise` is given and `start` is
-   * answered with null, that begins in the same place. One that has its place already begins `within` it.
+   * Begins a write when all have begun that were called before: at once, as a rule. One that has its place already begins
+   * `within` it.
+   *
+   * @param attempt `{ start, prepare, otherwise }`: where `prepare` is given, the write begins when that is done; where
+   *   `otherwise` is and the answer is null, the attempt that it gives follows in the same place
    */
-  begin(start, signal, { otherwise, within } = {}) {
+  begin(attempt, signal, within) {
     // One that is refused has no place.
-    if (within !== undefined || signal?.aborted) return start()
-    if (this.#order.isFree && otherwise === undefined) return start()
-    return this.#inPlace(this.#order.take(), start, signal, otherwise)
+    if (within !== undefined || signal?.aborted) return attempt.start()
+    if (this.#order.isFree && attempt.prepare === undefined && attempt.otherwise === undefined) return attempt.start()
+    return this.#inPlace(this.#order.take(), attempt, signal)
   }
 
-  async #inPlace(place, start, signal, otherwise) {
+  async #inPlace(place, attempt, signal) {
     try {
-      if (otherwise === undefined) return await place.begin(signal, start)
       await place.enter(signal)
-      const answer = await start()
-      return answer === null ? otherwise() : answer
+      for (;;) {
+        await attempt.prepare?.()
+        const answer = attempt.start()
+        if (attempt.otherwise === undefined) {
+          place.leave()
+          return await answer
+        }
+        if ((await answer) !== null) return await answer
+        attempt = attempt.otherwise()
+      }
     } finally {
       place.leave()
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::database::{CollectionSpec, Part, Transaction};
+use super::database::{CollectionSpec, Transaction};
 use super::document::{Document, DocumentId, Given};
 use super::error::{Error, Issue, PathSegment, Result, below};
 use super::json;
@@ -16,22 +16,8 @@ pub struct Written {
 }
 
 impl Written {
-    /// A map of them as JSON, with or without the large fields.
-    pub fn text(&self, part: Part) -> Vec<u8> {
-        let mut text = vec![b'{'];
-        for (id, document) in &self.documents {
-            if text.len() > 1 {
-                text.push(b',');
-            }
-            id.push_key(&mut text);
-            text.push(b':');
-            match part {
-                Part::Whole => text.extend_from_slice(&document.text),
-                Part::Head => text.extend_from_slice(&document.head_object()),
-            }
-        }
-        text.push(b'}');
-        text
+    pub fn texts(&self) -> Vec<Arc<[u8]>> {
+        self.documents.iter().map(|(_, document)| Arc::clone(&document.text)).collect()
     }
 }
 

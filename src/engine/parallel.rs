@@ -15,6 +15,8 @@ const WORTHWHILE: usize = 512 << 10;
 /// A process has other things to do as well.
 const THREADS: usize = 4;
 const SHARES: usize = 8;
+/// A share of documents that has so many bytes takes no more.
+const SHARE_BYTES: usize = 1 << 20;
 
 /// What `work` makes of each of the items, in their order. Where they have many `bytes` altogether, several threads share the
 /// work, for the same caller: giving the call up ends all of them. Where no thread can be had, this one does all of it.
@@ -84,6 +86,23 @@ impl<R, E, H: FnMut(R)> Made<R, E, H> {
     }
 }
 
+/// Items in their order, in shares that are not too large: of no more of them than lie between two looks at whether the caller
+/// gave up, and of about [`SHARE_BYTES`] at most.
+pub fn shares<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut shares, mut rest) = (Vec::with_capacity(items.len().div_ceil(cancel::STEP)), items);
+    while !rest.is_empty() {
+        let (mut count, mut sum) = (0, 0);
+        while count < rest.len().min(cancel::STEP) && sum < SHARE_BYTES {
+            sum += bytes(&rest[count]);
+            count += 1;
+        }
+        let (share, behind) = rest.split_at(count);
+        shares.push(share);
+        rest = behind;
+    }
+    shares
+}
+
 fn threads_for(bytes: usize) -> usize {
     if bytes < WORTHWHILE {
         return 1;
@@ -127,6 +146,17 @@ mod tests {
                 assert_eq!(handed_over, expected);
             }
         }
+    }
+
+    #[test]
+    fn shares_have_neither_too_many_items_nor_too_many_bytes() {
+        let sizes = |items: &[usize]| -> Vec<usize> {
+            shares(items, |&item| item).iter().map(|share| share.len()).collect()
+        };
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&[1; 2 * cancel::STEP + 1]), [cancel::STEP, cancel::STEP, 1]);
+        assert_eq!(sizes(&[SHARE_BYTES / 2; 5]), [2, 2, 1]);
+        assert_eq!(sizes(&[5 * SHARE_BYTES, 1, SHARE_BYTES, 1]), [1, 2, 1]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::parts::Parts;
 use super::port::{Answer, JsAnswer, Port};
+use super::records::NativeRecords;
 use super::session::Session;
 use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
@@ -22,7 +23,6 @@ use crate::engine::{
     CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, Transaction, Wait,
     json, write_map,
 };
-use crate::project::array;
 
 #[napi]
 pub struct NativeCollection {
@@ -75,20 +75,9 @@ pub fn fresh_document(spec: &CollectionSpec, found: Option<Fresh>, fresh_for: &F
     document(spec, found)
 }
 
-/// As [`documents`], of texts that are such parts.
-pub fn parts_of(spec: &CollectionSpec, part: Part, texts: &[Arc<[u8]>]) -> Answer {
-    match part {
-        Part::Whole => documents(spec, texts),
-        Part::Head => Answer::text(array(texts)),
-    }
-}
-
-/// Documents as an array.
-pub fn documents(spec: &CollectionSpec, texts: &[Arc<[u8]>]) -> Answer {
-    match spec.large_field {
-        None => Answer::text(array(texts)),
-        Some(field) => Answer::Parts(Parts::of_documents(texts, field)),
-    }
+/// Documents that are few, as an array, with the large `field` apart where they have one.
+pub fn documents(texts: &[Arc<[u8]>], field: Option<&str>) -> Answer {
+    Answer::Parts(Parts::of_documents(texts, field))
 }
 
 pub fn boolean(value: bool) -> Answer {
@@ -264,12 +253,13 @@ impl NativeCollection {
         });
     }
 
-    /// Makes the collection that of a whole map, storing the difference only. `paths` (a JSON map of key to path or null)
-    /// says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of these
-    /// is not in it.
+    /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
+    /// path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
+    /// these is not in it. Answers with the documents, ids ascending.
     #[napi(catch_unwind)]
-    pub fn write_all(&self, ticket: u32, map: String, paths: String) {
+    pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
+        let (pieces, members) = (session.pieces(ticket), members.all()?);
         self.session.write(ticket, move |tx| {
             let paths: HashMap<String, Option<String>> = serde_json::from_str(&paths)
                 .map_err(|error| Error::InvalidArgument(format!("paths of entities: {error}")))?;
@@ -289,9 +279,10 @@ impl NativeCollection {
                 tx.delete(&spec, id.clone())?;
                 path.as_deref().map_or(Ok(()), |path| remove(tx, &session, path))
             };
-            let written = write_map(tx, &spec, "map", map.as_bytes().into(), keep, delete)?;
-            Ok(Answer::text(written.text(Part::Whole)))
+            let written = write_map(tx, &spec, "map", members.map(), keep, delete)?;
+            pieces.documents(&written.texts(), None)
         });
+        Ok(())
     }
 
     #[napi(catch_unwind)]
@@ -320,58 +311,59 @@ impl NativeCollection {
         };
         let choose = |collection: &Queryable<'_>| query.answer(collection.index(&index)?);
         let found = engine.peek_many(&self.spec, Part::Whole, choose).unwrap_or(Peek::Wait);
-        peeked(env, found.map(|texts| documents(&self.spec, &texts)))
+        peeked(env, found.map(|texts| documents(&texts, self.spec.large_field)))
     }
 
     #[napi(catch_unwind)]
     pub fn find(&self, ticket: u32, index: String, kind: u32, start: String, end: String, inclusive: bool) {
         let spec = Arc::clone(&self.spec);
-        self.session.read(ticket, move |database, options| {
+        self.session.read_documents(ticket, spec.large_field, move |database, options| {
             let query = index_query(kind, &start, &end, inclusive)?;
             let choose = |collection: &Queryable<'_>| query.answer(collection.index(&index)?);
-            Ok(documents(&spec, &database.select(&spec, Part::Whole, options, choose)?))
+            database.select(&spec, Part::Whole, options, choose)
         });
     }
 
-    /// Answers with `{ hash, records: [[key, record], …] }` if the file was written by somebody else and waits for its
-    /// schema.
+    /// Answers with a list, the hash of the file and then `[key, record]` for each of its records, if somebody else wrote it
+    /// and it waits for its schema; else with nothing.
     #[napi(catch_unwind)]
     pub fn foreign_records(&self, ticket: u32) {
-        let spec = Arc::clone(&self.spec);
+        let (spec, pieces) = (Arc::clone(&self.spec), self.session.pieces(ticket));
         self.session.read(ticket, move |database, _| {
             let Some(found) = database.foreign_records(&spec)? else { return Ok(Answer::Nothing) };
-            let mut text = format!("{{\"hash\":\"{}\",\"records\":[", found.hash).into_bytes();
-            for (at, (id, raw)) in found.records.iter().enumerate() {
-                text.extend_from_slice(if at == 0 { b"[" } else { b",[" });
-                id.push_key(&mut text);
-                text.push(b',');
-                text.extend_from_slice(raw);
-                text.push(b']');
-            }
-            text.extend_from_slice(b"]}");
-            Ok(Answer::text(text))
+            let mut elements = vec![format!("\"{}\"", found.hash).into_bytes()];
+            elements.extend(found.records.iter().map(|(id, raw)| {
+                let mut pair = b"[".to_vec();
+                id.push_key(&mut pair);
+                pair.push(b',');
+                pair.extend_from_slice(raw);
+                pair.push(b']');
+                pair
+            }));
+            pieces.documents(&elements, None)
         });
     }
 
-    /// Adopts the file with this hash. `verdicts` is JSON: `[[key, entity | null, why not | null], …]`. Answers whether the
-    /// file was still that one, or adopted meanwhile.
+    /// Adopts the file with this hash. Each of the verdicts is `[key, entity | null, why not | null]`. Answers whether the file
+    /// was still that one, or adopted meanwhile.
     #[napi(catch_unwind)]
-    pub fn adopt(&self, ticket: u32, hash: String, verdicts: String) {
-        let spec = Arc::clone(&self.spec);
+    pub fn adopt(&self, ticket: u32, hash: String, verdicts: &NativeRecords) -> napi::Result<()> {
+        let (spec, given) = (Arc::clone(&self.spec), verdicts.all()?);
         self.session.read(ticket, move |database, options| {
             let unreadable = |error: serde_json::Error| Error::InvalidArgument(format!("verdicts: {error}"));
-            let given: Vec<(String, Option<&RawValue>, Option<String>)> =
-                serde_json::from_str(&verdicts).map_err(unreadable)?;
-            let verdict = |(key, text, why): (String, Option<&RawValue>, Option<String>)| {
+            let verdict = |given: Given<'_>| {
+                let (key, text, why): (String, Option<&RawValue>, Option<String>) =
+                    serde_json::from_slice(given.text).map_err(unreadable)?;
                 let stored = text.map(|text| text.get().as_bytes().to_vec());
-                (DocumentId::from_key(&key), stored.ok_or_else(|| why.unwrap_or_default()))
+                Ok((DocumentId::from_key(&key), stored.ok_or_else(|| why.unwrap_or_default())))
             };
-            let verdicts = given.into_iter().map(verdict).collect();
+            let verdicts = given.iter().map(verdict).collect::<crate::engine::Result<_>>()?;
             let hash = FileHash::parse(&hash)
                 .ok_or_else(|| Error::InvalidArgument(format!("{hash} is no hash of a file")))?;
             let wait = Wait::at_most(options.lock_timeout);
             database.adopt_judged(&spec, hash, &verdicts, wait).map(boolean)
         });
+        Ok(())
     }
 
     /// Whether something of the collection is not in its file yet.

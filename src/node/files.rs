@@ -6,23 +6,18 @@ use napi::Env;
 use napi::bindgen_prelude::Utf16String;
 use napi_derive::napi;
 
-use super::collection::{
-    NativeCollection, Peeked, boolean, document, documents, fresh_document, part, parts_of, peeked,
-};
+use super::collection::{NativeCollection, Peeked, boolean, document, fresh_document, part, peeked};
 use super::fresh::FreshFor;
-use super::parts::{Parts, PartsList};
+use super::parts::Parts;
 use super::pieces::Pieces;
 use super::port::Answer;
+use super::records::NativeRecords;
 use super::session::Session;
-use super::text::{GivenText, texts_of};
 use crate::engine::document::{Document, DocumentId, Given, head_len};
 use crate::engine::json;
-use crate::engine::{CollectionSpec, GivenMap, Moment, Part, Peek, Queryable, Transaction, Written};
+use crate::engine::{CollectionSpec, Moment, Part, Peek, Queryable, Result, Transaction, Written};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Content, Files, LARGE_FIELD, sort_by_path};
-
-/// So many files are answered in one piece.
-const PIECE: usize = 512;
 
 #[napi]
 pub struct NativeFiles {
@@ -63,12 +58,11 @@ fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
     Given { text: input.as_bytes(), large: content.as_deref() }
 }
 
-/// What a write of a map answers with, once all of it is put.
-fn written_heads(tx: &Transaction<'_>, written: &Written) -> Answer {
-    let mut text = format!("[{},", tx.sequence()).into_bytes();
-    text.extend_from_slice(&written.text(Part::Head));
-    text.push(b']');
-    Answer::text(text)
+/// Answers a write of a map, once all of it is put: a list of the batch's number and of the files without their contents.
+fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Result<Answer> {
+    let mut elements = vec![tx.sequence().to_string().into_bytes()];
+    elements.extend(written.documents.iter().map(|(_, file)| file.head_object()));
+    pieces.documents(&elements, None)
 }
 
 /// Where a call takes a record and a content, the content is not in the record and is no JSON; one without comes with the record.
@@ -90,27 +84,17 @@ impl NativeFiles {
         });
     }
 
-    /// Answers, in pieces, with the files without their contents, which the caller has.
+    /// Answers with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_many(&self, ticket: u32, inputs: Vec<String>, contents: Vec<Option<GivenText>>) {
-        let (files, mailbox) = (self.files.clone(), self.session.mailbox().clone());
-        let contents = texts_of(contents);
+    pub fn create_many(&self, ticket: u32, records: &NativeRecords) -> napi::Result<()> {
+        let (files, pieces, records) = (self.files.clone(), self.session.pieces(ticket), records.all()?);
         self.session.write(ticket, move |tx| {
-            let inputs: Vec<Given<'_>> =
-                inputs.iter().zip(&contents).map(|(input, content)| given(input, content)).collect();
+            let inputs: Vec<Given<'_>> = records.iter().collect();
             let created = files.create(tx, &inputs, true)?;
-            if created.is_empty() {
-                return Ok(Answer::text(*b"[]"));
-            }
-            // All but the last of them are read while the disk works, for nothing if it fails.
-            let mut pieces = Pieces::new(mailbox, ticket);
-            for (at, run) in created.chunks(PIECE).enumerate() {
-                let mut list = PartsList::default();
-                run.iter().for_each(|file| list.push_whole(&file.head_object()));
-                pieces.add(at == 0, Answer::Parts(list.finish()));
-            }
-            pieces.last()
+            // All but the last piece are read while the disk works, for nothing if it fails.
+            pieces.list(&created, |file| file.head, |list, file| list.push_whole(&file.head_object()))
         });
+        Ok(())
     }
 
     /// Answers with the file, without its content where that is given: the caller has it.
@@ -128,27 +112,24 @@ impl NativeFiles {
 
     /// Answers with the files, each without its content where that is given.
     #[napi(catch_unwind)]
-    pub fn update_many(
-        &self,
-        ticket: u32,
-        ids: Vec<f64>,
-        patches: Vec<String>,
-        contents: Vec<Option<GivenText>>,
-    ) {
-        let (files, contents) = (self.files.clone(), texts_of(contents));
+    pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
+        let (files, pieces, patches) = (self.files.clone(), self.session.pieces(ticket), patches.all()?);
         self.session.write(ticket, move |tx| {
-            let given = patches.iter().zip(&contents).map(|(patch, content)| given(patch, content));
-            let patches: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(given).collect();
-            let mut list = PartsList::default();
-            for (updated, content) in files.update_many(tx, &patches)?.iter().zip(&contents) {
-                if content.is_some() {
-                    list.push_head(&updated.head_object());
+            let given: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(patches.iter()).collect();
+            let is_given = patches.iter().map(|patch| patch.large.is_some());
+            let updated: Vec<(Document, bool)> =
+                files.update_many(tx, &given)?.into_iter().zip(is_given).collect();
+            let bytes =
+                |(file, is_given): &(Document, bool)| if *is_given { file.head } else { file.text.len() };
+            pieces.list(&updated, bytes, |list, (file, is_given)| {
+                if *is_given {
+                    list.push_head(&file.head_object());
                 } else {
-                    list.push(&updated.text, updated.head, LARGE_FIELD);
+                    list.push(&file.text, file.head, LARGE_FIELD);
                 }
-            }
-            Ok(Answer::Parts(list.finish()))
+            })
         });
+        Ok(())
     }
 
     #[napi(catch_unwind)]
@@ -176,20 +157,20 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
-    /// `contents` are those of the records, in the order of the map, where they come apart. Answers with `[sequence, map]`:
-    /// the map as it is stored after that batch, without the contents, which the caller has.
+    /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without the
+    /// contents, which the caller has.
     #[napi(catch_unwind)]
-    pub fn write_all(&self, ticket: u32, map: String, contents: Vec<Option<GivenText>>) {
-        let (files, contents) = (self.files.clone(), texts_of(contents));
+    pub fn write_all(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
+        let (files, pieces, members) = (self.files.clone(), self.session.pieces(ticket), members.all()?);
         self.session.write(ticket, move |tx| {
-            let map = GivenMap { text: map.as_bytes(), large: &contents };
-            let written = files.write_all(tx, map)?;
-            Ok(written_heads(tx, &written))
+            let written = files.write_all(tx, members.map())?;
+            written_heads(pieces, tx, &written)
         });
+        Ok(())
     }
 
     /// As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
-    /// records and the files that are gone only. Answers with these records. Where that may have changed since, the answer is
+    /// members and the files that are gone only. Answers with these files. Where that may have changed since, the answer is
     /// null, and nothing is written.
     #[napi(catch_unwind)]
     pub fn write_difference(
@@ -197,18 +178,17 @@ impl NativeFiles {
         ticket: u32,
         engine: f64,
         seq: f64,
-        map: String,
-        contents: Vec<Option<GivenText>>,
+        members: &NativeRecords,
         gone: Vec<f64>,
-    ) {
-        let (files, contents) = (self.files.clone(), texts_of(contents));
+    ) -> napi::Result<()> {
+        let (files, pieces, members) = (self.files.clone(), self.session.pieces(ticket), members.all()?);
         self.session.write(ticket, move |tx| {
             let known = Moment { engine: engine as u64, seq: seq as u64 };
-            let map = GivenMap { text: map.as_bytes(), large: &contents };
             let gone: Vec<DocumentId> = gone.iter().map(|&id| (id as u64).into()).collect();
-            let written = files.write_difference(tx, known, map, &gone)?;
-            Ok(written.map_or(Answer::Nothing, |written| written_heads(tx, &written)))
+            let written = files.write_difference(tx, known, members.map(), &gone)?;
+            written.map_or(Ok(Answer::Nothing), |written| written_heads(pieces, tx, &written))
         });
+        Ok(())
     }
 
     /// `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has.
@@ -234,9 +214,8 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn versions(&self, ticket: u32, id: f64, version: Option<f64>) {
         let files = self.files.clone();
-        self.session.read(ticket, move |database, options| {
-            let found = versions::read(database, &files, id as u64, wanted(version), options)?;
-            Ok(documents(&files.spec, &found))
+        self.session.read_documents(ticket, Some(LARGE_FIELD), move |database, options| {
+            versions::read(database, &files, id as u64, wanted(version), options)
         });
     }
 
@@ -273,11 +252,11 @@ impl NativeFiles {
     pub fn by_extension(&self, ticket: u32, extension: Utf16String) {
         let files = self.files.clone();
         let extension = json::from_utf16(&extension);
-        self.session.read(ticket, move |database, options| {
+        self.session.read_documents(ticket, Some(LARGE_FIELD), move |database, options| {
             let choose = |files: &Queryable<'_>| Files::with_extension(&extension, files);
             let mut found = database.select(&files.spec, Part::Whole, options, choose)?;
             sort_by_path(&mut found);
-            Ok(documents(&files.spec, &found))
+            Ok(found)
         });
     }
 
@@ -286,19 +265,17 @@ impl NativeFiles {
         let files = self.files.clone();
         // As an encoder of UTF-8 would: what lone surrogates stand for is found by U+FFFD.
         let query = String::from_utf16_lossy(&query);
-        self.session.read(ticket, move |database, options| {
-            let found = files.search(database, &query, options)?;
-            Ok(documents(&files.spec, &found))
+        self.session.read_documents(ticket, Some(LARGE_FIELD), move |database, options| {
+            files.search(database, &query, options)
         });
     }
 
     #[napi(catch_unwind)]
     pub fn list_latest(&self, ticket: u32, with_content: bool) {
         let files = self.files.clone();
-        self.session.read(ticket, move |database, options| {
-            let part = part(with_content);
-            let found = files.list_latest(database, part, options)?;
-            Ok(parts_of(&files.spec, part, &found))
+        let field = Some(LARGE_FIELD).filter(|_| with_content);
+        self.session.read_documents(ticket, field, move |database, options| {
+            files.list_latest(database, part(with_content), options)
         });
     }
 }

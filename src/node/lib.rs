@@ -28,6 +28,7 @@ mod pool;
 mod port;
 mod projects;
 mod queries;
+mod records;
 mod report;
 mod schema;
 mod session;

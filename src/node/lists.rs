@@ -5,9 +5,8 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, Peeked, part, parts_of, peeked};
+use super::collection::{NativeCollection, Peeked, documents, part, peeked};
 use super::parts::PartsList;
-use super::pieces::Pieces;
 use super::port::Answer;
 use crate::engine::document::DocumentId;
 use crate::engine::{Peek, ReadOptions};
@@ -49,17 +48,22 @@ impl NativeCollection {
         let part = part(with_large_field);
         let ids: Vec<DocumentId> = ids.into_iter().map(|id| (id as u64).into()).collect();
         let found = engine.peek_part(&self.spec, part, |_| Ok(ids)).unwrap_or(Peek::Wait);
-        peeked(env, found.map(|texts| parts_of(&self.spec, part, &texts)))
+        let field = self.spec.large_field.filter(|_| with_large_field);
+        peeked(env, found.map(|texts| documents(&texts, field)))
     }
 
     /// Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not.
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32, with_large_field: bool, caller_keeps: bool) {
-        let (spec, mailbox) = (Arc::clone(&self.spec), self.session.mailbox().clone());
+        let (spec, mut pieces) = (Arc::clone(&self.spec), self.session.pieces(ticket));
         self.session.read(ticket, move |database, options| {
             let options = ReadOptions { cached: options.cached && !caller_keeps, ..options };
-            let mut pieces = Pieces::new(mailbox, ticket);
-            let hand_over = |first, list: PartsList| pieces.add(first, Answer::Parts(list.finish()));
+            let hand_over = |first, list| {
+                if first {
+                    pieces.start_over();
+                }
+                pieces.add(list);
+            };
             let field = spec.large_field.filter(|_| with_large_field);
             let push = |list: &mut PartsList, text: &[u8], head| match field {
                 Some(field) => list.push(text, head, field),

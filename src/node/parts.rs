@@ -6,10 +6,7 @@ use napi::{Env, JsString, Result};
 
 use super::text::Text;
 use crate::engine::document::{head_len, large_value};
-use crate::engine::{json, parallel};
-
-/// So many documents are converted in one go.
-const RUN: usize = 64;
+use crate::engine::json;
 
 /// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none. No large fields at
 /// all of documents that come as they are.
@@ -29,20 +26,11 @@ impl Parts {
         Parts { heads: Text::from_wtf8(heads), large: vec![large] }
     }
 
-    /// Documents as one array.
-    pub fn of_documents<T: AsRef<[u8]> + Sync>(texts: &[T], field: &str) -> Parts {
-        let runs: Vec<&[T]> = texts.chunks(RUN).collect();
-        let bytes = texts.iter().map(|text| text.as_ref().len()).sum();
-        let lists = parallel::map(&runs, bytes, |run| {
-            let mut list = PartsList::default();
-            for text in run.iter().map(AsRef::as_ref) {
-                list.push(text, head_len(text, Some(field)), field);
-            }
-            list
-        });
-        let mut whole = PartsList::default();
-        lists.into_iter().for_each(|list| whole.append(list));
-        whole.finish()
+    /// Documents as one array, with the large `field` apart where they have one.
+    pub fn of_documents<T: AsRef<[u8]>>(texts: &[T], field: Option<&str>) -> Parts {
+        let mut list = PartsList::default();
+        texts.iter().for_each(|text| list.push_document(text.as_ref(), field));
+        list.finish()
     }
 
     /// An upper bound of the code units of the longest string that crosses.
@@ -71,6 +59,14 @@ pub struct PartsList {
 }
 
 impl PartsList {
+    /// Adds a document, with the large `field` apart if documents of its kind have one.
+    pub fn push_document(&mut self, text: &[u8], field: Option<&str>) {
+        match field {
+            Some(field) => self.push(text, head_len(text, Some(field)), field),
+            None => self.push_whole(text),
+        }
+    }
+
     /// Adds a document whose text before the large field has `head` bytes.
     pub fn push(&mut self, text: &[u8], head: usize, field: &str) {
         self.separate();
@@ -92,17 +88,6 @@ impl PartsList {
 
     fn separate(&mut self) {
         self.heads.push(if self.heads.is_empty() { b'[' } else { b',' });
-    }
-
-    /// Adds the documents of another list.
-    pub fn append(&mut self, mut other: PartsList) {
-        if self.heads.is_empty() {
-            *self = other;
-        } else if let Some(bracket) = other.heads.first_mut() {
-            *bracket = b',';
-            self.heads.append(&mut other.heads);
-            self.large.append(&mut other.large);
-        }
     }
 
     pub fn finish(mut self) -> Parts {

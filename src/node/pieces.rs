@@ -1,6 +1,10 @@
-//! Answers that are long in the making: what is ready goes ahead, so that JavaScript works on it meanwhile.
+//! Lists on their way out. A long one crosses in pieces: JavaScript works on what is ready while the rest is being made, and
+//! its event loop turns between them.
 
+use super::parts::PartsList;
 use super::port::{Answer, Mailbox};
+use crate::engine::cancel;
+use crate::engine::parallel::{self, shares};
 use crate::engine::{Error, Result};
 
 /// The pieces of the answer to one call, in their order.
@@ -9,26 +13,31 @@ pub struct Pieces {
     ticket: u32,
     /// The newest piece, and whether it is the first one: it waits, since the last one is the answer.
     newest: Option<(bool, Answer)>,
+    begun: bool,
     sent: bool,
     failure: Option<Error>,
 }
 
 impl Pieces {
     pub fn new(mailbox: Mailbox, ticket: u32) -> Pieces {
-        Pieces { mailbox, ticket, newest: None, sent: false, failure: None }
+        Pieces { mailbox, ticket, newest: None, begun: false, sent: false, failure: None }
     }
 
-    /// Adds a piece. Before the `first` one there was nothing, or nothing that counts.
-    pub fn add(&mut self, first: bool, piece: Answer) {
-        if first {
-            self.failure = None;
-        }
+    /// What was added does not count any more: another first piece follows.
+    pub fn start_over(&mut self) {
+        self.newest = None;
+        self.begun = false;
+        self.failure = None;
+    }
+
+    pub fn add(&mut self, list: PartsList) {
+        let first = !std::mem::replace(&mut self.begun, true);
+        let piece = Answer::Parts(list.finish());
         if !piece.fits() {
             self.failure = Some(Error::TooLarge("the answer".into()));
             return;
         }
-        let before = self.newest.replace((first, piece));
-        if let Some((was_first, piece)) = before.filter(|_| !first) {
+        if let Some((was_first, piece)) = self.newest.replace((first, piece)) {
             self.send(was_first, piece);
         }
     }
@@ -49,7 +58,36 @@ impl Pieces {
                 Ok(Answer::Nothing)
             }
             Some((_, piece)) => Ok(piece),
-            None => Ok(Answer::Nothing),
+            None => Ok(Answer::Parts(PartsList::default().finish())),
         }
+    }
+
+    /// The answer that is a list of these items, which have so many `bytes` each; `push` adds one to a piece.
+    ///
+    /// # Errors
+    /// `ABORTED`, `TOO_LARGE`.
+    pub fn list<T: Sync>(
+        mut self,
+        items: &[T],
+        bytes: impl Fn(&T) -> usize,
+        push: impl Fn(&mut PartsList, &T) + Sync,
+    ) -> Result<Answer> {
+        let all = items.iter().map(&bytes).sum();
+        let make = |share: &&[T]| {
+            cancel::check()?;
+            let mut list = PartsList::default();
+            share.iter().for_each(|item| push(&mut list, item));
+            Ok(list)
+        };
+        parallel::in_order(&shares(items, bytes), all, make, |list| self.add(list))?;
+        self.last()
+    }
+
+    /// The answer that is a list of documents, with the large `field` apart where they have one.
+    ///
+    /// # Errors
+    /// As [`Pieces::list`].
+    pub fn documents<T: AsRef<[u8]> + Sync>(self, texts: &[T], field: Option<&str>) -> Result<Answer> {
+        self.list(texts, |text| text.as_ref().len(), |list, text| list.push_document(text.as_ref(), field))
     }
 }

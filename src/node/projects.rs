@@ -6,15 +6,16 @@ use std::sync::Arc;
 use napi::Env;
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, Peeked, boolean, peeked};
+use super::collection::{NativeCollection, Peeked, boolean, documents, peeked};
 use super::files::NativeFiles;
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
+use super::records::NativeRecords;
 use super::session::Session;
 use crate::engine::json;
 use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait};
 use crate::project::project_store::{self as store, Query};
-use crate::project::{Files, array, file_collections};
+use crate::project::{Files, file_collections};
 
 #[napi]
 pub struct NativeProjects {
@@ -77,11 +78,13 @@ impl NativeProjects {
         self.session.write(ticket, move |tx| store::delete_all(tx).map(|()| Answer::Nothing));
     }
 
+    /// Answers with the projects as they are stored, ids ascending.
     #[napi(catch_unwind)]
-    pub fn write_all(&self, ticket: u32, map: String) {
-        self.session.write(ticket, move |tx| {
-            Ok(Answer::text(store::write_all(tx, map.as_bytes())?.text(Part::Whole)))
-        });
+    pub fn write_all(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
+        let (pieces, members) = (self.session.pieces(ticket), members.all()?);
+        self.session
+            .write(ticket, move |tx| pieces.documents(&store::write_all(tx, members.map())?.texts(), None));
+        Ok(())
     }
 
     /// Removes the files of a project and everything else that belongs to it.
@@ -118,16 +121,15 @@ impl NativeProjects {
         let query = query(kind, &text, start, end);
         let choose = |projects: &Queryable<'_>| query.choose(projects);
         let found = engine.peek_many(&store::collection(), Part::Whole, choose).unwrap_or(Peek::Wait);
-        peeked(env, found.map(|texts| Answer::text(array(&texts))))
+        peeked(env, found.map(|texts| documents(&texts, None)))
     }
 
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, kind: u32, text: String, start: f64, end: f64) {
         let query = query(kind, &text, start, end);
-        self.session.read(ticket, move |database, options| {
+        self.session.read_documents(ticket, None, move |database, options| {
             let choose = |projects: &Queryable<'_>| query.choose(projects);
-            let found = database.select(&store::collection(), Part::Whole, options, choose)?;
-            Ok(Answer::text(array(&found)))
+            database.select(&store::collection(), Part::Whole, options, choose)
         });
     }
 

@@ -11,7 +11,6 @@ use super::session::Session;
 use crate::engine::document::DocumentId;
 use crate::engine::query::Query;
 use crate::engine::{CollectionSpec, View, json};
-use crate::project::array;
 
 #[napi]
 impl NativeCollection {
@@ -19,9 +18,8 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, query: String) {
         let spec = Arc::clone(&self.spec);
-        self.session.read(ticket, move |database, options| {
-            let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(array(&database.documents(&spec, &query, options)?)))
+        self.session.read_documents(ticket, spec.large_field, move |database, options| {
+            database.documents(&spec, &Query::from_json(query.as_bytes())?, options)
         });
     }
 
@@ -70,7 +68,7 @@ impl NativeIteration {
     #[napi(catch_unwind)]
     pub fn next(&self, ticket: u32, count: f64) {
         let (spec, query) = (Arc::clone(&self.spec), Arc::clone(&self.query));
-        let place = Arc::clone(&self.place);
+        let (place, pieces) = (Arc::clone(&self.place), self.session.pieces(ticket));
         self.session.read(ticket, move |database, options| {
             let mut place = place.lock();
             if place.done {
@@ -87,7 +85,7 @@ impl NativeIteration {
             if place.done {
                 place.view = None;
             }
-            Ok(Answer::text(array(&slice.texts)))
+            pieces.documents(&slice.texts, spec.large_field)
         });
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::life::{Engine, Job, Later, Life, Next, Repair};
+use super::pieces::Pieces;
 use super::port::{Answer, Mailbox};
 use super::report::{repair_report, verify_report};
 use super::statistics::statistics_text;
@@ -209,6 +210,22 @@ impl Session {
         work: impl FnOnce(&Database, ReadOptions) -> Result<Answer> + Send + 'static,
     ) {
         self.start_read(ticket, Box::new(work));
+    }
+
+    /// Runs a read where it may block, which is answered with the documents that `work` gives.
+    pub fn read_documents(
+        self: &Arc<Self>,
+        ticket: u32,
+        field: Option<&'static str>,
+        work: impl FnOnce(&Database, ReadOptions) -> Result<Vec<Arc<[u8]>>> + Send + 'static,
+    ) {
+        let pieces = self.pieces(ticket);
+        self.read(ticket, move |database, options| pieces.documents(&work(database, options)?, field));
+    }
+
+    /// The way out for the answer of a call that is a list.
+    pub fn pieces(&self, ticket: u32) -> Pieces {
+        Pieces::new(self.mailbox.clone(), ticket)
     }
 
     /// Once for all kinds of work, of which there are many.

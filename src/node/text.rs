@@ -82,8 +82,3 @@ impl FromNapiValue for GivenText {
         Ok(GivenText(text))
     }
 }
-
-/// The texts themselves.
-pub fn texts_of(given: Vec<Option<GivenText>>) -> Vec<Option<String>> {
-    given.into_iter().map(|given| given.map(|GivenText(text)| text)).collect()
-}

@@ -13,7 +13,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::query::Query;
 use crate::engine::{Interactive, Result, Transaction, Wait};
 use crate::project::project_store as store;
-use crate::project::{Content, array, versions};
+use crate::project::{Content, versions};
 
 #[napi]
 #[derive(Default)]
@@ -54,10 +54,10 @@ impl NativeTransaction {
     /// Answers with the documents that a query asks for.
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, collection: &NativeCollection, query: String) {
-        let spec = Arc::clone(&collection.spec);
-        self.step(ticket, &collection.session, move |tx| {
+        let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
+        collection.session.read_documents(ticket, spec.large_field, move |database, options| {
             let query = Query::from_json(query.as_bytes())?;
-            Ok(Answer::text(array(&tx.documents(&spec, &query)?)))
+            interactive.step(database, Wait::at_most(options.lock_timeout), |tx| tx.documents(&spec, &query))
         });
     }
 

@@ -9,7 +9,7 @@ use super::collections::{self, BY_CREATED, BY_NAME, BY_PATH, BY_UPDATED, BY_WORD
 use super::projects::{create_project, update_project, written_project};
 use crate::engine::document::{DocumentId, Given};
 use crate::engine::index::IndexKey;
-use crate::engine::{CollectionSpec, Error, Queryable, Result, Transaction, Written, write_map};
+use crate::engine::{CollectionSpec, Error, GivenMap, Queryable, Result, Transaction, Written, write_map};
 
 /// Creates a project from what a caller gave; its text comes back.
 pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
@@ -67,11 +67,11 @@ fn delete_document(tx: &mut Transaction<'_>, id: &DocumentId) -> Result<()> {
 
 /// Makes the stored projects those of a whole map, storing the difference only. The files of projects that the map lacks
 /// go with them.
-pub fn write_all(tx: &mut Transaction<'_>, map: &[u8]) -> Result<Written> {
+pub fn write_all(tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written> {
     let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| {
         written_project(key, given.text, current).map(Cow::into_owned)
     };
-    write_map(tx, &collections::projects(), "project map", map.into(), rule, delete_document)
+    write_map(tx, &collections::projects(), "project map", map, rule, delete_document)
 }
 
 /// Whether a project with this id exists.

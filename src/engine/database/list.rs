@@ -4,13 +4,15 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::read::{Peek, ReadOptions};
+use super::read::{PEEK_BYTES, Peek, ReadOptions};
 use super::state::{FileTable, Loaded, State};
 use super::texts::{Part, ReadFailure, finished_len, read_shares};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
+use crate::engine::cancel;
 use crate::engine::document_map::{DocumentMap, Entry, Location, Revision, Stamp};
 use crate::engine::error::Result;
+use crate::engine::parallel;
 
 /// A stable view of a collection: later writes do not show in it.
 #[derive(Clone)]
@@ -27,7 +29,8 @@ impl Database {
         self.with_loaded(spec, options, |state, loaded| View::of(state, spec, loaded))
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it, and how long it would go on to give it.
+    /// All documents, ids ascending, as one JSON array, if the cache has it and it is not long, and how long it would go on to
+    /// give it.
     pub fn peek_list(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -39,7 +42,8 @@ impl Database {
             return Peek::Wait;
         }
         let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
-        match self.cache.get_fresh(&list_key(spec, part), list_stamp(version)) {
+        let found = self.cache.get_fresh(&list_key(spec, part), list_stamp(version));
+        match found.filter(|(list, _)| list.len() as u64 <= PEEK_BYTES) {
             Some(found) => {
                 self.cache.count(true);
                 Peek::Ready(found)
@@ -65,10 +69,10 @@ impl Database {
         // Another list may have become the current one in between.
         let current = self.cache.get(&list_key(spec, Part::Whole), list_stamp(view.version));
         let split = current.filter(|current| Arc::ptr_eq(current, &list));
-        match split.and_then(|list| view.split(&list, Part::Whole, begin(), push)) {
-            Some(result) => Peek::Ready((result, left)),
-            None => Peek::Wait,
-        }
+        let mut whole = begin();
+        let all =
+            split.and_then(|list| view.split(&list, Part::Whole, |text, head| push(&mut whole, text, head)));
+        all.map_or(Peek::Wait, |()| Peek::Ready((whole, left)))
     }
 
     /// All documents, ids ascending, in pieces: each is handed over, on whichever thread, as soon as it and those before it were
@@ -89,11 +93,12 @@ impl Database {
             let key = list_key(spec, part);
             if options.cached
                 && let Some(list) = self.cache.get(&key, list_stamp(view.version))
-                && let Some(piece) = view.split(&list, part, begin(), &push)
             {
-                self.cache.count(true);
-                hand_over(true, piece);
-                return Ok(());
+                let mut texts = Vec::with_capacity(view.len());
+                if view.split(&list, part, |text, head| texts.push((text, head))).is_some() {
+                    self.cache.count(true);
+                    return hand_over_all(&texts, begin, push, hand_over);
+                }
             }
             let (sizes, mut bytes) = (self.options.sizes, 0);
             for (id, location) in view.documents.iter() {
@@ -209,26 +214,44 @@ impl View {
         read_shares(&self.files, self.documents.iter(), part, begin, add, hand_over)
     }
 
-    /// Hands out the documents of a list of this view, which lie in it as the view has them. `None` if they do not.
-    fn split<T>(
-        &self,
-        list: &[u8],
-        part: Part,
-        mut result: T,
-        push: impl Fn(&mut T, &[u8], usize),
-    ) -> Option<T> {
+    /// Hands out the documents of a list of this view, which lie in it as the view has them, each with the length of its head.
+    /// `None` if they do not.
+    fn split<'l>(&self, list: &'l [u8], part: Part, mut visit: impl FnMut(&'l [u8], usize)) -> Option<()> {
         let mut at = 1;
         for (_, location) in self.documents.iter() {
             let end = at + finished_len(location, part);
             let (b'{', b'}', b',' | b']') = (*list.get(at)?, *list.get(end - 1)?, *list.get(end)?) else {
                 return None;
             };
-            push(&mut result, &list[at..end], location.head as usize);
+            visit(&list[at..end], location.head as usize);
             at = end + 1;
         }
         // Behind the last document or, where there is none, the opening bracket.
-        (at == list.len() || list == b"[]").then_some(result)
+        (at == list.len() || list == b"[]").then_some(())
     }
+}
+
+/// Hands over documents that are in memory as [`Database::list_in_pieces`] does, each with the length of its head.
+fn hand_over_all<T: Send>(
+    texts: &[(&[u8], usize)],
+    begin: impl Fn() -> T + Sync,
+    push: impl Fn(&mut T, &[u8], usize) + Sync,
+    mut hand_over: impl FnMut(bool, T) + Send,
+) -> Result<()> {
+    let bytes = texts.iter().map(|(text, _)| text.len()).sum();
+    let make = |share: &&[(&[u8], usize)]| {
+        cancel::check()?;
+        let mut piece = begin();
+        share.iter().for_each(|(text, head)| push(&mut piece, text, *head));
+        Ok(piece)
+    };
+    let mut first = true;
+    let shares = parallel::shares(texts, |(text, _)| text.len());
+    parallel::in_order(&shares, bytes, make, |piece| hand_over(mem::take(&mut first), piece))?;
+    if first {
+        hand_over(true, begin());
+    }
+    Ok(())
 }
 
 /// A part of a JSON array: its elements with a comma before each.

@@ -15,8 +15,8 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::{Error, Result};
 
-/// What one call on the calling thread may read from the page cache.
-const PEEK_BYTES: u64 = 1 << 20;
+/// What one call on the calling thread may read from the page cache, or from the cache of lists.
+pub(super) const PEEK_BYTES: u64 = 1 << 20;
 
 /// How often a collection that others keep changing on disk is loaded for one read.
 const LOAD_ATTEMPTS: usize = 10;

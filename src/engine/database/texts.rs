@@ -201,9 +201,6 @@ pub fn read_run<'a>(
     Ok(())
 }
 
-/// No more documents are read in one go than lie between two looks at whether the caller gave up.
-const SHARE: usize = cancel::STEP;
-
 /// Reads documents, sharing the work among threads where there is much of it. Each share begins with what `begin` gives and adds
 /// to it, in order; it goes to `hand_over` after those before it, while others are still being read.
 ///
@@ -226,27 +223,12 @@ pub fn read_shares<'a, T: Send>(
         read.map(|()| made).map_err(Ok)
     };
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    match parallel::in_order(&shares(&entries, part), bytes, read, hand_over) {
+    let shares = parallel::shares(&entries, |(_, location)| part_len(location, part) as usize);
+    match parallel::in_order(&shares, bytes, read, hand_over) {
         Ok(()) => Ok(Ok(())),
         Err(Ok(failure)) => Ok(Err(failure)),
         Err(Err(error)) => Err(error),
     }
-}
-
-/// Documents in their order, in shares that are not too large.
-fn shares<'e, 'a>(entries: &'e [&'a Entry], part: Part) -> Vec<&'e [&'a Entry]> {
-    let (mut shares, mut rest) = (Vec::with_capacity(entries.len().div_ceil(SHARE)), entries);
-    while !rest.is_empty() {
-        let (mut count, mut bytes) = (0, 0);
-        while count < rest.len().min(SHARE) && bytes < RUN_BYTES {
-            bytes += part_len(&rest[count].1, part);
-            count += 1;
-        }
-        let (share, behind) = rest.split_at(count);
-        shares.push(share);
-        rest = behind;
-    }
-    shares
 }
 
 /// As [`read_run`], for a caller who may give up.

@@ -1,0 +1,243 @@
+// Many records are handed over a slice at a time, and the event loop turns between the slices. What is stored is what they
+// were when they were given.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { ProjectFile } from '../index.js'
+import { fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
+import { Things, type Thing } from './support/things.js'
+import { turnsOf } from './support/turns.js'
+
+const { NativeRecords } = require('../binding.js')
+
+const COUNT = 1500
+/** No slice has more records. */
+const SLICE = 256
+
+const inputs = () => Array.from({ length: COUNT }, (_, n) => fileInput(`f${n}.ts`, `text ${n}`))
+
+const mapOf = <T extends { id: number }>(entities: T[]) => Object.fromEntries(entities.map((entity) => [entity.id, entity]))
+
+const records = (projectId: number, fields: Partial<ProjectFile> = {}) =>
+  mapOf(Array.from({ length: COUNT }, (_, n) => fileRecord(n + 1, projectId, { content: `text ${n}`, ...fields })))
+
+const projects = () => mapOf(Array.from({ length: COUNT }, (_, n) => projectRecord(n + 1)))
+
+const things = () => mapOf(Array.from({ length: COUNT }, (_, n): Thing => ({ id: n + 1, name: `thing ${n}`, size: n, created: 1, updated: 1 })))
+
+/** The turns in which slices cross while something runs. */
+const turnsOfSlices = (run: () => Promise<unknown>) =>
+  turnsOf(async (note) => {
+    const { append } = NativeRecords.prototype
+    NativeRecords.prototype.append = function (...slice: unknown[]) {
+      note()
+      return append.apply(this, slice)
+    }
+    try {
+      await run()
+    } finally {
+      NativeRecords.prototype.append = append
+    }
+  })
+
+/** Runs a call and checks that each slice of what it is given crosses in a turn of its own. */
+async function inSlices(run: () => Promise<unknown>) {
+  const turns = await turnsOfSlices(run)
+  assert.ok(turns.length >= COUNT / SLICE, turns.join())
+  assert.equal(new Set(turns).size, turns.length, turns.join())
+}
+
+describe('the event loop turns while there are handed over', () => {
+  test('many files', withProject(async (storage, project) => {
+    await inSlices(() => storage.getFileStorage(project.id).createMany(inputs()))
+  }))
+
+  test('many patches', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(inputs())
+    await inSlices(() => files.updateMany(created.map(({ id }) => ({ id, data: { content: `of ${id}` } }))))
+  }))
+
+  test('a map of files', withProject(async (storage, project) => {
+    await inSlices(() => storage.getFileStorage(project.id).writeAll(records(project.id)))
+  }))
+
+  test('a map of projects', withDirectory(async ({ open }) => {
+    await inSlices(() => open().writeAll(projects()))
+  }))
+
+  test("a map of a caller's entities", withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    await inSlices(() => storage.writeAll(things()))
+    await storage.close()
+  }))
+})
+
+test('few records cross in the turn of the call', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  assert.deepEqual(await turnsOfSlices(() => files.createMany(inputs().slice(0, 100))), [1])
+}))
+
+test('the event loop turns while the records of a file that another program wrote are judged', withDirectory(async ({ base }) => {
+  await new Things({ basePath: base }).close()
+  const first = new Things({ basePath: base })
+  await first.writeAll({})
+  await first.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify(things()))
+  const turns = await turnsOf(async (note) => {
+    const validate = (value: unknown) => {
+      note()
+      return { value }
+    }
+    const storage = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    assert.deepEqual(await storage.readAll(), things())
+    await storage.close()
+  })
+  assert.equal(turns.length, COUNT)
+  assert.ok(new Set(turns).size >= COUNT / SLICE, String(new Set(turns).size))
+}))
+
+describe('what is stored is what was given at the moment of the call, of', () => {
+  /** Changes all that was given, at once and in each turn until a call is over. */
+  async function changing(change: () => void, call: Promise<unknown>) {
+    let over = false
+    const changed = () => {
+      change()
+      if (!over) setImmediate(changed)
+    }
+    changed()
+    try {
+      return await call
+    } finally {
+      over = true
+    }
+  }
+
+  test('many files', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const given = inputs()
+    const change = () => {
+      for (const file of given) file.content = file.path = 'changed'
+      given.length = 3
+    }
+    await changing(change, files.createMany(given))
+    assert.deepEqual((await files.list()).map(({ path, content }) => ({ path, content })), inputs().map(({ path, content }) => ({ path, content })))
+  }))
+
+  test('many patches', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(inputs())
+    const patches = created.map(({ id }) => ({ id, data: { content: `of ${id}`, lastSyncedAt: new Date(id) as Date | number } }))
+    const change = () => {
+      for (const { data } of patches) {
+        data.content = 'changed'
+        if (data.lastSyncedAt instanceof Date) data.lastSyncedAt.setTime(0)
+      }
+    }
+    await changing(change, files.updateMany(patches))
+    const stored = (await files.list()).map(({ content, lastSyncedAt }) => [content, lastSyncedAt])
+    assert.deepEqual(stored, created.map(({ id }) => [`of ${id}`, id]))
+  }))
+
+  test('a map of files', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const at = 1_700_000_000_000
+    const given = records(project.id)
+    const times = Object.values(given).map((file) => ((file as any).lastSyncedAt = new Date(at)))
+    const change = () => {
+      for (const file of Object.values(given)) file.content = file.name = 'changed'
+      for (const time of times) time.setTime(0)
+      delete given[COUNT]
+    }
+    await changing(change, files.writeAll(given))
+    assert.deepEqual(await files.readAll(), records(project.id, { lastSyncedAt: at }))
+  }))
+
+  test('a map of projects', withDirectory(async ({ open }) => {
+    const given = projects()
+    const change = () => {
+      for (const project of Object.values(given)) project.name = 'changed'
+      delete given[COUNT]
+    }
+    const storage = open()
+    await changing(change, storage.writeAll(given))
+    assert.deepEqual(await storage.readAll(), projects())
+  }))
+
+  for (const [what, made] of [['flat', things], ['nested', () => mapOf(Object.values(things()).map((thing) => ({ ...thing, tags: ['a'] })))]] as const) {
+    test(`a map of a caller's ${what} entities`, withDirectory(async ({ base }) => {
+      const storage = new Things({ basePath: base })
+      const given: Record<string, Thing & { tags?: string[] }> = made()
+      const change = () => {
+        for (const thing of Object.values(given)) {
+          thing.name = 'changed'
+          thing.tags?.push('b')
+        }
+        delete given[COUNT]
+      }
+      const call = storage.writeAll(given)
+      // The schema hands these objects on as they are, and is done in the turn of the call.
+      await changing(() => setImmediate(change), call)
+      assert.deepEqual(await storage.readAll(), made())
+      await storage.close()
+    }))
+  }
+})
+
+describe('a write of many records that are being handed over', () => {
+  test('comes before the writes that were called after it', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const calls = [files.createMany(inputs()), files.deleteAll(), files.writeAll(records(project.id)), files.update(1, { content: 'last' })]
+    await Promise.all(calls)
+    assert.deepEqual(await files.readAll(), { ...records(project.id), 1: await files.getById(1) })
+    assert.equal((await files.getById(1))?.content, 'last')
+  }))
+
+  test('comes before a small one of another project', withProject(async (storage, project) => {
+    const before = await storage.sequence()
+    const feed = storage.changes({ from: before, scope: 'database' })
+    const many = storage.getFileStorage(project.id).createMany(inputs())
+    const few = storage.update(project.id, { name: 'renamed' })
+    await Promise.all([many, few])
+    const first = (await feed.next()).value as { created?: unknown[] }
+    assert.equal(first.created?.length, COUNT)
+    await feed.return()
+  }))
+
+  test('is given up, and the next one goes on', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const control = new AbortController()
+    const many = files.createMany(inputs(), { signal: control.signal })
+    const next = files.create(fileInput('next.ts'))
+    setImmediate(() => control.abort())
+    await assert.rejects(many, { code: 'ABORTED' })
+    await next
+    assert.deepEqual((await files.list()).map(({ path }) => path), ['next.ts'])
+  }))
+
+  test('is waited for when the storage is closed', withProject(async (storage, project, { open }) => {
+    const many = storage.getFileStorage(project.id).createMany(inputs())
+    await storage.close()
+    assert.equal((await many).length, COUNT)
+    assert.equal((await open().getFileStorage(project.id).list()).length, COUNT)
+  }))
+
+  test('keeps its place although the others would wait for a shorter time', withProject(async (_, project, { open }) => {
+    const files = open({ lockTimeout: 0 }).getFileStorage(project.id)
+    await Promise.all([files.writeAll(records(project.id)), files.deleteAll()])
+    assert.deepEqual(await files.list(), [])
+  }))
+})
+
+test('a map that differs from what another instance wrote meanwhile is written all the same', withProject(async (storage, project, { open }) => {
+  const files = storage.getFileStorage(project.id)
+  await files.writeAll(records(project.id))
+  const map = await files.readAll()
+  for (const file of Object.values(map)) file.content += ', changed'
+  const other = open({ cacheEnabled: false }).getFileStorage(project.id)
+  const [written] = await Promise.all([files.writeAll(map), other.update(1, { content: 'of the other' })])
+  assert.deepEqual(Object.keys(written), Object.keys(map))
+  const stored = await other.readAll()
+  for (const id of Object.keys(map)) if (id !== '1') assert.equal(stored[id]!.content, map[id]!.content)
+}))

@@ -1,0 +1,78 @@
+'use strict'
+
+// Records on their way into native code. Many of them are made text and cross a slice at a time, between which the event loop
+// turns: what is made text later must by then be nothing that a caller can change.
+
+const { NativeRecords } = require('./native.js')
+const { throwIfAborted } = require('./abort.js')
+const { setImmediate } = require('./timers.js')
+
+/** A slice has so many records at most, and none is added to one that has so many characters. */
+const MOST_RECORDS = 256
+const MOST_CHARACTERS = 2 ** 20
+
+class Records {
+  native = new NativeRecords()
+  /** The bytes of all that has crossed. */
+  bytes = 0
+  #records
+  #textOf
+  #largeOf
+  /** So many have crossed. */
+  #count = 0
+
+  /**
+   * Few records cross at once, of many the first ones.
+   * @param textOf gives the JSON of a record
+   * @param largeOf gives its large field where that crosses apart, or null
+   */
+  constructor(records, textOf, largeOf = () => null) {
+    this.#records = records
+    this.#textOf = textOf
+    this.#largeOf = largeOf
+    this.#cross()
+  }
+
+  /** Whether all have crossed. */
+  get isComplete() {
+    return this.#count === this.#records.length
+  }
+
+  /** Resolves when all have crossed. */
+  async complete(signal) {
+    try {
+      while (!this.isComplete) {
+        await new Promise((resolve) => setImmediate(resolve))
+        throwIfAborted(signal)
+        this.#cross()
+      }
+    } catch (error) {
+      this.native.release()
+      throw error
+    }
+  }
+
+  #cross() {
+    const [texts, larges] = [[], []]
+    let characters = 0
+    while (!this.isComplete && texts.length < MOST_RECORDS && characters < MOST_CHARACTERS) {
+      const record = this.#records[this.#count++]
+      const [text, large] = [this.#textOf(record), this.#largeOf(record)]
+      characters += text.length + (large?.length ?? 0)
+      texts.push(text)
+      larges.push(large)
+    }
+    this.bytes += this.native.append(texts, larges)
+  }
+
+  /** The answer of the call that they are for, after which they are let go. */
+  async during(answer) {
+    try {
+      return await answer
+    } finally {
+      this.native.release()
+    }
+  }
+}
+
+module.exports = { Records }

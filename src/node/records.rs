@@ -1,0 +1,96 @@
+//! Records on their way in: a slice of them at a time, so that the event loop turns while many are handed over.
+
+use std::sync::Arc;
+
+use napi::{Error, Result};
+use napi_derive::napi;
+use parking_lot::Mutex;
+
+use super::text::GivenText;
+use crate::engine::GivenMap;
+use crate::engine::document::Given;
+
+/// Records in their order.
+pub struct Records {
+    /// Their JSON with a comma between two, within braces: members of a map make that map.
+    text: Vec<u8>,
+    /// Where the text of each begins and ends.
+    places: Vec<(usize, usize)>,
+    /// The large field of each as plain text, where it comes apart.
+    large: Vec<Option<String>>,
+}
+
+impl Default for Records {
+    fn default() -> Records {
+        Records { text: b"{}".to_vec(), places: Vec::new(), large: Vec::new() }
+    }
+}
+
+impl Records {
+    fn push(&mut self, text: &str, large: Option<String>) {
+        self.text.pop();
+        if !self.places.is_empty() {
+            self.text.push(b',');
+        }
+        let start = self.text.len();
+        self.text.extend_from_slice(text.as_bytes());
+        self.places.push((start, self.text.len()));
+        self.text.push(b'}');
+        self.large.push(large);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Given<'_>> {
+        let given = |(&(start, end), large)| Given { text: &self.text[start..end], large };
+        self.places.iter().zip(self.large.iter().map(Option::as_deref)).map(given)
+    }
+
+    /// The map whose members they are.
+    pub fn map(&self) -> GivenMap<'_> {
+        GivenMap { text: &self.text, large: &self.large }
+    }
+}
+
+/// What JavaScript has handed over so far; `None` once that is released.
+#[napi]
+pub struct NativeRecords {
+    records: Mutex<Option<Arc<Records>>>,
+}
+
+#[napi]
+impl NativeRecords {
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> NativeRecords {
+        NativeRecords { records: Mutex::new(Some(Arc::default())) }
+    }
+
+    /// Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
+    /// many bytes were added.
+    #[napi(catch_unwind)]
+    pub fn append(&self, texts: Vec<GivenText>, large: Vec<Option<GivenText>>) -> Result<f64> {
+        let mut records = self.records.lock();
+        let records = records.as_mut().and_then(Arc::get_mut).ok_or_else(handed_over)?;
+        let mut bytes = 0;
+        for (GivenText(text), large) in texts.iter().zip(large) {
+            let large = large.map(|GivenText(text)| text);
+            bytes += text.len() + large.as_ref().map_or(0, String::len);
+            records.push(text, large);
+        }
+        Ok(bytes as f64)
+    }
+
+    /// Forgets the records. Calls that were given them keep them to their end.
+    #[napi(catch_unwind)]
+    pub fn release(&self) {
+        *self.records.lock() = None;
+    }
+}
+
+impl NativeRecords {
+    pub fn all(&self) -> Result<Arc<Records>> {
+        self.records.lock().clone().ok_or_else(handed_over)
+    }
+}
+
+fn handed_over() -> Error {
+    Error::from_reason("these records were handed over already; this is a bug of the package")
+}
