@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, SimFs};
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, RoomOptions};
+use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, RoomOptions, Wait};
 use support::{record, spec};
 
 const DIRECTORY: &str = "/database";
@@ -94,4 +94,22 @@ fn the_length_of_room_that_another_process_made_is_asked_once() {
     let len = journal(&fs).len();
     assert_eq!([asked("one"), asked("two")], [1, 0]);
     assert_eq!(journal(&fs).len(), len, "the lines went into the room");
+}
+
+#[test]
+fn a_checkpoint_syncs_a_directory_once_for_all_that_was_removed_from_it() {
+    let syncs = |removed: usize| {
+        let fs = SimFs::new();
+        fs.make_dirs(format!("{DIRECTORY}/gone"));
+        let database = open(&fs);
+        let work = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
+            (0..removed).try_for_each(|at| tx.remove_path(&format!("gone/{at}")))
+        };
+        database.write(Durability::Full, work).expect("written");
+        let checkpoint = || {
+            database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        };
+        calls(&fs, checkpoint).iter().filter(|call| *call == "sync_dir gone").count()
+    };
+    assert_eq!([syncs(1), syncs(30)], [1, 1]);
 }

@@ -1,6 +1,6 @@
 //! Removing the files that a batch gave up, until that is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::kept_bytes::is_full;
@@ -11,7 +11,6 @@ use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::CollectionRecord;
-use crate::engine::normal_path::is_at_or_below;
 
 /// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
 pub fn repeat_removals(
@@ -32,33 +31,44 @@ pub fn repeat_removals(
     }
     for (seq, path) in removals {
         // A collection that was written again under this path after its removal has its own snapshot by now, or none.
-        let revived = catalog.iter().any(|(collection, record)| {
-            is_at_or_below(collection, path)
-                && record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq)
-        });
+        let revived = at_or_below(catalog, path)
+            .any(|record| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
         if *seq > removed && !revived {
             touched.extend(removal_target(fs, directory, path)?);
         }
     }
-    for path in touched {
-        let is_there = fs.symlink_metadata(&path).at("look up", &path)?.is_some();
-        fs::remove_tree_except(fs, &path, &foreign).at("remove", &path)?;
-        let is_directory = |path: &Path| -> Result<bool> {
-            let found = fs.metadata(path).at("look up", path)?;
-            Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
-        };
-        // What redoing the removal of a directory left is no directory.
-        if let Some(parent) = path.parent()
-            && is_directory(parent)?
-        {
-            if is_there {
-                fs.sync_dir(parent).at("sync directory", parent)?;
-            } else {
-                sync_absence(fs, &path, parent)?;
-            }
+    // What redoing the removal of a directory left is no directory.
+    let is_directory = |path: &Path| -> Result<bool> {
+        let found = fs.metadata(path).at("look up", path)?;
+        Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
+    };
+    let mut parents = BTreeSet::new();
+    for path in &touched {
+        let is_there = fs.symlink_metadata(path).at("look up", path)?.is_some();
+        fs::remove_tree_except(fs, path, &foreign).at("remove", path)?;
+        let Some(parent) = path.parent() else { continue };
+        if !is_there && is_directory(parent)? {
+            redo_removal(fs, path)?;
+        }
+        parents.insert(parent);
+    }
+    // Once for all that was removed from a directory: a sync takes longer than many removals.
+    for parent in parents {
+        if is_directory(parent)? {
+            fs.sync_dir(parent).at("sync directory", parent)?;
         }
     }
     Ok(())
+}
+
+/// What the catalog knows of the collections whose path is this one or lies below it. O(log n) and what is found.
+fn at_or_below<'a>(
+    catalog: &'a BTreeMap<String, CollectionRecord>,
+    path: &str,
+) -> impl Iterator<Item = &'a CollectionRecord> {
+    let below = format!("{path}/");
+    let found = catalog.range(below.clone()..).take_while(move |(path, _)| path.starts_with(&below));
+    catalog.get(path).into_iter().chain(found.map(|(_, record)| record))
 }
 
 impl Database {
@@ -106,12 +116,16 @@ impl Database {
 
 /// Makes durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync that.
 pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
+    redo_removal(fs, path)?;
+    fs.sync_dir(parent).at("sync directory", parent)
+}
+
+fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
     match fs::redo_removal(fs, path).at("remove", path) {
         // A full disk must keep nobody from recovering the database. Then the sync is taken at its word.
-        Err(error) if is_full(&error) => {}
-        other => other?,
+        Err(error) if is_full(&error) => Ok(()),
+        other => other,
     }
-    fs.sync_dir(parent).at("sync directory", parent)
 }
 
 /// The file or directory that a removal is about. Nothing, if somebody put a symlink on the way out of the database's
