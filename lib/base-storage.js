@@ -21,7 +21,7 @@ const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
-const { Records } = require('./records.js')
+const { attemptOf, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
@@ -37,7 +37,7 @@ const read = Symbol('read')
 /**
  * Starts a write and remembers it until it is answered, for `close()`: `(start, signal, operation, entities, given,
  * { otherwise, within })`. What is `given` are texts, or `Records` that cross before it starts. `otherwise` gives
- * `{ start, records }` of another attempt, as for `Writes`. Operation and entities are for those who watch.
+ * `{ start, given }` of another attempt, as for `Writes`. Operation and entities are for those who watch.
  */
 const write = Symbol('write')
 /** The writes of the instance that are not answered yet. */
@@ -450,7 +450,8 @@ class BaseStorage {
   }
 
   [write](start, signal, operation, entities, given, { otherwise, within } = {}) {
-    const begin = () => this[writes].begin(this.#attempt(start, signal, given, otherwise), signal, within)
+    const attempt = attemptOf((start) => this.#adopted(start, signal), { start, given, otherwise }, signal)
+    const begin = () => this[writes].begin(attempt, signal, within)
     // What has a place is remembered from its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
     if (!channels.write.hasSubscribers) return remembered(begin())
@@ -458,21 +459,6 @@ class BaseStorage {
     const counted = () => begin().finally(() => given instanceof Records && (about.bytes = given.bytes))
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
     return remembered(published(channels.write, about, counted, sequence))
-  }
-
-  /** A write as `Writes` begins it. */
-  #attempt(start, signal, given, otherwise) {
-    if (!(given instanceof Records)) return { start: () => this.#adopted(start, signal) }
-    return {
-      prepare: given.isComplete ? undefined : () => given.complete(signal),
-      start: () => given.during(this.#adopted(start, signal)),
-      otherwise:
-        otherwise &&
-        (() => {
-          const { start, records } = otherwise()
-          return this.#attempt(start, signal, records)
-        }),
-    }
   }
 
   /** What events say of every call. */

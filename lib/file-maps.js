@@ -14,19 +14,19 @@ const { Records } = require('./records.js')
  * Writes a map of files and gives it as it is stored.
  * @param members what `fileMembers` read
  * @param stored `{ native, documents, objects }`: the native calls, and what gives the objects that are kept
- * @param write starts a write: `({ start, records }, otherwise)`
+ * @param write starts a write: `({ start, given }, otherwise)`
  */
 async function writeFiles(members, { native, documents, objects }, write) {
   const since = moment()
   const known = objects()?.whole(documents)
   const { changed, same, gone } = differenceOf(members, known?.list ?? [])
   const whole = () => {
-    const records = handedOver(members)
-    return { records, start: (ticket) => native.writeAll(ticket, records.native) }
+    const given = handedOver(members)
+    return { given, start: (ticket) => native.writeAll(ticket, given.native) }
   }
   const difference = () => {
-    const records = handedOver(changed)
-    return { records, start: (ticket) => native.writeDifference(ticket, known.engine, known.seq, records.native, gone) }
+    const given = handedOver(changed)
+    return { given, start: (ticket) => native.writeDifference(ticket, known.engine, known.seq, given.native, gone) }
   }
   const [seq, ...heads] = valueOf(await (known === undefined ? write(whole()) : write(difference(), whole)))
   const written = new Map(heads.map((head) => [String(head.id), head]))

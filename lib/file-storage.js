@@ -81,8 +81,8 @@ class ProjectFileStorage extends EntityStorage {
     checkMap(files)
     const map = fileMembers(files)
     const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
-    return writeFiles(map, stored, ({ start, records }, otherwise) => {
-      return this[write](start, signal, 'writeAll', map.length, records, { otherwise })
+    return writeFiles(map, stored, ({ start, given }, otherwise) => {
+      return this[write](start, signal, 'writeAll', map.length, given, { otherwise })
     })
   }
 

@@ -75,4 +75,19 @@ class Records {
   }
 }
 
-module.exports = { Records }
+/**
+ * An attempt to write, as `Writes` begins it.
+ * @param run is given what starts a call of native code
+ * @param write `{ start, given, otherwise }`: where `given` are `Records`, they cross before it starts; `otherwise` gives such a
+ *   write, too
+ */
+function attemptOf(run, { start, given, otherwise }, signal) {
+  if (!(given instanceof Records)) return { start: () => run(start) }
+  return {
+    prepare: given.isComplete ? undefined : () => given.complete(signal),
+    start: () => given.during(run(start)),
+    otherwise: otherwise && (() => attemptOf(run, otherwise(), signal)),
+  }
+}
+
+module.exports = { attemptOf, Records }
