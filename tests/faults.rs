@@ -4,6 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Part, Transaction, WarningCode};
@@ -289,4 +290,61 @@ fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten(
         assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
         check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
     }
+}
+
+/// Adds a document to a file, in place or as editors do that write a new file.
+fn add_by_hand(fs: &SimFs, path: &str, in_place: bool) {
+    let text = String::from_utf8(fs.read_file(path).expect("a file")).expect("text");
+    let added = text.replace("\n}", &format!(",\n\"2\":{}\n}}", record(2, "by hand")));
+    if !in_place {
+        fs.remove(path);
+    }
+    fs.write_file(path, added.as_bytes());
+}
+
+fn check_added(fs: &SimFs, database: &Database) {
+    database.look_at_file(&spec("a.json"), READ).expect("looked at");
+    assert_eq!(name(database, "a.json", 2), Ok(Some("by hand".into())));
+    put(database, "a.json", 1, "newest");
+    checkpoint(database).expect("checkpointed");
+    let text = String::from_utf8(fs.read_file("/database/a.json").expect("a snapshot")).expect("text");
+    assert!(text.contains("newest") && text.contains("by hand"), "{text}");
+}
+
+#[test]
+fn a_file_that_a_person_saves_when_its_snapshot_is_in_place_is_not_overwritten() {
+    for in_place in [true, false] {
+        let fs = machine();
+        let process = fs.process();
+        let database = open(&process);
+        put(&database, "a.json", 1, "one");
+        let person = fs.clone();
+        let is_after_rename =
+            |call: &Call| matches!(call, Call::SyncDir { path } if path.ends_with("database"));
+        process.before(is_after_rename, move || add_by_hand(&person, "/database/a.json", in_place));
+        checkpoint(&database).expect("checkpointed");
+        check_added(&fs, &database);
+    }
+}
+
+#[test]
+fn a_file_that_a_person_saves_while_a_checkpoint_reads_it_is_not_overwritten() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "one");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 1, "newer");
+    drop(database);
+    let process = fs.process();
+    let database = open(&process);
+    let person = fs.clone();
+    // Nobody loaded the collection: the checkpoint reads its file, in between of looks at it.
+    let looks = AtomicUsize::new(0);
+    let is_third_look = move |call: &Call| {
+        matches!(call, Call::Metadata { path } if path.ends_with("a.json"))
+            && looks.fetch_add(1, Ordering::Relaxed) == 2
+    };
+    process.before(is_third_look, move || add_by_hand(&person, "/database/a.json", true));
+    checkpoint(&database).expect("checkpointed");
+    check_added(&fs, &database);
 }
