@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::document_file::give_up_documents;
 use super::overlay::{Group, Put, no_entries};
 use super::recent::RecentChanges;
-use super::state::{Change, Content, Position, Prepared, State};
+use super::state::{Change, Content, Loaded, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{Database, Mutant};
@@ -408,9 +408,11 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             state.record_drop(path, seq);
         }
         let collection = state.collection(path);
-        if matches!(&collection.content, Content::Loaded(loaded) if !Arc::ptr_eq(&loaded.spec, &overlay.spec))
-        {
-            // A request of this group wanted more indexes and failed before the overlay had them.
+        let is_outdated =
+            |loaded: &Loaded| !Arc::ptr_eq(&loaded.spec, &overlay.spec) || group.written_over.contains(path);
+        if matches!(&collection.content, Content::Loaded(loaded) if is_outdated(loaded)) {
+            // A request of this group wanted more indexes and failed before the overlay had them, or could not read what a
+            // document had in them.
             collection.unload();
         }
         let mut changed = overlay.dropped;
