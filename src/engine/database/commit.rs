@@ -298,8 +298,8 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
-                state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                state.cancel_removals(&batch.kept_paths);
                 batch.remember(seq, &mut state.recent);
             }
             // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
@@ -311,8 +311,10 @@ impl Database {
         let in_files: u64 = files.iter().map(|file| u64::from(file.size())).sum();
         self.background.wrote(lines.len() as u64 + in_files);
         self.feed.publish_lines(lines, salt, before);
+        let kept: Vec<&str> =
+            batches.iter().flat_map(|batch| &batch.kept_paths).map(String::as_str).collect();
         for batch in batches {
-            self.remove_from_disk(batch);
+            self.remove_from_disk(batch, &kept);
         }
         Ok(())
     }
@@ -348,13 +350,14 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut Vec<u8>| out.extend_from_slice(mem::replace(&mut separator, b","));
-    for path in &batch.kept_paths {
-        next(out);
-        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
-    }
     for path in &batch.removed_paths {
         next(out);
         out.extend_from_slice(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
+    }
+    // Behind the removals: what the batch itself removed and needs again must not be removed once more.
+    for path in &batch.kept_paths {
+        next(out);
+        out.extend_from_slice(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
     }
     for (path, changes) in &batch.collections {
         if changes.dropped {
