@@ -3,11 +3,13 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, Durability, Part, Transaction, WarningCode};
+use octoprompt_storage::engine::{Database, Durability, Part, Transaction, Wait, WarningCode};
 use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, try_open};
 use support::{READ, record, spec};
 
@@ -347,4 +349,37 @@ fn a_file_that_a_person_saves_while_a_checkpoint_reads_it_is_not_overwritten() {
     process.before(is_third_look, move || add_by_hand(&person, "/database/a.json", true));
     checkpoint(&database).expect("checkpointed");
     check_added(&fs, &database);
+}
+
+#[test]
+fn a_checkpoint_waits_for_its_lock_again_however_long_it_wrote() {
+    let fs = machine();
+    let process = fs.process();
+    let database = open(&process);
+    put(&database, "a.json", 1, "one");
+    let other = open(&fs.process());
+    let (release, released) = mpsc::channel();
+    let hooked = process.clone();
+    let is_snapshot =
+        |call: &Call| matches!(call, Call::SyncData { path } if path.to_string_lossy().contains("/new-"));
+    process.before(is_snapshot, move || {
+        let (inside, is_inside) = mpsc::channel();
+        thread::spawn(move || {
+            other.write(Durability::Full, move |_| {
+                inside.send(()).expect("somebody waits");
+                // Nobody is there any more where the checkpoint gave up.
+                let _ = released.recv();
+                Ok(())
+            })
+        });
+        is_inside.recv().expect("a writer");
+        let attempts = AtomicUsize::new(0);
+        let is_second_attempt = move |call: &Call| {
+            matches!(call, Call::TryLock { path, .. } if path.ends_with("write.lock"))
+                && attempts.fetch_add(1, Ordering::Relaxed) == 1
+        };
+        hooked.before(is_second_attempt, move || release.send(()).expect("a writer"));
+    });
+    let late = Wait { timeout: Duration::from_secs(60), deadline: Instant::now() };
+    database.checkpoint(late).expect("checkpointed");
 }

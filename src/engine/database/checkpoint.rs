@@ -118,7 +118,8 @@ impl Database {
         for (at, frozen) in frozen.into_iter().enumerate() {
             fresh.push(self.stream(frozen, at, switched)?);
         }
-        let mut writer = self.acquire(wait)?;
+        // Writing the snapshots was no waiting: with a lock timeout that it exceeds no checkpoint would ever end.
+        let mut writer = self.acquire(Wait::at_most(wait.timeout))?;
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
         let (drafts, recorded) = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
