@@ -376,7 +376,13 @@ impl State {
     }
 
     pub fn record_drop(&mut self, path: &str, seq: u64) {
-        self.catalog.entry(path.to_owned()).or_default().dropped = Some(seq);
+        let is_adoption = self.adoptions.contains(&seq);
+        let entry = self.catalog.entry(path.to_owned()).or_default();
+        entry.dropped = Some(seq);
+        if is_adoption {
+            // It was given up because its file was gone. One that is there later is a person's, also one that it had before.
+            entry.snapshots.clear();
+        }
         let collection = self.collection(path);
         collection.version += 1;
         collection.before = DocumentMap::default();
