@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Part, Transaction, Wait, WarningCode};
 use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, try_open};
 use support::{READ, record, spec};
@@ -292,6 +292,65 @@ fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten(
         assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
         check_edited(&open(&fs.power_loss(&mut Extreme::Nothing)));
     }
+}
+
+#[test]
+fn the_next_checkpoint_adopts_an_edit_that_the_one_before_left_alone() {
+    for known in [true, false] {
+        let fs = machine();
+        let database = edited_in_a_checkpoint(&fs, known);
+        checkpoint(&database).expect("checkpointed");
+        let text = String::from_utf8(fs.read_file("/database/a.json").expect("a snapshot")).expect("text");
+        assert!(text.contains("newer") && text.contains("by hand"), "{text}");
+        check_edited(&database);
+    }
+}
+
+#[test]
+fn an_edit_that_is_saved_during_a_checkpoint_wins_over_what_adopting_an_earlier_one_made() {
+    let fs = machine();
+    let by_hand = |name: &str| format!("{{ \"1\": {} }}", record(1, name).replace(":", ": "));
+    fs.write_file("/database/a.json", by_hand("first").as_bytes());
+    let database = open(&fs);
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("first".into())));
+    let follower = open(&fs.process());
+    assert_eq!(name(&follower, "a.json", 1), Ok(Some("first".into())));
+    let (person, second) = (fs.clone(), by_hand("second"));
+    let is_record = |call: &Call| matches!(call, Call::Write { path, offset: 1.., .. } if path.ends_with("journal-000000000002.jsonl"));
+    fs.before(is_record, move || person.write_file("/database/a.json", second.as_bytes()));
+    checkpoint(&database).expect("checkpointed");
+    let restarted = fs.snapshot().kill();
+    for (fs, database) in [(&fs, open(&fs.process())), (&restarted, open(&restarted))] {
+        assert_eq!(name(&database, "a.json", 1), Ok(Some("second".into())));
+        let names = fs.list_dir(Path::new("/database")).expect("a directory");
+        assert!(!names.iter().any(|name| name.contains("edited")), "{names:?}");
+    }
+    for database in [&follower, &database] {
+        database.look_at_file(&spec("a.json"), READ).expect("looked at");
+        assert_eq!(name(database, "a.json", 1), Ok(Some("second".into())));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_keeps_no_other_from_its_checkpoint() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 1, "acknowledged");
+    let snapshot = fs.read_file("/database/a.json").expect("a snapshot");
+    fs.remove("/database/a.json");
+    fs.make_dirs("/database/a.json");
+    for round in 0..3 {
+        put(&database, "b.json", round, "beside it");
+        assert_eq!(checkpoint(&database).map_err(|error| error.code()), Err("IO_ERROR"));
+        let text = String::from_utf8(fs.read_file("/database/b.json").expect("a snapshot")).expect("text");
+        assert!(text.contains(&record(round, "beside it")), "{text}");
+    }
+    fs.remove("/database/a.json");
+    fs.write_file("/database/a.json", &snapshot);
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("acknowledged".into())));
 }
 
 /// Adds a document to a file, in place or as editors do that write a new file.

@@ -67,6 +67,19 @@ fn a_document_is_written_over_an_edit_of_it_that_nobody_looked_at_and_the_edit_i
 }
 
 #[test]
+fn the_next_checkpoint_adopts_an_edit_that_was_written_over_whoever_takes_it() {
+    for by_other in [false, true] {
+        let (fixture, one, other) = loaded_twice();
+        write_over(&fixture, &[(1, "lost"), (2, "edited")]);
+        fixture.put(&one, 1, "newer");
+        fixture.checkpoint(if by_other { &other } else { &one });
+        let text = fs::read_to_string(fixture.path("items.json")).expect("a snapshot");
+        assert_eq!(text, format!("{{\n\"1\":{},\n\"2\":{}\n}}\n", record(1, "newer"), record(2, "edited")));
+        assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+    }
+}
+
+#[test]
 fn a_document_is_deleted_from_an_edited_file_that_nobody_looked_at() {
     let (fixture, one, other) = loaded_twice();
     write_over(&fixture, &[(1, "lost"), (2, "edited")]);

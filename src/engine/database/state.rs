@@ -118,8 +118,8 @@ pub struct Collection {
     /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
     /// mutex changes it; a loaded collection always has just this spec.
     pub spec: Option<Arc<CollectionSpec>>,
-    /// Documents that were in memory before the collection was unloaded, and did not change since.
-    pub before: DocumentMap,
+    /// Documents that were in memory before the collection was unloaded, and did not change since. Nothing, unless it was.
+    pub before: Option<DocumentMap>,
 }
 
 pub enum Content {
@@ -237,7 +237,7 @@ impl Collection {
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
-            self.before.remove(&id);
+            self.before.iter_mut().for_each(|before| drop(before.remove(&id)));
             let known = changes.entry(id).or_insert(change);
             *known = Change { base: known.base, ..change };
         }
@@ -248,7 +248,7 @@ impl Collection {
         self.version += 1;
         if let Content::Loaded(loaded) = &mut self.content {
             let changes = loaded.changes_after(0);
-            self.before = std::mem::take(&mut loaded.documents);
+            self.before = Some(std::mem::take(&mut loaded.documents));
             self.content = Content::Unloaded(changes);
         }
     }
@@ -385,7 +385,7 @@ impl State {
         }
         let collection = self.collection(path);
         collection.version += 1;
-        collection.before = DocumentMap::default();
+        collection.before = None;
         collection.content = match std::mem::take(&mut collection.content) {
             Content::Loaded(loaded) => Content::Loaded(Loaded {
                 indexes: loaded.indexes.iter().map(Index::empty_like).collect(),
