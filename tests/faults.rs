@@ -306,29 +306,38 @@ fn the_next_checkpoint_adopts_an_edit_that_the_one_before_left_alone() {
     }
 }
 
-#[test]
-fn an_edit_that_is_saved_during_a_checkpoint_wins_over_what_adopting_an_earlier_one_made() {
+/// A file that was adopted, and edited again in a checkpoint. The process that did both, and one that followed it.
+fn edited_twice() -> (SimFs, [Arc<Database>; 2]) {
     let fs = machine();
-    let by_hand = |name: &str| format!("{{ \"1\": {} }}", record(1, name).replace(":", ": "));
+    let by_hand = |name: &str| format!("{{ \"1\": {} }}", record(1, name).replace(':', ": "));
     fs.write_file("/database/a.json", by_hand("first").as_bytes());
-    let database = open(&fs);
-    assert_eq!(name(&database, "a.json", 1), Ok(Some("first".into())));
-    let follower = open(&fs.process());
-    assert_eq!(name(&follower, "a.json", 1), Ok(Some("first".into())));
+    let both = [open(&fs), open(&fs.process())];
+    both.iter().for_each(|database| assert_eq!(name(database, "a.json", 1), Ok(Some("first".into()))));
     let (person, second) = (fs.clone(), by_hand("second"));
     let is_record = |call: &Call| matches!(call, Call::Write { path, offset: 1.., .. } if path.ends_with("journal-000000000002.jsonl"));
     fs.before(is_record, move || person.write_file("/database/a.json", second.as_bytes()));
-    checkpoint(&database).expect("checkpointed");
-    let restarted = fs.snapshot().kill();
-    for (fs, database) in [(&fs, open(&fs.process())), (&restarted, open(&restarted))] {
-        assert_eq!(name(&database, "a.json", 1), Ok(Some("second".into())));
-        let names = fs.list_dir(Path::new("/database")).expect("a directory");
-        assert!(!names.iter().any(|name| name.contains("edited")), "{names:?}");
+    checkpoint(&both[0]).expect("checkpointed");
+    (fs, both)
+}
+
+fn check_second_edit(fs: &SimFs, database: &Database) {
+    database.look_at_file(&spec("a.json"), READ).expect("looked at");
+    assert_eq!(name(database, "a.json", 1), Ok(Some("second".into())));
+    let names = fs.list_dir(Path::new("/database")).expect("a directory");
+    assert!(!names.iter().any(|name| name.contains("edited")), "{names:?}");
+}
+
+#[test]
+fn an_edit_that_is_saved_during_a_checkpoint_wins_over_what_adopting_an_earlier_one_made() {
+    for adopter in 0..2 {
+        let (fs, both) = edited_twice();
+        check_second_edit(&fs, &both[adopter]);
+        check_second_edit(&fs, &both[1 - adopter]);
     }
-    for database in [&follower, &database] {
-        database.look_at_file(&spec("a.json"), READ).expect("looked at");
-        assert_eq!(name(database, "a.json", 1), Ok(Some("second".into())));
-    }
+    let (fs, _) = edited_twice();
+    check_second_edit(&fs, &open(&fs.process()));
+    let fs = edited_twice().0.kill();
+    check_second_edit(&fs, &open(&fs));
 }
 
 #[test]

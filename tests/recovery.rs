@@ -366,3 +366,15 @@ fn what_belonged_to_a_document_that_is_deleted_and_created_in_one_batch_is_remov
         assert_eq!(fs.read_file("/database/files/1").as_deref(), Some(&b"new"[..]));
     }
 }
+
+#[test]
+fn a_file_that_its_writer_did_not_sync_survives_a_power_loss_once_it_is_adopted() {
+    let fs = machine();
+    let text = format!("{{\"1\":{}}}", record(1, "by hand"));
+    let file =
+        fs.process().handle().open(Path::new("/database/a.json"), OpenMode::CreateNew).expect("created");
+    file.write_at(text.as_bytes(), 0).expect("written");
+    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("by hand".into())));
+    let lost = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&lost), "a.json", 1), Ok(Some("by hand".into())));
+}
