@@ -237,7 +237,9 @@ impl Collection {
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
-            self.before.iter_mut().for_each(|before| drop(before.remove(&id)));
+            if let Some(before) = &mut self.before {
+                before.remove(&id);
+            }
             let known = changes.entry(id).or_insert(change);
             *known = Change { base: known.base, ..change };
         }
