@@ -267,9 +267,8 @@ fn observers_hear_why_a_checkpoint_failed() {
     let (listener, _alive) = Listener::of(&database);
     listener.take();
     fixture.put(&database, 1, "first");
-    // A directory where the next generation belongs cannot be replaced.
-    let next = fixture.path(".storage/journal-000000000002.jsonl");
-    fs::create_dir(&next).expect("a directory");
+    // A directory where the file belongs cannot be replaced.
+    fs::create_dir(fixture.path("items.json")).expect("a directory");
     let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it fails");
     let events = listener.take();
     let [Event::CheckpointFailed { error: told, .. }] = &events[..] else {
@@ -277,7 +276,7 @@ fn observers_hear_why_a_checkpoint_failed() {
     };
     assert_eq!(told.to_string(), error.to_string());
     assert_eq!(stats(&database).checkpoints.failed, 1);
-    fs::remove_dir(next).expect("removed");
+    fs::remove_dir(fixture.path("items.json")).expect("removed");
 }
 
 #[test]

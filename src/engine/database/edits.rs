@@ -32,13 +32,15 @@ impl Database {
                 self.write_again(&spec);
                 continue;
             }
+            let is_loaded = self.state.read().loaded(&spec.path).is_some();
             self.notice_edit(&spec)?;
             match self.load(writer, &spec, true) {
                 // It waits for its caller; its journals wait with it.
                 Err(Error::Unadopted { .. }) => {}
-                // One file that is damaged, or cannot be read, does not keep the others from their checkpoint, nor the journals
-                // of it.
-                Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) => damaged.push(error),
+                // One damaged file does not keep the others from their checkpoint, nor the journals of it.
+                Err(error @ Error::Corrupt { .. }) => damaged.push(error),
+                // Nor does one for ever that cannot be read: the checkpoint that met it first failed.
+                Err(error @ Error::Io { .. }) if !is_loaded => damaged.push(error),
                 other => other?,
             }
         }
