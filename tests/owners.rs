@@ -134,3 +134,38 @@ fn a_broken_file_of_owners_gives_nothing_up() {
     assert_eq!(fixture.get(&database, 8), None);
     assert!(nested(&fixture, &database).is_err());
 }
+
+#[test]
+fn a_file_that_went_with_its_owner_and_is_put_back_with_it_is_there_again() {
+    for restarted in [false, true] {
+        let fixture = fixture();
+        let [items, owned] = ["items.json", "data/7/items.json"].map(|name| fixture.path(name));
+        let before = [&items, &owned].map(|file| fs::read(file).expect("a snapshot"));
+        give_up_owner(&fixture);
+        remove_file(&fixture);
+        let open_twice = || (open(&fixture), fixture.open());
+        let mut opened = Some(open_twice());
+        for database in opened.iter().flat_map(|(one, other)| [one, other]) {
+            assert_eq!(nested(&fixture, database), Ok("[]".into()));
+        }
+        opened = opened.filter(|_| !restarted);
+        fs::create_dir_all(fixture.path("data/7")).expect("created");
+        for (file, bytes) in [&items, &owned].into_iter().zip(&before) {
+            fs::write(file, bytes).expect("put back");
+        }
+        let (database, follower) = opened.unwrap_or_else(open_twice);
+        for database in [&database, &follower] {
+            for spec in [fixture.spec(), fixture.nested()] {
+                database.look_at_file(&spec, READ).expect("looked at");
+            }
+            assert_eq!(fixture.get(database, 7), Some(record(7, "owner")));
+            assert_eq!(nested(&fixture, database), Ok(format!("[{}]", record(1, "nested"))));
+        }
+        put_nested(&fixture, &database, 2);
+        fixture.checkpoint(&database);
+        let both = format!("[{},{}]", record(1, "nested"), record(2, "nested"));
+        assert_eq!(nested(&fixture, &follower), Ok(both.clone()));
+        drop((database, follower));
+        assert_eq!(nested(&fixture, &open(&fixture)), Ok(both));
+    }
+}

@@ -342,3 +342,39 @@ fn what_belonged_to_a_document_stays_removed_when_its_directory_is_synced_after_
     assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("y".into())));
     assert_eq!(fs.read_file("/database/files/1"), None);
 }
+
+#[test]
+fn what_belonged_to_a_document_that_is_deleted_and_created_in_one_batch_is_removed_once() {
+    let fs = machine();
+    fs.write_file("/database/files/1", b"old");
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    let anew = |t: &mut Transaction<'_>| {
+        t.delete(&spec("a.json"), 1.into())?;
+        t.remove_entity_path("files/1")?;
+        t.put(&spec("a.json"), 1.into(), record(1, "y").into_bytes())?;
+        t.keep_entity_path("files/1")
+    };
+    database.write(Durability::Full, anew).expect("written");
+    assert_eq!(fs.power_loss(&mut Extreme::Nothing).read_file("/database/files/1"), None);
+    fs.write_file("/database/files/1", b"new");
+    let follower = open(&fs.process());
+    assert_eq!(name(&open(&fs.power_loss(&mut Extreme::Nothing)), "a.json", 1), Ok(Some("y".into())));
+    for database in [database, follower] {
+        put(&database, "a.json", 2, "z");
+        checkpoint(&database).expect("checkpointed");
+        assert_eq!(fs.read_file("/database/files/1").as_deref(), Some(&b"new"[..]));
+    }
+}
+
+#[test]
+fn a_file_that_its_writer_did_not_sync_survives_a_power_loss_once_it_is_adopted() {
+    let fs = machine();
+    let text = format!("{{\"1\":{}}}", record(1, "by hand"));
+    let file =
+        fs.process().handle().open(Path::new("/database/a.json"), OpenMode::CreateNew).expect("created");
+    file.write_at(text.as_bytes(), 0).expect("written");
+    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("by hand".into())));
+    let lost = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&lost), "a.json", 1), Ok(Some("by hand".into())));
+}

@@ -38,7 +38,7 @@ export class StorageError extends Error {
   readonly holders?: number[]
   /**
    * Of a write that failed: `'none'` when nothing changed and the call may be repeated, `'unknown'` when a sync failed
-   * and only reopening tells whether the write is there.
+   * and only reopening tells whether the write is there, or when putting data back failed, which reopening does.
    */
   readonly outcome?: 'none' | 'unknown'
 }

@@ -107,6 +107,9 @@ pub enum Error {
     InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
     #[error("{0}")]
     MigrationFailed(String),
+    /// A migration failed, and the data is not what it was before it.
+    #[error("{0}")]
+    NotPutBack(String),
     #[error("{0} is longer than a string can be; read contents with createContentStream")]
     TooLarge(String),
     #[error("{0} was aborted; nothing was changed")]
@@ -142,17 +145,18 @@ impl Error {
             Error::Unadopted { .. } => "UNADOPTED",
             Error::Conflict(_) => "CONFLICT",
             Error::UnsupportedFormat { .. } => "UNSUPPORTED_FORMAT",
-            Error::MigrationFailed(_) => "MIGRATION_FAILED",
+            Error::MigrationFailed(_) | Error::NotPutBack(_) => "MIGRATION_FAILED",
             Error::TooLarge(_) => "TOO_LARGE",
             Error::Aborted(_) => "ABORTED",
             Error::UnsupportedFilesystem { .. } => "UNSUPPORTED_FILESYSTEM",
         }
     }
 
-    /// What a failed write left behind; `None` unless a sync failed under it.
+    /// What a failed write left behind; `None` unless a sync failed under it, or what it did could not be undone.
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Io { outcome: Some(outcome), .. } => *outcome,
+            Error::NotPutBack(_) => Outcome::Unknown,
             _ => Outcome::None,
         }
     }

@@ -99,12 +99,15 @@ impl Registry {
             // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
             // caller it was closed: what was edited since counts at once.
             database.notice_all_edits()?;
+            // Whoever has the database to himself asks for it here and is not to wait for one who waits for him.
+            drop(place);
             database.take_in_owners();
             return Ok(database);
         }
         let database = Database::open(file_system, &directory, options)?;
-        database.take_in_owners();
         *place = Arc::downgrade(&database);
+        drop(place);
+        database.take_in_owners();
         Ok(database)
     }
 
@@ -177,22 +180,23 @@ fn canonical(base: &BasePath) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
-    use crate::engine::fs::OsFs;
+    use crate::engine::database::{CollectionSpec, Foreign, Owners, Part, ReadOptions, Transaction};
+    use crate::engine::fs::{Call, OsFs, SimFs};
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
 
     #[test]
     fn an_engine_that_outlives_its_last_instance_for_a_moment_misses_no_edit() {
-        use crate::engine::database::{CollectionSpec, Foreign, Part, ReadOptions};
         let directory = tempfile::tempdir().expect("a temporary directory");
         let open =
             || open_shared(Arc::new(OsFs), directory.path(), DatabaseOptions::default()).expect("opens");
-        let spec = Arc::new(CollectionSpec {
-            path: "items.json".into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        });
-        let options = ReadOptions { cached: true, lock_timeout: std::time::Duration::from_secs(5) };
+        let spec = spec("items.json");
+        let options = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
         let list = |database: &Database| {
             let list = database.list(&spec, Part::Whole, options).expect("readable");
             String::from_utf8_lossy(&list).into_owned()
@@ -205,6 +209,55 @@ mod tests {
         let next = open();
         assert!(Arc::ptr_eq(&lingering, &next));
         assert_eq!(list(&next), r#"[{"id":1,"edited":true}]"#);
+    }
+
+    /// A database whose owners are to be taken in, as the file of a collection that belongs to one of them is gone.
+    fn with_missing_file(fs: &SimFs, registry: &Registry) -> Arc<Database> {
+        let database = open_with_owners(fs, registry);
+        let owned = spec("owned.json");
+        let put = move |tx: &mut Transaction<'_>| tx.put(&owned, 1.into(), b"{\"id\":1}".to_vec());
+        database.write(Durability::Full, put).expect("written");
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        fs.remove("/database/owned.json");
+        database
+    }
+
+    fn spec(path: &str) -> Arc<CollectionSpec> {
+        let (large_field, indexes, foreign) = (None, Vec::new(), Foreign::Adopt(None));
+        Arc::new(CollectionSpec { path: path.into(), large_field, indexes, foreign })
+    }
+
+    fn owners(_: &Path) -> Option<Owners> {
+        Some(Owners { spec: spec("owners.json"), owner: |path| (path == "owned.json").then(|| 1.into()) })
+    }
+
+    fn open_with_owners(fs: &SimFs, registry: &Registry) -> Arc<Database> {
+        let options =
+            DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
+        registry.open(fs.handle(), Path::new("/database"), options).expect("opens")
+    }
+
+    #[test]
+    fn whoever_has_a_database_to_himself_finds_it_while_others_wait_to_take_in_its_owners() {
+        let (fs, registry) = (SimFs::new(), Registry::default());
+        let database = with_missing_file(&fs, &registry);
+        let held = database.acquire(Wait::at_most(Duration::from_secs(5))).expect("free");
+        let (looks, looking) = mpsc::channel();
+        let is_look = |call: &Call| matches!(call, Call::Metadata { path } if path.ends_with("owned.json"));
+        fs.before(is_look, move || looks.send(()).expect("somebody waits"));
+        let opener = {
+            let (fs, registry) = (fs.clone(), registry.clone());
+            thread::spawn(move || drop(open_with_owners(&fs, &registry)))
+        };
+        looking.recv().expect("it looks for the missing file");
+        let (finds, found) = mpsc::channel();
+        let finder = thread::spawn(move || {
+            finds.send(registry.find(&fs, Path::new("/database")).expect("found").is_some())
+        });
+        assert_eq!(found.recv_timeout(Duration::from_secs(60)), Ok(true));
+        drop(held);
+        opener.join().expect("opened");
+        finder.join().expect("found").expect("told");
     }
 
     #[test]

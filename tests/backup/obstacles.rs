@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::backup::{BackupOptions, Hold, MigrationLock, Site, back_up};
 use octoprompt_storage::engine::fs::{
-    Call, Fault, File, Fs, LockFile, Metadata, Network, OpenMode, OsFs, Repeat, SharedPage, SimFs,
+    self, Call, Extreme, Fault, File, Fs, LockFile, Metadata, Network, OpenMode, OsFs, Repeat, SharedPage,
+    SimFs,
 };
 use octoprompt_storage::engine::{BasePath, Durability, Outcome, Result};
 
@@ -15,7 +16,7 @@ use crate::failures::every_call;
 use crate::holding::hold;
 use crate::reached::reached;
 use crate::support::{record, spec};
-use crate::world::{Process, change, code, machine, no_wait, to_the_end};
+use crate::world::{Process, Seen, change, code, machine, no_wait, to_the_end};
 
 const INTENT: &str = "/base/data/.restore/intent.json";
 
@@ -203,6 +204,39 @@ fn what_an_interrupted_migration_put_in_the_place_of_files_and_directories_gives
     process.close();
     process.fs.kill();
     assert_eq!(Process::start(&fs).see().expect("put back"), before);
+}
+
+/// A migration died that put a file in the place of a database's directory. What was there before.
+fn with_a_file_for_a_database() -> (SimFs, Seen) {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    let before = process.see().expect("readable");
+    let held = hold(&process).expect("held");
+    let _copy = held.copy(None).expect("copied");
+    fs::remove_tree(&process.fs, Path::new("/base/data/one")).expect("removed");
+    process.fs.write_file("/base/data/one", b"a file");
+    process.close();
+    process.fs.kill();
+    (fs, before)
+}
+
+#[test]
+fn what_an_interrupted_migration_put_in_the_place_of_a_database_gives_way_however_often_that_is_cut_short() {
+    let (fs, before) = with_a_file_for_a_database();
+    let image = fs.snapshot();
+    let calls = Process::start(&image.kill()).calls_of(|process| process.settle());
+    assert!(calls > 100, "only {calls} calls");
+    for call in 1..=calls {
+        let fs = image.kill();
+        let process = Process::start(&fs);
+        process.fs.stop_at(call);
+        // What fails at the very end is of no account.
+        let _ = process.settle();
+        for lost in [fs.kill(), fs.power_loss(&mut Extreme::Nothing)] {
+            assert_eq!(Process::start(&lost).see().expect("put back"), before, "after call {call}");
+        }
+    }
 }
 
 #[test]

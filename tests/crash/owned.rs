@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use octoprompt_storage::engine::document::DocumentId;
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Extreme, SimFs};
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Owners};
 
 use crate::world::{
@@ -45,6 +45,22 @@ fn check(fs: &SimFs, expected: &Documents) -> Result<(), String> {
         database.checkpoint(no_wait()).map_err(|error| format!("the checkpoint failed: {error}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn a_file_that_went_with_its_owner_does_not_come_back_with_a_power_loss() {
+    let fs = empty_machine();
+    let database = open(&fs).expect("a new database opens");
+    put(&database, 0, OWNER);
+    put(&database, 1, 1);
+    database.checkpoint(no_wait()).expect("checkpointed");
+    drop(database);
+    fs.write_file(file(0), b"{}");
+    // Whoever removes it does not sync that.
+    fs.process().handle().remove_file(Path::new(&file(1))).expect("removed");
+    let database = open(&fs).expect("it opens");
+    assert_eq!(observe(&database), Ok(Documents::new()));
+    check(&fs.power_loss(&mut Extreme::Nothing), &Documents::new()).expect("still given up");
 }
 
 #[test]

@@ -6,10 +6,12 @@ use super::alone::alone;
 use super::hold::{Intent, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
-use super::places::Purpose;
+use super::manifest::Manifest;
+use super::places::{Places, Purpose, is_below};
 use super::replacement::Replacement;
 use super::{INTENT, Site, is_inside};
 use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs;
 use crate::engine::lock::Wait;
 
 /// Rolls an interrupted restore forward, and puts back the data before an interrupted migration. Does nothing while the
@@ -59,6 +61,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Done => intent::end(&*fs, &path),
         Found::Open(Intent { copy: manifest }) => {
             check_paths(&path, manifest.paths())?;
+            make_way(site, &manifest)?;
             let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
             let directories = site.databases_and(databases, wait)?;
             alone(site, &directories, wait, |owned| {
@@ -69,6 +72,20 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
             })
         }
     }
+}
+
+/// Removes what the migration put in the place of a database's directory, or of one above: nothing can be locked there
+/// otherwise. It would give way later in any case, and may be removed again after a crash.
+fn make_way(site: &Site, manifest: &Manifest) -> Result<()> {
+    let fs = site.fs();
+    let holds_database = |path: &str| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
+    for path in Places::of(site, manifest, Purpose::PutBack)?.in_the_way()? {
+        if holds_database(&path) {
+            let path = site.base.absolute(&path);
+            fs::remove_tree(&*fs, &path).at("remove", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Nobody writes an intent that leads out of the base path: such a one is not followed.

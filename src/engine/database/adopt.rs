@@ -93,6 +93,7 @@ impl Database {
         }
         self.report(&path, &adoption);
         self.settle(&path, &snapshot)?;
+        adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
         self.commit_adoption(writer, spec, &state_record, &adoption)?;
         self.install(spec, Some(snapshot), Some(&state_record))
     }
@@ -105,6 +106,17 @@ impl Database {
             other => other.at("sync", path)?,
         }
         path.parent().map_or(Ok(()), |parent| self.fs.sync_dir(parent).at("sync directory", parent))
+    }
+
+    /// The same for a file that is gone: after a power loss nobody could tell it from one that a person put back.
+    fn settle_absence(&self, path: &str) -> Result<()> {
+        let file = collection_file(&self.directory, path);
+        for above in file.ancestors().skip(1) {
+            if self.fs.metadata(above).at("look up", above)?.is_some() {
+                return self.fs.sync_dir(above).at("sync directory", above);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a foreign file into memory only, because the directory is read-only.
@@ -206,11 +218,11 @@ impl Database {
                 text.map(|(at, text)| document_location(spec, journal, before.end + at as u64, text));
             collection.note(id, Change { location, seq: after.seq, base: None });
         }
+        state.adoptions.insert(after.seq);
         for path in &adoption.given_up {
             state.record_drop(path, after.seq);
             state.recent.push(after.seq, &path.as_str().into(), None);
         }
-        state.adoptions.insert(after.seq);
         state.position = after;
         state.recent.push(after.seq, &spec.path, None);
         self.move_tip(after.generation, after.seq, after.end);

@@ -187,22 +187,15 @@ impl Database {
             steps.push(Step::Covered);
         }
         let Some(path) = &op.collection else { return Ok(()) };
-        let spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
+        let mut spec = self.state.read().loaded(path).map(|loaded| Arc::clone(&loaded.spec));
         let dropped =
             steps.iter().any(|step| matches!(step, Step::Drop { path: dropped, .. } if dropped == path));
         for (key, large) in &op.large {
             let id = DocumentId::from_key(key);
             let (location, head) = self.open_large(spec.as_deref(), large)?;
-            let Some(spec) = &spec else {
-                let change = Change { location: Some(location), seq: body.seq, base: None };
-                steps.push(Step::Unloaded { path: path.clone(), id, change });
-                continue;
-            };
-            let old = self.entries_before_step(spec, dropped, &id)?;
-            let new = spec.entries(&head);
-            let change =
-                Prepared { id, location: Some(location), old, new, seq: body.seq, now: self.fs.now_ms() };
-            steps.push(Step::Change { path: path.clone(), change });
+            let new = |spec: &CollectionSpec| spec.entries(&head);
+            let changed = Change { location: Some(location), seq: body.seq, base: None };
+            steps.push(self.step(path, &mut spec, dropped, id, changed, new)?);
         }
         let puts =
             op.put.0.iter().map(|(key, text)| (DocumentId::from_key(key), Some(text.get().as_bytes())));
@@ -222,29 +215,44 @@ impl Database {
                 head: document.head as u32,
                 revision: Revision::fresh(),
             });
-            let Some(spec) = &spec else {
-                let change = Change { location, seq: body.seq, base: None };
-                steps.push(Step::Unloaded { path: path.clone(), id, change });
-                continue;
-            };
-            let old = self.entries_before_step(spec, dropped, &id)?;
-            let new = match &document {
+            let new = |spec: &CollectionSpec| match &document {
                 Some(document) => spec.entries(&document.head_object()),
                 None => spec.no_entries(),
             };
-            let change = Prepared { id, location, old, new, seq: body.seq, now: self.fs.now_ms() };
-            steps.push(Step::Change { path: path.clone(), change });
+            let changed = Change { location, seq: body.seq, base: None };
+            steps.push(self.step(path, &mut spec, dropped, id, changed, new)?);
         }
         Ok(())
     }
 
-    fn entries_before_step(
+    /// The step that changes one document. `spec` is that of the collection while it is loaded: no longer, once somebody
+    /// wrote over the file that is open. Then what the document had in the indexes is not there to be read, and others must be
+    /// followed all the same: the next load finds what the file holds now.
+    fn step(
         &self,
-        spec: &Arc<CollectionSpec>,
+        path: &str,
+        loaded: &mut Option<Arc<CollectionSpec>>,
         dropped: bool,
-        id: &DocumentId,
-    ) -> Result<Vec<Entries>> {
-        if dropped { Ok(spec.no_entries()) } else { self.published_entries(spec, id, None) }
+        id: DocumentId,
+        change: Change,
+        new: impl FnOnce(&CollectionSpec) -> Vec<Entries>,
+    ) -> Result<Step> {
+        let path = path.to_owned();
+        let Some(spec) = loaded.as_ref() else { return Ok(Step::Unloaded { path, id, change }) };
+        let old = if dropped { Ok(spec.no_entries()) } else { self.published_entries(spec, &id, None) };
+        match old {
+            Ok(old) => {
+                let Change { location, seq, .. } = change;
+                let change = Prepared { id, location, old, new: new(spec), seq, now: self.fs.now_ms() };
+                Ok(Step::Change { path, change })
+            }
+            Err(Error::Corrupt { .. }) => {
+                self.state.write().collection(&path).unload();
+                *loaded = None;
+                Ok(Step::Unloaded { path, id, change })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens the file of a document. Returns where the document lies and, where the collection is known, its head.

@@ -42,6 +42,8 @@ struct Fresh {
     /// Offset of each document's text in the new file, in the order of `frozen.documents`.
     offsets: Vec<u64>,
     record: SnapshotRecord,
+    /// What the file looks like: another one in its place, or another look of it, is an edit.
+    written: Metadata,
     /// What its index checkpoint will hold, if it has indexes.
     draft: Option<Draft>,
 }
@@ -116,7 +118,8 @@ impl Database {
         for (at, frozen) in frozen.into_iter().enumerate() {
             fresh.push(self.stream(frozen, at, switched)?);
         }
-        let mut writer = self.acquire(wait)?;
+        // Writing the snapshots was no waiting: with a lock timeout that it exceeds no checkpoint would ever end.
+        let mut writer = self.acquire(Wait::at_most(wait.timeout))?;
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
         let (drafts, recorded) = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
@@ -202,7 +205,9 @@ impl Database {
         let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
         let result = self.fill(&frozen, &temporary, &file, covers);
         match result {
-            Ok((record, offsets, draft)) => Ok(Fresh { frozen, temporary, file, offsets, record, draft }),
+            Ok((record, written, offsets, draft)) => {
+                Ok(Fresh { frozen, temporary, file, offsets, record, written, draft })
+            }
             Err(error) => {
                 // Room for others; recovery sweeps what cannot be removed now.
                 let _ = self.fs.remove_file(&temporary);
@@ -217,7 +222,7 @@ impl Database {
         temporary: &Path,
         file: &Arc<dyn File>,
         covers: u64,
-    ) -> Result<(SnapshotRecord, Vec<u64>, Option<Draft>)> {
+    ) -> Result<(SnapshotRecord, Metadata, Vec<u64>, Option<Draft>)> {
         if frozen.seen.is_some() {
             let target = collection_file(&self.directory, &frozen.path);
             self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
@@ -234,6 +239,7 @@ impl Database {
         if !self.is_mutant(Mutant::RenameBeforeSync) {
             file.sync_data().at("sync", temporary)?;
         }
+        let seen = file.metadata().at("look up", temporary)?;
         if hash_of_file(&**file).at("read back", temporary)? != written.hash {
             return Err(Error::corrupt(
                 temporary,
@@ -242,7 +248,7 @@ impl Database {
             ));
         }
         let record = SnapshotRecord { hash: written.hash, size: written.size, covers, layout: Layout::Lines };
-        Ok((record, offsets, draft))
+        Ok((record, seen, offsets, draft))
     }
 
     /// Records the snapshots, moves them into place and looks documents up there from now on. Returns what their index
@@ -318,8 +324,7 @@ impl Database {
         let mut drafts = Vec::new();
         for (mut fresh, target) in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
-            let seen = self.fs.metadata(&target).at("look up", &target)?;
-            relocate(&mut self.state.write(), fresh, &target, covers, seen);
+            relocate(&mut self.state.write(), fresh, &target, covers);
         }
         let covered = {
             let mut state = self.state.write();
@@ -389,7 +394,7 @@ impl Database {
 }
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
-fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Option<Metadata>) {
+fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64) {
     let file = state.add_file(path, fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
@@ -411,7 +416,8 @@ fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64, seen: Opt
             }
             loaded.documents = documents;
             loaded.snapshot = Some(file);
-            loaded.seen = seen;
+            // Not what lies there now: somebody may have saved the file since it was renamed.
+            loaded.seen = Some(fresh.written);
         }
         _ => {
             collection.unload();

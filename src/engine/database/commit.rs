@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::document_file::give_up_documents;
 use super::overlay::{Group, Put};
 use super::recent::RecentChanges;
-use super::state::{Change, Content, Position, Prepared, State};
+use super::state::{Change, Content, Loaded, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{Database, Mutant};
@@ -298,8 +298,8 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
-                state.cancel_removals(&batch.kept_paths);
                 state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                state.cancel_removals(&batch.kept_paths);
                 batch.remember(seq, &mut state.recent);
             }
             // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
@@ -311,8 +311,10 @@ impl Database {
         let in_files: u64 = files.iter().map(|file| u64::from(file.size())).sum();
         self.background.wrote(lines.len() as u64 + in_files);
         self.feed.publish_lines(lines, salt, before);
+        let kept: Vec<&str> =
+            batches.iter().flat_map(|batch| &batch.kept_paths).map(String::as_str).collect();
         for batch in batches {
-            self.remove_from_disk(batch);
+            self.remove_from_disk(batch, &kept);
         }
         Ok(())
     }
@@ -348,13 +350,14 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut LineBuffer| out.push(mem::replace(&mut separator, b","));
-    for path in &batch.kept_paths {
-        next(out);
-        out.push(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
-    }
     for path in &batch.removed_paths {
         next(out);
         out.push(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
+    }
+    // Behind the removals: what the batch itself removed and needs again must not be removed once more.
+    for path in &batch.kept_paths {
+        next(out);
+        out.push(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
     }
     for (path, changes) in &batch.collections {
         if changes.dropped {
@@ -408,9 +411,11 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             state.record_drop(path, seq);
         }
         let collection = state.collection(path);
-        if matches!(&collection.content, Content::Loaded(loaded) if !Arc::ptr_eq(&loaded.spec, &overlay.spec))
-        {
-            // A request of this group wanted more indexes and failed before the overlay had them.
+        let is_outdated =
+            |loaded: &Loaded| !Arc::ptr_eq(&loaded.spec, &overlay.spec) || group.written_over.contains(path);
+        if matches!(&collection.content, Content::Loaded(loaded) if is_outdated(loaded)) {
+            // A request of this group wanted more indexes and failed before the overlay had them, or could not read what a
+            // document had in them.
             collection.unload();
         }
         let mut changed = overlay.dropped;

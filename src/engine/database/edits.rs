@@ -12,28 +12,35 @@ use crate::engine::error::{Error, IoContext, Result};
 
 impl Database {
     /// Takes in what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
-    /// damaged. The write lock is held.
+    /// damaged or cannot be read. The write lock is held.
     pub(super) fn notice_edits(&self, writer: &mut Writer) -> Result<Vec<Error>> {
         let mut damaged = Vec::new();
-        let loaded: Vec<Arc<CollectionSpec>> = {
+        let asked_for: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
             let specs = state.collections.values().filter_map(|collection| match &collection.content {
                 Content::Loaded(loaded) if !loaded.dirty.is_empty() => Some(Arc::clone(&loaded.spec)),
+                // Somebody asked for it, and it was unloaded, mostly because of an edit.
+                Content::Unloaded(changes) if !changes.is_empty() && collection.before.is_some() => {
+                    collection.spec.clone()
+                }
                 _ => None,
             });
             specs.collect()
         };
-        for spec in loaded {
+        for spec in asked_for {
             if self.is_gone(&spec)? {
                 self.write_again(&spec);
                 continue;
             }
+            let is_loaded = self.state.read().loaded(&spec.path).is_some();
             self.notice_edit(&spec)?;
             match self.load(writer, &spec, true) {
                 // It waits for its caller; its journals wait with it.
                 Err(Error::Unadopted { .. }) => {}
                 // One damaged file does not keep the others from their checkpoint, nor the journals of it.
                 Err(error @ Error::Corrupt { .. }) => damaged.push(error),
+                // Nor does one for ever that cannot be read: the checkpoint that met it first failed.
+                Err(error @ Error::Io { .. }) if !is_loaded => damaged.push(error),
                 other => other?,
             }
         }

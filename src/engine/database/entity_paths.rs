@@ -43,22 +43,18 @@ impl Transaction<'_> {
             let earlier = state.removals.iter().map(|(_, removed)| removed);
             earlier.filter(|removed| overlap(removed, path)).cloned().collect::<Vec<String>>()
         };
+        let fs = &*self.database.fs;
         for removed in &earlier {
             // It may have failed, or been left to the next checkpoint.
             self.database.remove_now(removed, false)?;
-        }
-        let pending = {
-            let all = earlier.iter().chain(&self.group.removed_paths).chain(&self.batch.removed_paths);
-            all.filter(|removed| overlap(removed, path)).cloned().collect::<Vec<String>>()
-        };
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let fs = &*self.database.fs;
-        for removed in &pending {
             if let Some(target) = removal_target(fs, &self.database.directory, removed)? {
                 sync_above(fs, &target)?;
             }
+        }
+        // What the group removes is still there: it goes when the group is committed, before anybody is answered.
+        let mut pending = self.group.removed_paths.iter().chain(&self.batch.removed_paths);
+        if earlier.is_empty() && !pending.any(|removed| overlap(removed, path)) {
+            return Ok(());
         }
         self.batch.kept_paths.push(path.to_owned());
         Ok(())

@@ -92,14 +92,18 @@ impl Database {
             || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some()
         {
             let opened = self.fs.open(&file_path, OpenMode::Read);
-            let bytes = match &opened {
-                Ok(file) => read_all(&**file).at("read", &file_path)?,
-                Err(_) => Vec::new(),
+            // Looked at before it is read: what is written to it meanwhile shows as an edit.
+            let (found, bytes) = match &opened {
+                Ok(file) => (
+                    Some(file.metadata().at("look up", &file_path)?),
+                    read_all(&**file).at("read", &file_path)?,
+                ),
+                Err(_) => (None, Vec::new()),
             };
             let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
             match (known, opened) {
                 (Some(known), Ok(file)) => {
-                    seen = Some(file.metadata().at("look up", &file_path)?);
+                    seen = found;
                     if record.is_some_and(|record| record.dropped.is_none()) {
                         covers = known.covers;
                         let id = Arc::make_mut(&mut files).add(&*file_path, file);

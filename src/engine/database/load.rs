@@ -263,7 +263,7 @@ impl Database {
         let collection = state.collection(&spec.path);
         collection.renew_version();
         collection.content = Content::Loaded(loaded);
-        collection.before = DocumentMap::default();
+        collection.before = None;
         state.drop_unused_files();
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Database {
     /// Gives the documents that were found in files the revisions that they had before the collection was unloaded, so that
     /// reading them again is no change of them.
     fn set_revisions(&self, spec: &CollectionSpec, entries: &mut [Entry]) {
-        let before = self.state.read().collections.get(&spec.path).map(|known| known.before.clone());
+        let before = self.state.read().collections.get(&spec.path).and_then(|known| known.before.clone());
         let before = before.unwrap_or_default();
         let fresh = Revision::fresh();
         for (id, location) in entries {

@@ -1,7 +1,7 @@
 //! What a group of writes changed so far, laid over the published state.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::CollectionSpec;
@@ -18,6 +18,8 @@ pub struct Group {
     pub removed_paths: Vec<String>,
     /// How many of its requests changed something.
     pub batches: u64,
+    /// Collections whose files somebody wrote over while they were open: they are loaded again once the group is published.
+    pub written_over: BTreeSet<Arc<str>>,
 }
 
 pub struct Overlay {

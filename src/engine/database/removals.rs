@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::entity_paths::overlap;
 use super::kept_bytes::is_full;
 use super::paths::{collection_file, leads_out, passes_symlink};
 use super::transaction::Batch;
@@ -74,8 +75,9 @@ fn at_or_below<'a>(
 impl Database {
     /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
     /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint, except for files
-    /// that only their removal keeps from being taken for damage.
-    pub(super) fn remove_from_disk(&self, batch: &Batch) {
+    /// that only their removal keeps from being taken for damage. What `kept` says belongs to documents of the same group again
+    /// is removed here, durably, or never: afterwards somebody may keep something there.
+    pub(super) fn remove_from_disk(&self, batch: &Batch, kept: &[&str]) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
         let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
@@ -85,16 +87,19 @@ impl Database {
         }
         let copied = self.is_being_copied();
         for (path, durably) in targets {
-            let removed = if copied && !(durably && self.is_unknown_file(path)) {
+            let is_kept = kept.iter().any(|kept| overlap(path, kept));
+            let removed = if copied && !is_kept && !(durably && self.is_unknown_file(path)) {
                 Ok(())
             } else {
-                self.remove_now(path, durably)
+                self.remove_now(path, durably || is_kept)
             };
             if let Err(error) = removed {
-                self.warn(WarningCode::CheckpointFailed, format!("{error}; the next checkpoint tries again"));
+                let then = if is_kept { "what is there stays" } else { "the next checkpoint tries again" };
+                self.warn(WarningCode::CheckpointFailed, format!("{error}; {then}"));
             }
         }
     }
+
     /// Whether the file of a dropped collection, if there is one, is not what the catalog knows. One that cannot be read is not.
     fn is_unknown_file(&self, path: &str) -> bool {
         let record = self.state.read().catalog.get(path).cloned().unwrap_or_default();

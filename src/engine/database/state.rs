@@ -119,8 +119,8 @@ pub struct Collection {
     /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
     /// mutex changes it; a loaded collection always has just this spec.
     pub spec: Option<Arc<CollectionSpec>>,
-    /// Documents that were in memory before the collection was unloaded, and did not change since.
-    pub before: DocumentMap,
+    /// Documents that were in memory before the collection was unloaded, and did not change since. Nothing, unless it was.
+    pub before: Option<DocumentMap>,
 }
 
 pub enum Content {
@@ -220,7 +220,7 @@ impl Collection {
     /// Whether memory holds nothing of it: no documents, no changes, no file.
     pub fn is_empty(&self) -> bool {
         match &self.content {
-            Content::Unloaded(changes) => changes.is_empty() && self.before.is_empty(),
+            Content::Unloaded(changes) => changes.is_empty() && self.before.is_none(),
             Content::Loaded(loaded) => {
                 loaded.documents.is_empty() && loaded.dirty.is_empty() && loaded.snapshot.is_none()
             }
@@ -255,7 +255,9 @@ impl Collection {
     /// Takes note of a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
-            self.before.remove(&id);
+            if let Some(before) = &mut self.before {
+                before.remove(&id);
+            }
             let known = changes.entry(id).or_insert(change);
             *known = Change { base: known.base, ..change };
         }
@@ -266,7 +268,7 @@ impl Collection {
         self.renew_version();
         if let Content::Loaded(loaded) = &mut self.content {
             let changes = loaded.changes_after(0);
-            self.before = std::mem::take(&mut loaded.documents);
+            self.before = Some(std::mem::take(&mut loaded.documents));
             self.content = Content::Unloaded(changes);
         }
     }
@@ -394,10 +396,16 @@ impl State {
     }
 
     pub fn record_drop(&mut self, path: &str, seq: u64) {
-        self.catalog.entry(path.to_owned()).or_default().dropped = Some(seq);
+        let is_adoption = self.adoptions.contains(&seq);
+        let entry = self.catalog.entry(path.to_owned()).or_default();
+        entry.dropped = Some(seq);
+        if is_adoption {
+            // It was given up because its file was gone. One that is there later is a person's, also one that it had before.
+            entry.snapshots.clear();
+        }
         let collection = self.collection(path);
         collection.renew_version();
-        collection.before = DocumentMap::default();
+        collection.before = None;
         collection.content = match std::mem::take(&mut collection.content) {
             Content::Loaded(loaded) => Content::Loaded(Loaded {
                 indexes: loaded.indexes.iter().map(Index::empty_like).collect(),

@@ -68,6 +68,8 @@ pub struct Transaction<'a> {
     /// The document of the published state that was read last. Mostly it is the one that changes next, and what it has in the
     /// indexes is then told without reading it again.
     last_read: Option<LastRead>,
+    /// Whether it knows anything of the published state yet.
+    has_read: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -83,6 +85,7 @@ impl<'a> Transaction<'a> {
             locked: true,
             needs_lock: false,
             last_read: None,
+            has_read: false,
         }
     }
 
@@ -148,8 +151,7 @@ impl<'a> Transaction<'a> {
                 return Ok(None);
             }
         }
-        self.load(spec)?;
-        let found = self.database.published(spec, id)?;
+        let found = self.read(spec, |database| database.published(spec, id))?;
         self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
         let Some((stamp, document)) = found else { return Ok(None) };
         let (path, id) = (Arc::clone(&spec.path), id.clone());
@@ -168,8 +170,7 @@ impl<'a> Transaction<'a> {
                 return Ok(None);
             }
         }
-        self.load(spec)?;
-        let found = self.database.published_head(spec, id)?;
+        let found = self.read(spec, |database| database.published_head(spec, id))?;
         self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
         Ok(found.map(|(_, head)| head))
     }
@@ -216,8 +217,35 @@ impl<'a> Transaction<'a> {
             }
         }
         let stamp = self.database.published_stamp(spec, id)?;
+        self.has_read = true;
         self.note(spec, id, stamp);
         Ok(stamp.map(|(hash, _)| hash))
+    }
+
+    /// Reads of the published state. Where somebody wrote over the file while it was open, it is loaded again, and an edit
+    /// adopted.
+    ///
+    /// # Errors
+    /// `CONFLICT` where what the request knows already may rest on what the file held before: the next one sees what it holds now.
+    fn read<T>(&mut self, spec: &Arc<CollectionSpec>, read: impl Fn(&Database) -> Result<T>) -> Result<T> {
+        self.load(spec)?;
+        let is_first = !std::mem::replace(&mut self.has_read, true);
+        let found = read(self.database);
+        if !matches!(found, Err(Error::Corrupt { .. })) {
+            return found;
+        }
+        let is_pending =
+            self.group.collections.get(&spec.path).is_some_and(|overlay| !overlay.documents.is_empty());
+        if is_pending && self.reads.is_none() {
+            self.group.written_over.insert(Arc::clone(&spec.path));
+        } else {
+            self.database.state.write().collection(&spec.path).unload();
+            if is_first {
+                self.load(spec)?;
+                return read(self.database);
+            }
+        }
+        Err(Error::Conflict(format!("{} was changed from outside; call again", spec.path)))
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {
@@ -382,7 +410,15 @@ impl<'a> Transaction<'a> {
         }
         self.load(spec)?;
         let known = self.last_read.as_ref().filter(|read| read.path == spec.path && read.id == *id);
-        self.database.published_entries(spec, id, known.map(|read| (read.stamp, &read.document)))
+        match self.database.published_entries(spec, id, known.map(|read| (read.stamp, &read.document))) {
+            // Somebody wrote over the file while it was open. The write counts as newer than that: adopting the file, which is
+            // loaded again when the write is published, says so.
+            Err(Error::Corrupt { .. }) => {
+                self.group.written_over.insert(Arc::clone(&spec.path));
+                Ok(spec.no_entries())
+            }
+            other => other,
+        }
     }
 }
 

@@ -143,7 +143,7 @@ impl<S: Safeguard> Run<S> {
     fn put_back(&mut self, step: &Step, message: &str) -> Result<()> {
         self.safeguard()?.put_back().map_err(|error| {
             let version = step.version();
-            Error::MigrationFailed(format!(
+            Error::NotPutBack(format!(
                 "migration {version} failed ({message}), and putting the data back failed too ({error}); close every \
                  process that uses it, the next one that opens it puts it back"
             ))
