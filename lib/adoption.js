@@ -9,7 +9,7 @@ const { refusal } = require('./errors.js')
 const { entry } = require('./entries.js')
 const { Records } = require('./records.js')
 const { checkSchema, validated } = require('./validation.js')
-const { clearTimeout, LONGEST, now, setImmediate, setTimeout } = require('./timers.js')
+const { clearTimeout, LONGEST, now, setTimeout, turn } = require('./timers.js')
 
 /** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
@@ -68,7 +68,7 @@ async function adopt(documents, schema, timeout, signal) {
 async function judgeAll(schema, records, signal) {
   const verdicts = []
   for (const [key, record] of records) {
-    if (verdicts.length > 0 && verdicts.length % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+    if (verdicts.length > 0 && verdicts.length % AT_ONCE === 0) await turn()
     throwIfAborted(signal)
     verdicts.push(judge(schema, key, record))
   }

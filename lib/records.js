@@ -5,7 +5,7 @@
 
 const { NativeRecords } = require('./native.js')
 const { throwIfAborted } = require('./abort.js')
-const { setImmediate } = require('./timers.js')
+const { turn } = require('./timers.js')
 
 /** A slice has so many records at most, and none is added to one that has so many characters. */
 const MOST_RECORDS = 256
@@ -42,7 +42,7 @@ class Records {
   async complete(signal) {
     try {
       while (!this.isComplete) {
-        await new Promise((resolve) => setImmediate(resolve))
+        await turn()
         throwIfAborted(signal)
         this.#cross()
       }

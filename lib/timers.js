@@ -15,4 +15,7 @@ const now = () => measure.call(performance)
 /** The longest time that a timer can wait, in milliseconds. */
 const LONGEST = 2 ** 31 - 1
 
-module.exports = { clearTimeout, LONGEST, now, setImmediate, setTimeout }
+/** Resolves when the event loop has turned. */
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+module.exports = { clearTimeout, LONGEST, now, setImmediate, setTimeout, turn }
