@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::entry::{Header, LargeDocument, PREFIX, SnapshotRecord, line_prefix};
@@ -149,22 +150,17 @@ pub fn push_documents<'a>(
     out.push(format!("{{\"in\":{},\"put\":{{", json::quote(collection)).as_bytes());
     let mut separator = "";
     for (id, text) in put {
-        out.push(separator.as_bytes());
-        id.push_key(&mut out.bytes);
+        push_key(out, &mut separator, id);
         out.push(b":");
-        separator = ",";
         place(id, Some((out.len(), text.len())));
         out.push_text(text);
     }
     out.push(b"}");
     let mut separator = ",\"large\":{";
     for (id, document) in large {
-        let document = serde_json::to_string(&document).unwrap_or_default();
-        out.push(separator.as_bytes());
-        id.push_key(&mut out.bytes);
+        push_key(out, &mut separator, id);
         out.push(b":");
-        out.push(document.as_bytes());
-        separator = ",";
+        out.push(serde_json::to_string(&document).unwrap_or_default().as_bytes());
     }
     if separator == "," {
         out.push(b"}");
@@ -172,19 +168,21 @@ pub fn push_documents<'a>(
     out.push(b",\"delete\":[");
     let mut separator = "";
     for id in delete {
-        out.push(separator.as_bytes());
-        id.push_key(&mut out.bytes);
-        separator = ",";
+        push_key(out, &mut separator, id);
         place(id, None);
     }
     out.push(b"]");
     let mut separator = ",\"replaced\":[";
     for id in replaced {
-        out.push(separator.as_bytes());
-        id.push_key(&mut out.bytes);
-        separator = ",";
+        push_key(out, &mut separator, id);
     }
     out.push(if separator == "," { b"]}" } else { b"}" });
+}
+
+/// Appends an id as a key behind what separates it from the one before, which from then on is a comma.
+fn push_key(out: &mut LineBuffer, separator: &mut &str, id: &DocumentId) {
+    out.push(mem::replace(separator, ",").as_bytes());
+    id.push_key(&mut out.bytes);
 }
 
 #[cfg(test)]
