@@ -54,7 +54,7 @@ fn note_holder(fs: &dyn Fs, path: &Path) -> Result<()> {
 
 fn holder(fs: &dyn Fs, path: &Path) -> Option<u32> {
     let file = fs.open(path, OpenMode::Read).ok()?;
-    String::from_utf8(read_all(&*file).ok()?).ok()?.trim().parse().ok()
+    std::str::from_utf8(&read_all(&*file).ok()?).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Error, IoContext, Result};
-use super::fs::{self, File, Fs, OpenMode, read_all};
+use super::fs::{self, File, FileBytes, Fs, OpenMode, read_all};
 use super::options::Durability;
 
 /// Names drawn before one that is taken is an error: two of 64 bits that agree are none of chance.
 const DRAWS: u32 = 8;
 
 /// The content of a file; `None` if there is none.
-pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
+pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<FileBytes>> {
     match fs.open(path, OpenMode::Read) {
         Ok(file) => read_all(&*file).at("read", path).map(Some),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -89,7 +89,7 @@ mod tests {
     fn a_file_is_replaced_whole() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("below/settings.json");
-        assert_eq!(read_file(&OsFs, &path).expect("readable"), None);
+        assert!(read_file(&OsFs, &path).expect("readable").is_none());
         for content in [&b"a long first content"[..], b"short"] {
             replace_file(&OsFs, &path, content, Durability::Full).expect("written");
             assert_eq!(read_file(&OsFs, &path).expect("readable").as_deref(), Some(content));

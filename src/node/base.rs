@@ -57,7 +57,7 @@ impl NativeBase {
                 return Ok(Answer::Nothing);
             };
             match std::str::from_utf8(&bytes) {
-                Ok(_) => Ok(Answer::text(bytes)),
+                Ok(text) => Ok(Answer::text(text.as_bytes())),
                 Err(error) => Err(Error::corrupt(path, error.valid_up_to() as u64, "it is not UTF-8")),
             }
         });

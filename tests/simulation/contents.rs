@@ -17,7 +17,7 @@ fn what_is_written_is_read_at_once() {
     let file = create(&fs, "/d/f");
     file.write_at(b"world", 6).unwrap();
     file.write_at(b"hello", 0).unwrap();
-    assert_eq!(read_all(&*open(&fs, "/d/f")).unwrap(), b"hello\0world");
+    assert_eq!(*read_all(&*open(&fs, "/d/f")).unwrap(), *b"hello\0world");
     let mut buffer = [0; 8];
     assert_eq!(file.read_at(&mut buffer, 8).unwrap(), 3);
     assert_eq!(&buffer[..3], b"rld");

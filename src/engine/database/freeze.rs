@@ -13,7 +13,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{Metadata, OpenMode, read_all};
+use crate::engine::fs::{FileBytes, Metadata, OpenMode, read_all};
 use crate::engine::order;
 
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
@@ -98,7 +98,7 @@ impl Database {
                     Some(file.metadata().at("look up", &file_path)?),
                     read_all(&**file).at("read", &file_path)?,
                 ),
-                Err(_) => (None, Vec::new()),
+                Err(_) => (None, FileBytes::default()),
             };
             let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
             match (known, opened) {

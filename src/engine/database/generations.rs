@@ -9,7 +9,7 @@ use super::kept_bytes::{cut_path, says_nothing};
 use super::recovery::Until;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, Fs, OpenMode, read_all};
+use crate::engine::fs::{File, FileBytes, Fs, OpenMode, read_all};
 use crate::engine::journal::{
     BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, behind_first_line, encode_line, journal_generation,
     journal_path, parse_header, verify_line, without_room,
@@ -52,7 +52,7 @@ pub struct Generation {
     pub header: Header,
     pub checksum: u64,
     pub body_start: usize,
-    pub bytes: Vec<u8>,
+    pub bytes: FileBytes,
     pub file: Arc<dyn File>,
     pub path: PathBuf,
 }
@@ -76,7 +76,8 @@ pub fn open_generation(
     let path = journal_path(directory, generation);
     let file = fs.open(&path, mode).at("open", &path)?;
     let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
-    let bytes = without_room(read_all(&*file).at("read", &path)?);
+    let mut bytes = read_all(&*file).at("read", &path)?;
+    bytes.truncate(without_room(&bytes).len());
     Ok(Some(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
 }
 

@@ -54,7 +54,7 @@ impl Database {
         let mut bytes = vec![0; (to - from) as usize];
         let kept = read_exact_at(journal, &mut bytes, from)
             .at("read", path)
-            .and_then(|()| keep_cut(&*self.fs, path, generation, from, &without_room(bytes)));
+            .and_then(|()| keep_cut(&*self.fs, path, generation, from, without_room(&bytes)));
         if let Err(error) = kept {
             let message = format!(
                 "bytes that were never acknowledged were cut from the end of {}; no copy was kept: {error}",

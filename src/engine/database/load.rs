@@ -16,7 +16,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, Metadata, OpenMode, read_all};
+use crate::engine::fs::{File, FileBytes, Metadata, OpenMode, read_all};
 use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
@@ -28,7 +28,7 @@ pub const WAYS_OUT: &str = "restore it from a backup, repair (which keeps what t
 /// A snapshot file as it was read.
 pub(super) struct SnapshotFile {
     pub file: Arc<dyn File>,
-    pub bytes: Vec<u8>,
+    pub bytes: FileBytes,
     pub hash: FileHash,
     pub seen: Metadata,
 }

@@ -3,6 +3,7 @@
 //! [`OsFs`] is the operating system's. `SimFs` (feature `simulation`) keeps files in memory, records every
 //! call, and can lose power at any of them.
 
+mod file_bytes;
 mod memory;
 mod os;
 #[cfg(feature = "simulation")]
@@ -12,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use file_bytes::{FileBytes, read_all};
 pub use memory::MemoryFile;
 pub use os::OsFs;
 #[cfg(feature = "simulation")]
@@ -152,24 +154,6 @@ pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Res
         Ok(())
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-/// Reads a whole file.
-pub fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let expected = usize::try_from(file.metadata()?.len).map_err(io::Error::other)?;
-        let start = bytes.len();
-        if expected <= start {
-            return Ok(bytes);
-        }
-        bytes.resize(expected, 0);
-        let read = file.read_at(&mut bytes[start..], start as u64)?;
-        bytes.truncate(start + read);
-        if read == 0 {
-            return Ok(bytes);
-        }
     }
 }
 

@@ -51,10 +51,9 @@ impl<'a> Iterator for Lines<'a> {
 pub const BLANK: u8 = b' ';
 
 /// Leaves out the room at the end of a journal's bytes.
-pub fn without_room(mut bytes: Vec<u8>) -> Vec<u8> {
+pub fn without_room(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte != BLANK).map_or(0, |last| last + 1);
-    bytes.truncate(end);
-    bytes
+    &bytes[..end]
 }
 
 /// Where what follows the header of a journal begins, going by its looks alone; nothing, if nothing does. A header is durable
@@ -149,11 +148,11 @@ mod tests {
         let (bytes, ends) = journal(&[0, 1]);
         let mut roomy = bytes.clone();
         roomy.extend_from_slice(&[BLANK; 100]);
-        assert_eq!(without_room(roomy.clone()), bytes);
+        assert_eq!(without_room(&roomy), bytes);
         // A line that was written over it in part is no room.
         roomy[ends[1] + 3] = b'[';
-        let rest = without_room(roomy);
-        assert_eq!(classify_tail(&rest, SALT(), ends[1], 2), Tail::Torn);
+        let rest = without_room(&roomy);
+        assert_eq!(classify_tail(rest, SALT(), ends[1], 2), Tail::Torn);
     }
 
     #[test]

@@ -15,10 +15,11 @@ use crate::engine::database::state::{Change, Content, matching};
 use crate::engine::database::{collection_file, texts::pieces_of};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{Fs, OpenMode, read_all};
+use crate::engine::fs::{FileBytes, Fs};
 use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
+use crate::engine::plain_file::read_file;
 use crate::engine::snapshot::{Documents, Scanned, salvage, scan_map, scan_pieces};
 
 /// What a collection's file is.
@@ -41,7 +42,7 @@ pub struct Examined {
     pub state: FileState,
     /// Size of the file.
     pub size: u64,
-    pub bytes: Vec<u8>,
+    pub bytes: FileBytes,
     /// The documents in the file; of several with one id the last.
     pub scanned: BTreeMap<DocumentId, std::ops::Range<usize>>,
     pub documents: u64,
@@ -60,7 +61,7 @@ impl Examined {
 
     /// Lets go of the file's content: what was found stays.
     pub fn forget(&mut self) {
-        self.bytes = Vec::new();
+        self.bytes = FileBytes::default();
         self.scanned = BTreeMap::new();
     }
 }
@@ -84,17 +85,6 @@ pub fn changes(journals: &Journals, path: &str, covers: u64) -> BTreeMap<Documen
             .collect(),
         _ => BTreeMap::new(),
     }
-}
-
-/// Reads a file whole; nothing where there is none.
-pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match fs.open(path, OpenMode::Read) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        other => other.at("open", path)?,
-    };
-    read_all(&*file).at("read", path).map(Some)
 }
 
 /// Whether the texts of a file that was examined are needed.
@@ -230,7 +220,7 @@ fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) 
         path: path.to_owned(),
         size: record.size,
         state: FileState::Known(record),
-        bytes: Vec::new(),
+        bytes: FileBytes::default(),
         scanned: BTreeMap::new(),
         documents: 0,
         problems,

@@ -15,7 +15,7 @@ use crate::engine::database::generations::{is_unfinished, read_header};
 use crate::engine::database::recovery::{Source, apply};
 use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{File, read_all};
+use crate::engine::fs::{File, FileBytes, read_all};
 use crate::engine::journal::{
     Body, Header, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
 };
@@ -40,7 +40,7 @@ struct Journal {
     generation: u64,
     /// Relative to the database's directory.
     name: String,
-    bytes: Vec<u8>,
+    bytes: FileBytes,
     file: Arc<dyn File>,
     /// The header, the checksum of its line and where that ends.
     header: Option<(Header, u64, usize)>,
@@ -105,7 +105,8 @@ impl Journal {
         let path = directory.join(&name);
         let header = read_header(&*file, &path, generation)?;
         let header = header.map(|(header, checksum, end)| (header, checksum, end as usize));
-        let bytes = without_room(read_all(&*file).at("read", &path)?);
+        let mut bytes = read_all(&*file).at("read", &path)?;
+        bytes.truncate(without_room(&bytes).len());
         Ok(Journal { generation, name, bytes, file, header })
     }
 

@@ -8,7 +8,7 @@ use crate::engine::checksum::{DatabaseId, FileHash};
 use crate::engine::database::CollectionSpec;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Entry, FileId, Location, Revision};
-use crate::engine::fs::{File, read_all, read_exact_at};
+use crate::engine::fs::{File, FileBytes, read_all, read_exact_at};
 use crate::engine::index::{Counts, IndexConfig, IndexSpec};
 use crate::engine::journal::Checksum;
 
@@ -122,7 +122,7 @@ pub fn read_header(file: &dyn File) -> Option<Header> {
 /// A file that was read and is as it was written.
 pub struct Stored {
     pub header: Header,
-    bytes: Vec<u8>,
+    bytes: FileBytes,
     body: usize,
 }
 

@@ -1,0 +1,164 @@
+//! Files taken into memory as a whole.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use memmap2::MmapMut;
+
+use super::File;
+
+/// From here on the room for a file is asked of the system. From `malloc` glibc would serve all later blocks up to that size
+/// out of heaps that never shrink, one for each of many threads.
+const LONG: usize = 1 << 20;
+
+/// The bytes of a whole file, as they were read.
+#[derive(Default)]
+pub struct FileBytes {
+    room: Room,
+    len: usize,
+}
+
+enum Room {
+    Heap(Vec<u8>),
+    System(MmapMut),
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::Heap(Vec::new())
+    }
+}
+
+impl Room {
+    fn of(len: usize) -> io::Result<Room> {
+        if len < LONG {
+            return Ok(Room::Heap(vec![0; len]));
+        }
+        MmapMut::map_anon(len).map(Room::System)
+    }
+}
+
+impl Deref for Room {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Room::Heap(bytes) => bytes,
+            Room::System(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Room::Heap(bytes) => bytes,
+            Room::System(bytes) => bytes,
+        }
+    }
+}
+
+impl FileBytes {
+    /// Forgets what stands behind the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.room[..self.len]
+    }
+}
+
+/// Reads a whole file, also one that grows meanwhile.
+pub fn read_all(file: &dyn File) -> io::Result<FileBytes> {
+    let mut bytes = FileBytes::default();
+    loop {
+        let expected = usize::try_from(file.metadata()?.len).map_err(io::Error::other)?;
+        let start = bytes.len;
+        if expected <= start {
+            return Ok(bytes);
+        }
+        let mut room = Room::of(expected)?;
+        room[..start].copy_from_slice(&bytes);
+        let read = file.read_at(&mut room[start..], start as u64)?;
+        bytes = FileBytes { room, len: start + read };
+        if read == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::engine::fs::{MemoryFile, Metadata};
+
+    /// A file to which others append: it is a little longer each time somebody asks.
+    struct Growing {
+        whole: MemoryFile,
+        len: AtomicU64,
+        step: u64,
+    }
+
+    impl File for Growing {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.whole.read_at(buffer, offset)
+        }
+
+        fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+            self.whole.read_at_cached(buffer, offset)
+        }
+
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.whole.write_at(bytes, offset)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.whole.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.whole.sync_data()
+        }
+
+        fn metadata(&self) -> io::Result<Metadata> {
+            let whole = self.whole.metadata()?;
+            let len = self.len.fetch_add(self.step, Ordering::Relaxed) + self.step;
+            Ok(Metadata { len: len.min(whole.len), ..whole })
+        }
+    }
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at * 7 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn a_file_is_read_whole_whatever_its_length() {
+        for len in [0, 1, LONG - 1, LONG, 3 * LONG + 1] {
+            let read = read_all(&MemoryFile::new(bytes(len))).expect("it can be read");
+            assert!(*read == *bytes(len), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_appended_while_a_file_is_read_is_read_too() {
+        let whole = bytes(2 * LONG + 5);
+        let growing =
+            Growing { whole: MemoryFile::new(whole.clone()), len: 0.into(), step: LONG as u64 / 2 + 1 };
+        assert!(*read_all(&growing).expect("it can be read") == *whole);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_forgotten() {
+        let mut read = read_all(&MemoryFile::new(bytes(2 * LONG))).expect("it can be read");
+        read.truncate(LONG);
+        read.truncate(2 * LONG);
+        assert!(*read == *bytes(LONG));
+    }
+}
