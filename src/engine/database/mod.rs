@@ -60,6 +60,7 @@ pub(super) mod state;
 mod stats;
 pub(super) mod texts;
 mod transaction;
+mod unlocked;
 mod verdicts;
 mod watch;
 mod widen;
@@ -96,7 +97,6 @@ pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
 pub use read::{Fresh, Peek, ReadOptions};
 pub use recent::{Moment, RecentChange};
-pub(super) use recovery::uses_collection;
 pub use room::RoomOptions;
 pub use size_limits::{LONGEST_TEXT, SizeLimits};
 pub use spool::Spool;
@@ -108,6 +108,7 @@ pub use stats::{
 };
 pub use texts::Part;
 pub use transaction::Transaction;
+pub(super) use unlocked::uses_collection;
 pub use verdicts::{ForeignRecords, Verdicts};
 pub(in crate::engine) use writer::Held;
 

@@ -54,12 +54,6 @@ impl Until {
     }
 }
 
-/// What the journals of a database say up to the last good line. Nothing is changed. `None` if it has none yet.
-pub fn read(fs: &dyn Fs, directory: &Path) -> Result<Option<State>> {
-    let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new())?;
-    Ok(recovered.map(|recovered| recovered.state))
-}
-
 /// Reads the journals of a database. `None` if it has none yet. Files are changed only once nothing was found damaged.
 pub fn recover(
     fs: &dyn Fs,
@@ -297,13 +291,6 @@ pub fn apply(
         }
     }
     Ok(())
-}
-
-/// Whether the database in `directory`, which other processes may have open, has a collection in this file.
-pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
-    let Some(state) = read(fs, directory)? else { return Ok(false) };
-    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
-    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
 }
 
 /// What lies behind the last good line: damage is an error.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::document_file::remove_orphans;
 use super::generations::{first_header, list_generations, read_header};
-use super::recovery::{FRESH, read, sweep};
+use super::recovery::{FRESH, sweep};
+use super::unlocked::read;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
