@@ -248,6 +248,7 @@ fn putting_back_reaches_other_processes_also_where_the_journal_that_they_stand_i
     other.put((0, 0, 9), "afterwards").expect("writes go on");
     let after = other.see().expect("readable");
     assert_eq!(process.see().expect("readable"), after);
-    (process.close(), other.close());
+    process.close();
+    other.close();
     assert_eq!(Process::start(&fs).see().expect("readable"), after);
 }

@@ -377,7 +377,7 @@ fn surplus(
     let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
     let mut files: BTreeSet<String> = inventory.files.into_iter().collect();
     for directory in databases {
-        for collection in known_collections(&*fs, directory)? {
+        for collection in known_collections(&fs, directory)? {
             let path = site.relative(&directory.join(collection))?;
             let absolute = site.base.absolute(&path);
             let found = fs.symlink_metadata(&absolute).at("look up", &absolute)?;

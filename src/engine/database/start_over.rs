@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,13 +73,13 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
 }
 
 /// The files that a database has or may have, as far as its journals can be read: paths of collections.
-pub(in crate::engine) fn known_collections(fs: &dyn Fs, directory: &Path) -> Result<BTreeSet<String>> {
+pub(in crate::engine) fn known_collections(fs: &Arc<dyn Fs>, directory: &Path) -> Result<BTreeSet<String>> {
     if let Ok(Some(state)) = read(fs, directory) {
         let changed = state.collections.keys().map(|path| path.to_string());
         return Ok(state.catalog.keys().cloned().chain(changed).collect());
     }
     let mut paths = BTreeSet::new();
-    for generation in list_generations(fs, directory)? {
+    for generation in list_generations(&**fs, directory)? {
         let path = journal_path(directory, generation);
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
         if let Ok(Some((header, _, _))) = read_header(&*file, &path, generation) {

@@ -2,6 +2,7 @@
 //! one that was opened. Others may write to it, checkpoint it and begin it anew meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::generations::list_generations;
 use super::recovery::{Until, recover};
@@ -19,14 +20,14 @@ use crate::engine::fs::Fs;
 ///
 /// # Errors
 /// `CORRUPT_DATA`, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED`.
-pub fn read(fs: &dyn Fs, directory: &Path) -> Result<Option<State>> {
-    let mut generations = list_generations(fs, directory)?;
+pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
+    let mut generations = list_generations(&**fs, directory)?;
     loop {
         let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new());
         if let Ok(Some(recovered)) = recovered {
             return Ok(Some(recovered.state));
         }
-        let now = list_generations(fs, directory)?;
+        let now = list_generations(&**fs, directory)?;
         if now == generations {
             return recovered.map(|_| None);
         }
@@ -36,7 +37,7 @@ pub fn read(fs: &dyn Fs, directory: &Path) -> Result<Option<State>> {
 }
 
 /// Whether the database in `directory`, which other processes may have open, has a collection in this file.
-pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
+pub(in crate::engine) fn uses_collection(fs: &Arc<dyn Fs>, directory: &Path, path: &str) -> Result<bool> {
     let Some(state) = read(fs, directory)? else { return Ok(false) };
     let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
     Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
@@ -45,7 +46,6 @@ pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &s
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn finds(fs: &SimFs) -> bool {
-        uses_collection(&*fs.handle(), Path::new(DIRECTORY), "items.json").expect("readable")
+        uses_collection(&fs.handle(), Path::new(DIRECTORY), "items.json").expect("readable")
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         let finishing = fs.process();
         looking.before(opens_journal, || {});
         looking.before(opens_journal, move || finishing.write_file(&journal, &bytes));
-        let found = uses_collection(&*looking.handle(), Path::new(DIRECTORY), "items.json");
+        let found = uses_collection(&looking.handle(), Path::new(DIRECTORY), "items.json");
         assert!(found.is_ok(), "{found:?}");
     }
 
@@ -204,7 +204,7 @@ mod tests {
         let journal = journal_path(Path::new(DIRECTORY), 2);
         let bytes = fs.read_file(&journal).expect("a journal");
         fs.write_file(&journal, &bytes[1..]);
-        let found = uses_collection(&*fs.process().handle(), Path::new(DIRECTORY), "items.json");
+        let found = uses_collection(&fs.process().handle(), Path::new(DIRECTORY), "items.json");
         assert_eq!(found.map_err(|error| error.code()), Err("CORRUPT_DATA"));
     }
 }
