@@ -22,15 +22,18 @@ use crate::engine::fs::Fs;
 /// `CORRUPT_DATA`, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED`.
 pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
     let mut generations = list_generations(&**fs, directory)?;
+    let mut looked_again = false;
     loop {
         let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new());
         if let Ok(Some(recovered)) = recovered {
             return Ok(Some(recovered.state));
         }
         let now = list_generations(&**fs, directory)?;
-        if now == generations {
+        // One that was never used may be made anew: the names are the same then.
+        if now == generations && looked_again {
             return recovered.map(|_| None);
         }
+        looked_again = now == generations;
         generations = now;
         cancel::check()?;
     }
@@ -161,6 +164,25 @@ mod tests {
         looking.before(lists, || {});
         looking.before(lists, || {});
         looking.before(lists, move || restoring.write_file(&journal, &bytes));
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn a_journal_that_is_made_anew_while_it_is_read_is_found() {
+        let (fs, database) = database();
+        drop(database);
+        let looking = fs.process();
+        // What a checkpoint does with one that was never used.
+        let journal = journal_path(Path::new(DIRECTORY), 1);
+        let (bytes, removing, making) =
+            (fs.read_file(&journal).expect("a journal"), fs.process(), fs.process());
+        let removed = journal.clone();
+        looking.before(opens_journal, move || removing.handle().remove_file(&removed).expect("removable"));
+        for _ in 0..2 {
+            looking.before(|call| matches!(call, Call::ListDir { .. }), || {});
+        }
+        looking
+            .before(|call| matches!(call, Call::ListDir { .. }), move || making.write_file(&journal, &bytes));
         assert!(finds(&looking));
     }
 
