@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Fs, OsFs};
+use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{Durability, VerifyReport, Wait, verify};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use support::{Fixture, Handle, READ, spec};
@@ -65,12 +66,17 @@ fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
     assert!(verified(&fixture).is_ok(), "{}", verified(&fixture));
     let mut reader = database.content(&spec("items.json"), &DOCUMENTS.into(), READ).expect("readable");
     let reader = reader.as_mut().expect("a document");
+    let view = database.view(&spec("items.json"), READ).expect("readable");
+    let query = Query::default();
+    let first = database.slice(&view, &query, None, 1).expect("readable");
     for name in ["one", "two", "three"] {
         fixture.put(&database, DOCUMENTS + 1, name);
         database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
     }
     assert_whole(&fixture, &database);
     assert_eq!(document_files(&fixture), 0);
+    let rest = database.slice(&view, &query, first.last.as_ref(), DOCUMENTS as usize).expect("readable");
+    assert_eq!(first.texts.len() + rest.texts.len(), DOCUMENTS as usize);
     let chunk = database.next_chunk(reader).expect("what a reader has begun to read stays");
     assert_eq!(chunk, format!("content {DOCUMENTS}").as_bytes());
 }
