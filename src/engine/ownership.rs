@@ -77,7 +77,7 @@ pub fn own_collection(
     };
     for other in &others {
         if let Some(name) = relative_to(other, &file)
-            && uses_collection(&*fs, other, &name)?
+            && uses_collection(&fs, other, &name)?
         {
             return Err(taken(other));
         }

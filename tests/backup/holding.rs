@@ -1,10 +1,10 @@
 //! Holding all databases for a migration, and undoing it.
 
 use octoprompt_storage::engine::backup::{Hold, MigrationLock, list_backups};
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Fs, SimFs};
 use octoprompt_storage::engine::{Durability, Error};
 
-use crate::world::{Process, change, code, image, machine, no_wait};
+use crate::world::{Process, change, code, directory, image, machine, no_wait};
 
 pub fn hold(process: &Process) -> Result<Hold, Error> {
     Hold::begin(process.site.clone(), MigrationLock::acquire(&process.site, no_wait())?, no_wait())
@@ -227,4 +227,28 @@ fn a_new_holder_puts_back_first() {
     let second = hold(&next).expect("held");
     assert_eq!(next.see().expect("readable"), before);
     drop(second);
+}
+
+#[test]
+fn putting_back_reaches_other_processes_also_where_the_journal_that_they_stand_in_was_deleted() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    let before = other.see().expect("readable");
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    process.put((0, 0, 1), "migrated").expect("this process writes on");
+    assert_ne!(other.see().expect("readable"), before);
+    let reserved = directory(0).join(".storage");
+    let mut names = fs.list_dir(&reserved).expect("a folder").into_iter();
+    let newest = names.rfind(|name| name.starts_with("journal-")).expect("a journal");
+    fs.remove_file(&reserved.join(newest)).expect("removable");
+    hold.put_back(copy).expect("put back");
+    drop(hold);
+    assert_eq!(other.see().expect("readable"), before);
+    other.put((0, 0, 9), "afterwards").expect("writes go on");
+    let after = other.see().expect("readable");
+    assert_eq!(process.see().expect("readable"), after);
+    process.close();
+    other.close();
+    assert_eq!(Process::start(&fs).see().expect("readable"), after);
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Wait};
 
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
@@ -348,4 +348,24 @@ fn a_restore_without_room_and_an_aborted_one_leave_everything() {
     }
     assert!(steps > 8, "{steps}");
     assert_eq!(process.see().expect("readable"), before);
+}
+
+#[test]
+fn what_is_written_after_a_restore_that_took_two_attempts_is_there_for_everybody() {
+    let (fs, mut before, after) = changed();
+    let mut process = Process::start(&fs);
+    assert_eq!(process.see().expect("readable"), after);
+    // The first attempt replaces everything and cannot say so; the second one cannot read the new journal at once.
+    let ends =
+        |call: &Call| matches!(call, Call::Write { path, .. } if path.ends_with(".restore/intent.json"));
+    process.fs.fail_when(ends, Fault::Io, Repeat::Once);
+    process.restore("one").expect_err("it cannot be concluded");
+    let reads = |call: &Call| matches!(call, Call::Open { path, mode: OpenMode::ReadWrite } if path.to_string_lossy().contains("data/one/.storage/journal-"));
+    process.fs.fail_when(reads, Fault::Io, Repeat::Once);
+    process.settle().expect("restored");
+    assert_eq!(process.fs.faults(), 2);
+    process.put((0, 0, 50), "written on").expect("written");
+    process.close();
+    before.documents.insert((0, 0, 50), crate::support::record(50, "written on"));
+    assert_eq!(Process::start(&fs.process()).see().expect("readable"), before);
 }

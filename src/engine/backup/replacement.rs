@@ -297,10 +297,15 @@ impl Replacement {
         self.finish(site, owned, false)
     }
 
-    /// Does it again when the intent is there already, which may not be durable itself.
-    pub fn repeat(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
-        owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), true))?;
-        intent::declare(&*site.fs(), &Replacement::intent(site), self)?;
+    /// Does it again when the intent is there already, which may not be durable itself. What the attempt before began is not
+    /// begun a second time, so that engines which have seen it notice.
+    pub fn repeat(mut self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
+        let fs = site.fs();
+        owned.iter().try_for_each(|owned| owned.set_migrating(&*fs, true))?;
+        for database in &mut self.databases {
+            database.start = database.start.again(&*fs, &site.base.absolute(&database.path))?;
+        }
+        intent::declare(&*fs, &Replacement::intent(site), &self)?;
         self.finish(site, owned, true)
     }
 
@@ -372,7 +377,7 @@ fn surplus(
     let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
     let mut files: BTreeSet<String> = inventory.files.into_iter().collect();
     for directory in databases {
-        for collection in known_collections(&*fs, directory)? {
+        for collection in known_collections(&fs, directory)? {
             let path = site.relative(&directory.join(collection))?;
             let absolute = site.base.absolute(&path);
             let found = fs.symlink_metadata(&absolute).at("look up", &absolute)?;

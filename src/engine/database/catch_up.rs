@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::document_file::{locate, open_document};
+use super::document_file::locate;
+use super::document_handle::DocumentHandle;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant};
@@ -262,7 +263,7 @@ impl Database {
         large: &LargeDocument,
     ) -> Result<(Location, Vec<u8>)> {
         let path = self.reserved(&large.file);
-        let file = open_document(&*self.fs, &self.directory, &large.file).at("open", &path)?;
+        let file = DocumentHandle::open(&self.fs, &path).at("open", &path)?;
         let (location, files) = {
             let mut state = self.state.write();
             let location = large.location(state.add_document(&*path, file));

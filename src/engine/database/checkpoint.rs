@@ -224,8 +224,7 @@ impl Database {
         covers: u64,
     ) -> Result<(SnapshotRecord, Metadata, Vec<u64>, Option<Draft>)> {
         if frozen.seen.is_some() {
-            let target = collection_file(&self.directory, &frozen.path);
-            self.fs.copy_permissions(&target, temporary).at("copy permissions to", temporary)?;
+            self.copy_permissions(&collection_file(&self.directory, &frozen.path), temporary)?;
         }
         let mut writer = SnapshotWriter::new(Arc::clone(file));
         let mut draft = frozen.spec.as_ref().and_then(Draft::of);
@@ -249,6 +248,16 @@ impl Database {
         }
         let record = SnapshotRecord { hash: written.hash, size: written.size, covers, layout: Layout::Lines };
         Ok((record, seen, offsets, draft))
+    }
+
+    /// Makes the mode and owner of a new snapshot those of the file that it is to replace. Writers go on, so that may be gone by now:
+    /// its collection was dropped, or its directory removed, and the snapshot will not be moved into place.
+    fn copy_permissions(&self, target: &Path, temporary: &Path) -> Result<()> {
+        let copied = self.fs.copy_permissions(target, temporary).at("copy permissions to", temporary);
+        match copied {
+            Err(_) if self.fs.metadata(target).at("look up", target)?.is_none() => Ok(()),
+            other => other,
+        }
     }
 
     /// Records the snapshots, moves them into place and looks documents up there from now on. Returns what their index

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::document_handle::DocumentHandle;
 use super::overlay::Put;
 use super::spool::{OwnFile, no_room};
 use super::state::FileTable;
@@ -18,7 +19,7 @@ use crate::engine::checksum::head_hash;
 use crate::engine::document::{Document, close_head};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
-use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
+use crate::engine::fs::{File, Fs, read_exact_at};
 use crate::engine::journal::{
     Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation,
 };
@@ -164,8 +165,9 @@ impl Database {
         for document in &files {
             let name = document_name(generation, random(&self.directory)?);
             document.own.rename(&self.reserved(&name))?;
-            let file = Some(Arc::clone(&document.file));
-            let id = self.state.write().add_document(self.reserved(&name), file);
+            let path = self.reserved(&name);
+            let handle = DocumentHandle::new(&self.fs, &path, Arc::clone(&document.file));
+            let id = self.state.write().add_document(path, Some(Arc::new(handle)));
             // A document is put once: nobody settled it before.
             let _ = document.settled.set((name, id));
         }
@@ -193,15 +195,6 @@ fn random(directory: &Path) -> Result<u64> {
         Error::io("draw a random name for a document in", directory, &io::Error::other(error))
     })?;
     Ok(u64::from_le_bytes(bytes))
-}
-
-/// Opens the file of a document. `None` if it is gone.
-pub fn open_document(fs: &dyn Fs, directory: &Path, name: &str) -> io::Result<Option<Arc<dyn File>>> {
-    match fs.open(&directory.join(RESERVED).join(name), OpenMode::Read) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Where a document that has a file of its own lies, as this collection sees it, and its head as an object.

@@ -73,12 +73,24 @@ pub fn open_generation(
     generation: u64,
     mode: OpenMode,
 ) -> Result<Option<Generation>> {
+    Ok(read_generation(fs, directory, generation, mode)?.ok())
+}
+
+/// The same, or the bytes of a file whose first line is not a header of this generation. They are read once: where nobody is
+/// kept from writing, a header may be finished between two looks.
+fn read_generation(
+    fs: &dyn Fs,
+    directory: &Path,
+    generation: u64,
+    mode: OpenMode,
+) -> Result<std::result::Result<Generation, FileBytes>> {
     let path = journal_path(directory, generation);
     let file = fs.open(&path, mode).at("open", &path)?;
-    let Some((header, checksum, end)) = read_header(&*file, &path, generation)? else { return Ok(None) };
     let mut bytes = read_all(&*file).at("read", &path)?;
+    let first = memchr::memchr(b'\n', &bytes).map(|end| parse_first_line(&bytes[..end], &path, generation));
+    let Some((header, checksum, end)) = first.transpose()?.flatten() else { return Ok(Err(bytes)) };
     bytes.truncate(without_room(&bytes).len());
-    Ok(Some(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
+    Ok(Ok(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
 }
 
 /// The generations that have a file, ascending.
@@ -136,20 +148,16 @@ pub fn newest(fs: &dyn Fs, directory: &Path, generations: &[u64], until: Until) 
     let mut unused = Vec::new();
     for &generation in generations.iter().rev() {
         let path = journal_path(directory, generation);
-        let newest = open_generation(fs, directory, generation, mode)?;
-        let is_whole = newest.is_some();
+        let newest = read_generation(fs, directory, generation, mode)?;
+        let is_whole = newest.is_ok();
         match newest {
-            Some(newest) if !was_never_used(fs, directory, &newest, generations, until)? => {
+            Ok(newest) if !was_never_used(fs, directory, &newest, generations, until)? => {
                 return Ok(Newest { generation: Some(newest), unused });
             }
-            Some(_) => {}
-            None => {
-                let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
-                let bytes = read_all(&*file).at("read", &path)?;
-                if !is_unfinished(&bytes, generation, until.tip()) {
-                    return Err(bad_header(directory, generation));
-                }
+            Err(bytes) if !is_unfinished(&bytes, generation, until.tip()) => {
+                return Err(bad_header(directory, generation));
             }
+            Ok(_) | Err(_) => {}
         }
         unused.push(Unused { generation, path, is_whole });
     }

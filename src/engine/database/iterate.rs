@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::Database;
 use super::list::View;
+use super::read::ReadOptions;
 use super::search::{Entries, Search, SearchFailure};
+use super::state::FileTable;
+use super::texts::ReadFailure;
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::Entry;
+use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Result;
 use crate::engine::query::Query;
 
@@ -27,7 +30,8 @@ impl Database {
     /// them; at least one unless the view ends before. O(documents looked at).
     ///
     /// # Errors
-    /// `ABORTED`, `IO_ERROR`; `CORRUPT_DATA` where somebody edited a file in place that the view still reads.
+    /// `ABORTED`, `IO_ERROR`; `CORRUPT_DATA` where somebody edited a file in place that the view still reads, and where a document
+    /// that came as a stream was changed and its file could not be kept.
     pub fn slice(
         &self,
         view: &View,
@@ -47,17 +51,20 @@ impl Database {
                 step.extend(entries.next().cloned());
             }
             let last = step.last().map(|(id, _)| id.clone());
-            let files = Arc::clone(&view.files);
-            let entries_here = Entries::Some(step);
-            let search = Search {
-                spec: &view.spec,
-                query,
-                files,
-                entries: entries_here,
-                ordered: true,
-                changed: None,
+            let search = |step, files| {
+                let (spec, entries) = (&*view.spec, Entries::Some(step));
+                Search { spec, query, files, entries, ordered: true, changed: None }.run()
             };
-            let found = search.run().map_err(|failure| match failure {
+            let found = match search(step.clone(), Arc::clone(&view.files)) {
+                Err(SearchFailure::Read(location, ReadFailure::Changed))
+                    if view.files.holds_one_document(location.file) =>
+                {
+                    let (step, files) = self.follow_documents(view, step);
+                    search(step, files)
+                }
+                other => other,
+            };
+            let found = found.map_err(|failure| match failure {
                 SearchFailure::Other(error) => error,
                 SearchFailure::Read(location, failure) => self.read_error(&view.spec, &location, failure),
             })?;
@@ -66,5 +73,26 @@ impl Database {
                 return Ok(Slice { texts: found.texts, last: last.filter(|_| !ended) });
             }
         }
+    }
+
+    /// The entries of a view, where the files of documents may be gone that are not kept open: those that did not change since lie
+    /// in the snapshot by now.
+    fn follow_documents(&self, view: &View, mut entries: Vec<Entry>) -> (Vec<Entry>, Arc<FileTable>) {
+        let options = ReadOptions { cached: false, lock_timeout: self.options.lock_timeout };
+        let mut files = Arc::clone(&view.files);
+        // What cannot be looked up is looked for where it was.
+        let _ = self.with_loaded(&view.spec, options, |state, loaded| {
+            for (id, location) in &mut entries {
+                let now = loaded.documents.get(id).filter(|now| now.stamp() == location.stamp());
+                let Some(now) = now.filter(|_| view.files.holds_one_document(location.file)) else {
+                    continue;
+                };
+                if let (Some(file), Some(path)) = (state.files.get(now.file), state.files.path(now.file)) {
+                    let file = Arc::make_mut(&mut files).add(path, Arc::clone(file));
+                    *location = Location { file, ..*now };
+                }
+            }
+        });
+        (entries, files)
     }
 }

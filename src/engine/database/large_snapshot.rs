@@ -67,7 +67,7 @@ impl Database {
         let known = self.state.read().catalog.get(&*spec.path).cloned();
         let path = spec.file(&self.directory);
         let Some(snapshot) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? else { return Ok(false) };
-        let (changes, files) = self.changes_beyond(spec, Some(&snapshot.record));
+        let changes = self.changes_beyond(spec, Some(&snapshot.record));
         let file = self.state.write().add_file(&*path, Arc::clone(&snapshot.file));
         let mut base =
             Base { indexes: spec.empty_indexes(), times: self.times_of_built(spec), ..Base::default() };
@@ -87,7 +87,7 @@ impl Database {
             self.state.write().drop_unused_files();
             return Ok(false);
         }
-        self.install_base(spec, base, Some((file, snapshot.seen)), &files, changes)?;
+        self.install_base(spec, base, Some((file, snapshot.seen)), changes)?;
         Ok(true)
     }
 }

@@ -1,13 +1,13 @@
 //! Taking a collection into memory: its snapshot, with what the journals say laid over it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use std::{io, mem};
 
 use super::catch_up::headless;
 use super::document_file::locate;
-use super::state::{Change, Content, Dirty, FileTable, IndexTimes, Loaded, State, holds_documents, matching};
+use super::state::{Change, Content, Dirty, IndexTimes, Loaded, State, holds_documents, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
@@ -93,7 +93,7 @@ impl Database {
     /// Loads a collection whose file is known to the catalog. False if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
-        if self.state.read().loaded(&spec.path).is_some() || self.restore(spec)? {
+        if self.state.read().loaded(&spec.path).is_some() || self.or_close(self.restore(spec))? {
             return Ok(true);
         }
         self.load_documents(writer, spec)
@@ -103,7 +103,7 @@ impl Database {
     pub(super) fn load_documents(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
         for attempt in 0..2 {
-            if self.load_in_pieces(spec)? {
+            if self.or_close(self.load_in_pieces(spec))? {
                 return Ok(true);
             }
             let snapshot = self.read_snapshot(spec)?;
@@ -176,7 +176,21 @@ impl Database {
         snapshot: Option<SnapshotFile>,
         record: Option<&SnapshotRecord>,
     ) -> Result<()> {
-        let (changes, files) = self.changes_beyond(spec, record);
+        self.or_close(self.build(spec, snapshot, record))
+    }
+
+    /// Whoever asks for a collection that cannot be loaded may do so again and again: what was opened for it is closed.
+    fn or_close<T>(&self, loaded: Result<T>) -> Result<T> {
+        loaded.inspect_err(|_| self.state.write().drop_unused_files())
+    }
+
+    fn build(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        snapshot: Option<SnapshotFile>,
+        record: Option<&SnapshotRecord>,
+    ) -> Result<()> {
+        let changes = self.changes_beyond(spec, record);
         let seen = snapshot.as_ref().map(|snapshot| snapshot.seen);
         let scanned = match (&snapshot, record) {
             (Some(snapshot), Some(record)) if holds_documents(record) => {
@@ -213,16 +227,16 @@ impl Database {
                 base.entries.push((found.id.clone(), location));
             }
         }
-        self.install_base(spec, base, file.zip(seen), &files, changes)
+        self.install_base(spec, base, file.zip(seen), changes)
     }
 
-    /// What the journals say of the collection beyond its snapshot, and the files where that lies.
+    /// What the journals say of the collection beyond its snapshot.
     pub(super) fn changes_beyond(
         &self,
         spec: &CollectionSpec,
         record: Option<&SnapshotRecord>,
-    ) -> (BTreeMap<DocumentId, Change>, Arc<FileTable>) {
-        let (mut changes, files, covers) = {
+    ) -> BTreeMap<DocumentId, Change> {
+        let (mut changes, covers) = {
             let state = self.state.read();
             // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
             // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
@@ -232,10 +246,10 @@ impl Database {
                 Some(Content::Loaded(loaded)) => loaded.changes_after(0),
                 _ => BTreeMap::new(),
             };
-            (changes, Arc::clone(&state.files), covers)
+            (changes, covers)
         };
         changes.retain(|_, change| change.seq > covers);
-        (changes, files)
+        changes
     }
 
     /// Shows the collection to readers once the changes since its snapshot are laid over it.
@@ -244,10 +258,10 @@ impl Database {
         spec: &Arc<CollectionSpec>,
         mut base: Base,
         snapshot: Option<(FileId, Metadata)>,
-        files: &FileTable,
         changes: BTreeMap<DocumentId, Change>,
     ) -> Result<()> {
-        self.lay_over(spec, files, changes, &mut base)?;
+        let kept = changes.len();
+        self.lay_over(spec, changes, &mut base)?;
         self.set_revisions(spec, &mut base.entries);
         let loaded = Loaded {
             spec: Arc::clone(spec),
@@ -262,9 +276,14 @@ impl Database {
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
         collection.renew_version();
-        collection.content = Content::Loaded(loaded);
-        collection.before = None;
-        state.drop_unused_files();
+        let before = collection.before.take();
+        let content = mem::replace(&mut collection.content, Content::Loaded(loaded));
+        // Of what nobody had loaded no file is given up, unless the snapshot holds what was noted: looking at all collections for
+        // each of them that is loaded would take longer than loading them.
+        let is_first = before.is_none() && matches!(content, Content::Unloaded(noted) if noted.len() == kept);
+        if !is_first {
+            state.drop_unused_files();
+        }
         Ok(())
     }
 
@@ -286,14 +305,15 @@ impl Database {
     fn lay_over(
         &self,
         spec: &CollectionSpec,
-        files: &FileTable,
         changes: BTreeMap<DocumentId, Change>,
         base: &mut Base,
     ) -> Result<()> {
-        if !changes.is_empty() {
-            let now = self.fs.now_ms();
-            base.times.iter_mut().for_each(|times| times.last_changed = now);
+        if changes.is_empty() {
+            return Ok(());
         }
+        let files = Arc::clone(&self.state.read().files);
+        let now = self.fs.now_ms();
+        base.times.iter_mut().for_each(|times| times.last_changed = now);
         for (at, (id, change)) in changes.into_iter().enumerate() {
             if at % cancel::STEP == 0 {
                 cancel::check()?;
@@ -301,13 +321,13 @@ impl Database {
             base.dirty.entry(id.clone()).or_insert(Dirty { seq: change.seq, base: None });
             let Some(location) = change.location else { continue };
             if files.holds_one_document(location.file) {
-                let (location, head) = locate(spec, files, &location)
+                let (location, head) = locate(spec, &files, &location)
                     .map_err(|failure| self.read_error(spec, &location, failure))?;
                 insert_entries(spec, &mut base.indexes, &id, &head);
                 base.entries.push((id, location));
                 continue;
             }
-            let text = read_text(files, &location, Part::Whole)
+            let text = read_text(&files, &location, Part::Whole)
                 .map_err(|failure| self.read_error(spec, &location, failure))?;
             let document = Document::new(text.into(), spec.large_field);
             index_document(spec, &mut base.indexes, &id, &document.text[..document.head]);
@@ -403,3 +423,6 @@ fn is_empty_map(bytes: &[u8]) -> bool {
 pub fn is_known(record: Option<&CollectionRecord>) -> bool {
     record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none())
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,9 @@ use super::linger::Linger;
 use super::network::Mark;
 use super::queue::Queue;
 use super::recent::RecentChanges;
-use super::recovery::{Recovered, Until, read, recover};
+use super::recovery::{Recovered, Until, recover};
 use super::state::{FileTable, Position, State};
+use super::unlocked::read;
 use super::writer::{Writer, WriterFiles};
 use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background, feed};
 use crate::engine::cache::Cache;
@@ -87,7 +88,7 @@ impl Database {
         let mut warnings = Vec::new();
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
-            let opened = recover_alone(&*fs, directory, mutant, &mut warnings)?;
+            let opened = recover_alone(&fs, directory, mutant, &mut warnings)?;
             drop(presence_guard);
             opened
         } else {
@@ -95,7 +96,7 @@ impl Database {
             let slot = tip.read().ok_or_else(|| {
                 Error::corrupt(&reserved.join("tip"), 0, "no slot has a right checksum; close every process that uses the database and open it again")
             })?;
-            let recovered = recover(&*fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
+            let recovered = recover(&fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
             (recovered.ok_or(Error::Closed)?, tip)
         };
         let Recovered { state, journal, read_only } = recovered;
@@ -137,7 +138,7 @@ impl Database {
     fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
         let known = match fs.metadata(&reserved).at("look up", &reserved)? {
-            Some(_) => read(&*fs, directory)?,
+            Some(_) => read(&fs, directory)?,
             None => None,
         };
         let state = known.unwrap_or_else(State::empty);
@@ -194,7 +195,7 @@ impl Database {
         let mut slot = self.tip_slot()?;
         let recovered = loop {
             let mutant = |mutant| self.is_mutant(mutant);
-            let recovered = recover(&*self.fs, &self.directory, Until::Tip(slot), mutant, &mut Vec::new());
+            let recovered = recover(&self.fs, &self.directory, Until::Tip(slot), mutant, &mut Vec::new());
             let now = self.tip_slot()?;
             if recovered.is_ok() || now == slot {
                 break recovered?.ok_or(Error::Closed)?;
@@ -223,14 +224,15 @@ impl Database {
 }
 
 fn recover_alone(
-    fs: &dyn Fs,
+    file_system: &Arc<dyn Fs>,
     directory: &Path,
     mutant: impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<(Recovered, Tip)> {
+    let fs = &**file_system;
     let tip = Tip::open(fs, &directory.join(RESERVED).join("tip"))?;
     let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
-    let recovered = match recover(fs, directory, until, &mutant, warnings)? {
+    let recovered = match recover(file_system, directory, until, &mutant, warnings)? {
         Some(recovered) if recovered.read_only => return Ok((recovered, tip)),
         Some(recovered) => recovered,
         None => {

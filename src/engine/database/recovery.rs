@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::catch_up::headless;
-use super::document_file::{open_document, remove_unnamed};
+use super::document_file::remove_unnamed;
+use super::document_handle::DocumentHandle;
 use super::entity_paths::overlap;
 use super::generations::{
     Generation, Newest, Unused, bad_header, check_link, covered_by, discard, list_generations, newest,
@@ -54,20 +55,15 @@ impl Until {
     }
 }
 
-/// What the journals of a database say up to the last good line. Nothing is changed. `None` if it has none yet.
-pub fn read(fs: &dyn Fs, directory: &Path) -> Result<Option<State>> {
-    let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new())?;
-    Ok(recovered.map(|recovered| recovered.state))
-}
-
 /// Reads the journals of a database. `None` if it has none yet. Files are changed only once nothing was found damaged.
 pub fn recover(
-    fs: &dyn Fs,
+    file_system: &Arc<dyn Fs>,
     directory: &Path,
     until: Until,
     mutant: impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<Option<Recovered>> {
+    let fs = &**file_system;
     let mode = match until {
         Until::End { .. } => OpenMode::ReadWrite,
         Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
@@ -118,11 +114,11 @@ pub fn recover(
         chain.push(older);
     }
     chain.reverse();
-    replay(fs, directory, chain, unused, until, mutant, warnings).map(Some)
+    replay(file_system, directory, chain, unused, until, mutant, warnings).map(Some)
 }
 
 fn replay(
-    fs: &dyn Fs,
+    file_system: &Arc<dyn Fs>,
     directory: &Path,
     chain: Vec<Generation>,
     unused: Vec<Unused>,
@@ -130,6 +126,7 @@ fn replay(
     mutant: impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<Recovered> {
+    let fs = &**file_system;
     let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
         return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
     };
@@ -178,7 +175,8 @@ fn replay(
         let mut lines = generation.lines(if last { end } else { stop });
         let mut open = |name: &str| {
             named.insert(name.to_owned());
-            open_document(fs, directory, name).at("open", &directory.join(RESERVED).join(name))
+            let path = directory.join(RESERVED).join(name);
+            DocumentHandle::open(file_system, &path).at("open", &path)
         };
         let mut source = Source { directory, bytes: &generation.bytes, file, open: &mut open };
         for line in lines.by_ref() {
@@ -297,13 +295,6 @@ pub fn apply(
         }
     }
     Ok(())
-}
-
-/// Whether the database in `directory`, which other processes may have open, has a collection in this file.
-pub(in crate::engine) fn uses_collection(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
-    let Some(state) = read(fs, directory)? else { return Ok(false) };
-    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
-    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
 }
 
 /// What lies behind the last good line: damage is an error.

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::document_file::remove_orphans;
 use super::generations::{first_header, list_generations, read_header};
-use super::recovery::{FRESH, read, sweep};
+use super::recovery::{FRESH, sweep};
+use super::unlocked::read;
 use crate::engine::checksum::DatabaseId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
@@ -27,11 +29,20 @@ pub(in crate::engine) struct Start {
     pub seq: u64,
 }
 
-/// A start beyond everything that the database may hold, whatever of it is damaged. `least` is the lowest sequence number
+impl Start {
+    /// A start beyond whatever was begun with this one: somebody may stand in that already.
+    pub fn again(&self, fs: &dyn Fs, directory: &Path) -> Result<Start> {
+        Ok(Start { id: self.id, ..start_beyond(fs, directory, self.seq)? })
+    }
+}
+
+/// A start beyond everything that the database may hold, whatever of it is damaged or gone, and beyond what those who have it
+/// open may stand in: they tell by generation and sequence number that theirs is gone. `least` is the lowest sequence number
 /// wanted. O(journals).
 pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64) -> Result<Start> {
     let (mut id, mut seq) = (None, least);
     let generations = list_generations(fs, directory)?;
+    let mut generation = generations.last().copied().unwrap_or(0);
     for &generation in &generations {
         let path = journal_path(directory, generation);
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
@@ -50,22 +61,25 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
         && let Some(slot) = Tip::open(fs, &tip)?.read()
     {
         seq = seq.max(slot.seq);
+        // The tip moves to a generation when its journal is durable, and journals are removed when it is further on. So this is
+        // higher only where somebody removed journals by hand.
+        generation = generation.max(slot.generation);
     }
     let id = match id {
         Some(id) => id,
         None => first_header()?.database,
     };
-    Ok(Start { id, generation: generations.last().map_or(1, |last| last + 1), seq })
+    Ok(Start { id, generation: generation + 1, seq })
 }
 
 /// The files that a database has or may have, as far as its journals can be read: paths of collections.
-pub(in crate::engine) fn known_collections(fs: &dyn Fs, directory: &Path) -> Result<BTreeSet<String>> {
+pub(in crate::engine) fn known_collections(fs: &Arc<dyn Fs>, directory: &Path) -> Result<BTreeSet<String>> {
     if let Ok(Some(state)) = read(fs, directory) {
         let changed = state.collections.keys().map(|path| path.to_string());
         return Ok(state.catalog.keys().cloned().chain(changed).collect());
     }
     let mut paths = BTreeSet::new();
-    for generation in list_generations(fs, directory)? {
+    for generation in list_generations(&**fs, directory)? {
         let path = journal_path(directory, generation);
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
         if let Ok(Some((header, _, _))) = read_header(&*file, &path, generation) {
@@ -75,8 +89,8 @@ pub(in crate::engine) fn known_collections(fs: &dyn Fs, directory: &Path) -> Res
     Ok(paths)
 }
 
-/// Begins the generation and lets the tip say so, as one that is being migrated; older generations are removed. May be
-/// repeated. The caller holds the write lock and has made the files that `catalog` tells of durable.
+/// Begins the generation and lets the tip say so, as one that is being migrated; older generations are removed. Repeated with
+/// [`Start::again`]. The caller holds the write lock and has made the files that `catalog` tells of durable.
 pub(in crate::engine) fn start_over(
     fs: &dyn Fs,
     directory: &Path,

@@ -47,12 +47,12 @@ use plan::{Content, decide, size_of, touched};
 pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
     let reserved = directory.join(RESERVED);
     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
-        let found = verify_cut(&**fs, directory)?;
+        let found = verify_cut(fs, directory)?;
         return Ok(untouched(directory, found));
     }
     let _sole = Sole::wait(fs, &reserved, wait)?;
-    let before = verify_cut(&**fs, directory)?;
-    let cut = Cut::look(&**fs, directory, true)?;
+    let before = verify_cut(fs, directory)?;
+    let cut = Cut::look(fs, directory, true)?;
     let survey = Survey::make(&**fs, directory, &cut, |_| Err(Error::Closed))?;
     if survey.is_sound() {
         return Ok(untouched(directory, before));
@@ -61,7 +61,7 @@ pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairRe
     let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
     let (copies, actions) = (Some(copies), repair.actions);
-    let after = verify_cut(&**fs, directory)?;
+    let after = verify_cut(fs, directory)?;
     Ok(RepairReport { directory: directory.to_path_buf(), copies, actions, before, after })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::database::open_document;
+use crate::engine::database::DocumentHandle;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_all};
 use crate::engine::journal::{RESERVED, TipSlot, document_generation, journal_generation, journal_path};
@@ -45,11 +45,11 @@ impl Cut {
             Some(held) => held.is_alone(fs, &reserved.join("open.lock"))?,
             None => true,
         };
-        Ok((Cut::look(&**fs, directory, alone)?, held))
+        Ok((Cut::look(fs, directory, alone)?, held))
     }
 
     /// What there is now. The caller sees to it that nothing changes meanwhile.
-    pub fn look(fs: &dyn Fs, directory: &Path, alone: bool) -> Result<Cut> {
+    pub fn look(fs: &Arc<dyn Fs>, directory: &Path, alone: bool) -> Result<Cut> {
         let reserved = directory.join(RESERVED);
         let names = match fs.list_dir(&reserved) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -62,10 +62,11 @@ impl Cut {
         }
         let mut documents = BTreeMap::new();
         for name in names.iter().filter(|name| document_generation(name).is_some()) {
-            let opened = open_document(fs, directory, name).at("open", &reserved.join(name))?;
+            let path = reserved.join(name);
+            let opened = DocumentHandle::open(fs, &path).at("open", &path)?;
             documents.extend(opened.map(|file| (name.clone(), file)));
         }
-        Ok(Cut { alone, tip: read_tip(fs, &reserved.join("tip"))?, journals, documents, names })
+        Ok(Cut { alone, tip: read_tip(&**fs, &reserved.join("tip"))?, journals, documents, names })
     }
 }
 

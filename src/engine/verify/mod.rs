@@ -50,8 +50,9 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
 }
 
 /// As [`verify`], where the caller sees to it that nobody has the database open.
-pub fn verify_cut(fs: &dyn Fs, directory: &Path) -> Result<VerifyReport> {
-    let cut = Cut::look(fs, directory, true)?;
+pub fn verify_cut(file_system: &Arc<dyn Fs>, directory: &Path) -> Result<VerifyReport> {
+    let cut = Cut::look(file_system, directory, true)?;
+    let fs = &**file_system;
     let journals = |path: &str| {
         examine(fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
     };

@@ -31,13 +31,13 @@ impl Database {
             return Ok(false);
         }
         let Some(record) = self.known_snapshot(spec, found) else { return Ok(false) };
-        let (changes, files) = self.changes_beyond(spec, Some(&record));
+        let changes = self.changes_beyond(spec, Some(&record));
         let file = self.state.write().add_file(spec.file(&self.directory), snapshot);
         let Some(base) = restored(&stored, spec, file, |id| changes.get(id).map(|change| change.seq)) else {
             self.state.write().drop_unused_files();
             return Ok(false);
         };
-        self.install_base(spec, base, Some((file, seen)), &files, changes)?;
+        self.install_base(spec, base, Some((file, seen)), changes)?;
         Ok(true)
     }
 

@@ -1,0 +1,232 @@
+//! Reading the journals of a database without its locks: where nothing may be written, and of another database than the
+//! one that was opened. Others may write to it, checkpoint it and begin it anew meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::generations::list_generations;
+use super::recovery::{Until, recover};
+use super::state::State;
+use crate::engine::cancel;
+use crate::engine::error::Result;
+use crate::engine::fs::Fs;
+
+/// What the journals of a database say up to the last good line, as of a moment while this runs. Nothing is changed. `None` if
+/// it has none yet.
+///
+/// Within a generation lines are only added, and each generation is whole before the next one begins. So what was read is right,
+/// unless a generation went that had been listed, or the list was made while one came and others went: what is missing then is
+/// looked for again.
+///
+/// # Errors
+/// `CORRUPT_DATA`, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED`.
+pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
+    let mut generations = list_generations(&**fs, directory)?;
+    let mut looked_again = false;
+    loop {
+        let recovered = recover(fs, directory, Until::LastGoodLine, |_| false, &mut Vec::new());
+        if let Ok(Some(recovered)) = recovered {
+            return Ok(Some(recovered.state));
+        }
+        let now = list_generations(&**fs, directory)?;
+        // One that was never used may be made anew: the names are the same then.
+        if now == generations && looked_again {
+            return recovered.map(|_| None);
+        }
+        looked_again = now == generations;
+        generations = now;
+        cancel::check()?;
+    }
+}
+
+/// Whether the database in `directory`, which other processes may have open, has a collection in this file.
+pub(in crate::engine) fn uses_collection(fs: &Arc<dyn Fs>, directory: &Path, path: &str) -> Result<bool> {
+    let Some(state) = read(fs, directory)? else { return Ok(false) };
+    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
+    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::{
+        CollectionSpec, Database, DatabaseOptions, Foreign, ReadOptions, start_beyond, start_over,
+    };
+    use crate::engine::fs::{Call, Fault, Repeat, SimFs};
+    use crate::engine::journal::{CollectionRecord, journal_path};
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    const DIRECTORY: &str = "/database";
+
+    fn spec() -> Arc<CollectionSpec> {
+        Arc::new(CollectionSpec {
+            path: "items.json".into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        })
+    }
+
+    fn open(fs: &SimFs) -> Arc<Database> {
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("opens")
+    }
+
+    fn put(database: &Database, id: u64) {
+        let (spec, text) = (spec(), format!("{{\"id\":{id}}}").into_bytes());
+        database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text)).expect("written");
+    }
+
+    fn checkpoint(database: &Database) {
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+    }
+
+    /// A database with one collection, and a process that has it open.
+    fn database() -> (SimFs, Arc<Database>) {
+        let fs = SimFs::new();
+        fs.make_dirs(DIRECTORY);
+        let database = open(&fs.process());
+        put(&database, 1);
+        (fs, database)
+    }
+
+    fn opens_journal(call: &Call) -> bool {
+        matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("journal-"))
+    }
+
+    fn finds(fs: &SimFs) -> bool {
+        uses_collection(&fs.handle(), Path::new(DIRECTORY), "items.json").expect("readable")
+    }
+
+    #[test]
+    fn checkpoints_that_remove_the_journals_while_they_are_read_make_no_difference() {
+        let (fs, database) = database();
+        let looking = fs.process();
+        looking.before(opens_journal, move || {
+            for id in 2..5 {
+                put(&database, id);
+                checkpoint(&database);
+            }
+        });
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn so_it_is_where_the_older_generations_are_needed() {
+        let (fs, database) = database();
+        // It begins a generation and writes no snapshot.
+        let writing = fs.process();
+        let second = open(&writing);
+        let is_snapshot =
+            |call: &Call| matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("/new-"));
+        writing.fail_when(is_snapshot, Fault::Io, Repeat::Once);
+        assert!(second.checkpoint(Wait::at_most(Duration::from_secs(5))).is_err());
+        put(&second, 2);
+        let looking = fs.process();
+        let opens_first = |call: &Call| matches!(call, Call::Open { path, .. } if **path == *journal_path(Path::new(DIRECTORY), 1));
+        looking.before(opens_first, move || {
+            for id in 3..6 {
+                put(&database, id);
+                checkpoint(&database);
+            }
+        });
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn a_database_that_is_begun_anew_while_its_journals_are_read_has_the_collections_of_either_time() {
+        let (fs, database) = database();
+        drop(database);
+        let (looking, restoring) = (fs.process(), fs.process());
+        looking.before(opens_journal, move || {
+            let (fs, directory) = (restoring.handle(), Path::new(DIRECTORY));
+            let start = start_beyond(&*fs, directory, 0).expect("a start");
+            let known = BTreeMap::from([("items.json".to_owned(), CollectionRecord::default())]);
+            start_over(&*fs, directory, &start, &known).expect("begun anew");
+        });
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn journals_that_come_and_go_while_they_are_listed_are_found() {
+        let (fs, database) = database();
+        drop(database);
+        let (looking, restoring) = (fs.process(), fs.process());
+        // What a list finds that meets neither the old name nor the new one.
+        let journal = journal_path(Path::new(DIRECTORY), 1);
+        let bytes = fs.read_file(&journal).expect("a journal");
+        restoring.handle().remove_file(&journal).expect("removable");
+        let lists = |call: &Call| matches!(call, Call::ListDir { .. });
+        looking.before(lists, || {});
+        looking.before(lists, || {});
+        looking.before(lists, move || restoring.write_file(&journal, &bytes));
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn a_journal_that_is_made_anew_while_it_is_read_is_found() {
+        let (fs, database) = database();
+        drop(database);
+        let looking = fs.process();
+        // What a checkpoint does with one that was never used.
+        let journal = journal_path(Path::new(DIRECTORY), 1);
+        let (bytes, removing, making) =
+            (fs.read_file(&journal).expect("a journal"), fs.process(), fs.process());
+        let removed = journal.clone();
+        looking.before(opens_journal, move || removing.handle().remove_file(&removed).expect("removable"));
+        for _ in 0..2 {
+            looking.before(|call| matches!(call, Call::ListDir { .. }), || {});
+        }
+        looking
+            .before(|call| matches!(call, Call::ListDir { .. }), move || making.write_file(&journal, &bytes));
+        assert!(finds(&looking));
+    }
+
+    #[test]
+    fn a_journal_whose_header_is_finished_while_it_is_read_is_no_damage() {
+        let (fs, database) = database();
+        drop(database);
+        let looking = fs.process();
+        let journal = journal_path(Path::new(DIRECTORY), 1);
+        let bytes = fs.read_file(&journal).expect("a journal");
+        fs.write_file(&journal, b"");
+        let finishing = fs.process();
+        looking.before(opens_journal, || {});
+        looking.before(opens_journal, move || finishing.write_file(&journal, &bytes));
+        let found = uses_collection(&looking.handle(), Path::new(DIRECTORY), "items.json");
+        assert!(found.is_ok(), "{found:?}");
+    }
+
+    #[test]
+    fn a_database_that_may_only_be_read_opens_while_another_process_checkpoints_it() {
+        let (fs, database) = database();
+        let reading = fs.process();
+        let locks = |call: &Call| matches!(call, Call::OpenLock { .. });
+        reading.fail_when(locks, Fault::Kind(std::io::ErrorKind::PermissionDenied), Repeat::Forever);
+        reading.before(opens_journal, move || {
+            for id in 2..5 {
+                put(&database, id);
+                checkpoint(&database);
+            }
+        });
+        let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+        let found = open(&reading).get(&spec(), &1.into(), options).expect("readable");
+        assert!(found.is_some());
+    }
+
+    #[test]
+    fn journals_that_are_damaged_and_stay_so_are_damage() {
+        let (fs, database) = database();
+        checkpoint(&database);
+        drop(database);
+        let journal = journal_path(Path::new(DIRECTORY), 2);
+        let bytes = fs.read_file(&journal).expect("a journal");
+        fs.write_file(&journal, &bytes[1..]);
+        let found = uses_collection(&fs.process().handle(), Path::new(DIRECTORY), "items.json");
+        assert_eq!(found.map_err(|error| error.code()), Err("CORRUPT_DATA"));
+    }
+}

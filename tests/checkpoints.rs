@@ -1,0 +1,79 @@
+//! What others may do to files and collections while a checkpoint writes their snapshots. On a simulated file system.
+
+mod support;
+
+use std::sync::Arc;
+
+use octoprompt_storage::engine::fs::{Call, Extreme, SimFs};
+use octoprompt_storage::engine::{Database, Durability, Transaction};
+use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
+use support::spec;
+
+const OWNED: &str = "owned/7/items.json";
+
+/// The moment when a checkpoint has frozen its collections and let the write lock go.
+fn begins_snapshot(call: &Call) -> bool {
+    matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("/new-"))
+}
+
+/// Two collections with files, both changed since.
+fn changed(fs: &SimFs) -> Arc<Database> {
+    let database = open(fs);
+    for name in ["one", "newer"] {
+        put(&database, OWNED, 1, name);
+        put(&database, "other.json", 1, name);
+        if name == "one" {
+            checkpoint(&database).expect("checkpointed");
+        }
+    }
+    database
+}
+
+/// A checkpoint during which another process gives up what the first snapshot is of.
+fn check_given_up(give_up: fn(&mut Transaction<'_>) -> octoprompt_storage::engine::Result<()>) {
+    let fs = machine();
+    let (own, other) = (fs.process(), open(&fs.process()));
+    let database = changed(&own);
+    own.before(begins_snapshot, move || other.write(Durability::Full, give_up).expect("given up"));
+    checkpoint(&database).expect("the other collection is checkpointed");
+    let text = fs.read_file("/database/other.json").expect("a snapshot");
+    assert!(String::from_utf8_lossy(&text).contains("newer"));
+    assert_eq!(name(&database, OWNED, 1), Ok(None));
+    assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
+    for lost in [fs.power_loss(&mut Extreme::Nothing), fs.power_loss(&mut Extreme::Everything)] {
+        let database = open(&lost);
+        assert_eq!(name(&database, OWNED, 1), Ok(None));
+        assert_eq!(name(&database, "other.json", 1), Ok(Some("newer".into())));
+    }
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    let report = verified(&fs);
+    assert!(report.is_ok(), "{report}");
+}
+
+#[test]
+fn a_collection_that_is_dropped_during_a_checkpoint_keeps_no_other_from_it() {
+    check_given_up(|t| t.drop_collection(&spec(OWNED)));
+}
+
+#[test]
+fn a_collection_that_is_removed_with_its_directory_during_a_checkpoint_keeps_no_other_from_it() {
+    check_given_up(|t| {
+        t.drop_collection(&spec(OWNED))?;
+        t.remove_path("owned/7")
+    });
+}
+
+#[test]
+fn a_file_that_a_person_removes_during_a_checkpoint_keeps_no_other_from_it_and_is_written_by_the_next() {
+    let fs = machine();
+    let database = changed(&fs);
+    let person = fs.process();
+    fs.before(begins_snapshot, move || remove(&person, OWNED));
+    checkpoint(&database).expect("the other collection is checkpointed");
+    let text = fs.read_file("/database/other.json").expect("a snapshot");
+    assert!(String::from_utf8_lossy(&text).contains("newer"));
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(name(&database, OWNED, 1), Ok(Some("newer".into())));
+    assert!(fs.read_file(format!("/database/{OWNED}")).is_some());
+}

@@ -1,0 +1,82 @@
+//! How many files a database keeps open, where the system allows few.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::{Fs, OsFs};
+use octoprompt_storage::engine::query::Query;
+use octoprompt_storage::engine::{Durability, VerifyReport, Wait, verify};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use support::{Fixture, Handle, READ, spec};
+
+/// More documents that came as streams than files may be open.
+const DOCUMENTS: u64 = 400;
+const LIMIT: u64 = 330;
+
+fn text(id: u64) -> String {
+    format!("{{\"id\":{id},\"name\":\"streamed\",\"content\":\"content {id}\"}}")
+}
+
+fn put_streamed(database: &Handle, id: u64) {
+    let mut spool = database.spool("content", 100).expect("room");
+    spool.append(format!("content {id}").as_bytes()).expect("room");
+    let head = format!("{{\"id\":{id},\"name\":\"streamed\"");
+    let file = database.seal(spool, head.as_bytes()).expect("room");
+    database
+        .write(Durability::Os, move |t| t.put_file(&spec("items.json"), id.into(), file))
+        .expect("written");
+}
+
+fn assert_whole(fixture: &Fixture, database: &Handle) {
+    for id in 1..=DOCUMENTS {
+        assert_eq!(fixture.get(database, id), Some(text(id)));
+    }
+    assert_eq!(fixture.find(database, "streamed").len(), DOCUMENTS as usize);
+}
+
+fn document_files(fixture: &Fixture) -> usize {
+    let entries = fs::read_dir(fixture.path(".storage")).expect("a folder").filter_map(Result::ok);
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("document-")).count()
+}
+
+fn verified(fixture: &Fixture) -> VerifyReport {
+    let fs: Arc<dyn Fs> = Arc::new(OsFs);
+    verify(&fs, &fixture.path(""), Wait::at_most(Duration::from_secs(5))).expect("readable")
+}
+
+#[test]
+fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
+    let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
+    setrlimit(Resource::Nofile, limit).expect("a limit");
+    let fixture = Fixture::new();
+    let (database, other) = (fixture.open(), fixture.open());
+    put_streamed(&database, 1);
+    assert_eq!(fixture.get(&other, 1), Some(text(1)));
+    (2..=DOCUMENTS).for_each(|id| put_streamed(&database, id));
+    assert_eq!(document_files(&fixture), DOCUMENTS as usize);
+    assert_whole(&fixture, &database);
+    assert_whole(&fixture, &other);
+    drop((database, other));
+    let database = fixture.open();
+    assert_whole(&fixture, &database);
+    assert!(verified(&fixture).is_ok(), "{}", verified(&fixture));
+    let mut reader = database.content(&spec("items.json"), &DOCUMENTS.into(), READ).expect("readable");
+    let reader = reader.as_mut().expect("a document");
+    let view = database.view(&spec("items.json"), READ).expect("readable");
+    let query = Query::default();
+    let first = database.slice(&view, &query, None, 1).expect("readable");
+    for name in ["one", "two", "three"] {
+        fixture.put(&database, DOCUMENTS + 1, name);
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+    }
+    assert_whole(&fixture, &database);
+    assert_eq!(document_files(&fixture), 0);
+    let rest = database.slice(&view, &query, first.last.as_ref(), DOCUMENTS as usize).expect("readable");
+    assert_eq!(first.texts.len() + rest.texts.len(), DOCUMENTS as usize);
+    let chunk = database.next_chunk(reader).expect("what a reader has begun to read stays");
+    assert_eq!(chunk, format!("content {DOCUMENTS}").as_bytes());
+}
