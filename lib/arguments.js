@@ -4,6 +4,7 @@
 
 const { invalid } = require('./errors.js')
 const { isFlat, isMap, isPlain, isRecord } = require('./shapes.js')
+const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
 /** The largest id and timestamp: the year 2050 in milliseconds. */
 const LATEST = 2_524_608_000_000
@@ -90,13 +91,15 @@ const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
 /**
  * The members of a map, `{ key, record, text }`, each field read once; what is no record stays what it is. `text` gives the member
- * as JSON, made at once where the record has objects in it, which the caller may change later.
+ * as JSON, as it is at this moment.
  */
 function membersOf(map, textOf = memberText) {
   return Object.keys(map).map((key) => {
     const given = map[key]
     const record = isRecord(given) ? { ...given } : given
     if (isFlat(record)) return { key, record, text: () => textOf(key, record) }
+    const copy = snapshotOf(record)
+    if (copy !== OPAQUE) return { key, record: copy, text: () => textOf(key, copy) }
     const text = textOf(key, record)
     return { key, record, text: () => text }
   })

@@ -4,7 +4,8 @@
 
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
-const { isFlat, isMap, isPromise, isRecord } = require('./shapes.js')
+const { isMap, isPromise, isRecord } = require('./shapes.js')
+const { OPAQUE, snapshotOf } = require('./snapshots.js')
 const { exactText } = require('./validation.js')
 
 /** The key under which an entity lies in its map. */
@@ -24,18 +25,13 @@ function entry(entity, id) {
   return { key, text: exactText(entity) }
 }
 
-/**
- * What gives an entity's member of a map as JSON text. One whose fields are strings, numbers and the like is copied, and made text
- * when that is called; any other at once, since whoever has the objects in it may change them until then.
- */
+/** An entity as the member of a map: its id, and what gives the member as JSON text, as the entity is at this moment. */
 function memberOf(entity, key) {
   const text = (entity) => `${JSON.stringify(key)}:${entry(entity, key).text}`
-  if (isMap(entity) && isFlat(entity)) {
-    const copy = { ...entity }
-    return () => text(copy)
-  }
+  const copy = snapshotOf(entity)
+  if (copy !== OPAQUE) return { id: copy?.id, text: () => text(copy) }
   const now = text(entity)
-  return () => now
+  return { id: entity.id, text: () => now }
 }
 
 /** The map of entities that are stored. */

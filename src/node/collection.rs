@@ -20,8 +20,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, Transaction, Wait,
-    json, write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Membership, Part, Peek, Queryable,
+    Transaction, Wait, compare_keys, json, write_map,
 };
 
 #[napi]
@@ -253,8 +253,21 @@ impl NativeCollection {
         });
     }
 
+    /// How a whole map with these members changes which documents there are. Answers with `[gone, new]`: the ids of the documents
+    /// that it lacks, and the places of the members whose documents there are not yet.
+    #[napi(catch_unwind)]
+    pub fn compare_keys(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
+        let (spec, members) = (Arc::clone(&self.spec), members.all()?);
+        self.session.read(ticket, move |database, options| {
+            let Membership { gone, new } = compare_keys(database, &spec, &members.keys(), options)?;
+            let new: Vec<String> = new.iter().map(usize::to_string).collect();
+            Ok(Answer::text([b"[[", &*gone.join(&b','), b"],[", new.join(",").as_bytes(), b"]]"].concat()))
+        });
+        Ok(())
+    }
+
     /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-    /// path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
+    /// path or null) says what belongs to the documents that go, and to those that come. Fails with `CONFLICT` if one of
     /// these is not in it. Answers with the documents, ids ascending.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
@@ -263,9 +276,13 @@ impl NativeCollection {
         self.session.write(ticket, move |tx| {
             let paths: HashMap<String, Option<String>> = serde_json::from_str(&paths)
                 .map_err(|error| Error::InvalidArgument(format!("paths of entities: {error}")))?;
-            for (key, path) in &paths {
-                if let Some(path) = path
-                    && !tx.contains(&spec, &DocumentId::from_key(key))?
+            let path_of = |id: &DocumentId, what: &str| {
+                let changed = || Error::Conflict(format!("document {id} was {what} meanwhile"));
+                paths.get(&id.to_string()).map(Option::as_deref).ok_or_else(changed)
+            };
+            for id in members.keys() {
+                if !tx.contains(&spec, &id)?
+                    && let Some(path) = path_of(&id, "deleted")?
                 {
                     tx.keep_entity_path(path)?;
                 }
@@ -273,11 +290,9 @@ impl NativeCollection {
             let keep =
                 |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(json::compact(given.text).into_owned());
             let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {
-                let Some(path) = paths.get(&id.to_string()) else {
-                    return Err(Error::Conflict(format!("document {id} was created meanwhile")));
-                };
+                let path = path_of(id, "created")?;
                 tx.delete(&spec, id.clone())?;
-                path.as_deref().map_or(Ok(()), |path| remove(tx, &session, path))
+                path.map_or(Ok(()), |path| remove(tx, &session, path))
             };
             let written = write_map(tx, &spec, "map", members.map(), keep, delete)?;
             pieces.documents(&written.texts(), None)

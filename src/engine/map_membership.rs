@@ -1,0 +1,43 @@
+//! Which documents a whole map takes away, and which it brings.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::cancel;
+use super::database::{CollectionSpec, Database, Part, ReadOptions};
+use super::document::DocumentId;
+use super::error::Result;
+use super::json;
+
+/// How a map differs from a collection, in its keys alone.
+pub struct Membership {
+    /// The ids of the documents that the map lacks, as these have them: numbers or texts, as JSON.
+    pub gone: Vec<Vec<u8>>,
+    /// The places of the keys under which there is no document.
+    pub new: Vec<usize>,
+}
+
+/// Compares the keys of a map with the documents of a collection. Of these, only those that the map lacks are read. They may be
+/// others when the map is written.
+///
+/// # Errors
+/// As [`Database::query`].
+pub fn compare_keys(
+    database: &Database,
+    spec: &Arc<CollectionSpec>,
+    keys: &[DocumentId],
+    options: ReadOptions,
+) -> Result<Membership> {
+    let documents = database.query(spec, options, |collection| collection.documents().clone())?;
+    let new = (0..keys.len()).filter(|&at| documents.get(&keys[at]).is_none()).collect();
+    let kept: HashSet<&DocumentId> = keys.iter().collect();
+    let lacking: Vec<DocumentId> =
+        documents.iter().map(|(id, _)| id).filter(|id| !kept.contains(id)).cloned().collect();
+    let mut gone = Vec::with_capacity(lacking.len());
+    for share in lacking.chunks(cancel::STEP) {
+        cancel::check()?;
+        let texts = database.select_part(spec, Part::Whole, options, |_| Ok(share.to_vec()))?;
+        gone.extend(texts.iter().filter_map(|text| json::get(text, "id")).map(<[u8]>::to_vec));
+    }
+    Ok(Membership { gone, new })
+}
