@@ -62,11 +62,14 @@ function standIn(value) {
   return Array.isArray(value) ? [] : [[`\0${describe(value)}`]]
 }
 
-/** The value, or what stands in for it. With `flat`, objects lose their content: no field of an entity takes one. */
+/**
+ * The value, or what stands in for it: for a date, its text. With `flat`, other objects lose their content: no field of an entity
+ * takes one.
+ */
 function representable(value, flat) {
   if (value === undefined) return undefined
   if (value === null || typeof value !== 'object') return standIn(value)
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value.toJSON()
   if (!flat) return value
   return isPlain(value) ? {} : standIn(value)
 }
@@ -108,9 +111,10 @@ function membersOf(map, textOf = memberText) {
 /** A record of a map as JSON text, with its key and everything in it. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
-/** A map of records as JSON text, with everything in them; what is no map stays what it is. */
+/** A map of records as JSON text, their objects without their content; what is no map stays what it is. */
 function mapText(map) {
-  return isMap(map) ? `{${membersOf(map).map(({ text }) => text()).join(',')}}` : valueText(map)
+  if (!isMap(map)) return valueText(map)
+  return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
 }
 
 function wholeText(fields) {
