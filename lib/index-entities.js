@@ -29,9 +29,7 @@ function entityText(entity, names) {
 /** What gives the `entityText` of an entity as it is at this moment. */
 function entityTextLater(entity, names) {
   const value = recordOf(entity)
-  // Without a prototype, `__proto__` is a member like any other.
-  const members = Object.create(null)
-  for (const name of namesOf(value, names)) members[name] = value[name]
+  const members = names === undefined ? { ...value } : Object.fromEntries(namesOf(value, names).map((name) => [name, value[name]]))
   const copy = snapshotOf(members)
   if (copy !== OPAQUE) return () => objectText(copy, Object.keys(copy), [copy])
   const text = objectText(members, Object.keys(members), [value])
