@@ -106,8 +106,9 @@ export declare class NativeCollection {
   compareKeys(ticket: number, members: NativeRecords): void
   /**
    * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-   * path or null) says what belongs to the documents that go, and to those that come. Fails with `CONFLICT` if one of
-   * these is not in it. Answers with the documents, ids ascending.
+   * path or null) says what belongs to the documents that go, and to those that come. Answers with the documents, ids
+   * ascending; or, having done nothing, with the text that [`NativeCollection::compare_keys`] gives of those that lack in
+   * `paths`, if others created or deleted documents since.
    */
   writeAll(ticket: number, members: NativeRecords, paths: string): void
   rebuildIndexes(ticket: number): void

@@ -8,6 +8,8 @@ import { IndexManager, ProjectStorageV2 } from '../index.js'
 import { caught, projectInput, readJson, withDirectory } from './support/index.js'
 import { Things, thing, type Thing, type ThingOptions } from './support/things.js'
 
+const { NativeRecords } = require('../binding.js')
+
 const refused = async (promise: Promise<unknown>, ...parts: string[]) => {
   const error = await caught(promise)
   assert.equal(error.code, 'INVALID_ARGUMENT', error.message)
@@ -222,6 +224,9 @@ describe('a file belongs to one database', () => {
   }))
 })
 
+/** Has another process do something, and waits for it at once. */
+const things = (base: string, ...work: string[]) => execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...work])
+
 describe('getEntityPath', () => {
   const at = (base: string) => (id: number) => join(base, 'attachments', String(id))
 
@@ -356,7 +361,7 @@ describe('getEntityPath', () => {
       const entityPath = (id: number) => {
         if (!started && ready) {
           started = true
-          execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...meanwhile])
+          things(base, ...meanwhile)
           after()
         }
         return at(base)(id)
@@ -375,6 +380,44 @@ describe('getEntityPath', () => {
       const all = { 1: thing(1), 2: thing(2), 5: thing(5) }
       await writing(base, { 1: thing(1), 2: thing(2) }, { 1: thing(1) }, ['write', JSON.stringify(all)], () => put(at(base)(5)))
       assert.equal(existsSync(at(base)(5)), false)
+    }))
+
+    test('created is asked for alone, and the map does not cross again', withDirectory(async ({ base }) => {
+      const asked: number[] = []
+      const storage = new Things({
+        basePath: base,
+        entityPath: (id) => {
+          if (asked.push(id) === 1) things(base, 'write', JSON.stringify({ 5: thing(5) }))
+          return null
+        },
+      })
+      const { append } = NativeRecords.prototype
+      let slices = 0
+      NativeRecords.prototype.append = function (...slice: unknown[]) {
+        slices += 1
+        return append.apply(this, slice)
+      }
+      try {
+        assert.deepEqual(await storage.writeAll({ 1: thing(1), 2: thing(2) }), { 1: thing(1), 2: thing(2) })
+      } finally {
+        NativeRecords.prototype.append = append
+      }
+      assert.deepEqual(asked, [1, 2, 5])
+      assert.equal(slices, 1)
+      await storage.close()
+    }))
+
+    test('created again and again is a CONFLICT after lockTimeout, and writes go on', withDirectory(async ({ base }) => {
+      const entityPath = (id: number) => {
+        if (id < 10) things(base, 'write', JSON.stringify({ [id]: thing(id), [id + 1]: thing(id + 1) }))
+        return null
+      }
+      const storage = new Things({ basePath: base, entityPath, lockTimeout: 0 })
+      const writing = storage.writeAll({ 1: thing(1) })
+      const creating = storage.create({ name: 'next' })
+      assert.equal((await caught(writing)).code, 'CONFLICT')
+      assert.ok(await storage.getById((await creating).id))
+      await storage.close()
     }))
 
     test('deleted is its own again', withDirectory(async ({ base }) => {

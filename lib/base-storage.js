@@ -208,7 +208,7 @@ class BaseStorage {
       await unlessAborted(signal, earlier)
       // It may have to start over: those behind it wait until it is answered.
       await place.enter(signal)
-      return writeEntities(members, signal, {
+      return writeEntities(members, this.options.lockTimeout, signal, {
         documents: this[documents],
         pathOf: (id) => this.#rules.ownPath(id),
         read: (start) => this[read](start, signal, operation),

@@ -130,7 +130,8 @@ export abstract class BaseStorage<
    * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
    * differs is written. To change a few entities beside other writers, use {@link update}.
    * @returns What is stored.
-   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map.
+   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map; `CONFLICT`
+   * when others kept creating or deleting entities for `lockTimeout`.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::cancel;
-use super::database::{CollectionSpec, Database, Part, ReadOptions};
+use super::database::{CollectionSpec, Database, Part, ReadOptions, Transaction};
 use super::document::DocumentId;
 use super::error::Result;
 use super::json;
@@ -17,8 +17,14 @@ pub struct Membership {
     pub new: Vec<usize>,
 }
 
+impl Membership {
+    pub fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.new.is_empty()
+    }
+}
+
 /// Compares the keys of a map with the documents of a collection. Of these, only those that the map lacks are read. They may be
-/// others when the map is written.
+/// others when the map is written: see [`unforeseen`].
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -38,6 +44,30 @@ pub fn compare_keys(
         cancel::check()?;
         let texts = database.select_part(spec, Part::Whole, options, |_| Ok(share.to_vec()))?;
         gone.extend(texts.iter().filter_map(|text| json::get(text, "id")).map(<[u8]>::to_vec));
+    }
+    Ok(Membership { gone, new })
+}
+
+/// The same at the moment of the write, as far as it was not `foreseen`.
+///
+/// # Errors
+/// As [`Transaction::get`].
+pub fn unforeseen(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    keys: &[DocumentId],
+    foreseen: impl Fn(&DocumentId) -> bool,
+) -> Result<Membership> {
+    let (mut gone, mut new) = (Vec::new(), Vec::new());
+    for (at, key) in keys.iter().enumerate() {
+        if !foreseen(key) && !tx.contains(spec, key)? {
+            new.push(at);
+        }
+    }
+    let kept: HashSet<&DocumentId> = keys.iter().collect();
+    for id in tx.ids(spec)?.iter().filter(|id| !kept.contains(id) && !foreseen(id)) {
+        let document = tx.get(spec, id)?;
+        gone.extend(document.and_then(|document| json::get(&document.text, "id").map(<[u8]>::to_vec)));
     }
     Ok(Membership { gone, new })
 }

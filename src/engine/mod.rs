@@ -54,7 +54,7 @@ pub use id::{generate_id, now_ms};
 pub use index_query::IndexQuery;
 pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
-pub use map_membership::{Membership, compare_keys};
+pub use map_membership::{Membership, compare_keys, unforeseen};
 pub use map_write::{GivenMap, Written, write_difference, write_map};
 pub use normal_path::normal_path;
 pub use octoprompt_storage_json as json;
