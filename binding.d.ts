@@ -100,9 +100,15 @@ export declare class NativeCollection {
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
+   * How a whole map with these members changes which documents there are. Answers with `[gone, new]`: the ids of the documents
+   * that it lacks, and the places of the members whose documents there are not yet.
+   */
+  compareKeys(ticket: number, members: NativeRecords): void
+  /**
    * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-   * path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
-   * these is not in it. Answers with the documents, ids ascending.
+   * path or null) says what belongs to the documents that go, and to those that come. Answers with the documents, ids
+   * ascending; or, having done nothing, with the text that [`NativeCollection::compare_keys`] gives of those that lack in
+   * `paths`, if others created or deleted documents since.
    */
   writeAll(ticket: number, members: NativeRecords, paths: string): void
   rebuildIndexes(ticket: number): void
@@ -223,8 +229,8 @@ export declare class NativeIndexes {
   peekMembers(name: string): string | null
   add(ticket: number, name: string, id: string, entity: string, members?: string | undefined | null): void
   remove(ticket: number, name: string, id: string): void
-  /** Each id belongs to the entity in the same place. */
-  rebuild(ticket: number, name: string, ids: Array<string>, entities: Array<string>, members?: string | undefined | null): void
+  /** Each of the entities is `[key, entity]`. */
+  rebuild(ticket: number, name: string, entities: NativeRecords, members?: string | undefined | null): void
   list(ticket: number): void
   stats(ticket: number, name: string): void
   peekIds(kind: number, name: string, start: string, end: string, inclusive: boolean): Peeked

@@ -1,11 +1,14 @@
 // Where a storage of a caller keeps its file, whose a file is, and what goes with an entity.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, ProjectStorageV2 } from '../index.js'
 import { caught, projectInput, readJson, withDirectory } from './support/index.js'
-import { Things, thing, type ThingOptions } from './support/things.js'
+import { Things, thing, type Thing, type ThingOptions } from './support/things.js'
+
+const { NativeRecords } = require('../binding.js')
 
 const refused = async (promise: Promise<unknown>, ...parts: string[]) => {
   const error = await caught(promise)
@@ -221,6 +224,9 @@ describe('a file belongs to one database', () => {
   }))
 })
 
+/** Has another process do something, and waits for it at once. */
+const things = (base: string, ...work: string[]) => execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...work])
+
 describe('getEntityPath', () => {
   const at = (base: string) => (id: number) => join(base, 'attachments', String(id))
 
@@ -314,6 +320,113 @@ describe('getEntityPath', () => {
       assert.ok(existsSync(join(base, 'other', 'below', '.storage')))
     }))
   }
+
+  test('is asked of the entities that a whole map brings, and of those that it takes away', withDirectory(async ({ base }) => {
+    const asked: number[] = []
+    const entityPath = (id: number) => {
+      asked.push(id)
+      return null
+    }
+    const storage = new Things({ basePath: base, entityPath })
+    await storage.writeAll({ 1: thing(1), 2: thing(2) })
+    assert.deepEqual(asked.splice(0), [1, 2])
+    await storage.writeAll({ 2: thing(2, { size: 5 }), 3: thing(3) })
+    assert.deepEqual(asked.splice(0).sort(), [1, 3])
+    await storage.writeAll({ 2: thing(2), 3: thing(3) })
+    assert.deepEqual(asked, [])
+    await storage.deleteAll()
+    assert.deepEqual(asked, [2, 3])
+    await storage.close()
+  }))
+
+  test('is asked with the id that an entity has, a text of digits too', withDirectory(async ({ base }) => {
+    const asked: unknown[] = []
+    const entityPath = (id: unknown) => {
+      asked.push(id)
+      return null
+    }
+    const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
+    const storage = new Things({ basePath: base, entityPath, schema: any })
+    const named = (id: unknown) => thing(id as number)
+    await storage.writeAll({ 7: named('7'), 8: named(8), a: named('a'), '-1.5': named(-1.5), 'é"': named('é"') })
+    await storage.writeAll({})
+    assert.deepEqual(asked, ['7', 8, 'a', -1.5, 'é"', '7', 8, -1.5, 'a', 'é"'])
+    await storage.close()
+  }))
+
+  describe('of an entity that another process, while a map is written,', () => {
+    /** Writes a map, and has another process do something the first time that a path is asked for. */
+    async function writing(base: string, stored: Record<number, Thing>, given: Record<number, Thing>, meanwhile: string[], after = () => {}) {
+      let started = false
+      const entityPath = (id: number) => {
+        if (!started && ready) {
+          started = true
+          things(base, ...meanwhile)
+          after()
+        }
+        return at(base)(id)
+      }
+      let ready = false
+      const storage = new Things({ basePath: base, entityPath })
+      await storage.writeAll(stored)
+      ready = true
+      assert.deepEqual(await storage.writeAll(given), given)
+      assert.ok(started)
+      assert.deepEqual(await storage.readAll(), given)
+      await storage.close()
+    }
+
+    test('created goes with it', withDirectory(async ({ base }) => {
+      const all = { 1: thing(1), 2: thing(2), 5: thing(5) }
+      await writing(base, { 1: thing(1), 2: thing(2) }, { 1: thing(1) }, ['write', JSON.stringify(all)], () => put(at(base)(5)))
+      assert.equal(existsSync(at(base)(5)), false)
+    }))
+
+    test('created is asked for alone, and the map does not cross again', withDirectory(async ({ base }) => {
+      const asked: number[] = []
+      const storage = new Things({
+        basePath: base,
+        entityPath: (id) => {
+          if (asked.push(id) === 1) things(base, 'write', JSON.stringify({ 5: thing(5) }))
+          return null
+        },
+      })
+      const { append } = NativeRecords.prototype
+      let slices = 0
+      NativeRecords.prototype.append = function (...slice: unknown[]) {
+        slices += 1
+        return append.apply(this, slice)
+      }
+      try {
+        assert.deepEqual(await storage.writeAll({ 1: thing(1), 2: thing(2) }), { 1: thing(1), 2: thing(2) })
+      } finally {
+        NativeRecords.prototype.append = append
+      }
+      assert.deepEqual(asked, [1, 2, 5])
+      assert.equal(slices, 1)
+      await storage.close()
+    }))
+
+    test('created again and again is a CONFLICT after lockTimeout, and writes go on', withDirectory(async ({ base }) => {
+      const entityPath = (id: number) => {
+        if (id < 10) things(base, 'write', JSON.stringify({ [id]: thing(id), [id + 1]: thing(id + 1) }))
+        return null
+      }
+      const storage = new Things({ basePath: base, entityPath, lockTimeout: 0 })
+      const writing = storage.writeAll({ 1: thing(1) })
+      const creating = storage.create({ name: 'next' })
+      assert.equal((await caught(writing)).code, 'CONFLICT')
+      assert.ok(await storage.getById((await creating).id))
+      await storage.close()
+    }))
+
+    test('deleted is its own again', withDirectory(async ({ base }) => {
+      const all = { 1: thing(1), 2: thing(2) }
+      await writing(base, all, { ...all, 3: thing(3) }, ['delete', '2'], () => put(at(base)(2), 'new'))
+      await new Things({ basePath: base }).close()
+      assert.equal(readFileSync(at(base)(2), 'utf8'), 'new')
+    }))
+  })
 
   test('is removed in the files of other views too', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })

@@ -53,6 +53,20 @@ describe('content comes back identical', () => {
     }))
   }
 
+  test('as the text that a date is stored as, from every call that takes one', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const date = () => new Date(5) as unknown as string
+    const input = () => fileInput('a.txt', date())
+    const created = await files.create(input())
+    const given = input()
+    const creating = files.create(given);
+    (given.content as unknown as Date).setTime(0)
+    const answers = [created, await creating, ...(await files.createMany([input()]))]
+    answers.push((await files.update(created.id, { content: date() }))!, ...(await files.updateMany([{ id: created.id, data: { content: date() } }])))
+    answers.push(...Object.values(await files.writeAll({ [created.id]: { ...created, content: date() } })), ...(await files.list()))
+    assert.deepEqual(answers.map(({ content }) => content), answers.map(() => '1970-01-01T00:00:00.005Z'))
+  }))
+
   test('all of them in one batch, whether they can cross as they are or not', withProject(async (storage, project, { open }) => {
     const all = Object.entries(contents)
     const files = storage.getFileStorage(project.id)

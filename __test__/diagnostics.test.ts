@@ -51,8 +51,9 @@ describe('octoprompt-storage:write', () => {
       await storage.update(id, { size: 2 })
       await storage.delete(id)
       await storage.writeAll({})
+      await storage.deleteAll()
     })
-    assert.deepEqual(operations(events), ['create', 'update', 'delete', 'writeAll'])
+    assert.deepEqual(operations(events), ['create', 'update', 'delete', 'writeAll', 'deleteAll'])
     await storage.close()
   }))
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { IndexManager } from '../index.js'
 import type { ProjectFile } from '../index.js'
 import { fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
 import { Things, type Thing } from './support/things.js'
@@ -24,6 +25,8 @@ const records = (projectId: number, fields: Partial<ProjectFile> = {}) =>
 
 const projects = () => mapOf(Array.from({ length: COUNT }, (_, n) => projectRecord(n + 1)))
 
+const entities = (fields: object) => Array.from({ length: COUNT }, (_, n) => ({ id: n + 1, ...fields }))
+
 const things = () => mapOf(Array.from({ length: COUNT }, (_, n): Thing => ({ id: n + 1, name: `thing ${n}`, size: n, created: 1, updated: 1 })))
 
 /** The turns in which slices cross while something runs. */
@@ -38,6 +41,21 @@ const turnsOfSlices = (run: () => Promise<unknown>) =>
       await run()
     } finally {
       NativeRecords.prototype.append = append
+    }
+  })
+
+/** The turns in which the entities of a call become JSON: those that have tags. */
+const turnsOfTexts = (run: () => Promise<unknown>) =>
+  turnsOf(async (note) => {
+    const { stringify } = JSON
+    JSON.stringify = (value: any, ...rest: any[]) => {
+      if (value?.tags !== undefined) note()
+      return (stringify as any)(value, ...rest)
+    }
+    try {
+      await run()
+    } finally {
+      JSON.stringify = stringify
     }
   })
 
@@ -72,7 +90,38 @@ describe('the event loop turns while there are handed over', () => {
     await inSlices(() => storage.writeAll(things()))
     await storage.close()
   }))
+
+  test('the entities of an index', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data')
+    await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
+    await inSlices(() => indexes.rebuildIndex('a', entities({ tags: ['a'] })))
+    assert.equal((await indexes.query('a', 'a')).length, COUNT)
+    await indexes.close()
+  }))
 })
+
+test("a caller's nested entities become JSON a slice at a time", withDirectory(async ({ base }) => {
+  const storage = new Things({ basePath: base })
+  const turns = await turnsOfTexts(() => storage.writeAll(mapOf(Object.values(things()).map((thing) => ({ ...thing, tags: ['a'], at: new Date(1) })))))
+  assert.equal(turns.length, COUNT)
+  assert.ok(new Set(turns).size >= COUNT / SLICE, String(new Set(turns).size))
+  await storage.close()
+}))
+
+test('the event loop turns while the paths of many entities are asked for', withDirectory(async ({ base }) => {
+  const turns = await turnsOf(async (note) => {
+    const entityPath = () => {
+      note()
+      return null
+    }
+    const storage = new Things({ basePath: base, entityPath })
+    await storage.writeAll(things())
+    await storage.deleteAll()
+    await storage.close()
+  })
+  assert.equal(turns.length, 2 * COUNT)
+  assert.ok(new Set(turns).size >= (2 * COUNT) / SLICE, String(new Set(turns).size))
+}))
 
 test('few records cross in the turn of the call', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
@@ -165,6 +214,54 @@ describe('what is stored is what was given at the moment of the call, of', () =>
     assert.deepEqual(await storage.readAll(), projects())
   }))
 
+  test('the entities of an index', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data')
+    await indexes.createIndex({ name: 'a', type: 'hash', fields: ['name', 'tags'] })
+    const given = entities({}).map((entity) => ({ ...entity, name: 'as given', tags: ['a'] }))
+    const change = () => {
+      for (const entity of given) {
+        entity.name = 'changed'
+        entity.tags[0] = 'changed'
+      }
+      given.length = 3
+    }
+    await changing(change, indexes.rebuildIndex('a', given))
+    assert.equal((await indexes.query('a', ['as given', 'a'])).length, COUNT)
+    assert.deepEqual((await indexes.getIndexStats('a'))?.stats.totalEntries, COUNT)
+    await indexes.close()
+  }))
+
+  test('a map of entities that have objects of every kind', withDirectory(async ({ base }) => {
+    class Money {
+      constructor(public cents: number) {}
+      toJSON() {
+        return `${this.cents} ct`
+      }
+    }
+    const storage = new Things({ basePath: base })
+    const deep = () => ({ rows: [{ cells: [1, [2]], at: new Date(5) }], none: null, bare: Object.assign(Object.create(null), { a: 1 }) })
+    const given = mapOf(Object.values(things()).map((thing) => ({ ...thing, deep: deep(), price: new Money(thing.id) as unknown, ...JSON.parse('{"__proto__":{"own":[1]}}') })))
+    given[7]!.price = 7
+    const expected = JSON.parse(JSON.stringify(given))
+    const change = () => {
+      for (const thing of Object.values(given) as any[]) {
+        const [row] = thing.deep.rows
+        row.cells[1].push('changed')
+        row.at.setTime(0)
+        row.added = thing.deep.bare.b = true
+        Object.getOwnPropertyDescriptor(thing, '__proto__')!.value.own.push(2)
+        if (typeof thing.price === 'object') thing.price.cents = 0
+        thing.deep = {}
+      }
+    }
+    const call = storage.writeAll(given)
+    // The schema hands these objects on as they are, and is done in the turn of the call.
+    setImmediate(change)
+    await call
+    assert.deepEqual(await storage.readAll(), expected)
+    await storage.close()
+  }))
+
   for (const [what, made] of [['flat', things], ['nested', () => mapOf(Object.values(things()).map((thing) => ({ ...thing, tags: ['a'] })))]] as const) {
     test(`a map of a caller's ${what} entities`, withDirectory(async ({ base }) => {
       const storage = new Things({ basePath: base })
@@ -214,6 +311,30 @@ describe('a write of many records that are being handed over', () => {
     await assert.rejects(many, { code: 'ABORTED' })
     await next
     assert.deepEqual((await files.list()).map(({ path }) => path), ['next.ts'])
+  }))
+
+  test('of an index comes before the writes that were called after it', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data')
+    await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
+    await Promise.all([
+      indexes.rebuildIndex('a', entities({ tags: 'first' })),
+      indexes.addToIndex('a', 1, { tags: 'second' }),
+      indexes.removeFromIndex('a', 2),
+    ])
+    assert.deepEqual(await indexes.query('a', 'second'), [1])
+    assert.equal((await indexes.query('a', 'first')).length, COUNT - 2)
+    await indexes.close()
+  }))
+
+  test('of an index is waited for when its manager is closed', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data')
+    await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
+    const many = indexes.rebuildIndex('a', entities({ tags: 'a' }))
+    await indexes.close()
+    await many
+    const again = new IndexManager(base, 'data')
+    assert.equal((await again.query('a', 'a')).length, COUNT)
+    await again.close()
   }))
 
   test('is waited for when the storage is closed', withProject(async (storage, project, { open }) => {

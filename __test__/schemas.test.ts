@@ -167,6 +167,7 @@ describe('what a schema puts out', () => {
     return error.issues[0]!.path
   }
   const nested = (depth: number) => Array.from({ length: depth }).reduce((inner) => ({ inner }), {})
+  const again = (): any => ({ toJSON: () => ({ inner: again() }), path: Array(99).fill('inner') })
   const cyclic: any = { deep: {} }
   cyclic.deep.again = cyclic
 
@@ -181,6 +182,12 @@ describe('what a schema puts out', () => {
     ['an invalid date', new Date(Number.NaN), []],
     ['a map', new Map([[1, 2]]), []],
     ['an object that contains itself', cyclic, ['deep', 'again']],
+    ['a bigint that a toJSON gives', { price: { toJSON: () => 1n } }, ['price']],
+    ['NaN that a toJSON gives', [{ toJSON: () => Number.NaN }], [0]],
+    ['undefined that a toJSON gives in an array', [{ toJSON: () => undefined }], [0]],
+    ['a set in what a toJSON gives', { toJSON: () => ({ tags: new Set(['a']) }) }, ['tags']],
+    ['a date that a toJSON gives, which JSON would make an object without fields', { toJSON: () => new Date(5) }, []],
+    ['an object whose toJSON gives it again and again', again(), again().path],
   ] as [string, unknown, unknown[]][]) {
     test(`is refused with ${what}`, withDirectory(async ({ base }) => {
       assert.deepEqual(await path(base, (given) => ({ ...given, extra })), ['extra', ...at])
@@ -209,6 +216,24 @@ describe('what a schema puts out', () => {
   test('must be an entity with the id it is stored under', withDirectory(async ({ base }) => {
     assert.deepEqual((await path(base, (given) => ({ ...given, id: 5 }))).at(-1), 'id')
     for (const odd of [null, undefined, 7, 'text', []]) await path(base, () => odd)
+    for (const odd of [5, [5], { id: 5 }]) assert.deepEqual((await path(base, (given) => ({ ...given, toJSON: () => odd }))).at(-1), 'id')
+    await path(base, ({ id }) => Object.assign([id], { id }))
+  }))
+
+  test('is what its toJSON gives', withDirectory(async ({ base }) => {
+    class Stored {
+      constructor(public fields: Note) {}
+      get id() {
+        return this.fields.id
+      }
+      toJSON() {
+        return { ...this.fields, at: new Date(5), key: { toJSON: (key: string) => `of ${key}` } }
+      }
+    }
+    const storage = notes(base, giving((given) => new Stored(given)))
+    const note = await storage.create({ title: 'x' } as Note)
+    assert.deepEqual(await storage.getById(note.id), { ...note, title: 'x', at: '1970-01-01T00:00:00.005Z', key: 'of key' } as any)
+    await storage.close()
   }))
 
   test('that answers neither value nor issues is INVALID_ARGUMENT', withDirectory(async ({ base }) => {
@@ -225,6 +250,18 @@ describe('what a schema puts out', () => {
     }
   }))
 })
+
+test('what a whole map has that JSON cannot hold is named with the key of its entity', withDirectory(async ({ base }) => {
+  const storage = notes(base, plain)
+  const note = (id: number, fields: object) => ({ id, title: 'x', tags: [], created: 1, updated: 1, ...fields })
+  const map = { 3: note(3, {}), 4: note(4, { extra: [1n] }), 5: note(5, {}) } as any
+  const error = await caught(storage.writeAll(map))
+  assert.equal(error.code, 'VALIDATION_ERROR')
+  assert.match(error.message, /JSON cannot hold 4\.extra\.0/)
+  assert.deepEqual(error.issues[0].path, ['4', 'extra', 0])
+  assert.deepEqual(await storage.list(), [])
+  await storage.close()
+}))
 
 test('the schema of the map runs in writeAll only, and its output is stored', withDirectory(async ({ base }) => {
   let asked = 0

@@ -194,6 +194,13 @@ describe('the schema values', () => {
       assert.deepEqual(schema.parse({ 1: { ...record, colour: 'red' } }), { 1: record })
     })
 
+    test(`${name} drops unknown properties that JSON cannot hold`, () => {
+      const cyclic: any = {}
+      cyclic.again = cyclic
+      const record1 = { ...record, bigint: 1n, nested: { bigint: 1n }, cyclic, map: new Map(), toJSON: { toJSON: () => 1n } }
+      assert.deepEqual(schema.safeParse({ 1: record1 }), { success: true, data: { 1: record } })
+    })
+
     test(`${name}.parse throws a ValidationError with the issues`, () => {
       assert.throws(() => schema.parse({ 1: { ...record, name: 5 } }), (error: any) => {
         assert.ok(error instanceof ValidationError)

@@ -4,6 +4,7 @@
 
 const { invalid } = require('./errors.js')
 const { isFlat, isMap, isPlain, isRecord } = require('./shapes.js')
+const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
 /** The largest id and timestamp: the year 2050 in milliseconds. */
 const LATEST = 2_524_608_000_000
@@ -61,11 +62,14 @@ function standIn(value) {
   return Array.isArray(value) ? [] : [[`\0${describe(value)}`]]
 }
 
-/** The value, or what stands in for it. With `flat`, objects lose their content: no field of an entity takes one. */
+/**
+ * The value, or what stands in for it: for a date, its text. With `flat`, other objects lose their content: no field of an entity
+ * takes one.
+ */
 function representable(value, flat) {
   if (value === undefined) return undefined
   if (value === null || typeof value !== 'object') return standIn(value)
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value.toJSON()
   if (!flat) return value
   return isPlain(value) ? {} : standIn(value)
 }
@@ -90,13 +94,15 @@ const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
 /**
  * The members of a map, `{ key, record, text }`, each field read once; what is no record stays what it is. `text` gives the member
- * as JSON, made at once where the record has objects in it, which the caller may change later.
+ * as JSON, as it is at this moment.
  */
 function membersOf(map, textOf = memberText) {
   return Object.keys(map).map((key) => {
     const given = map[key]
     const record = isRecord(given) ? { ...given } : given
     if (isFlat(record)) return { key, record, text: () => textOf(key, record) }
+    const copy = snapshotOf(record)
+    if (copy !== OPAQUE) return { key, record: copy, text: () => textOf(key, copy) }
     const text = textOf(key, record)
     return { key, record, text: () => text }
   })
@@ -105,9 +111,10 @@ function membersOf(map, textOf = memberText) {
 /** A record of a map as JSON text, with its key and everything in it. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
-/** A map of records as JSON text, with everything in them; what is no map stays what it is. */
+/** A map of records as JSON text, their objects without their content; what is no map stays what it is. */
 function mapText(map) {
-  return isMap(map) ? `{${membersOf(map).map(({ text }) => text()).join(',')}}` : valueText(map)
+  if (!isMap(map)) return valueText(map)
+  return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
 }
 
 function wholeText(fields) {

@@ -9,7 +9,8 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
 const { bytesOf, channels, publish, published } = require('./diagnostics.js')
-const { checkMap, checkNoPromise, copyOf, keyOf, mapOf, memberOf } = require('./entries.js')
+const { entityMembers, writeEntities } = require('./entity-maps.js')
+const { checkNoPromise, copyOf, keyOf, mapOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
 const { closed, invalid } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
@@ -185,7 +186,7 @@ class BaseStorage {
 
   async deleteAll(options) {
     this[ensureOpen]()
-    await this.#writeMap(() => ({}), signalOption(options))
+    await this.#writeMap('deleteAll', () => ({}), signalOption(options))
   }
 
   async readAll(options) {
@@ -197,34 +198,23 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     checkNoPromise(data)
-    return this.#writeMap(() => validated(this.#storageSchema, data), signal)
+    return this.#writeMap('writeAll', () => validated(this.#storageSchema, data), signal)
   }
 
-  #writeMap(given, signal) {
+  #writeMap(operation, given, signal) {
     throwIfAborted(signal)
     return this[writes].perform(ALL, async (place, earlier) => {
-      const data = await given()
-      checkMap(data)
-      const members = Object.keys(data).map((key) => memberOf(data[key], key))
-      const ids = Object.values(data).map((entity) => entity?.id)
+      const members = entityMembers(await given())
       await unlessAborted(signal, earlier)
       // It may have to start over: those behind it wait until it is answered.
       await place.enter(signal)
-      for (;;) {
-        const records = new Records(members, (member) => member())
-        await records.complete(signal)
-        const paths = Object.create(null)
-        const stored = await this[readList](true, signal)
-        for (const id of [...stored.map(({ id }) => id), ...ids]) paths[id] ??= this.#rules.ownPath(id)
-        try {
-          const start = (ticket) => this[documents].writeAll(ticket, records.native, JSON.stringify(paths))
-          return mapOf(valueOf(await this[write](start, signal, 'writeAll', members.length, records, { within: place })))
-        } catch (error) {
-          // Somebody created an entity meanwhile, and what belongs to it goes with it.
-          if (error.code !== 'CONFLICT') throw error
-          publish(channels.conflict, () => this.#about('writeAll'))
-        }
-      }
+      return writeEntities(members, this.options.lockTimeout, signal, {
+        documents: this[documents],
+        pathOf: (id) => this.#rules.ownPath(id),
+        read: (start) => this[read](start, signal, operation),
+        write: (start, records) => this[write](start, signal, operation, members.length, records, { within: place }),
+        onConflict: () => publish(channels.conflict, () => this.#about(operation)),
+      })
     })
   }
 

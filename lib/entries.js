@@ -4,8 +4,9 @@
 
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
-const { isFlat, isMap, isPromise, isRecord } = require('./shapes.js')
-const { exactText } = require('./validation.js')
+const { isMap, isPromise, isRecord } = require('./shapes.js')
+const { OPAQUE, snapshotOf } = require('./snapshots.js')
+const { exactText, formOf } = require('./validation.js')
 
 /** The key under which an entity lies in its map. */
 function keyOf(id) {
@@ -14,28 +15,27 @@ function keyOf(id) {
   throw invalid(`an id is a string of whole characters or a number, got ${describe(id)}`)
 }
 
-/** An entity's key and text. Its id must be the one it is to be stored under. */
-function entry(entity, id) {
+/**
+ * An entity's key, id and text, all of the form that JSON gives it. Its id must be the one it is to be stored under. `at` is its
+ * path in what a caller gave.
+ */
+function entry(entity, id, at) {
   const key = keyOf(id)
-  if (entity === null || typeof entity !== 'object' || String(entity.id) !== key) {
-    const message = `expected an entity whose id is ${describe(id)}, got ${describe(entity?.id ?? entity)}`
+  const form = formOf(entity, key)
+  if (form === null || typeof form !== 'object' || Array.isArray(form) || String(form.id) !== key) {
+    const message = `expected an entity whose id is ${describe(id)}, got ${describe(form?.id ?? form)}`
     throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
   }
-  return { key, text: exactText(entity) }
+  return { key, id: form.id, text: exactText(form, at) }
 }
 
-/**
- * What gives an entity's member of a map as JSON text. One whose fields are strings, numbers and the like is copied, and made text
- * when that is called; any other at once, since whoever has the objects in it may change them until then.
- */
+/** An entity as the member of a map: its id, and what gives the member as JSON text, as the entity is at this moment. */
 function memberOf(entity, key) {
-  const text = (entity) => `${JSON.stringify(key)}:${entry(entity, key).text}`
-  if (isMap(entity) && isFlat(entity)) {
-    const copy = { ...entity }
-    return () => text(copy)
-  }
-  const now = text(entity)
-  return () => now
+  const member = ({ text }) => `${JSON.stringify(key)}:${text}`
+  const copy = snapshotOf(entity)
+  if (copy !== OPAQUE) return { id: copy?.id, text: () => member(entry(copy, key, [key])) }
+  const now = entry(entity, key, [key])
+  return { id: now.id, text: () => member(now) }
 }
 
 /** The map of entities that are stored. */

@@ -23,9 +23,9 @@ function recordParts(given) {
 /** What `recordParts` gave of several records, on its way into native code. */
 const handedOver = (records) => new Records(records, ({ input }) => input, ({ plain }) => plain ?? null)
 
-/** Content need not come back from native code: the string that was stored is the one that was given. */
+/** Content need not come back from native code: the string that was stored is the one that was given, or the text of a date. */
 function withContent(file, content) {
-  file.content = content
+  file.content = typeof content === 'string' ? content : content.toJSON()
   return file
 }
 

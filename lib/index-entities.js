@@ -6,6 +6,7 @@ const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 const { MAX_DEPTH } = require('./index-keys.js')
 const { isRecord } = require('./shapes.js')
+const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
 /** The key under which an entity lies: a number as it prints, a text as it is unless that could be mistaken. */
 function entityKey(id) {
@@ -21,10 +22,29 @@ function entityKey(id) {
  * where an index looks and nowhere else.
  */
 function entityText(entity, names) {
+  const value = recordOf(entity)
+  return objectText(value, namesOf(value, names), [value])
+}
+
+/** What gives the `entityText` of an entity as it is at this moment. */
+function entityTextLater(entity, names) {
+  const value = recordOf(entity)
+  const members = names === undefined ? { ...value } : Object.fromEntries(namesOf(value, names).map((name) => [name, value[name]]))
+  const copy = snapshotOf(members)
+  if (copy !== OPAQUE) return () => objectText(copy, Object.keys(copy), [copy])
+  const text = objectText(members, Object.keys(members), [value])
+  return () => text
+}
+
+function recordOf(entity) {
   const value = typeof entity?.toJSON === 'function' ? entity.toJSON('') : entity
-  if (!isRecord(value)) throw invalid(`an entity is an object, got ${describe(value)}`)
-  const own = names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name))
-  return objectText(value, own ?? Object.keys(value), [value])
+  if (isRecord(value)) return value
+  throw invalid(`an entity is an object, got ${describe(value)}`)
+}
+
+/** Those of some names that are an entity's own; all that it has, without any. */
+function namesOf(value, names) {
+  return names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name)) ?? Object.keys(value)
 }
 
 /** The JSON of a value, or `undefined` where there is none. */
@@ -76,4 +96,4 @@ function objectText(object, keys, above) {
 /** Stands in for a value: native code knows it by its one member, whose name is NUL. */
 const unrepresentable = (what) => `{"\\u0000":${JSON.stringify(what)}}`
 
-module.exports = { entityKey, entityText }
+module.exports = { entityKey, entityText, entityTextLater }

@@ -7,12 +7,14 @@ const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { bytesOf, channels, published } = require('./diagnostics.js')
 const { closed, invalid } = require('./errors.js')
-const { entityKey, entityText } = require('./index-entities.js')
+const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
+const { attemptOf, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { isMap } = require('./shapes.js')
 const { statistics } = require('./statistics.js')
+const { Writes } = require('./writes.js')
 
 /** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
@@ -21,6 +23,8 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class IndexManager {
   #indexes
+  /** Those that are not answered yet. */
+  #writes
   #basePath
   #directory
   #closing
@@ -36,6 +40,7 @@ class IndexManager {
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
     this.#basePath = resolved.basePath
     this.#directory = path.join(resolved.basePath, dataDir)
+    this.#writes = new Writes(resolved.lockTimeout)
     this.#indexes = new NativeIndexes(port(), this.#basePath, this.#directory, nativeOptions(resolved))
   }
 
@@ -124,14 +129,10 @@ class IndexManager {
     const signal = signalOption(options)
     const index = indexName(name)
     const members = this.#members(index)
-    const ids = []
-    const texts = []
-    for (const [id, entity] of entriesOf(entities)) {
-      ids.push(entityKey(id))
-      texts.push(entityText(entity, members?.names))
-    }
-    const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, ids, texts, members?.text)
-    await this.#write(rebuild, signal, 'rebuildIndex', index, ids.length, texts)
+    const pairs = Array.from(entriesOf(entities), ([id, entity]) => [entityKey(id), entityTextLater(entity, members?.names)])
+    const given = new Records(pairs, ([key, text]) => `[${JSON.stringify(key)},${text()}]`)
+    const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, given.native, members?.text)
+    await this.#write(rebuild, signal, 'rebuildIndex', index, pairs.length, given)
   }
 
   async getIndexStats(name, options) {
@@ -164,7 +165,10 @@ class IndexManager {
   }
 
   async close() {
-    this.#closing ??= call((ticket) => this.#indexes.close(ticket))
+    this.#closing ??= (async () => {
+      await this.#writes.settled()
+      await call((ticket) => this.#indexes.close(ticket))
+    })()
     await this.#closing
   }
 
@@ -177,10 +181,14 @@ class IndexManager {
     return published(channels.read, this.#about(operation, index), () => call(start, { signal }))
   }
 
-  #write(start, signal, operation, index, entities, texts) {
-    if (!channels.write.hasSubscribers) return call(start, { signal })
-    const about = { ...this.#about(operation, index), entities, bytes: bytesOf(texts) }
-    return published(channels.write, about, () => call(start, { signal }))
+  /** As a storage writes, see there. */
+  #write(start, signal, operation, index, entities, given) {
+    const attempt = attemptOf((start) => call(start, { signal }), { start, given }, signal)
+    const begin = () => this.#writes.begin(attempt, signal)
+    if (!channels.write.hasSubscribers) return this.#writes.remember(begin())
+    const about = { ...this.#about(operation, index), entities, bytes: bytesOf(given) }
+    const counted = () => begin().finally(() => given instanceof Records && (about.bytes = given.bytes))
+    return this.#writes.remember(published(channels.write, about, counted))
   }
 
   /** What events say of every call. */

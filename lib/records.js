@@ -15,6 +15,8 @@ class Records {
   native = new NativeRecords()
   /** The bytes of all that has crossed. */
   bytes = 0
+  /** Whether they are for several calls. Who made them lets them go then. */
+  isReused = false
   #records
   #textOf
   #largeOf
@@ -65,12 +67,12 @@ class Records {
     this.bytes += this.native.append(texts, larges)
   }
 
-  /** The answer of the call that they are for, after which they are let go. */
+  /** The answer of a call that they are for, after which they are let go. */
   async during(answer) {
     try {
       return await answer
     } finally {
-      this.native.release()
+      if (!this.isReused) this.native.release()
     }
   }
 }

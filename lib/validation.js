@@ -38,14 +38,13 @@ function checkSchema(schema) {
 
 const segment = (part) => (typeof part === 'number' ? part : String(part))
 
-/** The value as JSON text, if JSON can hold all of it. */
-function exactText(value) {
+/** The value as JSON text, if JSON can hold all of it. `at` is the path of the value in what a caller gave. */
+function exactText(value, at = []) {
   const issues = []
-  collect(value, [], issues, new Set())
+  collect(value, '', [...at], issues, new Set())
   if (issues.length > 0) throw unheld(issues)
   const text = JSON.stringify(value)
-  // What an object's own `toJSON` gives may be undefined too.
-  if (text === undefined) throw unheld([{ path: [], message: 'undefined has no form in JSON', code: 'custom' }])
+  if (text === undefined) throw unheld([{ path: at, message: 'undefined has no form in JSON', code: 'custom' }])
   return text
 }
 
@@ -54,11 +53,23 @@ function unheld(issues) {
   return new ValidationError(`JSON cannot hold ${path.join('.') || 'the value'}: ${message}`, issues)
 }
 
-function collect(value, path, issues, above) {
+/** What JSON takes a value for: what its own `toJSON` gives, of which that is not asked again. */
+const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJSON(String(key)) : value)
+
+/** Collects what of a value JSON cannot hold. Its key is a number in an array. */
+function collect(given, key, path, issues, above) {
   const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
+  if (typeof given === 'object' && given instanceof Date && Number.isNaN(given.getTime())) {
+    refuse('an invalid date has no form in JSON')
+    return
+  }
+  const value = typeof given === 'object' ? formOf(given, key) : given
   switch (typeof value) {
     case 'number':
       if (!Number.isFinite(value)) refuse(`${value} is not a number in JSON`)
+      return
+    case 'undefined':
+      if (typeof key === 'number') refuse('undefined has no form in an array')
       return
     case 'bigint':
     case 'function':
@@ -71,11 +82,6 @@ function collect(value, path, issues, above) {
       return
   }
   if (value === null) return
-  if (value instanceof Date && Number.isNaN(value.getTime())) {
-    refuse('an invalid date has no form in JSON')
-    return
-  }
-  if (typeof value.toJSON === 'function') return
   if (above.has(value)) {
     refuse('it contains itself')
     return
@@ -90,22 +96,16 @@ function collect(value, path, issues, above) {
     return
   }
   above.add(value)
-  if (Array.isArray(value)) {
-    for (let at = 0; at < value.length; at++) {
-      if (value[at] === undefined) issues.push({ path: [...path, at], message: 'undefined has no form in an array', code: 'custom' })
-      else collectAt(value[at], at, path, issues, above)
-    }
-  } else {
-    for (const key of Object.keys(value)) collectAt(value[key], key, path, issues, above)
-  }
+  if (Array.isArray(value)) for (let at = 0; at < value.length; at++) collectAt(value[at], at, path, issues, above)
+  else for (const name of Object.keys(value)) collectAt(value[name], name, path, issues, above)
   above.delete(value)
 }
 
 /** As `collect`, of what lies below a path. */
 function collectAt(value, key, path, issues, above) {
   path.push(key)
-  collect(value, path, issues, above)
+  collect(value, key, path, issues, above)
   path.pop()
 }
 
-module.exports = { validated, checkSchema, exactText }
+module.exports = { validated, checkSchema, exactText, formOf }

@@ -51,6 +51,9 @@ export interface BaseStorageOptions extends StorageOptions {
  * it changes nothing that is stored. A write whose promise resolved is durable as `durability` says; one that
  * rejected changed nothing, unless its error says `outcome: 'unknown'`.
  *
+ * Stored, and given back, is the JSON of what the schema puts out: a `Date` is its ISO text from then on. {@link update} has the
+ * schema validate that together with the patch, so it must take its own output: `z.coerce.date()`, not `z.date()`.
+ *
  * @typeParam TEntity The entity, as its schema puts it out.
  * @typeParam TStorage The map of all entities by id.
  * @typeParam TInput The entity as its schema takes it in, where defaults or transforms make that differ from `TEntity`.
@@ -127,7 +130,8 @@ export abstract class BaseStorage<
    * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
    * differs is written. To change a few entities beside other writers, use {@link update}.
    * @returns What is stored.
-   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map.
+   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map; `CONFLICT`
+   * when others kept creating or deleting entities for `lockTimeout`.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**

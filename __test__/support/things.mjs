@@ -34,6 +34,12 @@ const works = {
   async list() {
     say(await storage.list())
   },
+  async write(map) {
+    await storage.writeAll(JSON.parse(map))
+  },
+  async delete(id) {
+    await storage.delete(Number(id))
+  },
   /** Patches one field of one thing, `count` times, each another field. */
   async patch(id, tag, count) {
     await Promise.all(Array.from({ length: Number(count) }, (_, n) => storage.update(Number(id), { [`${tag}${n}`]: n })))

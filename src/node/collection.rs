@@ -20,8 +20,8 @@ use super::watch::NativeWatch;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::index::{Extractor, IndexConfig, IndexSpec};
 use crate::engine::{
-    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Part, Peek, Queryable, Transaction, Wait,
-    json, write_map,
+    CacheStats, CollectionSpec, Error, FileHash, Foreign, Fresh, Membership, Part, Peek, Queryable,
+    Transaction, Wait, compare_keys, json, unforeseen, write_map,
 };
 
 #[napi]
@@ -253,9 +253,21 @@ impl NativeCollection {
         });
     }
 
+    /// How a whole map with these members changes which documents there are. Answers with `[gone, new]`: the ids of the documents
+    /// that it lacks, and the places of the members whose documents there are not yet.
+    #[napi(catch_unwind)]
+    pub fn compare_keys(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
+        let (spec, members) = (Arc::clone(&self.spec), members.all()?);
+        self.session.read(ticket, move |database, options| {
+            compare_keys(database, &spec, &members.keys(), options).map(membership)
+        });
+        Ok(())
+    }
+
     /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-    /// path or null) says what belongs to the documents of the map and to those that it lacks. Fails with `CONFLICT` if one of
-    /// these is not in it. Answers with the documents, ids ascending.
+    /// path or null) says what belongs to the documents that go, and to those that come. Answers with the documents, ids
+    /// ascending; or, having done nothing, with the text that [`NativeCollection::compare_keys`] gives of those that lack in
+    /// `paths`, if others created or deleted documents since.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
@@ -263,9 +275,16 @@ impl NativeCollection {
         self.session.write(ticket, move |tx| {
             let paths: HashMap<String, Option<String>> = serde_json::from_str(&paths)
                 .map_err(|error| Error::InvalidArgument(format!("paths of entities: {error}")))?;
-            for (key, path) in &paths {
-                if let Some(path) = path
-                    && !tx.contains(&spec, &DocumentId::from_key(key))?
+            let path_of = |id: &DocumentId| paths.get(&id.to_string())?.as_deref();
+            let keys = members.keys();
+            let lacking = unforeseen(tx, &spec, &keys, |id| paths.contains_key(&id.to_string()))?;
+            if !lacking.is_empty() {
+                tx.note_conflict();
+                return Ok(membership(lacking));
+            }
+            for id in keys {
+                if let Some(path) = path_of(&id)
+                    && !tx.contains(&spec, &id)?
                 {
                     tx.keep_entity_path(path)?;
                 }
@@ -273,11 +292,8 @@ impl NativeCollection {
             let keep =
                 |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(json::compact(given.text).into_owned());
             let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {
-                let Some(path) = paths.get(&id.to_string()) else {
-                    return Err(Error::Conflict(format!("document {id} was created meanwhile")));
-                };
                 tx.delete(&spec, id.clone())?;
-                path.as_deref().map_or(Ok(()), |path| remove(tx, &session, path))
+                path_of(id).map_or(Ok(()), |path| remove(tx, &session, path))
             };
             let written = write_map(tx, &spec, "map", members.map(), keep, delete)?;
             pieces.documents(&written.texts(), None)
@@ -447,4 +463,10 @@ impl NativeCollection {
 pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
     session.check_entity_path(path)?;
     tx.remove_entity_path(path)
+}
+
+/// See [`NativeCollection::compare_keys`].
+fn membership(Membership { gone, new }: Membership) -> Answer {
+    let new: Vec<String> = new.iter().map(usize::to_string).collect();
+    Answer::text([b"[[", &*gone.join(&b','), b"],[", new.join(",").as_bytes(), b"]]"].concat())
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use napi::Env;
 use napi_derive::napi;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::collection::{Peeked, peeked};
 use super::index_query::index_query;
 use super::options::NativeOptions;
 use super::port::{Answer, Port};
+use super::records::NativeRecords;
 use super::session::Session;
 use crate::engine::document::DocumentId;
 use crate::engine::index::IndexConfig;
@@ -103,23 +105,29 @@ impl NativeIndexes {
         });
     }
 
-    /// Each id belongs to the entity in the same place.
+    /// Each of the entities is `[key, entity]`.
     #[napi(catch_unwind)]
     pub fn rebuild(
         &self,
         ticket: u32,
         name: String,
-        ids: Vec<String>,
-        entities: Vec<String>,
+        entities: &NativeRecords,
         members: Option<String>,
-    ) {
-        let indexes = Arc::clone(&self.indexes);
+    ) -> napi::Result<()> {
+        let (indexes, given) = (Arc::clone(&self.indexes), entities.all()?);
         self.session.write(ticket, move |tx| {
-            let ids = ids.iter().map(|id| DocumentId::from_key(id));
+            let unreadable = |error: serde_json::Error| Error::InvalidArgument(format!("entities: {error}"));
+            let pairs: Vec<(String, &RawValue)> = given
+                .iter()
+                .map(|pair| serde_json::from_slice(pair.text).map_err(unreadable))
+                .collect::<crate::engine::Result<_>>()?;
             let members = members.as_deref();
-            let entities = entities.iter().map(|text| Entity { text: text.as_bytes(), members });
-            indexes.rebuild(tx, &name, ids.zip(entities)).map(|()| Answer::Nothing)
+            let entities = pairs.iter().map(|(key, entity)| {
+                (DocumentId::from_key(key), Entity { text: entity.get().as_bytes(), members })
+            });
+            indexes.rebuild(tx, &name, entities).map(|()| Answer::Nothing)
         });
+        Ok(())
     }
 
     #[napi(catch_unwind)]

@@ -7,8 +7,8 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use super::text::GivenText;
-use crate::engine::GivenMap;
-use crate::engine::document::Given;
+use crate::engine::document::{DocumentId, Given};
+use crate::engine::{GivenMap, json};
 
 /// Records in their order.
 pub struct Records {
@@ -42,6 +42,16 @@ impl Records {
     pub fn iter(&self) -> impl Iterator<Item = Given<'_>> {
         let given = |(&(start, end), large)| Given { text: &self.text[start..end], large };
         self.places.iter().zip(self.large.iter().map(Option::as_deref)).map(given)
+    }
+
+    /// Their keys, where they are members of a map.
+    pub fn keys(&self) -> Vec<DocumentId> {
+        let key = |member: Given<'_>| {
+            // Where there is none in front, reading the map says so.
+            let key = json::Scanner::new(member.text).string().unwrap_or_default();
+            DocumentId::from_key(&json::unescape_lossy(&member.text[key]))
+        };
+        self.iter().map(key).collect()
     }
 
     /// The map whose members they are.
