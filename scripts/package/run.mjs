@@ -14,7 +14,7 @@ export async function must(command, args, options = {}) {
  * Releases of Node that are tried beside the one that runs this. The registry has them for Linux with glibc, and all of them
  * for nothing else: elsewhere it is the one that runs this.
  */
-const NODE_RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0' }
+const NODE_RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0', 26: '26.12.1' }
 
 export const bun = join(root, 'node_modules/bun/bin/bun.exe')
 
