@@ -58,7 +58,7 @@ impl Database {
     /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints, `CORRUPT_DATA` where a
     /// damaged file could not be brought up to date; all others are then. The journals still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
-        let mut left_out = self.checkpoint_undamaged(wait)?.into_iter();
+        let mut left_out = self.checkpoint_undamaged(wait, &|| true)?.into_iter();
         let first = left_out.next();
         left_out.for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
         first.map_or(Ok(()), Err)
@@ -66,16 +66,21 @@ impl Database {
 
     /// The same, but a damaged file is a warning: it does not keep the others from their checkpoint.
     pub(in crate::engine) fn checkpoint_or_warn(&self, wait: Wait) -> Result<()> {
-        let left_out = self.checkpoint_undamaged(wait)?;
+        self.checkpoint_or_warn_if(wait, &|| true)
+    }
+
+    /// The same, if `is_wanted` still says so when nobody else in this process checkpoints any more. Else no file is touched.
+    pub(super) fn checkpoint_or_warn_if(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<()> {
+        let left_out = self.checkpoint_undamaged(wait, is_wanted)?;
         left_out.iter().for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
         Ok(())
     }
 
     /// Returns what is wrong with the files that were left out.
-    fn checkpoint_undamaged(&self, wait: Wait) -> Result<Vec<Error>> {
+    fn checkpoint_undamaged(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<Vec<Error>> {
         let begun = Instant::now();
         let mut left_out = Vec::new();
-        match self.write_checkpoint(wait, begun, &mut left_out) {
+        match self.write_checkpoint(wait, is_wanted, begun, &mut left_out) {
             Ok(None) => Ok(left_out),
             Ok(Some(written)) => {
                 self.counters.checkpointed(written.took);
@@ -94,10 +99,11 @@ impl Database {
     fn write_checkpoint(
         &self,
         wait: Wait,
+        is_wanted: &dyn Fn() -> bool,
         begun: Instant,
         left_out: &mut Vec<Error>,
     ) -> Result<Option<Checkpoint>> {
-        let Some(_quiet) = self.quiet(wait)? else { return Ok(None) };
+        let Some(_quiet) = self.quiet_if(wait, is_wanted)? else { return Ok(None) };
         // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();

@@ -53,7 +53,16 @@ impl Database {
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
     pub(in crate::engine) fn quiet(&self, wait: Wait) -> Result<Option<Quiet<'_>>> {
+        self.quiet_if(wait, &|| true)
+    }
+
+    /// As [`Database::quiet`]; nothing also where `is_wanted` says no once nobody else in this process checkpoints. No file is
+    /// touched then.
+    pub(super) fn quiet_if(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<Option<Quiet<'_>>> {
         let mut checkpointing = self.checkpointing.lock();
+        if !is_wanted() {
+            return Ok(None);
+        }
         if checkpointing.kept.is_some() {
             return Ok(Some(Quiet { lock: None, checkpointing }));
         }
