@@ -313,7 +313,7 @@ export declare class NativeRecords {
    * Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
    * many bytes were added.
    */
-  append(texts: Array<GivenText>, large: Array<GivenText | undefined | null>): number
+  append(texts: Array<string>, large: Array<string | undefined | null>): number
   /** Forgets the records. Calls that were given them keep them to their end. */
   release(): void
 }

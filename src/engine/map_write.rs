@@ -22,17 +22,16 @@ impl Written {
 }
 
 /// A map of records as it is given.
-#[derive(Clone, Copy)]
 pub struct GivenMap<'a> {
     /// `{ "<id>": record }`
     pub text: &'a [u8],
     /// The large fields as plain text, in the order of the map's members, where they come apart.
-    pub large: &'a [Option<String>],
+    pub large: Vec<Option<&'a str>>,
 }
 
 impl<'a> From<&'a [u8]> for GivenMap<'a> {
     fn from(text: &'a [u8]) -> Self {
-        GivenMap { text, large: &[] }
+        GivenMap { text, large: Vec::new() }
     }
 }
 
@@ -145,7 +144,7 @@ fn records<'a>(
     for (at, member) in json::members(map.text).enumerate() {
         let member = member.map_err(|error| not_a_map(what, error.problem))?;
         let key = json::unescape_lossy(member.key).into_owned();
-        let large = map.large.get(at).and_then(Option::as_deref);
+        let large = map.large.get(at).copied().flatten();
         let given = Given { text: member.value, large };
         let id = DocumentId::from_key(&key);
         records.insert(id.clone(), Record { id, key, given, current: None });

@@ -5,6 +5,7 @@
 pub mod backup;
 mod base_path;
 mod binary;
+mod buffer;
 mod cache;
 pub mod cancel;
 mod checksum;
@@ -39,6 +40,7 @@ mod text_measure;
 mod verify;
 
 pub use base_path::BasePath;
+pub use buffer::Buffer;
 pub use cache::CacheStats;
 pub use checksum::FileHash;
 pub use database::{

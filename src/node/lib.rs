@@ -16,6 +16,7 @@ mod collection;
 mod error;
 mod files;
 mod fresh;
+mod given_texts;
 mod index_query;
 mod indexes;
 mod life;

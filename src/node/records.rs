@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use napi::{Error, Result};
+use napi::{Env, Error, JsString, Result};
 use napi_derive::napi;
 use parking_lot::Mutex;
 
-use super::text::GivenText;
+use super::given_texts::{GivenTexts, Place, copy_text};
 use crate::engine::document::{DocumentId, Given};
 use crate::engine::{GivenMap, json};
 
@@ -17,31 +17,45 @@ pub struct Records {
     /// Where the text of each begins and ends.
     places: Vec<(usize, usize)>,
     /// The large field of each as plain text, where it comes apart.
-    large: Vec<Option<String>>,
+    large: Vec<Option<Place>>,
+    large_texts: GivenTexts,
 }
 
 impl Default for Records {
     fn default() -> Records {
-        Records { text: b"{}".to_vec(), places: Vec::new(), large: Vec::new() }
+        Records {
+            text: b"{}".to_vec(),
+            places: Vec::new(),
+            large: Vec::new(),
+            large_texts: GivenTexts::default(),
+        }
     }
 }
 
 impl Records {
-    fn push(&mut self, text: &str, large: Option<String>) {
+    /// Adds a record. Gives how many bytes it has.
+    fn push(&mut self, env: &Env, text: &JsString<'_>, large: Option<&JsString<'_>>) -> Result<usize> {
         self.text.pop();
         if !self.places.is_empty() {
             self.text.push(b',');
         }
         let start = self.text.len();
-        self.text.extend_from_slice(text.as_bytes());
-        self.places.push((start, self.text.len()));
+        let len = copy_text(env, text, |bytes| {
+            self.text.resize(start + bytes, 0);
+            Ok(&mut self.text[start..])
+        })?;
+        self.text.truncate(start + len);
+        self.places.push((start, start + len));
         self.text.push(b'}');
+        let large = large.map(|large| self.large_texts.take_in(env, large)).transpose()?;
+        let bytes = len + large.as_ref().map_or(0, Place::len);
         self.large.push(large);
+        Ok(bytes)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Given<'_>> {
         let given = |(&(start, end), large)| Given { text: &self.text[start..end], large };
-        self.places.iter().zip(self.large.iter().map(Option::as_deref)).map(given)
+        self.places.iter().zip(self.large()).map(given)
     }
 
     /// Their keys, where they are members of a map.
@@ -54,9 +68,13 @@ impl Records {
         self.iter().map(key).collect()
     }
 
+    fn large(&self) -> impl Iterator<Item = Option<&str>> {
+        self.large.iter().map(|large| large.as_ref().map(|place| self.large_texts.get(place)))
+    }
+
     /// The map whose members they are.
     pub fn map(&self) -> GivenMap<'_> {
-        GivenMap { text: &self.text, large: &self.large }
+        GivenMap { text: &self.text, large: self.large().collect() }
     }
 }
 
@@ -76,14 +94,17 @@ impl NativeRecords {
     /// Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
     /// many bytes were added.
     #[napi(catch_unwind)]
-    pub fn append(&self, texts: Vec<GivenText>, large: Vec<Option<GivenText>>) -> Result<f64> {
+    pub fn append(
+        &self,
+        env: &Env,
+        texts: Vec<JsString<'_>>,
+        large: Vec<Option<JsString<'_>>>,
+    ) -> Result<f64> {
         let mut records = self.records.lock();
         let records = records.as_mut().and_then(Arc::get_mut).ok_or_else(handed_over)?;
         let mut bytes = 0;
-        for (GivenText(text), large) in texts.iter().zip(large) {
-            let large = large.map(|GivenText(text)| text);
-            bytes += text.len() + large.as_ref().map_or(0, String::len);
-            records.push(text, large);
+        for (text, large) in texts.iter().zip(&large) {
+            bytes += records.push(env, text, large.as_ref())?;
         }
         Ok(bytes as f64)
     }

@@ -1,9 +1,6 @@
-//! Texts on their way from JavaScript and to it, whose strings may have lone surrogates. Here they are WTF-8.
+//! Texts on their way to JavaScript, whose strings may have lone surrogates. Here they are WTF-8.
 
-use std::ptr;
-
-use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue};
-use napi::{Env, JsString, Result, ValueType, check_status, sys};
+use napi::{Env, JsString, Result};
 
 use crate::engine::json;
 
@@ -40,45 +37,5 @@ impl Text {
             Text::Utf8(text) => env.create_string(text),
             Text::Utf16(units) => env.create_string_utf16(units),
         }
-    }
-}
-
-/// A long string of whole characters on its way in. `String` would ask for its length as UTF-8 first, which takes V8 longer than
-/// the copy.
-pub struct GivenText(pub String);
-
-impl TypeName for GivenText {
-    fn type_name() -> &'static str {
-        "String"
-    }
-
-    fn value_type() -> ValueType {
-        ValueType::String
-    }
-}
-
-impl ValidateNapiValue for GivenText {}
-
-impl FromNapiValue for GivenText {
-    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
-        let mut units = 0;
-        // SAFETY: without a buffer the call only tells the length.
-        check_status!(unsafe {
-            sys::napi_get_value_string_utf16(env, value, ptr::null_mut(), 0, &mut units)
-        })?;
-        // No unit takes more than three bytes, and a null byte is written behind them.
-        let mut bytes: Vec<u8> = Vec::with_capacity(units * 3 + 1);
-        let (buffer, capacity, mut written) = (bytes.as_mut_ptr().cast(), bytes.capacity(), 0);
-        // SAFETY: no more than `capacity` bytes are written, and `written` tells how many of them are the text.
-        check_status!(unsafe {
-            sys::napi_get_value_string_utf8(env, value, buffer, capacity, &mut written)
-        })?;
-        // SAFETY: as above; the engine writes nothing but UTF-8.
-        let text = unsafe {
-            bytes.set_len(written);
-            bytes.shrink_to_fit();
-            String::from_utf8_unchecked(bytes)
-        };
-        Ok(GivenText(text))
     }
 }

@@ -1,61 +1,16 @@
 //! Files taken into memory as a whole.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
-
-use memmap2::MmapMut;
+use std::ops::Deref;
 
 use super::File;
-
-/// From here on the room for a file is asked of the system. From `malloc` glibc would serve all later blocks up to that size
-/// out of heaps that never shrink, one for each of many threads.
-const LONG: usize = 1 << 20;
+use crate::engine::buffer::Buffer;
 
 /// The bytes of a whole file, as they were read.
 #[derive(Default)]
 pub struct FileBytes {
-    room: Room,
+    room: Buffer,
     len: usize,
-}
-
-enum Room {
-    Heap(Vec<u8>),
-    System(MmapMut),
-}
-
-impl Default for Room {
-    fn default() -> Room {
-        Room::Heap(Vec::new())
-    }
-}
-
-impl Room {
-    fn of(len: usize) -> io::Result<Room> {
-        if len < LONG {
-            return Ok(Room::Heap(vec![0; len]));
-        }
-        MmapMut::map_anon(len).map(Room::System)
-    }
-}
-
-impl Deref for Room {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Room::Heap(bytes) => bytes,
-            Room::System(bytes) => bytes,
-        }
-    }
-}
-
-impl DerefMut for Room {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        match self {
-            Room::Heap(bytes) => bytes,
-            Room::System(bytes) => bytes,
-        }
-    }
 }
 
 impl FileBytes {
@@ -82,7 +37,7 @@ pub fn read_all(file: &dyn File) -> io::Result<FileBytes> {
         if expected <= start {
             return Ok(bytes);
         }
-        let mut room = Room::of(expected)?;
+        let mut room = Buffer::new(expected)?;
         room[..start].copy_from_slice(&bytes);
         let read = file.read_at(&mut room[start..], start as u64)?;
         bytes = FileBytes { room, len: start + read };
@@ -98,6 +53,8 @@ mod tests {
 
     use super::*;
     use crate::engine::fs::{MemoryFile, Metadata};
+
+    const LONG: usize = 1 << 20;
 
     /// A file to which others append: it is a little longer each time somebody asks.
     struct Growing {
