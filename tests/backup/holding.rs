@@ -1,7 +1,7 @@
 //! Holding all databases for a migration, and undoing it.
 
 use octoprompt_storage::engine::backup::{Hold, MigrationLock, list_backups};
-use octoprompt_storage::engine::fs::{Fs, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fs, SimFs};
 use octoprompt_storage::engine::{Durability, Error};
 
 use crate::world::{Process, change, code, directory, image, machine, no_wait};
@@ -163,9 +163,34 @@ fn an_unchanged_file_is_not_copied_again() {
     assert_eq!(files(&fs), before);
 }
 
+#[test]
+fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let first = process.database(0).expect("open");
+    let checkpoints_the_second =
+        |call: &Call| matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"));
+    process.fs.before(checkpoints_the_second, move || {
+        let (items, text) =
+            (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
+        first
+            .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
+            .expect("this process writes on");
+    });
+    let copy = hold.copy(None).expect("copied");
+    let before = process.see().expect("readable");
+    assert!(before.documents.contains_key(&(0, 0, 70)));
+    change(&mut process).expect("changed");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(process.see().expect("readable"), before);
+    drop(hold);
+    process.close();
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
+}
+
 /// What was copied, in order.
 fn copies(fs: &SimFs) -> Vec<String> {
-    use octoprompt_storage::engine::fs::Call;
     let cloned = |call: &Call| match call {
         Call::CloneFile { from, .. } => Some(from.display().to_string()),
         _ => None,

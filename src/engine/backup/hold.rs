@@ -12,17 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::copy::{Content, content_of, copy_file};
+use super::copy::{Content, content_of, copy_file, write_documents};
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
+use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
+use crate::engine::journal::Layout;
 use crate::engine::lock::Wait;
 use crate::engine::order;
 
@@ -113,7 +114,8 @@ impl Hold {
         Ok(hold)
     }
 
-    /// Copies everything that a migration may change: the databases, brought up to date first, and all else under `data`.
+    /// Copies everything that a migration may change: the databases, and all else under `data`. The files of the databases are
+    /// brought up to date first; what this process writes before it is stopped is streamed into the copy.
     /// Files that are the same in `previous` are not copied again. O(bytes).
     ///
     /// # Errors
@@ -248,6 +250,7 @@ impl Hold {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
+        let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
         // Those that were opened since are to be found like all others.
         site.databases(self.wait())?;
         for (directory, at) in &self.directories(databases)? {
@@ -255,10 +258,15 @@ impl Hold {
             let path = site.relative(directory)?;
             for collection in &cut.collections {
                 let file = site.relative(&directory.join(&*collection.path))?;
-                let CutContent::File(states) = &collection.content else {
-                    return Err(not_current(&site.base.absolute(&file)));
+                let layout = match &collection.content {
+                    CutContent::File(states) => states.last().map(|state| state.layout),
+                    // This process wrote on since the checkpoint.
+                    CutContent::Documents(frozen) => {
+                        documents.insert(file.clone(), frozen);
+                        Some(Layout::Lines)
+                    }
+                    CutContent::Edited(_) => return Err(not_current(&site.base.absolute(&file))),
                 };
-                let layout = states.last().map(|state| state.layout);
                 let (database, collection) = (path.clone(), collection.path.to_string());
                 collections.insert(file, Kind::Collection { database, collection, layout });
             }
@@ -276,37 +284,12 @@ impl Hold {
         fs::create_dirs(&*fs, &before).at("create", &before)?;
         let mut files = Vec::new();
         for path in inventory.files {
-            let from = site.base.absolute(&path);
-            let Some(current) = content_of(&*fs, &from)? else {
-                match collections.get(&path) {
-                    Some(_) => {
-                        return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
-                    }
-                    None => continue,
-                }
-            };
             let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
-            let (stored, content) = match spare.take(&path, &current) {
-                Some(stored) => (stored, current),
-                None => {
-                    let stored = spare.next_name();
-                    let to = before.join(&stored);
-                    fs::remove_tree(&*fs, &to).at("remove", &to)?;
-                    match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
-                        Some(copied) if copied == current => (stored, copied),
-                        // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
-                        Some(copied) if kind == Kind::Foreign => (stored, copied),
-                        None if kind == Kind::Foreign => continue,
-                        _ => {
-                            return Err(Error::Conflict(format!(
-                                "{} changed while it was copied",
-                                from.display()
-                            )));
-                        }
-                    }
-                }
+            let copied = match documents.get(&path) {
+                Some(frozen) => Some(self.write_documents(frozen, &path, &mut spare)?),
+                None => self.copy_file(&path, &kind, &mut spare)?,
             };
-            let Content { size, sha256, .. } = content;
+            let Some((stored, Content { size, sha256, .. })) = copied else { continue };
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
         for unused in spare.rest() {
@@ -323,6 +306,42 @@ impl Hold {
             files,
             left_out: inventory.left_out,
         })
+    }
+
+    /// Copies a file, unless an earlier copy of it serves. Nothing, if it is not there and need not be.
+    fn copy_file(&self, path: &str, kind: &Kind, spare: &mut Spare) -> Result<Option<(String, Content)>> {
+        let (fs, from) = (self.site.fs(), self.site.base.absolute(path));
+        let Some(current) = content_of(&*fs, &from)? else {
+            if *kind == Kind::Foreign {
+                return Ok(None);
+            }
+            return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
+        };
+        if let Some(stored) = spare.take(path, &current) {
+            return Ok(Some((stored, current)));
+        }
+        let (stored, to) = self.place(spare)?;
+        match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
+            Some(copied) if copied == current => Ok(Some((stored, copied))),
+            // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
+            copied if *kind == Kind::Foreign => Ok(copied.map(|copied| (stored, copied))),
+            _ => Err(Error::Conflict(format!("{} changed while it was copied", from.display()))),
+        }
+    }
+
+    /// Copies a collection whose file lacks what this process wrote since the checkpoint.
+    fn write_documents(&self, frozen: &Frozen, path: &str, spare: &mut Spare) -> Result<(String, Content)> {
+        let (stored, to) = self.place(spare)?;
+        let own = self.site.base.absolute(path);
+        Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
+    }
+
+    /// A free place in the copy, with its name.
+    fn place(&self, spare: &mut Spare) -> Result<(String, PathBuf)> {
+        let stored = spare.next_name();
+        let to = self.site.migration_directory().join(BEFORE).join(&stored);
+        fs::remove_tree(&*self.site.fs(), &to).at("remove", &to)?;
+        Ok((stored, to))
     }
 
     /// What a migration wrote beside the databases is as durable as what it wrote to them.
