@@ -2,6 +2,7 @@
 
 // Schemas of callers: zod 3, zod 4 and every validator that speaks Standard Schema.
 
+const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
 
@@ -71,7 +72,7 @@ function collect(value, path, issues, above) {
       return
   }
   if (value === null) return
-  if (value instanceof Date && Number.isNaN(value.getTime())) {
+  if (isDate(value) && Number.isNaN(value.getTime())) {
     refuse('an invalid date has no form in JSON')
     return
   }
