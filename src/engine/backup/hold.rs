@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::copy::{Content, content_of, copy_file, write_documents};
@@ -19,6 +20,7 @@ use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
+use crate::engine::cancel;
 use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
@@ -30,6 +32,9 @@ use crate::engine::order;
 /// The files of the rollback copy, in the folder of migrations.
 const BEFORE: &str = "before";
 
+/// How long is waited for a step before the caller is asked whether it still waits.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The content of the intent: what the data was.
 #[derive(Serialize, Deserialize)]
 pub struct Intent {
@@ -38,6 +43,7 @@ pub struct Intent {
 
 /// The databases that are held. What this process opens under the base path later is taken in as well.
 pub struct HeldDatabases {
+    /// Locked for as long as a step copies the data, or ends what it copied it for.
     databases: Mutex<Vec<Arc<Database>>>,
     /// Whether the intent is there.
     migrating: AtomicBool,
@@ -50,7 +56,7 @@ impl HeldDatabases {
     /// # Errors
     /// As [`Hold::begin`].
     pub fn take_in(&self, database: &Arc<Database>, wait: Wait) -> Result<()> {
-        let mut databases = self.databases.lock();
+        let mut databases = self.between_steps(database, wait)?;
         if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
             return Ok(());
         }
@@ -62,6 +68,23 @@ impl HeldDatabases {
         databases.push(Arc::clone(database));
         order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
         Ok(())
+    }
+
+    /// Waits until the data is neither copied nor put back: what is held meanwhile stays what it was.
+    fn between_steps(&self, database: &Database, wait: Wait) -> Result<MutexGuard<'_, Vec<Arc<Database>>>> {
+        loop {
+            if let Some(databases) = self.databases.try_lock_for(PAUSE) {
+                return Ok(databases);
+            }
+            cancel::check()?;
+            if Instant::now() >= wait.deadline {
+                return Err(Error::LockTimeout {
+                    path: database.directory().to_path_buf(),
+                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    holder: Some(std::process::id()),
+                });
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Database>> {
@@ -121,15 +144,15 @@ impl Hold {
     /// # Errors
     /// `IO_ERROR` (`ENOSPC` where there is no room for it), `CORRUPT_DATA`; nothing is to be undone then.
     pub fn copy(&self, previous: Option<SpareCopy>) -> Result<RollbackCopy> {
-        let databases = self.held.all();
-        for database in &databases {
+        let databases = self.held.databases.lock();
+        for database in databases.iter() {
             database.checkpoint_or_warn(self.wait())?;
         }
         let (_quiet, mut held) = self.stop(&databases)?;
         let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
         let cuts: Vec<Cut> = cuts.collect::<Result<_>>()?;
         let manifest = self.copy_files(&databases, &cuts, previous)?;
-        for database in &databases {
+        for database in databases.iter() {
             database.set_migrating(true);
         }
         self.held.migrating.store(true, Ordering::Release);
@@ -148,7 +171,7 @@ impl Hold {
     /// # Errors
     /// `IO_ERROR`; the data is then to be put back, or will be when the base path is opened the next time.
     pub fn discard(&self, copy: &RollbackCopy) -> Result<SpareCopy> {
-        let databases = self.held.all();
+        let databases = self.held.databases.lock();
         let (_quiet, mut held) = self.stop(&databases)?;
         let early = self.site.is_mutant(Mutant::DiscardBeforeSync);
         if early {
@@ -172,7 +195,7 @@ impl Hold {
     /// `CORRUPT_DATA` if the copy is damaged, `IO_ERROR`; nobody writes any more then until all processes have closed the
     /// databases, and the next opening puts the data back.
     pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
-        let databases = self.held.all();
+        let databases = self.held.databases.lock();
         // A failed write of the migration may have left a database in which nothing is written any more.
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories: Vec<PathBuf> =
