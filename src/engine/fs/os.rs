@@ -130,6 +130,10 @@ impl Fs for OsFs {
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
+        // A symlink would have the page written over a file of somebody else.
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            return Err(io::Error::other("it is a symlink; remove it"));
+        }
         let file = open_or_create(path)?;
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
@@ -433,6 +437,17 @@ mod tests {
             let error = OsFs.open(&path, mode).map(drop).expect_err("it is no file");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_page_is_not_mapped_through_a_symlink() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (other, link) = (directory.path().join("other"), directory.path().join("tip"));
+        fs::write(&other, "somebody's").expect("written");
+        std::os::unix::fs::symlink(&other, &link).expect("linked");
+        assert!(OsFs.shared_page(&link, 4096).is_err());
+        assert_eq!(fs::read(&other).expect("there"), b"somebody's");
     }
 
     #[test]
