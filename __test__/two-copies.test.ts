@@ -70,6 +70,15 @@ for (const [what, other] of kinds) {
       await two.close()
     }))
 
+    test('is told that a transaction does not cover its storages', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
+      const error = await caught(one.transaction(async (tx) => void tx.in(two)))
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+      assert.match(error.message, /of the copy of this package that began it, got a ProjectStorageV2$/)
+      await one.close()
+      await two.close()
+    }))
+
     test('that has to be alone names the process in which the other has the data open, its own', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base, lockTimeout: 50 }), new (other().ProjectStorageV2)({ basePath: base })]
       await one.create(projectInput())
