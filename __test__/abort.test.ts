@@ -114,6 +114,32 @@ test('a call that is over does not mind the signal any more', withThings(async (
   assert.equal(found.length, 50)
 }))
 
+test('calls that have one signal share a listener, which goes with the last of them', withThings(async (things) => {
+  const { signal } = new AbortController()
+  const heard: string[] = []
+  const { addEventListener, removeEventListener } = signal
+  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
+  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  const changes = things.changes({ signal })
+  await Promise.all(Array.from({ length: 30 }, (_, size) => things.create({ name: `more ${size}`, size }, { signal })))
+  await Promise.all(Array.from({ length: 30 }, (_, n) => things.query({ where: { size: n }, signal })))
+  assert.deepEqual(heard, ['on'])
+  await changes.return()
+  assert.deepEqual(heard, ['on', 'off'])
+  await things.query({ signal })
+  assert.deepEqual(heard, ['on', 'off', 'on', 'off'])
+}))
+
+test('a signal ends all calls that have it', withThings(async (things) => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const ends = [things.transaction(() => new Promise(() => {}), { signal }), things.transaction(() => new Promise(() => {}), { signal })]
+  const waiting = things.changes({ signal }).next()
+  await things.sequence()
+  controller.abort(reason)
+  for (const call of [...ends, waiting]) isAborted(await caught(call))
+}))
+
 test('what is no signal is refused', withThings(async (things) => {
   for (const signal of [null, 1, {}, { aborted: false }]) {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')

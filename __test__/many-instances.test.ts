@@ -43,6 +43,17 @@ describe('many at once', () => {
     await again.close()
   }))
 
+  test('hundreds of databases that are read one after another hold the files of a few, whenever garbage is collected', withDirectory(async ({ base }) => {
+    for (let n = 0; n < 200; n++) {
+      const storage = new ProjectStorageV2({ basePath: join(base, `place ${n}`), durability: 'os' })
+      const { id } = await storage.create(projectInput(`p${n}`))
+      await storage.getById(id)
+      await storage.close()
+    }
+    const files = await openFiles(base)
+    assert.ok(files === undefined || files <= 5 * FILES_OF_A_DATABASE, `${files} files`)
+  }))
+
   test('closing while hundreds of writes are under way loses none that were accepted', withDirectory(async ({ open }) => {
     const storage = open()
     const writes = Array.from({ length: 300 }, (_, n) => storage.create(projectInput(`p${n}`)))

@@ -146,6 +146,30 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.deepEqual((await open().getProjectFiles(project.id)).map(({ content }) => content), ['first', 'third'])
   }))
 
+  test('and takes nothing that this process wrote before it began, while it wrote all the time', withManagers(async ({ manage, open }) => {
+    const storage = open()
+    let ended = false
+    let written: number[] = []
+    const writing = (async () => {
+      while (!ended) written.push((await storage.create(projectInput('beside the migrations'))).id)
+    })()
+    try {
+      for (let run = 1; run <= 5; run++) {
+        const manager = manage()
+        manager.register(noting([], '1.0.0', { up: () => Promise.reject(new Error('stopped')) }))
+        const before = [...written]
+        assert.equal((await caught(manager.migrate())).message, 'stopped')
+        const left = new Set((await storage.list()).map(({ id }) => id))
+        assert.deepEqual(before.filter((id) => !left.has(id)), [])
+        written = written.filter((id) => left.has(id))
+      }
+    } finally {
+      ended = true
+      await writing
+    }
+    assert.equal((await storage.verify()).ok, true)
+  }))
+
   test('keeps what earlier migrations of the run did', withData(async ({ base, manage, open }) => {
     const manager = manage()
     const change = async (text: string) => {

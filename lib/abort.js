@@ -29,6 +29,41 @@ function throwIfAborted(signal) {
   if (signal?.aborted) throw aborted(signal)
 }
 
+/** What is waiting for a signal, by signal. */
+const waiting = new WeakMap()
+
+/**
+ * Calls `act` when a signal is raised, if there is one. Gives what forgets that. However many calls have a signal, it has one
+ * listener of this package: runtimes take many for a leak and warn of them.
+ */
+function whenAborted(signal, act) {
+  if (signal === undefined) return () => {}
+  const known = waiting.get(signal) ?? listenTo(signal)
+  known.acts.add(act)
+  return () => {
+    known.acts.delete(act)
+    if (known.acts.size > 0 || waiting.get(signal) !== known) return
+    waiting.delete(signal)
+    try {
+      signal.removeEventListener('abort', known.listener)
+    } catch {
+      // A signal that is none of the runtime's. Nobody waits for it any more, whatever it says.
+    }
+  }
+}
+
+function listenTo(signal) {
+  const acts = new Set()
+  const listener = () => {
+    waiting.delete(signal)
+    for (const act of acts) act()
+  }
+  signal.addEventListener('abort', listener, { once: true })
+  const known = { acts, listener }
+  waiting.set(signal, known)
+  return known
+}
+
 /** What a promise gives, unless the signal is raised before. What it gives later is of no account. */
 function unlessAborted(signal, promise, onAbort = () => {}) {
   if (signal === undefined) return promise
@@ -37,10 +72,11 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
       reject(aborted(signal))
       onAbort()
     }
+    let forget
     // First of all: a promise that nobody waits for any more may still be rejected.
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
+    promise.then(resolve, reject).finally(() => forget?.())
     if (signal.aborted) return giveUp()
-    signal.addEventListener('abort', giveUp, { once: true })
+    forget = whenAborted(signal, giveUp)
   })
 }
 
@@ -51,4 +87,4 @@ function pause(ms, signal) {
   return unlessAborted(signal, paused, () => clearTimeout(timer))
 }
 
-module.exports = { aborted, pause, signalOf, signalOption, throwIfAborted, unlessAborted }
+module.exports = { aborted, pause, signalOf, signalOption, throwIfAborted, unlessAborted, whenAborted }

@@ -2,6 +2,7 @@
 
 // Arguments on their way in: copied to JSON text at the moment of the call, so that later changes do not show.
 
+const { isDate } = require('node:util/types')
 const { invalid } = require('./errors.js')
 const { isFlat, isMap, isPlain, isRecord } = require('./shapes.js')
 const { OPAQUE, snapshotOf } = require('./snapshots.js')
@@ -47,7 +48,7 @@ function describe(value) {
 
 function describeObject(value) {
   if (Array.isArray(value)) return 'an array'
-  if (value instanceof Date && Number.isNaN(value.getTime())) return 'an invalid Date'
+  if (isDate(value) && Number.isNaN(value.getTime())) return 'an invalid Date'
   const name = isPlain(value) ? undefined : value.constructor?.name
   if (typeof name !== 'string' || name === 'Object' || !/^\w{1,40}$/.test(name)) return 'an object'
   return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`
@@ -73,7 +74,7 @@ function standIn(value) {
  */
 function representable(value, flat) {
   if (typeof value !== 'object') return standIn(value)
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? standIn(value) : value.toJSON()
+  if (isDate(value)) return Number.isNaN(value.getTime()) ? standIn(value) : value.toJSON()
   if (!flat) return value
   return isPlain(value) ? {} : standIn(value)
 }

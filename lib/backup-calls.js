@@ -3,7 +3,7 @@
 // Backups and restores: long calls that say how far they are and can be stopped.
 
 const path = require('node:path')
-const { signalOf } = require('./abort.js')
+const { signalOf, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { invalid, refusal } = require('./errors.js')
@@ -56,7 +56,7 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
       stop()
     }
   }
-  signal?.addEventListener('abort', stop)
+  const forget = whenAborted(signal, stop)
   try {
     const begin = (own) => {
       ticket = own
@@ -72,7 +72,7 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
     if (error.code === 'ABORTED' && signal?.aborted) throw aborted(label, signal.reason)
     throw error
   } finally {
-    signal?.removeEventListener('abort', stop)
+    forget()
     bar.end()
   }
 }

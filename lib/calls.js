@@ -4,7 +4,7 @@
 
 const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
-const { aborted, throwIfAborted } = require('./abort.js')
+const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
 const { errorFrom } = require('./errors.js')
 const { setImmediate } = require('./timers.js')
@@ -157,15 +157,9 @@ function endWith(signal, ticket) {
     if (waiting.size === 0) opened.release()
     promise?.reject(aborted(signal))
   }
-  signal.addEventListener('abort', giveUp, { once: true })
+  const forget = whenAborted(signal, giveUp)
   opened.mayAbort(ticket)
-  return () => {
-    try {
-      signal.removeEventListener('abort', giveUp)
-    } catch {
-      // A signal that is none of the runtime's. The call is over, whatever it says.
-    }
-  }
+  return forget
 }
 
 /**

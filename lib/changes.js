@@ -3,7 +3,7 @@
 // The change feed of a storage: as an async iterator, and as events.
 
 const { NativeChanges } = require('./native.js')
-const { aborted, signalOf, throwIfAborted } = require('./abort.js')
+const { aborted, signalOf, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
@@ -70,8 +70,8 @@ class Listening {
   #opened
   /** The number of the last change that native code gave, or after which it began. */
   #last
-  #signal
-  #onAbort
+  /** Forgets the signal. */
+  #unheard = () => {}
   #buffer = []
   #wake = () => {}
   /** The call of `next` before. */
@@ -98,11 +98,7 @@ class Listening {
       }
     }
     this.#opened = this.#open()
-    if (signal !== undefined) {
-      this.#signal = signal
-      this.#onAbort = () => this.#fail(aborted(signal))
-      signal.addEventListener('abort', this.#onAbort, { once: true })
-    }
+    this.#unheard = whenAborted(signal, () => this.#fail(aborted(signal)))
   }
 
   /** Called when native code has something to take. */
@@ -154,7 +150,7 @@ class Listening {
     if (this.#ended) return
     this.#ended = true
     this.#buffer = []
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#unheard()
     silence(this.#channel)
     this.#native.close()
     this.#feeds.delete(this)

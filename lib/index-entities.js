@@ -2,6 +2,7 @@
 
 // Entities and their ids on their way into an index, copied to text at the moment of the call.
 
+const { isBigIntObject, isBooleanObject, isDate, isNumberObject, isStringObject } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 const { MAX_DEPTH } = require('./index-keys.js')
@@ -66,7 +67,7 @@ function memberText(value, key, above) {
 }
 
 function nestedText(value, key, above) {
-  if (value instanceof Date) {
+  if (isDate(value)) {
     const time = value.getTime()
     return Number.isNaN(time) ? unrepresentable('an invalid Date') : String(time)
   }
@@ -74,7 +75,7 @@ function nestedText(value, key, above) {
     const replaced = value.toJSON(key)
     if (replaced !== value) return above.length < MAX_DEPTH ? memberText(replaced, key, [...above, value]) : unrepresentable('something nested too deep')
   }
-  if (value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt) {
+  if (isNumberObject(value) || isStringObject(value) || isBooleanObject(value) || isBigIntObject(value)) {
     return memberText(value.valueOf(), key, above)
   }
   if (above.includes(value)) return unrepresentable('an object that contains itself')

@@ -2,6 +2,7 @@
 
 // Declarations of indexes, their names and the keys of queries on their way in: copied at the moment of the call.
 
+const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
@@ -74,7 +75,7 @@ function keyText(key, what, depth = 0) {
       return Number.isFinite(key) ? String(key) : `{"infinite":${Math.sign(key)}}`
     case 'object':
       if (key === null) return 'null'
-      if (key instanceof Date && !Number.isNaN(key.getTime())) return String(key.getTime())
+      if (isDate(key) && !Number.isNaN(key.getTime())) return String(key.getTime())
       if (!Array.isArray(key)) break
       // An array within itself ends here too.
       if (depth >= MAX_DEPTH) throw invalid(`${what} is nested too deep`)

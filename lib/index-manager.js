@@ -1,6 +1,7 @@
 'use strict'
 
 const path = require('node:path')
+const { types } = require('node:util')
 const { NativeIndexes } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
@@ -211,7 +212,7 @@ function ordered({ name, type, fields, unique, sparse, collection }) {
 function* entriesOf(entities) {
   if (Array.isArray(entities)) {
     for (const entity of entities) yield [idOf(entity), entity]
-  } else if (entities instanceof Map) {
+  } else if (types.isMap(entities)) {
     yield* entities
   } else if (isMap(entities)) {
     for (const key of Object.keys(entities)) {

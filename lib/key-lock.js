@@ -2,7 +2,7 @@
 
 // Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
 
-const { aborted, pause, throwIfAborted } = require('./abort.js')
+const { aborted, pause, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
@@ -59,7 +59,7 @@ function turn(id, timeout, signal, timedOut) {
   return new Promise((resolve, reject) => {
     const forget = () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
+      unheard()
     }
     const go = () => {
       forget()
@@ -70,8 +70,7 @@ function turn(id, timeout, signal, timedOut) {
       forget()
       reject(error)
     }
-    const onAbort = () => giveUp(aborted(signal))
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const unheard = whenAborted(signal, () => giveUp(aborted(signal)))
     const timer = setTimeout(() => giveUp(timedOut(process.pid)), Math.min(timeout, LONGEST))
     waiting.push(go)
   })

@@ -1,6 +1,7 @@
 'use strict'
 
 const path = require('node:path')
+const { isDate } = require('node:util/types')
 const { NativeProjects } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
@@ -24,7 +25,7 @@ const MOST_RECENT = 4
 const MOST_FILE_STORAGES = 16
 
 function timeOf(value, what) {
-  const time = value instanceof Date ? value.getTime() : value
+  const time = isDate(value) ? value.getTime() : value
   if (typeof time === 'number' && !Number.isNaN(time)) return time
   throw invalid(`${what} must be a Date or a number of milliseconds, got ${describe(value)}`)
 }

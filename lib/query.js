@@ -2,6 +2,7 @@
 
 // Queries on their way in: copied to JSON text at the moment of the call. What operators mean, native code knows.
 
+const { isDate, isRegExp } = require('node:util/types')
 const { signalOf } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
@@ -64,11 +65,11 @@ function valueText(value, place, depth) {
 
 function objectText(value, place, depth) {
   if (depth > MAX_DEPTH) throw invalid(`${place}: is nested too deep`)
-  if (value instanceof Date) {
+  if (isDate(value)) {
     if (Number.isNaN(value.getTime())) throw invalid(`${place}: is no valid Date`)
     return String(value.getTime())
   }
-  if (value instanceof RegExp) {
+  if (isRegExp(value)) {
     const pattern = JSON.stringify({ source: value.source, flags: value.flags })
     return place.endsWith('.$regex') ? pattern : `{"$regex":${pattern}}`
   }

@@ -2,7 +2,8 @@
 
 // Large contents: out of a file and into a new one, a chunk at a time.
 
-const { aborted, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
+const { isArrayBuffer, isUint8Array } = require('node:util/types')
+const { aborted, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
@@ -18,21 +19,19 @@ const PIECE = 64 * 1024
 function contentStream(content, options, read) {
   const signal = signalOption(options)
   let opened = false
-  let giveUp
+  let unheard = () => {}
   const forget = () => {
     content.close()
-    if (giveUp) signal.removeEventListener('abort', giveUp)
+    unheard()
   }
   return new ReadableStream(
     {
       start(controller) {
-        if (signal === undefined) return
-        if (signal.aborted) return controller.error(aborted(signal))
-        giveUp = () => {
+        if (signal?.aborted) return controller.error(aborted(signal))
+        unheard = whenAborted(signal, () => {
           controller.error(aborted(signal))
           forget()
-        }
-        signal.addEventListener('abort', giveUp, { once: true })
+        })
       },
       async pull(controller) {
         try {
@@ -126,7 +125,7 @@ function cut(text, at) {
 }
 
 function bytesOf(value) {
-  if (value instanceof Uint8Array || value instanceof ArrayBuffer) return value
+  if (isUint8Array(value) || isArrayBuffer(value)) return value
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   throw invalid(`a stream of content gives strings or bytes, got ${describe(value)}`)
 }

@@ -4,7 +4,7 @@
 // commit, it runs again.
 
 const { NativeTransaction } = require('./native.js')
-const { aborted, pause, signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
+const { aborted, pause, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
@@ -174,7 +174,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
   const tx = Object.assign(own, {
     in: (other) => {
       const scope = hooks.scope(run, other)
-      if (scope === undefined) throw invalid(`a transaction covers storages, got ${describe(other)}`)
+      if (scope === undefined) throw invalid(`a transaction covers storages of the copy of this package that began it, got ${describe(other)}`)
       return scope
     },
   })
@@ -199,7 +199,7 @@ function inTime(work, run, signal, timeout, end) {
     // A callback that never ends keeps neither the timer nor the process.
     const settle = () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
+      unheard()
     }
     const giveUp = (error) => {
       settle()
@@ -207,9 +207,8 @@ function inTime(work, run, signal, timeout, end) {
       reject(error)
     }
     const late = () => giveUp(tooLate(timeout))
-    const onAbort = () => giveUp(aborted(signal))
     const timer = setTimeout(late, Math.min(Math.max(end - now(), 0), LONGEST))
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const unheard = whenAborted(signal, () => giveUp(aborted(signal)))
     work().then(resolve, reject).finally(settle)
   })
 }

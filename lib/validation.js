@@ -2,6 +2,7 @@
 
 // Schemas of callers: zod 3, zod 4 and every validator that speaks Standard Schema.
 
+const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
 
@@ -59,7 +60,7 @@ const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJS
 /** Collects what of a value JSON cannot hold. Its key is a number in an array. */
 function collect(given, key, path, issues, above) {
   const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
-  if (typeof given === 'object' && given instanceof Date && Number.isNaN(given.getTime())) {
+  if (isDate(given) && Number.isNaN(given.getTime())) {
     refuse('an invalid date has no form in JSON')
     return
   }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::checksum::FileHash;
 use super::error::{IoContext, Result};
-use super::fs::{self, Fs, OpenMode, read_all};
+use super::fs::{self, FileKind, Fs, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockGuard, LockKind, ProcessLock};
 
@@ -46,8 +46,12 @@ fn lock_path(directory: &Path, key: &str) -> PathBuf {
     directory.join(RESERVED).join("locks").join(format!("{}.lock", FileHash::of(key.as_bytes())))
 }
 
-/// Writes who holds the lock into its file: a hint for messages, never more.
+/// Writes who holds the lock into its file: a hint for messages, never more, and nothing to write over what a symlink leads to.
 fn note_holder(fs: &dyn Fs, path: &Path) -> Result<()> {
+    let found = fs.symlink_metadata(path).at("look up", path)?;
+    if found.is_none_or(|found| found.kind != FileKind::File) {
+        return Ok(());
+    }
     let file = fs.open(path, OpenMode::ReadWrite).at("open", path)?;
     file.write_at(format!("{:<10}", process::id()).as_bytes(), 0).at("write", path)
 }
@@ -73,5 +77,18 @@ mod tests {
         assert!(matches!(attempt("b"), Attempt::Taken(_)));
         drop(held);
         assert!(matches!(attempt("a"), Attempt::Taken(_)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_holder_is_not_written_through_a_symlink() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (other, lock) = (directory.path().join("other"), lock_path(directory.path(), "a"));
+        std::fs::write(&other, "somebody's text").expect("written");
+        std::fs::create_dir_all(lock.parent().expect("a folder")).expect("created");
+        std::os::unix::fs::symlink(&other, &lock).expect("linked");
+        let fs: Arc<dyn Fs> = Arc::new(OsFs);
+        assert!(matches!(try_lock_key(&fs, directory.path(), "a"), Ok(Attempt::Taken(_))));
+        assert_eq!(std::fs::read(&other).expect("there"), b"somebody's text");
     }
 }

@@ -105,10 +105,10 @@ impl ProcessLock {
         self.file.unlock().at("unlock", &self.path)
     }
 
-    /// The other processes that hold the lock, as far as the system tells.
+    /// The processes that hold the lock, as far as the system tells. This one is among them where it holds it by another
+    /// handle, which is that of another copy of this package if it is not the caller's.
     pub fn holders(&self) -> Vec<u32> {
-        let own = std::process::id();
-        self.file.holders().into_iter().filter(|&pid| pid != own).collect()
+        self.file.holders()
     }
 
     /// Unlocks when it is dropped, also when a panic passes by.

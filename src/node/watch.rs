@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{ArrayBuffer, Either3, Null};
 use napi::{Env, Result};
 use napi_derive::napi;
 
-use crate::engine::fs::SharedPage;
+use crate::engine::fs::PageMemory;
 use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
 
 /// One engine as it is watched.
@@ -15,15 +15,14 @@ use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
 pub struct NativeWatch {
     /// Watching keeps no engine open.
     database: Weak<Database>,
-    page: Arc<dyn SharedPage>,
+    memory: Arc<dyn PageMemory>,
 }
 
 impl NativeWatch {
     /// `None` where the tip is not mapped.
     pub fn of(database: &Arc<Database>) -> Option<NativeWatch> {
-        let page = database.map_tip().ok()??;
-        let watch = NativeWatch { database: Arc::downgrade(database), page };
-        (!watch.page.memory().0.is_null()).then_some(watch)
+        let memory = database.map_tip().ok()??;
+        Some(NativeWatch { database: Arc::downgrade(database), memory })
     }
 }
 
@@ -53,8 +52,8 @@ impl NativeWatch {
     /// The page of memory that all processes share. `null` where this runtime gives copies of such memory only.
     #[napi(catch_unwind)]
     pub fn page<'env>(&self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
-        let (memory, length) = self.page.memory();
-        let owner = Arc::clone(&self.page);
+        let (memory, length) = self.memory.place();
+        let owner = Arc::clone(&self.memory);
         // SAFETY: the memory is a mapping of its own, made for this object, that is `length` bytes long and lives until
         // `owner` is dropped by the finalizer. Other processes change it at any time; JavaScript only ever reads single
         // aligned words of it, for which any value is harmless: a wrong one costs a look-up in the engine.

@@ -1,7 +1,12 @@
 //! Holding all databases for a migration, and undoing it.
 
-use octoprompt_storage::engine::backup::{Hold, MigrationLock, list_backups};
-use octoprompt_storage::engine::fs::{Fs, SimFs};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list_backups};
+use octoprompt_storage::engine::fs::{Call, Fs, SimFs};
 use octoprompt_storage::engine::{Durability, Error};
 
 use crate::world::{Process, change, code, directory, image, machine, no_wait};
@@ -118,6 +123,45 @@ fn databases_that_are_opened_meanwhile_are_held_and_undone_too() {
     assert_eq!(seen, before);
 }
 
+/// Opens a database in another thread as soon as `hold` makes a call that `fits`, has the hold end, and writes to the database.
+fn open_within(fits: fn(&Call) -> bool, end: impl FnOnce(&Hold, RollbackCopy)) {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let copy = hold.copy(None).expect("copied");
+    let mut site = process.site.clone();
+    site.options.lock_timeout = Duration::from_secs(20);
+    let (tell, told) = mpsc::channel();
+    let (send, opening) = mpsc::channel();
+    process.fs.before(fits, move || {
+        let open = move || {
+            let opened = site.open_under(Path::new("/base/data/added"));
+            let _ = tell.send(());
+            opened
+        };
+        send.send(thread::spawn(open)).expect("somebody waits");
+        // It may have to wait for the end.
+        let _ = told.recv_timeout(Duration::from_millis(300));
+    });
+    end(&hold, copy);
+    drop(hold);
+    let opened = opening.recv().expect("begun").join().expect("no panic").expect("opens");
+    let (items, text) = (crate::support::spec("items.json"), crate::support::record(1, "x").into_bytes());
+    opened.write(Durability::Full, move |t| t.put(&items, 1.into(), text)).expect("written");
+}
+
+#[test]
+fn a_database_that_is_opened_while_the_data_is_put_back_is_written_to_afterwards() {
+    let puts_back = |call: &Call| call.path().starts_with("/base/data/.restore");
+    open_within(puts_back, |hold, copy| hold.put_back(copy).expect("put back"));
+}
+
+#[test]
+fn a_database_that_is_opened_while_a_migration_ends_is_written_to_afterwards() {
+    let ends = |call: &Call| call.path() == Path::new("/base/data/.migration/intent.json");
+    open_within(ends, |hold, copy| drop(hold.discard(&copy).expect("discarded")));
+}
+
 #[test]
 fn no_backup_is_made_of_half_a_migration_by_the_process_that_migrates() {
     let fs = machine();
@@ -163,9 +207,34 @@ fn an_unchanged_file_is_not_copied_again() {
     assert_eq!(files(&fs), before);
 }
 
+#[test]
+fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let first = process.database(0).expect("open");
+    let checkpoints_the_second =
+        |call: &Call| matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"));
+    process.fs.before(checkpoints_the_second, move || {
+        let (items, text) =
+            (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
+        first
+            .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
+            .expect("this process writes on");
+    });
+    let copy = hold.copy(None).expect("copied");
+    let before = process.see().expect("readable");
+    assert!(before.documents.contains_key(&(0, 0, 70)));
+    change(&mut process).expect("changed");
+    hold.put_back(copy).expect("put back");
+    assert_eq!(process.see().expect("readable"), before);
+    drop(hold);
+    process.close();
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
+}
+
 /// What was copied, in order.
 fn copies(fs: &SimFs) -> Vec<String> {
-    use octoprompt_storage::engine::fs::Call;
     let cloned = |call: &Call| match call {
         Call::CloneFile { from, .. } => Some(from.display().to_string()),
         _ => None,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::copy::{Content, copy_file, hash_file};
+use super::copy::{Content, copy_file, write_documents};
 use super::inventory::Inventory;
 use super::list::{next_time, stored_at};
 use super::lock::MigrationLock;
@@ -14,7 +14,7 @@ use super::name::{check_name, name_of_time};
 use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
 use super::{SPARE_SPACE, Site};
-use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
+use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
@@ -304,24 +304,8 @@ impl Collection {
                 let layout = layout_of(&*fs, states, &content, to, &from)?;
                 Ok((content, layout))
             }
-            CutContent::Documents(frozen) => {
-                let file = fs.open(to, OpenMode::CreateNew).at("create", to)?;
-                let hash = CutContent::write_to(frozen, Arc::clone(&file), to)?;
-                if !site.is_mutant(Mutant::ManifestBeforeFiles) {
-                    file.sync_data().at("sync", to)?;
-                }
-                if fs.metadata(&from).at("look up", &from)?.is_some() {
-                    fs.copy_permissions(&from, to).at("copy permissions to", to)?;
-                }
-                let content = hash_file(&*file, to, &mut tick)?;
-                if content.hash != hash {
-                    return Err(Error::corrupt(
-                        to,
-                        0,
-                        "it does not read back as it was written; check the disk",
-                    ));
-                }
-                Ok((content, Some(Layout::Lines)))
+            CutContent::Documents(frozen) | CutContent::Edited(frozen) => {
+                Ok((write_documents(site, frozen, &from, to, &mut tick)?, Some(Layout::Lines)))
             }
         }
     }

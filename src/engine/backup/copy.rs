@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::Site;
 use crate::engine::checksum::{FileHash, FileHasher};
+use crate::engine::database::{CutContent, Frozen, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode};
 
@@ -89,6 +92,31 @@ pub fn is_missing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
     )
+}
+
+/// Streams the documents of a collection, whose own file is or will be at `own`, to a place where nothing is, with the mode of
+/// that file, and syncs them. The caller syncs the directory.
+pub fn write_documents(
+    site: &Site,
+    frozen: &Frozen,
+    own: &Path,
+    to: &Path,
+    tick: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Content> {
+    let fs = site.fs();
+    let file = fs.open(to, OpenMode::CreateNew).at("create", to)?;
+    let hash = CutContent::write_to(frozen, Arc::clone(&file), to)?;
+    if !site.is_mutant(Mutant::ManifestBeforeFiles) {
+        file.sync_data().at("sync", to)?;
+    }
+    if fs.metadata(own).at("look up", own)?.is_some() {
+        fs.copy_permissions(own, to).at("copy permissions to", to)?;
+    }
+    let content = hash_file(&*file, to, tick)?;
+    if content.hash == hash {
+        return Ok(content);
+    }
+    Err(Error::corrupt(to, 0, "it does not read back as it was written; check the disk"))
 }
 
 /// Copies a file with its mode to a place where nothing is, sharing blocks where the file system can, and syncs it.

@@ -8,26 +8,32 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::copy::{Content, content_of, copy_file};
+use super::copy::{Content, content_of, copy_file, write_documents};
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
-use crate::engine::database::{Cut, CutContent, Database, Held, Mutant, Quiet, WAYS_OUT, Warning};
+use crate::engine::cancel;
+use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT, Warning};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
+use crate::engine::journal::Layout;
 use crate::engine::lock::Wait;
 use crate::engine::order;
 
 /// The files of the rollback copy, in the folder of migrations.
 const BEFORE: &str = "before";
+
+/// How long is waited for a step before the caller is asked whether it still waits.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The content of the intent: what the data was.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +43,7 @@ pub struct Intent {
 
 /// The databases that are held. What this process opens under the base path later is taken in as well.
 pub struct HeldDatabases {
+    /// Locked for as long as a step copies the data, or ends what it copied it for.
     databases: Mutex<Vec<Arc<Database>>>,
     /// Whether the intent is there.
     migrating: AtomicBool,
@@ -49,7 +56,7 @@ impl HeldDatabases {
     /// # Errors
     /// As [`Hold::begin`].
     pub fn take_in(&self, database: &Arc<Database>, wait: Wait) -> Result<()> {
-        let mut databases = self.databases.lock();
+        let mut databases = self.between_steps(database, wait)?;
         if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
             return Ok(());
         }
@@ -61,6 +68,23 @@ impl HeldDatabases {
         databases.push(Arc::clone(database));
         order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
         Ok(())
+    }
+
+    /// Waits until the data is neither copied nor put back: what is held meanwhile stays what it was.
+    fn between_steps(&self, database: &Database, wait: Wait) -> Result<MutexGuard<'_, Vec<Arc<Database>>>> {
+        loop {
+            if let Some(databases) = self.databases.try_lock_for(PAUSE) {
+                return Ok(databases);
+            }
+            cancel::check()?;
+            if Instant::now() >= wait.deadline {
+                return Err(Error::LockTimeout {
+                    path: database.directory().to_path_buf(),
+                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    holder: Some(std::process::id()),
+                });
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Database>> {
@@ -113,21 +137,22 @@ impl Hold {
         Ok(hold)
     }
 
-    /// Copies everything that a migration may change: the databases, brought up to date first, and all else under `data`.
+    /// Copies everything that a migration may change: the databases, and all else under `data`. The files of the databases are
+    /// brought up to date first; what this process writes before it is stopped is streamed into the copy.
     /// Files that are the same in `previous` are not copied again. O(bytes).
     ///
     /// # Errors
     /// `IO_ERROR` (`ENOSPC` where there is no room for it), `CORRUPT_DATA`; nothing is to be undone then.
     pub fn copy(&self, previous: Option<SpareCopy>) -> Result<RollbackCopy> {
-        let databases = self.held.all();
-        for database in &databases {
+        let databases = self.held.databases.lock();
+        for database in databases.iter() {
             database.checkpoint_or_warn(self.wait())?;
         }
         let (_quiet, mut held) = self.stop(&databases)?;
         let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
         let cuts: Vec<Cut> = cuts.collect::<Result<_>>()?;
         let manifest = self.copy_files(&databases, &cuts, previous)?;
-        for database in &databases {
+        for database in databases.iter() {
             database.set_migrating(true);
         }
         self.held.migrating.store(true, Ordering::Release);
@@ -146,7 +171,7 @@ impl Hold {
     /// # Errors
     /// `IO_ERROR`; the data is then to be put back, or will be when the base path is opened the next time.
     pub fn discard(&self, copy: &RollbackCopy) -> Result<SpareCopy> {
-        let databases = self.held.all();
+        let databases = self.held.databases.lock();
         let (_quiet, mut held) = self.stop(&databases)?;
         let early = self.site.is_mutant(Mutant::DiscardBeforeSync);
         if early {
@@ -170,7 +195,7 @@ impl Hold {
     /// `CORRUPT_DATA` if the copy is damaged, `IO_ERROR`; nobody writes any more then until all processes have closed the
     /// databases, and the next opening puts the data back.
     pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
-        let databases = self.held.all();
+        let databases = self.held.databases.lock();
         // A failed write of the migration may have left a database in which nothing is written any more.
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories: Vec<PathBuf> =
@@ -248,6 +273,7 @@ impl Hold {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
+        let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
         // Those that were opened since are to be found like all others.
         site.databases(self.wait())?;
         for (directory, at) in &self.directories(databases)? {
@@ -255,10 +281,15 @@ impl Hold {
             let path = site.relative(directory)?;
             for collection in &cut.collections {
                 let file = site.relative(&directory.join(&*collection.path))?;
-                let CutContent::File(states) = &collection.content else {
-                    return Err(not_current(&site.base.absolute(&file)));
+                let layout = match &collection.content {
+                    CutContent::File(states) => states.last().map(|state| state.layout),
+                    // This process wrote on since the checkpoint.
+                    CutContent::Documents(frozen) => {
+                        documents.insert(file.clone(), frozen);
+                        Some(Layout::Lines)
+                    }
+                    CutContent::Edited(_) => return Err(not_current(&site.base.absolute(&file))),
                 };
-                let layout = states.last().map(|state| state.layout);
                 let (database, collection) = (path.clone(), collection.path.to_string());
                 collections.insert(file, Kind::Collection { database, collection, layout });
             }
@@ -276,37 +307,12 @@ impl Hold {
         fs::create_dirs(&*fs, &before).at("create", &before)?;
         let mut files = Vec::new();
         for path in inventory.files {
-            let from = site.base.absolute(&path);
-            let Some(current) = content_of(&*fs, &from)? else {
-                match collections.get(&path) {
-                    Some(_) => {
-                        return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
-                    }
-                    None => continue,
-                }
-            };
             let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
-            let (stored, content) = match spare.take(&path, &current) {
-                Some(stored) => (stored, current),
-                None => {
-                    let stored = spare.next_name();
-                    let to = before.join(&stored);
-                    fs::remove_tree(&*fs, &to).at("remove", &to)?;
-                    match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
-                        Some(copied) if copied == current => (stored, copied),
-                        // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
-                        Some(copied) if kind == Kind::Foreign => (stored, copied),
-                        None if kind == Kind::Foreign => continue,
-                        _ => {
-                            return Err(Error::Conflict(format!(
-                                "{} changed while it was copied",
-                                from.display()
-                            )));
-                        }
-                    }
-                }
+            let copied = match documents.get(&path) {
+                Some(frozen) => Some(self.write_documents(frozen, &path, &mut spare)?),
+                None => self.copy_file(&path, &kind, &mut spare)?,
             };
-            let Content { size, sha256, .. } = content;
+            let Some((stored, Content { size, sha256, .. })) = copied else { continue };
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
         for unused in spare.rest() {
@@ -323,6 +329,42 @@ impl Hold {
             files,
             left_out: inventory.left_out,
         })
+    }
+
+    /// Copies a file, unless an earlier copy of it serves. Nothing, if it is not there and need not be.
+    fn copy_file(&self, path: &str, kind: &Kind, spare: &mut Spare) -> Result<Option<(String, Content)>> {
+        let (fs, from) = (self.site.fs(), self.site.base.absolute(path));
+        let Some(current) = content_of(&*fs, &from)? else {
+            if *kind == Kind::Foreign {
+                return Ok(None);
+            }
+            return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
+        };
+        if let Some(stored) = spare.take(path, &current) {
+            return Ok(Some((stored, current)));
+        }
+        let (stored, to) = self.place(spare)?;
+        match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
+            Some(copied) if copied == current => Ok(Some((stored, copied))),
+            // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
+            copied if *kind == Kind::Foreign => Ok(copied.map(|copied| (stored, copied))),
+            _ => Err(Error::Conflict(format!("{} changed while it was copied", from.display()))),
+        }
+    }
+
+    /// Copies a collection whose file lacks what this process wrote since the checkpoint.
+    fn write_documents(&self, frozen: &Frozen, path: &str, spare: &mut Spare) -> Result<(String, Content)> {
+        let (stored, to) = self.place(spare)?;
+        let own = self.site.base.absolute(path);
+        Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
+    }
+
+    /// A free place in the copy, with its name.
+    fn place(&self, spare: &mut Spare) -> Result<(String, PathBuf)> {
+        let stored = spare.next_name();
+        let to = self.site.migration_directory().join(BEFORE).join(&stored);
+        fs::remove_tree(&*self.site.fs(), &to).at("remove", &to)?;
+        Ok((stored, to))
     }
 
     /// What a migration wrote beside the databases is as durable as what it wrote to them.

@@ -38,6 +38,8 @@ pub(in crate::engine) enum CutContent {
     File(Vec<SnapshotRecord>),
     /// Documents that lie in several files.
     Documents(Frozen),
+    /// The same, where one of the files is a person's, which nobody took over yet.
+    Edited(Frozen),
 }
 
 impl CutContent {
@@ -45,7 +47,7 @@ impl CutContent {
     pub fn size(&self) -> u64 {
         match self {
             CutContent::File(states) => states.last().map_or(0, |record| record.size),
-            CutContent::Documents(frozen) => {
+            CutContent::Documents(frozen) | CutContent::Edited(frozen) => {
                 frozen.documents.iter().map(|(_, location)| u64::from(location.len) + 24).sum()
             }
         }
@@ -74,7 +76,7 @@ impl Database {
             (state.catalog.clone(), state.removed, state.removals.clone())
         };
         repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
-        let mut frozen = self.freeze(held)?;
+        let frozen = self.freeze(held)?;
         let (id, seq, dirty) = {
             let state = self.state.read();
             let dirty =
@@ -82,16 +84,17 @@ impl Database {
             let dirty: BTreeSet<Arc<str>> = dirty.map(|(path, _)| Arc::clone(path)).collect();
             (state.database, state.position.seq, dirty)
         };
+        let mut edited = Vec::new();
         for path in dirty {
             if frozen.iter().all(|frozen| frozen.path != path) {
-                frozen.push(self.freeze_edited(path)?);
+                edited.push(self.freeze_edited(path)?);
             }
         }
-        let documents = |frozen: Frozen| CutCollection {
-            path: Arc::clone(&frozen.path),
-            content: CutContent::Documents(frozen),
-        };
-        let mut collections: Vec<CutCollection> = frozen.into_iter().map(documents).collect();
+        let documents = |frozen: Frozen| (Arc::clone(&frozen.path), CutContent::Documents(frozen));
+        let edits = |frozen: Frozen| (Arc::clone(&frozen.path), CutContent::Edited(frozen));
+        let frozen = frozen.into_iter().map(documents).chain(edited.into_iter().map(edits));
+        let mut collections: Vec<CutCollection> =
+            frozen.map(|(path, content)| CutCollection { path, content }).collect();
         for (path, record) in &catalog {
             if !is_known(Some(record)) || collections.iter().any(|known| *known.path == **path) {
                 continue;

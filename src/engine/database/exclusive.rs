@@ -67,7 +67,12 @@ impl Database {
             return Ok(Some(Quiet { lock: None, checkpointing }));
         }
         let Some(lock) = checkpointing.lock.as_mut() else { return Ok(None) };
-        lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(Tip::holder))?;
+        let locked = lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(Tip::holder));
+        if locked.is_err() {
+            // Of a directory that is gone, that is what is to be said.
+            self.check_tip()?;
+        }
+        locked?;
         let guard = lock.guard();
         Ok(Some(Quiet { lock: Some(guard), checkpointing }))
     }

@@ -88,6 +88,7 @@ pub(in crate::engine) use document_handle::DocumentHandle;
 pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
 pub use feed::{Change, Subscription};
+pub(in crate::engine) use freeze::Frozen;
 pub use interactive::{Commit, Interactive};
 pub use iterate::Slice;
 pub use list::View;
@@ -116,7 +117,7 @@ pub(in crate::engine) use writer::Held;
 use super::cache::{Cache, CacheStats};
 use super::document::DocumentId;
 use super::error::Result;
-use super::fs::{Fs, SharedPage};
+use super::fs::{Fs, PageMemory};
 use super::index::{Entries, Index, IndexSpec, extract_all};
 pub use super::journal::{ACKNOWLEDGED_AT, ANNOUNCED_AT};
 use super::journal::{RESERVED, Tip};
@@ -319,9 +320,11 @@ impl Database {
     }
 
     /// The page of memory in which the numbers of the last batches stand that any process may see, at [`ANNOUNCED_AT`], and
-    /// that any had acknowledged, at [`ACKNOWLEDGED_AT`]; mapped anew for the caller. Nothing, where the directory is read-only.
-    pub fn map_tip(&self) -> Result<Option<Arc<dyn SharedPage>>> {
-        self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()
+    /// that any had acknowledged, at [`ACKNOWLEDGED_AT`]; mapped anew for the caller, who may keep it longer than the database. Nothing,
+    /// where the directory is read-only.
+    pub fn map_tip(&self) -> Result<Option<Arc<dyn PageMemory>>> {
+        let page = self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()?;
+        Ok(page.and_then(|page| page.memory()))
     }
 
     /// The last batch that memory has, and which documents it and those before it, down to `seq`, changed; `None` instead

@@ -19,7 +19,6 @@ use super::{Database, Mutant, SizeLimits};
 use crate::engine::checksum::head_hash;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
-use crate::engine::id::generate_id;
 use crate::engine::json::{self, StringCheck};
 
 /// How names of spools begin. The sole opener of a database removes what processes that died left of them.
@@ -88,7 +87,8 @@ impl Database {
     /// # Errors
     /// `IO_ERROR`.
     pub fn spool(&self, large_field: &str, room: u64) -> Result<Spool> {
-        let path = self.reserved(&format!("{SPOOL}{}-{}", std::process::id(), generate_id()));
+        // Another copy of this package in this process, or a process of another container, may have the same number.
+        let path = self.reserved(&format!("{SPOOL}{}-{}", std::process::id(), self.new_id()));
         let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let key = format!(",{}:\"", json::quote(large_field)).into_bytes();
         let mut rest = Xxh3::new();

@@ -141,11 +141,17 @@ pub trait SharedPage: Send + Sync {
     fn store(&self, index: usize, value: u64);
     /// Stores a word if it still is `current`, in one step for all processes. Returns whether it was.
     fn replace(&self, index: usize, current: u64, value: u64) -> bool;
-    /// Where the page lies in memory and how many bytes it has, for readers that cannot call [`SharedPage::load`]; null
-    /// where it has no place of its own. Valid as long as `self`.
-    fn memory(&self) -> (*mut u8, usize);
+    /// The memory alone, for readers that cannot call [`SharedPage::load`]: it may outlive the page, and keeps no file open.
+    /// None where it has no place of its own.
+    fn memory(&self) -> Option<Arc<dyn PageMemory>>;
     /// Whether the path that the page was opened by still names its file.
     fn is_current(&self) -> io::Result<bool>;
+}
+
+/// Memory that a page is mapped to, for as long as this is kept.
+pub trait PageMemory: Send + Sync {
+    /// Where it begins, and how many bytes it has.
+    fn place(&self) -> (*mut u8, usize);
 }
 
 /// Reads the range completely or fails with `UnexpectedEof`.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
+use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, PageMemory, SharedPage};
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -26,9 +26,18 @@ impl Fs for OsFs {
             OpenMode::ReadWrite => options.write(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
+        // Nobody may ever write to a pipe.
+        platform::without_waiting(&mut options);
         let file = options.open(path)?;
-        if file.metadata()?.is_dir() {
+        let found = file.metadata()?;
+        if found.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !found.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is a pipe, a socket or a device, and no file",
+            ));
         }
         if matches!(mode, OpenMode::CreateNew) {
             platform::give_to_owner_of_directory(&file, path);
@@ -121,12 +130,16 @@ impl Fs for OsFs {
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
+        // A symlink would have the page written over a file of somebody else.
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            return Err(io::Error::other("it is a symlink; remove it"));
+        }
         let file = open_or_create(path)?;
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
         }
         let identity = convert(&file.metadata()?).identity;
-        let map = memmap2::MmapOptions::new().len(len).map_raw(&file)?;
+        let map = Arc::new(memmap2::MmapOptions::new().len(len).map_raw(&file)?);
         Ok(Arc::new(OsSharedPage { map, words: len / 8, file, path: path.to_path_buf(), identity }))
     }
 
@@ -345,7 +358,7 @@ impl LockFile for OsLockFile {
 }
 
 struct OsSharedPage {
-    map: memmap2::MmapRaw,
+    map: Arc<memmap2::MmapRaw>,
     words: usize,
     file: fs::File,
     path: PathBuf,
@@ -376,14 +389,20 @@ impl SharedPage for OsSharedPage {
         self.word(index).compare_exchange(current, value, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn memory(&self) -> (*mut u8, usize) {
-        (self.map.as_mut_ptr(), self.map.len())
+    fn memory(&self) -> Option<Arc<dyn PageMemory>> {
+        Some(Arc::clone(&self.map) as Arc<dyn PageMemory>)
     }
 
     fn is_current(&self) -> io::Result<bool> {
         // Not every system has an identity that stays: before it counts as another file, the open one is asked again.
         Ok(is_named(&self.path, self.identity)?
             || is_named(&self.path, convert(&self.file.metadata()?).identity)?)
+    }
+}
+
+impl PageMemory for memmap2::MmapRaw {
+    fn place(&self) -> (*mut u8, usize) {
+        (self.as_mut_ptr(), self.len())
     }
 }
 
@@ -406,6 +425,29 @@ mod tests {
         assert_eq!(file.read_at(&mut found, 0).expect("read"), found.len());
         assert!(found[..5] == [0; 5] && found[5..] == expected);
         assert_eq!(file.metadata().expect("metadata").len, found.len() as u64);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_who_writes_to_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+        for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+            let error = OsFs.open(&path, mode).map(drop).expect_err("it is no file");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_page_is_not_mapped_through_a_symlink() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (other, link) = (directory.path().join("other"), directory.path().join("tip"));
+        fs::write(&other, "somebody's").expect("written");
+        std::os::unix::fs::symlink(&other, &link).expect("linked");
+        assert!(OsFs.shared_page(&link, 4096).is_err());
+        assert_eq!(fs::read(&other).expect("there"), b"somebody's");
     }
 
     #[test]

@@ -223,6 +223,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::engine::fs::PageMemory;
     use crate::engine::fs::SimFs;
 
     /// The tips of two processes of one machine.
@@ -264,7 +265,7 @@ mod tests {
             self.page.replace(index, current, value)
         }
 
-        fn memory(&self) -> (*mut u8, usize) {
+        fn memory(&self) -> Option<Arc<dyn PageMemory>> {
             self.page.memory()
         }
 

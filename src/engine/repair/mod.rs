@@ -101,10 +101,10 @@ impl Sole {
             drop((write_guard, checkpoint_guard));
             cancel::check()?;
             if Instant::now() >= wait.deadline {
-                return Err(Error::LockTimeout {
+                return Err(Error::InUse {
                     path: reserved.join("open.lock"),
                     waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-                    holder: None,
+                    holders: presence.holders(),
                 });
             }
             thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));

@@ -19,6 +19,12 @@ pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64)
     file.write_at(&super::gathered(slices), offset)
 }
 
+/// Has an opening succeed or fail at once, whatever is at the path. Files are read and written as without.
+pub fn without_waiting(options: &mut fs::OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+}
+
 /// Has the disk begin with what was just written, without waiting for it: the sync that follows finds most of it done. It is no
 /// more than a hint, and nothing depends on its result.
 #[cfg(target_os = "linux")]

@@ -10,7 +10,7 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenMode, SharedPage};
+use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenMode, PageMemory, SharedPage};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -388,8 +388,8 @@ impl SharedPage for SimPage {
         replaced
     }
 
-    fn memory(&self) -> (*mut u8, usize) {
-        (std::ptr::null_mut(), 0)
+    fn memory(&self) -> Option<Arc<dyn PageMemory>> {
+        None
     }
 
     fn is_current(&self) -> io::Result<bool> {

@@ -1,0 +1,49 @@
+// Values of other realms: those of a `vm` context, and of what runs tests in one (jest, vitest), where the global classes are not
+// those of the package, or not those that node:fs makes its values of.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { runInNewContext } from 'node:vm'
+import { IndexManager } from '../index.js'
+import { caught, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
+
+const other = <T>(code: string): T => runInNewContext(code)
+const TIME = 1_700_000_000_000
+const date = () => other<Date>(`new Date(${TIME})`)
+
+test('a Date is the time of an entity', withProject(async (storage, project) => {
+  const file = await storage.addFile(project.id, { ...fileInput('a.ts'), lastSyncedAt: date() })
+  assert.equal(file.lastSyncedAt, TIME)
+}))
+
+test('Dates are the ends of a range', withStorage(async (storage) => {
+  await storage.create(projectInput())
+  assert.equal((await storage.listByDateRange(date(), other('new Date(8e14)'))).length, 1)
+}))
+
+test('Dates and patterns are values of a query', withStorage(async (storage) => {
+  await storage.create(projectInput('Sample'))
+  assert.equal((await storage.query(other<any>(`({ where: { name: /^sam/i, created: { $gt: new Date(${TIME}) } } })`))).length, 1)
+}))
+
+test('an invalid Date is refused as one', withStorage(async (storage) => {
+  const error = await caught(storage.query({ where: { created: other<Date>('new Date(NaN)') as any } }))
+  assert.equal(error.message, 'where.created: is no valid Date')
+}))
+
+test('bytes are a content', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const source = other<any>('[new Uint8Array([65]), new Uint8Array([66]).buffer, new DataView(new Uint8Array([67]).buffer)]')
+  const { id } = await files.createFromStream({ name: 'a', path: 'a' }, source)
+  assert.equal((await files.getById(id))?.content, 'ABC')
+}))
+
+test('Dates, boxed values and Maps fill an index', withDirectory(async ({ base }) => {
+  const indexes = new IndexManager(base, 'data/indexes')
+  await indexes.createIndex({ name: 'by_time', type: 'btree', fields: ['time'] })
+  await indexes.createIndex({ name: 'by_size', type: 'btree', fields: ['size'] })
+  await indexes.addToIndex('by_time', 1, other(`({ time: new Date(${TIME}) })`))
+  assert.deepEqual([await indexes.query('by_time', date()), await indexes.query('by_time', TIME)], [[1], [1]])
+  await indexes.rebuildIndex('by_size', other<any>('new Map([[2, { size: new Number(7) }]])'))
+  assert.deepEqual(await indexes.query('by_size', 7), [2])
+  await indexes.close()
+}))

@@ -1,0 +1,94 @@
+// The package twice in one process: two copies of its files, as two `node_modules` have them, are to each other as two processes
+// are; one copy that is evaluated anew, as hot reloading does, shares the engine with the one before.
+import assert from 'node:assert/strict'
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import * as own from '../index.js'
+import { caught, fileInput, projectInput, withDirectory } from './support/index.js'
+
+type Package = typeof own
+
+const root = join(__dirname, '..')
+let directory: string
+let copy: Package
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'octoprompt-storage-copy-'))
+  const names = (await readdir(root)).filter((name) => /^(lib|index\.js|binding\.js|package\.json|octoprompt-storage\..*\.node)$/.test(name))
+  for (const name of names) await cp(join(root, name), join(directory, name), { recursive: true })
+  copy = createRequire(join(directory, 'index.js'))('./index.js')
+})
+
+after(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
+
+/** The package, evaluated once more. */
+function evaluatedAnew(): Package {
+  const require = createRequire(join(directory, 'index.js'))
+  for (const path of Object.keys(require.cache)) if (path.startsWith(directory) && path.endsWith('.js')) delete require.cache[path]
+  return require('./index.js')
+}
+
+const kinds: [string, () => Package][] = [['two copies', () => copy], ['a copy that is evaluated anew', evaluatedAnew]]
+
+for (const [what, other] of kinds) {
+  const first = () => (what === 'two copies' ? own : copy)
+
+  describe(what, () => {
+    test('sees at once what the other wrote', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
+      const { id } = await one.create(projectInput())
+      for (let n = 0; n < 50; n++) {
+        const [writer, reader] = n % 2 === 0 ? [one, two] : [two, one]
+        await writer.update(id, { name: `n${n}` })
+        assert.equal((await reader.getById(id))?.name, `n${n}`)
+      }
+      await one.close()
+      assert.equal((await two.update(id, { name: 'alone' }))?.name, 'alone')
+      await two.close()
+    }))
+
+    test('writes beside the other and gives no id twice', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
+      const made = await Promise.all(Array.from({ length: 200 }, (_, n) => [one, two][n % 2]!.create(projectInput(`p${n}`))))
+      assert.equal(new Set(made.map(({ id }) => id)).size, 200)
+      assert.deepEqual([(await one.list()).length, (await two.list()).length], [200, 200])
+      await two.close()
+      await one.close()
+    }))
+
+    test('takes in streams beside the other', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
+      const { id } = await one.create(projectInput())
+      const files = [one.getFileStorage(id), two.getFileStorage(id)]
+      const { content: _, ...input } = fileInput('a')
+      await Promise.all(Array.from({ length: 60 }, (_, n) => files[n % 2]!.createFromStream({ ...input, path: `${n}` }, ['a', 'b'])))
+      assert.equal((await files[0]!.list()).length, 60)
+      await one.close()
+      await two.close()
+    }))
+
+    test('is told that a transaction does not cover its storages', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
+      const error = await caught(one.transaction(async (tx) => void tx.in(two)))
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+      assert.match(error.message, /of the copy of this package that began it, got a ProjectStorageV2$/)
+      await one.close()
+      await two.close()
+    }))
+
+    test('that has to be alone names the process in which the other has the data open, its own', withDirectory(async ({ base }) => {
+      const [one, two] = [new (first().ProjectStorageV2)({ basePath: base, lockTimeout: 50 }), new (other().ProjectStorageV2)({ basePath: base })]
+      await one.create(projectInput())
+      await two.list()
+      const error = await caught(one.repair())
+      assert.deepEqual([error.code, error.holders], ['LOCK_TIMEOUT', [process.pid]])
+      assert.match(error.message, new RegExp(`process ${process.pid} has it open`))
+      await two.close()
+      assert.equal((await one.repair()).ok, true)
+      await one.close()
+    }))
+  })
+}
