@@ -60,11 +60,12 @@ const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJS
 /** Collects what of a value JSON cannot hold. Its key is a number in an array. */
 function collect(given, key, path, issues, above) {
   const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
-  if (isDate(given) && Number.isNaN(given.getTime())) {
+  const isObject = typeof given === 'object'
+  if (isObject && isDate(given) && Number.isNaN(given.getTime())) {
     refuse('an invalid date has no form in JSON')
     return
   }
-  const value = typeof given === 'object' ? formOf(given, key) : given
+  const value = isObject ? formOf(given, key) : given
   switch (typeof value) {
     case 'number':
       if (!Number.isFinite(value)) refuse(`${value} is not a number in JSON`)
