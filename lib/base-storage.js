@@ -8,7 +8,7 @@ const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
-const { bytesOf, channels, publish, published } = require('./diagnostics.js')
+const { channels, publish, published } = require('./diagnostics.js')
 const { entityMembers, writeEntities } = require('./entity-maps.js')
 const { checkNoPromise, copyOf, keyOf, mapOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
@@ -22,7 +22,7 @@ const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
-const { attemptOf, Records } = require('./records.js')
+const { attemptOf, publishedWrite } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
@@ -445,10 +445,8 @@ class BaseStorage {
     // What has a place is remembered from its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
     if (!channels.write.hasSubscribers) return remembered(begin())
-    const about = { ...this.#about(operation), entities, bytes: bytesOf(given) }
-    const counted = () => begin().finally(() => given instanceof Records && (about.bytes = given.bytes))
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
-    return remembered(published(channels.write, about, counted, sequence))
+    return remembered(publishedWrite({ ...this.#about(operation), entities }, given, begin, sequence))
   }
 
   /** What events say of every call. */

@@ -6,12 +6,12 @@ const { NativeIndexes } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
-const { bytesOf, channels, published } = require('./diagnostics.js')
+const { channels, published } = require('./diagnostics.js')
 const { closed, invalid } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
-const { attemptOf, Records } = require('./records.js')
+const { attemptOf, publishedWrite, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { isMap } = require('./shapes.js')
 const { statistics } = require('./statistics.js')
@@ -187,9 +187,7 @@ class IndexManager {
     const attempt = attemptOf((start) => call(start, { signal }), { start, given }, signal)
     const begin = () => this.#writes.begin(attempt, signal)
     if (!channels.write.hasSubscribers) return this.#writes.remember(begin())
-    const about = { ...this.#about(operation, index), entities, bytes: bytesOf(given) }
-    const counted = () => begin().finally(() => given instanceof Records && (about.bytes = given.bytes))
-    return this.#writes.remember(published(channels.write, about, counted))
+    return this.#writes.remember(publishedWrite({ ...this.#about(operation, index), entities }, given, begin))
   }
 
   /** What events say of every call. */

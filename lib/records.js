@@ -5,6 +5,7 @@
 
 const { NativeRecords } = require('./native.js')
 const { throwIfAborted } = require('./abort.js')
+const { bytesOf, channels, published } = require('./diagnostics.js')
 const { turn } = require('./timers.js')
 
 /** A slice has so many records at most, and none is added to one that has so many characters. */
@@ -92,4 +93,11 @@ function attemptOf(run, { start, given, otherwise }, signal) {
   }
 }
 
-module.exports = { attemptOf, Records }
+/** As `published`, for a write of what is given: how many bytes `Records` have is known once they have crossed. */
+function publishedWrite(about, given, begin, sequence) {
+  const event = { ...about, bytes: bytesOf(given) }
+  const counted = () => begin().finally(() => given instanceof Records && (event.bytes = given.bytes))
+  return published(channels.write, event, counted, sequence)
+}
+
+module.exports = { attemptOf, publishedWrite, Records }
