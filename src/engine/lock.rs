@@ -78,7 +78,7 @@ impl ProcessLock {
             if now >= wait.deadline {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    waited_ms: wait.timeout_ms(),
                     holder: holder().or_else(|| self.holders().first().copied()),
                 });
             }
@@ -142,5 +142,10 @@ impl Wait {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400 * 365));
         Wait { timeout, deadline }
+    }
+
+    /// What errors say of how long was waited.
+    pub fn timeout_ms(&self) -> u64 {
+        self.timeout.as_millis().try_into().unwrap_or(u64::MAX)
     }
 }

@@ -403,7 +403,7 @@ impl Session {
                 if Instant::now() >= wait.deadline {
                     return Err(Error::LockTimeout {
                         path: self.directory.clone(),
-                        waited_ms: self.options.lock_timeout.as_millis() as u64,
+                        waited_ms: wait.timeout_ms(),
                         holder: Some(std::process::id()),
                     });
                 }

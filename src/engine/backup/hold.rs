@@ -80,7 +80,7 @@ impl HeldDatabases {
             if Instant::now() >= wait.deadline {
                 return Err(Error::LockTimeout {
                     path: database.directory().to_path_buf(),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    waited_ms: wait.timeout_ms(),
                     holder: Some(std::process::id()),
                 });
             }

@@ -49,7 +49,7 @@ impl MigrationLock {
             if now >= wait.deadline {
                 return Err(Error::InUse {
                     path: path(site, "lock"),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    waited_ms: wait.timeout_ms(),
                     holders: lock.holders(),
                 });
             }

@@ -159,7 +159,7 @@ impl Database {
                         ended(waiting_since);
                         return Err(Error::LockTimeout {
                             path: self.reserved("write.lock"),
-                            waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                            waited_ms: wait.timeout_ms(),
                             holder: self.tip.as_ref().and_then(Tip::holder),
                         });
                     }

@@ -103,7 +103,7 @@ impl Sole {
             if Instant::now() >= wait.deadline {
                 return Err(Error::InUse {
                     path: reserved.join("open.lock"),
-                    waited_ms: wait.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+                    waited_ms: wait.timeout_ms(),
                     holders: presence.holders(),
                 });
             }
