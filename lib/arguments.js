@@ -4,7 +4,7 @@
 
 const { isDate } = require('node:util/types')
 const { invalid } = require('./errors.js')
-const { isFlat, isMap, isPlain, isRecord } = require('./shapes.js')
+const { isMap, isPlain, isRecord } = require('./shapes.js')
 const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
 /** The largest id and timestamp: the year 2050 in milliseconds. */
@@ -106,7 +106,6 @@ function membersOf(map, textOf = memberText) {
   return Object.keys(map).map((key) => {
     const given = map[key]
     const record = isRecord(given) ? { ...given } : given
-    if (isFlat(record)) return { key, record, text: () => textOf(key, record) }
     const copy = snapshotOf(record)
     if (copy !== OPAQUE) return { key, record: copy, text: () => textOf(key, copy) }
     const text = textOf(key, record)

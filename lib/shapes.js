@@ -22,10 +22,4 @@ function isRecord(value) {
   return isPlain(value) || (typeof value[Symbol.iterator] !== 'function' && Object.keys(value).length > 0)
 }
 
-/** Whether an object has no objects in it; what is no object has none. */
-function isFlat(value) {
-  for (const key in value) if (isObject(value[key])) return false
-  return true
-}
-
-module.exports = { isFlat, isMap, isPlain, isPromise, isRecord }
+module.exports = { isMap, isPlain, isPromise, isRecord }
