@@ -16,11 +16,29 @@ function valueOf(answer) {
   if (answer === null) return null
   if (typeof answer === 'string') return JSON.parse(answer)
   if (answer instanceof Pieces) return answer.list
+  if (answer[0] === null) return rowsOf(JSON.parse(answer[1]), answer.slice(2))
   const value = JSON.parse(answer[0])
   if (answer.length === 1) return value
   if (Array.isArray(value)) value.forEach((document, at) => putContent(document, answer[at + 1]))
   else putContent(value, answer[1])
   return value
+}
+
+/** The documents of a table: copies of the first one, in which the members that differ are set. Each has a content, or none has. */
+function rowsOf({ count, first, names, columns }, contents) {
+  if (contents.length > 0) {
+    // Copies have room for it then.
+    first.content = null
+    names.push('content')
+    columns.push(contents)
+  }
+  const documents = []
+  for (let row = 0; row < count; row++) {
+    const document = { ...first }
+    for (let at = 0; at < names.length; at++) document[names[at]] = columns[at][row]
+    documents.push(document)
+  }
+  return documents
 }
 
 function putContent(document, content) {

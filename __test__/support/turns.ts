@@ -23,7 +23,7 @@ export async function turnsOfPieces(run: () => Promise<unknown>, work = () => {}
   const parse = JSON.parse
   return turnsOf(async (note) => {
     JSON.parse = (text: string, ...rest) => {
-      if (text.length > 10_000) {
+      if (text.length > 2000) {
         note()
         work()
       }

@@ -8,6 +8,7 @@ mod pieces;
 mod places;
 mod scan;
 mod string;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use scan::{
     is_object, is_string, key_is, members, parse_number,
 };
 pub use string::{from_utf16, push_string, quote, to_utf16, unescape, unescape_lossy, utf8_len};
+pub use table::Table;

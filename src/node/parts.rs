@@ -6,16 +6,24 @@ use napi::{Env, JsString, Result};
 
 use super::text::Text;
 use crate::engine::document::{head_len, large_value};
-use crate::engine::json;
+use crate::engine::json::{self, Table};
 
 /// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none. No large fields at
 /// all of documents that come as they are.
 pub struct Parts {
-    heads: Text,
+    heads: Heads,
     large: Vec<Option<Text>>,
 }
 
-/// What crosses: the JSON, then one element for each document unless they come as they are.
+enum Heads {
+    /// One document, or an array of them.
+    Plain(Text),
+    /// Documents of one shape.
+    Table(Text),
+}
+
+/// What crosses: the JSON, or null and a table, then one element for each document unless they come as they are. In a table all
+/// have a large field, or no elements follow.
 pub type JsParts<'env> = Vec<Either<JsString<'env>, Null>>;
 
 impl Parts {
@@ -23,7 +31,7 @@ impl Parts {
     pub fn of_document(text: &[u8], head: usize, field: &str) -> Parts {
         let mut heads = Vec::with_capacity(head + 1);
         let large = split(text, head, field, &mut heads);
-        Parts { heads: Text::from_wtf8(heads), large: vec![large] }
+        Parts { heads: Heads::Plain(Text::from_wtf8(heads)), large: vec![large] }
     }
 
     /// Documents as one array, with the large `field` apart where they have one.
@@ -35,12 +43,16 @@ impl Parts {
 
     /// An upper bound of the code units of the longest string that crosses.
     pub fn longest(&self) -> usize {
-        self.large.iter().flatten().chain([&self.heads]).map(Text::len).max().unwrap_or_default()
+        let (Heads::Plain(heads) | Heads::Table(heads)) = &self.heads;
+        self.large.iter().flatten().chain([heads]).map(Text::len).max().unwrap_or_default()
     }
 
     pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsParts<'env>> {
-        let mut parts = Vec::with_capacity(self.large.len() + 1);
-        parts.push(Either::A(self.heads.to_js(env)?));
+        let mut parts = Vec::with_capacity(self.large.len() + 2);
+        match &self.heads {
+            Heads::Plain(heads) => parts.push(Either::A(heads.to_js(env)?)),
+            Heads::Table(table) => parts.extend([Either::B(Null), Either::A(table.to_js(env)?)]),
+        }
         for large in &self.large {
             parts.push(match large {
                 Some(text) => Either::A(text.to_js(env)?),
@@ -55,6 +67,8 @@ impl Parts {
 #[derive(Default)]
 pub struct PartsList {
     heads: Vec<u8>,
+    /// The same as a table, as long as they make one.
+    table: Option<Table>,
     large: Vec<Option<Text>>,
 }
 
@@ -69,33 +83,54 @@ impl PartsList {
 
     /// Adds a document whose text before the large field has `head` bytes.
     pub fn push(&mut self, text: &[u8], head: usize, field: &str) {
-        self.separate();
+        let start = self.separate();
         self.large.push(split(text, head, field, &mut self.heads));
+        self.tabulate(start);
     }
 
     /// Adds a document as it is.
     pub fn push_whole(&mut self, text: &[u8]) {
-        self.separate();
+        let start = self.separate();
         self.heads.extend_from_slice(text);
+        self.tabulate(start);
     }
 
     /// Adds a document without its large field, which the caller has.
     pub fn push_head(&mut self, head: &[u8]) {
-        self.separate();
-        self.heads.extend_from_slice(head);
+        self.push_whole(head);
         self.large.push(None);
     }
 
-    fn separate(&mut self) {
+    /// Gives where the next document begins.
+    fn separate(&mut self) -> usize {
         self.heads.push(if self.heads.is_empty() { b'[' } else { b',' });
+        self.heads.len()
+    }
+
+    /// Takes the document that begins there into the table.
+    fn tabulate(&mut self, start: usize) {
+        let document = self.heads[start..].strip_suffix(b"}").unwrap_or_default();
+        if start == 1 {
+            self.table = Table::of(document);
+        } else if let Some(table) = &mut self.table
+            && table.push(document).is_none()
+        {
+            self.table = None;
+        }
     }
 
     pub fn finish(mut self) -> Parts {
+        let count = self.large.iter().flatten().count();
+        let are_alike = count == 0 || count == self.large.len();
+        if let Some(table) = self.table.filter(|_| are_alike).and_then(Table::finish) {
+            let large = if count == 0 { Vec::new() } else { self.large };
+            return Parts { heads: Heads::Table(Text::from_wtf8(table)), large };
+        }
         if self.heads.is_empty() {
             self.heads.push(b'[');
         }
         self.heads.push(b']');
-        Parts { heads: Text::from_wtf8(self.heads), large: self.large }
+        Parts { heads: Heads::Plain(Text::from_wtf8(self.heads)), large: self.large }
     }
 }
 
