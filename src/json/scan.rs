@@ -149,14 +149,17 @@ impl<'a> Scanner<'a> {
             self.position += 1;
             self.some_digits()?;
         }
-        if let Some(b'e' | b'E') = self.text.get(self.position) {
+        let has_exponent = matches!(self.text.get(self.position), Some(b'e' | b'E'));
+        if has_exponent {
             self.position += 1;
             if let Some(b'+' | b'-') = self.text.get(self.position) {
                 self.position += 1;
             }
             self.some_digits()?;
         }
-        let finite = parse_number(&self.text[start..self.position]).is_some_and(f64::is_finite);
+        let number = &self.text[start..self.position];
+        let finite = (!has_exponent && number.len() <= EXACT_DIGITS)
+            || parse_number(number).is_some_and(f64::is_finite);
         if finite { Ok(()) } else { self.fail("the number is too large") }
     }
 
@@ -353,10 +356,16 @@ pub fn is_object(raw: &[u8]) -> bool {
     raw.first() == Some(&b'{')
 }
 
+/// An integer of so many digits is a number that floats hold exactly.
+const EXACT_DIGITS: usize = 15;
+
 /// The number that a raw value stands for, or `None` if it is not a number.
 pub fn parse_number(raw: &[u8]) -> Option<f64> {
     if !matches!(raw.first(), Some(b'-' | b'0'..=b'9')) {
         return None;
+    }
+    if raw.len() <= EXACT_DIGITS && raw.iter().all(u8::is_ascii_digit) {
+        return Some(raw.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')) as f64);
     }
     std::str::from_utf8(raw).ok()?.parse().ok()
 }

@@ -152,3 +152,12 @@ proptest! {
         prop_assert_eq!(to_utf16(&from_utf16(&units)), units);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_number_is_what_it_is_parsed_as(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?") {
+        let parsed: f64 = number.parse().unwrap();
+        prop_assert_eq!(parse_number(number.as_bytes()), Some(parsed));
+        prop_assert_eq!(check(number.as_bytes()).is_ok(), parsed.is_finite());
+    }
+}
