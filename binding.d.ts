@@ -177,19 +177,19 @@ export declare class NativeFiles {
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
-  /** Answers with the files without their contents, which the caller has. */
+  /** Answers with the files, which await their contents. */
   createMany(ticket: number, records: NativeRecords): void
   /** Answers with the file, without its content where that is given: the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
-  /** Answers with the files, each without its content where that is given. */
+  /** Answers with the files, of which those await their contents to which one is given. */
   updateMany(ticket: number, ids: Array<number>, patches: NativeRecords): void
   delete(ticket: number, id: number): void
   /** Answers how many were there. */
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /**
-   * Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without the
-   * contents, which the caller has.
+   * Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending. They
+   * await their contents.
    */
   writeAll(ticket: number, members: NativeRecords): void
   /**

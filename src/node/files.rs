@@ -1,5 +1,6 @@
 //! `ProjectFileStorage` as native code sees it.
 
+use std::iter;
 use std::sync::Arc;
 
 use napi::Env;
@@ -8,7 +9,7 @@ use napi_derive::napi;
 
 use super::collection::{NativeCollection, Peeked, boolean, document, fresh_document, part, peeked};
 use super::fresh::FreshFor;
-use super::parts::Parts;
+use super::parts::{Parts, PartsList};
 use super::pieces::Pieces;
 use super::port::Answer;
 use super::records::NativeRecords;
@@ -58,11 +59,16 @@ fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
     Given { text: input.as_bytes(), large: content.as_deref() }
 }
 
-/// Answers a write of a map, once all of it is put: a list of the batch's number and of the files without their contents.
+/// Answers a write of a map, once all of it is put: a list of the batch's number and of the files.
 fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Result<Answer> {
-    let mut elements = vec![tx.sequence().to_string().into_bytes()];
-    elements.extend(written.documents.iter().map(|(_, file)| file.head_object()));
-    pieces.documents(&elements, None)
+    let sequence = tx.sequence().to_string();
+    let files = written.documents.iter().map(|(_, file)| Some(file));
+    let elements: Vec<Option<&Document>> = iter::once(None).chain(files).collect();
+    let bytes = |file: &Option<&Document>| file.map_or(0, |file| file.head);
+    pieces.list(&elements, bytes, |list, file| match file {
+        None => list.push_whole(sequence.as_bytes()),
+        Some(file) => list.push_head(&file.text[..file.head], LARGE_FIELD),
+    })
 }
 
 /// Where a call takes a record and a content, the content is not in the record and is no JSON; one without comes with the record.
@@ -84,7 +90,7 @@ impl NativeFiles {
         });
     }
 
-    /// Answers with the files without their contents, which the caller has.
+    /// Answers with the files, which await their contents.
     #[napi(catch_unwind)]
     pub fn create_many(&self, ticket: u32, records: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, records) = (self.files.clone(), self.session.pieces(ticket), records.all()?);
@@ -92,7 +98,9 @@ impl NativeFiles {
             let inputs: Vec<Given<'_>> = records.iter().collect();
             let created = files.create(tx, &inputs, true)?;
             // All but the last piece are read while the disk works, for nothing if it fails.
-            pieces.list(&created, |file| file.head, |list, file| list.push_whole(&file.head_object()))
+            let push =
+                |list: &mut PartsList, file: &Document| list.push_head(&file.text[..file.head], LARGE_FIELD);
+            pieces.list(&created, |file| file.head, push)
         });
         Ok(())
     }
@@ -110,7 +118,7 @@ impl NativeFiles {
         });
     }
 
-    /// Answers with the files, each without its content where that is given.
+    /// Answers with the files, of which those await their contents to which one is given.
     #[napi(catch_unwind)]
     pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, patches) = (self.files.clone(), self.session.pieces(ticket), patches.all()?);
@@ -123,7 +131,7 @@ impl NativeFiles {
                 |(file, is_given): &(Document, bool)| if *is_given { file.head } else { file.text.len() };
             pieces.list(&updated, bytes, |list, (file, is_given)| {
                 if *is_given {
-                    list.push_head(&file.head_object());
+                    list.push_head(&file.text[..file.head], LARGE_FIELD);
                 } else {
                     list.push(&file.text, file.head, LARGE_FIELD);
                 }
@@ -157,8 +165,8 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
-    /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without the
-    /// contents, which the caller has.
+    /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending. They
+    /// await their contents.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, members) = (self.files.clone(), self.session.pieces(ticket), members.all()?);
