@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, PageMemory, SharedPage};
+use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
+
+/// Of the files that are only read. Many systems let a process have 1024 open unless it asks for more, and most of those are not ours
+/// to take.
+static OPEN_FILES: OpenFiles = OpenFiles::new(256);
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,6 +47,10 @@ impl Fs for OsFs {
             platform::give_to_owner_of_directory(&file, path);
         }
         Ok(Arc::new(OsFile { file }))
+    }
+
+    fn open_files(&self) -> &OpenFiles {
+        &OPEN_FILES
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
