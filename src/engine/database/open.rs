@@ -26,7 +26,7 @@ use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background,
 use crate::engine::cache::Cache;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
-use crate::engine::journal::{RESERVED, Tip, TipSlot, journal_path};
+use crate::engine::journal::{NO_SLOT, RESERVED, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
 impl Database {
@@ -94,9 +94,7 @@ impl Database {
             opened
         } else {
             let tip = Tip::open(&*fs, &reserved.join("tip"))?;
-            let slot = tip.read().ok_or_else(|| {
-                Error::corrupt(&reserved.join("tip"), 0, "no slot has a right checksum; close every process that uses the database and open it again")
-            })?;
+            let slot = tip.read().ok_or_else(|| Error::corrupt(&reserved.join("tip"), 0, NO_SLOT))?;
             let recovered = recover(&fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
             (recovered.ok_or(Error::Closed)?, tip)
         };

@@ -17,7 +17,7 @@ use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, FileBytes, read_all};
 use crate::engine::journal::{
-    Body, Header, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
 };
 
 /// The journals of a database, taken together.
@@ -77,8 +77,7 @@ impl Journals {
         if !cut.alone {
             match tip {
                 None => {
-                    let message = "no slot has a right checksum; close every process that uses the database and open it again";
-                    reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), message));
+                    reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), NO_SLOT));
                 }
                 // What lies beyond was never acknowledged: somebody is writing it, or died over it.
                 Some(tip) => {
