@@ -66,6 +66,10 @@ fn rest_of(database: &Database, view: &View) -> Vec<String> {
     rest.texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
 }
 
+fn opens_snapshot(call: &Call) -> bool {
+    matches!(call, Call::Open { path, mode: OpenMode::Read } if path.ends_with("a.json"))
+}
+
 fn begins_snapshot(call: &Call) -> bool {
     let is_new =
         |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("new-"));
@@ -120,13 +124,56 @@ fn an_iteration_reads_streamed_documents_that_are_changed_and_checkpointed_meanw
 }
 
 #[test]
+fn an_iteration_reads_streamed_documents_of_a_collection_that_another_process_drops_meanwhile() {
+    let (fs, database) = filled();
+    (2..6).for_each(|id| put_streamed(&database, id));
+    let view = database.view(&spec("a.json"), READ).expect("readable");
+    let other = open(&fs.process());
+    other.write(Durability::Full, |t| t.drop_collection(&spec("a.json"))).expect("dropped");
+    assert_eq!(texts(&database), [None, None]);
+    for name in ["x", "y", "z"] {
+        put(&database, "b.json", 1, name);
+        checkpoint(&database).expect("checkpointed");
+    }
+    let expected: Vec<String> = (2..6).map(|id| record(id, "streamed")).collect();
+    assert_eq!(rest_of(&database, &view), expected);
+}
+
+#[test]
+fn an_iteration_that_begins_while_another_process_checkpoints_reads_one_of_the_two_states() {
+    let (fs, database) = filled();
+    put_streamed(&database, 3);
+    let other = open(&fs.process());
+    fs.before(opens_snapshot, move || {
+        put(&other, "a.json", 1, "edited");
+        checkpoint(&other).expect("checkpointed");
+    });
+    let view = database.view(&spec("a.json"), READ).expect("readable");
+    put(&database, "a.json", 1, "one");
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(rest_of(&database, &view), [record(2, "two"), record(3, "streamed")]);
+}
+
+#[test]
+fn a_read_that_a_checkpoint_overtakes_does_not_load_the_collection_again() {
+    let (fs, database) = filled();
+    put(&database, "a.json", 1, "three");
+    let opened = || fs.log().iter().filter(|entry| opens_snapshot(&entry.call)).count();
+    let (before, checkpointing) = (opened(), Arc::clone(&database));
+    fs.before(opens_snapshot, move || checkpoint(&checkpointing).expect("checkpointed"));
+    assert_eq!(uncached(&database, "a.json", 2), Some(record(2, "two")));
+    // By the read that was overtaken, by the checkpoint and by the read of what it wrote.
+    assert_eq!(opened() - before, 3);
+}
+
+#[test]
 fn what_another_process_checkpointed_is_read_from_its_new_file() {
     let (fs, database) = filled();
     let other = open(&fs.process());
-    for name in ["one", "three", "one"] {
-        put(&other, "a.json", 2, name);
+    for name in ["three", "one", "edited"] {
+        put(&other, "a.json", 1, name);
         checkpoint(&other).expect("checkpointed");
-        assert_eq!(texts(&database), [Some("one"), Some(name)]);
+        assert_eq!(texts(&database), [name, "two"].map(Some));
     }
 }
 
@@ -135,20 +182,19 @@ fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing()
     let (fs, database) = filled();
     let writing = fs.process();
     let other = open(&writing);
-    put(&other, "a.json", 2, "three");
-    assert_eq!(texts(&database), ["one", "three"].map(Some));
+    put(&other, "a.json", 1, "three");
+    assert_eq!(texts(&database), ["three", "two"].map(Some));
     let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY));
     writing.fail_when(syncs, Fault::Io, Repeat::Once);
     assert!(checkpoint(&other).is_err());
-    assert_eq!(texts(&database), ["one", "three"].map(Some));
     database
         .write(Durability::Full, |t| {
             let found = t.documents(&spec("a.json"), &Query::default())?;
             assert_eq!(found.len(), 2);
-            t.put(&spec("a.json"), 1.into(), record(1, "two").into_bytes())
+            t.put(&spec("a.json"), 1.into(), record(1, "one").into_bytes())
         })
         .expect("written");
-    assert_eq!(texts(&database), [Some("two"), Some("three")]);
+    assert_eq!(texts(&database), ["one", "two"].map(Some));
 }
 
 #[test]
@@ -156,8 +202,8 @@ fn a_step_of_a_transaction_searches_what_another_process_checkpointed_since_it_w
     let (fs, database) = filled();
     let writing = fs.process();
     let other = open(&writing);
-    put(&other, "a.json", 2, "three");
-    assert_eq!(texts(&database), ["one", "three"].map(Some));
+    put(&other, "a.json", 1, "three");
+    assert_eq!(texts(&database), ["three", "two"].map(Some));
     let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY));
     // Its snapshot lies in place and no line says so yet.
     let found = Arc::new(Mutex::new(None));

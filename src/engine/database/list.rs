@@ -36,17 +36,19 @@ impl Database {
         let mut attempt = 0;
         loop {
             let (view, snapshot) = self.with_loaded(spec, options, |state, loaded| {
-                (View::of(state, spec, loaded), loaded.snapshot)
+                (View::of(state, spec, loaded), loaded.snapshot.zip(loaded.seen))
             })?;
-            let Some(id) = snapshot else { return Ok(view) };
-            match view.files.open(id).map_err(ReadFailure::from) {
-                Ok(file) => return Ok(View { snapshot: Some(file), ..view }),
+            let Some((id, seen)) = snapshot else { return Ok(view) };
+            let opened = view.files.open(id).and_then(|file| Ok((file.metadata()? == seen, file)));
+            match opened.map_err(ReadFailure::from) {
+                Ok((true, file)) => return Ok(View { snapshot: Some(file), ..view }),
+                // Another one lies in its place by now.
+                Ok((false, _)) | Err(ReadFailure::Changed) if attempt < 2 => self.load_again(spec)?,
+                // Whoever reads it is told.
+                Ok((false, _)) | Err(ReadFailure::Changed) => return Ok(view),
                 Err(ReadFailure::Io(error)) => {
                     return Err(Error::io("open", &spec.file(&self.directory), &error));
                 }
-                Err(ReadFailure::Changed) if attempt < 2 => self.load_again(spec)?,
-                // Whoever reads it is told.
-                Err(ReadFailure::Changed) => return Ok(view),
             }
             attempt += 1;
         }

@@ -13,27 +13,30 @@ use super::{File, Fs, MemoryFile, OpenMode};
 /// Which files stay open while nobody reads them: those that were opened last, up to `most`.
 pub struct OpenFiles {
     most: usize,
-    kept: Mutex<VecDeque<Weak<FileHandle>>>,
+    kept: Mutex<VecDeque<Weak<Mutex<Open>>>>,
 }
 
 impl OpenFiles {
-    pub const fn new(most: usize) -> OpenFiles {
+    pub fn new(most: usize) -> OpenFiles {
         OpenFiles { most, kept: Mutex::new(VecDeque::new()) }
     }
 
-    fn keep(&self, handle: &Arc<FileHandle>) {
-        let surplus: Vec<Weak<FileHandle>> = {
+    fn keep(&self, opened: &Arc<Mutex<Open>>) {
+        let surplus: Vec<Weak<Mutex<Open>>> = {
             let mut kept = self.kept.lock();
-            kept.push_back(Arc::downgrade(handle));
+            kept.push_back(Arc::downgrade(opened));
             let surplus = kept.len().saturating_sub(self.most);
             kept.drain(..surplus).collect()
         };
-        // Not under the lock, which a handle takes that goes.
-        surplus.iter().filter_map(Weak::upgrade).for_each(|handle| handle.close());
+        // Closing a file may take a while, and nobody waits for a lock meanwhile.
+        for open in surplus.iter().filter_map(Weak::upgrade) {
+            let closed = open.lock().close();
+            drop(closed);
+        }
     }
 
-    fn forget_dropped(&self) {
-        self.kept.lock().retain(|handle| handle.strong_count() > 0);
+    fn forget(&self, dropped: &Arc<Mutex<Open>>) {
+        self.kept.lock().retain(|kept| kept.as_ptr() != Arc::as_ptr(dropped));
     }
 }
 
@@ -44,7 +47,7 @@ impl OpenFiles {
 pub struct FileHandle {
     fs: Arc<dyn Fs>,
     path: Arc<Path>,
-    open: Mutex<Open>,
+    open: Arc<Mutex<Open>>,
 }
 
 enum Open {
@@ -53,23 +56,32 @@ enum Open {
     Closed(Weak<dyn File>),
 }
 
+impl Open {
+    fn close(&mut self) -> Option<Open> {
+        let closed = match self {
+            Open::Kept(file) => Open::Closed(Arc::downgrade(file)),
+            Open::Closed(_) => return None,
+        };
+        Some(mem::replace(self, closed))
+    }
+}
+
 impl FileHandle {
     /// `file` is the one that lies at `path`, or will before anybody reads it.
     pub fn new(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> Arc<FileHandle> {
-        let open = Mutex::new(Open::Kept(file));
-        let handle = Arc::new(FileHandle { fs: Arc::clone(fs), path: path.into(), open });
-        fs.open_files().keep(&handle);
+        let handle = FileHandle::with(fs, path.into(), Open::Kept(file));
+        fs.open_files().keep(&handle.open);
         handle
     }
 
     /// The file at `path`, which is not opened yet.
     pub fn closed(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>) -> Arc<FileHandle> {
         let nothing: Weak<dyn File> = Weak::<MemoryFile>::new();
-        Arc::new(FileHandle {
-            fs: Arc::clone(fs),
-            path: path.into(),
-            open: Mutex::new(Open::Closed(nothing)),
-        })
+        FileHandle::with(fs, path.into(), Open::Closed(nothing))
+    }
+
+    fn with(fs: &Arc<dyn Fs>, path: Arc<Path>, open: Open) -> Arc<FileHandle> {
+        Arc::new(FileHandle { fs: Arc::clone(fs), path, open: Arc::new(Mutex::new(open)) })
     }
 
     pub fn path(&self) -> &Path {
@@ -77,7 +89,7 @@ impl FileHandle {
     }
 
     /// The file, open for as long as the caller holds it.
-    pub fn file(self: &Arc<Self>) -> io::Result<Arc<dyn File>> {
+    pub fn file(&self) -> io::Result<Arc<dyn File>> {
         if let Some(file) = self.if_open() {
             return Ok(file);
         }
@@ -86,7 +98,7 @@ impl FileHandle {
             _ => error,
         })?;
         *self.open.lock() = Open::Kept(Arc::clone(&file));
-        self.fs.open_files().keep(self);
+        self.fs.open_files().keep(&self.open);
         Ok(file)
     }
 
@@ -97,22 +109,12 @@ impl FileHandle {
             Open::Closed(file) => file.upgrade(),
         }
     }
-
-    fn close(&self) {
-        let mut open = self.open.lock();
-        if let Open::Kept(file) = &*open {
-            let closed = Open::Closed(Arc::downgrade(file));
-            let kept = mem::replace(&mut *open, closed);
-            drop(open);
-            drop(kept);
-        }
-    }
 }
 
 impl Drop for FileHandle {
     fn drop(&mut self) {
-        if matches!(self.open.get_mut(), Open::Kept(_)) {
-            self.fs.open_files().forget_dropped();
+        if matches!(*self.open.lock(), Open::Kept(_)) {
+            self.fs.open_files().forget(&self.open);
         }
     }
 }

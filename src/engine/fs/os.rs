@@ -7,15 +7,17 @@ mod platform;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
 use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
 
-/// Of the files that are only read. Many systems let a process have 1024 open unless it asks for more, and most of those are not ours
-/// to take.
-static OPEN_FILES: OpenFiles = OpenFiles::new(256);
+/// So many of the files that it only reads a process keeps open, and no more than a quarter of all that it may open.
+const MOST_OPEN: u64 = 1024;
+
+static OPEN_FILES: LazyLock<OpenFiles> =
+    LazyLock::new(|| OpenFiles::new((platform::most_files() / 4).min(MOST_OPEN) as usize));
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
