@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Fs, OsFs};
 use octoprompt_storage::engine::query::Query;
-use octoprompt_storage::engine::{Durability, VerifyReport, Wait, verify};
+use octoprompt_storage::engine::{Durability, ReadOptions, Transaction, VerifyReport, Wait, verify};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use support::{Fixture, Handle, READ, spec};
+use support::{Fixture, Handle, READ, record, spec};
 
 /// More documents that came as streams than files may be open.
 const DOCUMENTS: u64 = 400;
+/// More collections, too.
+const COLLECTIONS: u64 = 400;
 const LIMIT: u64 = 330;
 
 fn text(id: u64) -> String {
@@ -48,10 +50,57 @@ fn verified(fixture: &Fixture) -> VerifyReport {
     verify(&fs, &fixture.path(""), Wait::at_most(Duration::from_secs(5))).expect("readable")
 }
 
-#[test]
-fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
+/// Many files less than all that are used here.
+fn limit_open_files() {
     let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
     setrlimit(Resource::Nofile, limit).expect("a limit");
+}
+
+fn path(number: u64) -> String {
+    format!("many/{number}.json")
+}
+
+fn put_in_each(database: &Handle, name: &str) {
+    let name = name.to_owned();
+    let put = move |t: &mut Transaction<'_>| {
+        (1..=COLLECTIONS)
+            .try_for_each(|number| t.put(&spec(&path(number)), 1.into(), record(1, &name).into()))
+    };
+    database.write(Durability::Os, put).expect("written");
+}
+
+fn assert_in_each(database: &Handle, name: &str) {
+    let options = ReadOptions { cached: false, ..READ };
+    for number in 1..=COLLECTIONS {
+        let found = database.get(&spec(&path(number)), &1.into(), options).expect("readable");
+        assert_eq!(*found.expect("a document").text, *record(1, name).as_bytes());
+    }
+}
+
+#[test]
+fn collections_that_are_read_and_checkpointed_do_not_use_up_the_files_that_may_be_open() {
+    limit_open_files();
+    let fixture = Fixture::new();
+    let (database, other) = (fixture.open(), fixture.open());
+    for name in ["one", "two"] {
+        put_in_each(&database, name);
+        assert_in_each(&other, name);
+        fixture.checkpoint(&database);
+        assert_in_each(&database, name);
+        assert_in_each(&other, name);
+    }
+    put_in_each(&other, "three");
+    drop((database, other));
+    // Nobody has loaded them.
+    let database = fixture.open();
+    fixture.checkpoint(&database);
+    assert_in_each(&database, "three");
+    assert!(verified(&fixture).is_ok(), "{}", verified(&fixture));
+}
+
+#[test]
+fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
+    limit_open_files();
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     put_streamed(&database, 1);
@@ -70,13 +119,20 @@ fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
     let query = Query::default();
     let first = database.slice(&view, &query, None, 1).expect("readable");
     for name in ["one", "two", "three"] {
-        fixture.put(&database, DOCUMENTS + 1, name);
-        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        let put = move |t: &mut Transaction<'_>| {
+            let text = |id: u64| record(id, name).into_bytes();
+            (1..=DOCUMENTS).try_for_each(|id| t.put(&spec("items.json"), id.into(), text(id)))
+        };
+        database.write(Durability::Os, put).expect("written");
+        fixture.checkpoint(&database);
     }
-    assert_whole(&fixture, &database);
-    assert_eq!(document_files(&fixture), 0);
     let rest = database.slice(&view, &query, first.last.as_ref(), DOCUMENTS as usize).expect("readable");
-    assert_eq!(first.texts.len() + rest.texts.len(), DOCUMENTS as usize);
+    let texts: Vec<_> = first.texts.iter().chain(&rest.texts).map(|text| text.to_vec()).collect();
+    assert!(texts.into_iter().eq((1..=DOCUMENTS).map(|id| text(id).into_bytes())));
     let chunk = database.next_chunk(reader).expect("what a reader has begun to read stays");
     assert_eq!(chunk, format!("content {DOCUMENTS}").as_bytes());
+    drop(view);
+    fixture.put(&database, 1, "four");
+    fixture.checkpoint(&database);
+    assert_eq!(document_files(&fixture), 0);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::backup::{BackupOptions, Hold, MigrationLock, Site, back_up};
 use octoprompt_storage::engine::fs::{
-    self, Call, Extreme, Fault, File, Fs, LockFile, Metadata, Network, OpenMode, OsFs, Repeat, SharedPage,
-    SimFs,
+    self, Call, Extreme, Fault, File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, OsFs, Repeat,
+    SharedPage, SimFs,
 };
 use octoprompt_storage::engine::{BasePath, Durability, Outcome, Result};
 
@@ -307,6 +307,9 @@ impl Fs for Appending {
 
     fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn File>> {
         OsFs.open(path, mode)
+    }
+    fn open_files(&self) -> &OpenFiles {
+        OsFs.open_files()
     }
     fn create_dir(&self, path: &Path) -> std::io::Result<()> {
         OsFs.create_dir(path)

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::document_file::locate;
-use super::document_handle::DocumentHandle;
 use super::state::{Change, Content, Position, Prepared, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Mutant};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, OpenMode, read_exact_at};
+use crate::engine::fs::{File, FileHandle, OpenMode, read_exact_at};
 use crate::engine::index::Entries;
 use crate::engine::journal::{Body, LargeDocument, Line, Lines, Op, TipSlot, journal_path};
 
@@ -97,7 +96,7 @@ impl Database {
             return Ok(false);
         }
         let mut state = self.state.write();
-        state.journal = state.add_file(&*path, Arc::clone(&journal));
+        state.journal = state.add_open(&*path, Arc::clone(&journal));
         state.begin_generation(&header);
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         drop(state);
@@ -256,17 +255,16 @@ impl Database {
         }
     }
 
-    /// Opens the file of a document. Returns where the document lies and, where the collection is known, its head.
+    /// Looks at the file of a document. Returns where the document lies and, where the collection is known, its head.
     fn open_large(
         &self,
         spec: Option<&CollectionSpec>,
         large: &LargeDocument,
     ) -> Result<(Location, Vec<u8>)> {
-        let path = self.reserved(&large.file);
-        let file = DocumentHandle::open(&self.fs, &path).at("open", &path)?;
+        let handle = FileHandle::closed(&self.fs, self.reserved(&large.file));
         let (location, files) = {
             let mut state = self.state.write();
-            let location = large.location(state.add_document(&*path, file));
+            let location = large.location(state.add_document(handle));
             (location, Arc::clone(&state.files))
         };
         let Some(spec) = spec else { return Ok((location, Vec::new())) };
@@ -464,7 +462,7 @@ mod tests {
             assert_eq!(get(&fresh, "read.json", 0), get(&reader, "read.json", 0));
             assert_eq!(knowledge(&reader), knowledge(&fresh), "in round {round}");
             assert_eq!(knowledge(&writer), knowledge(&fresh), "in round {round}");
-            let open_files = |database: &Database| database.state.read().files.len();
+            let open_files = |database: &Database| database.state.read().files.open_count();
             assert_eq!(open_files(&reader), open_files(&fresh), "in round {round}");
         }
     }

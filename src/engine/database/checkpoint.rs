@@ -26,7 +26,7 @@ use crate::engine::checksum::hash_of_file;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Location};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, File, Metadata, OpenMode};
+use crate::engine::fs::{self, File, FileHandle, Metadata, OpenMode};
 use crate::engine::journal::{
     Checksum, CollectionRecord, FORMAT, Header, Layout, LineBuffer, Previous, RESERVED, SnapshotRecord,
     encode_batch, journal_generation, journal_path, push_snapshot_op,
@@ -38,7 +38,7 @@ use crate::engine::snapshot::SnapshotWriter;
 struct Fresh {
     frozen: Frozen,
     temporary: PathBuf,
-    file: Arc<dyn File>,
+    file: Arc<FileHandle>,
     /// Offset of each document's text in the new file, in the order of `frozen.documents`.
     offsets: Vec<u64>,
     record: SnapshotRecord,
@@ -119,13 +119,18 @@ impl Database {
             left_out.extend(self.unnoticed_damage(&frozen, left_out)?);
             (switched, frozen)
         };
-        let collections = frozen.len();
-        let mut fresh = Vec::with_capacity(collections);
+        let mut fresh = Vec::with_capacity(frozen.len());
         for (at, frozen) in frozen.into_iter().enumerate() {
-            fresh.push(self.stream(frozen, at, switched)?);
+            let (path, seen) = (collection_file(&self.directory, &frozen.path), frozen.seen);
+            match self.stream(frozen, at, switched) {
+                // Edited since the switch: the next checkpoint looks at it again.
+                Err(Error::Corrupt { .. }) if self.fs.metadata(&path).at("look up", &path)? != seen => {}
+                streamed => fresh.push(streamed?),
+            }
         }
         // Writing the snapshots was no waiting: with a lock timeout that it exceeds no checkpoint would ever end.
         let mut writer = self.acquire(Wait::at_most(wait.timeout))?;
+        let collections = fresh.len();
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
         let (drafts, recorded) = self.install_snapshots(&mut writer, fresh, switched)?;
         if self.is_mutant(Mutant::JournalResetInPlace) {
@@ -188,7 +193,7 @@ impl Database {
         let (journal, checksum, end) = create_journal(&*self.fs, &self.directory, &header, sync_directory)?;
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
-        state.journal = state.add_file(&*next, Arc::clone(&journal));
+        state.journal = state.add_open(&*next, Arc::clone(&journal));
         state.begin_generation(&header);
         state.position.generation = header.generation;
         state.position.end = end;
@@ -212,6 +217,9 @@ impl Database {
         let result = self.fill(&frozen, &temporary, &file, covers);
         match result {
             Ok((record, written, offsets, draft)) => {
+                // Nobody reads it before it lies there.
+                let target = collection_file(&self.directory, &frozen.path);
+                let file = FileHandle::new(&self.fs, target, file);
                 Ok(Fresh { frozen, temporary, file, offsets, record, written, draft })
             }
             Err(error) => {
@@ -337,9 +345,9 @@ impl Database {
         }
         self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
-        for (mut fresh, target) in ready {
+        for (mut fresh, _) in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
-            relocate(&mut self.state.write(), fresh, &target, covers);
+            relocate(&mut self.state.write(), fresh, covers);
         }
         let covered = {
             let mut state = self.state.write();
@@ -381,7 +389,7 @@ impl Database {
     fn drop_generations(&self, covered: u64) -> Result<()> {
         let current = self.state.read().position.generation;
         let reserved = self.directory.join(RESERVED);
-        let names = self.fs.list_dir(&reserved).at("list", &reserved)?;
+        let mut names = self.fs.list_dir(&reserved).at("list", &reserved)?;
         let generations: BTreeSet<u64> = names.iter().filter_map(|name| journal_generation(name)).collect();
         let mut removed = BTreeSet::new();
         for &generation in generations.iter().filter(|&&generation| generation + 1 < current) {
@@ -404,13 +412,16 @@ impl Database {
             }
         }
         let journals = |generation| generations.contains(&generation) && !removed.contains(&generation);
+        // What an iteration reads goes with a later checkpoint.
+        let read = self.state.read().files.documents();
+        names.retain(|name| !read.contains(name));
         remove_orphans(&*self.fs, &self.directory, &names, journals)
     }
 }
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
-fn relocate(state: &mut State, fresh: Fresh, path: &Path, covers: u64) {
-    let file = state.add_file(path, fresh.file);
+fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
+    let file = state.add_snapshot(fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
         Content::Loaded(loaded) if fresh.frozen.has_heads_of(&loaded.spec) => {

@@ -1,12 +1,10 @@
 //! Reading the large field of one document a chunk at a time.
 
-use std::io;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::read::ReadOptions;
-use super::state::FileTable;
 use super::texts::ReadFailure;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;
@@ -14,7 +12,7 @@ use crate::engine::checksum::head_hash;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, Result};
-use crate::engine::fs::{File, OpenMode, read_exact_at};
+use crate::engine::fs::{File, read_exact_at};
 
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
@@ -51,7 +49,7 @@ impl Database {
                 Some((location, Arc::clone(&state.files)))
             })?;
             let Some((location, files)) = found else { return Ok(None) };
-            let file = self.own_file(&files, &location).map_err(Failure::Read);
+            let file = files.open(location.file).map_err(|error| Failure::Read(error.into()));
             match file.and_then(|file| open(spec, file, location)) {
                 Ok(reader) => return Ok(Some(reader)),
                 Err(Failure::Other(error)) => return Err(error),
@@ -59,24 +57,6 @@ impl Database {
             }
         }
         Ok(None)
-    }
-
-    /// The file in which a document lies, open for as long as the reader wants it.
-    fn own_file(
-        &self,
-        files: &FileTable,
-        location: &Location,
-    ) -> std::result::Result<Arc<dyn File>, ReadFailure> {
-        match (files.get(location.file), files.path(location.file)) {
-            (Some(_), Some(path)) if files.holds_one_document(location.file) => {
-                match self.fs.open(path, OpenMode::Read) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadFailure::Changed),
-                    other => Ok(other?),
-                }
-            }
-            (Some(file), _) => Ok(Arc::clone(file)),
-            (None, _) => Err(ReadFailure::Changed),
-        }
     }
 
     /// The next chunk: raw JSON text of a part of the string, without quotes, cut between characters. Empty at the end.

@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::document_copy::copy_documents;
+use super::file_table::FileTable;
 use super::freeze::Frozen;
 use super::load::{WAYS_OUT, is_known};
 use super::removals::repeat_removals;
-use super::state::{Collection, FileTable, matching};
+use super::state::{Collection, matching};
 use super::writer::Held;
 use super::{Database, WarningCode, collection_file};
 use crate::engine::checksum::{DatabaseId, FileHash};
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, OpenMode, read_all};
+use crate::engine::fs::{File, FileHandle, OpenMode, read_all};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::order;
 use crate::engine::snapshot::{SnapshotWriter, scan_map};
@@ -134,7 +135,7 @@ impl Database {
         }
         let scanned = scan_map(&bytes)
             .map_err(|error| Error::corrupt(&file_path, error.offset as u64, error.problem))?;
-        let id = Arc::make_mut(&mut files).add(&*file_path, file);
+        let id = Arc::make_mut(&mut files).add_snapshot(FileHandle::new(&self.fs, &*file_path, file));
         let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
         for (id, change) in changes {
             match change.location {

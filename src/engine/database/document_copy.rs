@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::{io, iter};
 
+use super::file_table::FileTable;
 use super::index_checkpoint::Draft;
-use super::state::FileTable;
 use super::texts::{PIECE, Part, ReadFailure, read_pieces, read_run};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};

@@ -8,10 +8,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::document_handle::DocumentHandle;
+use super::file_table::FileTable;
 use super::overlay::Put;
 use super::spool::{OwnFile, no_room};
-use super::state::FileTable;
 use super::texts::{PIECE, Part, ReadFailure, read_pieces, read_text};
 use super::transaction::Batch;
 use super::{CollectionSpec, Database, Mutant};
@@ -19,7 +18,7 @@ use crate::engine::checksum::head_hash;
 use crate::engine::document::{Document, close_head};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
-use crate::engine::fs::{File, Fs, read_exact_at};
+use crate::engine::fs::{File, FileHandle, Fs, read_exact_at};
 use crate::engine::journal::{
     Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation,
 };
@@ -165,9 +164,8 @@ impl Database {
         for document in &files {
             let name = document_name(generation, random(&self.directory)?);
             document.own.rename(&self.reserved(&name))?;
-            let path = self.reserved(&name);
-            let handle = DocumentHandle::new(&self.fs, &path, Arc::clone(&document.file));
-            let id = self.state.write().add_document(path, Some(Arc::new(handle)));
+            let handle = FileHandle::new(&self.fs, self.reserved(&name), Arc::clone(&document.file));
+            let id = self.state.write().add_document(handle);
             // A document is put once: nobody settled it before.
             let _ = document.settled.set((name, id));
         }
@@ -204,10 +202,10 @@ pub(super) fn locate(
     location: &Location,
 ) -> std::result::Result<(Location, Vec<u8>), ReadFailure> {
     let head = read_text(files, location, Part::Head)?;
-    if let (Some(field), Some(file)) = (spec.large_field, files.get(location.file)) {
+    if let Some(field) = spec.large_field {
         let key = format!(",{}:", crate::engine::json::quote(field)).into_bytes();
         let mut found = vec![0; key.len().min((location.len - location.head) as usize)];
-        read_exact_at(&**file, &mut found, location.offset + u64::from(location.head))?;
+        read_exact_at(&*files.open(location.file)?, &mut found, location.offset + u64::from(location.head))?;
         if found == key {
             return Ok((*location, head));
         }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::freeze::Frozen;
 use super::load::WAYS_OUT;
-use super::state::{Content, Loaded};
+use super::state::Content;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode, collection_file};
+use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::fs::File;
 
 impl Database {
     /// Takes in what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
@@ -28,8 +30,8 @@ impl Database {
             specs.collect()
         };
         for spec in asked_for {
-            if self.is_gone(&spec)? {
-                self.write_again(&spec);
+            if let Some((id, file)) = self.removed_file(&spec)? {
+                self.write_again(&spec, id, file);
                 continue;
             }
             let is_loaded = self.state.read().loaded(&spec.path).is_some();
@@ -47,24 +49,28 @@ impl Database {
         Ok(damaged)
     }
 
-    /// Whether the file of a loaded collection was removed. Memory still has it open, so nothing in it is lost yet.
-    pub(super) fn is_gone(&self, spec: &CollectionSpec) -> Result<bool> {
-        let has_file = |loaded: &Loaded| loaded.snapshot.is_some() && loaded.seen.is_some();
-        if !self.state.read().loaded(&spec.path).is_some_and(has_file) {
-            return Ok(false);
-        }
+    /// The file of a loaded collection, if it was removed and is still open: nothing in it is lost yet.
+    pub(super) fn removed_file(&self, spec: &CollectionSpec) -> Result<Option<(FileId, Arc<dyn File>)>> {
+        let open = {
+            let state = self.state.read();
+            let loaded = state.loaded(&spec.path).filter(|loaded| loaded.seen.is_some());
+            loaded.and_then(|loaded| loaded.snapshot).and_then(|id| Some((id, state.files.if_open(id)?)))
+        };
+        let Some(open) = open else { return Ok(None) };
         let path = spec.file(&self.directory);
-        Ok(self.fs.metadata(&path).at("look up", &path)?.is_none())
+        Ok(self.fs.metadata(&path).at("look up", &path)?.is_none().then_some(open))
     }
 
     /// Lets the checkpoint make the file anew: only here is everything of it still known.
-    fn write_again(&self, spec: &CollectionSpec) {
+    fn write_again(&self, spec: &CollectionSpec, id: FileId, file: Arc<dyn File>) {
         let path = spec.file(&self.directory);
         self.warn(
             WarningCode::SnapshotChanged,
             format!("{} was removed outside this package; it is written again", path.display()),
         );
-        if let Content::Loaded(loaded) = &mut self.state.write().collection(&spec.path).content {
+        let mut state = self.state.write();
+        Arc::make_mut(&mut state.files).keep_open(id, file);
+        if let Content::Loaded(loaded) = &mut state.collection(&spec.path).content {
             loaded.seen = None;
         }
     }

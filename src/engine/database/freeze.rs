@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use super::file_table::FileTable;
 use super::large_snapshot::LargeSnapshot;
 use super::load::{bare_entries, is_known, scan};
-use super::state::{Change, Content, FileTable, matching};
+use super::state::{Change, Content, matching};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, collection_file};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{FileBytes, Metadata, OpenMode, read_all};
+use crate::engine::fs::{FileBytes, FileHandle, Metadata, OpenMode, read_all};
 use crate::engine::order;
 
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
@@ -81,7 +82,8 @@ impl Database {
         let large = LargeSnapshot::open(&*self.fs, &file_path, record.as_ref())?;
         let in_pieces = match &large {
             Some(large) => {
-                let id = Arc::make_mut(&mut files).add(&*file_path, Arc::clone(&large.file));
+                let handle = FileHandle::new(&self.fs, &*file_path, Arc::clone(&large.file));
+                let id = Arc::make_mut(&mut files).add_snapshot(handle);
                 large.bare_entries(&file_path, id)?
             }
             None => None,
@@ -106,7 +108,8 @@ impl Database {
                     seen = found;
                     if record.is_some_and(|record| record.dropped.is_none()) {
                         covers = known.covers;
-                        let id = Arc::make_mut(&mut files).add(&*file_path, file);
+                        let handle = FileHandle::new(&self.fs, &*file_path, file);
+                        let id = Arc::make_mut(&mut files).add_snapshot(handle);
                         let scanned = scan(&bytes, &known).map_err(|error| {
                             Error::corrupt(&file_path, error.offset as u64, error.problem)
                         })?;

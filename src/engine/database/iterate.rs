@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Database;
+use super::file_table::FileTable;
 use super::list::View;
 use super::read::ReadOptions;
 use super::search::{Entries, Search, SearchFailure};
-use super::state::FileTable;
 use super::texts::ReadFailure;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Entry, Location};
@@ -31,7 +31,7 @@ impl Database {
     ///
     /// # Errors
     /// `ABORTED`, `IO_ERROR`; `CORRUPT_DATA` where somebody edited a file in place that the view still reads, and where a document
-    /// that came as a stream was changed and its file could not be kept.
+    /// that came as a stream was changed and another process has removed its file, which was not open.
     pub fn slice(
         &self,
         view: &View,
@@ -75,7 +75,7 @@ impl Database {
         }
     }
 
-    /// The entries of a view, where the files of documents may be gone that are not kept open: those that did not change since lie
+    /// The entries of a view, where another process may have removed the files of documents: those that did not change since lie
     /// in the snapshot by now.
     fn follow_documents(&self, view: &View, mut entries: Vec<Entry>) -> (Vec<Entry>, Arc<FileTable>) {
         let options = ReadOptions { cached: false, lock_timeout: self.options.lock_timeout };
@@ -87,8 +87,7 @@ impl Database {
                 let Some(now) = now.filter(|_| view.files.holds_one_document(location.file)) else {
                     continue;
                 };
-                if let (Some(file), Some(path)) = (state.files.get(now.file), state.files.path(now.file)) {
-                    let file = Arc::make_mut(&mut files).add(path, Arc::clone(file));
+                if let Some(file) = Arc::make_mut(&mut files).add_from(&state.files, now.file) {
                     *location = Location { file, ..*now };
                 }
             }

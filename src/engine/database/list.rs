@@ -4,14 +4,16 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::file_table::FileTable;
 use super::read::{PEEK_BYTES, Peek, ReadOptions};
-use super::state::{FileTable, Loaded, State};
+use super::state::{Loaded, State};
 use super::texts::{Part, ReadFailure, finished_len, read_shares};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;
 use crate::engine::cancel;
 use crate::engine::document_map::{DocumentMap, Entry, Location, Revision, Stamp};
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Result};
+use crate::engine::fs::File;
 use crate::engine::parallel;
 
 /// A stable view of a collection: later writes do not show in it.
@@ -21,12 +23,35 @@ pub struct View {
     pub(super) documents: DocumentMap,
     pub(super) files: Arc<FileTable>,
     version: u64,
+    #[expect(
+        dead_code,
+        reason = "a checkpoint puts another file in its place, so it stays open for as long as the view is read"
+    )]
+    snapshot: Option<Arc<dyn File>>,
 }
 
 impl Database {
-    /// A stable view of the collection as it is now.
+    /// A stable view of the collection as it is now. It keeps its snapshot open.
     pub fn view(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<View> {
-        self.with_loaded(spec, options, |state, loaded| View::of(state, spec, loaded))
+        let mut attempt = 0;
+        loop {
+            let (view, snapshot) = self.with_loaded(spec, options, |state, loaded| {
+                (View::of(state, spec, loaded), loaded.snapshot.zip(loaded.seen))
+            })?;
+            let Some((id, seen)) = snapshot else { return Ok(view) };
+            let opened = view.files.open(id).and_then(|file| Ok((file.metadata()? == seen, file)));
+            match opened.map_err(ReadFailure::from) {
+                Ok((true, file)) => return Ok(View { snapshot: Some(file), ..view }),
+                // Another one lies in its place by now.
+                Ok((false, _)) | Err(ReadFailure::Changed) if attempt < 2 => self.load_again(spec)?,
+                // Whoever reads it is told.
+                Ok((false, _)) | Err(ReadFailure::Changed) => return Ok(view),
+                Err(ReadFailure::Io(error)) => {
+                    return Err(Error::io("open", &spec.file(&self.directory), &error));
+                }
+            }
+            attempt += 1;
+        }
     }
 
     /// All documents, ids ascending, as one JSON array, if the cache has it and it is not long, and how long it would go on to
@@ -89,7 +114,7 @@ impl Database {
         mut hand_over: impl FnMut(bool, T) + Send,
     ) -> Result<()> {
         for attempt in 0.. {
-            let view = self.view(spec, options)?;
+            let view = self.with_loaded(spec, options, |state, loaded| View::of(state, spec, loaded))?;
             let key = list_key(spec, part);
             if options.cached
                 && let Some(list) = self.cache.get(&key, list_stamp(view.version))
@@ -161,7 +186,7 @@ impl Database {
         keep: impl Fn(&[u8]) -> bool + Sync,
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
-            let view = self.view(spec, options)?;
+            let view = self.with_loaded(spec, options, |state, loaded| View::of(state, spec, loaded))?;
             let mut kept = Vec::new();
             let add = |kept: &mut Vec<Arc<[u8]>>, _: &Entry, text: &[u8]| {
                 if keep(text) {
@@ -200,6 +225,7 @@ impl View {
             documents: loaded.documents.clone(),
             files: Arc::clone(&state.files),
             version: state.collections.get(&spec.path).map_or(0, |collection| collection.version),
+            snapshot: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, FileBytes, Metadata, OpenMode, read_all};
+use crate::engine::fs::{File, FileBytes, FileHandle, Metadata, OpenMode, read_all};
 use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
@@ -208,7 +208,8 @@ impl Database {
             dirty: BTreeMap::new(),
         };
         let add = |snapshot: &SnapshotFile| {
-            self.state.write().add_file(spec.file(&self.directory), Arc::clone(&snapshot.file))
+            let handle = FileHandle::new(&self.fs, spec.file(&self.directory), Arc::clone(&snapshot.file));
+            self.state.write().add_snapshot(handle)
         };
         let file = snapshot.as_ref().map(add);
         if let (Some(snapshot), Some(file)) = (&snapshot, file) {

@@ -12,20 +12,21 @@ use super::catch_up::open_journal;
 use super::counters::Counters;
 use super::events::{Event, Observers, Opened};
 use super::exclusive::Checkpointing;
+use super::file_table::FileTable;
 use super::generations::{create_journal, first_header};
 use super::linger::Linger;
 use super::network::Mark;
 use super::queue::Queue;
 use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
-use super::state::{FileTable, Position, State};
+use super::state::{Position, State};
 use super::unlocked::read;
 use super::writer::{Writer, WriterFiles};
 use super::{Database, DatabaseOptions, ENGINES, Mutant, WarningCode, background, feed};
 use crate::engine::cache::Cache;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
-use crate::engine::journal::{RESERVED, Tip, TipSlot, journal_path};
+use crate::engine::journal::{NO_SLOT, RESERVED, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
 
 impl Database {
@@ -93,9 +94,7 @@ impl Database {
             opened
         } else {
             let tip = Tip::open(&*fs, &reserved.join("tip"))?;
-            let slot = tip.read().ok_or_else(|| {
-                Error::corrupt(&reserved.join("tip"), 0, "no slot has a right checksum; close every process that uses the database and open it again")
-            })?;
+            let slot = tip.read().ok_or_else(|| Error::corrupt(&reserved.join("tip"), 0, NO_SLOT))?;
             let recovered = recover(&fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
             (recovered.ok_or(Error::Closed)?, tip)
         };
@@ -244,7 +243,7 @@ fn recover_alone(
             let (journal, checksum, end) = create_journal(fs, directory, &header, sync_directory)?;
             let mut files = FileTable::default();
             let mut state = State::empty();
-            state.journal = files.add(journal_path(directory, 1), Arc::clone(&journal));
+            state.journal = files.add_open(journal_path(directory, 1), Arc::clone(&journal));
             state.files = Arc::new(files);
             state.database = header.database;
             state.format = header.format;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::file_table::FileTable;
 use super::overlay::Put;
-use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_pieces, read_text};
 use super::{CollectionSpec, Database};
 use crate::engine::cache::CacheKey;

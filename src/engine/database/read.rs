@@ -115,7 +115,7 @@ impl Database {
         if fresh_for.is_zero() || u64::from(location.len) > PEEK_BYTES {
             return Ok(Peek::Wait);
         }
-        let Some(file) = state.files.get(location.file).cloned() else { return Ok(Peek::Wait) };
+        let Some(file) = state.files.if_open(location.file) else { return Ok(Peek::Wait) };
         drop(state);
         let mut text: Arc<[u8]> = std::iter::repeat_n(0, location.len as usize).collect();
         let Some(bytes) = Arc::get_mut(&mut text) else { return Ok(Peek::Wait) };
@@ -208,7 +208,7 @@ impl Database {
         let mut texts: Vec<Arc<[u8]>> = Vec::with_capacity(locations.len());
         for location in &locations {
             let mut text = vec![0; part_len(location, part) as usize];
-            let Some(file) = files.get(location.file) else { return Ok(Peek::Wait) };
+            let Some(file) = files.if_open(location.file) else { return Ok(Peek::Wait) };
             match file.read_at_cached(&mut text, location.offset) {
                 Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
                 _ => return Ok(Peek::Wait),
@@ -280,9 +280,17 @@ impl Database {
         failure: ReadFailure,
         attempt: u32,
     ) -> Result<()> {
-        if !matches!(failure, ReadFailure::Changed) || attempt > 1 {
-            return Err(self.read_error(spec, location, failure));
+        let is_elsewhere = self.state.read().files.path(location.file).is_none();
+        match failure {
+            // A checkpoint put another file in its place meanwhile.
+            ReadFailure::Changed if is_elsewhere && attempt < LOAD_ATTEMPTS as u32 => Ok(()),
+            ReadFailure::Changed if attempt <= 1 => self.load_again(spec),
+            _ => Err(self.read_error(spec, location, failure)),
         }
+    }
+
+    /// Loads a collection again whose file is not the one that was read.
+    pub(super) fn load_again(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
         {
             // Only a writer changes what is loaded: whoever puts documents counts on it.
             let _writer = self.writer.lock();

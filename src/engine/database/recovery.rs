@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::catch_up::headless;
 use super::document_file::remove_unnamed;
-use super::document_handle::DocumentHandle;
 use super::entity_paths::overlap;
+use super::file_table::FileTable;
 use super::generations::{
     Generation, Newest, Unused, bad_header, check_link, covered_by, discard, list_generations, newest,
     open_generation,
@@ -18,12 +18,12 @@ use super::index_checkpoint::remove_stray;
 use super::kept_bytes::{is_full, keep_cut, says_nothing};
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
-use super::state::{Change, FileTable, Position, State};
+use super::state::{Change, Position, State};
 use super::{Mutant, WarningCode};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, Fs, OpenMode};
+use crate::engine::fs::{File, FileHandle, Fs, OpenMode};
 use crate::engine::journal::{Body, RESERVED, Tail, TipSlot, classify_tail, journal_path};
 
 /// What recovery found.
@@ -132,7 +132,7 @@ fn replay(
     };
     let oldest = oldest.header.generation;
     let mut files = FileTable::default();
-    let add = |generation: &Generation| files.add(&*generation.path, Arc::clone(&generation.file));
+    let add = |generation: &Generation| files.add_open(&*generation.path, Arc::clone(&generation.file));
     let ids: Vec<FileId> = chain.iter().map(add).collect();
     let journal = ids.last().copied().unwrap_or(FileId(0));
     let end = match until {
@@ -173,12 +173,11 @@ fn replay(
             .and_then(|next| next.header.previous)
             .map_or(end, |previous| previous.end as usize);
         let mut lines = generation.lines(if last { end } else { stop });
-        let mut open = |name: &str| {
+        let mut find = |name: &str| {
             named.insert(name.to_owned());
-            let path = directory.join(RESERVED).join(name);
-            DocumentHandle::open(file_system, &path).at("open", &path)
+            FileHandle::closed(file_system, directory.join(RESERVED).join(name))
         };
-        let mut source = Source { directory, bytes: &generation.bytes, file, open: &mut open };
+        let mut source = Source { bytes: &generation.bytes, file, find: &mut find };
         for line in lines.by_ref() {
             apply(&mut state, &mut source, &line.body, last, &mut removals)?;
             if last {
@@ -223,16 +222,14 @@ fn replay(
     Ok(Recovered { state, journal, read_only })
 }
 
-/// Opens the file of a document. `None` if it is gone.
-pub type Opener<'a> = dyn FnMut(&str) -> Result<Option<Arc<dyn File>>> + 'a;
+/// The file of a document with this name in the reserved folder.
+pub type FindDocument<'a> = dyn FnMut(&str) -> Arc<FileHandle> + 'a;
 
 /// Where the lines of a journal come from.
 pub struct Source<'a> {
-    /// Of the database.
-    pub directory: &'a Path,
     pub bytes: &'a [u8],
     pub file: FileId,
-    pub open: &'a mut Opener<'a>,
+    pub find: &'a mut FindDocument<'a>,
 }
 
 /// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
@@ -269,9 +266,7 @@ pub fn apply(
         }
         let Some(path) = &op.collection else { continue };
         for (key, document) in &op.large {
-            let file = (source.open)(&document.file)?;
-            let location = document
-                .location(state.add_document(source.directory.join(RESERVED).join(&document.file), file));
+            let location = document.location(state.add_document((source.find)(&document.file)));
             let change = Change { location: Some(location), seq: body.seq, base: None };
             state.collection(path).note(DocumentId::from_key(key), change);
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::file_table::FileTable;
 use super::overlay::Pending;
 use super::read::ReadOptions;
-use super::state::FileTable;
 use super::texts::{Part, ReadFailure, read_run};
 use super::transaction::Transaction;
 use super::{CollectionSpec, Database};
@@ -134,6 +134,16 @@ impl Transaction<'_> {
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
         let spec = &self.declare(spec)?;
         self.load_whole(spec)?;
+        let is_first = self.is_first_read();
+        let found = self.search(spec, query);
+        if !self.must_read_again(spec, is_first, &found)? {
+            return found;
+        }
+        self.load_whole(spec)?;
+        self.search(spec, query)
+    }
+
+    fn search(&self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
         let overlay = self.group.collections.get(&spec.path);
         let dropped = overlay.is_some_and(|overlay| overlay.dropped);
         let (entries, files) = {

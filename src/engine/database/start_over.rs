@@ -14,10 +14,11 @@ use super::generations::{first_header, list_generations, read_header};
 use super::recovery::{FRESH, sweep};
 use super::unlocked::read;
 use crate::engine::checksum::DatabaseId;
-use crate::engine::error::{IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::journal::{
-    CollectionRecord, FORMAT, Header, RESERVED, Tip, TipSlot, encode_covered_journal, journal_path,
+    CollectionRecord, FORMAT, Header, LAST_GENERATION, RESERVED, Tip, TipSlot, encode_covered_journal,
+    journal_path,
 };
 
 /// Where a database goes on.
@@ -39,10 +40,15 @@ impl Start {
 /// A start beyond everything that the database may hold, whatever of it is damaged or gone, and beyond what those who have it
 /// open may stand in: they tell by generation and sequence number that theirs is gone. `least` is the lowest sequence number
 /// wanted. O(journals).
+///
+/// # Errors
+/// `CORRUPT_DATA` where something tells of the last generation that there can be, `IO_ERROR`.
 pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64) -> Result<Start> {
     let (mut id, mut seq) = (None, least);
     let generations = list_generations(fs, directory)?;
-    let mut generation = generations.last().copied().unwrap_or(0);
+    let mut newest = generations.last().map_or((0, directory.join(RESERVED)), |&generation| {
+        (generation, journal_path(directory, generation))
+    });
     for &generation in &generations {
         let path = journal_path(directory, generation);
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
@@ -63,7 +69,14 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
         seq = seq.max(slot.seq);
         // The tip moves to a generation when its journal is durable, and journals are removed when it is further on. So this is
         // higher only where somebody removed journals by hand.
-        generation = generation.max(slot.generation);
+        if slot.generation > newest.0 {
+            newest = (slot.generation, tip);
+        }
+    }
+    let (generation, path) = newest;
+    if generation >= LAST_GENERATION {
+        let problem = "it tells of a generation that no database comes to; close every process that uses the database, and move the file away";
+        return Err(Error::corrupt(&path, 0, problem));
     }
     let id = match id {
         Some(id) => id,
@@ -143,4 +156,79 @@ pub(in crate::engine) fn mark_migrating(fs: &dyn Fs, directory: &Path, migrating
         Tip::open(fs, &tip)?.set_migrating(migrating);
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::*;
+    use crate::engine::database::{Database, DatabaseOptions};
+    use crate::engine::fs::SimFs;
+
+    const DIRECTORY: &str = "/database";
+
+    /// A database that a process has open.
+    fn database() -> (SimFs, Arc<Database>) {
+        let fs = SimFs::new();
+        fs.make_dirs(DIRECTORY);
+        let database = open(&fs).expect("opens");
+        (fs, database)
+    }
+
+    fn open(fs: &SimFs) -> Result<Arc<Database>> {
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        Database::open(fs.process().handle(), Path::new(DIRECTORY), options)
+    }
+
+    /// Forges both slots of the tip.
+    fn forge(fs: &SimFs, generation: u64, seq: u64) {
+        let tip = Tip::open(fs, &Path::new(DIRECTORY).join(RESERVED).join("tip")).expect("mapped");
+        let slot = tip.read().expect("a slot");
+        tip.forge(TipSlot { generation, seq, ..slot });
+    }
+
+    fn is_corrupt(error: &Error, name: &str) -> bool {
+        matches!(error, Error::Corrupt { path, .. } if path.ends_with(name))
+    }
+
+    #[test]
+    fn a_tip_with_numbers_that_no_database_comes_to_is_damage_for_who_opens_beside_others() {
+        for (generation, seq) in [(u64::MAX, 1), (1, u64::MAX)] {
+            let (fs, database) = database();
+            forge(&fs, generation, seq);
+            let error = open(&fs).map(drop).expect_err("it is damaged");
+            assert!(
+                is_corrupt(&error, "tip") && error.to_string().contains("close every process"),
+                "{error}"
+            );
+            drop(database);
+            assert!(open(&fs).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_database_is_begun_anew_beyond_its_journals_whatever_a_forged_tip_says() {
+        for (generation, seq) in [(u64::MAX, 1), (1, u64::MAX)] {
+            let (fs, database) = database();
+            drop(database);
+            forge(&fs, generation, seq);
+            let start = start_beyond(&fs, Path::new(DIRECTORY), 7).expect("a start");
+            assert_eq!((start.generation, start.seq), (2, 8));
+        }
+    }
+
+    #[test]
+    fn nothing_is_begun_beyond_the_last_generation() {
+        let (fs, database) = database();
+        drop(database);
+        fs.write_file(journal_path(Path::new(DIRECTORY), LAST_GENERATION), b"");
+        let error = start_beyond(&fs, Path::new(DIRECTORY), 0).expect_err("there is no generation beyond");
+        assert!(
+            is_corrupt(&error, "journal-999999999999.jsonl")
+                && error.to_string().contains("move the file away")
+        );
+        fs.remove(journal_path(Path::new(DIRECTORY), LAST_GENERATION));
+        forge(&fs, LAST_GENERATION, 1);
+        let error = start_beyond(&fs, Path::new(DIRECTORY), 0).expect_err("there is no generation beyond");
+        assert!(is_corrupt(&error, "tip"), "{error}");
+    }
 }

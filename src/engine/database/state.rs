@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use super::CollectionSpec;
 use super::entity_paths::overlap;
+use super::file_table::FileTable;
 use super::recent::RecentChanges;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
-use crate::engine::fs::{File, Metadata};
+use crate::engine::fs::{File, FileHandle, Metadata};
 use crate::engine::index::{Entries, Index};
 use crate::engine::journal::{CollectionRecord, FORMAT, Header, Layout, SnapshotRecord};
 
@@ -49,56 +50,6 @@ pub struct State {
     pub files: Arc<FileTable>,
     /// The file in which the current generation's documents lie.
     pub journal: FileId,
-}
-
-/// The open files that documents lie in. Shared with views, so that a file lives as long as anyone reads it.
-#[derive(Clone, Default)]
-pub struct FileTable {
-    files: BTreeMap<FileId, OpenFile>,
-    next: u32,
-}
-
-#[derive(Clone)]
-struct OpenFile {
-    /// Nothing, if it is gone: reading what lay in it fails.
-    file: Option<Arc<dyn File>>,
-    path: Arc<Path>,
-    holds_one_document: bool,
-}
-
-impl FileTable {
-    pub fn add(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
-        self.insert(OpenFile { file: Some(file), path: path.into(), holds_one_document: false })
-    }
-
-    /// Adds the file of one document. If it is gone, reading the document fails.
-    pub fn add_document(&mut self, path: impl Into<Arc<Path>>, file: Option<Arc<dyn File>>) -> FileId {
-        self.insert(OpenFile { file, path: path.into(), holds_one_document: true })
-    }
-
-    fn insert(&mut self, file: OpenFile) -> FileId {
-        let id = FileId(self.next);
-        self.next += 1;
-        self.files.insert(id, file);
-        id
-    }
-
-    pub fn get(&self, id: FileId) -> Option<&Arc<dyn File>> {
-        self.files.get(&id)?.file.as_ref()
-    }
-
-    /// The path that a file had when it was opened.
-    pub fn path(&self, id: FileId) -> Option<&Path> {
-        self.files.get(&id).map(|file| &*file.path)
-    }
-
-    pub fn holds_one_document(&self, id: FileId) -> bool {
-        self.files.get(&id).is_some_and(|file| file.holds_one_document)
-    }
-
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
 }
 
 /// A change of a document since the snapshot of its collection.
@@ -311,14 +262,19 @@ impl State {
         }
     }
 
-    /// As [`FileTable::add`].
-    pub fn add_file(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
-        Arc::make_mut(&mut self.files).add(path, file)
+    /// As [`FileTable::add_open`].
+    pub fn add_open(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
+        Arc::make_mut(&mut self.files).add_open(path, file)
+    }
+
+    /// As [`FileTable::add_snapshot`].
+    pub fn add_snapshot(&mut self, handle: Arc<FileHandle>) -> FileId {
+        Arc::make_mut(&mut self.files).add_snapshot(handle)
     }
 
     /// As [`FileTable::add_document`].
-    pub fn add_document(&mut self, path: impl Into<Arc<Path>>, file: Option<Arc<dyn File>>) -> FileId {
-        Arc::make_mut(&mut self.files).add_document(path, file)
+    pub fn add_document(&mut self, handle: Arc<FileHandle>) -> FileId {
+        Arc::make_mut(&mut self.files).add_document(handle)
     }
 
     /// Takes over what the header of a generation says of everything before it. Whoever goes on in a generation knows the
@@ -448,10 +404,7 @@ impl State {
                 }
             }
         }
-        let unused = |id: &FileId| !used.contains(id);
-        if self.files.files.keys().any(unused) {
-            Arc::make_mut(&mut self.files).files.retain(|id, _| used.contains(id));
-        }
+        FileTable::keep(&mut self.files, &used);
     }
 }
 

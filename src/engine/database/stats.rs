@@ -169,7 +169,7 @@ impl Database {
                 batches: counters.caught_up_batches.get(),
                 reloads: counters.reloads.get(),
             },
-            open_files: state.files.len(),
+            open_files: state.files.open_count(),
             tip_mapped: self.tip.is_some(),
             cache: self.cache.stats(),
         })

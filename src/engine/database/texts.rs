@@ -2,15 +2,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::state::FileTable;
+use super::file_table::FileTable;
 use crate::engine::cancel;
 use crate::engine::checksum::{DocumentHasher, document_hash, head_hash};
 use crate::engine::document::close_head;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Error;
-use crate::engine::fs::{File, read_exact_at};
+use crate::engine::fs::read_exact_at;
 use crate::engine::parallel;
 
 /// Long texts are read and copied in pieces of this size.
@@ -95,21 +94,14 @@ pub fn finished_len(location: &Location, part: Part) -> usize {
     part_len(location, part) as usize + usize::from(part == Part::Head)
 }
 
-fn file_of<'a>(
-    files: &'a FileTable,
-    location: &Location,
-) -> std::result::Result<&'a Arc<dyn File>, ReadFailure> {
-    files.get(location.file).ok_or(ReadFailure::Changed)
-}
-
 pub fn read_text(
     files: &FileTable,
     location: &Location,
     part: Part,
 ) -> std::result::Result<Vec<u8>, ReadFailure> {
-    let file = file_of(files, location)?;
+    let file = files.open(location.file)?;
     let mut text = vec![0; part_len(location, part) as usize];
-    read_exact_at(&**file, &mut text, location.offset)?;
+    read_exact_at(&*file, &mut text, location.offset)?;
     if is_intact(&text, location, part) { Ok(finish_part(text, part)) } else { Err(ReadFailure::Changed) }
 }
 
@@ -133,7 +125,7 @@ pub fn read_pieces(
     location: &Location,
     mut visit: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> std::result::Result<(), ReadFailure> {
-    let file = file_of(files, location)?;
+    let file = files.open(location.file)?;
     let (head, len) = (location.head as usize, location.len as usize);
     let mut hasher = DocumentHasher::default();
     let mut buffer = vec![0; PIECE.min(len)];
@@ -141,7 +133,7 @@ pub fn read_pieces(
     while at < len {
         let end = if at < head { head } else { len };
         let piece = &mut buffer[..PIECE.min(end - at)];
-        read_exact_at(&**file, piece, location.offset + at as u64)?;
+        read_exact_at(&*file, piece, location.offset + at as u64)?;
         if at < head {
             hasher.update_head(piece);
         } else {
@@ -179,8 +171,8 @@ pub fn read_run<'a>(
             run.extend(entries.next());
         }
         buffer.resize((end - start) as usize, 0);
-        let read = file_of(files, &first.1).and_then(|file| Ok(read_exact_at(&**file, &mut buffer, start)?));
-        read.map_err(|failure| (first.1, failure))?;
+        let read = files.open(first.1.file).and_then(|file| read_exact_at(&*file, &mut buffer, start));
+        read.map_err(|error| (first.1, error.into()))?;
         for entry in &run {
             let (_, location) = entry;
             let at = (location.offset - start) as usize;

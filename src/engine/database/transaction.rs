@@ -229,10 +229,32 @@ impl<'a> Transaction<'a> {
     /// `CONFLICT` where what the request knows already may rest on what the file held before: the next one sees what it holds now.
     fn read<T>(&mut self, spec: &Arc<CollectionSpec>, read: impl Fn(&Database) -> Result<T>) -> Result<T> {
         self.load(spec)?;
-        let is_first = !std::mem::replace(&mut self.has_read, true);
+        let is_first = self.is_first_read();
         let found = read(self.database);
-        if !matches!(found, Err(Error::Corrupt { .. })) {
+        if !self.must_read_again(spec, is_first, &found)? {
             return found;
+        }
+        self.load(spec)?;
+        read(self.database)
+    }
+
+    /// Asked before each read of the published state, once.
+    pub(super) fn is_first_read(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_read, true)
+    }
+
+    /// Whether to load the collection and to read again what was not what memory said.
+    ///
+    /// # Errors
+    /// As [`Transaction::read`].
+    pub(super) fn must_read_again<T>(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        is_first: bool,
+        found: &Result<T>,
+    ) -> Result<bool> {
+        if !matches!(found, Err(Error::Corrupt { .. })) {
+            return Ok(false);
         }
         let is_pending =
             self.group.collections.get(&spec.path).is_some_and(|overlay| !overlay.documents.is_empty());
@@ -241,8 +263,7 @@ impl<'a> Transaction<'a> {
         } else {
             self.database.state.write().collection(&spec.path).unload();
             if is_first {
-                self.load(spec)?;
-                return read(self.database);
+                return Ok(true);
             }
         }
         Err(Error::Conflict(format!("{} was changed from outside; call again", spec.path)))

@@ -49,6 +49,8 @@ pub(in crate::engine) fn uses_collection(fs: &Arc<dyn Fs>, directory: &Path, pat
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ops::Range;
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;
@@ -98,21 +100,39 @@ mod tests {
         matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("journal-"))
     }
 
-    fn finds(fs: &SimFs) -> bool {
-        uses_collection(&fs.handle(), Path::new(DIRECTORY), "items.json").expect("readable")
+    fn lists(call: &Call) -> bool {
+        matches!(call, Call::ListDir { .. })
+    }
+
+    fn finds(fs: &SimFs) -> Result<bool> {
+        uses_collection(&fs.handle(), Path::new(DIRECTORY), "items.json")
+    }
+
+    /// Writes the documents, with a checkpoint after each, before the process makes such a call.
+    fn go_on_before(process: &SimFs, fits: fn(&Call) -> bool, database: Arc<Database>, ids: Range<u64>) {
+        process.before(fits, move || {
+            for id in ids {
+                put(&database, id);
+                checkpoint(&database);
+            }
+        });
+    }
+
+    /// A database that nobody has open, its only journal with the bytes of that, and two processes.
+    fn closed() -> ([SimFs; 2], PathBuf, Vec<u8>) {
+        let (fs, database) = database();
+        drop(database);
+        let journal = journal_path(Path::new(DIRECTORY), 1);
+        let bytes = fs.read_file(&journal).expect("a journal");
+        ([fs.process(), fs.process()], journal, bytes)
     }
 
     #[test]
     fn checkpoints_that_remove_the_journals_while_they_are_read_make_no_difference() {
         let (fs, database) = database();
         let looking = fs.process();
-        looking.before(opens_journal, move || {
-            for id in 2..5 {
-                put(&database, id);
-                checkpoint(&database);
-            }
-        });
-        assert!(finds(&looking));
+        go_on_before(&looking, opens_journal, database, 2..5);
+        assert!(finds(&looking).expect("readable"));
     }
 
     #[test]
@@ -128,77 +148,50 @@ mod tests {
         put(&second, 2);
         let looking = fs.process();
         let opens_first = |call: &Call| matches!(call, Call::Open { path, .. } if **path == *journal_path(Path::new(DIRECTORY), 1));
-        looking.before(opens_first, move || {
-            for id in 3..6 {
-                put(&database, id);
-                checkpoint(&database);
-            }
-        });
-        assert!(finds(&looking));
+        go_on_before(&looking, opens_first, database, 3..6);
+        assert!(finds(&looking).expect("readable"));
     }
 
     #[test]
     fn a_database_that_is_begun_anew_while_its_journals_are_read_has_the_collections_of_either_time() {
-        let (fs, database) = database();
-        drop(database);
-        let (looking, restoring) = (fs.process(), fs.process());
+        let ([looking, restoring], ..) = closed();
         looking.before(opens_journal, move || {
             let (fs, directory) = (restoring.handle(), Path::new(DIRECTORY));
             let start = start_beyond(&*fs, directory, 0).expect("a start");
             let known = BTreeMap::from([("items.json".to_owned(), CollectionRecord::default())]);
             start_over(&*fs, directory, &start, &known).expect("begun anew");
         });
-        assert!(finds(&looking));
+        assert!(finds(&looking).expect("readable"));
     }
 
     #[test]
     fn journals_that_come_and_go_while_they_are_listed_are_found() {
-        let (fs, database) = database();
-        drop(database);
-        let (looking, restoring) = (fs.process(), fs.process());
+        let ([looking, restoring], journal, bytes) = closed();
         // What a list finds that meets neither the old name nor the new one.
-        let journal = journal_path(Path::new(DIRECTORY), 1);
-        let bytes = fs.read_file(&journal).expect("a journal");
-        restoring.handle().remove_file(&journal).expect("removable");
-        let lists = |call: &Call| matches!(call, Call::ListDir { .. });
-        looking.before(lists, || {});
-        looking.before(lists, || {});
+        restoring.remove(&journal);
+        (0..2).for_each(|_| looking.before(lists, || {}));
         looking.before(lists, move || restoring.write_file(&journal, &bytes));
-        assert!(finds(&looking));
+        assert!(finds(&looking).expect("readable"));
     }
 
     #[test]
     fn a_journal_that_is_made_anew_while_it_is_read_is_found() {
-        let (fs, database) = database();
-        drop(database);
-        let looking = fs.process();
+        let ([looking, making], journal, bytes) = closed();
         // What a checkpoint does with one that was never used.
-        let journal = journal_path(Path::new(DIRECTORY), 1);
-        let (bytes, removing, making) =
-            (fs.read_file(&journal).expect("a journal"), fs.process(), fs.process());
-        let removed = journal.clone();
-        looking.before(opens_journal, move || removing.handle().remove_file(&removed).expect("removable"));
-        for _ in 0..2 {
-            looking.before(|call| matches!(call, Call::ListDir { .. }), || {});
-        }
-        looking
-            .before(|call| matches!(call, Call::ListDir { .. }), move || making.write_file(&journal, &bytes));
-        assert!(finds(&looking));
+        let (removing, removed) = (making.clone(), journal.clone());
+        looking.before(opens_journal, move || removing.remove(&removed));
+        (0..2).for_each(|_| looking.before(lists, || {}));
+        looking.before(lists, move || making.write_file(&journal, &bytes));
+        assert!(finds(&looking).expect("readable"));
     }
 
     #[test]
     fn a_journal_whose_header_is_finished_while_it_is_read_is_no_damage() {
-        let (fs, database) = database();
-        drop(database);
-        let looking = fs.process();
-        let journal = journal_path(Path::new(DIRECTORY), 1);
-        let bytes = fs.read_file(&journal).expect("a journal");
-        fs.write_file(&journal, b"");
-        let finishing = fs.process();
+        let ([looking, finishing], journal, bytes) = closed();
+        finishing.write_file(&journal, b"");
         looking.before(opens_journal, || {});
         looking.before(opens_journal, move || finishing.write_file(&journal, &bytes));
-        let found = uses_collection(&looking.handle(), Path::new(DIRECTORY), "items.json");
-        assert!(found.is_ok(), "{found:?}");
+        finds(&looking).expect("readable");
     }
 
     #[test]
@@ -207,12 +200,7 @@ mod tests {
         let reading = fs.process();
         let locks = |call: &Call| matches!(call, Call::OpenLock { .. });
         reading.fail_when(locks, Fault::Kind(std::io::ErrorKind::PermissionDenied), Repeat::Forever);
-        reading.before(opens_journal, move || {
-            for id in 2..5 {
-                put(&database, id);
-                checkpoint(&database);
-            }
-        });
+        go_on_before(&reading, opens_journal, database, 2..5);
         let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
         let found = open(&reading).get(&spec(), &1.into(), options).expect("readable");
         assert!(found.is_some());
@@ -226,7 +214,6 @@ mod tests {
         let journal = journal_path(Path::new(DIRECTORY), 2);
         let bytes = fs.read_file(&journal).expect("a journal");
         fs.write_file(&journal, &bytes[1..]);
-        let found = uses_collection(&fs.process().handle(), Path::new(DIRECTORY), "items.json");
-        assert_eq!(found.map_err(|error| error.code()), Err("CORRUPT_DATA"));
+        assert_eq!(finds(&fs.process()).map_err(|error| error.code()), Err("CORRUPT_DATA"));
     }
 }

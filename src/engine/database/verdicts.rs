@@ -94,12 +94,12 @@ impl Database {
         {
             let mut writer = self.writer.lock();
             self.catch_up(&mut writer)?;
-            if self.is_gone(spec)? {
+            if self.removed_file(spec)?.is_some() {
                 return Ok(());
             }
             self.notice_edit(spec)?;
         }
-        self.view(spec, options).map(drop)
+        self.query(spec, options, |_| ())
     }
 
     /// Whether documents of the collection are in journals only, so that a checkpoint has something to write.

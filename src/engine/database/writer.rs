@@ -18,7 +18,7 @@ use super::{Database, Mutant};
 use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
-use crate::engine::journal::{LineBuffer, Tip, TipSlot, journal_path};
+use crate::engine::journal::{LineBuffer, NO_SLOT, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
 /// How long a wait for the write lock takes no notice of anything else.
@@ -221,13 +221,7 @@ impl Database {
     }
 
     pub(super) fn tip_slot(&self) -> Result<TipSlot> {
-        self.tip.as_ref().and_then(Tip::read).ok_or_else(|| {
-            Error::corrupt(
-                &self.tip_path(),
-                0,
-                "no slot has a right checksum; close every process that uses the database and open it again",
-            )
-        })
+        self.tip.as_ref().and_then(Tip::read).ok_or_else(|| Error::corrupt(&self.tip_path(), 0, NO_SLOT))
     }
 
     /// A sync may fail while the write lock is held, and nothing is written or said to be durable after it: so this is asked

@@ -4,6 +4,7 @@
 //! call, and can lose power at any of them.
 
 mod file_bytes;
+mod file_handle;
 mod memory;
 mod os;
 #[cfg(feature = "simulation")]
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use file_bytes::{FileBytes, read_all};
+pub use file_handle::{FileHandle, OpenFiles};
 pub use memory::MemoryFile;
 pub use os::OsFs;
 #[cfg(feature = "simulation")]
@@ -63,6 +65,8 @@ pub enum OpenMode {
 /// A change of a name (create, rename, remove) is durable only after [`Fs::sync_dir`] on its directory.
 pub trait Fs: Send + Sync + 'static {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Of the files that [`FileHandle`]s stand for, those that stay open: the process has one limit for all.
+    fn open_files(&self) -> &OpenFiles;
     /// Creates one directory; its parent must exist.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Replaces `to` by `from` in one step.

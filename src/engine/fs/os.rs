@@ -7,11 +7,17 @@ mod platform;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenMode, PageMemory, SharedPage};
+use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
+
+/// So many of the files that it only reads a process keeps open, and no more than a quarter of all that it may open.
+const MOST_OPEN: u64 = 1024;
+
+static OPEN_FILES: LazyLock<OpenFiles> =
+    LazyLock::new(|| OpenFiles::new((platform::most_files() / 4).min(MOST_OPEN) as usize));
 
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,6 +49,10 @@ impl Fs for OsFs {
             platform::give_to_owner_of_directory(&file, path);
         }
         Ok(Arc::new(OsFile { file }))
+    }
+
+    fn open_files(&self) -> &OpenFiles {
+        &OPEN_FILES
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

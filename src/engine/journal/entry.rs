@@ -22,7 +22,7 @@ pub const FORMAT: u32 = 2;
 pub const FIRST_WITH_LARGE_DOCUMENTS: u32 = 2;
 
 /// Sequence numbers reach JavaScript as numbers, and no database lives long enough to count further.
-const LARGEST: u64 = (1 << 53) - 1;
+pub(super) const LARGEST: u64 = (1 << 53) - 1;
 
 /// `["`, 16 digits, `",`.
 pub(super) const PREFIX: usize = 20;

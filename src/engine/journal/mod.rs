@@ -13,7 +13,7 @@ pub use entry::{
     Layout, Op, Previous, SnapshotRecord, parse_batch, parse_header, verify_line,
 };
 pub use reader::{BLANK, Line, Lines, Tail, behind_first_line, classify_tail, without_room};
-pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Tip, TipSlot};
+pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, NO_SLOT, Tip, TipSlot};
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,9 @@ pub fn is_plausible(path: &str) -> bool {
     };
     below.split('/').all(fine)
 }
+
+/// Numbers of generations have twelve digits in the names of files.
+pub const LAST_GENERATION: u64 = 999_999_999_999;
 
 pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(RESERVED).join(format!("journal-{generation:012}.jsonl"))

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::LAST_GENERATION;
+use super::entry::LARGEST;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{Fs, SharedPage};
 
@@ -47,11 +49,15 @@ pub struct TipSlot {
     pub migrating: bool,
 }
 
+/// What is wrong with a tip of which no slot counts while processes have the database open, and what to do.
+pub const NO_SLOT: &str =
+    "no slot is one that was written; close every process that uses the database and open it again";
+
 const POISONED: u64 = 1;
 const MIGRATING: u64 = 2;
 
 impl TipSlot {
-    /// The slot that these words are, and its count, if its checksum is right.
+    /// The slot that these words are, and its count, if its checksum is right and its numbers are such as a database comes to.
     fn parse(words: [u64; SLOT_WORDS]) -> Option<(u64, TipSlot)> {
         let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
         let slot = TipSlot {
@@ -62,7 +68,24 @@ impl TipSlot {
             poisoned: flags & POISONED != 0,
             migrating: flags & MIGRATING != 0,
         };
-        (checksum == slot_checksum(&words[..SLOT_WORDS - 1]) && count > 0).then_some((count, slot))
+        let counted =
+            (1..=LARGEST).contains(&count) && seq.max(end) <= LARGEST && generation <= LAST_GENERATION;
+        (counted && checksum == slot_checksum(&words[..SLOT_WORDS - 1])).then_some((count, slot))
+    }
+
+    fn words(self, count: u64) -> [u64; SLOT_WORDS] {
+        let mut words = [
+            count,
+            (self.boot_id >> 64) as u64,
+            self.boot_id as u64,
+            self.generation,
+            self.seq,
+            self.end,
+            if self.poisoned { POISONED } else { 0 } | if self.migrating { MIGRATING } else { 0 },
+            0,
+        ];
+        words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
+        words
     }
 
     /// Whether it tells that something was acknowledged which stood in this generation beyond `end`, or in a later one. Before the
@@ -127,23 +150,22 @@ impl Tip {
     /// Moves the tip. Only the holder of the write lock does.
     pub fn write(&self, slot: TipSlot) {
         let (index, count) = self.current().map_or((0, 1), |(index, count, _)| (1 - index, count + 1));
-        let mut words = [
-            count,
-            (slot.boot_id >> 64) as u64,
-            slot.boot_id as u64,
-            slot.generation,
-            slot.seq,
-            slot.end,
-            if slot.poisoned { POISONED } else { 0 } | if slot.migrating { MIGRATING } else { 0 },
-            0,
-        ];
-        words[SLOT_WORDS - 1] = slot_checksum(&words[..SLOT_WORDS - 1]);
         let seq = (slot.seq as f64).to_bits();
         self.page.store(ANNOUNCED_WORD, seq);
+        self.store(index, slot.words(count));
+        self.page.store(SEQ_WORD, seq);
+    }
+
+    fn store(&self, index: usize, words: [u64; SLOT_WORDS]) {
         for (word, value) in words.into_iter().enumerate() {
             self.page.store(index * SLOT_WORDS + word, value);
         }
-        self.page.store(SEQ_WORD, seq);
+    }
+
+    /// Has both slots say so, whatever it is.
+    #[cfg(all(test, feature = "simulation"))]
+    pub fn forge(&self, slot: TipSlot) {
+        [1, 2].into_iter().for_each(|count| self.store(count as usize - 1, slot.words(count)));
     }
 
     /// Sets or clears the flag of the current slot, if there is one. Only the holder of the write lock does.
@@ -315,6 +337,26 @@ mod tests {
             Tip { page: Arc::new(page) }.write(slot_of(2));
             let seen = tip.read().map_or(0, |slot| slot.seq);
             assert!(tip.announced() >= seen && seen >= tip.seq(), "after {stores} stores");
+        }
+    }
+
+    #[test]
+    fn a_slot_with_numbers_that_no_database_comes_to_does_not_count() {
+        let most = u64::MAX;
+        let slot = slot_of(1);
+        let forged = [
+            slot.words(most),
+            TipSlot { generation: most, ..slot }.words(9),
+            TipSlot { seq: most, ..slot }.words(9),
+            TipSlot { end: most, ..slot }.words(9),
+        ];
+        for words in forged {
+            let [tip, _] = two_processes();
+            tip.write(slot);
+            tip.store(1, words);
+            assert_eq!(tip.read(), Some(slot));
+            tip.write(slot_of(2));
+            assert_eq!(tip.read(), Some(slot_of(2)));
         }
     }
 

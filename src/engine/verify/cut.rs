@@ -1,12 +1,12 @@
 //! A moment of a database: how far it is acknowledged, and the journals that say so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::database::DocumentHandle;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{File, Fs, OpenMode, read_all};
+use crate::engine::fs::{File, FileHandle, Fs, OpenMode, read_all};
 use crate::engine::journal::{RESERVED, TipSlot, document_generation, journal_generation, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
@@ -19,8 +19,10 @@ pub struct Cut {
     pub tip: Option<TipSlot>,
     /// Generations and their files, ascending.
     pub journals: Vec<(u64, Arc<dyn File>)>,
-    /// The documents that have files of their own, by name.
-    pub documents: BTreeMap<String, Arc<dyn File>>,
+    /// The documents that have files of their own, by name. A checkpoint may remove them.
+    documents: BTreeMap<String, Arc<FileHandle>>,
+    fs: Arc<dyn Fs>,
+    reserved: PathBuf,
     /// All names in the reserved folder.
     pub names: Vec<String>,
 }
@@ -52,7 +54,7 @@ impl Cut {
     pub fn look(fs: &Arc<dyn Fs>, directory: &Path, alone: bool) -> Result<Cut> {
         let reserved = directory.join(RESERVED);
         let names = match fs.list_dir(&reserved) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other.at("list", &reserved)?,
         };
         let mut journals = Vec::new();
@@ -63,10 +65,22 @@ impl Cut {
         let mut documents = BTreeMap::new();
         for name in names.iter().filter(|name| document_generation(name).is_some()) {
             let path = reserved.join(name);
-            let opened = DocumentHandle::open(fs, &path).at("open", &path)?;
-            documents.extend(opened.map(|file| (name.clone(), file)));
+            match fs.open(&path, OpenMode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => {
+                    let file = opened.at("open", &path)?;
+                    documents.insert(name.clone(), FileHandle::new(fs, path, file));
+                }
+            }
         }
-        Ok(Cut { alone, tip: read_tip(&**fs, &reserved.join("tip"))?, journals, documents, names })
+        let tip = read_tip(&**fs, &reserved.join("tip"))?;
+        Ok(Cut { alone, tip, journals, documents, fs: Arc::clone(fs), reserved, names })
+    }
+
+    /// The file of the document of which a line tells by this name.
+    pub fn document(&self, name: &str) -> Arc<FileHandle> {
+        let known = self.documents.get(name).cloned();
+        known.unwrap_or_else(|| FileHandle::closed(&self.fs, self.reserved.join(name)))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, FileBytes, read_all};
 use crate::engine::journal::{
-    Body, Header, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
 };
 
 /// The journals of a database, taken together.
@@ -77,8 +77,7 @@ impl Journals {
         if !cut.alone {
             match tip {
                 None => {
-                    let message = "no slot has a right checksum; close every process that uses the database and open it again";
-                    reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), message));
+                    reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), NO_SLOT));
                 }
                 // What lies beyond was never acknowledged: somebody is writing it, or died over it.
                 Some(tip) => {
@@ -198,7 +197,7 @@ impl Reading {
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
         let durable = next_header.map_or(durable, |header| header.seq);
-        let file = self.journals.state.add_file(Path::new(&journal.name), Arc::clone(&journal.file));
+        let file = self.journals.state.add_open(Path::new(&journal.name), Arc::clone(&journal.file));
         let header_seq = start.seq;
         let mut covered = journal.header.as_ref().map_or(0, |(header, _, _)| header.covered);
         let mut place = start;
@@ -215,12 +214,11 @@ impl Reading {
             };
             covered = covered.max(covered_in(&body));
             let journals = &mut self.journals;
-            let mut open = |name: &str| {
+            let mut find = |name: &str| {
                 journals.named.insert(name.to_owned());
-                Ok(cut.documents.get(name).cloned())
+                cut.document(name)
             };
-            // Paths are relative here.
-            let mut source = Source { directory: Path::new(""), bytes, file, open: &mut open };
+            let mut source = Source { bytes, file, find: &mut find };
             apply(&mut journals.state, &mut source, &body, true, &mut journals.removals)?;
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }

@@ -39,7 +39,7 @@ fn get(database: &Database, path: &str, id: u64) -> Result<Option<Document>> {
 }
 
 fn open_files(database: &Database) -> usize {
-    database.state.read().files.len()
+    database.state.read().files.open_count()
 }
 
 #[test]

@@ -19,6 +19,12 @@ pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64)
     file.write_at(&super::gathered(slices), offset)
 }
 
+/// How many files this process may have open.
+pub fn most_files() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Has an opening succeed or fail at once, whatever is at the path. Files are read and written as without.
 pub fn without_waiting(options: &mut fs::OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;

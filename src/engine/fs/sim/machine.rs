@@ -32,6 +32,8 @@ impl Coverage {
 pub struct Traits {
     pub coverage: Coverage,
     pub ignored: Vec<Filter>,
+    /// Of the files that a process only reads, so many stay open.
+    pub most_open: usize,
 }
 
 pub struct Machine(Mutex<Inner>);

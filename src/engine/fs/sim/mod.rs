@@ -75,6 +75,8 @@ mod state;
 
 use std::sync::Arc;
 
+use super::OpenFiles;
+
 pub use call::{Call, LogEntry};
 pub use choice::{
     Chooser, Combination, Effect, EffectKind, Extreme, Fate, KeptAlone, LostAlone, Replay, Seeded, TornAlone,
@@ -90,6 +92,7 @@ pub use snapshot::{Origin, Snapshot};
 pub struct SimFs {
     machine: Arc<machine::Machine>,
     process: usize,
+    open_files: Arc<OpenFiles>,
     origin: Option<Arc<Origin>>,
 }
 

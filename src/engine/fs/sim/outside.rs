@@ -12,7 +12,7 @@ use super::file::FileNode;
 use super::machine::{Coverage, Machine, Process, Stop, Traits, Waiting};
 use super::names::DirNode;
 use super::state::{Body, State};
-use crate::engine::fs::Fs;
+use crate::engine::fs::{Fs, OpenFiles};
 
 /// A running child process. It does nothing but keep open what it inherited; dropping it ends it.
 pub struct ChildProcess {
@@ -35,12 +35,13 @@ impl SimFs {
 
     /// A new machine that counts the states it leaves together with others.
     pub fn with_coverage(coverage: &Coverage) -> Self {
-        let traits = Traits { coverage: coverage.clone(), ignored: Vec::new() };
+        let traits = Traits { coverage: coverage.clone(), ignored: Vec::new(), most_open: 256 };
         Self::on(State::new(), traits)
     }
 
     pub(super) fn on(state: State, traits: Traits) -> Self {
-        Self { machine: Machine::new(state, traits), process: 0, origin: None }
+        let open_files = Arc::new(OpenFiles::new(traits.most_open));
+        Self { machine: Machine::new(state, traits), process: 0, open_files, origin: None }
     }
 
     /// The same process, for code that owns its file system.
@@ -50,11 +51,11 @@ impl SimFs {
 
     /// Starts another process on the same machine.
     pub fn process(&self) -> Self {
-        let process = self.machine.with(|inner| {
+        let (process, most_open) = self.machine.with(|inner| {
             inner.processes.push(Process::default());
-            inner.processes.len() - 1
+            (inner.processes.len() - 1, inner.traits.most_open)
         });
-        Self { process, ..self.clone() }
+        Self { process, open_files: Arc::new(OpenFiles::new(most_open)), ..self.clone() }
     }
 
     /// Kills this process: its handles are dead and its locks released; what it wrote stays. Returns a new
@@ -147,6 +148,12 @@ impl SimFs {
     /// this machine and on all that power losses make of it. `fits` must not use the file system itself.
     pub fn ignore(&self, fits: impl Fn(&Call) -> bool + Send + Sync + 'static) {
         self.machine.with(|inner| inner.traits.ignored.push(Arc::new(fits)));
+    }
+
+    /// How many of the files that they only read processes keep open that are started from now on; on this machine and on all
+    /// that power losses make of it.
+    pub fn set_most_open(&self, most_open: usize) {
+        self.machine.with(|inner| inner.traits.most_open = most_open);
     }
 
     pub fn set_free_space(&self, bytes: u64) {

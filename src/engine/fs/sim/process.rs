@@ -10,7 +10,7 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenMode, PageMemory, SharedPage};
+use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -77,6 +77,10 @@ impl Fs for SimFs {
             Ok(id)
         })?;
         Ok(Arc::new(SimFile(self.opened(id, path, mode != OpenMode::Read))))
+    }
+
+    fn open_files(&self) -> &OpenFiles {
+        &self.open_files
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

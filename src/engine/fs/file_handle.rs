@@ -1,0 +1,211 @@
+//! Files that may be read at any time from now on. There may be any number of them, and the system lets a process open few.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{File, Fs, MemoryFile, OpenMode};
+
+/// Which files stay open while nobody reads them: those that were opened last, up to `most`.
+pub struct OpenFiles {
+    most: usize,
+    kept: Mutex<VecDeque<Weak<Mutex<Open>>>>,
+}
+
+impl OpenFiles {
+    pub fn new(most: usize) -> OpenFiles {
+        OpenFiles { most, kept: Mutex::new(VecDeque::new()) }
+    }
+
+    fn keep(&self, opened: &Arc<Mutex<Open>>) {
+        let surplus: Vec<Weak<Mutex<Open>>> = {
+            let mut kept = self.kept.lock();
+            kept.push_back(Arc::downgrade(opened));
+            let surplus = kept.len().saturating_sub(self.most);
+            kept.drain(..surplus).collect()
+        };
+        // Closing a file may take a while, and nobody waits for a lock meanwhile.
+        for open in surplus.iter().filter_map(Weak::upgrade) {
+            let closed = open.lock().close();
+            drop(closed);
+        }
+    }
+
+    fn forget(&self, dropped: &Arc<Mutex<Open>>) {
+        self.kept.lock().retain(|kept| kept.as_ptr() != Arc::as_ptr(dropped));
+    }
+}
+
+/// A file that is opened when it is read, and closed when others are that are in use.
+///
+/// What lies at the path by then may be another file, or nothing, which reads as if it ended too early: whoever reads a text
+/// compares its hash, and looks it up again where it is not the one that was written.
+pub struct FileHandle {
+    fs: Arc<dyn Fs>,
+    path: Arc<Path>,
+    open: Arc<Mutex<Open>>,
+}
+
+enum Open {
+    Kept(Arc<dyn File>),
+    /// Somebody may hold the file all the same: then there is no other one to be opened.
+    Closed(Weak<dyn File>),
+}
+
+impl Open {
+    fn file(&self) -> Option<Arc<dyn File>> {
+        match self {
+            Open::Kept(file) => Some(Arc::clone(file)),
+            Open::Closed(file) => file.upgrade(),
+        }
+    }
+
+    fn close(&mut self) -> Option<Open> {
+        let closed = match self {
+            Open::Kept(file) => Open::Closed(Arc::downgrade(file)),
+            Open::Closed(_) => return None,
+        };
+        Some(mem::replace(self, closed))
+    }
+}
+
+impl FileHandle {
+    /// `file` is the one that lies at `path`, or will before anybody reads it.
+    pub fn new(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> Arc<FileHandle> {
+        let handle = FileHandle::with(fs, path.into(), Open::Kept(file));
+        fs.open_files().keep(&handle.open);
+        handle
+    }
+
+    /// The file at `path`, which is not opened yet.
+    pub fn closed(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>) -> Arc<FileHandle> {
+        let nothing: Weak<dyn File> = Weak::<MemoryFile>::new();
+        FileHandle::with(fs, path.into(), Open::Closed(nothing))
+    }
+
+    fn with(fs: &Arc<dyn Fs>, path: Arc<Path>, open: Open) -> Arc<FileHandle> {
+        Arc::new(FileHandle { fs: Arc::clone(fs), path, open: Arc::new(Mutex::new(open)) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file, open for as long as the caller holds it.
+    pub fn file(&self) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = self.if_open() {
+            return Ok(file);
+        }
+        let opened = self.fs.open(&self.path, OpenMode::Read).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::ErrorKind::UnexpectedEof.into(),
+            _ => error,
+        })?;
+        {
+            let mut open = self.open.lock();
+            // Others may have opened it meanwhile, and hold it: ours may be another one.
+            if let Some(file) = open.file() {
+                return Ok(file);
+            }
+            *open = Open::Kept(Arc::clone(&opened));
+        }
+        self.fs.open_files().keep(&self.open);
+        Ok(opened)
+    }
+
+    /// The file, if it need not be opened for that.
+    pub fn if_open(&self) -> Option<Arc<dyn File>> {
+        self.open.lock().file()
+    }
+}
+
+impl Drop for FileHandle {
+    fn drop(&mut self) {
+        if matches!(*self.open.lock(), Open::Kept(_)) {
+            self.fs.open_files().forget(&self.open);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::engine::fs::{Call, SimFs, read_all};
+
+    /// A handle of a process that keeps so many files open, and another process.
+    fn handle(most_open: usize) -> (SimFs, Arc<FileHandle>, SimFs) {
+        let machine = SimFs::new();
+        machine.set_most_open(most_open);
+        machine.write_file("/file", b"old");
+        let fs = machine.process();
+        let handle = FileHandle::closed(&fs.handle(), Path::new("/file"));
+        (fs, handle, machine)
+    }
+
+    fn replace(fs: &SimFs) {
+        fs.write_file("/other", b"new");
+        fs.handle().rename(Path::new("/other"), Path::new("/file")).expect("replaced");
+    }
+
+    fn read(file: &Arc<dyn File>) -> Vec<u8> {
+        read_all(&**file).expect("readable").to_vec()
+    }
+
+    #[test]
+    fn a_file_is_closed_once_others_are_in_use() {
+        let (fs, first, other) = handle(2);
+        let handles: Vec<_> = (0..3)
+            .map(|number| {
+                let path = format!("/{number}");
+                other.write_file(&path, b"");
+                FileHandle::closed(&fs.handle(), Path::new(&path))
+            })
+            .collect();
+        first.file().expect("opened");
+        handles[0].file().expect("opened");
+        assert!(first.if_open().is_some());
+        handles[1].file().expect("opened");
+        assert!(first.if_open().is_none());
+        drop(handles);
+        first.file().expect("opened");
+        assert!(first.if_open().is_some());
+    }
+
+    #[test]
+    fn a_file_that_somebody_holds_is_the_one_that_is_read() {
+        let (_fs, handle, other) = handle(0);
+        let held = handle.file().expect("opened");
+        replace(&other);
+        assert_eq!(read(&handle.file().expect("open")), b"old");
+        drop(held);
+        assert_eq!(read(&handle.file().expect("opened")), b"new");
+    }
+
+    #[test]
+    fn who_opens_a_file_too_late_is_given_the_one_that_somebody_holds() {
+        for most_open in [0, 1] {
+            let (fs, handle, other) = handle(most_open);
+            let held = Arc::new(OnceLock::new());
+            let (holding, holder) = (Arc::clone(&handle), Arc::clone(&held));
+            let opens = |call: &Call| matches!(call, Call::Open { .. });
+            fs.before(opens, move || {
+                assert!(holder.set(holding.file().expect("opened")).is_ok());
+                replace(&other);
+            });
+            assert_eq!(read(&handle.file().expect("opened")), b"old");
+            assert_eq!(read(&handle.file().expect("open")), b"old");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_ends_too_early() {
+        let (_fs, handle, other) = handle(0);
+        other.remove("/file");
+        assert_eq!(handle.file().map(drop).map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
+    }
+}
