@@ -38,6 +38,12 @@ impl FileTable {
         self.insert(TextFile::Document(handle))
     }
 
+    /// The table with these files only.
+    pub fn restricted_to(&self, ids: impl Iterator<Item = FileId>) -> FileTable {
+        let found = ids.filter_map(|id| Some((id, self.files.get(&id)?.clone())));
+        FileTable { files: found.collect(), next: self.next }
+    }
+
     /// Adds a file of another table.
     pub fn add_from(&mut self, other: &FileTable, id: FileId) -> Option<FileId> {
         other.files.get(&id).map(|file| self.insert(file.clone()))

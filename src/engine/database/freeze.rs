@@ -60,7 +60,7 @@ impl Database {
             }
         }
         for (path, changes, files) in unloaded {
-            if let Some(found) = self.freeze_unloaded(path, changes, files)? {
+            if let Some(found) = self.freeze_unloaded(path, changes, &files)? {
                 frozen.push(found);
             }
         }
@@ -72,8 +72,11 @@ impl Database {
         &self,
         path: Arc<str>,
         changes: BTreeMap<DocumentId, Change>,
-        mut files: Arc<FileTable>,
+        files: &FileTable,
     ) -> Result<Option<Frozen>> {
+        // There may be thousands of collections, and as many files of others.
+        let mut files =
+            files.restricted_to(changes.values().filter_map(|change| Some(change.location?.file)));
         let file_path = collection_file(&self.directory, &path);
         let record = self.state.read().catalog.get(&*path).cloned();
         let mut entries = Vec::new();
@@ -83,7 +86,7 @@ impl Database {
         let in_pieces = match &large {
             Some(large) => {
                 let handle = FileHandle::new(&self.fs, &*file_path, Arc::clone(&large.file));
-                let id = Arc::make_mut(&mut files).add_snapshot(handle);
+                let id = files.add_snapshot(handle);
                 large.bare_entries(&file_path, id)?
             }
             None => None,
@@ -109,7 +112,7 @@ impl Database {
                     if record.is_some_and(|record| record.dropped.is_none()) {
                         covers = known.covers;
                         let handle = FileHandle::new(&self.fs, &*file_path, file);
-                        let id = Arc::make_mut(&mut files).add_snapshot(handle);
+                        let id = files.add_snapshot(handle);
                         let scanned = scan(&bytes, &known).map_err(|error| {
                             Error::corrupt(&file_path, error.offset as u64, error.problem)
                         })?;
@@ -131,6 +134,7 @@ impl Database {
             }
         }
         let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
+        let files = Arc::new(files);
         Ok(Some(Frozen { path, spec, is_loaded: false, documents, files, seen }))
     }
 }
