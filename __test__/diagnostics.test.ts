@@ -235,3 +235,15 @@ test('a subscriber that throws breaks no call', withDirectory(async ({ base }) =
   const { code, lines, stderr } = await runChild('throwing-subscriber.mjs', [base])
   assert.deepEqual([code, lines], [0, ['created', 'read', 'thrown 2']], stderr)
 }))
+
+test('an event began at the time that the clock showed, if it was set since the process began', withStorage(async (storage) => {
+  const { now } = Date
+  Date.now = () => now() + 3_600_000
+  try {
+    const before = Date.now()
+    const [event] = await eventsOf('write', () => storage.create(projectInput()))
+    assert.ok(event!.time >= before && event!.time <= Date.now(), `${event!.time - before} ms off`)
+  } finally {
+    Date.now = now
+  }
+}))
