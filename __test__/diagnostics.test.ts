@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
-import { mkdir, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, MigrationManager } from '../index.js'
@@ -189,6 +189,13 @@ describe('octoprompt-storage:checkpoint', () => {
     })
     assert.equal(events.find(({ error }) => error)!.error.code, 'IO_ERROR')
     await rmdir(projectsPath(base))
+  }))
+
+  test('promises nothing of the journal when the directory was removed', withStorage(async (storage, { base }) => {
+    await storage.create(projectInput())
+    const { message } = await warningOf('CHECKPOINT_FAILED', () => rm(dataPath(base), { recursive: true }))
+    assert.deepEqual([/were removed/.test(message), /journal/.test(message)], [true, false], message)
+    assert.equal((await caught(storage.close())).code, 'IO_ERROR')
   }))
 })
 
