@@ -197,6 +197,9 @@ impl Database {
         if !matches!(turn, Ok(Turn::Busy)) {
             self.check_tip()?;
         }
+        if let (Ok(Turn::Taken(_) | Turn::Kept), Some(tip)) = (&turn, &self.tip) {
+            tip.prepare().at("write", &self.tip_path())?;
+        }
         if let (Ok(Turn::Taken(_)), Some(tip)) = (&turn, &self.tip) {
             tip.set_holder(process::id());
         }
