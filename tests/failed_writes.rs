@@ -177,6 +177,27 @@ fn without_room_for_the_tip_nothing_is_stored_in_it_or_written_until_there_is_so
 }
 
 #[test]
+fn lines_are_taken_back_where_the_tip_finds_no_room_once_they_are_synced() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
+    let other = fs.clone();
+    // Of the calls of one write, the one that follows its sync.
+    let synced = |call: &Call| matches!(call, Call::SyncData { .. });
+    fs.before(synced, move || {
+        let prepares = |call: &Call| matches!(call, Call::PreparePage { .. });
+        other.fail_when(prepares, Fault::NoSpace { written: 0 }, Repeat::Once);
+    });
+    assert_eq!(put(&database, Durability::Full, 2, "taken back"), REFUSED);
+    for after in fs.snapshot().crash_states(100, 1) {
+        let database = open(&after);
+        assert!(has(&database, "items.json", 1) && !has(&database, "items.json", 2));
+    }
+    assert_eq!(put(&database, Durability::Full, 3, "after"), Ok(()));
+    assert_eq!([1, 2, 3].map(|id| has(&database, "items.json", id)), [true, false, true]);
+}
+
+#[test]
 fn a_database_is_not_opened_without_room_for_its_tip() {
     let fs = machine();
     assert_eq!(put(&open(&fs), Durability::Full, 1, "before"), Ok(()));
