@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
-import { mkdir, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, MigrationManager } from '../index.js'
@@ -190,6 +190,13 @@ describe('octoprompt-storage:checkpoint', () => {
     assert.equal(events.find(({ error }) => error)!.error.code, 'IO_ERROR')
     await rmdir(projectsPath(base))
   }))
+
+  test('promises nothing of the journal when the directory was removed', withStorage(async (storage, { base }) => {
+    await storage.create(projectInput())
+    const { message } = await warningOf('CHECKPOINT_FAILED', () => rm(dataPath(base), { recursive: true }))
+    assert.deepEqual([/were removed/.test(message), /journal/.test(message)], [true, false], message)
+    assert.equal((await caught(storage.close())).code, 'IO_ERROR')
+  }))
 })
 
 describe('octoprompt-storage:backup and :migration', () => {
@@ -234,4 +241,16 @@ describe('octoprompt-storage:warning', () => {
 test('a subscriber that throws breaks no call', withDirectory(async ({ base }) => {
   const { code, lines, stderr } = await runChild('throwing-subscriber.mjs', [base])
   assert.deepEqual([code, lines], [0, ['created', 'read', 'thrown 2']], stderr)
+}))
+
+test('an event began at the time that the clock showed, if it was set since the process began', withStorage(async (storage) => {
+  const { now } = Date
+  Date.now = () => now() + 3_600_000
+  try {
+    const before = Date.now()
+    const [event] = await eventsOf('write', () => storage.create(projectInput()))
+    assert.ok(event!.time >= before && event!.time <= Date.now(), `${event!.time - before} ms off`)
+  } finally {
+    Date.now = now
+  }
 }))

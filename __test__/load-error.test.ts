@@ -31,6 +31,7 @@ describe('the error of an addon that does not load', () => {
     assert.match(error.message, /\(linux-x64-gnu, glibc 2\.31, Node 22\.0\.0\)/)
     assert.ok(error.message.includes(`@octoprompt/storage-linux-x64-gnu@${version}`))
     assert.match(error.message, /--omit=optional/)
+    assert.match(error.message, /bundle.*mark @octoprompt\/storage as external/)
   })
 
   test('tells musl from glibc', () => {

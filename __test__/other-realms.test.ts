@@ -37,6 +37,18 @@ test('bytes are a content', withProject(async (storage, project) => {
   assert.equal((await files.getById(id))?.content, 'ABC')
 }))
 
+test('a content comes as a stream where the global object has no TextDecoder', withProject(async (storage, project) => {
+  const { TextDecoder } = globalThis
+  const files = storage.getFileStorage(project.id)
+  Reflect.deleteProperty(globalThis, 'TextDecoder')
+  try {
+    const { id } = await files.createFromStream({ name: 'a', path: 'a' }, [new Uint8Array([65]), 'B'])
+    assert.equal((await files.getById(id))?.content, 'AB')
+  } finally {
+    globalThis.TextDecoder = TextDecoder
+  }
+}))
+
 test('Dates, boxed values and Maps fill an index', withDirectory(async ({ base }) => {
   const indexes = new IndexManager(base, 'data/indexes')
   await indexes.createIndex({ name: 'by_time', type: 'btree', fields: ['time'] })

@@ -1,6 +1,9 @@
 // Tests of callers replace the timers by ones that stand still.
 import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import * as own from '../index.js'
 import { caught, fileInput, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
 
@@ -8,15 +11,29 @@ const NAMES = ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', '
 
 async function withStandingTimers(work: () => Promise<void>) {
   const real = NAMES.map((name) => globalThis[name])
-  const now = performance.now
-  const still = now.call(performance)
+  const clock = globalThis.performance
+  const still = clock.now()
   for (const name of NAMES) (globalThis as any)[name] = () => ({})
-  performance.now = () => still
+  globalThis.performance = Object.assign(Object.create(clock), { now: () => still })
   try {
     await work()
   } finally {
     NAMES.forEach((name, at) => ((globalThis as any)[name] = real[at]))
-    performance.now = now
+    globalThis.performance = clock
+  }
+}
+
+const root = join(__dirname, '..')
+
+/** The package, evaluated once more. */
+function evaluatedAnew(): typeof own {
+  const require = createRequire(join(root, 'index.js'))
+  const loaded = Object.entries(require.cache).filter(([path]) => path === join(root, 'index.js') || path.startsWith(join(root, 'lib')))
+  for (const [path] of loaded) delete require.cache[path]
+  try {
+    return require('./index.js')
+  } finally {
+    for (const [path, module] of loaded) require.cache[path] = module
   }
 }
 
@@ -42,4 +59,28 @@ test('whoever waits for a lock is told in time while timers stand still', withDi
     await held
   })
   await things.close()
+}))
+
+/** A storage whose locks are in reach of the test. */
+const lockable = ({ ProjectStorageV2 }: typeof own, base: string, lockTimeout = 30_000) =>
+  new (class extends ProjectStorageV2 {
+    lock = (work: () => void | Promise<void>) => this.withLock('key', work)
+  })({ basePath: base, lockTimeout })
+
+test('whoever waits for a lock file is told in time after the package was loaded while timers stood still', withDirectory(async ({ base }) => {
+  const holding = lockable(own, base)
+  let free = () => {}
+  let held = Promise.resolve()
+  await new Promise<void>((resolve) => (held = holding.lock(() => new Promise<void>((end) => ((free = end), resolve())))))
+  // Whoever does not notice that its time is up gets the lock at last, and does not wait for ever.
+  const rescue = setTimeout(() => free(), 10_000)
+  await withStandingTimers(async () => {
+    const waiting = lockable(evaluatedAnew(), base, 50)
+    assert.equal((await caught(waiting.lock(() => assert.fail('it ran')))).code, 'LOCK_TIMEOUT')
+    await waiting.close()
+  })
+  clearTimeout(rescue)
+  free()
+  await held
+  await holding.close()
 }))

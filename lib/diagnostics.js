@@ -16,7 +16,7 @@ const channels = Object.freeze(Object.fromEntries(KINDS.map((kind) => [kind, cha
  */
 async function published(channel, event, start, finish) {
   const begun = now()
-  event.time = performance.timeOrigin + begun
+  event.time = Date.now()
   try {
     const result = await start()
     finish?.(event, result)

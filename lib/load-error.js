@@ -69,7 +69,8 @@ function advice(cause, platform) {
   return (
     `The package ${name}-${platform}@${version}, an optional dependency, is not installed. Usual reasons: the dependencies were installed ` +
     'on another machine and copied here (also into an image), with --omit=optional, or from a lock file that was made on another ' +
-    'platform. Remove node_modules, and the lock file if need be, and install again on this machine.'
+    'platform. Remove node_modules, and the lock file if need be, and install again on this machine. In a bundle no addon is found: ' +
+    `mark ${name} as external.`
   )
 }
 

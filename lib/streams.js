@@ -2,6 +2,7 @@
 
 // Large contents: out of a file and into a new one, a chunk at a time.
 
+const { TextDecoder } = require('node:util')
 const { isArrayBuffer, isUint8Array } = require('node:util/types')
 const { aborted, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')

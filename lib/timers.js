@@ -1,12 +1,13 @@
 'use strict'
 
-// The timers and the clock of the runtime as they are when the package is loaded. Tests replace those that are global by ones
-// that stand still: what waits for native code, or for a lock, would do so for ever. What only looks at the time, as the
+// The timers and the clock of the runtime, as its modules have them when the package is loaded. Tests replace those that are
+// global, some before anything is loaded, by ones that stand still: what waits for native code, or for a lock, would do so for
+// ever. What only looks at the time, as the
 // timestamps of entities and `cacheTTL` do, goes by the clock that is there at the moment.
 
+const { performance } = require('node:perf_hooks')
 const { clearTimeout, setImmediate, setTimeout } = require('node:timers')
 
-const { performance } = globalThis
 const measure = performance.now
 
 /** Milliseconds of a clock that nobody sets. */

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Call, Chooser, Effect, EffectKind, Fate, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    Database, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
+    Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
 };
 use parking_lot::Mutex;
-use support::simulated::{machine, open};
+use support::simulated::{DIRECTORY, machine, open};
 use support::{READ, record, spec};
 
 /// What a write was told: nothing, or the code of its error and what it may have left behind.
@@ -153,4 +153,61 @@ fn lines_of_a_group_that_was_written_in_part_do_not_come_back_after_a_power_loss
         assert_eq!(found, [1], "{}", after.origin().expect("a power loss"));
     }
     assert_eq!(put(&database, Durability::Full, 5, "after"), Ok(()));
+}
+
+#[test]
+fn without_room_for_the_tip_nothing_is_stored_in_it_or_written_until_there_is_some() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
+    let prepares = |call: &Call| matches!(call, Call::PreparePage { .. });
+    fs.fail_when(prepares, Fault::NoSpace { written: 0 }, Repeat::Forever);
+    let calls = fs.log().len();
+    assert_eq!(put(&database, Durability::Full, 2, "refused"), REFUSED);
+    assert!(database.new_id() < database.new_id());
+    assert!(has(&database, "items.json", 1));
+    let changing =
+        fs.log()[calls..].iter().map(|entry| &entry.call).filter(|call| call.changes_disk()).count();
+    assert_eq!(changing, 0);
+    fs.heal();
+    assert_eq!(put(&database, Durability::Full, 3, "after"), Ok(()));
+    drop(database);
+    let database = open(&fs);
+    assert_eq!([1, 2, 3].map(|id| has(&database, "items.json", id)), [true, false, true]);
+}
+
+#[test]
+fn lines_are_taken_back_where_the_tip_finds_no_room_once_they_are_synced() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
+    let other = fs.clone();
+    // Of the calls of one write, the one that follows its sync.
+    let synced = |call: &Call| matches!(call, Call::SyncData { .. });
+    fs.before(synced, move || {
+        let prepares = |call: &Call| matches!(call, Call::PreparePage { .. });
+        other.fail_when(prepares, Fault::NoSpace { written: 0 }, Repeat::Once);
+    });
+    assert_eq!(put(&database, Durability::Full, 2, "taken back"), REFUSED);
+    for after in fs.snapshot().crash_states(100, 1) {
+        let database = open(&after);
+        assert!(has(&database, "items.json", 1) && !has(&database, "items.json", 2));
+    }
+    assert_eq!(put(&database, Durability::Full, 3, "after"), Ok(()));
+    assert_eq!([1, 2, 3].map(|id| has(&database, "items.json", id)), [true, false, true]);
+}
+
+#[test]
+fn a_database_is_not_opened_without_room_for_its_tip() {
+    let fs = machine();
+    assert_eq!(put(&open(&fs), Durability::Full, 1, "before"), Ok(()));
+    fs.fail_when(
+        |call| matches!(call, Call::PreparePage { .. }),
+        Fault::NoSpace { written: 0 },
+        Repeat::Forever,
+    );
+    let refused = Database::open(fs.handle(), Path::new(DIRECTORY), DatabaseOptions::default());
+    assert_eq!(told(refused.map(drop)), REFUSED);
+    fs.heal();
+    assert!(has(&open(&fs), "items.json", 1));
 }

@@ -119,6 +119,7 @@ fn a_directory_that_is_gone_is_refused_like_one_that_was_replaced() {
     }
     fs.remove("/database/.storage");
     let checkpoint = database.checkpoint(Wait::at_most(Duration::ZERO)).expect_err("nothing is there");
+    assert!(checkpoint.to_string().contains("removed"), "{checkpoint}");
     assert!(checkpoint.to_string().contains("open it again"), "{checkpoint}");
     assert!(sentence(&database).contains("open it again"), "{}", sentence(&database));
     assert_eq!(has(&database, 1), Err("IO_ERROR"));

@@ -30,7 +30,7 @@ export type Unassigned<TInput extends object> = TInput extends unknown ? Omit<TI
 /** How a storage of one's own is opened. */
 export interface BaseStorageOptions extends StorageOptions {
   /** Indexes of the entities, instead of those of the static property `indexes`. */
-  indexes?: readonly IndexConfig[]
+  indexes?: readonly IndexConfig[] | undefined
 }
 
 /**

@@ -26,10 +26,10 @@ export type Change<Id = number | string> = ChangeEvent<Id> | ResetEvent
 
 export interface ChangesOptions {
   /** Begins after the batch with this number, as far back as the journals are kept; otherwise with a reset. Default: now. */
-  from?: number
+  from?: number | undefined
   /** The changes of this storage's collection (the default), or of all of its database. */
-  scope?: 'collection' | 'database'
-  signal?: AbortSignal
+  scope?: 'collection' | 'database' | undefined
+  signal?: AbortSignal | undefined
 }
 
 /** The changes from the moment they are asked for, each once, in commit order. Ends with its storage, or by `return()`. */

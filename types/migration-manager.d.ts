@@ -10,13 +10,13 @@ export interface MigrationLogger {
 /** How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option. */
 export interface MigrationOptions {
   /** Milliseconds to wait for other operations on the base path, and for other processes. Default: 30 000. */
-  lockTimeout?: number
+  lockTimeout?: number | undefined
   /** Where lines go: an object, a function, or `null` for silence. Default: the console. */
-  logger?: MigrationLogger | ((line: string, level: 'info' | 'warn' | 'error') => void) | null
+  logger?: MigrationLogger | ((line: string, level: 'info' | 'warn' | 'error') => void) | null | undefined
   /** Files and directories that backups take along, relative to the base path. */
-  include?: string[]
+  include?: string[] | undefined
   /** How many backups to keep; `backup()` removes the oldest beyond that. Default: all. */
-  keep?: number
+  keep?: number | undefined
 }
 
 /** What a migration is told. */
@@ -99,11 +99,11 @@ export interface MigrationResult {
 /** How {@link MigrationManager.backup} works. */
 export interface BackupOptions {
   /** Called with the bytes that are copied and those there are. What it throws stops the backup and is thrown on. */
-  onProgress?: (done: number, total: number) => void
+  onProgress?: ((done: number, total: number) => void) | undefined
   /** Stops the backup: it rejects with `ABORTED`, and nothing of it is left. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** How many backups to keep, instead of what the manager's options say. */
-  keep?: number
+  keep?: number | undefined
 }
 
 /** One directory in `<basePath>/backups`. */
@@ -125,9 +125,9 @@ export interface BackupInfo {
 /** How {@link MigrationManager.restore} works. */
 export interface RestoreOptions {
   /** Called with the bytes that are copied and those there are. What it throws stops the restore and is thrown on. */
-  onProgress?: (done: number, total: number) => void
+  onProgress?: ((done: number, total: number) => void) | undefined
   /** Stops the restore while it prepares: it rejects with `ABORTED`, and nothing has changed. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /**

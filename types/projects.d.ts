@@ -99,10 +99,10 @@ export type FileVersionExtra = Omit<UpdateProjectFile, 'content'>
 
 export interface ListFilesOptions {
   /** Default: `true`. With `false` the content is not read from disk and the results lack it. */
-  includeContent?: boolean
+  includeContent?: boolean | undefined
   /** Default: `true`. With `false` only the latest version of each file is listed. */
-  includeAllVersions?: boolean
-  signal?: AbortSignal
+  includeAllVersions?: boolean | undefined
+  signal?: AbortSignal | undefined
 }
 
 /** All projects by id. */

@@ -72,14 +72,14 @@ export type OrderBy<T> =
 
 /** What is asked of a storage. */
 export interface Query<T> {
-  where?: Where<T>
+  where?: Where<T> | undefined
   /** Default: ids ascending. Values of different kinds order as null, booleans, numbers, strings; ties by id. */
-  orderBy?: OrderBy<T>
+  orderBy?: OrderBy<T> | undefined
   /** The most entities that are returned. */
-  limit?: number
+  limit?: number | undefined
   /** How many of the first are passed over. */
-  offset?: number
-  signal?: AbortSignal
+  offset?: number | undefined
+  signal?: AbortSignal | undefined
 }
 
 /** A query for some fields only; `id` is always among them. */
@@ -128,9 +128,9 @@ export interface Explanation {
 /** How a storage is gone through. */
 export interface IterateOptions<T, Id> {
   /** How many entities are read at a time, as far as 4 MiB hold them. Default: 100. */
-  batchSize?: number
+  batchSize?: number | undefined
   /** Begins after this id. */
-  after?: Id
-  where?: Where<T>
-  signal?: AbortSignal
+  after?: Id | undefined
+  where?: Where<T> | undefined
+  signal?: AbortSignal | undefined
 }

@@ -36,5 +36,5 @@ export interface Transaction<TEntity, TCreate, TUpdate, TId> extends Transaction
 export type FileTransaction = Transaction<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput> & FileTransactionScope
 
 export interface TransactionOptions {
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }

@@ -386,3 +386,14 @@ async function unions(happenings: Happenings, given: AnEvent) {
   if (created.kind === 'click') assertType<Equal<typeof created.x, number>>()
 }
 void unions
+
+/** Options that are passed on may be `undefined`, also under `exactOptionalPropertyTypes`. */
+export async function passOn(basePath: string | undefined, signal: AbortSignal | undefined, limit: number | undefined, keep: number | undefined) {
+  const storage = new ProjectStorageV2({ basePath, cacheTTL: limit, durability: undefined })
+  const { id } = (await storage.query({ where: undefined, limit, signal }))[0]!
+  await storage.getById(id, { signal })
+  await storage.transaction((tx) => tx.getById(id), { signal })
+  for await (const project of storage.iterate({ batchSize: limit, signal })) await storage.getFileStorage(project.id).list({ includeContent: undefined, signal })
+  await storage.changes({ from: limit, scope: undefined, signal }).return()
+  await new MigrationManager('.', { lockTimeout: limit, logger: undefined }).backup('name', { keep, signal, onProgress: undefined })
+}

@@ -85,7 +85,7 @@ pub enum Error {
     )]
     Poisoned { path: PathBuf },
     #[error(
-        "other files were put in the place of those of {} while it was open, so nothing is written or read any more: close every storage on it and open it again",
+        "the files of {} were removed or replaced while it was open, so nothing is written or read any more: close every storage on it and open it again",
         path.display()
     )]
     Replaced { path: PathBuf },

@@ -3,18 +3,33 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The last millisecond that times, and ids that are made of them, may take: the start of the year 2050, UTC.
+pub const LATEST_TIME: u64 = 2_524_608_000_000;
+
+/// The highest id that the clock alone makes. Above it there is room for all that are counted on from it.
+const LATEST_FROM_CLOCK: u64 = LATEST_TIME - (1 << 33);
+
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// The current time in milliseconds since 1970.
+/// The current time in milliseconds since 1970; the earliest or the latest that there is where the clock shows another.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+    time_in_bounds(SystemTime::now())
+}
+
+fn time_in_bounds(time: SystemTime) -> u64 {
+    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).map_or(LATEST_TIME, |ms| ms.min(LATEST_TIME))
 }
 
 /// An id near the current time in milliseconds, larger than every one handed out before, whatever the clock does.
 pub fn generate_id() -> u64 {
     let now = now_ms();
-    let next = |last: u64| Some(now.max(last + 1));
-    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| now.max(last + 1))
+    let next = |last: u64| Some(id_after(last, now));
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| id_after(last, now))
+}
+
+fn id_after(last: u64, now: u64) -> u64 {
+    now.min(LATEST_FROM_CLOCK).max(last + 1)
 }
 
 /// Makes the ids that are handed out from here on larger than this one.
@@ -24,7 +39,23 @@ pub fn stay_above(id: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_clock_that_shows_a_time_out_of_bounds_gives_times_and_ids_within_them() {
+        for (years, time) in
+            [(-10, 0), (0, 0), (79, 2_491_344_000_000), (90, LATEST_TIME), (500, LATEST_TIME)]
+        {
+            let off = Duration::from_secs(i64::abs(years) as u64 * 365 * 86_400);
+            let shown = if years < 0 { UNIX_EPOCH - off } else { UNIX_EPOCH + off };
+            let now = time_in_bounds(shown);
+            assert_eq!(now, time, "{years} years");
+            let second = id_after(id_after(0, now), now);
+            assert!(second > 1 && second < LATEST_TIME - u64::from(u32::MAX), "{second}");
+        }
+    }
 
     #[test]
     fn ids_from_many_threads_never_repeat() {

@@ -52,7 +52,7 @@ pub use database::{
     Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
 };
 pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
-pub use id::{generate_id, now_ms};
+pub use id::{LATEST_TIME, generate_id, now_ms};
 pub use index_query::IndexQuery;
 pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;

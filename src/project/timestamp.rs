@@ -1,11 +1,12 @@
 //! Timestamps: milliseconds since 1970, read from numbers, numeric strings and ISO 8601 strings.
 
+use crate::engine::LATEST_TIME;
 use crate::engine::json;
 
 use super::integer::{Problem, bounded};
 
-/// The last millisecond that ids and timestamps may take: the start of the year 2050, UTC.
-pub const LATEST_TIMESTAMP: u64 = 2_524_608_000_000;
+/// The last millisecond that ids and timestamps may take.
+pub const LATEST_TIMESTAMP: u64 = LATEST_TIME;
 
 /// A number below this is taken as seconds where the caller may mean seconds.
 const SECONDS_BELOW: f64 = 1e10;

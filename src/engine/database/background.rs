@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::{Database, Event, WarningCode};
+use crate::engine::error::Error;
 
 /// An idle database whose checkpoint is cheap gets it after this time, so that the JSON a person opens is current.
 const SOON: Duration = Duration::from_millis(800);
@@ -135,10 +136,12 @@ impl Database {
         match self.checkpoint_or_warn_if(self.wait(), &is_wanted) {
             Ok(()) => {}
             Err(error) => {
-                self.warn(
-                    WarningCode::CheckpointFailed,
-                    format!("{error}; the journal keeps everything until a checkpoint succeeds"),
-                );
+                let message = match error {
+                    // Its journal is gone too.
+                    Error::Replaced { .. } => error.to_string(),
+                    error => format!("{error}; the journal keeps everything until a checkpoint succeeds"),
+                };
+                self.warn(WarningCode::CheckpointFailed, message);
                 self.publish(Event::Warned);
             }
         }

@@ -197,6 +197,9 @@ impl Database {
         if !matches!(turn, Ok(Turn::Busy)) {
             self.check_tip()?;
         }
+        if let (Ok(Turn::Taken(_) | Turn::Kept), Some(tip)) = (&turn, &self.tip) {
+            tip.prepare().at("write", &self.tip_path())?;
+        }
         if let (Ok(Turn::Taken(_)), Some(tip)) = (&turn, &self.tip) {
             tip.set_holder(process::id());
         }
@@ -282,15 +285,7 @@ impl Database {
         let files = self.files(writer)?;
         self.check_poison()?;
         if let Err(error) = files.journal.write_parts_at(&lines.parts(), position.end) {
-            // The bytes were acknowledged to nobody: cut back and stay usable. Their writers are told that nothing changed, so a
-            // power loss must not bring back whole lines of them: the cut is made durable.
-            files.reach = position.end;
-            let error = Error::io("append to", &path, &error);
-            let cut = files.journal.set_len(position.end);
-            return match cut.and_then(|()| self.counters.syncs.measure(|| files.journal.sync_data())) {
-                Ok(()) => Err(error),
-                Err(_) => Err(self.poison(error)),
-            };
+            return Err(self.take_back(files, position.end, Error::io("append to", &path, &error)));
         }
         files.reach = files.reach.max(position.end + lines.len() as u64);
         if self.is_mutant(Mutant::TipBeforeSync) {
@@ -303,8 +298,23 @@ impl Database {
         if sync {
             self.sync_lines(&*files.journal, &path)?;
         }
+        // The sync may have taken long, and the page have been written back.
+        if let Some(Err(error)) = self.tip.as_ref().map(Tip::prepare) {
+            return Err(self.take_back(files, position.end, Error::io("write", &self.tip_path(), &error)));
+        }
         self.counters.journal_bytes.add(lines.len() as u64);
         Ok(())
+    }
+
+    /// The lines from `end` on were acknowledged to nobody: cuts them off to stay usable. Their writers are told that nothing
+    /// changed, so a power loss must not bring back whole lines of them: the cut is made durable.
+    fn take_back(&self, files: &mut WriterFiles, end: u64, error: Error) -> Error {
+        files.reach = end;
+        let cut = files.journal.set_len(end);
+        match cut.and_then(|()| self.counters.syncs.measure(|| files.journal.sync_data())) {
+            Ok(()) => error,
+            Err(_) => self.poison(error),
+        }
     }
 
     /// Syncs what was appended without. The write lock is held.

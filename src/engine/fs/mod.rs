@@ -139,6 +139,9 @@ pub trait LockFile: Send + Sync {
 /// A few words of memory that several processes see at once. It is never synced: after a power loss its
 /// content is unknown.
 pub trait SharedPage: Send + Sync {
+    /// Sees to it that stores find room, for as long as the system does not write the page back. A file system that writes it to
+    /// a new place each time may have none: a store would end the process.
+    fn prepare(&self) -> io::Result<()>;
     /// Loads the word at `index` (8 bytes each), acquiring what was stored before it.
     fn load(&self, index: usize) -> u64;
     /// Stores a word, releasing what was stored before it.

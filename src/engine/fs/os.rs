@@ -150,7 +150,8 @@ impl Fs for OsFs {
         }
         let identity = convert(&file.metadata()?).identity;
         let map = Arc::new(memmap2::MmapOptions::new().len(len).map_raw(&file)?);
-        Ok(Arc::new(OsSharedPage { map, words: len / 8, file, path: path.to_path_buf(), identity }))
+        let stays = platform::writes_in_place(&file)?;
+        Ok(Arc::new(OsSharedPage { map, words: len / 8, stays, file, path: path.to_path_buf(), identity }))
     }
 
     fn network(&self, path: &Path) -> io::Result<Option<Network>> {
@@ -370,6 +371,8 @@ impl LockFile for OsLockFile {
 struct OsSharedPage {
     map: Arc<memmap2::MmapRaw>,
     words: usize,
+    /// Whether what was allocated once is all the room that it ever needs.
+    stays: bool,
     file: fs::File,
     path: PathBuf,
     /// Of the file, when it was mapped.
@@ -387,6 +390,10 @@ impl OsSharedPage {
 }
 
 impl SharedPage for OsSharedPage {
+    fn prepare(&self) -> io::Result<()> {
+        if self.stays { Ok(()) } else { platform::make_writable(&self.map) }
+    }
+
     fn load(&self, index: usize) -> u64 {
         self.word(index).load(Ordering::Acquire)
     }
@@ -458,6 +465,20 @@ mod tests {
         std::os::unix::fs::symlink(&other, &link).expect("linked");
         assert!(OsFs.shared_page(&link, 4096).is_err());
         assert_eq!(fs::read(&other).expect("there"), b"somebody's");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_page_that_no_store_could_reach_is_an_error_and_no_signal() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = open_or_create(&directory.path().join("tip")).expect("created");
+        file.set_len(4096).expect("room");
+        let map = memmap2::MmapOptions::new().len(4096).map_raw(&file).expect("mapped");
+        platform::make_writable(&map).expect("there is room");
+        // A file that ends before the page has no place for it, as a full disk has none.
+        file.set_len(0).expect("cut");
+        let error = platform::make_writable(&map).expect_err("there is none");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

@@ -113,8 +113,23 @@ pub struct Tip {
 }
 
 impl Tip {
+    /// Maps the page, ready to be written.
     pub fn open(fs: &dyn Fs, path: &Path) -> Result<Tip> {
-        Ok(Tip { page: Tip::map(fs, path)? })
+        let tip = Tip { page: Tip::map(fs, path)? };
+        tip.prepare().at("write", path)?;
+        Ok(tip)
+    }
+
+    /// Sees to it that there is room for what the holder of the write lock stores: to be called when it takes the lock. What may
+    /// be stored at any other time is left out where there is none.
+    pub fn prepare(&self) -> io::Result<()> {
+        self.page.prepare()
+    }
+
+    fn store_if_there_is_room(&self, word: usize, value: u64) {
+        if self.prepare().is_ok() {
+            self.page.store(word, value);
+        }
     }
 
     /// The page itself.
@@ -187,7 +202,7 @@ impl Tip {
 
     /// Lets nobody go by what he kept any more: the file of this page is no longer the one that others open.
     pub fn withdraw(&self) {
-        self.page.store(ANNOUNCED_WORD, f64::INFINITY.to_bits());
+        self.store_if_there_is_room(ANNOUNCED_WORD, f64::INFINITY.to_bits());
     }
 
     /// Whether somebody withdrew it, and nobody has moved it since.
@@ -202,13 +217,13 @@ impl Tip {
 
     /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
     pub fn set_holder(&self, pid: u32) {
-        self.page.store(HOLDER_WORD, pid.into());
+        self.store_if_there_is_room(HOLDER_WORD, pid.into());
     }
 
     /// Says which process copies the files, and so keeps checkpoints away; zero for none. It counts only while somebody does
     /// that: a process may have died.
     pub fn set_copier(&self, pid: u32) {
-        self.page.store(COPIER_WORD, pid.into());
+        self.store_if_there_is_room(COPIER_WORD, pid.into());
     }
 
     pub fn has_copier(&self) -> bool {
@@ -216,7 +231,11 @@ impl Tip {
     }
 
     /// An id that no process was given before: `at_least`, or one more than the highest. Anybody may ask for one, at any time.
+    /// Where there is no room to note it, there is none for a document that has it.
     pub fn claim_id(&self, at_least: u64) -> u64 {
+        if self.prepare().is_err() {
+            return at_least;
+        }
         loop {
             let last = self.page.load(ID_WORD);
             let ahead = at_least.saturating_add(AHEAD);
@@ -285,6 +304,10 @@ mod tests {
 
         fn replace(&self, index: usize, current: u64, value: u64) -> bool {
             self.page.replace(index, current, value)
+        }
+
+        fn prepare(&self) -> io::Result<()> {
+            self.page.prepare()
         }
 
         fn memory(&self) -> Option<Arc<dyn PageMemory>> {

@@ -95,6 +95,45 @@ pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Whether the file system never moves what has its place. Those that copy on write do, and those that share blocks between
+/// files: what is unknown counts as one of them.
+#[cfg(target_os = "linux")]
+pub fn writes_in_place(file: &fs::File) -> io::Result<bool> {
+    const EXT4: u32 = 0xef53;
+    const TMPFS: u32 = 0x0102_1994;
+    Ok(matches!(rustix::fs::fstatfs(file)?.f_type as u32, EXT4 | TMPFS))
+}
+
+/// Other systems have no way to ask for room.
+#[cfg(not(target_os = "linux"))]
+pub fn writes_in_place(_: &fs::File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Has the pages of a mapping made writable as a store would, where that can fail.
+#[cfg(target_os = "linux")]
+pub fn make_writable(map: &memmap2::MmapRaw) -> io::Result<()> {
+    use rustix::io::Errno;
+    loop {
+        match map.advise(memmap2::Advice::PopulateWrite) {
+            Ok(()) => return Ok(()),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::INTR | Errno::AGAIN) => {}
+                // What the signal of a store would stand for.
+                Some(Errno::FAULT) => return Err(Errno::NOSPC.into()),
+                // Linux before 5.14.
+                Some(Errno::INVAL | Errno::NOSYS) => return Ok(()),
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
+    Ok(())
+}
+
 pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }

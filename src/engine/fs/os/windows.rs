@@ -31,6 +31,14 @@ pub fn prepare_write(_: &fs::File, _: u64, _: usize) {}
 /// The system decides by itself when to begin.
 pub fn begin_writeback(_: &fs::File, _: u64, _: usize) {}
 
+pub fn writes_in_place(_: &fs::File) -> io::Result<bool> {
+    Ok(true)
+}
+
+pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
+    Ok(())
+}
+
 pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
     Ok(None)
 }

@@ -82,6 +82,9 @@ pub enum Call {
     IsCurrent {
         path: Arc<Path>,
     },
+    PreparePage {
+        path: Arc<Path>,
+    },
     /// Loads are not counted: they can't fail, and a process may make any number of them.
     Store {
         path: Arc<Path>,
@@ -115,6 +118,7 @@ impl Call {
             | Self::TryLock { path, .. }
             | Self::Unlock { path }
             | Self::IsCurrent { path }
+            | Self::PreparePage { path }
             | Self::Store { path, .. } => path,
         }
     }
@@ -144,7 +148,8 @@ impl Call {
             | Self::CloneFile { .. }
             | Self::FreeSpace { .. }
             | Self::Read { .. }
-            | Self::IsCurrent { .. } => false,
+            | Self::IsCurrent { .. }
+            | Self::PreparePage { .. } => false,
         }
     }
 }
@@ -184,6 +189,7 @@ impl fmt::Display for Call {
             Self::TryLock { exclusive: false, .. } => write!(f, "try_shared {path}"),
             Self::Unlock { .. } => write!(f, "unlock {path}"),
             Self::IsCurrent { .. } => write!(f, "is_current {path}"),
+            Self::PreparePage { .. } => write!(f, "prepare_page {path}"),
             Self::Store { index, value, .. } => write!(f, "store {path} word {index} = {value:#x}"),
         }
     }

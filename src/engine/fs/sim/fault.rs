@@ -63,6 +63,7 @@ impl Fault {
                 Call::CreateDir { .. }
                 | Call::Rename { .. }
                 | Call::Write { .. }
+                | Call::PreparePage { .. }
                 | Call::SetLen { .. }
                 | Call::SyncData { .. }
                 | Call::SyncDir { .. } => true,

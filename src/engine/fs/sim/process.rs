@@ -364,6 +364,10 @@ impl SharedPage for SimPage {
         })
     }
 
+    fn prepare(&self) -> io::Result<()> {
+        self.handle.fs.order(Call::PreparePage { path: self.handle.path() }, |_| Ok(()))
+    }
+
     fn store(&self, index: usize, value: u64) {
         self.check(index);
         let call = Call::Store { path: self.handle.path(), index, value };
