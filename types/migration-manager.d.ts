@@ -7,7 +7,10 @@ export interface MigrationLogger {
   error(line: string): void
 }
 
-/** How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option. */
+/**
+ * How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option; its code is
+ * `INVALID_ARGUMENT`.
+ */
 export interface MigrationOptions {
   /** Milliseconds to wait for other operations on the base path, and for other processes. Default: 30 000. */
   lockTimeout?: number
