@@ -201,6 +201,14 @@ describe('a broken file', () => {
     }))
   }
 
+  test('is a map again after close, though nothing was written', withOldData(async ({ base, open }) => {
+    await writeFile(filesPath(base, SAMPLE), '["keep me"]')
+    const storage = open()
+    await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
+    await storage.close()
+    assert.deepEqual(await readJson(filesPath(base, SAMPLE)), {})
+  }))
+
   test('of projects does not take their files with it', withOldData(async ({ base, open }) => {
     const text = (await readFile(projectsPath(base), 'utf8')).slice(0, -40)
     await writeFile(projectsPath(base), text)

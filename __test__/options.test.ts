@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { ProjectStorageV2 } from '../index.js'
+import { BaseStorage, IndexManager, MigrationManager, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
 import { projectInput, withDirectory } from './support/index.js'
 
 const refused: [option: string, value: unknown][] = [
@@ -32,6 +32,24 @@ describe('a bad option is refused at construction, by name', () => {
   for (const options of ['/tmp', 5, null, true]) {
     test(`options that are ${JSON.stringify(options)}`, () => {
       assert.throws(() => new ProjectStorageV2(options as any), TypeError)
+    })
+  }
+
+  const wrong: [what: string, construct: (Class: any) => unknown, Class: unknown][] = [
+    ['the type of an option', (Class) => new Class({ cacheTTL: '1' }), ProjectStorageV2],
+    ['the value of an option', (Class) => new Class({ durability: 'none' }), ProjectStorageV2],
+    ['options', (Class) => new Class(null), ProjectStorageV2],
+    ['a data directory', (Class) => new Class('/tmp', 5), IndexManager],
+    ['the path of a data directory', (Class) => new Class('/tmp', ''), IndexManager],
+    ['a base path', (Class) => new Class(5), MigrationManager],
+    ['a logger', (Class) => new Class('/tmp', { logger: 5 }), MigrationManager],
+    ['a number of backups', (Class) => new Class('/tmp', { keep: 0 }), MigrationManager],
+    ['an abstract class', (Class) => new Class(), BaseStorage],
+    ['a class whose instances a storage makes', (Class) => new Class(), ProjectFileStorage],
+  ]
+  for (const [what, construct, Class] of wrong) {
+    test(`the error has a code: ${what}`, () => {
+      assert.throws(() => construct(Class), { code: 'INVALID_ARGUMENT' })
     })
   }
 

@@ -34,6 +34,11 @@ describe('a new file', () => {
     assert.deepEqual(await storage.getFileStorage(project.id).getById(id), file)
   }))
 
+  test('has the last part of its path as its name, unless one is given', withProject(async (storage, project) => {
+    assert.equal((await storage.addFile(project.id, { path: 'src/a.ts', content: '' })).name, 'a.ts')
+    assert.equal((await storage.addFile(project.id, { name: 'own', path: 'src/a.ts', content: '' })).name, 'own')
+  }))
+
   test('has the size of its content in UTF-8', withProject(async (storage, project) => {
     assert.equal((await storage.addFile(project.id, fileInput('a', 'ü日🦀'))).size, 9)
   }))
@@ -110,6 +115,15 @@ describe('update', () => {
     const { id } = await files.create({ ...fileInput('a.ts'), size: 99, checksum: 'mine' })
     const updated = await files.update(id, { summary: 'what it does' })
     assert.deepEqual([updated?.size, updated?.checksum, updated?.summary], [99, 'mine', 'what it does'])
+  }))
+
+  test('of the path changes the name and extension that came from it', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const derived = await files.create({ path: 'src/a.ts', content: '' })
+    const given = await files.create({ name: 'own', extension: '.own', path: 'src/a.ts', content: '' })
+    const [one, other] = await files.updateMany([derived, given].map(({ id }) => ({ id, data: { path: 'lib/b.md' } })))
+    assert.deepEqual([one!.name, one!.extension], ['b.md', '.md'])
+    assert.deepEqual([other!.name, other!.extension], ['own', '.own'])
   }))
 
   test('ignores the fields of the chain', withProject(async (storage, project) => {

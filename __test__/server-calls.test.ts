@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { mkdtemp, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ProjectFilesStorageSchema, ProjectsStorageSchema, ValidationError } from '../index.js'
 import type { StorageSchema } from '../index.js'
@@ -170,6 +171,15 @@ describe('projectStorage', () => {
     assert.deepEqual(reopened, { [created.id]: created })
     assert.equal(new Set(ids).size, 1000)
     assert.deepEqual(await readJson(projectsPath(base)), { [created.id]: created })
+  }))
+
+  test('stores there after it was closed too, wherever the process has gone', withDirectory(async ({ base }) => {
+    const [first, elsewhere] = await Promise.all(['first', 'elsewhere'].map((name) => mkdtemp(join(base, name))))
+    const { lines, stderr, code } = await runChild('ready-made.mjs', [first!, elsewhere!])
+    assert.equal(code, 0, stderr)
+    const { created, reopened } = JSON.parse(lines.at(-1)!)
+    assert.deepEqual(reopened, { [created.id]: created })
+    assert.deepEqual(await readdir(elsewhere!), [])
   }))
 
   test('creates nothing where it was merely imported', withDirectory(async ({ base }) => {

@@ -12,7 +12,7 @@ const { channels, publish, published } = require('./diagnostics.js')
 const { entityMembers, writeEntities } = require('./entity-maps.js')
 const { checkNoPromise, copyOf, keyOf, mapOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
-const { closed, invalid } = require('./errors.js')
+const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
@@ -77,9 +77,9 @@ class BaseStorage {
   #listeners = new Listeners(() => this.#changes())
 
   constructor(storageSchema, entitySchema, dataDir, options) {
-    if (new.target === BaseStorage) throw new TypeError('BaseStorage is abstract: extend it')
-    if (typeof dataDir !== 'string') throw new TypeError('dataDir must be a string')
-    if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
+    if (new.target === BaseStorage) throw wrongType('BaseStorage is abstract: extend it')
+    if (typeof dataDir !== 'string') throw wrongType('dataDir must be a string')
+    if (dataDir === '' || dataDir.includes('\0')) throw wrongValue('dataDir must be a path')
     Object.defineProperty(this, 'options', { value: resolveOptions(options), enumerable: true })
     this.basePath = this.options.basePath
     this[writes] = new Writes(this.options.lockTimeout)
@@ -91,7 +91,7 @@ class BaseStorage {
   }
 
   getIndexPath() {
-    throw new TypeError(`${this.constructor.name} must implement getIndexPath()`)
+    throw wrongType(`${this.constructor.name} must implement getIndexPath()`)
   }
 
   getEntityPath() {

@@ -44,6 +44,10 @@ function refusal(code, message, { cause, ...details } = {}) {
 
 const invalid = (message) => refusal('INVALID_ARGUMENT', message)
 
+/** What a constructor refuses has the class that JavaScript gives such errors, and a code as all errors have. */
+const wrongType = (message) => Object.assign(new TypeError(message), { code: 'INVALID_ARGUMENT' })
+const wrongValue = (message) => Object.assign(new RangeError(message), { code: 'INVALID_ARGUMENT' })
+
 const closed = (what = 'storage') => refusal('CLOSED', `this ${what} is closed; open a new instance to go on`)
 
-module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, closed }
+module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, wrongType, wrongValue, closed }

@@ -9,7 +9,7 @@ const { call } = require('./calls.js')
 const { Feeds } = require('./changes.js')
 const { checkMap, copyOf } = require('./entries.js')
 const { EntityStorage, entities, steps } = require('./entity-storage.js')
-const { invalid } = require('./errors.js')
+const { invalid, wrongType } = require('./errors.js')
 const { fileMembers, writeFiles } = require('./file-maps.js')
 const { handedOver, isPlain, recordParts, withContent } = require('./file-records.js')
 const { directoryOf } = require('./storage-paths.js')
@@ -29,7 +29,7 @@ function versionOf(value) {
 
 class ProjectFileStorage extends EntityStorage {
   constructor(key, storage, projectId) {
-    if (key !== construct) throw new TypeError('use getFileStorage(projectId) of a ProjectStorageV2')
+    if (key !== construct) throw wrongType('use getFileStorage(projectId) of a ProjectStorageV2')
     super(null, storage.dataDir, storage.options)
     this[parent] = storage
     this[entities] = storage[entities].files(projectId)

@@ -7,7 +7,7 @@ const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
-const { closed, invalid } = require('./errors.js')
+const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
@@ -33,10 +33,10 @@ class IndexManager {
   #defining = 0
 
   constructor(basePath, dataDir, options = {}) {
-    if (typeof basePath !== 'string') throw new TypeError('basePath must be a string')
-    if (typeof dataDir !== 'string') throw new TypeError('dataDir must be a string')
-    if (dataDir === '' || dataDir.includes('\0')) throw new RangeError('dataDir must be a path')
-    if (options === null || typeof options !== 'object') throw new TypeError('options must be an object')
+    if (typeof basePath !== 'string') throw wrongType('basePath must be a string')
+    if (typeof dataDir !== 'string') throw wrongType('dataDir must be a string')
+    if (dataDir === '' || dataDir.includes('\0')) throw wrongValue('dataDir must be a path')
+    if (options === null || typeof options !== 'object') throw wrongType('options must be an object')
     const { lockTimeout, durability } = options
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
     this.#basePath = resolved.basePath

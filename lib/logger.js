@@ -4,6 +4,7 @@
 
 const { describe } = require('./arguments.js')
 const { warn } = require('./diagnostics.js')
+const { wrongType } = require('./errors.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
@@ -26,10 +27,10 @@ function resolveLogger(option) {
   if (option === null) return loggerOf(() => () => {})
   if (typeof option === 'function') return loggerOf((level) => (line) => option(line, level))
   if (typeof option !== 'object') {
-    throw new TypeError(`option logger must be an object, a function or null, got ${describe(option)}`)
+    throw wrongType(`option logger must be an object, a function or null, got ${describe(option)}`)
   }
   for (const level of LEVELS) {
-    if (typeof option[level] !== 'function') throw new TypeError(`option logger must have a function ${level}`)
+    if (typeof option[level] !== 'function') throw wrongType(`option logger must have a function ${level}`)
   }
   return loggerOf((level) => (line) => option[level](line))
 }

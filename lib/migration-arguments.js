@@ -4,29 +4,29 @@
 
 const path = require('node:path')
 const { describe } = require('./arguments.js')
-const { invalid } = require('./errors.js')
+const { invalid, wrongType, wrongValue } = require('./errors.js')
 const { resolveLogger } = require('./logger.js')
 
 const LOCK_TIMEOUT = 30_000
 
 /** The base path of a manager, absolute. */
 function basePathOf(value) {
-  if (typeof value !== 'string') throw new TypeError(`basePath must be a string, got ${describe(value)}`)
-  if (value === '' || value.includes('\0')) throw new RangeError('basePath must be a path')
+  if (typeof value !== 'string') throw wrongType(`basePath must be a string, got ${describe(value)}`)
+  if (value === '' || value.includes('\0')) throw wrongValue('basePath must be a path')
   return path.resolve(value)
 }
 
 function managerOptions(given = {}) {
   if (given === null || typeof given !== 'object' || Array.isArray(given)) {
-    throw new TypeError('options must be an object')
+    throw wrongType('options must be an object')
   }
   const { lockTimeout = LOCK_TIMEOUT, logger, include = [], keep } = given
-  if (typeof lockTimeout !== 'number') throw new TypeError('option lockTimeout must be a number')
+  if (typeof lockTimeout !== 'number') throw wrongType('option lockTimeout must be a number')
   if (!(Number.isFinite(lockTimeout) && lockTimeout >= 0)) {
-    throw new RangeError('option lockTimeout must be a finite number that is not negative')
+    throw wrongValue('option lockTimeout must be a finite number that is not negative')
   }
   if (!Array.isArray(include) || !include.every((entry) => typeof entry === 'string')) {
-    throw new TypeError('option include must be an array of paths')
+    throw wrongType('option include must be an array of paths')
   }
   return Object.freeze({
     lockTimeout,
@@ -40,8 +40,8 @@ function managerOptions(given = {}) {
 /** How many backups to keep; nothing for all. */
 function keepOf(value) {
   if (value === undefined) return undefined
-  if (typeof value !== 'number') throw new TypeError('option keep must be a number')
-  if (!(Number.isSafeInteger(value) && value >= 1)) throw new RangeError('option keep must be an integer of at least 1')
+  if (typeof value !== 'number') throw wrongType('option keep must be a number')
+  if (!(Number.isSafeInteger(value) && value >= 1)) throw wrongValue('option keep must be an integer of at least 1')
   return value
 }
 

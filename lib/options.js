@@ -1,6 +1,7 @@
 'use strict'
 
 const path = require('node:path')
+const { wrongType, wrongValue } = require('./errors.js')
 
 const DEFAULTS = {
   cacheEnabled: true,
@@ -13,22 +14,22 @@ const DEFAULTS = {
 /** Checks the options of a storage and fills in the defaults; `basePath` becomes absolute. */
 function resolveOptions(given = {}) {
   if (given === null || typeof given !== 'object' || Array.isArray(given)) {
-    throw new TypeError('options must be an object')
+    throw wrongType('options must be an object')
   }
   const { basePath = process.cwd() } = given
-  if (typeof basePath !== 'string') throw new TypeError('option basePath must be a string')
-  if (basePath === '' || basePath.includes('\0')) throw new RangeError('option basePath must be a path')
+  if (typeof basePath !== 'string') throw wrongType('option basePath must be a string')
+  if (basePath === '' || basePath.includes('\0')) throw wrongValue('option basePath must be a path')
   const options = { basePath: path.resolve(basePath) }
   for (const [name, fallback] of Object.entries(DEFAULTS)) {
     const value = given[name] ?? (given[name] === null ? null : fallback)
-    if (typeof value !== typeof fallback) throw new TypeError(`option ${name} must be a ${typeof fallback}`)
+    if (typeof value !== typeof fallback) throw wrongType(`option ${name} must be a ${typeof fallback}`)
     if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
-      throw new RangeError(`option ${name} must be a finite number that is not negative`)
+      throw wrongValue(`option ${name} must be a finite number that is not negative`)
     }
     options[name] = value
   }
   if (options.durability !== 'full' && options.durability !== 'os') {
-    throw new RangeError("option durability must be 'full' or 'os'")
+    throw wrongValue("option durability must be 'full' or 'os'")
   }
   return Object.freeze(options)
 }

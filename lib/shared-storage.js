@@ -3,10 +3,12 @@
 const { ProjectStorageV2 } = require('./project-storage.js')
 
 let current
+let basePath
 
 /** The storage under the working directory of the first call, opened again after it was closed. */
 function storage() {
-  return (current ??= new ProjectStorageV2())
+  basePath ??= process.cwd()
+  return (current ??= new ProjectStorageV2({ basePath }))
 }
 
 /** The ready-made object that the server imports. Its functions need no `this`. */

@@ -257,6 +257,42 @@ fn an_edit_that_lost_in_part_is_told_once_and_never_as_taken_over_in_full() {
     assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
 }
 
+#[test]
+fn a_broken_file_that_nothing_was_saved_from_becomes_a_map_with_the_next_checkpoint() {
+    for broken in ["{\"1\": {\"id\":1", "[]", ""] {
+        let fixture = Fixture::new();
+        fs::write(fixture.path("items.json"), broken).expect("written");
+        let database = fixture.open();
+        assert_eq!(fixture.get(&database, 1), None);
+        fixture.checkpoint(&database);
+        assert_eq!(fs::read_to_string(fixture.path("items.json")).expect("a snapshot"), "{}\n");
+        assert_eq!(fixture.get(&database, 1), None);
+        drop(database);
+        assert_eq!(fixture.get(&fixture.open(), 1), None);
+        assert_eq!(fixture.files_like("items.json.corrupt-").len(), 1);
+    }
+}
+
+#[test]
+fn a_broken_file_that_was_adopted_before_a_crash_becomes_a_map_with_the_next_checkpoint() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), "[]").expect("written");
+    assert_eq!(fixture.get(&fixture.open(), 1), None);
+    fixture.checkpoint(&fixture.open());
+    assert_eq!(fs::read_to_string(fixture.path("items.json")).expect("a snapshot"), "{}\n");
+}
+
+#[test]
+fn a_broken_file_that_was_put_right_by_hand_is_not_overwritten_unseen() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), "[]").expect("written");
+    let database = fixture.open();
+    assert_eq!(fixture.get(&database, 1), None);
+    fs::write(fixture.path("items.json"), pretty(&[(1, "right")])).expect("edited");
+    fixture.checkpoint(&database);
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "right")));
+}
+
 /// Tells of checkpoints.
 struct Checkpoints(mpsc::Sender<()>);
 

@@ -64,8 +64,8 @@ export abstract class BaseStorage<
   TInput extends object = TEntity,
 > {
   /**
-   * @param storageSchema Validates the whole map, in {@link writeAll} only.
-   * @param entitySchema Validates each entity that is written, and those that another program wrote, once.
+   * @param storageSchema Validates the whole map in {@link writeAll}, in place of `entitySchema`: let it be a map of that.
+   * @param entitySchema Validates each entity that is written otherwise, and those that another program wrote, once.
    * @param dataDir The database's directory, relative to `basePath` and below it. Storages with one `dataDir` share its
    *   journal. One that is outside, or a folder of this package, is `INVALID_ARGUMENT` at the first call.
    * @throws TypeError, RangeError when an option has a wrong type or value; `INVALID_ARGUMENT` when an index has.

@@ -18,7 +18,10 @@ export type StorageErrorCode =
   | 'UNSUPPORTED_FILESYSTEM'
   | 'ADDON_NOT_LOADED'
 
-/** Every error of this package, except errors of your own schemas, which reach you as they are. */
+/**
+ * Every error of this package, except errors of your own schemas, which reach you as they are, and what constructors refuse: a
+ * `TypeError` or `RangeError` with the code `INVALID_ARGUMENT`.
+ */
 export class StorageError extends Error {
   constructor(message: string, code: StorageErrorCode, options?: ErrorOptions)
   readonly code: StorageErrorCode

@@ -7,7 +7,10 @@ export interface MigrationLogger {
   error(line: string): void
 }
 
-/** How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option. */
+/**
+ * How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option; its code is
+ * `INVALID_ARGUMENT`.
+ */
 export interface MigrationOptions {
   /** Milliseconds to wait for other operations on the base path, and for other processes. Default: 30 000. */
   lockTimeout?: number | undefined
@@ -137,8 +140,9 @@ export interface RestoreOptions {
  * then reject with `LOCK_TIMEOUT`. Called inside a callback of a migration they reject with `INVALID_ARGUMENT`
  * instead of waiting for themselves.
  *
- * While migrations run, writes of other processes wait. Writes of this process belong to the migration, whoever made
- * them, and are undone with it: migrate before serving.
+ * While migrations run, writes of other processes wait, and so does one that opens the data. Those that have it open read on, and
+ * see what a migration has written so far, also if it is undone later. Writes of this process belong to the migration, whoever
+ * made them, and are undone with it: migrate before serving.
  */
 export class MigrationManager {
   /**

@@ -1,4 +1,7 @@
-/** How a storage is opened. A wrong type or value is a `TypeError` or `RangeError` that names the option. */
+/**
+ * How a storage is opened. A wrong type or value is a `TypeError` or `RangeError` that names the option; its code is
+ * `INVALID_ARGUMENT`.
+ */
 export interface StorageOptions {
   /** The directory under which `dataDir` lies. Default: `process.cwd()`. */
   basePath?: string | undefined

@@ -85,6 +85,6 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
 
 /**
  * The storage that the server imports, on `process.cwd()` as it is at the first call. After `close()` the next call
- * opens it again.
+ * opens it again, in the same place.
  */
 export const projectStorage: ProjectStorageV2

@@ -76,7 +76,8 @@ export interface ProjectFile {
 export type ProjectFileInfo = Omit<ProjectFile, 'content'>
 
 export interface CreateProjectFile {
-  name: string
+  /** Default: the last part of the path. */
+  name?: string
   path: string
   content: string
   /** Default: from the path. */
@@ -91,7 +92,10 @@ export interface CreateProjectFile {
   syncVersion?: number
 }
 
-/** A change of `content` recomputes `size` and `checksum`, unless the patch gives them. */
+/**
+ * A change of `content` recomputes `size` and `checksum`, a change of `path` the `name` and `extension` that came from it, unless
+ * the patch gives them.
+ */
 export type UpdateProjectFile = Partial<CreateProjectFile>
 
 /** What a new version may change besides its content. */

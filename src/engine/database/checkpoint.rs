@@ -19,7 +19,7 @@ use super::index_checkpoint::{Draft, remove_stray};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
-use super::state::{Content, Dirty, State};
+use super::state::{Content, Dirty, State, may_be_broken};
 use super::writer::Writer;
 use super::{Database, Mutant, WarningCode, collection_file};
 use crate::engine::checksum::hash_of_file;
@@ -455,7 +455,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
 impl State {
     fn needs_checkpoint(&self) -> bool {
         self.collections.values().any(|collection| collection.oldest_change().is_some())
-            || self.catalog.values().any(|record| record.dropped.is_some())
+            || self.catalog.values().any(|record| record.dropped.is_some() || may_be_broken(record))
             || !self.removals.is_empty()
     }
 

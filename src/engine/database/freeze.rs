@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::file_table::FileTable;
 use super::large_snapshot::LargeSnapshot;
 use super::load::{bare_entries, is_known, scan};
-use super::state::{Change, Content, matching};
+use super::state::{Change, Content, matching, may_be_broken};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, collection_file};
 use crate::engine::checksum::FileHash;
@@ -56,6 +56,13 @@ impl Database {
                         unloaded.push((Arc::clone(path), changes.clone(), Arc::clone(&state.files)));
                     }
                     _ => {}
+                }
+            }
+            let broken =
+                state.catalog.iter().filter(|(_, record)| is_known(Some(record)) && may_be_broken(record));
+            for (path, _) in broken {
+                if state.collections.get(&**path).is_none_or(|found| found.oldest_change().is_none()) {
+                    unloaded.push((path.as_str().into(), BTreeMap::new(), Arc::clone(&state.files)));
                 }
             }
         }

@@ -416,6 +416,11 @@ pub fn matching(
     record?.snapshots.iter().rev().find(|snapshot| snapshot.hash == hash)
 }
 
+/// Whether the file may be a broken one that was set aside: the next checkpoint makes a map of it.
+pub fn may_be_broken(record: &CollectionRecord) -> bool {
+    record.snapshots.iter().any(|snapshot| !holds_documents(snapshot))
+}
+
 /// Whether documents of a file with this record lie in it.
 pub fn holds_documents(record: &SnapshotRecord) -> bool {
     record.layout != Layout::Void
