@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::engine::json;
+use crate::engine::{LATEST_TIME, json};
 
 use super::integer::{Problem, plain, read_count, read_id};
-use super::timestamp::{LATEST_TIMESTAMP, Unit, read_timestamp};
+use super::timestamp::{Unit, read_timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -80,7 +80,7 @@ impl Field {
                 Err(Problem::new("too_small", "must not be empty"))
             }
             Kind::Text => Ok(Cow::Borrowed(raw)),
-            Kind::Id => read_id(raw, LATEST_TIMESTAMP).map(|value| plain(raw, value)),
+            Kind::Id => read_id(raw, LATEST_TIME).map(|value| plain(raw, value)),
             Kind::Timestamp => read_timestamp(raw, unit).map(|value| plain(raw, value)),
             Kind::Count(least) => read_count(raw, least).map(|value| plain(raw, value)),
             Kind::Flag if matches!(raw, b"true" | b"false") => Ok(Cow::Borrowed(raw)),

@@ -40,4 +40,3 @@ pub use layout::{LARGE_FIELD, content_of, head_of, without_content};
 pub use projects::{create_project, stored_project, update_project, written_project};
 pub use put_at_path::Put;
 pub use schema::{MapKind, Records, parse_map};
-pub use timestamp::LATEST_TIMESTAMP;

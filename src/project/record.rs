@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::engine::document::Given;
 use crate::engine::json::{self, Member, Scanner};
-use crate::engine::{Error, Issue, PathSegment, Result};
+use crate::engine::{Error, Issue, LATEST_TIME, PathSegment, Result};
 
 use super::content::Content;
 use super::fields::{Kind, Shape};
@@ -212,7 +212,7 @@ impl<'a> Record<'a> {
     /// The id of a record is the key under which it lies: taken from there when missing.
     pub fn identify(&mut self, at: usize, key: &str) {
         let quoted = json::quote(key);
-        match super::integer::read_id(quoted.as_bytes(), super::timestamp::LATEST_TIMESTAMP) {
+        match super::integer::read_id(quoted.as_bytes(), LATEST_TIME) {
             _ if matches!(self.slots[at], Slot::Bad) => {}
             Err(_) => self
                 .refuse(at, Problem::new("custom", format!("the key {quoted} of the record is not an id"))),

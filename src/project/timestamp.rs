@@ -1,12 +1,8 @@
 //! Timestamps: milliseconds since 1970, read from numbers, numeric strings and ISO 8601 strings.
 
-use crate::engine::LATEST_TIME;
-use crate::engine::json;
+use crate::engine::{LATEST_TIME, json};
 
 use super::integer::{Problem, bounded};
-
-/// The last millisecond that ids and timestamps may take.
-pub const LATEST_TIMESTAMP: u64 = LATEST_TIME;
 
 /// A number below this is taken as seconds where the caller may mean seconds.
 const SECONDS_BELOW: f64 = 1e10;
@@ -36,7 +32,7 @@ pub fn read_timestamp(raw: &[u8], unit: Unit) -> Result<u64, Problem> {
         return from_number(number, unit);
     }
     match parse_iso(text) {
-        Some(milliseconds) => bounded(milliseconds as f64, 0, LATEST_TIMESTAMP),
+        Some(milliseconds) => bounded(milliseconds as f64, 0, LATEST_TIME),
         None => Err(Problem::new(
             "invalid_string",
             "expected a timestamp, got a string that is neither a number nor an ISO date",
@@ -45,9 +41,9 @@ pub fn read_timestamp(raw: &[u8], unit: Unit) -> Result<u64, Problem> {
 }
 
 fn from_number(number: f64, unit: Unit) -> Result<u64, Problem> {
-    let value = bounded(number, 0, LATEST_TIMESTAMP)?;
+    let value = bounded(number, 0, LATEST_TIME)?;
     let seconds = unit == Unit::Guessed && number < SECONDS_BELOW;
-    bounded(if seconds { value as f64 * 1000.0 } else { value as f64 }, 0, LATEST_TIMESTAMP)
+    bounded(if seconds { value as f64 * 1000.0 } else { value as f64 }, 0, LATEST_TIME)
 }
 
 /// The number that a string of decimal notation is; `inf`, `nan` and hexadecimals are not.
@@ -262,8 +258,8 @@ mod tests {
 
     #[test]
     fn the_range_ends_in_2050() {
-        assert_eq!(read_timestamp(b"2524608000000", Unit::Guessed), Ok(LATEST_TIMESTAMP));
-        assert_eq!(read_timestamp(b"\"2050-01-01\"", Unit::Guessed), Ok(LATEST_TIMESTAMP));
+        assert_eq!(read_timestamp(b"2524608000000", Unit::Guessed), Ok(LATEST_TIME));
+        assert_eq!(read_timestamp(b"\"2050-01-01\"", Unit::Guessed), Ok(LATEST_TIME));
         assert_eq!(code("2524608000001"), "too_big");
         assert_eq!(code("\"2050-01-01T00:00:00.001Z\""), "too_big");
         assert_eq!(code("-1"), "too_small");
