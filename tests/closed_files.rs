@@ -166,6 +166,21 @@ fn a_read_that_a_checkpoint_overtakes_does_not_load_the_collection_again() {
     assert_eq!(opened() - before, 3);
 }
 
+/// A database, and another process that changed it since, which the first one has read.
+fn changed_by_another() -> (Arc<Database>, SimFs, Arc<Database>) {
+    let (fs, database) = filled();
+    let writing = fs.process();
+    let other = open(&writing);
+    put(&other, "a.json", 1, "three");
+    assert_eq!(texts(&database), ["three", "two"].map(Some));
+    (database, writing, other)
+}
+
+/// What a checkpoint does after its renames.
+fn syncs_directory(call: &Call) -> bool {
+    matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY))
+}
+
 #[test]
 fn what_another_process_checkpointed_is_read_from_its_new_file() {
     let (fs, database) = filled();
@@ -179,13 +194,8 @@ fn what_another_process_checkpointed_is_read_from_its_new_file() {
 
 #[test]
 fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing() {
-    let (fs, database) = filled();
-    let writing = fs.process();
-    let other = open(&writing);
-    put(&other, "a.json", 1, "three");
-    assert_eq!(texts(&database), ["three", "two"].map(Some));
-    let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY));
-    writing.fail_when(syncs, Fault::Io, Repeat::Once);
+    let (database, writing, other) = changed_by_another();
+    writing.fail_when(syncs_directory, Fault::Io, Repeat::Once);
     assert!(checkpoint(&other).is_err());
     database
         .write(Durability::Full, |t| {
@@ -199,16 +209,11 @@ fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing()
 
 #[test]
 fn a_step_of_a_transaction_searches_what_another_process_checkpointed_since_it_was_loaded() {
-    let (fs, database) = filled();
-    let writing = fs.process();
-    let other = open(&writing);
-    put(&other, "a.json", 1, "three");
-    assert_eq!(texts(&database), ["three", "two"].map(Some));
-    let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY));
+    let (database, writing, other) = changed_by_another();
     // Its snapshot lies in place and no line says so yet.
     let found = Arc::new(Mutex::new(None));
     let (searching, result) = (Arc::clone(&database), Arc::clone(&found));
-    writing.before(syncs, move || {
+    writing.before(syncs_directory, move || {
         let wait = Wait::at_most(Duration::from_secs(5));
         let step = Interactive::default();
         let texts = step.step(&searching, wait, |t| t.documents(&spec("a.json"), &Query::default()));

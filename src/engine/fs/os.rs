@@ -467,20 +467,6 @@ mod tests {
         assert_eq!(fs::read(&other).expect("there"), b"somebody's");
     }
 
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_page_that_no_store_could_reach_is_an_error_and_no_signal() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = open_or_create(&directory.path().join("tip")).expect("created");
-        file.set_len(4096).expect("room");
-        let map = memmap2::MmapOptions::new().len(4096).map_raw(&file).expect("mapped");
-        platform::make_writable(&map).expect("there is room");
-        // A file that ends before the page has no place for it, as a full disk has none.
-        file.set_len(0).expect("cut");
-        let error = platform::make_writable(&map).expect_err("there is none");
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    }
-
     #[test]
     fn zeros_are_appended_to_what_others_stored_meanwhile() {
         let directory = tempfile::tempdir().expect("a temporary directory");

@@ -295,3 +295,21 @@ pub fn boot_id() -> u128 {
 pub fn boot_id() -> u128 {
     0
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_no_store_could_reach_is_an_error_and_no_signal() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = fs::File::create_new(directory.path().join("tip")).expect("created");
+        file.set_len(4096).expect("room");
+        let map = memmap2::MmapOptions::new().len(4096).map_raw(&file).expect("mapped");
+        make_writable(&map).expect("there is room");
+        // A file that ends before the page has no place for it, as a full disk has none.
+        file.set_len(0).expect("cut");
+        let error = make_writable(&map).expect_err("there is none");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
