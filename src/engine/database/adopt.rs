@@ -155,7 +155,7 @@ impl Database {
             placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
         };
         adoption.given_up.iter().for_each(|path| state.record_drop(path, seq));
-        let file = state.add_open(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
+        let file = state.files_mut().add_open(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
         state.record_snapshot(&spec.path, record.clone(), true);
         let collection = state.collection(&spec.path);
         collection.unload();

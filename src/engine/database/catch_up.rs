@@ -96,7 +96,7 @@ impl Database {
             return Ok(false);
         }
         let mut state = self.state.write();
-        state.journal = state.add_open(&*path, Arc::clone(&journal));
+        state.journal = state.files_mut().add_open(&*path, Arc::clone(&journal));
         state.begin_generation(&header);
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         drop(state);
@@ -264,7 +264,7 @@ impl Database {
         let handle = FileHandle::closed(&self.fs, self.reserved(&large.file));
         let (location, files) = {
             let mut state = self.state.write();
-            let location = large.location(state.add_document(handle));
+            let location = large.location(state.files_mut().add_document(handle));
             (location, Arc::clone(&state.files))
         };
         let Some(spec) = spec else { return Ok((location, Vec::new())) };

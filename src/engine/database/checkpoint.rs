@@ -193,7 +193,7 @@ impl Database {
         let (journal, checksum, end) = create_journal(&*self.fs, &self.directory, &header, sync_directory)?;
         self.counters.journal_bytes.add(end);
         let mut state = self.state.write();
-        state.journal = state.add_open(&*next, Arc::clone(&journal));
+        state.journal = state.files_mut().add_open(&*next, Arc::clone(&journal));
         state.begin_generation(&header);
         state.position.generation = header.generation;
         state.position.end = end;
@@ -285,11 +285,11 @@ impl Database {
     ) -> Result<(Vec<(Draft, SnapshotRecord)>, u64)> {
         let mut ready = Vec::with_capacity(fresh.len());
         for fresh in fresh {
-            let target = collection_file(&self.directory, &fresh.frozen.path);
-            let now = self.fs.metadata(&target).at("look up", &target)?;
+            let target = fresh.file.path();
+            let now = self.fs.metadata(target).at("look up", target)?;
             let dropped = self.was_dropped_after(&fresh.frozen.path, covers);
             if now == fresh.frozen.seen && !dropped {
-                ready.push((fresh, target));
+                ready.push(fresh);
             } else {
                 // Edited or dropped since the switch: the next checkpoint looks at it again.
                 self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
@@ -297,7 +297,7 @@ impl Database {
         }
         if !ready.is_empty() {
             self.record(writer, true, |out| {
-                for (at, (fresh, _)) in ready.iter().enumerate() {
+                for (at, fresh) in ready.iter().enumerate() {
                     if at > 0 {
                         out.push(b",");
                     }
@@ -305,13 +305,14 @@ impl Database {
                 }
             })?;
             let mut state = self.state.write();
-            for (fresh, _) in &ready {
+            for fresh in &ready {
                 state.record_snapshot(&fresh.frozen.path, fresh.record.clone(), false);
             }
         }
         let mut directories = Vec::new();
         let mut edited = false;
-        for (fresh, target) in &ready {
+        for fresh in &ready {
+            let target = fresh.file.path();
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
                 // For a new file all of them: an earlier checkpoint may have died between making and syncing them.
@@ -339,13 +340,13 @@ impl Database {
             // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond it. As
             // after a crash here both states count, and the next checkpoint writes all of it again.
             let mut state = self.state.write();
-            ready.iter().for_each(|(fresh, _)| state.collection(&fresh.frozen.path).unload());
+            ready.iter().for_each(|fresh| state.collection(&fresh.frozen.path).unload());
             // Nothing is recorded as covered, so no generation may go.
             return Ok((Vec::new(), 0));
         }
         self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
-        for (mut fresh, _) in ready {
+        for mut fresh in ready {
             drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
             relocate(&mut self.state.write(), fresh, covers);
         }
@@ -421,7 +422,7 @@ impl Database {
 
 /// Points a collection at its new snapshot, keeping what changed since it was frozen.
 fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
-    let file = state.add_snapshot(fresh.file);
+    let file = state.files_mut().add_snapshot(fresh.file);
     let collection = state.collection(&fresh.frozen.path);
     match &mut collection.content {
         Content::Loaded(loaded) if fresh.frozen.has_heads_of(&loaded.spec) => {

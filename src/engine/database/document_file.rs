@@ -165,7 +165,7 @@ impl Database {
             let name = document_name(generation, random(&self.directory)?);
             document.own.rename(&self.reserved(&name))?;
             let handle = FileHandle::new(&self.fs, self.reserved(&name), Arc::clone(&document.file));
-            let id = self.state.write().add_document(handle);
+            let id = self.state.write().files_mut().add_document(handle);
             // A document is put once: nobody settled it before.
             let _ = document.settled.set((name, id));
         }

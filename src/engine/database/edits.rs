@@ -69,7 +69,7 @@ impl Database {
             format!("{} was removed outside this package; it is written again", path.display()),
         );
         let mut state = self.state.write();
-        Arc::make_mut(&mut state.files).keep_open(id, file);
+        state.files_mut().keep_open(id, file);
         if let Content::Loaded(loaded) = &mut state.collection(&spec.path).content {
             loaded.seen = None;
         }

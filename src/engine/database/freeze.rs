@@ -40,7 +40,7 @@ impl Database {
     pub(super) fn freeze(&self, _: &mut Writer) -> Result<Vec<Frozen>> {
         let mut frozen = Vec::new();
         let mut unloaded = Vec::new();
-        {
+        let files = {
             let state = self.state.read();
             for (path, collection) in &state.collections {
                 match &collection.content {
@@ -53,7 +53,7 @@ impl Database {
                         seen: loaded.seen,
                     }),
                     Content::Unloaded(changes) if !changes.is_empty() => {
-                        unloaded.push((Arc::clone(path), changes.clone(), Arc::clone(&state.files)));
+                        unloaded.push((Arc::clone(path), changes.clone()));
                     }
                     _ => {}
                 }
@@ -62,11 +62,12 @@ impl Database {
                 state.catalog.iter().filter(|(_, record)| is_known(Some(record)) && may_be_broken(record));
             for (path, _) in broken {
                 if state.collections.get(&**path).is_none_or(|found| found.oldest_change().is_none()) {
-                    unloaded.push((path.as_str().into(), BTreeMap::new(), Arc::clone(&state.files)));
+                    unloaded.push((path.as_str().into(), BTreeMap::new()));
                 }
             }
-        }
-        for (path, changes, files) in unloaded {
+            Arc::clone(&state.files)
+        };
+        for (path, changes) in unloaded {
             if let Some(found) = self.freeze_unloaded(path, changes, &files)? {
                 frozen.push(found);
             }
@@ -85,17 +86,14 @@ impl Database {
         let mut files =
             files.restricted_to(changes.values().filter_map(|change| Some(change.location?.file)));
         let file_path = collection_file(&self.directory, &path);
+        let mut add = |file| files.add_snapshot(FileHandle::new(&self.fs, &*file_path, file));
         let record = self.state.read().catalog.get(&*path).cloned();
         let mut entries = Vec::new();
         let mut seen = None;
         let mut covers = 0;
         let large = LargeSnapshot::open(&*self.fs, &file_path, record.as_ref())?;
         let in_pieces = match &large {
-            Some(large) => {
-                let handle = FileHandle::new(&self.fs, &*file_path, Arc::clone(&large.file));
-                let id = files.add_snapshot(handle);
-                large.bare_entries(&file_path, id)?
-            }
+            Some(large) => large.bare_entries(&file_path, add(Arc::clone(&large.file)))?,
             None => None,
         };
         if let (Some(large), Some(found)) = (&large, in_pieces) {
@@ -118,8 +116,7 @@ impl Database {
                     seen = found;
                     if record.is_some_and(|record| record.dropped.is_none()) {
                         covers = known.covers;
-                        let handle = FileHandle::new(&self.fs, &*file_path, file);
-                        let id = files.add_snapshot(handle);
+                        let id = add(file);
                         let scanned = scan(&bytes, &known).map_err(|error| {
                             Error::corrupt(&file_path, error.offset as u64, error.problem)
                         })?;

@@ -9,7 +9,7 @@ use super::state::Dirty;
 use super::{CollectionSpec, Database};
 use crate::engine::document_map::{Entry, FileId, Location, Revision};
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{File, FileHandle, Fs, Metadata, OpenMode};
+use crate::engine::fs::{File, Fs, Metadata, OpenMode};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::snapshot::{Heads, measure_pieces};
 
@@ -68,8 +68,7 @@ impl Database {
         let path = spec.file(&self.directory);
         let Some(snapshot) = LargeSnapshot::open(&*self.fs, &path, known.as_ref())? else { return Ok(false) };
         let changes = self.changes_beyond(spec, Some(&snapshot.record));
-        let handle = FileHandle::new(&self.fs, &*path, Arc::clone(&snapshot.file));
-        let file = self.state.write().add_snapshot(handle);
+        let file = self.add_snapshot(spec, Arc::clone(&snapshot.file));
         let mut base =
             Base { indexes: spec.empty_indexes(), times: self.times_of_built(spec), ..Base::default() };
         let measured =

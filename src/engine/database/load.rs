@@ -184,6 +184,12 @@ impl Database {
         loaded.inspect_err(|_| self.state.write().drop_unused_files())
     }
 
+    /// Adds the snapshot that a collection is loaded from to the files in which documents lie.
+    pub(super) fn add_snapshot(&self, spec: &CollectionSpec, file: Arc<dyn File>) -> FileId {
+        let handle = FileHandle::new(&self.fs, spec.file(&self.directory), file);
+        self.state.write().files_mut().add_snapshot(handle)
+    }
+
     fn build(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -207,11 +213,7 @@ impl Database {
             times: self.times_of_built(spec),
             dirty: BTreeMap::new(),
         };
-        let add = |snapshot: &SnapshotFile| {
-            let handle = FileHandle::new(&self.fs, spec.file(&self.directory), Arc::clone(&snapshot.file));
-            self.state.write().add_snapshot(handle)
-        };
-        let file = snapshot.as_ref().map(add);
+        let file = snapshot.as_ref().map(|snapshot| self.add_snapshot(spec, Arc::clone(&snapshot.file)));
         if let (Some(snapshot), Some(file)) = (&snapshot, file) {
             for (at, found) in scanned.iter().enumerate() {
                 if at % cancel::STEP == 0 {

@@ -266,7 +266,7 @@ pub fn apply(
         }
         let Some(path) = &op.collection else { continue };
         for (key, document) in &op.large {
-            let location = document.location(state.add_document((source.find)(&document.file)));
+            let location = document.location(state.files_mut().add_document((source.find)(&document.file)));
             let change = Change { location: Some(location), seq: body.seq, base: None };
             state.collection(path).note(DocumentId::from_key(key), change);
         }

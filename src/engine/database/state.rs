@@ -1,7 +1,6 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -13,7 +12,7 @@ use super::recent::RecentChanges;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
-use crate::engine::fs::{File, FileHandle, Metadata};
+use crate::engine::fs::Metadata;
 use crate::engine::index::{Entries, Index};
 use crate::engine::journal::{CollectionRecord, FORMAT, Header, Layout, SnapshotRecord};
 
@@ -262,19 +261,9 @@ impl State {
         }
     }
 
-    /// As [`FileTable::add_open`].
-    pub fn add_open(&mut self, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> FileId {
-        Arc::make_mut(&mut self.files).add_open(path, file)
-    }
-
-    /// As [`FileTable::add_snapshot`].
-    pub fn add_snapshot(&mut self, handle: Arc<FileHandle>) -> FileId {
-        Arc::make_mut(&mut self.files).add_snapshot(handle)
-    }
-
-    /// As [`FileTable::add_document`].
-    pub fn add_document(&mut self, handle: Arc<FileHandle>) -> FileId {
-        Arc::make_mut(&mut self.files).add_document(handle)
+    /// The table of files, apart from the ones that readers have.
+    pub fn files_mut(&mut self) -> &mut FileTable {
+        Arc::make_mut(&mut self.files)
     }
 
     /// Takes over what the header of a generation says of everything before it. Whoever goes on in a generation knows the

@@ -197,7 +197,8 @@ impl Reading {
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
         let durable = next_header.map_or(durable, |header| header.seq);
-        let file = self.journals.state.add_open(Path::new(&journal.name), Arc::clone(&journal.file));
+        let file =
+            self.journals.state.files_mut().add_open(Path::new(&journal.name), Arc::clone(&journal.file));
         let header_seq = start.seq;
         let mut covered = journal.header.as_ref().map_or(0, |(header, _, _)| header.covered);
         let mut place = start;

@@ -11,7 +11,7 @@ use crate::engine::database::{CollectionSpec, Database, Mutant};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::FileId;
 use crate::engine::error::Result;
-use crate::engine::fs::{File, FileHandle, Metadata, OpenMode};
+use crate::engine::fs::{File, Metadata, OpenMode};
 use crate::engine::index::{Index, rules};
 use crate::engine::journal::SnapshotRecord;
 
@@ -32,8 +32,7 @@ impl Database {
         }
         let Some(record) = self.known_snapshot(spec, found) else { return Ok(false) };
         let changes = self.changes_beyond(spec, Some(&record));
-        let handle = FileHandle::new(&self.fs, spec.file(&self.directory), snapshot);
-        let file = self.state.write().add_snapshot(handle);
+        let file = self.add_snapshot(spec, snapshot);
         let Some(base) = restored(&stored, spec, file, |id| changes.get(id).map(|change| change.seq)) else {
             self.state.write().drop_unused_files();
             return Ok(false);
