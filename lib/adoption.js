@@ -57,7 +57,7 @@ async function adopt(documents, schema, timeout, signal) {
     if (found === null) return
     const [hash, ...records] = found
     const judged = await inTime(judgeAll(schema, records, signal), timeout, signal)
-    const verdicts = new Records(judged, (verdict) => verdict)
+    const verdicts = new Records(judged, (verdict) => [verdict])
     await verdicts.complete(signal)
     if (JSON.parse(await verdicts.during(call((ticket) => documents.adopt(ticket, hash, verdicts.native), { signal })))) return
     if (now() > end) throw tooLate('its file was changed again and again', timeout)

@@ -99,19 +99,21 @@ const valueText = (value) => JSON.stringify(standIn(value))
 const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
 /**
- * The members of a map, `{ key, record, text }`, each field read once; what is no record stays what it is. `text` gives the member
- * as JSON, as it is at this moment.
+ * The members of a map, `{ key, record, parts }`, each field read once; what is no record stays what it is. `parts` gives what
+ * crosses of the member, as it is at this moment.
  */
-function membersOf(map, textOf = memberText) {
+function membersOf(map, partsOf = memberParts) {
   return Object.keys(map).map((key) => {
     const given = map[key]
     const record = isRecord(given) ? { ...given } : given
     const copy = snapshotOf(record)
-    if (copy !== OPAQUE) return { key, record: copy, text: () => textOf(key, copy) }
-    const text = textOf(key, record)
-    return { key, record, text: () => text }
+    if (copy !== OPAQUE) return { key, record: copy, parts: () => partsOf(key, copy) }
+    const parts = partsOf(key, record)
+    return { key, record, parts: () => parts }
   })
 }
+
+const memberParts = (key, record) => [memberText(key, record)]
 
 /** A record of a map as JSON text, with its key and everything in it. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`

@@ -28,7 +28,7 @@ function entityMembers(map) {
  */
 async function writeEntities(members, patience, signal, { documents, pathOf, read, write, onConflict }) {
   const end = now() + patience
-  const records = new Records(members, ({ text }) => text())
+  const records = new Records(members, ({ text }) => [text()])
   records.isReused = true
   try {
     await records.complete(signal)

@@ -80,7 +80,7 @@ class EntityStorage extends BaseStorage {
     const signal = signalOption(options)
     checkMap(data)
     const members = membersOf(data)
-    const records = new Records(members, ({ text }) => text())
+    const records = new Records(members, ({ parts }) => parts())
     const start = (ticket) => this[entities].writeAll(ticket, records.native)
     return mapOf(valueOf(await this[write](start, signal, 'writeAll', members.length, records)))
   }

@@ -73,16 +73,16 @@ function isSame(record, file) {
 }
 
 /** The members of a map of files. */
-const fileMembers = (map) => membersOf(map, textOf)
+const fileMembers = (map) => membersOf(map, partsOf)
 
-/** A member of a map as JSON text, without the content that crosses apart. */
-const textOf = (key, record) => memberText(key, hasPlainContent(record) ? headOf(record) : record)
+/** A member of a map as JSON text, and its content where that crosses apart. */
+function partsOf(key, record) {
+  if (!hasPlainContent(record)) return [memberText(key, record)]
+  return [memberText(key, headOf(record)), record.content]
+}
 
 /** Members on their way into native code. */
-const handedOver = (members) => new Records(members, ({ text }) => text(), ({ record }) => contentOf(record))
-
-/** The content that crosses apart, null where none does. */
-const contentOf = (record) => (hasPlainContent(record) ? record.content : null)
+const handedOver = (members) => new Records(members, ({ parts }) => parts())
 
 /** A map with the keys of members and these files. */
 function mapFrom(members, files) {

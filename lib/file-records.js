@@ -21,7 +21,7 @@ function recordParts(given) {
 }
 
 /** What `recordParts` gave of several records, on its way into native code. */
-const handedOver = (records) => new Records(records, ({ input }) => input, ({ plain }) => plain ?? null)
+const handedOver = (records) => new Records(records, ({ input, plain }) => [input, plain])
 
 /** Content need not come back from native code: the string that was stored is the one that was given, or the text of a date. */
 function withContent(file, content) {

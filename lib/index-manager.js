@@ -131,7 +131,7 @@ class IndexManager {
     const index = indexName(name)
     const members = this.#members(index)
     const pairs = Array.from(entriesOf(entities), ([id, entity]) => [entityKey(id), entityTextLater(entity, members?.names)])
-    const given = new Records(pairs, ([key, text]) => `[${JSON.stringify(key)},${text()}]`)
+    const given = new Records(pairs, ([key, text]) => [`[${JSON.stringify(key)},${text()}]`])
     const rebuild = (ticket) => this.#indexes.rebuild(ticket, index, given.native, members?.text)
     await this.#write(rebuild, signal, 'rebuildIndex', index, pairs.length, given)
   }

@@ -19,20 +19,17 @@ class Records {
   /** Whether they are for several calls. Who made them lets them go then. */
   isReused = false
   #records
-  #textOf
-  #largeOf
+  #partsOf
   /** So many have crossed. */
   #count = 0
 
   /**
    * Few records cross at once, of many the first ones.
-   * @param textOf gives the JSON of a record
-   * @param largeOf gives its large field where that crosses apart, or null
+   * @param partsOf gives the JSON of a record and, where its large field crosses apart, that: `[text, large]`
    */
-  constructor(records, textOf, largeOf = () => null) {
+  constructor(records, partsOf) {
     this.#records = records
-    this.#textOf = textOf
-    this.#largeOf = largeOf
+    this.#partsOf = partsOf
     this.#cross()
   }
 
@@ -59,8 +56,7 @@ class Records {
     const [texts, larges] = [[], []]
     let characters = 0
     while (!this.isComplete && texts.length < MOST_RECORDS && characters < MOST_CHARACTERS) {
-      const record = this.#records[this.#count++]
-      const [text, large] = [this.#textOf(record), this.#largeOf(record)]
+      const [text, large = null] = this.#partsOf(this.#records[this.#count++])
       characters += text.length + (large?.length ?? 0)
       texts.push(text)
       larges.push(large)
