@@ -34,7 +34,7 @@ async function runMigrations({ basePath, file, goal, version, lockTimeout, json,
   const logger = json ? (message, level) => say(process.stderr, { log: { level, message } }) : undefined
   let manager
   try {
-    const { MigrationManager } = require('./migration-manager.js')
+    const { MigrationManager } = require('../index.js')
     manager = new MigrationManager(basePath, { lockTimeout, logger })
     await registerFrom(file, manager)
     const result = await reach(manager, goal, version ?? undefined)

@@ -1,18 +1,45 @@
 // Packs the package and its platform packages as they are published, has the tarballs looked over, installs them into an
 // empty project with npm and into a workspace of a monorepo with Bun, and uses the package there by name: the programs of
 // the README and others, by import and require, on every runtime, from TypeScript, and compiled into one file.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { programs, readmePrograms } from './package/programs.mjs'
 import { bun, inParallel, must, runtimes } from './package/run.mjs'
-import { manifest, pack, packageOf, platforms, thisPlatform, writeJson } from './package/stage.mjs'
-import { ADDONS, StepError, main, root } from './setup.mjs'
+import { manifest, packageOf, platforms, stage, writeJson } from './package/stage.mjs'
+import { ADDONS, StepError, findAddon, main, root, run } from './setup.mjs'
 
 /** The main package has no code of the engine: more than this means that something strayed into it. */
 const MOST_BYTES = 150_000
 
 const bin = (name) => join(root, 'node_modules', name)
+
+/** The platform of the addons that are built here. */
+function thisPlatform() {
+  const addon = findAddon(ADDONS[0])
+  if (!addon) throw new StepError('the addons are not built: run `npm run build`')
+  return basename(addon).split('.')[1]
+}
+
+/** Packages of other machines get files in place of their addons: nothing may ever load them. */
+function putAddon(name, platform, path) {
+  if (platform === thisPlatform()) cpSync(findAddon(name), path)
+  else writeFileSync(path, 'of another machine')
+}
+
+/** Packs everything below `directory`: `{ main, platforms }`, tarballs by platform, and what npm says of each. */
+async function pack(directory) {
+  const staged = join(directory, 'stage')
+  await stage(staged, putAddon)
+  const folders = ['main', ...platforms].map((name) => join(staged, name))
+  const args = ['pack', '--json', '--silent', '--pack-destination', directory, ...folders]
+  const packed = Object.values(JSON.parse(await must('npm', args, { cwd: directory })))
+  const named = new Map(packed.map((found) => [found.name, { ...found, tarball: join(directory, found.filename) }]))
+  return {
+    main: named.get(manifest.name),
+    platforms: Object.fromEntries(platforms.map((platform) => [platform, named.get(packageOf(platform))])),
+  }
+}
 
 /** What npm tells of the tarballs. */
 function checkContents({ main, platforms }) {
@@ -109,9 +136,15 @@ async function programRuns(directory, data) {
   return runs
 }
 
-/** The commands that the package installs. */
-const commandRuns = (project) =>
-  Object.keys(manifest.bin ?? {}).map((name) => () => must(join(project, 'node_modules', '.bin', name), ['--help'], { cwd: project }))
+/** The command that the package installs: it runs migrations, and knows the errors of the package that they import. */
+async function commandRun(project, data) {
+  const command = join(project, 'node_modules', '.bin', 'octoprompt-storage')
+  const migrate = (file) => ['migrate', '--file', file, '--base-path', data, '--json']
+  const migrated = await must(command, migrate('migrations.mjs'), { cwd: project })
+  if (!migrated.includes('"currentVersion":"1.0.0"')) throw new StepError(`the command printed:\n${migrated}`)
+  const { code, output } = await run(command, migrate('refused.mjs'), { cwd: project })
+  if (code !== 4 || !output.includes('"NOT_FOUND"')) throw new StepError(`the command ended with ${code}:\n${output}`)
+}
 
 /** The program as one file, run where neither the project nor its dependencies are. */
 async function compiled(directory, target, data) {
@@ -138,7 +171,7 @@ await main(async () => {
     await inParallel([
       ...lintPackage(packed),
       ...[project, server].map((place) => () => must(process.execPath, [bin('typescript/bin/tsc'), '-p', '.'], { cwd: place })),
-      ...commandRuns(project),
+      () => commandRun(project, at('data-command')),
       () => compiled(project, at('compiled'), at('data-compiled')),
       ...(await programRuns(project, at('data-npm'))),
       ...(await programRuns(server, at('data-bun'))),

@@ -1,6 +1,6 @@
-// Prints how long loading a package takes until its native code is there.
+// Prints how long loading a package takes until its native code is there: `load.cjs <peer> <folder of this package>`.
 const loaders = {
-  ours: () => require('../../index.js'),
+  ours: () => require(process.argv[3]),
   // It loads its native code with its first database.
   'better-sqlite3': () => new (require('better-sqlite3'))(':memory:'),
   'bun:sqlite': () => new (require('bun:sqlite').Database)(':memory:'),

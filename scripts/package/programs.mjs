@@ -15,10 +15,11 @@ const again = new ProjectStorageV2({ basePath: process.argv[2] })
 const versions = await again.getFileVersions(project.id, version.id)
 if (versions.map(({ content }) => content).join() !== 'one,two') throw new Error('the versions did not come back')
 await again.close()
+if (again.constructor.name !== 'ProjectStorageV2') throw new Error(again.constructor.name)
 console.log('stored and read')
 `
 
-/** By file name. The one in TypeScript is compiled, and run by what runs TypeScript. */
+/** By file name. The one in TypeScript is compiled, and run by what runs TypeScript. The last ones are given to the command. */
 export const programs = {
   'main.mjs': `import { ProjectStorageV2 } from '${manifest.name}'\n${body}`,
   'main.cjs': `const { ProjectStorageV2 } = require('${manifest.name}')\nasync function main() {${body}}\nmain()\n`,
@@ -29,6 +30,8 @@ const wrong: string = typed.id
 export { wrong }
 `,
   'main.cts': `import storage = require('${manifest.name}')\nconst typed: storage.Project | null = null\nexport = { storage, typed }\n`,
+  'migrations.mjs': "export default [{ version: '1.0.0', description: 'Nothing yet', up() {}, down() {} }]\n",
+  'refused.mjs': `import { NotFoundError } from '${manifest.name}'\nexport default () => {\n  throw new NotFoundError('nothing')\n}\n`,
 }
 
 /** The blocks of the README that are whole programs: those that import the package and close what they open. */
