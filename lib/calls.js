@@ -77,10 +77,16 @@ function settle() {
   if (waiting.size === 0) opened.release()
 }
 
+/** What native code says of a call that failed. */
+class Failure {
+  constructor(text) {
+    this.text = text
+  }
+}
+
 function answerTo({ resolve, reject, pieces }, kind, answer) {
   try {
-    if (kind === ANSWERED) resolve(withPieces(pieces, answer))
-    else reject(errorFrom(JSON.parse(answer)))
+    resolve(kind === ANSWERED ? withPieces(pieces, answer) : new Failure(answer))
   } catch (error) {
     // There is no room for it.
     reject(error)
@@ -166,7 +172,14 @@ function endWith(signal, ticket) {
  * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
  * `progress(done, total)` is called from time to time where native code tells how far it is. A `signal` ends the call.
  */
-function call(start, { progress, signal } = {}) {
+async function call(start, options) {
+  const answer = await begun(start, options)
+  // Here and not where the answer was taken: the stack of an error shows the functions that wait for it.
+  if (answer instanceof Failure) throw errorFrom(JSON.parse(answer.text))
+  return answer
+}
+
+function begun(start, { progress, signal } = {}) {
   return new Promise((resolve, reject) => {
     throwIfAborted(signal)
     do last = (last + 1) >>> 0

@@ -92,7 +92,13 @@ function attemptOf(run, { start, given, otherwise }, signal) {
 /** As `published`, for a write of what is given: how many bytes `Records` have is known once they have crossed. */
 function publishedWrite(about, given, begin, sequence) {
   const event = { ...about, bytes: bytesOf(given) }
-  const counted = () => begin().finally(() => given instanceof Records && (event.bytes = given.bytes))
+  const counted = async () => {
+    try {
+      return await begin()
+    } finally {
+      if (given instanceof Records) event.bytes = given.bytes
+    }
+  }
   return published(channels.write, event, counted, sequence)
 }
 

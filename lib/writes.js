@@ -70,25 +70,22 @@ class Writes {
   perform(key, work) {
     const place = this.#order.take()
     const earlier = this.#earlier(key)
-    const run = async () => {
-      try {
-        return await work(place, earlier)
-      } finally {
-        place.leave()
-      }
-    }
-    const answer = this.remember(run())
-    const end = new Promise((resolve) => {
-      place.onPassed = resolve
-      answer.then(resolve, resolve)
-    })
+    const end = new Promise((resolve) => (place.onPassed = resolve))
     // What has no key can only be waited for with all others.
     const name = key ?? place
     this.#ends.set(name, end)
     end.then(() => {
       if (this.#ends.get(name) === end) this.#ends.delete(name)
     })
-    return answer
+    const run = async () => {
+      try {
+        return await work(place, earlier)
+      } finally {
+        place.leave()
+        place.onPassed()
+      }
+    }
+    return this.remember(run())
   }
 
   #earlier(key) {
@@ -96,13 +93,23 @@ class Writes {
     return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
   }
 
-  /** Remembers a write until it is answered. */
-  remember(answer, callback) {
-    this.#pending.set(answer, callback)
-    const forget = () => this.#pending.delete(answer)
-    answer.then(forget, forget)
-    this.#parent?.remember(answer, callback)
-    return answer
+  /**
+   * Remembers a write until it is answered. As long as nobody else waits for the answer, the stack of an error shows who waits for
+   * what this gives.
+   */
+  async remember(answer, callback) {
+    this.#each((pending) => pending.set(answer, callback))
+    try {
+      return await answer
+    } finally {
+      this.#each((pending) => pending.delete(answer))
+    }
+  }
+
+  /** Does something with the writes of this one and of those that it ends with. */
+  #each(work) {
+    work(this.#pending)
+    this.#parent?.#each(work)
   }
 
   /** Remembers a call that runs a function of the caller. Inside of that, nothing waits for the call. */

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { MigrationManager, ProjectStorageV2, StorageError } from '../index.js'
+import type { Project } from '../index.js'
+import { fileInput, withDirectory, withProject } from './support/index.js'
+import { withIndexes } from './support/indexes.js'
+import { Things } from './support/things.js'
+import type { Thing } from './support/things.js'
+
+/** Makes a call that native code refuses, and looks for its caller in the stack of the error. */
+async function showsCaller(call: () => Promise<unknown>) {
+  async function inTheirCode() {
+    await call()
+  }
+  try {
+    await inTheirCode()
+  } catch (error) {
+    assert.ok(error instanceof StorageError, String(error))
+    assert.match(error.stack!, /inTheirCode/)
+    return
+  }
+  assert.fail('it was not refused')
+}
+
+type Calls<T> = Record<string, (stores: T) => Promise<unknown>>
+
+const wrong = { name: 5 } as any
+
+const ofProjects: Calls<{ storage: ProjectStorageV2; project: Project }> = {
+  create: ({ storage }) => storage.create(wrong),
+  update: ({ storage, project }) => storage.update(project.id, wrong),
+  writeProjects: ({ storage }) => storage.writeProjects({ 1: wrong }),
+  findBy: ({ storage }) => storage.findBy('nothing', 'a'),
+  findRange: ({ storage }) => storage.findRange('nothing', 'a', 'b'),
+  searchBy: ({ storage }) => storage.searchBy('nothing', 'a'),
+  query: ({ storage }) => storage.query({ orderBy: 'no path at all..' } as any),
+  addFile: ({ storage }) => storage.addFile(4711, fileInput('a')),
+  updateProjectFile: ({ storage, project }) => storage.updateProjectFile(project.id, 4711, {}),
+  writeProjectFiles: ({ storage, project }) => storage.writeProjectFiles(project.id, { 1: wrong }),
+  createFileVersion: ({ storage, project }) => storage.createFileVersion(project.id, 4711, ''),
+  revertToVersion: ({ storage, project }) => storage.revertToVersion(project.id, 4711, 1),
+}
+
+const ofFiles: typeof ofProjects = {
+  createMany: ({ storage, project }) => storage.getFileStorage(project.id).createMany([wrong]),
+  updateMany: ({ storage, project }) => storage.getFileStorage(project.id).updateMany([{ id: 4711, data: {} }]),
+  search: ({ storage, project }) => storage.getFileStorage(project.id).query({ where: { path: { $regex: '(' } } } as any),
+  createFromStream: ({ storage, project }) =>
+    storage.getFileStorage(project.id).createFromStream({ path: 5 } as any, [new TextEncoder().encode('a')] as any),
+}
+
+const ofThings: Calls<{ things: Things; first: Thing; second: Thing }> = {
+  create: ({ things }) => things.create({ name: 'first' } as any),
+  update: ({ things, second }) => things.update(second.id, { name: 'first' }),
+  writeAll: ({ things, first, second }) => things.writeAll({ [first.id]: first, [second.id]: { ...second, name: 'first' } }),
+  findBy: ({ things }) => things.findBy('nothing', 'a'),
+}
+
+describe('the stack of an error shows who called', () => {
+  for (const [name, call] of Object.entries(ofProjects)) {
+    test(name, withProject((storage, project) => showsCaller(() => call({ storage, project }))))
+  }
+
+  for (const [name, call] of Object.entries(ofFiles)) {
+    test(`${name} of files`, withProject((storage, project) => showsCaller(() => call({ storage, project }))))
+  }
+
+  for (const [name, call] of Object.entries(ofThings)) {
+    test(`${name} of a storage of the caller`, withDirectory(async ({ base }) => {
+      const things = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] })
+      const first = await things.create({ name: 'first' } as any)
+      const second = await things.create({ name: 'second' } as any)
+      await showsCaller(() => call({ things, first, second }))
+      await things.close()
+    }))
+  }
+
+  test('addToIndex of an IndexManager', withIndexes((indexes) => showsCaller(() => indexes.addToIndex('nothing', 1, {}))))
+
+  test('restore of a MigrationManager', withDirectory(async ({ base }) => {
+    const manager = new MigrationManager(base)
+    await showsCaller(() => manager.restore('nothing'))
+    await manager.close()
+  }))
+
+  test('a step of a transaction, with its callback', withProject(async (storage) => {
+    await showsCaller(() => storage.transaction(async function inTheirCode(tx) {
+      await tx.create(wrong)
+    }))
+  }))
+})
