@@ -126,6 +126,16 @@ fn a_directory_that_is_gone_is_refused_like_one_that_was_replaced() {
 }
 
 #[test]
+fn verifying_a_database_whose_files_were_replaced_says_so() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    replace(&fs, |path| is_named(path, "tip"));
+    let report = database.verify(Wait::at_most(Duration::from_secs(1)));
+    assert_eq!(report.map(drop).map_err(|error| error.code()), Err("IO_ERROR"));
+}
+
+#[test]
 fn lock_files_that_were_replaced_are_locked_anew_and_writing_goes_on() {
     let fs = machine();
     let database = open(&fs);

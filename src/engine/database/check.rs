@@ -42,8 +42,11 @@ impl Database {
     /// may have to wait while a collection that never rests is compared.
     ///
     /// # Errors
-    /// As [`verify`].
+    /// As [`verify`]; [`Error::Replaced`], since of other files than those in the directory there is nothing to say.
+    ///
+    /// [`Error::Replaced`]: crate::engine::error::Error::Replaced
     pub fn verify(&self, wait: Wait) -> Result<VerifyReport> {
+        self.check_tip()?;
         let resting =
             || Some(self.position().seq).filter(|&seq| self.tip.as_ref().is_none_or(|tip| tip.seq() == seq));
         let before = resting();
