@@ -103,7 +103,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const given = copyOf(data, 'an entity')
     throwIfAborted(signal)
-    return this[writes].perform(typeof given.id === 'string' ? given.id : undefined, (place, earlier) => {
+    return await this[writes].perform(typeof given.id === 'string' ? given.id : undefined, (place, earlier) => {
       return this.#rules.insert(given, async (...entity) => {
         await unlessAborted(signal, earlier)
         const start = (ticket) => this[documents].insert(ticket, ...entity)
@@ -145,7 +145,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const given = copyOf(patch, 'a patch')
     throwIfAborted(signal)
-    return this[writes].perform(key, async (place, earlier) => {
+    return await this[writes].perform(key, async (place, earlier) => {
       await unlessAborted(signal, earlier)
       for (;;) {
         throwIfAborted(signal)
@@ -167,7 +167,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const belongings = this.#rules.ownPath(id) ?? undefined
     throwIfAborted(signal)
-    return this[writes].perform(key, async (place, earlier) => {
+    return await this[writes].perform(key, async (place, earlier) => {
       await unlessAborted(signal, earlier)
       const start = (ticket) => this[documents].delete(ticket, key, belongings)
       return valueOf(await place.begin(signal, () => this[write](start, signal, 'delete', 1, undefined, { within: place })))
@@ -176,12 +176,12 @@ class BaseStorage {
 
   async list(options) {
     this[ensureOpen]()
-    return this[readList](true, signalOption(options))
+    return await this[readList](true, signalOption(options))
   }
 
   async [readList](whole, signal) {
     throwIfAborted(signal)
-    return listOf(this[documents], whole, () => this[objects], (start) => this[read](start, signal, 'list'))
+    return await listOf(this[documents], whole, () => this[objects], (start) => this[read](start, signal, 'list'))
   }
 
   async deleteAll(options) {
@@ -198,7 +198,7 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     checkNoPromise(data)
-    return this.#writeMap('writeAll', () => validated(this.#storageSchema, data), signal)
+    return await this.#writeMap('writeAll', () => validated(this.#storageSchema, data), signal)
   }
 
   #writeMap(operation, given, signal) {
@@ -208,7 +208,7 @@ class BaseStorage {
       await unlessAborted(signal, earlier)
       // It may have to start over: those behind it wait until it is answered.
       await place.enter(signal)
-      return writeEntities(members, this.options.lockTimeout, signal, {
+      return await writeEntities(members, this.options.lockTimeout, signal, {
         documents: this[documents],
         pathOf: (id) => this.#rules.ownPath(id),
         read: (start) => this[read](start, signal, operation),
@@ -219,16 +219,16 @@ class BaseStorage {
   }
 
   async findBy(index, key, options) {
-    return this.#find(BY_KEY, index, options, keyText(key, 'the key'))
+    return await this.#find(BY_KEY, index, options, keyText(key, 'the key'))
   }
 
   async findRange(index, start, end, inclusive = true, options) {
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return this.#find(BY_RANGE, index, options, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    return await this.#find(BY_RANGE, index, options, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
   }
 
   async searchBy(index, query, options) {
-    return this.#find(BY_WORDS, index, options, textOf(query, 'the query'))
+    return await this.#find(BY_WORDS, index, options, textOf(query, 'the query'))
   }
 
   async #find(kind, index, options, start, end = 'null', inclusive = true) {
@@ -261,7 +261,7 @@ class BaseStorage {
 
   async transaction(work, options) {
     this[ensureOpen]()
-    return this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
+    return await this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
       read: (storage) => (start, signal) => storage[read](start, signal, 'transaction'),
       commit: (run, storage, signal) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal, 'transaction'),
@@ -334,7 +334,7 @@ class BaseStorage {
 
   async stats() {
     this[ensureOpen]()
-    return statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
+    return await statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
   }
 
   async rebuildIndexes(options) {
@@ -344,13 +344,13 @@ class BaseStorage {
 
   async readValidatedJson(file, schema, fallback) {
     this[ensureOpen]()
-    return readFile(this.#native, this.#plainFile(file), schema, fallback)
+    return await readFile(this.#native, this.#plainFile(file), schema, fallback)
   }
 
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
     const target = this.#plainFile(file)
-    return this[writes].remember(writeFile(this.#native, target, data, schema))
+    return await this[writes].remember(writeFile(this.#native, target, data, schema))
   }
 
   async ensureDirExists(directory) {
@@ -364,7 +364,7 @@ class BaseStorage {
     if (typeof key !== 'string') throw invalid(`a lock is named by a string, got ${describe(key)}`)
     if (typeof work !== 'function') throw invalid(`withLock runs a function, got ${describe(work)}`)
     const waiting = { timeout: this.options.lockTimeout, signal: signalOption(options) }
-    return this[writes].around(() => withKeyLock(this.#native, directoryOf(this), key, waiting, work))
+    return await this[writes].around(() => withKeyLock(this.#native, directoryOf(this), key, waiting, work))
   }
 
   #plainFile(given) {
@@ -455,15 +455,18 @@ class BaseStorage {
   }
 
   /** A file that somebody else wrote is adopted first, whatever the call. */
-  #adopted(start, signal) {
-    return call(start, { signal }).catch(async (error) => {
-      if (error.code !== UNADOPTED) throw error
+  async #adopted(start, signal) {
+    for (;;) {
+      try {
+        return await call(start, { signal })
+      } catch (error) {
+        if (error.code !== UNADOPTED) throw error
+      }
       this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, (ended) => {
         if (this.#adoption === ended) this.#adoption = undefined
       })
       await this.#adoption.wait(signal)
-      return this.#adopted(start, signal)
-    })
+    }
   }
 
   [ensureOpen]() {

@@ -6,7 +6,7 @@ const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
-const { errorFrom } = require('./errors.js')
+const { errorFrom, StorageError } = require('./errors.js')
 const { setImmediate } = require('./timers.js')
 
 const ANSWERED = 0
@@ -165,8 +165,20 @@ function endWith(signal, ticket) {
 /**
  * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
  * `progress(done, total)` is called from time to time where native code tells how far it is. A `signal` ends the call.
+ *
+ * Answers arrive in a turn that knows nothing of who called. Here, where one is awaited, the stack of an error leads to the
+ * caller, provided that all between the two await it: a `return` of the promise, or a second look at it, would end that stack.
  */
-function call(start, { progress, signal } = {}) {
+async function call(start, options) {
+  try {
+    return await answer(start, options)
+  } catch (error) {
+    if (error instanceof StorageError) Error.captureStackTrace(error, call)
+    throw error
+  }
+}
+
+function answer(start, { progress, signal } = {}) {
   return new Promise((resolve, reject) => {
     throwIfAborted(signal)
     do last = (last + 1) >>> 0

@@ -81,7 +81,7 @@ class ProjectFileStorage extends EntityStorage {
     checkMap(files)
     const map = fileMembers(files)
     const stored = { native: this[entities], documents: this[documents], objects: () => this[objects] }
-    return writeFiles(map, stored, ({ start, given }, otherwise) => {
+    return await writeFiles(map, stored, ({ start, given }, otherwise) => {
       return this[write](start, signal, 'writeAll', map.length, given, { otherwise })
     })
   }
@@ -113,7 +113,7 @@ class ProjectFileStorage extends EntityStorage {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
-    if (includeAllVersions) return this[readList](includeContent, signal)
+    if (includeAllVersions) return await this[readList](includeContent, signal)
     return valueOf(await this[read]((ticket) => this[entities].listLatest(ticket, includeContent), signal, 'list'))
   }
 
@@ -162,7 +162,7 @@ class ProjectFileStorage extends EntityStorage {
       create: (start, signal) => this[write](start, signal, 'createFromStream', 1),
     }
     const spool = this[entities].spool(recordText(fields))
-    return this[writes].around(() => fromStream(source, spool, options, calls))
+    return await this[writes].around(() => fromStream(source, spool, options, calls))
   }
 
   /** Within a transaction, files have versions too. */
@@ -193,7 +193,7 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   async getVersions(originalFileId, options) {
-    return this.#versions(originalFileId, undefined, options)
+    return await this.#versions(originalFileId, undefined, options)
   }
 
   async getVersion(originalFileId, version, options) {

@@ -102,19 +102,19 @@ class IndexManager {
 
   async query(name, key, options) {
     this.#ensureOpen()
-    return this.#ids('query', options, BY_KEY, indexName(name), keyText(key, 'the key'))
+    return await this.#ids('query', options, BY_KEY, indexName(name), keyText(key, 'the key'))
   }
 
   async queryRange(name, start, end, inclusive = true, options) {
     this.#ensureOpen()
     if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
     const ends = [keyText(start, 'the start'), keyText(end, 'the end')]
-    return this.#ids('queryRange', options, BY_RANGE, indexName(name), ...ends, inclusive)
+    return await this.#ids('queryRange', options, BY_RANGE, indexName(name), ...ends, inclusive)
   }
 
   async searchText(name, query, options) {
     this.#ensureOpen()
-    return this.#ids('searchText', options, BY_WORDS, indexName(name), textOf(query, 'the query'))
+    return await this.#ids('searchText', options, BY_WORDS, indexName(name), textOf(query, 'the query'))
   }
 
   async #ids(operation, options, kind, name, start, end = 'null', inclusive = true) {
@@ -150,7 +150,7 @@ class IndexManager {
 
   async stats() {
     this.#ensureOpen()
-    return statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
+    return await statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
   }
 
   async verify(options) {

@@ -61,16 +61,16 @@ class MigrationManager {
 
   async migrate(targetVersion, options) {
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
-    return this.#run('migrate', MIGRATE, target, options)
+    return await this.#run('migrate', MIGRATE, target, options)
   }
 
   async rollback(targetVersion, options) {
-    return this.#run('rollback', ROLL_BACK, targetOf(targetVersion), options)
+    return await this.#run('rollback', ROLL_BACK, targetOf(targetVersion), options)
   }
 
   async getState() {
     this.#ensureOpen()
-    return this.#ask((ticket, timeout) => this.#native.state(ticket, timeout))
+    return await this.#ask((ticket, timeout) => this.#native.state(ticket, timeout))
   }
 
   async status() {
@@ -86,7 +86,7 @@ class MigrationManager {
     const given = name === undefined ? undefined : nameOf(name)
     const { keep = this.#options.keep, ...rest } = callOptions(options)
     const { include, logger } = this.#options
-    return this.#exclusively('backup', async (timeout) => {
+    return await this.#exclusively('backup', async (timeout) => {
       const start = (ticket) => this.#backups.backup(ticket, given, [...include], timeout)
       const made = JSON.parse(await this.#stoppable('the backup', rest, start))
       logger.info(`backed up to ${printable(made)}`)
@@ -98,7 +98,7 @@ class MigrationManager {
   async restore(backup, options) {
     const given = backupOf(backup)
     const rest = callOptions(options)
-    return this.#exclusively('restore', async (timeout) => {
+    return await this.#exclusively('restore', async (timeout) => {
       await this.#stoppable('the restore', rest, (ticket) => this.#backups.restore(ticket, given, timeout))
       this.#options.logger.info(`restored ${printable(given)}`)
     }, rest.signal)
@@ -106,7 +106,7 @@ class MigrationManager {
 
   async listBackups() {
     this.#ensureOpen()
-    return this.#ask((ticket) => this.#backups.list(ticket))
+    return await this.#ask((ticket) => this.#backups.list(ticket))
   }
 
   async close() {
@@ -157,11 +157,13 @@ class MigrationManager {
     return this.#track(published(channel, { operation, basePath: this.#basePath }, start, finish))
   }
 
-  #track(work) {
-    const forget = () => this.#underWay.delete(work)
+  async #track(work) {
     this.#underWay.add(work)
-    work.then(forget, forget)
-    return work
+    try {
+      return await work
+    } finally {
+      this.#underWay.delete(work)
+    }
   }
 
   #ensureOpen() {

@@ -53,11 +53,11 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async findByName(name, options) {
-    return this.#query(options, BY_NAME, textOf(name, 'name'))
+    return await this.#query(options, BY_NAME, textOf(name, 'name'))
   }
 
   async findByPath(projectPath, options) {
-    return this.#query(options, BY_PATH, textOf(projectPath, 'path'))
+    return await this.#query(options, BY_PATH, textOf(projectPath, 'path'))
   }
 
   async getByPath(projectPath, options) {
@@ -65,18 +65,18 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async listByDateRange(start, end, options) {
-    return this.#query(options, BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
+    return await this.#query(options, BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
   }
 
   async search(query, options) {
-    return this.#query(options, BY_WORDS, textOf(query, 'query'))
+    return await this.#query(options, BY_WORDS, textOf(query, 'query'))
   }
 
   async getRecent(limit = 10, options) {
     if (!Number.isInteger(limit) || limit < 0) {
       throw invalid(`limit must be an integer that is not negative, got ${describe(limit)}`)
     }
-    return this.#query(options, MOST_RECENT, '""', 0, limit)
+    return await this.#query(options, MOST_RECENT, '""', 0, limit)
   }
 
   /** Files have indexes too. */
@@ -102,31 +102,31 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async addFile(projectId, file, options) {
-    return this.#files(projectId).create(file, options)
+    return await this.#files(projectId).create(file, options)
   }
 
   async getProjectFiles(projectId, options) {
-    return this.#files(projectId).list(options)
+    return await this.#files(projectId).list(options)
   }
 
   async searchFiles(projectId, query, options) {
-    return this.#files(projectId).search(query, options)
+    return await this.#files(projectId).search(query, options)
   }
 
   async readProjects(options) {
-    return this.readAll(options)
+    return await this.readAll(options)
   }
 
   async writeProjects(projects, options) {
-    return this.writeAll(projects, options)
+    return await this.writeAll(projects, options)
   }
 
   async readProjectFiles(projectId, options) {
-    return this.#files(projectId).readAll(options)
+    return await this.#files(projectId).readAll(options)
   }
 
   async writeProjectFiles(projectId, files, options) {
-    return this.#files(projectId).writeAll(files, options)
+    return await this.#files(projectId).writeAll(files, options)
   }
 
   async readProjectFile(projectId, fileId, options) {
@@ -140,23 +140,23 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async createFileVersion(projectId, fileId, content, extra, options) {
-    return this.#files(projectId).createVersion(fileId, content, extra, options)
+    return await this.#files(projectId).createVersion(fileId, content, extra, options)
   }
 
   async getFileVersions(projectId, originalFileId, options) {
-    return this.#files(projectId).getVersions(originalFileId, options)
+    return await this.#files(projectId).getVersions(originalFileId, options)
   }
 
   async getFileVersion(projectId, originalFileId, version, options) {
-    return this.#files(projectId).getVersion(originalFileId, version, options)
+    return await this.#files(projectId).getVersion(originalFileId, version, options)
   }
 
   async getLatestFileVersion(projectId, originalFileId, options) {
-    return this.#files(projectId).getLatestVersion(originalFileId, options)
+    return await this.#files(projectId).getLatestVersion(originalFileId, options)
   }
 
   async revertToVersion(projectId, fileId, version, options) {
-    return this.#files(projectId).revertToVersion(fileId, version, options)
+    return await this.#files(projectId).revertToVersion(fileId, version, options)
   }
 
   async deleteProjectData(projectId, options) {
@@ -166,7 +166,7 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async getProjectFileArray(projectId, options) {
-    return this.#files(projectId).list({ signal: signalOption(options) })
+    return await this.#files(projectId).list({ signal: signalOption(options) })
   }
 
   async repair(options) {

@@ -40,36 +40,36 @@ class Scope {
   }
 
   async getById(id) {
-    return this.#run.step(this.#storage, this.#steps.get(id))
+    return await this.#run.step(this.#storage, this.#steps.get(id))
   }
 
   async create(data) {
-    return this.#run.step(this.#storage, this.#steps.create(data))
+    return await this.#run.step(this.#storage, this.#steps.create(data))
   }
 
   async update(id, patch) {
-    return this.#run.step(this.#storage, this.#steps.update(id, patch))
+    return await this.#run.step(this.#storage, this.#steps.update(id, patch))
   }
 
   async delete(id) {
-    return this.#run.step(this.#storage, this.#steps.delete(id))
+    return await this.#run.step(this.#storage, this.#steps.delete(id))
   }
 
   async list() {
-    return this.query()
+    return await this.query()
   }
 
   async query(query) {
     const { text, signal } = queryOf(query)
     const documents = this.#steps.documents()
-    return this.#run.step(this.#storage, async (call, native) => {
+    return await this.#run.step(this.#storage, async (call, native) => {
       return valueOf(await call((ticket) => native.query(ticket, documents, text), signal))
     })
   }
 
   async createVersion(fileId, content, extra) {
     if (this.#steps.createVersion === undefined) throw invalid('only files have versions')
-    return this.#run.step(this.#storage, this.#steps.createVersion(fileId, content, extra))
+    return await this.#run.step(this.#storage, this.#steps.createVersion(fileId, content, extra))
   }
 }
 
@@ -87,14 +87,19 @@ class Run {
   }
 
   /** @param work is given what starts a native call, and the native transaction */
-  step(storage, work) {
+  async step(storage, work) {
     if (this.#over) throw overError()
     const read = this.#hooks.read(storage)
     const call = (start, signal = this.#signal) => read(start, signal)
-    const step = () => work(call, this.native)
-    const answer = this.#last.then(step)
-    this.#last = answer.catch(() => {})
-    return answer
+    const before = this.#last
+    let end
+    this.#last = new Promise((resolve) => (end = resolve))
+    try {
+      await before
+      return await work(call, this.native)
+    } finally {
+      end()
+    }
   }
 
   /** Takes no more steps, and waits for those that were called. */
@@ -126,8 +131,8 @@ async function transaction(storage, work, options, timeout, hooks) {
     attempts += 1
   }
   const run = () => untilCommitted(storage, work, options, timeout, hooks, lost)
-  if (!channels.transaction.hasSubscribers) return run()
-  return published(channels.transaction, hooks.about(storage), run, (event) => Object.assign(event, { attempts }))
+  if (!channels.transaction.hasSubscribers) return await run()
+  return await published(channels.transaction, hooks.about(storage), run, (event) => Object.assign(event, { attempts }))
 }
 
 async function untilCommitted(storage, work, options, timeout, hooks, lost) {

@@ -35,7 +35,7 @@ class Place {
     if (turn !== undefined) await turn
     const answer = start()
     this.leave()
-    return answer
+    return await answer
   }
 
   leave() {

@@ -75,13 +75,11 @@ class Writes {
         return await work(place, earlier)
       } finally {
         place.leave()
+        place.onPassed()
       }
     }
+    const end = new Promise((resolve) => (place.onPassed = resolve))
     const answer = this.remember(run())
-    const end = new Promise((resolve) => {
-      place.onPassed = resolve
-      answer.then(resolve, resolve)
-    })
     // What has no key can only be waited for with all others.
     const name = key ?? place
     this.#ends.set(name, end)
@@ -96,13 +94,14 @@ class Writes {
     return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
   }
 
-  /** Remembers a write until it is answered. */
-  remember(answer, callback) {
-    this.#pending.set(answer, callback)
-    const forget = () => this.#pending.delete(answer)
-    answer.then(forget, forget)
-    this.#parent?.remember(answer, callback)
-    return answer
+  /** Remembers a write until it is answered, and gives that answer. */
+  async remember(answer, callback) {
+    for (let writes = this; writes !== undefined; writes = writes.#parent) writes.#pending.set(answer, callback)
+    try {
+      return await answer
+    } finally {
+      for (let writes = this; writes !== undefined; writes = writes.#parent) writes.#pending.delete(answer)
+    }
   }
 
   /** Remembers a call that runs a function of the caller. Inside of that, nothing waits for the call. */
