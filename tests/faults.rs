@@ -146,6 +146,20 @@ fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it(
 }
 
 #[test]
+fn a_file_that_was_removed_while_open_can_be_read_until_it_is_written_again() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 2, "y");
+    remove(&fs, "a.json");
+    database.notice_all_edits().expect("looked at");
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
+    checkpoint(&database).expect("checkpointed");
+    assert!(fs.read_file("/database/a.json").is_some());
+}
+
+#[test]
 fn a_file_that_is_gone_and_was_never_read_fails_the_checkpoint() {
     let fs = machine();
     let database = open(&fs);

@@ -351,14 +351,17 @@ impl Database {
         specs.iter().try_for_each(|spec| self.notice_edit(spec))
     }
 
-    /// Unloads the collection if its file is not the one that was read.
+    /// Unloads the collection if its file is not the one that was read, unless it was removed and is to be written again.
     pub(super) fn notice_edit(&self, spec: &CollectionSpec) -> Result<()> {
         let path = spec.file(&self.directory);
         let seen = self.fs.metadata(&path).at("look up", &path)?;
+        let is_open = seen.is_none() && self.removed_file(spec)?.is_some();
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
         match &mut collection.content {
             Content::Loaded(loaded) if loaded.seen == seen => loaded.checked = Instant::now(),
+            // The next checkpoint writes it again, from what is still known of it.
+            Content::Loaded(loaded) if is_open && !loaded.dirty.is_empty() => {}
             Content::Loaded(_) => collection.unload(),
             Content::Unloaded(_) => {}
         }
