@@ -70,15 +70,17 @@ class Writes {
   perform(key, work) {
     const place = this.#order.take()
     const earlier = this.#earlier(key)
+    let ended
+    const end = new Promise((resolve) => (ended = resolve))
+    place.onPassed = ended
     const run = async () => {
       try {
         return await work(place, earlier)
       } finally {
         place.leave()
-        place.onPassed()
+        ended()
       }
     }
-    const end = new Promise((resolve) => (place.onPassed = resolve))
     const answer = this.remember(run())
     // What has no key can only be waited for with all others.
     const name = key ?? place
