@@ -16,6 +16,7 @@ async function showsCaller(call: () => Promise<unknown>) {
     await inTheirCode()
   } catch (error) {
     assert.ok(error instanceof StorageError, String(error))
+    assert.ok(error.stack!.startsWith(`${error.name}: ${error.message}`), error.stack)
     assert.match(error.stack!, /inTheirCode/)
     return
   }
@@ -77,10 +78,20 @@ describe('the stack of an error shows who called', () => {
 
   test('addToIndex of an IndexManager', withIndexes((indexes) => showsCaller(() => indexes.addToIndex('nothing', 1, {}))))
 
-  test('restore of a MigrationManager', withDirectory(async ({ base }) => {
+  test('restore and migrate of a MigrationManager', withDirectory(async ({ base }) => {
     const manager = new MigrationManager(base)
     await showsCaller(() => manager.restore('nothing'))
+    await showsCaller(() => manager.migrate('9.9.9'))
     await manager.close()
+  }))
+
+  test('a call that is given up while it waits', withProject(async (storage) => {
+    const controller = new AbortController()
+    await showsCaller(async () => {
+      const found = storage.query({ signal: controller.signal })
+      controller.abort()
+      await found
+    })
   }))
 
   test('a step of a transaction, with its callback', withProject(async (storage) => {

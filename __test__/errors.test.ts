@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { z } from 'zod'
 import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 import { Things } from './support/things.js'
@@ -34,6 +35,12 @@ describe('a ValidationError', () => {
     assert.deepEqual(error.issues[0]!.path, ['name'])
     assert.ok(error.message.includes('name'))
     assert.equal(error.outcome, 'none')
+  }))
+
+  test('says so where a schema drops the id', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, schema: z.object({ name: z.string() }) })
+    assert.match((await caught(things.create({ name: 'a' }))).message, /got one without an id/)
+    await things.close()
   }))
 
   test('of a bulk call says which element', withProject(async (storage, project) => {

@@ -284,6 +284,21 @@ describe('a project that the old package deleted', () => {
   }))
 })
 
+describe('a file that was removed while newer writes waited to get into it', () => {
+  test('is served until it is written again', withOldData(async ({ base, open }) => {
+    const storage = open({ cacheTTL: 1 })
+    await storage.list()
+    await storage.close()
+    const again = open({ cacheTTL: 1 })
+    await again.update(SAMPLE, { name: 'newer' })
+    await rm(projectsPath(base))
+    const names = (await again.list()).map(({ name }) => name)
+    assert.deepEqual([names[0], names.length], ['newer', 3])
+    await again.close()
+    assert.equal(Object.keys(await readJson(projectsPath(base))).length, 3)
+  }))
+})
+
 describe('close', () => {
   test('rejects where a file could not be brought up to date, and closes', withOldData(async ({ base, open }) => {
     const storage = open()

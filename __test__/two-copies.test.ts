@@ -74,7 +74,7 @@ for (const [what, other] of kinds) {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
       const error = await caught(one.transaction(async (tx) => void tx.in(two)))
       assert.equal(error.code, 'INVALID_ARGUMENT')
-      assert.match(error.message, /of the copy of this package that began it, got a ProjectStorageV2$/)
+      assert.match(error.message, /of the copy of this package that began the transaction, got a ProjectStorageV2$/)
       await one.close()
       await two.close()
     }))

@@ -334,7 +334,7 @@ class BaseStorage {
 
   async stats() {
     this[ensureOpen]()
-    return statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
+    return await statistics((ticket) => this[documents].statistics(ticket), this.options.cacheEnabled)
   }
 
   async rebuildIndexes(options) {
@@ -344,7 +344,7 @@ class BaseStorage {
 
   async readValidatedJson(file, schema, fallback) {
     this[ensureOpen]()
-    return readFile(this.#native, this.#plainFile(file), schema, fallback)
+    return await readFile(this.#native, this.#plainFile(file), schema, fallback)
   }
 
   async writeValidatedJson(file, data, schema) {

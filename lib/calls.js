@@ -6,7 +6,7 @@ const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
-const { errorFrom } = require('./errors.js')
+const { errorFrom, StorageError } = require('./errors.js')
 const { setImmediate } = require('./timers.js')
 
 const ANSWERED = 0
@@ -77,16 +77,10 @@ function settle() {
   if (waiting.size === 0) opened.release()
 }
 
-/** What native code says of a call that failed. */
-class Failure {
-  constructor(text) {
-    this.text = text
-  }
-}
-
 function answerTo({ resolve, reject, pieces }, kind, answer) {
   try {
-    resolve(kind === ANSWERED ? withPieces(pieces, answer) : new Failure(answer))
+    if (kind === ANSWERED) resolve(withPieces(pieces, answer))
+    else reject(errorFrom(JSON.parse(answer)))
   } catch (error) {
     // There is no room for it.
     reject(error)
@@ -171,12 +165,17 @@ function endWith(signal, ticket) {
 /**
  * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
  * `progress(done, total)` is called from time to time where native code tells how far it is. A `signal` ends the call.
+ *
+ * Answers arrive in a turn that knows nothing of who called. Here, where one is awaited, the stack of an error leads to the
+ * caller, provided that all between the two await it: a `return` of the promise, or a second look at it, would end that stack.
  */
 async function call(start, options) {
-  const answer = await begun(start, options)
-  // Here and not where the answer was taken: the stack of an error shows the functions that wait for it.
-  if (answer instanceof Failure) throw errorFrom(JSON.parse(answer.text))
-  return answer
+  try {
+    return await begun(start, options)
+  } catch (error) {
+    if (error instanceof StorageError) Error.captureStackTrace(error, call)
+    throw error
+  }
 }
 
 function begun(start, { progress, signal } = {}) {

@@ -23,7 +23,8 @@ function entry(entity, id, at) {
   const key = keyOf(id)
   const form = formOf(entity, key)
   if (form === null || typeof form !== 'object' || Array.isArray(form) || String(form.id) !== key) {
-    const message = `expected an entity whose id is ${describe(id)}, got ${describe(form?.id ?? form)}`
+    const found = isRecord(form) && form.id === undefined ? 'one without an id; give it one that its schema keeps' : describe(form?.id ?? form)
+    const message = `expected an entity whose id is ${describe(id)}, got ${found}`
     throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
   }
   return { key, id: form.id, text: exactText(form, at) }

@@ -150,7 +150,7 @@ class IndexManager {
 
   async stats() {
     this.#ensureOpen()
-    return statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
+    return await statistics((ticket) => this.#indexes.statistics(ticket), CACHE.cacheEnabled)
   }
 
   async verify(options) {

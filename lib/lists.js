@@ -16,7 +16,7 @@ async function listOf(documents, whole, objects, read) {
   const known = kept?.getList(kind, documents)
   if (known !== undefined) return known
   const peeked = documents.peekList(whole)
-  if (peeked === undefined) return readOf(documents, whole, kind, objects, read)
+  if (peeked === undefined) return await readOf(documents, whole, kind, objects, read)
   const list = valueOf(peeked)
   const freshFor = kept === undefined ? 0 : documents.freshFor()
   return freshFor > 0 ? kept.putList(kind, list, freshFor) : list

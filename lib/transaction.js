@@ -131,7 +131,7 @@ async function transaction(storage, work, options, timeout, hooks) {
     attempts += 1
   }
   const run = () => untilCommitted(storage, work, options, timeout, hooks, lost)
-  if (!channels.transaction.hasSubscribers) return run()
+  if (!channels.transaction.hasSubscribers) return await run()
   return await published(channels.transaction, hooks.about(storage), run, (event) => Object.assign(event, { attempts }))
 }
 
@@ -179,7 +179,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
   const tx = Object.assign(own, {
     in: (other) => {
       const scope = hooks.scope(run, other)
-      if (scope === undefined) throw invalid(`a transaction covers storages of the copy of this package that began it, got ${describe(other)}`)
+      if (scope === undefined) throw invalid(`tx.in takes a storage, of the copy of this package that began the transaction, got ${describe(other)}`)
       return scope
     },
   })

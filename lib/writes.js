@@ -93,23 +93,14 @@ class Writes {
     return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
   }
 
-  /**
-   * Remembers a write until it is answered. As long as nobody else waits for the answer, the stack of an error shows who waits for
-   * what this gives.
-   */
+  /** Remembers a write until it is answered, and gives that answer. */
   async remember(answer, callback) {
-    this.#each((pending) => pending.set(answer, callback))
+    for (let writes = this; writes !== undefined; writes = writes.#parent) writes.#pending.set(answer, callback)
     try {
       return await answer
     } finally {
-      this.#each((pending) => pending.delete(answer))
+      for (let writes = this; writes !== undefined; writes = writes.#parent) writes.#pending.delete(answer)
     }
-  }
-
-  /** Does something with the writes of this one and of those that it ends with. */
-  #each(work) {
-    work(this.#pending)
-    this.#parent?.#each(work)
   }
 
   /** Remembers a call that runs a function of the caller. Inside of that, nothing waits for the call. */

@@ -45,7 +45,7 @@ pub enum Error {
     #[error("{0}")]
     IndexType(String),
     #[error(
-        "no write lock on {} within {waited_ms} ms: {}; try again, or raise lockTimeout",
+        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
         path.display(),
         match holder { Some(pid) => format!("process {pid} holds it"), None => "another process holds it".into() }
     )]

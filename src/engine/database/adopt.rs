@@ -41,6 +41,15 @@ struct Adoption {
     conflicts: Vec<DocumentId>,
 }
 
+/// The copies that were kept of a file.
+#[derive(Default)]
+struct Copies {
+    /// Because something in it is broken.
+    corrupt: Option<PathBuf>,
+    /// Because the journal had newer forms of what a person edited.
+    edited: Option<PathBuf>,
+}
+
 /// What is known of the documents of a file that is being adopted: what the journal holds of them, and what belongs to them.
 #[derive(Default)]
 struct Known {
@@ -81,7 +90,7 @@ impl Database {
             (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
         let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        self.set_aside(&path, &snapshot.bytes, &adoption)?;
+        let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
         let state_record =
             SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
@@ -91,7 +100,7 @@ impl Database {
                 format!("{} was changed outside this package; the change was taken over", path.display()),
             );
         }
-        self.report(&path, &adoption);
+        self.report(&path, &adoption, &copies);
         self.settle(&path, &snapshot)?;
         adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
         self.commit_adoption(writer, spec, &state_record, &adoption)?;
@@ -134,7 +143,7 @@ impl Database {
             (Known::of(&state, spec, covers, missing), covers)
         };
         let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        self.report(&path, &adoption);
+        self.report(&path, &adoption, &Copies::default());
         let mut stored = Vec::new();
         let mut placed = Vec::new();
         for (id, text) in &adoption.put {
@@ -234,27 +243,34 @@ impl Database {
     }
 
     /// Keeps a copy of a file that is not taken over in full.
-    fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption) -> Result<()> {
+    fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption) -> Result<Copies> {
+        let mut copies = Copies::default();
         if adoption.broken.is_some() || !adoption.refused.is_empty() {
-            keep_copy(&*self.fs, path, "corrupt", bytes)?;
+            copies.corrupt = Some(keep_copy(&*self.fs, path, "corrupt", bytes)?);
         }
         if !adoption.conflicts.is_empty() {
-            keep_copy(&*self.fs, path, "edited", bytes)?;
+            copies.edited = Some(keep_copy(&*self.fs, path, "edited", bytes)?);
         }
-        Ok(())
+        Ok(copies)
     }
 
-    fn report(&self, path: &Path, adoption: &Adoption) {
+    fn report(&self, path: &Path, adoption: &Adoption, copies: &Copies) {
+        let kept = |copy: &Option<PathBuf>| match copy {
+            Some(copy) => format!("the whole file is kept as {}", copy.display()),
+            None => "the directory is read-only, so the file stays as it is".into(),
+        };
         if let Some(problem) = &adoption.broken {
             let saved = adoption.put.len();
             let message = format!(
-                "{} is not valid JSON ({problem}); it was set aside in full beside itself and {saved} whole documents were saved from it",
-                path.display()
+                "{} is not valid JSON ({problem}); {saved} whole documents were taken over from it; {}",
+                path.display(),
+                kept(&copies.corrupt)
             );
             self.warn(WarningCode::RecordSetAside, message);
         }
         for (id, error) in &adoption.refused {
-            let message = format!("document {id} of {} was set aside: {error}", path.display());
+            let kept = kept(&copies.corrupt);
+            let message = format!("document {id} of {} was set aside: {error}; {kept}", path.display());
             self.warn(WarningCode::RecordSetAside, message);
         }
         for given_up in &adoption.given_up {
@@ -269,9 +285,10 @@ impl Database {
         if !adoption.conflicts.is_empty() {
             let ids: Vec<String> = adoption.conflicts.iter().take(10).map(ToString::to_string).collect();
             let message = format!(
-                "{} was changed outside this package while newer forms of {} were not in it yet; those were kept and the changed file set aside beside it; the rest of the change was taken over",
+                "{} was changed outside this package while newer forms of {} were not in it yet; those were kept, and the rest of the change was taken over; {}",
                 path.display(),
-                ids.join(", ")
+                ids.join(", "),
+                kept(&copies.edited)
             );
             self.warn(WarningCode::SnapshotChanged, message);
         }
@@ -335,8 +352,8 @@ fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
     change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
 }
 
-/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens.
-pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<()> {
+/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path.
+pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<PathBuf> {
     let mut time = fs.now_ms();
     loop {
         let mut name = path.as_os_str().to_owned();
@@ -346,10 +363,10 @@ pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<(
             Ok(file) => {
                 file.write_at(bytes, 0).at("write", &copy)?;
                 file.sync_data().at("sync", &copy)?;
-                return match path.parent() {
-                    Some(parent) => fs.sync_dir(parent).at("sync directory", parent),
-                    None => Ok(()),
-                };
+                if let Some(parent) = path.parent() {
+                    fs.sync_dir(parent).at("sync directory", parent)?;
+                }
+                return Ok(copy);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => time += 1,
             Err(error) => return Err(Error::io("create", &copy, &error)),

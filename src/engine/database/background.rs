@@ -139,7 +139,10 @@ impl Database {
                 let message = match error {
                     // Its journal is gone too.
                     Error::Replaced { .. } => error.to_string(),
-                    error => format!("{error}; the journal keeps everything until a checkpoint succeeds"),
+                    error => format!(
+                        "a checkpoint of {} failed: {error}; the journal keeps everything until one succeeds",
+                        self.directory.display()
+                    ),
                 };
                 self.warn(WarningCode::CheckpointFailed, message);
                 self.publish(Event::Warned);

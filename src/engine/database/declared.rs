@@ -18,7 +18,7 @@ impl Database {
         for (own, wanted) in own.flat_map(|own| spec.indexes.iter().map(move |wanted| (own, wanted))) {
             if own.config.name == wanted.config.name && own != wanted {
                 return Err(Error::InvalidArgument(format!(
-                    "index {} of {} is declared as {} and as {}; give one of them another name",
+                    "index {} of {} is declared as {} and as {}; give one of them another name, or close the storage that has the other",
                     wanted.config.name, spec.path, own.config, wanted.config
                 )));
             }
