@@ -127,10 +127,13 @@ describe('dataDir', () => {
   for (const [what, dataDir] of Object.entries(refusedDirs)) {
     test(`may not name ${what}`, withDirectory(async ({ base: outer }) => {
       const base = join(outer, 'base')
-      const projects = new ProjectStorageV2({ basePath: base })
-      await projects.create(projectInput())
-      const mine = new Things({ basePath: base, dataDir: 'data' })
-      await mine.create({ name: 'a' })
+      const opened = () => [new ProjectStorageV2({ basePath: base }), new Things({ basePath: base, dataDir: 'data' })] as const
+      const first = opened()
+      await Promise.all([first[0].create(projectInput()), first[1].create({ name: 'a' })])
+      await Promise.all(first.map((storage) => storage.close()))
+      // Nothing is left for a checkpoint in the background.
+      const [projects, mine] = opened()
+      await Promise.all([projects.list(), mine.list()])
       const before = readdirSync(outer, { recursive: true }).sort()
       for (const file of ['tip', 'write.lock', 'journal-000000000001.jsonl', 'things.json']) {
         const storage = new Things({ basePath: base, dataDir, file: join(dataDir, file) })

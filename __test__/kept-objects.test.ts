@@ -1,5 +1,6 @@
 // What is read again and again is kept as objects: it must be as current as what is read from the engine.
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -12,6 +13,25 @@ import { fileInput, fileRecord, filesPath, projectInput, runChild, until, withDi
 async function warm(read: () => Promise<unknown>) {
   for (let n = 0; n < 3; n++) await read()
 }
+
+let atOnce: Promise<boolean> | undefined
+
+/**
+ * Whether what the system's page cache has is read without a thread: not every system and file system tells what it has. Lists
+ * are brought up to date with nothing else; without it they are read again.
+ */
+const readsAtOnce = () => (atOnce ??= (async () => {
+  let waited = 0
+  const count = () => (waited += 1)
+  await withStorage(async (storage, { open }) => {
+    const { id } = await storage.create(projectInput())
+    const cold = open({ cacheEnabled: false })
+    subscribe('octoprompt-storage:read', count)
+    for (let n = 0; n < 20; n++) await cold.getById(id)
+    unsubscribe('octoprompt-storage:read', count)
+  })()
+  return waited < 20
+})())
 
 const numberIn = (file: ProjectFile | null) => Number(file!.content)
 
@@ -256,7 +276,7 @@ describe('a list that is read often', () => {
     }
   }))
 
-  test('is not read again for a few changes', withProject(async (storage, project) => {
+  test('is not read again for a few changes that can be read at once', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
     await warm(() => files.list())
@@ -266,7 +286,8 @@ describe('a list that is read often', () => {
     const list = await files.list()
     assert.deepEqual([list.length, list[3]!.content, list[5]!.id], [199, 'changed', created[6]!.id])
     const after = storage.getCacheStats()
-    assert.deepEqual([after.hits, after.misses, after.size], [hits + 1, misses, size])
+    const expected = (await readsAtOnce()) ? [hits + 1, misses, size] : [hits, misses + 1, size]
+    assert.deepEqual([after.hits, after.misses, after.size], expected)
   }))
 
   test('drives nothing else out of the cache when a few documents of it changed', withProject(async (storage, project) => {
@@ -298,7 +319,7 @@ describe('a list that is read often', () => {
         await storage.list()
         misses.push(storage.getCacheStats().misses - before)
       }
-      assert.deepEqual(misses, [0, 0, 1])
+      assert.deepEqual(misses, (await readsAtOnce()) ? [0, 0, 1] : [1, 1, 1])
     } finally {
       performance.now = now
     }
@@ -325,7 +346,7 @@ describe('a list that is read often', () => {
     await files.updateMany([first!, second!].map(({ id }) => ({ id, data: { content: 'changed' } })))
     const read = storage.getCacheStats().misses - misses
     assert.equal((await files.list())[1]!.content, 'changed')
-    assert.equal(storage.getCacheStats().misses, misses + read)
+    assert.equal(storage.getCacheStats().misses, misses + read + ((await readsAtOnce()) ? 0 : 1))
   }))
 
   test('is what a storage without a cache reads, whatever changed in between', withProject(async (storage, project, { open }) => {

@@ -5,7 +5,8 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use octoprompt_storage::engine::{Durability, Error, Part, Peek, ReadOptions, Wait, WarningCode};
+use octoprompt_storage::engine::index::IndexKey;
+use octoprompt_storage::engine::{Durability, Error, Part, Peek, Queryable, ReadOptions, Wait, WarningCode};
 use support::{Fixture, READ, record};
 
 #[test]
@@ -144,6 +145,19 @@ fn memory_answers_without_waiting_once_a_document_was_read() {
     fixture.get(&database, 1);
     let peeked = database.peek(&fixture.spec(), &1.into(), READ);
     assert!(matches!(peeked, Peek::Ready(Some(document)) if *document.text == *record(1, "x").as_bytes()));
+}
+
+#[test]
+fn the_cache_has_what_was_chosen_by_an_index_and_read() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "x");
+    let choose = |items: &Queryable<'_>| Ok(items.index("name")?.last(&IndexKey::Text(b"x"[..].into())));
+    let found = database.get_chosen(&fixture.spec(), READ, choose).expect("readable").expect("there");
+    assert_eq!(*found.text, *record(1, "x").as_bytes());
+    let peeked = database.peek_chosen(&fixture.spec(), READ, choose).expect("chosen");
+    // Only what the cache has is good for some time.
+    assert!(matches!(peeked, Peek::Ready(Some((document, Some(_)))) if document.text == found.text));
 }
 
 #[test]

@@ -9,14 +9,14 @@ use napi_derive::napi;
 
 use super::collection::{NativeCollection, Peeked, boolean, document, fresh_document, part, peeked};
 use super::fresh::FreshFor;
-use super::parts::{Parts, PartsList};
+use super::parts::PartsList;
 use super::pieces::Pieces;
 use super::port::Answer;
 use super::records::NativeRecords;
 use super::session::Session;
-use crate::engine::document::{Document, DocumentId, Given, head_len};
+use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::json;
-use crate::engine::{CollectionSpec, Moment, Part, Peek, Queryable, Result, Transaction, Written};
+use crate::engine::{Moment, Part, Peek, Queryable, Result, Transaction, Written};
 use crate::project::versions::{self, Wanted};
 use crate::project::{Content, Files, LARGE_FIELD, sort_by_path};
 
@@ -30,17 +30,6 @@ pub struct NativeFiles {
 impl NativeFiles {
     pub fn new(session: Arc<Session>, files: Files) -> NativeFiles {
         NativeFiles { session, files, fresh_for: FreshFor::default() }
-    }
-}
-
-/// The first of the documents, if there is one.
-fn first(spec: &CollectionSpec, texts: &[Arc<[u8]>]) -> Answer {
-    match (texts.first(), spec.large_field) {
-        (Some(text), Some(field)) => {
-            Answer::Parts(Parts::of_document(text, head_len(text, Some(field)), field))
-        }
-        (Some(text), None) => Answer::Text(Arc::clone(text)),
-        (None, _) => Answer::Nothing,
     }
 }
 
@@ -250,9 +239,9 @@ impl NativeFiles {
         let files = self.files.clone();
         let path = json::from_utf16(&path);
         self.session.read(ticket, move |database, options| {
-            let choose = |files: &Queryable<'_>| Ok(Files::at_path(&path, files)?.into_iter().collect());
-            let found = database.select(&files.spec, Part::Whole, options, choose)?;
-            Ok(first(&files.spec, &found))
+            let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
+            let found = database.get_chosen(&files.spec, options, choose)?;
+            Ok(document(&files.spec, found))
         });
     }
 

@@ -138,11 +138,24 @@ impl Database {
         id: &DocumentId,
         options: ReadOptions,
     ) -> Result<Option<Document>> {
+        self.get_chosen(spec, options, |_| Ok(Some(id.clone())))
+    }
+
+    /// As [`Database::get`], for the document that `choose` picks of what is in the file now.
+    pub fn get_chosen(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        options: ReadOptions,
+        choose: impl Fn(&Queryable<'_>) -> Result<Option<DocumentId>>,
+    ) -> Result<Option<Document>> {
         for attempt in 0.. {
-            let (location, files) = self.with_loaded(spec, options, |state, loaded| {
-                (loaded.documents.get(id).copied(), Arc::clone(&state.files))
+            let (found, files) = self.with_loaded(spec, options, |state, loaded| {
+                let located =
+                    |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
+                let found = choose(&Queryable::new(state, loaded)).map(|id| id.and_then(located));
+                (found, Arc::clone(&state.files))
             })?;
-            let Some(location) = location else {
+            let Some((id, location)) = found? else {
                 self.cache.count(false);
                 return Ok(None);
             };
@@ -153,7 +166,7 @@ impl Database {
                 self.cache.count(true);
                 return Ok(Some(Document { text, head: location.head as usize, hash: location.hash }));
             }
-            self.options.sizes.check_handed_out(id, &location, Part::Whole)?;
+            self.options.sizes.check_handed_out(&id, &location, Part::Whole)?;
             match read_text(&files, &location, Part::Whole) {
                 Ok(text) => {
                     self.cache.count(false);
