@@ -173,3 +173,25 @@ describe('files of a project', () => {
     assert.equal((await storage.getProjectFiles(project.id)).length, 1)
   }))
 })
+
+describe('an instance that a read and a write opened at once', () => {
+  /** Which of the two comes first is by chance. */
+  const rounds = async (base: string, work: (things: Things) => Promise<unknown>) => {
+    for (let round = 0; round < 20; round += 1) {
+      const things = new Things({ basePath: base, dataDir: `data/${round}` })
+      const reading = things.sequence()
+      await Promise.all([things.create({ name: 'first' }), reading])
+      await work(things)
+      await things.close()
+    }
+  }
+
+  test('gives the database up for a repair', withDirectory(({ base }) => rounds(base, (things) => things.repair())))
+
+  test('has given it up when it is closed', withDirectory(({ base }) => rounds(base, async (things) => {
+    await things.close()
+    const next = new Things({ basePath: base, dataDir: things.given.dataDir! })
+    await next.repair()
+    await next.close()
+  })))
+})

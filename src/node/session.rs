@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::life::{Engine, Job, Later, Life, Next, Repair};
 use super::pieces::Pieces;
@@ -236,7 +236,7 @@ impl Session {
                 cancel.scope(|| {
                     cancel::check()?;
                     let database = this.open()?;
-                    this.opened(&database);
+                    this.opened(this.life.lock(), &database);
                     work(&database, this.read_options())
                 })
             });
@@ -277,13 +277,17 @@ impl Session {
     }
 
     fn open_for_writes(self: &Arc<Self>) {
-        match guarded(|| self.open()) {
-            Ok(database) => self.opened(&database),
+        let opened = guarded(|| self.open());
+        let mut life = self.life.lock();
+        // A read may have been quicker: then the writes went on with it, and by now the instance may be at its end.
+        if !matches!(life.engine, Engine::Opening(_)) {
+            return;
+        }
+        match opened {
+            Ok(database) => self.opened(life, &database),
             Err(error) => {
-                let waiting = match std::mem::take(&mut self.life.lock().engine) {
-                    Engine::Opening(waiting) => waiting,
-                    Engine::Open(_) | Engine::Unopened => Vec::new(),
-                };
+                let Engine::Opening(waiting) = std::mem::take(&mut life.engine) else { return };
+                drop(life);
                 for request in waiting {
                     request.fail(error.clone());
                 }
@@ -292,22 +296,19 @@ impl Session {
     }
 
     /// Takes note that the engine is open, and hands it the writes that waited for it.
-    fn opened(self: &Arc<Self>, database: &Arc<Database>) {
-        let drain = {
-            let mut life = self.life.lock();
-            if matches!(life.engine, Engine::Open(_)) {
-                return;
-            }
-            self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
-            database.observe(self.mailbox.observer());
-            let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
-            let Engine::Opening(waiting) = before else { return };
-            let mut drain = false;
-            for request in waiting {
-                drain |= database.submit(request);
-            }
-            drain
-        };
+    fn opened(self: &Arc<Self>, mut life: MutexGuard<'_, Life>, database: &Arc<Database>) {
+        if matches!(life.engine, Engine::Open(_)) {
+            return;
+        }
+        self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
+        database.observe(self.mailbox.observer());
+        let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
+        let Engine::Opening(waiting) = before else { return };
+        let mut drain = false;
+        for request in waiting {
+            drain |= database.submit(request);
+        }
+        drop(life);
         if drain {
             self.go_on(Next::Drain(Arc::clone(database)));
         }
