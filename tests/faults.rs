@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -143,6 +144,35 @@ fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it(
     let text = fs.read_file("/database/a.json").expect("a snapshot");
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains("\"1\":") && text.contains("\"2\":"), "{text}");
+}
+
+/// Somebody writes into the file in place, further with each look that is taken at it.
+fn write_in_place(fs: &SimFs, path: &'static str, mut forms: VecDeque<Vec<u8>>) {
+    let Some(form) = forms.pop_front() else { return };
+    let somebody = fs.clone();
+    fs.before(
+        move |call| matches!(call, Call::Open { path: opened, .. } if opened.ends_with(path)),
+        move || {
+            somebody.write_file(Path::new("/database").join(path), &form);
+            write_in_place(&somebody, path, forms);
+        },
+    );
+}
+
+#[test]
+fn a_file_that_is_being_written_in_place_is_taken_over_when_it_is_whole() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "a.json", 1, "x");
+    checkpoint(&database).expect("checkpointed");
+    let text = fs.read_file("/database/a.json").expect("a snapshot");
+    let text = String::from_utf8(text).expect("text").replace("\"x\"", "\"edited\"");
+    fs.write_file("/database/a.json", b"");
+    let ends = (4..30).chain([text.len()]);
+    write_in_place(&fs, "a.json", ends.map(|end| text.as_bytes()[..end].to_vec()).collect());
+    database.notice_all_edits().expect("looked at");
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("edited".into())));
+    assert!(database.take_warnings().iter().all(|warning| warning.code == WarningCode::SnapshotChanged));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
-use std::{io, mem};
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
 
 use super::catch_up::headless;
 use super::document_file::locate;
@@ -24,6 +24,11 @@ use crate::engine::snapshot::{Scanned, scan_lines, scan_map};
 
 /// What a person can do about a file that is missing or empty and should not be.
 pub const WAYS_OUT: &str = "restore it from a backup, repair (which keeps what the journals have of it), or write {} into it to start afresh";
+
+/// A file that ends in the middle is looked at again after this time. It counts as it is if it has not changed by then.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The longest that somebody is waited for who writes into a file instead of renaming another one into place.
+const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
 /// A snapshot file as it was read.
 pub(super) struct SnapshotFile {
@@ -120,7 +125,33 @@ impl Database {
         Ok(false)
     }
 
+    /// Reads the file, once nobody is in the middle of writing it.
     pub(super) fn read_snapshot(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
+        let seen = |found: &Option<SnapshotFile>| found.as_ref().map(|snapshot| snapshot.seen);
+        let end = Instant::now() + LONGEST_WRITE;
+        let mut found = self.read_file(spec)?;
+        while self.is_unfinished(spec, found.as_ref()) && Instant::now() < end {
+            cancel::check()?;
+            thread::sleep(PAUSE);
+            let before = mem::replace(&mut found, self.read_file(spec)?);
+            if seen(&found) == seen(&before) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a file is gone or ends in the middle, as that of an editor does which has not written all of it yet.
+    fn is_unfinished(&self, spec: &CollectionSpec, found: Option<&SnapshotFile>) -> bool {
+        let state = self.state.read();
+        let record = state.catalog.get(&*spec.path);
+        let is_expected = is_known(record) && !record.is_some_and(|record| record.absent);
+        let ends = |snapshot: &SnapshotFile| snapshot.bytes.trim_ascii_end().ends_with(b"}");
+        let is_whole = |snapshot: &SnapshotFile| matching(record, snapshot.hash).is_some() || ends(snapshot);
+        is_expected && !found.is_some_and(is_whole)
+    }
+
+    fn read_file(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
         let path = spec.file(&self.directory);
         let file = match self.fs.open(&path, OpenMode::Read) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
