@@ -177,7 +177,7 @@ describe('files of a project', () => {
 describe('an instance that a read and a write opened at once', () => {
   /** Which of the two comes first is by chance. */
   const rounds = async (base: string, work: (things: Things) => Promise<unknown>) => {
-    for (let round = 0; round < 50; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       const things = new Things({ basePath: base, dataDir: `data/${round}` })
       const reading = things.sequence()
       await Promise.all([things.create({ name: 'first' }), reading])
