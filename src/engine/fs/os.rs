@@ -343,25 +343,17 @@ struct OsLockFile {
     identity: Identity,
 }
 
-fn acquired(result: io::Result<()>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 impl LockFile for OsLockFile {
     fn try_exclusive(&self) -> io::Result<bool> {
-        acquired(fs2::FileExt::try_lock_exclusive(&self.file))
+        platform::try_lock(&self.file, true)
     }
 
     fn try_shared(&self) -> io::Result<bool> {
-        acquired(fs2::FileExt::try_lock_shared(&self.file))
+        platform::try_lock(&self.file, false)
     }
 
     fn unlock(&self) -> io::Result<()> {
-        fs2::FileExt::unlock(&self.file)
+        platform::unlock(&self.file)
     }
 
     fn holders(&self) -> Vec<u32> {

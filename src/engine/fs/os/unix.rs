@@ -274,6 +274,19 @@ pub fn give_directory_to_owner_above(path: &Path) {
     }
 }
 
+pub fn try_lock(file: &fs::File, exclusive: bool) -> io::Result<bool> {
+    use fs2::FileExt;
+    match if exclusive { file.try_lock_exclusive() } else { FileExt::try_lock_shared(file) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn unlock(file: &fs::File) -> io::Result<()> {
+    fs2::FileExt::unlock(file)
+}
+
 /// Whether there are file systems whose files can share blocks.
 pub const CLONES: bool = cfg!(target_os = "linux");
 

@@ -15,8 +15,10 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_ID_INFO,
     FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FileIdInfo, GetFileInformationByHandle,
-    GetFileInformationByHandleEx, ReOpenFile,
+    GetFileInformationByHandleEx, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, ReOpenFile,
+    UnlockFileEx,
 };
+use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0_0};
 
 use crate::engine::fs::{Identity, Metadata};
 
@@ -221,6 +223,36 @@ pub const CLONES: bool = false;
 
 pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
     Ok(false)
+}
+
+/// The byte that is locked. Nobody else may read or write it, so that it lies where no file has any.
+fn locked_byte() -> OVERLAPPED {
+    const AT: u64 = 1 << 62;
+    let mut place = OVERLAPPED::default();
+    place.Anonymous.Anonymous = OVERLAPPED_0_0 { Offset: AT as u32, OffsetHigh: (AT >> 32) as u32 };
+    place
+}
+
+pub fn try_lock(file: &fs::File, exclusive: bool) -> io::Result<bool> {
+    let flags = if exclusive { LOCKFILE_EXCLUSIVE_LOCK } else { 0 } | LOCKFILE_FAIL_IMMEDIATELY;
+    let mut place = locked_byte();
+    // SAFETY: the handle is open, and the call has ended with `place` when it returns: it waits for nothing.
+    if unsafe { LockFileEx(file.as_raw_handle(), flags, 0, 1, 0, &raw mut place) } != 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if is_one_of(&error, &[ERROR_LOCK_VIOLATION]) => Ok(false),
+        error => Err(error),
+    }
+}
+
+pub fn unlock(file: &fs::File) -> io::Result<()> {
+    let mut place = locked_byte();
+    // SAFETY: as above.
+    match unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut place) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 pub fn lock_holders(_: &fs::File) -> Vec<u32> {
