@@ -367,8 +367,12 @@ export declare class NativeWatch {
   get announcedAt(): number
   /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
   get acknowledgedAt(): number
-  /** The page of memory that all processes share. `null` where this runtime gives copies of such memory only. */
+  /** The page of memory that all processes share, once. `null` where this runtime gives copies of such memory only. */
   page(): ArrayBuffer | null
+  /** Whether somebody has the engine open. */
+  get isOpen(): boolean
+  /** Takes the page back, which nobody may read from then on. */
+  release(page: ArrayBuffer): void
   /**
    * The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
    * its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { caught, fileInput, withDirectory } from './support/index.js'
+import { caught, fileInput, until, withDirectory } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
 
@@ -195,3 +196,16 @@ describe('an instance that a read and a write opened at once', () => {
     await next.close()
   })))
 })
+
+/** Whether the memory of this process has a file below the directory in it. */
+const isMapped = (base: string) => process.platform === 'linux' && readFileSync('/proc/self/maps', 'utf8').includes(base)
+
+test('what is closed can be removed at once, though objects of it were kept', withDirectory(async ({ base }) => {
+  const [things, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
+  const { id } = await things.create({ name: 'kept' })
+  for (const storage of [things, other]) for (let read = 0; read < 3; read += 1) await storage.getById(id)
+  if (process.platform === 'linux') assert.ok(isMapped(base))
+  await Promise.all([things.close(), other.close()])
+  await until('the memory to be let go', () => !isMapped(base))
+  await rm(base, { recursive: true })
+}))

@@ -18,7 +18,7 @@ const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
 const { idToInsert } = require('./new-id.js')
-const { engineObjects, forgetAll, objectsOf } = require('./objects.js')
+const { engineObjects, forgetAll, objectsOf, releaseClosed } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
@@ -482,6 +482,7 @@ class BaseStorage {
       if (this.#entitySchema !== null && this.#documents.hasChanges()) await this.#adopted((ticket) => this.#documents.lookAtFile(ticket))
     } finally {
       await call((ticket) => this.#documents.close(ticket))
+      releaseClosed()
     }
   }
 }

@@ -10,6 +10,7 @@ const { channels, published } = require('./diagnostics.js')
 const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
+const { releaseClosed } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { attemptOf, publishedWrite, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
@@ -169,6 +170,7 @@ class IndexManager {
     this.#closing ??= (async () => {
       await this.#writes.settled()
       await call((ticket) => this.#indexes.close(ticket))
+      releaseClosed()
     })()
     await this.#closing
   }

@@ -55,6 +55,17 @@ function objectsOfEngine(number) {
   return engines.get(number)?.deref()
 }
 
+/**
+ * Lets go of the engines that are closed. Garbage would be collected some time, but Windows removes no file that is still mapped,
+ * nor the directory that it is in.
+ */
+function releaseClosed() {
+  for (const [number, reference] of engines) {
+    const engine = reference.deref()
+    if (engine === undefined || engine.releaseIfClosed()) engines.delete(number)
+  }
+}
+
 /** Forgets all that this thread keeps of the engine that some documents are in. */
 function forgetAll(documents) {
   forgotten += 1
@@ -70,8 +81,12 @@ const isForgotten = (since) => since.forgotten !== forgotten
 /** So many collections are looked after without a look whether they are still used. */
 const FEW_COLLECTIONS = 64
 
+/** In place of the page of an engine that is closed: nothing is current. Of the same type, so that reading stays fast. */
+const NO_BATCH_IS_LAST = new Float64Array([Infinity])
+
 class EngineObjects {
   #watch
+  #page
   #announced
   #acknowledged
   #seq = -1
@@ -88,8 +103,18 @@ class EngineObjects {
   constructor(number, watch, page) {
     this.number = number
     this.#watch = watch
+    this.#page = page
     this.#announced = new Float64Array(page, watch.announcedAt, 1)
     this.#acknowledged = new Float64Array(page, watch.acknowledgedAt, 1)
+  }
+
+  /** Whether the engine is closed, so that nothing of it is kept any more. */
+  releaseIfClosed() {
+    if (this.#watch.isOpen) return false
+    this.clear()
+    this.#announced = this.#acknowledged = NO_BATCH_IS_LAST
+    this.#watch.release(this.#page)
+    return true
   }
 
   /**
@@ -378,4 +403,4 @@ function keyOf(id) {
   return String(number) === id ? number : id
 }
 
-module.exports = { engineObjects, forgetAll, isForgotten, moment, objectsOf, objectsOfEngine, WHOLE_LIST, HEAD_LIST }
+module.exports = { engineObjects, forgetAll, isForgotten, moment, objectsOf, objectsOfEngine, releaseClosed, WHOLE_LIST, HEAD_LIST }

@@ -15,6 +15,12 @@ export interface Context {
   open(options?: StorageOptions): ProjectStorageV2
 }
 
+/** Windows removes no file of a storage that is open: what a test that closes none leaves stays there. */
+const removeDirectory = (path: string) =>
+  process.platform === 'win32'
+    ? rm(path, { recursive: true, force: true }).catch(() => {})
+    : rm(path, { recursive: true, force: true, maxRetries: 5 })
+
 /** The body of a test that has a directory of its own. */
 export const withDirectory = (work: (context: Context) => Promise<void>) => async () => {
   const base = await mkdtemp(join(tmpdir(), 'octoprompt-storage-'))
@@ -28,7 +34,7 @@ export const withDirectory = (work: (context: Context) => Promise<void>) => asyn
     await work({ base, open })
   } finally {
     await Promise.allSettled(opened.map((storage) => storage.close()))
-    await rm(base, { recursive: true, force: true, maxRetries: 5 })
+    await removeDirectory(base)
   }
 }
 

@@ -1,5 +1,8 @@
 //! Text, sizes and times as people read them. Stored text must not control the terminal that shows it.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use crate::engine::now_ms;
 
 /// The text on one line: line breaks and tabs become spaces, whatever else a terminal would obey becomes visible.
@@ -28,6 +31,14 @@ fn visible(c: char) -> char {
         | '\u{feff}'
         | '\u{e0000}'..='\u{e007f}' => char::REPLACEMENT_CHARACTER,
         other => other,
+    }
+}
+
+/// The part of a path that lies below a directory, with `/` between names on every system; the whole path if it lies elsewhere.
+pub fn below(path: &Path, directory: &Path) -> String {
+    match path.strip_prefix(directory) {
+        Ok(below) => below.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/"),
+        Err(_) => path.to_string_lossy().into_owned(),
     }
 }
 
@@ -121,6 +132,14 @@ mod tests {
         let safe = json(&value.to_string());
         assert!(safe.chars().all(|c| visible(c) == c), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).ok(), Some(value));
+    }
+
+    #[test]
+    fn paths_look_the_same_on_every_system() {
+        let directory = Path::new("/srv").join("web");
+        assert_eq!(below(&directory.join("src").join("main.ts"), &directory), "src/main.ts");
+        assert_eq!(below(&directory, &directory), "");
+        assert_eq!(below(&directory, &directory.join("src")), directory.to_string_lossy());
     }
 
     #[test]

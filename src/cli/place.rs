@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::arguments::{BASE_PATH, Global};
 use super::console::Setting;
+use super::display;
 use super::failure::{Failure, Result};
 use crate::engine::backup::Site;
 use crate::engine::fs::{Fs, OsFs};
@@ -112,8 +113,7 @@ impl Place {
 
     /// A path below the base path as people read it.
     pub fn relative(&self, path: &Path) -> String {
-        let relative = path.strip_prefix(&self.base).unwrap_or(path);
-        relative.to_string_lossy().into_owned()
+        display::below(path, &self.base)
     }
 
     /// The database in a directory.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Exit, Goal, Outcome, Setting, run};
+use crate::engine::fs::{Fs, OsFs};
 
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -207,7 +208,7 @@ fn a_file_stored_with_its_whole_path_is_that_of_the_directory() {
     let files = format!("data/project_storage/project_data/{}/files.json", imported["project"]["id"]);
     let files = directory.path().join(files);
     let text = std::fs::read_to_string(&files).expect("read");
-    let root = source.canonicalize().expect("there");
+    let root = OsFs.canonical(&source).expect("there");
     let stored = |name: &str| serde_json::json!(root.join(name).to_string_lossy()).to_string();
     let whole = text
         .replace("\"path\":\"README.md\"", &format!("\"path\":{}", stored("README.md")))
@@ -263,7 +264,7 @@ fn a_project_with_a_name_of_several_must_be_named_otherwise() {
     let ended = say(directory.path(), &["files", "same"]);
     assert_eq!(ended.exit(), Exit::Usage);
     assert!(ended.errors.contains("(AMBIGUOUS)"), "{}", ended.errors);
-    let path = source.canonicalize().expect("there");
+    let path = OsFs.canonical(&source).expect("there");
     assert_eq!(say(directory.path(), &["files", &path.to_string_lossy()]).exit(), Exit::Done);
     assert_eq!(say(directory.path(), &["files", "source"]).exit(), Exit::Done);
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::adopt::keep_copy;
 use super::error::{Error, IoContext, Result};
-use super::fs::{self, FileKind, Fs, OpenMode, read_all};
+use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
 use super::verify::{Problem, ProblemCode};
@@ -209,7 +209,7 @@ impl BasePath {
     }
 
     /// What a directory is known by, however it is reached.
-    pub(super) fn identity(&self, directory: &Path) -> Result<Option<(u64, u64)>> {
+    pub(super) fn identity(&self, directory: &Path) -> Result<Option<Identity>> {
         Ok(self.fs.metadata(directory).at("look up", directory)?.map(|found| found.identity))
     }
 
@@ -217,7 +217,7 @@ impl BasePath {
     pub(super) fn identities<'a>(
         &self,
         directories: impl IntoIterator<Item = &'a PathBuf>,
-    ) -> Result<BTreeSet<(u64, u64)>> {
+    ) -> Result<BTreeSet<Identity>> {
         let mut known = BTreeSet::new();
         for directory in directories {
             known.extend(self.identity(directory)?);

@@ -37,7 +37,7 @@ pub fn try_lock_key(file_system: &Arc<dyn Fs>, directory: &Path, key: &str) -> R
         return Ok(Attempt::Held(holder(&**file_system, &path)));
     }
     let guard = lock.guard();
-    // Where a locked file cannot be written (Windows), messages lack the holder.
+    // A hint: where it cannot be written, messages lack the holder.
     let _ = note_holder(&**file_system, &path);
     Ok(Attempt::Taken(KeyLock { _guard: guard }))
 }

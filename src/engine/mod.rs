@@ -58,7 +58,7 @@ pub use key_lock::{Attempt, KeyLock, try_lock_key};
 pub use lock::Wait;
 pub use map_membership::{Membership, compare_keys, unforeseen};
 pub use map_write::{GivenMap, Written, write_difference, write_map};
-pub use normal_path::normal_path;
+pub use normal_path::{is_file_name, normal_path};
 pub use octoprompt_storage_json as json;
 pub use options::{CacheLimits, Durability};
 pub use ownership::{check_directory, check_entity_path, check_plain_file, own_collection};

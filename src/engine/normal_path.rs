@@ -19,3 +19,35 @@ pub fn normal_path(path: &Path) -> PathBuf {
 pub fn is_at_or_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+/// Whether the system takes a name for that of one file. Windows cuts dots and spaces off at its end, and some names stand for
+/// devices there, whatever follows a dot.
+#[cfg(windows)]
+pub fn is_file_name(name: &str) -> bool {
+    let forbidden = |c: char| c < ' ' || "<>:\"/\\|?*".contains(c);
+    !name.contains(forbidden)
+        && std::path::absolute(name).is_ok_and(|whole| whole.file_name() == Some(name.as_ref()))
+}
+
+#[cfg(not(windows))]
+pub fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_none() {
+        for name in ["items.json", "con1", "a b", "ä", ".hidden"] {
+            assert!(is_file_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a\0b"] {
+            assert!(!is_file_name(name), "{name}");
+        }
+        for name in ["nul", "NUL", "a.", "a ", "a\\b", "a:b", "a?", "a\nb", "C:"] {
+            assert_eq!(is_file_name(name), cfg!(not(windows)), "{name}");
+        }
+    }
+}

@@ -10,10 +10,7 @@ use super::backup::{HeldDatabases, Site};
 use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
 use super::error::{Error, IoContext, Result};
-use super::fs::{self, Fs};
-
-/// What a directory is known by: its device and inode, so that symlinks and spellings make no difference.
-type Identity = (u64, u64);
+use super::fs::{self, Fs, Identity};
 
 /// A place that is locked while its database is being opened, so that two callers do not open it twice.
 type Place = Arc<Mutex<Weak<Database>>>;
@@ -26,6 +23,7 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Inner {
+    /// By identity, so that symlinks and spellings make no difference.
     open: Mutex<HashMap<Identity, Place>>,
     /// Base paths, and the directories of databases that were opened as theirs.
     opened: Mutex<Vec<Opened>>,

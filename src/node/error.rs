@@ -71,14 +71,9 @@ fn segment(segment: &PathSegment) -> Value {
 /// The name by which the operating system knows the error.
 fn errno_name(os_error: Option<i32>, kind: std::io::ErrorKind) -> &'static str {
     use std::io::ErrorKind as Kind;
-    #[cfg(unix)]
-    if let Some(code) = os_error
-        && let Some(name) = unix_name(code)
-    {
+    if let Some(name) = os_error.and_then(system_name) {
         return name;
     }
-    #[cfg(not(unix))]
-    let _ = os_error;
     match kind {
         Kind::NotFound => "ENOENT",
         Kind::PermissionDenied => "EACCES",
@@ -101,7 +96,7 @@ fn errno_name(os_error: Option<i32>, kind: std::io::ErrorKind) -> &'static str {
 }
 
 #[cfg(unix)]
-fn unix_name(code: i32) -> Option<&'static str> {
+fn system_name(code: i32) -> Option<&'static str> {
     use rustix::io::Errno;
     let name = match Errno::from_raw_os_error(code) {
         Errno::MFILE => "EMFILE",
@@ -117,4 +112,14 @@ fn unix_name(code: i32) -> Option<&'static str> {
         _ => return None,
     };
     Some(name)
+}
+
+/// Too many open files; a file that somebody else has open and does not share, has locked or has mapped.
+#[cfg(windows)]
+fn system_name(code: i32) -> Option<&'static str> {
+    match code {
+        4 => Some("EMFILE"),
+        32 | 33 | 1224 => Some("EBUSY"),
+        _ => None,
+    }
 }

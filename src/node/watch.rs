@@ -1,11 +1,13 @@
 //! What readers in JavaScript need to keep documents as objects: a look at the tip without a call, and which documents
 //! changed.
 
+use std::mem;
 use std::sync::{Arc, Weak};
 
 use napi::bindgen_prelude::{ArrayBuffer, Either3, Null};
 use napi::{Env, Result};
 use napi_derive::napi;
+use parking_lot::Mutex;
 
 use crate::engine::fs::PageMemory;
 use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
@@ -15,14 +17,21 @@ use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
 pub struct NativeWatch {
     /// Watching keeps no engine open.
     database: Weak<Database>,
-    memory: Arc<dyn PageMemory>,
+    /// Shared with the page that JavaScript has. Nothing, once that was taken back.
+    memory: Arc<Mutex<Option<Arc<dyn PageMemory>>>>,
+    /// There is one page: another one would not be taken back with it.
+    is_given: bool,
 }
 
 impl NativeWatch {
     /// `None` where the tip is not mapped.
     pub fn of(database: &Arc<Database>) -> Option<NativeWatch> {
         let memory = database.map_tip().ok()??;
-        Some(NativeWatch { database: Arc::downgrade(database), memory })
+        Some(NativeWatch {
+            database: Arc::downgrade(database),
+            memory: Arc::new(Mutex::new(Some(memory))),
+            is_given: false,
+        })
     }
 }
 
@@ -49,17 +58,37 @@ impl NativeWatch {
         ACKNOWLEDGED_AT as u32
     }
 
-    /// The page of memory that all processes share. `null` where this runtime gives copies of such memory only.
+    /// The page of memory that all processes share, once. `null` where this runtime gives copies of such memory only.
     #[napi(catch_unwind)]
-    pub fn page<'env>(&self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
-        let (memory, length) = self.memory.place();
+    pub fn page<'env>(&mut self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
+        if mem::replace(&mut self.is_given, true) {
+            return Ok(None);
+        }
         let owner = Arc::clone(&self.memory);
+        let Some((memory, length)) = owner.lock().as_ref().map(|memory| memory.place()) else {
+            return Ok(None);
+        };
         // SAFETY: the memory is a mapping of its own, made for this object, that is `length` bytes long and lives until
-        // `owner` is dropped by the finalizer. Other processes change it at any time; JavaScript only ever reads single
-        // aligned words of it, for which any value is harmless: a wrong one costs a look-up in the engine.
+        // `owner` is dropped by the finalizer, or until JavaScript has it no more. Other processes change it at any time;
+        // JavaScript only ever reads single aligned words of it, for which any value is harmless: a wrong one costs a
+        // look-up in the engine.
         let buffer =
             unsafe { ArrayBuffer::from_external(env, memory, length, owner, |_, owner| drop(owner)) }?;
         Ok(std::ptr::eq(buffer.as_ptr(), memory).then_some(buffer))
+    }
+
+    /// Whether somebody has the engine open.
+    #[napi(getter, catch_unwind)]
+    pub fn is_open(&self) -> bool {
+        self.database.strong_count() > 0
+    }
+
+    /// Takes the page back, which nobody may read from then on.
+    #[napi(catch_unwind)]
+    pub fn release(&self, page: ArrayBuffer<'_>) -> Result<()> {
+        page.detach()?;
+        drop(self.memory.lock().take());
+        Ok(())
     }
 
     /// The number of the last batch that memory has, then for each document that it and the batches since `seq` changed

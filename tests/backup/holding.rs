@@ -9,7 +9,7 @@ use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list
 use octoprompt_storage::engine::fs::{Call, Fs, SimFs};
 use octoprompt_storage::engine::{Durability, Error};
 
-use crate::world::{Process, change, code, directory, image, machine, no_wait};
+use crate::world::{Process, change, code, directory, image, machine, no_wait, slashed};
 
 pub fn hold(process: &Process) -> Result<Hold, Error> {
     Hold::begin(process.site.clone(), MigrationLock::acquire(&process.site, no_wait())?, no_wait())
@@ -236,7 +236,7 @@ fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy()
 /// What was copied, in order.
 fn copies(fs: &SimFs) -> Vec<String> {
     let cloned = |call: &Call| match call {
-        Call::CloneFile { from, .. } => Some(from.display().to_string()),
+        Call::CloneFile { from, .. } => Some(slashed(&from.display())),
         _ => None,
     };
     fs.log().iter().filter_map(|entry| cloned(&entry.call)).collect()

@@ -14,6 +14,11 @@ use octoprompt_storage::engine::{
 
 use crate::support::{record, spec};
 
+/// What names paths, with `/` between the names.
+pub fn slashed(text: &impl std::fmt::Display) -> String {
+    text.to_string().replace(std::path::MAIN_SEPARATOR, "/")
+}
+
 pub const BASE: &str = "/base";
 /// One below `data`, one that is recorded.
 pub const DATABASES: [&str; 2] = ["data/one", "other"];

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::OsFs;
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Error};
-use rustix::process::{Pid, Signal, kill_process};
 
+use crate::pause::pause;
 use crate::support::spec;
 use crate::worker::open;
 
@@ -39,7 +39,7 @@ fn a_paused_holder_is_named_and_a_dead_one_is_no_holder() {
         .expect("a process");
     let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.contains("#holding")), "it never held the lock");
-    kill_process(Pid::from_raw(child.id() as i32).expect("a process"), Signal::STOP).expect("paused");
+    pause(&child);
     let put = || {
         let spec = spec("items.json");
         database.write(Durability::Full, move |t| t.put(&spec, 1.into(), b"{\"id\":1}".to_vec()))

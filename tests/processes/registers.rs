@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use octoprompt_storage::engine::{ReadOptions, Wait};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::{Kind, Operation, check};
+use crate::pause::{pause, resume};
 use crate::reached::reached;
 use crate::support::spec;
 use crate::worker::{REGISTERS, now, open, start, value_of};
@@ -20,12 +20,6 @@ const KILLS: usize = 100;
 
 fn seconds() -> u64 {
     std::env::var("PROCESS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
-}
-
-fn signal(child: &Child, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(child.id() as i32) {
-        let _ = kill_process(pid, signal);
-    }
 }
 
 /// Starts a process whose lines are sent on.
@@ -78,9 +72,9 @@ fn documents_are_linearizable_while_processes_die_and_pause() {
         thread::sleep(Duration::from_millis(20 + (random >> 40) % 60));
         if (random >> 50).is_multiple_of(2) {
             pauses += 1;
-            signal(&children[at], Signal::STOP);
+            pause(&children[at]);
             thread::sleep(Duration::from_millis((random >> 45) % 120));
-            signal(&children[at], Signal::CONT);
+            resume(&children[at]);
             continue;
         }
         kills += 1;

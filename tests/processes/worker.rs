@@ -9,7 +9,6 @@ use std::time::Duration;
 use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::OsFs;
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, ReadOptions, Wait, json};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::spec;
 
@@ -20,9 +19,17 @@ const NUMBER: &str = "PROCESS_NUMBER";
 pub const REGISTERS: u64 = 6;
 
 /// Nanoseconds of a clock that all processes of the machine share.
+#[cfg(unix)]
 pub fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// As far as nobody sets the clock meanwhile.
+#[cfg(not(unix))]
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("a clock that is set").as_nanos() as u64
 }
 
 /// Starts a process that works on the database until it is killed. Even numbers write, odd ones read.

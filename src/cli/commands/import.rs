@@ -12,6 +12,7 @@ use super::stored_path;
 use super::walk::{self, Reason, Rules, Skipped, Walked};
 use crate::arguments::ImportArguments;
 use crate::console::{Console, Measure, Style};
+use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{Database, Durability, json};
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
@@ -84,7 +85,7 @@ struct Pending {
 
 pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     let directory = run.directory.join(&arguments.directory);
-    let directory = directory.canonicalize().map_err(|error| Failure::io("look up", &directory, &error))?;
+    let directory = OsFs.canonical(&directory).map_err(|error| Failure::io("look up", &directory, &error))?;
     let rules = Rules { ignoring: !arguments.no_ignore, own: own_paths(&run.place)? };
     let mut walked = walk::walk(&directory, rules)?;
     let (reader, target) = aim(run, arguments, &directory)?;
@@ -148,7 +149,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
 
 /// What belongs to the storage: it is never stored itself.
 fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
-    let Ok(base) = place.base().canonicalize() else { return Ok(BTreeSet::new()) };
+    let Ok(base) = OsFs.canonical(place.base()) else { return Ok(BTreeSet::new()) };
     let data = base.join("data");
     let mut own: BTreeSet<PathBuf> = [".restore", ".migration", ".migration-state.json"]
         .into_iter()
@@ -157,7 +158,7 @@ fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
         .collect();
     own.insert(base.join("backups"));
     let databases = place.site().base.databases()?;
-    own.extend(databases.into_iter().filter_map(|directory| directory.canonicalize().ok()));
+    own.extend(databases.into_iter().filter_map(|directory| OsFs.canonical(&directory).ok()));
     Ok(own)
 }
 
@@ -202,7 +203,7 @@ fn existing(
     let is_there = |project: &Record| {
         let path = PathBuf::from(project.text("path"));
         path == directory
-            || (path.is_absolute() && path.canonicalize().is_ok_and(|canonical| canonical == directory))
+            || (path.is_absolute() && OsFs.canonical(&path).is_ok_and(|canonical| canonical == directory))
     };
     let mut found: Vec<Record> = reader.projects()?.into_iter().filter(is_there).collect();
     match found.len() {

@@ -1,6 +1,8 @@
 //! Which file of a directory a stored path names: the one rule of all commands.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::engine::is_file_name;
 
 /// Why a stored path is not one below the directory.
 const LEADS_OUT: &str = "the path leads out of the directory";
@@ -22,24 +24,18 @@ pub fn relative(path: &str, root: &str) -> Result<PathBuf, &'static str> {
     }
     let mut relative = PathBuf::new();
     for name in path.split(separates).filter(|name| *name != ".") {
-        if name.eq_ignore_ascii_case(".git") {
+        // The second is what Windows calls the first where names are to be short.
+        if name.eq_ignore_ascii_case(".git") || (windows && name.eq_ignore_ascii_case("git~1")) {
             return Err(INTO_GIT);
         }
-        if name.contains('\0') || (cfg!(windows) && name.contains(':')) {
+        // An empty name is a path from the root, or one that ends in a directory.
+        if name == ".." || (name.is_empty() && relative.as_os_str().is_empty()) {
+            return Err(LEADS_OUT);
+        }
+        if !is_file_name(name) {
             return Err(NO_PATH);
         }
-        let mut components = Path::new(name).components();
-        match (components.next(), components.next()) {
-            (Some(Component::Normal(plain)), None) if plain == name => relative.push(name),
-            // An empty name is a path from the root, or one that ends in a directory.
-            _ => {
-                return Err(if name.is_empty() && !relative.as_os_str().is_empty() {
-                    NO_PATH
-                } else {
-                    LEADS_OUT
-                });
-            }
-        }
+        relative.push(name);
     }
     if relative.as_os_str().is_empty() { Err(NO_PATH) } else { Ok(relative) }
 }
@@ -88,13 +84,21 @@ mod tests {
         is("/srv/web/src/main.ts", "/srv/web/", "src/main.ts");
         is("C:\\web\\src\\main.ts", "C:\\web", "src/main.ts");
         is("src\\main.ts", "C:\\web", "src/main.ts");
-        is("...", "/srv/web", "...");
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn what_windows_takes_for_something_else_is_no_path() {
+        for path in ["nul", "src/NUL", "a.", "a ", "...", "a?", "ab:c"] {
+            assert_eq!(relative(path, "C:\\web"), Err(NO_PATH), "{path}");
+        }
+        assert_eq!(relative("GIT~1/config", "C:\\web"), Err(INTO_GIT));
     }
 
     #[cfg(unix)]
     #[test]
     fn what_separates_names_on_windows_is_part_of_them_elsewhere() {
-        for name in ["a\\b", "..\\x", "c:x", "\\"] {
+        for name in ["a\\b", "..\\x", "c:x", "\\", "...", "aux"] {
             assert_eq!(relative(name, "/srv/web"), Ok(PathBuf::from(name)));
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ignore::{DirEntry, WalkBuilder};
 use serde::Serialize;
 
+use crate::display;
 use crate::failure::{Failure, Result};
 
 /// As git does: a zero among the first bytes means that a file is no text.
@@ -115,8 +116,7 @@ impl Walked {
     }
 
     fn skip(&mut self, directory: &Path, path: &Path, reason: Reason) {
-        let path = path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned();
-        self.skipped.push(Skipped { path, reason });
+        self.skipped.push(Skipped { path: display::below(path, directory), reason });
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
 use crate::engine::journal::RESERVED;
+use crate::engine::normal_path::is_file_name;
 
 /// The file that a path names.
 pub(in crate::engine) fn collection_file(directory: &Path, path: &str) -> PathBuf {
@@ -32,7 +33,7 @@ pub(in crate::engine) fn leads_out(path: &str) -> bool {
 pub(in crate::engine) fn check_path(directory: &Path, path: &str) -> Result<()> {
     let refuse = |why: &str| Err(Error::InvalidArgument(format!("the path {path:?} {why}")));
     let (above, below) = split(path);
-    let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0', ':']);
+    let plain = |name: &str| is_file_name(name) && !name.contains(['\\', ':']);
     if !below.split('/').all(plain) || above > directory.ancestors().count() - 1 {
         return refuse("names no file that a database can use");
     }

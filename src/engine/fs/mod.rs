@@ -24,12 +24,14 @@ pub use sim::{
     Fault, KeptAlone, LogEntry, LostAlone, Origin, Repeat, Replay, Seeded, SimFs, Snapshot, TornAlone,
 };
 
+/// What a file or directory is known by, whatever its name: its device and inode, or its volume and id there.
+pub type Identity = (u64, u128);
+
 /// What the file system says of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     pub kind: FileKind,
-    /// Device and inode: the identity of a file, whatever its name.
-    pub identity: (u64, u64),
+    pub identity: Identity,
     pub len: u64,
     /// Modification time in nanoseconds: a hint that a file was edited, never more.
     pub modified_ns: i128,

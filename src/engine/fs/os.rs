@@ -3,6 +3,8 @@
 #[cfg_attr(unix, path = "os/unix.rs")]
 #[cfg_attr(windows, path = "os/windows.rs")]
 mod platform;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
-use super::{File, FileKind, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
+use super::{
+    File, FileKind, Fs, Identity, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage,
+};
 
 /// So many of the files that it only reads a process keeps open, and no more than a quarter of all that it may open.
 const MOST_OPEN: u64 = 1024;
@@ -32,9 +36,7 @@ impl Fs for OsFs {
             OpenMode::ReadWrite => options.write(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
-        // Nobody may ever write to a pipe.
-        platform::without_waiting(&mut options);
-        let file = options.open(path)?;
+        let file = platform::open(&mut options, path)?;
         let found = file.metadata()?;
         if found.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -66,11 +68,11 @@ impl Fs for OsFs {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        platform::remove_file(path)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir(path)
+        platform::remove_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -94,18 +96,21 @@ impl Fs for OsFs {
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
-        found(fs::metadata(path))
+        found(platform::look_up(path, true))
     }
 
     fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
-        found(fs::symlink_metadata(path))
+        found(platform::look_up(path, false))
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::canonicalize(path)
+        platform::canonical(path)
     }
 
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        if !platform::CLONES {
+            return Ok(false);
+        }
         let source = fs::File::open(from)?;
         let target = OpenOptions::new().write(true).create_new(true).open(to)?;
         platform::give_to_owner_of_directory(&target, to);
@@ -126,7 +131,7 @@ impl Fs for OsFs {
     }
 
     fn free_space(&self, path: &Path) -> io::Result<u64> {
-        fs2::available_space(path)
+        platform::free_space(path)
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>> {
@@ -135,7 +140,7 @@ impl Fs for OsFs {
             Err(error) if is_read_only(&error) => fs::File::open(path)?,
             other => other?,
         };
-        let identity = convert(&file.metadata()?).identity;
+        let identity = platform::look_at(&file)?.identity;
         Ok(Arc::new(OsLockFile { file, path: path.to_path_buf(), identity }))
     }
 
@@ -148,7 +153,7 @@ impl Fs for OsFs {
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
         }
-        let identity = convert(&file.metadata()?).identity;
+        let identity = platform::look_at(&file)?.identity;
         let map = Arc::new(memmap2::MmapOptions::new().len(len).map_raw(&file)?);
         let stays = platform::writes_in_place(&file)?;
         Ok(Arc::new(OsSharedPage { map, words: len / 8, stays, file, path: path.to_path_buf(), identity }))
@@ -183,18 +188,18 @@ fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
 }
 
 /// Whether the path names this file.
-fn is_named(path: &Path, identity: (u64, u64)) -> io::Result<bool> {
-    Ok(found(fs::metadata(path))?.is_some_and(|named| named.identity == identity))
+fn is_named(path: &Path, identity: Identity) -> io::Result<bool> {
+    Ok(found(platform::look_up(path, true))?.is_some_and(|named| named.identity == identity))
 }
 
 /// Opens a file for reading and writing.
 fn open_or_create(path: &Path) -> io::Result<fs::File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    match options.clone().create_new(true).open(path) {
+    match platform::open(options.clone().create_new(true), path) {
         // One that others made is theirs, and what a symlink leads to as well.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            options.create(true).truncate(false).open(path)
+            platform::open(options.create(true).truncate(false), path)
         }
         created => created.inspect(|file| platform::give_to_owner_of_directory(file, path)),
     }
@@ -204,9 +209,9 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn found(result: io::Result<fs::Metadata>) -> io::Result<Option<Metadata>> {
+fn found(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
-        Ok(metadata) => Ok(Some(convert(&metadata))),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
@@ -214,7 +219,7 @@ fn found(result: io::Result<fs::Metadata>) -> io::Result<Option<Metadata>> {
     }
 }
 
-fn convert(metadata: &fs::Metadata) -> Metadata {
+fn convert(metadata: &fs::Metadata, identity: Identity) -> Metadata {
     let kind = metadata.file_type();
     let modified = metadata.modified().ok();
     Metadata {
@@ -224,7 +229,7 @@ fn convert(metadata: &fs::Metadata) -> Metadata {
             () if kind.is_symlink() => FileKind::Symlink,
             () => FileKind::Other,
         },
-        identity: platform::identity(metadata),
+        identity,
         len: metadata.len(),
         modified_ns: modified.map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
             Ok(after) => after.as_nanos() as i128,
@@ -327,7 +332,7 @@ impl File for OsFile {
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
-        Ok(convert(&self.file.metadata()?))
+        platform::look_at(&self.file)
     }
 }
 
@@ -335,28 +340,20 @@ struct OsLockFile {
     file: fs::File,
     path: PathBuf,
     /// Of the open file, which stays the same whatever happens to its name.
-    identity: (u64, u64),
-}
-
-fn acquired(result: io::Result<()>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
-        Err(error) => Err(error),
-    }
+    identity: Identity,
 }
 
 impl LockFile for OsLockFile {
     fn try_exclusive(&self) -> io::Result<bool> {
-        acquired(fs2::FileExt::try_lock_exclusive(&self.file))
+        platform::try_lock(&self.file, true)
     }
 
     fn try_shared(&self) -> io::Result<bool> {
-        acquired(fs2::FileExt::try_lock_shared(&self.file))
+        platform::try_lock(&self.file, false)
     }
 
     fn unlock(&self) -> io::Result<()> {
-        fs2::FileExt::unlock(&self.file)
+        platform::unlock(&self.file)
     }
 
     fn holders(&self) -> Vec<u32> {
@@ -376,7 +373,7 @@ struct OsSharedPage {
     file: fs::File,
     path: PathBuf,
     /// Of the file, when it was mapped.
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl OsSharedPage {
@@ -413,77 +410,12 @@ impl SharedPage for OsSharedPage {
     fn is_current(&self) -> io::Result<bool> {
         // Not every system has an identity that stays: before it counts as another file, the open one is asked again.
         Ok(is_named(&self.path, self.identity)?
-            || is_named(&self.path, convert(&self.file.metadata()?).identity)?)
+            || is_named(&self.path, platform::look_at(&self.file)?.identity)?)
     }
 }
 
 impl PageMemory for memmap2::MmapRaw {
     fn place(&self) -> (*mut u8, usize) {
         (self.as_mut_ptr(), self.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_of_all_lengths_lie_one_behind_the_other() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = OsFs.open(&directory.path().join("parts"), OpenMode::CreateNew).expect("created");
-        // More than are written at once, some longer than what is, and together a long write.
-        let lens = (0..3 * MOST_SLICES).map(|at| if at % 700 == 9 { 2 * PIECE + at } else { at % 7 * 300 });
-        let parts: Vec<Vec<u8>> = lens.enumerate().map(|(at, len)| vec![at as u8; len]).collect();
-        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        let expected = parts.concat();
-        assert!(expected.len() > LONG);
-        file.write_parts_at(&parts, 5).expect("written");
-        let mut found = vec![0; expected.len() + 5];
-        assert_eq!(file.read_at(&mut found, 0).expect("read"), found.len());
-        assert!(found[..5] == [0; 5] && found[5..] == expected);
-        assert_eq!(file.metadata().expect("metadata").len, found.len() as u64);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_pipe_is_refused_without_waiting_for_who_writes_to_it() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
-        for mode in [OpenMode::Read, OpenMode::ReadWrite] {
-            let error = OsFs.open(&path, mode).map(drop).expect_err("it is no file");
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_page_is_not_mapped_through_a_symlink() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (other, link) = (directory.path().join("other"), directory.path().join("tip"));
-        fs::write(&other, "somebody's").expect("written");
-        std::os::unix::fs::symlink(&other, &link).expect("linked");
-        assert!(OsFs.shared_page(&link, 4096).is_err());
-        assert_eq!(fs::read(&other).expect("there"), b"somebody's");
-    }
-
-    #[test]
-    fn zeros_are_appended_to_what_others_stored_meanwhile() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("tip");
-        let open = |part: &[u8]| {
-            fs::write(&path, part).expect("written");
-            fs::File::open(&path).expect("there")
-        };
-        for (part, expected) in
-            [(&[][..], [0, 0, 0, 0]), (&[7, 8], [7, 8, 0, 0]), (&[1, 2, 3, 4], [1, 2, 3, 4])]
-        {
-            append_zeros(&open(part), &path, 4).expect("room");
-            assert_eq!(fs::read(&path).expect("readable"), expected);
-        }
-        let file = open(&[7]);
-        fs::remove_file(&path).expect("removed");
-        fs::write(&path, [9]).expect("written");
-        assert!(append_zeros(&file, &path, 4).is_err(), "the open file is as short as before");
     }
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::engine::fs::{Identity, Metadata};
 
 pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(buffer, offset)
@@ -25,10 +27,10 @@ pub fn most_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Has an opening succeed or fail at once, whatever is at the path. Files are read and written as without.
-pub fn without_waiting(options: &mut fs::OpenOptions) {
+/// Succeeds or fails at once, whatever is at the path: nobody may ever write to a pipe. Files are read and written as ever.
+pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)
 }
 
 /// Has the disk begin with what was just written, without waiting for it: the sync that follows finds most of it done. It is no
@@ -134,12 +136,39 @@ pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
     Ok(())
 }
 
-pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
+/// What is at a path, or what a symlink there leads to.
+pub fn look_up(path: &Path, follow: bool) -> io::Result<Metadata> {
+    let found = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
+    Ok(super::convert(&found, identity(&found)))
+}
+
+pub fn look_at(file: &fs::File) -> io::Result<Metadata> {
+    let found = file.metadata()?;
+    Ok(super::convert(&found, identity(&found)))
+}
+
+fn identity(metadata: &fs::Metadata) -> Identity {
+    (metadata.dev(), metadata.ino().into())
+}
+
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
+}
+
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    fs2::available_space(path)
 }
 
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
+}
+
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    fs::remove_dir(path)
 }
 
 #[cfg(not(target_vendor = "apple"))]
@@ -244,6 +273,22 @@ pub fn give_directory_to_owner_above(path: &Path) {
         give_to_owner_of_directory(&directory.into(), path);
     }
 }
+
+pub fn try_lock(file: &fs::File, exclusive: bool) -> io::Result<bool> {
+    use fs2::FileExt;
+    match if exclusive { file.try_lock_exclusive() } else { FileExt::try_lock_shared(file) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn unlock(file: &fs::File) -> io::Result<()> {
+    fs2::FileExt::unlock(file)
+}
+
+/// Whether there are file systems whose files can share blocks.
+pub const CLONES: bool = cfg!(target_os = "linux");
 
 /// `FICLONE`: btrfs, XFS and others know it. Whatever it fails with, a copy tells whether the disk is at fault.
 #[cfg(target_os = "linux")]

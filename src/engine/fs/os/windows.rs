@@ -1,11 +1,65 @@
 //! The same for Windows, see `unix`.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::windows::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::mem;
+use std::os::windows::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
+    ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_WRITE, INVALID_HANDLE_VALUE, WIN32_ERROR,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    BY_HANDLE_FILE_INFORMATION, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_ID_INFO,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FileIdInfo, GetFileInformationByHandle,
+    GetFileInformationByHandleEx, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, ReOpenFile,
+    UnlockFileEx,
+};
+use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0_0};
+
+use crate::engine::fs::{Identity, Metadata};
+
+/// What a call fails with on a file that somebody else has open and does not share.
+const HELD: [WIN32_ERROR; 2] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION];
+/// The same for putting another file in its place.
+const KEPT: [WIN32_ERROR; 3] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_ACCESS_DENIED];
+/// What syncing a directory fails with where there is no such thing, or not for everybody.
+const NO_SYNC: [WIN32_ERROR; 5] = [
+    ERROR_ACCESS_DENIED,
+    ERROR_SHARING_VIOLATION,
+    ERROR_INVALID_FUNCTION,
+    ERROR_INVALID_PARAMETER,
+    ERROR_NOT_SUPPORTED,
+];
+
+fn is_one_of(error: &io::Error, codes: &[WIN32_ERROR]) -> bool {
+    error.raw_os_error().is_some_and(|code| codes.contains(&(code as WIN32_ERROR)))
+}
+
+/// Scanners, programs that make backups and editors hold files open for moments: that is waited for, up to 2 s.
+fn patiently<T>(in_use: &[WIN32_ERROR], call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + Duration::from_secs(2);
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match call() {
+            Err(error) if is_one_of(&error, in_use) && Instant::now() < end => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+            other => return other,
+        }
+    }
+}
+
+pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    patiently(&HELD, || options.open(path)).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied if path.is_dir() => io::ErrorKind::IsADirectory.into(),
+        _ => error,
+    })
+}
 
 /// Who may open a file is inherited from its directory.
 pub fn give_to_owner_of_directory(_: &fs::File, _: &Path) {}
@@ -47,36 +101,105 @@ pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Stable Rust offers no file index here; the creation time tells a replaced file well enough for a hint.
-pub fn identity(metadata: &fs::Metadata) -> (u64, u64) {
-    let mut hasher = DefaultHasher::new();
-    metadata.file_attributes().hash(&mut hasher);
-    (metadata.creation_time(), hasher.finish())
+/// Whoever has it open, a file can always be looked at.
+pub fn look_up(path: &Path, follow: bool) -> io::Result<Metadata> {
+    let link = if follow { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | link;
+    look_at(&fs::OpenOptions::new().access_mode(0).custom_flags(flags).open(path)?)
 }
 
-/// Access denied, sharing violation, lock violation. The last two have no kind of their own in the standard library.
-const IN_USE: [i32; 3] = [5, 32, 33];
+pub fn look_at(file: &fs::File) -> io::Result<Metadata> {
+    Ok(super::convert(&file.metadata()?, identity(file)?))
+}
 
-/// Scanners and editors hold files open for moments: that is waited for, up to 2 s.
+/// The volume, and the id of the file there. Times would not do: files that are made in one tick of the clock have the same, and
+/// one that is put in the place of another within seconds takes over its time of creation.
+fn identity(file: &fs::File) -> io::Result<Identity> {
+    let handle = file.as_raw_handle();
+    // SAFETY: it consists of numbers, which may be zero.
+    let mut found: FILE_ID_INFO = unsafe { mem::zeroed() };
+    let room = mem::size_of::<FILE_ID_INFO>() as u32;
+    // SAFETY: the handle is open, and there are `room` bytes.
+    if unsafe { GetFileInformationByHandleEx(handle, FileIdInfo, (&raw mut found).cast(), room) } != 0 {
+        return Ok((found.VolumeSerialNumber, u128::from_le_bytes(found.FileId.Identifier)));
+    }
+    // Only some file systems have ids of 128 bits.
+    // SAFETY: it consists of numbers, which may be zero.
+    let mut found: BY_HANDLE_FILE_INFORMATION = unsafe { mem::zeroed() };
+    // SAFETY: the handle is open, and there is room for what is written.
+    if unsafe { GetFileInformationByHandle(handle, &raw mut found) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let id = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
+    Ok((found.dwVolumeSerialNumber.into(), id.into()))
+}
+
+/// As people write it: with `\\?\` in front only where nothing else leads there, as for a name that ends with a dot.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    let found = fs::canonicalize(path)?;
+    let plain = found.to_str().and_then(|found| found.strip_prefix(r"\\?\")).map(|rest| {
+        rest.strip_prefix(r"UNC\").map_or_else(|| PathBuf::from(rest), |share| format!(r"\\{share}").into())
+    });
+    Ok(match plain {
+        Some(plain) if std::path::absolute(&plain).is_ok_and(|whole| whole == plain) => plain,
+        _ => found,
+    })
+}
+
+/// Unlike others, this call takes a long path in its full form alone.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    fs2::available_space(fs::canonicalize(path)?)
+}
+
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let end = Instant::now() + Duration::from_secs(2);
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match fs::rename(from, to) {
-            Err(error)
-                if error.raw_os_error().is_some_and(|code| IN_USE.contains(&code))
-                    && Instant::now() < end =>
-            {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(100));
+    patiently(&KEPT, || fs::rename(from, to))
+}
+
+/// A link to a directory is removed as a directory is.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match patiently(&HELD, || fs::remove_file(path)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let found = fs::symlink_metadata(path);
+            match found.is_ok_and(|found| found.file_type().is_symlink_dir()) {
+                true => fs::remove_dir(path),
+                false => Err(error),
             }
-            other => return other,
         }
+        other => other,
     }
 }
 
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    patiently(&HELD, || fs::remove_dir(path))
+}
+
+/// Only what is open for writing can be synced: a file that is open for reading is opened once more.
 pub fn sync_data(file: &fs::File) -> io::Result<()> {
-    file.sync_data()
+    match file.sync_data() {
+        Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) => open_to_write(file)?.sync_data(),
+        other => other,
+    }
+}
+
+fn open_to_write(file: &fs::File) -> io::Result<fs::File> {
+    let share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    // SAFETY: the handle is open, and no pointer is passed.
+    let handle = unsafe { ReOpenFile(file.as_raw_handle(), GENERIC_WRITE, share, 0) };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was opened just now, and nobody else knows it.
+    Ok(unsafe { fs::File::from_raw_handle(handle) })
+}
+
+/// Where directories cannot be synced, the generation that is kept covers for it.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.access_mode(GENERIC_WRITE).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+    match options.open(path).and_then(|directory| directory.sync_all()) {
+        Err(error) if is_one_of(&error, &NO_SYNC) => Ok(()),
+        other => other,
+    }
 }
 
 pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
@@ -85,11 +208,6 @@ pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
 
 pub fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
-}
-
-/// Windows has no directory sync; the generation that is kept covers for it.
-pub fn sync_dir(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// The read-only mark of a directory means nothing there, and who may do what shows when it is tried.
@@ -101,12 +219,41 @@ pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::metadata(like)?.permissions())
 }
 
+pub const CLONES: bool = false;
+
 pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Only names of their own lead to pipes.
-pub fn without_waiting(_: &mut fs::OpenOptions) {}
+/// The byte that is locked. Nobody else may read or write it, so that it lies where no file has any.
+fn locked_byte() -> OVERLAPPED {
+    const AT: u64 = 1 << 62;
+    let mut place = OVERLAPPED::default();
+    place.Anonymous.Anonymous = OVERLAPPED_0_0 { Offset: AT as u32, OffsetHigh: (AT >> 32) as u32 };
+    place
+}
+
+pub fn try_lock(file: &fs::File, exclusive: bool) -> io::Result<bool> {
+    let flags = if exclusive { LOCKFILE_EXCLUSIVE_LOCK } else { 0 } | LOCKFILE_FAIL_IMMEDIATELY;
+    let mut place = locked_byte();
+    // SAFETY: the handle is open, and the call has ended with `place` when it returns: it waits for nothing.
+    if unsafe { LockFileEx(file.as_raw_handle(), flags, 0, 1, 0, &raw mut place) } != 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if is_one_of(&error, &[ERROR_LOCK_VIOLATION]) => Ok(false),
+        error => Err(error),
+    }
+}
+
+pub fn unlock(file: &fs::File) -> io::Result<()> {
+    let mut place = locked_byte();
+    // SAFETY: as above.
+    match unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut place) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
 
 pub fn lock_holders(_: &fs::File) -> Vec<u32> {
     Vec::new()
@@ -114,4 +261,48 @@ pub fn lock_holders(_: &fs::File) -> Vec<u32> {
 
 pub fn boot_id() -> u128 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Opens a file as scanners do that share it with nobody, and closes it while the caller may be waiting for that.
+    fn hold_for_a_moment(path: &Path) {
+        let held = fs::OpenOptions::new().read(true).share_mode(0).open(path).expect("open");
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+    }
+
+    #[test]
+    fn a_file_that_somebody_holds_for_a_moment_is_waited_for() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (path, other) = (directory.path().join("file"), directory.path().join("other"));
+        fs::write(&path, "old").expect("written");
+        fs::write(&other, "new").expect("written");
+        hold_for_a_moment(&path);
+        open(fs::OpenOptions::new().read(true), &path).expect("open");
+        hold_for_a_moment(&path);
+        rename(&other, &path).expect("replaced");
+        hold_for_a_moment(&path);
+        remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn whoever_holds_a_file_it_can_be_looked_at() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        fs::write(&path, "text").expect("written");
+        let _held = fs::OpenOptions::new().read(true).share_mode(0).open(&path).expect("open");
+        assert_eq!(look_up(&path, true).expect("readable").len, 4);
+    }
+
+    #[test]
+    fn canonical_paths_are_those_that_people_write() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let found = canonical(&directory.path().join(".").join("")).expect("there");
+        assert!(!found.to_string_lossy().starts_with(r"\\"), "{}", found.display());
+    }
 }

@@ -1,5 +1,6 @@
 //! The calls that processes make, as values: for filters, faults and readable logs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -94,6 +95,11 @@ pub enum Call {
 }
 
 impl Call {
+    /// The last name of [`Call::path`].
+    pub fn name(&self) -> Cow<'_, str> {
+        self.path().file_name().unwrap_or_default().to_string_lossy()
+    }
+
     /// The path that the call is about; the old one of a rename.
     pub fn path(&self) -> &Path {
         match self {

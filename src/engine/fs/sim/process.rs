@@ -230,7 +230,7 @@ impl OpenHandle {
     fn is_current(&self) -> io::Result<bool> {
         self.fs.call(Call::IsCurrent { path: self.path() }, |state, _| {
             let ino = state.handle(self.id)?.ino;
-            Ok(found(state, &self.path)?.is_some_and(|named| named.identity == (1, ino)))
+            Ok(found(state, &self.path)?.is_some_and(|named| named.identity == (1, ino.into())))
         })
     }
 

@@ -158,7 +158,7 @@ impl State {
             Body::File(file) => (FileKind::File, file.live().len()),
             Body::Dir(_) => (FileKind::Directory, 0),
         };
-        Metadata { kind, identity: (1, ino), len, modified_ns: node.modified.into() }
+        Metadata { kind, identity: (1, ino.into()), len, modified_ns: node.modified.into() }
     }
 
     pub fn create(&mut self, path: &Path, body: Body) -> io::Result<Ino> {

@@ -1,0 +1,109 @@
+//! What holds on every system.
+
+use super::*;
+
+#[test]
+fn parts_of_all_lengths_lie_one_behind_the_other() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = OsFs.open(&directory.path().join("parts"), OpenMode::CreateNew).expect("created");
+    // More than are written at once, some longer than what is, and together a long write.
+    let lens = (0..3 * MOST_SLICES).map(|at| if at % 700 == 9 { 2 * PIECE + at } else { at % 7 * 300 });
+    let parts: Vec<Vec<u8>> = lens.enumerate().map(|(at, len)| vec![at as u8; len]).collect();
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let expected = parts.concat();
+    assert!(expected.len() > LONG);
+    file.write_parts_at(&parts, 5).expect("written");
+    let mut found = vec![0; expected.len() + 5];
+    assert_eq!(file.read_at(&mut found, 0).expect("read"), found.len());
+    assert!(found[..5] == [0; 5] && found[5..] == expected);
+    assert_eq!(file.metadata().expect("metadata").len, found.len() as u64);
+}
+
+fn identity(path: &Path) -> Identity {
+    OsFs.metadata(path).expect("readable").expect("there").identity
+}
+
+#[test]
+fn files_that_are_made_at_once_are_told_apart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let paths: Vec<PathBuf> = (0..50).map(|number| directory.path().join(number.to_string())).collect();
+    paths.iter().for_each(|path| fs::create_dir(path).expect("created"));
+    let known: std::collections::BTreeSet<Identity> = paths.iter().map(|path| identity(path)).collect();
+    assert_eq!(known.len(), paths.len());
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_another_is_told_from_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (path, other) = (directory.path().join("file"), directory.path().join("other"));
+    fs::write(&path, "old").expect("written");
+    fs::write(&other, "new").expect("written");
+    let (old, new) = (identity(&path), identity(&other));
+    let file = OsFs.open(&path, OpenMode::Read).expect("open");
+    OsFs.rename(&other, &path).expect("replaced");
+    assert_eq!(file.metadata().expect("open").identity, old);
+    assert_eq!(identity(&path), new);
+    assert_ne!(old, new);
+}
+
+#[test]
+fn what_is_open_for_reading_and_directories_can_be_synced() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("file");
+    fs::write(&path, "edited").expect("written");
+    OsFs.open(&path, OpenMode::Read).expect("open").sync_data().expect("synced");
+    OsFs.sync_dir(directory.path()).expect("synced");
+    let error = OsFs.sync_dir(&directory.path().join("none")).expect_err("nothing is there");
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_directory_is_no_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = |mode| OsFs.open(directory.path(), mode).map(drop).map_err(|error| error.kind());
+    assert_eq!(open(OpenMode::Read), Err(io::ErrorKind::IsADirectory));
+    assert_eq!(open(OpenMode::ReadWrite), Err(io::ErrorKind::IsADirectory));
+    assert_eq!(open(OpenMode::CreateNew), Err(io::ErrorKind::AlreadyExists));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_without_waiting_for_who_writes_to_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+    for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+        let error = OsFs.open(&path, mode).map(drop).expect_err("it is no file");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_page_is_not_mapped_through_a_symlink() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (other, link) = (directory.path().join("other"), directory.path().join("tip"));
+    fs::write(&other, "somebody's").expect("written");
+    std::os::unix::fs::symlink(&other, &link).expect("linked");
+    assert!(OsFs.shared_page(&link, 4096).is_err());
+    assert_eq!(fs::read(&other).expect("there"), b"somebody's");
+}
+
+#[test]
+fn zeros_are_appended_to_what_others_stored_meanwhile() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("tip");
+    let open = |part: &[u8]| {
+        fs::write(&path, part).expect("written");
+        fs::File::open(&path).expect("there")
+    };
+    for (part, expected) in [(&[][..], [0, 0, 0, 0]), (&[7, 8], [7, 8, 0, 0]), (&[1, 2, 3, 4], [1, 2, 3, 4])]
+    {
+        append_zeros(&open(part), &path, 4).expect("room");
+        assert_eq!(fs::read(&path).expect("readable"), expected);
+    }
+    let file = open(&[7]);
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, [9]).expect("written");
+    assert!(append_zeros(&file, &path, 4).is_err(), "the open file is as short as before");
+}
