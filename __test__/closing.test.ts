@@ -198,14 +198,23 @@ describe('an instance that a read and a write opened at once', () => {
 })
 
 /** Whether the memory of this process has a file below the directory in it. */
-const isMapped = (base: string) => process.platform === 'linux' && readFileSync('/proc/self/maps', 'utf8').includes(base)
+const isMapped = (directory: string) => process.platform === 'linux' && readFileSync('/proc/self/maps', 'utf8').includes(directory)
 
 test('what is closed can be removed at once, though objects of it were kept', withDirectory(async ({ base }) => {
-  const [things, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
+  const open = (dataDir: string) => new Things({ basePath: base, dataDir })
+  const place = join(base, 'closed')
+  const [things, other] = [open('closed'), open('closed')]
   const { id } = await things.create({ name: 'kept' })
   for (const storage of [things, other]) for (let read = 0; read < 3; read += 1) await storage.getById(id)
-  if (process.platform === 'linux') assert.ok(isMapped(base))
+  if (process.platform === 'linux') assert.ok(isMapped(place))
   await Promise.all([things.close(), other.close()])
-  await until('the memory to be let go', () => !isMapped(base))
-  await rm(base, { recursive: true })
+  await until('the memory to be let go', async () => {
+    if (!isMapped(place)) return true
+    // A thread had the engine a moment longer than its answer took: whoever closes next looks again.
+    const next = open('next')
+    await next.list()
+    await next.close()
+    return false
+  })
+  await rm(place, { recursive: true })
 }))
