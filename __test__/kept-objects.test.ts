@@ -1,6 +1,5 @@
 // What is read again and again is kept as objects: it must be as current as what is read from the engine.
 import assert from 'node:assert/strict'
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -8,30 +7,12 @@ import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
 import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
 import { fileInput, fileRecord, filesPath, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
+import { readsAtOnce } from './support/page-cache.js'
 
 /** Reads often enough that the next read is answered from an object. */
 async function warm(read: () => Promise<unknown>) {
   for (let n = 0; n < 3; n++) await read()
 }
-
-let atOnce: Promise<boolean> | undefined
-
-/**
- * Whether what the system's page cache has is read without a thread: not every system and file system tells what it has. Lists
- * are brought up to date with nothing else; without it they are read again.
- */
-const readsAtOnce = () => (atOnce ??= (async () => {
-  let waited = 0
-  const count = () => (waited += 1)
-  await withStorage(async (storage, { open }) => {
-    const { id } = await storage.create(projectInput())
-    const cold = open({ cacheEnabled: false })
-    subscribe('octoprompt-storage:read', count)
-    for (let n = 0; n < 20; n++) await cold.getById(id)
-    unsubscribe('octoprompt-storage:read', count)
-  })()
-  return waited < 20
-})())
 
 const numberIn = (file: ProjectFile | null) => Number(file!.content)
 
