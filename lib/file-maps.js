@@ -5,7 +5,7 @@
 
 const { valueOf } = require('./answers.js')
 const { membersOf, memberText } = require('./arguments.js')
-const { hasPlainContent, headOf, withContent } = require('./file-records.js')
+const { apart, withContent } = require('./file-records.js')
 const { keeper } = require('./lists.js')
 const { moment, WHOLE_LIST } = require('./objects.js')
 const { Records } = require('./records.js')
@@ -77,8 +77,8 @@ const fileMembers = (map) => membersOf(map, partsOf)
 
 /** A member of a map as JSON text, and its content where that crosses apart. */
 function partsOf(key, record) {
-  if (!hasPlainContent(record)) return [memberText(key, record)]
-  return [memberText(key, headOf(record)), record.content]
+  const [head, plain] = apart(record)
+  return [memberText(key, head), plain]
 }
 
 /** Members on their way into native code. */

@@ -8,16 +8,20 @@ const { Records } = require('./records.js')
 /** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
 const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
 
-const hasPlainContent = (record) => record !== null && typeof record === 'object' && isPlain(record.content)
-
-/** A record without its content, in the shape that it has: leaving the field out would take longer. */
-const headOf = (record) => ({ ...record, content: undefined })
+/**
+ * `[head, plain]`: where the content of a record can cross as it is, the record without it, and the content; else the record alone.
+ * The head has the shape of the record: leaving the field out would take longer.
+ */
+function apart(record) {
+  if (record === null || typeof record !== 'object' || !isPlain(record.content)) return [record]
+  return [{ ...record, content: undefined }, record.content]
+}
 
 /** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
-  if (!hasPlainContent(record)) return { input: JSON.stringify(record), content: record?.content, plain: undefined }
-  return { input: JSON.stringify(headOf(record)), content: record.content, plain: record.content }
+  const [head, plain] = apart(record)
+  return { input: JSON.stringify(head), content: record?.content, plain }
 }
 
 /** What `recordParts` gave of several records, on its way into native code. */
@@ -29,4 +33,4 @@ function withContent(file, content) {
   return file
 }
 
-module.exports = { handedOver, hasPlainContent, headOf, isPlain, recordParts, withContent }
+module.exports = { apart, handedOver, isPlain, recordParts, withContent }

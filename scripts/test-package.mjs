@@ -139,6 +139,7 @@ async function programRuns(directory, data) {
 /** The command that the package installs: it runs migrations, and knows the errors of the package that they import. */
 async function commandRun(project, data) {
   const command = join(project, 'node_modules', '.bin', 'octoprompt-storage')
+  await must(command, ['--help'], { cwd: project })
   const migrate = (file) => ['migrate', '--file', file, '--base-path', data, '--json']
   const migrated = await must(command, migrate('migrations.mjs'), { cwd: project })
   if (!migrated.includes('"currentVersion":"1.0.0"')) throw new StepError(`the command printed:\n${migrated}`)

@@ -130,14 +130,20 @@ fn a_checkpoint_fails_for_the_damaged_file_that_it_leaves_out_once_the_others_ar
     assert!(database.take_warnings().is_empty());
 }
 
-#[test]
-fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it() {
+/// A database with a file that was removed while it was open and a newer write was not in it yet.
+fn with_a_file_removed() -> (SimFs, Arc<Database>) {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
     checkpoint(&database).expect("checkpointed");
     put(&database, "a.json", 2, "y");
     remove(&fs, "a.json");
+    (fs, database)
+}
+
+#[test]
+fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it() {
+    let (fs, database) = with_a_file_removed();
     checkpoint(&database).expect("checkpointed");
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [WarningCode::SnapshotChanged]);
@@ -177,12 +183,7 @@ fn a_file_that_is_being_written_in_place_is_taken_over_when_it_is_whole() {
 
 #[test]
 fn a_file_that_was_removed_while_open_can_be_read_until_it_is_written_again() {
-    let fs = machine();
-    let database = open(&fs);
-    put(&database, "a.json", 1, "x");
-    checkpoint(&database).expect("checkpointed");
-    put(&database, "a.json", 2, "y");
-    remove(&fs, "a.json");
+    let (fs, database) = with_a_file_removed();
     database.notice_all_edits().expect("looked at");
     assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
     checkpoint(&database).expect("checkpointed");

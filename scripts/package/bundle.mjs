@@ -11,10 +11,12 @@ const SHARED = 'lib/errors.js'
 /** What stays a file of its own. Addons are looked for beside `binding.js`; the command line runs migrations by `index.js`. */
 const APART = ['binding.js', 'index.js', 'package.json', SHARED]
 
+/** What is not published as it is. */
+export const BUNDLED = ['bin', 'index.js', 'lib']
+
 /** Writes `index.js`, the command line, and what both load into the folder of a package. */
 export async function bundle(directory) {
   for (const entry of ['index.js', 'bin/octoprompt-storage.js']) await bundleOne(entry, join(directory, entry))
-  mkdirSync(dirname(join(directory, SHARED)), { recursive: true })
   cpSync(join(root, SHARED), join(directory, SHARED))
 }
 

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADDONS, root } from '../setup.mjs'
-import { bundle } from './bundle.mjs'
+import { BUNDLED, bundle } from './bundle.mjs'
 
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
@@ -20,7 +20,7 @@ export const packageOf = (platform) => `${manifest.name}-${platform}`
 
 /** The main package: its JavaScript in few files, and its platforms as optional dependencies. */
 export async function stageMain(directory, more = {}) {
-  const asTheyAre = manifest.files.filter((file) => file !== 'lib')
+  const asTheyAre = manifest.files.filter((file) => !BUNDLED.includes(file))
   for (const file of [...asTheyAre, 'LICENSE', 'README.md']) cpSync(join(root, file), join(directory, file), { recursive: true })
   await bundle(directory)
   const optionalDependencies = Object.fromEntries(platforms.map((platform) => [packageOf(platform), manifest.version]))
