@@ -152,6 +152,8 @@ export declare class NativeCollection {
    * of it.
    */
   peekSome(ids: Array<number>, withLargeField: boolean): Peeked
+  /** As [`NativeCollection::peek_some`], where it may wait. */
+  some(ticket: number, ids: Array<number>, withLargeField: boolean): void
   /** Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not. */
   list(ticket: number, withLargeField: boolean, callerKeeps: boolean): void
   /** Answers with the documents that a query (JSON) asks for. */

@@ -16,10 +16,22 @@ async function listOf(documents, whole, objects, read) {
   const known = kept?.getList(kind, documents)
   if (known !== undefined) return known
   const peeked = documents.peekList(whole)
-  if (peeked === undefined) return await readOf(documents, whole, kind, objects, read)
+  if (peeked === undefined) {
+    const outdated = kept?.outdatedList(kind)
+    const updated = outdated && (await updatedOf(documents, outdated, kept, objects, read))
+    return updated ?? (await readOf(documents, whole, kind, objects, read))
+  }
   const list = valueOf(peeked)
   const freshFor = kept === undefined ? 0 : documents.freshFor()
   return freshFor > 0 ? kept.putList(kind, list, freshFor) : list
+}
+
+/** A list that is kept, with what changed since, read where that may wait; undefined if it is not current even then. */
+async function updatedOf(documents, outdated, before, objects, read) {
+  const since = moment()
+  const changed = valueOf(await read((ticket) => documents.some(ticket, outdated.ids, outdated.whole)))
+  const kept = keeper(documents, objects, since)
+  return kept !== undefined && kept === before ? kept.updateList(outdated, changed, documents) : undefined
 }
 
 /** What was read where that may wait is kept if it is still current when it arrives. */

@@ -7,7 +7,7 @@
 const { valueOf } = require('./answers.js')
 const { isKept, KeptEntries } = require('./kept-entries.js')
 const { copyDeep, copyFlat, flatSizeOf, flatSizeOfAll, sizeOf } = require('./object-copies.js')
-const { MOST_OUTDATED, updatedList } = require('./outdated-lists.js')
+const { MOST_OUTDATED, outdatedIds, updatedList } = require('./outdated-lists.js')
 
 /** Marks the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
@@ -241,9 +241,28 @@ class CollectionObjects {
   /** A copy of a list, or undefined. What changed since is read from `documents`, as far as that is possible at once. */
   getList(kind, documents) {
     const entry = this.#findList(kind, documents)
-    if (entry === undefined) return undefined
+    return entry && this.#listOf(entry)
+  }
+
+  #listOf(entry) {
     this.engine.countHit()
     return entry.value.map(entry.copy)
+  }
+
+  /** What has to be read to bring a list that is kept up to date, for `updateList`; undefined if that cannot be told. */
+  outdatedList(kind) {
+    const entry = this.#find(this.#entries, kind)
+    const ids = entry && outdatedIds(entry.value, entry.outdated)
+    return ids && { entry, ids, whole: kind === WHOLE_LIST, seq: this.engine.seq }
+  }
+
+  /** As `getList`, once those of the documents that `outdatedList` told were read that there are. */
+  updateList({ entry, seq }, added, documents) {
+    if (!this.engine.isUnchangedSince(this.#path, seq)) return undefined
+    // Another call may have done it meanwhile.
+    if (this.#entries.get(entry.key) !== entry) return this.getList(entry.key, documents)
+    const updated = this.#replaced(entry, added)
+    return updated && this.#listOf(updated)
   }
 
   /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
@@ -271,20 +290,23 @@ class CollectionObjects {
     return entry
   }
 
-  /** A list with what changed since it was kept; undefined, and it is kept no longer, if that cannot be told at once. */
+  /** A list with what changed since it was kept; undefined if that cannot be told at once. */
   #updated(entry, documents) {
-    const { key, value, outdated, expires } = entry
-    if (outdated.size === 0) return entry
-    this.#remove(entry)
-    const read = (ids) => {
-      const answer = documents.peekSome(ids, key === WHOLE_LIST)
-      return answer === undefined ? undefined : valueOf(answer)
-    }
-    const updated = updatedList(value, outdated, read)
+    if (entry.outdated.size === 0) return entry
+    const ids = outdatedIds(entry.value, entry.outdated)
+    const answer = ids && documents.peekSome(ids, entry.key === WHOLE_LIST)
     // What was read is of one moment. It is that of the rest of the list if nothing happened in between.
-    if (updated === undefined || !this.engine.isQuiet) return undefined
-    const isFlat = entry.copy === copyFlat && !Number.isNaN(flatSizeOfAll(updated.added))
-    const size = entry.size + sizeOf(updated.added) - sizeOf(updated.removed)
+    return answer === undefined || !this.engine.isQuiet ? undefined : this.#replaced(entry, valueOf(answer))
+  }
+
+  /** A list, in the place of the one before, with what was read of the documents that changed. */
+  #replaced(entry, added) {
+    const { key, value, outdated, expires } = entry
+    this.#remove(entry)
+    const updated = updatedList(value, outdated, added)
+    if (updated === undefined) return undefined
+    const isFlat = entry.copy === copyFlat && !Number.isNaN(flatSizeOfAll(added))
+    const size = entry.size + sizeOf(added) - sizeOf(updated.removed)
     return isKept(size) ? this.#put(key, updated.list, isFlat ? copyFlat : copyDeep, size, expires) : undefined
   }
 

@@ -178,3 +178,8 @@ export function runChild(script: string, args: string[], { cwd, env, onLine }: C
     child.on('close', (code, signal) => resolve({ lines, stderr, code, signal }))
   })
 }
+
+/** Reads often enough that the next read is answered from an object. */
+export async function warm(read: () => Promise<unknown>) {
+  for (let n = 0; n < 3; n++) await read()
+}

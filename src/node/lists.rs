@@ -46,10 +46,19 @@ impl NativeCollection {
     ) -> napi::Result<Peeked<'env>> {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let part = part(with_large_field);
-        let ids: Vec<DocumentId> = ids.into_iter().map(|id| (id as u64).into()).collect();
-        let found = engine.peek_part(&self.spec, part, |_| Ok(ids)).unwrap_or(Peek::Wait);
+        let found = engine.peek_part(&self.spec, part, |_| Ok(document_ids(ids))).unwrap_or(Peek::Wait);
         let field = self.spec.large_field.filter(|_| with_large_field);
         peeked(env, found.map(|texts| documents(&texts, field)))
+    }
+
+    /// As [`NativeCollection::peek_some`], where it may wait.
+    #[napi(catch_unwind)]
+    pub fn some(&self, ticket: u32, ids: Vec<f64>, with_large_field: bool) {
+        let (spec, ids) = (Arc::clone(&self.spec), document_ids(ids));
+        let field = spec.large_field.filter(|_| with_large_field);
+        self.session.read_documents(ticket, field, move |database, options| {
+            database.select_part(&spec, part(with_large_field), options, |_| Ok(ids.clone()))
+        });
     }
 
     /// Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not.
@@ -80,4 +89,8 @@ impl NativeCollection {
             pieces.last()
         });
     }
+}
+
+fn document_ids(ids: Vec<f64>) -> Vec<DocumentId> {
+    ids.into_iter().map(|id| (id as u64).into()).collect()
 }

@@ -1,0 +1,86 @@
+// What is kept as objects is as current as the engine while others write.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { type ProjectFile, type ProjectFileStorage } from '../index.js'
+import { fileInput, projectInput, runChild, warm, withProject, withStorage } from './support/index.js'
+
+const numberIn = (file: ProjectFile | null) => Number(file!.content)
+
+describe('what is read often while a process writes', () => {
+  async function counted(base: string, files: ProjectFileStorage, project: number, count: number, length: number) {
+    const [one, other] = await files.createMany([fileInput('one', '0'), fileInput('other', '0')])
+    const checks: Promise<void>[] = []
+    let running = true
+    const reading = (async () => {
+      let last = 0
+      while (running) {
+        // The second read must not be older than the first, and no read older than one before.
+        const first = numberIn(await files.getById(one!.id))
+        const second = numberIn(await files.getById(other!.id))
+        assert.ok(first >= last && second >= first, `${last}, ${first}, ${second}`)
+        last = second
+        // Both are written in one batch.
+        const listing = files.list()
+        let isListed = false
+        listing.finally(() => (isListed = true)).catch(() => {})
+        while (!isListed) await Promise.all([files.getById(one!.id), new Promise(setImmediate)])
+        const list = await listing
+        const listed = [one!, other!].map(({ id }) => numberIn(list.find((file) => file.id === id)!))
+        assert.ok(listed[0]! >= second && listed[0] === listed[1], `${second}, ${listed}`)
+        last = listed[0]!
+        if (Math.random() < 0.01) await new Promise(setImmediate)
+      }
+    })()
+    const onLine = (line: string) => {
+      const read = files.getById(one!.id)
+      checks.push(read.then((file) => assert.ok(numberIn(file) >= Number(line), `${file!.content} after ${line}`)))
+    }
+    const args = [base, String(project), String(one!.id), String(other!.id), String(count), String(length)]
+    const { code, stderr } = await runChild('counter.mjs', args, { onLine })
+    running = false
+    assert.equal(code, 0, stderr)
+    await Promise.all([reading, ...checks])
+    assert.equal(numberIn(await files.getById(other!.id)), count)
+  }
+
+  test('never goes back, and shows what was acknowledged', withProject(async (storage, project, { base }) => {
+    await counted(base, storage.getFileStorage(project.id), project.id, 300, 1)
+  }))
+
+  test('never goes back where it is too large to be read at once', withProject(async (storage, project, { base }) => {
+    await counted(base, storage.getFileStorage(project.id), project.id, 150, 600_000)
+  }))
+
+  test('is never half of a batch', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(Array.from({ length: 2000 }, (_, n) => fileInput(`f${n}`, '0')))
+    const [one, other] = [created[0]!.id, created.at(-1)!.id]
+    await warm(() => files.list())
+    let running = true
+    const writing = (async () => {
+      for (let n = 1; n <= 300; n++) {
+        // One of them is out of date already when both change.
+        await files.update(one, { summary: `${n}` })
+        await files.updateMany([one, other].map((id) => ({ id, data: { content: `${n}` } })))
+      }
+    })().finally(() => (running = false))
+    while (running) {
+      const list = await files.list()
+      assert.equal(list[0]!.content, list.at(-1)!.content)
+      await new Promise(setImmediate)
+    }
+    await writing
+  }))
+
+  test('is what a worker thread wrote', withStorage(async (storage, { base }) => {
+    await storage.create(projectInput('first'))
+    await warm(() => storage.list())
+    const worker = new Worker(join(__dirname, 'support/worker.mjs'), { workerData: { base, tag: 'w' } })
+    const ids = await new Promise<number[]>((resolve, reject) => worker.on('message', resolve).on('error', reject))
+    const listed = new Set((await storage.list()).map(({ id }) => id))
+    assert.ok(ids.every((id) => listed.has(id)))
+    await worker.terminate()
+  }))
+})
