@@ -37,11 +37,15 @@ pub fn in_order<T: Sync, R: Send, E: Send>(
     items: &[T],
     bytes: usize,
     work: impl Fn(&T) -> Result<R, E> + Sync,
-    hand_over: impl FnMut(R) + Send,
+    mut hand_over: impl FnMut(R) + Send,
 ) -> Result<(), E> {
+    let threads = threads_for(bytes).min(items.len());
+    if threads <= 1 {
+        return items.iter().try_for_each(|item| work(item).map(&mut hand_over));
+    }
     let next = AtomicUsize::new(0);
     let made = Mutex::new(Made { hand_over, due: 0, early: BTreeMap::new(), failure: None });
-    together(threads_for(bytes).min(items.len()), &|| {
+    together(threads, &|| {
         while let Some((at, item)) = claim(&next, items) {
             let result = work(item);
             if made.lock().add(at, result).is_err() {

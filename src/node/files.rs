@@ -3,12 +3,13 @@
 use std::iter;
 use std::sync::Arc;
 
-use napi::Env;
 use napi::bindgen_prelude::Utf16String;
+use napi::{Env, JsString};
 use napi_derive::napi;
 
 use super::collection::{NativeCollection, Peeked, boolean, document, fresh_document, part, peeked};
 use super::fresh::FreshFor;
+use super::given_texts::whole_text;
 use super::parts::PartsList;
 use super::pieces::Pieces;
 use super::port::Answer;
@@ -48,6 +49,10 @@ fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
     Given { text: input.as_bytes(), large: content.as_deref() }
 }
 
+fn taken_in(env: &Env, content: Option<JsString<'_>>) -> napi::Result<Option<String>> {
+    content.map(|content| whole_text(env, &content)).transpose()
+}
+
 /// Answers a write of a map, once all of it is put: a list of the batch's number and of the files.
 fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Result<Answer> {
     let sequence = tx.sequence().to_string();
@@ -71,12 +76,19 @@ impl NativeFiles {
 
     /// Answers with the file without its content, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create(&self, ticket: u32, input: String, content: Option<String>) {
-        let files = self.files.clone();
+    pub fn create(
+        &self,
+        env: &Env,
+        ticket: u32,
+        input: String,
+        content: Option<JsString<'_>>,
+    ) -> napi::Result<()> {
+        let (files, content) = (self.files.clone(), taken_in(env, content)?);
         self.session.write(ticket, move |tx| {
             let created = files.create(tx, &[given(&input, &content)], false)?;
             Ok(Answer::maybe(created.first().map(Document::head_object)))
         });
+        Ok(())
     }
 
     /// Answers with the files, which await their contents.
@@ -96,8 +108,15 @@ impl NativeFiles {
 
     /// Answers with the file, without its content where that is given: the caller has it.
     #[napi(catch_unwind)]
-    pub fn update(&self, ticket: u32, id: f64, patch: String, content: Option<String>) {
-        let files = self.files.clone();
+    pub fn update(
+        &self,
+        env: &Env,
+        ticket: u32,
+        id: f64,
+        patch: String,
+        content: Option<JsString<'_>>,
+    ) -> napi::Result<()> {
+        let (files, content) = (self.files.clone(), taken_in(env, content)?);
         self.session.write(ticket, move |tx| {
             let updated = files.update(tx, id as u64, given(&patch, &content))?;
             Ok(match updated {
@@ -105,6 +124,7 @@ impl NativeFiles {
                 updated => document(&files.spec, updated),
             })
         });
+        Ok(())
     }
 
     /// Answers with the files, of which those await their contents to which one is given.

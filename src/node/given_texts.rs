@@ -67,6 +67,21 @@ impl GivenTexts {
     }
 }
 
+/// A string of whole characters that comes alone.
+///
+/// # Errors
+/// When it is no text.
+pub fn whole_text(env: &Env, text: &JsString<'_>) -> Result<String> {
+    let mut bytes = Vec::new();
+    let len = copy_text(env, text, |room| {
+        bytes = vec![0; room];
+        Ok(&mut bytes)
+    })?;
+    bytes.truncate(len);
+    bytes.shrink_to_fit();
+    String::from_utf8(bytes).map_err(|error| Error::from_reason(error.to_string()))
+}
+
 /// Copies a string of whole characters to the beginning of the room that is given for so many bytes, and says how many it takes.
 pub fn copy_text<'r>(
     env: &Env,
