@@ -137,3 +137,17 @@ fn a_step_of_a_transaction_that_reads_an_edited_document_sees_the_edit() {
     one.write(Durability::Full, move |t| commit.apply(t)).expect("committed");
     assert!(text(&fixture, &one, 1).is_some_and(|text| text.contains("\"edited and more\"")));
 }
+
+#[test]
+fn what_is_read_at_once_is_never_what_was_written_over_it() {
+    use octoprompt_storage::engine::{Part, Peek};
+    let (fixture, one, _) = loaded_twice();
+    write_over(&fixture, &[(1, "edited"), (2, "edited")]);
+    one.clear_cache();
+    let spec = fixture.spec();
+    assert_eq!(one.peek(&spec, &1.into(), UNCACHED), Peek::Wait);
+    for part in [Part::Whole, Part::Head] {
+        let found = one.peek_many(&spec, part, |_| Ok(vec![1.into()])).expect("chosen");
+        assert_eq!(found, Peek::Wait);
+    }
+}
