@@ -437,8 +437,8 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_of_one_collection_is_told_that_changes_were_lost() {
-        let (listener, _) = listener(Some("other.json"));
+    fn a_listener_of_one_collection_is_told_that_changes_were_lost_instead_of_those_it_did_not_take() {
+        let (listener, _) = listener(Some("items.json"));
         listener.push(&created(1, "1"));
         listener.push(&lost(2));
         assert_eq!(listener.take().expect("changes"), [lost(2)]);
