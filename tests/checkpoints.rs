@@ -1,13 +1,15 @@
-//! What others may do to files and collections while a checkpoint writes their snapshots. On a simulated file system.
+//! What others may do to files and collections while a checkpoint writes their snapshots, and what it does without room for
+//! them. On a simulated file system.
 
 mod support;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, SimFs};
-use octoprompt_storage::engine::{Database, Durability, Transaction};
+use octoprompt_storage::engine::{Database, Durability, Error, Transaction};
 use support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
-use support::spec;
+use support::{record, spec};
 
 const OWNED: &str = "owned/7/items.json";
 
@@ -76,4 +78,22 @@ fn a_file_that_a_person_removes_during_a_checkpoint_keeps_no_other_from_it_and_i
     checkpoint(&database).expect("checkpointed");
     assert_eq!(name(&database, OWNED, 1), Ok(Some("newer".into())));
     assert!(fs.read_file(format!("/database/{OWNED}")).is_some());
+}
+
+#[test]
+fn a_checkpoint_begins_nothing_unless_there_is_room_for_all_that_it_writes_and_a_mebibyte_to_spare() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "in the file");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "items.json", 2, "in the journal");
+    let file = fs.read_file("/database/items.json").expect("a snapshot").len();
+    let needed = (file + record(2, "in the journal").len() + (1 << 20)) as u64;
+    let before = reserved(&fs);
+    fs.set_free_space(needed - 1);
+    let error = checkpoint(&database).expect_err("there is no room");
+    assert!(matches!(error, Error::Io { kind: ErrorKind::StorageFull, .. }), "{error}");
+    assert_eq!(reserved(&fs), before);
+    fs.set_free_space(needed);
+    checkpoint(&database).expect("checkpointed");
 }

@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, Durability, Transaction, Wait, WarningCode, repair};
+use octoprompt_storage::engine::{Database, Durability, Error, Transaction, Wait, WarningCode, repair};
 use support::simulated::{
     DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified, warnings,
 };
@@ -119,6 +120,18 @@ fn a_batch_behind_a_damaged_end_of_a_header_is_repaired() {
         assert!(report.is_ok(), "{report}");
         assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("acknowledged".into())), "{report}");
     }
+}
+
+#[test]
+fn a_repair_changes_nothing_without_room_for_copies_and_for_what_it_writes() {
+    let fs = with_one_batch(1);
+    let damaged = damaged(&fs, &journal(1), 8 * 30);
+    let before = reserved(&fs);
+    fs.set_free_space((1 << 20) + damaged.len() as u64);
+    let wait = Wait::at_most(Duration::from_secs(1));
+    let error = repair(&fs.handle(), Path::new(DIRECTORY), wait).expect_err("there is no room");
+    assert!(matches!(error, Error::Io { kind: ErrorKind::StorageFull, .. }), "{error}");
+    assert_eq!((reserved(&fs), fs.read_file(journal(1))), (before, Some(damaged)));
 }
 
 #[test]

@@ -4,7 +4,8 @@ mod support;
 
 use std::fs;
 
-use octoprompt_storage::engine::{Durability, Error, ReadOptions, Transaction};
+use octoprompt_storage::engine::{Durability, Error, Part, Peek, ReadOptions, Transaction};
+use support::simulated::{checkpoint, machine, open, put};
 use support::{Fixture, Handle, READ, record, spec};
 
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
@@ -136,4 +137,19 @@ fn a_step_of_a_transaction_that_reads_an_edited_document_sees_the_edit() {
     let commit = transaction.finish().expect("finished");
     one.write(Durability::Full, move |t| commit.apply(t)).expect("committed");
     assert!(text(&fixture, &one, 1).is_some_and(|text| text.contains("\"edited and more\"")));
+}
+
+#[test]
+fn what_is_read_at_once_is_never_what_was_written_over_it() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "a");
+    checkpoint(&database).expect("checkpointed");
+    fs.write_file("/database/items.json", lines(&[(1, "edited")]).as_bytes());
+    let spec = spec("items.json");
+    assert_eq!(database.peek(&spec, &1.into(), UNCACHED), Peek::Wait);
+    for part in [Part::Whole, Part::Head] {
+        let found = database.peek_many(&spec, part, |_| Ok(vec![1.into()])).expect("chosen");
+        assert_eq!(found, Peek::Wait);
+    }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use octoprompt_storage::engine::BasePath;
 use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs};
-use octoprompt_storage::engine::migration::{Record, State, StateFile, Version};
+use octoprompt_storage::engine::migration::{
+    Progress, Record, Registered, Registry, State, StateFile, Version, status,
+};
 use proptest::prelude::*;
 
 const PATH: &str = "/base/data/.migration-state.json";
@@ -98,6 +100,26 @@ fn several_attempts_of_one_version_are_read_and_replaced_by_the_next() {
 }
 
 #[test]
+fn of_several_attempts_of_one_version_the_success_counts() {
+    let attempt = |time: u64, success: bool| {
+        format!(r#"{{"version":"1.0.0","description":"","appliedAt":{time},"success":{success}}}"#)
+    };
+    let attempts = [attempt(1, false), attempt(2, true), attempt(3, false)].join(",");
+    let fs = written(&format!(r#"{{"currentVersion":"1.0.0","migrations":[{attempts}]}}"#));
+    let mut state = file(&fs).load().expect("loads");
+    state.rollback_failed(&version("1.0.0"), "it broke".into());
+    let counts = state.find(&version("1.0.0")).expect("recorded");
+    assert_eq!((counts.applied_at, counts.error.as_deref()), (2, Some("it broke")));
+    let mut registry = Registry::default();
+    let registered = Registered { version: version("1.0.0"), description: String::new(), reversible: true };
+    registry.register(registered).expect("registered");
+    let [known] = &status(&registry, &state)[..] else { panic!("one version") };
+    assert_eq!((known.progress, known.applied_at), (Progress::Applied, Some(2)));
+    let [unknown] = &status(&Registry::default(), &state)[..] else { panic!("one version") };
+    assert_eq!(unknown.progress, Progress::Unknown);
+}
+
+#[test]
 fn a_version_in_the_file_may_differ_from_another_in_build_metadata_only() {
     let fs = written(&TWO.replacen("1.0.0", "1.0.0+build.7", 1));
     assert_eq!(file(&fs).load().expect("loads").current(), version("1.0.0"));
@@ -117,6 +139,7 @@ fn damage_is_reported_with_the_path_and_what_to_do_and_never_changed() {
         ("a version that is a number", TWO.replace(r#""currentVersion": "1.0.0""#, r#""currentVersion": 1"#)),
         ("a version that is none", TWO.replacen("1.0.0", "one", 1)),
         ("a current version that is not applied", TWO.replacen("1.0.0", "1.1.0", 1)),
+        ("a current version where none is applied", TWO.replacen("true", "false", 1)),
         ("version 0.0.0 beside an applied one", TWO.replacen("1.0.0", "0.0.0", 1)),
         ("no list", TWO.replace("migrations", "list")),
         ("a list that is none", r#"{"currentVersion":"0.0.0","migrations":{}}"#.into()),

@@ -210,9 +210,6 @@ impl Database {
     /// Writes a snapshot beside the others, makes it durable and reads it back.
     fn stream(&self, frozen: Frozen, number: usize, covers: u64) -> Result<Fresh> {
         let temporary = self.reserved(&format!("{FRESH}{covers}-{number}"));
-        if self.fs.metadata(&temporary).at("look up", &temporary)?.is_some() {
-            self.fs.remove_file(&temporary).at("remove", &temporary)?;
-        }
         let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
         let result = self.fill(&frozen, &temporary, &file, covers);
         match result {

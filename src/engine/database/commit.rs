@@ -427,9 +427,8 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
-                    let old = if overlay.dropped { overlay.spec.no_entries() } else { pending.old };
                     let new = if pending.new.is_some() { pending.entries } else { overlay.spec.no_entries() };
-                    loaded.publish(Prepared { id, location, old, new, seq, now });
+                    loaded.publish(Prepared { id, location, old: pending.old, new, seq, now });
                 }
                 // Dropped before anybody loaded it.
                 _ => collection.note(id, Change { location, seq, base: None }),

@@ -268,7 +268,7 @@ mod tests {
     use crate::engine::checksum::Salt;
     use crate::engine::database::generations::{create_journal, first_header};
     use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
-    use crate::engine::fs::{self, OsFs};
+    use crate::engine::fs::{self, Call, Fault, OsFs, Repeat, SimFs};
     use crate::engine::journal::{Header, LineBuffer, encode_batch};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
@@ -335,5 +335,25 @@ mod tests {
         assert_eq!(file.whole().expect("readable"), expected);
         assert_eq!(file.hash(), expected.hash);
         assert!(file.with_head(&[b' '; 30]).is_err());
+    }
+
+    #[test]
+    fn the_file_of_a_document_whose_line_was_not_written_goes_unless_the_line_may_be_there() {
+        for (verb, left) in [("write", 0), ("sync_data", 1)] {
+            let fs = SimFs::new();
+            fs.make_dirs("/database");
+            let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+            let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opens");
+            let mut spool = database.spool("content", 20).expect("room");
+            spool.append(b"text").expect("room");
+            let file = database.seal(spool, b"{\"id\":1").expect("room");
+            let fails =
+                move |call: &Call| call.name().starts_with("journal-") && call.to_string().starts_with(verb);
+            fs.fail_when(fails, Fault::Io, Repeat::Once);
+            let put = database.write(Durability::Full, move |tx| tx.put_file(&spec(), 1.into(), file));
+            assert_eq!(put.map_err(|error| error.code()), Err("IO_ERROR"));
+            let names = fs.handle().list_dir(&Path::new("/database").join(RESERVED)).expect("a folder");
+            assert_eq!(names.iter().filter(|name| document_generation(name).is_some()).count(), left);
+        }
     }
 }

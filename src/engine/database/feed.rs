@@ -370,18 +370,107 @@ fn change_of(seq: u64, op: &Op<'_>) -> Option<Change> {
 fn joined(earlier: Change, later: Change) -> Change {
     match (earlier, later) {
         (
+            // A line drops a collection before it puts anything into it.
             Change::Documents { seq, collection, dropped, mut created, mut updated, mut deleted },
-            Change::Documents { created: c, updated: u, deleted: d, dropped: again, .. },
+            Change::Documents { created: c, updated: u, deleted: d, .. },
         ) => {
-            if again {
-                (created, updated, deleted) = (Vec::new(), Vec::new(), Vec::new());
-            }
             created.extend(c);
             updated.extend(u);
             deleted.extend(d);
-            Change::Documents { seq, collection, dropped: dropped || again, created, updated, deleted }
+            Change::Documents { seq, collection, dropped, created, updated, deleted }
         }
         // A reset says that all is to be read again, whatever else changed.
         (reset @ Change::Reset { .. }, _) | (_, reset @ Change::Reset { .. }) => reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A listener to one collection or to all, and how often it was woken.
+    fn listener(collection: Option<&str>) -> (Subscription, Arc<AtomicUsize>) {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        let wake = Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let collection = collection.map(Arc::from);
+        (Subscription { collection, buffer: Mutex::default(), wake }, woken)
+    }
+
+    fn created(seq: u64, id: &str) -> Change {
+        Change::Documents {
+            seq,
+            collection: "items.json".into(),
+            dropped: false,
+            created: vec![DocumentId::from_key(id)],
+            updated: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+
+    fn lost(seq: u64) -> Change {
+        Change::Reset { seq, collection: None }
+    }
+
+    #[test]
+    fn too_many_changes_are_one_reset_and_those_after_it_are_told() {
+        let (listener, woken) = listener(None);
+        let last = MAX_CHANGES as u64 + 2;
+        (1..=last).for_each(|seq| listener.push(&created(seq, "1")));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        let after_loss = MAX_CHANGES as u64 + 1;
+        assert_eq!(listener.take().expect("changes"), [lost(after_loss), created(last, "1")]);
+    }
+
+    #[test]
+    fn ids_that_are_too_long_together_are_one_reset_and_what_is_taken_or_lost_makes_room() {
+        let (listener, _) = listener(None);
+        let id = "x".repeat(MAX_BYTES / 2);
+        for seq in [1, 2] {
+            listener.push(&created(seq, &id));
+            assert_eq!(listener.take().expect("changes"), [created(seq, &id)]);
+        }
+        (3..=5).for_each(|seq| listener.push(&created(seq, &id)));
+        assert_eq!(listener.take().expect("changes"), [lost(4), created(5, &id)]);
+    }
+
+    #[test]
+    fn a_listener_of_one_collection_is_told_that_changes_were_lost_instead_of_those_it_did_not_take() {
+        let (listener, _) = listener(Some("items.json"));
+        listener.push(&created(1, "1"));
+        listener.push(&lost(2));
+        assert_eq!(listener.take().expect("changes"), [lost(2)]);
+    }
+
+    #[test]
+    fn what_came_before_a_failure_is_told_before_it() {
+        let (listener, _) = listener(None);
+        listener.push(&created(1, "1"));
+        listener.fail(&Error::Closed);
+        assert_eq!(listener.take().expect("changes"), [created(1, "1")]);
+        assert_eq!(listener.take().map_err(|error| error.code()), Err("CLOSED"));
+    }
+
+    #[test]
+    fn a_failure_is_told_once_it_has_lasted_and_begins_anew_after_a_success() {
+        let (feed, listener) = (Feed::default(), Arc::new(listener(None).0));
+        feed.add(&listener);
+        feed.follow(Err(Error::Closed), Duration::MAX);
+        assert!(feed.failing.lock().is_some() && listener.take().is_ok());
+        feed.follow(Ok(()), Duration::ZERO);
+        assert!(feed.failing.lock().is_none());
+        feed.follow(Err(Error::Closed), Duration::ZERO);
+        assert!(listener.take().is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_taken_over_is_a_reset_whatever_else_its_batch_did_to_the_collection() {
+        let body = br#"{"seq":7,"prev":"0000000000000000","durable":6,"ops":[
+            {"snapshot":"items.json","record":{"hash":"00000000000000000000000000000000","size":2,"covers":0,"layout":"map"},"adopted":true},
+            {"in":"items.json","put":{"1":{"id":1}},"delete":["2"]}]}"#;
+        let body = serde_json::from_slice(body).expect("a batch");
+        assert_eq!(changes_of(&body), [Change::Reset { seq: 7, collection: Some("items.json".into()) }]);
     }
 }

@@ -283,3 +283,48 @@ pub fn first_header() -> Result<Header> {
         catalog: BTreeMap::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::database::{Database, DatabaseOptions};
+    use crate::engine::fs::SimFs;
+    use crate::engine::journal::encode_covered_journal;
+    use crate::engine::lock::Wait;
+    use crate::engine::verify::{ProblemCode, verify};
+
+    const DIRECTORY: &str = "/database";
+
+    /// A database whose journal is the file of a generation, with the header and a batch of what may be another one.
+    fn with_journal(file: u64, header: &Header) -> (SimFs, Vec<u8>) {
+        let fs = SimFs::new();
+        fs.make_dirs(format!("{DIRECTORY}/{RESERVED}"));
+        let lines = encode_covered_journal(header).expect("lines");
+        fs.write_file(journal_path(Path::new(DIRECTORY), file), &lines);
+        (fs, lines)
+    }
+
+    fn code_of_opening(fs: &SimFs) -> &'static str {
+        let opened = Database::open(fs.handle(), Path::new(DIRECTORY), DatabaseOptions::default());
+        opened.map(drop).expect_err("it is refused").code()
+    }
+
+    #[test]
+    fn a_journal_of_a_later_format_is_refused_and_stays_as_it_is() {
+        let header = Header { format: FORMAT + 1, ..first_header().expect("a header") };
+        let (fs, lines) = with_journal(1, &header);
+        assert_eq!(code_of_opening(&fs), "UNSUPPORTED_FORMAT");
+        let wait = Wait::at_most(std::time::Duration::from_secs(1));
+        let report = verify(&fs.handle(), Path::new(DIRECTORY), wait).expect("verified");
+        let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [ProblemCode::UnsupportedFormat]);
+        assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 1)), Some(lines));
+    }
+
+    #[test]
+    fn a_journal_under_the_number_of_another_generation_is_damage() {
+        let (fs, lines) = with_journal(2, &first_header().expect("a header"));
+        assert_eq!(code_of_opening(&fs), "CORRUPT_DATA");
+        assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 2)), Some(lines));
+    }
+}
