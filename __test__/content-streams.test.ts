@@ -81,6 +81,25 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
   assert.deepEqual(await spools(base), [])
 }))
 
+test('a long text keeps the pairs of surrogates together on its way', withFiles(async (files) => {
+  // Text goes on in pieces of 65,536 units.
+  const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
+  const { id, size } = await files.createFromStream(meta, [content])
+  assert.equal(size, Buffer.byteLength(content))
+  assert.ok((await files.getById(id))!.content === content)
+}))
+
+test('a web stream of an engine that does not iterate over them is read, and cancelled when it fails', withFiles(async (files) => {
+  let cancelled = 0
+  const source = (...values: unknown[]) => ({
+    getReader: () => ({ read: async () => ({ value: values.shift(), done: values.length === 0 }), cancel: async () => void cancelled++ }),
+  })
+  const { id } = await files.createFromStream(meta, source('one', 'two', undefined) as never)
+  assert.deepEqual([(await files.getById(id))!.content, cancelled], ['onetwo', 0])
+  assert.equal((await caught(files.createFromStream(meta, source(5, undefined) as never))).code, 'INVALID_ARGUMENT')
+  await until('the stream to be cancelled', () => cancelled === 1)
+}))
+
 test('an empty source makes an empty file', withFiles(async (files) => {
   const { id, size } = await files.createFromStream(meta, [])
   assert.deepEqual([size, (await files.getById(id))!.content], [0, ''])
