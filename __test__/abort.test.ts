@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { IndexManager } from '../index.js'
@@ -170,7 +170,7 @@ test('a signal ends all calls that have it', withThings(async (things) => {
 }))
 
 test('what is no signal is refused', withThings(async (things) => {
-  for (const signal of [null, 1, {}, { aborted: false }]) {
+  for (const signal of [null, 1, {}, { aborted: false }, { addEventListener() {}, removeEventListener() {} }]) {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(things.transaction(async () => {}, { signal: signal as never }))).code, 'INVALID_ARGUMENT')
   }
@@ -230,6 +230,15 @@ test('a signal that cannot be left does not fail the call', withDirectory(async 
   assert.deepEqual(await things.query({ signal }), [])
   await things.close()
 }))
+
+for (const what of ['a call that was given up', 'a file that was judged', 'a file that is not judged any more'] as const) {
+  test(`${what} keeps no process alive`, withDirectory(async ({ base }) => {
+    await mkdir(join(base, 'data'))
+    await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 1: { id: 1, name: 'a' } }))
+    const { lines, code, stderr } = await runChild('quitter.mjs', [base, what])
+    assert.deepEqual([lines, code], [[what.endsWith('judged') ? 'done' : 'ABORTED'], 0], stderr)
+  }))
+}
 
 test('a signal that cannot be listened to fails the call, and the process may end', withDirectory(async ({ base }) => {
   const { lines, code } = await runChild('odd-signal.mjs', [base])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Change, Changes } from '../index.js'
@@ -107,7 +107,7 @@ test('listeners are called until they are taken off', withThings(async (things) 
   await things.sequence()
   await things.create({ name: 'a' })
   await until('the change', () => heard.length === 1)
-  things.off('change', listener)
+  assert.equal(things.off('change', listener), things)
   const other = things.changes()
   await things.create({ name: 'b' })
   await next(other)
@@ -145,6 +145,13 @@ test('a listener that rejects is reported and does not end the process', withThi
   assert.deepEqual([heard, unhandled], [1, []])
 }))
 
+test('a listener that throws what cannot be shown is reported all the same', withThings(async (things) => {
+  const odd = { toString() { throw new Error('no') } }
+  things.on('change', () => { throw odd })
+  const warning = await warningOf('LISTENER_FAILED', () => things.create({ name: 'a' }))
+  assert.match(warning.message, /something that cannot be shown/)
+}))
+
 test('what a listener does to its event, the others do not see', withThings(async (things) => {
   const told: Change<number>[] = []
   const spoil = (change: any) => {
@@ -172,6 +179,58 @@ test('an edit by hand resets its collection', withThings(async (things, base) =>
   await again.close()
 }))
 
+test('each listener hears of a reset by an event of its own', withDirectory(({ base }) => alive(async () => {
+  const things = new Things({ basePath: base, cacheTTL: 1 })
+  const told: Change<number>[] = []
+  const spoil = (change: any) => void (change.kind = 'spoilt')
+  for (const listener of [spoil, (change: Change<number>) => void told.push(change), spoil]) things.on('change', listener)
+  await things.create({ name: 'a' })
+  const other = new Things({ basePath: base })
+  await other.list()
+  await other.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
+  await until('the edit', async () => (await things.getById(7)) !== null)
+  await until('the reset', () => told.length === 2)
+  assert.deepEqual(told.map(({ kind }) => kind), ['change', 'reset'])
+  await things.close()
+})))
+
+describe('a database that does not open', () => {
+  const withFileInTheWay = (work: (things: Things) => Promise<void>) =>
+    withDirectory(async ({ base }) => {
+      await writeFile(join(base, 'data'), 'a file where the directory belongs')
+      const things = new Things({ basePath: base })
+      await alive(() => work(things))
+      await things.close()
+    })
+
+  test('fails the loop once', withFileInTheWay(async (things) => {
+    const changes = things.changes()
+    assert.equal((await caught(changes.next())).code, 'IO_ERROR')
+    assert.deepEqual(await changes.next(), { value: undefined, done: true })
+  }))
+
+  test('does not fail a loop that has ended', withFileInTheWay(async (things) => {
+    const changes = things.changes()
+    await changes.return!()
+    assert.deepEqual(await changes.next(), { value: undefined, done: true })
+  }))
+
+  test('is a warning where there are listeners, and the next one listens anew', withFileInTheWay(async (things) => {
+    for (let round = 0; round < 2; round += 1) {
+      const { message } = await warningOf('IO_ERROR', async () => void things.on('change', () => {}))
+      assert.match(message, /hear no more/)
+    }
+  }))
+})
+
+test('the sequence number is that of what other processes committed, too', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  const before = await things.sequence()
+  await runChild('transactor.mjs', [base, String(id), '3'])
+  assert.ok((await things.sequence()) >= before + 3)
+}))
+
 test('closing the storage ends its listening', withThings(async (things) => {
   const changes = things.changes()
   const waiting = changes.next()
@@ -183,6 +242,13 @@ test('breaking out of a loop ends its listening', withThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
   for await (const _ of changes) break
+  assert.deepEqual(await changes.next(), { value: undefined, done: true })
+}))
+
+test('the end of an await using ends its listening', withThings(async (things) => {
+  const changes = things.changes()
+  await things.create({ name: 'a' })
+  await (changes as any)[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]()
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
@@ -232,7 +298,7 @@ test('a slow consumer gets one reset instead of a growing buffer', withThings(as
 }))
 
 test('wrong arguments are refused', withThings(async (things) => {
-  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
+  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
     assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
   }
   assert.throws(() => things.on('changes' as never, () => {}), { code: 'INVALID_ARGUMENT' })

@@ -242,6 +242,13 @@ describe('queries', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id, { includeContent: false }), expected)
   }))
 
+  test('list takes no options but true and false', seeded(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    for (const options of [{ includeContent: 1 }, { includeContent: null }, { includeAllVersions: 'yes' }, null, 5, { signal: 5 }]) {
+      await assert.rejects(files.list(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
+    }
+  }))
+
   test('list without all versions gives the latest ones', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const latest = await files.list({ includeAllVersions: false })
