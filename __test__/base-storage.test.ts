@@ -7,6 +7,7 @@ import {
   fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory, withProject,
   withStorage,
 } from './support/index.js'
+import { Things } from './support/things.js'
 
 describe('the classes', () => {
   test('share one base', withProject(async (storage, project) => {
@@ -185,6 +186,33 @@ describe('the cache', () => {
     storage.clearCache()
     assert.equal(storage.getCacheStats().size, 0)
     assert.deepEqual(await storage.getById(project.id), project)
+  }))
+
+  test('shares nothing with any of the reads, whichever of them it was filled by', withProject(async (storage, { id, path }, { base }) => {
+    const files = storage.getFileStorage(id)
+    const file = await files.create(fileInput('a.ts'))
+    const things = new Things({ basePath: base, dataDir: 'things', indexes: [{ name: 'by_size', type: 'hash', fields: ['size'] }] })
+    const nested = await things.create({ name: 'a', size: 1, nested: { list: [{ a: 1 }] } } as any)
+    const spoil = (value: any) => {
+      for (const key of Object.keys(value)) {
+        if (typeof value[key] === 'object' && value[key] !== null) spoil(value[key])
+        else value[key] = 'spoilt'
+      }
+    }
+    for (const read of [
+      () => storage.getById(id), () => storage.list(), () => storage.readAll(), () => storage.getByPath(path), () => storage.getRecent(),
+      () => files.getById(file.id), () => files.getByPath('a.ts'), () => files.list(), () => files.list({ includeContent: false }),
+      () => storage.readProjectFiles(id), () => files.getByExtension('ts'), () => files.getVersions(file.id),
+      () => things.getById(nested.id), () => things.list(), () => things.readAll(), () => things.findBy('by_size', 1), () => things.query(),
+    ] as (() => Promise<any>)[]) {
+      const expected = structuredClone(await read())
+      for (let n = 0; n < 5; n += 1) {
+        const found = await read()
+        assert.deepEqual(found, expected, String(read))
+        spoil(found)
+      }
+    }
+    await things.close()
   }))
 
   test('that is disabled holds nothing', withDirectory(async ({ open }) => {

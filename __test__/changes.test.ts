@@ -8,6 +8,8 @@ import type { Change, Changes } from '../index.js'
 import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
 import { Things, thing } from './support/things.js'
 
+const { NativeChanges } = require('../binding.js')
+
 /** Listening keeps no process alive: something else must, while a test waits for changes. */
 const alive = async (work: () => Promise<void>) => {
   const timer = setInterval(() => {}, 1000)
@@ -112,6 +114,34 @@ test('listeners are called until they are taken off', withThings(async (things) 
   await things.create({ name: 'b' })
   await next(other)
   assert.equal(heard.length, 1)
+}))
+
+test('listening that ends with its last listener, and begins with another at once, tells each change once', withThings(async (things) => {
+  const heard: [string, Change<number>][] = []
+  const listeners = ['first', 'second', 'third'].map((name) => (change: Change<number>) => void heard.push([name, change]))
+  const { close } = NativeChanges.prototype
+  let closed = 0
+  NativeChanges.prototype.close = function () {
+    closed += 1
+    close.call(this)
+  }
+  try {
+    things.on('change', listeners[0]!)
+    await things.sequence()
+    things.off('change', listeners[0]!)
+    assert.equal(closed, 1)
+    things.on('change', listeners[1]!)
+    await things.create({ name: 'a' })
+    await until('the change', () => heard.length > 0)
+    things.on('change', listeners[2]!)
+    await things.create({ name: 'b' })
+    await until('the next one', () => heard.length > 2)
+    for (const listener of listeners) things.off('change', listener)
+    assert.deepEqual(heard.map(([name, { sequence }]) => [name, sequence]), [['second', 1], ['second', 2], ['third', 2]])
+    assert.equal(closed, 2)
+  } finally {
+    NativeChanges.prototype.close = close
+  }
 }))
 
 test('a listener that throws is reported and keeps nobody from hearing', withThings(async (things) => {

@@ -182,7 +182,9 @@ describe('octoprompt-storage:transaction and :conflict', () => {
       NativeCollection.prototype.writeAll = writeAll
       void other.create({ name: 'a' }).then(() => writeAll.apply(this, args))
     }
+    const before = Date.now()
     const events = await eventsOf('conflict', () => storage.writeAll({ 1: thing(1) }))
+    assert.ok(events[0]!.time >= before && events[0]!.time <= Date.now())
     assert.deepEqual(events.map(({ operation, collection }) => [operation, collection]), [['writeAll', 'things.json']])
     assert.equal((await storage.stats()).writes.conflicts, 1)
     await Promise.all([storage.close(), other.close()])
@@ -285,6 +287,15 @@ describe('octoprompt-storage:warning', () => {
     const events = await eventsOf('warning', () => warningOf('SNAPSHOT_CHANGED', () => open().getById(id)))
     assert.deepEqual(events.map(({ code }) => code), ['SNAPSHOT_CHANGED'])
     assert.match(events[0]!.message, /projects\.json/)
+  }))
+
+  test('is a warning of the process that is named after storages', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.close()
+    await writeFile(projectsPath(base), '{}')
+    const { name } = await warningOf('SNAPSHOT_CHANGED', () => open().getById(id))
+    assert.equal(name, 'StorageWarning')
   }))
 })
 
