@@ -268,9 +268,10 @@ test('closing the storage ends its listening', withThings(async (things) => {
   assert.deepEqual(await waiting, { value: undefined, done: true })
 }))
 
-test('breaking out of a loop ends its listening', withThings(async (things) => {
+test('breaking out of a loop ends its listening, whatever had come already', withThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
+  await things.create({ name: 'b' })
   for await (const _ of changes) break
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
