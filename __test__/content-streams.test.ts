@@ -180,7 +180,8 @@ test('a damaged content is an error, never a wrong value', withFiles(async (file
   const at = (await journal.readFile()).indexOf('x'.repeat(100))
   await journal.write('y', at + 400_000)
   await journal.close()
-  assert.equal((await caught(textOf(files.createContentStream(id)))).code, 'CORRUPT_DATA')
+  const error = await caught(textOf(files.createContentStream(id)))
+  assert.deepEqual([error.code, error.path], ['CORRUPT_DATA', join(dataPath(base), '.storage', journals.at(-1)!)])
 }))
 
 test('a stream of a closed storage is CLOSED', withFiles(async (files) => {
