@@ -121,6 +121,39 @@ describe('export', () => {
     assert.equal(await readFile(join(base, 'out/src/main.ts'), 'utf8'), 'export const port = 8080\n')
   }))
 
+  test('names a few of the files that are in the way, and says how many there are', withCli(async ({ error, json, write }) => {
+    const names = Array.from({ length: 8 }, (_, n) => `${n}.txt`)
+    await write(Object.fromEntries(names.map((name) => [`app/${name}`, name])))
+    await json('import', 'app')
+    await write(Object.fromEntries(names.map((name) => [`out/${name}`, 'mine'])))
+    assert.match((await error(6, 'export', 'app', 'out')).message, /in 0\.txt, 1\.txt, 2\.txt, 3\.txt, 4\.txt and 3 more; nothing was written/)
+  }))
+
+  test('gives the later one of two files with one path', withCli(async ({ base, open, run }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'twice', path: '/srv/twice' })
+    const files = storage.getFileStorage(project.id)
+    const created = []
+    for (const path of ['x', '/srv/twice/x', '/srv/twice/y', 'y']) created.push(await files.create(fileInput(path)))
+    await storage.close()
+    const { code, stdout } = await run('export', 'twice', 'out', '--json')
+    assert.equal(code, 3)
+    assert.deepEqual(JSON.parse(stdout).leftOut.map(({ id }: { id: number }) => id).sort(), [created[0]!.id, created[2]!.id].sort())
+    for (const [name, { content }] of [['x', created[1]!], ['y', created[3]!]] as const) assert.equal(await readFile(join(base, 'out', name), 'utf8'), content)
+  }))
+
+  if (process.platform !== 'win32') {
+    test('follows no links, and leaves out what lies behind them', withApp(async ({ base, run, write }) => {
+      await write({ 'elsewhere/main.ts': 'mine', 'out/kept': 'mine' })
+      await symlink(join(base, 'elsewhere'), join(base, 'out/src'))
+      for (const force of [[], ['--force']]) {
+        const { code, stdout } = await run('export', 'app', 'out', '--json', ...force)
+        assert.deepEqual([code, JSON.parse(stdout).leftOut.map(({ path }: { path: string }) => path)], [3, ['src/main.ts']])
+      }
+      assert.equal(await readFile(join(base, 'elsewhere/main.ts'), 'utf8'), 'mine')
+    }))
+  }
+
   test('leads nowhere else, whatever the stored paths say', withCli(async ({ base, open, run }) => {
     const storage = open()
     const project = await storage.create({ name: 'hostile', path: '/srv/hostile' })
