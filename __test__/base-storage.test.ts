@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { BaseStorage, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
 import {
@@ -8,6 +8,7 @@ import {
   withStorage,
 } from './support/index.js'
 import { Things } from './support/things.js'
+import type { Thing } from './support/things.js'
 
 describe('the classes', () => {
   test('share one base', withProject(async (storage, project) => {
@@ -123,6 +124,54 @@ describe('the files on disk', () => {
     const file = await storage.addFile(project.id, fileInput('a'))
     await storage.close()
     assert.deepEqual(await readJson(filesPath(base, project.id)), { [file.id]: file })
+  }))
+})
+
+describe("a caller's entity", () => {
+  const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
+  const withThings = (work: (things: Things, base: string) => Promise<void>) => withDirectory(async ({ base }) => {
+    const entityPath = (id: unknown) => join(base, 'own', String(id))
+    const things = new Things({ basePath: base, schema: any, entityPath })
+    await work(things, base)
+    await things.close()
+  })
+
+  test('has the times at which it was created and changed, whatever is given', withThings(async (things) => {
+    const given = { id: 5, created: 1, updated: 1 } as object
+    const before = Date.now()
+    const created = await things.create({ name: 'a', ...given })
+    assert.ok(created.created >= before && created.updated === created.created && created.id !== 5)
+    const updated = await things.update(created.id, { name: 'b', ...given })
+    assert.deepEqual([updated!.id, updated!.created], [created.id, created.created])
+    assert.ok(updated!.updated >= created.updated)
+  }))
+
+  test('was never changed earlier than it was, whatever the clock says', withThings(async (things) => {
+    const future = Date.now() + 3_600_000
+    await things.writeAll({ 1: { id: 1, name: 'a', size: 1, created: 1, updated: future }, 2: { id: 2, name: 'b', size: 1, created: 1 } as Thing })
+    assert.equal((await things.update(1, { size: 2 }))!.updated, future)
+    assert.ok((await things.update(2, { size: 2 }))!.updated > 1)
+  }))
+
+  test('has the text that is given as its id', withThings(async (things) => {
+    assert.equal((await things.create({ name: 'a', id: 'mine' } as any)).id, 'mine')
+  }))
+
+  test('that is created again has what lies at its path, after a crash too', withThings(async (things, base) => {
+    const place = join(base, 'own', 'mine')
+    await mkdir(dirname(place))
+    for (const content of ['old', 'new']) {
+      await things.create({ name: 'a', id: 'mine' } as any)
+      await writeFile(place, content)
+      if (content === 'old') await things.delete('mine' as any)
+    }
+    // What a crash would leave now.
+    const crashed = join(base, 'crashed')
+    for (const name of ['data', 'own']) await cp(join(base, name), join(crashed, name), { recursive: true })
+    const again = new Things({ basePath: crashed, schema: any })
+    assert.equal((await again.list()).length, 1)
+    await again.close()
+    assert.equal(await readFile(join(crashed, 'own', 'mine'), 'utf8'), 'new')
   }))
 })
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { open, readdir, readlink } from 'node:fs/promises'
+import { open, readFile, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { caught, dataPath, runChild, until, withProject } from './support/index.js'
+import { caught, dataPath, filesPath, runChild, until, withProject } from './support/index.js'
 import type { ProjectFileStorage } from '../index.js'
 
 const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<void>) =>
@@ -81,12 +81,15 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
   assert.deepEqual(await spools(base), [])
 }))
 
-test('a long text keeps the pairs of surrogates together on its way', withFiles(async (files) => {
+test('a long text keeps the pairs of surrogates together on its way', withProject(async (storage, project, { base }) => {
+  const files = storage.getFileStorage(project.id)
   // Text goes on in pieces of 65,536 units.
   const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
   const { id, size } = await files.createFromStream(meta, [content])
   assert.equal(size, Buffer.byteLength(content))
   assert.ok((await files.getById(id))!.content === content)
+  await storage.close()
+  assert.ok((await readFile(filesPath(base, project.id), 'utf8')).includes(`"${content}"`))
 }))
 
 test('a web stream of an engine that does not iterate over them is read, and cancelled when it fails', withFiles(async (files) => {
