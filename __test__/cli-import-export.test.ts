@@ -73,6 +73,23 @@ describe('import', () => {
     assert.deepEqual(paths(await jsonLines('files', 'app', '--all-versions')), ['README.md'])
   }))
 
+  test('says what it would do, and does nothing, where it is only tried', withApp(async ({ base, json, jsonLines, text, write }) => {
+    await write({ 'app/src/main.ts': 'changed', 'app/new.ts': 'new' })
+    await rm(join(base, 'app', 'README.md'))
+    const tried = await json('import', 'app', '--dry-run', '--prune')
+    assert.deepEqual([tried.created, tried.changed, tried.removed, tried.missing], [1, 1, 1, 0])
+    assert.deepEqual(paths(await jsonLines('files', 'app')), ['README.md', 'src/main.ts'])
+    assert.equal(await text('show', 'src/main.ts', '--content'), 'export const port = 8080\n')
+  }))
+
+  test('takes a file for gone where a directory has its place, or a file that of its directory', withApp(async ({ base, json, write }) => {
+    await rm(join(base, 'app', 'src'), { recursive: true })
+    await rm(join(base, 'app', 'README.md'))
+    await write({ 'app/src': 'a file now', 'app/README.md/inside': 'a directory now' })
+    const imported = await json('import', 'app')
+    assert.deepEqual([imported.created, imported.missing], [2, 2])
+  }))
+
   test('stores into the project that is named', withApp(async ({ json, jsonLines, write }) => {
     await write({ 'other/new.ts': 'x' })
     const { project } = await json('import', 'other', '--project', 'app')
