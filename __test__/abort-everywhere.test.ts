@@ -270,18 +270,20 @@ describe('waiting for others', () => {
 
   test('a file that waits for its schema', withForeignFile(async (things, judged, judge) => {
     const controller = new AbortController()
+    const other = things.getById(7)
+    await until('the schema', () => judged() > 0)
     const calls = ['list', 'query', 'iterate', 'readAll', 'deleteAll', 'rebuildIndexes'].map(async (name) => {
       const call = (things as unknown as Calls)[name]!
       const options = { signal: controller.signal }
       if (name !== 'iterate') return [name, await caught(call.call(things, options))] as const
       return [name, await caught(things.iterate(options).next())] as const
     })
-    await until('the schema', () => judged() > 0)
-    const other = things.getById(7)
+    await things.sequence()
     controller.abort(reason)
     for (const [name, error] of await Promise.all(calls)) isAborted(name, error)
     judge()
     assert.equal((await other)?.name, 'thing 7')
+    assert.equal(judged(), 1)
   }))
 
   test('a file that nobody waits for any more, which stays as it is', withForeignFile(async (things, judged, judge) => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { IndexManager } from '../index.js'
 import { caught, fileInput, runChild, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
 
@@ -42,6 +43,34 @@ test('a signal that was raised before ends every call before it begins', withThi
     isAborted(await caught(call()))
   }
   assert.equal(ran, false)
+}))
+
+test('a signal that was raised before ends the calls that memory would answer', withProject(async (storage, { id, name, path }, { base }) => {
+  const signal = AbortSignal.abort(reason)
+  const files = storage.getFileStorage(id)
+  const file = await files.create(fileInput('a'))
+  const things = new Things({ basePath: base, dataDir: 'things', indexes: [{ name: 'by_size', type: 'btree', fields: ['size'] }] })
+  const thing = await things.create({ name: 'a', size: 1 })
+  const indexes = new IndexManager(base, 'indexes')
+  await indexes.createIndex({ name: 'a', type: 'hash', fields: ['a'] })
+  await indexes.addToIndex('a', 1, { a: 1 })
+  const calls = [
+    (options: object) => storage.getById(id, options),
+    (options: object) => storage.list(options),
+    (options: object) => storage.findByName(name, options),
+    (options: object) => storage.getByPath(path, options),
+    (options: object) => files.getById(file.id, options),
+    (options: object) => files.getByPath('a', options),
+    (options: object) => things.getById(thing.id, options),
+    (options: object) => things.findBy('by_size', 1, options),
+    (options: object) => things.findRange('by_size', 0, 2, true, options),
+    (options: object) => indexes.query('a', 1, options),
+  ]
+  for (const call of calls) {
+    for (let read = 0; read < 3; read += 1) await call({})
+    isAborted(await caught(call({ signal })))
+  }
+  await Promise.all([things.close(), indexes.close()])
 }))
 
 test('files give up too', withProject(async (storage, project) => {
@@ -141,7 +170,7 @@ test('a signal ends all calls that have it', withThings(async (things) => {
 }))
 
 test('what is no signal is refused', withThings(async (things) => {
-  for (const signal of [null, 1, {}, { aborted: false }]) {
+  for (const signal of [null, 1, {}, { aborted: false }, { addEventListener() {}, removeEventListener() {} }]) {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(things.transaction(async () => {}, { signal: signal as never }))).code, 'INVALID_ARGUMENT')
   }
@@ -194,6 +223,22 @@ test('a schema that gives up the call which it judges a file for leaves no rejec
     }
   })
 }))
+
+test('a signal that cannot be left does not fail the call', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  const signal: any = { aborted: false, addEventListener() {}, removeEventListener() { throw new Error('no leaving') } }
+  assert.deepEqual(await things.query({ signal }), [])
+  await things.close()
+}))
+
+for (const what of ['a call that was given up', 'a file that was judged', 'a file that is not judged any more'] as const) {
+  test(`${what} keeps no process alive`, withDirectory(async ({ base }) => {
+    await mkdir(join(base, 'data'))
+    await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 1: { id: 1, name: 'a' } }))
+    const { lines, code, stderr } = await runChild('quitter.mjs', [base, what])
+    assert.deepEqual([lines, code], [[what.endsWith('judged') ? 'done' : 'ABORTED'], 0], stderr)
+  }))
+}
 
 test('a signal that cannot be listened to fails the call, and the process may end', withDirectory(async ({ base }) => {
   const { lines, code } = await runChild('odd-signal.mjs', [base])

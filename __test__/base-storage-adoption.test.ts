@@ -7,6 +7,8 @@ import { z as zod3 } from 'zod3'
 import { caught, readJson, runChild, setAside, until, warningOf, withDirectory } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 
+const { NativeCollection } = require('../binding.js')
+
 const file = (base: string) => join(base, 'data', 'things.json')
 
 function put(base: string, content: unknown) {
@@ -114,6 +116,15 @@ describe('a file that the engine did not write', () => {
     assert.equal((await storage.getById(id))?.size, 1)
     await storage.close()
   }))
+
+  test('is adopted as often as somebody writes it', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, cacheTTL: 1 })
+    for (const name of ['first', 'second', 'third']) {
+      put(base, { 1: { id: 1, name: ` ${name} ` } })
+      await until('the edit', async () => (await storage.getById(1))?.name === name)
+    }
+    await storage.close()
+  }))
 })
 
 describe('adoption', () => {
@@ -141,6 +152,46 @@ describe('adoption', () => {
     assert.deepEqual(await storage.list(), [thing(1)])
     assert.deepEqual(await stuck.list(), [thing(1)])
     await Promise.all([stuck.close(), storage.close()])
+  }))
+
+  test('that failed is begun anew by the next call', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1) })
+    const schema = counting((value) => (schema.asked === 1 ? new Promise(() => {}) : { value }))
+    const storage = new Things({ basePath: base, lockTimeout: 200, schema })
+    assert.equal((await caught(storage.list())).code, 'LOCK_TIMEOUT')
+    assert.deepEqual(await storage.list(), [thing(1)])
+    await storage.close()
+  }))
+
+  test('by a schema that takes its time is waited for, however long lockTimeout is', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1) })
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
+    const schema = counting(async (value) => { for (let n = 0; n < 5; n++) await turn(); return { value } })
+    const storage = new Things({ basePath: base, lockTimeout: 2 ** 40, schema })
+    assert.deepEqual(await storage.list(), [thing(1)])
+    await storage.close()
+  }))
+
+  test('of a file that is changed again and again ends with LOCK_TIMEOUT', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1) })
+    const schema = counting((value) => { put(base, { 1: thing(1, { size: 1 + schema.asked }) }); return { value } })
+    const storage = new Things({ basePath: base, lockTimeout: 100, schema })
+    const error = await caught(storage.list())
+    assert.deepEqual([error.code, /changed again and again/.test(error.message)], ['LOCK_TIMEOUT', true])
+    assert.ok(schema.asked > 1)
+    await storage.close().catch(() => {})
+  }))
+
+  test('goes on where another instance was quicker', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1) })
+    const [storage, quicker] = [new Things({ basePath: base }), new Things({ basePath: base })]
+    const { foreignRecords } = NativeCollection.prototype
+    NativeCollection.prototype.foreignRecords = function (ticket: number) {
+      NativeCollection.prototype.foreignRecords = foreignRecords
+      void quicker.list().then(() => foreignRecords.call(this, ticket))
+    }
+    assert.deepEqual(await storage.list(), [thing(1)])
+    await Promise.all([storage.close(), quicker.close()])
   }))
 
   test('judges anew what was changed while it judged', withDirectory(async ({ base }) => {
@@ -196,7 +247,8 @@ describe('adoption', () => {
   }))
 
   test('sets a record aside for whatever the schema throws', withDirectory(async ({ base }) => {
-    const odd = [undefined, null, 'text', Symbol('odd'), { get message() { throw new Error('no') } }, Object.create(null), new Error('\ud800')]
+    const issues = [{ message: '\ud800' }, { path: ['rows', Symbol('part')], message: 'odd' }]
+    const odd = [undefined, null, 'text', Symbol('odd'), { get message() { throw new Error('no') } }, Object.create(null), new Error('\ud800'), { issues }]
     put(base, Object.fromEntries(odd.map((_, n) => [n + 1, thing(n + 1)]).concat([[99, thing(99)]])))
     const schema = counting((value) => {
       if (value.id !== 99) throw odd[value.id - 1]
@@ -206,6 +258,17 @@ describe('adoption', () => {
     await warningOf('RECORD_SET_ASIDE', async () => assert.deepEqual(await storage.list(), [thing(99)]))
     assert.equal((await setAside(file(base), 'corrupt')).length, 1)
     await storage.close()
+  }))
+
+  test('says of each record why it was set aside', withDirectory(async ({ base }) => {
+    const reasons = [[new Error('it is odd'), 'it is odd'], ['odd', 'the schema threw odd'], [{ issues: [{ path: ['a', 0], message: 'no' }, { message: 'all' }] }, 'a.0: no; all']] as const
+    for (const [reason, said] of reasons) {
+      put(base, { 1: thing(1) })
+      const storage = new Things({ basePath: base, schema: counting(() => { throw reason }) })
+      const { message } = await warningOf('RECORD_SET_ASIDE', () => storage.list())
+      assert.ok(message.includes(`set aside: ${said}`), message)
+      await storage.close()
+    }
   }))
 
   test('sets aside what JSON cannot hold', withDirectory(async ({ base }) => {

@@ -174,6 +174,17 @@ describe('declared indexes', () => {
     await storage.close()
   }))
 
+  test('that are options stand in for those of the static property', withDirectory(async ({ base }) => {
+    class Indexed extends Things {
+      static indexes: readonly IndexConfig[] = [indexes[0]]
+    }
+    const storage = new Indexed({ basePath: base, indexes: [indexes[1]] })
+    const { id } = await storage.create({ name: 'a', size: 4 })
+    assert.deepEqual(ids(await storage.findBy(indexes[1].name, 4)), [id])
+    assert.equal((await caught(storage.findBy('by_name', 'a'))).code, 'INVALID_ARGUMENT')
+    await storage.close()
+  }))
+
   test('cover what was stored before they were declared, and files of other programs', withDirectory(async ({ base }) => {
     mkdirSync(join(base, 'data'))
     writeFileSync(join(base, 'data', 'things.json'), JSON.stringify({ 1: { id: 1, name: ' a ' }, 2: { id: 2, name: 'b' } }))

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { BaseStorage, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
 import {
   fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory, withProject,
   withStorage,
 } from './support/index.js'
+import { Things } from './support/things.js'
+import type { Thing } from './support/things.js'
 
 describe('the classes', () => {
   test('share one base', withProject(async (storage, project) => {
@@ -125,6 +127,54 @@ describe('the files on disk', () => {
   }))
 })
 
+describe("a caller's entity", () => {
+  const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
+  const withThings = (work: (things: Things, base: string) => Promise<void>) => withDirectory(async ({ base }) => {
+    const entityPath = (id: unknown) => join(base, 'own', String(id))
+    const things = new Things({ basePath: base, schema: any, entityPath })
+    await work(things, base)
+    await things.close()
+  })
+
+  test('has the times at which it was created and changed, whatever is given', withThings(async (things) => {
+    const given = { id: 5, created: 1, updated: 1 } as object
+    const before = Date.now()
+    const created = await things.create({ name: 'a', ...given })
+    assert.ok(created.created >= before && created.updated === created.created && created.id !== 5)
+    const updated = await things.update(created.id, { name: 'b', ...given })
+    assert.deepEqual([updated!.id, updated!.created], [created.id, created.created])
+    assert.ok(updated!.updated >= created.updated)
+  }))
+
+  test('was never changed earlier than it was, whatever the clock says', withThings(async (things) => {
+    const future = Date.now() + 3_600_000
+    await things.writeAll({ 1: { id: 1, name: 'a', size: 1, created: 1, updated: future }, 2: { id: 2, name: 'b', size: 1, created: 1 } as Thing })
+    assert.equal((await things.update(1, { size: 2 }))!.updated, future)
+    assert.ok((await things.update(2, { size: 2 }))!.updated > 1)
+  }))
+
+  test('has the text that is given as its id', withThings(async (things) => {
+    assert.equal((await things.create({ name: 'a', id: 'mine' } as any)).id, 'mine')
+  }))
+
+  test('that is created again has what lies at its path, after a crash too', withThings(async (things, base) => {
+    const place = join(base, 'own', 'mine')
+    await mkdir(dirname(place))
+    for (const content of ['old', 'new']) {
+      await things.create({ name: 'a', id: 'mine' } as any)
+      await writeFile(place, content)
+      if (content === 'old') await things.delete('mine' as any)
+    }
+    // What a crash would leave now.
+    const crashed = join(base, 'crashed')
+    for (const name of ['data', 'own']) await cp(join(base, name), join(crashed, name), { recursive: true })
+    const again = new Things({ basePath: crashed, schema: any })
+    assert.equal((await again.list()).length, 1)
+    await again.close()
+    assert.equal(await readFile(join(crashed, 'own', 'mine'), 'utf8'), 'new')
+  }))
+})
+
 describe('the cache', () => {
   test('counts one hit or one miss for each read', withProject(async (storage, project) => {
     storage.clearCache()
@@ -185,6 +235,33 @@ describe('the cache', () => {
     storage.clearCache()
     assert.equal(storage.getCacheStats().size, 0)
     assert.deepEqual(await storage.getById(project.id), project)
+  }))
+
+  test('shares nothing with any of the reads, whichever of them it was filled by', withProject(async (storage, { id, path }, { base }) => {
+    const files = storage.getFileStorage(id)
+    const file = await files.create(fileInput('a.ts'))
+    const things = new Things({ basePath: base, dataDir: 'things', indexes: [{ name: 'by_size', type: 'hash', fields: ['size'] }] })
+    const nested = await things.create({ name: 'a', size: 1, nested: { list: [{ a: 1 }] } } as any)
+    const spoil = (value: any) => {
+      for (const key of Object.keys(value)) {
+        if (typeof value[key] === 'object' && value[key] !== null) spoil(value[key])
+        else value[key] = 'spoilt'
+      }
+    }
+    for (const read of [
+      () => storage.getById(id), () => storage.list(), () => storage.readAll(), () => storage.getByPath(path), () => storage.getRecent(),
+      () => files.getById(file.id), () => files.getByPath('a.ts'), () => files.list(), () => files.list({ includeContent: false }),
+      () => storage.readProjectFiles(id), () => files.getByExtension('ts'), () => files.getVersions(file.id),
+      () => things.getById(nested.id), () => things.list(), () => things.readAll(), () => things.findBy('by_size', 1), () => things.query(),
+    ] as (() => Promise<any>)[]) {
+      const expected = structuredClone(await read())
+      for (let n = 0; n < 5; n += 1) {
+        const found = await read()
+        assert.deepEqual(found, expected, String(read))
+        spoil(found)
+      }
+    }
+    await things.close()
   }))
 
   test('that is disabled holds nothing', withDirectory(async ({ open }) => {

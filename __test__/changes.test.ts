@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Change, Changes } from '../index.js'
 import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
 import { Things, thing } from './support/things.js'
+
+const { NativeChanges } = require('../binding.js')
 
 /** Listening keeps no process alive: something else must, while a test waits for changes. */
 const alive = async (work: () => Promise<void>) => {
@@ -107,11 +109,39 @@ test('listeners are called until they are taken off', withThings(async (things) 
   await things.sequence()
   await things.create({ name: 'a' })
   await until('the change', () => heard.length === 1)
-  things.off('change', listener)
+  assert.equal(things.off('change', listener), things)
   const other = things.changes()
   await things.create({ name: 'b' })
   await next(other)
   assert.equal(heard.length, 1)
+}))
+
+test('listening that ends with its last listener, and begins with another at once, tells each change once', withThings(async (things) => {
+  const heard: [string, Change<number>][] = []
+  const listeners = ['first', 'second', 'third'].map((name) => (change: Change<number>) => void heard.push([name, change]))
+  const { close } = NativeChanges.prototype
+  let closed = 0
+  NativeChanges.prototype.close = function () {
+    closed += 1
+    close.call(this)
+  }
+  try {
+    things.on('change', listeners[0]!)
+    await things.sequence()
+    things.off('change', listeners[0]!)
+    assert.equal(closed, 1)
+    things.on('change', listeners[1]!)
+    await things.create({ name: 'a' })
+    await until('the change', () => heard.length > 0)
+    things.on('change', listeners[2]!)
+    await things.create({ name: 'b' })
+    await until('the next one', () => heard.length > 2)
+    for (const listener of listeners) things.off('change', listener)
+    assert.deepEqual(heard.map(([name, { sequence }]) => [name, sequence]), [['second', 1], ['second', 2], ['third', 2]])
+    assert.equal(closed, 2)
+  } finally {
+    NativeChanges.prototype.close = close
+  }
 }))
 
 test('a listener that throws is reported and keeps nobody from hearing', withThings(async (things) => {
@@ -145,6 +175,13 @@ test('a listener that rejects is reported and does not end the process', withThi
   assert.deepEqual([heard, unhandled], [1, []])
 }))
 
+test('a listener that throws what cannot be shown is reported all the same', withThings(async (things) => {
+  const odd = { toString() { throw new Error('no') } }
+  things.on('change', () => { throw odd })
+  const warning = await warningOf('LISTENER_FAILED', () => things.create({ name: 'a' }))
+  assert.match(warning.message, /something that cannot be shown/)
+}))
+
 test('what a listener does to its event, the others do not see', withThings(async (things) => {
   const told: Change<number>[] = []
   const spoil = (change: any) => {
@@ -172,6 +209,58 @@ test('an edit by hand resets its collection', withThings(async (things, base) =>
   await again.close()
 }))
 
+test('each listener hears of a reset by an event of its own', withDirectory(({ base }) => alive(async () => {
+  const things = new Things({ basePath: base, cacheTTL: 1 })
+  const told: Change<number>[] = []
+  const spoil = (change: any) => void (change.kind = 'spoilt')
+  for (const listener of [spoil, (change: Change<number>) => void told.push(change), spoil]) things.on('change', listener)
+  await things.create({ name: 'a' })
+  const other = new Things({ basePath: base })
+  await other.list()
+  await other.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
+  await until('the edit', async () => (await things.getById(7)) !== null)
+  await until('the reset', () => told.length === 2)
+  assert.deepEqual(told.map(({ kind }) => kind), ['change', 'reset'])
+  await things.close()
+})))
+
+describe('a database that does not open', () => {
+  const withFileInTheWay = (work: (things: Things) => Promise<void>) =>
+    withDirectory(async ({ base }) => {
+      await writeFile(join(base, 'data'), 'a file where the directory belongs')
+      const things = new Things({ basePath: base })
+      await alive(() => work(things))
+      await things.close()
+    })
+
+  test('fails the loop once', withFileInTheWay(async (things) => {
+    const changes = things.changes()
+    assert.equal((await caught(changes.next())).code, 'IO_ERROR')
+    assert.deepEqual(await changes.next(), { value: undefined, done: true })
+  }))
+
+  test('does not fail a loop that has ended', withFileInTheWay(async (things) => {
+    const changes = things.changes()
+    await changes.return!()
+    assert.deepEqual(await changes.next(), { value: undefined, done: true })
+  }))
+
+  test('is a warning where there are listeners, and the next one listens anew', withFileInTheWay(async (things) => {
+    for (let round = 0; round < 2; round += 1) {
+      const { message } = await warningOf('IO_ERROR', async () => void things.on('change', () => {}))
+      assert.match(message, /hear no more/)
+    }
+  }))
+})
+
+test('the sequence number is that of what other processes committed, too', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  const before = await things.sequence()
+  await runChild('transactor.mjs', [base, String(id), '3'])
+  assert.ok((await things.sequence()) >= before + 3)
+}))
+
 test('closing the storage ends its listening', withThings(async (things) => {
   const changes = things.changes()
   const waiting = changes.next()
@@ -179,10 +268,18 @@ test('closing the storage ends its listening', withThings(async (things) => {
   assert.deepEqual(await waiting, { value: undefined, done: true })
 }))
 
-test('breaking out of a loop ends its listening', withThings(async (things) => {
+test('breaking out of a loop ends its listening, whatever had come already', withThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
+  await things.create({ name: 'b' })
   for await (const _ of changes) break
+  assert.deepEqual(await changes.next(), { value: undefined, done: true })
+}))
+
+test('the end of an await using ends its listening', withThings(async (things) => {
+  const changes = things.changes()
+  await things.create({ name: 'a' })
+  await (changes as any)[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]()
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
@@ -232,7 +329,7 @@ test('a slow consumer gets one reset instead of a growing buffer', withThings(as
 }))
 
 test('wrong arguments are refused', withThings(async (things) => {
-  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
+  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
     assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
   }
   assert.throws(() => things.on('changes' as never, () => {}), { code: 'INVALID_ARGUMENT' })

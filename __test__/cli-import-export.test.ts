@@ -73,6 +73,23 @@ describe('import', () => {
     assert.deepEqual(paths(await jsonLines('files', 'app', '--all-versions')), ['README.md'])
   }))
 
+  test('says what it would do, and does nothing, where it is only tried', withApp(async ({ base, json, jsonLines, text, write }) => {
+    await write({ 'app/src/main.ts': 'changed', 'app/new.ts': 'new' })
+    await rm(join(base, 'app', 'README.md'))
+    const tried = await json('import', 'app', '--dry-run', '--prune')
+    assert.deepEqual([tried.created, tried.changed, tried.removed, tried.missing], [1, 1, 1, 0])
+    assert.deepEqual(paths(await jsonLines('files', 'app')), ['README.md', 'src/main.ts'])
+    assert.equal(await text('show', 'src/main.ts', '--content'), 'export const port = 8080\n')
+  }))
+
+  test('takes a file for gone where a directory has its place, or a file that of its directory', withApp(async ({ base, json, write }) => {
+    await rm(join(base, 'app', 'src'), { recursive: true })
+    await rm(join(base, 'app', 'README.md'))
+    await write({ 'app/src': 'a file now', 'app/README.md/inside': 'a directory now' })
+    const imported = await json('import', 'app')
+    assert.deepEqual([imported.created, imported.missing], [2, 2])
+  }))
+
   test('stores into the project that is named', withApp(async ({ json, jsonLines, write }) => {
     await write({ 'other/new.ts': 'x' })
     const { project } = await json('import', 'other', '--project', 'app')
@@ -120,6 +137,39 @@ describe('export', () => {
     assert.equal((await json('export', 'app', 'out', '--force')).written, 2)
     assert.equal(await readFile(join(base, 'out/src/main.ts'), 'utf8'), 'export const port = 8080\n')
   }))
+
+  test('names a few of the files that are in the way, and says how many there are', withCli(async ({ error, json, write }) => {
+    const names = Array.from({ length: 8 }, (_, n) => `${n}.txt`)
+    await write(Object.fromEntries(names.map((name) => [`app/${name}`, name])))
+    await json('import', 'app')
+    await write(Object.fromEntries(names.map((name) => [`out/${name}`, 'mine'])))
+    assert.match((await error(6, 'export', 'app', 'out')).message, /in 0\.txt, 1\.txt, 2\.txt, 3\.txt, 4\.txt and 3 more; nothing was written/)
+  }))
+
+  test('gives the later one of two files with one path', withCli(async ({ base, open, run }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'twice', path: '/srv/twice' })
+    const files = storage.getFileStorage(project.id)
+    const created = []
+    for (const path of ['x', '/srv/twice/x', '/srv/twice/y', 'y']) created.push(await files.create(fileInput(path)))
+    await storage.close()
+    const { code, stdout } = await run('export', 'twice', 'out', '--json')
+    assert.equal(code, 3)
+    assert.deepEqual(JSON.parse(stdout).leftOut.map(({ id }: { id: number }) => id).sort(), [created[0]!.id, created[2]!.id].sort())
+    for (const [name, { content }] of [['x', created[1]!], ['y', created[3]!]] as const) assert.equal(await readFile(join(base, 'out', name), 'utf8'), content)
+  }))
+
+  if (process.platform !== 'win32') {
+    test('follows no links, and leaves out what lies behind them', withApp(async ({ base, run, write }) => {
+      await write({ 'elsewhere/main.ts': 'mine', 'out/kept': 'mine' })
+      await symlink(join(base, 'elsewhere'), join(base, 'out/src'))
+      for (const force of [[], ['--force']]) {
+        const { code, stdout } = await run('export', 'app', 'out', '--json', ...force)
+        assert.deepEqual([code, JSON.parse(stdout).leftOut.map(({ path }: { path: string }) => path)], [3, ['src/main.ts']])
+      }
+      assert.equal(await readFile(join(base, 'elsewhere/main.ts'), 'utf8'), 'mine')
+    }))
+  }
 
   test('leads nowhere else, whatever the stored paths say', withCli(async ({ base, open, run }) => {
     const storage = open()

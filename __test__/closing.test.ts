@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { IndexManager, MigrationManager } from '../index.js'
 import { caught, fileInput, until, withDirectory } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
@@ -78,11 +79,91 @@ describe('close waits for what was called before it', () => {
   }))
 })
 
-test('a call after close is refused', withDirectory(async ({ base }) => {
+test('calls after close are refused, though it waits for others', withDirectory(async ({ base }) => {
   const things = new Things({ basePath: base })
-  const pending = things.create({ name: 'a' })
+  let end: (() => void) | undefined
+  const waitedFor = things.protectedCalls().withLock('key', () => new Promise<void>((resolve) => (end = resolve)))
+  await until('the lock', () => end)
   const closing = things.close()
-  assert.equal((await caught(things.create({ name: 'b' }))).code, 'CLOSED')
+  const protectedCalls = things.protectedCalls()
+  for (const call of [
+    () => things.create({ name: 'b' }),
+    () => things.getById(1),
+    () => things.update(1, {}),
+    () => things.delete(1),
+    () => things.list(),
+    () => things.readAll(),
+    () => things.writeAll({}),
+    () => things.deleteAll(),
+    () => things.findBy('a', 1),
+    () => things.query(),
+    () => things.explain(),
+    () => things.transaction(async () => {}),
+    () => things.sequence(),
+    () => things.stats(),
+    () => things.rebuildIndexes(),
+    () => things.verify(),
+    () => things.repair(),
+    () => protectedCalls.idExists(1),
+    () => protectedCalls.withLock('other', () => {}),
+    () => protectedCalls.ensureDirExists('a'),
+    () => protectedCalls.readValidatedJson('a.json', thingSchema, thing(1)),
+    () => protectedCalls.writeValidatedJson('a.json', thing(1), thingSchema),
+  ]) {
+    assert.equal((await caught(call())).code, 'CLOSED', String(call))
+  }
+  for (const call of [() => things.iterate(), () => things.changes(), () => things.on('change', () => {})]) {
+    assert.throws(call, { code: 'CLOSED' }, String(call))
+  }
+  end!()
+  await Promise.all([waitedFor, closing])
+  assert.equal(existsSync(join(base, 'data', 'a')), false)
+}))
+
+test('calls of a manager after close are refused, though it waits for others', withDirectory(async ({ base }) => {
+  const manager = new MigrationManager(base, { logger: null })
+  let end: (() => void) | undefined
+  manager.register({ version: '1.0.0', description: 'one', up: () => new Promise<void>((resolve) => (end = resolve)) })
+  const migrating = manager.migrate()
+  await until('the migration', () => end)
+  const closing = manager.close()
+  for (const call of [
+    () => manager.migrate(),
+    () => manager.rollback('0.0.0'),
+    () => manager.getState(),
+    () => manager.status(),
+    () => manager.backup(),
+    () => manager.restore('a'),
+    () => manager.listBackups(),
+    async () => manager.register({ version: '2.0.0', description: 'two', up() {} }),
+  ]) {
+    assert.equal((await caught(call())).code, 'CLOSED', String(call))
+  }
+  end!()
+  await Promise.all([migrating, closing])
+}))
+
+test('calls of an index manager after close are refused, though it waits for others', withDirectory(async ({ base }) => {
+  const indexes = new IndexManager(base, 'data')
+  const pending = indexes.createIndex({ name: 'a', type: 'hash', fields: ['a'] })
+  const closing = indexes.close()
+  for (const call of [
+    () => indexes.createIndex({ name: 'b', type: 'hash', fields: ['a'] }),
+    () => indexes.dropIndex('a'),
+    () => indexes.listIndexes(),
+    () => indexes.addToIndex('a', 1, { a: 1 }),
+    () => indexes.removeFromIndex('a', 1),
+    () => indexes.query('a', 1),
+    () => indexes.queryRange('a', 1, 2),
+    () => indexes.searchText('a', 'b'),
+    () => indexes.rebuildIndex('a', []),
+    () => indexes.getIndexStats('a'),
+    () => indexes.stats(),
+    () => indexes.verify(),
+    () => indexes.repair(),
+  ]) {
+    assert.equal((await caught(call())).code, 'CLOSED', String(call))
+  }
   await Promise.all([pending, closing])
 }))
 
@@ -161,6 +242,15 @@ describe('files of a project', () => {
     assert.equal((await own).done, true)
     await storage.create({ name: 'b', path: '/b' })
     assert.equal((await parents).done, false)
+  }))
+
+  test('may be closed after the storage of the projects', withDirectory(async ({ open }) => {
+    const storage = open()
+    const files = storage.getFileStorage((await storage.create({ name: 'a', path: '/a' })).id)
+    await files.create(fileInput('a'))
+    await storage.close()
+    await files.close()
+    assert.equal((await caught(files.list())).code, 'CLOSED')
   }))
 
   test('are closed without waiting for a callback of the storage of the projects', withDirectory(async ({ open }) => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { open, readdir, readlink } from 'node:fs/promises'
+import { open, readFile, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { caught, dataPath, runChild, until, withProject } from './support/index.js'
+import { caught, dataPath, filesPath, runChild, until, withProject } from './support/index.js'
 import type { ProjectFileStorage } from '../index.js'
 
 const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<void>) =>
@@ -79,6 +79,28 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
     assert.ok((await files.getById(file.id))!.content === mixed, kind)
   }
   assert.deepEqual(await spools(base), [])
+}))
+
+test('a long text keeps the pairs of surrogates together on its way', withProject(async (storage, project, { base }) => {
+  const files = storage.getFileStorage(project.id)
+  // Text goes on in pieces of 65,536 units.
+  const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
+  const { id, size } = await files.createFromStream(meta, [content])
+  assert.equal(size, Buffer.byteLength(content))
+  assert.ok((await files.getById(id))!.content === content)
+  await storage.close()
+  assert.ok((await readFile(filesPath(base, project.id), 'utf8')).includes(`"${content}"`))
+}))
+
+test('a web stream of an engine that does not iterate over them is read, and cancelled when it fails', withFiles(async (files) => {
+  let cancelled = 0
+  const source = (...values: unknown[]) => ({
+    getReader: () => ({ read: async () => ({ value: values.shift(), done: values.length === 0 }), cancel: async () => void cancelled++ }),
+  })
+  const { id } = await files.createFromStream(meta, source('one', 'two', undefined) as never)
+  assert.deepEqual([(await files.getById(id))!.content, cancelled], ['onetwo', 0])
+  assert.equal((await caught(files.createFromStream(meta, source(5, undefined) as never))).code, 'INVALID_ARGUMENT')
+  await until('the stream to be cancelled', () => cancelled === 1)
 }))
 
 test('an empty source makes an empty file', withFiles(async (files) => {
@@ -161,7 +183,8 @@ test('a damaged content is an error, never a wrong value', withFiles(async (file
   const at = (await journal.readFile()).indexOf('x'.repeat(100))
   await journal.write('y', at + 400_000)
   await journal.close()
-  assert.equal((await caught(textOf(files.createContentStream(id)))).code, 'CORRUPT_DATA')
+  const error = await caught(textOf(files.createContentStream(id)))
+  assert.deepEqual([error.code, error.path], ['CORRUPT_DATA', join(dataPath(base), '.storage', journals.at(-1)!)])
 }))
 
 test('a stream of a closed storage is CLOSED', withFiles(async (files) => {

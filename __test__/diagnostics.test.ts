@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, MigrationManager } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, projectsPath, runChild, until, warningOf, withDirectory, withProject, withStorage } from './support/index.js'
-import { Things } from './support/things.js'
+import { Things, thing } from './support/things.js'
+
+const { NativeCollection } = require('../binding.js')
 
 type Event = Record<string, any>
 
@@ -44,16 +46,35 @@ describe('octoprompt-storage:write', () => {
     assert.equal(error, undefined)
   }))
 
+  test('counts the entities and all bytes that were given', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const long = (letter: string) => letter.repeat(1000)
+    const events = await eventsOf('write', async () => {
+      const { id } = await files.create(fileInput('a', long('ü')))
+      await files.update(id, { content: long('é') })
+      await files.createVersion(id, long('ö'), { summary: 's' })
+      const [b, c] = await files.createMany([fileInput('b', long('ü')), fileInput('c', long('ü'))])
+      await files.updateMany([{ id: b!.id, data: { content: long('é') } }, { id: c!.id, data: { content: long('é') } }])
+      await files.writeAll(Object.fromEntries((await files.list()).map((file) => [file.id, { ...file, content: long('à') }])))
+      await files.deleteMany([b!.id, c!.id])
+      await storage.writeAll({ [project.id]: project, 7: { ...project, id: 7 } })
+    })
+    const expected = [['create', 1], ['update', 1], ['createVersion', 1], ['createMany', 2], ['updateMany', 2], ['writeAll', 4], ['deleteMany', 2], ['writeAll', 2]]
+    assert.deepEqual(events.map(({ operation, entities }) => [operation, entities]), expected)
+    for (const { operation, entities, bytes } of events.slice(0, 6)) assert.ok(bytes > 2000 * entities, `${operation}: ${bytes}`)
+  }))
+
   test('names every write of a storage of one\'s own', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const events = await eventsOf('write', async () => {
       const { id } = await storage.create({ name: 'a' })
       await storage.update(id, { size: 2 })
       await storage.delete(id)
-      await storage.writeAll({})
+      await storage.writeAll({ 1: thing(1), 2: thing(2) })
       await storage.deleteAll()
     })
     assert.deepEqual(operations(events), ['create', 'update', 'delete', 'writeAll', 'deleteAll'])
+    assert.deepEqual(events.map(({ entities }) => entities), [1, 1, 1, 2, 0])
     await storage.close()
   }))
 
@@ -83,8 +104,12 @@ describe('octoprompt-storage:write', () => {
     const events = await eventsOf('write', async () => {
       await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
       await indexes.addToIndex('by_name', 1, { name: 'a' })
+      await indexes.rebuildIndex('by_name', [{ id: 1, name: 'a' }, { id: 2, name: 'b' }])
     })
-    assert.deepEqual(events.map(({ operation, index }) => [operation, index]), [['createIndex', 'by_name'], ['addToIndex', 'by_name']])
+    assert.deepEqual(events.map(({ operation, index, entities }) => [operation, index, entities]), [
+      ['createIndex', 'by_name', undefined], ['addToIndex', 'by_name', 1], ['rebuildIndex', 'by_name', 2],
+    ])
+    assert.ok(events[1]!.bytes > 0 && events[2]!.bytes > events[1]!.bytes)
     await indexes.close()
   }))
 })
@@ -111,6 +136,18 @@ describe('octoprompt-storage:read', () => {
     })
     assert.deepEqual(operations(events), ['query', 'search'])
   }))
+
+  test('of an index by hand names the index', withDirectory(async ({ base }) => {
+    const indexes = new IndexManager(base, 'data/things')
+    const events = await eventsOf('read', async () => {
+      await indexes.query('by_name', 'a')
+      await indexes.listIndexes()
+    })
+    assert.deepEqual(events.map(({ operation, database, index }) => [operation, database, index]), [
+      ['query', join(base, 'data', 'things'), 'by_name'], ['listIndexes', join(base, 'data', 'things'), undefined],
+    ])
+    await indexes.close()
+  }))
 })
 
 describe('octoprompt-storage:transaction and :conflict', () => {
@@ -136,6 +173,21 @@ describe('octoprompt-storage:transaction and :conflict', () => {
     assert.ok(events.length > 0)
     assert.deepEqual([events[0]!.operation, events[0]!.id], ['update', id])
     await Promise.all(storages.map((storage) => storage.close()))
+  }))
+
+  test('tell of a whole map that others came before', withDirectory(async ({ base }) => {
+    const [storage, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
+    const { writeAll } = NativeCollection.prototype
+    NativeCollection.prototype.writeAll = function (...args: unknown[]) {
+      NativeCollection.prototype.writeAll = writeAll
+      void other.create({ name: 'a' }).then(() => writeAll.apply(this, args))
+    }
+    const before = Date.now()
+    const events = await eventsOf('conflict', () => storage.writeAll({ 1: thing(1) }))
+    assert.ok(events[0]!.time >= before && events[0]!.time <= Date.now())
+    assert.deepEqual(events.map(({ operation, collection }) => [operation, collection]), [['writeAll', 'things.json']])
+    assert.equal((await storage.stats()).writes.conflicts, 1)
+    await Promise.all([storage.close(), other.close()])
   }))
 })
 
@@ -235,6 +287,15 @@ describe('octoprompt-storage:warning', () => {
     const events = await eventsOf('warning', () => warningOf('SNAPSHOT_CHANGED', () => open().getById(id)))
     assert.deepEqual(events.map(({ code }) => code), ['SNAPSHOT_CHANGED'])
     assert.match(events[0]!.message, /projects\.json/)
+  }))
+
+  test('is a warning of the process that is named after storages', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.close()
+    await writeFile(projectsPath(base), '{}')
+    const { name } = await warningOf('SNAPSHOT_CHANGED', () => open().getById(id))
+    assert.equal(name, 'StorageWarning')
   }))
 })
 

@@ -125,6 +125,16 @@ describe('what JSON cannot hold', () => {
     assert.deepEqual(await indexes.query('test', 1), [1])
   }))
 
+  test('what of an array has no form in JSON is missing, and hides nothing else', withIndex('hash', 'a', async (indexes) => {
+    await indexes.addToIndex('test', 1, { a: [undefined, 'x', () => 1, Symbol('s')] })
+    assert.deepEqual(await indexes.query('test', 'x'), [1])
+  }))
+
+  test('objects whose toJSON gives others without end are refused where an index looks', withIndex('hash', 'a', async (indexes) => {
+    const endless = (): object => ({ toJSON: endless })
+    assert.equal((await caught(indexes.addToIndex('test', 1, { a: endless() }))).code, 'VALIDATION_ERROR')
+  }))
+
   test('nesting without end is refused where an index looks', withIndex('hash', 'a', async (indexes) => {
     let deep: unknown = 'bottom'
     for (let n = 0; n < 10_000; n++) deep = [deep]

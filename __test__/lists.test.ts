@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { ProjectFileStorage } from '../index.js'
-import { fileInput, filesPath, withProject } from './support/index.js'
+import { fileInput, filesPath, until, withProject } from './support/index.js'
 import { turnsOfPieces } from './support/turns.js'
 
 const inputs = (count: number, content = 'text') => Array.from({ length: count }, (_, n) => fileInput(`f${n}`, `${content} ${n}`))
@@ -32,6 +32,50 @@ test('a bulk create that fails gives and stores nothing', withProject(async (sto
   const given = [...inputs(2000), { ...fileInput('bad'), path: '' }]
   await assert.rejects(files.createMany(given), { code: 'VALIDATION_ERROR' })
   assert.deepEqual(await files.list(), [])
+}))
+
+test('a list that was read before has its files by id, whichever of them changed since', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const ids = (await files.createMany(inputs(10))).map(({ id }) => id)
+  for (const changed of [[3], [7, 2], [0, 9, 5]]) {
+    for (let read = 0; read < 3; read += 1) await files.list()
+    for (const at of changed) {
+      await files.update(ids[at]!, { summary: 'changed' })
+      // What memory has is put in its place.
+      await files.getById(ids[at]!)
+    }
+    assert.deepEqual((await files.list()).map(({ id }) => id), ids)
+  }
+}))
+
+test('a list that was read before shows what somebody edited once it is older than cacheTTL', withProject(async (storage, project, { base, open }) => {
+  const { id } = await storage.addFile(project.id, fileInput('a'))
+  await storage.close()
+  const files = open({ cacheTTL: 20 }).getFileStorage(project.id)
+  for (let read = 0; read < 3; read += 1) await files.list()
+  const path = filesPath(base, project.id)
+  const edited = JSON.parse(readFileSync(path, 'utf8'))
+  edited[id].summary = 'edited'
+  writeFileSync(path, JSON.stringify(edited))
+  await until('the edit', async () => (await files.list())[0]!.summary === 'edited')
+}))
+
+test('a list that was under way when the cache was cleared is not kept', withProject(async (storage, project, { open }) => {
+  await storage.getFileStorage(project.id).createMany(inputs(10))
+  await storage.close()
+  for (const forget of ['clearCache', 'invalidateCache'] as const) {
+    const again = open()
+    const files = again.getFileStorage(project.id)
+    // The database is open then.
+    await again.list()
+    const list = files.list()
+    ;(files as any)[forget](forget === 'clearCache' ? undefined : 1)
+    await list
+    const { misses } = files.getCacheStats()
+    await files.list()
+    assert.equal(files.getCacheStats().misses, misses + 1, forget)
+    await again.close()
+  }
 }))
 
 test('a list that is given up while it arrives is given up, and the next one is whole', withProject(async (storage, project, { open }) => {

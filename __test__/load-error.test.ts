@@ -57,6 +57,11 @@ describe('the error of an addon that does not load', () => {
     const { message } = loadError(loaderError(notFound('./local.node'), new Error('storage.node: invalid ELF header')), LINUX)
     assert.match(message, /built for another machine: remove node_modules/)
   })
+
+  test('knows an addon of the other C library', () => {
+    const { message } = loadError(loaderError(new Error('libc.musl-x86_64.so.1: cannot open shared object file')), LINUX)
+    assert.match(message, /built for musl and this is glibc/)
+  })
 })
 
 test('each platform that has a package is one that the error knows', () => {
@@ -98,4 +103,21 @@ describe('require() of the package', () => {
     const { message } = await load(base, (home) => writeFile(join(home, addon), 'no addon'))
     assert.match(message, /the system refuses to load it/)
   }))
+})
+
+describe('the command without its addon', () => {
+  for (const [form, args, messageOf] of [
+    ['a line', [], (stderr: string) => stderr.match(/^error: (.*) \(ADDON_NOT_LOADED\)\n$/)?.[1]],
+    ['JSON', ['--json'], (stderr: string) => (JSON.parse(stderr).error.code === 'ADDON_NOT_LOADED' ? JSON.parse(stderr).error.message : undefined)],
+  ] as const) {
+    test(`says why it cannot run, as ${form}`, withDirectory(async ({ base }) => {
+      for (const part of ['bin', 'lib', 'package.json']) await cp(join(root, part), join(base, part), { recursive: true })
+      const command = [join(base, 'bin', 'octoprompt-storage.js'), 'status', ...args]
+      const { exit, stderr } = await new Promise<{ exit: unknown; stderr: string }>((resolve) => {
+        execFile(process.execPath, command, { cwd: base }, (error, _, stderr) => resolve({ exit: error?.code, stderr }))
+      })
+      assert.equal(exit, 1)
+      assert.match(messageOf(stderr) ?? stderr, /has no addon for this machine .* is not installed/)
+    }))
+  }
 })

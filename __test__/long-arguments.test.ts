@@ -240,17 +240,21 @@ describe('what is stored is what was given at the moment of the call, of', () =>
     }
     const storage = new Things({ basePath: base })
     const deep = () => ({ rows: [{ cells: [1, [2]], at: new Date(5) }], none: null, bare: Object.assign(Object.create(null), { a: 1 }) })
-    const given = mapOf(Object.values(things()).map((thing) => ({ ...thing, deep: deep(), price: new Money(thing.id) as unknown, ...JSON.parse('{"__proto__":{"own":[1]}}') })))
+    const said = { now: 'as given' }
+    const own = { toJSON: () => said.now }
+    const sayings = (id: number) => [() => Object.assign(new Date(5), own), () => ({ ...own }), () => [{ ...own }], () => new Money(id)][id % 4]!() as unknown
+    const given = mapOf(Object.values(things()).map((thing) => ({ ...thing, deep: deep(), price: sayings(thing.id), ...JSON.parse('{"__proto__":{"own":[1]}}') })))
     given[7]!.price = 7
     const expected = JSON.parse(JSON.stringify(given))
     const change = () => {
+      said.now = 'changed'
       for (const thing of Object.values(given) as any[]) {
         const [row] = thing.deep.rows
         row.cells[1].push('changed')
         row.at.setTime(0)
         row.added = thing.deep.bare.b = true
         Object.getOwnPropertyDescriptor(thing, '__proto__')!.value.own.push(2)
-        if (typeof thing.price === 'object') thing.price.cents = 0
+        if (thing.price instanceof Money) thing.price.cents = 0
         thing.deep = {}
       }
     }

@@ -42,6 +42,18 @@ test('what has ended is left, also by what it began', async () => {
   assert.deepEqual(await late, ['inner'])
 })
 
+test('what several leave behind is inside of none of them when they have ended', async () => {
+  const nesting = new Nesting()
+  let free = () => {}
+  const gate = new Promise<void>((resolve) => (free = resolve))
+  let left: Promise<unknown[]> | undefined
+  await nesting.run('outer', () => nesting.run('inner', () => nesting.run('innermost', () => {
+    left = gate.then(() => [...nesting])
+  })))
+  free()
+  assert.deepEqual(await left, [])
+})
+
 test('what begins its successor, again and again, leaves nothing behind', async () => {
   const nesting = new Nesting()
   const refs: WeakRef<object>[] = []

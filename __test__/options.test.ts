@@ -45,6 +45,9 @@ describe('a bad option is refused at construction, by name', () => {
     ['a logger', (Class) => new Class('/tmp', { logger: 5 }), MigrationManager],
     ['a number of backups', (Class) => new Class('/tmp', { keep: 0 }), MigrationManager],
     ['an abstract class', (Class) => new Class(), BaseStorage],
+    ['the data directory of a storage', (Class) => new (class extends (Class as any) {} as any)({}, {}, 5), BaseStorage],
+    ['an empty data directory', (Class) => new (class extends (Class as any) {} as any)({}, {}, ''), BaseStorage],
+    ['a data directory that is no path', (Class) => new (class extends (Class as any) {} as any)({}, {}, 'a\0b'), BaseStorage],
     ['a class whose instances a storage makes', (Class) => new Class(), ProjectFileStorage],
   ]
   for (const [what, construct, Class] of wrong) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { fileInput, fileRecord, projectInput, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, fileRecord, projectInput, withProject, withStorage } from './support/index.js'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const paths = (found: { path: string }[]) => found.map(({ path }) => path)
@@ -147,11 +147,10 @@ describe('bulk calls', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id), created.sort((a, b) => a.id - b.id))
   }))
 
-  test('createMany with one bad file stores none', withProject(async (storage, project) => {
+  test('createMany with one bad file stores none, and says which it is', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
-    await assert.rejects(files.createMany([fileInput('a'), { ...fileInput('b'), content: 5 } as any]), {
-      code: 'VALIDATION_ERROR',
-    })
+    const error = await caught(files.createMany([fileInput('a'), { ...fileInput('b'), content: 5 } as any]))
+    assert.deepEqual([error.code, error.issues.map(({ path }: any) => path)], ['VALIDATION_ERROR', [[1, 'content']]])
     assert.deepEqual(await files.list(), [])
   }))
 
@@ -212,8 +211,9 @@ describe('queries', () => {
 
   test('getByExtension gives latest versions by path, with and without the dot', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
+    await files.create(fileInput('src/0.ts'))
     const found = await files.getByExtension('.ts')
-    assert.deepEqual(found.map(({ path, version }) => [path, version]), [['src/a.ts', 1], ['src/z.ts', 2]])
+    assert.deepEqual(found.map(({ path, version }) => [path, version]), [['src/0.ts', 1], ['src/a.ts', 1], ['src/z.ts', 2]])
     assert.deepEqual(await files.getByExtension('ts'), found)
     assert.deepEqual(await files.getByExtension('rs'), [])
   }))
@@ -242,12 +242,25 @@ describe('queries', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id, { includeContent: false }), expected)
   }))
 
+  test('list takes no options but true and false', seeded(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    for (const options of [{ includeContent: 1 }, { includeContent: null }, { includeAllVersions: 'yes' }, null, 5, { signal: 5 }]) {
+      await assert.rejects(files.list(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
+    }
+  }))
+
   test('list without all versions gives the latest ones', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const latest = await files.list({ includeAllVersions: false })
     assert.deepEqual(latest, (await files.list()).filter(({ isLatest }) => isLatest))
     assert.equal(latest.length, 4)
     assert.deepEqual(await storage.getProjectFiles(project.id, { includeAllVersions: false }), latest)
+  }))
+
+  test('list without all versions and without content lacks both', seeded(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const expected = (await files.list({ includeAllVersions: false })).map(({ content, ...rest }) => rest)
+    assert.deepEqual(await files.list({ includeAllVersions: false, includeContent: false }), expected)
   }))
 
   test('of a project that does not exist give nothing', withStorage(async (storage) => {

@@ -105,17 +105,20 @@ describe('a restore', () => {
 
   test('tells how far it is, and what a callback throws or a signal aborts changes nothing', withBackup(async (context) => {
     const { base, manage } = context
+    // Of less, a restore might be done before it is stopped.
+    await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
+    await manage().backup('big')
     await change(context)
     const before = await dataOf(base)
     const error = new Error('mine')
-    assert.equal(await caught(manage().restore('kept', { onProgress() { throw error } })), error)
-    assert.equal((await caught(manage().restore('kept', { signal: AbortSignal.abort() }))).code, 'ABORTED')
+    assert.equal(await caught(manage().restore('big', { onProgress() { throw error } })), error)
+    assert.equal((await caught(manage().restore('big', { signal: AbortSignal.abort() }))).code, 'ABORTED')
     const abort = new AbortController()
-    const stopped = await caught(manage().restore('kept', { signal: abort.signal, onProgress: () => abort.abort() }))
+    const stopped = await caught(manage().restore('big', { signal: abort.signal, onProgress: () => abort.abort() }))
     assert.equal(stopped.code, 'ABORTED')
     assert.deepEqual(await dataOf(base), before)
     const seen: number[] = []
-    await manage().restore('kept', { onProgress: (done, total) => void seen.push(done / total) })
+    await manage().restore('big', { onProgress: (done, total) => void seen.push(done / total) })
     assert.equal(seen.at(-1), 1)
   }))
 })

@@ -134,6 +134,13 @@ describe('the error of a schema', () => {
     }
   }))
 
+  test('has the positions in arrays as numbers, and other parts of a path as texts', withDirectory(async ({ base }) => {
+    const path = ['rows', 2, { key: 3 }, { key: 'cells' }, Symbol('part')]
+    const schema = { '~standard': { version: 1, vendor: 'test', validate: () => ({ issues: [{ message: 'wrong', path }, { message: 'all of it' }] }) } }
+    const error: any = await caught(notes(base, schema as any).create({ title: '' } as Note))
+    assert.deepEqual(error.issues.map(({ path }: any) => path), [['rows', 2, 3, 'cells', 'Symbol(part)'], []])
+  }))
+
   test('without an error class of its own is a ValidationError with the path', withDirectory(async ({ base }) => {
     const error = await caught(notes(base, plain).create({ title: '' } as Note))
     assert.ok(error instanceof ValidationError)
@@ -347,4 +354,11 @@ describe('a storage of a caller', () => {
   test('is refused without a subclass', () => {
     assert.throws(() => new (BaseStorage as any)(plain, plain, 'data'), TypeError)
   })
+
+  test('must say which file it has', withDirectory(async ({ base }) => {
+    class Nowhere extends (BaseStorage as any) {}
+    const error = await caught(new (Nowhere as any)(plain, plain, 'data', { basePath: base }).list())
+    assert.ok(error instanceof TypeError)
+    assert.match(error.message, /Nowhere must implement getIndexPath/)
+  }))
 })

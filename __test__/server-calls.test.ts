@@ -167,9 +167,10 @@ describe('projectStorage', () => {
   test('stores under the working directory of the first call', withDirectory(async ({ base }) => {
     const { lines, stderr, code } = await runChild('ready-made.mjs', [base])
     assert.equal(code, 0, stderr)
-    const { created, reopened, ids } = JSON.parse(lines.at(-1)!)
+    const { created, reopened, ids, basePath, dataDir, options } = JSON.parse(lines.at(-1)!)
     assert.deepEqual(reopened, { [created.id]: created })
     assert.equal(new Set(ids).size, 1000)
+    assert.deepEqual([basePath, dataDir, options.basePath], [base, join('data', 'project_storage'), base])
     assert.deepEqual(await readJson(projectsPath(base)), { [created.id]: created })
   }))
 
@@ -232,6 +233,13 @@ describe('the schema values', () => {
         assert.ok(result.error!.issues.length > 0)
         assert.equal(result.data, undefined)
       }
+    })
+
+    test(`${name} is a Standard Schema`, () => {
+      const { version, validate } = schema['~standard']
+      assert.deepEqual([version, validate({ 1: { ...record, colour: 'red' } })], [1, { value: { 1: record } }])
+      const { issues } = validate({ 1: { ...record, name: 5 } }) as any
+      assert.deepEqual(issues.map(({ path }: any) => path.map(String)), [['1', 'name']])
     })
 
     test(`${name} does not change its input`, () => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
 import { test } from 'node:test'
-import { caught, fileInput, projectInput, runChild, withDirectory, withProject } from './support/index.js'
+import type { CallOptions } from '../index.js'
+import { caught, fileInput, projectInput, runChild, until, withDirectory, withProject } from './support/index.js'
 import { Things, thingSchema } from './support/things.js'
 import { ProjectStorageV2 } from '../index.js'
 
@@ -91,11 +93,12 @@ test('projects, files and versions take part', withProject(async (storage, proje
   const made = await storage.transaction(async (tx) => {
     const other = await tx.create(projectInput('other'))
     await tx.update(project.id, { description: 'changed' })
-    const version = await tx.in(files).createVersion(file.id, 'two')
+    const version = await tx.in(files).createVersion(file.id, 'two', { summary: 'second' })
     await tx.in(storage.getFileStorage(other.id)).create(fileInput('b.ts'))
     return { other, version }
   })
-  assert.equal((await files.getLatestVersion(file.id))?.content, 'two')
+  const { content, summary } = (await files.getLatestVersion(file.id))!
+  assert.deepEqual([content, summary], ['two', 'second'])
   assert.equal((await files.getById(file.id))?.nextId, made.version.id)
   assert.equal((await storage.getProjectFiles(made.other.id)).length, 1)
   assert.equal((await storage.getById(project.id))?.description, 'changed')
@@ -206,6 +209,40 @@ test('one that others keep losing is given up with CONFLICT', withThings(async (
   assert.deepEqual([error.code, runs], ['CONFLICT', 16])
   assert.match(error.message, /not made on tx/)
   assert.equal((await things.getById(id))!.name, 'a')
+}))
+
+test('one that gives up its turn, or waits too long for it, holds up nobody behind it', withThings(async (things, base) => {
+  const ids = (await Promise.all(['first', 'aborted', 'late', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
+  /** A transaction that loses its first attempt: then it waits for its turn. */
+  const losing = (storage: Things, id: number, again: () => unknown, options?: CallOptions) => {
+    let runs = 0
+    return storage.transaction(async (tx) => {
+      await tx.getById(id)
+      runs += 1
+      if (runs === 1) await things.update(id, { size: 2 })
+      else await again()
+      await tx.update(id, { name: 'done' })
+    }, options)
+  }
+  let lost = 0
+  const note = () => void (lost += 1)
+  channel('octoprompt-storage:conflict').subscribe(note)
+  let end: (() => void) | undefined
+  const first = losing(things, ids[0]!, () => new Promise<void>((resolve) => (end = resolve)))
+  await until('the first to have its turn', () => end)
+  const controller = new AbortController()
+  const hasty = new Things({ basePath: base, lockTimeout: 1000 })
+  const aborted = caught(losing(things, ids[1]!, () => {}, { signal: controller.signal }))
+  const late = caught(losing(hasty, ids[2]!, () => {}))
+  const last = losing(things, ids[3]!, () => {})
+  await until('all to have lost', () => lost === 4)
+  channel('octoprompt-storage:conflict').unsubscribe(note)
+  controller.abort()
+  assert.deepEqual([(await aborted).code, (await late).code], ['ABORTED', 'LOCK_TIMEOUT'])
+  end!()
+  await Promise.all([first, last])
+  assert.deepEqual((await things.list()).map(({ name }) => name), ['done', 'aborted', 'late', 'done'])
+  await hasty.close()
 }))
 
 test('a transaction in the callback of one that others wait for is not among those', withThings(async (things) => {

@@ -86,6 +86,20 @@ describe('a map that was read and is written back', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
   }))
 
+  test('gives a file the defaults of the fields that its record lacks', withMap(async (storage, map) => {
+    const [one, other] = Object.values(map)
+    const project = one!.projectId
+    for (const { id } of [one!, other!]) await storage.updateProjectFile(project, id, { summary: 'mine' })
+    const stored = await storage.readProjectFiles(project)
+    await storage.readProjectFiles(project)
+    for (const [{ id }, added] of [[one!, {}], [other!, { other: undefined }]] as const) {
+      const { summary, ...rest } = stored[id]!
+      stored[id] = { ...rest, ...added } as any
+    }
+    const written = await storage.writeProjectFiles(project, stored)
+    assert.deepEqual([one!, other!].map(({ id }) => written[id]!.summary), [null, null])
+  }))
+
   test('shares nothing with what is read or written later', withMap(async (storage, map) => {
     const expected = structuredClone(map)
     for (const file of Object.values(map)) file.content = 'spoilt'

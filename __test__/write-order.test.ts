@@ -31,6 +31,26 @@ async function turns(count: number) {
 }
 
 describe('writes that are not waited for take effect in the order of their calls', () => {
+  for (const [what, remove] of [
+    ['a deletion', (things: Things, id: number) => things.delete(id)],
+    ['the deletion of all', (things: Things) => things.deleteAll()],
+    ['a whole map', (things: Things) => things.writeAll({})],
+  ] as const) test(`${what} after an update that has to be tried again`, withDirectory(async ({ base }) => {
+    const other = new Things({ basePath: base })
+    const { id } = await other.create({ name: 'first' })
+    let calls = 0
+    const validate = async (value: unknown) => {
+      calls += 1
+      if (calls === 1) await other.update(id, { size: 7 })
+      return thingSchema['~standard'].validate(value)
+    }
+    const things = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    const [updated] = await Promise.all([things.update(id, { name: 'second' }), remove(things, id)])
+    assert.deepEqual([calls, updated?.name, updated?.size], [2, 'second', 7])
+    assert.deepEqual(await things.list(), [])
+    await Promise.all([things.close(), other.close()])
+  }))
+
   for (const cacheEnabled of [true, false]) {
     test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
       const { id } = await things.create({ name: 'x'.repeat(100_000) })
@@ -123,6 +143,21 @@ describe('a signal', () => {
     await Promise.all([first, third])
     assert.deepEqual((await things.list()).map(({ name }) => name).sort(), ['held', 'third'])
   }, { schema: held.schema }))
+
+  const delaying = gated(({ name }) => name === 'held')
+  test('ends the wait of a write for an earlier one of the same entity', withThings(async (things) => {
+    const { id } = await things.create({ name: 'a' })
+    const first = things.update(id, { name: 'held' })
+    const controller = new AbortController()
+    const { signal } = controller
+    const others = [things.update(id, {}, { signal }), things.delete(id, { signal }), things.deleteAll({ signal }), things.writeAll({}, { signal })].map(caught)
+    await turns(5)
+    controller.abort()
+    for (const { code } of await Promise.all(others)) assert.equal(code, 'ABORTED')
+    delaying.open()
+    await first
+    assert.deepEqual((await things.list()).map(({ name }) => name), ['held'])
+  }, { schema: delaying.schema }))
 
   test('that is raised when a write behind a whole map has begun leaves nothing that was said not to be', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)

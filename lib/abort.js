@@ -3,7 +3,7 @@
 // AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
 
 const { describe } = require('./arguments.js')
-const { clearTimeout, setTimeout } = require('./timers.js')
+const { setTimeout } = require('./timers.js')
 const { invalid, refusal } = require('./errors.js')
 
 /** Checks a signal that a caller passed; `undefined` stands for none. */
@@ -42,7 +42,7 @@ function whenAborted(signal, act) {
   known.acts.add(act)
   return () => {
     known.acts.delete(act)
-    if (known.acts.size > 0 || waiting.get(signal) !== known) return
+    if (known.acts.size > 0) return
     waiting.delete(signal)
     try {
       signal.removeEventListener('abort', known.listener)
@@ -80,11 +80,9 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
   })
 }
 
-/** Resolves after a pause, unless the signal is raised before. */
+/** Resolves after a short pause, unless the signal is raised before. */
 function pause(ms, signal) {
-  let timer
-  const paused = new Promise((resolve) => (timer = setTimeout(resolve, ms)))
-  return unlessAborted(signal, paused, () => clearTimeout(timer))
+  return unlessAborted(signal, new Promise((resolve) => setTimeout(resolve, ms)))
 }
 
 module.exports = { aborted, pause, signalOf, signalOption, throwIfAborted, unlessAborted, whenAborted }

@@ -48,8 +48,8 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
   const stop = () => port().abort(ticket)
   const tell = (done, total) => {
     if (failure) return
-    bar.update(done, total)
     try {
+      bar.update(done, total)
       onProgress?.(done, total)
     } catch (error) {
       failure = { error }

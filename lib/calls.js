@@ -132,17 +132,9 @@ function publishNative(text) {
   })
 }
 
-/** Tells the caller how far its call has come. A callback that throws ends the wait: its error is the call's. */
+/** Tells the caller how far its call has come. */
 function report(ticket, text) {
-  const promise = waiting.get(ticket)
-  if (!promise?.progress) return
-  try {
-    promise.progress(...JSON.parse(text))
-  } catch (error) {
-    // The callback may have given the call up.
-    ended(ticket)
-    promise.reject(error)
-  }
+  waiting.get(ticket)?.progress?.(...JSON.parse(text))
 }
 
 /**
@@ -164,7 +156,8 @@ function endWith(signal, ticket) {
 
 /**
  * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
- * `progress(done, total)` is called from time to time where native code tells how far it is. A `signal` ends the call.
+ * `progress(done, total)` is called from time to time where native code tells how far it is; it must not throw. A `signal` ends
+ * the call.
  *
  * Answers arrive in a turn that knows nothing of who called. Here, where one is awaited, the stack of an error leads to the
  * caller, provided that all between the two await it: a `return` of the promise, or a second look at it, would end that stack.

@@ -118,7 +118,7 @@ class Listening {
   async #step() {
     await this.#opened
     for (;;) {
-      if (this.#buffer.length > 0 && this.#error === undefined) return { value: this.#buffer.shift(), done: false }
+      if (this.#buffer.length > 0) return { value: this.#buffer.shift(), done: false }
       if (this.#error !== undefined) {
         const error = this.#error
         this.#error = undefined
@@ -131,7 +131,7 @@ class Listening {
       if (taken === null) await (this.#opened = this.#open())
       else if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
       else if (taken.length > 0) this.#keep(taken)
-      else if (!this.#ended) await woken
+      else await woken
     }
   }
 

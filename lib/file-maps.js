@@ -62,7 +62,6 @@ function differenceOf(members, list) {
  * none that is kept was handed out.
  */
 function isSame(record, file) {
-  if (record === null || typeof record !== 'object') return false
   const names = Object.keys(file)
   let at = 0
   for (const name in record) {

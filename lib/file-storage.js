@@ -43,10 +43,6 @@ class ProjectFileStorage extends EntityStorage {
     return path.join(directoryOf(this), 'project_data', String(this.projectId), 'files.json')
   }
 
-  getEntityPath() {
-    return null
-  }
-
   async create(file, options) {
     this[ensureOpen]()
     const signal = signalOption(options)

@@ -17,7 +17,7 @@ export interface MigrationOptions {
   /** Where lines go: an object, a function, or `null` for silence. Default: the console. */
   logger?: MigrationLogger | ((line: string, level: 'info' | 'warn' | 'error') => void) | null | undefined
   /** Files and directories that backups take along, relative to the base path. */
-  include?: string[] | undefined
+  include?: readonly string[] | undefined
   /** How many backups to keep; `backup()` removes the oldest beyond that. Default: all. */
   keep?: number | undefined
 }

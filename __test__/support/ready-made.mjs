@@ -9,4 +9,5 @@ process.chdir(elsewhere)
 const reopened = await projectStorage.readProjects()
 const ids = Array.from({ length: 1000 }, () => projectStorage.generateId())
 await projectStorage.close()
-console.log(JSON.stringify({ created, reopened, ids }))
+const { basePath, dataDir, options } = projectStorage
+console.log(JSON.stringify({ created, reopened, ids, basePath, dataDir, options }))

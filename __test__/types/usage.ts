@@ -309,7 +309,7 @@ export function describe(error: unknown): string {
 
 // Migrations.
 const migrationLogger: MigrationLogger = { info() {}, warn() {}, error() {} }
-const migrationOptions: MigrationOptions = { lockTimeout: 1, logger: migrationLogger, include: ['config'], keep: 3 }
+const migrationOptions: MigrationOptions = { lockTimeout: 1, logger: migrationLogger, include: ['config'] as const, keep: 3 }
 const migration: MigrationConfig = {
   version: '1.1.0',
   description: 'Name every project',
