@@ -91,7 +91,7 @@ impl Journals {
         reading.drop_unfinished(&mut files, tip);
         let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
         for at in 0..files.len() {
-            reading.take_in(&files[at..], durable, cut)?;
+            reading.take_in(&files[at..], durable, cut);
         }
         reading.judge_end(files.last(), durable);
         Ok(reading.finish())
@@ -180,8 +180,8 @@ impl Reading {
     }
 
     /// Takes in the first of these files; the others follow it.
-    fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) -> Result<()> {
-        let Some((journal, newer)) = files.split_first() else { return Ok(()) };
+    fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) {
+        let Some((journal, newer)) = files.split_first() else { return };
         let next = newer.first();
         let mut problems = Vec::new();
         let (start, salt) = match self.begin(journal, newer, &mut problems) {
@@ -189,7 +189,7 @@ impl Reading {
             None => {
                 self.place = None;
                 self.found.push(Found { generation: journal.generation, problems, seq: None, covered: 0 });
-                return Ok(());
+                return;
             }
         };
         let next = next.filter(|next| next.generation == journal.generation + 1);
@@ -220,7 +220,7 @@ impl Reading {
                 cut.document(name)
             };
             let mut source = Source { bytes, file, find: &mut find };
-            apply(&mut journals.state, &mut source, &body, true, &mut journals.removals)?;
+            apply(&mut journals.state, &mut source, &body, true, &mut journals.removals);
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
         if let (Some(header), Some(previous)) = (next_header, linked) {
@@ -242,7 +242,6 @@ impl Reading {
         self.journals.highest_seq = self.journals.highest_seq.max(place.seq);
         self.place = Some(place);
         self.found.push(Found { generation: journal.generation, problems, seq: Some(header_seq), covered });
-        Ok(())
     }
 
     /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
