@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Database;
-use super::generations::open_generation;
+use super::generations::{check_link, open_generation};
 use super::state::Position;
 use crate::engine::checksum::Salt;
 use crate::engine::document::DocumentId;
@@ -305,6 +305,16 @@ impl Database {
             // One that follows none took the place of what was there, by a repair or a restore: nobody can tell what changed
             // with it.
             if generation.header.previous.is_none() && number > 1 && from <= first {
+                return false;
+            }
+            let whole = match generations.last() {
+                Some(newer) => check_link(&generation, newer).is_ok(),
+                None => {
+                    let mut seqs = generation.lines(generation.bytes.len()).map(|line| line.body.seq);
+                    first == position.seq || seqs.any(|seq| seq == position.seq)
+                }
+            };
+            if !whole {
                 return false;
             }
             generations.push(generation);
