@@ -38,7 +38,7 @@ pub use restore::restore;
 pub use settle::settle;
 
 use super::base_path::BasePath;
-use super::database::{Database, DatabaseOptions, Mutant};
+use super::database::{Database, DatabaseOptions};
 use super::error::{Error, Result};
 use super::fs::Fs;
 use super::journal::RESERVED;
@@ -168,16 +168,6 @@ impl Site {
             let (path, base) = (path.display(), self.base.path().display());
             Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
         })
-    }
-
-    #[cfg(feature = "simulation")]
-    fn is_mutant(&self, mutant: Mutant) -> bool {
-        self.options.mutant == Some(mutant)
-    }
-
-    #[cfg(not(feature = "simulation"))]
-    fn is_mutant(&self, _: Mutant) -> bool {
-        false
     }
 }
 

@@ -160,6 +160,19 @@ impl Default for DatabaseOptions {
     }
 }
 
+impl DatabaseOptions {
+    #[cfg(feature = "simulation")]
+    pub(super) fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    #[inline(always)]
+    pub(super) fn is_mutant(&self, _: Mutant) -> bool {
+        false
+    }
+}
+
 /// Checks a record of a file that the engine did not write and gives its stored form, or says what is wrong.
 pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync;
 
@@ -388,15 +401,8 @@ impl Database {
         Wait::at_most(self.options.lock_timeout)
     }
 
-    #[cfg(feature = "simulation")]
     fn is_mutant(&self, mutant: Mutant) -> bool {
-        self.options.mutant == Some(mutant)
-    }
-
-    #[cfg(not(feature = "simulation"))]
-    #[inline(always)]
-    fn is_mutant(&self, _: Mutant) -> bool {
-        false
+        self.options.is_mutant(mutant)
     }
 }
 
@@ -411,8 +417,7 @@ impl Drop for Database {
             }
             // A failed unlock is undone by the system when the handle is closed.
             let _ = files.presence.unlock();
-            #[cfg(feature = "simulation")]
-            if self.options.mutant == Some(Mutant::DeleteLockFiles) {
+            if self.options.is_mutant(Mutant::DeleteLockFiles) {
                 let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
             }
         }

@@ -85,7 +85,7 @@ impl Database {
             Some(network) => Some(Mark::leave(&*fs, directory, network, alone)?),
             None => None,
         };
-        let mutant = |mutant| is_mutant(&options, mutant);
+        let mutant = |mutant| options.is_mutant(mutant);
         let mut warnings = Vec::new();
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
@@ -262,14 +262,4 @@ fn recover_alone(
     });
     tip.set_holder(0);
     Ok((recovered, tip))
-}
-
-#[cfg(feature = "simulation")]
-fn is_mutant(options: &DatabaseOptions, mutant: Mutant) -> bool {
-    options.mutant == Some(mutant)
-}
-
-#[cfg(not(feature = "simulation"))]
-fn is_mutant(_: &DatabaseOptions, _: Mutant) -> bool {
-    false
 }
