@@ -47,7 +47,7 @@ impl Step {
 impl Database {
     /// Takes in every batch up to the tip. Costs a look at shared memory when there is none.
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<()> {
-        if self.tip.is_none() || writer.files.is_none() {
+        if self.is_read_only() {
             return Ok(());
         }
         self.check_replaced()?;

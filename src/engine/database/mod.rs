@@ -355,7 +355,7 @@ impl Database {
 
     /// Whether nothing can be written because the directory is read-only.
     pub fn is_read_only(&self) -> bool {
-        self.writer.lock().files.is_none()
+        self.tip.is_none()
     }
 
     pub fn cache_stats(&self) -> CacheStats {

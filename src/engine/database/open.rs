@@ -56,7 +56,7 @@ impl Database {
         };
         self.publish(Event::Opened(Opened {
             alone,
-            read_only: self.tip.is_none(),
+            read_only: self.is_read_only(),
             cut,
             sequence,
             pending_batches: sequence.saturating_sub(covered),
@@ -115,7 +115,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files), kept: None, synced: None, most_collections: 0 },
+            Writer { files: Some(files), ..Writer::default() },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -150,8 +150,7 @@ impl Database {
         options: DatabaseOptions,
         state: State,
     ) -> Arc<Database> {
-        let writer = Writer { files: None, kept: None, synced: None, most_collections: 0 };
-        Database::assemble(fs, directory, options, state, None, writer, None)
+        Database::assemble(fs, directory, options, state, None, Writer::default(), None)
     }
 
     fn assemble(

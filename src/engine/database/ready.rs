@@ -56,7 +56,7 @@ impl Database {
         if matches!(spec.foreign, Foreign::Ask) {
             return Err(Error::Unadopted { path: spec.file(&self.directory) });
         }
-        if self.tip.is_none() {
+        if self.is_read_only() {
             return match self.read_snapshot(&spec)? {
                 Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
                 None => self.install(&spec, None, None),

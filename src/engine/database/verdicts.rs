@@ -58,7 +58,7 @@ impl Database {
         wait: Wait,
     ) -> Result<bool> {
         let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id, self.options.sizes);
-        if self.tip.is_none() {
+        if self.is_read_only() {
             let mut writer = self.writer.lock();
             let spec = &self.declare(&mut writer, spec);
             if self.try_load(&mut writer, spec)? {

@@ -25,6 +25,7 @@ use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What only one thread of this process may use at a time.
+#[derive(Default)]
 pub struct Writer {
     /// Nothing, where the directory is read-only.
     pub files: Option<WriterFiles>,
