@@ -296,7 +296,7 @@ impl Database {
             }
         }
         if !ready.is_empty() {
-            self.record(writer, true, |out| {
+            self.record(writer, |out| {
                 for (at, fresh) in ready.iter().enumerate() {
                     if at > 0 {
                         out.push(b",");
@@ -356,7 +356,7 @@ impl Database {
             state.covered()
         };
         // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
-        self.record(writer, true, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
+        self.record(writer, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
         Ok((drafts, covered))
     }
 
@@ -365,8 +365,8 @@ impl Database {
         state.catalog.get(path).and_then(|record| record.dropped).is_some_and(|dropped| dropped > seq)
     }
 
-    /// Appends a line that changes no document. The write lock is held.
-    fn record(&self, writer: &mut Writer, sync: bool, ops: impl FnOnce(&mut LineBuffer)) -> Result<()> {
+    /// Appends a line that changes no document, and syncs it. The write lock is held.
+    fn record(&self, writer: &mut Writer, ops: impl FnOnce(&mut LineBuffer)) -> Result<()> {
         let (salt, before) = {
             let state = self.state.read();
             (state.salt(), state.position)
@@ -376,10 +376,8 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, ops);
         after.end += line.len() as u64;
-        self.append(writer, &line, before, sync)?;
-        if sync {
-            after.durable = after.seq;
-        }
+        self.append(writer, &line, before, true)?;
+        after.durable = after.seq;
         self.state.write().position = after;
         self.move_tip(after.generation, after.seq, after.end);
         Ok(())
