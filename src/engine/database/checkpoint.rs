@@ -19,7 +19,7 @@ use super::index_checkpoint::{Draft, remove_stray};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
-use super::state::{Content, Dirty, State, may_be_broken};
+use super::state::{Collection, Content, Dirty, State, may_be_broken};
 use super::writer::Writer;
 use super::{Database, Mutant, WarningCode, collection_file};
 use crate::engine::checksum::hash_of_file;
@@ -153,11 +153,10 @@ impl Database {
     fn check_space(&self) -> Result<()> {
         let needed = {
             let state = self.state.read();
-            let dirty =
-                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
-            dirty
-                .map(|(path, collection)| state.snapshot_size(path) + collection.changed_bytes())
-                .sum::<u64>()
+            let bytes = |(path, collection): (&Arc<str>, &Collection)| {
+                state.snapshot_size(path) + collection.changed_bytes()
+            };
+            state.changed().map(bytes).sum::<u64>()
         };
         let free = self.fs.free_space(&self.directory).at("look up the free space of", &self.directory)?;
         if free >= needed + SPARE_SPACE {
@@ -453,14 +452,9 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
 
 impl State {
     fn needs_checkpoint(&self) -> bool {
-        self.collections.values().any(|collection| collection.oldest_change().is_some())
+        self.changed().next().is_some()
             || self.catalog.values().any(|record| record.dropped.is_some() || may_be_broken(record))
             || !self.removals.is_empty()
-    }
-
-    pub(super) fn snapshot_size(&self, path: &str) -> u64 {
-        let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
-        newest.map_or(0, |snapshot| snapshot.size)
     }
 
     pub(super) fn next_header(&self) -> Header {

@@ -80,9 +80,7 @@ impl Database {
         let frozen = self.freeze(held)?;
         let (id, seq, dirty) = {
             let state = self.state.read();
-            let dirty =
-                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
-            let dirty: BTreeSet<Arc<str>> = dirty.map(|(path, _)| Arc::clone(path)).collect();
+            let dirty: BTreeSet<Arc<str>> = state.changed().map(|(path, _)| Arc::clone(path)).collect();
             (state.database, state.position.seq, dirty)
         };
         let mut edited = Vec::new();

@@ -79,8 +79,7 @@ impl Database {
     pub(super) fn unnoticed_damage(&self, frozen: &[Frozen], noticed: &[Error]) -> Result<Vec<Error>> {
         let waiting: Vec<Arc<str>> = {
             let state = self.state.read();
-            let dirty = state.collections.iter().filter(|(_, found)| found.oldest_change().is_some());
-            let left = dirty.filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
+            let left = state.changed().filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
             left.map(|(path, _)| Arc::clone(path)).collect()
         };
         let mut damaged = Vec::new();

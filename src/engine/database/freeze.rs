@@ -61,7 +61,7 @@ impl Database {
             let broken =
                 state.catalog.iter().filter(|(_, record)| is_known(Some(record)) && may_be_broken(record));
             for (path, _) in broken {
-                if state.collections.get(&**path).is_none_or(|found| found.oldest_change().is_none()) {
+                if !state.has_changes(path) {
                     unloaded.push((path.as_str().into(), BTreeMap::new()));
                 }
             }

@@ -104,8 +104,7 @@ impl Database {
 
     /// Whether documents of the collection are in journals only, so that a checkpoint has something to write.
     pub fn has_changes(&self, spec: &CollectionSpec) -> bool {
-        let state = self.state.read();
-        state.collections.get(&spec.path).is_some_and(|collection| collection.oldest_change().is_some())
+        self.state.read().has_changes(&spec.path)
     }
 }
 

@@ -69,10 +69,9 @@ impl Examined {
 /// The collections that the journals know, and are not dropped.
 pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
     let state = &journals.state;
-    let changed = state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
     let dropped = |path: &str| state.catalog.get(path).is_some_and(|record| record.dropped.is_some());
     let recorded = state.catalog.keys().filter(|path| !dropped(path)).cloned();
-    recorded.chain(changed.map(|(path, _)| path.to_string())).collect()
+    recorded.chain(state.changed().map(|(path, _)| path.to_string())).collect()
 }
 
 /// What the journals changed in a collection since the state that `covers` stands for.
