@@ -183,6 +183,14 @@ impl DocumentMap {
         None
     }
 
+    /// Says where the text of a document lies now; nowhere, if it is gone.
+    pub fn set(&mut self, id: DocumentId, location: Option<Location>) {
+        match location {
+            Some(location) => drop(self.insert(id, location)),
+            None => drop(self.remove(&id)),
+        }
+    }
+
     pub fn remove(&mut self, id: &DocumentId) -> Option<Location> {
         let at_chunk = self.chunk_of(id);
         let chunk = self.chunks.get_mut(at_chunk)?;

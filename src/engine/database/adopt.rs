@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::entity_paths::overlap;
 use super::load::{SnapshotFile, document_location, is_known};
 use super::owners::Missing;
-use super::state::{Change, Collection, State};
+use super::state::{Change, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::cancel;
@@ -64,7 +64,7 @@ struct Known {
 impl Known {
     /// `covers`: the last batch that is in the file for certain.
     fn of(state: &State, spec: &CollectionSpec, covers: u64, missing: Vec<Missing>) -> Known {
-        let mut changes = state.collections.get(&spec.path).map(Collection::changes).unwrap_or_default();
+        let mut changes = state.changes(&spec.path);
         changes.retain(|_, change| change.seq > covers);
         let newer = |change: &Change| state.is_newer_than_file(&spec.path, change);
         let (newer, adopted) = changes.into_iter().partition(|(_, change)| newer(change));

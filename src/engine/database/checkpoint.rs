@@ -433,10 +433,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
             for (id, dirty) in &mut loaded.dirty {
                 let base = documents.get(id).map(|location| location.hash);
                 *dirty = Dirty { base, ..*dirty };
-                match current.get(id) {
-                    Some(location) => drop(documents.insert(id.clone(), *location)),
-                    None => drop(documents.remove(id)),
-                }
+                documents.set(id.clone(), current.get(id).copied());
             }
             loaded.documents = documents;
             loaded.snapshot = Some(file);

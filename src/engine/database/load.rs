@@ -275,12 +275,7 @@ impl Database {
             // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
             // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
             let covers = record.map_or(0, |record| record.covers.min(state.covered_by_any(&spec.path)));
-            let changes = match state.collections.get(&spec.path).map(|collection| &collection.content) {
-                Some(Content::Unloaded(changes)) => changes.clone(),
-                Some(Content::Loaded(loaded)) => loaded.changes_after(0),
-                _ => BTreeMap::new(),
-            };
-            (changes, covers)
+            (state.changes(&spec.path), covers)
         };
         changes.retain(|_, change| change.seq > covers);
         changes

@@ -276,7 +276,12 @@ impl State {
         self.collections.get(path).is_some_and(Collection::has_changes)
     }
 
-    /// The collections of which they do.
+    /// What the journals hold of a collection beyond its snapshot.
+    pub fn changes(&self, path: &str) -> BTreeMap<DocumentId, Change> {
+        self.collections.get(path).map(Collection::changes).unwrap_or_default()
+    }
+
+    /// The collections of which the journals hold something that is not in the snapshot.
     pub fn changed(&self) -> impl Iterator<Item = (&Arc<str>, &Collection)> {
         self.collections.iter().filter(|(_, collection)| collection.has_changes())
     }
