@@ -73,7 +73,8 @@ impl Known {
 }
 
 impl Database {
-    /// Adopts the file as the new snapshot and loads the collection. The write lock is held.
+    /// Adopts the file as the new snapshot and loads the collection: in memory only, if the directory is read-only; else the
+    /// write lock is held.
     pub(super) fn adopt(
         &self,
         writer: &mut Writer,
@@ -82,18 +83,23 @@ impl Database {
         rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
         let missing = self.missing_files(spec)?;
         let (is_edit, known, covers) = {
             let state = self.state.read();
+            // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
             let covers = state.covered_by_any(&spec.path);
             (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
         let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
-        let state_record =
+        let record =
             SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
+        if self.is_read_only() {
+            self.report(&path, &adoption, &Copies::default());
+            self.note_adoption(spec, &record, &adoption);
+            return self.install(spec, Some(snapshot), Some(&record));
+        }
+        let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
         if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
@@ -103,8 +109,8 @@ impl Database {
         self.report(&path, &adoption, &copies);
         self.settle(&path, &snapshot)?;
         adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
-        self.commit_adoption(writer, spec, &state_record, &adoption)?;
-        self.install(spec, Some(snapshot), Some(&state_record))
+        self.commit_adoption(writer, spec, &record, &adoption)?;
+        self.install(spec, Some(snapshot), Some(&record))
     }
 
     /// Whoever wrote the file may not have synced it: the catalog must not rely on what a power loss could undo.
@@ -128,22 +134,8 @@ impl Database {
         Ok(())
     }
 
-    /// Takes a foreign file into memory only, because the directory is read-only.
-    pub(super) fn adopt_in_memory(
-        &self,
-        spec: &Arc<CollectionSpec>,
-        snapshot: SnapshotFile,
-        rule: &Rule<'_>,
-    ) -> Result<()> {
-        let path = spec.file(&self.directory);
-        let missing = self.missing_files(spec)?;
-        let (known, covers) = {
-            let state = self.state.read();
-            let covers = state.covered_by_any(&spec.path);
-            (Known::of(&state, spec, covers, missing), covers)
-        };
-        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        self.report(&path, &adoption, &Copies::default());
+    /// Takes note of an adoption in memory only.
+    fn note_adoption(&self, spec: &CollectionSpec, record: &SnapshotRecord, adoption: &Adoption) {
         let mut stored = Vec::new();
         let mut placed = Vec::new();
         for (id, text) in &adoption.put {
@@ -152,9 +144,6 @@ impl Database {
         }
         let refused = adoption.refused.iter().map(|(id, _)| id);
         placed.extend(refused.chain(&adoption.gone).map(|id| (id.clone(), None)));
-        let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
-        let record =
-            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
         let mut state = self.state.write();
         let seq = state.position.seq + 1;
         let locations: Vec<_> = {
@@ -172,8 +161,6 @@ impl Database {
             let location = location.map(|location| Location { file, ..location });
             collection.note(id, Change { location, seq, base: None });
         }
-        drop(state);
-        self.install(spec, Some(snapshot), Some(&record))
     }
 
     fn commit_adoption(

@@ -36,7 +36,7 @@ impl Database {
             }
             let is_loaded = self.state.read().loaded(&spec.path).is_some();
             self.notice_edit(&spec)?;
-            match self.load(writer, &spec, true) {
+            match self.load(writer, &spec) {
                 // It waits for its caller; its journals wait with it.
                 Err(Error::Unadopted { .. }) => {}
                 // One damaged file does not keep the others from their checkpoint, nor the journals of it.

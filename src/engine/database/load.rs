@@ -76,22 +76,26 @@ impl Database {
         joined
     }
 
-    /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
-    pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
+    /// Loads a collection unless it is loaded, and adopts its file if it is a foreign one. The write lock is held, unless
+    /// the directory is read-only.
+    pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<()> {
         let spec = &self.declare(writer, spec);
         if self.try_load(writer, spec)? {
             return Ok(());
         }
-        if matches!(spec.foreign, Foreign::Ask) {
-            return Err(Error::Unadopted { path: spec.file(&self.directory) });
-        }
-        if !locked {
-            return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
-        }
+        self.check_unasked(spec)?;
         let snapshot = self.read_snapshot(spec)?;
         match snapshot {
             Some(snapshot) => self.adopt(writer, spec, snapshot, &|id, raw| spec.adopted(id, raw)),
-            None => self.load(writer, spec, locked),
+            None => self.load(writer, spec),
+        }
+    }
+
+    /// Fails with `Unadopted` where a foreign file waits for its caller to judge it.
+    pub(super) fn check_unasked(&self, spec: &CollectionSpec) -> Result<()> {
+        match spec.foreign {
+            Foreign::Ask => Err(Error::Unadopted { path: spec.file(&self.directory) }),
+            Foreign::Adopt(_) | Foreign::Refuse => Ok(()),
         }
     }
 
