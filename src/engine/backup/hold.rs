@@ -178,7 +178,7 @@ impl Hold {
             intent::end(&*self.site.fs(), &self.intent())?;
         }
         for (database, held) in databases.iter().zip(&mut held) {
-            database.sync_journal(held)?;
+            database.make_durable(held)?;
         }
         self.sync_foreign_files()?;
         if !early {

@@ -188,7 +188,7 @@ impl Database {
 
     /// Starts over from what is on disk, because the generation that memory stands in is gone. The collections are
     /// loaded again when they are asked for.
-    pub(super) fn join(&self, writer: &mut Writer) -> Result<()> {
+    pub(in crate::engine) fn reload(&self, writer: &mut Writer) -> Result<()> {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
         let recovered = loop {

@@ -318,8 +318,8 @@ impl Database {
         }
     }
 
-    /// Syncs what was appended without. The write lock is held.
-    pub(super) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
+    /// Makes everything committed so far durable, also what was written without that. The write lock is held.
+    pub(in crate::engine) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         if position.durable >= position.seq {
             return Ok(());
