@@ -121,7 +121,7 @@ impl Database {
         let mut text: Arc<[u8]> = std::iter::repeat_n(0, location.len as usize).collect();
         let Some(bytes) = Arc::get_mut(&mut text) else { return Ok(Peek::Wait) };
         match file.read_at_cached(bytes, location.offset) {
-            Ok(Some(_)) if document_hash(bytes, location.head as usize) == location.hash => {}
+            Ok(true) if document_hash(bytes, location.head as usize) == location.hash => {}
             _ => return Ok(Peek::Wait),
         }
         self.cache.count(false);
@@ -223,7 +223,7 @@ impl Database {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.if_open(location.file) else { return Ok(Peek::Wait) };
             match file.read_at_cached(&mut text, location.offset) {
-                Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
+                Ok(true) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
                 _ => return Ok(Peek::Wait),
             }
         }

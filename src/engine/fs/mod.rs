@@ -110,8 +110,9 @@ pub trait Fs: Send + Sync + 'static {
 pub trait File: Send + Sync {
     /// Fills `buffer` from `offset`; fewer bytes come back only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// As [`File::read_at`], but only if no disk access is needed: `None` if it is, or if that can't be known.
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>>;
+    /// Fills all of `buffer` from `offset`, but only if no disk access is needed: false if it is, if that can't be known, or if
+    /// the file ends before.
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Writes all of the parts, one behind the other.

@@ -289,7 +289,7 @@ impl File for OsFile {
         Ok(filled)
     }
 
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         platform::read_at_cached(&self.file, buffer, offset)
     }
 

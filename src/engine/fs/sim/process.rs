@@ -253,13 +253,12 @@ impl File for SimFile {
         })
     }
 
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         let call = Call::Read { path: self.0.path(), offset, len: buffer.len() };
         self.0.fs.call(call, |state, _| {
             let ino = state.handle(self.0.id)?.ino;
             let read = state.file(ino)?.live().read(offset, buffer);
-            // As on Linux, a short read is no answer.
-            Ok((state.cached && read == buffer.len()).then_some(read))
+            Ok(state.cached && read == buffer.len())
         })
     }
 
