@@ -102,7 +102,9 @@ pub use room::RoomOptions;
 pub use size_limits::{LONGEST_TEXT, SizeLimits};
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
-pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
+pub(in crate::engine) use start_over::{
+    Start, begin_covered, known_collections, mark_migrating, start_beyond, start_over,
+};
 pub use stats::{
     CatchUpStatistics, CheckpointStatistics, Checkpointed, CollectionStatistics, JournalStatistics,
     Sequences, Statistics, WriteStatistics,
