@@ -62,8 +62,6 @@ const RESTORE: &str = ".restore";
 const MIGRATION: &str = ".migration";
 const INTENT: &str = "intent.json";
 pub(super) const BACKUPS: &str = "backups";
-/// Room that must be left on the disk beyond what is copied.
-const SPARE_SPACE: u64 = 1 << 20;
 
 impl Site {
     fn fs(&self) -> Arc<dyn Fs> {

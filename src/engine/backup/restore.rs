@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::alone::alone;
-use super::back_up::check_space;
 use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
@@ -46,7 +45,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     verify(site, &backup, &manifest, &mut meter)?;
     let data = site.base.data();
     fs::create_dirs(&*fs, &data).at("create", &data)?;
-    check_space(&*fs, &data, manifest.size(), "restoring")?;
+    fs::check_space(&*fs, &data, manifest.size(), "restoring").at("write to", &data)?;
     let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
     let damaged_intents = match settled {
         Ok(()) => false,

@@ -5,7 +5,6 @@
 //! Whatever fails leaves the old generation whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,9 +46,6 @@ struct Fresh {
     /// What its index checkpoint will hold, if it has indexes.
     draft: Option<Draft>,
 }
-
-/// Room that must be left on the disk beyond what a checkpoint writes.
-const SPARE_SPACE: u64 = 1 << 20;
 
 impl Database {
     /// Brings the JSON files up to date with everything committed so far. Does nothing if they are.
@@ -158,12 +154,7 @@ impl Database {
             };
             state.changed().map(bytes).sum::<u64>()
         };
-        let free = self.fs.free_space(&self.directory).at("look up the free space of", &self.directory)?;
-        if free >= needed + SPARE_SPACE {
-            return Ok(());
-        }
-        let message = format!("a checkpoint needs {needed} bytes and {free} are free");
-        Err(Error::io("checkpoint", &self.directory, &io::Error::new(io::ErrorKind::StorageFull, message)))
+        fs::check_space(&*self.fs, &self.directory, needed, "a checkpoint").at("checkpoint", &self.directory)
     }
 
     /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.

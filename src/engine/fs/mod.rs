@@ -195,6 +195,17 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Fails with `StorageFull` unless there is room for so many bytes in the directory, and some to spare.
+pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> io::Result<()> {
+    const SPARE: u64 = 1 << 20;
+    let free = fs.free_space(directory)?;
+    if free >= needed.saturating_add(SPARE) {
+        return Ok(());
+    }
+    let message = format!("{what} needs {needed} bytes and {free} are free");
+    Err(io::Error::new(io::ErrorKind::StorageFull, message))
+}
+
 /// Makes the names of `path` and of every directory above it durable. What the user may not even list was not made
 /// by us a moment ago.
 pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
