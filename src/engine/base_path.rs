@@ -18,6 +18,7 @@ use super::error::{Error, IoContext, Result};
 use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
+use super::normal_path::is_plain_path;
 use super::verify::{Problem, ProblemCode};
 
 /// The directory under which everything of the base path lies by default.
@@ -159,10 +160,7 @@ impl BasePath {
     /// # Errors
     /// `INVALID_ARGUMENT` if another database has claimed it, or if one of the two does not lie under the base path.
     pub fn claim(&self, file: &Path, database: &Path, wait: Wait) -> Result<()> {
-        let (Some(name), Some(owner)) = (self.relative(file), self.relative(database)) else {
-            let (file, base) = (file.display(), self.path.display());
-            return Err(Error::InvalidArgument(format!("{file} does not lie under the base path {base}")));
-        };
+        let (name, owner) = (self.relative_or_refuse(file)?, self.relative_or_refuse(database)?);
         let taken = |other: &str| {
             Error::InvalidArgument(format!(
                 "{} belongs to the database {other}; use that dataDir, or another file",
@@ -193,6 +191,17 @@ impl BasePath {
             })
             .collect();
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
+    }
+
+    /// As [`BasePath::relative`].
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a path that does not lie under the base path.
+    pub fn relative_or_refuse(&self, path: &Path) -> Result<String> {
+        self.relative(path).ok_or_else(|| {
+            let (path, base) = (path.display(), self.path.display());
+            Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
+        })
     }
 
     /// The opposite of [`BasePath::relative`].
@@ -278,7 +287,7 @@ impl BasePath {
         };
         let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
-        match named.into_iter().find(|name| !lies_below(name)) {
+        match named.into_iter().find(|name| !is_plain_path(name)) {
             Some(name) => Err(damaged(format!("{name:?} does not lie under the base path"))),
             None => Ok(record),
         }
@@ -313,11 +322,6 @@ impl BasePath {
         self.fs.rename(&fresh, &path).at("rename into place", &path)?;
         self.fs.sync_dir(&data).at("sync directory", &data)
     }
-}
-
-/// Whether a recorded path leads to something below the base path.
-fn lies_below(name: &str) -> bool {
-    name.split('/').all(|name| !matches!(name, "" | "." | "..") && !name.contains('\0'))
 }
 
 #[cfg(test)]
