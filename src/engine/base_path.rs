@@ -19,6 +19,7 @@ use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
 use super::normal_path::is_plain_path;
+use super::plain_file::read_file;
 use super::verify::{Problem, ProblemCode};
 
 /// The directory under which everything of the base path lies by default.
@@ -253,13 +254,7 @@ impl BasePath {
 
     /// Neither folders whose names begin with a dot are searched nor what lies behind symlinks.
     fn search(&self, directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
-        let names = match self.fs.list_dir(directory) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            other => other.at("list", directory)?,
-        };
-        for name in names {
+        for name in fs::list_if_there(&*self.fs, directory).at("list", directory)? {
             if name == RESERVED {
                 found.insert(directory.to_path_buf());
             }
@@ -274,13 +269,7 @@ impl BasePath {
 
     fn read(&self) -> Result<Record> {
         let path = self.data().join(RECORD);
-        let file = match self.fs.open(&path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Record::default());
-            }
-            other => other.at("open", &path)?,
-        };
-        let bytes = read_all(&*file).at("read", &path)?;
+        let Some(bytes) = read_file(&*self.fs, &path)? else { return Ok(Record::default()) };
         let damaged = |problem: String| {
             let what_to_do = "repair or restore it, or remove it and open every storage once";
             Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))

@@ -14,13 +14,8 @@ const DRAWS: u32 = 8;
 
 /// The content of a file; `None` if there is none.
 pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<FileBytes>> {
-    match fs.open(path, OpenMode::Read) {
-        Ok(file) => read_all(&*file).at("read", path).map(Some),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(Error::io("open", path, &error)),
-    }
+    let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
+    read_all(&*file).at("read", path).map(Some)
 }
 
 /// Puts a file in place of what is there, in one step: a crash leaves the old content or the new. Missing directories are

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::copy::hex_digest;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, Fs, OpenMode, read_all};
+use crate::engine::fs::{self, Fs, OpenMode};
+use crate::engine::plain_file::read_file;
 
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -87,13 +88,7 @@ pub fn write_sealed(fs: &dyn Fs, path: &Path, content: &impl Serialize, sealing:
 /// # Errors
 /// `CORRUPT_DATA` if it is not as it was written, `UNSUPPORTED_FORMAT`, `IO_ERROR`.
 pub fn read_sealed<T: DeserializeOwned>(fs: &dyn Fs, path: &Path) -> Result<Option<(T, Sealing)>> {
-    let file = match fs.open(path, OpenMode::Read) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        other => other.at("open", path)?,
-    };
-    let bytes = read_all(&*file).at("read", path)?;
+    let Some(bytes) = read_file(fs, path)? else { return Ok(None) };
     let damaged = |problem: String| Error::corrupt(path, 0, problem);
     let Format { format } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     if format != FORMAT {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, mem, thread};
+use std::{mem, thread};
 
 use super::catch_up::headless;
 use super::document_file::locate;
@@ -16,7 +16,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, FileBytes, FileHandle, Metadata, OpenMode, read_all};
+use crate::engine::fs::{File, FileBytes, FileHandle, Metadata, open_if_there, read_all};
 use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
@@ -157,12 +157,7 @@ impl Database {
 
     fn read_file(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
         let path = spec.file(&self.directory);
-        let file = match self.fs.open(&path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            other => other.at("open", &path)?,
-        };
+        let Some(file) = open_if_there(&*self.fs, &path).at("open", &path)? else { return Ok(None) };
         let seen = file.metadata().at("look up", &path)?;
         let bytes = read_all(&*file).at("read", &path)?;
         let hash = FileHash::of(&bytes);

@@ -173,6 +173,27 @@ pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Res
     }
 }
 
+/// Whether an error says that nothing has the name.
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Opens a file for reading, if there is one.
+pub fn open_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+    match fs.open(path, OpenMode::Read) {
+        Err(error) if is_absent(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// The names in a directory; none if there is no such directory.
+pub fn list_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Vec<String>> {
+    match fs.list_dir(path) {
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 /// Creates a directory and every missing one above it, each synced into its parent.
 pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     match fs.metadata(path)? {

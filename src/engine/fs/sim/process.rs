@@ -10,7 +10,9 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
+use crate::engine::fs::{
+    File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage, is_absent,
+};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -48,9 +50,7 @@ impl SimFs {
 fn found(state: &State, path: &Path) -> io::Result<Option<Metadata>> {
     match state.resolve(path) {
         Ok(ino) => Ok(Some(state.metadata(ino))),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
