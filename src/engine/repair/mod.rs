@@ -26,7 +26,7 @@ use super::document::DocumentId;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
 use super::index_set::is_definitions;
-use super::journal::{CollectionRecord, DOCUMENT, Layout, RESERVED, SnapshotRecord};
+use super::journal::{CollectionRecord, DOCUMENT, Layout, RESERVED, SnapshotRecord, journal_name};
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
@@ -169,7 +169,7 @@ impl Repair<'_> {
         }
         let reserved = self.directory.join(RESERVED);
         self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
-        let path = format!("{RESERVED}/journal-{generation:012}.jsonl");
+        let path = format!("{RESERVED}/{}", journal_name(generation));
         self.did(ActionCode::JournalsReplaced, &path, "it takes the place of all others");
         Ok(copies)
     }

@@ -17,7 +17,8 @@ use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, FileBytes, read_all};
 use crate::engine::journal::{
-    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, journal_name, parse_batch, verify_line,
+    without_room,
 };
 
 /// The journals of a database, taken together.
@@ -100,7 +101,7 @@ impl Journals {
 
 impl Journal {
     fn read(directory: &Path, generation: u64, file: Arc<dyn File>) -> Result<Journal> {
-        let name = name_of(&format!("journal-{generation:012}.jsonl"));
+        let name = name_of(&journal_name(generation));
         let path = directory.join(&name);
         let header = read_header(&*file, &path, generation)?;
         let header = header.map(|(header, checksum, end)| (header, checksum, end as usize));
@@ -359,7 +360,7 @@ impl Reading {
             wanted = generation.checked_sub(1);
         }
         if let Some(generation) = wanted.filter(|&generation| needed && generation > 0) {
-            let name = name_of(&format!("journal-{generation:012}.jsonl"));
+            let name = name_of(&journal_name(generation));
             let message = "it is missing and the snapshots lack what it holds; restore a backup, or repair what is left";
             self.journals.problems.push(Problem::new(ProblemCode::JournalMissing, name, message));
         }
