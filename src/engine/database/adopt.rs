@@ -339,7 +339,8 @@ fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
     change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
 }
 
-/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path.
+/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path. Where that fails
+/// nothing is left.
 pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<PathBuf> {
     let mut time = fs.now_ms();
     loop {
@@ -348,8 +349,11 @@ pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<P
         let copy = PathBuf::from(name);
         match fs.open(&copy, OpenMode::CreateNew) {
             Ok(file) => {
-                file.write_at(bytes, 0).at("write", &copy)?;
-                file.sync_data().at("sync", &copy)?;
+                let written = file.write_at(bytes, 0).at("write", &copy);
+                written.and_then(|()| file.sync_data().at("sync", &copy)).inspect_err(|_| {
+                    // Every call that needs the file tries again: what each of them left would fill the disk.
+                    let _ = fs.remove_file(&copy);
+                })?;
                 if let Some(parent) = path.parent() {
                     fs.sync_dir(parent).at("sync directory", parent)?;
                 }
