@@ -19,7 +19,7 @@ use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
 use super::normal_path::is_plain_path;
-use super::plain_file::read_file;
+use super::plain_file::{read_file, replace_by_way_of};
 use super::verify::{Problem, ProblemCode};
 
 /// The directory under which everything of the base path lies by default.
@@ -303,13 +303,7 @@ impl BasePath {
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
         text.push(b'\n');
-        let fresh = data.join(FRESH);
-        fs::remove_tree(&*self.fs, &fresh).at("remove", &fresh)?;
-        let file = self.fs.open(&fresh, OpenMode::CreateNew).at("create", &fresh)?;
-        file.write_at(&text, 0).at("write", &fresh)?;
-        file.sync_data().at("sync", &fresh)?;
-        self.fs.rename(&fresh, &path).at("rename into place", &path)?;
-        self.fs.sync_dir(&data).at("sync directory", &data)
+        replace_by_way_of(&*self.fs, &data.join(FRESH), &path, &text)
     }
 }
 

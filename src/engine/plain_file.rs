@@ -35,6 +35,15 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
     }
 }
 
+/// The same, durable, by way of the file `fresh`, which only holders of a lock write. A process that was killed may have left
+/// it. Both directories are there.
+pub fn replace_by_way_of(fs: &dyn Fs, fresh: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    fs::remove_tree(fs, fresh).at("remove", fresh)?;
+    let file = fs.open(fresh, OpenMode::CreateNew).at("create", fresh)?;
+    write_fresh(fs, path, fresh, &*file, content, Durability::Full)?;
+    path.parent().map_or(Ok(()), |parent| fs.sync_dir(parent).at("sync directory", parent))
+}
+
 fn write_fresh(
     fs: &dyn Fs,
     path: &Path,
