@@ -251,6 +251,29 @@ fn a_listener_that_slept_through_its_generation_gets_a_reset() {
 }
 
 #[test]
+fn a_damaged_journal_tells_nobody_only_what_came_before_the_damage() {
+    for kept in ["newest", "older"] {
+        let fixture = Fixture::new();
+        let database = fixture.open();
+        fixture.put(&database, 1, "first");
+        let from = database.sequence().expect("caught up");
+        fixture.put(&database, 2, "second");
+        fixture.put(&database, 3, "third");
+        let journal = fixture.path(".storage/journal-000000000001.jsonl");
+        if kept == "older" {
+            fixture.checkpoint(&database);
+        }
+        let mut bytes = std::fs::read(&journal).expect("readable");
+        let at = bytes.windows(5).position(|window| window == b"third").expect("the last batch");
+        bytes[at..at + 5].copy_from_slice(b"dirty");
+        std::fs::write(&journal, bytes).expect("written over");
+        let seq = database.known_sequence();
+        let heard = listen(&database, Some(from)).take().expect("changes");
+        assert_eq!(heard, [Change::Reset { seq, collection: None }], "{kept}");
+    }
+}
+
+#[test]
 fn a_sequence_number_from_the_future_is_no_place_to_go_on_from() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -41,6 +41,30 @@ fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {
 }
 
 #[test]
+fn copies_that_the_disk_has_no_room_for_do_not_fill_it() {
+    let fs = machine();
+    fs.write_file("/database/a.json", br#"{"1":{"id":1,"name":"whole"},"2":{"#);
+    let database = open(&fs);
+    let is_copy = |path: &Path| path.to_string_lossy().contains(".corrupt-");
+    fs.fail_when(
+        move |call| matches!(call, Call::Write { path, .. } if is_copy(path)),
+        Fault::NoSpace { written: 10 },
+        Repeat::Forever,
+    );
+    let copies = || {
+        let names = fs.handle().list_dir(Path::new("/database")).expect("listed");
+        names.iter().filter(|name| is_copy(Path::new(name))).count()
+    };
+    for _ in 0..3 {
+        assert_eq!(name(&database, "a.json", 1), Err("IO_ERROR"));
+        assert_eq!(copies(), 0);
+    }
+    fs.heal();
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("whole".into())));
+    assert_eq!(copies(), 1);
+}
+
+#[test]
 fn a_missing_older_journal_that_is_needed_is_damage() {
     let fs = machine();
     let database = open(&fs);

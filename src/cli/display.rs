@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::engine::date::date;
 use crate::engine::now_ms;
 
 /// The text on one line: line breaks and tabs become spaces, whatever else a terminal would obey becomes visible.
@@ -100,19 +101,6 @@ fn elapsed(ms: u64) -> String {
     ];
     let unit = UNITS.iter().find(|(length, _)| ms >= *length);
     unit.map_or("just now".to_owned(), |(length, name)| format!("{} ago", count(ms / length, name)))
-}
-
-/// The day of the proleptic Gregorian calendar that lies so many days after 1970-01-01.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March here, so that the day that some lack is their last one.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -80,16 +80,7 @@ impl Place {
     }
 
     pub fn has_projects(&self) -> Result<bool> {
-        self.exists(PARTS.iter().map(|part| self.directory().join(part)))
-    }
-
-    fn exists(&self, paths: impl IntoIterator<Item = PathBuf>) -> Result<bool> {
-        for path in paths {
-            if OsFs.metadata(&path).at("look up", &path)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        exists(PARTS.iter().map(|part| self.directory().join(part)))
     }
 
     /// The directories of all databases, that of the projects among them if there is one. The record of the others may be
@@ -133,9 +124,19 @@ impl Place {
     pub fn open(&self) -> Result<Arc<Database>> {
         // What an interrupted restore was about to put in place counts as being there.
         let intent = self.base.join("data/.restore/intent.json");
-        if !self.has_projects()? && !self.exists([intent])? {
+        if !self.has_projects()? && !exists([intent])? {
             return Err(Failure::no_data(&self.base));
         }
         self.create()
     }
+}
+
+/// Whether one of the paths is there.
+fn exists(paths: impl IntoIterator<Item = PathBuf>) -> Result<bool> {
+    for path in paths {
+        if OsFs.metadata(&path).at("look up", &path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -18,6 +18,8 @@ use super::error::{Error, IoContext, Result};
 use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
+use super::normal_path::is_plain_path;
+use super::plain_file::{read_file, replace_by_way_of};
 use super::verify::{Problem, ProblemCode};
 
 /// The directory under which everything of the base path lies by default.
@@ -159,10 +161,7 @@ impl BasePath {
     /// # Errors
     /// `INVALID_ARGUMENT` if another database has claimed it, or if one of the two does not lie under the base path.
     pub fn claim(&self, file: &Path, database: &Path, wait: Wait) -> Result<()> {
-        let (Some(name), Some(owner)) = (self.relative(file), self.relative(database)) else {
-            let (file, base) = (file.display(), self.path.display());
-            return Err(Error::InvalidArgument(format!("{file} does not lie under the base path {base}")));
-        };
+        let (name, owner) = (self.relative_or_refuse(file)?, self.relative_or_refuse(database)?);
         let taken = |other: &str| {
             Error::InvalidArgument(format!(
                 "{} belongs to the database {other}; use that dataDir, or another file",
@@ -193,6 +192,17 @@ impl BasePath {
             })
             .collect();
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
+    }
+
+    /// As [`BasePath::relative`].
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a path that does not lie under the base path.
+    pub fn relative_or_refuse(&self, path: &Path) -> Result<String> {
+        self.relative(path).ok_or_else(|| {
+            let (path, base) = (path.display(), self.path.display());
+            Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
+        })
     }
 
     /// The opposite of [`BasePath::relative`].
@@ -244,13 +254,7 @@ impl BasePath {
 
     /// Neither folders whose names begin with a dot are searched nor what lies behind symlinks.
     fn search(&self, directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
-        let names = match self.fs.list_dir(directory) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            other => other.at("list", directory)?,
-        };
-        for name in names {
+        for name in fs::list_if_there(&*self.fs, directory).at("list", directory)? {
             if name == RESERVED {
                 found.insert(directory.to_path_buf());
             }
@@ -265,20 +269,14 @@ impl BasePath {
 
     fn read(&self) -> Result<Record> {
         let path = self.data().join(RECORD);
-        let file = match self.fs.open(&path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Record::default());
-            }
-            other => other.at("open", &path)?,
-        };
-        let bytes = read_all(&*file).at("read", &path)?;
+        let Some(bytes) = read_file(&*self.fs, &path)? else { return Ok(Record::default()) };
         let damaged = |problem: String| {
             let what_to_do = "repair or restore it, or remove it and open every storage once";
             Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
         };
         let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
-        match named.into_iter().find(|name| !lies_below(name)) {
+        match named.into_iter().find(|name| !is_plain_path(name)) {
             Some(name) => Err(damaged(format!("{name:?} does not lie under the base path"))),
             None => Ok(record),
         }
@@ -305,19 +303,8 @@ impl BasePath {
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
         text.push(b'\n');
-        let fresh = data.join(FRESH);
-        fs::remove_tree(&*self.fs, &fresh).at("remove", &fresh)?;
-        let file = self.fs.open(&fresh, OpenMode::CreateNew).at("create", &fresh)?;
-        file.write_at(&text, 0).at("write", &fresh)?;
-        file.sync_data().at("sync", &fresh)?;
-        self.fs.rename(&fresh, &path).at("rename into place", &path)?;
-        self.fs.sync_dir(&data).at("sync directory", &data)
+        replace_by_way_of(&*self.fs, &data.join(FRESH), &path, &text)
     }
-}
-
-/// Whether a recorded path leads to something below the base path.
-fn lies_below(name: &str) -> bool {
-    name.split('/').all(|name| !matches!(name, "" | "." | "..") && !name.contains('\0'))
 }
 
 #[cfg(test)]

@@ -147,6 +147,11 @@ impl DocumentMap {
         self.chunks.partition_point(|chunk| chunk.begins_at_or_before(rank, id)).saturating_sub(1)
     }
 
+    pub fn entry(&self, id: DocumentId) -> Option<Entry> {
+        let location = *self.get(&id)?;
+        Some((id, location))
+    }
+
     pub fn get(&self, id: &DocumentId) -> Option<&Location> {
         let chunk = &self.chunks.get(self.chunk_of(id))?.entries;
         let at = chunk.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
@@ -176,6 +181,14 @@ impl DocumentMap {
             self.chunks.insert(at_chunk + 1, Chunk::new(upper));
         }
         None
+    }
+
+    /// Says where the text of a document lies now; nowhere, if it is gone.
+    pub fn set(&mut self, id: DocumentId, location: Option<Location>) {
+        match location {
+            Some(location) => drop(self.insert(id, location)),
+            None => drop(self.remove(&id)),
+        }
     }
 
     pub fn remove(&mut self, id: &DocumentId) -> Option<Location> {

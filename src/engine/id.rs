@@ -1,7 +1,11 @@
 //! Ids that never repeat within a process. `Database::new_id` gives those that do not repeat between processes either.
 
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::error::{Error, Result};
 
 /// The last millisecond that times, and ids that are made of them, may take: the start of the year 2050, UTC.
 pub const LATEST_TIME: u64 = 2_524_608_000_000;
@@ -19,6 +23,14 @@ pub fn now_ms() -> u64 {
 fn time_in_bounds(time: SystemTime) -> u64 {
     let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).map_or(LATEST_TIME, |ms| ms.min(LATEST_TIME))
+}
+
+/// 64 random bits for a name in `directory`: two that agree are none of chance.
+pub fn random_bits(directory: &Path) -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::io("draw a random name in", directory, &io::Error::other(error)))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// An id near the current time in milliseconds, larger than every one handed out before, whatever the clock does.

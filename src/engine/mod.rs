@@ -10,6 +10,7 @@ mod cache;
 pub mod cancel;
 mod checksum;
 mod database;
+pub mod date;
 pub mod document;
 mod document_map;
 pub mod error;

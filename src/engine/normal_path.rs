@@ -20,6 +20,16 @@ pub fn is_at_or_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether a relative path with slashes leads to something below what it is relative to, as its text tells.
+pub fn is_plain_path(path: &str) -> bool {
+    path.split('/').all(|name| {
+        let mut components = Path::new(name).components();
+        matches!(components.next(), Some(Component::Normal(_)))
+            && components.next().is_none()
+            && !name.contains('\0')
+    })
+}
+
 /// Whether the system takes a name for that of one file. Windows cuts dots and spaces off at its end, and some names stand for
 /// devices there, whatever follows a dot.
 #[cfg(windows)]
@@ -37,6 +47,19 @@ pub fn is_file_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_that_lead_elsewhere_are_not_plain() {
+        for path in ["data", "data/x.json", "..x/.y"] {
+            assert!(is_plain_path(path), "{path}");
+        }
+        for path in ["", "/", "/data", "data/", "a//b", ".", "a/./b", "..", "a/../b", "a\0"] {
+            assert!(!is_plain_path(path), "{path}");
+        }
+        for path in ["C:", "C:/x", "a\\b"] {
+            assert_eq!(is_plain_path(path), cfg!(not(windows)), "{path}");
+        }
+    }
 
     #[test]
     fn names_that_lead_elsewhere_are_none() {

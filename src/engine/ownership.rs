@@ -20,6 +20,7 @@ const RECORDS: &str = "data/.databases.";
 /// Where indexes that callers fill by hand lie, relative to their database.
 const INDEXES_FILE: &str = "indexes.json";
 const INDEXES: &str = "indexes/";
+
 /// Refuses the directory of a database that holds no database of a caller's: backups, and what looks after all databases
 /// of a base path, know of that and of those below it only. Touches no file.
 ///
@@ -119,11 +120,10 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
 /// `INVALID_ARGUMENT` for a path outside the base path, one of the engine's, or a claimed file.
 pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
     let refuse = |why: &str| Err(Error::InvalidArgument(format!("{} {why}", path.display())));
-    let name = match base.relative(path) {
-        Some(name) => name,
-        None if path == base.path() => return Ok(()),
-        None => return refuse(&format!("does not lie under the base path {}", base.path().display())),
-    };
+    if path == base.path() {
+        return Ok(());
+    }
+    let name = base.relative_or_refuse(path)?;
     if is_of_engine(&name) || is_reserved(base, path).is_some() {
         return refuse("is reserved for this package");
     }
@@ -154,10 +154,7 @@ fn check_collection(base: &BasePath, database: &Database, directory: &Path, path
 /// A path out of the database's directory must stay under the base path, however that is spelled.
 fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     let file = collection_file(directory, path);
-    if base.relative(&file).is_none() {
-        let (file, base) = (file.display(), base.path().display());
-        return Err(Error::InvalidArgument(format!("{file} does not lie under the base path {base}")));
-    }
+    base.relative_or_refuse(&file)?;
     let root = base.file_system().canonical(base.path()).at("resolve", base.path())?;
     let same =
         directory.strip_prefix(base.path()).is_ok_and(|below| root.join(below) == database.directory());

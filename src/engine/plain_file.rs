@@ -1,26 +1,18 @@
 //! Files that callers keep beside their collections: read whole, replaced whole. No journal knows them.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, File, FileBytes, Fs, OpenMode, read_all};
+use super::id::random_bits;
 use super::options::Durability;
-
-/// Names drawn before one that is taken is an error: two of 64 bits that agree are none of chance.
-const DRAWS: u32 = 8;
 
 /// The content of a file; `None` if there is none.
 pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<FileBytes>> {
-    match fs.open(path, OpenMode::Read) {
-        Ok(file) => read_all(&*file).at("read", path).map(Some),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(Error::io("open", path, &error)),
-    }
+    let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
+    read_all(&*file).at("read", path).map(Some)
 }
 
 /// Puts a file in place of what is there, in one step: a crash leaves the old content or the new. Missing directories are
@@ -41,6 +33,15 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
         Durability::Full => fs.sync_dir(directory).at("sync directory", directory),
         Durability::Os => Ok(()),
     }
+}
+
+/// The same, durable, by way of the file `fresh`, which only holders of a lock write. A process that was killed may have left
+/// it. Both directories are there.
+pub fn replace_by_way_of(fs: &dyn Fs, fresh: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    fs::remove_tree(fs, fresh).at("remove", fresh)?;
+    let file = fs.open(fresh, OpenMode::CreateNew).at("create", fresh)?;
+    write_fresh(fs, path, fresh, &*file, content, Durability::Full)?;
+    path.parent().map_or(Ok(()), |parent| fs.sync_dir(parent).at("sync directory", parent))
 }
 
 fn write_fresh(
@@ -64,20 +65,11 @@ fn write_fresh(
 /// Creates a file beside the one that is to be replaced, under a name that nobody else uses. A process that was killed may
 /// have left files of that kind, and one with the same number may run in another container: names are drawn at random.
 fn create_fresh(fs: &dyn Fs, directory: &Path, name: &OsStr) -> Result<(PathBuf, Arc<dyn File>)> {
-    let mut drawn = 0;
-    loop {
-        let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix)
-            .map_err(|error| Error::io("draw a random name in", directory, &io::Error::other(error)))?;
-        drawn += 1;
-        let mut fresh = name.to_owned();
-        fresh.push(format!(".new-{:016x}", u64::from_ne_bytes(suffix)));
-        let fresh = directory.join(fresh);
-        match fs.open(&fresh, OpenMode::CreateNew) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && drawn < DRAWS => {}
-            opened => return Ok((fresh.clone(), opened.at("create", &fresh)?)),
-        }
-    }
+    let mut fresh = name.to_owned();
+    fresh.push(format!(".new-{:016x}", random_bits(directory)?));
+    let fresh = directory.join(fresh);
+    let file = fs.open(&fresh, OpenMode::CreateNew).at("create", &fresh)?;
+    Ok((fresh, file))
 }
 
 #[cfg(test)]

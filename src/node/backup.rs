@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use napi_derive::napi;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::options::milliseconds;
 use super::port::{Answer, Mailbox, Port};
@@ -40,7 +40,7 @@ impl NativeBackups {
         self.run(ticket, lock_timeout, move |site, wait, progress| {
             let made = back_up(&site, name.as_deref(), &BackupOptions { include, wait }, progress)?;
             mailbox.warn(made.warnings);
-            Ok(text(json!(made.path.to_string_lossy())))
+            Ok(Answer::json(json!(made.path.to_string_lossy())))
         });
     }
 
@@ -57,7 +57,7 @@ impl NativeBackups {
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32) {
         self.run(ticket, 0.0, |site, _, _| {
-            Ok(text(list_backups(&site)?.iter().map(reports::backup).collect::<Value>()))
+            Ok(Answer::json(list_backups(&site)?.iter().map(reports::backup).collect()))
         });
     }
 
@@ -65,7 +65,7 @@ impl NativeBackups {
     #[napi(catch_unwind)]
     pub fn prune(&self, ticket: u32, keep: f64, lock_timeout: f64) {
         self.run(ticket, lock_timeout, move |site, wait, _| {
-            Ok(text(json!(prune_backups(&site, keep as usize, wait)?)))
+            Ok(Answer::json(json!(prune_backups(&site, keep as usize, wait)?)))
         });
     }
 }
@@ -93,8 +93,4 @@ impl NativeBackups {
             mailbox.answer(ticket, result);
         });
     }
-}
-
-fn text(value: Value) -> Answer {
-    Answer::text(value.to_string().into_bytes())
 }

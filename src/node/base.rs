@@ -90,7 +90,7 @@ impl NativeBase {
     pub fn try_lock(&self, ticket: u32, key: String) {
         self.run(ticket, move |shared| {
             check_directory(&shared.base, &shared.directory)?;
-            let text = match try_lock_key(&shared.base.file_system(), &shared.directory, &key)? {
+            let answer = match try_lock_key(&shared.base.file_system(), &shared.directory, &key)? {
                 Attempt::Taken(lock) => {
                     let mut locks = shared.locks.lock();
                     locks.last = locks.last.wrapping_add(1);
@@ -100,7 +100,7 @@ impl NativeBase {
                 }
                 Attempt::Held(holder) => serde_json::json!({ "holder": holder }),
             };
-            Ok(Answer::text(text.to_string().into_bytes()))
+            Ok(Answer::json(answer))
         });
     }
 

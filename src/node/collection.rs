@@ -129,13 +129,8 @@ impl NativeCollection {
             indexes: configs.into_iter().map(index).collect(),
             foreign: Foreign::Ask,
         });
-        let session = Session::of_collection(
-            &base,
-            directory.into(),
-            Arc::clone(&spec),
-            options.into(),
-            port.mailbox(),
-        );
+        let session =
+            Session::new(&base, directory.into(), Some(Arc::clone(&spec)), options.into(), port.mailbox());
         Ok(NativeCollection::new(session, spec))
     }
 

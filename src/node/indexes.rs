@@ -60,7 +60,10 @@ impl NativeIndexes {
     pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeIndexes {
         let directory = PathBuf::from(directory);
         let indexes = Arc::new(IndexSet::new(attached_indexes(&directory)));
-        NativeIndexes { session: Session::new(&base, directory, options.into(), port.mailbox()), indexes }
+        NativeIndexes {
+            session: Session::new(&base, directory, None, options.into(), port.mailbox()),
+            indexes,
+        }
     }
 
     /// `config` is JSON.
@@ -134,8 +137,7 @@ impl NativeIndexes {
     pub fn list(&self, ticket: u32) {
         let indexes = Arc::clone(&self.indexes);
         self.session.read(ticket, move |database, options| {
-            let listed: Vec<Value> = indexes.list(database, options)?.iter().map(described).collect();
-            Ok(Answer::text(Value::from(listed).to_string().into_bytes()))
+            Ok(Answer::json(indexes.list(database, options)?.iter().map(described).collect()))
         });
     }
 

@@ -132,13 +132,12 @@ impl NativeMigrations {
                     })
                 })
                 .collect();
-            let text = json!({
+            Ok(Answer::json(json!({
                 "currentVersion": state.current().to_string(),
                 "latestVersion": latest,
                 "pending": all.iter().filter(|one| one.progress.is_pending()).count(),
                 "migrations": migrations,
-            });
-            Ok(Answer::text(text.to_string().into_bytes()))
+            })))
         });
     }
 }
@@ -178,16 +177,14 @@ fn none_under_way() -> Error {
 
 /// Begins the next step of a run and keeps the run, or ends it.
 fn next(place: &mut Option<Run<HeldData>>, mut run: Run<HeldData>) -> Result<Answer> {
-    let text = match run.advance()? {
+    let step = match run.advance()? {
         Next::Begin(Step::Up(version)) => json!({ "up": version.to_string() }),
         Next::Begin(Step::Down(version)) => json!({ "down": version.to_string() }),
         Next::Done(Summary { versions, current }) => {
             let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
-            return Ok(Answer::text(
-                json!({ "done": versions, "currentVersion": current.to_string() }).to_string().into_bytes(),
-            ));
+            return Ok(Answer::json(json!({ "done": versions, "currentVersion": current.to_string() })));
         }
     };
     *place = Some(run);
-    Ok(Answer::text(text.to_string().into_bytes()))
+    Ok(Answer::json(step))
 }

@@ -33,6 +33,10 @@ impl Answer {
         Answer::Text(text.into())
     }
 
+    pub fn json(value: serde_json::Value) -> Answer {
+        Answer::text(value.to_string().into_bytes())
+    }
+
     pub fn maybe(text: Option<impl Into<Arc<[u8]>>>) -> Answer {
         text.map_or(Answer::Nothing, |text| Answer::Text(text.into()))
     }

@@ -41,7 +41,7 @@ impl NativeProjects {
     pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeProjects {
         let directory = PathBuf::from(directory);
         let session =
-            Session::of_collection(&base, directory, store::collection(), options.into(), port.mailbox());
+            Session::new(&base, directory, Some(store::collection()), options.into(), port.mailbox());
         NativeProjects { session }
     }
 

@@ -64,24 +64,9 @@ impl Session {
         self.number
     }
 
-    /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file.
-    pub fn new(base: &str, directory: PathBuf, options: SessionOptions, mailbox: Mailbox) -> Arc<Session> {
-        Session::build(base, directory, None, options, mailbox)
-    }
-
-    /// A session about one collection: opening fails if its file belongs to another database, or if its indexes are
-    /// declared otherwise by somebody else.
-    pub fn of_collection(
-        base: &str,
-        directory: PathBuf,
-        collection: Arc<CollectionSpec>,
-        options: SessionOptions,
-        mailbox: Mailbox,
-    ) -> Arc<Session> {
-        Session::build(base, directory, Some(collection), options, mailbox)
-    }
-
-    fn build(
+    /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file. With a collection, opening
+    /// fails if its file belongs to another database, or if its indexes are declared otherwise by somebody else.
+    pub fn new(
         base: &str,
         directory: PathBuf,
         collection: Option<Arc<CollectionSpec>>,
@@ -331,7 +316,7 @@ impl Session {
                         None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
                     };
                     report.problems.extend(this.base.verify_record()?);
-                    Ok(Answer::text(verify_report(&report).to_string().into_bytes()))
+                    Ok(Answer::json(verify_report(&report)))
                 })
             });
             this.end(ticket, report);
@@ -416,7 +401,7 @@ impl Session {
         check_directory(&self.base, &self.directory)?;
         let report = engine::repair(&self.base.file_system(), &self.directory, wait)?;
         self.base.repair_record(&self.directory, wait)?;
-        Ok(Answer::text(repair_report(&report).to_string().into_bytes()))
+        Ok(Answer::json(repair_report(&report)))
     }
 
     /// Ends the instance: calls from now on are refused, those under way are waited for, the JSON files are brought up

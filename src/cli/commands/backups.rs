@@ -1,7 +1,6 @@
 //! `backup`, `backups` and `restore`.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -84,7 +83,7 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
     run.console
         .confirm(&format!("the backup {shown} replaces all data under {base}"), arguments.confirmed.yes)?;
     let bar = run.console.bar("restoring", Measure::Bytes);
-    let restored = backup::restore(&site, Path::new(&backup), run.place.wait(), &mut progress(&bar));
+    let restored = backup::restore(&site, &backup, run.place.wait(), &mut progress(&bar));
     bar.finish_and_clear();
     restored?;
     if run.console.is_json() {

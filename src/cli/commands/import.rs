@@ -126,7 +126,8 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     }
     let bar = run.console.bar("importing", Measure::Files);
     bar.set_length(walked.files.len() as u64);
-    let mut import = Import { reader: &reader, files: files.as_ref(), stored: &stored, arguments, bar: &bar };
+    let import =
+        Import { reader: reader.as_ref(), files: files.as_ref(), stored: &stored, arguments, bar: &bar };
     let result = import.store(&mut walked, &mut imported);
     bar.finish_and_clear();
     result?;
@@ -268,7 +269,7 @@ fn is_gone(file: &Path) -> bool {
 }
 
 struct Import<'a> {
-    reader: &'a Option<Reader>,
+    reader: Option<&'a Reader>,
     files: Option<&'a Files>,
     stored: &'a Stored,
     arguments: &'a ImportArguments,
@@ -276,7 +277,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn store(&mut self, walked: &mut Walked, imported: &mut Imported) -> Result<()> {
+    fn store(&self, walked: &mut Walked, imported: &mut Imported) -> Result<()> {
         let max_bytes = self.arguments.max_size.saturating_mul(1 << 20);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for (path, source) in std::mem::take(&mut walked.files) {

@@ -1,6 +1,6 @@
 //! `status`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -8,7 +8,6 @@ use crate::console::Style;
 use crate::engine::backup::list_backups;
 use crate::engine::migration::StateFile;
 use crate::failure::Result;
-use crate::lookup::Reader;
 use crate::project::Files;
 use crate::{Run, display};
 
@@ -54,8 +53,7 @@ pub fn status(run: &mut Run) -> Result<()> {
     let databases = run.place.databases()?;
     let (mut projects, mut files, mut versions, mut read_only) = (0, 0, 0, false);
     if run.place.has_projects()? {
-        let Reader { database, .. } = run.reader()?;
-        let reader = Reader { database, options: run.place.read_options() };
+        let reader = run.reader()?;
         read_only = reader.database.is_read_only();
         for project in reader.projects()? {
             let found = reader.heads(&Files::of(project.id()), |_| true)?;
@@ -65,8 +63,7 @@ pub fn status(run: &mut Run) -> Result<()> {
         }
         run.console.warn_all(&reader.database.take_warnings());
     }
-    let on_disk =
-        |path: &std::path::PathBuf| OnDisk { path: run.place.relative(path), bytes: bytes_in(path) };
+    let on_disk = |path: &PathBuf| OnDisk { path: run.place.relative(path), bytes: bytes_in(path) };
     let status = Status {
         base_path: run.place.base().to_string_lossy().into_owned(),
         projects,

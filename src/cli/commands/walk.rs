@@ -1,7 +1,7 @@
 //! Which files of a directory are stored: those that git would list, without the data of the storage itself.
 
 use std::collections::BTreeSet;
-use std::fs::{File, FileType};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ impl Walked {
             Some(kind) if !kind.is_file() => Some(Reason::NoFile),
             _ => None,
         };
-        match (reason, relative(directory, entry.path())) {
+        match (reason, entry.path().strip_prefix(directory).ok().and_then(with_slashes)) {
             (None, Some(path)) => self.files.push((path, entry.path().to_path_buf())),
             (reason, _) => self.skip(directory, entry.path(), reason.unwrap_or(Reason::Name)),
         }
@@ -118,11 +118,6 @@ impl Walked {
     fn skip(&mut self, directory: &Path, path: &Path, reason: Reason) {
         self.skipped.push(Skipped { path: display::below(path, directory), reason });
     }
-}
-
-/// The path below the directory with `/` between names, if it is a text.
-fn relative(directory: &Path, path: &Path) -> Option<String> {
-    with_slashes(path.strip_prefix(directory).ok()?)
 }
 
 /// A relative path with `/` between names, if it is a text.
@@ -144,7 +139,7 @@ pub fn read(path: &Path, max_bytes: u64) -> std::result::Result<String, Reason> 
     let unreadable = |_: io::Error| Reason::Unreadable;
     // A pipe that took the place of a file meanwhile must not be opened: that would wait for a writer.
     let kind = path.symlink_metadata().map_err(unreadable)?;
-    if !is_plain(kind.file_type()) {
+    if !kind.is_file() {
         return Err(Reason::NoFile);
     }
     if kind.len() > max_bytes {
@@ -160,8 +155,4 @@ pub fn read(path: &Path, max_bytes: u64) -> std::result::Result<String, Reason> 
         return Err(Reason::Binary);
     }
     String::from_utf8(bytes).map_err(|_| Reason::Binary)
-}
-
-fn is_plain(kind: FileType) -> bool {
-    kind.is_file()
 }

@@ -1,20 +1,20 @@
 //! Making a backup.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Site;
 use super::copy::{Content, copy_file, write_documents};
 use super::inventory::Inventory;
 use super::list::{next_time, stored_at};
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, MANIFEST, Manifest};
-use super::name::{check_name, name_of_time};
+use super::name::check_name;
 use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
-use super::{SPARE_SPACE, Site};
 use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Quiet, WAYS_OUT, Warning};
+use crate::engine::date;
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
@@ -86,7 +86,7 @@ pub fn back_up(
             (cuts, copying.collect::<Vec<Copying<'_>>>())
         };
         let sources = Sources::find(site, &directories, cuts, &options.include)?;
-        sources.check_space(&*fs, &backups)?;
+        fs::check_space(&*fs, &backups, sources.bytes(), "a backup").at("write to", &backups)?;
         fs.create_dir(&partial).at("create", &partial)?;
         sources.copy(site, &name, &partial, progress)
     };
@@ -135,7 +135,8 @@ fn keep_migrations_away(site: &Site, wait: Wait) -> Result<MigrationLock> {
 fn fresh_name(fs: &dyn Fs, backups: &Path) -> Result<String> {
     let mut time = now_ms();
     loop {
-        let name = name_of_time(time);
+        // Names of this form, with milliseconds, order by time.
+        let name = format!("{}.{:03}Z", date::second(time), time % 1000);
         let path = backups.join(&name);
         if fs.symlink_metadata(&path).at("look up", &path)?.is_none() {
             return Ok(name);
@@ -220,10 +221,6 @@ impl Sources {
     fn bytes(&self) -> u64 {
         let collections = self.collections.iter().map(|collection| collection.content.size());
         collections.sum::<u64>() + self.foreign_bytes
-    }
-
-    fn check_space(&self, fs: &dyn Fs, backups: &Path) -> Result<()> {
-        check_space(fs, backups, self.bytes(), "a backup")
     }
 
     /// Copies everything to `partial`, durably, the manifest last.
@@ -328,15 +325,4 @@ fn layout_of(
         Ok(_) => Ok(None),
         Err(error) => Err(Error::corrupt(original, error.offset as u64, error.problem)),
     }
-}
-
-/// # Errors
-/// `IO_ERROR` (`ENOSPC`) unless there is room for so many bytes and some to spare.
-pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> Result<()> {
-    let free = fs.free_space(directory).at("look up the free space of", directory)?;
-    if free >= needed.saturating_add(SPARE_SPACE) {
-        return Ok(());
-    }
-    let message = format!("{what} needs {needed} bytes and {free} are free");
-    Err(Error::io("write to", directory, &io::Error::new(io::ErrorKind::StorageFull, message)))
 }

@@ -106,7 +106,7 @@ pub fn write_documents(
     let fs = site.fs();
     let file = fs.open(to, OpenMode::CreateNew).at("create", to)?;
     let hash = CutContent::write_to(frozen, Arc::clone(&file), to)?;
-    if !site.is_mutant(Mutant::ManifestBeforeFiles) {
+    if !site.options.is_mutant(Mutant::ManifestBeforeFiles) {
         file.sync_data().at("sync", to)?;
     }
     if fs.metadata(own).at("look up", own)?.is_some() {

@@ -173,12 +173,12 @@ impl Hold {
     pub fn discard(&self, copy: &RollbackCopy) -> Result<SpareCopy> {
         let databases = self.held.databases.lock();
         let (_quiet, mut held) = self.stop(&databases)?;
-        let early = self.site.is_mutant(Mutant::DiscardBeforeSync);
+        let early = self.site.options.is_mutant(Mutant::DiscardBeforeSync);
         if early {
             intent::end(&*self.site.fs(), &self.intent())?;
         }
         for (database, held) in databases.iter().zip(&mut held) {
-            database.sync_journal(held)?;
+            database.make_durable(held)?;
         }
         self.sync_foreign_files()?;
         if !early {

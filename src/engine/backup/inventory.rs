@@ -1,11 +1,10 @@
 //! What lies under `data`.
 
-use std::io;
 use std::path::Path;
 
 use super::{MIGRATION, RESTORE, Site};
-use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::FileKind;
+use crate::engine::error::{IoContext, Result};
+use crate::engine::fs::{FileKind, list_if_there};
 use crate::engine::journal::RESERVED;
 
 /// Paths relative to the base path, sorted; directories come before what is in them.
@@ -43,14 +42,8 @@ impl Inventory {
     }
 
     fn walk(&mut self, site: &Site, directory: &Path, relative: &str, skip: &[&str]) -> Result<()> {
-        let names = match site.fs().list_dir(directory) {
-            // Whoever owns it removed it a moment ago.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            Err(error) => return Err(Error::io("list", directory, &error)),
-            Ok(names) => names,
-        };
+        // Whoever owns it may have removed it a moment ago.
+        let names = list_if_there(&*site.fs(), directory).at("list", directory)?;
         for name in names.iter().filter(|name| *name != RESERVED && !skip.contains(&name.as_str())) {
             self.add(site, &directory.join(name), &format!("{relative}/{name}"))?;
         }

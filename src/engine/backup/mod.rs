@@ -25,7 +25,7 @@ mod settle;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use back_up::{BackedUp, BackupOptions, back_up};
@@ -38,12 +38,12 @@ pub use restore::restore;
 pub use settle::settle;
 
 use super::base_path::BasePath;
-use super::database::{Database, DatabaseOptions, Mutant};
+use super::database::{Database, DatabaseOptions};
 use super::error::{Error, Result};
 use super::fs::Fs;
 use super::journal::RESERVED;
 use super::lock::Wait;
-use super::normal_path::normal_path;
+use super::normal_path::{is_plain_path, normal_path};
 use super::ownership::check_directory;
 use super::registry::Registry;
 
@@ -62,8 +62,6 @@ const RESTORE: &str = ".restore";
 const MIGRATION: &str = ".migration";
 const INTENT: &str = "intent.json";
 pub(super) const BACKUPS: &str = "backups";
-/// Room that must be left on the disk beyond what is copied.
-const SPARE_SPACE: u64 = 1 << 20;
 
 impl Site {
     fn fs(&self) -> Arc<dyn Fs> {
@@ -164,20 +162,7 @@ impl Site {
         if path == self.base.path() {
             return Ok(String::new());
         }
-        self.base.relative(&path).ok_or_else(|| {
-            let (path, base) = (path.display(), self.base.path().display());
-            Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
-        })
-    }
-
-    #[cfg(feature = "simulation")]
-    fn is_mutant(&self, mutant: Mutant) -> bool {
-        self.options.mutant == Some(mutant)
-    }
-
-    #[cfg(not(feature = "simulation"))]
-    fn is_mutant(&self, _: Mutant) -> bool {
-        false
+        self.base.relative_or_refuse(&path)
     }
 }
 
@@ -185,22 +170,14 @@ impl Site {
 /// the engine.
 pub(super) fn is_safe(relative: &str) -> bool {
     let names = || relative.split('/');
-    let plain = |name: &str| is_plain(name) && !name.eq_ignore_ascii_case(RESERVED);
+    let is_engines = |name: &str| name.eq_ignore_ascii_case(RESERVED);
     // Some file systems know no case.
     let is = |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
     let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
-    names().all(plain) && !reserved
+    is_plain_path(relative) && !names().any(is_engines) && !reserved
 }
 
 /// Whether a path relative to the base path, as intents have them, names the base path or something below it.
 fn is_inside(relative: &str) -> bool {
-    relative.is_empty() || relative.split('/').all(is_plain)
-}
-
-/// Whether a name is that of one entry of a directory.
-fn is_plain(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    matches!(components.next(), Some(Component::Normal(_)))
-        && components.next().is_none()
-        && !name.contains('\0')
+    relative.is_empty() || is_plain_path(relative)
 }

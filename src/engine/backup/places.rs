@@ -198,7 +198,7 @@ fn directory_above<'p>(fs: &dyn Fs, path: &'p Path) -> Result<Option<&'p Path>> 
 }
 
 /// The names above a path, the outermost first.
-fn names_above(path: &str) -> impl Iterator<Item = &str> {
+pub fn names_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 

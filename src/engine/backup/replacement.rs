@@ -176,7 +176,7 @@ impl Replacement {
     /// Writes the intent: from here on the replacement is rolled forward, whatever happens. If this fails, nothing is
     /// replaced, unless not even the intent can be taken back.
     pub fn declare(&self, site: &Site) -> Result<()> {
-        if site.is_mutant(Mutant::ReplaceWithoutIntent) {
+        if site.options.is_mutant(Mutant::ReplaceWithoutIntent) {
             return Ok(());
         }
         let (fs, path) = (site.fs(), Replacement::intent(site));

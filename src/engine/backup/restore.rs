@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::alone::alone;
-use super::back_up::check_space;
 use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
 use super::manifest::{Kind, MANIFEST, Manifest};
-use super::places::{Places, Purpose, is_below};
+use super::places::{Places, Purpose, is_below, names_above};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source};
 use super::sealed::read_sealed;
@@ -46,7 +45,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     verify(site, &backup, &manifest, &mut meter)?;
     let data = site.base.data();
     fs::create_dirs(&*fs, &data).at("create", &data)?;
-    check_space(&*fs, &data, manifest.size(), "restoring")?;
+    fs::check_space(&*fs, &data, manifest.size(), "restoring").at("write to", &data)?;
     let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
     let damaged_intents = match settled {
         Ok(()) => false,
@@ -166,7 +165,7 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     }
     // A file in the place of a directory would stop the restore half-way.
     let all = manifest.paths();
-    let mut above = all.flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]));
+    let mut above = all.flat_map(names_above);
     if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
         return Err(refuse(file));
     }

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::copy::hex_digest;
-use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, Fs, OpenMode, read_all};
+use crate::engine::error::{Error, Result};
+use crate::engine::fs::Fs;
+use crate::engine::plain_file::{read_file, replace_by_way_of};
 
 /// The newest format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -73,13 +74,7 @@ pub fn write_sealed(fs: &dyn Fs, path: &Path, content: &impl Serialize, sealing:
         "{{\n{}\"format\": {FORMAT},\n\"checksum\": \"{checksum}\",\n\"content\": {content}\n}}\n",
         sealing.text()
     );
-    let fresh = path.with_extension("new");
-    fs::remove_tree(fs, &fresh).at("remove", &fresh)?;
-    let file = fs.open(&fresh, OpenMode::CreateNew).at("create", &fresh)?;
-    file.write_at(text.as_bytes(), 0).at("write", &fresh)?;
-    file.sync_data().at("sync", &fresh)?;
-    fs.rename(&fresh, path).at("rename into place", path)?;
-    path.parent().map_or(Ok(()), |parent| fs.sync_dir(parent).at("sync directory", parent))
+    replace_by_way_of(fs, &path.with_extension("new"), path, text.as_bytes())
 }
 
 /// Reads such a file; `None` if there is none.
@@ -87,13 +82,7 @@ pub fn write_sealed(fs: &dyn Fs, path: &Path, content: &impl Serialize, sealing:
 /// # Errors
 /// `CORRUPT_DATA` if it is not as it was written, `UNSUPPORTED_FORMAT`, `IO_ERROR`.
 pub fn read_sealed<T: DeserializeOwned>(fs: &dyn Fs, path: &Path) -> Result<Option<(T, Sealing)>> {
-    let file = match fs.open(path, OpenMode::Read) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        other => other.at("open", path)?,
-    };
-    let bytes = read_all(&*file).at("read", path)?;
+    let Some(bytes) = read_file(fs, path)? else { return Ok(None) };
     let damaged = |problem: String| Error::corrupt(path, 0, problem);
     let Format { format } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     if format != FORMAT {

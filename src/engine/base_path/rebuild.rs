@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{BasePath, DATA, LOCK, RECORD, Record, lies_below};
+use super::{BasePath, DATA, LOCK, RECORD, Record};
 use crate::engine::backup::BACKUPS;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::FileKind;
 use crate::engine::journal::RESERVED;
 use crate::engine::json::{self, Scanner};
+use crate::engine::normal_path::is_plain_path;
 
 impl BasePath {
     /// The record as far as it is certain: databases under the base path that are of no other base path, those that the damaged
@@ -17,7 +18,7 @@ impl BasePath {
         let mut record = Record { databases: self.outside_data(), ..Record::default() };
         let strings = strings(damaged);
         for (at, (name, _)) in strings.iter().enumerate() {
-            if !lies_below(name) {
+            if !is_plain_path(name) {
                 continue;
             }
             if !self.is_searched(name)? && self.is_database(&self.absolute(name))? {
@@ -28,7 +29,7 @@ impl BasePath {
             let file = self.absolute(name);
             let exists = self.fs.metadata(&file).at("look up", &file)?;
             if exists.is_some_and(|found| found.kind == FileKind::File)
-                && lies_below(owner)
+                && is_plain_path(owner)
                 && self.is_database(&self.absolute(owner))?
             {
                 record.claims.insert(name.clone(), owner.clone());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::entity_paths::overlap;
 use super::load::{SnapshotFile, document_location, is_known};
 use super::owners::Missing;
-use super::state::{Change, Collection, State};
+use super::state::{Change, State};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::cancel;
@@ -64,7 +64,7 @@ struct Known {
 impl Known {
     /// `covers`: the last batch that is in the file for certain.
     fn of(state: &State, spec: &CollectionSpec, covers: u64, missing: Vec<Missing>) -> Known {
-        let mut changes = state.collections.get(&spec.path).map(Collection::changes).unwrap_or_default();
+        let mut changes = state.changes(&spec.path);
         changes.retain(|_, change| change.seq > covers);
         let newer = |change: &Change| state.is_newer_than_file(&spec.path, change);
         let (newer, adopted) = changes.into_iter().partition(|(_, change)| newer(change));
@@ -73,7 +73,8 @@ impl Known {
 }
 
 impl Database {
-    /// Adopts the file as the new snapshot and loads the collection. The write lock is held.
+    /// Adopts the file as the new snapshot and loads the collection: in memory only, if the directory is read-only; else the
+    /// write lock is held.
     pub(super) fn adopt(
         &self,
         writer: &mut Writer,
@@ -82,18 +83,23 @@ impl Database {
         rule: &Rule<'_>,
     ) -> Result<()> {
         let path = spec.file(&self.directory);
-        // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
         let missing = self.missing_files(spec)?;
         let (is_edit, known, covers) = {
             let state = self.state.read();
+            // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
             let covers = state.covered_by_any(&spec.path);
             (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
         let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
         let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
-        let state_record =
+        let record =
             SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
+        if self.is_read_only() {
+            self.report(&path, &adoption, &Copies::default());
+            self.note_adoption(spec, &record, &adoption);
+            return self.install(spec, Some(snapshot), Some(&record));
+        }
+        let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
         if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
@@ -103,8 +109,8 @@ impl Database {
         self.report(&path, &adoption, &copies);
         self.settle(&path, &snapshot)?;
         adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
-        self.commit_adoption(writer, spec, &state_record, &adoption)?;
-        self.install(spec, Some(snapshot), Some(&state_record))
+        self.commit_adoption(writer, spec, &record, &adoption)?;
+        self.install(spec, Some(snapshot), Some(&record))
     }
 
     /// Whoever wrote the file may not have synced it: the catalog must not rely on what a power loss could undo.
@@ -128,22 +134,8 @@ impl Database {
         Ok(())
     }
 
-    /// Takes a foreign file into memory only, because the directory is read-only.
-    pub(super) fn adopt_in_memory(
-        &self,
-        spec: &Arc<CollectionSpec>,
-        snapshot: SnapshotFile,
-        rule: &Rule<'_>,
-    ) -> Result<()> {
-        let path = spec.file(&self.directory);
-        let missing = self.missing_files(spec)?;
-        let (known, covers) = {
-            let state = self.state.read();
-            let covers = state.covered_by_any(&spec.path);
-            (Known::of(&state, spec, covers, missing), covers)
-        };
-        let adoption = examine(spec, rule, &snapshot.bytes, &known)?;
-        self.report(&path, &adoption, &Copies::default());
+    /// Takes note of an adoption in memory only.
+    fn note_adoption(&self, spec: &CollectionSpec, record: &SnapshotRecord, adoption: &Adoption) {
         let mut stored = Vec::new();
         let mut placed = Vec::new();
         for (id, text) in &adoption.put {
@@ -152,9 +144,6 @@ impl Database {
         }
         let refused = adoption.refused.iter().map(|(id, _)| id);
         placed.extend(refused.chain(&adoption.gone).map(|id| (id.clone(), None)));
-        let layout = if adoption.broken.is_some() { Layout::Void } else { Layout::Map };
-        let record =
-            SnapshotRecord { hash: snapshot.hash, size: snapshot.bytes.len() as u64, covers, layout };
         let mut state = self.state.write();
         let seq = state.position.seq + 1;
         let locations: Vec<_> = {
@@ -172,8 +161,6 @@ impl Database {
             let location = location.map(|location| Location { file, ..location });
             collection.note(id, Change { location, seq, base: None });
         }
-        drop(state);
-        self.install(spec, Some(snapshot), Some(&record))
     }
 
     fn commit_adoption(
@@ -352,7 +339,8 @@ fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
     change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
 }
 
-/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path.
+/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path. Where that fails
+/// nothing is left.
 pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<PathBuf> {
     let mut time = fs.now_ms();
     loop {
@@ -361,8 +349,11 @@ pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<P
         let copy = PathBuf::from(name);
         match fs.open(&copy, OpenMode::CreateNew) {
             Ok(file) => {
-                file.write_at(bytes, 0).at("write", &copy)?;
-                file.sync_data().at("sync", &copy)?;
+                let written = file.write_at(bytes, 0).at("write", &copy);
+                written.and_then(|()| file.sync_data().at("sync", &copy)).inspect_err(|_| {
+                    // Every call that needs the file tries again: what each of them left would fill the disk.
+                    let _ = fs.remove_file(&copy);
+                })?;
                 if let Some(parent) = path.parent() {
                     fs.sync_dir(parent).at("sync directory", parent)?;
                 }

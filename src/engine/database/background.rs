@@ -105,8 +105,7 @@ impl Database {
     pub(super) fn background_after_opening(&self) {
         let left: u64 = {
             let state = self.state.read();
-            let dirty = state.collections.values().filter(|collection| collection.oldest_change().is_some());
-            dirty.map(|collection| collection.changed_bytes() + 1).sum()
+            state.changed().map(|(_, collection)| collection.changed_bytes() + 1).sum()
         };
         if left > 0 {
             self.background.wrote(left);
@@ -152,16 +151,7 @@ impl Database {
 
     fn dirty_snapshot_bytes(&self) -> u64 {
         let state = self.state.read();
-        let dirty = state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
-        dirty
-            .map(|(path, _)| {
-                state
-                    .catalog
-                    .get(&**path)
-                    .and_then(|record| record.snapshots.last())
-                    .map_or(0, |last| last.size)
-            })
-            .sum()
+        state.changed().map(|(path, _)| state.snapshot_size(path)).sum()
     }
 }
 

@@ -47,7 +47,7 @@ impl Step {
 impl Database {
     /// Takes in every batch up to the tip. Costs a look at shared memory when there is none.
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<()> {
-        if self.tip.is_none() || writer.files.is_none() {
+        if self.is_read_only() {
             return Ok(());
         }
         self.check_replaced()?;
@@ -58,7 +58,7 @@ impl Database {
         }
         match self.follow(writer, slot, position) {
             // What was to be read may have been removed meanwhile, with the generation in which it stood.
-            Err(_) if self.tip_slot()?.generation > slot.generation => self.join(writer),
+            Err(_) if self.tip_slot()?.generation > slot.generation => self.reload(writer),
             other => other,
         }
     }
@@ -77,7 +77,7 @@ impl Database {
             return self.catch_up(writer);
         }
         // The generation that memory stands in is gone.
-        self.join(writer)
+        self.reload(writer)
     }
 
     /// Takes in the rest of the current generation and goes on to the next. False if that can't be done.

@@ -89,7 +89,7 @@ impl Database {
             let (documents, files, version) = {
                 let state = self.state.read();
                 let Some(loaded) = state.loaded(&spec.path) else { return Ok(Vec::new()) };
-                (loaded.documents.clone(), Arc::clone(&state.files), self.version_of(&state, spec))
+                (loaded.documents.clone(), Arc::clone(&state.files), state.version(&spec.path))
             };
             let mut fresh = spec.empty_indexes();
             let read = read_steps(&files, documents.iter(), Part::Head, |(id, _), head| {
@@ -98,12 +98,9 @@ impl Database {
             if read.is_err() {
                 return Ok(Vec::new());
             }
-            match fresh.iter().enumerate().map(|(at, fresh)| self.agrees(spec, version, at, fresh)).collect()
-            {
-                Some(agreeing) => {
-                    return Ok(mismatches(spec, agreeing).chain(clashes(spec, &fresh)).collect());
-                }
-                None => continue,
+            let agreeing = fresh.iter().enumerate().map(|(at, fresh)| self.agrees(spec, version, at, fresh));
+            if let Some(agreeing) = agreeing.collect() {
+                return Ok(mismatches(spec, agreeing).chain(clashes(spec, &fresh)).collect());
             }
         }
         Ok(Vec::new())
@@ -111,17 +108,11 @@ impl Database {
 
     /// Whether an index of a loaded collection holds the same as one that was built from the documents of this version; `None`
     /// if there is another version by now. Looked at in pieces, so that nobody waits long for the state.
-    fn agrees(
-        &self,
-        spec: &Arc<CollectionSpec>,
-        version: Option<u64>,
-        at: usize,
-        fresh: &Index,
-    ) -> Option<bool> {
+    fn agrees(&self, spec: &Arc<CollectionSpec>, version: u64, at: usize, fresh: &Index) -> Option<bool> {
         let compare = |same: &dyn Fn(&Index) -> bool| {
             let state = self.state.read();
             let loaded = state.loaded(&spec.path).filter(|loaded| Arc::ptr_eq(&loaded.spec, spec))?;
-            (self.version_of(&state, spec) == version).then(|| same(&loaded.indexes[at]))
+            (state.version(&spec.path) == version).then(|| same(&loaded.indexes[at]))
         };
         if !compare(&|index| index.is_as_large_as(fresh))? {
             return Some(false);
@@ -132,9 +123,5 @@ impl Database {
             }
         }
         Some(true)
-    }
-
-    fn version_of(&self, state: &super::state::State, spec: &CollectionSpec) -> Option<u64> {
-        state.collections.get(&spec.path).map(|collection| collection.version)
     }
 }

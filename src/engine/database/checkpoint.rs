@@ -5,7 +5,6 @@
 //! Whatever fails leaves the old generation whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +18,7 @@ use super::index_checkpoint::{Draft, remove_stray};
 use super::paths::common_directory;
 use super::recovery::{FRESH, sweep};
 use super::removals::repeat_removals;
-use super::state::{Content, Dirty, State, may_be_broken};
+use super::state::{Collection, Content, Dirty, State, may_be_broken};
 use super::writer::Writer;
 use super::{Database, Mutant, WarningCode, collection_file};
 use crate::engine::checksum::hash_of_file;
@@ -47,9 +46,6 @@ struct Fresh {
     /// What its index checkpoint will hold, if it has indexes.
     draft: Option<Draft>,
 }
-
-/// Room that must be left on the disk beyond what a checkpoint writes.
-const SPARE_SPACE: u64 = 1 << 20;
 
 impl Database {
     /// Brings the JSON files up to date with everything committed so far. Does nothing if they are.
@@ -153,18 +149,12 @@ impl Database {
     fn check_space(&self) -> Result<()> {
         let needed = {
             let state = self.state.read();
-            let dirty =
-                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
-            dirty
-                .map(|(path, collection)| state.snapshot_size(path) + collection.changed_bytes())
-                .sum::<u64>()
+            let bytes = |(path, collection): (&Arc<str>, &Collection)| {
+                state.snapshot_size(path) + collection.changed_bytes()
+            };
+            state.changed().map(bytes).sum::<u64>()
         };
-        let free = self.fs.free_space(&self.directory).at("look up the free space of", &self.directory)?;
-        if free >= needed + SPARE_SPACE {
-            return Ok(());
-        }
-        let message = format!("a checkpoint needs {needed} bytes and {free} are free");
-        Err(Error::io("checkpoint", &self.directory, &io::Error::new(io::ErrorKind::StorageFull, message)))
+        fs::check_space(&*self.fs, &self.directory, needed, "a checkpoint").at("checkpoint", &self.directory)
     }
 
     /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.
@@ -293,7 +283,7 @@ impl Database {
             }
         }
         if !ready.is_empty() {
-            self.record(writer, true, |out| {
+            self.record(writer, |out| {
                 for (at, fresh) in ready.iter().enumerate() {
                     if at > 0 {
                         out.push(b",");
@@ -353,7 +343,7 @@ impl Database {
             state.covered()
         };
         // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
-        self.record(writer, true, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
+        self.record(writer, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
         Ok((drafts, covered))
     }
 
@@ -362,8 +352,8 @@ impl Database {
         state.catalog.get(path).and_then(|record| record.dropped).is_some_and(|dropped| dropped > seq)
     }
 
-    /// Appends a line that changes no document. The write lock is held.
-    fn record(&self, writer: &mut Writer, sync: bool, ops: impl FnOnce(&mut LineBuffer)) -> Result<()> {
+    /// Appends a line that changes no document, and syncs it. The write lock is held.
+    fn record(&self, writer: &mut Writer, ops: impl FnOnce(&mut LineBuffer)) -> Result<()> {
         let (salt, before) = {
             let state = self.state.read();
             (state.salt(), state.position)
@@ -373,10 +363,8 @@ impl Database {
         after.seq += 1;
         after.checksum = encode_batch(&mut line, salt, after.seq, before.checksum, before.durable, ops);
         after.end += line.len() as u64;
-        self.append(writer, &line, before, sync)?;
-        if sync {
-            after.durable = after.seq;
-        }
+        self.append(writer, &line, before, true)?;
+        after.durable = after.seq;
         self.state.write().position = after;
         self.move_tip(after.generation, after.seq, after.end);
         Ok(())
@@ -433,10 +421,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
             for (id, dirty) in &mut loaded.dirty {
                 let base = documents.get(id).map(|location| location.hash);
                 *dirty = Dirty { base, ..*dirty };
-                match current.get(id) {
-                    Some(location) => drop(documents.insert(id.clone(), *location)),
-                    None => drop(documents.remove(id)),
-                }
+                documents.set(id.clone(), current.get(id).copied());
             }
             loaded.documents = documents;
             loaded.snapshot = Some(file);
@@ -452,14 +437,9 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
 
 impl State {
     fn needs_checkpoint(&self) -> bool {
-        self.collections.values().any(|collection| collection.oldest_change().is_some())
+        self.changed().next().is_some()
             || self.catalog.values().any(|record| record.dropped.is_some() || may_be_broken(record))
             || !self.removals.is_empty()
-    }
-
-    pub(super) fn snapshot_size(&self, path: &str) -> u64 {
-        let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
-        newest.map_or(0, |snapshot| snapshot.size)
     }
 
     pub(super) fn next_header(&self) -> Header {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::read::ReadOptions;
 use super::texts::ReadFailure;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;
-use crate::engine::checksum::head_hash;
+use crate::engine::checksum::DocumentHasher;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, Result};
@@ -88,22 +86,21 @@ fn open(
     let (head, len) = (u64::from(location.head), u64::from(location.len));
     let mut text = vec![0; location.head as usize];
     read(&mut text, 0)?;
-    let mut intact = head_hash(&text) == (location.hash >> 32) as u32;
-    let mut rest = Xxh3::new();
+    let mut hasher = DocumentHasher::default();
+    hasher.update_head(&text);
     let mut beginning = Vec::new();
     let mut at = head;
     while at < len {
         cancel::check().map_err(Failure::Other)?;
         text.resize(CHUNK.min((len - at) as usize), 0);
         read(&mut text, at)?;
-        rest.update(&text);
+        hasher.update_rest(&text);
         if at == head {
             beginning = text[..text.len().min(256)].to_vec();
         }
         at += text.len() as u64;
     }
-    intact &= rest.digest() >> 32 == location.hash & u64::from(u32::MAX);
-    if !intact {
+    if hasher.finish() != location.hash {
         return Err(Failure::Read(ReadFailure::Changed));
     }
     // After the head come a comma, the name, a colon and the value; or nothing but the closing brace.

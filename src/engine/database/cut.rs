@@ -10,7 +10,7 @@ use super::file_table::FileTable;
 use super::freeze::Frozen;
 use super::load::{WAYS_OUT, is_known};
 use super::removals::repeat_removals;
-use super::state::{Collection, matching};
+use super::state::matching;
 use super::writer::Held;
 use super::{Database, WarningCode, collection_file};
 use crate::engine::checksum::{DatabaseId, FileHash};
@@ -80,9 +80,7 @@ impl Database {
         let frozen = self.freeze(held)?;
         let (id, seq, dirty) = {
             let state = self.state.read();
-            let dirty =
-                state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
-            let dirty: BTreeSet<Arc<str>> = dirty.map(|(path, _)| Arc::clone(path)).collect();
+            let dirty: BTreeSet<Arc<str>> = state.changed().map(|(path, _)| Arc::clone(path)).collect();
             (state.database, state.position.seq, dirty)
         };
         let mut edited = Vec::new();
@@ -126,7 +124,7 @@ impl Database {
         let bytes = read_all(&*file).at("read", &file_path)?;
         let (record, changes, mut files) = {
             let state = self.state.read();
-            let mut changes = state.collections.get(&path).map(Collection::changes).unwrap_or_default();
+            let mut changes = state.changes(&path);
             changes.retain(|_, change| state.is_newer_than_file(&path, change));
             (state.catalog.get(&*path).cloned(), changes, Arc::clone(&state.files))
         };
@@ -138,10 +136,7 @@ impl Database {
         let id = Arc::make_mut(&mut files).add_snapshot(FileHandle::new(&self.fs, &*file_path, file));
         let mut documents = DocumentMap::from_entries(super::load::bare_entries(&bytes, scanned, id));
         for (id, change) in changes {
-            match change.location {
-                Some(location) => drop(documents.insert(id, location)),
-                None => drop(documents.remove(&id)),
-            }
+            documents.set(id, change.location);
         }
         Ok(Frozen::new(path, documents, files))
     }

@@ -4,7 +4,6 @@
 //! journal in which the line stands is removed for good. Nothing else refers to it.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +18,7 @@ use crate::engine::document::{Document, close_head};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
 use crate::engine::fs::{File, FileHandle, Fs, read_exact_at};
+use crate::engine::id::random_bits;
 use crate::engine::journal::{
     Checksum, LargeDocument, RESERVED, document_generation, document_name, journal_generation,
 };
@@ -162,7 +162,7 @@ impl Database {
             })
             .collect();
         for document in &files {
-            let name = document_name(generation, random(&self.directory)?);
+            let name = document_name(generation, random_bits(&self.directory)?);
             document.own.rename(&self.reserved(&name))?;
             let handle = FileHandle::new(&self.fs, self.reserved(&name), Arc::clone(&document.file));
             let id = self.state.write().files_mut().add_document(handle);
@@ -185,14 +185,6 @@ pub(super) fn give_up_documents(documents: &[Arc<DocumentFile>], error: &Error) 
     if error.outcome() == Outcome::None {
         documents.iter().for_each(|document| document.own.keep(false));
     }
-}
-
-fn random(directory: &Path) -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::io("draw a random name for a document in", directory, &io::Error::other(error))
-    })?;
-    Ok(u64::from_le_bytes(bytes))
 }
 
 /// Where a document that has a file of its own lies, as this collection sees it, and its head as an object.

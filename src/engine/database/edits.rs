@@ -36,7 +36,7 @@ impl Database {
             }
             let is_loaded = self.state.read().loaded(&spec.path).is_some();
             self.notice_edit(&spec)?;
-            match self.load(writer, &spec, true) {
+            match self.load(writer, &spec) {
                 // It waits for its caller; its journals wait with it.
                 Err(Error::Unadopted { .. }) => {}
                 // One damaged file does not keep the others from their checkpoint, nor the journals of it.
@@ -79,8 +79,7 @@ impl Database {
     pub(super) fn unnoticed_damage(&self, frozen: &[Frozen], noticed: &[Error]) -> Result<Vec<Error>> {
         let waiting: Vec<Arc<str>> = {
             let state = self.state.read();
-            let dirty = state.collections.iter().filter(|(_, found)| found.oldest_change().is_some());
-            let left = dirty.filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
+            let left = state.changed().filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
             left.map(|(path, _)| Arc::clone(path)).collect()
         };
         let mut damaged = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parking_lot::MutexGuard;
 
 use super::Database;
-use super::writer::{Held, Writer};
+use super::writer::Held;
 use crate::engine::error::{Error, Result};
 use crate::engine::journal::Tip;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
@@ -130,12 +130,6 @@ impl Database {
         let presence = &mut self.files(held)?.presence;
         presence.unlock()?;
         presence.lock(LockKind::Shared, wait, || None)
-    }
-
-    /// Starts over from what is on disk after its data was replaced. The write lock is held.
-    pub(in crate::engine) fn reload(&self, held: &mut Held<'_>) -> Result<()> {
-        let writer: &mut Writer = held;
-        self.join(writer)
     }
 }
 

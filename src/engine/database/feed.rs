@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Database;
-use super::generations::open_generation;
+use super::generations::{check_link, open_generation};
 use super::state::Position;
 use crate::engine::checksum::Salt;
 use crate::engine::document::DocumentId;
@@ -270,7 +270,7 @@ impl Database {
             self.catch_up(&mut writer)?;
             let position = self.position();
             if let Some(from) = from
-                && !self.replay(from, position, &subscription)?
+                && !self.replay(from, position, &subscription)
             {
                 subscription.push(&Change::Reset { seq: position.seq, collection: None });
             }
@@ -283,29 +283,39 @@ impl Database {
     }
 
     /// Pushes the changes after batch `from` up to `position`. False if the journals do not hold them all any more.
-    fn replay(&self, from: u64, position: Position, subscription: &Subscription) -> Result<bool> {
+    fn replay(&self, from: u64, position: Position, subscription: &Subscription) -> bool {
         if from == position.seq {
-            return Ok(true);
+            return true;
         }
         if from > position.seq {
             // The number comes from another database, or from before a backup was restored.
-            return Ok(false);
+            return false;
         }
         let database = self.state.read().database;
         let mut generations = Vec::new();
         for number in (1..=position.generation).rev() {
             let Ok(Some(generation)) = open_generation(&*self.fs, &self.directory, number, OpenMode::Read)
             else {
-                return Ok(false);
+                return false;
             };
             if generation.header.database != database {
-                return Ok(false);
+                return false;
             }
             let first = generation.header.seq;
             // One that follows none took the place of what was there, by a repair or a restore: nobody can tell what changed
             // with it.
             if generation.header.previous.is_none() && number > 1 && from <= first {
-                return Ok(false);
+                return false;
+            }
+            let whole = match generations.last() {
+                Some(newer) => check_link(&generation, newer).is_ok(),
+                None => {
+                    let mut seqs = generation.lines(generation.bytes.len()).map(|line| line.body.seq);
+                    first == position.seq || seqs.any(|seq| seq == position.seq)
+                }
+            };
+            if !whole {
+                return false;
             }
             generations.push(generation);
             if first <= from {
@@ -313,7 +323,7 @@ impl Database {
             }
         }
         if generations.last().is_none_or(|oldest| oldest.header.seq > from) {
-            return Ok(false);
+            return false;
         }
         for generation in generations.iter().rev() {
             let end = generation.bytes.len();
@@ -323,7 +333,7 @@ impl Database {
                 }
             }
         }
-        Ok(true)
+        true
     }
 }
 

@@ -61,7 +61,7 @@ impl Database {
             let broken =
                 state.catalog.iter().filter(|(_, record)| is_known(Some(record)) && may_be_broken(record));
             for (path, _) in broken {
-                if state.collections.get(&**path).is_none_or(|found| found.oldest_change().is_none()) {
+                if !state.has_changes(path) {
                     unloaded.push((path.as_str().into(), BTreeMap::new()));
                 }
             }
@@ -132,10 +132,7 @@ impl Database {
         }
         let mut documents = DocumentMap::from_entries(entries);
         for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
-            match change.location {
-                Some(location) => drop(documents.insert(id, location)),
-                None => drop(documents.remove(&id)),
-            }
+            documents.set(id, change.location);
         }
         let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
         let files = Arc::new(files);

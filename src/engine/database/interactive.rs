@@ -229,20 +229,21 @@ impl Inner {
 }
 
 impl Database {
-    /// Loads a collection for a step, which holds the write lock or not. False if it must.
+    /// Loads a collection for a step, which holds the write lock or not. False if it must, for its file is foreign.
     pub(super) fn load_for_step(
         &self,
         writer: &mut Writer,
         spec: &Arc<CollectionSpec>,
         locked: bool,
     ) -> Result<bool> {
-        if !locked && !self.try_load(writer, spec)? {
-            return match self.load(writer, spec, false) {
-                Err(Error::Conflict(_)) => Ok(false),
-                other => other.map(|()| true),
-            };
+        if locked {
+            return self.load(writer, spec).map(|()| true);
         }
-        self.load(writer, spec, true).map(|()| true)
+        let loaded = self.try_load(writer, spec)?;
+        if !loaded {
+            self.check_unasked(&self.declare(writer, spec))?;
+        }
+        Ok(loaded)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Snapshots that are too large to be taken into memory: those that the engine wrote are read piece by piece.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use super::state::Dirty;
 use super::{CollectionSpec, Database};
 use crate::engine::document_map::{Entry, FileId, Location, Revision};
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{File, Fs, Metadata, OpenMode};
+use crate::engine::fs::{File, Fs, Metadata, open_if_there};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::snapshot::{Heads, measure_pieces};
 
@@ -38,12 +37,7 @@ impl LargeSnapshot {
         if record.snapshots.iter().all(|snapshot| snapshot.size < LARGE) {
             return Ok(None);
         }
-        let file = match fs.open(path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            other => other.at("open", path)?,
-        };
+        let Some(file) = open_if_there(fs, path).at("open", path)? else { return Ok(None) };
         let seen = file.metadata().at("look up", path)?;
         let fits = |snapshot: &&SnapshotRecord| snapshot.size == seen.len && snapshot.layout == Layout::Lines;
         let record = record.snapshots.iter().rev().find(fits).filter(|_| seen.len >= LARGE);

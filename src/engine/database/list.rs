@@ -66,7 +66,7 @@ impl Database {
         if !options.cached || self.current(&state, spec).is_none() {
             return Peek::Wait;
         }
-        let version = state.collections.get(&spec.path).map_or(0, |collection| collection.version);
+        let version = state.version(&spec.path);
         let found = self.cache.get_fresh(&list_key(spec, part), list_stamp(version));
         match found.filter(|(list, _)| list.len() as u64 <= PEEK_BYTES) {
             Some(found) => {
@@ -224,7 +224,7 @@ impl View {
             spec: Arc::clone(spec),
             documents: loaded.documents.clone(),
             files: Arc::clone(&state.files),
-            version: state.collections.get(&spec.path).map_or(0, |collection| collection.version),
+            version: state.version(&spec.path),
             snapshot: None,
         }
     }

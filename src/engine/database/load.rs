@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, mem, thread};
+use std::{mem, thread};
 
 use super::catch_up::headless;
 use super::document_file::locate;
@@ -16,7 +16,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Entry, FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, FileBytes, FileHandle, Metadata, OpenMode, read_all};
+use crate::engine::fs::{File, FileBytes, FileHandle, Metadata, open_if_there, read_all};
 use crate::engine::index::Index;
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::order;
@@ -76,22 +76,26 @@ impl Database {
         joined
     }
 
-    /// Loads a collection unless it is loaded. With `locked`, the write lock is held and a foreign file is adopted.
-    pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>, locked: bool) -> Result<()> {
+    /// Loads a collection unless it is loaded, and adopts its file if it is a foreign one. The write lock is held, unless
+    /// the directory is read-only.
+    pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<()> {
         let spec = &self.declare(writer, spec);
         if self.try_load(writer, spec)? {
             return Ok(());
         }
-        if matches!(spec.foreign, Foreign::Ask) {
-            return Err(Error::Unadopted { path: spec.file(&self.directory) });
-        }
-        if !locked {
-            return Err(Error::Conflict(format!("{} was changed from outside", spec.path)));
-        }
+        self.check_unasked(spec)?;
         let snapshot = self.read_snapshot(spec)?;
         match snapshot {
             Some(snapshot) => self.adopt(writer, spec, snapshot, &|id, raw| spec.adopted(id, raw)),
-            None => self.load(writer, spec, locked),
+            None => self.load(writer, spec),
+        }
+    }
+
+    /// Fails with `Unadopted` where a foreign file waits for its caller to judge it.
+    pub(super) fn check_unasked(&self, spec: &CollectionSpec) -> Result<()> {
+        match spec.foreign {
+            Foreign::Ask => Err(Error::Unadopted { path: spec.file(&self.directory) }),
+            Foreign::Adopt(_) | Foreign::Refuse => Ok(()),
         }
     }
 
@@ -153,12 +157,7 @@ impl Database {
 
     fn read_file(&self, spec: &CollectionSpec) -> Result<Option<SnapshotFile>> {
         let path = spec.file(&self.directory);
-        let file = match self.fs.open(&path, OpenMode::Read) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            other => other.at("open", &path)?,
-        };
+        let Some(file) = open_if_there(&*self.fs, &path).at("open", &path)? else { return Ok(None) };
         let seen = file.metadata().at("look up", &path)?;
         let bytes = read_all(&*file).at("read", &path)?;
         let hash = FileHash::of(&bytes);
@@ -275,12 +274,7 @@ impl Database {
             // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
             // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
             let covers = record.map_or(0, |record| record.covers.min(state.covered_by_any(&spec.path)));
-            let changes = match state.collections.get(&spec.path).map(|collection| &collection.content) {
-                Some(Content::Unloaded(changes)) => changes.clone(),
-                Some(Content::Loaded(loaded)) => loaded.changes_after(0),
-                _ => BTreeMap::new(),
-            };
-            (changes, covers)
+            (state.changes(&spec.path), covers)
         };
         changes.retain(|_, change| change.seq > covers);
         changes

@@ -102,7 +102,9 @@ pub use room::RoomOptions;
 pub use size_limits::{LONGEST_TEXT, SizeLimits};
 pub use spool::Spool;
 pub(in crate::engine) use spool::{SPOOL, is_of_this_process};
-pub(in crate::engine) use start_over::{Start, known_collections, mark_migrating, start_beyond, start_over};
+pub(in crate::engine) use start_over::{
+    Start, begin_covered, known_collections, mark_migrating, start_beyond, start_over,
+};
 pub use stats::{
     CatchUpStatistics, CheckpointStatistics, Checkpointed, CollectionStatistics, JournalStatistics,
     Sequences, Statistics, WriteStatistics,
@@ -157,6 +159,19 @@ impl Default for DatabaseOptions {
             #[cfg(feature = "simulation")]
             mutant: None,
         }
+    }
+}
+
+impl DatabaseOptions {
+    #[cfg(feature = "simulation")]
+    pub(super) fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    #[inline(always)]
+    pub(super) fn is_mutant(&self, _: Mutant) -> bool {
+        false
     }
 }
 
@@ -342,7 +357,7 @@ impl Database {
 
     /// Whether nothing can be written because the directory is read-only.
     pub fn is_read_only(&self) -> bool {
-        self.writer.lock().files.is_none()
+        self.tip.is_none()
     }
 
     pub fn cache_stats(&self) -> CacheStats {
@@ -388,15 +403,8 @@ impl Database {
         Wait::at_most(self.options.lock_timeout)
     }
 
-    #[cfg(feature = "simulation")]
     fn is_mutant(&self, mutant: Mutant) -> bool {
-        self.options.mutant == Some(mutant)
-    }
-
-    #[cfg(not(feature = "simulation"))]
-    #[inline(always)]
-    fn is_mutant(&self, _: Mutant) -> bool {
-        false
+        self.options.is_mutant(mutant)
     }
 }
 
@@ -411,8 +419,7 @@ impl Drop for Database {
             }
             // A failed unlock is undone by the system when the handle is closed.
             let _ = files.presence.unlock();
-            #[cfg(feature = "simulation")]
-            if self.options.mutant == Some(Mutant::DeleteLockFiles) {
+            if self.options.is_mutant(Mutant::DeleteLockFiles) {
                 let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
             }
         }

@@ -56,7 +56,7 @@ impl Database {
         };
         self.publish(Event::Opened(Opened {
             alone,
-            read_only: self.tip.is_none(),
+            read_only: self.is_read_only(),
             cut,
             sequence,
             pending_batches: sequence.saturating_sub(covered),
@@ -85,7 +85,7 @@ impl Database {
             Some(network) => Some(Mark::leave(&*fs, directory, network, alone)?),
             None => None,
         };
-        let mutant = |mutant| is_mutant(&options, mutant);
+        let mutant = |mutant| options.is_mutant(mutant);
         let mut warnings = Vec::new();
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
@@ -115,7 +115,7 @@ impl Database {
             options,
             state,
             Some(tip),
-            Writer { files: Some(files), kept: None, synced: None, most_collections: 0 },
+            Writer { files: Some(files), ..Writer::default() },
             Some(checkpoint),
         );
         if let Some(Network { file_system, .. }) = network {
@@ -150,8 +150,7 @@ impl Database {
         options: DatabaseOptions,
         state: State,
     ) -> Arc<Database> {
-        let writer = Writer { files: None, kept: None, synced: None, most_collections: 0 };
-        Database::assemble(fs, directory, options, state, None, writer, None)
+        Database::assemble(fs, directory, options, state, None, Writer::default(), None)
     }
 
     fn assemble(
@@ -189,7 +188,7 @@ impl Database {
 
     /// Starts over from what is on disk, because the generation that memory stands in is gone. The collections are
     /// loaded again when they are asked for.
-    pub(super) fn join(&self, writer: &mut Writer) -> Result<()> {
+    pub(in crate::engine) fn reload(&self, writer: &mut Writer) -> Result<()> {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
         let recovered = loop {
@@ -262,14 +261,4 @@ fn recover_alone(
     });
     tip.set_holder(0);
     Ok((recovered, tip))
-}
-
-#[cfg(feature = "simulation")]
-fn is_mutant(options: &DatabaseOptions, mutant: Mutant) -> bool {
-    options.mutant == Some(mutant)
-}
-
-#[cfg(not(feature = "simulation"))]
-fn is_mutant(_: &DatabaseOptions, _: Mutant) -> bool {
-    false
 }

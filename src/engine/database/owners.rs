@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::state::Collection;
 use super::{CollectionSpec, Database, ReadOptions, collection_file};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
@@ -52,7 +51,7 @@ impl Database {
         let owned: Vec<Missing> = {
             let state = self.state.read();
             let unwritten = |path: &str| {
-                let changes = state.collections.get(path).map(Collection::changes).unwrap_or_default();
+                let changes = state.changes(path);
                 changes.values().any(|change| state.is_newer_than_file(path, change))
             };
             let recorded = state.catalog.iter().filter(|(path, record)| {

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use super::Database;
-use super::writer::Held;
 use crate::engine::error::Result;
 use crate::engine::lock::Wait;
 
@@ -34,11 +33,6 @@ impl Database {
         }
         writer.kept = None;
         checkpointing.kept = None;
-    }
-
-    /// Makes everything committed so far durable, also what was written without that. The write lock is held.
-    pub(in crate::engine) fn sync_journal(&self, held: &mut Held<'_>) -> Result<()> {
-        self.make_durable(held)
     }
 
     /// Says to every process that an intent on disk will undo or redo what happens to the data from here on, or that this

@@ -95,8 +95,9 @@ impl Database {
         if look_again && fresh_for.is_zero() {
             return Ok(Peek::Wait);
         }
-        let located = |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
-        let Some((id, location)) = choose(&Queryable::new(&state, loaded))?.and_then(located) else {
+        let Some((id, location)) =
+            choose(&Queryable::new(&state, loaded))?.and_then(|id| loaded.documents.entry(id))
+        else {
             if fresh_for.is_zero() {
                 return Ok(Peek::Wait);
             }
@@ -120,7 +121,7 @@ impl Database {
         let mut text: Arc<[u8]> = std::iter::repeat_n(0, location.len as usize).collect();
         let Some(bytes) = Arc::get_mut(&mut text) else { return Ok(Peek::Wait) };
         match file.read_at_cached(bytes, location.offset) {
-            Ok(Some(_)) if document_hash(bytes, location.head as usize) == location.hash => {}
+            Ok(true) if document_hash(bytes, location.head as usize) == location.hash => {}
             _ => return Ok(Peek::Wait),
         }
         self.cache.count(false);
@@ -150,9 +151,8 @@ impl Database {
     ) -> Result<Option<Document>> {
         for attempt in 0.. {
             let (found, files) = self.with_loaded(spec, options, |state, loaded| {
-                let located =
-                    |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
-                let found = choose(&Queryable::new(state, loaded)).map(|id| id.and_then(located));
+                let found = choose(&Queryable::new(state, loaded));
+                let found = found.map(|id| id.and_then(|id| loaded.documents.entry(id)));
                 (found, Arc::clone(&state.files))
             })?;
             let Some((id, location)) = found? else {
@@ -223,7 +223,7 @@ impl Database {
             let mut text = vec![0; part_len(location, part) as usize];
             let Some(file) = files.if_open(location.file) else { return Ok(Peek::Wait) };
             match file.read_at_cached(&mut text, location.offset) {
-                Ok(Some(_)) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
+                Ok(true) if is_intact(&text, location, part) => texts.push(finish_part(text, part).into()),
                 _ => return Ok(Peek::Wait),
             }
         }
@@ -253,8 +253,7 @@ impl Database {
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
             let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
-                let found =
-                    |id: DocumentId| loaded.documents.get(&id).copied().map(|location| (id, location));
+                let found = |id| loaded.documents.entry(id);
                 let ids = choose(&Queryable::new(state, loaded));
                 let entries = ids.map(|ids| ids.into_iter().filter_map(found).collect::<Vec<Entry>>());
                 (entries, Arc::clone(&state.files))

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::read::ReadOptions;
 use super::state::{Loaded, State};
-use super::{CollectionSpec, Database, Foreign};
+use super::{CollectionSpec, Database};
 use crate::engine::cancel;
-use crate::engine::error::{Error, Result};
+use crate::engine::error::Result;
 use crate::engine::journal::Tip;
 use crate::engine::lock::Wait;
 
@@ -53,17 +53,12 @@ impl Database {
             }
             self.declare(&mut writer, spec)
         };
-        if matches!(spec.foreign, Foreign::Ask) {
-            return Err(Error::Unadopted { path: spec.file(&self.directory) });
-        }
-        if self.tip.is_none() {
-            return match self.read_snapshot(&spec)? {
-                Some(snapshot) => self.adopt_in_memory(&spec, snapshot, &|id, raw| spec.adopted(id, raw)),
-                None => self.install(&spec, None, None),
-            };
+        self.check_unasked(&spec)?;
+        if self.is_read_only() {
+            return self.load(&mut self.writer.lock(), &spec);
         }
         // A file that the engine did not write is adopted as a batch of its own, which takes the write lock.
         let mut held = self.acquire(Wait::at_most(options.lock_timeout))?;
-        self.load(&mut held, &spec, true)
+        self.load(&mut held, &spec)
     }
 }

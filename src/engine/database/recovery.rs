@@ -179,7 +179,7 @@ fn replay(
         };
         let mut source = Source { bytes: &generation.bytes, file, find: &mut find };
         for line in lines.by_ref() {
-            apply(&mut state, &mut source, &line.body, last, &mut removals)?;
+            apply(&mut state, &mut source, &line.body, last, &mut removals);
             if last {
                 position.durable = position.durable.max(line.body.durable);
             }
@@ -240,7 +240,7 @@ pub fn apply(
     body: &Body<'_>,
     catalog: bool,
     removals: &mut Vec<(u64, String)>,
-) -> Result<()> {
+) {
     for op in &body.ops {
         if let Some(path) = &op.remove {
             removals.push((body.seq, path.clone()));
@@ -289,7 +289,6 @@ pub fn apply(
             collection.note(DocumentId::from_key(key), change);
         }
     }
-    Ok(())
 }
 
 /// What lies behind the last good line: damage is an error.

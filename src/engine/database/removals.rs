@@ -10,7 +10,7 @@ use super::transaction::Batch;
 use super::{Database, WarningCode};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{self, FileKind, Fs, OpenMode};
+use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
 
 /// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
@@ -145,13 +145,7 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
 /// Whether a file, if there is one, is what the catalog knew before the collection was dropped, or what redoing its removal
 /// left, not one that a person put there. O(bytes).
 fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
-    use std::io::ErrorKind;
-    let file = match fs.open(path, OpenMode::Read) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        other => other.at("open", path)?,
-    };
+    let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
     let is_empty = file.metadata().at("look up", path)?.len == 0;
     let hash = hash_of_file(&*file).at("read", path)?;
     Ok(Some(is_empty || super::state::matching(Some(record), hash).is_some()))

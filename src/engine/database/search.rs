@@ -62,10 +62,11 @@ pub(super) struct Found {
 
 impl Entries {
     fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
-        let located = |id: DocumentId| documents.get(&id).copied().map(|location| (id, location));
         match candidates {
             Candidates::All => Entries::All(documents.clone()),
-            Candidates::Some(ids) => Entries::Some(ids.into_iter().filter_map(located).collect()),
+            Candidates::Some(ids) => {
+                Entries::Some(ids.into_iter().filter_map(|id| documents.entry(id)).collect())
+            }
         }
     }
 }

@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::document_file::DocumentFile;
 use super::{Database, Mutant, SizeLimits};
-use crate::engine::checksum::head_hash;
+use crate::engine::checksum::DocumentHasher;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::json::{self, StringCheck};
@@ -77,8 +76,8 @@ pub struct Spool {
     utf8_len: u64,
     check: StringCheck,
     sizes: SizeLimits,
-    /// Of everything after the head.
-    rest: Xxh3,
+    /// Has taken in what comes after the head.
+    hasher: DocumentHasher,
 }
 
 impl Database {
@@ -91,12 +90,12 @@ impl Database {
         let path = self.reserved(&format!("{SPOOL}{}-{}", std::process::id(), self.new_id()));
         let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let key = format!(",{}:\"", json::quote(large_field)).into_bytes();
-        let mut rest = Xxh3::new();
-        rest.update(&key);
+        let mut hasher = DocumentHasher::default();
+        hasher.update_rest(&key);
         let start = room + key.len() as u64;
         let own = OwnFile { fs: Arc::clone(&self.fs), path: Mutex::new(path), kept: AtomicBool::new(false) };
         let (check, sizes) = (StringCheck::default(), self.options.sizes);
-        Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check, sizes, rest })
+        Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check, sizes, hasher })
     }
 
     /// Makes a document of a head (a JSON object without its closing brace) and what was taken in. It is durable when
@@ -106,7 +105,8 @@ impl Database {
     /// `IO_ERROR`; `INVALID_ARGUMENT` for a head that has no room.
     pub fn seal(&self, mut spool: Spool, head: &[u8]) -> Result<DocumentFile> {
         spool.write(b"\"}", spool.start + spool.len)?;
-        spool.rest.update(b"\"}");
+        spool.hasher.update_rest(b"\"}");
+        spool.hasher.update_head(head);
         let mut before = head.to_vec();
         before.extend_from_slice(&spool.key);
         let size = before.len() as u64 + spool.len + 2;
@@ -118,8 +118,7 @@ impl Database {
         if !self.is_mutant(Mutant::LineBeforeDocumentFile) {
             spool.file.sync_data().at("sync", &spool.own.path())?;
         }
-        let hash = u64::from(head_hash(head)) << 32 | spool.rest.digest() >> 32;
-        Ok(DocumentFile::new(spool.own, spool.file, head.to_vec(), offset, size, hash))
+        Ok(DocumentFile::new(spool.own, spool.file, head.to_vec(), offset, size, spool.hasher.finish()))
     }
 }
 
@@ -141,7 +140,7 @@ impl Spool {
         self.write(piece, self.start + self.len)?;
         self.len += piece.len() as u64;
         self.utf8_len += json::utf8_len(&[b"\"", piece, b"\""].concat()) as u64;
-        self.rest.update(piece);
+        self.hasher.update_rest(piece);
         Ok(())
     }
 

@@ -114,31 +114,7 @@ pub(in crate::engine) fn start_over(
     fs::create_dirs(fs, &reserved).at("create", &reserved)?;
     let path = journal_path(directory, start.generation);
     fs::remove_tree(fs, &path).at("remove", &path)?;
-    let header = Header {
-        format: FORMAT,
-        database: start.id,
-        generation: start.generation,
-        seq: start.seq,
-        previous: None,
-        removed: start.seq,
-        covered: start.seq,
-        catalog: catalog.clone(),
-    };
-    let lines = encode_covered_journal(&header).at("write", &path)?;
-    let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
-    file.write_at(&lines, 0).at("write", &path)?;
-    file.sync_data().at("sync", &path)?;
-    fs.sync_dir(&reserved).at("sync directory", &reserved)?;
-    let end = lines.len() as u64;
-    let slot = TipSlot {
-        boot_id: fs.boot_id(),
-        generation: start.generation,
-        seq: header.seq + 1,
-        end,
-        poisoned: false,
-        migrating: true,
-    };
-    Tip::open(fs, &reserved.join("tip"))?.write(slot);
+    begin_covered(fs, directory, start, catalog.clone(), true)?;
     for generation in list_generations(fs, directory)?.into_iter().filter(|&old| old < start.generation) {
         let path = journal_path(directory, generation);
         fs.remove_file(&path).at("remove", &path)?;
@@ -147,6 +123,43 @@ pub(in crate::engine) fn start_over(
     fs.sync_dir(&reserved).at("sync directory", &reserved)?;
     let names = fs.list_dir(&reserved).at("list", &reserved)?;
     remove_orphans(fs, directory, &names, |generation| generation >= start.generation)
+}
+
+/// Writes the journal of a generation that follows none and whose batches the snapshots hold, durable, and lets the tip say
+/// so. The caller holds the write lock and has made the files that `catalog` tells of durable.
+pub(in crate::engine) fn begin_covered(
+    fs: &dyn Fs,
+    directory: &Path,
+    start: &Start,
+    catalog: BTreeMap<String, CollectionRecord>,
+    migrating: bool,
+) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    let path = journal_path(directory, start.generation);
+    let header = Header {
+        format: FORMAT,
+        database: start.id,
+        generation: start.generation,
+        seq: start.seq,
+        previous: None,
+        removed: start.seq,
+        covered: start.seq,
+        catalog,
+    };
+    let lines = encode_covered_journal(&header).at("write", &path)?;
+    let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
+    file.write_at(&lines, 0).at("write", &path)?;
+    file.sync_data().at("sync", &path)?;
+    fs.sync_dir(&reserved).at("sync directory", &reserved)?;
+    Tip::open(fs, &reserved.join("tip"))?.write(TipSlot {
+        boot_id: fs.boot_id(),
+        generation: start.generation,
+        seq: start.seq + 1,
+        end: lines.len() as u64,
+        poisoned: false,
+        migrating,
+    });
+    Ok(())
 }
 
 /// Says to every process that the data of a database is being replaced, or no longer. The caller holds the write lock.

@@ -185,6 +185,14 @@ impl Collection {
         }
     }
 
+    /// Whether the journals hold something that is not in the snapshot.
+    pub fn has_changes(&self) -> bool {
+        match &self.content {
+            Content::Unloaded(changes) => !changes.is_empty(),
+            Content::Loaded(loaded) => !loaded.dirty.is_empty(),
+        }
+    }
+
     /// Bytes of the documents that changed since the snapshot.
     pub fn changed_bytes(&self) -> u64 {
         let len = |location: Option<&Location>| location.map_or(0, |location| u64::from(location.len));
@@ -248,9 +256,6 @@ impl State {
     }
 
     pub fn collection(&mut self, path: &str) -> &mut Collection {
-        if !self.collections.contains_key(path) {
-            self.collections.insert(path.into(), Collection::default());
-        }
         self.collections.entry(path.into()).or_default()
     }
 
@@ -259,6 +264,32 @@ impl State {
             Content::Loaded(loaded) => Some(loaded),
             _ => None,
         }
+    }
+
+    /// The version of a collection; 0 if memory does not know it.
+    pub fn version(&self, path: &str) -> u64 {
+        self.collections.get(path).map_or(0, |collection| collection.version)
+    }
+
+    /// Whether the journals hold something of a collection that is not in its snapshot.
+    pub fn has_changes(&self, path: &str) -> bool {
+        self.collections.get(path).is_some_and(Collection::has_changes)
+    }
+
+    /// What the journals hold of a collection beyond its snapshot.
+    pub fn changes(&self, path: &str) -> BTreeMap<DocumentId, Change> {
+        self.collections.get(path).map(Collection::changes).unwrap_or_default()
+    }
+
+    /// The collections of which the journals hold something that is not in the snapshot.
+    pub fn changed(&self) -> impl Iterator<Item = (&Arc<str>, &Collection)> {
+        self.collections.iter().filter(|(_, collection)| collection.has_changes())
+    }
+
+    /// The size of the newest snapshot of a collection.
+    pub fn snapshot_size(&self, path: &str) -> u64 {
+        let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
+        newest.map_or(0, |snapshot| snapshot.size)
     }
 
     /// The table of files, apart from the ones that readers have.

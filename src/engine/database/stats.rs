@@ -133,7 +133,7 @@ impl Database {
             directory: self.directory.clone(),
             engine: self.number,
             opened: counters.opened,
-            read_only: self.tip.is_none(),
+            read_only: self.is_read_only(),
             sequence: Sequences {
                 last: position.seq,
                 acknowledged: self.tip.as_ref().map_or(position.seq, Tip::seq),

@@ -43,7 +43,7 @@ pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
 pub(in crate::engine) fn uses_collection(fs: &Arc<dyn Fs>, directory: &Path, path: &str) -> Result<bool> {
     let Some(state) = read(fs, directory)? else { return Ok(false) };
     let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
-    Ok(known || state.collections.get(path).is_some_and(|collection| collection.oldest_change().is_some()))
+    Ok(known || state.has_changes(path))
 }
 
 #[cfg(test)]

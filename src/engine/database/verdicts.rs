@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::adopt::foreign_records;
+use super::adopt::{Rule, foreign_records};
 use super::put::check_document;
+use super::writer::Writer;
 use super::{CollectionSpec, Database, ReadOptions, SizeLimits};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
@@ -58,28 +59,28 @@ impl Database {
         wait: Wait,
     ) -> Result<bool> {
         let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id, self.options.sizes);
-        if self.tip.is_none() {
-            let mut writer = self.writer.lock();
-            let spec = &self.declare(&mut writer, spec);
-            if self.try_load(&mut writer, spec)? {
-                return Ok(true);
-            }
-            return match self.read_snapshot(spec)? {
-                Some(snapshot) if snapshot.hash == judged => {
-                    self.adopt_in_memory(spec, snapshot, &rule).map(|()| true)
-                }
-                _ => Ok(false),
-            };
+        if self.is_read_only() {
+            return self.load_judged(&mut self.writer.lock(), spec, judged, &rule);
         }
         let mut held = self.acquire(wait)?;
-        let spec = &self.declare(&mut held, spec);
         self.notice_edit(spec)?;
-        if self.try_load(&mut held, spec)? {
+        self.load_judged(&mut held, spec, judged, &rule)
+    }
+
+    fn load_judged(
+        &self,
+        writer: &mut Writer,
+        spec: &Arc<CollectionSpec>,
+        judged: FileHash,
+        rule: &Rule<'_>,
+    ) -> Result<bool> {
+        let spec = &self.declare(writer, spec);
+        if self.try_load(writer, spec)? {
             return Ok(true);
         }
         match self.read_snapshot(spec)? {
             Some(snapshot) if snapshot.hash == judged => {
-                self.adopt(&mut held, spec, snapshot, &rule).map(|()| true)
+                self.adopt(writer, spec, snapshot, rule).map(|()| true)
             }
             _ => Ok(false),
         }
@@ -104,8 +105,7 @@ impl Database {
 
     /// Whether documents of the collection are in journals only, so that a checkpoint has something to write.
     pub fn has_changes(&self, spec: &CollectionSpec) -> bool {
-        let state = self.state.read();
-        state.collections.get(&spec.path).is_some_and(|collection| collection.oldest_change().is_some())
+        self.state.read().has_changes(&spec.path)
     }
 }
 

@@ -26,7 +26,7 @@ static WATCHED: Mutex<Watched> = Mutex::new(Watched { databases: Vec::new(), run
 impl Database {
     /// Lets the thread look after this database.
     pub(super) fn watch(&self) {
-        if self.tip.is_none() {
+        if self.is_read_only() {
             // Nothing is followed in a read-only directory.
             return;
         }

@@ -25,6 +25,7 @@ use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What only one thread of this process may use at a time.
+#[derive(Default)]
 pub struct Writer {
     /// Nothing, where the directory is read-only.
     pub files: Option<WriterFiles>,
@@ -317,8 +318,8 @@ impl Database {
         }
     }
 
-    /// Syncs what was appended without. The write lock is held.
-    pub(super) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
+    /// Makes everything committed so far durable, also what was written without that. The write lock is held.
+    pub(in crate::engine) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         if position.durable >= position.seq {
             return Ok(());

@@ -68,7 +68,7 @@ mod tests {
             self.whole.read_at(buffer, offset)
         }
 
-        fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
             self.whole.read_at_cached(buffer, offset)
         }
 

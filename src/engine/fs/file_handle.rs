@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::{File, Fs, MemoryFile, OpenMode};
+use super::{File, Fs, MemoryFile, open_if_there};
 
 /// Which files stay open while nobody reads them: those that were opened last, up to `most`.
 pub struct OpenFiles {
@@ -100,10 +100,8 @@ impl FileHandle {
         if let Some(file) = self.if_open() {
             return Ok(file);
         }
-        let opened = self.fs.open(&self.path, OpenMode::Read).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::ErrorKind::UnexpectedEof.into(),
-            _ => error,
-        })?;
+        let opened = open_if_there(&*self.fs, &self.path)?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         {
             let mut open = self.open.lock();
             // Others may have opened it meanwhile, and hold it: ours may be another one.

@@ -24,8 +24,8 @@ impl File for MemoryFile {
         Ok(len)
     }
 
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
-        self.read_at(buffer, offset).map(Some)
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        Ok(self.read_at(buffer, offset)? == buffer.len())
     }
 
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {

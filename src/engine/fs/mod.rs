@@ -110,8 +110,9 @@ pub trait Fs: Send + Sync + 'static {
 pub trait File: Send + Sync {
     /// Fills `buffer` from `offset`; fewer bytes come back only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// As [`File::read_at`], but only if no disk access is needed: `None` if it is, or if that can't be known.
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>>;
+    /// Fills all of `buffer` from `offset`, but only if no disk access is needed: false if it is, if that can't be known, or if
+    /// the file ends before.
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Writes all of the parts, one behind the other.
@@ -172,6 +173,27 @@ pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Res
     }
 }
 
+/// Whether an error says that nothing has the name.
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Opens a file for reading, if there is one.
+pub fn open_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+    match fs.open(path, OpenMode::Read) {
+        Err(error) if is_absent(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// The names in a directory; none if there is no such directory.
+pub fn list_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Vec<String>> {
+    match fs.list_dir(path) {
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 /// Creates a directory and every missing one above it, each synced into its parent.
 pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     match fs.metadata(path)? {
@@ -192,6 +214,17 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
         Some(parent) => fs.sync_dir(parent).inspect_err(|_| drop(fs.remove_dir(path))),
         None => Ok(()),
     }
+}
+
+/// Fails with `StorageFull` unless there is room for so many bytes in the directory, and some to spare.
+pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> io::Result<()> {
+    const SPARE: u64 = 1 << 20;
+    let free = fs.free_space(directory)?;
+    if free >= needed.saturating_add(SPARE) {
+        return Ok(());
+    }
+    let message = format!("{what} needs {needed} bytes and {free} are free");
+    Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 
 /// Makes the names of `path` and of every directory above it durable. What the user may not even list was not made

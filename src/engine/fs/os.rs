@@ -15,6 +15,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{
     File, FileKind, Fs, Identity, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage,
+    is_absent,
 };
 
 /// So many of the files that it only reads a process keeps open, and no more than a quarter of all that it may open.
@@ -212,9 +213,7 @@ fn is_read_only(error: &io::Error) -> bool {
 fn found(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -289,7 +288,7 @@ impl File for OsFile {
         Ok(filled)
     }
 
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         platform::read_at_cached(&self.file, buffer, offset)
     }
 

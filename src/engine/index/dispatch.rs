@@ -1,17 +1,16 @@
 //! One index of any type: each call goes to the structure that its type asks for.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::btree::BtreeIndex;
 use super::config::{Extractor, IndexSpec, IndexType};
 use super::entries::Entries;
 use super::extract;
-use super::hash::HashIndex;
 use super::inverted::{Documents, InvertedIndex};
 use super::joined::JoinedForms;
 use super::key::IndexKey;
+use super::key_map::{KeyMap, range};
 use super::posting::Posting;
 use super::stored::Traits;
 use crate::engine::document::DocumentId;
@@ -56,8 +55,9 @@ pub struct Index {
 
 #[derive(Debug, Clone)]
 pub(super) enum Structure {
-    Hash(HashIndex),
-    Btree(BtreeIndex),
+    /// The standard library's hasher is keyed at random, so keys made to collide do not slow it down.
+    Hash(HashMap<IndexKey, Ids>),
+    Btree(BTreeMap<IndexKey, Ids>),
     Inverted(InvertedIndex),
 }
 
@@ -68,8 +68,8 @@ impl Index {
         let composite = declared && kind != IndexType::Inverted && spec.paths.len() > 1;
         Index {
             structure: match kind {
-                IndexType::Hash => Structure::Hash(HashIndex::default()),
-                IndexType::Btree => Structure::Btree(BtreeIndex::default()),
+                IndexType::Hash => Structure::Hash(HashMap::new()),
+                IndexType::Btree => Structure::Btree(BTreeMap::new()),
                 IndexType::Inverted => Structure::Inverted(InvertedIndex::default()),
             },
             joined: composite.then(JoinedForms::default),
@@ -90,8 +90,8 @@ impl Index {
                     keys.iter().for_each(|(key, _)| joined.insert(key.clone()));
                 }
                 index.structure = match index.structure {
-                    Structure::Btree(_) => Structure::Btree(BtreeIndex::from_sorted(keys)),
-                    _ => Structure::Hash(HashIndex::from_sorted(keys)),
+                    Structure::Btree(_) => Structure::Btree(keys.into_iter().collect()),
+                    _ => Structure::Hash(keys.into_iter().collect()),
                 };
             }
             Sorted::Words(words) => {
@@ -135,8 +135,8 @@ impl Index {
         for key in entries.into_keys() {
             let tuple = self.joined.as_ref().map(|_| key.clone());
             let change = match &mut self.structure {
-                Structure::Hash(index) => index.insert(key, id),
-                Structure::Btree(index) => index.insert(key, id),
+                Structure::Hash(keys) => keys.insert_id(key, id),
+                Structure::Btree(keys) => keys.insert_id(key, id),
                 Structure::Inverted(_) => Change::None,
             };
             self.entries += usize::from(change != Change::None);
@@ -156,8 +156,8 @@ impl Index {
         }
         for key in entries.keys() {
             let change = match &mut self.structure {
-                Structure::Hash(index) => index.remove(key, id),
-                Structure::Btree(index) => index.remove(key, id),
+                Structure::Hash(keys) => keys.remove_id(key, id),
+                Structure::Btree(keys) => keys.remove_id(key, id),
                 Structure::Inverted(_) => Change::None,
             };
             self.entries -= usize::from(change != Change::None);
@@ -214,7 +214,7 @@ impl Index {
     /// The number of pairs of key and document within the bounds; counting stops at `most`. Only a btree index has ranges.
     pub fn count_range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>, most: usize) -> Result<usize> {
         let mut count = 0;
-        for (_, ids) in self.ordered()?.range(start, end) {
+        for (_, ids) in range(self.ordered()?, start, end) {
             count += ids.len();
             if count >= most {
                 break;
@@ -225,7 +225,7 @@ impl Index {
 
     /// The ids within the bounds in key order, those of each key together and ascending. Only a btree index has ranges.
     pub fn groups(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<Vec<DocumentId>>> {
-        Ok(self.ordered()?.range(start, end).map(|(_, ids)| ids.ids().cloned().collect()).collect())
+        Ok(range(self.ordered()?, start, end).map(|(_, ids)| ids.ids().cloned().collect()).collect())
     }
 
     /// Whether some document may stand under several keys.
@@ -261,8 +261,8 @@ impl Index {
         };
         match &self.structure {
             _ if !self.spec.config.unique => None,
-            Structure::Hash(index) => index.iter().find_map(two),
-            Structure::Btree(index) => index.range(Bound::Unbounded, Bound::Unbounded).find_map(two),
+            Structure::Hash(keys) => keys.iter().find_map(two),
+            Structure::Btree(keys) => keys.iter().find_map(two),
             Structure::Inverted(_) => None,
         }
     }
@@ -271,32 +271,12 @@ impl Index {
     /// a document with several such keys stands where its first one is. Bounds in the wrong order give
     /// nothing. O(log n) and what is found. Only a btree index has ranges.
     pub fn range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<DocumentId>> {
-        let ids = self.ordered()?.range(start, end).flat_map(|(_, ids)| ids.ids());
+        let ids = range(self.ordered()?, start, end).flat_map(|(_, ids)| ids.ids());
         if !self.traits.several_keys {
             return Ok(ids.cloned().collect());
         }
         let mut seen = HashSet::new();
         Ok(ids.filter(|id| seen.insert(*id)).cloned().collect())
-    }
-
-    /// The smallest key within the bounds and the smallest id that has it. O(log n).
-    pub fn first_in_range(
-        &self,
-        start: Bound<&IndexKey>,
-        end: Bound<&IndexKey>,
-    ) -> Result<Option<(IndexKey, DocumentId)>> {
-        let first = self.ordered()?.range(start, end).next();
-        Ok(first.and_then(|(key, ids)| Some((key.clone(), ids.first()?.clone()))))
-    }
-
-    /// The greatest key within the bounds and the greatest id that has it. O(log n).
-    pub fn last_in_range(
-        &self,
-        start: Bound<&IndexKey>,
-        end: Bound<&IndexKey>,
-    ) -> Result<Option<(IndexKey, DocumentId)>> {
-        let last = self.ordered()?.range(start, end).next_back();
-        Ok(last.and_then(|(key, ids)| Some((key.clone(), ids.last()?.clone()))))
     }
 
     /// The documents that have every word of the query, as a word or as the start of one, with their
@@ -315,8 +295,8 @@ impl Index {
     /// The number of distinct keys or words.
     pub fn unique_keys(&self) -> usize {
         match &self.structure {
-            Structure::Hash(index) => index.unique_keys(),
-            Structure::Btree(index) => index.unique_keys(),
+            Structure::Hash(keys) => keys.len(),
+            Structure::Btree(keys) => keys.len(),
             Structure::Inverted(index) => index.unique_keys(),
         }
     }
@@ -328,15 +308,15 @@ impl Index {
 
     fn ids(&self, key: &IndexKey) -> Option<&Ids> {
         match &self.structure {
-            Structure::Hash(index) => index.get(key),
-            Structure::Btree(index) => index.get(key),
+            Structure::Hash(keys) => keys.get(key),
+            Structure::Btree(keys) => keys.get(key),
             Structure::Inverted(_) => None,
         }
     }
 
-    fn ordered(&self) -> Result<&BtreeIndex> {
+    fn ordered(&self) -> Result<&BTreeMap<IndexKey, Ids>> {
         match &self.structure {
-            Structure::Btree(index) => Ok(index),
+            Structure::Btree(keys) => Ok(keys),
             _ => Err(self.wrong_type("range queries", IndexType::Btree)),
         }
     }

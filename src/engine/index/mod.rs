@@ -4,13 +4,11 @@
 //! the document's id; before a document changes or goes, it removes the entries of the old text. Nothing
 //! here does I/O or takes a lock.
 
-mod btree;
 mod compare;
 mod config;
 mod dispatch;
 mod entries;
 mod extract;
-mod hash;
 mod inverted;
 mod joined;
 mod key;

@@ -87,13 +87,6 @@ impl<K: Ord, V> Posting<K, V> {
         self.iter().map(|(id, _)| id)
     }
 
-    pub fn first(&self) -> Option<&K> {
-        match self {
-            Posting::One(id, _) => Some(id),
-            Posting::Many(map) => map.first_key_value().map(|(id, _)| id),
-        }
-    }
-
     pub fn last(&self) -> Option<&K> {
         match self {
             Posting::One(id, _) => Some(id),

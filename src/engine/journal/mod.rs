@@ -38,8 +38,13 @@ pub fn is_plausible(path: &str) -> bool {
 /// Numbers of generations have twelve digits in the names of files.
 pub const LAST_GENERATION: u64 = 999_999_999_999;
 
+/// The name of a generation's journal in the reserved folder.
+pub fn journal_name(generation: u64) -> String {
+    format!("journal-{generation:012}.jsonl")
+}
+
 pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
-    directory.join(RESERVED).join(format!("journal-{generation:012}.jsonl"))
+    directory.join(RESERVED).join(journal_name(generation))
 }
 
 /// The generation that a file name in the reserved folder stands for.

@@ -22,7 +22,8 @@ use super::lock::folder;
 use super::version::Version;
 use crate::engine::base_path::BasePath;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{Fs, OpenMode, create_dirs, read_all, remove_tree};
+use crate::engine::fs::{Fs, create_dirs};
+use crate::engine::plain_file::{read_file, replace_by_way_of};
 
 /// What became of one version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -199,11 +200,7 @@ impl StateFile {
     /// # Errors
     /// `CORRUPT_DATA` for anything but a whole and consistent state; `IO_ERROR`.
     pub fn load(&self) -> Result<State> {
-        if self.fs.metadata(&self.path).at("look up", &self.path)?.is_none() {
-            return Ok(State::default());
-        }
-        let file = self.fs.open(&self.path, OpenMode::Read).at("open", &self.path)?;
-        let text = read_all(&*file).at("read", &self.path)?;
+        let Some(text) = read_file(&*self.fs, &self.path)? else { return Ok(State::default()) };
         State::parse(&text).map_err(|(offset, problem)| {
             let advice = "restore this file or a backup; delete it only if no migration ever ran here";
             Error::corrupt(&self.path, offset, format!("{problem}; {advice}"))
@@ -218,19 +215,6 @@ impl StateFile {
                 create_dirs(&*self.fs, directory).at("create directory", directory)?;
             }
         }
-        // What a run that died left there.
-        remove_tree(&*self.fs, &self.next).at("remove", &self.next)?;
-        let file = self.fs.open(&self.next, OpenMode::CreateNew).at("create", &self.next)?;
-        file.write_at(text.as_bytes(), 0).at("write", &self.next)?;
-        if self.fs.metadata(&self.path).at("look up", &self.path)?.is_some() {
-            self.fs.copy_permissions(&self.path, &self.next).at("copy permissions to", &self.next)?;
-        }
-        file.sync_data().at("sync", &self.next)?;
-        drop(file);
-        self.fs.rename(&self.next, &self.path).at("rename", &self.next)?;
-        match self.path.parent() {
-            Some(directory) => self.fs.sync_dir(directory).at("sync directory", directory),
-            None => Ok(()),
-        }
+        replace_by_way_of(&*self.fs, &self.next, &self.path, text.as_bytes())
     }
 }

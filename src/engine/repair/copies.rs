@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::database::collection_file;
+use crate::engine::date;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::RESERVED;
@@ -11,8 +12,6 @@ use crate::engine::verify::BEFORE_REPAIR;
 
 /// Bytes copied with one call.
 const CHUNK: usize = 1 << 20;
-/// Room that must be left beyond the copies.
-const SPARE_SPACE: u64 = 1 << 20;
 
 /// A dated folder in the reserved one that takes copies of a database's files under their relative paths.
 pub struct Copies<'a> {
@@ -24,14 +23,9 @@ pub struct Copies<'a> {
 impl<'a> Copies<'a> {
     /// Creates the folder, if there is room for `bytes` in it.
     pub fn begin(fs: &'a dyn Fs, directory: &'a Path, bytes: u64) -> Result<Copies<'a>> {
-        let free = fs.free_space(directory).at("look up the free space of", directory)?;
-        if free < bytes + SPARE_SPACE {
-            let message = format!("copying the originals needs {bytes} bytes and {free} are free");
-            let error = io::Error::new(io::ErrorKind::StorageFull, message);
-            return Err(Error::io("repair", directory, &error));
-        }
+        fs::check_space(fs, directory, bytes, "copying the originals").at("repair", directory)?;
         let reserved = directory.join(RESERVED);
-        let stamp = stamp(fs.now_ms());
+        let stamp = format!("{}Z", date::second(fs.now_ms()));
         for number in 1.. {
             let name = if number == 1 { stamp.clone() } else { format!("{stamp}-{number}") };
             let folder = reserved.join(format!("{BEFORE_REPAIR}{name}"));
@@ -93,46 +87,5 @@ impl<'a> Copies<'a> {
         }
         copy.sync_data().at("sync", to)?;
         self.fs.sync_dir(parent).at("sync directory", parent)
-    }
-}
-
-/// The time as `2026-11-25T21-00-00Z`, which is a name on every system.
-fn stamp(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (mut year, mut days) = (1970, seconds / 86_400);
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let year_days = |year| if is_leap(year) { 366 } else { 365 };
-    while days >= year_days(year) {
-        days -= year_days(year);
-        year += 1;
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{:02}T{hour:02}-{minute:02}-{second:02}Z", days + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stamp;
-
-    #[test]
-    fn stamps_are_dates() {
-        for (ms, expected) in [
-            (0, "1970-01-01T00-00-00Z"),
-            (951_782_400_000, "2000-02-29T00-00-00Z"),
-            (1_735_689_599_999, "2024-12-31T23-59-59Z"),
-            (2_524_608_000_000, "2050-01-01T00-00-00Z"),
-        ] {
-            assert_eq!(stamp(ms), expected);
-        }
     }
 }

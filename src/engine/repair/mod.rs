@@ -19,17 +19,14 @@ pub use report::{Action, ActionCode, RepairReport};
 
 use super::cancel;
 use super::checksum::DatabaseId;
-use super::database::collection_file;
 use super::database::generations::first_header;
 use super::database::removals::repeat_removals;
+use super::database::{Start, begin_covered, collection_file};
 use super::document::DocumentId;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
 use super::index_set::is_definitions;
-use super::journal::{
-    CollectionRecord, DOCUMENT, FORMAT, Header, Layout, RESERVED, SnapshotRecord, Tip, TipSlot,
-    encode_covered_journal, journal_path,
-};
+use super::journal::{CollectionRecord, DOCUMENT, Layout, RESERVED, SnapshotRecord, journal_name};
 use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
@@ -172,7 +169,7 @@ impl Repair<'_> {
         }
         let reserved = self.directory.join(RESERVED);
         self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
-        let path = format!("{RESERVED}/journal-{generation:012}.jsonl");
+        let path = format!("{RESERVED}/{}", journal_name(generation));
         self.did(ActionCode::JournalsReplaced, &path, "it takes the place of all others");
         Ok(copies)
     }
@@ -242,35 +239,11 @@ impl Repair<'_> {
         cut: &Cut,
     ) -> Result<u64> {
         let generation = journals.highest_generation.max(cut.tip.map_or(0, |tip| tip.generation)) + 1;
-        let database = match journals.state.database {
+        let id = match journals.state.database {
             DatabaseId(0) => first_header()?.database,
             known => known,
         };
-        let header = Header {
-            format: FORMAT,
-            database,
-            generation,
-            seq,
-            previous: None,
-            removed: seq,
-            covered: seq,
-            catalog,
-        };
-        let path = journal_path(self.directory, generation);
-        let lines = encode_covered_journal(&header).at("write", &path)?;
-        let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
-        file.write_at(&lines, 0).at("write", &path)?;
-        file.sync_data().at("sync", &path)?;
-        let reserved = self.directory.join(RESERVED);
-        self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
-        Tip::open(self.fs, &reserved.join("tip"))?.write(TipSlot {
-            boot_id: self.fs.boot_id(),
-            generation,
-            seq: seq + 1,
-            end: lines.len() as u64,
-            poisoned: false,
-            migrating: false,
-        });
+        begin_covered(self.fs, self.directory, &Start { id, generation, seq }, catalog, false)?;
         Ok(generation)
     }
 }

@@ -1,7 +1,6 @@
 //! Examining one collection: its file, the catalog, and what the journals say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::journals::Journals;
@@ -15,7 +14,7 @@ use crate::engine::database::state::{Change, Content, matching};
 use crate::engine::database::{collection_file, texts::pieces_of};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{FileBytes, Fs};
+use crate::engine::fs::{FileBytes, Fs, list_if_there};
 use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::json;
@@ -69,10 +68,9 @@ impl Examined {
 /// The collections that the journals know, and are not dropped.
 pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
     let state = &journals.state;
-    let changed = state.collections.iter().filter(|(_, collection)| collection.oldest_change().is_some());
     let dropped = |path: &str| state.catalog.get(path).is_some_and(|record| record.dropped.is_some());
     let recorded = state.catalog.keys().filter(|path| !dropped(path)).cloned();
-    recorded.chain(changed.map(|(path, _)| path.to_string())).collect()
+    recorded.chain(state.changed().map(|(path, _)| path.to_string())).collect()
 }
 
 /// What the journals changed in a collection since the state that `covers` stands for.
@@ -348,7 +346,7 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![(directory.to_path_buf(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
-        for name in list(fs, &folder)? {
+        for name in list_if_there(fs, &folder).at("list", &folder)? {
             let path: PathBuf = folder.join(&name);
             let Some(metadata) = fs.symlink_metadata(&path).at("look up", &path)? else { continue };
             let relative = format!("{prefix}{name}");
@@ -366,13 +364,4 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<String>> {
-    match fs.list_dir(folder) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        other => other.at("list", folder),
-    }
 }

@@ -17,7 +17,8 @@ use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, FileBytes, read_all};
 use crate::engine::journal::{
-    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, parse_batch, verify_line, without_room,
+    Body, Header, NO_SLOT, RESERVED, TipSlot, behind_first_line, journal_name, parse_batch, verify_line,
+    without_room,
 };
 
 /// The journals of a database, taken together.
@@ -91,7 +92,7 @@ impl Journals {
         reading.drop_unfinished(&mut files, tip);
         let durable = tip.filter(|tip| !tip.poisoned).map_or(0, |tip| tip.seq);
         for at in 0..files.len() {
-            reading.take_in(&files[at..], durable, cut)?;
+            reading.take_in(&files[at..], durable, cut);
         }
         reading.judge_end(files.last(), durable);
         Ok(reading.finish())
@@ -100,7 +101,7 @@ impl Journals {
 
 impl Journal {
     fn read(directory: &Path, generation: u64, file: Arc<dyn File>) -> Result<Journal> {
-        let name = name_of(&format!("journal-{generation:012}.jsonl"));
+        let name = name_of(&journal_name(generation));
         let path = directory.join(&name);
         let header = read_header(&*file, &path, generation)?;
         let header = header.map(|(header, checksum, end)| (header, checksum, end as usize));
@@ -180,8 +181,8 @@ impl Reading {
     }
 
     /// Takes in the first of these files; the others follow it.
-    fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) -> Result<()> {
-        let Some((journal, newer)) = files.split_first() else { return Ok(()) };
+    fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) {
+        let Some((journal, newer)) = files.split_first() else { return };
         let next = newer.first();
         let mut problems = Vec::new();
         let (start, salt) = match self.begin(journal, newer, &mut problems) {
@@ -189,7 +190,7 @@ impl Reading {
             None => {
                 self.place = None;
                 self.found.push(Found { generation: journal.generation, problems, seq: None, covered: 0 });
-                return Ok(());
+                return;
             }
         };
         let next = next.filter(|next| next.generation == journal.generation + 1);
@@ -220,7 +221,7 @@ impl Reading {
                 cut.document(name)
             };
             let mut source = Source { bytes, file, find: &mut find };
-            apply(&mut journals.state, &mut source, &body, true, &mut journals.removals)?;
+            apply(&mut journals.state, &mut source, &body, true, &mut journals.removals);
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
         if let (Some(header), Some(previous)) = (next_header, linked) {
@@ -242,7 +243,6 @@ impl Reading {
         self.journals.highest_seq = self.journals.highest_seq.max(place.seq);
         self.place = Some(place);
         self.found.push(Found { generation: journal.generation, problems, seq: Some(header_seq), covered });
-        Ok(())
     }
 
     /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
@@ -360,7 +360,7 @@ impl Reading {
             wanted = generation.checked_sub(1);
         }
         if let Some(generation) = wanted.filter(|&generation| needed && generation > 0) {
-            let name = name_of(&format!("journal-{generation:012}.jsonl"));
+            let name = name_of(&journal_name(generation));
             let message = "it is missing and the snapshots lack what it holds; restore a backup, or repair what is left";
             self.journals.problems.push(Problem::new(ProblemCode::JournalMissing, name, message));
         }

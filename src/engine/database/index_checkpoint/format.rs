@@ -177,7 +177,7 @@ impl Stored {
 
     /// Whether everything that loading the collection asks for is here.
     pub fn serves(&self, spec: &CollectionSpec, database: DatabaseId, rules: &str) -> bool {
-        self.header.is_of(spec, database)
+        self.header.is_of(&spec.path, database)
             && self.header.rules == rules
             && self.header.large_field.as_deref() == spec.large_field
             && spec.indexes.iter().all(|index| self.header.indexes.iter().any(|stored| stored.is_of(index)))
@@ -186,8 +186,8 @@ impl Stored {
 
 impl Header {
     /// Whether the file was made for this collection of this database.
-    pub fn is_of(&self, spec: &CollectionSpec, database: DatabaseId) -> bool {
-        self.database == database && self.collection == *spec.path
+    pub fn is_of(&self, path: &str, database: DatabaseId) -> bool {
+        self.database == database && self.collection == path
     }
 }
 

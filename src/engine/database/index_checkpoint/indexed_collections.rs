@@ -3,11 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::file_name;
-use super::format::{Header, read_header};
 use crate::engine::database::load::is_known;
 use crate::engine::database::{CollectionSpec, Database, Foreign, Transaction};
-use crate::engine::fs::OpenMode;
 use crate::engine::index::{Extractor, IndexSpec};
 use crate::engine::order;
 
@@ -17,13 +14,6 @@ impl Database {
         let state = self.state.read();
         let known = state.catalog.iter().filter(|(path, record)| is_known(Some(record)) && wanted(path));
         known.map(|(path, _)| path.clone()).collect()
-    }
-
-    /// What the index checkpoint of a collection says of itself, if there is one.
-    fn header(&self, path: &str) -> Option<Header> {
-        let file = self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()?;
-        let header = read_header(&*file)?;
-        (header.collection == path && header.database == self.state.read().database).then_some(header)
     }
 
     /// The collections that have indexes and pass `wanted`, by path. The indexes are those that this process declared; of a
@@ -64,7 +54,7 @@ impl Database {
 
     /// A collection as its index checkpoint describes it, with the indexes that anybody can build.
     fn collection_on_disk(&self, path: &str) -> Option<CollectionSpec> {
-        let header = self.header(path)?;
+        let header = self.index_checkpoint_header(path)?;
         let of_fields =
             header.indexes.into_iter().filter(|index| index.rule.is_none() && index.config.check().is_ok());
         let indexes: Vec<_> =

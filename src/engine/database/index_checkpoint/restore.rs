@@ -47,20 +47,20 @@ impl Database {
         if spec.indexes.is_empty() {
             return None;
         }
-        let stored = Stored::read(&*self.open_index_checkpoint(spec)?)?;
+        let stored = Stored::read(&*self.open_index_checkpoint(&spec.path)?)?;
         let database = self.state.read().database;
         stored.serves(spec, database, &rules()).then_some(stored)
     }
 
-    /// What the file of this collection says of itself, however old it is.
-    pub(super) fn index_checkpoint_header(&self, spec: &CollectionSpec) -> Option<Header> {
-        let header = read_header(&*self.open_index_checkpoint(spec)?)?;
+    /// What the index checkpoint of a collection says of itself, however old it is.
+    pub(super) fn index_checkpoint_header(&self, path: &str) -> Option<Header> {
+        let header = read_header(&*self.open_index_checkpoint(path)?)?;
         let database = self.state.read().database;
-        header.is_of(spec, database).then_some(header)
+        header.is_of(path, database).then_some(header)
     }
 
-    fn open_index_checkpoint(&self, spec: &CollectionSpec) -> Option<Arc<dyn File>> {
-        self.fs.open(&self.reserved(&file_name(&spec.path)), OpenMode::Read).ok()
+    fn open_index_checkpoint(&self, path: &str) -> Option<Arc<dyn File>> {
+        self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()
     }
 
     /// Since when there are the indexes of a collection that is built from its documents now.
@@ -68,7 +68,7 @@ impl Database {
         if spec.indexes.is_empty() {
             return Vec::new();
         }
-        let header = self.index_checkpoint_header(spec);
+        let header = self.index_checkpoint_header(&spec.path);
         let stored = header.as_ref().map_or(&[][..], |header| &header.indexes);
         let now = self.fs.now_ms();
         let times = spec.indexes.iter().map(|index| {

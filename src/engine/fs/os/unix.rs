@@ -60,20 +60,20 @@ pub fn prepare_write(_: &fs::File, _: u64, _: usize) {}
 
 /// Linux answers from the page cache or says that it would have to wait (`RWF_NOWAIT`).
 #[cfg(target_os = "linux")]
-pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+pub fn read_at_cached(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let wanted = buffer.len();
     match preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(read) if read == wanted => Ok(Some(read)),
+        Ok(read) if read == wanted => Ok(true),
         // A short read may be the end of the file or the end of what is cached.
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => Ok(None),
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
-    Ok(None)
+pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Gives the first `len` bytes of a file their place on the disk, holes too, and changes none that is there. False where the

@@ -93,8 +93,8 @@ pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
     Ok(())
 }
 
-pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<Option<usize>> {
-    Ok(None)
+pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {

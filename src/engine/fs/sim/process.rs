@@ -10,7 +10,9 @@ use super::file::FileNode;
 use super::machine::Verdict;
 use super::names::DirNode;
 use super::state::{Body, Lock, State};
-use crate::engine::fs::{File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage};
+use crate::engine::fs::{
+    File, Fs, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage, is_absent,
+};
 
 impl SimFs {
     fn call<T>(&self, call: Call, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
@@ -48,9 +50,7 @@ impl SimFs {
 fn found(state: &State, path: &Path) -> io::Result<Option<Metadata>> {
     match state.resolve(path) {
         Ok(ino) => Ok(Some(state.metadata(ino))),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -253,13 +253,12 @@ impl File for SimFile {
         })
     }
 
-    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         let call = Call::Read { path: self.0.path(), offset, len: buffer.len() };
         self.0.fs.call(call, |state, _| {
             let ino = state.handle(self.0.id)?.ino;
             let read = state.file(ino)?.live().read(offset, buffer);
-            // As on Linux, a short read is no answer.
-            Ok((state.cached && read == buffer.len()).then_some(read))
+            Ok(state.cached && read == buffer.len())
         })
     }
 
