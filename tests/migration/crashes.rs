@@ -132,7 +132,7 @@ impl Process {
         if file.as_deref() != Some(note) {
             return Err(format!("applied are {applied:?}, and the file holds {file:?}"));
         }
-        if let Some(bad) = state.find(&version(BAD))
+        if let Some(bad) = state.counting().remove(&version(BAD))
             && (bad.success || bad.error.is_none())
         {
             return Err("the bad one is recorded as applied".into());

@@ -12,6 +12,7 @@
 //!
 //! `appliedAt` is in milliseconds since 1970. Members that are not known are kept.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,10 +74,16 @@ impl State {
         self.records.iter().filter(|record| record.success)
     }
 
-    /// The record that counts for a version: that of its success, else that of its last failure.
-    pub fn find(&self, version: &Version) -> Option<&Record> {
-        let of_version = || self.records.iter().filter(|record| record.version == *version);
-        of_version().find(|record| record.success).or_else(|| of_version().next_back())
+    /// The record that counts for each version: that of its success, else that of its last failure.
+    pub fn counting(&self) -> BTreeMap<&Version, &Record> {
+        let mut counting: BTreeMap<&Version, &Record> = BTreeMap::new();
+        for record in &self.records {
+            let counts = counting.entry(&record.version).or_insert(record);
+            if !counts.success {
+                *counts = record;
+            }
+        }
+        counting
     }
 
     pub fn is_applied(&self, version: &Version) -> bool {

@@ -46,48 +46,33 @@ pub struct Status {
 
 /// All migrations in the order of their versions.
 pub fn status(registry: &Registry, state: &State) -> Vec<Status> {
+    let mut recorded = state.counting();
     let mut all: Vec<Status> = registry
         .iter()
-        .map(|migration| Status {
-            version: migration.version.clone(),
-            description: migration.description.clone(),
-            progress: Progress::Pending,
-            applied_at: None,
-            error: None,
-            reversible: migration.reversible,
+        .map(|migration| {
+            let record = recorded.remove(&migration.version);
+            Status {
+                version: migration.version.clone(),
+                description: migration.description.clone(),
+                progress: match record {
+                    None => Progress::Pending,
+                    Some(record) if record.success => Progress::Applied,
+                    Some(_) => Progress::Failed,
+                },
+                applied_at: record.map(|record| record.applied_at),
+                error: record.and_then(|record| record.error.clone()),
+                reversible: migration.reversible,
+            }
         })
         .collect();
-    let registered = all.len();
-    for record in state.records() {
-        let known = all[..registered].binary_search_by(|status| status.version.cmp(&record.version));
-        let place = match known {
-            Ok(at) => at,
-            Err(_) => match all[registered..].iter().position(|status| status.version == record.version) {
-                Some(at) => registered + at,
-                None => {
-                    all.push(Status {
-                        version: record.version.clone(),
-                        description: record.description.clone(),
-                        progress: Progress::Unknown,
-                        applied_at: None,
-                        error: None,
-                        reversible: false,
-                    });
-                    all.len() - 1
-                }
-            },
-        };
-        let status = &mut all[place];
-        // A success counts, whatever other attempts the file tells of; of several failures, the last.
-        if status.progress == Progress::Applied {
-            continue;
-        }
-        if status.progress != Progress::Unknown {
-            status.progress = if record.success { Progress::Applied } else { Progress::Failed };
-        }
-        status.applied_at = Some(record.applied_at);
-        status.error.clone_from(&record.error);
-    }
+    all.extend(recorded.into_values().map(|record| Status {
+        version: record.version.clone(),
+        description: record.description.clone(),
+        progress: Progress::Unknown,
+        applied_at: Some(record.applied_at),
+        error: record.error.clone(),
+        reversible: false,
+    }));
     order::sort_by(&mut all, |one, other| one.version.cmp(&other.version));
     all
 }
