@@ -210,13 +210,22 @@ impl NativeFiles {
 
     /// `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has.
     #[napi(catch_unwind)]
-    pub fn create_version(&self, ticket: u32, id: f64, content: String, plain: bool, extra: Option<String>) {
-        let files = self.files.clone();
+    pub fn create_version(
+        &self,
+        env: &Env,
+        ticket: u32,
+        id: f64,
+        content: JsString<'_>,
+        plain: bool,
+        extra: Option<String>,
+    ) -> napi::Result<()> {
+        let (files, content) = (self.files.clone(), whole_text(env, &content)?);
         self.session.write(ticket, move |tx| {
             let content = if plain { Content::Plain(&content) } else { Content::Json(content.as_bytes()) };
             let extra = extra.as_deref().map(str::as_bytes);
             Ok(Answer::text(versions::append(tx, &files, id as u64, content, extra)?.head_object()))
         });
+        Ok(())
     }
 
     #[napi(catch_unwind)]
