@@ -18,7 +18,7 @@ async function listOf(documents, whole, objects, read) {
   const peeked = documents.peekList(whole)
   if (peeked === undefined) {
     const outdated = kept?.outdatedList(kind)
-    const updated = outdated && (await updatedOf(documents, outdated, kept, objects, read))
+    const updated = outdated && (await updatedOf(documents, whole, outdated, objects, read))
     return updated ?? (await readOf(documents, whole, kind, objects, read))
   }
   const list = valueOf(peeked)
@@ -27,11 +27,11 @@ async function listOf(documents, whole, objects, read) {
 }
 
 /** A list that is kept, with what changed since, read where that may wait; undefined if it is not current even then. */
-async function updatedOf(documents, outdated, before, objects, read) {
+async function updatedOf(documents, whole, outdated, objects, read) {
   const since = moment()
-  const changed = valueOf(await read((ticket) => documents.some(ticket, outdated.ids, outdated.whole)))
+  const changed = valueOf(await read((ticket) => documents.some(ticket, outdated.ids, whole)))
   const kept = keeper(documents, objects, since)
-  return kept !== undefined && kept === before ? kept.updateList(outdated, changed, documents) : undefined
+  return kept === outdated.entry.collection ? kept.updateList(outdated, changed, documents) : undefined
 }
 
 /** What was read where that may wait is kept if it is still current when it arrives. */

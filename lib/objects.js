@@ -253,7 +253,7 @@ class CollectionObjects {
   outdatedList(kind) {
     const entry = this.#find(this.#entries, kind)
     const ids = entry && outdatedIds(entry.value, entry.outdated)
-    return ids && { entry, ids, whole: kind === WHOLE_LIST, seq: this.engine.seq }
+    return ids && { entry, ids, seq: this.engine.seq }
   }
 
   /** As `getList`, once those of the documents that `outdatedList` told were read that there are. */
