@@ -1,4 +1,5 @@
-// A worker thread that begins a migration and never ends it; posts a message when its changes are made.
+// A worker thread that begins a migration and never ends it: it writes on and on. Posts a message when it has changed
+// something of each kind.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parentPort, workerData as base } from 'node:worker_threads'
@@ -10,10 +11,12 @@ manager.register({
   description: 'never ends',
   async up({ basePath }) {
     const storage = new ProjectStorageV2({ basePath })
-    await storage.create({ name: 'made by the migration', path: '/new' })
+    const create = () => storage.create({ name: 'made by the migration', path: '/new' })
+    await create()
     await writeFile(join(basePath, 'data', 'notes.txt'), 'changed')
     parentPort.postMessage('changed')
-    await new Promise((resolve) => setTimeout(resolve, 2 ** 30))
+    // Some are always waiting.
+    for (;;) await Promise.race(Array.from({ length: 50 }, create))
   },
 })
 await manager.migrate()

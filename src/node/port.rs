@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::bindgen_prelude::{Either, Either3, Function, Null};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -96,6 +97,8 @@ pub struct Mailbox {
 struct Inner {
     messages: Mutex<Vec<Message>>,
     wake: Wake,
+    /// Whether the environment is gone, as a worker thread that was terminated.
+    ended: AtomicBool,
 }
 
 /// Posts what happens in databases of its own accord, and what they have to warn of then.
@@ -114,7 +117,7 @@ impl Observer for Watcher {
 
 impl Mailbox {
     fn new(wake: Wake) -> Mailbox {
-        let inner = Arc::new(Inner { messages: Mutex::default(), wake });
+        let inner = Arc::new(Inner { messages: Mutex::default(), wake, ended: AtomicBool::new(false) });
         Mailbox { observer: Arc::new(Watcher(Arc::clone(&inner))), inner, cancels: Arc::default() }
     }
 
@@ -125,6 +128,17 @@ impl Mailbox {
 
     fn post(&self, message: Message) {
         self.inner.post(message);
+    }
+
+    /// Asked before a call changes anything: what a migration leaves behind is not to come after its undoing.
+    ///
+    /// # Errors
+    /// `ABORTED` if the environment is gone, and with it whoever called.
+    pub fn check_caller(&self) -> crate::engine::Result<()> {
+        if self.inner.ended.load(Ordering::Acquire) {
+            return Err(Error::Aborted("the call"));
+        }
+        Ok(())
     }
 
     /// The flag of a call; one that nobody raises where the caller cannot give up.
@@ -193,9 +207,14 @@ pub struct Port {
 impl Port {
     /// `wake` is called on the JavaScript thread when messages wait.
     #[napi(constructor, catch_unwind)]
-    pub fn new(wake: Function<'_, (), ()>) -> Result<Port> {
+    pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Port> {
         let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
-        Ok(Port { mailbox: Mailbox::new(build()?), holder: Mutex::new(build()?) })
+        let mailbox = Mailbox::new(build()?);
+        // Runs before the objects of the environment are dropped, among them a migration, which is undone then.
+        env.add_env_cleanup_hook(Arc::clone(&mailbox.inner), |inner| {
+            inner.ended.store(true, Ordering::Release);
+        })?;
+        Ok(Port { mailbox, holder: Mutex::new(build()?) })
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are

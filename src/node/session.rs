@@ -246,6 +246,11 @@ impl Session {
             wait: Wait::at_most(self.options.lock_timeout),
         };
         let cancel = self.mailbox.cancel_of(ticket);
+        let session = Arc::clone(self);
+        let work = move |transaction: &mut Transaction<'_>| {
+            session.mailbox.check_caller()?;
+            work(transaction)
+        };
         let request = Request::new(options, work, move |result| this.end(ticket, result)).unless(cancel);
         let next = {
             let mut life = self.life.lock();
