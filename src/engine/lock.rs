@@ -68,23 +68,18 @@ impl ProcessLock {
     /// Takes the lock, waiting for it until `deadline`, or until the caller gives up. `holder` names the process that has it,
     /// if known.
     pub fn lock(&mut self, kind: LockKind, wait: Wait, holder: impl Fn() -> Option<u32>) -> Result<()> {
-        let mut pause = Duration::from_micros(50);
-        loop {
-            if self.try_lock(kind)? {
-                return Ok(());
-            }
+        let mut pauses = wait.pauses();
+        while !self.try_lock(kind)? {
             cancel::check()?;
-            let now = Instant::now();
-            if now >= wait.deadline {
+            if !pauses.next() {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
                     waited_ms: wait.timeout_ms(),
                     holder: holder().or_else(|| self.holders().first().copied()),
                 });
             }
-            thread::sleep(pause.min(wait.deadline - now));
-            pause = (pause * 2).min(Duration::from_millis(5));
         }
+        Ok(())
     }
 
     /// Takes a lock that is held on the file which has its name now, if somebody replaced it. False if another process has
@@ -147,5 +142,39 @@ impl Wait {
     /// What errors say of how long was waited.
     pub fn timeout_ms(&self) -> u64 {
         self.timeout.as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Pauses between attempts to take what is held for moments.
+    pub fn pauses(self) -> Pauses {
+        Pauses { next: Duration::from_micros(50), longest: LONGEST_PAUSE, deadline: self.deadline }
+    }
+
+    /// Pauses between attempts that open files and take locks which others need to be done.
+    pub fn long_pauses(self) -> Pauses {
+        let (next, longest) = (Duration::from_millis(1), Duration::from_millis(20));
+        Pauses { next, longest, deadline: self.deadline }
+    }
+}
+
+/// The longest pause before another attempt to take a lock.
+pub const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Pauses, each twice as long as the one before, that end with the deadline.
+pub struct Pauses {
+    next: Duration,
+    longest: Duration,
+    deadline: Instant,
+}
+
+impl Pauses {
+    /// Sleeps for one more pause. False without it, when the time is up.
+    pub fn next(&mut self) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(self.next.min(left));
+        self.next = (self.next * 2).min(self.longest);
+        true
     }
 }

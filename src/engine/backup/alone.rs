@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Site;
 use crate::engine::cancel;
@@ -65,16 +64,16 @@ pub fn alone<T>(
     work: impl FnOnce(&mut [Owned<'_>]) -> Result<T>,
 ) -> Result<T> {
     let mut work = Some(work);
-    let mut pause = Duration::from_millis(1);
+    let mut pauses = wait.long_pauses();
     loop {
         let result = attempt(site, directories, wait, &mut work);
-        match result {
-            Err(Error::InUse { .. }) if work.is_some() && Instant::now() < wait.deadline => {}
-            result => return result,
+        if !matches!(result, Err(Error::InUse { .. })) || work.is_none() {
+            return result;
         }
         cancel::check()?;
-        thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
-        pause = (pause * 2).min(Duration::from_millis(20));
+        if !pauses.next() {
+            return result;
+        }
     }
 }
 

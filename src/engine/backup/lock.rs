@@ -5,8 +5,6 @@
 //! taken one after the other knows that the first one's holder lives and that the intent is its own.
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use super::settle::settle_locked;
 use super::{MIGRATION, Site};
@@ -34,7 +32,7 @@ impl MigrationLock {
     /// The same for a caller that can do without what cannot be put right any more.
     pub(super) fn acquire_and_settle(site: &Site, wait: Wait) -> Result<(MigrationLock, Result<()>)> {
         let mut lock = open(site, "lock")?;
-        let mut pause = Duration::from_micros(50);
+        let mut pauses = wait.pauses();
         loop {
             {
                 let _settling = begin_settling(site, wait)?;
@@ -45,16 +43,13 @@ impl MigrationLock {
                 }
             }
             cancel::check()?;
-            let now = Instant::now();
-            if now >= wait.deadline {
+            if !pauses.next() {
                 return Err(Error::InUse {
                     path: path(site, "lock"),
                     waited_ms: wait.timeout_ms(),
                     holders: lock.holders(),
                 });
             }
-            thread::sleep(pause.min(wait.deadline - now));
-            pause = (pause * 2).min(Duration::from_millis(5));
         }
     }
 

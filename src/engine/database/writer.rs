@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
@@ -19,10 +18,7 @@ use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{LineBuffer, NO_SLOT, Tip, TipSlot, journal_path};
-use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
-
-/// How long a wait for the write lock takes no notice of anything else.
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+use crate::engine::lock::{LONGEST_PAUSE, LockGuard, LockKind, ProcessLock, Wait};
 
 /// What only one thread of this process may use at a time.
 #[derive(Default)]
@@ -138,7 +134,7 @@ impl Database {
         check: impl Fn() -> Result<()>,
         attempt: impl Fn(&mut Writer) -> Result<Turn>,
     ) -> Result<Held<'_>> {
-        let mut pause = Duration::from_micros(50);
+        let mut pauses = wait.pauses();
         let mut waiting_since = None;
         let ended = |since: Option<Instant>| {
             since.into_iter().for_each(|since| self.counters.lock_waits.add(since.elapsed()));
@@ -154,19 +150,16 @@ impl Database {
                 Turn::Busy => {
                     drop(writer);
                     check()?;
-                    let now = Instant::now();
-                    waiting_since.get_or_insert(now);
-                    if now >= wait.deadline {
-                        ended(waiting_since);
-                        return Err(Error::LockTimeout {
-                            path: self.reserved("write.lock"),
-                            waited_ms: wait.timeout_ms(),
-                            holder: self.tip.as_ref().and_then(Tip::holder),
-                        });
+                    waiting_since.get_or_insert_with(Instant::now);
+                    if pauses.next() {
+                        continue;
                     }
-                    thread::sleep(pause.min(wait.deadline.saturating_duration_since(now)));
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    continue;
+                    ended(waiting_since);
+                    return Err(Error::LockTimeout {
+                        path: self.reserved("write.lock"),
+                        waited_ms: wait.timeout_ms(),
+                        holder: self.tip.as_ref().and_then(Tip::holder),
+                    });
                 }
             };
             ended(waiting_since);

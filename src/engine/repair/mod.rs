@@ -12,8 +12,6 @@ mod report;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 pub use report::{Action, ActionCode, RepairReport};
 
@@ -82,7 +80,7 @@ impl Sole {
             ProcessLock::open(fs, &reserved.join("write.lock"))?,
             ProcessLock::open(fs, &reserved.join("open.lock"))?,
         ];
-        let mut pause = Duration::from_millis(1);
+        let mut pauses = wait.long_pauses();
         loop {
             checkpoint.lock(LockKind::Exclusive, wait, || None)?;
             let checkpoint_guard = checkpoint.guard();
@@ -97,15 +95,13 @@ impl Sole {
             }
             drop((write_guard, checkpoint_guard));
             cancel::check()?;
-            if Instant::now() >= wait.deadline {
+            if !pauses.next() {
                 return Err(Error::InUse {
                     path: reserved.join("open.lock"),
                     waited_ms: wait.timeout_ms(),
                     holders: presence.holders(),
                 });
             }
-            thread::sleep(pause.min(wait.deadline.saturating_duration_since(Instant::now())));
-            pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
 }
