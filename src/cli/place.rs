@@ -13,10 +13,8 @@ use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{
     BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
 };
-use crate::project::owners;
+use crate::project::{self, owners};
 
-/// The database of projects, relative to the base path.
-const PROJECTS: &str = "data/project_storage";
 /// What a database of projects consists of. One of them is enough.
 const PARTS: [&str; 3] = [".storage", "projects.json", "project_data"];
 
@@ -45,7 +43,7 @@ impl Place {
 
     /// The directory of the projects' database.
     pub fn directory(&self) -> PathBuf {
-        self.base.join(PROJECTS)
+        self.base.join(project::DIRECTORY)
     }
 
     pub fn wait(&self) -> Wait {

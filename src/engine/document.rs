@@ -9,7 +9,7 @@ use super::checksum::document_hash;
 use super::json::{self, Scanner};
 
 /// The largest integer that JavaScript's numbers hold exactly.
-const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// The key of a document in its collection's map.
 ///

@@ -12,8 +12,8 @@ use crate::engine::index::{IndexConfig, IndexKey};
 use crate::engine::index_set::{Attached, AttachedIndexes};
 use crate::engine::{CollectionSpec, Database, Owners, Queryable, ReadOptions, Result};
 
-/// Where projects lie under a base path.
-const DIRECTORY: &str = "data/project_storage";
+/// Where the database of projects lies under a base path.
+pub const DIRECTORY: &str = "data/project_storage";
 
 const FILE_INDEXES: [&str; 3] = [FILES_BY_PATH, FILES_BY_EXTENSION, FILES_BY_VERSION];
 

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::engine::document::MAX_SAFE_INTEGER;
 use crate::engine::json;
-
-/// The largest integer that JavaScript's numbers hold exactly.
-pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// Why the value of one field is refused.
 #[derive(Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub mod versions;
 #[cfg(test)]
 mod tests;
 
-pub use attached::{attached_indexes, file_collections, owners};
+pub use attached::{DIRECTORY, attached_indexes, file_collections, owners};
 pub use chain::{Chain, chain_of, with_chain};
 pub use content::Content;
 pub use file_store::{Files, array, sort_by_path};

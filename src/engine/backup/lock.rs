@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
+use super::Site;
 use super::settle::settle_locked;
-use super::{MIGRATION, Site};
 use crate::engine::cancel;
 use crate::engine::database::in_use;
 use crate::engine::error::{Error, IoContext, Result};
@@ -71,7 +71,7 @@ fn begin_settling(site: &Site, wait: Wait) -> Result<LockGuard> {
 }
 
 fn path(site: &Site, name: &str) -> PathBuf {
-    site.base.data().join(MIGRATION).join(name)
+    site.migration_directory().join(name)
 }
 
 fn open(site: &Site, name: &str) -> Result<ProcessLock> {
