@@ -184,21 +184,16 @@ impl Database {
                         self.commit_group(&mut held, &mut rest, &mut answers, &mut spent);
                     }
                 }
-                Err(error @ Error::LockTimeout { .. }) => {
-                    let now = Instant::now();
-                    let (late, on_time): (VecDeque<_>, VecDeque<_>) =
-                        rest.into_iter().partition(|request| request.options.wait.deadline <= now);
-                    rest = on_time;
-                    late.into_iter().for_each(|request| request.fail(error.clone()));
-                }
-                Err(error @ Error::Aborted(_)) => {
-                    let (given_up, waiting): (VecDeque<_>, VecDeque<_>) =
-                        rest.into_iter().partition(|request| request.cancel.is_raised());
-                    rest = waiting;
-                    given_up.into_iter().for_each(|request| request.fail(error.clone()));
-                }
                 Err(error) => {
-                    answers.extend(rest.drain(..).map(|request| (request.job, Err(error.clone()))));
+                    let now = Instant::now();
+                    let (leaving, staying): (VecDeque<_>, VecDeque<_>) =
+                        rest.into_iter().partition(|request| match error {
+                            Error::LockTimeout { .. } => request.options.wait.deadline <= now,
+                            Error::Aborted(_) => request.cancel.is_raised(),
+                            _ => true,
+                        });
+                    rest = staying;
+                    leaving.into_iter().for_each(|request| request.fail(error.clone()));
                 }
             }
         }
