@@ -144,11 +144,10 @@ pub struct Unused {
 
 /// Finds the newest generation that was ever used, and changes nothing.
 pub fn newest(fs: &dyn Fs, directory: &Path, generations: &[u64], until: Until) -> Result<Newest> {
-    let mode = if matches!(until, Until::End { .. }) { OpenMode::ReadWrite } else { OpenMode::Read };
     let mut unused = Vec::new();
     for &generation in generations.iter().rev() {
         let path = journal_path(directory, generation);
-        let newest = read_generation(fs, directory, generation, mode)?;
+        let newest = read_generation(fs, directory, generation, until.mode())?;
         let is_whole = newest.is_ok();
         match newest {
             Ok(newest) if !was_never_used(fs, directory, &newest, generations, until)? => {

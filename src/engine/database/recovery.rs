@@ -11,7 +11,7 @@ use super::document_file::remove_unnamed;
 use super::entity_paths::overlap;
 use super::file_table::FileTable;
 use super::generations::{
-    Generation, Newest, Unused, bad_header, check_link, covered_by, discard, list_generations, newest,
+    Generation, Newest, bad_header, check_link, covered_by, discard, list_generations, newest,
     open_generation,
 };
 use super::index_checkpoint::remove_stray;
@@ -53,6 +53,14 @@ impl Until {
             Until::Tip(_) | Until::LastGoodLine => None,
         }
     }
+
+    /// How journals are opened: who is alone may cut them.
+    pub fn mode(self) -> OpenMode {
+        match self {
+            Until::End { .. } => OpenMode::ReadWrite,
+            Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
+        }
+    }
 }
 
 /// Reads the journals of a database. `None` if it has none yet. Files are changed only once nothing was found damaged.
@@ -64,10 +72,6 @@ pub fn recover(
     warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<Option<Recovered>> {
     let fs = &**file_system;
-    let mode = match until {
-        Until::End { .. } => OpenMode::ReadWrite,
-        Until::Tip(_) | Until::LastGoodLine => OpenMode::Read,
-    };
     let generations = list_generations(fs, directory)?;
     let Newest { generation: newest, unused } = match until {
         Until::Tip(slot) => {
@@ -87,9 +91,54 @@ pub fn recover(
         }
         return Ok(None);
     };
+    let chain = chain_to(fs, directory, &generations, newest, until.mode())?;
+    let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
+        return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
+    };
+    let end = match until {
+        Until::Tip(slot) => slot.end as usize,
+        Until::End { .. } | Until::LastGoodLine => newest.bytes.len(),
+    };
+    if newest.bytes.len() < end {
+        let problem = "acknowledged batches are missing; restore a backup";
+        return Err(Error::corrupt(&newest.path, newest.bytes.len() as u64, problem));
+    }
+    let Replayed { mut state, named } = replay(file_system, directory, &chain, newest, end);
+    let read_only = match until {
+        Until::Tip(_) if (state.position.end as usize) < end => {
+            let problem = "an acknowledged batch is damaged; restore a backup";
+            return Err(Error::corrupt(&newest.path, state.position.end, problem));
+        }
+        Until::Tip(_) => false,
+        Until::LastGoodLine => true,
+        Until::End { .. } => {
+            let tail = judge_tail(newest, &state.position, until.tip())?;
+            discard(fs, directory, unused, warnings)?;
+            let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;
+            if settled {
+                repeat_removals(fs, directory, &state.catalog, state.removed, &state.removals)?;
+                sweep(fs, directory, FRESH)?;
+                sweep(fs, directory, SPOOL)?;
+                remove_unnamed(fs, directory, oldest.header.generation, &named)?;
+                remove_stray(fs, directory, &state.catalog);
+            }
+            !settled
+        }
+    };
+    let journal = Arc::clone(&newest.file);
+    Ok(Some(Recovered { state, journal, read_only }))
+}
+
+/// The journals up to the newest, oldest first: as far back as they hold what the snapshots do not.
+fn chain_to(
+    fs: &dyn Fs,
+    directory: &Path,
+    generations: &[u64],
+    newest: Generation,
+    mode: OpenMode,
+) -> Result<Vec<Generation>> {
     let mut chain = vec![newest];
-    // Older generations hold what the snapshots do not: go back as far as that may be. What the snapshots hold they hold for
-    // good, so what a newer generation says of it counts for those before.
+    // What the snapshots hold they hold for good, so what a newer generation says of it counts for those before.
     let mut covered = 0;
     while let Some(newest) = chain.last()
         && newest.header.previous.is_some()
@@ -100,12 +149,8 @@ pub fn recover(
         }
         let generation = newest.header.generation - 1;
         if !generations.contains(&generation) {
-            let path = journal_path(directory, generation);
-            return Err(Error::corrupt(
-                &path,
-                0,
-                "the journal is missing and the snapshots lack what it holds; restore a backup",
-            ));
+            let problem = "the journal is missing and the snapshots lack what it holds; restore a backup";
+            return Err(Error::corrupt(&journal_path(directory, generation), 0, problem));
         }
         let Some(older) = open_generation(fs, directory, generation, mode)? else {
             return Err(bad_header(directory, generation));
@@ -114,41 +159,28 @@ pub fn recover(
         chain.push(older);
     }
     chain.reverse();
-    replay(file_system, directory, chain, unused, until, mutant, warnings).map(Some)
+    Ok(chain)
 }
 
+/// What lines say, taken together.
+struct Replayed {
+    state: State,
+    /// The files of documents of which lines tell.
+    named: HashSet<String>,
+}
+
+/// Takes the lines of all journals into one state. The newest is read up to `end`.
 fn replay(
     file_system: &Arc<dyn Fs>,
     directory: &Path,
-    chain: Vec<Generation>,
-    unused: Vec<Unused>,
-    until: Until,
-    mutant: impl Fn(Mutant) -> bool,
-    warnings: &mut Vec<(WarningCode, String)>,
-) -> Result<Recovered> {
-    let fs = &**file_system;
-    let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
-        return Err(Error::corrupt(directory, 0, "no journal can be read; restore a backup"));
-    };
-    let oldest = oldest.header.generation;
+    chain: &[Generation],
+    newest: &Generation,
+    end: usize,
+) -> Replayed {
     let mut files = FileTable::default();
     let add = |generation: &Generation| files.add_open(&*generation.path, Arc::clone(&generation.file));
     let ids: Vec<FileId> = chain.iter().map(add).collect();
     let journal = ids.last().copied().unwrap_or(FileId(0));
-    let end = match until {
-        Until::Tip(slot) => {
-            let end = slot.end as usize;
-            if newest.bytes.len() < end {
-                return Err(Error::corrupt(
-                    &newest.path,
-                    newest.bytes.len() as u64,
-                    "acknowledged batches are missing; restore a backup",
-                ));
-            }
-            end
-        }
-        Until::End { .. } | Until::LastGoodLine => newest.bytes.len(),
-    };
     let mut state = State {
         database: newest.header.database,
         position: Position {
@@ -167,24 +199,21 @@ fn replay(
     let mut named = HashSet::new();
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
-        let last = at + 1 == chain.len();
-        let stop = chain
-            .get(at + 1)
-            .and_then(|next| next.header.previous)
-            .map_or(end, |previous| previous.end as usize);
-        let mut lines = generation.lines(if last { end } else { stop });
+        let next = chain.get(at + 1);
+        let stop = next.and_then(|next| next.header.previous).map_or(end, |previous| previous.end as usize);
+        let mut lines = generation.lines(stop);
         let mut find = |name: &str| {
             named.insert(name.to_owned());
             FileHandle::closed(file_system, directory.join(RESERVED).join(name))
         };
         let mut source = Source { bytes: &generation.bytes, file, find: &mut find };
         for line in lines.by_ref() {
-            apply(&mut state, &mut source, &line.body, last, &mut removals);
-            if last {
+            apply(&mut state, &mut source, &line.body, next.is_none(), &mut removals);
+            if next.is_none() {
                 position.durable = position.durable.max(line.body.durable);
             }
         }
-        if last {
+        if next.is_none() {
             position.seq = lines.seq;
             position.checksum = lines.checksum;
             position.end = lines.position as u64;
@@ -196,30 +225,7 @@ fn replay(
     known.iter().for_each(|path| state.forget_covered(path));
     removals.retain(|(seq, _)| *seq > state.removed);
     state.removals = removals;
-    let mut read_only = matches!(until, Until::LastGoodLine);
-    if let Until::End { .. } = until {
-        let tail = judge_tail(newest, &state.position, until.tip())?;
-        discard(fs, directory, unused, warnings)?;
-        let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;
-        read_only = !settled;
-    }
-    if let Until::End { .. } = until
-        && !read_only
-    {
-        repeat_removals(fs, directory, &state.catalog, state.removed, &state.removals)?;
-        sweep(fs, directory, FRESH)?;
-        sweep(fs, directory, SPOOL)?;
-        remove_unnamed(fs, directory, oldest, &named)?;
-        remove_stray(fs, directory, &state.catalog);
-    } else if matches!(until, Until::Tip(_)) && (position.end as usize) < end {
-        return Err(Error::corrupt(
-            &newest.path,
-            position.end,
-            "an acknowledged batch is damaged; restore a backup",
-        ));
-    }
-    let journal = Arc::clone(&newest.file);
-    Ok(Recovered { state, journal, read_only })
+    Replayed { state, named }
 }
 
 /// The file of a document with this name in the reserved folder.

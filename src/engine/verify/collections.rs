@@ -16,7 +16,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{FileBytes, Fs, list_if_there};
 use crate::engine::index_set::{is_definition, is_definitions};
-use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::json;
 use crate::engine::plain_file::read_file;
 use crate::engine::snapshot::{Documents, Scanned, salvage, scan_map, scan_pieces};
@@ -85,6 +85,9 @@ pub fn changes(journals: &Journals, path: &str, covers: u64) -> BTreeMap<Documen
     }
 }
 
+/// What to do about a file that is gone or damaged.
+const RESTORE: &str = "restore it from a backup, or repair to keep what the journals have of it";
+
 /// Whether the texts of a file that was examined are needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Texts {
@@ -107,16 +110,38 @@ pub fn examine(
         return Ok(examined);
     }
     let bytes = read_file(fs, &file)?;
-    let record = journals.state.catalog.get(path);
+    let mut problems = Vec::new();
+    let state = judge_file(path, journals.state.catalog.get(path), bytes.as_ref(), &mut problems);
+    let bytes = bytes.unwrap_or_default();
+    let scanned = find_documents(path, &state, &bytes, &mut problems);
+    let scanned: BTreeMap<_, _> = scanned.into_iter().map(|Scanned { id, text }| (id, text)).collect();
+    let mut examined = Examined {
+        size: bytes.len() as u64,
+        path: path.to_owned(),
+        state,
+        bytes,
+        scanned,
+        documents: 0,
+        problems,
+    };
+    examined.check_documents(journals)?;
+    Ok(examined)
+}
+
+/// What the file of a collection is, by what the catalog records of it.
+fn judge_file(
+    path: &str,
+    record: Option<&CollectionRecord>,
+    bytes: Option<&FileBytes>,
+    problems: &mut Vec<Problem>,
+) -> FileState {
     let known = is_known(record);
     let dropped = record.is_some_and(|record| record.dropped.is_some());
-    let mut problems = Vec::new();
     let mut note = |code, message: String| problems.push(Problem::new(code, path, message));
-    let restore = "restore it from a backup, or repair to keep what the journals have of it";
-    let matched = bytes.as_ref().and_then(|bytes| matching(record, FileHash::of(bytes)).cloned());
-    let state = match (&bytes, matched) {
+    let matched = bytes.and_then(|bytes| matching(record, FileHash::of(bytes)).cloned());
+    match (bytes, matched) {
         (None, _) if known && !record.is_some_and(|record| record.absent) => {
-            note(ProblemCode::SnapshotMissing, format!("the file is missing; {restore}"));
+            note(ProblemCode::SnapshotMissing, format!("the file is missing; {RESTORE}"));
             FileState::Missing
         }
         (None, _) => FileState::Absent,
@@ -125,7 +150,7 @@ pub fn examine(
         (Some(bytes), None) if dropped && bytes.is_empty() => FileState::Absent,
         (Some(_), Some(record)) => FileState::Known(record),
         (Some(bytes), None) if known && bytes.is_empty() => {
-            note(ProblemCode::SnapshotEmpty, format!("the file is empty; {restore}"));
+            note(ProblemCode::SnapshotEmpty, format!("the file is empty; {RESTORE}"));
             FileState::Missing
         }
         (Some(bytes), None) => match scan_map(bytes) {
@@ -165,10 +190,13 @@ pub fn examine(
                 FileState::Broken
             }
         },
-    };
-    let bytes = bytes.unwrap_or_default();
-    let scanned = match &state {
-        FileState::Known(record) => match scan(&bytes, record) {
+    }
+}
+
+/// The documents of a file, in its order.
+fn find_documents(path: &str, state: &FileState, bytes: &[u8], problems: &mut Vec<Problem>) -> Vec<Scanned> {
+    match state {
+        FileState::Known(record) => match scan(bytes, record) {
             Ok(scanned) => {
                 let duplicates = record.layout == Layout::Lines && !scanned.is_sorted_by(|a, b| a.id < b.id);
                 if duplicates {
@@ -178,28 +206,16 @@ pub fn examine(
                 scanned
             }
             Err(error) => {
-                let message = format!("{}; {restore}", error.problem);
+                let message = format!("{}; {RESTORE}", error.problem);
                 problems
                     .push(Problem::new(ProblemCode::SnapshotDamaged, path, message).at(error.offset as u64));
                 Vec::new()
             }
         },
-        FileState::Foreign => scan_map(&bytes).unwrap_or_default(),
-        FileState::Broken => salvage(&bytes),
+        FileState::Foreign => scan_map(bytes).unwrap_or_default(),
+        FileState::Broken => salvage(bytes),
         FileState::Absent | FileState::Missing => Vec::new(),
-    };
-    let scanned: BTreeMap<_, _> = scanned.into_iter().map(|Scanned { id, text }| (id, text)).collect();
-    let mut examined = Examined {
-        size: bytes.len() as u64,
-        path: path.to_owned(),
-        state,
-        bytes,
-        scanned,
-        documents: 0,
-        problems,
-    };
-    examined.check_documents(journals)?;
-    Ok(examined)
+    }
 }
 
 /// Examines a large file that is as the engine left it. `None` for any other.
