@@ -18,7 +18,7 @@ const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
 const { idToInsert } = require('./new-id.js')
-const { engineObjects, forgetAll, objectsOf, releaseClosed } = require('./objects.js')
+const { engineObjects, forgetAll, forgetDocument, objectsOf, releaseClosed } = require('./objects.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
@@ -318,7 +318,7 @@ class BaseStorage {
       return
     }
     this[documents].forget(keyOf(key))
-    this[objects]?.invalidate(keyOf(key))
+    forgetDocument(this[objects], keyOf(key))
   }
 
   #forgetAll() {

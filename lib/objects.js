@@ -72,6 +72,12 @@ function forgetAll(documents) {
   engineObjects(documents)?.clear()
 }
 
+/** Forgets what a collection, if any is kept, has of a document, by its key in the map, and the lists. */
+function forgetDocument(collection, key) {
+  forgotten += 1
+  collection?.forgetWithLists(key)
+}
+
 /** The moment at which a call begins. */
 const moment = () => ({ time: performance.now(), forgotten })
 
@@ -372,9 +378,8 @@ class CollectionObjects {
     return entry
   }
 
-  /** Forgets a document, by its key in the map, and the lists, because a caller wants it. */
-  invalidate(key) {
-    forgotten += 1
+  /** Forgets a document, by its key in the map, and the lists. */
+  forgetWithLists(key) {
     this.forget(key)
     this.#removeAt(WHOLE_LIST)
     this.#removeAt(HEAD_LIST)
@@ -425,4 +430,15 @@ function keyOf(id) {
   return String(number) === id ? number : id
 }
 
-module.exports = { engineObjects, forgetAll, isForgotten, moment, objectsOf, objectsOfEngine, releaseClosed, WHOLE_LIST, HEAD_LIST }
+module.exports = {
+  engineObjects,
+  forgetAll,
+  forgetDocument,
+  isForgotten,
+  moment,
+  objectsOf,
+  objectsOfEngine,
+  releaseClosed,
+  WHOLE_LIST,
+  HEAD_LIST,
+}
