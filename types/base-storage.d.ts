@@ -109,11 +109,11 @@ export abstract class BaseStorage<
   protected abstract getEntityPath(id: TEntity['id']): string | null
 
   /**
-   * Stores a new entity and assigns `id`, `created` and `updated`. The cost does not depend on the number of entities.
+   * Stores a new entity and assigns `id`, `created` and `updated`. O(log n) for n entities.
    * @throws The schema's own error when it rejects the data.
    */
   create(data: CreateData<TEntity, TInput>, options?: CallOptions): Promise<TEntity>
-  /** The entity, or `null`. Constant time. */
+  /** The entity, or `null`. O(log n) for n entities. */
   getById(id: TEntity['id'], options?: CallOptions): Promise<TEntity | null>
   /**
    * Merges a patch into an entity. `id` and `created` stay the same; `updated` is set and never goes backwards. Concurrent

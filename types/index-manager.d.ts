@@ -67,7 +67,7 @@ export class IndexManager {
    * Puts an entity into an index, replacing what the index held for it. The fields that the index covers are copied at the
    * moment of the call; nothing else is stored. `undefined`, functions and symbols count as missing, a `Date` as its
    * milliseconds, and an object with `toJSON` as what that returns. The cost is one journal append; concurrent calls share
-   * its sync. It does not depend on the size of the index (btree and inverted: on its logarithm).
+   * its sync. It grows at most with the logarithm of the size of the index.
    * @throws {@link StorageError} `NOT_FOUND`; `UNIQUE_VIOLATION` if the key belongs to another entity; `CONFLICT` if the
    * index was recreated with other fields during the call, which may be repeated. Nothing changed.
    * @throws {@link ValidationError} if a field that the index covers holds NaN, an infinite number, a bigint, an invalid
