@@ -8,7 +8,7 @@ import type { StandardSchemaV1 } from './schema.js'
 import type { StorageStats } from './stats.js'
 import type { Transaction, TransactionOptions } from './transaction.js'
 
-/** What every stored entity has. Times are integer milliseconds since 1970. */
+/** The fields that every stored entity has. Times are integer milliseconds since 1970. */
 export interface BaseEntity {
   id: number | string
   created: number
@@ -17,24 +17,24 @@ export interface BaseEntity {
 
 export type Assigned = 'id' | 'created' | 'updated'
 
-/** What `create` takes: numbers as ids are assigned; string ids come with the data or from `static newId()`. */
+/** What `create` takes. Numeric ids are assigned; a string id comes with the data or from `static newId()`. */
 export type CreateData<TEntity extends BaseEntity, TInput extends object> = Unassigned<TInput> &
   (TEntity['id'] extends string ? { id?: TEntity['id'] } : unknown)
 
-/** What `update` takes: of a union, some fields of one of its members. */
+/** What `update` takes. For a union type: some of the fields of one of its members. */
 export type UpdateData<TInput extends object> = Partial<Unassigned<TInput>>
 
-/** What a caller gives of an entity. `Omit` alone would leave of a union only what its members share. */
+/** The fields of an entity that a caller supplies. Of a union, `Omit` alone would keep only what all members share. */
 export type Unassigned<TInput extends object> = TInput extends unknown ? Omit<TInput, Assigned> : never
 
-/** How a storage of one's own is opened. */
+/** The options of a storage class that you define. */
 export interface BaseStorageOptions extends StorageOptions {
-  /** Indexes of the entities, instead of those of the static property `indexes`. */
+  /** Indexes of the entities. They replace those of the static property `indexes`. */
   indexes?: readonly IndexConfig[] | undefined
 }
 
 /**
- * The abstraction that every storage shares: entities in one JSON file, `{ "<id>": entity, … }`.
+ * The base class of every storage. It keeps entities in one JSON file, `{ "<id>": entity, … }`.
  *
  * ```ts
  * class Users extends BaseStorage<User, Record<string, User>> {
@@ -44,19 +44,20 @@ export interface BaseStorageOptions extends StorageOptions {
  * }
  * ```
  *
- * A subclass may override every method and call `super`: no method calls another through the instance. Only
- * `getIndexPath` and `getEntityPath` are asked by others.
+ * A subclass may override any method and call `super`. No method calls another one through the instance, except
+ * `getIndexPath` and `getEntityPath`.
  *
- * Every method that returns a promise rejects with `CLOSED` after {@link close}. What a read returns is yours: changing
- * it changes nothing that is stored. A write whose promise resolved is durable as `durability` says; one that
- * rejected changed nothing, unless its error says `outcome: 'unknown'`.
+ * Every method that returns a promise rejects with `CLOSED` after {@link close}. A read returns a copy that is yours:
+ * changing it does not change what is stored. When the promise of a write resolves, the write is as durable as
+ * `durability` says; when it rejects, nothing was changed, unless the error says `outcome: 'unknown'`.
  *
- * Stored, and given back, is the JSON of what the schema puts out: a `Date` is its ISO text from then on. {@link update} has the
- * schema validate that together with the patch, so it must take its own output: `z.coerce.date()`, not `z.date()`.
+ * The storage keeps, and returns, the JSON form of the schema's output: a `Date` becomes its ISO text. {@link update} passes
+ * the stored entity, with the patch merged in, through the schema, so the schema must accept its own output: use
+ * `z.coerce.date()`, not `z.date()`.
  *
- * @typeParam TEntity The entity, as its schema puts it out.
+ * @typeParam TEntity The entity as its schema outputs it.
  * @typeParam TStorage The map of all entities by id.
- * @typeParam TInput The entity as its schema takes it in, where defaults or transforms make that differ from `TEntity`.
+ * @typeParam TInput The input type of the schema, if defaults or transforms make it differ from `TEntity`.
  */
 export abstract class BaseStorage<
   TEntity extends BaseEntity,
@@ -64,11 +65,13 @@ export abstract class BaseStorage<
   TInput extends object = TEntity,
 > {
   /**
-   * @param storageSchema Validates the whole map in {@link writeAll}, in place of `entitySchema`: let it be a map of that.
-   * @param entitySchema Validates each entity that is written otherwise, and those that another program wrote, once.
-   * @param dataDir The database's directory, relative to `basePath` and below it. Storages with one `dataDir` share its
-   *   journal. One that is outside, or a folder of this package, is `INVALID_ARGUMENT` at the first call.
-   * @throws TypeError, RangeError when an option has a wrong type or value; `INVALID_ARGUMENT` when an index has.
+   * @param storageSchema Validates the whole map in {@link writeAll}, which does not apply `entitySchema`. It should be a
+   *   map of `entitySchema`.
+   * @param entitySchema Validates each entity in every other write and, once, each entity that another program wrote.
+   * @param dataDir The database's directory, relative to `basePath` and below it. Storages with the same `dataDir` share a
+   *   journal. If the directory lies outside `basePath` or is a folder of this package, the first call rejects with
+   *   `INVALID_ARGUMENT`.
+   * @throws TypeError, RangeError for an option of a wrong type or value; `INVALID_ARGUMENT` for a malformed index.
    */
   constructor(
     storageSchema: StandardSchemaV1<unknown, TStorage>,
@@ -77,16 +80,16 @@ export abstract class BaseStorage<
     options?: BaseStorageOptions,
   )
 
-  /** Gives the id of an entity that comes without one. Define it in a subclass whose ids are strings. */
+  /** Returns an id for an entity that comes without one. Define it in a subclass whose ids are strings. */
   static newId?(): string
   /**
-   * Indexes of the entities, changed with every write in the same batch. Those of all storages on one file are kept
-   * together; two of one name must not differ. A unique index that documents break already leaves them readable: writes
-   * of such a document and {@link rebuildIndexes} are `UNIQUE_VIOLATION`.
+   * Indexes of the entities. Each write updates them in its own batch. All storages on one file share their indexes, so
+   * two indexes with the same name must not differ. If existing documents violate a unique index, they stay readable, but
+   * a write of such a document and {@link rebuildIndexes} fail with `UNIQUE_VIOLATION`.
    */
   static indexes?: readonly IndexConfig[]
 
-  /** The options in force, defaults filled in. */
+  /** The options in force, with defaults filled in. */
   protected readonly options: ResolvedStorageOptions
   /** Absolute path of the directory under which `dataDir` lies. */
   protected basePath: string
@@ -94,31 +97,31 @@ export abstract class BaseStorage<
   protected dataDir: string
 
   /**
-   * The JSON file that holds the entities: absolute, or relative to the database, anywhere under `basePath`. Asked at the
-   * first use of the storage. A file that belongs to another database is `INVALID_ARGUMENT`.
+   * Returns the path of the JSON file that holds the entities: absolute or relative to the database, anywhere under
+   * `basePath`. It is called when the storage is first used. A file that belongs to another database is `INVALID_ARGUMENT`.
    */
   protected abstract getIndexPath(): string
   /**
-   * A file or directory that is removed with its entity, or `null`: absolute, or relative to the database, anywhere under
-   * `basePath`. One that holds a database or the file of a storage, or lies behind a symlink, is `INVALID_ARGUMENT`; then
-   * nothing is written.
+   * Returns the path of a file or directory that is removed together with the entity, or `null`. The path is absolute or
+   * relative to the database, anywhere under `basePath`. A path that holds a database or the file of a storage, or that
+   * lies behind a symlink, is `INVALID_ARGUMENT`, and nothing is written.
    */
   protected abstract getEntityPath(id: TEntity['id']): string | null
 
   /**
-   * Stores a new entity; `id`, `created` and `updated` are assigned. Costs the same however many entities there are.
+   * Stores a new entity and assigns `id`, `created` and `updated`. O(log n) for n entities.
    * @throws The schema's own error when it rejects the data.
    */
   create(data: CreateData<TEntity, TInput>, options?: CallOptions): Promise<TEntity>
-  /** The entity, or `null`. Constant time. */
+  /** The entity, or `null`. O(log n) for n entities. */
   getById(id: TEntity['id'], options?: CallOptions): Promise<TEntity | null>
   /**
-   * Merges a patch into an entity. `id` and `created` stay, `updated` is set and never goes backwards. Concurrent
-   * patches of different fields all survive, those of other processes too.
-   * @returns The entity as stored, or `null` when there is none.
+   * Merges a patch into an entity. `id` and `created` stay the same; `updated` is set and never goes backwards. Concurrent
+   * patches of different fields all survive, including those of other processes.
+   * @returns The entity as stored, or `null` if there is none with this id.
    */
   update(id: TEntity['id'], patch: UpdateData<TInput>, options?: CallOptions): Promise<TEntity | null>
-  /** Removes an entity and what `getEntityPath` names. `false` when there was none. */
+  /** Removes an entity and the path that `getEntityPath` names. Returns `false` if there was no such entity. */
   delete(id: TEntity['id'], options?: CallOptions): Promise<boolean>
   /** All entities, ids ascending. */
   list(options?: CallOptions): Promise<TEntity[]>
@@ -127,48 +130,50 @@ export abstract class BaseStorage<
   /** All entities by id, ids ascending. */
   readAll(options?: CallOptions): Promise<TStorage>
   /**
-   * Replaces all entities as one batch: those that the map lacks are deleted, `updated` is taken as given. Only what
-   * differs is written. To change a few entities beside other writers, use {@link update}.
+   * Replaces all entities as one batch. Entities that the map lacks are deleted; `updated` is taken from the map. Only
+   * differences are written. To change a few entities while others write too, use {@link update}.
    * @returns What is stored.
-   * @throws {@link ValidationError} when the map is no plain object; the schema's own error when it rejects the map; `CONFLICT`
-   * when others kept creating or deleting entities for `lockTimeout`.
+   * @throws {@link ValidationError} if the map is not a plain object; the schema's own error if it rejects the map;
+   * `CONFLICT` if others kept creating or deleting entities for `lockTimeout`.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**
-   * The entities with a key in an index, ids ascending.
-   * @throws `INVALID_ARGUMENT` when there is no such index or the key is none.
+   * Returns the entities that have a key in an index, ids ascending.
+   * @throws `INVALID_ARGUMENT` if there is no such index or the key is not a valid one.
    */
   findBy(index: string, key: IndexKey, options?: CallOptions): Promise<TEntity[]>
   /**
-   * The entities with a key between two, in key order; `inclusive` (the default) is said of both ends. The ends of a
-   * composite key may be its first parts, or the first one alone: all keys that begin so then lie at that end.
-   * @throws `INDEX_TYPE` when the index is no btree.
+   * Returns the entities whose key lies between two keys, in key order. `inclusive` (the default) applies to both ends. For
+   * a composite key, an end may be an array of the first parts or the first part alone: all keys that begin with it then
+   * count as equal to that end.
+   * @throws `INDEX_TYPE` if the index is not a btree.
    */
   findRange(index: string, start: IndexKey, end: IndexKey, inclusive?: boolean, options?: CallOptions): Promise<TEntity[]>
   /**
-   * The entities with every word of a text, as a word or the start of one, best first.
-   * @throws `INDEX_TYPE` when the index is not inverted.
+   * Returns the entities that contain every word of a text, as a whole word or as the beginning of one, best match first.
+   * @throws `INDEX_TYPE` if the index is not inverted.
    */
   searchBy(index: string, query: string, options?: CallOptions): Promise<TEntity[]>
   /**
-   * The entities that meet a condition, in an order. An index on a field of the condition, or of the order, is used where
-   * there is one: see {@link explain}.
-   * @throws `INVALID_ARGUMENT` that names an operator or operand that is wrong.
+   * Returns the entities that meet a condition, in a given order. An index on a field of the condition or of the order is
+   * used if there is one: see {@link explain}.
+   * @throws `INVALID_ARGUMENT`; the message names the wrong operator or operand.
    */
   query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
   query(query?: Query<TEntity>): Promise<TEntity[]>
-  /** How a query is answered: the index, and how many entities were looked at. Runs it. */
+  /** Runs a query and tells how it was answered: by which index, and how many entities were examined. */
   explain(query?: Query<TEntity> & { select?: readonly FieldPath<TEntity>[] }): Promise<Explanation>
   /**
-   * The entities one after another, ids ascending, as they were when the first one was asked for. Holds no more of them
-   * in memory than are read at a time.
+   * Yields the entities one after another, ids ascending, as they were when the first one was requested. Memory holds no
+   * more of them than are read at a time.
    */
   iterate(options?: IterateOptions<TEntity, TEntity['id']>): AsyncGenerator<TEntity, void, undefined>
   /**
-   * Runs several reads and writes as one batch. `work` sees a state in which nothing changes, and what it changed itself;
-   * nobody else sees that before it is committed. If something that it read was changed by others, it runs again, up to 16
-   * times, then `CONFLICT`: it must do nothing outside that cannot be done twice. What it throws rolls everything back
-   * and is thrown as it is. After `lockTimeout` the transaction is over: `LOCK_TIMEOUT`, and its steps are `CLOSED`.
+   * Runs several reads and writes as one batch. `work` sees a snapshot that does not change, plus its own changes, which
+   * nobody else sees before the commit. If others changed something that `work` read, `work` runs again, 16 times at most;
+   * then the call rejects with `CONFLICT`. `work` must therefore have no outside effect that cannot be repeated. An error
+   * that `work` throws rolls everything back and is rethrown unchanged. After `lockTimeout` the transaction ends: the call
+   * rejects with `LOCK_TIMEOUT`, and further steps of `work` reject with `CLOSED`.
    * @returns What `work` returns.
    */
   transaction<T>(
@@ -178,78 +183,79 @@ export abstract class BaseStorage<
     options?: TransactionOptions,
   ): Promise<T>
   /**
-   * The changes of the entities by whoever makes them, those of other processes too, usually within 50 ms. Waiting for
-   * them does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets one reset. The
-   * listening ends with `return()`, which leaving a loop calls, with the storage, and once the iterator is dropped and collected.
+   * Returns the changes of the entities, whoever makes them. Changes by other processes usually arrive within 50 ms.
+   * Waiting for changes does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets
+   * one reset instead. The iterator ends with `return()`, which leaving a loop calls, when the storage closes, and once it
+   * is dropped and garbage-collected.
    */
   changes(options?: ChangesOptions): Changes<TEntity['id']>
-  /** The number of the database's last batch: where {@link changes} may begin later. */
+  /** The sequence number of the database's last batch. Pass it to {@link changes} to start from there later. */
   sequence(): Promise<number>
   /**
-   * Calls `listener` with each change from now on, until {@link off} or {@link close}. Nobody waits for what it returns; what
-   * it throws, or rejects with, is a warning `LISTENER_FAILED`.
+   * Calls `listener` for each change from now on, until {@link off} or {@link close}. Its return value is not awaited; if
+   * it throws or rejects, the warning `LISTENER_FAILED` is emitted.
    */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   /**
-   * An id that was never handed out before: by any process that uses the database, or, as long as this storage has neither
-   * read nor written, by this process.
+   * Returns an id that no process using the database has handed out before. As long as this storage has neither read nor
+   * written, the id is only known to be new in this process.
    */
   generateId(): number
-  /** Forgets what was read; nothing stored changes. */
+  /** Forgets what was read. Nothing that is stored changes. */
   clearCache(): void
   getCacheStats(): CacheStats
   /**
-   * Sizes, counts and times of the database, for monitoring. Reads memory, and of the disk only the sizes of the journals.
-   * Counts begin when this process opens the database, which this call does if no other did.
+   * Sizes, counts and times of the database, for monitoring. The call reads memory and, from disk, only the sizes of the
+   * journals. Counts begin when this process opens the database; this call opens it if no other call has.
    */
   stats(): Promise<StorageStats>
   /**
-   * Builds the indexes of this storage anew from its entities.
-   * @throws `UNIQUE_VIOLATION` when entities share a key of a unique index.
+   * Rebuilds the indexes of this storage from its entities.
+   * @throws `UNIQUE_VIOLATION` if entities share a key of a unique index.
    */
   rebuildIndexes(options?: CallOptions): Promise<void>
 
   /**
-   * Reads a JSON file of the subclass's own, anywhere under `basePath`; relative paths begin at the database.
-   * @returns What the schema makes of it, or `defaultValue` as it is when there is no file.
-   * @throws The schema's own error; `CORRUPT_DATA` when the file is not valid JSON.
+   * Reads a JSON file of the subclass's own, anywhere under `basePath`. Relative paths are relative to the database.
+   * @returns The schema's output, or `defaultValue` unchanged if there is no file.
+   * @throws The schema's own error; `CORRUPT_DATA` if the file is not valid JSON.
    */
   protected readValidatedJson<T>(file: string, schema: StandardSchemaV1<unknown, T>, defaultValue: T): Promise<T>
   /**
-   * Replaces such a file in one step, indented, with what the schema makes of `data`. It is as durable as a write.
-   * @returns What the schema made of it.
+   * Replaces such a file atomically with the schema's output for `data`, as indented JSON. It is as durable as a write.
+   * @returns The schema's output.
    */
   protected writeValidatedJson<T>(file: string, data: unknown, schema: StandardSchemaV1<unknown, T>): Promise<T>
   /**
-   * Runs `work` while nobody else has the lock of `key`: no other call, instance, thread or process on this database.
-   * `work` may write. It must not await the same key again: that call would wait for itself.
-   * @throws `LOCK_TIMEOUT` when the lock was not free within `lockTimeout`; `work` did not run then.
+   * Runs `work` while it holds the lock of `key`, which no other call, instance, thread or process on this database can
+   * hold at the same time. `work` may write. It must not await the same key again: that call would wait for itself.
+   * @throws `LOCK_TIMEOUT` if the lock was not free within `lockTimeout`; `work` did not run.
    */
   protected withLock<T>(key: string, work: () => T | Promise<T>, options?: CallOptions): Promise<T>
-  /** Creates a directory under `basePath` and those above it, as far as they are missing. */
+  /** Creates a directory under `basePath`, and any missing directories above it. */
   protected ensureDirExists(directory: string): Promise<void>
-  /** Forgets what was read of one entity, or everything. */
+  /** Forgets what was read of one entity or, without a key, of all. */
   protected invalidateCache(key?: TEntity['id']): void
   /** Whether an entity is stored under this id. */
   protected idExists(id: TEntity['id']): Promise<boolean>
   /**
-   * Looks at everything on disk: checksums and continuity of the journals, every file against what is known of it, every
-   * entity, indexes against entities, files that lie about. Writes nothing; others may go on reading and writing. Damage
-   * is in the report, also of a database that does not open because of it.
+   * Checks everything on disk: checksums and continuity of the journals, each file against its recorded state, every
+   * entity, indexes against entities, and stray files. It writes nothing, and others may go on reading and writing. Damage
+   * appears in the report, even if it keeps the database from opening.
    */
   verify(options?: CallOptions): Promise<VerifyReport>
   /**
-   * Mends what {@link verify} finds, as far as that goes without inventing data. The originals of all that is changed
-   * are copied into a dated folder first. Waits for the calls of this instance before it, and until no other instance and
-   * no other process has the database open, at most `lockTimeout` in all; later calls of this instance wait meanwhile. A
-   * transaction that is under way runs again.
+   * Repairs what {@link verify} finds, as far as that is possible without inventing data. The originals of everything that
+   * is changed are first copied into a dated folder. The call waits for earlier calls of this instance, and until no other
+   * instance or process has the database open, at most `lockTimeout` in all; later calls of this instance wait for it. A
+   * transaction under way runs again.
    */
   repair(options?: CallOptions): Promise<RepairReport>
   /**
-   * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine. A
-   * transaction, a callback that has a lock and a file that comes as a stream are waited for as well, but not from inside:
-   * called there, it ends the instance without them.
+   * Waits for this instance's writes, brings the JSON files up to date and ends the instance. Closing twice is fine. It
+   * also waits for transactions, callbacks that hold a lock and files that arrive as streams, except when it is called
+   * from inside one of them: then it ends the instance without waiting for that one.
    */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -1,11 +1,11 @@
 /** What one batch did to one collection. */
 export interface ChangeEvent<Id = number | string> {
   kind: 'change'
-  /** The number of the batch: one more with each batch of the database. */
+  /** The number of the batch. Each batch of the database has the next number. */
   sequence: number
   /** The JSON file of the collection, relative to the database. */
   collection: string
-  /** Everything that was there before is gone. */
+  /** Whether everything that the collection held before is gone. */
   emptied: boolean
   created: Id[]
   updated: Id[]
@@ -13,8 +13,8 @@ export interface ChangeEvent<Id = number | string> {
 }
 
 /**
- * What changed cannot be told in ids: changes were lost (`collection` is `null`) because the consumer was too slow, or
- * because the journals do not reach back that far; or a file was edited by hand and taken over. Read again.
+ * Something changed that cannot be described by ids. Either changes were lost (`collection` is `null`), because the consumer
+ * was too slow or the journals do not reach back that far, or a file was edited by hand and adopted. Read the data again.
  */
 export interface ResetEvent {
   kind: 'reset'
@@ -25,14 +25,14 @@ export interface ResetEvent {
 export type Change<Id = number | string> = ChangeEvent<Id> | ResetEvent
 
 export interface ChangesOptions {
-  /** Begins after the batch with this number, as far back as the journals are kept; otherwise with a reset. Default: now. */
+  /** Starts after the batch with this number; with a reset, if the journals do not reach back that far. Default: now. */
   from?: number | undefined
-  /** The changes of this storage's collection (the default), or of all of its database. */
+  /** Whether to report changes of this storage's collection (the default) or of its whole database. */
   scope?: 'collection' | 'database' | undefined
   signal?: AbortSignal | undefined
 }
 
-/** The changes from the moment they are asked for, each once, in commit order. Ends with its storage, or by `return()`. */
+/** The changes from the moment of the call, each once, in commit order. Ends when its storage closes, or by `return()`. */
 export interface Changes<Id = number | string> extends AsyncIterableIterator<Change<Id>> {
   next(): Promise<IteratorResult<Change<Id>, undefined>>
   return(): Promise<IteratorResult<Change<Id>, undefined>>

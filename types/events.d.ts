@@ -1,14 +1,14 @@
-/** What every event has that tells how something went. */
+/** The fields of every event that reports how an operation ended. */
 interface Ended {
-  /** When it began, in milliseconds since 1970. */
+  /** When the operation began, in milliseconds since 1970. */
   time: number
   /** How many milliseconds it took. */
   duration: number
-  /** What the caller got instead of a result; absent when it went well. */
+  /** What the caller got instead of a result. Absent if the operation succeeded. */
   error?: unknown
 }
 
-/** What the events of calls have. */
+/** The fields of every event that reports a call. */
 interface Called extends Ended {
   /** The method: `'create'`, `'query'`, … */
   operation: string
@@ -17,12 +17,12 @@ interface Called extends Ended {
   database: string
   /** The JSON file, relative to the database. */
   collection?: string
-  /** Of an `IndexManager`: the name of the index. */
+  /** For an `IndexManager`: the name of the index. */
   index?: string
 }
 
 /**
- * What the channels of `node:diagnostics_channel` carry:
+ * The messages of the channels of `node:diagnostics_channel`:
  *
  * ```ts
  * channel('octoprompt-storage:write').subscribe((message) => {
@@ -32,59 +32,59 @@ interface Called extends Ended {
  */
 export interface StorageEvents {
   'octoprompt-storage:write': Called & {
-    /** How many entities were given. */
+    /** How many entities the call was given. */
     entities?: number
-    /** Bytes of the texts that were handed to the engine: of a map of files that was read before, those that differ. */
+    /** Bytes of JSON text handed to the engine. For a map of files that was read before, only the differing files count. */
     bytes: number
     /** The number of a batch at which the write is visible. */
     sequence?: number
   }
-  /** Reads that memory could not answer on the spot. */
+  /** Reads that could not be answered from memory at once. */
   'octoprompt-storage:read': Called
   'octoprompt-storage:transaction': Called & {
-    /** How often it ran, if it committed. */
+    /** How often the transaction ran, if it committed. */
     attempts?: number
   }
-  /** An attempt that others came before: it is made again, or fails with `CONFLICT`. */
+  /** An attempt that lost against another writer. It is made again, or the call fails with `CONFLICT`. */
   'octoprompt-storage:conflict': Omit<Called, keyof Ended> & {
     time: number
-    /** Of an update. */
+    /** For an update. */
     id?: number | string
-    /** Of a transaction. */
+    /** For a transaction. */
     attempt?: number
   }
   'octoprompt-storage:open': Ended & {
     database: string
-    /** Whether no other process had the database open, so that this one recovered it. */
+    /** Whether no other process had the database open, so that this process recovered it. */
     alone: boolean
     readOnly: boolean
-    /** Whether bytes that a crash left, and nobody was promised, were cut from the journal. */
+    /** Whether bytes that a crash left behind, and that were never acknowledged, were cut from the journal. */
     cut: boolean
     sequence: number
-    /** Batches that the journal has and the JSON files have not. */
+    /** Batches that are in the journal but not yet in the JSON files. */
     pendingBatches: number
   }
-  /** Checkpoints that wrote something or failed; all but `database` is of those that wrote. */
+  /** A checkpoint that wrote something or failed. Only one that wrote has the fields after `database`. */
   'octoprompt-storage:checkpoint': Ended & {
     database: string
     collections?: number
     bytes?: number
-    /** Up to here batches are in the JSON files. */
+    /** The JSON files hold every batch up to this number. */
     sequence?: number
   }
   'octoprompt-storage:backup': Ended & {
     operation: 'backup' | 'restore'
     basePath: string
-    /** The path of a backup that was made. */
+    /** The path of the backup that was made. */
     backup?: string
   }
   'octoprompt-storage:migration': Ended & {
-    /** `'up'` and `'down'` are the steps. */
+    /** `'up'` and `'down'` are single steps. */
     operation: 'migrate' | 'rollback' | 'up' | 'down'
     basePath: string
-    /** Of a step. */
+    /** For a step. */
     version?: string
-    /** Of the whole: what was applied or rolled back. */
+    /** For `'migrate'` and `'rollback'`: the versions that were applied or rolled back. */
     versions?: string[]
     currentVersion?: string
   }

@@ -5,18 +5,18 @@ import type { ProjectStorageV2 } from './project-storage.js'
 import type { FileTransaction, TransactionOptions } from './transaction.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ListFilesOptions, ProjectFile, ProjectFileInfo, ProjectFilesStorage, UpdateProjectFile } from './projects.js'
 
-/** Where a content comes from. A string is none: it could be meant as a path. */
+/** A source of content. A string is not accepted: it could be mistaken for a path. */
 export type ContentSource =
   | ReadableStream<string | Uint8Array>
   | AsyncIterable<string | Uint8Array | ArrayBuffer>
   | (Iterable<string | Uint8Array | ArrayBuffer> & object)
 
 /**
- * The files of one project, from {@link ProjectStorageV2.getFileStorage}. Every version of a file is an entity of its
- * own; a chain of versions is linked by `prevId`, `nextId` and `originalFileId`, and each call changes it atomically.
+ * The files of one project, from {@link ProjectStorageV2.getFileStorage}. Every version of a file is an entity of its own.
+ * The versions of a file form a chain, linked by `prevId`, `nextId` and `originalFileId`; each call changes it atomically.
  *
- * For a project that does not exist, reads give nothing and what creates files throws {@link NotFoundError}, but for
- * {@link writeAll}, which stores them. Other writes meet no file there: see each of them.
+ * If the project does not exist, reads find nothing, and methods that create files throw {@link NotFoundError}, except
+ * {@link writeAll}, which stores the files anyway. Other writes find no file to change: see each method.
  */
 export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesStorage> {
   private constructor()
@@ -24,26 +24,26 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   protected getEntityPath(id: number): string | null
 
   /**
-   * Stores a new file as version 1 of a chain of its own.
+   * Stores a new file as version 1 of a new chain.
    * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}
    */
   create(data: CreateProjectFile, options?: CallOptions): Promise<ProjectFile>
   /** Stores many files as one batch. */
   createMany(files: readonly CreateProjectFile[], options?: CallOptions): Promise<ProjectFile[]>
-  /** @throws `TOO_LARGE` for a content of more than 512 MiB as JSON: read it with {@link createContentStream}. */
+  /** @throws `TOO_LARGE` for content of more than 512 MiB as JSON: read it with {@link createContentStream}. */
   getById(id: IdInput, options?: CallOptions): Promise<ProjectFile | null>
-  /** Changes a file in place, without a new version. Fields of the chain are ignored. `null` when absent. */
+  /** Changes a file in place, without a new version. Chain fields are ignored. `null` if there is no such file. */
   update(id: IdInput, patch: UpdateProjectFile, options?: CallOptions): Promise<ProjectFile | null>
   /**
    * Changes many files as one batch.
-   * @throws {@link NotFoundError} when one does not exist; nothing changes then.
+   * @throws {@link NotFoundError} if one of them does not exist; then nothing changes.
    */
   updateMany(changes: readonly { id: IdInput; data: UpdateProjectFile }[], options?: CallOptions): Promise<ProjectFile[]>
-  /** Removes one version and links its neighbours; their numbers stay. `false` when there was none. */
+  /** Removes one version and links its neighbours, which keep their numbers. `false` if there was no such version. */
   delete(id: IdInput, options?: CallOptions): Promise<boolean>
   /**
-   * Removes many versions as one batch; ids that do not exist are passed over.
-   * @returns How many there were.
+   * Removes many versions as one batch. Ids that do not exist are skipped.
+   * @returns How many versions were removed.
    */
   deleteMany(ids: readonly IdInput[], options?: CallOptions): Promise<number>
 
@@ -53,9 +53,9 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   list(options?: ListFilesOptions): Promise<(ProjectFileInfo & { content?: string })[]>
   /** The latest version at exactly this path, or `null`. Indexed. */
   getByPath(path: string, options?: CallOptions): Promise<ProjectFile | null>
-  /** Latest versions, by path. `'ts'` and `'.ts'` mean the same. Indexed. */
+  /** The latest versions with this extension, by path. `'ts'` and `'.ts'` mean the same. Indexed. */
   getByExtension(extension: string, options?: CallOptions): Promise<ProjectFile[]>
-  /** Latest versions whose path or content holds the text, in any case of letters. Reads every content. */
+  /** The latest versions whose path or content contains the text, ignoring case. Reads every content. */
   search(query: string, options?: CallOptions): Promise<ProjectFile[]>
 
   transaction<T>(
@@ -64,16 +64,17 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
   ): Promise<T>
 
   /**
-   * The content of a file as bytes in UTF-8, read a chunk at a time, however large it is; as it was when the stream was first read. Half a
-   * surrogate pair, which UTF-8 cannot hold, becomes U+FFFD. `Readable.fromWeb(stream)` makes a stream of Node of it.
-   * A file that does not exist errors the stream with {@link NotFoundError}, damage with `CORRUPT_DATA`.
+   * Streams the content of a file as UTF-8 bytes, a chunk at a time, however large it is. The content is that of the moment
+   * when the stream is first read. A lone surrogate, which UTF-8 cannot represent, becomes U+FFFD. To get a Node stream, use
+   * `Readable.fromWeb(stream)`. The stream fails with {@link NotFoundError} if the file does not exist, and with
+   * `CORRUPT_DATA` if it is damaged.
    */
   createContentStream(fileId: IdInput, options?: CallOptions): ReadableStream<Uint8Array>
   /**
-   * Stores a new file whose content comes from a stream of strings or of bytes in UTF-8: a Web or Node stream, or an
-   * iterable. The content goes to disk piece by piece and becomes a file as one batch when it is complete; memory holds a few
-   * pieces, however large it is. It may have up to 4 GiB as JSON. A source that fails, a call that is aborted and a process
-   * that dies leave nothing.
+   * Stores a new file whose content comes from a stream of strings or of UTF-8 bytes: a Web or Node stream, or an iterable.
+   * The content is written to disk piece by piece and becomes a file, as one batch, when it is complete. Memory holds only a
+   * few pieces, however large the content is. The limit is 4 GiB as JSON. If the source fails, the call is aborted or the
+   * process dies, nothing is stored.
    * @returns The file without its content.
    * @throws {@link NotFoundError} when the project does not exist; {@link ValidationError}; what the source throws.
    */
@@ -88,14 +89,14 @@ export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesSto
    * @throws {@link NotFoundError} when the file does not exist.
    */
   createVersion(fileId: IdInput, content: string, extra?: FileVersionExtra, options?: CallOptions): Promise<ProjectFile>
-  /** All versions in order. Any id of the chain will do. */
+  /** All versions in order. Any id of the chain may be given. */
   getVersions(originalFileId: IdInput, options?: CallOptions): Promise<ProjectFile[]>
-  /** One version by its number, or `null`. Any id of the chain will do. */
+  /** One version by its number, or `null`. Any id of the chain may be given. */
   getVersion(originalFileId: IdInput, version: number, options?: CallOptions): Promise<ProjectFile | null>
-  /** The latest version, or `null`. Any id of the chain will do. */
+  /** The latest version, or `null`. Any id of the chain may be given. */
   getLatestVersion(originalFileId: IdInput, options?: CallOptions): Promise<ProjectFile | null>
   /**
-   * Appends a version with the content of an older one.
+   * Appends a version with the content of an earlier one.
    * @throws {@link NotFoundError} when the file or the version does not exist.
    */
   revertToVersion(fileId: IdInput, version: number, options?: CallOptions): Promise<ProjectFile>

@@ -10,40 +10,42 @@ export interface IndexStats {
   stats: {
     /** Distinct keys, or words. */
     uniqueKeys: number
-    /** Pairs of key (or word) and entity. */
+    /** Pairs of a key (or word) and an entity. */
     totalEntries: number
     /** `totalEntries / uniqueKeys`; 0 for an empty index. */
     avgEntriesPerKey: number
-    /** When the index was created. Of one that a storage keeps: when it was built first. */
+    /** When the index was created. For an index that a storage keeps: when it was first built. */
     created: Date
-    /** When something in it changed last. */
+    /** When something in the index last changed. */
     updated: Date
   }
 }
 
-/** The id of an entity; it comes back with its type. */
+/** The id of an entity. Its type is preserved. */
 export type EntityId = number | string
 
 /**
- * Indexes by hand: a caller says which entities are in them. They lie in the database `<basePath>/<dataDir>`, beside
- * the data of a storage if there is one, and are as durable: what `addToIndex` resolved for is there after a crash.
+ * Indexes that callers maintain themselves: a caller says which entities are in them. They are stored in the database
+ * `<basePath>/<dataDir>`, beside the data of a storage if there is one, and are just as durable: when the promise of
+ * `addToIndex` resolves, the entry survives a crash.
  *
- * Other instances and processes on the directory see a change as soon as it is acknowledged. The indexes that storages
- * keep in the same database are listed, explained and asked like all others; they follow their entities by
- * themselves, so calls that would change them are refused with `INVALID_ARGUMENT`. On the directory of a
- * `ProjectStorageV2` these are the indexes of projects (`projects_by_name`, …) and of each project's files
- * (`files_by_path@<projectId>`, …). The indexes that a `BaseStorage` declares have their names; where another index of the
- * database has that name too, `name@<JSON file>`. Of a storage that this process did not open, they are those that its
- * last writer kept; a file of it that another program wrote since cannot be asked (`INVALID_ARGUMENT`) before that storage
+ * Other instances and processes on the directory see a change as soon as it is acknowledged. The indexes that storages keep
+ * in the same database can be listed, inspected and queried like all others. Since they follow their entities by themselves,
+ * calls that would change them are refused with `INVALID_ARGUMENT`. In the directory of a `ProjectStorageV2` these are the
+ * indexes of projects (`projects_by_name`, …) and of each project's files (`files_by_path@<projectId>`, …).
+ *
+ * An index that a `BaseStorage` declares goes by its own name or, if another index of the database already has that name,
+ * by `name@<JSON file>`. For a storage that this process has not opened, the indexes are those that its last writer kept. If
+ * another program has since written the file of that storage, they cannot be queried (`INVALID_ARGUMENT`) until the storage
  * has read it.
  *
- * Every method rejects with `CLOSED` after {@link close}, with `INVALID_ARGUMENT` for arguments of a wrong kind and
- * names that no index can have, and with `CORRUPT_DATA` where a file of the index is not what was written:
- * {@link rebuildIndex} and {@link dropIndex} mend that, {@link repair} where it is the file of the definitions.
+ * Every method rejects with `CLOSED` after {@link close}, with `INVALID_ARGUMENT` for arguments of a wrong kind and for
+ * impossible index names, and with `CORRUPT_DATA` if a file of the index is not what was written. {@link rebuildIndex} and
+ * {@link dropIndex} repair a damaged index; {@link repair} repairs the file of the definitions.
  */
 export class IndexManager {
   /**
-   * Touches no file.
+   * Accesses no file.
    * @param basePath The directory under which `dataDir` lies.
    * @param dataDir The database's directory, relative to `basePath` and below it.
    * @throws TypeError, RangeError when an argument or option has a wrong type or value.
@@ -51,34 +53,34 @@ export class IndexManager {
   constructor(basePath: string, dataDir: string, options?: Pick<StorageOptions, 'lockTimeout' | 'durability'>)
 
   /**
-   * Creates an empty index. Its name is any text up to 1024 bytes that is no path: without `/`, `\` and control
-   * characters, not empty, neither `.` nor `..`.
+   * Creates an empty index. Its name is any text of 1 to 1024 bytes that cannot be a path: no `/`, `\` or control
+   * characters, and not `.` or `..`.
    * @throws {@link StorageError} `ALREADY_EXISTS`
    */
   createIndex(config: IndexConfig, options?: CallOptions): Promise<void>
-  /** Drops an index with all that is in it, even one that is damaged. Does nothing when there is none. */
+  /** Drops an index and its content, even if it is damaged. Does nothing if there is no such index. */
   dropIndex(name: string, options?: CallOptions): Promise<void>
-  /** All indexes by name, after those that storages keep, which are in the order of their files. */
+  /** All indexes: first those that storages keep, in the order of their files, then the others by name. */
   listIndexes(options?: CallOptions): Promise<IndexConfig[]>
 
   /**
-   * Puts an entity into an index, in place of what the index had of it. What the index looks at is copied at the moment of
-   * the call; nothing else is stored. `undefined`, functions and symbols count as missing, a `Date` as its
-   * milliseconds, an object with `toJSON` as what that gives. One journal append; concurrent calls share its sync. The
-   * size of the index does not matter (a btree or inverted one: its logarithm).
-   * @throws {@link StorageError} `NOT_FOUND`; `UNIQUE_VIOLATION`: the key belongs to another entity; `CONFLICT`: somebody
-   * else created the index anew on other fields during the call, which may be repeated. Nothing changed.
-   * @throws {@link ValidationError} for NaN, an infinite number, a bigint, an invalid `Date` or an object within itself
-   * where the index looks
+   * Puts an entity into an index, replacing what the index held for it. The fields that the index covers are copied at the
+   * moment of the call; nothing else is stored. `undefined`, functions and symbols count as missing, a `Date` as its
+   * milliseconds, and an object with `toJSON` as what that returns. The cost is one journal append; concurrent calls share
+   * its sync. It grows at most with the logarithm of the size of the index.
+   * @throws {@link StorageError} `NOT_FOUND`; `UNIQUE_VIOLATION` if the key belongs to another entity; `CONFLICT` if the
+   * index was recreated with other fields during the call, which may be repeated. Nothing changed.
+   * @throws {@link ValidationError} if a field that the index covers holds NaN, an infinite number, a bigint, an invalid
+   * `Date` or an object that contains itself
    */
   addToIndex(name: string, entityId: EntityId, entity: object, options?: CallOptions): Promise<void>
-  /** Takes an entity out of an index. Does nothing when there is no such index or entity. Costs what adding costs. */
+  /** Removes an entity from an index. Does nothing if there is no such index or entity. Costs as much as adding. */
   removeFromIndex(name: string, entityId: EntityId, options?: CallOptions): Promise<void>
   /**
-   * Puts these entities in place of all that is in the index, as one batch: all of them or, on an error, nothing
-   * changed. Mends an index that is damaged. Of two entities with one id the later counts. O(n).
-   * @param entities Entities with their `id`, or a map of id to entity. Keys of a plain object are the ids where entities
-   * have none.
+   * Replaces the whole content of the index with these entities, as one batch: on an error nothing has changed. Repairs a
+   * damaged index. If two entities have the same id, the later one counts. O(n).
+   * @param entities Entities with their `id`, or a map from id to entity. The keys of a plain object serve as ids where the
+   * entities have none.
    * @throws As {@link addToIndex}.
    */
   rebuildIndex<TEntity extends { id: EntityId }>(
@@ -88,49 +90,49 @@ export class IndexManager {
   ): Promise<void>
 
   /**
-   * The entities with a key, ids ascending: numbers first. `[]` when there is no such index.
+   * Returns the entities that have a key, ids ascending, numbers first. Returns `[]` if there is no such index.
    *
-   * Composite keys are arrays; the joined form of the old package, `'electronics:active'`, is accepted too and finds all
-   * keys that it may stand for. `null` finds entities without a value. An inverted index takes a text, as
-   * {@link searchText} does. Hash: O(1) and what is found; btree: O(log n) and what is found.
+   * A composite key is an array. The joined form of the old package, `'electronics:active'`, is accepted too and finds all
+   * keys that it may stand for. `null` finds entities without a value. For an inverted index the key is a text, as for
+   * {@link searchText}. Hash: O(1) plus the results; btree: O(log n) plus the results.
    */
   query(name: string, key: IndexKey, options?: CallOptions): Promise<EntityId[]>
   /**
-   * The entities with a key between two, in key order, each once. `[]` when there is no such index.
+   * Returns the entities whose key lies between two keys, in key order, each once. Returns `[]` if there is no such index.
    *
-   * Keys order by type: null, booleans, numbers, strings by code point, arrays. `-Infinity` and `Infinity` lie around all
-   * numbers, `[]` behind all strings. The ends of a range over composite keys may be arrays of the first fields only, or
-   * the first field's value: all keys that begin so then lie at that end. O(log n) and what is found.
-   * @param inclusive Whether keys at the two ends belong to the range.
+   * Keys order by type: null, booleans, numbers, strings by code point, arrays. `-Infinity` and `Infinity` lie before and
+   * after all numbers, `[]` after all strings. For composite keys, an end may be an array of the first fields only, or the
+   * value of the first field: all keys that begin with it then count as equal to that end. O(log n) plus the results.
+   * @param inclusive Whether keys equal to either end belong to the range.
    * @throws {@link StorageError} `INDEX_TYPE` when the index is not of type `'btree'`
    */
   queryRange(name: string, start: IndexKey, end: IndexKey, inclusive?: boolean, options?: CallOptions): Promise<EntityId[]>
   /**
-   * The entities that have every word of a query, as a word or as the beginning of one; the best match first, equal ones
-   * by id. `[]` when there is no such index, or no word in the query.
+   * Returns the entities that contain every word of a query, as a whole word or as the beginning of one. The best match
+   * comes first; equal matches are ordered by id. Returns `[]` if there is no such index or no word in the query.
    *
-   * Words are those of Unicode, in any case of letters. Chinese, Japanese and other text without spaces is found by any
-   * part of it. A whole word counts more than beginnings, more occurrences more than fewer. Costs what the frequent
-   * words of the query have entries, at most.
+   * Words are found by the rules of Unicode, ignoring case. Text without spaces, such as Chinese or Japanese, is found by
+   * any part of it. Whole words rank above beginnings, and more occurrences above fewer. The cost is at most the number of
+   * entries of the query's frequent words.
    * @throws {@link StorageError} `INDEX_TYPE` when the index is not of type `'inverted'`
    */
   searchText(name: string, query: string, options?: CallOptions): Promise<EntityId[]>
-  /** What is in an index; `null` when there is none. O(1) once the index is in memory. */
+  /** Describes an index; `null` if there is none. O(1) once the index is in memory. */
   getIndexStats(name: string, options?: CallOptions): Promise<IndexStats | null>
-  /** Sizes, counts and times of the database that the indexes lie in, as storages give them. */
+  /** Sizes, counts and times of the database that holds the indexes, as for storages. */
   stats(): Promise<StorageStats>
 
-  /** As {@link BaseStorage.verify}, of the database in which the indexes lie. */
+  /** As {@link BaseStorage.verify}, for the database that holds the indexes. */
   verify(options?: CallOptions): Promise<VerifyReport>
   /**
-   * As {@link BaseStorage.repair}, of the database in which the indexes lie. Definitions of indexes that were edited or damaged
-   * are taken over as far as they can be read; {@link createIndex} makes a lost one anew. What is in an index that was edited
-   * or damaged is not believed after it either: {@link rebuildIndex} or {@link dropIndex} follows.
+   * As {@link BaseStorage.repair}, for the database that holds the indexes. Edited or damaged index definitions are kept as
+   * far as they can be read; use {@link createIndex} to recreate a lost one. An index whose content was edited or damaged
+   * stays unusable after the repair, until {@link rebuildIndex} or {@link dropIndex}.
    */
   repair(options?: CallOptions): Promise<RepairReport>
 
   /**
-   * Waits for the calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.
+   * Waits for calls under way, brings the JSON files up to date and ends the instance. Closing twice is fine.
    */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

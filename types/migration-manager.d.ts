@@ -1,6 +1,6 @@
 import type { CallOptions } from './options.js'
 
-/** Takes the lines that a {@link MigrationManager} has to say. What it throws is reported once and stops nothing. */
+/** Receives the lines that a {@link MigrationManager} logs. An error that it throws is reported once and stops nothing. */
 export interface MigrationLogger {
   info(line: string): void
   warn(line: string): void
@@ -8,70 +8,70 @@ export interface MigrationLogger {
 }
 
 /**
- * How a {@link MigrationManager} works. A wrong type or value is a `TypeError` or `RangeError` that names the option; its code is
- * `INVALID_ARGUMENT`.
+ * The options of a {@link MigrationManager}. A wrong type or value is a `TypeError` or `RangeError` that names the option;
+ * its code is `INVALID_ARGUMENT`.
  */
 export interface MigrationOptions {
-  /** Milliseconds to wait for other operations on the base path, and for other processes. Default: 30 000. */
+  /** Milliseconds to wait for other operations on the base path and for other processes. Default: 30 000. */
   lockTimeout?: number | undefined
-  /** Where lines go: an object, a function, or `null` for silence. Default: the console. */
+  /** Where lines are logged: an object, a function, or `null` for silence. Default: the console. */
   logger?: MigrationLogger | ((line: string, level: 'info' | 'warn' | 'error') => void) | null | undefined
-  /** Files and directories that backups take along, relative to the base path. */
+  /** Files and directories to include in backups, relative to the base path. */
   include?: readonly string[] | undefined
-  /** How many backups to keep; `backup()` removes the oldest beyond that. Default: all. */
+  /** How many backups to keep. `backup()` removes the oldest ones beyond that number. Default: all. */
   keep?: number | undefined
 }
 
-/** What a migration is told. */
+/** What the callback of a migration receives. */
 export interface MigrationContext {
   /** Absolute path of the directory that is migrated. */
   readonly basePath: string
-  /** The version that is applied or rolled back. */
+  /** The version that is being applied or rolled back. */
   readonly version: string
   readonly direction: 'up' | 'down'
-  /** The signal of `migrate` or `rollback`, for what the callback calls. */
+  /** The signal of `migrate` or `rollback`. Pass it on to the calls of the callback. */
   readonly signal?: AbortSignal | undefined
   readonly logger: MigrationLogger
-  /** Says how far the migration is: a bar on a terminal, a line at every quarter elsewhere. */
+  /** Reports progress: as a bar on a terminal, elsewhere as a line at every quarter. */
   progress(done: number, total: number): void
 }
 
 /** One migration. */
 export interface MigrationConfig {
-  /** A semantic version. Migrations run in their order, pre-releases before their release. */
+  /** A semantic version. Migrations run in version order, pre-releases before their release. */
   version: string
   /** One line for people. */
   description: string
   /**
-   * Changes the data. When it throws or rejects, the data is as before, byte for byte. Storages that it opens it should
-   * close; they may stay open, and what they write is part of the migration.
+   * Changes the data. If it throws or rejects, the data is restored byte for byte. It should close the storages that it
+   * opens. Storages that stay open do no harm: what they write is part of the migration.
    */
   up(context: MigrationContext): void | PromiseLike<unknown>
-  /** Undoes `up`. Without it the version cannot be rolled back. */
+  /** Undoes `up`. A version without `down` cannot be rolled back. */
   down?(context: MigrationContext): void | PromiseLike<unknown>
 }
 
-/** What `<basePath>/data/.migration-state.json` holds. */
+/** The content of `<basePath>/data/.migration-state.json`. */
 export interface MigrationState {
-  /** The highest version that is applied; `'0.0.0'` when none is. */
+  /** The highest applied version; `'0.0.0'` if there is none. */
   currentVersion: string
-  /** In the order in which they were applied or tried. One that was rolled back is no longer among them. */
+  /** In the order in which they were applied or tried. A version that was rolled back is removed. */
   migrations: {
     version: string
     description: string
-    /** Milliseconds since 1970: when it was applied, or tried last. */
+    /** Milliseconds since 1970: when it was applied or last tried. */
     appliedAt: number
-    /** Whether the data has it. */
+    /** Whether the migration is applied. */
     success: boolean
-    /** What stopped it; of one that is applied, what stopped its rollback. */
+    /** The error that stopped it; for an applied migration, the error that stopped its rollback. */
     error?: string
   }[]
 }
 
-/** What {@link MigrationManager.status} returns. */
+/** The result of {@link MigrationManager.status}. */
 export interface MigrationStatus {
   currentVersion: string
-  /** The highest registered version; `null` when none is registered. */
+  /** The highest registered version; `null` if none is registered. */
   latestVersion: string | null
   /** How many migrations `migrate()` would run. */
   pending: number
@@ -80,32 +80,32 @@ export interface MigrationStatus {
     version: string
     description: string
     /**
-     * `'pending'`: registered and not applied, also where higher versions are. `'failed'`: pending, and the last
+     * `'pending'`: registered but not applied, even if higher versions are applied. `'failed'`: pending, and the last
      * attempt failed. `'unknown'`: recorded, but not registered here.
      */
     state: 'applied' | 'pending' | 'failed' | 'unknown'
-    /** Milliseconds since 1970: when it was applied, or tried last. */
+    /** Milliseconds since 1970: when it was applied or last tried. */
     appliedAt: number | null
     error: string | null
     hasDown: boolean
   }[]
 }
 
-/** What a run did. */
+/** The result of a run. */
 export interface MigrationResult {
-  /** The versions that were applied or rolled back, in this order; empty when there was nothing to do. */
+  /** The versions that were applied or rolled back, in that order. Empty if there was nothing to do. */
   versions: string[]
-  /** The version that the data has now. */
+  /** The version of the data after the run. */
   currentVersion: string
 }
 
-/** How {@link MigrationManager.backup} works. */
+/** The options of {@link MigrationManager.backup}. */
 export interface BackupOptions {
-  /** Called with the bytes that are copied and those there are. What it throws stops the backup and is thrown on. */
+  /** Called with the bytes copied so far and the total. An error that it throws stops the backup and is rethrown. */
   onProgress?: ((done: number, total: number) => void) | undefined
-  /** Stops the backup: it rejects with `ABORTED`, and nothing of it is left. */
+  /** Stops the backup: the call rejects with `ABORTED`, and nothing of the backup is left. */
   signal?: AbortSignal | undefined
-  /** How many backups to keep, instead of what the manager's options say. */
+  /** How many backups to keep; overrides the option of the manager. */
   keep?: number | undefined
 }
 
@@ -114,39 +114,39 @@ export interface BackupInfo {
   name: string
   /** Absolute path. */
   path: string
-  /** Milliseconds since 1970; `null` without a readable manifest. */
+  /** Milliseconds since 1970; `null` if there is no readable manifest. */
   created: number | null
-  /** Bytes of its files. */
+  /** Total bytes of its files. */
   size: number
   files: number
-  /** Whether it has a manifest, and every file that this names in its size. The checksums are compared by `restore`. */
+  /** Whether the manifest is there and every file that it lists is there with its size. `restore` compares the checksums. */
   complete: boolean
-  /** Why it is not complete. */
+  /** Why the backup is not complete. */
   problem: string | null
 }
 
-/** How {@link MigrationManager.restore} works. */
+/** The options of {@link MigrationManager.restore}. */
 export interface RestoreOptions {
-  /** Called with the bytes that are copied and those there are. What it throws stops the restore and is thrown on. */
+  /** Called with the bytes copied so far and the total. An error that it throws stops the restore and is rethrown. */
   onProgress?: ((done: number, total: number) => void) | undefined
-  /** Stops the restore while it prepares: it rejects with `ABORTED`, and nothing has changed. */
+  /** Stops the restore while it prepares: the call rejects with `ABORTED`, and nothing has changed. */
   signal?: AbortSignal | undefined
 }
 
 /**
  * Migrations of the data under one base path, and its backups.
  *
- * One operation at a time: others, those of other managers and processes too, wait for it up to `lockTimeout` and
- * then reject with `LOCK_TIMEOUT`. Called inside a callback of a migration they reject with `INVALID_ARGUMENT`
- * instead of waiting for themselves.
+ * Only one operation runs at a time. Other operations, including those of other managers and processes, wait for it up to
+ * `lockTimeout` and then reject with `LOCK_TIMEOUT`. An operation that is called inside a callback of a migration rejects
+ * with `INVALID_ARGUMENT` instead, because it would wait for itself.
  *
- * While migrations run, writes of other processes wait, and so does one that opens the data. Those that have it open read on, and
- * see what a migration has written so far, also if it is undone later. Writes of this process belong to the migration, whoever
- * made them, and are undone with it: migrate before serving.
+ * While migrations run, other processes wait to write, and to open the data. Processes that already have it open go on
+ * reading, and see what a migration has written so far, even if it is undone later. All writes of this process belong to
+ * the migration, whoever makes them, and are undone with it: migrate before you serve requests.
  */
 export class MigrationManager {
   /**
-   * @param basePath The directory above `data/`. Nothing is touched before the first call.
+   * @param basePath The directory above `data/`. No file is accessed before the first call.
    * @throws TypeError, RangeError when an argument has a wrong type or value.
    */
   constructor(basePath: string, options?: MigrationOptions)
@@ -155,41 +155,42 @@ export class MigrationManager {
   readonly basePath: string
 
   /**
-   * Makes a migration known.
+   * Registers a migration.
    * @throws StorageError `INVALID_ARGUMENT` for a version that is not semantic or a field of a wrong type,
-   * `ALREADY_EXISTS` for a version that is registered; build metadata makes no difference.
+   * `ALREADY_EXISTS` for a version that is already registered, even with different build metadata.
    */
   register(migration: MigrationConfig): void
 
   /**
-   * Applies what is pending, up to `targetVersion`: what is registered and was not applied, also versions lower than
-   * the current one that were registered later. Each migration is applied wholly or not at all, whatever happens, and
-   * recorded at once. Nothing pending is fine.
+   * Applies every pending migration up to `targetVersion`: those that are registered but not applied, including versions
+   * below the current one that were registered later. Each migration is applied completely or not at all, whatever happens,
+   * and recorded at once. It is fine if none is pending.
    *
-   * A migration that throws is recorded with its error and stops the run; the data is as before it, those before it
-   * stay applied. The next `migrate()` tries it again. A process that dies in the middle of a migration leaves
-   * nothing of it: the next opening puts the data back.
+   * If a migration throws, it is recorded with its error, its changes are undone and the run stops; earlier migrations stay
+   * applied. The next `migrate()` tries it again. If the process dies in the middle of a migration, the data is put back the
+   * next time it is opened.
    *
-   * A signal that is raised while others are waited for ends the call at once. A callback that runs then is waited for (it
-   * has the signal too), what it did is undone, and the call rejects with `ABORTED`; versions before it stay applied.
-   * @throws What the callback threw, itself.
+   * If the signal is raised while the call waits for other operations, the call ends at once. If it is raised while a
+   * callback runs, the call waits for the callback (which has the signal too), undoes its changes and rejects with
+   * `ABORTED`; versions before it stay applied.
+   * @throws The error that the callback threw, unchanged.
    * @throws StorageError `NOT_FOUND` for a target that is not registered, `INVALID_ARGUMENT` for one below the
    * current version, `LOCK_TIMEOUT` with the pid of the holder, `CORRUPT_DATA` for a damaged state file,
-   * `MIGRATION_FAILED` when a callback threw (its `cause`) and putting the data back failed too.
+   * `MIGRATION_FAILED` if a callback threw (its error is the `cause`) and the data could not be put back either.
    */
   migrate(targetVersion?: string, options?: CallOptions): Promise<MigrationResult>
 
   /**
-   * Rolls back every applied version above `targetVersion`, highest first, each wholly or not at all. `'0.0.0'` rolls
+   * Rolls back every applied version above `targetVersion`, highest first, each completely or not at all. `'0.0.0'` rolls
    * back all.
-   * @throws What the callback threw, itself. The version stays applied and is recorded with the error.
-   * @throws StorageError as {@link migrate}; `INVALID_ARGUMENT` for a target above the current version, and when one
-   * of the versions has no `down` or is not registered. Nothing was rolled back then.
+   * @throws The error that the callback threw, unchanged. The version stays applied and is recorded with the error.
+   * @throws StorageError as {@link migrate}; `INVALID_ARGUMENT` for a target above the current version, and if one of the
+   * versions has no `down` or is not registered. Then nothing was rolled back.
    */
   rollback(targetVersion: string, options?: CallOptions): Promise<MigrationResult>
 
   /**
-   * What is recorded. Without a state file nothing was ever applied.
+   * Returns what is recorded. Without a state file, nothing was ever applied.
    * @throws StorageError `CORRUPT_DATA` for a damaged state file.
    */
   getState(): Promise<MigrationState>
@@ -201,44 +202,43 @@ export class MigrationManager {
   status(): Promise<MigrationStatus>
 
   /**
-   * Copies `data/`, every other database of the base path and what `include` names to `<basePath>/backups/<name>`.
-   * Writers go on; the backup has each database as it was at one moment, the same for all, as JSON files that need no
-   * engine to be read. Either all of it is there, with a manifest of checksums, or nothing.
-   * @param name Letters, digits, `.`, `_` and `-`, not beginning with a dot. Default: the time, so that names sort by
-   * age.
+   * Copies `data/`, every other database of the base path and the files in `include` to `<basePath>/backups/<name>`. Writers
+   * are not stopped. The backup holds all databases as of one and the same moment, as JSON files that can be read without
+   * the engine. It exists completely, with a manifest of checksums, or not at all.
+   * @param name Letters, digits, `.`, `_` and `-`, not starting with a dot. Default: the time, so that names sort by age.
    * @returns The absolute path of the backup.
-   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (`errno` is
-   * `'ENOSPC'` where there is no room for it), `LOCK_TIMEOUT`, `ABORTED`.
+   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (with `errno`
+   * `'ENOSPC'` if the disk has no room for it), `LOCK_TIMEOUT`, `ABORTED`.
    */
   backup(name?: string, options?: BackupOptions): Promise<string>
 
   /**
-   * Puts a backup in the place of everything that it covers, as one step: after a crash it has happened or not. The
-   * backup is verified first. Databases that it does not have are emptied, other files under `data/` that it does not
-   * have are removed, the record of migrations is that of the backup. Storages that are open in this process see the
-   * restored data.
+   * Replaces everything that a backup covers with the backup, atomically: after a crash either all of it is replaced or
+   * nothing. The backup is verified first. Databases that are not in the backup are emptied, other files under `data/` that
+   * are not in it are removed, and the record of migrations is that of the backup. Storages that are open in this process
+   * see the restored data.
    *
-   * This must be the only process that has databases of the base path open.
-   * @param backup The name of a backup, or the path of its directory, wherever that lies.
-   * @throws StorageError and nothing has changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup,
+   * No other process may have a database of the base path open.
+   * @param backup The name of a backup, or the path of its directory anywhere.
+   * @throws StorageError, with nothing changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup,
    * `UNSUPPORTED_FORMAT` for one of a newer version, `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`,
    * `ABORTED`.
    */
   restore(backup: string, options?: RestoreOptions): Promise<void>
 
-  /** All directories in `<basePath>/backups`, oldest first; those that cannot be restored say why. */
+  /** All directories in `<basePath>/backups`, oldest first. `problem` says why one cannot be restored. */
   listBackups(): Promise<BackupInfo[]>
 
-  /** Waits for what this manager does and ends it. Closing twice is fine. */
+  /** Waits for the operations of this manager and ends it. Closing twice is fine. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /**
- * Version `1.0.0`: reads every project and file that the old package wrote, sets aside in full what breaks a rule,
- * builds the indexes of the rest and keeps them on disk. It says how far it is and how much it found, and may run
- * twice.
+ * Version `1.0.0`: reads every project and file that the old package wrote, sets aside, in full, those that break a rule,
+ * builds the indexes of the rest and stores them on disk. It reports its progress and what it found, and may run twice.
  *
- * `down` removes the indexes from disk; the JSON files stay as they are. Queries answer the same with them and without.
+ * `down` removes the indexes from disk; the JSON files stay as they are. Queries give the same answers with and without
+ * these indexes.
  */
 export const addIndexesMigration: Readonly<Required<MigrationConfig>>

@@ -16,7 +16,7 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   create(data: CreateProject, options?: CallOptions): Promise<Project>
   getById(id: IdInput, options?: CallOptions): Promise<Project | null>
   update(id: IdInput, patch: UpdateProject, options?: CallOptions): Promise<Project | null>
-  /** Removes a project and its files as one batch. `false` when there was none. */
+  /** Removes a project and its files as one batch. Returns `false` if there was no such project. */
   delete(id: IdInput, options?: CallOptions): Promise<boolean>
 
   transaction<T>(
@@ -30,14 +30,14 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   findByPath(path: string, options?: CallOptions): Promise<Project[]>
   /** A project with exactly this path, or `null`. Indexed. */
   getByPath(path: string, options?: CallOptions): Promise<Project | null>
-  /** Projects created in a span, both ends included, oldest first. Indexed. Numbers are milliseconds. */
+  /** Projects created in a period, both ends included, oldest first. Indexed. Numbers are milliseconds. */
   listByDateRange(start: Date | number, end: Date | number, options?: CallOptions): Promise<Project[]>
-  /** Projects whose name holds all words of the query, in any case of letters; the most recently updated first. */
+  /** Projects whose name contains all words of the query, ignoring case; the most recently updated first. */
   search(query: string, options?: CallOptions): Promise<Project[]>
-  /** The most recently updated projects, latest first. */
+  /** The most recently updated projects, most recent first. */
   getRecent(limit?: number, options?: CallOptions): Promise<Project[]>
 
-  /** The files of a project. They close with this storage. */
+  /** The files of a project. The returned storage closes with this one. */
   getFileStorage(projectId: IdInput): ProjectFileStorage
   /**
    * Stores a new file in a project.
@@ -55,13 +55,13 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
 
   /** All projects by id. */
   readProjects(options?: CallOptions): Promise<ProjectsStorage>
-  /** Replaces all projects as one batch; only what differs is written. Returns what is stored. */
+  /** Replaces all projects as one batch and returns what is stored. Only differences are written. */
   writeProjects(projects: ProjectsStorage, options?: CallOptions): Promise<ProjectsStorage>
-  /** All files of a project, every version, by id; an empty map for a project that does not exist. */
+  /** All files of a project by id, every version. An empty map if the project does not exist. */
   readProjectFiles(projectId: IdInput, options?: CallOptions): Promise<ProjectFilesStorage>
   /**
-   * Replaces all files of a project as one batch, chains as given; only what differs is written. The project need not
-   * exist. Returns what is stored.
+   * Replaces all files of a project as one batch and returns what is stored. Chain fields are taken as given. Only
+   * differences are written. The project need not exist.
    */
   writeProjectFiles(projectId: IdInput, files: ProjectFilesStorage, options?: CallOptions): Promise<ProjectFilesStorage>
   readProjectFile(projectId: IdInput, fileId: IdInput, options?: CallOptions): Promise<ProjectFile | undefined>
@@ -77,14 +77,14 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   getLatestFileVersion(projectId: IdInput, originalFileId: IdInput, options?: CallOptions): Promise<ProjectFile | null>
   /** As {@link ProjectFileStorage.revertToVersion}. */
   revertToVersion(projectId: IdInput, fileId: IdInput, version: number, options?: CallOptions): Promise<ProjectFile>
-  /** Removes the files of a project; a project that does not exist is no error. */
+  /** Removes the files of a project. A project that does not exist is not an error. */
   deleteProjectData(projectId: IdInput, options?: CallOptions): Promise<void>
   /** All files of a project, every version with its content, ids ascending. */
   getProjectFileArray(projectId: IdInput, options?: CallOptions): Promise<ProjectFile[]>
 }
 
 /**
- * The storage that the server imports, on `process.cwd()` as it is at the first call. After `close()` the next call
- * opens it again, in the same place.
+ * The shared storage that the server imports. Its `basePath` is `process.cwd()` at the first call. After `close()` the next
+ * call opens it again, in the same place.
  */
 export const projectStorage: ProjectStorageV2

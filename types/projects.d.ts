@@ -2,12 +2,12 @@ import type { ValidationError } from './errors.js'
 import type { StandardSchemaV1 } from './schema.js'
 
 /**
- * A time as input: milliseconds, a numeric string, a `Date` or an ISO string. A number below 1e10 is taken as seconds.
- * Years 1970 to 2050.
+ * A time as input: milliseconds, a numeric string, a `Date` or an ISO string. A number below 1e10 counts as seconds. Valid
+ * years are 1970 to 2050.
  */
 export type TimestampInput = number | string | Date
 
-/** A numeric id; its decimal digits are accepted too, since they are the keys of the maps. */
+/** A numeric id. A string of its decimal digits, as in the keys of the maps, is accepted too. */
 export type IdInput = number | string
 
 export interface Project {
@@ -41,9 +41,9 @@ export interface ProjectFile {
   projectId: number
   name: string
   path: string
-  /** With its dot; `''` for a path without one. */
+  /** Includes the dot; `''` for a path without an extension. */
   extension: string
-  /** Bytes of `content` in UTF-8. */
+  /** Bytes of `content` as UTF-8. */
   size: number
   /** Any string, lone surrogates included. */
   content: string
@@ -51,28 +51,28 @@ export interface ProjectFile {
   /** Milliseconds. */
   summaryLastUpdated: number | null
   meta: string
-  /** SHA-256 of the content in hexadecimal digits, where it is known. */
+  /** SHA-256 of the content in hexadecimal digits, if known. */
   checksum: string | null
   /** Milliseconds. */
   created: number
   /** Milliseconds. */
   updated: number
-  /** 1 to N in its chain. */
+  /** 1 to N within its chain. */
   version: number
-  /** The version before, or `null`. */
+  /** The previous version, or `null`. */
   prevId: number | null
-  /** The version after, or `null`. */
+  /** The next version, or `null`. */
   nextId: number | null
-  /** True of exactly one version of a chain. */
+  /** True for exactly one version of a chain. */
   isLatest: boolean
-  /** The chain's first version; `null` on that one itself. */
+  /** The first version of the chain; `null` on the first version itself. */
   originalFileId: number | null
   /** Milliseconds. */
   lastSyncedAt: number | null
   syncVersion: number
 }
 
-/** A file as a list without content gives it. */
+/** A file as it appears in a list without content. */
 export type ProjectFileInfo = Omit<ProjectFile, 'content'>
 
 export interface CreateProjectFile {
@@ -80,9 +80,9 @@ export interface CreateProjectFile {
   name?: string
   path: string
   content: string
-  /** Default: from the path. */
+  /** Default: taken from the path. */
   extension?: string
-  /** Default: the bytes of `content` in UTF-8. */
+  /** Default: the bytes of `content` as UTF-8. */
   size?: number
   summary?: string | null
   summaryLastUpdated?: TimestampInput | null
@@ -93,8 +93,8 @@ export interface CreateProjectFile {
 }
 
 /**
- * A change of `content` recomputes `size` and `checksum`, a change of `path` the `name` and `extension` that came from it, unless
- * the patch gives them.
+ * A new `content` recomputes `size` and `checksum`, and a new `path` recomputes `name` and `extension` if they came from the
+ * path, unless the patch gives them.
  */
 export type UpdateProjectFile = Partial<CreateProjectFile>
 
@@ -102,9 +102,9 @@ export type UpdateProjectFile = Partial<CreateProjectFile>
 export type FileVersionExtra = Omit<UpdateProjectFile, 'content'>
 
 export interface ListFilesOptions {
-  /** Default: `true`. With `false` the content is not read from disk and the results lack it. */
+  /** Default: `true`. With `false`, the content is not read from disk and is absent from the results. */
   includeContent?: boolean | undefined
-  /** Default: `true`. With `false` only the latest version of each file is listed. */
+  /** Default: `true`. With `false`, only the latest version of each file is listed. */
   includeAllVersions?: boolean | undefined
   signal?: AbortSignal | undefined
 }
@@ -119,14 +119,14 @@ export type SafeParseResult<Output> =
   | { success: true; data: Output; error?: undefined }
   | { success: false; data?: undefined; error: ValidationError }
 
-/** A synchronous schema, as the server uses it. */
+/** A synchronous schema, for use by the server. */
 export interface StorageSchema<Output> extends StandardSchemaV1<unknown, Output> {
   /**
-   * Checks a value, fills in defaults, drops unknown properties.
+   * Checks a value, fills in defaults and drops unknown properties.
    * @throws {@link ValidationError}
    */
   parse(value: unknown): Output
-  /** As `parse`, but returns the error. */
+  /** As `parse`, but returns the error instead of throwing it. */
   safeParse(value: unknown): SafeParseResult<Output>
 }
 

@@ -1,9 +1,9 @@
-/** What lies under arrays: an array stands for its elements. */
+/** The type of the elements of (nested) arrays; any other type is its own element type. */
 type Element<T> = T extends readonly (infer E)[] ? Element<E> : T
 
 type Depth = [never, 0, 1, 2, 3]
 
-/** Paths of the fields of `T`, names within objects joined with dots: `'name'`, `'address.city'`. */
+/** Paths of the fields of `T`. Names within nested objects are joined with dots: `'name'`, `'address.city'`. */
 export type FieldPath<T, D extends number = 3> = T extends unknown
   ? { [K in keyof T & string]: K | Below<K, Element<NonNullable<T[K]>>, D> }[keyof T & string]
   : never
@@ -16,7 +16,7 @@ type Below<K extends string, V, D extends number> = [D] extends [0]
       ? `${K}.${FieldPath<V, Depth[D]>}`
       : never
 
-/** What lies at a path of `T`. */
+/** The type of the value at a path of `T`. */
 export type ValueAt<T, P extends string> = P extends keyof T
   ? T[P]
   : P extends `${infer K}.${infer Rest}`
@@ -25,18 +25,18 @@ export type ValueAt<T, P extends string> = P extends keyof T
       : unknown
     : unknown
 
-/** What a field may be equal to. `null` stands for missing too; a date compares with times in milliseconds. */
+/** A value that a field may equal. `null` also matches a missing field; a `Date` is compared with times in milliseconds. */
 type Operand<V> = V | Element<NonNullable<V>> | null | (number extends Element<NonNullable<V>> ? Date : never)
 
-/** What a field may be compared with: a value of its own kind. */
+/** A value that a field may be compared with. It has the field's own type. */
 type Comparable<V> = Extract<Element<NonNullable<V>>, number | string | boolean> | (number extends Element<NonNullable<V>> ? Date : never)
 
-/** A regular expression without look-around and back references, so that it runs in linear time. Flags: `i`, `m`, `s`, `u`. */
+/** A regular expression without look-around and back-references: it runs in linear time. Flags: `i`, `m`, `s`, `u`. */
 export type Pattern = RegExp | string | { source: string; flags?: string }
 
 type Matchable<V> = Extract<Element<NonNullable<V>>, string> extends never ? never : Pattern
 
-/** Conditions on one field. All must hold. One on an array holds if it does for the array or for one of its elements. */
+/** Conditions on one field; all must hold. A condition holds for an array if it holds for the array or for any element. */
 export interface Operators<V> {
   $eq?: Operand<V>
   $ne?: Operand<V>
@@ -46,16 +46,16 @@ export interface Operators<V> {
   $lte?: Comparable<V>
   $in?: readonly Operand<V>[]
   $nin?: readonly Operand<V>[]
-  /** Whether the field is there, be it null. */
+  /** Whether the field is present, even if it is null. */
   $exists?: boolean
   $regex?: Matchable<V>
   $not?: Operators<V>
 }
 
-/** A value that a field must equal, a `RegExp` that it must match, or operators. */
+/** A value that the field must equal, a `RegExp` that it must match, or operators. */
 export type FieldCondition<V> = Operand<V> | (Matchable<V> & RegExp) | Operators<V>
 
-/** Conditions on the fields of an entity, by path. All must hold. */
+/** Conditions on the fields of an entity, by path; all must hold. */
 export type Where<T> = { [P in FieldPath<T>]?: FieldCondition<ValueAt<T, P>> } & {
   $and?: readonly Where<T>[]
   $or?: readonly Where<T>[]
@@ -64,25 +64,25 @@ export type Where<T> = { [P in FieldPath<T>]?: FieldCondition<ValueAt<T, P>> } &
 
 export type OrderDirection = 'asc' | 'desc'
 
-/** A path, ascending; or paths with their directions, the first one counting most. */
+/** A path, which orders ascending; or paths with directions, the most significant first. */
 export type OrderBy<T> =
   | FieldPath<T>
   | { [P in FieldPath<T>]?: OrderDirection }
   | readonly (FieldPath<T> | { [P in FieldPath<T>]?: OrderDirection })[]
 
-/** What is asked of a storage. */
+/** A query of a storage. */
 export interface Query<T> {
   where?: Where<T> | undefined
-  /** Default: ids ascending. Values of different kinds order as null, booleans, numbers, strings; ties by id. */
+  /** Default: ids ascending. Values of different types order as null, booleans, numbers, strings; ties order by id. */
   orderBy?: OrderBy<T> | undefined
-  /** The most entities that are returned. */
+  /** The maximum number of entities to return. */
   limit?: number | undefined
-  /** How many of the first are passed over. */
+  /** How many matching entities to skip first. */
   offset?: number | undefined
   signal?: AbortSignal | undefined
 }
 
-/** A query for some fields only; `id` is always among them. */
+/** A query that returns only some fields; `id` is always among them. */
 export interface SelectQuery<T, P extends FieldPath<T>> extends Query<T> {
   select: readonly P[]
 }
@@ -102,11 +102,11 @@ export type Selected<T, P extends string> = T extends readonly (infer E)[]
       }
     : never
 
-/** How a query is answered. */
+/** How a query was answered. */
 export interface Explanation {
   /**
-   * `'keys'`: exact keys of an index. `'range'`: a range of one. `'union'`, `'intersection'`: of several. `'scan'`: every
-   * entity is looked at.
+   * `'keys'`: by exact keys of an index. `'range'`: by a range of an index. `'union'`, `'intersection'`: by several indexes
+   * together. `'scan'`: by examining every entity.
    */
   kind: 'keys' | 'range' | 'union' | 'intersection' | 'scan'
   index: string | null
@@ -116,20 +116,20 @@ export interface Explanation {
   of?: Omit<Explanation, 'sort' | 'residual' | 'estimated' | 'scanned' | 'returned'>[]
   /** Where the order comes from: the index, a sort in memory, or the ids. */
   sort: 'index' | 'memory' | 'id'
-  /** Paths whose conditions are checked on each entity that the index gives. */
+  /** Paths whose conditions are checked on each entity that the index finds. */
   residual: string[]
-  /** How many entities the index was expected to give. */
+  /** How many entities the index was expected to find. */
   estimated: number
-  /** How many were looked at. */
+  /** How many entities were examined. */
   scanned: number
   returned: number
 }
 
-/** How a storage is gone through. */
+/** How to iterate over a storage. */
 export interface IterateOptions<T, Id> {
-  /** How many entities are read at a time, as far as 4 MiB hold them. Default: 100. */
+  /** How many entities are read at a time, within 4 MiB. Default: 100. */
   batchSize?: number | undefined
-  /** Begins after this id. */
+  /** Starts after this id. */
   after?: Id | undefined
   where?: Where<T> | undefined
   signal?: AbortSignal | undefined

@@ -1,81 +1,81 @@
-/** How much a problem matters: a `note` is worth knowing, a `warning` needs a look, an `error` is damage. */
+/** The severity of a problem: a `note` is worth knowing, a `warning` needs attention, an `error` is damage. */
 export type ProblemSeverity = 'error' | 'warning' | 'note'
 
 /** The stable code of a problem. */
 export type ProblemCode =
-  /** A line or the header of a journal is not what was written: batches are lost. */
+  /** A line or the header of a journal is damaged: batches are lost. */
   | 'JOURNAL_DAMAGED'
-  /** A journal is gone, and the JSON files lack what it held. */
+  /** A journal is missing, and the JSON files lack what it held. */
   | 'JOURNAL_MISSING'
-  /** The shared page that says how far the journal is acknowledged cannot be read. */
+  /** The shared page that records how far the journal is acknowledged cannot be read. */
   | 'TIP_DAMAGED'
-  /** A sync failed: nothing is written until all have closed the database and it is opened again. */
+  /** A sync failed. Writes are refused until every process has closed the database and it is opened again. */
   | 'POISONED'
-  /** Bytes that were never acknowledged, which the next opening cuts. */
+  /** The journal ends in bytes that were never acknowledged. The next opening cuts them. */
   | 'TORN_TAIL'
-  /** A later version of this package wrote it. */
+  /** The file was written by a later version of this package. */
   | 'UNSUPPORTED_FORMAT'
   /** A collection's file is missing. */
   | 'SNAPSHOT_MISSING'
   /** A collection's file is empty. */
   | 'SNAPSHOT_EMPTY'
-  /** A collection's file is another map than the one that was written: an edit by hand, or damage. */
+  /** A collection's file is a valid map, but not the one that was written: a manual edit, or damage. */
   | 'SNAPSHOT_CHANGED'
-  /** A collection's file is no JSON map. */
+  /** A collection's file is not a JSON map. */
   | 'SNAPSHOT_DAMAGED'
   /** A document cannot be read. */
   | 'DOCUMENT_DAMAGED'
-  /** A document lies under a key that is not its own id. */
+  /** A document is stored under a key that is not its own id. */
   | 'ID_MISMATCH'
-  /** Memory has another number of documents than the files. */
+  /** The number of documents in memory differs from that in the files. */
   | 'COUNT_MISMATCH'
-  /** An index is not what the documents give. */
+  /** An index does not match the documents. */
   | 'INDEX_MISMATCH'
   /** Two entities share a key of a unique index. */
   | 'UNIQUE_VIOLATION'
   /** `data/.databases.json` is damaged. */
   | 'RECORD_DAMAGED'
-  /** A JSON file that no storage used yet. */
+  /** A JSON file that no storage has used yet. */
   | 'NOT_ADOPTED'
-  /** A copy of something that was not taken over in full, or that a repair changed. */
+  /** A copy of a file that was not adopted in full or that a repair changed. */
   | 'SET_ASIDE'
   /** Bytes that were cut from a journal. */
   | 'CUT_BYTES'
-  /** A file that something cut short left behind. */
+  /** A file left behind by an interrupted operation. */
   | 'LEFTOVER'
-  /** A file in the reserved folder that is none of this package's. */
+  /** A file in the reserved folder that does not belong to this package. */
   | 'UNKNOWN_FILE'
 
-/** One thing that verifying found. */
+/** One problem that `verify()` found. */
 export interface VerifyProblem {
   severity: ProblemSeverity
   code: ProblemCode
-  /** The file, relative to the database's directory with `/` between names. */
+  /** The file, relative to the database's directory, with `/` between names. */
   path: string
-  /** The byte at which the problem begins, where that is known. */
+  /** The byte offset at which the problem begins, if known. */
   offset?: number
-  /** The entity's id, where the problem is about one. */
+  /** The id of the entity, if the problem concerns one. */
   id?: string
-  /** What is wrong and what to do. */
+  /** What is wrong, and what to do about it. */
   message: string
 }
 
-/** What `verify()` found. `String(report)` is a text for people. */
+/** The result of `verify()`. `String(report)` is a text for people. */
 export interface VerifyReport {
-  /** Whether nothing was found but notes. */
+  /** Whether nothing but notes was found. */
   ok: boolean
   /** The database's directory. */
   directory: string
-  /** Entities in all collections. */
+  /** The number of entities in all collections. */
   documents: number
   /** Ordered by path; `bytes` is the size of the JSON file. */
   collections: { path: string; documents: number; bytes: number }[]
-  /** The worst first. */
+  /** Worst first. */
   problems: VerifyProblem[]
   toString(): string
 }
 
-/** One thing that a repair did, or could not save. */
+/** One thing that a repair did, or data that it could not save. */
 export interface RepairAction {
   code: 'JOURNALS_REPLACED' | 'SNAPSHOT_WRITTEN' | 'REMOVED' | 'BATCHES_LOST' | 'DOCUMENTS_LOST'
   /** The file, relative to the database's directory. */
@@ -83,13 +83,13 @@ export interface RepairAction {
   message: string
 }
 
-/** What `repair()` did. `String(report)` is a text for people. */
+/** The result of `repair()`. `String(report)` is a text for people. */
 export interface RepairReport {
   /** Whether the database is sound now. */
   ok: boolean
   /** Whether anything had to be changed. */
   changed: boolean
-  /** The folder with the originals of all that was changed. */
+  /** The folder that holds the originals of everything that was changed. */
   copies: string | null
   actions: RepairAction[]
   before: VerifyReport

@@ -23,5 +23,5 @@ export interface StandardSchemaIssue {
 /** The entity that a schema describes: `type User = EntityOf<typeof userSchema>`. */
 export type EntityOf<Schema extends StandardSchemaV1> = NonNullable<Schema['~standard']['types']>['output']
 
-/** What a schema takes in, where defaults or transforms make that differ: `type UserInput = InputOf<typeof userSchema>`. */
+/** The input type of a schema, if defaults or transforms make it differ: `type UserInput = InputOf<typeof userSchema>`. */
 export type InputOf<Schema extends StandardSchemaV1> = NonNullable<Schema['~standard']['types']>['input']

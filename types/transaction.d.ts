@@ -2,7 +2,7 @@ import type { ProjectFileStorage } from './file-storage.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ProjectFile, UpdateProjectFile } from './projects.js'
 import type { FieldPath, Query, SelectQuery, Selected } from './query.js'
 
-/** What a storage does within a transaction. Nothing of it is visible outside before the transaction commits. */
+/** The operations of a storage within a transaction. Nobody else sees their changes before it commits. */
 export interface TransactionScope<TEntity, TCreate, TUpdate, TId> {
   getById(id: TId): Promise<TEntity | null>
   create(data: TCreate): Promise<TEntity>
@@ -13,26 +13,26 @@ export interface TransactionScope<TEntity, TCreate, TUpdate, TId> {
   query(query?: Query<TEntity>): Promise<TEntity[]>
 }
 
-/** Files within a transaction. */
+/** The operations of a file storage within a transaction. */
 export interface FileTransactionScope extends TransactionScope<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput> {
   createVersion(fileId: IdInput, content: string, extra?: FileVersionExtra): Promise<ProjectFile>
 }
 
-/** A storage, as far as a transaction needs to know it. */
+/** The part of a storage that a transaction needs to know. */
 export interface TransactionStorage<TEntity, TCreate, TUpdate, TId> {
   create(data: TCreate): Promise<TEntity>
   update(id: TId, patch: TUpdate): Promise<TEntity | null>
   delete(id: TId): Promise<boolean>
 }
 
-/** A transaction: the steps of its own storage, and of others of the same database. Steps run in the order of their calls. */
+/** A transaction: the operations of its own storage, and of other storages of the same database. They run in call order. */
 export interface Transaction<TEntity, TCreate, TUpdate, TId> extends TransactionScope<TEntity, TCreate, TUpdate, TId> {
-  /** The same for another storage of the database. */
+  /** The operations of another storage of the database. */
   in(storage: ProjectFileStorage): FileTransactionScope
   in<E, C, U, I>(storage: TransactionStorage<E, C, U, I>): TransactionScope<E, C, U, I>
 }
 
-/** A transaction that begins with the files of a project. */
+/** A transaction that was started on the files of a project. */
 export type FileTransaction = Transaction<ProjectFile, CreateProjectFile, UpdateProjectFile, IdInput> & FileTransactionScope
 
 export interface TransactionOptions {
