@@ -177,7 +177,7 @@ describe('adoption', () => {
     const schema = counting((value) => { put(base, { 1: thing(1, { size: 1 + schema.asked }) }); return { value } })
     const storage = new Things({ basePath: base, lockTimeout: 100, schema })
     const error = await caught(storage.list())
-    assert.deepEqual([error.code, /changed again and again/.test(error.message)], ['LOCK_TIMEOUT', true])
+    assert.deepEqual([error.code, /kept changing/.test(error.message)], ['LOCK_TIMEOUT', true])
     assert.ok(schema.asked > 1)
     await storage.close().catch(() => {})
   }))

@@ -60,7 +60,7 @@ async function adopt(documents, schema, timeout, signal) {
     const verdicts = new Records(judged, (verdict) => [verdict])
     await verdicts.complete(signal)
     if (JSON.parse(await verdicts.during(call((ticket) => documents.adopt(ticket, hash, verdicts.native), { signal })))) return
-    if (now() > end) throw tooLate('its file was changed again and again', timeout)
+    if (now() > end) throw tooLate('its file kept changing', timeout)
   }
 }
 

@@ -224,7 +224,7 @@ class Listeners {
         if (last !== undefined) this.#tell(last, change)
       }
     } catch (error) {
-      warn(error.code, `the listeners of changes hear no more of them: ${messageOf(error)}`)
+      warn(error.code, `the listeners of changes are no longer told of changes: ${messageOf(error)}`)
     } finally {
       if (this.#changes === changes) this.#changes = undefined
     }

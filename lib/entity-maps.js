@@ -50,7 +50,7 @@ async function writeEntities(members, patience, signal, { documents, pathOf, rea
 }
 
 function tooManyChanges(patience) {
-  const message = `a map was not written within ${patience} ms, since others keep creating or deleting entities; try again, or raise lockTimeout`
+  const message = `a map was not written within ${patience} ms, because others keep creating or deleting entities; try again, or raise lockTimeout`
   return refusal('CONFLICT', message)
 }
 

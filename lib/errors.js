@@ -48,6 +48,6 @@ const invalid = (message) => refusal('INVALID_ARGUMENT', message)
 const wrongType = (message) => Object.assign(new TypeError(message), { code: 'INVALID_ARGUMENT' })
 const wrongValue = (message) => Object.assign(new RangeError(message), { code: 'INVALID_ARGUMENT' })
 
-const closed = (what = 'storage') => refusal('CLOSED', `this ${what} is closed; open a new instance to go on`)
+const closed = (what = 'storage') => refusal('CLOSED', `this ${what} is closed; open a new instance to continue`)
 
 module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, wrongType, wrongValue, closed }

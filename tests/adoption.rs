@@ -183,7 +183,7 @@ fn a_later_edit_wins_over_what_adopting_an_earlier_one_made() {
         assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, name)));
         assert_eq!(fixture.find(&database, name), [1]);
         let messages = messages(&database);
-        assert!(matches!(&messages[..], [one] if one.ends_with("the change was taken over")), "{messages:?}");
+        assert!(matches!(&messages[..], [one] if one.ends_with("the change was adopted")), "{messages:?}");
     }
     fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "compact"))).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "compact")));

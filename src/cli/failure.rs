@@ -58,7 +58,7 @@ impl Failure {
 
     /// It must be confirmed, and nobody can be asked.
     pub fn unconfirmed(what: impl Display) -> Failure {
-        let message = format!("{what}; repeat the command with --yes to go on");
+        let message = format!("{what}; repeat the command with --yes to continue");
         Failure::Told { exit: Exit::Refused, code: "CONFIRMATION_REQUIRED", message }
     }
 

@@ -201,7 +201,7 @@ impl BasePath {
     pub fn relative_or_refuse(&self, path: &Path) -> Result<String> {
         self.relative(path).ok_or_else(|| {
             let (path, base) = (path.display(), self.path.display());
-            Error::InvalidArgument(format!("{path} does not lie under the base path {base}"))
+            Error::InvalidArgument(format!("{path} is not under the base path {base}"))
         })
     }
 
@@ -277,7 +277,7 @@ impl BasePath {
         let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
         match named.into_iter().find(|name| !is_plain_path(name)) {
-            Some(name) => Err(damaged(format!("{name:?} does not lie under the base path"))),
+            Some(name) => Err(damaged(format!("{name:?} is not under the base path"))),
             None => Ok(record),
         }
     }

@@ -62,7 +62,7 @@ pub enum Error {
         message: String,
         outcome: Option<Outcome>,
     },
-    #[error("this storage is closed; open a new instance to go on")]
+    #[error("this storage is closed; open a new instance to continue")]
     Closed,
     #[error("{0}")]
     InvalidArgument(String),
@@ -74,7 +74,7 @@ pub enum Error {
     #[error("{} was written in format {found}; this version reads up to format {known}: update the package", path.display())]
     UnsupportedFormat { path: PathBuf, found: u32, known: u32 },
     #[error(
-        "{} lies on a network file system ({file_system}), where locks cannot be relied on, and {holder} has it open: use it from one process, or delete {} if that is no longer true",
+        "{} is on a network file system ({file_system}), where locks are unreliable, and {holder} has it open: use it from one process, or delete {} if that is no longer true",
         path.display(),
         mark.display()
     )]
@@ -103,7 +103,7 @@ pub enum Error {
     MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
     #[error("{} {} already exists; choose another name", what, path.display())]
     PathExists { what: &'static str, path: PathBuf },
-    #[error("{} is in use and was not given up within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
+    #[error("{} is in use and was not released within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
     InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
     #[error("{0}")]
     MigrationFailed(String),
@@ -175,7 +175,7 @@ impl Error {
     /// A write to data that an interrupted migration or restore left half changed.
     pub fn interrupted(path: &Path) -> Error {
         Error::MigrationFailed(format!(
-            "a migration or restore of {} was interrupted; close every process that uses it: the next one that opens it puts things right",
+            "a migration or restore of {} was interrupted; close every process that uses it: the next process that opens it recovers the data",
             path.display()
         ))
     }

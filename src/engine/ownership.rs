@@ -36,7 +36,7 @@ pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
     }
     let Some(name) = base.relative(directory) else {
         let base = base.path().display();
-        return refuse(&format!("does not lie under {base}; use another dataDir, or a basePath above it"));
+        return refuse(&format!("is not under {base}; use another dataDir, or a basePath above it"));
     };
     if !is_safe(&name) || is_reserved(base, directory).is_some() {
         return refuse("is reserved for this package; use another dataDir");

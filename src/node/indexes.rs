@@ -71,9 +71,8 @@ impl NativeIndexes {
     pub fn create(&self, ticket: u32, config: String) {
         let indexes = Arc::clone(&self.indexes);
         self.session.write(ticket, move |tx| {
-            let config: IndexConfig = serde_json::from_str(&config).map_err(|error| {
-                Error::InvalidArgument(format!("an index cannot be configured so: {error}"))
-            })?;
+            let config: IndexConfig = serde_json::from_str(&config)
+                .map_err(|error| Error::InvalidArgument(format!("invalid index configuration: {error}")))?;
             indexes.create(tx, &config).map(|()| Answer::Nothing)
         });
     }

@@ -40,9 +40,9 @@ struct LeftOut {
 }
 
 const OVER_LINK: &str = "a symbolic link or a file is where a directory must be";
-const IN_THE_WAY: &str = "a directory or something else that is no file is in the way";
+const IN_THE_WAY: &str = "a directory or another non-file is in the way";
 const OVERRULED: &str = "another file has the same path and was created later";
-const NO_TEXT: &str = "the content has halves of characters, which no file can have";
+const NO_TEXT: &str = "the content has unpaired surrogates, which no file can hold";
 
 /// A file on its way out.
 struct Planned {

@@ -113,7 +113,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
                 exit: Exit::Failed,
                 code: "INCOMPLETE",
                 message: format!(
-                    "part of {} cannot be read, so that it is not known what is gone; import without --prune",
+                    "part of {} cannot be read, so it is unknown which files are gone; import without --prune",
                     directory.display()
                 ),
             });
@@ -168,7 +168,7 @@ fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
 fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Option<Reader>, Target)> {
     let path = directory.to_str().ok_or_else(|| {
         Failure::usage(format!(
-            "the path {} is no Unicode text, so that no project can have it",
+            "the path {} is not valid Unicode, so no project can have it",
             directory.display()
         ))
     })?;

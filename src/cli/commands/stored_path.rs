@@ -7,7 +7,7 @@ use crate::engine::is_file_name;
 /// Why a stored path is not one below the directory.
 const LEADS_OUT: &str = "the path leads out of the directory";
 const INTO_GIT: &str = "the path leads into a .git";
-const NO_PATH: &str = "the path is none that a file can have";
+const NO_PATH: &str = "no file can have this path";
 
 /// Where a stored path lies below the directory. One below the project's own path counts from there.
 ///

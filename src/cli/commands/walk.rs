@@ -41,7 +41,7 @@ impl Reason {
             Reason::TooLarge => "larger than --max-size",
             Reason::SymbolicLink => "symbolic links",
             Reason::NoFile => "neither files nor directories",
-            Reason::Name => "with a name that is no Unicode text",
+            Reason::Name => "with a name that is not valid Unicode",
             Reason::Unreadable => "that cannot be read",
         }
     }

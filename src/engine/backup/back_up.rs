@@ -181,7 +181,7 @@ impl Sources {
                 let path = site.relative(&directory.join(&*collection.path))?;
                 if path == MANIFEST || !super::is_safe(&path) {
                     return Err(Error::InvalidArgument(format!(
-                        "{path:?} is no place that a backup may restore; let the storage use another file"
+                        "{path:?} is not a path that a backup may restore; let the storage use another file"
                     )));
                 }
                 let (database, name) = (database.clone(), collection.path.to_string());
@@ -194,7 +194,7 @@ impl Sources {
             let path = path.trim_end_matches('/');
             if path == MANIFEST || !super::is_safe(path) {
                 return Err(Error::InvalidArgument(format!(
-                    "include: {path:?} is no path relative to the base path that a backup may hold"
+                    "include: {path:?} is not a path relative to the base path that a backup may hold"
                 )));
             }
             if path == "data" || path.starts_with("data/") {

@@ -85,7 +85,7 @@ fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
     info.size = manifest.size();
     info.files = manifest.files.len();
     if let Some(file) = manifest.files.iter().find(|file| !super::is_safe(&file.path)) {
-        info.problem = Some(format!("{:?} is no place that a backup may restore", file.path));
+        info.problem = Some(format!("{:?} is not a path that a backup may restore", file.path));
         return Ok(info);
     }
     for file in &manifest.files {

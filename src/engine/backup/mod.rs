@@ -123,7 +123,7 @@ impl Site {
                 && identity.is_some_and(|identity| !known.contains(&identity))
             {
                 let problem =
-                    "it is open and data/.databases.json does not tell of it, so the copy would lack it";
+                    "it is open but data/.databases.json does not list it, so the copy would lack it";
                 return Err(Error::io("find again", directory, &io::Error::other(problem)));
             }
         }

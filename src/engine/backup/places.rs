@@ -109,7 +109,7 @@ impl<'a> Places<'a> {
                 match target.map(|target| target.kind) {
                     Some(FileKind::Directory) => Ok(false),
                     _ => Err(Error::InvalidArgument(format!(
-                        "{} is a symlink that leads to no directory, where one is to be put; remove it first",
+                        "{} is a symlink that leads to no directory, where a directory must be; remove it first",
                         absolute.display()
                     ))),
                 }
@@ -150,7 +150,7 @@ impl<'a> Places<'a> {
             return Ok(());
         }
         Err(Error::InvalidArgument(format!(
-            "{} stands where {wanted} is to be put, and nothing beside data is removed for it; move it away first",
+            "{} is where {wanted} must be put, and nothing outside data is removed to make room; move it away first",
             self.absolute(path).display()
         )))
     }
@@ -160,7 +160,7 @@ impl<'a> Places<'a> {
         inventory.add(self.site, &self.absolute(path), path)?;
         match inventory.left_out.first() {
             Some(link) if self.purpose == Purpose::Restore => Err(Error::InvalidArgument(format!(
-                "{} lies where a file is to be put back, and is neither file nor directory; remove it first",
+                "{} is where a file must be restored, and is neither a file nor a directory; remove it first",
                 self.absolute(link).display()
             ))),
             _ => Ok(()),
@@ -178,7 +178,7 @@ pub fn check_writable(site: &Site, changed: &BTreeSet<PathBuf>) -> Result<()> {
     }
     for directory in directories {
         if !fs.is_writable(directory).at("look up", directory)? {
-            let problem = "this process may not write there; allow it first";
+            let problem = "this process may not write there; grant permission first";
             let error = io::Error::new(io::ErrorKind::PermissionDenied, problem);
             return Err(Error::io("write to", directory, &error));
         }

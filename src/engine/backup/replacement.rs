@@ -370,7 +370,7 @@ fn surplus(
     let goes = |path: &str| give_way.iter().any(|above| is_below(path, above));
     if let Some(path) = strangers.iter().find(|path| goes(path)) {
         return Err(Error::InvalidArgument(format!(
-            "{} is a database that somebody began meanwhile, where something else is to be put; remove it first",
+            "{} is a database that was created meanwhile, where something else must be put; remove it first",
             site.base.absolute(path).display()
         )));
     }

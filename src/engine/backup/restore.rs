@@ -38,7 +38,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let backup = find(site, backup)?;
     let manifest_path = backup.join(MANIFEST);
     let (manifest, _) = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
-        Error::corrupt(&manifest_path, 0, "there is no manifest, so this is no complete backup")
+        Error::corrupt(&manifest_path, 0, "there is no manifest, so this backup is incomplete")
     })?;
     check_manifest(site, &manifest, &manifest_path)?;
     let mut meter = Meter::new("the restore", 2 * manifest.size(), progress);
@@ -132,7 +132,7 @@ const HIGHEST_SEQ: u64 = 1 << 52;
 /// Nothing in the manifest may lead out of the base path or into what belongs to the engine.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
-        |what: &str| Error::corrupt(path, 0, format!("{what:?} is no place that a backup may restore"));
+        |what: &str| Error::corrupt(path, 0, format!("{what:?} is not a path that a backup may restore"));
     let mut seen = BTreeSet::new();
     for file in &manifest.files {
         if !super::is_safe(&file.path)
@@ -152,7 +152,7 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     }
     for entry in &manifest.databases {
         if entry.seq > HIGHEST_SEQ {
-            let problem = format!("{} is the number of no batch that was ever written", entry.seq);
+            let problem = format!("no batch with the number {} was ever written", entry.seq);
             return Err(Error::corrupt(path, 0, problem));
         }
     }
@@ -174,7 +174,7 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let holds_database = |path: &&String| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
     match gives_way.iter().find(holds_database) {
         Some(path) => Err(Error::InvalidArgument(format!(
-            "{} stands where the directory of a database is to be; move it away first",
+            "{} is where the directory of a database must be; move it away first",
             site.base.absolute(path).display()
         ))),
         None => Ok(()),

@@ -91,10 +91,10 @@ pub fn read_sealed<T: DeserializeOwned>(fs: &dyn Fs, path: &Path) -> Result<Opti
     let text = std::str::from_utf8(&bytes).map_err(|error| damaged(error.to_string()))?;
     let sealed: Sealed<'_> = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     if hex_digest(sealed.content.get().as_bytes()) != sealed.checksum {
-        return Err(damaged("its checksum does not fit its content".to_owned()));
+        return Err(damaged("its checksum does not match its content".to_owned()));
     }
     let sealing = Sealing::parse(sealed.done.as_deref())
-        .ok_or_else(|| damaged("nobody writes what it says of being done".to_owned()))?;
+        .ok_or_else(|| damaged("its mark of completion is invalid".to_owned()))?;
     let content = serde_json::from_str(sealed.content.get()).map_err(|error| damaged(error.to_string()))?;
     Ok(Some((content, sealing)))
 }

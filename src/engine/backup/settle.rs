@@ -48,7 +48,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
         Found::Open(replacement) => {
             check_paths(&path, replacement.paths())?;
             if !replacement.keeps_to_its_places(site) {
-                let problem = "it moves files from or to where none of it may; restore a backup";
+                let problem = "it moves files to or from a place where it may not; restore a backup";
                 return Err(Error::corrupt(&path, 0, problem));
             }
             let directories = site.databases_and(replacement.databases(), wait)?;

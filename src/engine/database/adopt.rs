@@ -103,7 +103,7 @@ impl Database {
         if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
-                format!("{} was changed outside this package; the change was taken over", path.display()),
+                format!("{} was changed outside this package; the change was adopted", path.display()),
             );
         }
         self.report(&path, &adoption, &copies);
@@ -249,7 +249,7 @@ impl Database {
         if let Some(problem) = &adoption.broken {
             let saved = adoption.put.len();
             let message = format!(
-                "{} is not valid JSON ({problem}); {saved} whole documents were taken over from it; {}",
+                "{} is not valid JSON ({problem}); {saved} whole documents were recovered from it; {}",
                 path.display(),
                 kept(&copies.corrupt)
             );
@@ -272,7 +272,7 @@ impl Database {
         if !adoption.conflicts.is_empty() {
             let ids: Vec<String> = adoption.conflicts.iter().take(10).map(ToString::to_string).collect();
             let message = format!(
-                "{} was changed outside this package while newer forms of {} were not in it yet; those were kept, and the rest of the change was taken over; {}",
+                "{} was changed outside this package while newer forms of {} were not in it yet; those were kept, and the rest of the change was adopted; {}",
                 path.display(),
                 ids.join(", "),
                 kept(&copies.edited)

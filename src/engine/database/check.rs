@@ -22,7 +22,7 @@ const PIECE: usize = 4096;
 fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> impl Iterator<Item = Problem> {
     let wrong = spec.indexes.iter().zip(agreeing).filter(|(_, agrees)| !agrees);
     wrong.map(|(index, _)| {
-        let message = format!("the index {} is not what the documents give; rebuild it", index.config.name);
+        let message = format!("the index {} does not match the documents; rebuild it", index.config.name);
         Problem::new(ProblemCode::IndexMismatch, &*spec.path, message)
     })
 }
@@ -68,8 +68,10 @@ impl Database {
                     continue;
                 };
                 if found.documents != count as u64 {
-                    let message =
-                        format!("memory has {count} documents, the files {}; open it again", found.documents);
+                    let message = format!(
+                        "memory has {count} documents, the files have {}; open the database again",
+                        found.documents
+                    );
                     report.problems.push(Problem::new(ProblemCode::CountMismatch, &*path, message));
                 }
             }

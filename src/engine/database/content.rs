@@ -110,7 +110,7 @@ fn open(
         Some(b'"') if len >= first + 3 => (first + 1, len - 2),
         None => (len, len),
         Some(_) => {
-            let problem = format!("the field {:?} is no string", spec.large_field.unwrap_or_default());
+            let problem = format!("the field {:?} is not a string", spec.large_field.unwrap_or_default());
             return Err(Failure::Other(Error::InvalidArgument(problem)));
         }
     };

@@ -357,5 +357,5 @@ fn is_of((known, directory): &(Weak<Database>, PathBuf), database: &Database) ->
 }
 
 fn lost() -> Error {
-    Error::Conflict("what this transaction read was changed by others".into())
+    Error::Conflict("data that this transaction read was changed by others".into())
 }

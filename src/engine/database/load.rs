@@ -172,7 +172,7 @@ impl Database {
         let refuses = matches!(spec.foreign, Foreign::Refuse);
         let damaged = |problem: &str| {
             let what_to_do = if refuses {
-                "rebuild it, repair (which takes definitions over), restore it from a backup, or write {} into it to start afresh"
+                "rebuild it, repair (which adopts definitions), restore it from a backup, or write {} into it to start afresh"
             } else {
                 WAYS_OUT
             };

@@ -120,7 +120,7 @@ impl Database {
         );
         if let Some(Network { file_system, .. }) = network {
             let message = format!(
-                "{} lies on a network file system ({file_system}), where locks cannot be relied on: only one process may use it",
+                "{} is on a network file system ({file_system}), where locks are unreliable: only one process may use it",
                 directory.display()
             );
             database.warn(WarningCode::UnsupportedFilesystem, message);

@@ -344,7 +344,7 @@ fn settle_tail(
             Err(error) if is_full(&error) => {
                 settled = false;
                 format!(
-                    "{} bytes at {of} are no batch, and there is no room for a copy of them ({error}): nothing is written; free some space and open the database again",
+                    "the {} bytes at {of} are not a batch, and there is no room for a copy of them ({error}), so nothing can be written; free some space and open the database again",
                     cut.len()
                 )
             }

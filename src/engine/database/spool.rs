@@ -172,5 +172,5 @@ impl Spool {
 
 /// Of a head that is longer than was said when the document was begun.
 pub(super) fn no_room() -> Error {
-    Error::InvalidArgument("the members before the content are longer than was said; this is a bug".into())
+    Error::InvalidArgument("the members before the content are longer than announced; this is a bug".into())
 }

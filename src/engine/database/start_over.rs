@@ -75,7 +75,7 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
     }
     let (generation, path) = newest;
     if generation >= LAST_GENERATION {
-        let problem = "it tells of a generation that no database comes to; close every process that uses the database, and move the file away";
+        let problem = "it names a generation that no database reaches; close every process that uses the database, and move the file away";
         return Err(Error::corrupt(&path, 0, problem));
     }
     let id = match id {

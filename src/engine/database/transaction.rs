@@ -266,7 +266,7 @@ impl<'a> Transaction<'a> {
                 return Ok(true);
             }
         }
-        Err(Error::Conflict(format!("{} was changed from outside; call again", spec.path)))
+        Err(Error::Conflict(format!("{} was changed from outside; repeat the call", spec.path)))
     }
 
     pub fn contains(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<bool> {

@@ -243,7 +243,7 @@ impl IndexSet {
                 return found.map(Some);
             }
         }
-        Err(Error::Conflict(format!("index {name} changes all the time")))
+        Err(Error::Conflict(format!("index {name} keeps changing")))
     }
 
     fn is_current(&self, index: &Queryable<'_>, id: &DocumentId, hash: u64) -> bool {

@@ -51,7 +51,7 @@ pub struct TipSlot {
 
 /// What is wrong with a tip of which no slot counts while processes have the database open, and what to do.
 pub const NO_SLOT: &str =
-    "no slot is one that was written; close every process that uses the database and open it again";
+    "neither slot is valid; close every process that uses the database and open it again";
 
 const POISONED: u64 = 1;
 const MIGRATING: u64 = 2;

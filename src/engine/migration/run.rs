@@ -145,7 +145,7 @@ impl<S: Safeguard> Run<S> {
             let version = step.version();
             Error::NotPutBack(format!(
                 "migration {version} failed ({message}), and putting the data back failed too ({error}); close every \
-                 process that uses it, the next one that opens it puts it back"
+                 process that uses it: the next process that opens it restores it"
             ))
         })
     }

@@ -156,26 +156,25 @@ fn judge_file(
         (Some(bytes), None) => match scan_map(bytes) {
             Ok(_) if known => {
                 let next = if is_definitions(path) {
-                    "repair takes it over"
+                    "repair adopts it"
                 } else {
-                    "the next use takes it over (an index is to be rebuilt)"
+                    "the next use adopts it (an index must be rebuilt)"
                 };
                 let message = format!(
-                    "it is not the file that was written: an edit by hand, or damage; {next}, a backup undoes it"
+                    "it is not the file that was written: a manual edit, or damage; {next}, restoring a backup undoes it"
                 );
                 note(ProblemCode::SnapshotChanged, message);
                 FileState::Foreign
             }
             Ok(found) if holds_definitions(path, bytes, &found) => {
-                let message =
-                    "definitions of indexes that this database does not know; repair takes them over";
+                let message = "definitions of indexes that this database does not know; repair adopts them";
                 let problem = Problem::new(ProblemCode::NotAdopted, path, message);
                 problems.push(problem.with_severity(Severity::Warning));
                 FileState::Foreign
             }
             Ok(found) => {
                 let message =
-                    format!("a map of {} that nobody used yet; the first use takes it over", found.len());
+                    format!("a map of {} that has not been used yet; the first use adopts it", found.len());
                 note(ProblemCode::NotAdopted, message);
                 FileState::Foreign
             }

@@ -20,30 +20,30 @@ pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Proble
             name if journal_generation(name).is_some() || is_index_checkpoint(name) => None,
             name if name.starts_with(BEFORE_REPAIR) => note(
                 ProblemCode::SetAside,
-                "what a repair changed, as it was before; delete it when you are sure",
+                "the originals of what a repair changed; delete it when you no longer need them",
             ),
             name if name.starts_with("cut-") => {
-                note(ProblemCode::CutBytes, "bytes that were cut from a journal; delete it when you like")
+                note(ProblemCode::CutBytes, "bytes that were cut from a journal; you may delete it")
             }
             // A batch that tells of it may be under way.
             name if document_generation(name).is_some() && (!cut.alone || named.contains(name)) => None,
             name if document_generation(name).is_some() => note(
                 ProblemCode::Leftover,
-                "a document of a batch that was never written; whoever opens the database alone removes it",
+                "a document of a batch that was never written; the next process that opens the database alone removes it",
             ),
             // Whoever takes in a content has it open.
             name if name.starts_with(SPOOL) && (!cut.alone || is_of_this_process(name)) => None,
             name if name.starts_with(SPOOL) => note(
                 ProblemCode::Leftover,
-                "a content that was never completed; whoever opens the database alone removes it",
+                "a content that was never completed; the next process that opens the database alone removes it",
             ),
             // Others may be writing it just now.
             name if name.starts_with("new-") && !cut.alone => None,
             name if name.starts_with("new-") => note(
                 ProblemCode::Leftover,
-                "a checkpoint that was cut short left it; the next one removes it",
+                "an interrupted checkpoint left it; the next checkpoint removes it",
             ),
-            _ => note(ProblemCode::UnknownFile, "it is none of this package's; move it elsewhere"),
+            _ => note(ProblemCode::UnknownFile, "it does not belong to this package; move it elsewhere"),
         }
     })
 }
@@ -56,7 +56,7 @@ pub fn is_index_checkpoint(name: &str) -> bool {
 /// Says so of a copy that was set aside: `<file>.corrupt-<time>` or `<file>.edited-<time>`.
 pub fn is_set_aside(path: &str) -> Option<Problem> {
     let words = [
-        (".corrupt-", "a file that was not taken over in full; take what you need from it and delete it"),
+        (".corrupt-", "a file that was not adopted in full; take what you need from it and delete it"),
         (".edited-", "an edit that lost to newer documents; take what you need from it and delete it"),
     ];
     words.into_iter().find_map(|(word, message)| {
