@@ -1,15 +1,15 @@
-//! Collections of which there is nothing: the files of projects that do not exist any more, or never did, or have none.
+//! Collections that hold nothing: the files of projects that no longer exist, never existed, or have no files.
 
 use super::Database;
 use super::writer::Writer;
 
-/// So many collections are never too many. Who asks for one that was forgotten looks at the disk again.
+/// This many collections are never too many. One that was forgotten is looked up on disk when it is asked for again.
 const FEW: usize = 1000;
 
 impl Database {
-    /// Forgets the collections that belong to documents of another one and of which there is nothing, where memory knows twice
-    /// as many collections as after the last time, or a generation has begun. The caller has begun nothing yet that counts on
-    /// what is loaded. O(1) on average.
+    /// Forgets the collections that belong to documents of another one and hold nothing, once memory knows twice as
+    /// many collections as after the last time, or a generation has begun. The caller must not have begun anything yet
+    /// that relies on what is loaded. O(1) on average.
     pub(super) fn forget_absent(&self, writer: &mut Writer) {
         if self.state.read().collections.len() < writer.most_collections {
             return;
@@ -81,7 +81,7 @@ mod tests {
         database.state.read().collections.contains_key(path)
     }
 
-    /// Asks for so many others that those of which there is nothing are forgotten.
+    /// Asks for so many other collections that those that hold nothing are forgotten.
     fn ask_for_others(database: &Database) {
         (0..2 * FEW).for_each(|other| assert_eq!(list(database, &format!("owned/other {other}")), "[]"));
     }

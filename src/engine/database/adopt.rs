@@ -1,7 +1,7 @@
 //! Adopting a file that the engine did not write: the old package's, or a person's edit.
 //!
-//! The edit wins, except for documents that the journal holds in a newer form; what a rule refuses is set aside
-//! in full. All of it is one batch, so that every process and every recovery sees the same.
+//! The edit wins, except for documents that the journal holds in a newer form. If a rule refuses a document, a copy of
+//! the whole file is set aside. All of it is one batch, so that every process and every recovery sees the same.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,45 +24,45 @@ use crate::engine::journal::{
 use crate::engine::json;
 use crate::engine::snapshot::{salvage, scan_map};
 
-/// What is made of a foreign file.
+/// What the adoption of a foreign file changes.
 #[derive(Default)]
 struct Adoption {
     /// Documents whose stored form differs from the file's text.
     put: BTreeMap<DocumentId, Arc<[u8]>>,
-    /// Documents in the file that are refused.
+    /// Documents in the file that its rule refuses.
     refused: Vec<(DocumentId, Error)>,
-    /// Documents that the file lacks and that an earlier form of it put into the journal.
+    /// Documents that the file lacks and that the adoption of an earlier form of it put into the journal.
     gone: Vec<DocumentId>,
-    /// Collections that are gone together with the documents that they belonged to.
+    /// Collections to drop: their files are gone, and so are the documents that they belonged to.
     given_up: Vec<String>,
-    /// The file is not valid JSON.
+    /// Why the file is not valid JSON, if it is not.
     broken: Option<String>,
-    /// Documents that were edited in the file and hold something newer in the journal.
+    /// Documents that were edited in the file while the journal holds a newer form.
     conflicts: Vec<DocumentId>,
 }
 
 /// The copies that were kept of a file.
 #[derive(Default)]
 struct Copies {
-    /// Because something in it is broken.
+    /// Kept because something in the file is broken or refused.
     corrupt: Option<PathBuf>,
-    /// Because the journal had newer forms of what a person edited.
+    /// Kept because the journal had newer forms of what a person edited.
     edited: Option<PathBuf>,
 }
 
 /// What is known of the documents of a file that is being adopted: what the journal holds of them, and what belongs to them.
 #[derive(Default)]
 struct Known {
-    /// What the journal holds that is newer than the file.
+    /// Changes in the journal that are newer than the file.
     newer: BTreeMap<DocumentId, Change>,
-    /// What was made of an earlier form of the file.
+    /// Changes that the adoption of an earlier form of the file made.
     adopted: BTreeMap<DocumentId, Change>,
-    /// Collections that belong to documents of the file, and whose own files are gone.
+    /// Collections that belong to documents of the file and whose own files are gone.
     missing: Vec<Missing>,
 }
 
 impl Known {
-    /// `covers`: the last batch that is in the file for certain.
+    /// `covers` is the last batch that the file certainly holds.
     fn of(state: &State, spec: &CollectionSpec, covers: u64, missing: Vec<Missing>) -> Known {
         let mut changes = state.changes(&spec.path);
         changes.retain(|_, change| change.seq > covers);
@@ -73,8 +73,8 @@ impl Known {
 }
 
 impl Database {
-    /// Adopts the file as the new snapshot and loads the collection: in memory only, if the directory is read-only; else the
-    /// write lock is held.
+    /// Adopts the file as the new snapshot and loads the collection. In a read-only directory this happens in memory
+    /// only; otherwise the write lock is held.
     pub(super) fn adopt(
         &self,
         writer: &mut Writer,
@@ -86,7 +86,8 @@ impl Database {
         let missing = self.missing_files(spec)?;
         let (is_edit, known, covers) = {
             let state = self.state.read();
-            // Of the states that the file may have had, the oldest one loses nothing: the journal still holds the rest.
+            // The file may have been in any of these states. Assuming the oldest loses nothing: the journal still holds
+            // the rest.
             let covers = state.covered_by_any(&spec.path);
             (is_known(state.catalog.get(&*spec.path)), Known::of(&state, spec, covers, missing), covers)
         };
@@ -113,7 +114,8 @@ impl Database {
         self.install(spec, Some(snapshot), Some(&record))
     }
 
-    /// Whoever wrote the file may not have synced it: the catalog must not rely on what a power loss could undo.
+    /// Makes the file durable. Whoever wrote it may not have synced it, and the catalog must not rely on what a power
+    /// loss could undo.
     fn settle(&self, path: &Path, snapshot: &SnapshotFile) -> Result<()> {
         match snapshot.file.sync_data() {
             // Some systems sync only what is open for writing.
@@ -123,7 +125,8 @@ impl Database {
         path.parent().map_or(Ok(()), |parent| self.fs.sync_dir(parent).at("sync directory", parent))
     }
 
-    /// The same for a file that is gone: after a power loss nobody could tell it from one that a person put back.
+    /// Makes the absence of a file durable: if a power loss brought it back, it could not be told from one that a
+    /// person put back.
     fn settle_absence(&self, path: &str) -> Result<()> {
         let file = collection_file(&self.directory, path);
         for above in file.ancestors().skip(1) {
@@ -134,7 +137,7 @@ impl Database {
         Ok(())
     }
 
-    /// Takes note of an adoption in memory only.
+    /// Records an adoption in memory only.
     fn note_adoption(&self, spec: &CollectionSpec, record: &SnapshotRecord, adoption: &Adoption) {
         let mut stored = Vec::new();
         let mut placed = Vec::new();
@@ -170,7 +173,7 @@ impl Database {
         record: &SnapshotRecord,
         adoption: &Adoption,
     ) -> Result<()> {
-        // What was removed there before is gone: to repeat it would take the file away.
+        // An earlier removal at this path is done; repeating it would remove the file.
         let (salt, before, kept) = {
             let state = self.state.read();
             let kept = state.removals.iter().any(|(_, removed)| overlap(removed, &spec.path));
@@ -229,7 +232,7 @@ impl Database {
         Ok(())
     }
 
-    /// Keeps a copy of a file that is not taken over in full.
+    /// Keeps a copy of a file that is not adopted in full.
     fn set_aside(&self, path: &Path, bytes: &[u8], adoption: &Adoption) -> Result<Copies> {
         let mut copies = Copies::default();
         if adoption.broken.is_some() || !adoption.refused.is_empty() {
@@ -282,11 +285,11 @@ impl Database {
     }
 }
 
-/// Gives the stored form of a foreign record, or says what is wrong with it.
+/// Returns the stored form of a foreign record, or an error that says what is wrong with it.
 pub(super) type Rule<'r> = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + 'r;
 
-/// The records of a foreign file, of two with one key the later, and what is wrong with the file as a whole: then they
-/// are those that could be saved from it.
+/// Returns the records of a foreign file (of two with the same key, the later one), and what is wrong with the file if
+/// it is broken; the records are then those that could be saved from it.
 pub(super) fn foreign_records(bytes: &[u8]) -> (BTreeMap<DocumentId, &[u8]>, Option<String>) {
     let (found, broken) = match scan_map(bytes) {
         Ok(found) => (found, None),
@@ -319,7 +322,7 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) 
             Err(error) => adoption.refused.push((id.clone(), error)),
         }
     }
-    // A broken file does not say what it lacks.
+    // A broken file does not tell which documents it lacks.
     if adoption.broken.is_none() {
         let is_written =
             |id: &DocumentId| known.newer.get(id).is_some_and(|change| change.location.is_some());
@@ -333,14 +336,13 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) 
     Ok(adoption)
 }
 
-/// Whether a record of a file is the one that was there before, also where an editor laid it out anew.
+/// Whether a record of a file is the one that was there before, even if an editor has laid it out differently.
 fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
     let is_base = |text: &[u8]| change.base == Some(document_location(spec, FileId(0), 0, text).hash);
     change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
 }
 
-/// Writes `<file>.<word>-<time>` beside the file, durable before anything else happens, and gives its path. Where that fails
-/// nothing is left.
+/// Writes a durable copy `<file>.<word>-<time>` beside the file and returns its path. If that fails, nothing is left.
 pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<PathBuf> {
     let mut time = fs.now_ms();
     loop {
@@ -351,7 +353,7 @@ pub fn keep_copy(fs: &dyn Fs, path: &Path, word: &str, bytes: &[u8]) -> Result<P
             Ok(file) => {
                 let written = file.write_at(bytes, 0).at("write", &copy);
                 written.and_then(|()| file.sync_data().at("sync", &copy)).inspect_err(|_| {
-                    // Every call that needs the file tries again: what each of them left would fill the disk.
+                    // Every call that needs the file tries again, and what each of them left would fill the disk.
                     let _ = fs.remove_file(&copy);
                 })?;
                 if let Some(parent) = path.parent() {

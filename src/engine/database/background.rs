@@ -17,26 +17,26 @@ const SOON: Duration = Duration::from_millis(800);
 const LATE: Duration = Duration::from_secs(10);
 /// Snapshots up to this size are always cheap.
 const SMALL: u64 = 1 << 20;
-/// Under sustained writing the journal grows at least to this.
+/// Under sustained writing the journal grows at least to this size before a checkpoint.
 const JOURNAL: u64 = 16 << 20;
-/// Up to this it grows to three times the size of the snapshots, beyond it to their size once.
+/// Up to this size the journal may grow to three times the size of the snapshots, beyond it only to their size.
 const LONG: u64 = 128 << 20;
 
-/// How long the journal may get before a checkpoint, where the snapshots have so many bytes: rewriting them costs a
-/// third of what was written since, or as much where they are large.
+/// Returns how long the journal may get before a checkpoint, given the size of the snapshots: rewriting them then costs
+/// a third of what was written since, or as much if they are large.
 fn longest_journal(snapshots: u64) -> u64 {
     JOURNAL.max(snapshots).max((3 * snapshots).min(LONG))
 }
 
-/// The thread looks again whenever the journal has grown by so much.
+/// The thread looks again whenever the journal has grown by this much.
 const STEP: u64 = JOURNAL / 4;
 
-/// What was written, and when: what the decision to checkpoint needs.
+/// What was written and when, to decide when to checkpoint.
 #[derive(Default)]
 pub struct Activity {
     written: AtomicU64,
     checkpointed: AtomicU64,
-    /// How many steps the journal had grown when that was asked last.
+    /// The number of whole steps that were pending when [`Activity::has_grown`] was last called.
     steps: AtomicU64,
     last_write: Mutex<Option<Instant>>,
 }
@@ -47,17 +47,17 @@ impl Activity {
         *self.last_write.lock() = Some(Instant::now());
     }
 
-    /// Bytes written to journals since the database was opened.
+    /// Returns the bytes written to journals since the database was opened.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The first `written` bytes are in the snapshots.
+    /// Records that the first `written` bytes are in the snapshots.
     pub fn checkpointed(&self, written: u64) {
         self.checkpointed.store(written, Ordering::Relaxed);
     }
 
-    /// Whether another step is complete.
+    /// Whether the journal has grown by another step since the last call.
     fn has_grown(&self) -> bool {
         let steps = self.pending() / STEP;
         self.steps.swap(steps, Ordering::Relaxed) < steps
@@ -91,17 +91,17 @@ impl Database {
         }
         if !schedule.running {
             let spawned = thread::Builder::new().name("storage-checkpoint".into()).spawn(run);
-            // Without a thread the next write tries again, and closing checkpoints in any case.
+            // If no thread can be started, the next write tries again, and closing checkpoints in any case.
             schedule.running = spawned.is_ok();
         }
-        // The thread looks again by itself before the next checkpoint can be due, unless much is written at once: waking it
-        // for each write would cost the writer more than the rest of this.
+        // The thread looks again by itself before the next checkpoint can be due, unless much is written at once.
+        // Waking it for each write would cost the writer more than everything else here.
         if !known || self.background.has_grown() {
             CHANGED.notify_one();
         }
     }
 
-    /// What an earlier process left in the journals reaches the JSON files as if it had just been written.
+    /// Schedules a checkpoint of what an earlier process left in the journals, as if it had just been written.
     pub(super) fn background_after_opening(&self) {
         let left: u64 = {
             let state = self.state.read();
@@ -113,7 +113,7 @@ impl Database {
         }
     }
 
-    /// When the database wants its next checkpoint; `None` when there is nothing to write.
+    /// Returns when the next checkpoint is due; `None` if there is nothing to write.
     fn checkpoint_due(&self) -> Option<Instant> {
         let pending = self.background.pending();
         let last_write = (*self.background.last_write.lock())?;
@@ -128,9 +128,9 @@ impl Database {
         Some(last_write + if cheap { SOON } else { LATE })
     }
 
-    /// A checkpoint that nobody waits for: what goes wrong is reported as a warning.
+    /// Checkpoints without anybody waiting for it: what goes wrong is reported as a warning.
     fn checkpoint_in_background(&self) {
-        // Whoever closes the database checkpoints too, and the files may be removed after that.
+        // Closing the database checkpoints too, and the files may be removed after that.
         let is_wanted = || self.background.pending() > 0;
         match self.checkpoint_or_warn_if(self.wait(), &is_wanted) {
             Ok(()) => {}
@@ -171,7 +171,7 @@ fn run() {
         if next > Instant::now() {
             // The database may be dropped meanwhile; holding it here would keep it open.
             drop(database);
-            // What is written meanwhile may make it due earlier, by itself no earlier than this.
+            // Writes may make it due earlier, but no earlier than this without waking the thread.
             CHANGED.wait_until(&mut schedule, next.min(Instant::now() + SOON));
             continue;
         }
@@ -179,7 +179,7 @@ fn run() {
             let before = database.background.pending();
             database.checkpoint_in_background();
             if database.background.pending() >= before {
-                // It failed: the next write asks again, not this loop.
+                // It failed: the next write schedules another attempt, not this loop.
                 database.background.checkpointed(database.background.written());
             }
             drop(database);

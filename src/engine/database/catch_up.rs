@@ -1,4 +1,4 @@
-//! Taking in what other processes committed.
+//! Catching up with what other processes committed.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::fs::{File, FileHandle, OpenMode, read_exact_at};
 use crate::engine::index::Entries;
 use crate::engine::journal::{Body, LargeDocument, Line, Lines, Op, TipSlot, journal_path};
 
-/// A committed batch of another process with all that its publication needs.
+/// A committed batch of another process, with everything needed to publish it.
 struct ForeignBatch {
     position: Position,
     steps: Vec<Step>,
@@ -30,7 +30,7 @@ enum Step {
 }
 
 impl Step {
-    /// The collection and the document that readers see another form of from here on; all documents, without an id.
+    /// Returns the collection and the document that this step changes for readers; without an id, all its documents.
     fn changed(&self) -> Option<(&str, Option<&DocumentId>)> {
         match self {
             Step::Change { path, change } => Some((path, Some(&change.id))),
@@ -45,7 +45,7 @@ impl Step {
 }
 
 impl Database {
-    /// Takes in every batch up to the tip. Costs a look at shared memory when there is none.
+    /// Applies every batch up to the tip. If there is none, this costs one look at shared memory.
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<()> {
         if self.is_read_only() {
             return Ok(());
@@ -57,7 +57,7 @@ impl Database {
             return Ok(());
         }
         match self.follow(writer, slot, position) {
-            // What was to be read may have been removed meanwhile, with the generation in which it stood.
+            // What was to be read may have been removed meanwhile, together with its generation.
             Err(_) if self.tip_slot()?.generation > slot.generation => self.reload(writer),
             other => other,
         }
@@ -76,11 +76,11 @@ impl Database {
         if slot.generation == position.generation + 1 && self.follow_switch(writer)? {
             return self.catch_up(writer);
         }
-        // The generation that memory stands in is gone.
+        // The journals cannot be followed from the generation of memory to that of the tip.
         self.reload(writer)
     }
 
-    /// Takes in the rest of the current generation and goes on to the next. False if that can't be done.
+    /// Applies the rest of the current generation and moves on to the next. Returns false if that cannot be done.
     fn follow_switch(&self, writer: &mut Writer) -> Result<bool> {
         let position = self.position();
         let next = position.generation + 1;
@@ -101,12 +101,12 @@ impl Database {
         state.position = Position { generation: next, seq: header.seq, end, checksum, durable: header.seq };
         drop(state);
         self.files(writer)?.journal = journal;
-        // What was dropped has left the catalog.
+        // Dropped collections have left the catalog, so what memory holds of them can be forgotten.
         writer.most_collections = 0;
         Ok(true)
     }
 
-    /// Takes in the batches of the current journal up to `end`.
+    /// Applies the batches of the current journal up to `end`.
     fn take_in(&self, writer: &mut Writer, end: u64) -> Result<()> {
         let position = self.position();
         if end <= position.end {
@@ -225,9 +225,9 @@ impl Database {
         Ok(())
     }
 
-    /// The step that changes one document. `spec` is that of the collection while it is loaded: no longer, once somebody
-    /// wrote over the file that is open. Then what the document had in the indexes is not there to be read, and others must be
-    /// followed all the same: the next load finds what the file holds now.
+    /// Returns the step that changes one document. `loaded` is the spec of the collection, if it is loaded. If somebody
+    /// wrote over its open file, the old index entries of the document cannot be read: the collection is unloaded, and
+    /// its next load finds what the file holds now.
     fn step(
         &self,
         path: &str,
@@ -255,7 +255,7 @@ impl Database {
         }
     }
 
-    /// Looks at the file of a document. Returns where the document lies and, where the collection is known, its head.
+    /// Adds a document file to the table. Returns where the document is and, given the spec, its head.
     fn open_large(
         &self,
         spec: Option<&CollectionSpec>,
@@ -272,13 +272,13 @@ impl Database {
     }
 }
 
-/// A document of a collection whose large field is not known yet.
+/// Returns a document of a collection whose large field is not known yet.
 pub(super) fn headless(text: &[u8]) -> Document {
     Document { text: text.into(), head: 0, hash: crate::engine::checksum::document_hash(text, 0) }
 }
 
 impl ForeignBatch {
-    /// Returns whether documents must be looked for elsewhere, so that files may be closed.
+    /// Publishes the batch. Returns whether documents moved to other files, so that unused files may be closed.
     fn publish(self, state: &mut State) -> bool {
         let mut relocated = false;
         let seq = self.position.seq;
@@ -311,7 +311,7 @@ impl ForeignBatch {
                 Step::Remove { path, seq } => state.removals.push((seq, path)),
                 Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
-                    // Until its rename is durable, a snapshot holds nothing that memory does not find where it was.
+                    // Until the rename of a snapshot is durable, memory finds all documents where they were.
                     if adopted {
                         state.collection(&path).unload();
                         state.adoptions.insert(seq);
@@ -333,7 +333,7 @@ impl ForeignBatch {
     }
 }
 
-/// The journal handle of a generation, for reading and appending.
+/// Opens the journal of a generation for reading and appending.
 pub(super) fn open_journal(database: &Database, generation: u64) -> Result<Arc<dyn File>> {
     let path = journal_path(&database.directory, generation);
     database.fs.open(&path, OpenMode::ReadWrite).at("open", &path)
@@ -391,7 +391,7 @@ mod tests {
         database.checkpoint(Wait::at_most(Duration::from_secs(5)))
     }
 
-    /// What a process knows of a database: where it stands, the catalog, what is left to do.
+    /// Describes what a process knows of a database: its position, the catalog, what is left to do.
     fn knowledge(database: &Database) -> String {
         let state = database.state.read();
         let mut changes: Vec<String> = state
@@ -415,7 +415,7 @@ mod tests {
         )
     }
 
-    /// Another process writes and checkpoints; `failing` is a call of some of its checkpoints that fails.
+    /// Follows a process that writes and checkpoints; `failing` picks a call that fails in some checkpoints.
     fn follow(failing: Option<fn(&Call) -> bool>) {
         let fs = machine();
         let writing = fs.process();
@@ -424,7 +424,7 @@ mod tests {
         let reader = open(&fs);
         for round in 0..12 {
             let name = round.to_string();
-            // Each third checkpoint has one collection alone to write.
+            // Every third checkpoint has only one collection to write.
             for path in PATHS.iter().skip(if round % 3 == 2 { 2 } else { 0 }) {
                 put(&writer, path, round % 5, &name);
             }
@@ -439,7 +439,7 @@ mod tests {
             }
             get(&reader, "read.json", 0);
             if round % 3 == 0 {
-                // It reads between the renames and the line that says that they are durable, too.
+                // The reader also reads between the renames and the line that says that they are durable.
                 let reader = Arc::clone(&reader);
                 let is_sync =
                     |call: &Call| matches!(call, Call::SyncDir { path } if path.ends_with("database"));

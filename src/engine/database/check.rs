@@ -1,4 +1,4 @@
-//! Verifying an open database: its files, and what memory makes of them.
+//! Verifying an open database: its files, and what memory holds of them.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::engine::lock::Wait;
 use crate::engine::order;
 use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
 
-/// How often a collection that others change meanwhile is compared again, before writers of this process are kept waiting
-/// for it.
+/// How often a collection that others keep changing is compared. The last attempt keeps writers of this process
+/// waiting.
 const ATTEMPTS: usize = 4;
 
-/// How many entries of an index are compared while the state is held still.
+/// How many entries of an index are compared each time the state is locked.
 const PIECE: usize = 4096;
 
-/// What there is to say of the indexes of a collection that do not agree with its documents.
+/// Returns a problem for each index that does not agree with the documents of its collection.
 fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> impl Iterator<Item = Problem> {
     let wrong = spec.indexes.iter().zip(agreeing).filter(|(_, agrees)| !agrees);
     wrong.map(|(index, _)| {
@@ -27,7 +27,7 @@ fn mismatches(spec: &CollectionSpec, agreeing: Vec<bool>) -> impl Iterator<Item 
     })
 }
 
-/// What there is to say of the documents that share a key of a unique index.
+/// Returns a problem for each unique index in which documents share a key.
 fn clashes(spec: &CollectionSpec, fresh: &[Index]) -> impl Iterator<Item = Problem> {
     fresh.iter().filter_map(|index| {
         let (key, one, other) = index.clash()?;
@@ -38,11 +38,11 @@ fn clashes(spec: &CollectionSpec, fresh: &[Index]) -> impl Iterator<Item = Probl
 }
 
 impl Database {
-    /// Verifies the files as [`verify`] does, and the indexes and counts in memory against them. Writers of this process
-    /// may have to wait while a collection that never rests is compared.
+    /// Verifies the files as [`verify`] does, and the indexes and counts in memory against them. Writers of this
+    /// process may have to wait while a collection that keeps changing is compared.
     ///
     /// # Errors
-    /// As [`verify`]; [`Error::Replaced`], since of other files than those in the directory there is nothing to say.
+    /// Those of [`verify`]; [`Error::Replaced`] if the files of this engine are no longer those in the directory.
     ///
     /// [`Error::Replaced`]: crate::engine::error::Error::Replaced
     pub fn verify(&self, wait: Wait) -> Result<VerifyReport> {
@@ -83,8 +83,8 @@ impl Database {
         Ok(report)
     }
 
-    /// Compares the indexes of a loaded collection with what its documents give. Documents that cannot be read are the
-    /// business of the files.
+    /// Compares the indexes of a loaded collection with its documents. Reports nothing if a document cannot be read:
+    /// that is found when the files are verified.
     fn compare_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<Vec<Problem>> {
         for attempt in 1..=ATTEMPTS {
             let _resting = (attempt == ATTEMPTS).then(|| self.writer.lock());
@@ -108,8 +108,8 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Whether an index of a loaded collection holds the same as one that was built from the documents of this version; `None`
-    /// if there is another version by now. Looked at in pieces, so that nobody waits long for the state.
+    /// Whether an index of a loaded collection holds the same as one that was built from the documents of this version;
+    /// `None` if the version has changed. Compares in pieces, so that nobody waits long for the state.
     fn agrees(&self, spec: &Arc<CollectionSpec>, version: u64, at: usize, fresh: &Index) -> Option<bool> {
         let compare = |same: &dyn Fn(&Index) -> bool| {
             let state = self.state.read();

@@ -1,8 +1,8 @@
-//! Checkpoints: writing the snapshots of what changed, and dropping the journals that they contain.
+//! Checkpoints: writing snapshots of what changed, and removing the journals that are then no longer needed.
 //!
-//! Under the write lock a new generation begins; without it the snapshots are streamed to fresh files, synced and
-//! verified; under it again they are recorded, renamed into place and made durable. Only then older generations go.
-//! Whatever fails leaves the old generation whole.
+//! A new generation begins under the write lock. Without the lock, the snapshots are streamed to fresh files, synced
+//! and verified. Under the lock again, they are recorded, renamed into place and made durable. Only then are older
+//! generations removed. A failure at any point leaves the old generation whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use crate::engine::journal::{
 use crate::engine::lock::Wait;
 use crate::engine::snapshot::SnapshotWriter;
 
-/// A snapshot that waits in the reserved folder to take its place.
+/// A snapshot in the reserved folder, ready to be renamed into place.
 struct Fresh {
     frozen: Frozen,
     temporary: PathBuf,
@@ -41,18 +41,18 @@ struct Fresh {
     /// Offset of each document's text in the new file, in the order of `frozen.documents`.
     offsets: Vec<u64>,
     record: SnapshotRecord,
-    /// What the file looks like: another one in its place, or another look of it, is an edit.
+    /// Metadata of the new file. Once the file is in place, anything else found there is an edit.
     written: Metadata,
-    /// What its index checkpoint will hold, if it has indexes.
+    /// What the collection's index checkpoint will hold, if it has indexes.
     draft: Option<Draft>,
 }
 
 impl Database {
-    /// Brings the JSON files up to date with everything committed so far. Does nothing if they are.
+    /// Brings the JSON files up to date with everything committed so far. Does nothing if they already are.
     ///
     /// # Errors
-    /// `IO_ERROR` when the disk is full or fails, `LOCK_TIMEOUT` while another process checkpoints, `CORRUPT_DATA` where a
-    /// damaged file could not be brought up to date; all others are then. The journals still hold everything.
+    /// `IO_ERROR` if the disk is full or fails; `LOCK_TIMEOUT` while another process checkpoints; `CORRUPT_DATA` if a
+    /// damaged file could not be brought up to date, while all others were. The journals still hold everything.
     pub fn checkpoint(&self, wait: Wait) -> Result<()> {
         let mut left_out = self.checkpoint_undamaged(wait, &|| true)?.into_iter();
         let first = left_out.next();
@@ -60,19 +60,20 @@ impl Database {
         first.map_or(Ok(()), Err)
     }
 
-    /// The same, but a damaged file is a warning: it does not keep the others from their checkpoint.
+    /// Like [`Database::checkpoint`], but reports damaged files as warnings.
     pub(in crate::engine) fn checkpoint_or_warn(&self, wait: Wait) -> Result<()> {
         self.checkpoint_or_warn_if(wait, &|| true)
     }
 
-    /// The same, if `is_wanted` still says so when nobody else in this process checkpoints any more. Else no file is touched.
+    /// Like [`Database::checkpoint_or_warn`], but asks `is_wanted` once nobody else in this process checkpoints, and
+    /// touches no file if that returns false.
     pub(super) fn checkpoint_or_warn_if(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<()> {
         let left_out = self.checkpoint_undamaged(wait, is_wanted)?;
         left_out.iter().for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
         Ok(())
     }
 
-    /// Returns what is wrong with the files that were left out.
+    /// Checkpoints, and returns what is wrong with the files that were left out.
     fn checkpoint_undamaged(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<Vec<Error>> {
         let begun = Instant::now();
         let mut left_out = Vec::new();
@@ -91,7 +92,7 @@ impl Database {
         }
     }
 
-    /// Nothing, if there was nothing to write.
+    /// Returns `None` if there was nothing to write.
     fn write_checkpoint(
         &self,
         wait: Wait,
@@ -100,7 +101,8 @@ impl Database {
         left_out: &mut Vec<Error>,
     ) -> Result<Option<Checkpoint>> {
         let Some(_quiet) = self.quiet_if(wait, is_wanted)? else { return Ok(None) };
-        // Only the holder of this lock writes such files: an earlier checkpoint left these when it failed.
+        // Only the holder of the checkpoint lock writes such files, so those found here are left from a checkpoint that
+        // failed.
         sweep(&*self.fs, &self.directory, FRESH)?;
         let written = self.background.written();
         let (switched, frozen) = {
@@ -124,7 +126,8 @@ impl Database {
                 streamed => fresh.push(streamed?),
             }
         }
-        // Writing the snapshots was no waiting: with a lock timeout that it exceeds no checkpoint would ever end.
+        // Writing the snapshots does not count as waiting: otherwise no checkpoint that takes longer than the lock
+        // timeout would end.
         let mut writer = self.acquire(Wait::at_most(wait.timeout))?;
         let collections = fresh.len();
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
@@ -134,9 +137,9 @@ impl Database {
         }
         self.background.checkpointed(written);
         drop(writer);
-        // Freeing a long journal takes the file system a while, and no writer waits for it.
+        // Freeing a long journal takes the file system a while, so no writer is kept waiting for it.
         self.drop_generations(recorded)?;
-        // Nothing of the above depends on what follows: whatever fails in it is made good by a later checkpoint.
+        // Nothing above depends on what follows: a later checkpoint does whatever fails here.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
         for (draft, record) in drafts {
@@ -157,7 +160,7 @@ impl Database {
         fs::check_space(&*self.fs, &self.directory, needed, "a checkpoint").at("checkpoint", &self.directory)
     }
 
-    /// Begins the next generation. Returns the last sequence number of the one before. The write lock is held.
+    /// Begins the next generation. Returns the last sequence number of the previous one. The write lock is held.
     fn switch_generation(&self, writer: &mut Writer) -> Result<u64> {
         let (before, header, catalog, removed, removals) = {
             let state = self.state.read();
@@ -171,10 +174,10 @@ impl Database {
         let journal = Arc::clone(&self.files(writer)?.journal);
         self.cut_room(&*journal, before.end)?;
         self.sync_lines(&*journal, &path)?;
-        // Removals that belong to this generation must be durable before another one says that they are. One that failed
-        // is made good, and one that another process died over.
+        // Removals of this generation must be durable before the next one says that they are. Those that failed, or
+        // that another process did not finish before it died, are repeated.
         repeat_removals(&*self.fs, &self.directory, &catalog, removed, &removals)?;
-        // A switch that failed half-way left a file that was never used.
+        // A switch that failed half-way may have left this file; it was never used.
         let next = journal_path(&self.directory, header.generation);
         if self.fs.metadata(&next).at("look up", &next)?.is_some() {
             self.fs.remove_file(&next).at("remove", &next)?;
@@ -192,25 +195,25 @@ impl Database {
         drop(state);
         self.move_tip(header.generation, before.seq, end);
         self.files(writer)?.journal = journal;
-        // What was dropped has left the catalog.
+        // Dropped collections have left the catalog, so what memory holds of them can be forgotten.
         writer.most_collections = 0;
         Ok(before.seq)
     }
 
-    /// Writes a snapshot beside the others, makes it durable and reads it back.
+    /// Writes a snapshot to the reserved folder, makes it durable and reads it back.
     fn stream(&self, frozen: Frozen, number: usize, covers: u64) -> Result<Fresh> {
         let temporary = self.reserved(&format!("{FRESH}{covers}-{number}"));
         let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
         let result = self.fill(&frozen, &temporary, &file, covers);
         match result {
             Ok((record, written, offsets, draft)) => {
-                // Nobody reads it before it lies there.
+                // The handle has the final path, because nobody reads the file before it is renamed there.
                 let target = collection_file(&self.directory, &frozen.path);
                 let file = FileHandle::new(&self.fs, target, file);
                 Ok(Fresh { frozen, temporary, file, offsets, record, written, draft })
             }
             Err(error) => {
-                // Room for others; recovery sweeps what cannot be removed now.
+                // This frees the space; what cannot be removed now is swept by recovery or by the next checkpoint.
                 let _ = self.fs.remove_file(&temporary);
                 Err(error)
             }
@@ -251,8 +254,9 @@ impl Database {
         Ok((record, seen, offsets, draft))
     }
 
-    /// Makes the mode and owner of a new snapshot those of the file that it is to replace. Writers go on, so that may be gone by now:
-    /// its collection was dropped, or its directory removed, and the snapshot will not be moved into place.
+    /// Gives a new snapshot the mode and owner of the file that it is to replace. Writers go on meanwhile, so that file
+    /// may be gone, because its collection was dropped or its directory removed; the snapshot is then not moved into
+    /// place.
     fn copy_permissions(&self, target: &Path, temporary: &Path) -> Result<()> {
         let copied = self.fs.copy_permissions(target, temporary).at("copy permissions to", temporary);
         match copied {
@@ -261,9 +265,9 @@ impl Database {
         }
     }
 
-    /// Records the snapshots, moves them into place and looks documents up there from now on. Returns what their index
-    /// checkpoints will hold, and up to which batch the journal says, durably, that the snapshots hold everything. The write
-    /// lock is held.
+    /// Records the snapshots, renames them into place and points the documents in memory to them. Returns what their
+    /// index checkpoints will hold, and the sequence number up to which the journal durably says that the snapshots
+    /// hold every batch. The write lock is held.
     fn install_snapshots(
         &self,
         writer: &mut Writer,
@@ -302,13 +306,15 @@ impl Database {
             let target = fresh.file.path();
             if let Some(parent) = target.parent() {
                 fs::create_dirs(&*self.fs, parent).at("create", parent)?;
-                // For a new file all of them: an earlier checkpoint may have died between making and syncing them.
+                // For a new file, all directories are synced: an earlier checkpoint may have died between creating and
+                // syncing them.
                 let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
                 let root = common_directory(&self.directory, &fresh.frozen.path);
                 let above = parent.ancestors().take_while(|above| above.starts_with(&root));
                 directories.extend(above.take(depth).map(Path::to_path_buf));
             }
-            // The line took a sync, and whoever saved the file meanwhile would not find it again.
+            // The file is looked at again because syncing the line took time: an edit saved meanwhile must not be
+            // overwritten.
             if self.fs.metadata(target).at("look up", target)? == fresh.frozen.seen {
                 self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
             } else {
@@ -324,11 +330,12 @@ impl Database {
             }
         }
         if edited {
-            // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond it. As
-            // after a crash here both states count, and the next checkpoint writes all of it again.
+            // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond
+            // that state. So both states still count, as after a crash at this point, and the next checkpoint writes
+            // everything again.
             let mut state = self.state.write();
             ready.iter().for_each(|fresh| state.collection(&fresh.frozen.path).unload());
-            // Nothing is recorded as covered, so no generation may go.
+            // Nothing is recorded as covered, so no generation may be removed.
             return Ok((Vec::new(), 0));
         }
         self.state.write().confirm_snapshots();
@@ -342,7 +349,8 @@ impl Database {
             state.drop_unused_files();
             state.covered()
         };
-        // Durable before older generations go: recovery asks for them where nothing says that they are not needed.
+        // Must be durable before older generations are removed: recovery asks for them unless this line says that they
+        // are not needed.
         self.record(writer, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
         Ok((drafts, covered))
     }
@@ -370,8 +378,9 @@ impl Database {
         Ok(())
     }
 
-    /// Deletes the generations that the snapshots contain, keeping one to spare. `covered` is what the journal says of the
-    /// snapshots: recovery goes by that, and batches since, which may not be durable, make no difference to it.
+    /// Deletes the generations that the snapshots make unnecessary, but keeps the one before the current. `covered` is
+    /// the number that the journal records: recovery goes by it, and batches since then, which may not be durable, do
+    /// not change it.
     fn drop_generations(&self, covered: u64) -> Result<()> {
         let current = self.state.read().position.generation;
         let reserved = self.directory.join(RESERVED);
@@ -383,7 +392,7 @@ impl Database {
             let next = journal_path(&self.directory, generation + 1);
             let next_file = match self.fs.open(&next, OpenMode::Read) {
                 Ok(file) => file,
-                // Already gone, with all that came before it.
+                // The next generation was removed earlier, so this one is not needed either.
                 Err(_) if !generations.contains(&(generation + 1)) => {
                     self.fs.remove_file(&path).at("remove", &path)?;
                     removed.insert(generation);
@@ -398,7 +407,7 @@ impl Database {
             }
         }
         let journals = |generation| generations.contains(&generation) && !removed.contains(&generation);
-        // What an iteration reads goes with a later checkpoint.
+        // Document files that an iteration reads are removed by a later checkpoint.
         let read = self.state.read().files.documents();
         names.retain(|name| !read.contains(name));
         remove_orphans(&*self.fs, &self.directory, &names, journals)
@@ -425,7 +434,7 @@ fn relocate(state: &mut State, fresh: Fresh, covers: u64) {
             }
             loaded.documents = documents;
             loaded.snapshot = Some(file);
-            // Not what lies there now: somebody may have saved the file since it was renamed.
+            // Not the metadata of the file that is there now: somebody may have saved it since the rename.
             loaded.seen = Some(fresh.written);
         }
         _ => {
@@ -443,7 +452,7 @@ impl State {
     }
 
     pub(super) fn next_header(&self) -> Header {
-        // What was dropped for good need not be remembered: its file is gone durably before the switch.
+        // Dropped collections can be left out: their files are durably gone before the switch.
         let catalog = self.catalog.iter().filter(|(_, record)| record.dropped.is_none());
         Header {
             format: FORMAT,

@@ -1,7 +1,7 @@
-//! Group commit: writers queue, one of them drains the queue.
+//! Group commit: writers queue, and one of them drains the queue.
 //!
-//! A group is run request by request, each over the changes of those before it; then all its lines go to the
-//! journal in one write and one sync, memory is published, the tip moves, and the requests are answered.
+//! The requests of a group run one after another, each over the changes of those before it. Then all lines of the group
+//! go to the journal in one write and one sync, memory is published, the tip moves, and the requests are answered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -27,7 +27,7 @@ use crate::engine::json;
 use crate::engine::lock::Wait;
 use crate::engine::options::Durability;
 
-/// A group ends when its lines reach this many bytes, so that the first in it do not wait for ever.
+/// A group ends when its lines reach this many bytes, so that its first requests do not wait for ever.
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_REQUESTS: usize = 4096;
 
@@ -73,14 +73,14 @@ where
     }
 }
 
-/// Answers a request. A callback that panics must not keep the others from their answers.
+/// Answers a request. A callback that panics must not keep other requests from being answered.
 fn answer(job: Box<dyn Job>, result: Result<()>) {
     let _ = catch_unwind(AssertUnwindSafe(|| job.finish(result)));
 }
 
 impl Request {
-    /// `work` makes the changes; `done` is called, on the thread that drains the queue, when they are committed or
-    /// have failed.
+    /// Creates a request. `work` makes the changes; `done` is called, on the thread that drains the queue, when they
+    /// are committed or have failed.
     pub fn new<T: Send + 'static>(
         options: WriteOptions,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T> + Send + 'static,
@@ -90,7 +90,7 @@ impl Request {
         Request { job, options, cancel: Cancel::default() }
     }
 
-    /// The same for a caller who may give up while the request waits: it changes nothing then. One whose turn has come is
+    /// Lets the caller give the request up while it waits; it then changes nothing. A request whose turn has come is
     /// completed.
     pub fn unless(self, cancel: Cancel) -> Request {
         Request { cancel, ..self }
@@ -110,17 +110,17 @@ impl Database {
         self.queue.push(request)
     }
 
-    /// Commits what is queued until nothing is.
+    /// Commits queued requests until the queue is empty.
     pub fn drain(&self) {
         self.drain_until(|| !self.commit_next_group());
     }
 
-    /// As [`Database::drain`], but stays awake for a moment where the next request is likely to come at once.
+    /// Like [`Database::drain`], but stays awake for a moment if the next request is likely to come at once.
     pub fn drain_and_linger(&self) {
         self.drain_until(|| {
             let drained = !self.commit_next_group();
             if !drained {
-                // A database that all others have closed is not kept open by this.
+                // This must not keep a database open that everybody else has closed.
                 self.linger.wait(|| !self.queue.is_empty() || self.this.strong_count() == 1);
             }
             drained
@@ -128,11 +128,12 @@ impl Database {
     }
 
     fn drain_until(&self, drained: impl Fn() -> bool) {
-        // The thread may be in a call of its own, whose caller has no say in what others write.
+        // The thread may be inside a call of its own; the caller of that one must not be able to cancel what others
+        // write.
         cancel::without_caller(|| while !drained() {});
     }
 
-    /// False if nothing was queued: this thread drains no longer.
+    /// Commits one group. Returns false if nothing was queued; this thread then no longer drains the queue.
     fn commit_next_group(&self) -> bool {
         let group = self.queue.next_group(GROUP_REQUESTS);
         if group.is_empty() {
@@ -142,7 +143,7 @@ impl Database {
         true
     }
 
-    /// Runs a write to its end on this thread.
+    /// Queues a write and blocks until it is answered. This thread drains the queue if no other one does.
     pub fn write<T: Send + 'static>(
         &self,
         durability: Durability,
@@ -170,7 +171,7 @@ impl Database {
         let mut answers = Vec::with_capacity(group.len());
         let mut spent = Spent::default();
         let mut rest: VecDeque<Request> = group.into();
-        // Those whose time is up first leave the queue first, the others wait on.
+        // Waits until the earliest deadline. Requests whose time is up then leave, and the others go on waiting.
         while let Some(wait) =
             rest.iter().map(|request| request.options.wait).min_by_key(|wait| wait.deadline)
         {
@@ -201,7 +202,7 @@ impl Database {
         answers.into_iter().for_each(|(job, result)| answer(job, result));
     }
 
-    /// Commits requests from the front of `rest` until a group is full. The write lock is held.
+    /// Takes requests from the front of `rest` until a group is full, and commits it. The write lock is held.
     fn commit_group(
         &self,
         writer: &mut Writer,
@@ -219,7 +220,7 @@ impl Database {
             let mut transaction = Transaction::new(self, writer, &mut group);
             let run = catch_unwind(AssertUnwindSafe(|| {
                 request.cancel.begin()?;
-                // A group before this one, or an adoption that is part of it, may have met a failed sync.
+                // A sync may have failed in an earlier group, or in an adoption within this one.
                 self.check_poison()?;
                 request.job.run(&mut transaction)
             }));
@@ -244,7 +245,8 @@ impl Database {
         let result = if !batches.is_empty() {
             self.commit_batches(writer, &batches, group, sync, &mut spent.lines)
         } else if sync && !waiting.is_empty() {
-            // Whoever writes what is there already is promised that it stays, even if it was written without a sync.
+            // A durable write that changes nothing still promises that what it found is durable, even if that was
+            // written without a sync.
             self.make_durable(writer)
         } else {
             Ok(())
@@ -253,7 +255,8 @@ impl Database {
         spent.batches = batches;
     }
 
-    /// Makes batches durable and visible. The write lock is held and memory is up to date.
+    /// Appends batches to the journal, durably if `sync` is set, and makes them visible. The write lock is held and
+    /// memory is up to date.
     pub(super) fn commit_batches(
         &self,
         writer: &mut Writer,
@@ -297,7 +300,8 @@ impl Database {
                 state.cancel_removals(&batch.kept_paths);
                 batch.remember(seq, &mut state.recent);
             }
-            // Before anybody can see the batches: who keeps what it read looks at the tip to learn that it is out of date.
+            // The tip moves before any reader can see the batches: whoever keeps what it read looks at the tip to learn
+            // that it is stale.
             if !late_tip {
                 self.move_tip(after.generation, after.seq, after.end);
             }
@@ -315,20 +319,22 @@ impl Database {
     }
 }
 
-/// What the last group needed. Freeing many megabytes takes milliseconds, which those who wait for an answer need not wait for.
+/// Memory that the last group needed. Freeing many megabytes takes milliseconds, so it is freed after all requests are
+/// answered.
 #[derive(Default)]
 struct Spent {
     batches: Vec<Batch>,
     lines: LineBuffer,
 }
 
-/// Most batches need no more for what is no long document.
+/// Bytes reserved for each line. Most batches need no more, because long documents are not copied into the line.
 const LINE: usize = 512;
 
-/// Where each document of a collection lies, nowhere if it was deleted, and which batch put it there.
+/// For each document of a collection, where it is (`None` if it was deleted) and the sequence number of the batch that
+/// put it there.
 type Places = BTreeMap<DocumentId, (Option<Location>, u64)>;
 
-/// Where the documents of a group lie, and with which sequence number each collection was dropped.
+/// Where the documents of a group are, and the sequence number at which each collection was dropped.
 #[derive(Default)]
 struct Located {
     documents: BTreeMap<Arc<str>, Places>,
@@ -349,7 +355,7 @@ fn encode_ops(
         next(out);
         out.push(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
     }
-    // Behind the removals: what the batch itself removed and needs again must not be removed once more.
+    // These follow the removals, because a path that this batch removed and needs again must not be removed once more.
     for path in &batch.kept_paths {
         next(out);
         out.push(format!("{{\"keep\":{}}}", json::quote(path)).as_bytes());
@@ -396,7 +402,7 @@ fn encode_ops(
     }
 }
 
-/// Shows a group to the readers.
+/// Publishes a group to the readers.
 fn publish(state: &mut State, group: Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in group.collections {
         let path = &path;
@@ -409,13 +415,15 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
         let is_outdated =
             |loaded: &Loaded| !Arc::ptr_eq(&loaded.spec, &overlay.spec) || group.written_over.contains(path);
         if matches!(&collection.content, Content::Loaded(loaded) if is_outdated(loaded)) {
-            // A request of this group wanted more indexes and failed before the overlay had them, or could not read what a
-            // document had in them.
+            // The collection in memory is outdated: a request of this group wanted more indexes and failed before the
+            // overlay had them, or somebody wrote over the file, so that what a document had in the indexes could not
+            // be read.
             collection.unload();
         }
         let mut changed = overlay.dropped;
         for (id, pending) in overlay.documents {
-            // Both ascend. A place without a document here is of one that the group dropped with its collection.
+            // Both are in ascending order. A place without a document here belongs to one that the group dropped with
+            // its collection.
             while places.next_if(|(placed, _)| *placed < id).is_some() {}
             // A document without a place was changed only by requests that failed.
             let Some((_, (location, seq))) = places.next_if(|(placed, _)| *placed == id) else { continue };
@@ -425,7 +433,7 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
                     let new = if pending.new.is_some() { pending.entries } else { overlay.spec.no_entries() };
                     loaded.publish(Prepared { id, location, old: pending.old, new, seq, now });
                 }
-                // Dropped before anybody loaded it.
+                // The collection was dropped without having been loaded.
                 _ => collection.note(id, Change { location, seq, base: None }),
             }
         }
@@ -446,7 +454,7 @@ impl Batch {
         }
     }
 
-    /// Roughly the bytes of its journal line.
+    /// Returns the approximate length of its journal line in bytes.
     fn size(&self) -> usize {
         let documents = self.collections.values().flat_map(|changes| changes.documents.values());
         let size = |put: &Option<Put>| match put {

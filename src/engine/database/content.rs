@@ -12,26 +12,26 @@ use crate::engine::document_map::Location;
 use crate::engine::error::{Error, Result};
 use crate::engine::fs::{File, read_exact_at};
 
-/// What is read at once.
+/// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;
 /// The longest piece of a JSON string that must not be cut: two escapes that make one character.
 const LONGEST_UNIT: usize = 12;
 
-/// The text of a document's large field, which must be a string. It is the one that the document had when the reader was
-/// made, whatever happens to it later.
+/// A reader of a document's large field, which must be a string. It reads the text that the document had when the
+/// reader was created, whatever happens to the document later.
 pub struct ContentReader {
     spec: Arc<CollectionSpec>,
     file: Arc<dyn File>,
     location: Location,
-    /// Where the string begins, after its quote, and ends, before it.
+    /// Where the string begins, after its opening quote, and where it ends, before its closing quote.
     start: u64,
     end: u64,
     position: u64,
 }
 
 impl Database {
-    /// A reader of the large field of a document; `None` if there is no such document. Reads the whole document once to
-    /// see that its bytes are those that were written.
+    /// Returns a reader of the large field of a document; `None` if there is no such document. Reads the whole document
+    /// once to check that its bytes are those that were written.
     ///
     /// # Errors
     /// `ABORTED`, and those of [`Database::get`]; `INVALID_ARGUMENT` if the large field is no string.
@@ -57,7 +57,8 @@ impl Database {
         Ok(None)
     }
 
-    /// The next chunk: raw JSON text of a part of the string, without quotes, cut between characters. Empty at the end.
+    /// Returns the next chunk: raw JSON text of a part of the string, without quotes, cut between characters. Empty at
+    /// the end.
     pub fn next_chunk(&self, reader: &mut ContentReader) -> Result<Vec<u8>> {
         let mut chunk = vec![0; CHUNK.min((reader.end - reader.position) as usize)];
         read_exact_at(&*reader.file, &mut chunk, reader.position)
@@ -119,14 +120,14 @@ fn open(
 }
 
 impl ContentReader {
-    /// Bytes of JSON text that are not read yet.
+    /// Returns how many bytes of JSON text have not been read yet.
     pub fn remaining(&self) -> u64 {
         self.end - self.position.max(self.start)
     }
 }
 
-/// Where a part of a JSON string may be cut: not within an escape, nor between two that make one character, nor within a
-/// character. The part is longer than any of these.
+/// Returns where a part of a JSON string may be cut: not within an escape, nor between two escapes that make one
+/// character, nor within a character. The part must be longer than any of these.
 fn cut(part: &[u8]) -> usize {
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\\', &part[at..]) {

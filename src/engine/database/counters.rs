@@ -1,4 +1,4 @@
-//! What this process did to a database since it opened it. Counting costs an addition in memory.
+//! What this process has done to a database since it opened it. Counting costs one addition in memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ impl Timer {
 pub struct LastCheckpoint {
     /// Milliseconds since 1970.
     pub at: u64,
-    /// By a clock that nobody sets.
+    /// When it ended, by a clock that nobody can set.
     pub ended: Instant,
     pub took: Duration,
 }
@@ -81,25 +81,25 @@ pub struct Counters {
     pub batches: Counter,
     /// Documents that the batches put or deleted.
     pub documents: Counter,
-    /// Bytes of those that they put.
+    /// Bytes of the documents that the batches put.
     pub document_bytes: Counter,
     pub journal_bytes: Counter,
     pub snapshot_bytes: Counter,
     pub index_bytes: Counter,
-    /// Writes that met another form of a document than they were made for, and transactions that lost what they had read.
+    /// Writes that found a document in another form than they expected, and transactions whose reads were out of date.
     pub conflicts: Counter,
     /// Syncs of the journal.
     pub syncs: Timer,
     /// Times that a writer found the write lock taken.
     pub lock_waits: Timer,
-    /// Those that wrote something.
+    /// Checkpoints that wrote something.
     pub checkpoints: Timer,
     pub failed_checkpoints: Counter,
     pub last_checkpoint: Mutex<Option<LastCheckpoint>>,
     /// Times that this process found batches of others.
     pub catch_ups: Counter,
     pub caught_up_batches: Counter,
-    /// Times that it started over from disk because their checkpoints had left it behind.
+    /// Times that it started over from disk because checkpoints of others had left it behind.
     pub reloads: Counter,
     /// Records and files that broke a rule and were set aside.
     pub set_aside: Counter,
@@ -127,7 +127,7 @@ impl Counters {
 }
 
 impl Transaction<'_> {
-    /// Takes note of a write that found another document than it was made for and changes nothing.
+    /// Counts a write that found another document than it expected and therefore changes nothing.
     pub fn note_conflict(&self) {
         self.database.counters.conflicts.add(1);
     }

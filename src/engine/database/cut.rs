@@ -21,11 +21,11 @@ use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::order;
 use crate::engine::snapshot::{SnapshotWriter, scan_map};
 
-/// What a database holds at one moment. Snapshots stay where they are for as long as nobody checkpoints.
+/// What a database holds at one moment. Snapshots stay where they are as long as nobody checkpoints.
 pub(in crate::engine) struct Cut {
     pub id: DatabaseId,
     pub seq: u64,
-    /// By path.
+    /// In the order of their paths.
     pub collections: Vec<CutCollection>,
 }
 
@@ -35,16 +35,17 @@ pub(in crate::engine) struct CutCollection {
 }
 
 pub(in crate::engine) enum CutContent {
-    /// The file of the collection, in one of these states. None: a person wrote it, and nobody asked for it since.
+    /// The file of the collection, in one of these states; in none of them if a person wrote it and nobody has asked
+    /// for it since.
     File(Vec<SnapshotRecord>),
-    /// Documents that lie in several files.
+    /// Documents in several files.
     Documents(Frozen),
-    /// The same, where one of the files is a person's, which nobody took over yet.
+    /// The same, but one of the files is a person's edit that is not adopted yet.
     Edited(Frozen),
 }
 
 impl CutContent {
-    /// About how many bytes the file of the collection has or will have.
+    /// Returns about how many bytes the file of the collection has or will have.
     pub fn size(&self) -> u64 {
         match self {
             CutContent::File(states) => states.last().map_or(0, |record| record.size),
@@ -64,14 +65,14 @@ impl CutContent {
 }
 
 impl Database {
-    /// Freezes everything committed so far. Nobody checkpoints ([`Database::quiet`]) for as long as the result is used.
+    /// Freezes everything committed so far. Nobody may checkpoint ([`Database::quiet`]) while the result is in use.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` where a file that documents lie in is missing or damaged, `IO_ERROR`.
+    /// `CORRUPT_DATA` if a file with documents is missing or damaged; `IO_ERROR`.
     pub(in crate::engine) fn cut(&self, held: &mut Held<'_>) -> Result<Cut> {
         let damaged = self.notice_edits(held)?;
         damaged.iter().for_each(|error| self.warn(WarningCode::CheckpointFailed, error.to_string()));
-        // A file that was given up and is still there would look like a person's.
+        // If the file of a dropped collection were still there, it would look like a person's.
         let (catalog, removed, removals) = {
             let state = self.state.read();
             (state.catalog.clone(), state.removed, state.removals.clone())
@@ -110,8 +111,8 @@ impl Database {
         Ok(Cut { id, seq, collections })
     }
 
-    /// A file that a person edited while the journal had something newer, and nobody asked for since: the newer documents
-    /// laid over it, as adoption does.
+    /// Freezes a file that a person edited while the journal held something newer, and that nobody has asked for since:
+    /// lays the newer documents over it, as adoption does.
     fn freeze_edited(&self, path: Arc<str>) -> Result<Frozen> {
         let file_path = collection_file(&self.directory, &path);
         let damaged = |problem: &str| Error::corrupt(&file_path, 0, format!("{problem}; {WAYS_OUT}"));

@@ -7,10 +7,10 @@ use crate::engine::error::{Error, Result};
 use crate::engine::index::Index;
 
 impl Database {
-    /// Takes note that somebody wants these indexes of the collection.
+    /// Records that a caller wants these indexes of the collection.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` if an index of that name is declared otherwise by somebody else in this process.
+    /// `INVALID_ARGUMENT` if somebody else in this process declares an index of the same name differently.
     pub fn attach(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
         let mut writer = self.writer.lock();
         let known = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
@@ -27,11 +27,11 @@ impl Database {
         Ok(())
     }
 
-    /// Builds the indexes of a collection again from its documents, and their index checkpoint.
+    /// Rebuilds the indexes of a collection from its documents, and its index checkpoint.
     ///
     /// # Errors
-    /// `UNIQUE_VIOLATION` if documents share a key of a unique index, which was declared when they had it already. The
-    /// index is there all the same, and so are the documents.
+    /// `UNIQUE_VIOLATION` if documents share a key of a unique index, as they may if they already did when it was
+    /// declared. The index and the documents are there all the same.
     pub fn rebuild_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         {
             // Only a writer changes what is loaded.

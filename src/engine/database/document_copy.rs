@@ -25,7 +25,7 @@ impl From<io::Error> for CopyFailure {
 }
 
 impl CopyFailure {
-    /// What a caller is told of copying documents of a `collection` to a file.
+    /// Returns the error for a failure to copy documents of `collection` to a file.
     pub fn error(self, files: &FileTable, collection: &Path, to: &Path) -> Error {
         match self {
             CopyFailure::Read(location, failure) => failure.error(files, &location, collection),
@@ -34,7 +34,8 @@ impl CopyFailure {
     }
 }
 
-/// Appends documents to a snapshot, and to what its index checkpoint will hold. Returns where their texts begin there.
+/// Appends documents to a snapshot and to the draft of its index checkpoint. Returns the offsets of their texts in the
+/// snapshot.
 pub fn copy_documents(
     writer: &mut SnapshotWriter,
     files: &FileTable,

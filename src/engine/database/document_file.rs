@@ -1,7 +1,7 @@
 //! Documents that have a file of their own: what comes as a stream is not copied into a journal line.
 //!
-//! The file and its name are durable before a line tells of it. From then on it goes with the line: it is removed once the
-//! journal in which the line stands is removed for good. Nothing else refers to it.
+//! The file and its name are durable before a line refers to it. From then on it lives as long as the line: it is
+//! removed once the journal that contains the line is removed for good. Nothing else refers to it.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::engine::journal::{
 };
 use crate::engine::text_measure::TextMeasure;
 
-/// A document in a file of its own, which no batch has put yet. The file goes when this is dropped.
+/// A document in a file of its own that no batch has put yet. The file is removed when this is dropped.
 pub struct DocumentFile {
     own: OwnFile,
     file: Arc<dyn File>,
@@ -33,7 +33,7 @@ pub struct DocumentFile {
     offset: u64,
     size: u32,
     hash: u64,
-    /// The name by which a line tells of it, and its number in memory.
+    /// The name by which a line refers to the file, and its number in memory.
     settled: OnceLock<(String, FileId)>,
 }
 
@@ -49,10 +49,10 @@ impl DocumentFile {
         DocumentFile { own, file, head, offset, size, hash, settled: OnceLock::new() }
     }
 
-    /// The document with another head, durable like this one.
+    /// Returns the document with another head, durable like this one.
     ///
     /// # Errors
-    /// `IO_ERROR`; `INVALID_ARGUMENT` for a head that has no room.
+    /// `IO_ERROR`; `INVALID_ARGUMENT` if there is no room for the head.
     pub fn with_head(mut self, head: &[u8]) -> Result<DocumentFile> {
         let end = self.offset + self.head.len() as u64;
         let rest = self.size - self.head.len() as u32;
@@ -76,19 +76,19 @@ impl DocumentFile {
         self.size
     }
 
-    /// The document without its large field, as an object of its own.
+    /// Returns the document without its large field, as an object of its own.
     pub fn head_object(&self) -> Vec<u8> {
         close_head(&self.head)
     }
 
-    /// The document in memory, however large it is.
+    /// Reads the whole document into memory, however large it is.
     pub fn whole(&self) -> Result<Document> {
         let mut text = vec![0; self.size as usize];
         read_exact_at(&*self.file, &mut text, self.offset).at("read", &self.own.path())?;
         Ok(Document { text: text.into(), head: self.head.len(), hash: self.hash })
     }
 
-    /// Whether these bytes lie `at` bytes behind the beginning of the text.
+    /// Whether the text has these bytes at offset `at`.
     ///
     /// # Errors
     /// `IO_ERROR`.
@@ -101,7 +101,7 @@ impl DocumentFile {
         Ok(own == piece)
     }
 
-    /// Whether the other document, which is as long, has the same text.
+    /// Whether the other document, which has the same length, has the same text.
     ///
     /// # Errors
     /// `IO_ERROR`.
@@ -118,7 +118,7 @@ impl DocumentFile {
         Ok(true)
     }
 
-    /// Where the document lies once it is put, and what its line says of it. `None` before.
+    /// Returns where the document is and what its line says of it; `None` before it is settled.
     pub(super) fn place(&self) -> Option<(Location, LargeDocument)> {
         let (name, file) = self.settled.get()?;
         let head = self.head.len() as u32;
@@ -132,7 +132,7 @@ impl DocumentFile {
 }
 
 impl LargeDocument {
-    /// Where the document lies, if the file is this one.
+    /// Returns where the document is, given the id of its file.
     pub fn location(&self, file: FileId) -> Location {
         Location {
             offset: self.offset,
@@ -146,8 +146,8 @@ impl LargeDocument {
 }
 
 impl Database {
-    /// Gives the documents of these batches that have files of their own the names by which lines of this generation tell of
-    /// them, durably. The write lock is held.
+    /// Gives the document files of these batches, durably, the names by which lines of this generation refer to them.
+    /// The write lock is held.
     pub(super) fn settle_documents(
         &self,
         batches: &[Batch],
@@ -166,28 +166,29 @@ impl Database {
             document.own.rename(&self.reserved(&name))?;
             let handle = FileHandle::new(&self.fs, self.reserved(&name), Arc::clone(&document.file));
             let id = self.state.write().files_mut().add_document(handle);
-            // A document is put once: nobody settled it before.
+            // A document is put only once, so it was not settled before.
             let _ = document.settled.set((name, id));
         }
         if !files.is_empty() && !self.is_mutant(Mutant::LineBeforeDocumentFile) {
             let reserved = self.directory.join(RESERVED);
             self.fs.sync_dir(&reserved).at("sync directory", &reserved)?;
         }
-        // From here on a line may tell of them.
+        // From here on a line may refer to them.
         files.iter().for_each(|document| document.own.keep(true));
         Ok(files)
     }
 }
 
-/// Lets go of the files of documents after their lines were not written, unless that is not known: then a line may tell of
-/// them.
+/// Gives up document files because their lines were not written. Keeps them if the outcome is unknown, because a line
+/// may then refer to them.
 pub(super) fn give_up_documents(documents: &[Arc<DocumentFile>], error: &Error) {
     if error.outcome() == Outcome::None {
         documents.iter().for_each(|document| document.own.keep(false));
     }
 }
 
-/// Where a document that has a file of its own lies, as this collection sees it, and its head as an object.
+/// Returns where a document with a file of its own is, with the head that it has in this collection, and that head as
+/// an object.
 pub(super) fn locate(
     spec: &CollectionSpec,
     files: &FileTable,
@@ -202,7 +203,7 @@ pub(super) fn locate(
             return Ok((*location, head));
         }
     }
-    // Whoever put it has another large field there, or none.
+    // It was put with another large field, or with none.
     let mut measure = TextMeasure::new(spec.large_field);
     read_pieces(files, location, |piece| {
         measure.update(piece);
@@ -213,8 +214,8 @@ pub(super) fn locate(
     Ok((location, close_head(&measured.head)))
 }
 
-/// Removes the files of documents of which no line of a journal tells. Only the sole opener may; `named` are those of which
-/// lines of the generations from `oldest` on tell, all durable.
+/// Removes document files that no line of a journal refers to. Only the sole opener may call this. `named` are the
+/// files that lines of the generations from `oldest` on refer to; those lines must be durable.
 pub fn remove_unnamed(fs: &dyn Fs, directory: &Path, oldest: u64, named: &HashSet<String>) -> Result<()> {
     let reserved = directory.join(RESERVED);
     let names = fs.list_dir(&reserved).at("list", &reserved)?;
@@ -230,8 +231,9 @@ pub fn remove_unnamed(fs: &dyn Fs, directory: &Path, oldest: u64, named: &HashSe
     Ok(())
 }
 
-/// Removes those of the names in the reserved folder that are files of documents whose journals are removed: `journals` are
-/// the others. Journals that a power loss brought back would miss them, so that these are gone is made durable first.
+/// Removes those of the named files in the reserved folder that are document files of removed journals; `journals`
+/// tells which journals remain. The removal of the journals is made durable first: one that a power loss brought back
+/// would miss its files.
 pub fn remove_orphans(
     fs: &dyn Fs,
     directory: &Path,

@@ -1,5 +1,5 @@
-//! What others did to the files of collections that a checkpoint or a copy is about to write: edited, damaged or removed
-//! them.
+//! What others did to the files of collections that a checkpoint or a copy is about to write: they edited, damaged or
+//! removed them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::File;
 
 impl Database {
-    /// Takes in what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
+    /// Adopts what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
     /// damaged or cannot be read. The write lock is held.
     pub(super) fn notice_edits(&self, writer: &mut Writer) -> Result<Vec<Error>> {
         let mut damaged = Vec::new();
@@ -21,7 +21,7 @@ impl Database {
             let state = self.state.read();
             let specs = state.collections.values().filter_map(|collection| match &collection.content {
                 Content::Loaded(loaded) if !loaded.dirty.is_empty() => Some(Arc::clone(&loaded.spec)),
-                // Somebody asked for it, and it was unloaded, mostly because of an edit.
+                // Somebody asked for it earlier, and it was unloaded since, usually because of an edit.
                 Content::Unloaded(changes) if !changes.is_empty() && collection.before.is_some() => {
                     collection.spec.clone()
                 }
@@ -37,11 +37,11 @@ impl Database {
             let is_loaded = self.state.read().loaded(&spec.path).is_some();
             self.notice_edit(&spec)?;
             match self.load(writer, &spec) {
-                // It waits for its caller; its journals wait with it.
+                // The file waits for its caller to judge it, and the journals are kept until then.
                 Err(Error::Unadopted { .. }) => {}
-                // One damaged file does not keep the others from their checkpoint, nor the journals of it.
+                // A damaged file does not keep the others from their checkpoint. What the journals hold of it is kept.
                 Err(error @ Error::Corrupt { .. }) => damaged.push(error),
-                // Nor does one for ever that cannot be read: the checkpoint that met it first failed.
+                // Nor does a file that cannot be read, except at the checkpoint that meets it first: that one fails.
                 Err(error @ Error::Io { .. }) if !is_loaded => damaged.push(error),
                 other => other?,
             }
@@ -49,7 +49,7 @@ impl Database {
         Ok(damaged)
     }
 
-    /// The file of a loaded collection, if it was removed and is still open: nothing in it is lost yet.
+    /// Returns the file of a loaded collection if it was removed and is still open: nothing in it is lost yet.
     pub(super) fn removed_file(&self, spec: &CollectionSpec) -> Result<Option<(FileId, Arc<dyn File>)>> {
         let open = {
             let state = self.state.read();
@@ -61,7 +61,7 @@ impl Database {
         Ok(self.fs.metadata(&path).at("look up", &path)?.is_none().then_some(open))
     }
 
-    /// Lets the checkpoint make the file anew: only here is everything of it still known.
+    /// Makes the checkpoint write the file again: only this process still knows everything that was in it.
     fn write_again(&self, spec: &CollectionSpec, id: FileId, file: Arc<dyn File>) {
         let path = spec.file(&self.directory);
         self.warn(
@@ -75,7 +75,7 @@ impl Database {
         }
     }
 
-    /// What is wrong with files that nobody asked for, whose collections have something to write.
+    /// Returns what is wrong with the files of collections that have something to write but that nobody has asked for.
     pub(super) fn unnoticed_damage(&self, frozen: &[Frozen], noticed: &[Error]) -> Result<Vec<Error>> {
         let waiting: Vec<Arc<str>> = {
             let state = self.state.read();

@@ -1,4 +1,4 @@
-//! Paths that belong to documents: a file or directory of the caller's that goes with its document.
+//! Paths that belong to documents: a file or directory of the caller's that is removed together with its document.
 
 use std::path::Path;
 
@@ -11,10 +11,11 @@ use crate::engine::journal::RESERVED;
 use crate::engine::normal_path::is_at_or_below;
 
 impl Transaction<'_> {
-    /// Removes what belongs to a document, as part of the batch: a path in its one form, see [`check_path`].
+    /// Removes a path that belongs to a document, as part of the batch. The path must be in its canonical form, see
+    /// [`check_path`].
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a path that holds a collection or a database, or that a symlink leads to.
+    /// `INVALID_ARGUMENT` for a path that holds a collection or a database, or that is reached through a symlink.
     pub fn remove_entity_path(&mut self, path: &str) -> Result<()> {
         check_path(&self.database.directory, path)?;
         let refuse =
@@ -34,8 +35,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Takes note that a path belongs to a document again. An earlier removal of it is made durable and never repeated,
-    /// because by now somebody may keep something there.
+    /// Records that a path belongs to a document again. An earlier removal of it is made durable and never repeated,
+    /// because somebody may keep something there from now on.
     pub fn keep_entity_path(&mut self, path: &str) -> Result<()> {
         check_path(&self.database.directory, path)?;
         let earlier = {
@@ -45,13 +46,13 @@ impl Transaction<'_> {
         };
         let fs = &*self.database.fs;
         for removed in &earlier {
-            // It may have failed, or been left to the next checkpoint.
+            // The removal may have failed, or been left to the next checkpoint.
             self.database.remove_now(removed, false)?;
             if let Some(target) = removal_target(fs, &self.database.directory, removed)? {
                 sync_above(fs, &target)?;
             }
         }
-        // What the group removes is still there: it goes when the group is committed, before anybody is answered.
+        // What the group removes is still there; it is removed when the group is committed, before anybody is answered.
         let mut pending = self.group.removed_paths.iter().chain(&self.batch.removed_paths);
         if earlier.is_empty() && !pending.any(|removed| overlap(removed, path)) {
             return Ok(());
@@ -60,7 +61,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// A collection whose file is the path or lies below it.
+    /// Returns a collection whose file is at the path or below it.
     fn collection_at(&self, path: &str) -> Option<String> {
         let state = self.database.state.read();
         let catalog =
@@ -72,7 +73,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether one of the paths is the other, or lies below it.
+/// Whether the paths are the same or one lies below the other.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     is_at_or_below(one, other) || is_at_or_below(other, one)
 }

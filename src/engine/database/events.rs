@@ -16,7 +16,7 @@ pub enum Event {
         error: Error,
         took: Duration,
     },
-    /// There are warnings that no call will come for.
+    /// There are warnings that no call will report.
     Warned,
 }
 
@@ -46,12 +46,12 @@ pub struct Checkpoint {
     pub took: Duration,
 }
 
-/// Is told of each event, on the thread on which it happens and under no lock. Must not block.
+/// Receives each event, on the thread on which it happens and with no lock held. Must not block.
 pub trait Observer: Send + Sync {
     fn notice(&self, database: &Database, event: &Event);
 }
 
-/// Events kept for the first observer.
+/// The most events that are kept for the first observer.
 const MOST_UNSEEN: usize = 16;
 
 #[derive(Default)]
@@ -66,8 +66,8 @@ struct Inner {
 }
 
 impl Database {
-    /// Tells an observer of what happens from now on, for as long as it lives; the first one also of what happened before,
-    /// such as the opening. One that is known already stays known.
+    /// Tells an observer of all events from now on, for as long as it lives. The first observer is also told of earlier
+    /// events, such as the opening. An observer that is already known is not added again.
     pub fn observe(&self, observer: &Arc<dyn Observer>) {
         let unseen = {
             let mut inner = self.observers.inner.lock();

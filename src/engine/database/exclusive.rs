@@ -11,21 +11,22 @@ use crate::engine::error::{Error, Result};
 use crate::engine::journal::Tip;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
-/// What a checkpoint needs for itself alone.
+/// What only one thread that checkpoints may use at a time.
 pub struct Checkpointing {
-    /// Nothing, where the directory is read-only.
+    /// `None` if the directory is read-only.
     pub lock: Option<ProcessLock>,
     /// The lock between processes, while it is held for the process instead of for one checkpoint.
     pub kept: Option<LockGuard>,
 }
 
-/// While this lives, nobody checkpoints: the snapshots stay where they are. Fields are dropped in their order: the lock between processes goes before the one within this process.
+/// While this lives, nobody checkpoints: the snapshots stay where they are. Fields are dropped in order: the lock
+/// between processes is released before the one within this process.
 pub struct Quiet<'a> {
     lock: Option<LockGuard>,
     pub(super) checkpointing: MutexGuard<'a, Checkpointing>,
 }
 
-/// While this lives, writers leave the files of collections that are given up to the next checkpoint.
+/// While this lives, writers leave it to the next checkpoint to remove the files of dropped collections.
 pub struct Copying<'a> {
     database: &'a Database,
 }
@@ -39,7 +40,7 @@ impl Drop for Copying<'_> {
 }
 
 impl Quiet<'_> {
-    /// Keeps the lock for the process when this ends.
+    /// Makes the process keep the lock when this guard is dropped.
     pub(super) fn keep(&mut self) {
         if let Some(lock) = self.lock.take() {
             self.checkpointing.kept = Some(lock);
@@ -48,7 +49,7 @@ impl Quiet<'_> {
 }
 
 impl Database {
-    /// Waits until nobody checkpoints. Nothing, where the directory is read-only.
+    /// Waits until nobody checkpoints, and keeps it so. Returns `None` if the directory is read-only.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -56,8 +57,8 @@ impl Database {
         self.quiet_if(wait, &|| true)
     }
 
-    /// As [`Database::quiet`]; nothing also where `is_wanted` says no once nobody else in this process checkpoints. No file is
-    /// touched then.
+    /// Like [`Database::quiet`], but also returns `None` if `is_wanted` returns false once nobody else in this process
+    /// checkpoints. No file is touched then.
     pub(super) fn quiet_if(&self, wait: Wait, is_wanted: &dyn Fn() -> bool) -> Result<Option<Quiet<'_>>> {
         let mut checkpointing = self.checkpointing.lock();
         if !is_wanted() {
@@ -69,7 +70,7 @@ impl Database {
         let Some(lock) = checkpointing.lock.as_mut() else { return Ok(None) };
         let locked = lock.lock(LockKind::Exclusive, wait, || self.tip.as_ref().and_then(Tip::holder));
         if locked.is_err() {
-            // Of a directory that is gone, that is what is to be said.
+            // If the directory is gone, that is what must be reported.
             self.check_tip()?;
         }
         locked?;
@@ -77,7 +78,7 @@ impl Database {
         Ok(Some(Quiet { lock: Some(guard), checkpointing }))
     }
 
-    /// Lets writers leave the files of collections that are given up where they are. Nobody checkpoints, and the write lock is
+    /// Makes writers leave the files of dropped collections where they are. Nobody checkpoints, and the write lock is
     /// held.
     pub(in crate::engine) fn begin_copying(&self, _: &mut Held<'_>) -> Copying<'_> {
         if let Some(tip) = &self.tip {
@@ -86,12 +87,12 @@ impl Database {
         Copying { database: self }
     }
 
-    /// Whether somebody copies the files.
+    /// Whether somebody is copying the files.
     pub(super) fn is_being_copied(&self) -> bool {
         if !self.tip.as_ref().is_some_and(Tip::has_copier) {
             return false;
         }
-        // Whoever said so may have died: then nobody keeps checkpoints away.
+        // The process that said so may have died; then nobody holds the checkpoint lock.
         let Some(mut checkpointing) = self.checkpointing.try_lock() else { return true };
         if checkpointing.kept.is_some() {
             return true;
@@ -104,9 +105,9 @@ impl Database {
         !free
     }
 
-    /// Becomes the only process that has the database open, unless another one has. The write lock is held, so nobody opens
-    /// it meanwhile; this process is counted as absent until [`Database::take_part`]. Others are not waited for: to close
-    /// the database they need the write lock.
+    /// Becomes the only process that has the database open, unless another one has it open too. The write lock is held,
+    /// so nobody opens it meanwhile. Until [`Database::take_part`], this process holds `open.lock` exclusively instead
+    /// of sharing it. Others are not waited for: they need the write lock to close the database.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT` that names the others, `IO_ERROR`. This process then takes part as before.
@@ -117,7 +118,7 @@ impl Database {
         let alone = presence.lock(LockKind::Exclusive, now, || None);
         alone.map_err(|error| {
             let error = in_use(error, presence);
-            // Others only share it, so this cannot fail for want of the lock.
+            // Others only share the lock, so it can be shared again without waiting.
             match presence.lock(LockKind::Shared, wait, || None) {
                 Ok(()) => error,
                 Err(worse) => worse,
@@ -125,7 +126,7 @@ impl Database {
         })
     }
 
-    /// Has the database open like others again, after [`Database::be_alone`]. The write lock is held.
+    /// Shares the database with others again, after [`Database::be_alone`]. The write lock is held.
     pub(in crate::engine) fn take_part(&self, held: &mut Held<'_>, wait: Wait) -> Result<()> {
         let presence = &mut self.files(held)?.presence;
         presence.unlock()?;
@@ -133,7 +134,7 @@ impl Database {
     }
 }
 
-/// The error of a lock that was not given up, as one that names all who have it.
+/// Turns the timeout of a lock into an error that names all its holders.
 pub fn in_use(error: Error, lock: &ProcessLock) -> Error {
     match error {
         Error::LockTimeout { path, waited_ms, .. } => {

@@ -1,7 +1,7 @@
-//! The change feed: every committed batch, whoever committed it, in commit order, once for each subscription.
+//! The change feed: every committed batch of every process, in commit order, once for each subscription.
 //!
-//! Changes are read off the journal lines themselves, which say what was there before: lines of this process when they are
-//! published, those of others when catching up meets them, earlier ones from the journals that are kept.
+//! Changes are read from the journal lines themselves, which say which documents existed before: lines of this process
+//! when they are published, those of others during catch-up, earlier ones from the journals that are kept.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,11 +20,11 @@ use crate::engine::error::{Error, Result};
 use crate::engine::fs::OpenMode;
 use crate::engine::journal::{Body, LineBuffer, Lines, Op};
 
-/// What a subscription may hold for a consumer that is slow: this many changes …
+/// The most changes that a subscription holds for a slow consumer.
 const MAX_CHANGES: usize = 10_000;
-/// … and this many bytes of ids.
+/// The most bytes that these changes may take.
 const MAX_BYTES: usize = 4 << 20;
-/// What one change costs beside its ids.
+/// Bytes that one change takes besides its ids.
 const CHANGE_BYTES: usize = 128;
 
 /// What one batch did to one collection.
@@ -33,23 +33,23 @@ pub enum Change {
     Documents {
         seq: u64,
         collection: Arc<str>,
-        /// Everything that was there before is gone; documents of the same change came after that.
+        /// Whether the collection was emptied first; the documents of this change came after that.
         dropped: bool,
         created: Vec<DocumentId>,
         updated: Vec<DocumentId>,
         deleted: Vec<DocumentId>,
     },
-    /// What changed cannot be told in ids: a file was taken over (`collection` says which), or changes were lost (`None`).
-    /// What was read before is to be read again.
+    /// What changed cannot be told by ids: a file was adopted (`collection` says which), or changes were lost (`None`).
+    /// Everything read before must be read again.
     Reset { seq: u64, collection: Option<Arc<str>> },
 }
 
 /// One consumer's place in the feed.
 pub struct Subscription {
-    /// Only this collection's changes.
+    /// The only collection whose changes are wanted; `None` for all.
     collection: Option<Arc<str>>,
     buffer: Mutex<Buffer>,
-    /// Told once when there is something to take, and not again before it was taken.
+    /// Called when there is something to take, and not again until it has been taken.
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -57,10 +57,10 @@ pub struct Subscription {
 struct Buffer {
     changes: VecDeque<Change>,
     bytes: usize,
-    /// Changes were lost; the sequence number of the last one.
+    /// The sequence number of the last change that was lost, if any were.
     lost: Option<u64>,
     failed: Option<Error>,
-    /// The engine is gone.
+    /// Whether the engine is gone.
     over: bool,
     woken: bool,
 }
@@ -71,7 +71,7 @@ pub struct Feed {
     subscriptions: Mutex<Vec<Weak<Subscription>>>,
     /// Their number, so that commits nobody listens to cost nothing.
     count: AtomicUsize,
-    /// Since when others cannot be followed.
+    /// Since when other processes could not be followed.
     failing: Mutex<Option<Instant>>,
 }
 
@@ -101,11 +101,11 @@ impl Change {
 }
 
 impl Subscription {
-    /// Takes what has come since the last call, in commit order. After changes were lost, one [`Change::Reset`] stands for
+    /// Takes the changes since the last call, in commit order. If changes were lost, one [`Change::Reset`] stands for
     /// all of them.
     ///
     /// # Errors
-    /// What kept the database from following other processes; the subscription is over then.
+    /// The error that kept the database from following other processes; the subscription has then ended.
     pub fn take(&self) -> Result<Vec<Change>> {
         let mut buffer = self.buffer.lock();
         buffer.woken = false;
@@ -120,8 +120,8 @@ impl Subscription {
         }
     }
 
-    /// Whether nothing will come any more: the engine is gone. Who wants to hear more subscribes to the one that took its
-    /// place.
+    /// Whether no more changes will come, because the engine is gone. To receive more, subscribe to the engine that
+    /// took its place.
     pub fn is_over(&self) -> bool {
         self.buffer.lock().over
     }
@@ -140,7 +140,7 @@ impl Subscription {
             Change::Reset { seq, collection } => (*seq, collection.is_none()),
         };
         if lost || buffer.changes.len() >= MAX_CHANGES || buffer.bytes + size > MAX_BYTES {
-            // What is not taken yet is part of what was lost.
+            // Changes that are not taken yet count as lost too.
             buffer.changes = VecDeque::new();
             buffer.bytes = 0;
             buffer.lost = Some(seq);
@@ -172,7 +172,7 @@ impl Feed {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether nobody listens any more, having looked.
+    /// Whether nobody listens any more, after dropping subscriptions without an owner.
     pub fn is_unheard(&self) -> bool {
         self.each(|_| {});
         self.is_idle()
@@ -184,7 +184,7 @@ impl Feed {
         self.count.store(subscriptions.len(), Ordering::Relaxed);
     }
 
-    /// The subscriptions that still have an owner.
+    /// Visits the subscriptions that still have an owner.
     fn each(&self, visit: impl Fn(&Subscription)) {
         let live: Vec<Arc<Subscription>> = {
             let mut subscriptions = self.subscriptions.lock();
@@ -195,7 +195,7 @@ impl Feed {
         live.iter().for_each(|subscription| visit(subscription));
     }
 
-    /// Tells of one committed batch. The `writer` mutex is held, which keeps the order.
+    /// Publishes one committed batch. The `writer` mutex is held, which keeps the order.
     pub fn publish(&self, body: &Body<'_>) {
         if self.is_idle() {
             return;
@@ -204,7 +204,7 @@ impl Feed {
         self.each(|subscription| changes.iter().for_each(|change| subscription.push(change)));
     }
 
-    /// Tells of lines that this process appended.
+    /// Publishes lines that this process appended.
     pub fn publish_lines(&self, lines: &LineBuffer, salt: Salt, before: Position) {
         if !self.is_idle() {
             let lines = lines.whole();
@@ -213,12 +213,12 @@ impl Feed {
         }
     }
 
-    /// Changes up to `seq` are lost.
+    /// Tells all subscriptions that changes up to `seq` are lost.
     pub fn reset(&self, seq: u64) {
         self.each(|subscription| subscription.push(&Change::Reset { seq, collection: None }));
     }
 
-    /// The engine goes: those that listen are told.
+    /// Tells all subscriptions that the engine is gone.
     pub fn end(&self) {
         self.each(|subscription| {
             let mut buffer = subscription.buffer.lock();
@@ -227,8 +227,9 @@ impl Feed {
         });
     }
 
-    /// Others were followed, or could not be: while they put data back, after a migration failed or for a restore, files are
-    /// missing for a moment. Those that listen are told of what fails for longer than `patience`.
+    /// Records whether others could be followed. While another process puts data back, after a failed migration or
+    /// during a restore, files are missing for a moment, so subscriptions are told only of an error that lasts for
+    /// `patience`.
     pub fn follow(&self, followed: Result<()>, patience: Duration) {
         let mut failing = self.failing.lock();
         match followed {
@@ -242,20 +243,20 @@ impl Feed {
 }
 
 impl Database {
-    /// The sequence number of the last batch that memory has.
+    /// Returns the sequence number of the last batch in memory.
     pub fn known_sequence(&self) -> u64 {
         self.position().seq
     }
 
-    /// The sequence number of the last batch that this process knows of, after a look at what others committed.
+    /// Catches up with other processes, and returns the sequence number of the last batch.
     pub fn sequence(&self) -> Result<u64> {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         Ok(self.position().seq)
     }
 
-    /// Listens to the feed: to the changes after batch `from`, or to those from now on. Where the journals that are kept do
-    /// not reach back to `from`, the first change is one [`Change::Reset`]. `wake` must not block. The subscription ends
+    /// Subscribes to the changes after batch `from`, or to those from now on. If the journals that are kept do not
+    /// reach back to `from`, the first change is one [`Change::Reset`]. `wake` must not block. The subscription ends
     /// when it is dropped. Returns it with the sequence number that it starts after.
     pub fn subscribe(
         &self,
@@ -274,7 +275,7 @@ impl Database {
             {
                 subscription.push(&Change::Reset { seq: position.seq, collection: None });
             }
-            // Whoever commits next needs the mutex that is held: nothing is missed and nothing comes twice.
+            // The next commit needs the `writer` mutex, which is held here: no change is missed and none comes twice.
             self.feed.add(&subscription);
             from.unwrap_or(position.seq)
         };
@@ -282,7 +283,8 @@ impl Database {
         Ok((subscription, start))
     }
 
-    /// Pushes the changes after batch `from` up to `position`. False if the journals do not hold them all any more.
+    /// Pushes the changes after batch `from` up to `position`. Returns false if the journals no longer hold all of
+    /// them.
     fn replay(&self, from: u64, position: Position, subscription: &Subscription) -> bool {
         if from == position.seq {
             return true;
@@ -302,8 +304,8 @@ impl Database {
                 return false;
             }
             let first = generation.header.seq;
-            // One that follows none took the place of what was there, by a repair or a restore: nobody can tell what changed
-            // with it.
+            // A generation without a predecessor replaced what was there, in a repair or a restore: what changed with
+            // it cannot be told.
             if generation.header.previous.is_none() && number > 1 && from <= first {
                 return false;
             }
@@ -337,7 +339,7 @@ impl Database {
     }
 }
 
-/// What a batch did, one change for each collection, in the order of its operations.
+/// Returns what a batch did, one change for each collection, in the order of its operations.
 fn changes_of(body: &Body<'_>) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for op in &body.ops {
@@ -376,7 +378,7 @@ fn change_of(seq: u64, op: &Op<'_>) -> Option<Change> {
     })
 }
 
-/// Two changes of one collection by one batch as one.
+/// Joins two changes that one batch made to one collection.
 fn joined(earlier: Change, later: Change) -> Change {
     match (earlier, later) {
         (
@@ -389,7 +391,7 @@ fn joined(earlier: Change, later: Change) -> Change {
             deleted.extend(d);
             Change::Documents { seq, collection, dropped, created, updated, deleted }
         }
-        // A reset says that all is to be read again, whatever else changed.
+        // A reset says that everything must be read again, whatever else changed.
         (reset @ Change::Reset { .. }, _) | (_, reset @ Change::Reset { .. }) => reset,
     }
 }

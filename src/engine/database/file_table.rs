@@ -1,4 +1,4 @@
-//! The files in which the texts of documents lie.
+//! The files that hold the texts of documents.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::document_map::FileId;
 use crate::engine::fs::{File, FileHandle};
 
-/// The files that documents lie in. Shared with views, so that a journal stays open as long as anyone reads it.
+/// The files that hold documents. Shared with views, so that a journal stays open as long as anyone reads it.
 #[derive(Clone, Default)]
 pub struct FileTable {
     files: BTreeMap<FileId, TextFile>,
@@ -17,7 +17,7 @@ pub struct FileTable {
 
 #[derive(Clone)]
 enum TextFile {
-    /// A journal, or what memory alone has. It stays open.
+    /// A file that stays open: a journal, or what only memory has.
     Open { path: Arc<Path>, file: Arc<dyn File> },
     /// The snapshot of a collection.
     Snapshot(Arc<FileHandle>),
@@ -38,7 +38,7 @@ impl FileTable {
         self.insert(TextFile::Document(handle))
     }
 
-    /// The table with these files only.
+    /// Returns a table of these files only.
     pub fn restricted_to(&self, ids: impl Iterator<Item = FileId>) -> FileTable {
         let found = ids.filter_map(|id| Some((id, self.files.get(&id)?.clone())));
         FileTable { files: found.collect(), next: self.next }
@@ -56,7 +56,8 @@ impl FileTable {
         id
     }
 
-    /// The file, open for as long as the caller holds it. One that is gone reads as if it ended too early.
+    /// Returns the file, which stays open as long as the caller holds it. Reading from a file that is gone fails as if
+    /// the file ended too early.
     pub fn open(&self, id: FileId) -> io::Result<Arc<dyn File>> {
         match self.files.get(&id) {
             Some(TextFile::Open { file, .. }) => Ok(Arc::clone(file)),
@@ -65,7 +66,7 @@ impl FileTable {
         }
     }
 
-    /// The file, if it need not be opened for that.
+    /// Returns the file if it is open already.
     pub fn if_open(&self, id: FileId) -> Option<Arc<dyn File>> {
         match self.files.get(&id)? {
             TextFile::Open { file, .. } => Some(Arc::clone(file)),
@@ -73,7 +74,7 @@ impl FileTable {
         }
     }
 
-    /// The path that a file had when it was opened first.
+    /// Returns the path that a file had when it was first opened.
     pub fn path(&self, id: FileId) -> Option<&Path> {
         self.files.get(&id).map(|file| match file {
             TextFile::Open { path, .. } => &**path,
@@ -81,7 +82,7 @@ impl FileTable {
         })
     }
 
-    /// The files of documents, by name.
+    /// Returns the names of the document files.
     pub fn documents(&self) -> HashSet<String> {
         let name = |file: &TextFile| match file {
             TextFile::Document(handle) => Some(handle.path().file_name()?.to_str()?.to_owned()),
@@ -94,21 +95,21 @@ impl FileTable {
         matches!(self.files.get(&id), Some(TextFile::Document(_)))
     }
 
-    /// Keeps a file open from now on: nothing lies at its path any more.
+    /// Keeps a file open from now on, because there is nothing at its path any more.
     pub fn keep_open(&mut self, id: FileId, file: Arc<dyn File>) {
         if let Some(path) = self.path(id).map(Arc::from) {
             self.files.insert(id, TextFile::Open { path, file });
         }
     }
 
-    /// How many of them are open.
+    /// How many files are open.
     pub fn open_count(&self) -> usize {
         self.files.keys().filter(|id| self.if_open(**id).is_some()).count()
     }
 
-    /// Forgets the files that are not used. Those of documents that somebody still reads it keeps in mind.
+    /// Forgets the files that are not used, except for document files that somebody still reads.
     pub fn keep(table: &mut Arc<FileTable>, used: &HashSet<FileId>) {
-        // Whoever reads has the table, or one that it was copied from.
+        // A reader holds the table, or an earlier copy with the same handles.
         let shared = Arc::strong_count(table) > 1;
         let is_read = |file: &TextFile| matches!(file, TextFile::Document(handle) if shared || Arc::strong_count(handle) > 1);
         let stays = |id: &FileId, file: &TextFile| used.contains(id) || is_read(file);

@@ -1,4 +1,4 @@
-//! What a checkpoint has to write, as it is at the switch of generations.
+//! What a checkpoint has to write, frozen at the switch of generations.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Frozen {
 }
 
 impl Frozen {
-    /// Whether the documents are divided into heads and large fields as a collection with this spec has them.
+    /// Whether the documents are divided into heads and large fields as this spec divides them.
     pub(super) fn has_heads_of(&self, spec: &CollectionSpec) -> bool {
         self.is_loaded && self.spec.as_ref().is_some_and(|own| own.large_field == spec.large_field)
     }
@@ -82,7 +82,7 @@ impl Database {
         changes: BTreeMap<DocumentId, Change>,
         files: &FileTable,
     ) -> Result<Option<Frozen>> {
-        // There may be thousands of collections, and as many files of others.
+        // Only the files of this collection: there may be thousands of others.
         let mut files =
             files.restricted_to(changes.values().filter_map(|change| Some(change.location?.file)));
         let file_path = collection_file(&self.directory, &path);
@@ -102,7 +102,7 @@ impl Database {
             || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some()
         {
             let opened = self.fs.open(&file_path, OpenMode::Read);
-            // Looked at before it is read: what is written to it meanwhile shows as an edit.
+            // The metadata is taken before the file is read, so that what is written in between shows as an edit.
             let (found, bytes) = match &opened {
                 Ok(file) => (
                     Some(file.metadata().at("look up", &file_path)?),
@@ -126,7 +126,7 @@ impl Database {
                 (_, Err(error))
                     if error.kind() == io::ErrorKind::NotFound
                         && record.is_some_and(|record| record.absent) => {}
-                // Missing, damaged or edited: it is left alone until somebody asks for it and is told.
+                // Missing, damaged or edited: the file is left alone until somebody asks for the collection.
                 _ => return Ok(None),
             }
         }

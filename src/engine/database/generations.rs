@@ -15,8 +15,8 @@ use crate::engine::journal::{
     journal_path, parse_header, verify_line, without_room,
 };
 
-/// Reads the header of a journal: the header, the checksum of its line and where that ends. `None` if the first line
-/// is not a header of this generation.
+/// Reads the header of a journal. Returns the header, the checksum of its line and the offset where that line ends;
+/// `None` if the first line is not a header of this generation.
 pub fn read_header(journal: &dyn File, path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
     let mut start = vec![0; 4096];
     loop {
@@ -47,7 +47,7 @@ fn parse_first_line(line: &[u8], path: &Path, generation: u64) -> Result<Option<
     Ok((header.generation == generation).then_some((header, checksum, line.len() as u64 + 1)))
 }
 
-/// A journal taken into memory.
+/// A journal read into memory.
 pub struct Generation {
     pub header: Header,
     pub checksum: u64,
@@ -76,8 +76,8 @@ pub fn open_generation(
     Ok(read_generation(fs, directory, generation, mode)?.ok())
 }
 
-/// The same, or the bytes of a file whose first line is not a header of this generation. They are read once: where nobody is
-/// kept from writing, a header may be finished between two looks.
+/// Like [`open_generation`], but returns the bytes of a file whose first line is not a header of this generation. The
+/// file is read once: while others may write, a header may be finished between two reads.
 fn read_generation(
     fs: &dyn Fs,
     directory: &Path,
@@ -93,7 +93,7 @@ fn read_generation(
     Ok(Ok(Generation { header, checksum, body_start: end as usize, bytes, file, path }))
 }
 
-/// The generations that have a file, ascending.
+/// Returns the generations that have a file, in ascending order.
 pub fn list_generations(fs: &dyn Fs, directory: &Path) -> Result<Vec<u64>> {
     let reserved = directory.join(RESERVED);
     let names = match fs.list_dir(&reserved) {
@@ -103,7 +103,8 @@ pub fn list_generations(fs: &dyn Fs, directory: &Path) -> Result<Vec<u64>> {
     Ok(names.iter().filter_map(|name| journal_generation(name)).collect())
 }
 
-/// Creates the first journal of a new database, or the next one of a database whose newest was never used.
+/// Creates the journal of a generation with its header. Returns the file, the checksum of the header line and the
+/// offset where that line ends.
 pub fn create_journal(
     fs: &dyn Fs,
     directory: &Path,
@@ -128,7 +129,7 @@ pub fn bad_header(directory: &Path, generation: u64) -> Error {
     Error::corrupt(&journal_path(directory, generation), 0, "the header is damaged; restore a backup")
 }
 
-/// The newest generation that was ever used, and the files of those after it.
+/// The newest generation that was ever used, and the files of later ones.
 pub struct Newest {
     pub generation: Option<Generation>,
     pub unused: Vec<Unused>,
@@ -138,11 +139,11 @@ pub struct Newest {
 pub struct Unused {
     generation: u64,
     path: PathBuf,
-    /// Of a whole header nobody needs a copy.
+    /// Whether it has a whole header: nobody needs a copy of it then.
     is_whole: bool,
 }
 
-/// Finds the newest generation that was ever used, and changes nothing.
+/// Finds the newest generation that was ever used. Changes nothing.
 pub fn newest(fs: &dyn Fs, directory: &Path, generations: &[u64], until: Until) -> Result<Newest> {
     let mut unused = Vec::new();
     for &generation in generations.iter().rev() {
@@ -163,14 +164,15 @@ pub fn newest(fs: &dyn Fs, directory: &Path, generations: &[u64], until: Until) 
     Ok(Newest { generation: None, unused })
 }
 
-/// Whether a journal without a right header may be what a crash left of its creation. `tip` is of this start of the machine.
+/// Whether a journal without a valid header may be a creation that a crash cut short. `tip` was written since the
+/// machine started.
 pub fn is_unfinished(bytes: &[u8], generation: u64, tip: Option<TipSlot>) -> bool {
     let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |feed| feed + 1);
     behind_first_line(bytes).is_none() && tip.is_none_or(|tip| !tip.is_beyond(generation, end))
 }
 
-/// Takes journals out of the way that do not count. What is in one without a right header is kept beside it: damage that
-/// leaves nothing behind can look the same.
+/// Moves journals that do not count out of the way. One without a valid header is kept under another name, unless it
+/// holds nothing, because damage with nothing after it can look the same.
 pub fn discard(
     fs: &dyn Fs,
     directory: &Path,
@@ -186,7 +188,7 @@ pub fn discard(
             let copy = cut_path(fs, &path, generation, 0)?;
             fs.rename(&path, &copy).at("move aside", &path)?;
         }
-        // One by one: of two that do not count the later one alone would ask for the other.
+        // Synced one by one: if only the later of two came back after a power loss, it would ask for the earlier one.
         let reserved = directory.join(RESERVED);
         fs.sync_dir(&reserved).at("sync directory", &reserved)?;
         if !is_whole {
@@ -199,8 +201,8 @@ pub fn discard(
 }
 
 /// Whether nothing was ever written to this generation. Its name may not be durable then, whatever a sync says now: the
-/// one that would have made it so may have failed, or its process died. Others may have gone on in the generation
-/// before, which holds everything that counts.
+/// sync that would have made it durable may have failed, or its process may have died. Others may have continued in the
+/// generation before, which holds everything that counts.
 fn was_never_used(
     fs: &dyn Fs,
     directory: &Path,
@@ -227,8 +229,8 @@ fn was_never_used(
     Ok(true)
 }
 
-/// The highest number up to which this generation says that the snapshots hold every batch. Where the header says enough
-/// (`wanted`) the lines are not read.
+/// Returns the highest number up to which this generation says that the snapshots hold every batch. If the header says
+/// at least `wanted`, the lines are not read.
 pub fn covered_by(generation: &Generation, wanted: u64) -> u64 {
     let in_header = generation.header.covered;
     if in_header >= wanted {
@@ -239,7 +241,7 @@ pub fn covered_by(generation: &Generation, wanted: u64) -> u64 {
     in_lines.unwrap_or(0).max(in_header)
 }
 
-/// The older generation must end just where the newer one says.
+/// Checks that the older generation ends exactly where the newer one says.
 pub fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
     let previous = newer.header.previous.as_ref();
     let end = previous.map_or(0, |previous| previous.end as usize);
@@ -265,7 +267,7 @@ pub fn check_link(older: &Generation, newer: &Generation) -> Result<()> {
     ))
 }
 
-/// The header of a new database.
+/// Creates the header of a new database, with a random id.
 pub fn first_header() -> Result<Header> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
@@ -294,7 +296,7 @@ mod tests {
 
     const DIRECTORY: &str = "/database";
 
-    /// A database whose journal is the file of a generation, with the header and a batch of what may be another one.
+    /// Creates a database whose only journal has the file name of generation `file`, and holds `header` and a batch.
     fn with_journal(file: u64, header: &Header) -> (SimFs, Vec<u8>) {
         let fs = SimFs::new();
         fs.make_dirs(format!("{DIRECTORY}/{RESERVED}"));

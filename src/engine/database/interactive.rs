@@ -1,10 +1,11 @@
 //! Transactions whose steps come from outside, one call at a time, with no lock held between them.
 //!
-//! Optimistic: each step runs like a write of its own, over what the transaction changed so far, and what it reads is noted.
-//! Before each step, and under the write lock before the commit, everything noted must still be so: documents by their
-//! stamp, collections that were searched by the stamps of all their documents. So each step sees one state of the whole
-//! database, the one that all steps before it would have seen as well, and the commit happens as if the whole
-//! transaction had run at that moment. Where something noted changed, the transaction is lost: its owner runs it again.
+//! They are optimistic: each step runs like a write of its own, over what the transaction has changed so far, and what
+//! it reads is noted. Before each step, and under the write lock before the commit, everything noted must be unchanged:
+//! documents are compared by their stamps, collections that were searched by the stamps of all their documents. So each
+//! step sees one state of the whole database, in which all earlier steps would have read the same, and the commit takes
+//! effect as if the whole transaction had run at that moment. If something noted has changed, the transaction is lost,
+//! and its owner runs it again.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ struct CollectionReads {
     spec: Arc<CollectionSpec>,
     /// The stamp of each document that was read; `None` for one that was not there.
     documents: BTreeMap<DocumentId, Option<Stamp>>,
-    /// All documents, where the collection was listed or searched.
+    /// All documents, if the collection was listed or searched.
     whole: Option<DocumentMap>,
 }
 
@@ -66,7 +67,7 @@ pub struct Interactive {
 
 #[derive(Default)]
 struct Inner {
-    /// Which database it belongs to: that of its first step, and where that lies.
+    /// The database of the first step, to which the transaction belongs, and its directory.
     database: Option<(Weak<Database>, PathBuf)>,
     group: Group,
     reads: ReadSet,
@@ -76,11 +77,11 @@ struct Inner {
     kept_paths: Vec<String>,
 }
 
-/// What a transaction read and wrote: its commit runs as one request.
+/// What a transaction read and wrote, to be committed as one request.
 pub struct Commit {
     /// As [`Inner::database`].
     database: Option<(Weak<Database>, PathBuf)>,
-    /// Of every collection that was changed.
+    /// The specs of all collections that were changed.
     specs: BTreeMap<Arc<str>, Arc<CollectionSpec>>,
     reads: ReadSet,
     batches: Vec<Batch>,
@@ -88,13 +89,13 @@ pub struct Commit {
 }
 
 impl Interactive {
-    /// Runs one step. `step` may run twice; an error leaves no trace of it. The next step sees what it changed, nobody else
-    /// does.
+    /// Runs one step. `step` may be called twice; if it fails, it leaves no trace. Only later steps see what it
+    /// changed.
     ///
     /// # Errors
-    /// `CONFLICT` if something that an earlier step read has changed; every later step and the commit fail then as well.
-    /// `CLOSED` after the end. `INVALID_ARGUMENT` for another database than that of the first step; `CONFLICT` if that was
-    /// closed since and opened anew, as a repair does.
+    /// `CONFLICT` if something that an earlier step read has changed; every later step and the commit then fail as
+    /// well. `CLOSED` after the end of the transaction. `INVALID_ARGUMENT` for another database than that of the first
+    /// step; `CONFLICT` if that database has been closed and opened anew since, as a repair does.
     pub fn step<T>(
         &self,
         database: &Database,
@@ -117,12 +118,12 @@ impl Interactive {
         self.attempt(&mut inner, database, &mut held, true, &step).unwrap_or(Err(Error::Closed))
     }
 
-    /// Takes note of a path that belongs to a document which the transaction puts.
+    /// Notes a path that belongs to a document that the transaction puts.
     pub fn keep_path(&self, path: String) {
         self.inner.lock().kept_paths.push(path);
     }
 
-    /// Ends the transaction. What is left to do is [`Commit::apply`], in a request of its own.
+    /// Ends the transaction. Its changes are made by [`Commit::apply`], in a request of its own.
     ///
     /// # Errors
     /// `CLOSED` after the end; `CONFLICT` as for a step.
@@ -149,7 +150,7 @@ impl Interactive {
         !self.inner.lock().batches.is_empty()
     }
 
-    /// Whether something that it read has changed: what it did since may rest on what no longer is.
+    /// Whether something that it read has changed, so that what it did since may rest on stale data.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
@@ -171,7 +172,7 @@ impl Interactive {
         checked
     }
 
-    /// `None` if the write lock is needed.
+    /// Runs a step unless the transaction is lost. Returns `None` if the write lock is needed.
     fn attempt<T>(
         &self,
         inner: &mut Inner,
@@ -207,7 +208,8 @@ impl Interactive {
 }
 
 impl Inner {
-    /// Whether everything that was read is as it was; `None` if the write lock is needed to tell. O(documents read + chunks of the collections searched).
+    /// Whether everything that was read is unchanged; `None` if the write lock is needed to tell. O(documents read +
+    /// chunks of the collections searched).
     fn still_holds(&self, database: &Database, writer: &mut Writer, locked: bool) -> Result<Option<bool>> {
         for reads in self.reads.collections.values() {
             let spec = &database.declare(writer, &reads.spec);
@@ -229,7 +231,8 @@ impl Inner {
 }
 
 impl Database {
-    /// Loads a collection for a step, which holds the write lock or not. False if it must, for its file is foreign.
+    /// Loads a collection for a step; `locked` says whether the write lock is held. Returns false if the lock is needed
+    /// because the file is foreign.
     pub(super) fn load_for_step(
         &self,
         writer: &mut Writer,
@@ -248,10 +251,11 @@ impl Database {
 }
 
 impl Commit {
-    /// Compares what was read with what is there now, and makes the changes.
+    /// Compares what was read with the current state, and makes the changes.
     ///
     /// # Errors
-    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`; as for a step in another database.
+    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`; in another database, those of
+    /// [`Interactive::step`].
     pub fn apply(self, transaction: &mut Transaction<'_>) -> Result<()> {
         if let Some(known) = &self.database
             && let Err(error) = is_of(known, transaction.database)
@@ -304,7 +308,8 @@ impl Commit {
 }
 
 impl Transaction<'_> {
-    /// Whether the document is the one that was read. What a request before in the group put is another one.
+    /// Whether the document is the one that was read. A document that an earlier request of the group put is a
+    /// different one.
     fn holds_as_read(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -320,8 +325,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether the collection has just these documents, those that the group changed included. O(1) for each 128 of them
-    /// that did not change.
+    /// Whether the collection has exactly these documents, counting the changes of the group. O(1) for each 128
+    /// documents that did not change.
     fn holds_just(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) -> Result<bool> {
         let spec = &self.declare(spec)?;
         let overlay = self.group.collections.get(&spec.path);
@@ -342,12 +347,12 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether a transaction that began in one database can go on in another: it is the same one.
+/// Checks that a transaction goes on in the database in which it began.
 fn is_of((known, directory): &(Weak<Database>, PathBuf), database: &Database) -> Result<()> {
     if Weak::ptr_eq(known, &database.this) {
         return Ok(());
     }
-    // What was noted of the engine before says nothing of this one.
+    // What was noted of an earlier engine of this directory says nothing about this one.
     if *directory == database.directory {
         return Err(lost());
     }

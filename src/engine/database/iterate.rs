@@ -13,7 +13,7 @@ use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::Result;
 use crate::engine::query::Query;
 
-/// Documents that are held at a time come to no more than this, unless one alone does.
+/// The documents held at a time take no more bytes than this, unless a single one does.
 const STEP_BYTES: u64 = 4 << 20;
 
 /// A part of a collection.
@@ -26,12 +26,12 @@ pub struct Slice {
 }
 
 impl Database {
-    /// The next documents of a view that meet the condition of `query` and come after `after`, up to about `count` of
-    /// them; at least one unless the view ends before. O(documents looked at).
+    /// Returns the next documents of a view that meet the condition of `query` and come after `after`, up to about
+    /// `count` of them; at least one unless the view ends before. O(documents looked at).
     ///
     /// # Errors
-    /// `ABORTED`, `IO_ERROR`; `CORRUPT_DATA` where somebody edited a file in place that the view still reads, and where a document
-    /// that came as a stream was changed and another process has removed its file, which was not open.
+    /// `ABORTED`, `IO_ERROR`; `CORRUPT_DATA` if somebody edited in place a file that the view still reads, or if a
+    /// document that came as a stream has changed and another process has removed its file, which was not open.
     pub fn slice(
         &self,
         view: &View,
@@ -75,12 +75,12 @@ impl Database {
         }
     }
 
-    /// The entries of a view, where another process may have removed the files of documents: those that did not change since lie
-    /// in the snapshot by now.
+    /// Returns the entries of a view where they can be read now. Another process may have removed document files: the
+    /// documents that have not changed since are in the snapshot by now.
     fn follow_documents(&self, view: &View, mut entries: Vec<Entry>) -> (Vec<Entry>, Arc<FileTable>) {
         let options = ReadOptions { cached: false, lock_timeout: self.options.lock_timeout };
         let mut files = Arc::clone(&view.files);
-        // What cannot be looked up is looked for where it was.
+        // If the collection cannot be loaded, the documents are looked for where they were.
         let _ = self.with_loaded(&view.spec, options, |state, loaded| {
             for (id, location) in &mut entries {
                 let now = loaded.documents.get(id).filter(|now| now.stamp() == location.stamp());

@@ -1,4 +1,4 @@
-//! Bytes that are cut from a journal, and kept aside for a person's curiosity.
+//! Bytes that are cut from a journal, and kept aside in case a person wants to see them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,18 @@ use crate::engine::journal::{BLANK, without_room};
 
 use super::{Database, WarningCode};
 
-/// Keeps bytes that are about to be cut. They are not needed, so they are not synced. Where that fails nothing is left.
+/// Keeps a copy of bytes that are about to be cut. They are not needed, so the copy is not synced. If this fails,
+/// nothing is left.
 pub fn keep_cut(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64, bytes: &[u8]) -> Result<()> {
     let copy = cut_path(fs, journal, generation, offset)?;
     let file = fs.open(&copy, OpenMode::CreateNew).at("create", &copy)?;
     file.write_at(bytes, 0).at("write", &copy).inspect_err(|_| {
-        // Whoever has no room for the whole has none to spare for a part.
+        // If there is no room for the whole, there is none to spare for a part.
         let _ = fs.remove_file(&copy);
     })
 }
 
-/// A name for bytes that are cut, which nothing has.
+/// Returns a path for bytes that are cut, at which nothing exists.
 pub fn cut_path(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64) -> Result<PathBuf> {
     let mut time = fs.now_ms();
     loop {
@@ -31,7 +32,7 @@ pub fn cut_path(fs: &dyn Fs, journal: &Path, generation: u64, offset: u64) -> Re
     }
 }
 
-/// Whether the bytes are only what a file system fills files with, or room.
+/// Whether the bytes are only room, or zeros as a file system fills files with.
 pub fn says_nothing(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0 || byte == BLANK)
 }
@@ -42,7 +43,7 @@ pub fn is_full(error: &Error) -> bool {
 }
 
 impl Database {
-    /// Keeps a copy of bytes behind the tip, if that can be done: they were acknowledged to nobody.
+    /// Keeps a copy of bytes behind the tip if possible: they were acknowledged to nobody.
     pub(super) fn keep_stray_bytes(
         &self,
         journal: &dyn File,

@@ -1,4 +1,4 @@
-//! Snapshots that are too large to be taken into memory: those that the engine wrote are read piece by piece.
+//! Snapshots that are too large to be read into memory: those that the engine wrote are read piece by piece.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,12 +19,13 @@ const LARGE: u64 = 16 << 20;
 pub struct LargeSnapshot {
     pub file: Arc<dyn File>,
     pub seen: Metadata,
-    /// What the catalog knows of a file of this size. Only the hash tells whether it is this one.
+    /// What the catalog knows of a file of this size. Only the hash shows whether it is this one.
     pub record: SnapshotRecord,
 }
 
 impl LargeSnapshot {
-    /// `None` for a file that is read whole: a small one, one that is laid out in another way, none at all.
+    /// Opens a large snapshot. Returns `None` for a file that is read whole: a small one, one with another layout, or
+    /// none at all.
     ///
     /// # Errors
     /// `IO_ERROR`.
@@ -44,7 +45,8 @@ impl LargeSnapshot {
         Ok(record.cloned().map(|record| LargeSnapshot { file, seen, record }))
     }
 
-    /// The documents of the file, without knowing the collection. `None` if it is not the one that the engine wrote.
+    /// Returns the documents of the file, without knowing the spec of the collection; `None` if the file is not the one
+    /// that the engine wrote.
     pub fn bare_entries(&self, path: &Path, file: FileId) -> Result<Option<Vec<Entry>>> {
         let mut entries = Vec::new();
         let (hash, laid_out) = measure_pieces(&*self.file, path, Heads::None, |id, offset, measured| {
@@ -56,7 +58,7 @@ impl LargeSnapshot {
 }
 
 impl Database {
-    /// Loads a collection whose file is large from its documents. False if that is to be done in another way.
+    /// Loads a collection with a large file from its documents. Returns false if it must be loaded in another way.
     pub(super) fn load_in_pieces(&self, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let known = self.state.read().catalog.get(&*spec.path).cloned();
         let path = spec.file(&self.directory);

@@ -1,5 +1,5 @@
-//! Staying awake for the next request after a commit: who writes one document after another asks for the next as soon as it
-//! has the answer, and waking a sleeping thread would cost it more than all else but the sync.
+//! Staying awake for the next request after a commit: a caller that writes one document after another sends the next
+//! request as soon as it has the answer, and waking a sleeping thread would cost it more than all else but the sync.
 
 use std::hint;
 use std::sync::LazyLock;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// At most this long, once after each commit.
+/// Waits at most this long, once after each commit.
 const PATIENCE: Duration = Duration::from_micros(100);
-/// So many waits in a row may be in vain before most are left out.
+/// After this many waits in vain in a row, most waits are left out.
 const TRIES: u32 = 4;
-/// Of those one in so many is made, to see whether it pays again.
+/// One in this many is still made, to see whether waiting pays again.
 const PROBE: u32 = 16;
 
 /// Whether a thread that spins leaves a processor to the one that it waits for.

@@ -1,4 +1,4 @@
-//! Whole collections: stable views of them, lists, and what a predicate keeps.
+//! Whole collections: stable views, lists, and the documents that a predicate keeps.
 
 use std::mem;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct View {
 }
 
 impl Database {
-    /// A stable view of the collection as it is now. It keeps its snapshot open.
+    /// Returns a stable view of the collection as it is now. The view keeps its snapshot open.
     pub fn view(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<View> {
         let mut attempt = 0;
         loop {
@@ -42,9 +42,9 @@ impl Database {
             let opened = view.files.open(id).and_then(|file| Ok((file.metadata()? == seen, file)));
             match opened.map_err(ReadFailure::from) {
                 Ok((true, file)) => return Ok(View { snapshot: Some(file), ..view }),
-                // Another one lies in its place by now.
+                // Another file is in its place by now.
                 Ok((false, _)) | Err(ReadFailure::Changed) if attempt < 2 => self.load_again(spec)?,
-                // Whoever reads it is told.
+                // Reading from the view reports it.
                 Ok((false, _)) | Err(ReadFailure::Changed) => return Ok(view),
                 Err(ReadFailure::Io(error)) => {
                     return Err(Error::io("open", &spec.file(&self.directory), &error));
@@ -54,8 +54,8 @@ impl Database {
         }
     }
 
-    /// All documents, ids ascending, as one JSON array, if the cache has it and it is not long, and how long it would go on to
-    /// give it.
+    /// Returns all documents, ids ascending, as one JSON array if the cache has it and it is not long, and for how long
+    /// the cache would still return it.
     pub fn peek_list(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -77,7 +77,7 @@ impl Database {
         }
     }
 
-    /// As [`Database::peek_list`], but whole documents are handed to `push` one after another.
+    /// Like [`Database::peek_list`], but hands whole documents to `push`, one after another.
     pub fn peek_list_into<T>(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -100,10 +100,11 @@ impl Database {
         all.map_or(Peek::Wait, |()| Peek::Ready((whole, left)))
     }
 
-    /// All documents, ids ascending, in pieces: each is handed over, on whichever thread, as soon as it and those before it were
-    /// read, while the others are still being read. `begin` makes an empty piece, `push` adds the wanted part of a document of
-    /// which the head is so long. A first piece, with `true`, there always is; where another one follows, what was handed over
-    /// before does not count, because the file changed meanwhile. O(n).
+    /// Reads all documents, ids ascending, in pieces. Each piece is handed over, on any thread, as soon as it and those
+    /// before it have been read, while others are still being read. `begin` makes an empty piece; `push` adds the
+    /// wanted part of a document, given the length of its head. `hand_over` gets `true` with a first piece, which there
+    /// always is. If it gets `true` again, what was handed over before does not count, because the file has changed
+    /// meanwhile. O(n).
     pub fn list_in_pieces<T: Send>(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -130,7 +131,7 @@ impl Database {
                 sizes.check_handed_out(id, location, part)?;
                 bytes += finished_len(location, part) as u64 + 1;
             }
-            // What nobody could hold as one text is handed over in pieces only.
+            // A list that nobody could hold as one text is only handed over in pieces.
             let cached = options.cached && bytes < sizes.handed_out;
             let (mut first, mut lists) = (true, Vec::new());
             let read = view.shares(
@@ -164,7 +165,7 @@ impl Database {
         Ok(())
     }
 
-    /// All documents, ids ascending, as one JSON array. O(n).
+    /// Returns all documents, ids ascending, as one JSON array. O(n).
     pub fn list(&self, spec: &Arc<CollectionSpec>, part: Part, options: ReadOptions) -> Result<Arc<[u8]>> {
         let mut lists = Vec::new();
         let push = |list: &mut Elements, text: &[u8], _| list.push(text);
@@ -177,7 +178,7 @@ impl Database {
         Ok(Elements::array(&lists).into())
     }
 
-    /// The documents that `keep` wants, ids ascending. `keep` sees the part of each that is asked for. O(n).
+    /// Returns the documents that `keep` wants, ids ascending. `keep` sees the part of each that is asked for. O(n).
     pub fn filter(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -240,8 +241,8 @@ impl View {
         read_shares(&self.files, self.documents.iter(), part, begin, add, hand_over)
     }
 
-    /// Hands out the documents of a list of this view, which lie in it as the view has them, each with the length of its head.
-    /// `None` if they do not.
+    /// Visits the documents in a list of this view, each with the length of its head. Returns `None` if the list is not
+    /// laid out as the documents of the view are.
     fn split<'l>(&self, list: &'l [u8], part: Part, mut visit: impl FnMut(&'l [u8], usize)) -> Option<()> {
         let mut at = 1;
         for (_, location) in self.documents.iter() {
@@ -252,12 +253,12 @@ impl View {
             visit(&list[at..end], location.head as usize);
             at = end + 1;
         }
-        // Behind the last document or, where there is none, the opening bracket.
+        // The last document must end the list; without documents the list is empty.
         (at == list.len() || list == b"[]").then_some(())
     }
 }
 
-/// Hands over documents that are in memory as [`Database::list_in_pieces`] does, each with the length of its head.
+/// Hands over documents that are in memory, as [`Database::list_in_pieces`] does, each with the length of its head.
 fn hand_over_all<T: Send>(
     texts: &[(&[u8], usize)],
     begin: impl Fn() -> T + Sync,
@@ -290,7 +291,7 @@ impl Elements {
         self.0.extend_from_slice(text);
     }
 
-    /// The array of all parts.
+    /// Returns the array of all parts.
     fn array(parts: &[Elements]) -> Vec<u8> {
         let mut array = Vec::with_capacity(2 + parts.iter().map(|part| part.0.len()).sum::<usize>());
         parts.iter().for_each(|part| array.extend_from_slice(&part.0));
@@ -303,7 +304,7 @@ impl Elements {
     }
 }
 
-/// What a list of this version of its collection is cached as.
+/// Returns the stamp with which a list of this version of its collection is cached.
 fn list_stamp(version: u64) -> Stamp {
     (version, Revision::UNKNOWN)
 }

@@ -27,7 +27,7 @@ pub const WAYS_OUT: &str = "restore it from a backup, repair (which keeps what t
 
 /// A file that ends in the middle is looked at again after this time. It counts as it is if it has not changed by then.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The longest that somebody is waited for who writes into a file instead of renaming another one into place.
+/// How long to wait at most for somebody who writes into a file instead of renaming another one into place.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
 /// A snapshot file as it was read.
@@ -38,7 +38,7 @@ pub(super) struct SnapshotFile {
     pub seen: Metadata,
 }
 
-/// A collection as its snapshot has it. What changed since is left out and noted as dirty.
+/// A collection as its snapshot has it. What has changed since is left out and noted as dirty.
 #[derive(Default)]
 pub(super) struct Base {
     pub entries: Vec<Entry>,
@@ -48,7 +48,7 @@ pub(super) struct Base {
     pub dirty: BTreeMap<DocumentId, Dirty>,
 }
 
-/// What the catalog makes of a snapshot file.
+/// What the catalog says about a snapshot file.
 enum Verdict {
     /// There is none, and there should be none.
     Absent,
@@ -59,8 +59,8 @@ enum Verdict {
 }
 
 impl Database {
-    /// What all callers of this process together want of the collection. Where `spec` asks for more than they did so far,
-    /// the collection is loaded again when it is needed. O(indexes).
+    /// Returns the spec that all callers of this process together want. If `spec` asks for more than they did so far,
+    /// the collection is unloaded, and loaded again when it is needed. O(indexes).
     pub(super) fn declare(&self, _: &mut Writer, spec: &Arc<CollectionSpec>) -> Arc<CollectionSpec> {
         let known = |state: &State| state.collections.get(&spec.path)?.spec.clone();
         let before = known(&self.state.read());
@@ -76,8 +76,8 @@ impl Database {
         joined
     }
 
-    /// Loads a collection unless it is loaded, and adopts its file if it is a foreign one. The write lock is held, unless
-    /// the directory is read-only.
+    /// Loads a collection unless it is loaded, and adopts its file if that is a foreign one. The write lock is held,
+    /// unless the directory is read-only.
     pub(super) fn load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<()> {
         let spec = &self.declare(writer, spec);
         if self.try_load(writer, spec)? {
@@ -91,7 +91,7 @@ impl Database {
         }
     }
 
-    /// Fails with `Unadopted` where a foreign file waits for its caller to judge it.
+    /// Fails with `Unadopted` if a foreign file must first be judged by its caller.
     pub(super) fn check_unasked(&self, spec: &CollectionSpec) -> Result<()> {
         match spec.foreign {
             Foreign::Ask => Err(Error::Unadopted { path: spec.file(&self.directory) }),
@@ -99,7 +99,7 @@ impl Database {
         }
     }
 
-    /// Loads a collection whose file is known to the catalog. False if the file must be adopted first.
+    /// Loads a collection whose file is known to the catalog. Returns false if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
         if self.state.read().loaded(&spec.path).is_some() || self.or_close(self.restore(spec))? {
@@ -108,7 +108,7 @@ impl Database {
         self.load_documents(writer, spec)
     }
 
-    /// As [`Database::try_load`], from the documents and not from an index checkpoint.
+    /// Like [`Database::try_load`], but from the documents and not from an index checkpoint.
     pub(super) fn load_documents(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
         for attempt in 0..2 {
@@ -122,7 +122,7 @@ impl Database {
                 // Another process may have checkpointed since we looked at the journal.
                 _ if attempt == 0 => self.catch_up(writer)?,
                 Verdict::Foreign => return Ok(false),
-                // What the journals say of the collection stays noted: it counts again once the file is put right.
+                // What the journals hold of the collection stays noted: it counts again once the file is repaired.
                 Verdict::Damaged(error) => return Err(error),
             }
         }
@@ -145,7 +145,7 @@ impl Database {
         Ok(found)
     }
 
-    /// Whether a file is gone or ends in the middle, as that of an editor does which has not written all of it yet.
+    /// Whether a file that should be there is gone or ends in the middle, as it does while an editor is writing it.
     fn is_unfinished(&self, spec: &CollectionSpec, found: Option<&SnapshotFile>) -> bool {
         let state = self.state.read();
         let record = state.catalog.get(&*spec.path);
@@ -186,7 +186,7 @@ impl Database {
             None if expected && !record.is_some_and(|record| record.absent) => damaged("the file is missing"),
             None => Verdict::Absent,
             Some(snapshot) => match matching(record, snapshot.hash) {
-                // The file of a dropped collection that a crash left behind, or what redoing its removal left.
+                // A crash left the file of a dropped collection behind, or its repeated removal left an empty one.
                 Some(_) if dropped => Verdict::Absent,
                 None if dropped && snapshot.bytes.is_empty() => Verdict::Absent,
                 Some(known) => Verdict::Known(known.clone()),
@@ -209,12 +209,12 @@ impl Database {
         self.or_close(self.build(spec, snapshot, record))
     }
 
-    /// Whoever asks for a collection that cannot be loaded may do so again and again: what was opened for it is closed.
+    /// Closes what was opened for a collection that cannot be loaded: callers may ask for it again and again.
     fn or_close<T>(&self, loaded: Result<T>) -> Result<T> {
         loaded.inspect_err(|_| self.state.write().drop_unused_files())
     }
 
-    /// Adds the snapshot that a collection is loaded from to the files in which documents lie.
+    /// Adds the snapshot that a collection is loaded from to the table of files.
     pub(super) fn add_snapshot(&self, spec: &CollectionSpec, file: Arc<dyn File>) -> FileId {
         let handle = FileHandle::new(&self.fs, spec.file(&self.directory), file);
         self.state.write().files_mut().add_snapshot(handle)
@@ -263,7 +263,7 @@ impl Database {
         self.install_base(spec, base, file.zip(seen), changes)
     }
 
-    /// What the journals say of the collection beyond its snapshot.
+    /// Returns the changes that the journals hold of the collection beyond its snapshot.
     pub(super) fn changes_beyond(
         &self,
         spec: &CollectionSpec,
@@ -271,8 +271,8 @@ impl Database {
     ) -> BTreeMap<DocumentId, Change> {
         let (mut changes, covers) = {
             let state = self.state.read();
-            // While the rename that brought this file may be undone by a power loss, what it holds beyond the state
-            // before counts as changed: the next checkpoint writes it again, and till then the journals are kept.
+            // While a power loss may still undo the rename that brought this file, what it holds beyond the state
+            // before counts as changed: the next checkpoint writes it again, and the journals are kept until then.
             let covers = record.map_or(0, |record| record.covers.min(state.covered_by_any(&spec.path)));
             (state.changes(&spec.path), covers)
         };
@@ -280,7 +280,7 @@ impl Database {
         changes
     }
 
-    /// Shows the collection to readers once the changes since its snapshot are laid over it.
+    /// Lays the changes since the snapshot over the collection and publishes it to readers.
     pub(super) fn install_base(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -306,8 +306,8 @@ impl Database {
         collection.renew_version();
         let before = collection.before.take();
         let content = mem::replace(&mut collection.content, Content::Loaded(loaded));
-        // Of what nobody had loaded no file is given up, unless the snapshot holds what was noted: looking at all collections for
-        // each of them that is loaded would take longer than loading them.
+        // A collection that was not loaded before leaves no file unused, unless the snapshot holds some of the changes
+        // that were noted. Looking through all collections each time one is loaded would take longer than loading them.
         let is_first = before.is_none() && matches!(content, Content::Unloaded(noted) if noted.len() == kept);
         if !is_first {
             state.drop_unused_files();
@@ -315,8 +315,8 @@ impl Database {
         Ok(())
     }
 
-    /// Gives the documents that were found in files the revisions that they had before the collection was unloaded, so that
-    /// reading them again is no change of them.
+    /// Gives documents that were found in files the revisions that they had before the collection was unloaded, so that
+    /// reading them again does not count as a change.
     fn set_revisions(&self, spec: &CollectionSpec, entries: &mut [Entry]) {
         let before = self.state.read().collections.get(&spec.path).and_then(|known| known.before.clone());
         let before = before.unwrap_or_default();
@@ -329,7 +329,7 @@ impl Database {
         }
     }
 
-    /// Adds the documents that lie in journals. Their heads are found now that the collection is known.
+    /// Adds the documents that are in journals. Their heads can be found now that the large field is known.
     fn lay_over(
         &self,
         spec: &CollectionSpec,
@@ -364,8 +364,8 @@ impl Database {
         Ok(())
     }
 
-    /// Unloads every collection whose file is not the one that was read, unless somebody is writing, who may be the caller:
-    /// the next checkpoint looks then. O(loaded collections).
+    /// Unloads every collection whose file is no longer the one that was read. Does nothing while somebody is writing,
+    /// who may be the caller: the next checkpoint looks then. O(loaded collections).
     pub fn notice_all_edits(&self) -> Result<()> {
         let Some(_writer) = self.writer.try_lock() else { return Ok(()) };
         let specs: Vec<Arc<CollectionSpec>> = {
@@ -376,7 +376,8 @@ impl Database {
         specs.iter().try_for_each(|spec| self.notice_edit(spec))
     }
 
-    /// Unloads the collection if its file is not the one that was read, unless it was removed and is to be written again.
+    /// Unloads the collection if its file is no longer the one that was read, unless the file was removed and is to be
+    /// written again.
     pub(super) fn notice_edit(&self, spec: &CollectionSpec) -> Result<()> {
         let path = spec.file(&self.directory);
         let seen = self.fs.metadata(&path).at("look up", &path)?;
@@ -385,7 +386,7 @@ impl Database {
         let collection = state.collection(&spec.path);
         match &mut collection.content {
             Content::Loaded(loaded) if loaded.seen == seen => loaded.checked = Instant::now(),
-            // The next checkpoint writes it again, from what is still known of it.
+            // The next checkpoint writes the file again, from what is still known of it.
             Content::Loaded(loaded) if is_open && !loaded.dirty.is_empty() => {}
             Content::Loaded(_) => collection.unload(),
             Content::Unloaded(_) => {}
@@ -403,7 +404,7 @@ pub fn scan(bytes: &[u8], record: &SnapshotRecord) -> Result<Vec<Scanned>, crate
     }
 }
 
-/// Of two members with one key the later counts.
+/// Sorts members by id. Of two with the same key, only the later one counts.
 pub(super) fn last_of_each(mut scanned: Vec<Scanned>) -> Vec<Scanned> {
     if !scanned.is_sorted_by(|a, b| a.id < b.id) {
         scanned.reverse();
@@ -426,14 +427,14 @@ pub(super) fn index_document(spec: &CollectionSpec, indexes: &mut [Index], id: &
     insert_entries(spec, indexes, id, &crate::engine::document::close_head(head));
 }
 
-/// `head` is an object.
+/// Adds what a document has in the indexes. `head` is a JSON object.
 pub(super) fn insert_entries(spec: &CollectionSpec, indexes: &mut [Index], id: &DocumentId, head: &[u8]) {
     for (index, entries) in indexes.iter_mut().zip(spec.entries(head)) {
         index.insert(id, entries);
     }
 }
 
-/// The documents of a snapshot without knowing the collection: what a checkpoint needs.
+/// Returns the documents of a snapshot without knowing the spec of the collection, as a checkpoint needs them.
 pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) -> Vec<Entry> {
     let entry = |found: Scanned| {
         let text = &bytes[found.text.clone()];
@@ -445,7 +446,7 @@ pub(super) fn bare_entries(bytes: &[u8], scanned: Vec<Scanned>, file: FileId) ->
     scanned.into_iter().map(entry).collect()
 }
 
-/// Whether a person wrote that they want to start afresh.
+/// Whether the file is an empty map, by which a person says to start afresh.
 fn is_empty_map(bytes: &[u8]) -> bool {
     matches!(scan_map(bytes), Ok(found) if found.is_empty())
 }

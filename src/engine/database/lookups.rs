@@ -1,4 +1,4 @@
-//! What a write finds of a collection as a whole: ids, and documents by index.
+//! What a write can look up in a collection as a whole: ids, and documents by index.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::engine::error::Result;
 use crate::engine::index::{Index, IndexKey};
 
 impl Transaction<'_> {
-    /// All ids, ascending. O(n).
+    /// Returns all ids, ascending. O(n).
     pub fn ids(&mut self, spec: &Arc<CollectionSpec>) -> Result<Vec<DocumentId>> {
         let spec = &self.declare(spec)?;
         self.load_whole(spec)?;
@@ -31,7 +31,7 @@ impl Transaction<'_> {
         Ok(ids)
     }
 
-    /// The ids under `key` in one of the collection's indexes, ascending.
+    /// Returns the ids under `key` in one of the collection's indexes, ascending.
     pub fn find(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -41,7 +41,7 @@ impl Transaction<'_> {
         self.query(spec, index, |index| Ok(index.find(key)))
     }
 
-    /// The ids that `query` finds in one of the collection's indexes, ascending.
+    /// Returns the ids that `query` finds in one of the collection's indexes, ascending.
     pub fn query(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -54,8 +54,8 @@ impl Transaction<'_> {
         Ok(ids)
     }
 
-    /// Of what `query` finds, in the order of the index: the last of the published documents and the last of those that
-    /// this group changed. One of the two is the last of all.
+    /// Returns, of what `query` finds in the order of the index, the last of the published documents and the last of
+    /// those that this group changed. One of the two is the last of all.
     pub fn query_last(
         &mut self,
         spec: &Arc<CollectionSpec>,

@@ -1,8 +1,8 @@
 //! A database: a directory that one engine owns, with one journal, one write lock and one commit order.
 //!
-//! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file →
-//! `state` → what the cache locks inside. `queue`, `warnings` and `observers` are taken for moments, under any of them,
-//! and nothing is locked while they are held. No file is read or written while `state` is held.
+//! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file → `state` →
+//! what the cache locks inside. `queue`, `warnings` and `observers` may be locked briefly under any of these, and
+//! nothing else is locked while one of them is held. No file is read or written while `state` is held.
 
 mod absent;
 pub(super) mod adopt;
@@ -67,7 +67,7 @@ mod watch;
 mod widen;
 mod writer;
 
-/// The locks of the queue: its model checker brings its own.
+/// The locks that the queue uses; its model checker substitutes its own.
 mod sync {
     pub use parking_lot::Mutex;
 }
@@ -175,41 +175,42 @@ impl DatabaseOptions {
     }
 }
 
-/// Checks a record of a file that the engine did not write and gives its stored form, or says what is wrong.
+/// Checks a record of a file that the engine did not write; returns its stored form, or an error that says what is
+/// wrong.
 pub type AdoptRule = dyn Fn(&DocumentId, &[u8]) -> Result<Vec<u8>> + Send + Sync;
 
-/// What becomes of a file that is not as the engine left it: the old package's, or a person's edit.
+/// What happens to a file that is not as the engine left it, because the old package wrote it or a person edited it.
 #[derive(Clone)]
 pub enum Foreign {
-    /// It is taken over. Each record passes the rule first, if there is one.
+    /// It is adopted. Each record passes the rule first, if there is one.
     Adopt(Option<Arc<AdoptRule>>),
-    /// It is taken over once its caller judged each record, which cannot happen in here: see
-    /// [`Database::adopt_judged`]. Until then every call on the collection is [`Error::Unadopted`].
+    /// It is adopted once its caller has judged each record, which the engine cannot do itself: see
+    /// [`Database::adopt_judged`]. Until then every call on the collection fails with [`Error::Unadopted`].
     ///
     /// [`Error::Unadopted`]: crate::engine::Error::Unadopted
     Ask,
-    /// It is damage: the collection holds what nobody should edit.
+    /// It is damage, because the collection holds what nobody should edit.
     Refuse,
 }
 
 /// What a collection is: its file, its indexes and its rules. Several callers may want different indexes of one
-/// collection; memory holds those of all of them.
+/// collection; memory holds all of them.
 pub struct CollectionSpec {
     /// The file, relative to the database's directory, with `/` between names; `..` in front leads out of it.
     pub path: Arc<str>,
-    /// A field that may be large. Documents keep it last, so that all before it can be read without it.
+    /// A field that may be large. Documents store it last, so that everything before it can be read without it.
     pub large_field: Option<&'static str>,
     pub indexes: Vec<Arc<IndexSpec>>,
     pub foreign: Foreign,
 }
 
 impl CollectionSpec {
-    /// The file of the collection.
+    /// Returns the file of the collection.
     fn file(&self, directory: &Path) -> PathBuf {
         collection_file(directory, &self.path)
     }
 
-    /// The stored form of a foreign record, where that can be told in here.
+    /// Returns the stored form of a foreign record, as far as the engine can tell it without the caller.
     fn adopted(&self, id: &DocumentId, raw: &[u8]) -> Result<Vec<u8>> {
         match &self.foreign {
             Foreign::Adopt(Some(rule)) => rule(id, raw),
@@ -219,12 +220,12 @@ impl CollectionSpec {
         }
     }
 
-    /// What a document with this head (an object) has in the indexes, an element for each of them.
+    /// Returns what a document with this head (a JSON object) has in the indexes, one element for each of them.
     fn entries(&self, head: &[u8]) -> Vec<Entries> {
         extract_all(&self.indexes, head)
     }
 
-    /// What no document at all has in the indexes.
+    /// Returns index entries for no document at all, one empty element for each index.
     fn no_entries(&self) -> Vec<Entries> {
         vec![Entries::default(); self.indexes.len()]
     }
@@ -233,7 +234,7 @@ impl CollectionSpec {
         self.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect()
     }
 
-    /// Whether a collection with this spec has all that `wanted` asks for.
+    /// Whether a collection with this spec provides everything that `wanted` asks for.
     fn provides(&self, wanted: &CollectionSpec) -> bool {
         let has =
             |index: &Arc<IndexSpec>| self.indexes.iter().any(|own| Arc::ptr_eq(own, index) || own == index);
@@ -241,8 +242,8 @@ impl CollectionSpec {
             || (self.large_field == wanted.large_field && wanted.indexes.iter().all(has))
     }
 
-    /// This spec with the indexes of `wanted` beside its own. Of two indexes with one name that of `wanted` counts, and so
-    /// do its other rules.
+    /// Returns this spec with the indexes of `wanted` added. Where both have an index of the same name, that of
+    /// `wanted` replaces it. The other rules are those of `wanted`.
     fn joined_with(&self, wanted: &CollectionSpec) -> CollectionSpec {
         let replaced =
             |own: &Arc<IndexSpec>| wanted.indexes.iter().any(|index| index.config.name == own.config.name);
@@ -253,7 +254,7 @@ impl CollectionSpec {
             large_field: wanted.large_field,
             indexes,
             foreign: match (&self.foreign, &wanted.foreign) {
-                // A rule that can run in here spares everybody the question.
+                // A rule that the engine can run itself saves every caller from being asked.
                 (Foreign::Adopt(Some(_)), Foreign::Ask) => self.foreign.clone(),
                 (_, wanted) => wanted.clone(),
             },
@@ -261,7 +262,7 @@ impl CollectionSpec {
     }
 }
 
-/// Something that was noticed and mended, which a person should know of.
+/// Something that the engine noticed or put right, and that a person should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub code: WarningCode,
@@ -289,7 +290,7 @@ impl WarningCode {
     }
 }
 
-/// Warnings kept for a listener that does not come.
+/// The most warnings that are kept while no listener takes them.
 const MAX_WARNINGS: usize = 1000;
 
 /// Numbers the engines of this process.
@@ -297,20 +298,20 @@ static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 /// An open database. All methods may be called from any thread.
 pub struct Database {
-    /// Of all engines of this process no other has this number.
+    /// No other engine of this process has this number.
     number: u64,
     fs: Arc<dyn Fs>,
     directory: PathBuf,
     options: DatabaseOptions,
-    /// Everything that readers need. Held for moments, never across I/O.
+    /// Everything that readers need. Held briefly, never across I/O.
     state: RwLock<State>,
-    /// How far the journal is acknowledged by any process; nothing, where the directory is read-only.
+    /// How far the journal is acknowledged by any process; `None` if the directory is read-only.
     tip: Option<Tip>,
     writer: Mutex<Writer>,
     checkpointing: Mutex<Checkpointing>,
-    /// This process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
+    /// Whether this process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.
     migrating: AtomicBool,
-    /// Other files lie in the place of those that are open.
+    /// Whether the files that this engine has open were replaced by others.
     replaced: AtomicBool,
     queue: Queue<Request>,
     linger: Linger,
@@ -328,27 +329,29 @@ impl Database {
         &self.directory
     }
 
-    /// Tells this engine from every other of the process, also from a later one on the same directory.
+    /// Returns the number that tells this engine from all others of this process, including later ones on the same
+    /// directory.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The page of memory in which the numbers of the last batches stand that any process may see, at [`ANNOUNCED_AT`], and
-    /// that any had acknowledged, at [`ACKNOWLEDGED_AT`]; mapped anew for the caller, who may keep it longer than the database. Nothing,
-    /// where the directory is read-only.
+    /// Maps the tip's page of memory anew for the caller, who may keep it longer than the database. The page holds the
+    /// sequence number of the last batch that any process may have seen, at [`ANNOUNCED_AT`], and of the last one that
+    /// was acknowledged, at [`ACKNOWLEDGED_AT`]. Returns `None` if the directory is read-only or the page has no memory
+    /// of its own.
     pub fn map_tip(&self) -> Result<Option<Arc<dyn PageMemory>>> {
         let page = self.tip.is_some().then(|| Tip::map(&*self.fs, &self.tip_path())).transpose()?;
         Ok(page.and_then(|page| page.memory()))
     }
 
-    /// The last batch that memory has, and which documents it and those before it, down to `seq`, changed; `None` instead
-    /// of the changes where some are forgotten. O(changes).
+    /// Returns the sequence number of the last batch in memory, and which documents the batches after `seq` changed;
+    /// `None` instead of the changes if some are forgotten. O(changes).
     pub fn changes_since(&self, seq: u64) -> (u64, Option<Vec<RecentChange>>) {
         let state = self.state.read();
         (state.position.seq, state.recent.after(seq).map(|changes| changes.cloned().collect()))
     }
 
-    /// Whether none of the batches after `seq` that memory has changed the collection; false where some are forgotten.
+    /// Whether none of the batches in memory after `seq` changed the collection; false if some changes are forgotten.
     /// O(changes).
     pub fn is_unchanged_since(&self, path: &str, seq: u64) -> bool {
         let state = self.state.read();
@@ -378,7 +381,7 @@ impl Database {
         std::mem::take(&mut *self.warnings.lock())
     }
 
-    /// How many records and files this process has set aside because they broke a rule.
+    /// Returns how many records and files this process has set aside because they broke a rule.
     pub fn set_aside_count(&self) -> u64 {
         self.counters.set_aside.get()
     }
@@ -409,15 +412,15 @@ impl Database {
 }
 
 impl Drop for Database {
-    /// The last instance is gone: other processes may now find themselves alone. Nothing acknowledged depends on
-    /// this running.
+    /// Runs when the last instance is gone: another process may now be the only one that has the database open. Nothing
+    /// acknowledged depends on this running.
     fn drop(&mut self) {
         self.feed.end();
         if let Some(files) = &self.writer.get_mut().files {
             if let Some(mark) = &files.mark {
                 mark.remove(&*self.fs);
             }
-            // A failed unlock is undone by the system when the handle is closed.
+            // If the unlock fails, the system releases the lock when the handle is closed.
             let _ = files.presence.unlock();
             if self.options.is_mutant(Mutant::DeleteLockFiles) {
                 let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));

@@ -6,7 +6,7 @@ use crate::engine::checksum::Salt;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::journal::{Header, encode_line, journal_path};
 
-/// A wrong variant of the protocol. The crash tests switch each on and must catch it; a published addon is
+/// A wrong variant of the protocol. The crash tests switch on each of them and must catch it; published addons are
 /// built without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutant {
@@ -14,9 +14,9 @@ pub enum Mutant {
     NewJournalWithoutDirectorySync,
     /// Older journals are deleted before the renames of the snapshots are durable.
     DropJournalBeforeDirectorySync,
-    /// The snapshot takes its place before it is synced.
+    /// The snapshot is renamed into place before it is synced.
     RenameBeforeSync,
-    /// A checkpoint empties the journal and goes on in the same file.
+    /// A checkpoint empties the journal and continues in the same file.
     JournalResetInPlace,
     /// Appends after a cut tail without syncing the cut.
     AppendAfterUnsyncedCut,
@@ -28,24 +28,24 @@ pub enum Mutant {
     TipBeforeSync,
     /// A write is acknowledged before the tip moved.
     AcknowledgeBeforeTip,
-    /// A failed sync is tried again and believed.
+    /// A failed sync is tried again, and the second attempt is believed.
     RetryFailedSync,
-    /// The manifest of a backup, or the intent of a migration, comes before the files that it tells of.
+    /// The manifest of a backup, or the intent of a migration, is written before the files that it lists.
     ManifestBeforeFiles,
     /// Data is replaced without an intent.
     ReplaceWithoutIntent,
-    /// The intent of a migration goes before what the migration wrote is synced.
+    /// The intent of a migration ends before what the migration wrote is synced.
     DiscardBeforeSync,
     /// Lock files are deleted when a process closes the database.
     DeleteLockFiles,
-    /// The line that tells of a document with a file of its own is written before that file is durable.
+    /// The line that refers to a document file is written before that file is durable.
     LineBeforeDocumentFile,
-    /// An index checkpoint is believed whatever the hash of the snapshot.
+    /// An index checkpoint is trusted whatever the hash of the snapshot.
     TrustStaleIndexCheckpoint,
 }
 
 impl Database {
-    /// What `JournalResetInPlace` does instead of switching: empties the journal and goes on in the same file.
+    /// Does what `JournalResetInPlace` does instead of switching: empties the journal and continues in the same file.
     pub(super) fn reset_journal(&self, writer: &mut Writer) -> Result<()> {
         let header = {
             let state = self.state.read();

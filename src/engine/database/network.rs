@@ -1,7 +1,7 @@
-//! Databases on file systems of the network: one process only, and by its own word.
+//! Databases on network file systems: only one process may have them open, and says so itself.
 //!
-//! Locks of such a file system may hold within one machine only, and memory is shared within one machine at most. So a
-//! process that opens a database there says so in a file, with the name of its machine.
+//! On such a file system, locks may hold within one machine only, and memory is shared within one machine at most. So a
+//! process that opens a database there leaves a file with the name of its machine.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ impl Mark {
     /// Leaves the mark. The write lock is held; `alone` says whether no other process of this machine has the database open.
     ///
     /// # Errors
-    /// `UNSUPPORTED_FILESYSTEM` if another process has it open, by its word or by its lock.
+    /// `UNSUPPORTED_FILESYSTEM` if another process has it open, as its mark or its lock says.
     pub fn leave(fs: &dyn Fs, directory: &Path, network: &Network, alone: bool) -> Result<Mark> {
         let path = directory.join(RESERVED).join("owner");
         let refuse = |holder: String| {
@@ -31,7 +31,7 @@ impl Mark {
         if fs.metadata(&path).at("look up", &path)?.is_some() {
             let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
             let owner = String::from_utf8_lossy(&read_all(&*file).at("read", &path)?).trim().to_owned();
-            // On this machine, whoever left the mark is gone: its lock would tell.
+            // If the mark is one of this machine, the process that left it is gone: otherwise it would hold its lock.
             if !owner.is_empty() && owner != network.host {
                 return refuse(format!("a process on {owner}"));
             }
@@ -45,7 +45,7 @@ impl Mark {
         Ok(Mark { path })
     }
 
-    /// A mark that cannot be removed is one of this machine, which takes no notice of it.
+    /// Removes the mark. If that fails, the mark that stays names this machine, whose processes ignore it.
     pub fn remove(&self, fs: &dyn Fs) {
         let _ = fs.remove_file(&self.path);
     }

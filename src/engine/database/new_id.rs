@@ -1,4 +1,4 @@
-//! Ids for new documents: no two processes are given the same one, even where the document that had it is gone.
+//! Ids for new documents: no two processes are given the same one, even if the document that had it is gone.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use crate::engine::error::Result;
 use crate::engine::id::{generate_id, stay_above};
 
 impl Database {
-    /// An id that was never handed out before by any process that uses the database: milliseconds since 1970, or just above
-    /// the last one. A document of a person's or of the old package may have it.
+    /// Returns an id that was never handed out to any process that uses the database: milliseconds since 1970, or just
+    /// above the last one. A document that a person or the old package wrote may have it.
     pub fn new_id(&self) -> u64 {
         let id = generate_id();
-        // Where the directory is read-only, nobody can put a document under it.
+        // In a read-only directory, nobody can put a document under it.
         let Some(tip) = &self.tip else { return id };
         let id = tip.claim_id(id);
         stay_above(id);
@@ -20,7 +20,8 @@ impl Database {
 }
 
 impl Transaction<'_> {
-    /// Whether no process was given this id, which this one made without the database. From here on it counts as handed out.
+    /// Whether no process was given this id, which this process made without the database. From now on it counts as
+    /// handed out.
     pub fn claim_id(&self, id: u64) -> bool {
         let Some(tip) = &self.database.tip else { return true };
         let claimed = tip.claim_id(id);
@@ -28,13 +29,13 @@ impl Transaction<'_> {
         claimed == id
     }
 
-    /// As [`Database::new_id`], and no document of the collection has it.
+    /// Like [`Database::new_id`], but returns an id that no document of the collection has.
     pub fn fresh_id(&mut self, spec: &Arc<CollectionSpec>) -> Result<u64> {
         let spec = &self.prepare(spec)?;
         self.next_free_id(spec)
     }
 
-    /// As [`Transaction::fresh_id`], so many of them, ascending.
+    /// Like [`Transaction::fresh_id`], but returns `count` ids, ascending.
     pub fn fresh_ids(&mut self, spec: &Arc<CollectionSpec>, count: usize) -> Result<Vec<u64>> {
         let spec = &self.prepare(spec)?;
         (0..count).map(|_| self.next_free_id(spec)).collect()

@@ -33,7 +33,7 @@ impl Database {
     /// Opens the database in `directory`, creating what is missing. The first opener recovers it.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` where acknowledged data is damaged, `LOCK_TIMEOUT` while another process recovers it,
+    /// `CORRUPT_DATA` if acknowledged data is damaged, `LOCK_TIMEOUT` while another process recovers it,
     /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
     pub fn open(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         let begun = Instant::now();
@@ -64,7 +64,7 @@ impl Database {
         }));
     }
 
-    /// Returns whether no other process had it open, too.
+    /// Opens the database, and returns whether no other process had it open.
     fn open_for_writing(
         fs: Arc<dyn Fs>,
         directory: &Path,
@@ -100,7 +100,7 @@ impl Database {
         };
         let Recovered { state, journal, read_only } = recovered;
         if read_only {
-            // Nobody else is kept from recovering it once that can be done.
+            // No lock is kept, so that another opener can recover it once that is possible.
             let database = Database::assemble_read_only(fs, directory, options, state);
             warnings.into_iter().for_each(|(code, message)| database.warn(code, message));
             return Ok((database, true));
@@ -132,8 +132,8 @@ impl Database {
         Ok((database, alone))
     }
 
-    /// Where nothing can be written there is nothing to recover either: what the journals hold is read up to the last
-    /// good line.
+    /// Opens the database for reading. Where nothing can be written, nothing is recovered either: the journals are read
+    /// up to the last good line.
     fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
         let known = match fs.metadata(&reserved).at("look up", &reserved)? {
@@ -186,8 +186,8 @@ impl Database {
         })
     }
 
-    /// Starts over from what is on disk, because the generation that memory stands in is gone. The collections are
-    /// loaded again when they are asked for.
+    /// Starts over from what is on disk, because memory cannot follow from its own generation to that of the tip. The
+    /// collections are loaded again when they are asked for.
     pub(in crate::engine) fn reload(&self, writer: &mut Writer) -> Result<()> {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
@@ -234,7 +234,7 @@ fn recover_alone(
         Some(recovered) if recovered.read_only => return Ok((recovered, tip)),
         Some(recovered) => recovered,
         None => {
-            // A process that was killed may have made the directories and not synced them.
+            // A process that was killed may have created the directories without syncing them.
             let reserved = directory.join(RESERVED);
             fs::sync_dirs_above(fs, &reserved).at("sync the directories above", &reserved)?;
             let header = first_header()?;

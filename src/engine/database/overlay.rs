@@ -1,4 +1,4 @@
-//! What a group of writes changed so far, laid over the published state.
+//! What a group of writes has changed so far, laid over the published state.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::Result;
 use crate::engine::index::{Entries, Index};
 
-/// The changes of all requests of a group that ran so far, laid over the published state.
+/// The changes of all requests of a group that have run so far, laid over the published state.
 #[derive(Default)]
 pub struct Group {
     pub collections: BTreeMap<Arc<str>, Overlay>,
@@ -18,7 +18,7 @@ pub struct Group {
     pub removed_paths: Vec<String>,
     /// How many of its requests changed something.
     pub batches: u64,
-    /// Collections whose files somebody wrote over while they were open: they are loaded again once the group is published.
+    /// Collections whose open files somebody wrote over: they are loaded again once the group is published.
     pub written_over: BTreeSet<Arc<str>>,
 }
 
@@ -27,7 +27,8 @@ pub struct Overlay {
     /// The collection was dropped: nothing of the published state shows through.
     pub dropped: bool,
     pub documents: BTreeMap<DocumentId, Pending>,
-    /// Hold the documents of this overlay only. Most overlays are committed before anybody asks for one.
+    /// These index the documents of this overlay only. They are built on demand: most overlays are committed before
+    /// anybody asks for one.
     indexes: Vec<OnceCell<Index>>,
 }
 
@@ -53,7 +54,7 @@ impl Put {
         }
     }
 
-    /// Bytes of the text.
+    /// Returns the length of the text in bytes.
     pub fn len(&self) -> u64 {
         match self {
             Put::Text(document) => document.text.len() as u64,
@@ -61,7 +62,7 @@ impl Put {
         }
     }
 
-    /// The document without its large field, as an object of its own.
+    /// Returns the document without its large field, as an object of its own.
     pub fn head_object(&self) -> Vec<u8> {
         match self {
             Put::Text(document) => document.head_object(),
@@ -69,7 +70,7 @@ impl Put {
         }
     }
 
-    /// Whether these bytes lie `at` bytes behind the beginning of the text.
+    /// Whether the text has these bytes at offset `at`.
     pub fn has_at(&self, at: usize, piece: &[u8]) -> Result<bool> {
         match self {
             Put::Text(document) => Ok(document.text.get(at..at + piece.len()) == Some(piece)),
@@ -77,7 +78,8 @@ impl Put {
         }
     }
 
-    /// Whether the other document has the same text. Nothing is read unless the hashes are equal, which is no proof.
+    /// Whether the other document has the same text. Equal hashes are no proof, so the texts are then compared;
+    /// otherwise nothing is read.
     pub fn is_same(&self, other: &Put) -> Result<bool> {
         if (self.hash(), self.len()) != (other.hash(), other.len()) {
             return Ok(false);
@@ -88,7 +90,7 @@ impl Put {
         }
     }
 
-    /// The document in memory, however large it is.
+    /// Reads the whole document into memory, however large it is.
     pub fn whole(&self) -> Result<Document> {
         match self {
             Put::Text(document) => Ok(document.clone()),
@@ -111,7 +113,7 @@ impl Overlay {
         Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
     }
 
-    /// An index of the documents of this overlay, by its position in the spec. O(n) when it is asked for first.
+    /// Returns an index of the documents of this overlay, by its position in the spec. O(n) when it is first asked for.
     pub fn index(&self, at: usize) -> &Index {
         self.indexes[at].get_or_init(|| {
             let mut index = Index::new(Arc::clone(&self.spec.indexes[at]));

@@ -1,5 +1,5 @@
-//! Collections that belong to documents of another one. Whoever gives up such a document by hand gives up its collection
-//! too: that the file of that is gone then is no damage.
+//! Collections that belong to documents of another one. A person who removes such a document by hand gives up its
+//! collection too, so it is no damage if the file of that collection is gone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use super::{CollectionSpec, Database, ReadOptions, collection_file};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 
-/// Which collections belong to documents of which.
+/// Which collections belong to which documents.
 #[derive(Clone)]
 pub struct Owners {
-    /// The collection of the documents that own others.
+    /// The collection whose documents own others.
     pub spec: Arc<CollectionSpec>,
-    /// The document that owns the collection in this file, if there should be one.
+    /// Returns the document that owns the collection in this file, if there should be one.
     pub owner: fn(&str) -> Option<DocumentId>,
 }
 
-/// What is known of the owners in the database of a directory.
+/// Returns the owners in the database of a directory, if there are any.
 pub type FindOwners = fn(&Path) -> Option<Owners>;
 
 /// A collection whose file is gone, and the document that it belongs to.
@@ -28,8 +28,9 @@ impl Database {
         self.options.owners.and_then(|find| find(&self.directory))
     }
 
-    /// Takes over an edit of the owners before anybody asks for what belongs to them, if a file of that is gone: the edit may
-    /// have given it up. What goes wrong is told to whoever asks for the owners. One look at each file that is owned.
+    /// Adopts an edit of the owners before anybody asks for what belongs to them, if the file of an owned collection is
+    /// gone: the edit may have given that collection up. Errors are reported to whoever asks for the owners. Looks at
+    /// each owned file once.
     pub(in crate::engine) fn take_in_owners(&self) {
         let Some(owners) = self.owners() else { return };
         if self.missing_of(&owners).is_ok_and(|missing| !missing.is_empty()) {
@@ -38,8 +39,9 @@ impl Database {
         }
     }
 
-    /// The collections that belong to documents of this one and whose files are gone. Those of which the journals hold what
-    /// their files never did are damaged, whatever becomes of their owners.
+    /// Returns the collections that belong to documents of this one and whose files are gone. Collections with changes
+    /// in the journals that are newer than their files are left out: they are damaged, whatever becomes of their
+    /// owners.
     pub(super) fn missing_files(&self, spec: &CollectionSpec) -> Result<Vec<Missing>> {
         match self.owners().filter(|owners| owners.spec.path == spec.path) {
             Some(owners) => self.missing_of(&owners),

@@ -8,7 +8,7 @@ use crate::engine::fs::{FileKind, Fs};
 use crate::engine::journal::RESERVED;
 use crate::engine::normal_path::is_file_name;
 
-/// The file that a path names.
+/// Returns the file that a path names.
 pub(in crate::engine) fn collection_file(directory: &Path, path: &str) -> PathBuf {
     let (above, below) = split(path);
     let mut file = root_of(directory, above);
@@ -16,7 +16,7 @@ pub(in crate::engine) fn collection_file(directory: &Path, path: &str) -> PathBu
     file
 }
 
-/// The lowest directory that lies above both the database and the path.
+/// Returns the lowest directory above both the database and the path.
 pub(super) fn common_directory(directory: &Path, path: &str) -> PathBuf {
     root_of(directory, split(path).0)
 }
@@ -26,7 +26,8 @@ pub(in crate::engine) fn leads_out(path: &str) -> bool {
     split(path).0 > 0
 }
 
-/// Refuses a path that is not in its one form, that no file of a caller can have, or that names the database itself.
+/// Refuses a path that is not in its canonical form, that no file of a caller can have, or that names the database
+/// itself.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
@@ -63,7 +64,7 @@ pub(in crate::engine) fn passes_symlink(fs: &dyn Fs, directory: &Path, path: &st
     Ok(false)
 }
 
-/// How often the path leads upwards, and the rest of it.
+/// Returns how many levels the path leads upwards, and the rest of it.
 fn split(path: &str) -> (usize, &str) {
     let (mut above, mut rest) = (0, path);
     while let Some(below) = rest.strip_prefix("../") {

@@ -23,7 +23,7 @@ impl Database {
         Ok(())
     }
 
-    /// Gives up what [`Database::hold`] took.
+    /// Releases what [`Database::hold`] took.
     pub(in crate::engine) fn release(&self) {
         let mut checkpointing = self.checkpointing.lock();
         let mut writer = self.writer.lock();
@@ -35,8 +35,8 @@ impl Database {
         checkpointing.kept = None;
     }
 
-    /// Says to every process that an intent on disk will undo or redo what happens to the data from here on, or that this
-    /// is over. The write lock is held.
+    /// Tells every process that an intent on disk will undo or redo what happens to the data from now on, or that this
+    /// has ended. The write lock is held.
     pub(in crate::engine) fn set_migrating(&self, migrating: bool) {
         self.migrating.store(migrating, Ordering::Release);
         if let Some(tip) = &self.tip {

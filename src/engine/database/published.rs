@@ -1,4 +1,4 @@
-//! What a transaction sees of the published state. Its collections are loaded.
+//! What a transaction sees of the published state. Its collections must be loaded.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::error::Result;
 use crate::engine::index::Entries;
 
 impl Database {
-    /// Where the published document lies.
+    /// Returns where the published document is.
     fn place(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -29,7 +29,7 @@ impl Database {
         Ok(self.loaded_or_error(&state, spec)?.documents.get(id).map(Location::stamp))
     }
 
-    /// The published document and its stamp.
+    /// Returns the published document and its stamp.
     pub(super) fn published(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -47,7 +47,7 @@ impl Database {
         Ok(Some((location.stamp(), document)))
     }
 
-    /// The stamp of the published document and its head as an object.
+    /// Returns the stamp of the published document, and its head as an object.
     pub(super) fn published_head(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -59,7 +59,8 @@ impl Database {
         Ok(Some((location.stamp(), head)))
     }
 
-    /// Whether the published document has just this text. Only those with the same hash are worth asking for: it is read.
+    /// Whether the published document has exactly this text. Reads the document, so it is only worth asking if the
+    /// hashes are equal.
     pub(super) fn publishes(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<bool> {
         let Some((location, files)) = self.place(spec, id)? else { return Ok(false) };
         if u64::from(location.len) != put.len() {
@@ -79,13 +80,13 @@ impl Database {
         });
         match read {
             Ok(()) => same,
-            // What is no longer what was written is replaced as another document is.
+            // A document whose bytes are no longer those that were written is replaced like a different one.
             Err(ReadFailure::Changed) => Ok(false),
             Err(failure) => Err(self.read_error(spec, &location, failure)),
         }
     }
 
-    /// What the published document has in the indexes. It is not read if it is the `known` one.
+    /// Returns what the published document has in the indexes. The document is not read if it is the `known` one.
     pub(super) fn published_entries(
         &self,
         spec: &Arc<CollectionSpec>,

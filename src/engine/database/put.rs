@@ -18,14 +18,15 @@ impl Transaction<'_> {
     /// tokens is dropped. Writing what is already there writes nothing.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique index that
-    /// belongs to another document, `VALIDATION_ERROR` for more keys than an index takes.
+    /// `INVALID_ARGUMENT` for a text that is no JSON object or too large, `UNIQUE_VIOLATION` for a key of a unique
+    /// index that belongs to another document, `VALIDATION_ERROR` for more keys than an index takes.
     pub fn put(&mut self, spec: &Arc<CollectionSpec>, id: DocumentId, text: Vec<u8>) -> Result<()> {
         check_document(&text)?;
         self.put_document(spec, id, Document::new(json::compacted(text).into(), spec.large_field))
     }
 
-    /// As [`Transaction::put`], for a text that is known to be one JSON object without white space between its tokens.
+    /// Like [`Transaction::put`], for a text that is known to be one JSON object without white space between its
+    /// tokens.
     pub fn put_document(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -35,7 +36,8 @@ impl Transaction<'_> {
         self.put_if_changed(spec, id, document.into(), true).map(drop)
     }
 
-    /// As [`Transaction::put_document`], for a document that has a file of its own, made for this collection in this database.
+    /// Like [`Transaction::put_document`], for a document with a file of its own that was made for this collection in
+    /// this database.
     ///
     /// # Errors
     /// `UNIQUE_VIOLATION`, `IO_ERROR`.
@@ -49,8 +51,9 @@ impl Transaction<'_> {
         self.put_if_changed(spec, id, put, true).map(drop)
     }
 
-    /// As [`Transaction::put_document`], but unique indexes are not asked: the caller does that with
-    /// [`Transaction::check_put`] once all documents that change are put. Returns whether this one is another than before.
+    /// Like [`Transaction::put_document`], but does not check unique indexes: the caller does that with
+    /// [`Transaction::check_put`] once all documents that change are put. Returns whether this document differs from
+    /// the one before.
     pub fn put_unchecked(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -76,14 +79,14 @@ impl Transaction<'_> {
         self.put_with(spec, id, put, entries, existed, unique).map(|()| true)
     }
 
-    /// Whether a document takes the place of another one; `None` if it is there already.
+    /// Returns whether a document would take the place of another one; `None` if it is stored already.
     fn replaces(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<Option<bool>> {
         let before = self.hash_of(spec, id)?;
         let is_there = before == Some(put.hash()) && self.holds(spec, id, put)?;
         Ok((!is_there).then_some(before.is_some()))
     }
 
-    /// Whether just this document is there. It is compared to the byte: hashes tell only that two documents differ.
+    /// Whether exactly this document is stored. The bytes are compared: hashes only show that two documents differ.
     pub fn is_stored(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -94,7 +97,7 @@ impl Transaction<'_> {
         self.replaces(spec, id, &document.clone().into()).map(|replaces| replaces.is_none())
     }
 
-    /// As [`Transaction::is_stored`], of a document that has the same hash.
+    /// Like [`Transaction::is_stored`], for a document that has the same hash.
     fn holds(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<bool> {
         let pending = self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(id));
         match pending {
@@ -119,7 +122,7 @@ impl Transaction<'_> {
         self.change(spec, id, Some(put), entries, existed)
     }
 
-    /// As [`Transaction::put_document`] for many documents, no two of which have one id.
+    /// Like [`Transaction::put_document`], for many documents, no two of which have the same id.
     pub fn put_documents(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -128,8 +131,8 @@ impl Transaction<'_> {
         self.put_changed(spec, documents, true).map(drop)
     }
 
-    /// As [`Transaction::put_unchecked`] for many documents, no two of which have one id. Gives the places of those that are
-    /// others than before.
+    /// Like [`Transaction::put_unchecked`], for many documents, no two of which have the same id. Returns the positions
+    /// of those that differ from the ones before.
     pub fn put_documents_unchecked(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -138,7 +141,7 @@ impl Transaction<'_> {
         self.put_changed(spec, documents, false)
     }
 
-    /// What the documents have in the indexes is found by several threads, where they are many.
+    /// Puts the documents that are not stored already. If there are many, several threads compute their index entries.
     fn put_changed(
         &mut self,
         spec: &Arc<CollectionSpec>,

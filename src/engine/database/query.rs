@@ -1,4 +1,4 @@
-//! Questions that memory answers: ids and indexes, no text of a document.
+//! Questions that are answered from memory: by ids and indexes, without the text of a document.
 
 use std::sync::Arc;
 
@@ -30,20 +30,20 @@ impl<'a> Queryable<'a> {
         Ok(&self.loaded.indexes[index_position(&self.loaded.spec, name)?])
     }
 
-    /// When an index was built first and changed last.
+    /// Returns when an index was first built and last changed.
     pub fn times(&self, name: &str) -> Result<IndexTimes> {
         Ok(self.loaded.times[index_position(&self.loaded.spec, name)?])
     }
 
-    /// The hash of a document of another collection in the same moment; `None` if there is none, or if that collection is
-    /// not in memory.
+    /// Returns the hash of a document of another collection at the same moment; `None` if there is none, or if that
+    /// collection is not in memory.
     pub fn hash_in(&self, other: &CollectionSpec, id: &DocumentId) -> Option<u64> {
         Some(self.state.loaded(&other.path)?.documents.get(id)?.hash)
     }
 }
 
 impl Database {
-    /// What `look` finds, if the collection is in memory and up to date with every process.
+    /// Returns what `look` finds, if the collection is in memory and up to date with every process.
     pub fn peek_query<T>(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -56,14 +56,14 @@ impl Database {
         }
     }
 
-    /// The hash of a document as of the last commit of any process, if the collection is in memory. Whether somebody edited
-    /// its file is not asked.
+    /// Returns the hash of a document as of the last commit of any process, if the collection is in memory. Does not
+    /// check whether somebody has edited its file.
     pub fn peek_hash(&self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Option<u64> {
         let state = self.state.read();
         Some(self.current(&state, spec)?.documents.get(id)?.hash)
     }
 
-    /// What `look` finds, after loading the collection if need be.
+    /// Returns what `look` finds, after loading the collection if need be.
     ///
     /// # Errors
     /// `CORRUPT_DATA` if the collection's file is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.

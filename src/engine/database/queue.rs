@@ -1,4 +1,4 @@
-//! The queue of group commit: who comes first drains it, others that come meanwhile ride along.
+//! The queue of group commit: the first thread to come drains it, and requests that come meanwhile ride along.
 //!
 //! Invariant: while anything waits, exactly one thread is draining or has been told to.
 
@@ -22,7 +22,7 @@ impl<T> Queue<T> {
         Queue { waiting: Mutex::new(Waiting { items: VecDeque::new(), draining: false }) }
     }
 
-    /// Adds an item. Whoever gets true must take items with [`Queue::next_group`] until there are none.
+    /// Adds an item. If this returns true, the caller must take items with [`Queue::next_group`] until there are none.
     #[must_use]
     pub fn push(&self, item: T) -> bool {
         let mut waiting = self.waiting.lock();
@@ -34,7 +34,8 @@ impl<T> Queue<T> {
         self.waiting.lock().items.is_empty()
     }
 
-    /// The next items, in their order, at most `most`. None: the thread that asks drains no longer.
+    /// Returns the next items, in their order, at most `most`. If there are none, the calling thread no longer drains
+    /// the queue.
     pub fn next_group(&self, most: usize) -> Vec<T> {
         let mut waiting = self.waiting.lock();
         let count = waiting.items.len().min(most);

@@ -15,10 +15,10 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{Entry, Location};
 use crate::engine::error::{Error, Result};
 
-/// What one call on the calling thread may read from the page cache, or from the cache of lists.
+/// The most bytes that one call on the calling thread may read from the page cache or from the cache of lists.
 pub(super) const PEEK_BYTES: u64 = 1 << 20;
 
-/// How often a collection that others keep changing on disk is loaded for one read.
+/// How often one read loads a collection that others keep changing on disk.
 const LOAD_ATTEMPTS: usize = 10;
 
 /// An answer that memory may or may not have.
@@ -38,18 +38,18 @@ impl<T> Peek<T> {
     }
 }
 
-/// A document; and if it came from the cache, for how long that would go on to give it.
+/// A document; if it came from the cache, also for how long the cache would still return it.
 pub type Fresh = (Document, Option<Duration>);
 
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions {
-    /// Whether the cache may answer and remembers the answer.
+    /// Whether the cache may answer and keeps the answer.
     pub cached: bool,
     pub lock_timeout: Duration,
 }
 
 impl Database {
-    /// The document if memory (or the page cache) has it.
+    /// Returns the document if memory or the page cache has it.
     pub fn peek(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -59,18 +59,19 @@ impl Database {
         self.peek_fresh(spec, id, options).map(|found| found.map(|(document, _)| document))
     }
 
-    /// As [`Database::peek`], and how long the cache, if the document came from it, would go on to give it.
+    /// Like [`Database::peek`]; if the document came from the cache, also returns for how long the cache would still
+    /// return it.
     pub fn peek_fresh(
         &self,
         spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         options: ReadOptions,
     ) -> Peek<Option<Fresh>> {
-        // An id is there to be asked for, so choosing it does not fail.
+        // `choose` returns a given id, so it does not fail.
         self.peek_one(spec, options, false, |_| Ok(Some(id.clone()))).unwrap_or(Peek::Wait)
     }
 
-    /// As [`Database::peek_fresh`], for the document that `choose` picks of what is in the file now.
+    /// Like [`Database::peek_fresh`], for the document that `choose` picks from what the file holds now.
     pub fn peek_chosen(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -80,7 +81,8 @@ impl Database {
         self.peek_one(spec, options, true, choose)
     }
 
-    /// With `look_again`, an edit of the file may change what is chosen, so that counts until the file is looked at again. Else
+    /// Returns the document that `choose` picks, if memory or the page cache has it. With `look_again`, an edit of the
+    /// file may change what is chosen, so the choice counts only until the file is due to be looked at again. Otherwise
     /// what the cache has counts until it expires.
     fn peek_one(
         &self,
@@ -128,11 +130,11 @@ impl Database {
         Ok(Peek::Ready(Some((self.remember(key, location, text, options), None))))
     }
 
-    /// The document, read from disk if need be.
+    /// Returns the document, reading it from disk if need be.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `TOO_LARGE` for what nobody could hold, `IO_ERROR`,
-    /// `LOCK_TIMEOUT`, `CLOSED`.
+    /// `CORRUPT_DATA` if its bytes on disk are not those that were written, `TOO_LARGE` if it is too large to be handed
+    /// out, `IO_ERROR`, `LOCK_TIMEOUT`, `CLOSED`.
     pub fn get(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -142,7 +144,7 @@ impl Database {
         self.get_chosen(spec, options, |_| Ok(Some(id.clone())))
     }
 
-    /// As [`Database::get`], for the document that `choose` picks of what is in the file now.
+    /// Like [`Database::get`], for the document that `choose` picks from what the file holds now.
     pub fn get_chosen(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -185,7 +187,7 @@ impl Database {
         Document { text, head: location.head as usize, hash: location.hash }
     }
 
-    /// The documents that `choose` picks, in its order, if memory or the page cache has them all.
+    /// Returns the documents that `choose` picks, in its order, if all of them can be read without waiting.
     pub fn peek_many(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -199,7 +201,7 @@ impl Database {
         Ok(found)
     }
 
-    /// As [`Database::peek_many`], for what is a part of a read that is counted elsewhere.
+    /// Like [`Database::peek_many`], for a part of a read that is counted elsewhere.
     pub fn peek_part(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -230,7 +232,7 @@ impl Database {
         Ok(Peek::Ready(texts))
     }
 
-    /// The documents that `choose` picks, in its order.
+    /// Returns the documents that `choose` picks, in its order.
     pub fn select(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -243,7 +245,7 @@ impl Database {
         Ok(texts)
     }
 
-    /// As [`Database::select`], for what is a part of a read that is counted elsewhere.
+    /// Like [`Database::select`], for a part of a read that is counted elsewhere.
     pub fn select_part(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -270,7 +272,7 @@ impl Database {
         Ok(Vec::new())
     }
 
-    /// Forgets what was read of a document, and the lists that it is in.
+    /// Removes a document and the lists that contain it from the cache.
     pub fn forget(&self, spec: &CollectionSpec, id: &DocumentId) {
         self.cache.remove(&CacheKey::Document(Arc::clone(&spec.path), id.clone()));
         for part in [Part::Whole, Part::Head] {
@@ -278,13 +280,13 @@ impl Database {
         }
     }
 
-    /// Counts reads that were answered from what a caller kept.
+    /// Counts reads that a caller answered from what it kept.
     pub fn count_hits(&self, hits: u64) {
         self.cache.count_hits(hits);
     }
 
-    /// A read met bytes that are not the ones written. The first time, the file is looked at again: it may have been
-    /// edited or replaced.
+    /// Handles a read that found other bytes than those written. At first the file is looked at again, because it may
+    /// have been edited or replaced; later attempts return the error.
     pub(super) fn reread(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -294,17 +296,17 @@ impl Database {
     ) -> Result<()> {
         let is_elsewhere = self.state.read().files.path(location.file).is_none();
         match failure {
-            // A checkpoint put another file in its place meanwhile.
+            // A checkpoint has put another file in its place meanwhile.
             ReadFailure::Changed if is_elsewhere && attempt < LOAD_ATTEMPTS as u32 => Ok(()),
             ReadFailure::Changed if attempt <= 1 => self.load_again(spec),
             _ => Err(self.read_error(spec, location, failure)),
         }
     }
 
-    /// Loads a collection again whose file is not the one that was read.
+    /// Loads a collection again because its file is not the one that was read.
     pub(super) fn load_again(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
         {
-            // Only a writer changes what is loaded: whoever puts documents counts on it.
+            // Only the holder of the `writer` mutex changes what is loaded: whoever puts documents relies on that.
             let _writer = self.writer.lock();
             self.state.write().collection(&spec.path).unload();
         }
@@ -321,7 +323,7 @@ impl Database {
         failure.error(&self.state.read().files, location, &spec.file(&self.directory))
     }
 
-    /// Looks at a collection once it is loaded. It may be unloaded again at any time, when a file changed.
+    /// Loads a collection and passes it to `look`. Tries again if it was unloaded in between, because a file changed.
     pub(super) fn with_loaded<T>(
         &self,
         spec: &Arc<CollectionSpec>,

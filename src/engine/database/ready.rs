@@ -1,4 +1,4 @@
-//! Whether memory is as far as every process and every file, and bringing it there.
+//! Whether memory is up to date with every process and every file, and bringing it up to date.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::engine::lock::Wait;
 const EDIT_CHECK: Duration = Duration::from_secs(1);
 
 impl Database {
-    /// The collection, if memory is up to date with every process.
+    /// Returns the collection if memory is up to date with every process.
     pub(super) fn current<'a>(&self, state: &'a State, spec: &CollectionSpec) -> Option<&'a Loaded> {
         let is_behind = |tip: &Tip| tip.announced() > state.position.seq;
         if self.is_replaced() || self.tip.as_ref().is_some_and(is_behind) {
@@ -37,7 +37,7 @@ impl Database {
             .saturating_sub(loaded.checked.elapsed())
     }
 
-    /// Catches up with other processes, loads the collection, and looks whether somebody edited its file.
+    /// Catches up with other processes, loads the collection, and checks whether somebody has edited its file.
     pub(super) fn make_ready(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         if self.current(&self.state.read(), spec).is_some_and(|loaded| self.is_fresh(loaded)) {
             return Ok(());

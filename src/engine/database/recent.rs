@@ -1,11 +1,11 @@
-//! Which documents changed lately, for readers that keep what they read and ask what of it is out of date.
+//! Which documents have changed recently, for readers that keep what they read and ask what of it is stale.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::engine::document::DocumentId;
 
-/// Changes that are remembered. A reader who comes later than that starts over.
+/// How many changes are remembered. A reader that is further behind starts over.
 const MOST: usize = 1024;
 
 /// The changes of the last batches, oldest first.
@@ -34,7 +34,7 @@ pub struct RecentChange {
 }
 
 impl RecentChanges {
-    /// Knows of nothing up to the batch `seq`.
+    /// Returns a list that knows of no change up to batch `seq`.
     pub fn starting_after(seq: u64) -> RecentChanges {
         RecentChanges { changes: VecDeque::new(), complete_after: seq }
     }
@@ -48,7 +48,7 @@ impl RecentChanges {
         self.changes.push_back(RecentChange { seq, collection: Arc::clone(collection), id });
     }
 
-    /// The changes by batches after `seq`; `None` if some of them are forgotten.
+    /// Returns the changes by batches after `seq`; `None` if some of them are forgotten.
     pub fn after(&self, seq: u64) -> Option<impl Iterator<Item = &RecentChange>> {
         let first = self.changes.partition_point(|change| change.seq <= seq);
         (seq >= self.complete_after).then(|| self.changes.range(first..))

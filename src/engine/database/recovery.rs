@@ -1,6 +1,6 @@
-//! Recovery: what the only opener of a database does before it serves anything.
+//! Recovery: what the sole opener of a database does before it serves anything.
 //!
-//! It must survive a crash inside itself: every step either changes nothing that counts or may be repeated.
+//! It must survive a crash inside itself: each step either changes nothing that counts or may be repeated.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// What the tip says, if it is of this start of the machine and nobody moves it.
+    /// Returns what the tip says, if it was written since this machine started and no other process moves it.
     pub fn tip(self) -> Option<TipSlot> {
         match self {
             Until::End { tip, boot_id } => tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id),
@@ -54,7 +54,7 @@ impl Until {
         }
     }
 
-    /// How journals are opened: who is alone may cut them.
+    /// Returns how journals are opened: only a sole opener may cut them.
     pub fn mode(self) -> OpenMode {
         match self {
             Until::End { .. } => OpenMode::ReadWrite,
@@ -63,7 +63,7 @@ impl Until {
     }
 }
 
-/// Reads the journals of a database. `None` if it has none yet. Files are changed only once nothing was found damaged.
+/// Reads the journals of a database. Returns `None` if it has none yet. Changes files only after no damage was found.
 pub fn recover(
     file_system: &Arc<dyn Fs>,
     directory: &Path,
@@ -129,7 +129,7 @@ pub fn recover(
     Ok(Some(Recovered { state, journal, read_only }))
 }
 
-/// The journals up to the newest, oldest first: as far back as they hold what the snapshots do not.
+/// Returns the journals up to the newest, oldest first, going back as far as they hold what the snapshots do not.
 fn chain_to(
     fs: &dyn Fs,
     directory: &Path,
@@ -138,7 +138,7 @@ fn chain_to(
     mode: OpenMode,
 ) -> Result<Vec<Generation>> {
     let mut chain = vec![newest];
-    // What the snapshots hold they hold for good, so what a newer generation says of it counts for those before.
+    // What the snapshots cover stays covered, so what a newer generation says about that also counts for older ones.
     let mut covered = 0;
     while let Some(newest) = chain.last()
         && newest.header.previous.is_some()
@@ -162,14 +162,14 @@ fn chain_to(
     Ok(chain)
 }
 
-/// What lines say, taken together.
+/// The content of all lines taken together.
 struct Replayed {
     state: State,
-    /// The files of documents of which lines tell.
+    /// Names of the document files that lines refer to.
     named: HashSet<String>,
 }
 
-/// Takes the lines of all journals into one state. The newest is read up to `end`.
+/// Applies the lines of all journals to one state. The newest journal is read up to `end`.
 fn replay(
     file_system: &Arc<dyn Fs>,
     directory: &Path,
@@ -220,7 +220,7 @@ fn replay(
         }
     }
     state.position = position;
-    // Older generations tell of changes of other collections, too, than those for which they are still needed.
+    // Older generations also hold changes of collections for which they are no longer needed.
     let known: Vec<Arc<str>> = state.collections.keys().cloned().collect();
     known.iter().for_each(|path| state.forget_covered(path));
     removals.retain(|(seq, _)| *seq > state.removed);
@@ -228,18 +228,18 @@ fn replay(
     Replayed { state, named }
 }
 
-/// The file of a document with this name in the reserved folder.
+/// Finds the document file with this name in the reserved folder.
 pub type FindDocument<'a> = dyn FnMut(&str) -> Arc<FileHandle> + 'a;
 
-/// Where the lines of a journal come from.
+/// The journal that lines are read from.
 pub struct Source<'a> {
     pub bytes: &'a [u8],
     pub file: FileId,
     pub find: &'a mut FindDocument<'a>,
 }
 
-/// Takes one batch into a state in which nothing is loaded. `catalog` says whether its records of snapshots count: those
-/// of older generations are in the header of the newest already.
+/// Applies one batch to a state in which nothing is loaded. `catalog` says whether its catalog changes count: those of
+/// older generations are already in the header of the newest.
 pub fn apply(
     state: &mut State,
     source: &mut Source<'_>,
@@ -297,10 +297,10 @@ pub fn apply(
     }
 }
 
-/// What lies behind the last good line: damage is an error.
+/// Judges what follows the last good line; damage is an error.
 fn judge_tail(newest: &Generation, position: &Position, tip: Option<TipSlot>) -> Result<Tail> {
     let tail = classify_tail(&newest.bytes, newest.salt(), position.end as usize, position.seq);
-    // The machine still runs: what the tip covers cannot have been lost, only damaged.
+    // The machine has been running since, so what the tip covers cannot have been lost, only damaged.
     let covered = tip.is_some_and(|tip| tip.seq > position.seq && !tip.poisoned);
     if tail == Tail::Damaged || covered {
         let problem = "an acknowledged batch is damaged; restore a backup";
@@ -309,8 +309,8 @@ fn judge_tail(newest: &Generation, position: &Position, tip: Option<TipSlot>) ->
     Ok(tail)
 }
 
-/// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in memory only, when a sync of an
-/// earlier life failed or never came. False if the tail could not be cut: then nothing may be appended.
+/// Cuts a torn tail and makes the uncertain lines durable: what was read may exist in the system's memory only, if a
+/// sync failed or was never made before. Returns false if the tail could not be cut; nothing may be appended then.
 fn settle_tail(
     fs: &dyn Fs,
     newest: &Generation,
@@ -324,8 +324,8 @@ fn settle_tail(
     let cut = &newest.bytes[position.end as usize..];
     let mut settled = true;
     if tail == Tail::Torn {
-        // Without a tip of this start of the machine nothing tells a batch that was acknowledged and damaged since from one
-        // that was never whole.
+        // Without a tip written since the machine started, a batch that was acknowledged and damaged later cannot be
+        // told from one that was never whole.
         let promised = !says_nothing(cut) && tip.is_none_or(|tip| tip.seq > position.seq);
         let of = format!("the end of {}", path.display());
         let message = match keep_cut(fs, path, position.generation, position.end, cut) {
@@ -364,7 +364,8 @@ fn settle_tail(
     Ok(settled)
 }
 
-/// Writes everything again, and syncs it, after the last line known durable; the header too, if no line knows it durable.
+/// Rewrites and syncs everything after the last line known to be durable; the header too, if no line says that it is
+/// durable.
 fn make_durable(fs: &dyn Fs, newest: &Generation, position: &mut Position) -> Result<()> {
     let (path, end) = (&newest.path, position.end as usize);
     let mut certain = 0;
@@ -383,10 +384,11 @@ fn make_durable(fs: &dyn Fs, newest: &Generation, position: &mut Position) -> Re
     Ok(())
 }
 
-/// How names of snapshots begin that are being written.
+/// How the names of snapshots that are being written begin.
 pub const FRESH: &str = "new-";
 
-/// Removes what a checkpoint or a process that was cut short left behind: the files whose names begin so.
+/// Removes the files whose names begin with `beginning`, which a checkpoint or a process that was cut short left
+/// behind.
 pub fn sweep(fs: &dyn Fs, directory: &Path, beginning: &str) -> Result<()> {
     let reserved = directory.join(RESERVED);
     for name in fs.list_dir(&reserved).at("list", &reserved)? {

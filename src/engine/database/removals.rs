@@ -1,4 +1,4 @@
-//! Removing the files that a batch gave up, until that is durable.
+//! Removing the files that a batch gave up, until the removal is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
 
-/// Removals belong to their batch: a crash or an error may have come between the two. Afterwards they are durable.
+/// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable.
 pub fn repeat_removals(
     fs: &dyn Fs,
     directory: &Path,
@@ -31,14 +31,14 @@ pub fn repeat_removals(
         }
     }
     for (seq, path) in removals {
-        // A collection that was written again under this path after its removal has its own snapshot by now, or none.
+        // A collection that was written at this path again after its removal has a newer snapshot by now, or no file.
         let revived = at_or_below(catalog, path)
             .any(|record| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
         if *seq > removed && !revived {
             touched.extend(removal_target(fs, directory, path)?);
         }
     }
-    // What redoing the removal of a directory left is no directory.
+    // Redoing the removal of a directory may have left a file in its place.
     let is_directory = |path: &Path| -> Result<bool> {
         let found = fs.metadata(path).at("look up", path)?;
         Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
@@ -53,7 +53,7 @@ pub fn repeat_removals(
         }
         parents.insert(parent);
     }
-    // Once for all that was removed from a directory: a sync takes longer than many removals.
+    // One sync for all that was removed from a directory: it takes longer than many removals.
     for parent in parents {
         if is_directory(parent)? {
             fs.sync_dir(parent).at("sync directory", parent)?;
@@ -62,7 +62,7 @@ pub fn repeat_removals(
     Ok(())
 }
 
-/// What the catalog knows of the collections whose path is this one or lies below it. O(log n) and what is found.
+/// Returns what the catalog knows of the collections at this path or below it. O(log n + collections found).
 fn at_or_below<'a>(
     catalog: &'a BTreeMap<String, CollectionRecord>,
     path: &str,
@@ -73,10 +73,10 @@ fn at_or_below<'a>(
 }
 
 impl Database {
-    /// Removes the files that a committed batch gave up. A failure here is made good by the next checkpoint, which
-    /// looks again, or by recovery. While somebody copies the files, that is left to the next checkpoint, except for files
-    /// that only their removal keeps from being taken for damage. What `kept` says belongs to documents of the same group again
-    /// is removed here, durably, or never: afterwards somebody may keep something there.
+    /// Removes the files that a committed batch gave up. If that fails, the next checkpoint or recovery repeats it.
+    /// While somebody copies the files, the removal is left to the next checkpoint, except for files that would be
+    /// taken for damage if they stayed. Paths in `kept`, which belong to documents of the same group again, are removed
+    /// here, durably, or never: afterwards somebody may keep something there.
     pub(super) fn remove_from_disk(&self, batch: &Batch, kept: &[&str]) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
@@ -100,7 +100,8 @@ impl Database {
         }
     }
 
-    /// Whether the file of a dropped collection, if there is one, is not what the catalog knows. One that cannot be read is not.
+    /// Whether there is a file of a dropped collection that the catalog does not know. A file that cannot be read is
+    /// not known.
     fn is_unknown_file(&self, path: &str) -> bool {
         let record = self.state.read().catalog.get(path).cloned().unwrap_or_default();
         let known = is_own_file(&*self.fs, &collection_file(&self.directory, path), &record);
@@ -119,7 +120,8 @@ impl Database {
     }
 }
 
-/// Makes durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync that.
+/// Makes it durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync
+/// that.
 pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
     redo_removal(fs, path)?;
     fs.sync_dir(parent).at("sync directory", parent)
@@ -127,14 +129,14 @@ pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
 
 fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
     match fs::redo_removal(fs, path).at("remove", path) {
-        // A full disk must keep nobody from recovering the database. Then the sync is taken at its word.
+        // A full disk must not keep anybody from recovering the database, so the sync alone is trusted then.
         Err(error) if is_full(&error) => Ok(()),
         other => other,
     }
 }
 
-/// The file or directory that a removal is about. Nothing, if somebody put a symlink on the way out of the database's
-/// directory since: what it leads to is not ours to remove.
+/// Returns the file or directory that a removal is about; `None` if it is outside the database's directory and somebody
+/// has put a symlink on the way there since: what that leads to is not ours to remove.
 pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Option<PathBuf>> {
     if leads_out(path) && passes_symlink(fs, directory, path)? {
         return Ok(None);
@@ -142,8 +144,8 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
     Ok(Some(collection_file(directory, path)))
 }
 
-/// Whether a file, if there is one, is what the catalog knew before the collection was dropped, or what redoing its removal
-/// left, not one that a person put there. O(bytes).
+/// Returns whether a file is the one that the catalog knew before the collection was dropped, or what redoing its
+/// removal left, and not one that a person put there; `None` if there is no file. O(bytes).
 fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
     let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
     let is_empty = file.metadata().at("look up", path)?.len == 0;

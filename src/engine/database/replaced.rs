@@ -1,8 +1,8 @@
-//! Noticing that somebody put other files in the place of those that are open: the directory was replaced, or a file of it.
+//! Noticing that somebody replaced the directory, or a file in it, while the database has it open.
 //!
-//! Handles and the mapped tip go on naming the old files. What is written through them nobody finds again, and what is read
-//! through them is not what others see. Threads and JavaScript have the old tip mapped too, so there is no way over to the new
-//! files: the database refuses to write and to read from then on, and whoever opens it again gets the new ones.
+//! Handles and the mapped tip still refer to the old files. What is written through them is lost, and what is read
+//! through them is not what others see. Threads and JavaScript have the old tip mapped too, so the engine cannot switch
+//! to the new files: from then on it refuses to write and to read, and opening the database again gives the new files.
 
 use std::sync::atomic::Ordering;
 
@@ -12,10 +12,10 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::journal::journal_path;
 
 impl Database {
-    /// Looks whether the mapped tip is the one in the directory: one call of the system.
+    /// Checks that the mapped tip is the one in the directory. Costs one system call.
     ///
     /// # Errors
-    /// [`Error::Replaced`], from then on for ever; `IO_ERROR`.
+    /// [`Error::Replaced`], and from then on always; `IO_ERROR`.
     pub(in crate::engine) fn check_tip(&self) -> Result<()> {
         let Some(tip) = &self.tip else { return Ok(()) };
         if !self.is_replaced() && tip.is_current().at("look up", &self.tip_path())? {
@@ -24,8 +24,8 @@ impl Database {
         Err(self.refuse_from_now_on())
     }
 
-    /// The same for the journal. The tip is looked at before each group of writes; this, as a second call would double its
-    /// price, once a lock file was found to be another. The write lock is held.
+    /// Does the same for the journal, but only after a lock file was found to have been replaced: with a second system
+    /// call, the check before each group of writes would cost twice as much. The write lock is held.
     pub(super) fn check_journal(&self, writer: &mut Writer) -> Result<()> {
         let path = journal_path(&self.directory, self.position().generation);
         let files = self.files(writer)?;
@@ -42,12 +42,12 @@ impl Database {
         Ok(())
     }
 
-    /// Whether it is known that other files lie in the place of those that are open.
+    /// Whether it is known that the open files were replaced.
     pub(super) fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)
     }
 
-    /// For reads, which look at no file: whether this process or another one has noticed.
+    /// For reads, which look at no file: fails if this process or another one has noticed that the files were replaced.
     pub(super) fn check_replaced(&self) -> Result<()> {
         match self.is_replaced() || self.tip.as_ref().is_some_and(super::Tip::is_withdrawn) {
             true => self.check_tip(),

@@ -1,7 +1,7 @@
-//! Room ahead: blanks behind the last line of the journal, on disk before lines are written over them.
+//! Room ahead: blanks after the last line of the journal, which are on disk before lines are written over them.
 //!
 //! Syncing bytes that make a file longer waits for the file system to record the new length as well; syncing bytes that
-//! replace others does not. No line ends in a blank, so blanks at the end are no part of a journal, whoever reads it.
+//! replace others does not. No line ends in a blank, so blanks at the end never count as part of a journal.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{BLANK, journal_path};
 
-/// A group with more bytes than this is not one of many small ones, for which alone room pays.
+/// No room is made for groups with more bytes than this: room only pays for many small ones.
 const SHORT: u64 = 64 << 10;
 /// There is never more room than this.
 const MOST: u64 = 1 << 20;
 
-/// Blanks are written page by page: Linux keeps what one call writes in one piece, if it can, and counts every later change
-/// of a byte in it as one of all its pages.
+/// Blanks are written page by page: Linux keeps what one call writes in one piece if it can, and then counts every
+/// later change of a byte as a change of all pages of that piece.
 const PAGE: u64 = 4096;
 
 /// When room is made, and how much.
@@ -26,8 +26,8 @@ const PAGE: u64 = 4096;
 pub struct RoomOptions {
     /// Room ends at a multiple of this many bytes of the journal.
     pub block: u64,
-    /// Only for groups that follow the one before within this time: nobody feels the difference in writes that come one by
-    /// one, and room is written for nothing but speed.
+    /// Room is made only for groups that follow the one before within this time: writes that come one by one do not get
+    /// noticeably faster, and room is for nothing but speed.
     pub within: Duration,
 }
 
@@ -37,25 +37,25 @@ impl Default for RoomOptions {
     }
 }
 
-/// What a journal has behind the line that was acknowledged last.
+/// What follows the last acknowledged line of a journal.
 pub(super) enum Behind {
     Nothing,
     Room,
     /// Bytes of a process that died while it wrote.
     Stray,
-    /// It ends before.
+    /// The journal ends before the end of that line.
     Missing,
 }
 
-/// Where the room should end when `end` bytes are written: it is as large as what is there, so that making it costs no
-/// more than writing that did. At a multiple of `block`.
+/// Returns where the room should end after `end` bytes have been written, a multiple of `block`. The room is as large
+/// as what is there, so that making it costs no more than writing that did.
 fn room_end(end: u64, block: u64) -> u64 {
     (end + end.min(MOST)) / block * block
 }
 
 impl Database {
-    /// Makes room for a line of `length` bytes at `end` and for those to come, if there is none. That it cannot be made
-    /// changes nothing. The write lock is held.
+    /// Makes room for lines of `length` bytes at `end` and for later ones, if there is none. A failure changes nothing.
+    /// The write lock is held.
     pub(super) fn make_room(&self, writer: &mut Writer, end: u64, length: u64) {
         let RoomOptions { block, within } = self.options.room;
         let room_end = room_end(end + length, block);
@@ -71,7 +71,7 @@ impl Database {
         while at < room_end {
             let next = (at / PAGE + 1) * PAGE;
             let piece = next.min(room_end) - at;
-            // What is there of it, if the disk is full, is room all the same.
+            // If the disk is full, what has been written of the room still serves.
             if files.journal.write_at(&[BLANK; PAGE as usize][..piece as usize], at).is_err() {
                 return;
             }
@@ -80,9 +80,9 @@ impl Database {
         }
     }
 
-    /// Looks at what lies in the journal from `end` on, where the line that was acknowledged last ends. A process that died
-    /// while it wrote had begun there, and the system writes forwards: the first byte tells. The one before tells whether the
-    /// journal reaches so far. The write lock is held.
+    /// Returns what the journal holds from `end` on, where the last acknowledged line ends. A process that died while
+    /// it wrote had begun there, and the system writes forwards, so the first byte tells. The byte before it tells
+    /// whether the journal reaches that far. The write lock is held.
     pub(super) fn look_behind(&self, files: &mut WriterFiles, end: u64, path: &Path) -> Result<Behind> {
         let mut bytes = [0; 2];
         let read = files.journal.read_at(&mut bytes, end.saturating_sub(1)).at("read", path)?;
@@ -93,7 +93,7 @@ impl Database {
                 Behind::Nothing
             }
             (_, BLANK) => {
-                // Another process made it.
+                // Another process may have made it.
                 if files.reach <= end {
                     files.reach = files.journal.metadata().at("look up", path)?.len;
                 }

@@ -15,11 +15,11 @@ use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
 use crate::engine::query::{Candidates, Plan, Query, Rank};
 
-/// Between two looks at whether the caller gave up, or has enough.
+/// How many documents are read between two checks whether the caller has given up or has enough.
 const STEP: usize = cancel::STEP;
 /// Texts of matches are kept up to this size; others are read again once it is known that they belong to the answer.
 const KEPT_BYTES: usize = 8 << 20;
-/// Matches beyond those that are needed are dropped when this many came together.
+/// Matches that are not needed are dropped once there are more than this.
 const SURPLUS: usize = 4096;
 
 /// What a query is run over: a stable state, and what a transaction changed of it.
@@ -30,7 +30,7 @@ pub(super) struct Search<'a> {
     pub entries: Entries,
     /// The entries come in the order of the answer.
     pub ordered: bool,
-    /// These count instead of the entries with their ids.
+    /// These count instead of the entries with the same ids.
     pub changed: Option<&'a BTreeMap<DocumentId, Pending>>,
 }
 
@@ -72,7 +72,7 @@ impl Entries {
 }
 
 impl Database {
-    /// The documents that a query asks for, in its order. Costs what the index picked for it gives, or O(n).
+    /// Returns the documents that a query asks for, in its order. O(documents that the chosen index yields), or O(n).
     ///
     /// # Errors
     /// `ABORTED` once the caller gives up, and those of [`Database::get`].
@@ -85,8 +85,8 @@ impl Database {
         self.run_query(spec, query, options).map(|(found, _)| found.texts)
     }
 
-    /// How a query is answered, as JSON: the index, its keys or range, where the order comes from, and, having run it, how
-    /// many documents were looked at and returned.
+    /// Returns as JSON how a query is answered: the index, its keys or range, where the order comes from and, from
+    /// running the query, how many documents were looked at and returned.
     pub fn explain(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -131,7 +131,7 @@ impl Database {
 }
 
 impl Transaction<'_> {
-    /// The documents that a query asks for, in its order. What the group changed counts.
+    /// Returns the documents that a query asks for, in its order, counting what the group has changed.
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
         let spec = &self.declare(spec)?;
         self.load_whole(spec)?;
@@ -220,7 +220,7 @@ impl Matches<'_> {
         Ok(scanned)
     }
 
-    /// Looks at stored documents. Returns how many.
+    /// Looks at stored documents. Returns how many there were.
     fn scan<'b>(
         &mut self,
         entries: impl Iterator<Item = &'b Entry>,
@@ -262,7 +262,7 @@ impl Matches<'_> {
         self.found.push(Match { rank: self.search.query.rank(id, text), source });
     }
 
-    /// Where only the first of many are needed, the others are not kept.
+    /// Drops surplus matches if only the first of many are needed.
     fn drop_surplus(&mut self) {
         let Some(needed) = self.search.query.needed() else { return };
         if !self.search.finds_in_order() && self.found.len() > needed.saturating_mul(2).max(SURPLUS) {
@@ -280,7 +280,7 @@ impl Matches<'_> {
         self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
     }
 
-    /// The texts of the answer, those that were not kept read again.
+    /// Returns the texts of the answer. Those that were not kept are read again.
     fn finish(mut self, returned: Part) -> std::result::Result<Vec<Arc<[u8]>>, SearchFailure> {
         let search = self.search;
         if !search.finds_in_order() {

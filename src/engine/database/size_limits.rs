@@ -5,17 +5,17 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, Result};
 
-/// No longer text is handed out in one piece: it is the length of V8's longest string.
+/// The longest text that is handed out in one piece: the length of V8's longest string.
 pub const LONGEST_TEXT: usize = (1 << 29) - 24;
 
 /// Limits of documents, in bytes of JSON text.
 #[derive(Debug, Clone, Copy)]
 pub struct SizeLimits {
-    /// Of what is handed out in one piece.
+    /// Limit of what is handed out in one piece.
     pub handed_out: u64,
-    /// Of what is written into a line.
+    /// Limit of what is written into a line.
     pub in_line: u64,
-    /// Of what comes as a stream: no more than a [`Location`] can tell.
+    /// Limit of what comes as a stream: the most that a [`Location`] can express.
     pub streamed: u32,
 }
 
@@ -27,7 +27,7 @@ impl Default for SizeLimits {
 
 impl SizeLimits {
     /// # Errors
-    /// `TOO_LARGE` for a part that nobody could hold.
+    /// `TOO_LARGE` for a part that is too large to be handed out in one piece.
     pub(super) fn check_handed_out(&self, id: &DocumentId, location: &Location, part: Part) -> Result<()> {
         if part_len(location, part) <= self.handed_out {
             return Ok(());
@@ -36,13 +36,13 @@ impl SizeLimits {
     }
 
     /// # Errors
-    /// `INVALID_ARGUMENT` for a document that no line takes.
+    /// `INVALID_ARGUMENT` for a document that is too large for a line.
     pub(super) fn check_in_line(&self, text: &[u8]) -> Result<()> {
         check(text.len() as u64, self.in_line)
     }
 
     /// # Errors
-    /// `INVALID_ARGUMENT` for a document that no file of its own takes.
+    /// `INVALID_ARGUMENT` for a document that is too large for a file of its own.
     pub(super) fn check_streamed(&self, size: u64) -> Result<()> {
         check(size, self.streamed.into())
     }

@@ -1,11 +1,11 @@
-//! Spools: files in the reserved folder that take in a document whose large field comes piece by piece.
+//! Spools: files in the reserved folder that receive a document whose large field comes piece by piece.
 //!
 //! ```text
 //! [ room ][ head ,"content":" ][ content ]["}]
 //! ```
 //!
-//! The head is known last, so room is left for it: the text of the document ends up in one piece. Until then a spool is
-//! nobody's but its process's; a batch makes the file of a document of it ([`DocumentFile`]).
+//! The head is known last, so room is left for it: the text of the document ends up in one piece. A spool belongs to
+//! its process alone until a batch makes it a document file ([`DocumentFile`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode, read_exact_at};
 use crate::engine::json::{self, StringCheck};
 
-/// How names of spools begin. The sole opener of a database removes what processes that died left of them.
+/// How the names of spools begin. The sole opener of a database removes those that dead processes left.
 pub const SPOOL: &str = "spool-";
 
 /// Whether a file of this name is a spool of this process.
@@ -30,7 +30,7 @@ pub fn is_of_this_process(name: &str) -> bool {
         .is_some_and(|(pid, _)| pid == std::process::id().to_string())
 }
 
-/// A file of the reserved folder that goes when this is dropped, unless it is kept.
+/// A file in the reserved folder that is removed when this is dropped, unless it is kept.
 pub(super) struct OwnFile {
     fs: Arc<dyn Fs>,
     path: Mutex<PathBuf>,
@@ -57,13 +57,14 @@ impl OwnFile {
 impl Drop for OwnFile {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
-            // One that stays is removed by the next sole opener.
+            // If this fails, the next sole opener removes the file.
             let _ = self.fs.remove_file(self.path.get_mut());
         }
     }
 }
 
-/// A document whose large field, a string, is being taken in. Nothing of it is durable, and its file goes with it.
+/// A document whose large field, a string, is being received. Nothing of it is durable, and its file is removed with
+/// it.
 pub struct Spool {
     own: OwnFile,
     file: Arc<dyn File>,
@@ -76,17 +77,18 @@ pub struct Spool {
     utf8_len: u64,
     check: StringCheck,
     sizes: SizeLimits,
-    /// Has taken in what comes after the head.
+    /// Has hashed what comes after the head.
     hasher: DocumentHasher,
 }
 
 impl Database {
-    /// Begins to take in a document with this large field, whose head will have at most `room` bytes.
+    /// Begins to receive a document with this large field, whose head will have at most `room` bytes.
     ///
     /// # Errors
     /// `IO_ERROR`.
     pub fn spool(&self, large_field: &str, room: u64) -> Result<Spool> {
-        // Another copy of this package in this process, or a process of another container, may have the same number.
+        // Another copy of this package in this process, or a process of another container, may have the same process
+        // id.
         let path = self.reserved(&format!("{SPOOL}{}-{}", std::process::id(), self.new_id()));
         let file = self.fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let key = format!(",{}:\"", json::quote(large_field)).into_bytes();
@@ -98,11 +100,11 @@ impl Database {
         Ok(Spool { own, file, key, start, len: 0, utf8_len: 0, check, sizes, hasher })
     }
 
-    /// Makes a document of a head (a JSON object without its closing brace) and what was taken in. It is durable when
-    /// this returns, but belongs to nothing yet.
+    /// Makes a document from a head (a JSON object without its closing brace) and what was received. It is durable when
+    /// this returns, but no batch has put it yet.
     ///
     /// # Errors
-    /// `IO_ERROR`; `INVALID_ARGUMENT` for a head that has no room.
+    /// `IO_ERROR`; `INVALID_ARGUMENT` if there is no room for the head.
     pub fn seal(&self, mut spool: Spool, head: &[u8]) -> Result<DocumentFile> {
         spool.write(b"\"}", spool.start + spool.len)?;
         spool.hasher.update_rest(b"\"}");
@@ -123,10 +125,10 @@ impl Database {
 }
 
 impl Spool {
-    /// Takes in a part of the content as it stands in JSON, without quotes, cut between characters.
+    /// Receives a part of the content as JSON text, without quotes, cut between characters.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for what is no such text, or too much of it; `IO_ERROR`.
+    /// `INVALID_ARGUMENT` if it is no such text or makes the content too long; `IO_ERROR`.
     pub fn append(&mut self, piece: &[u8]) -> Result<()> {
         let refused =
             |problem: &str| Error::InvalidArgument(format!("a content must be JSON text: {problem}"));
@@ -148,7 +150,7 @@ impl Spool {
         self.file.write_at(bytes, offset).at("write", &self.own.path())
     }
 
-    /// Bytes of JSON text that were taken in.
+    /// Returns how many bytes of JSON text were received.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -157,12 +159,12 @@ impl Spool {
         self.len == 0
     }
 
-    /// Bytes that the content has as UTF-8.
+    /// Returns the length of the content as UTF-8, in bytes.
     pub fn utf8_len(&self) -> u64 {
         self.utf8_len
     }
 
-    /// Appends all that was taken in to a text.
+    /// Appends everything that was received to a text.
     pub fn read_into(&self, text: &mut Vec<u8>) -> Result<()> {
         let before = text.len();
         text.resize(before + self.len as usize, 0);
@@ -170,7 +172,7 @@ impl Spool {
     }
 }
 
-/// Of a head that is longer than was said when the document was begun.
+/// Returns the error for a head that is longer than was said when the document was begun.
 pub(super) fn no_room() -> Error {
     Error::InvalidArgument("the members before the content are longer than announced; this is a bug".into())
 }

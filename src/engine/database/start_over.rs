@@ -1,7 +1,8 @@
 //! Beginning a database anew over files that were put in the place of its own.
 //!
-//! The new generation follows none: recovery goes no further back than it. It has a higher number and a higher sequence
-//! number than anything before, so that whoever has the database open notices that his own is gone.
+//! The new generation has no predecessor, so recovery goes back no further. Its number and its sequence number are
+//! higher than anything before, so that every process that has the database open notices that its own generation is
+//! gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::engine::journal::{
     journal_path,
 };
 
-/// Where a database goes on.
+/// Where a database begins anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Start {
     pub id: DatabaseId,
@@ -31,18 +32,18 @@ pub(in crate::engine) struct Start {
 }
 
 impl Start {
-    /// A start beyond whatever was begun with this one: somebody may stand in that already.
+    /// Returns a start beyond whatever was begun with this one, because a process may already have reached that.
     pub fn again(&self, fs: &dyn Fs, directory: &Path) -> Result<Start> {
         Ok(Start { id: self.id, ..start_beyond(fs, directory, self.seq)? })
     }
 }
 
-/// A start beyond everything that the database may hold, whatever of it is damaged or gone, and beyond what those who have it
-/// open may stand in: they tell by generation and sequence number that theirs is gone. `least` is the lowest sequence number
-/// wanted. O(journals).
+/// Returns a start beyond everything that the database may hold, even if some of it is damaged or gone, and beyond what
+/// processes that have it open may have reached: they notice by generation and sequence number that their own
+/// generation is gone. `least` is the lowest sequence number wanted. O(journals).
 ///
 /// # Errors
-/// `CORRUPT_DATA` where something tells of the last generation that there can be, `IO_ERROR`.
+/// `CORRUPT_DATA` if something names the last generation that there can be, `IO_ERROR`.
 pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64) -> Result<Start> {
     let (mut id, mut seq) = (None, least);
     let generations = list_generations(fs, directory)?;
@@ -52,13 +53,13 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
     for &generation in &generations {
         let path = journal_path(directory, generation);
         let file = fs.open(&path, OpenMode::Read).at("open", &path)?;
-        // A header that cannot be read tells nothing; its lines count on from what is known.
+        // A header that cannot be read says nothing; the lines after it are counted on from what is known.
         let header = read_header(&*file, &path, generation).ok().flatten().map(|(header, _, _)| header);
         if let Some(header) = header {
             id = Some(header.database);
             seq = seq.max(header.seq);
         }
-        // No line holds more than one number.
+        // No line has more than one sequence number.
         let bytes = read_all(&*file).at("read", &path)?;
         seq += memchr::memchr_iter(b'\n', &bytes).count() as u64;
     }
@@ -67,8 +68,8 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
         && let Some(slot) = Tip::open(fs, &tip)?.read()
     {
         seq = seq.max(slot.seq);
-        // The tip moves to a generation when its journal is durable, and journals are removed when it is further on. So this is
-        // higher only where somebody removed journals by hand.
+        // The tip moves to a generation once its journal is durable, and journals are removed once the tip is further
+        // on. So the tip is ahead only if somebody removed journals by hand.
         if slot.generation > newest.0 {
             newest = (slot.generation, tip);
         }
@@ -85,7 +86,7 @@ pub(in crate::engine) fn start_beyond(fs: &dyn Fs, directory: &Path, least: u64)
     Ok(Start { id, generation: generation + 1, seq })
 }
 
-/// The files that a database has or may have, as far as its journals can be read: paths of collections.
+/// Returns the paths of the collections that a database has or may have, as far as its journals can be read.
 pub(in crate::engine) fn known_collections(fs: &Arc<dyn Fs>, directory: &Path) -> Result<BTreeSet<String>> {
     if let Ok(Some(state)) = read(fs, directory) {
         let changed = state.collections.keys().map(|path| path.to_string());
@@ -102,8 +103,8 @@ pub(in crate::engine) fn known_collections(fs: &Arc<dyn Fs>, directory: &Path) -
     Ok(paths)
 }
 
-/// Begins the generation and lets the tip say so, as one that is being migrated; older generations are removed. Repeated with
-/// [`Start::again`]. The caller holds the write lock and has made the files that `catalog` tells of durable.
+/// Begins the generation, moves the tip there, marked as migrating, and removes older generations. To repeat it, use
+/// [`Start::again`]. The caller holds the write lock and has made the files in `catalog` durable.
 pub(in crate::engine) fn start_over(
     fs: &dyn Fs,
     directory: &Path,
@@ -125,8 +126,8 @@ pub(in crate::engine) fn start_over(
     remove_orphans(fs, directory, &names, |generation| generation >= start.generation)
 }
 
-/// Writes the journal of a generation that follows none and whose batches the snapshots hold, durable, and lets the tip say
-/// so. The caller holds the write lock and has made the files that `catalog` tells of durable.
+/// Durably writes the journal of a generation that has no predecessor and whose batches the snapshots hold, and moves
+/// the tip there. The caller holds the write lock and has made the files in `catalog` durable.
 pub(in crate::engine) fn begin_covered(
     fs: &dyn Fs,
     directory: &Path,
@@ -162,7 +163,7 @@ pub(in crate::engine) fn begin_covered(
     Ok(())
 }
 
-/// Says to every process that the data of a database is being replaced, or no longer. The caller holds the write lock.
+/// Tells every process that the data of a database is being replaced, or no longer is. The caller holds the write lock.
 pub(in crate::engine) fn mark_migrating(fs: &dyn Fs, directory: &Path, migrating: bool) -> Result<()> {
     let tip = directory.join(RESERVED).join("tip");
     if fs.metadata(&tip).at("look up", &tip)?.is_some() {

@@ -36,18 +36,18 @@ pub struct State {
     pub position: Position,
     pub collections: HashMap<Arc<str>, Collection>,
     pub catalog: BTreeMap<String, CollectionRecord>,
-    /// Collections of which this generation recorded a snapshot that is not known to be in place for good.
+    /// Collections whose snapshot was recorded in this generation and is not known to be durably in place.
     pub renamed: Vec<String>,
-    /// Removals of paths up to this sequence number are done and durable.
+    /// Removals by batches up to this sequence number are done and durable.
     pub removed: u64,
     /// What the last batches changed.
     pub recent: RecentChanges,
     /// Paths removed since the current generation began, and by which batch.
     pub removals: Vec<(u64, String)>,
-    /// The batches that adopted a file. What they say of its documents is that file in its stored form and no newer than it.
+    /// The batches that adopted a file. What they put is that file in its stored form, and no newer than the file.
     pub adoptions: BTreeSet<u64>,
     pub files: Arc<FileTable>,
-    /// The file in which the current generation's documents lie.
+    /// The journal of the current generation.
     pub journal: FileId,
 }
 
@@ -57,25 +57,26 @@ pub struct Change {
     /// Where the new text lies; `None` for a deleted document.
     pub location: Option<Location>,
     pub seq: u64,
-    /// The hash of the document in the snapshot, if it is there and that is known.
+    /// The hash of the document in the snapshot; `None` if it is not there or its hash is not known.
     pub base: Option<u64>,
 }
 
 #[derive(Default)]
 pub struct Collection {
     pub content: Content,
-    /// Another one after each change that readers could notice: the stamp of cached lists.
+    /// Renewed at each change that readers could notice; cached lists are stamped with it.
     pub version: u64,
-    /// What the callers of this process want of the collection, all of them together. Only the holder of the `writer`
-    /// mutex changes it; a loaded collection always has just this spec.
+    /// What all callers of this process together want of the collection. Only the holder of the `writer` mutex changes
+    /// it; a loaded collection always has exactly this spec.
     pub spec: Option<Arc<CollectionSpec>>,
-    /// Documents that were in memory before the collection was unloaded, and did not change since. Nothing, unless it was.
+    /// The documents that were in memory when the collection was unloaded and have not changed since; `None` if it was
+    /// not unloaded.
     pub before: Option<DocumentMap>,
 }
 
 pub enum Content {
-    /// Nobody asked for it yet: what the journals say, to be laid over the snapshot when somebody does. The
-    /// `head` of these locations is not known yet and zero, except where a document has a file of its own.
+    /// The changes in the journals, to be laid over the snapshot when the collection is loaded. The `head` of these
+    /// locations is not known yet and zero, except for documents that have a file of their own.
     Unloaded(BTreeMap<DocumentId, Change>),
     Loaded(Loaded),
 }
@@ -88,7 +89,7 @@ impl Default for Content {
 
 /// A collection in memory.
 ///
-/// Invariant: a document that is not in `dirty` lies in the file `snapshot`.
+/// Invariant: the text of a document that is not in `dirty` is in the file `snapshot`.
 pub struct Loaded {
     pub spec: Arc<CollectionSpec>,
     pub documents: DocumentMap,
@@ -98,7 +99,7 @@ pub struct Loaded {
     /// Documents changed since the snapshot, deleted ones included.
     pub dirty: BTreeMap<DocumentId, Dirty>,
     pub snapshot: Option<FileId>,
-    /// What the snapshot file looked like when it was read: a hint that someone edited it since.
+    /// Metadata of the snapshot file when it was read: a difference hints that someone has edited it since.
     pub seen: Option<Metadata>,
     pub checked: Instant,
 }
@@ -147,7 +148,7 @@ impl Loaded {
         self.dirty.entry(change.id).or_insert(Dirty { seq: 0, base }).seq = change.seq;
     }
 
-    /// The changes that must be laid over a snapshot which covers `covers`.
+    /// Returns the changes that must be laid over a snapshot that holds every batch up to `covers`.
     pub fn changes_after(&self, covers: u64) -> BTreeMap<DocumentId, Change> {
         let newer = self.dirty.iter().filter(|(_, dirty)| dirty.seq > covers);
         newer
@@ -160,14 +161,14 @@ impl Loaded {
 }
 
 impl Collection {
-    /// Takes note of a change that readers could notice. The version is one that no collection of this process had, whatever
-    /// was at this path before.
+    /// Gives the collection a new version after a change that readers could notice. No collection of this process has
+    /// had that version before, at this path or another.
     pub fn renew_version(&mut self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         self.version = NEXT.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether memory holds nothing of it: no documents, no changes, no file.
+    /// Whether memory holds nothing of the collection: no documents, no changes, no file.
     pub fn is_empty(&self) -> bool {
         match &self.content {
             Content::Unloaded(changes) => changes.is_empty() && self.before.is_none(),
@@ -177,7 +178,7 @@ impl Collection {
         }
     }
 
-    /// Sequence numbers of the oldest change that is not in the snapshot.
+    /// Returns the sequence number of the oldest change that is not in the snapshot.
     pub fn oldest_change(&self) -> Option<u64> {
         match &self.content {
             Content::Unloaded(changes) => changes.values().map(|change| change.seq).min(),
@@ -193,7 +194,7 @@ impl Collection {
         }
     }
 
-    /// Bytes of the documents that changed since the snapshot.
+    /// Returns the bytes of the documents that changed since the snapshot.
     pub fn changed_bytes(&self) -> u64 {
         let len = |location: Option<&Location>| location.map_or(0, |location| u64::from(location.len));
         match &self.content {
@@ -202,7 +203,7 @@ impl Collection {
         }
     }
 
-    /// What the journals hold beyond the snapshot.
+    /// Returns the changes that the journals hold beyond the snapshot.
     pub fn changes(&self) -> BTreeMap<DocumentId, Change> {
         match &self.content {
             Content::Unloaded(changes) => changes.clone(),
@@ -210,7 +211,7 @@ impl Collection {
         }
     }
 
-    /// Takes note of a change of a collection that is not loaded.
+    /// Records a change of a collection that is not loaded.
     pub fn note(&mut self, id: DocumentId, change: Change) {
         if let Content::Unloaded(changes) = &mut self.content {
             if let Some(before) = &mut self.before {
@@ -221,7 +222,7 @@ impl Collection {
         }
     }
 
-    /// Forgets what is in memory, so that the next call reads the snapshot again.
+    /// Unloads the collection, so that the next call reads the snapshot again.
     pub fn unload(&mut self) {
         self.renew_version();
         if let Content::Loaded(loaded) = &mut self.content {
@@ -233,7 +234,7 @@ impl Collection {
 }
 
 impl State {
-    /// Nothing at all: no journal, no collection.
+    /// Returns a state with nothing in it: no journal, no collection.
     pub fn empty() -> State {
         State {
             database: DatabaseId(0),
@@ -266,7 +267,7 @@ impl State {
         }
     }
 
-    /// The version of a collection; 0 if memory does not know it.
+    /// Returns the version of a collection; 0 if memory does not know it.
     pub fn version(&self, path: &str) -> u64 {
         self.collections.get(path).map_or(0, |collection| collection.version)
     }
@@ -276,29 +277,29 @@ impl State {
         self.collections.get(path).is_some_and(Collection::has_changes)
     }
 
-    /// What the journals hold of a collection beyond its snapshot.
+    /// Returns the changes that the journals hold of a collection beyond its snapshot.
     pub fn changes(&self, path: &str) -> BTreeMap<DocumentId, Change> {
         self.collections.get(path).map(Collection::changes).unwrap_or_default()
     }
 
-    /// The collections of which the journals hold something that is not in the snapshot.
+    /// Returns the collections of which the journals hold something that is not in the snapshot.
     pub fn changed(&self) -> impl Iterator<Item = (&Arc<str>, &Collection)> {
         self.collections.iter().filter(|(_, collection)| collection.has_changes())
     }
 
-    /// The size of the newest snapshot of a collection.
+    /// Returns the size of the newest snapshot of a collection.
     pub fn snapshot_size(&self, path: &str) -> u64 {
         let newest = self.catalog.get(path).and_then(|record| record.snapshots.last());
         newest.map_or(0, |snapshot| snapshot.size)
     }
 
-    /// The table of files, apart from the ones that readers have.
+    /// Returns the table of files to change it; readers keep the one that they have.
     pub fn files_mut(&mut self) -> &mut FileTable {
         Arc::make_mut(&mut self.files)
     }
 
-    /// Takes over what the header of a generation says of everything before it. Whoever goes on in a generation knows the
-    /// same then, whether it wrote the header, followed its writer or opened the database just now.
+    /// Applies what the header of a generation says of everything before it. So every process that continues in a
+    /// generation knows the same, whether it wrote the header, followed its writer or opened the database just now.
     pub fn begin_generation(&mut self, header: &Header) {
         self.format = header.format;
         self.catalog = header.catalog.clone();
@@ -308,7 +309,7 @@ impl State {
         self.adoptions = self.adoptions.split_off(&(header.covered + 1));
     }
 
-    /// Takes note of a new state of a snapshot file.
+    /// Records a new state that a snapshot file may have.
     pub fn record_snapshot(&mut self, path: &str, record: SnapshotRecord, adopted: bool) {
         let entry = self.catalog.entry(path.to_owned()).or_default();
         if adopted || entry.dropped.take().is_some() {
@@ -328,14 +329,14 @@ impl State {
         }
     }
 
-    /// Whether a change is newer than the file of its collection, whichever of the states that the catalog knows it has: an
-    /// edit of the file does not win over it.
+    /// Whether a change is newer than the file of its collection, in whichever of its states in the catalog the file
+    /// is: the change then wins over an edit of the file.
     pub fn is_newer_than_file(&self, path: &str, change: &Change) -> bool {
         change.seq > self.covered_by_any(path) && !self.adoptions.contains(&change.seq)
     }
 
-    /// The batches up to this sequence number are in the collection's file, whichever of the states that the catalog
-    /// knows it has.
+    /// Returns the sequence number up to which the collection's file holds every batch, in whichever of its states in
+    /// the catalog the file is.
     pub fn covered_by_any(&self, path: &str) -> u64 {
         self.catalog.get(path).map_or(0, |record| match record.dropped {
             // The batch that dropped the collection may have put documents into it again.
@@ -345,8 +346,8 @@ impl State {
         })
     }
 
-    /// The renames that put the newest states of snapshots in place are durable: only those count from now on. Returns
-    /// the collections that they belong to.
+    /// Records that the renames of the newest snapshots are durable, so that only their newest states count. Returns
+    /// the collections of these snapshots.
     pub fn confirm_snapshots(&mut self) -> Vec<String> {
         let renamed = std::mem::take(&mut self.renamed);
         for path in &renamed {
@@ -359,14 +360,14 @@ impl State {
         renamed
     }
 
-    /// Forgets the changes of a collection that is not loaded which its file holds for certain.
+    /// Forgets the changes of an unloaded collection that its file certainly holds.
     pub fn forget_covered(&mut self, path: &str) {
         let covered = self.covered_by_any(path);
         if let Some(Content::Unloaded(changes)) =
             self.collections.get_mut(path).map(|collection| &mut collection.content)
         {
             changes.retain(|_, change| change.seq > covered);
-            // Of the file that there is now nothing is known.
+            // Nothing is known yet about the documents of the file that is there now.
             changes.values_mut().for_each(|change| change.base = None);
         }
     }
@@ -376,7 +377,8 @@ impl State {
         let entry = self.catalog.entry(path.to_owned()).or_default();
         entry.dropped = Some(seq);
         if is_adoption {
-            // It was given up because its file was gone. One that is there later is a person's, also one that it had before.
+            // An adoption dropped the collection because its file was gone. A file that appears later is a person's,
+            // even if it is one that the collection had before.
             entry.snapshots.clear();
         }
         let collection = self.collection(path);
@@ -395,19 +397,20 @@ impl State {
         };
     }
 
-    /// These paths belong to documents again: what was removed there is gone for good.
+    /// Forgets removals at these paths, above or below them: the paths belong to documents again, and the removals are
+    /// done for good.
     pub fn cancel_removals(&mut self, kept: &[String]) {
         let is_kept = |removed: &str| kept.iter().any(|kept| overlap(removed, kept));
         self.removals.retain(|(_, removed)| !is_kept(removed));
     }
 
-    /// Every batch up to this sequence number is in the snapshots.
+    /// Returns the sequence number up to which the snapshots hold every batch.
     pub fn covered(&self) -> u64 {
         let oldest = self.collections.values().filter_map(Collection::oldest_change).min();
         oldest.map_or(self.position.seq, |seq| seq - 1)
     }
 
-    /// Closes the files in which no document lies any more.
+    /// Closes the files that hold no document any more.
     pub fn drop_unused_files(&mut self) {
         let mut used = HashSet::from([self.journal]);
         for collection in self.collections.values() {
@@ -428,7 +431,7 @@ impl State {
     }
 }
 
-/// What is known of a snapshot file with this hash.
+/// Returns what the catalog knows of a snapshot file with this hash.
 pub fn matching(
     record: Option<&CollectionRecord>,
     hash: crate::engine::checksum::FileHash,
@@ -436,12 +439,12 @@ pub fn matching(
     record?.snapshots.iter().rev().find(|snapshot| snapshot.hash == hash)
 }
 
-/// Whether the file may be a broken one that was set aside: the next checkpoint makes a map of it.
+/// Whether the file may be a broken one that was set aside; the next checkpoint then makes a map of it.
 pub fn may_be_broken(record: &CollectionRecord) -> bool {
     record.snapshots.iter().any(|snapshot| !holds_documents(snapshot))
 }
 
-/// Whether documents of a file with this record lie in it.
+/// Whether documents are read from a file with this record.
 pub fn holds_documents(record: &SnapshotRecord) -> bool {
     record.layout != Layout::Void
 }

@@ -1,4 +1,4 @@
-//! What a database looks like at a moment, as data.
+//! What a database looks like at one moment, as data.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::engine::journal::{Tip, journal_path};
 #[derive(Debug, Clone)]
 pub struct Statistics {
     pub directory: PathBuf,
-    /// Tells the engine from every other of the process.
+    /// Tells the engine from all others of the process.
     pub engine: u64,
     /// Milliseconds since 1970.
     pub opened: u64,
@@ -39,7 +39,7 @@ pub struct Statistics {
 /// Numbers of batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequences {
-    /// The last one that memory has.
+    /// The last one in memory.
     pub last: u64,
     /// The last one that any process acknowledged.
     pub acknowledged: u64,
@@ -52,7 +52,7 @@ pub struct Sequences {
 pub struct JournalStatistics {
     pub generation: u64,
     pub files: u64,
-    /// Of all of them.
+    /// Of all these files.
     pub bytes: u64,
     /// Written by this process, or recovered, since the last checkpoint.
     pub pending_bytes: u64,
@@ -61,9 +61,9 @@ pub struct JournalStatistics {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionStatistics {
     pub path: Arc<str>,
-    /// `None` of one that nobody has asked for yet.
+    /// `None` if the collection is not in memory.
     pub documents: Option<u64>,
-    /// Of the snapshot.
+    /// Size of the snapshot.
     pub bytes: u64,
     /// Documents that were changed or deleted since the snapshot.
     pub changed_documents: u64,
@@ -83,7 +83,8 @@ pub struct WriteStatistics {
 }
 
 impl WriteStatistics {
-    /// Bytes that reached the disk for each byte of the documents that were put; `None` before the first.
+    /// Returns the bytes that reached the disk for each byte of the documents that were put; `None` before the first
+    /// document.
     pub fn amplification(&self) -> Option<f64> {
         let written = self.journal_bytes + self.snapshot_bytes + self.index_bytes;
         (self.document_bytes > 0).then(|| written as f64 / self.document_bytes as f64)
@@ -114,11 +115,11 @@ pub struct CatchUpStatistics {
 }
 
 impl Database {
-    /// Reads memory, and of the disk the sizes of the journals. Takes no lock that a writer holds while it writes.
+    /// Reads memory, and the sizes of the journals from disk. Takes no lock that a writer holds while it writes.
     /// O(collections + documents changed since their snapshots).
     ///
     /// # Errors
-    /// `IO_ERROR` where the journals cannot be listed.
+    /// `IO_ERROR` if the journals cannot be listed.
     pub fn statistics(&self) -> Result<Statistics> {
         let (files, bytes) = self.journal_sizes()?;
         let counters = &self.counters;
@@ -175,7 +176,7 @@ impl Database {
         })
     }
 
-    /// How many journals there are, and their bytes.
+    /// Returns the number of journals and their size in bytes.
     fn journal_sizes(&self) -> Result<(u64, u64)> {
         let (mut files, mut bytes) = (0, 0);
         for generation in list_generations(&*self.fs, &self.directory)? {

@@ -33,7 +33,7 @@ pub enum ReadFailure {
 }
 
 impl ReadFailure {
-    /// What a caller is told. Where the file is unknown, it is that of the `collection`.
+    /// Returns the error that a caller gets. If the file is not known, it names the one of the `collection`.
     pub fn error(self, files: &FileTable, location: &Location, collection: &Path) -> Error {
         let path = files.path(location.file).unwrap_or(collection);
         match self {
@@ -89,7 +89,7 @@ pub fn finish_part(text: Vec<u8>, part: Part) -> Vec<u8> {
     }
 }
 
-/// The length of what [`finish_part`] gives.
+/// Returns the length of what [`finish_part`] returns.
 pub fn finished_len(location: &Location, part: Part) -> usize {
     part_len(location, part) as usize + usize::from(part == Part::Head)
 }
@@ -110,7 +110,7 @@ pub fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>>
     read_text(files, location, Part::Whole).map_err(io::Error::from)
 }
 
-/// As [`read_pieces`], without knowing the document's collection.
+/// Like [`read_pieces`], without knowing the document's collection.
 pub fn pieces_of(
     files: &FileTable,
     location: &Location,
@@ -119,7 +119,8 @@ pub fn pieces_of(
     read_pieces(files, location, visit).map_err(io::Error::from)
 }
 
-/// Reads the text of a document piece by piece. Only when this returns without an error are the pieces those of the document.
+/// Reads the text of a document piece by piece. The pieces are certain to be those of the document only if this returns
+/// without an error.
 pub fn read_pieces(
     files: &FileTable,
     location: &Location,
@@ -183,7 +184,7 @@ pub fn read_run<'a>(
             match part {
                 Part::Whole => visit(entry, text),
                 Part::Head => {
-                    // A head is a run of its own.
+                    // Each head is read as a run of its own.
                     buffer.push(b'}');
                     visit(entry, &buffer);
                 }
@@ -193,11 +194,11 @@ pub fn read_run<'a>(
     Ok(())
 }
 
-/// Reads documents, sharing the work among threads where there is much of it. Each share begins with what `begin` gives and adds
-/// to it, in order; it goes to `hand_over` after those before it, while others are still being read.
+/// Reads documents, sharing the work among threads if there is much of it. Each share begins with what `begin` returns
+/// and adds to it, in order. It goes to `hand_over` after the shares before it, while others are still being read.
 ///
 /// # Errors
-/// `ABORTED`. What could not be read is in the value.
+/// `ABORTED`. A failure to read is in the value.
 pub fn read_shares<'a, T: Send>(
     files: &FileTable,
     entries: impl Iterator<Item = &'a Entry>,
@@ -223,10 +224,10 @@ pub fn read_shares<'a, T: Send>(
     }
 }
 
-/// As [`read_run`], for a caller who may give up.
+/// Like [`read_run`], for a caller who may give up.
 ///
 /// # Errors
-/// `ABORTED`. What could not be read is in the value.
+/// `ABORTED`. A failure to read is in the value.
 pub fn read_steps<'a>(
     files: &FileTable,
     entries: impl Iterator<Item = &'a Entry>,

@@ -1,4 +1,4 @@
-//! What a write sees and changes: the published state under the changes of its group.
+//! What a write sees and changes: the published state with the changes of its group laid over it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct BatchChanges {
     /// file that came back would hide what the batch wrote.
     pub removed_durably: bool,
     pub documents: BTreeMap<DocumentId, Option<Put>>,
-    /// Those of the documents that were there before the batch.
+    /// The documents among these that existed before the batch.
     pub existing: BTreeSet<DocumentId>,
 }
 
@@ -52,28 +52,28 @@ pub(super) enum Undo {
     Drop(Arc<str>, Overlay),
 }
 
-/// One request's view of the database while it runs: it sees every earlier write, and what it changes is seen by
-/// others only once all of it is committed. Dropped without [`Transaction::finish`], it leaves no trace.
+/// One request's view of the database while it runs. It sees every earlier write; others see its changes only once all
+/// of them are committed. If it is dropped without [`Transaction::finish`], it leaves no trace.
 pub struct Transaction<'a> {
     pub(super) database: &'a Database,
     writer: &'a mut Writer,
     pub(super) group: &'a mut Group,
     pub(super) undo: Vec<Undo>,
     pub(super) batch: Batch,
-    /// Where what is read of the published state is noted.
+    /// Where reads of the published state are noted.
     reads: Option<&'a mut ReadSet>,
-    /// Whether the write lock is held; only then foreign files are adopted.
+    /// Whether the write lock is held. Foreign files are adopted only then.
     locked: bool,
     needs_lock: bool,
-    /// The document of the published state that was read last. Mostly it is the one that changes next, and what it has in the
-    /// indexes is then told without reading it again.
+    /// The document of the published state that was read last. It is usually the one that changes next, and its index
+    /// entries are then known without reading it again.
     last_read: Option<LastRead>,
-    /// Whether it knows anything of the published state yet.
+    /// Whether anything of the published state has been read yet.
     has_read: bool,
 }
 
 impl<'a> Transaction<'a> {
-    /// For a request. The write lock is held.
+    /// Creates the transaction of a request. The write lock is held.
     pub(super) fn new(database: &'a Database, writer: &'a mut Writer, group: &'a mut Group) -> Self {
         Transaction {
             database,
@@ -89,7 +89,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// For one step of an interactive transaction, over what its steps before changed.
+    /// Creates the transaction for one step of an interactive transaction, over the changes of the steps before it.
     pub(super) fn resumed(
         database: &'a Database,
         writer: &'a mut Writer,
@@ -120,14 +120,16 @@ impl<'a> Transaction<'a> {
         now_ms()
     }
 
-    /// Of a request that has changed all that it will: the batch after which what it saw and put is what is stored. An
-    /// earlier one may be named instead, where a file is adopted between two requests of the group; never a later one.
+    /// Returns the sequence number of the batch after which what this request saw and put is what is stored. The
+    /// request must have made all its changes. The number may be too low if a file is adopted between two requests of
+    /// the group, but never too high.
     pub fn sequence(&self) -> u64 {
         let own = u64::from(!self.batch.is_empty());
         self.database.state.read().position.seq + self.group.batches + own
     }
 
-    /// Whether the collection is for certain what `moment` had, adopted edits and earlier requests of the group included.
+    /// Whether the collection is certainly what it was at `moment`, counting adopted edits and earlier requests of the
+    /// group as changes.
     pub fn is_unchanged_since(&mut self, spec: &Arc<CollectionSpec>, moment: Moment) -> Result<bool> {
         let spec = &self.declare(spec)?;
         let changed = |overlay: &Overlay| overlay.dropped || !overlay.documents.is_empty();
@@ -140,7 +142,7 @@ impl<'a> Transaction<'a> {
         Ok(self.database.is_unchanged_since(&spec.path, moment.seq))
     }
 
-    /// The document, from memory or disk.
+    /// Returns the document, from memory or disk.
     pub fn get(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
@@ -159,7 +161,7 @@ impl<'a> Transaction<'a> {
         Ok(Some(document))
     }
 
-    /// The document without its large field, as an object of its own. The large field is not read.
+    /// Returns the document without its large field, as an object of its own. The large field is not read.
     pub fn head(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Vec<u8>>> {
         let spec = &self.declare(spec)?;
         if let Some(overlay) = self.group.collections.get(&spec.path) {
@@ -181,7 +183,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Notes that all documents of the collection were looked at, or an index.
+    /// Notes that all documents of the collection, or one of its indexes, were read.
     fn note_whole(&mut self, spec: &Arc<CollectionSpec>) {
         if let Some(reads) = &mut self.reads
             && let Some(loaded) = self.database.state.read().loaded(&spec.path)
@@ -190,14 +192,14 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The hash of the document, which tells without reading it that it is not the same as another: see
+    /// Returns the hash of the document. Different hashes show, without reading, that two documents differ: see
     /// [`Transaction::is_stored`].
     pub fn hash(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
         let spec = &self.prepare(spec)?;
         self.hash_of(spec, id)
     }
 
-    /// Declares the collection and loads it, unless the group dropped it: then nothing of the published state counts.
+    /// Declares the collection and loads it, unless the group dropped it: the published state does not count then.
     pub(super) fn prepare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
         let spec = self.declare(spec)?;
         if !self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
@@ -206,7 +208,7 @@ impl<'a> Transaction<'a> {
         Ok(spec)
     }
 
-    /// As [`Transaction::hash`], once the collection is prepared.
+    /// Like [`Transaction::hash`], for a collection that is already prepared.
     pub(super) fn hash_of(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
         if let Some(overlay) = self.group.collections.get(&spec.path) {
             if let Some(pending) = overlay.documents.get(id) {
@@ -222,11 +224,12 @@ impl<'a> Transaction<'a> {
         Ok(stamp.map(|(hash, _)| hash))
     }
 
-    /// Reads of the published state. Where somebody wrote over the file while it was open, it is loaded again, and an edit
-    /// adopted.
+    /// Reads from the published state. If somebody wrote over the file while it was open, loads the collection again
+    /// and adopts the edit.
     ///
     /// # Errors
-    /// `CONFLICT` where what the request knows already may rest on what the file held before: the next one sees what it holds now.
+    /// `CONFLICT` if the request has read something before that may rest on what the file held then; the next request
+    /// sees what it holds now.
     fn read<T>(&mut self, spec: &Arc<CollectionSpec>, read: impl Fn(&Database) -> Result<T>) -> Result<T> {
         self.load(spec)?;
         let is_first = self.is_first_read();
@@ -238,15 +241,15 @@ impl<'a> Transaction<'a> {
         read(self.database)
     }
 
-    /// Asked before each read of the published state, once.
+    /// Returns whether nothing of the published state was read before. Must be called once before each read of it.
     pub(super) fn is_first_read(&mut self) -> bool {
         !std::mem::replace(&mut self.has_read, true)
     }
 
-    /// Whether to load the collection and to read again what was not what memory said.
+    /// Returns whether the collection must be loaded and read again, because what was read is not what memory expects.
     ///
     /// # Errors
-    /// As [`Transaction::read`].
+    /// Those of [`Transaction::read`].
     pub(super) fn must_read_again<T>(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -295,17 +298,19 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Removes a path under the database's directory with all it holds, as part of the batch.
+    /// Removes a path with all it holds, as part of the batch.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a path that leads out of the directory or into the reserved folder.
+    /// `INVALID_ARGUMENT` for a path that is not in its canonical form, that leads into a reserved folder, or that is
+    /// the database's own directory or above it.
     pub fn remove_path(&mut self, path: &str) -> Result<()> {
         check_path(&self.database.directory, path)?;
         self.batch.removed_paths.push(path.to_owned());
         Ok(())
     }
 
-    /// The collection as all callers of this process want it. What the group changed of it gets the indexes that it lacks.
+    /// Returns the spec that all callers of this process together want. What the group changed of the collection gets
+    /// the indexes that it lacks.
     pub(super) fn declare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
         let spec = self.database.declare(self.writer, spec);
         let overlay = self.group.collections.get(&spec.path);
@@ -323,7 +328,7 @@ impl<'a> Transaction<'a> {
         Err(Error::Conflict(format!("{} was changed from outside", spec.path)))
     }
 
-    /// Loads the collection for a look at all of it.
+    /// Loads the collection and notes that all of it is read.
     pub(super) fn load_whole(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
         if self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
             return Ok(());
@@ -337,8 +342,8 @@ impl<'a> Transaction<'a> {
         self.group.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| Overlay::new(spec, false))
     }
 
-    /// Whether every index takes the document that the group put under `id`, and no other one has a key of it in a unique index.
-    /// A document that is stored as it was before is not asked about.
+    /// Checks that every index accepts the document that the group put under `id`, and that no other document has one
+    /// of its keys in a unique index. A document that is stored as it was before is not checked.
     ///
     /// # Errors
     /// `UNIQUE_VIOLATION` names the index, the key and its owner; `VALIDATION_ERROR` for more keys than an index takes.
@@ -351,7 +356,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// As [`Transaction::check_put`], for what a document would have in the indexes. The collection is loaded or dropped.
+    /// Like [`Transaction::check_put`], for the index entries that a document would have. The collection is loaded or
+    /// dropped.
     pub(super) fn check_entries(
         &self,
         spec: &CollectionSpec,
@@ -373,7 +379,7 @@ impl<'a> Transaction<'a> {
                 None if !dropped => {
                     let state = self.database.state.read();
                     let published = &self.database.loaded_or_error(&state, spec)?.indexes[at];
-                    // What the group changed has the keys that the overlay knows, and no others.
+                    // Documents that the group changed have only the keys that the overlay knows.
                     let counts = |owner: &DocumentId| {
                         owner != id && !overlay.is_some_and(|overlay| overlay.documents.contains_key(owner))
                     };
@@ -389,8 +395,8 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// `entries` is what the new document has in the indexes; `existed`, whether there is a document under this id now, as the
-    /// group leaves it.
+    /// Puts or deletes a document. `entries` is what the new document has in the indexes; `existed` says whether there
+    /// is a document under this id now, after the changes of the group so far.
     pub(super) fn change(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -403,7 +409,7 @@ impl<'a> Transaction<'a> {
         let before = overlay.and_then(|overlay| overlay.documents.get(&id)).cloned();
         let old = match &before {
             Some(pending) => pending.old.clone(),
-            // Nothing of it is pending and nothing is published.
+            // No change of the document is pending, and none is published.
             None if !existed => spec.no_entries(),
             None => {
                 let dropped = overlay.is_some_and(|overlay| overlay.dropped);
@@ -419,7 +425,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// What the published document has in the indexes; nothing, where the collection was dropped.
+    /// Returns what the published document has in the indexes; nothing if the collection was dropped.
     pub(super) fn entries_before(
         &mut self,
         spec: &Arc<CollectionSpec>,
@@ -432,8 +438,8 @@ impl<'a> Transaction<'a> {
         self.load(spec)?;
         let known = self.last_read.as_ref().filter(|read| read.path == spec.path && read.id == *id);
         match self.database.published_entries(spec, id, known.map(|read| (read.stamp, &read.document))) {
-            // Somebody wrote over the file while it was open. The write counts as newer than that: adopting the file, which is
-            // loaded again when the write is published, says so.
+            // Somebody wrote over the file while it was open. The write counts as newer than that edit: publishing it
+            // makes the collection load again, and adopting the file then decides so.
             Err(Error::Corrupt { .. }) => {
                 self.group.written_over.insert(Arc::clone(&spec.path));
                 Ok(spec.no_entries())

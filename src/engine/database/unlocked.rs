@@ -1,5 +1,5 @@
-//! Reading the journals of a database without its locks: where nothing may be written, and of another database than the
-//! one that was opened. Others may write to it, checkpoint it and begin it anew meanwhile.
+//! Reading the journals of a database without its locks: in a directory where nothing can be written, or of another
+//! database than the one that was opened. Others may write to it, checkpoint it and begin it anew meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::engine::cancel;
 use crate::engine::error::Result;
 use crate::engine::fs::Fs;
 
-/// What the journals of a database say up to the last good line, as of a moment while this runs. Nothing is changed. `None` if
-/// it has none yet.
+/// Reads the journals of a database up to the last good line, as of some moment while this runs. Changes nothing.
+/// Returns `None` if there are no journals yet.
 ///
-/// Within a generation lines are only added, and each generation is whole before the next one begins. So what was read is right,
-/// unless a generation went that had been listed, or the list was made while one came and others went: what is missing then is
-/// looked for again.
+/// Within a generation lines are only added, and each generation is complete before the next one begins. So what was
+/// read is right, unless a generation that had been listed was removed, or generations came and went while they were
+/// listed: then the journals are listed and read again.
 ///
 /// # Errors
 /// `CORRUPT_DATA`, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED`.
@@ -29,7 +29,8 @@ pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
             return Ok(Some(recovered.state));
         }
         let now = list_generations(&**fs, directory)?;
-        // One that was never used may be made anew: the names are the same then.
+        // A generation that was never used may have been created again under the same name, so equal names are tried
+        // twice.
         if now == generations && looked_again {
             return recovered.map(|_| None);
         }
@@ -108,7 +109,7 @@ mod tests {
         uses_collection(&fs.handle(), Path::new(DIRECTORY), "items.json")
     }
 
-    /// Writes the documents, with a checkpoint after each, before the process makes such a call.
+    /// Writes the documents, with a checkpoint after each, just before the process makes a call that fits.
     fn go_on_before(process: &SimFs, fits: fn(&Call) -> bool, database: Arc<Database>, ids: Range<u64>) {
         process.before(fits, move || {
             for id in ids {
@@ -118,7 +119,7 @@ mod tests {
         });
     }
 
-    /// A database that nobody has open, its only journal with the bytes of that, and two processes.
+    /// Returns two processes, and the only journal of a database that nobody has open, with its bytes.
     fn closed() -> ([SimFs; 2], PathBuf, Vec<u8>) {
         let (fs, database) = database();
         drop(database);
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn so_it_is_where_the_older_generations_are_needed() {
         let (fs, database) = database();
-        // It begins a generation and writes no snapshot.
+        // This checkpoint begins a generation and writes no snapshot.
         let writing = fs.process();
         let second = open(&writing);
         let is_snapshot = |call: &Call| matches!(call, Call::Open { .. }) && call.name().starts_with("new-");
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn journals_that_come_and_go_while_they_are_listed_are_found() {
         let ([looking, restoring], journal, bytes) = closed();
-        // What a list finds that meets neither the old name nor the new one.
+        // As if the listing met neither the old name nor the new one.
         restoring.remove(&journal);
         (0..2).for_each(|_| looking.before(lists, || {}));
         looking.before(lists, move || restoring.write_file(&journal, &bytes));
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn a_journal_that_is_made_anew_while_it_is_read_is_found() {
         let ([looking, making], journal, bytes) = closed();
-        // What a checkpoint does with one that was never used.
+        // As a checkpoint does with a generation that was never used.
         let (removing, removed) = (making.clone(), journal.clone());
         looking.before(opens_journal, move || removing.remove(&removed));
         (0..2).for_each(|_| looking.before(lists, || {}));

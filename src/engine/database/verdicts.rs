@@ -14,11 +14,11 @@ use crate::engine::error::{Error, Result};
 use crate::engine::json;
 use crate::engine::lock::Wait;
 
-/// A foreign file that waits for its rule.
+/// A foreign file that waits to be judged.
 pub struct ForeignRecords {
-    /// The file as it was read.
+    /// The hash of the file as it was read.
     pub hash: FileHash,
-    /// Each record as it stands in the file: JSON text, mostly an object.
+    /// Each record as it stands in the file: JSON text, usually an object.
     pub records: Vec<(DocumentId, Vec<u8>)>,
 }
 
@@ -26,10 +26,10 @@ pub struct ForeignRecords {
 pub type Verdicts = BTreeMap<DocumentId, Result<Vec<u8>, String>>;
 
 impl Database {
-    /// What waits to be judged, if the file of the collection is a foreign one. Reads the file. O(its bytes).
+    /// Returns the records to be judged if the file of the collection is a foreign one. O(bytes of the file).
     ///
     /// # Errors
-    /// `CORRUPT_DATA` where a file is missing, `IO_ERROR`.
+    /// `CORRUPT_DATA` if a file is missing, `IO_ERROR`.
     pub fn foreign_records(&self, spec: &Arc<CollectionSpec>) -> Result<Option<ForeignRecords>> {
         let snapshot = {
             let mut writer = self.writer.lock();
@@ -46,8 +46,8 @@ impl Database {
         Ok(Some(ForeignRecords { hash: snapshot.hash, records }))
     }
 
-    /// Adopts a foreign file as it was judged. False if it is another one by now: its records must be judged anew. True
-    /// too if somebody else adopted it meanwhile.
+    /// Adopts a foreign file as it was judged. Returns false if it is another file by now, whose records must be judged
+    /// anew; true also if somebody else has adopted it meanwhile.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -86,8 +86,8 @@ impl Database {
         }
     }
 
-    /// Looks now whether somebody edited the file, and takes that in. A file that is gone is left to the next checkpoint, which
-    /// writes it again.
+    /// Checks now whether somebody has edited the file, and adopts the edit. A file that is gone is left to the next
+    /// checkpoint, which writes it again.
     ///
     /// # Errors
     /// `Unadopted` if it waits to be judged.

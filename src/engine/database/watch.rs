@@ -35,7 +35,7 @@ impl Database {
             watched.databases.push(self.this.clone());
         }
         if !watched.running {
-            // Without a thread, what others commit is noticed by the next call; the next listener tries again.
+            // If no thread can be started, the next call notices what others commit, and the next listener tries again.
             watched.running = thread::Builder::new().name("storage-watch".into()).spawn(run).is_ok();
         }
     }
@@ -45,7 +45,7 @@ impl Database {
         if !self.tip.as_ref().is_some_and(behind) {
             return;
         }
-        // Whoever has the mutex catches up itself, or will be asked again at the next look.
+        // Whoever has the mutex catches up itself; otherwise this is tried again at the next look.
         let Some(mut writer) = self.writer.try_lock() else { return };
         self.feed.follow(self.catch_up(&mut writer), self.options.lock_timeout);
     }

@@ -1,4 +1,4 @@
-//! Giving what a group of writes changed the indexes that a later request of it asks for.
+//! Giving what a group of writes has changed the indexes that a later request of the group asks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
 
 impl Transaction<'_> {
-    /// Gives the overlay of a collection, and what would bring it back, the indexes of `spec`. On an error nothing changed.
+    /// Gives the overlay of a collection, and the steps that would undo its changes, the indexes of `spec`. An error
+    /// changes nothing.
     pub(super) fn widen(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
         let undo = std::mem::take(&mut self.undo);
         let widened = self.widened_undo(spec, &undo);
@@ -23,7 +24,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// The overlay of the collection and the steps of `undo` that concern it, with their positions.
+    /// Returns the widened overlay of the collection and the widened steps of `undo` that concern it, with their
+    /// positions.
     fn widened_undo(
         &mut self,
         spec: &Arc<CollectionSpec>,

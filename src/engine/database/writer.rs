@@ -23,13 +23,13 @@ use crate::engine::lock::{LONGEST_PAUSE, LockGuard, LockKind, ProcessLock, Wait}
 /// What only one thread of this process may use at a time.
 #[derive(Default)]
 pub struct Writer {
-    /// Nothing, where the directory is read-only.
+    /// `None` if the directory is read-only.
     pub files: Option<WriterFiles>,
     /// The write lock, while it is held for the process instead of for one group of writes.
     pub kept: Option<LockGuard>,
-    /// When a group was synced last.
+    /// When a group was last synced.
     pub synced: Option<Instant>,
-    /// When memory knows so many collections, those of which there is nothing are forgotten.
+    /// Once memory knows this many collections, those that hold nothing are forgotten.
     pub most_collections: usize,
 }
 
@@ -38,22 +38,22 @@ pub struct WriterFiles {
     /// Held (shared) by every process that has the database open.
     pub presence: ProcessLock,
     pub journal: Arc<dyn File>,
-    /// Up to where the journal reaches, with its room, as far as this process knows: decides whether room is made, no more.
+    /// Length of the journal with its room, as far as this process knows; used only to decide whether to make room.
     pub reach: u64,
-    /// How often a lock file had been replaced when the journal was last compared with the file that has its name.
+    /// How often lock files had been replaced when the open journal was last compared with the file at its path.
     pub checked_after: u64,
-    /// On a file system of the network.
+    /// The mark that this process leaves on a network file system.
     pub mark: Option<Mark>,
 }
 
 impl WriterFiles {
-    /// How often a lock file was found to be another one.
+    /// How often a lock file was found to have been replaced.
     pub fn replaced_locks(&self) -> u64 {
         self.lock.replacements() + self.presence.replacements()
     }
 }
 
-/// What an attempt to take the write lock gave.
+/// The outcome of an attempt to take the write lock.
 enum Turn {
     Busy,
     Taken(LockGuard),
@@ -61,11 +61,11 @@ enum Turn {
     Kept,
 }
 
-/// The write lock of this process and of all, while it is held. Fields are dropped in their order: the lock between
-/// processes goes before the one within this process.
+/// The write lock within this process and between processes, while it is held. Fields are dropped in order: the lock
+/// between processes is released before the one within this process.
 pub struct Held<'a> {
     tip: Option<&'a Tip>,
-    /// Nothing, where the process keeps the lock beyond this.
+    /// `None` if the process keeps the lock beyond this guard.
     lock: Option<LockGuard>,
     writer: MutexGuard<'a, Writer>,
 }
@@ -85,7 +85,7 @@ impl DerefMut for Held<'_> {
 }
 
 impl Held<'_> {
-    /// Keeps the lock for the process when this ends.
+    /// Makes the process keep the lock when this guard is dropped.
     pub(super) fn keep(&mut self) {
         if let Some(lock) = self.lock.take() {
             self.writer.kept = Some(lock);
@@ -102,7 +102,7 @@ impl Drop for Held<'_> {
 }
 
 impl Database {
-    /// The journal files, or the error that says why nothing can be written.
+    /// Returns the journal files, or an error that says why nothing can be written.
     pub(super) fn files<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut WriterFiles> {
         writer.files.as_mut().ok_or_else(|| self.read_only_error())
     }
@@ -118,12 +118,13 @@ impl Database {
         self.acquire_by(wait, cancel::check, |writer| self.lock_for_writing(writer))
     }
 
-    /// The same for several callers: ends with the error of `check` as soon as that gives one.
+    /// Like [`Database::acquire`], but for several callers: fails as soon as `check` does, with its error.
     pub(super) fn acquire_unless(&self, wait: Wait, check: impl Fn() -> Result<()>) -> Result<Held<'_>> {
         self.acquire_by(wait, check, |writer| self.lock_for_writing(writer))
     }
 
-    /// As [`Database::acquire`], but takes the lock alone: for replacing data of which nothing may be right.
+    /// Like [`Database::acquire`], but only takes the lock and does not look at the data: for replacing data that may
+    /// all be damaged.
     pub(in crate::engine) fn acquire_unseen(&self, wait: Wait) -> Result<Held<'_>> {
         self.acquire_by(wait, cancel::check, |writer| self.try_write_lock(writer))
     }
@@ -187,7 +188,8 @@ impl Database {
 
     fn try_write_lock(&self, writer: &mut Writer) -> Result<Turn> {
         let turn = self.try_lock_files(writer);
-        // After the lock files, so that nobody has the lock on a new one and goes by the old tip; also where those are gone.
+        // The tip is checked after the lock files, so that nobody locks a new file and goes by the old tip; also if the
+        // lock files are gone.
         if !matches!(turn, Ok(Turn::Busy)) {
             self.check_tip()?;
         }
@@ -210,7 +212,7 @@ impl Database {
             return Ok(Turn::Busy);
         }
         let guard = files.lock.guard();
-        // Whoever opens a database whose lock file was replaced would think that nobody has it open.
+        // If the lock file was replaced, a process that opens the database would think that nobody has it open.
         match files.presence.renew(LockKind::Shared)? {
             true => Ok(Turn::Taken(guard)),
             false => Ok(Turn::Busy),
@@ -221,8 +223,8 @@ impl Database {
         self.tip.as_ref().and_then(Tip::read).ok_or_else(|| Error::corrupt(&self.tip_path(), 0, NO_SLOT))
     }
 
-    /// A sync may fail while the write lock is held, and nothing is written or said to be durable after it: so this is asked
-    /// before each write, not only when the lock is taken.
+    /// Fails if a sync has failed. After that, nothing may be written or said to be durable. A sync may fail while the
+    /// write lock is held, so this is checked before each write and not only when the lock is taken.
     pub(super) fn check_poison(&self) -> Result<()> {
         match self.tip_slot()?.poisoned {
             true => Err(Error::Poisoned { path: self.directory.clone() }),
@@ -234,7 +236,7 @@ impl Database {
         self.state.read().position
     }
 
-    /// Bytes behind the tip that are no room are those of a writer that died before it acknowledged them. The write lock is held.
+    /// Cuts bytes behind the tip that are not room: a writer died before it acknowledged them. The write lock is held.
     fn cut_stray_bytes(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         let path = journal_path(&self.directory, position.generation);
@@ -257,7 +259,7 @@ impl Database {
         Ok(())
     }
 
-    /// Whoever waits for a durable write waits for this.
+    /// Syncs the journal, and poisons the tip if that fails. Every durable write waits for this.
     pub(super) fn sync_lines(&self, journal: &dyn File, path: &Path) -> Result<()> {
         let mut synced = self.counters.syncs.measure(|| journal.sync_data());
         if synced.is_err() && self.is_mutant(Mutant::RetryFailedSync) {
@@ -292,7 +294,7 @@ impl Database {
         if sync {
             self.sync_lines(&*files.journal, &path)?;
         }
-        // The sync may have taken long, and the page have been written back.
+        // The sync may have taken so long that the system has written the tip's page back meanwhile.
         if let Some(Err(error)) = self.tip.as_ref().map(Tip::prepare) {
             return Err(self.take_back(files, position.end, Error::io("write", &self.tip_path(), &error)));
         }
@@ -300,8 +302,9 @@ impl Database {
         Ok(())
     }
 
-    /// The lines from `end` on were acknowledged to nobody: cuts them off to stay usable. Their writers are told that nothing
-    /// changed, so a power loss must not bring back whole lines of them: the cut is made durable.
+    /// Cuts off the lines from `end` on, which were acknowledged to nobody, so that the database stays usable. Their
+    /// writers are told that nothing changed, so the cut is made durable: a power loss must not bring whole lines of
+    /// them back.
     fn take_back(&self, files: &mut WriterFiles, end: u64, error: Error) -> Error {
         files.reach = end;
         let cut = files.journal.set_len(end);
@@ -311,13 +314,13 @@ impl Database {
         }
     }
 
-    /// Makes everything committed so far durable, also what was written without that. The write lock is held.
+    /// Makes everything committed so far durable, including what was written without a sync. The write lock is held.
     pub(in crate::engine) fn make_durable(&self, writer: &mut Writer) -> Result<()> {
         let position = self.position();
         if position.durable >= position.seq {
             return Ok(());
         }
-        // Another sync would claim that what the failed one dropped is on disk.
+        // After a failed sync, another one would claim that what the first one lost is on disk.
         self.check_poison()?;
         let path = journal_path(&self.directory, position.generation);
         self.sync_lines(&*self.files(writer)?.journal, &path)?;
@@ -325,7 +328,8 @@ impl Database {
         Ok(())
     }
 
-    /// Says how far the journal is acknowledged. Only recovery takes the mark of a failed sync away.
+    /// Publishes in the tip how far the journal is acknowledged. The mark of a failed sync stays; only recovery clears
+    /// it.
     pub(super) fn move_tip(&self, generation: u64, seq: u64, end: u64) {
         if let Some(tip) = &self.tip {
             let (boot_id, migrating) = (self.fs.boot_id(), self.migrating.load(Ordering::Acquire));
@@ -334,7 +338,8 @@ impl Database {
         }
     }
 
-    /// A sync failed: what is on disk is unknown, and a second sync would claim success without having written.
+    /// Marks the tip after a failed sync: what is on disk is unknown, and a second sync would claim success without
+    /// having written.
     pub(super) fn poison(&self, error: Error) -> Error {
         if let (Some(tip), Ok(slot)) = (&self.tip, self.tip_slot()) {
             tip.write(TipSlot { poisoned: true, ..slot });

@@ -21,7 +21,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// `None` for a collection without indexes, which needs no index checkpoint.
+    /// Returns an empty draft; `None` for a collection without indexes, which needs no index checkpoint.
     pub fn of(spec: &Arc<CollectionSpec>) -> Option<Draft> {
         let indexes = &spec.indexes;
         (!indexes.is_empty()).then(|| Draft {
@@ -36,13 +36,13 @@ impl Draft {
         &self.spec
     }
 
-    /// Takes in the next document of the snapshot, ids ascending. `offset` says where its text lies there.
+    /// Adds the next document of the snapshot, in ascending order of ids. `offset` is that of its text in the snapshot.
     pub fn push(&mut self, id: &DocumentId, offset: u64, text: &[u8]) {
         let location = document_location(&self.spec, FileId(0), offset, text);
         self.push_located(id, &location, &text[..location.head as usize]);
     }
 
-    /// As [`Draft::push`], for a text that passed by in pieces.
+    /// Like [`Draft::push`], for a text that was measured in pieces.
     pub fn push_measured(&mut self, id: &DocumentId, offset: u64, measured: Measured) {
         let Measured { head, len, hash } = measured;
         let (len, head_len, revision) = (len as u32, head.len() as u32, Revision::UNKNOWN);
@@ -59,7 +59,7 @@ impl Draft {
         self.count += 1;
     }
 
-    /// The file, for the snapshot with this hash and size. `times` has an element for each index.
+    /// Returns the bytes of the file, for the snapshot with this hash and size. `times` has one element for each index.
     pub fn encode(
         self,
         database: DatabaseId,

@@ -1,4 +1,4 @@
-//! The file: 24 bytes, a header in JSON, the documents, the indexes.
+//! The format of the file: 24 bytes, a header in JSON, the documents, the indexes.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -16,7 +16,7 @@ const MAGIC: [u8; 8] = *b"indexes\n";
 const FORMAT: u32 = 1;
 /// Magic, format, length and checksum of the header.
 const START: usize = 24;
-/// The checksum covers what is before it, then the header.
+/// The checksum covers the bytes before it, then the header.
 const CHECKSUM_AT: usize = 16;
 
 /// What an index checkpoint says of itself.
@@ -38,7 +38,7 @@ pub struct Header {
     /// Length of the documents' part in bytes.
     pub documents_size: u64,
     pub indexes: Vec<StoredIndex>,
-    /// Of all that follows the header.
+    /// Checksum of everything after the header.
     pub body: Checksum,
 }
 
@@ -46,7 +46,7 @@ pub struct Header {
 #[serde(rename_all = "camelCase")]
 pub struct StoredIndex {
     pub config: IndexConfig,
-    /// The version of the rule that computes its keys; none where they come from the fields.
+    /// The version of the rule that computes its keys; `None` if they come from the fields.
     pub rule: Option<u32>,
     /// In milliseconds since 1970.
     pub first_built: u64,
@@ -68,7 +68,7 @@ impl StoredIndex {
     }
 }
 
-/// The whole file. `body` is the documents' part followed by those of the indexes.
+/// Returns the whole file. `body` is the documents' part followed by those of the indexes.
 pub fn encode(mut header: Header, body: &[u8]) -> Vec<u8> {
     header.body = Checksum(xxh3_64(body));
     let header = serde_json::to_vec(&header).unwrap_or_default();
@@ -90,7 +90,7 @@ fn header_checksum(before: &[u8], header: &[u8]) -> u64 {
     hasher.digest()
 }
 
-/// Length of the header, of a file that starts like this.
+/// Returns the length of the header of a file that starts with these bytes.
 fn header_len(start: &[u8]) -> Option<u32> {
     let mut reader = Reader::new(start.strip_prefix(&MAGIC)?);
     if reader.u32()? != FORMAT {
@@ -99,14 +99,14 @@ fn header_len(start: &[u8]) -> Option<u32> {
     reader.u32()
 }
 
-/// `start` is the first bytes of a file, `header` the bytes that follow.
+/// Returns the header if its checksum is right. `start` is the first bytes of the file, `header` the bytes that follow.
 fn parse_header(start: &[u8], header: &[u8]) -> Option<Header> {
     let expected = Reader::new(start.get(CHECKSUM_AT..)?).u64()?;
     let intact = header_checksum(start.get(..CHECKSUM_AT)?, header) == expected;
     if intact { serde_json::from_slice(header).ok() } else { None }
 }
 
-/// The header of a file whose body is not looked at.
+/// Reads the header of a file without looking at its body.
 pub fn read_header(file: &dyn File) -> Option<Header> {
     let mut start = [0; START];
     read_exact_at(file, &mut start, 0).ok()?;
@@ -119,7 +119,7 @@ pub fn read_header(file: &dyn File) -> Option<Header> {
     parse_header(&start, &header)
 }
 
-/// A file that was read and is as it was written.
+/// A file that was read whole, and whose checksums are right.
 pub struct Stored {
     pub header: Header,
     bytes: FileBytes,
@@ -139,7 +139,8 @@ impl Stored {
         intact.then_some(Stored { header, bytes, body })
     }
 
-    /// The documents of the snapshot, which is `file`. `None` unless all of them lie within its bounds and their ids ascend.
+    /// Returns the documents of the snapshot, whose file is `file`; `None` unless all of them are within its bounds and
+    /// their ids ascend.
     pub fn documents(&self, file: FileId) -> Option<Vec<Entry>> {
         let mut reader = Reader::new(&self.bytes[self.body..]);
         let mut reader = Reader::new(reader.take(self.header.documents_size)?);
@@ -162,7 +163,7 @@ impl Stored {
         reader.is_empty().then_some(documents)
     }
 
-    /// Which of the stored indexes is that of `spec`, and its bytes.
+    /// Returns the stored index that is that of `spec`, and its bytes.
     pub fn index(&self, spec: &IndexSpec) -> Option<(&StoredIndex, &[u8])> {
         let mut reader = Reader::new(&self.bytes[self.body..]);
         reader.take(self.header.documents_size)?;
@@ -175,7 +176,7 @@ impl Stored {
         None
     }
 
-    /// Whether everything that loading the collection asks for is here.
+    /// Whether everything that is needed to load the collection is here.
     pub fn serves(&self, spec: &CollectionSpec, database: DatabaseId, rules: &str) -> bool {
         self.header.is_of(&spec.path, database)
             && self.header.rules == rules
@@ -243,7 +244,7 @@ mod tests {
         Stored::read(&MemoryFile::new(bytes))
     }
 
-    /// What is read of a file with right checksums that holds these documents.
+    /// Writes a file with right checksums and these documents, and reads the documents back.
     fn documents(entries: &[(DocumentId, Location)]) -> Option<Vec<Entry>> {
         let mut body = Vec::new();
         entries.iter().for_each(|(id, location)| push_document(&mut body, id, location));

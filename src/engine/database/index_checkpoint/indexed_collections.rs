@@ -9,17 +9,17 @@ use crate::engine::index::{Extractor, IndexSpec};
 use crate::engine::order;
 
 impl Database {
-    /// The collections with a snapshot whose path is wanted.
+    /// Returns the paths of collections that have a snapshot and pass `wanted`.
     fn on_disk(&self, wanted: &impl Fn(&str) -> bool) -> Vec<String> {
         let state = self.state.read();
         let known = state.catalog.iter().filter(|(path, record)| is_known(Some(record)) && wanted(path));
         known.map(|(path, _)| path.clone()).collect()
     }
 
-    /// The collections that have indexes and pass `wanted`, by path. The indexes are those that this process declared; of a
-    /// collection of which it declared none, those that its index checkpoint holds and that come from the fields of
-    /// documents. Whoever loads such a collection sees it like everybody else. Costs the reading of a few hundred bytes
-    /// for each collection of the second kind.
+    /// Returns the collections that have indexes and pass `wanted`, in the order of their paths. The indexes are those
+    /// that this process declared; if it declared none of a collection, those in its index checkpoint whose keys come
+    /// from the fields of documents. Loading a collection with such a spec gives what everybody else sees. Reads a few
+    /// hundred bytes for each collection of the second kind.
     pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
         found.extend(undeclared.iter().filter_map(|path| self.collection_on_disk(path)).map(Arc::new));
@@ -27,7 +27,7 @@ impl Database {
         found
     }
 
-    /// As [`Database::indexed_collections`], if that takes no file.
+    /// Like [`Database::indexed_collections`], but returns `None` if a file would have to be read.
     pub fn peek_indexed_collections(
         &self,
         wanted: impl Fn(&str) -> bool,
@@ -37,7 +37,7 @@ impl Database {
         undeclared.is_empty().then_some(found)
     }
 
-    /// The collections of which this process declared indexes, and the paths of others that have a snapshot.
+    /// Returns the collections of which this process declared indexes, and the paths of others that have a snapshot.
     fn declared_collections(
         &self,
         wanted: &impl Fn(&str) -> bool,
@@ -52,7 +52,7 @@ impl Database {
         (declared, others)
     }
 
-    /// A collection as its index checkpoint describes it, with the indexes that anybody can build.
+    /// Returns a collection as its index checkpoint describes it, with the indexes that anybody can build.
     fn collection_on_disk(&self, path: &str) -> Option<CollectionSpec> {
         let header = self.index_checkpoint_header(path)?;
         let of_fields =

@@ -1,9 +1,9 @@
-//! Index checkpoints: where the documents of a snapshot lie and what they have in the indexes, so that a collection is
-//! loaded without reading a document.
+//! Index checkpoints: where the documents of a snapshot are and what they have in the indexes, so that a collection can
+//! be loaded without looking at its documents.
 //!
-//! They are derived from the snapshots and never believed unseen: a file that is damaged, made by other rules or for
+//! They are derived from the snapshots and never trusted unchecked: a file that is damaged, made by other rules or for
 //! other indexes, or that belongs to another state of the snapshot, counts as absent. So nothing about them is synced,
-//! and a failure to write one is no failure of the checkpoint.
+//! and a failure to write one does not fail the checkpoint.
 //!
 //! Only the holder of the checkpoint lock writes or removes them.
 
@@ -26,7 +26,7 @@ pub(super) use draft::Draft;
 
 const PREFIX: &str = "index-";
 
-/// The name of a collection's index checkpoint in the reserved folder.
+/// Returns the name of a collection's index checkpoint in the reserved folder.
 fn file_name(collection: &str) -> String {
     format!("{PREFIX}{:016x}", xxh3_64(collection.as_bytes()))
 }

@@ -16,9 +16,9 @@ use crate::engine::index::{Index, rules};
 use crate::engine::journal::SnapshotRecord;
 
 impl Database {
-    /// Loads a collection from its index checkpoint. False if there is none that fits the collection, its indexes and
-    /// the file that is there now; nothing has changed then. O(n) in the number of documents and their entries, and one
-    /// pass over the bytes of the snapshot, which proves that it is the one that everything was made from.
+    /// Loads a collection from its index checkpoint. Returns false, without having changed anything, if there is none
+    /// that fits the collection, its indexes and the file that is there now. O(n) in the number of documents and their
+    /// entries, plus one pass over the bytes of the snapshot, which proves that the index checkpoint was made from it.
     pub(in crate::engine::database) fn restore(&self, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let Some(stored) = self.read_index_checkpoint(spec) else { return Ok(false) };
         let hash = stored.header.snapshot;
@@ -41,8 +41,8 @@ impl Database {
         Ok(true)
     }
 
-    /// The index checkpoint, if it has what the collection asks for. Whether it is of the present snapshot is not
-    /// looked at.
+    /// Returns the index checkpoint if it has what the collection asks for. Does not check that it was made from the
+    /// present snapshot.
     fn read_index_checkpoint(&self, spec: &CollectionSpec) -> Option<Stored> {
         if spec.indexes.is_empty() {
             return None;
@@ -52,7 +52,7 @@ impl Database {
         stored.serves(spec, database, &rules()).then_some(stored)
     }
 
-    /// What the index checkpoint of a collection says of itself, however old it is.
+    /// Returns what the index checkpoint of a collection says of itself, however old it is.
     pub(super) fn index_checkpoint_header(&self, path: &str) -> Option<Header> {
         let header = read_header(&*self.open_index_checkpoint(path)?)?;
         let database = self.state.read().database;
@@ -63,7 +63,7 @@ impl Database {
         self.fs.open(&self.reserved(&file_name(path)), OpenMode::Read).ok()
     }
 
-    /// Since when there are the indexes of a collection that is built from its documents now.
+    /// Returns the times of indexes that are now built from the documents of the collection.
     pub(in crate::engine::database) fn times_of_built(&self, spec: &CollectionSpec) -> Vec<IndexTimes> {
         if spec.indexes.is_empty() {
             return Vec::new();
@@ -78,14 +78,15 @@ impl Database {
         times.collect()
     }
 
-    /// What the catalog knows of a snapshot with this hash, if its documents count.
+    /// Returns what the catalog knows of a snapshot with this hash, if documents are read from it.
     pub(super) fn known_snapshot(&self, spec: &CollectionSpec, hash: FileHash) -> Option<SnapshotRecord> {
         let state = self.state.read();
         let record = state.catalog.get(&*spec.path).filter(|record| record.dropped.is_none());
         matching(record, hash).filter(|record| holds_documents(record)).cloned()
     }
 
-    /// The snapshot file with its hash, without holding it in memory. What fails here fails again where it is reported.
+    /// Opens the snapshot file and hashes it, without holding it in memory. An error is dropped, because it occurs
+    /// again where it is reported.
     fn hash_snapshot(&self, spec: &CollectionSpec) -> Option<(Arc<dyn File>, Metadata, FileHash)> {
         let file = self.fs.open(&spec.file(&self.directory), OpenMode::Read).ok()?;
         let seen = file.metadata().ok()?;
@@ -94,8 +95,8 @@ impl Database {
     }
 }
 
-/// The collection as its index checkpoint has it. Documents of which `changed` gives a sequence number are left out and
-/// noted as changed.
+/// Returns the collection as its index checkpoint has it. Documents for which `changed` returns a sequence number are
+/// left out and noted as changed.
 fn restored(
     stored: &Stored,
     spec: &CollectionSpec,

@@ -14,15 +14,15 @@ use crate::engine::fs::OpenMode;
 use crate::engine::lock::Wait;
 use crate::engine::snapshot::{Heads, measure_pieces};
 
-/// How often a collection is looked at whose file others keep changing.
+/// How often to try with a collection whose file others keep changing.
 const ATTEMPTS: usize = 3;
 
 impl Database {
     /// Writes the index checkpoint of a collection, after a checkpoint of what is dirty. The snapshot is not written
-    /// again if nothing in it changed. One pass over the bytes of the snapshot.
+    /// again if nothing in it has changed. Costs one pass over the bytes of the snapshot.
     ///
     /// # Errors
-    /// Those of loading the collection and of [`Database::checkpoint`]; `IO_ERROR` where the directory is read-only.
+    /// Those of loading the collection and of [`Database::checkpoint`]; `IO_ERROR` if the directory is read-only.
     pub fn persist_indexes(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         for _ in 1..ATTEMPTS {
             match self.persist_current(spec, options) {
@@ -36,7 +36,7 @@ impl Database {
     fn persist_current(&self, spec: &Arc<CollectionSpec>, options: ReadOptions) -> Result<()> {
         let wait = Wait::at_most(options.lock_timeout);
         {
-            // What was edited a moment ago is adopted first.
+            // A recent edit is adopted first.
             let mut writer = self.writer.lock();
             self.catch_up(&mut writer)?;
             self.notice_edit(spec)?;
@@ -46,17 +46,16 @@ impl Database {
         self.as_checkpointer(wait, || self.persist_snapshot_indexes(spec))
     }
 
-    /// As [`Database::persist_indexes`] of the snapshot that is there now, if nobody else checkpoints; a failure is no
-    /// harm.
+    /// Like [`Database::persist_indexes`], but for the snapshot that is there now, and only if nobody else checkpoints.
+    /// A failure does no harm.
     pub(in crate::engine::database) fn try_persist_indexes(&self, spec: &Arc<CollectionSpec>) {
         let _ = self.as_checkpointer(Wait::at_most(Duration::ZERO), || self.persist_snapshot_indexes(spec));
     }
 
-    /// Removes the index checkpoint of a collection; there need not be one. The collection's next checkpoint writes it
-    /// again.
+    /// Removes the index checkpoint of a collection, if there is one. The collection's next checkpoint writes it again.
     ///
     /// # Errors
-    /// `IO_ERROR`, also where the directory is read-only; `LOCK_TIMEOUT` while another process checkpoints.
+    /// `IO_ERROR`, also if the directory is read-only; `LOCK_TIMEOUT` while another process checkpoints.
     pub fn remove_index_checkpoints(&self, spec: &CollectionSpec, wait: Wait) -> Result<()> {
         self.as_checkpointer(wait, || {
             let path = self.reserved(&file_name(&spec.path));
@@ -67,7 +66,7 @@ impl Database {
         })
     }
 
-    /// Does something that only the process which checkpoints may do.
+    /// Does what only the holder of the checkpoint lock may do.
     fn as_checkpointer(&self, wait: Wait, work: impl FnOnce() -> Result<()>) -> Result<()> {
         match self.quiet(wait)? {
             Some(_quiet) => work(),
@@ -75,9 +74,9 @@ impl Database {
         }
     }
 
-    /// Builds the index checkpoint of the snapshot that is there now.
+    /// Builds and writes the index checkpoint of the snapshot that is there now.
     pub(super) fn persist_snapshot_indexes(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        // Other callers may want more indexes of it.
+        // Other callers may want more indexes.
         let declared = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
         let spec = declared.unwrap_or_else(|| Arc::clone(spec));
         let Some(mut draft) = Draft::of(&spec) else { return Ok(()) };
@@ -106,8 +105,8 @@ impl Database {
         self.write_index_checkpoint(draft, record.hash, record.size)
     }
 
-    /// Writes the index checkpoint that was gathered while a snapshot was written. Nobody misses one that could not be
-    /// written: the next checkpoint of the collection tries again.
+    /// Writes the index checkpoint that was gathered while a snapshot was written. A failure does no harm: the next
+    /// checkpoint of the collection tries again.
     pub(in crate::engine::database) fn try_write_index_checkpoint(
         &self,
         draft: Draft,

@@ -1,4 +1,4 @@
-//! Which files are open once a collection was loaded, or could not be.
+//! Which files are open after a collection was loaded, or could not be.
 
 use std::path::Path;
 use std::time::Duration;
