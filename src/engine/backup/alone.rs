@@ -1,4 +1,4 @@
-//! Being the only process that has any database of a base path open.
+//! Running work while this process is the only one that has any database of a base path open.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 pub enum Owned<'a> {
     /// This process has it open.
     Open { database: &'a Database, held: Held<'a> },
-    /// Nobody has. Its locks are held.
+    /// Nobody has it open. This process holds its locks.
     Closed { directory: &'a Path },
 }
 
-/// The locks of a database that this process has not open.
+/// The locks of a database that this process does not have open.
 struct Locks {
     checkpoint: ProcessLock,
     write: ProcessLock,
@@ -45,18 +45,19 @@ fn take(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
     Ok(lock.guard())
 }
 
-/// Takes a lock by which processes are present, if nobody else has it.
+/// Takes a presence lock if nobody else has it.
 fn take_now(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
     take(lock, Wait { deadline: Instant::now(), ..wait })
 }
 
-/// Runs `work` while this process is the only one that has the databases open. `directories` is in path order; those that
-/// are missing are created. The process's own engines stay open and wait.
+/// Runs `work` while this process is the only one that has the databases open. `directories` is in path order; missing ones
+/// are created. The process's own engines stay open and wait.
 ///
-/// While others have one open, all locks are let go between attempts: they may need them to finish and to close it.
+/// While another process has one open, all locks are released between attempts, because that process may need them to finish
+/// and to close it.
 ///
 /// # Errors
-/// `LOCK_TIMEOUT` that names the others, `IO_ERROR`, and those of `work`.
+/// `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`, and the errors of `work`.
 pub fn alone<T>(
     site: &Site,
     directories: &[PathBuf],
@@ -77,7 +78,7 @@ pub fn alone<T>(
     }
 }
 
-/// One attempt. `work` is taken if it ran.
+/// Makes one attempt. `work` is `None` afterwards if it ran.
 fn attempt<T>(
     site: &Site,
     directories: &[PathBuf],
@@ -117,7 +118,7 @@ fn attempt<T>(
             (None, None) => {}
         }
     }
-    // The locks by which every process is present, last: whoever opens a database waits for its write lock already.
+    // The presence locks come last: whoever opens a database is already waiting for its write lock.
     for locks in locks.iter_mut().flatten() {
         guards.push(take_now(&mut locks.presence, wait)?);
     }
@@ -139,11 +140,11 @@ fn attempt<T>(
     let mut back = Ok(());
     for at in present {
         if let Owned::Open { database, held } = &mut owned[at] {
-            // Also after the caller gave up.
+            // Even after the caller gave up.
             back = back.and(cancel::without_caller(|| database.take_part(held, wait)));
         }
     }
-    // Guards go in the opposite order of their taking.
+    // Guards are dropped in the reverse order of their acquisition.
     drop(guards);
     drop(owned);
     drop(quiet);
@@ -160,13 +161,13 @@ impl Owned<'_> {
         }
     }
 
-    /// Says to every process that the data is being replaced, or no longer.
+    /// Tells every process that the data is being replaced, or that it no longer is.
     pub fn set_migrating(&self, fs: &dyn Fs, migrating: bool) -> Result<()> {
         mark_migrating(fs, self.directory(), migrating)
     }
 
-    /// Lets the engine, if one is open, see the new data at once. What fails here is tried again by the next call that needs
-    /// it: the generation that memory stands in is gone.
+    /// Makes the engine, if one is open, see the new data at once. If this fails, the next call that needs it tries again:
+    /// the generation that its memory refers to is gone.
     pub fn reload(&mut self) {
         if let Owned::Open { database, held } = self {
             let _ = database.reload(held);

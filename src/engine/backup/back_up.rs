@@ -22,14 +22,14 @@ use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use crate::engine::snapshot::scan_map;
 
-/// Beginning of the names of backups that are not finished.
+/// The prefix of the names of unfinished backups.
 const PARTIAL: &str = ".partial-";
 
-/// A backup that was made.
+/// A finished backup.
 #[derive(Debug)]
 pub struct BackedUp {
     pub path: PathBuf,
-    /// What came up in the databases meanwhile.
+    /// The warnings that the databases raised meanwhile.
     pub warnings: Vec<Warning>,
 }
 
@@ -42,12 +42,12 @@ pub struct BackupOptions {
 }
 
 /// Copies `data/`, every other database of the base path and what the options include to `backups/<name>`; without a name,
-/// one is made of the time. Writers go on while it runs: what is copied is each database as it was at one moment, the same
-/// for all of them. Checkpoints, restores and migrations wait until it is done. O(bytes).
+/// one is made from the time. Writers go on meanwhile: each database is copied as it was at one moment, which is the same
+/// for all of them. Checkpoints, restores and migrations wait until the backup is done. O(bytes).
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` (name, included path), `ALREADY_EXISTS`, `LOCK_TIMEOUT`, `CORRUPT_DATA` where a database is damaged,
-/// `IO_ERROR` (`ENOSPC` where there is no room for it), `ABORTED`. Nothing is left behind.
+/// `INVALID_ARGUMENT` (name, included path), `ALREADY_EXISTS`, `LOCK_TIMEOUT`, `CORRUPT_DATA` if a database is damaged,
+/// `IO_ERROR` (`ENOSPC` if there is not enough room), `ABORTED`. Nothing is left behind.
 pub fn back_up(
     site: &Site,
     name: Option<&str>,
@@ -92,7 +92,7 @@ pub fn back_up(
     };
     let finished = made.and_then(|()| {
         fs.rename(&partial, &target).at("rename into place", &target)?;
-        // A process that was killed may have made the directories and not synced them.
+        // A process that was killed may have created the directories without syncing them.
         fs::sync_dirs_above(&*fs, &target).at("sync the directories above", &target)
     });
     match finished {
@@ -101,7 +101,7 @@ pub fn back_up(
             Ok(BackedUp { path: target, warnings })
         }
         Err(error) => {
-            // What cannot be removed now is swept by the next backup; without its final name it is none.
+            // What cannot be removed now is swept by the next backup; without its final name it is not a backup.
             let _ = fs.rename(&target, &partial);
             let _ = fs::remove_tree(&*fs, &partial);
             Err(error)
@@ -109,7 +109,7 @@ pub fn back_up(
     }
 }
 
-/// Where a backup lies that is not finished, or not wanted any more.
+/// The path of a backup that is not finished, or no longer wanted.
 pub fn partial(backups: &Path, name: &str) -> PathBuf {
     backups.join(format!("{PARTIAL}{name}"))
 }
@@ -121,7 +121,7 @@ pub fn lock_backups(site: &Site, wait: Wait) -> Result<LockGuard> {
     Ok(lock.guard())
 }
 
-/// The locks of databases do not keep a migration of this process away: it has them already.
+/// Keeps migrations away. The locks of the databases do not stop a migration of this process, which holds them already.
 fn keep_migrations_away(site: &Site, wait: Wait) -> Result<MigrationLock> {
     MigrationLock::acquire(site, wait).map_err(|error| match error {
         Error::InUse { path, waited_ms, holders } if path.starts_with(site.migration_directory()) => {
@@ -135,7 +135,7 @@ fn keep_migrations_away(site: &Site, wait: Wait) -> Result<MigrationLock> {
 fn fresh_name(fs: &dyn Fs, backups: &Path) -> Result<String> {
     let mut time = now_ms();
     loop {
-        // Names of this form, with milliseconds, order by time.
+        // Names of this form, with milliseconds, sort by time.
         let name = format!("{}.{:03}Z", date::second(time), time % 1000);
         let path = backups.join(&name);
         if fs.symlink_metadata(&path).at("look up", &path)?.is_none() {
@@ -145,7 +145,7 @@ fn fresh_name(fs: &dyn Fs, backups: &Path) -> Result<String> {
     }
 }
 
-/// Removes what backups left that were killed. The lock of the backups is held.
+/// Removes the remains of killed backups. The lock of the backups must be held.
 pub fn sweep(fs: &dyn Fs, backups: &Path) -> Result<()> {
     for name in fs.list_dir(backups).at("list", backups)? {
         if name.starts_with(PARTIAL) {
@@ -255,7 +255,7 @@ impl Sources {
         }
         for path in &self.inventory.files {
             let (from, to) = (site.base.absolute(path), place(path)?);
-            // Whoever owns it may have removed it since.
+            // Its owner may have removed it since.
             if let Some(content) = copy_file(&*fs, &from, &to, &mut |bytes| meter.add(bytes))? {
                 entries.insert(path.clone(), (content, Kind::Foreign));
             }
@@ -308,7 +308,7 @@ impl Collection {
     }
 }
 
-/// The layout of a copied snapshot; none if it is a person's edit that was not taken over yet.
+/// Returns the layout of a copied snapshot, or `None` if it is a person's edit that was not adopted yet.
 fn layout_of(
     fs: &dyn Fs,
     states: &[SnapshotRecord],

@@ -12,16 +12,16 @@ use crate::engine::database::{CutContent, Frozen, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode};
 
-/// Bytes that are read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 1 << 20;
 
 /// The content of a file, by its hashes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content {
     pub size: u64,
-    /// In hexadecimal: what manifests have.
+    /// In hexadecimal, as in manifests.
     pub sha256: String,
-    /// What catalogs have.
+    /// As in catalogs.
     pub hash: FileHash,
 }
 
@@ -53,7 +53,7 @@ pub fn hex_digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Hashes a file; `tick` is told of bytes read. O(size).
+/// Hashes a file. `tick` is called with the number of bytes of each read. O(size).
 pub fn hash_file(file: &dyn File, path: &Path, tick: &mut dyn FnMut(u64) -> Result<()>) -> Result<Content> {
     transfer(file, path, tick, &mut |_, _| Ok(()))
 }
@@ -77,7 +77,7 @@ fn transfer(
     }
 }
 
-/// The content of the file at `path`; `None` if nothing is there, or no file.
+/// Returns the content of the file at `path`, or `None` if no file is there.
 pub fn content_of(fs: &dyn Fs, path: &Path) -> Result<Option<Content>> {
     match fs.open(path, OpenMode::Read) {
         Ok(file) => hash_file(&*file, path, &mut |_| Ok(())).map(Some),
@@ -86,7 +86,7 @@ pub fn content_of(fs: &dyn Fs, path: &Path) -> Result<Option<Content>> {
     }
 }
 
-/// Whether no file is at a path.
+/// Whether an error says that no file is at a path.
 pub fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -94,8 +94,8 @@ pub fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// Streams the documents of a collection, whose own file is or will be at `own`, to a place where nothing is, with the mode of
-/// that file, and syncs them. The caller syncs the directory.
+/// Streams the documents of a collection to `to`, where nothing may exist yet, and syncs them. `own` is where the
+/// collection's own file is or will be, whose mode is copied. The caller syncs the directory.
 pub fn write_documents(
     site: &Site,
     frozen: &Frozen,
@@ -119,8 +119,8 @@ pub fn write_documents(
     Err(Error::corrupt(to, 0, "it does not read back as it was written; check the disk"))
 }
 
-/// Copies a file with its mode to a place where nothing is, sharing blocks where the file system can, and syncs it.
-/// `None` if there is nothing to copy. The caller syncs the directory.
+/// Copies a file with its mode to `to`, where nothing may exist yet, sharing blocks if the file system can, and syncs it.
+/// Returns `None` if there is nothing to copy. The caller syncs the directory.
 pub fn copy_file(
     fs: &dyn Fs,
     from: &Path,

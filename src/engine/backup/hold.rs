@@ -1,8 +1,8 @@
 //! Holding all databases of a base path for this process, and the copy of the data that undoes a failed migration.
 //!
-//! While they are held, this process writes on and others wait. The intent that [`Hold::copy`] writes says that everything
-//! since is to be undone; it goes when the migration has succeeded ([`Hold::discard`]) or its work is undone
-//! ([`Hold::put_back`]). A process that dies meanwhile leaves it to [`settle`](super::settle()).
+//! While they are held, this process goes on writing and other processes wait. The intent that [`Hold::copy`] writes says
+//! that everything written since then is to be undone. It ends when the migration has succeeded ([`Hold::discard`]) or its
+//! work is undone ([`Hold::put_back`]). If the process dies before that, [`settle`](super::settle()) undoes the work.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use crate::engine::order;
 /// The files of the rollback copy, in the folder of migrations.
 const BEFORE: &str = "before";
 
-/// How long is waited for a step before the caller is asked whether it still waits.
+/// How long to wait for a step to end before checking whether the caller still waits.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The content of the intent: what the data was.
@@ -41,11 +41,11 @@ pub struct Intent {
     pub copy: Manifest,
 }
 
-/// The databases that are held. What this process opens under the base path later is taken in as well.
+/// The databases that are held. Those that this process opens under the base path later are added.
 pub struct HeldDatabases {
-    /// Locked for as long as a step copies the data, or ends what it copied it for.
+    /// Locked while the data is copied, and while the copy is discarded or put back.
     databases: Mutex<Vec<Arc<Database>>>,
-    /// Whether the intent is there.
+    /// Whether there is an intent.
     migrating: AtomicBool,
     ended: AtomicBool,
 }
@@ -70,7 +70,8 @@ impl HeldDatabases {
         Ok(())
     }
 
-    /// Waits until the data is neither copied nor put back: what is held meanwhile stays what it was.
+    /// Waits until the data is neither being copied nor being put back, so that the held databases stay the same during
+    /// both.
     fn between_steps(&self, database: &Database, wait: Wait) -> Result<MutexGuard<'_, Vec<Arc<Database>>>> {
         loop {
             if let Some(databases) = self.databases.try_lock_for(PAUSE) {
@@ -100,27 +101,28 @@ pub struct Hold {
     _lock: MigrationLock,
 }
 
-/// What the data was when it was copied. Until it is discarded or put back, a crash undoes what came after.
+/// The data as it was when it was copied. Until the copy is discarded or put back, a crash undoes everything that came after
+/// it.
 #[must_use]
 pub struct RollbackCopy {
     manifest: Manifest,
 }
 
-/// A copy that is not needed any more; its files serve the next one.
+/// A copy that is no longer needed. The next copy reuses its files.
 #[must_use]
 pub struct SpareCopy {
     manifest: Manifest,
 }
 
-/// Databases on which this process does nothing else: it neither checkpoints nor writes.
+/// Databases that this process neither checkpoints nor writes to.
 type Stopped<'a> = (Vec<Option<Quiet<'a>>>, Vec<Held<'a>>);
 
 impl Hold {
-    /// Takes the write locks of all databases, in path order. This process's own writes go on; those of others wait, and
-    /// end in `LOCK_TIMEOUT` that names this process.
+    /// Takes the write locks of all databases, in path order. Writes of this process go on; writes of other processes wait,
+    /// and fail with a `LOCK_TIMEOUT` that names this process.
     ///
     /// # Errors
-    /// `LOCK_TIMEOUT`, `CORRUPT_DATA` where a database does not open, `IO_ERROR`. Nothing is held then.
+    /// `LOCK_TIMEOUT`, `CORRUPT_DATA` if a database does not open, `IO_ERROR`. Nothing is held then.
     pub fn begin(site: Site, lock: MigrationLock, wait: Wait) -> Result<Hold> {
         let held = Arc::new(HeldDatabases {
             databases: Mutex::default(),
@@ -137,12 +139,12 @@ impl Hold {
         Ok(hold)
     }
 
-    /// Copies everything that a migration may change: the databases, and all else under `data`. The files of the databases are
-    /// brought up to date first; what this process writes before it is stopped is streamed into the copy.
-    /// Files that are the same in `previous` are not copied again. O(bytes).
+    /// Copies everything that a migration may change: the databases, and everything else under `data`. The databases are
+    /// checkpointed first, so that their files are up to date; what this process writes between that and being stopped is
+    /// streamed into the copy. Files with the same content in `previous` are not copied again. O(bytes).
     ///
     /// # Errors
-    /// `IO_ERROR` (`ENOSPC` where there is no room for it), `CORRUPT_DATA`; nothing is to be undone then.
+    /// `IO_ERROR` (`ENOSPC` if there is not enough room), `CORRUPT_DATA`; there is nothing to undo then.
     pub fn copy(&self, previous: Option<SpareCopy>) -> Result<RollbackCopy> {
         let databases = self.held.databases.lock();
         for database in databases.iter() {
@@ -166,10 +168,10 @@ impl Hold {
         Ok(RollbackCopy { manifest: copy.copy })
     }
 
-    /// The migration succeeded: what it wrote is durable and stays, whatever happens from here on.
+    /// Ends a migration that succeeded: what it wrote is made durable and stays, whatever happens from here on.
     ///
     /// # Errors
-    /// `IO_ERROR`; the data is then to be put back, or will be when the base path is opened the next time.
+    /// `IO_ERROR`; the caller must then put the data back, or else the next opening of the base path does.
     pub fn discard(&self, copy: &RollbackCopy) -> Result<SpareCopy> {
         let databases = self.held.databases.lock();
         let (_quiet, mut held) = self.stop(&databases)?;
@@ -188,15 +190,15 @@ impl Hold {
         Ok(SpareCopy { manifest: copy.manifest.clone() })
     }
 
-    /// Makes the data byte for byte what it was when it was copied. Storages that are open, in this process and in others,
-    /// see it at once.
+    /// Makes the data byte for byte what it was when it was copied. Open storages, in this process and in others, see it at
+    /// once.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` if the copy is damaged, `IO_ERROR`; nobody writes any more then until all processes have closed the
+    /// `CORRUPT_DATA` if the copy is damaged, `IO_ERROR`; nobody can write then until all processes have closed the
     /// databases, and the next opening puts the data back.
     pub fn put_back(&self, copy: RollbackCopy) -> Result<()> {
         let databases = self.held.databases.lock();
-        // A failed write of the migration may have left a database in which nothing is written any more.
+        // A failed write of the migration may have left a database that accepts no more writes.
         let (_quiet, mut held) = self.stop_by(&databases, Database::acquire_unseen)?;
         let directories: Vec<PathBuf> =
             self.directories(&databases)?.into_iter().map(|(directory, _)| directory).collect();
@@ -207,7 +209,7 @@ impl Hold {
         replacement.declare(&self.site)?;
         replacement.carry_out(&self.site, false)?;
         for (database, held) in databases.iter().zip(&mut held) {
-            // What fails here is tried again by the next call that needs it: the generation that memory stands in is gone.
+            // If this fails, the next call that needs it tries again: the generation that memory refers to is gone.
             let _ = database.reload(held);
         }
         replacement.conclude(&self.site)?;
@@ -215,7 +217,7 @@ impl Hold {
         Ok(())
     }
 
-    /// Takes what came up in the databases since the last call.
+    /// Takes the warnings that the databases raised since the last call.
     pub fn take_warnings(&self) -> Vec<Warning> {
         self.held.all().iter().flat_map(|database| database.take_warnings()).collect()
     }
@@ -251,7 +253,7 @@ impl Hold {
         }
     }
 
-    /// The directories of the databases as the base path spells them, in path order, and which of the databases is in each.
+    /// The directories of the databases as the base path spells them, in path order, each with the index of its database.
     fn directories(&self, databases: &[Arc<Database>]) -> Result<Vec<(PathBuf, usize)>> {
         let fs = self.site.fs();
         let mut directories = Vec::new();
@@ -274,7 +276,7 @@ impl Hold {
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
         let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
-        // Those that were opened since are to be found like all others.
+        // Records the databases that were opened since, so that they are found like all others.
         site.databases(self.wait())?;
         for (directory, at) in &self.directories(databases)? {
             let Some(cut) = cuts.get(*at) else { continue };
@@ -283,7 +285,7 @@ impl Hold {
                 let file = site.relative(&directory.join(&*collection.path))?;
                 let layout = match &collection.content {
                     CutContent::File(states) => states.last().map(|state| state.layout),
-                    // This process wrote on since the checkpoint.
+                    // This process has written since the checkpoint.
                     CutContent::Documents(frozen) => {
                         documents.insert(file.clone(), frozen);
                         Some(Layout::Lines)
@@ -331,7 +333,7 @@ impl Hold {
         })
     }
 
-    /// Copies a file, unless an earlier copy of it serves. Nothing, if it is not there and need not be.
+    /// Copies a file, unless an earlier copy of it can be reused. Returns `None` if the file is not there and need not be.
     fn copy_file(&self, path: &str, kind: &Kind, spare: &mut Spare) -> Result<Option<(String, Content)>> {
         let (fs, from) = (self.site.fs(), self.site.base.absolute(path));
         let Some(current) = content_of(&*fs, &from)? else {
@@ -346,7 +348,7 @@ impl Hold {
         let (stored, to) = self.place(spare)?;
         match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
             Some(copied) if copied == current => Ok(Some((stored, copied))),
-            // Whoever owns it writes on: what was copied is as good as what was there a moment ago.
+            // Its owner is still writing: what was copied is as good as what was there a moment ago.
             copied if *kind == Kind::Foreign => Ok(copied.map(|copied| (stored, copied))),
             _ => Err(Error::Conflict(format!("{} changed while it was copied", from.display()))),
         }
@@ -359,7 +361,7 @@ impl Hold {
         Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
     }
 
-    /// A free place in the copy, with its name.
+    /// Returns a free place in the copy, with its name.
     fn place(&self, spare: &mut Spare) -> Result<(String, PathBuf)> {
         let stored = spare.next_name();
         let to = self.site.migration_directory().join(BEFORE).join(&stored);
@@ -367,7 +369,7 @@ impl Hold {
         Ok((stored, to))
     }
 
-    /// What a migration wrote beside the databases is as durable as what it wrote to them.
+    /// Makes what a migration wrote beside the databases as durable as what it wrote to them.
     fn sync_foreign_files(&self) -> Result<()> {
         let (site, fs) = (&self.site, self.site.fs());
         let inventory = Inventory::of_data(site)?;
@@ -389,7 +391,7 @@ impl Drop for Hold {
             database.release();
         }
         if !self.held.migrating.load(Ordering::Acquire) {
-            // Nobody needs it; what cannot be removed now is removed before the next copy.
+            // Nobody needs the copy. If it cannot be removed now, it is removed before the next one is made.
             let _ = fs::remove_tree(&*self.site.fs(), &self.site.migration_directory().join(BEFORE));
         }
     }
@@ -403,10 +405,10 @@ fn not_current(file: &Path) -> Error {
     )
 }
 
-/// Where each file of the copy comes from: nowhere, if it is as it was.
+/// Returns where the content of each file of the copy comes from; `from` is `None` if the file in place has it already.
 ///
 /// # Errors
-/// `CORRUPT_DATA` if the copy lacks a file that is needed.
+/// `CORRUPT_DATA` if a file that is needed is missing from the copy or damaged.
 pub fn sources_in_place(site: &Site, manifest: &Manifest) -> Result<Vec<Source>> {
     let (fs, before) = (site.fs(), site.migration_directory().join(BEFORE));
     let places = Places::of(site, manifest, Purpose::PutBack)?;
@@ -443,7 +445,7 @@ impl Spare {
         Spare { files, next }
     }
 
-    /// The name in the copy of a file that has this content there.
+    /// Takes the file that the earlier copy has for this path, if it has this content, and returns its name in the copy.
     fn take(&mut self, path: &str, content: &Content) -> Option<String> {
         let same = |file: &FileEntry| (file.size, &file.sha256) == (content.size, &content.sha256);
         self.files.get(path).filter(|file| same(file))?;

@@ -1,7 +1,7 @@
-//! Intents: files that say what is to be done if the process that does it dies.
+//! Intents: files that say what must be done if the process that is doing it dies.
 //!
-//! An intent ends by one byte in it, written in place and synced: that the file is gone may be undone by a power loss,
-//! the byte may not.
+//! An intent is ended by one byte in it, which is written in place and synced: a power loss may undo the removal of the
+//! file, but not that byte.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::sealed::{Sealing, read_sealed, write_sealed};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode};
 
-/// What there is of an intent.
+/// The state of an intent on disk.
 pub enum Found<T> {
     Nothing,
-    /// It ended, but whoever ended it may not have seen that through.
+    /// It has ended, but perhaps not durably.
     Done,
     Open(T),
 }
@@ -39,13 +39,13 @@ pub fn find<T: DeserializeOwned>(fs: &dyn Fs, path: &Path) -> Result<Found<T>> {
     })
 }
 
-/// Writes the intent, durably. One that is there already is replaced.
+/// Writes the intent durably, replacing one that is there already.
 pub fn declare(fs: &dyn Fs, path: &Path, content: &impl Serialize) -> Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dirs(fs, directory).at("create", directory)?;
     }
     write_sealed(fs, path, content, Sealing::Open)?;
-    // A process that was killed may have made the directories and not synced them.
+    // A process that was killed may have created the directories without syncing them.
     fs::sync_dirs_above(fs, path).at("sync the directories above", path)
 }
 
@@ -60,7 +60,7 @@ pub fn withdraw(fs: &dyn Fs, path: &Path) -> Result<()> {
     }
 }
 
-/// Ends the intent, if there is one: it is never followed again. May be repeated.
+/// Ends the intent, if there is one, so that it is never followed again. May be repeated.
 pub fn end(fs: &dyn Fs, path: &Path) -> Result<()> {
     let file = match fs.open(path, OpenMode::ReadWrite) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -68,7 +68,7 @@ pub fn end(fs: &dyn Fs, path: &Path) -> Result<()> {
     };
     file.write_at(&[Sealing::DONE], Sealing::OFFSET).at("write", path)?;
     file.sync_data().at("sync", path)?;
-    // It counts for nothing any more: if it stays or comes back, the next opening removes it.
+    // The file has no effect any more: if it stays or comes back, the next opening removes it.
     let _ = fs.remove_file(path);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What lies under `data`.
+//! The files and directories under `data`.
 
 use std::path::Path;
 
@@ -7,27 +7,27 @@ use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{FileKind, list_if_there};
 use crate::engine::journal::RESERVED;
 
-/// Paths relative to the base path, sorted; directories come before what is in them.
+/// Paths relative to the base path. Directories come before what is in them.
 #[derive(Debug, Default)]
 pub struct Inventory {
     pub directories: Vec<String>,
     pub files: Vec<String>,
-    /// Symlinks and everything else that is neither: not followed, not copied, not removed.
+    /// Symlinks and everything else that is neither file nor directory: not followed, not copied, not removed.
     pub left_out: Vec<String>,
 }
 
-/// Names in `data` itself that no copy has.
+/// Names directly in `data` that no copy includes.
 const OWN: [&str; 4] = [RESTORE, MIGRATION, ".databases.lock", ".databases.json.new"];
 
 impl Inventory {
-    /// Everything under `data` but what belongs to the engine. O(names).
+    /// Lists everything under `data` except what belongs to the engine. O(names).
     pub fn of_data(site: &Site) -> Result<Inventory> {
         let mut inventory = Inventory::default();
         inventory.walk(site, &site.base.data(), "data", &OWN)?;
         Ok(inventory)
     }
 
-    /// Adds a file or a directory with all it holds. False if nothing is there.
+    /// Adds a file or a directory with all it holds. Returns false if nothing is there.
     pub fn add(&mut self, site: &Site, path: &Path, relative: &str) -> Result<bool> {
         let Some(metadata) = site.fs().symlink_metadata(path).at("look up", path)? else { return Ok(false) };
         match metadata.kind {
@@ -42,7 +42,7 @@ impl Inventory {
     }
 
     fn walk(&mut self, site: &Site, directory: &Path, relative: &str, skip: &[&str]) -> Result<()> {
-        // Whoever owns it may have removed it a moment ago.
+        // Its owner may have removed it a moment ago.
         let names = list_if_there(&*site.fs(), directory).at("list", directory)?;
         for name in names.iter().filter(|name| *name != RESERVED && !skip.contains(&name.as_str())) {
             self.add(site, &directory.join(name), &format!("{relative}/{name}"))?;

@@ -1,4 +1,4 @@
-//! The backups that there are.
+//! Listing and pruning backups.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ pub struct BackupInfo {
 }
 
 impl BackupInfo {
-    /// Whether there is a manifest and every file that it names has its size.
+    /// Whether there is a manifest and every file that it names is there with the right size.
     pub fn is_complete(&self) -> bool {
         self.problem.is_none()
     }
 }
 
-/// All backups, the oldest first, those without a good manifest before them by name. What a running or killed backup has
-/// written so far is none. O(files).
+/// Lists all backups, the oldest first; those without a valid manifest come before them, by name. What a running or killed
+/// backup has written so far is not a backup. O(files).
 pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
     let (fs, backups) = (site.fs(), site.backups());
     let names = match fs.list_dir(&backups) {
@@ -55,7 +55,7 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
     Ok(found)
 }
 
-/// A time for a new backup that is later than that of every other one, whatever the clock does.
+/// Returns a creation time for a new backup that is later than that of every other backup, whatever the clock says.
 pub fn next_time(site: &Site) -> Result<u64> {
     let (fs, backups) = (site.fs(), site.backups());
     let mut time = now_ms();
@@ -99,15 +99,15 @@ fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
     Ok(info)
 }
 
-/// Where a file lies in a backup.
+/// The path at which a backup stores a file.
 pub fn stored_at(backup: &Path, path: &str) -> PathBuf {
     let mut stored = backup.to_path_buf();
     stored.extend(path.split('/'));
     stored
 }
 
-/// Removes the oldest complete backups beyond `keep`, and what killed backups left. Others are left alone. Returns the names
-/// of those removed.
+/// Removes the oldest complete backups beyond `keep`, and the remains of killed backups. Leaves all others alone. Returns
+/// the names of the backups that were removed.
 ///
 /// # Errors
 /// `LOCK_TIMEOUT` while a backup is being made, `IO_ERROR`.
@@ -125,7 +125,7 @@ pub fn prune_backups(site: &Site, keep: usize, wait: Wait) -> Result<Vec<String>
     let beyond = complete.len().saturating_sub(keep);
     let mut removed = Vec::with_capacity(beyond);
     for backup in complete.into_iter().take(beyond) {
-        // Without its name it is none, however far the rest of this comes.
+        // Without its name it is no longer a backup, even if its removal is interrupted.
         let unwanted = partial(&backups, &backup.name);
         fs.rename(&backup.path, &unwanted).at("rename", &backup.path)?;
         fs::remove_tree(&*fs, &unwanted).at("remove", &unwanted)?;

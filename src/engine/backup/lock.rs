@@ -1,8 +1,9 @@
-//! The locks under which migrations, restores and their repair run, one at a time in all processes.
+//! The locks under which backups, migrations, restores and their repair run, one at a time across all processes.
 //!
-//! `data/.migration/lock` is held for as long as somebody restores or migrates; `data/.migration/settle.lock` while somebody
-//! looks whether an earlier holder of the first one died, and puts right what it left. Who finds an intent and both locks
-//! taken one after the other knows that the first one's holder lives and that the intent is its own.
+//! `data/.migration/lock` is held for as long as a process backs up, restores or migrates; `data/.migration/settle.lock`
+//! while a process checks whether an earlier holder of the first lock died, and repairs what it left. A process that finds
+//! an intent, takes `settle.lock` and then finds the first lock taken knows that the holder of that lock lives and that the
+//! intent is the holder's own.
 
 use std::path::PathBuf;
 
@@ -14,22 +15,22 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
-/// The lock on `data/.migration/lock`, held until it is dropped or its process ends.
+/// A lock on `data/.migration/lock`, held until this is dropped or the process ends.
 pub struct MigrationLock {
     _guard: LockGuard,
 }
 
 impl MigrationLock {
-    /// Waits for the lock, then puts right what an earlier holder left when it died.
+    /// Waits for the lock, then repairs what an earlier holder left when it died.
     ///
     /// # Errors
-    /// `LOCK_TIMEOUT` that names the holder, and what [`settle`](super::settle()) gives.
+    /// `LOCK_TIMEOUT` that names the holder, and the errors of [`settle`](super::settle()).
     pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
         let (lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
         settled.map(|()| lock)
     }
 
-    /// The same for a caller that can do without what cannot be put right any more.
+    /// Does the same for a caller that can go on without the repair: the lock is returned even if that fails.
     pub(super) fn acquire_and_settle(site: &Site, wait: Wait) -> Result<(MigrationLock, Result<()>)> {
         let mut lock = open(site, "lock")?;
         let mut pauses = wait.pauses();
@@ -53,7 +54,8 @@ impl MigrationLock {
         }
     }
 
-    /// Takes the lock if it is free, and puts right what its last holder left. Does nothing while a holder lives.
+    /// Takes the lock if it is free, repairs what its last holder left, and releases the lock. Does nothing while a holder
+    /// lives.
     pub(super) fn settle(site: &Site, wait: Wait) -> Result<()> {
         let _settling = begin_settling(site, wait)?;
         let mut lock = open(site, "lock")?;

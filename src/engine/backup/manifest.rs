@@ -1,4 +1,4 @@
-//! What a copy holds.
+//! The manifest of a copy.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::engine::journal::Layout;
 /// The name of the manifest in a copy.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Paths are relative to the base path, with `/` between names.
+/// What a copy holds. Paths are relative to the base path, with `/` between names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of this package that wrote it.
@@ -17,7 +17,7 @@ pub struct Manifest {
     pub created: u64,
     pub name: String,
     pub databases: Vec<DatabaseEntry>,
-    /// The directories under `data`, parents first.
+    /// The directories under `data` and those that were included, parents first.
     pub directories: Vec<String>,
     pub files: Vec<FileEntry>,
     /// What is neither a file nor a directory and was not copied.
@@ -40,12 +40,12 @@ pub struct FileEntry {
     pub sha256: String,
     #[serde(flatten)]
     pub kind: Kind,
-    /// The name of the file in the copy, where it is not its path.
+    /// The name of the file in the copy, if it differs from its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
 }
 
-/// Whose a file is.
+/// What a file belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Kind {
@@ -55,7 +55,7 @@ pub enum Kind {
         database: String,
         /// Its path in the database.
         collection: String,
-        /// Its layout; none if a person wrote it and it was not taken over yet.
+        /// Its layout; `None` if a person edited the file and it was not adopted yet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         layout: Option<Layout>,
     },
@@ -64,7 +64,7 @@ pub enum Kind {
 }
 
 impl Manifest {
-    /// Every path in it.
+    /// Every path in the manifest.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let files = self.files.iter().flat_map(|file| [file.path.as_str(), file.stored()]);
         let databases = self.databases.iter().map(|entry| entry.path.as_str());

@@ -1,7 +1,7 @@
 //! Copies of everything under a base path: backups that a person keeps, and the copy that undoes a failed migration.
 //!
-//! Both are written as files beside a manifest with checksums, which comes last; both are put in place the same way: an
-//! intent says what replaces what, and a crash after it was written is rolled forward by [`settle`].
+//! Both are written as files beside a manifest with checksums, which is written last. Both are put in place in the same way:
+//! an intent says what replaces what, and after a crash [`settle`](settle()) rolls it forward.
 //!
 //! Lock order, outermost first: the lock of `backups/` → the locks of [`lock`] → the checkpoint locks of all databases in
 //! path order → their write locks in path order → their presence locks.
@@ -52,7 +52,7 @@ use super::registry::Registry;
 pub struct Site {
     pub base: BasePath,
     pub registry: Registry,
-    /// How databases are opened that this process has not open yet.
+    /// How databases are opened that this process does not have open yet.
     pub options: DatabaseOptions,
 }
 
@@ -68,18 +68,18 @@ impl Site {
         self.base.file_system()
     }
 
-    /// Opens a database of a base path that was settled before. Whoever restored or migrated then may have died since: what
-    /// it left is put right before the database is used.
+    /// Opens a database of a base path that was settled before. A process that was restoring or migrating then may have died
+    /// since: what it left is repaired before the database is used.
     fn open(&self, directory: &Path) -> Result<Arc<Database>> {
         let database = self.registry.open(self.fs(), directory, self.options)?;
         settle(self, Wait::at_most(self.options.lock_timeout))?;
         Ok(database)
     }
 
-    /// The database in `directory` as storages open it: see [`open_under`](super::registry::open_under).
+    /// Opens the database in `directory` as storages do: see [`open_under`](super::registry::open_under).
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` where the engine keeps what is its own: no backup could be put back there.
+    /// `INVALID_ARGUMENT` if the directory is one that the engine keeps for itself: no backup could be put back there.
     pub fn open_under(&self, directory: &Path) -> Result<Arc<Database>> {
         check_directory(&self.base, directory)?;
         let wait = Wait::at_most(self.options.lock_timeout);
@@ -105,11 +105,11 @@ impl Site {
         self.base.data().join(MIGRATION)
     }
 
-    /// The directories of all databases, in path order; those that this process has open are recorded again if they cannot be
-    /// found.
+    /// Returns the directories of all databases, in path order. Those that this process has open are recorded again if they
+    /// cannot be found.
     ///
     /// # Errors
-    /// `IO_ERROR` if one is open all the same that is not among them: every copy would lack it.
+    /// `IO_ERROR` if a database that is open is still not among them: every copy would lack it.
     fn databases(&self, wait: Wait) -> Result<Vec<PathBuf>> {
         let opened = self.registry.opened_under(&self.base);
         for directory in &opened {
@@ -130,10 +130,10 @@ impl Site {
         Ok(found)
     }
 
-    /// The directories of all databases that there are and of these, in path order.
+    /// Returns the directories of all existing databases and of those at `paths`, in path order.
     ///
     /// # Errors
-    /// As [`Site::databases`]; `INVALID_ARGUMENT` if two of these are one directory.
+    /// As [`Site::databases`]; `INVALID_ARGUMENT` if two of `paths` are one directory.
     fn databases_and<'a>(&self, paths: impl Iterator<Item = &'a str>, wait: Wait) -> Result<Vec<PathBuf>> {
         let mut directories: Vec<PathBuf> = paths.map(|path| self.base.absolute(path)).collect();
         directories.sort_unstable();
@@ -156,7 +156,7 @@ impl Site {
         Ok(directories)
     }
 
-    /// The path relative to the base path; empty for the base path itself.
+    /// Returns the path relative to the base path; empty for the base path itself.
     fn relative(&self, path: &Path) -> Result<String> {
         let path = normal_path(path);
         if path == self.base.path() {
@@ -166,18 +166,18 @@ impl Site {
     }
 }
 
-/// Whether data may be put at this path relative to the base path: it leads nowhere else, and not into what belongs to
-/// the engine.
+/// Whether a copy may put something at this path, relative to the base path: it must not lead out of the base path, nor into
+/// what belongs to the engine.
 pub(super) fn is_safe(relative: &str) -> bool {
     let names = || relative.split('/');
     let is_engines = |name: &str| name.eq_ignore_ascii_case(RESERVED);
-    // Some file systems know no case.
+    // Some file systems ignore case.
     let is = |at: usize, wanted: &str| names().nth(at).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
     let reserved = is(0, BACKUPS) || (is(0, "data") && (is(1, RESTORE) || is(1, MIGRATION)));
     is_plain_path(relative) && !names().any(is_engines) && !reserved
 }
 
-/// Whether a path relative to the base path, as intents have them, names the base path or something below it.
+/// Whether a path in an intent, relative to the base path, names the base path or something below it.
 fn is_inside(relative: &str) -> bool {
     relative.is_empty() || is_plain_path(relative)
 }

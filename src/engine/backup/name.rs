@@ -4,12 +4,12 @@ use crate::engine::error::{Error, Result};
 
 const MAX_LEN: usize = 100;
 
-/// Names that Windows keeps for devices, with or without an extension.
+/// Names that Windows reserves for devices, with or without an extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
 
 /// # Errors
-/// `INVALID_ARGUMENT` for what is not one plain name on every system.
+/// `INVALID_ARGUMENT` for a name that is not a plain file name on every system.
 pub fn check_name(name: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let problem = if name.is_empty() || name.len() > MAX_LEN {

@@ -1,7 +1,7 @@
-//! What stands where a copy is to be put, and is of another kind than what comes there.
+//! Finding what is in the way of a copy: something of another kind than what the copy puts there.
 //!
-//! Below `data` it gives way. Beside `data` nothing is removed that a copy does not have, so the error names it, before
-//! anything is changed. A link is no way to data, unless a database of the base path is reached through it.
+//! Below `data`, it gives way. Beside `data`, nothing is removed that the copy does not have, so an error names it before
+//! anything is changed. Which symlinks are followed: see [`Places::is_way`].
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,12 +14,12 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
 use crate::engine::normal_path::is_at_or_below;
 
-/// What a copy is put in place for.
+/// Why a copy is put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A person wants a backup back, perhaps one of another machine.
+    /// A person restores a backup, perhaps one from another machine.
     Restore,
-    /// A migration is undone: what is in the way came with it.
+    /// A migration is undone: whatever is in the way came from it.
     PutBack,
 }
 
@@ -29,9 +29,9 @@ pub struct Places<'a> {
     manifest: &'a Manifest,
     purpose: Purpose,
     files: BTreeSet<&'a str>,
-    /// Those of the manifest and of its databases, and all above any of its paths.
+    /// The directories of the manifest and of its databases, and every directory above any of its paths.
     directories: BTreeSet<&'a str>,
-    /// The databases that there are.
+    /// The databases that exist now.
     databases: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Places<'a> {
         Ok(Places { site, manifest, purpose, files, directories, databases })
     }
 
-    /// What must go before everything can be put in its place. None of these paths lies below another one.
+    /// Returns what must be removed before everything can be put in its place. None of these paths lies below another.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` that names what may not be removed, `IO_ERROR`.
@@ -73,7 +73,7 @@ impl<'a> Places<'a> {
         Ok(found)
     }
 
-    /// Whether the file is at its place, and not behind a link that came later.
+    /// Whether the file is in its place, and not behind a symlink that was made later.
     pub fn is_there(&self, path: &str) -> Result<bool> {
         for above in names_above(path) {
             if self.kind(above)? == Some(FileKind::Symlink) && !self.is_way(above) {
@@ -99,7 +99,7 @@ impl<'a> Places<'a> {
         Ok(found.map(|found| found.kind))
     }
 
-    /// Whether something stands there that is no directory and leads to none.
+    /// Whether something is there that neither is a directory nor leads to one.
     fn is_no_directory(&self, path: &str) -> Result<bool> {
         let absolute = self.absolute(path);
         match self.kind(path)? {
@@ -121,8 +121,9 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Whether a link is followed. `data` itself, or another directory of the base path, may be one; below them it would
-    /// lead anywhere.
+    /// Whether a symlink is followed. One directly in the base path, such as `data`, always is. Below that, undoing a
+    /// migration follows one that is not under `data` or that was there before; a restore follows one if everything of the
+    /// copy behind it belongs to databases that are reached through it.
     fn is_way(&self, link: &str) -> bool {
         if !link.contains('/') {
             return true;
@@ -169,7 +170,7 @@ impl<'a> Places<'a> {
 }
 
 /// # Errors
-/// `IO_ERROR` that names the directory if this process may not put or remove one of these paths.
+/// `IO_ERROR` that names the directory if this process may not create or remove one of these paths.
 pub fn check_writable(site: &Site, changed: &BTreeSet<PathBuf>) -> Result<()> {
     let fs = site.fs();
     let mut directories = BTreeSet::new();
@@ -186,7 +187,7 @@ pub fn check_writable(site: &Site, changed: &BTreeSet<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The lowest directory above a path that is there.
+/// The lowest existing directory above a path.
 fn directory_above<'p>(fs: &dyn Fs, path: &'p Path) -> Result<Option<&'p Path>> {
     for above in path.ancestors().skip(1) {
         let found = fs.metadata(above).at("look up", above)?;
@@ -197,12 +198,12 @@ fn directory_above<'p>(fs: &dyn Fs, path: &'p Path) -> Result<Option<&'p Path>> 
     Ok(None)
 }
 
-/// The names above a path, the outermost first.
+/// The paths above a path, the outermost first.
 pub fn names_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-/// Whether `path` is `above` or lies below it; everything lies below the base path, whose name is empty.
+/// Whether `path` is `above` or lies below it. Everything lies below the base path, whose path is empty.
 pub fn is_below(path: &str, above: &str) -> bool {
     above.is_empty() || is_at_or_below(path, above)
 }

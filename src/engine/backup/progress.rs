@@ -1,11 +1,11 @@
-//! Telling how far a long call has come, and stopping it.
+//! Reporting how far a long call has come, and stopping it.
 
 use std::ops::ControlFlow;
 
 use crate::engine::error::{Error, Result};
 
-/// Told of bytes done and bytes in all, from time to time; `Break` stops the call with `ABORTED`, up to the point where it
-/// begins to change data.
+/// Called from time to time with the bytes done and the bytes in total. `Break` stops the call with `ABORTED`, up to the
+/// point at which the call begins to change data.
 pub type Progress<'a> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'a;
 
 /// Counts the bytes of one call.
@@ -21,13 +21,13 @@ impl<'a> Meter<'a> {
         Meter { what, done: 0, total, progress }
     }
 
-    /// Everything is done, however much it was thought to be. It is too late to stop.
+    /// Reports that everything is done, whatever the total was thought to be. It is too late to stop.
     pub fn finish(self) {
         let _ = (self.progress)(self.total, self.total);
     }
 
     /// # Errors
-    /// `ABORTED` if the caller wants no more.
+    /// `ABORTED` if the caller wants to stop.
     pub fn add(&mut self, bytes: u64) -> Result<()> {
         self.done += bytes;
         // What is copied may have grown since it was measured.

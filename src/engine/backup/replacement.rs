@@ -1,7 +1,8 @@
-//! Putting other files in the place of the data of a base path, as one step.
+//! Putting other files in place of the data of a base path, in one step.
 //!
-//! Everything is staged and durable; then an intent says what is to be done, durable too; then it is done. Every part of it
-//! may be repeated, so whoever finds the intent does it all again. The intent goes when everything is durable.
+//! First, everything is staged and made durable. Then an intent, durable too, says what is to be done, and then it is done.
+//! Every part of it may be repeated, so a process that finds the intent does all of it again. The intent ends when
+//! everything is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,23 +22,24 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::{CollectionRecord, SnapshotRecord};
 
-/// What is to be done. Paths are relative to the base path.
+/// The plan of what is to be done. Paths are relative to the base path.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Replacement {
     /// Files to remove.
     remove: Vec<String>,
-    /// What is of another kind than what comes in its place: goes with all it holds, unless that is there already.
+    /// What is of another kind than what is to be put there. It is removed with all it holds, unless by then it is of the
+    /// right kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     give_way: Vec<String>,
-    /// Directories to remove if nothing is left in them, the innermost first.
+    /// Directories to remove if they are empty by then, the innermost first.
     remove_directories: Vec<String>,
     /// Directories to create, parents first.
     directories: Vec<String>,
     files: Vec<Placed>,
-    /// Files that are right as they are, but perhaps not durable.
+    /// Files that have the right content, but perhaps not durably.
     unchanged: Vec<String>,
     databases: Vec<Restarted>,
-    /// Other intents that end with this one, before it.
+    /// Other intents that are ended just before this one.
     ends: Vec<String>,
 }
 
@@ -57,7 +59,7 @@ struct Restarted {
     catalog: BTreeMap<String, CollectionRecord>,
 }
 
-/// The file of a copy that takes the place of a file of the same path; no `from` where the content is there already.
+/// The content of a file of the copy, and where it comes from: `from` is `None` if the file in place has it already.
 pub struct Source {
     pub from: Option<String>,
     pub content: Content,
@@ -65,7 +67,7 @@ pub struct Source {
 
 impl Replacement {
     /// Plans to make the data what `manifest` says. `sources` are in the order of its files. `directories` are all databases
-    /// whose locks are held, those of the manifest among them; the files of others are left alone.
+    /// whose locks are held, including those of the manifest; the files of other databases are left alone.
     pub fn plan(
         site: &Site,
         manifest: &Manifest,
@@ -119,7 +121,7 @@ impl Replacement {
         Ok(plan)
     }
 
-    /// What would fail half-way fails before anything is changed.
+    /// Checks permissions, so that what would fail half-way fails before anything is changed.
     fn check_writable(&self, site: &Site) -> Result<()> {
         let fs = site.fs();
         let lists = [&self.remove, &self.give_way, &self.remove_directories];
@@ -134,7 +136,7 @@ impl Replacement {
         check_writable(site, &changed)
     }
 
-    /// Ends another intent too.
+    /// Adds another intent that ends with this one.
     pub fn ending(mut self, path: String) -> Replacement {
         self.ends.push(path);
         self
@@ -144,7 +146,7 @@ impl Replacement {
         self.databases.iter().map(|database| database.path.as_str())
     }
 
-    /// Every path in it.
+    /// Every path in the plan.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let removed = [&self.remove, &self.give_way, &self.remove_directories];
         let lists = removed.into_iter().chain([&self.directories, &self.unchanged, &self.ends]);
@@ -152,7 +154,8 @@ impl Replacement {
         lists.flatten().map(String::as_str).chain(files).chain(self.databases())
     }
 
-    /// Files come from below the directories where copies are staged, and nothing else that is done is done there.
+    /// Whether all files come from below the directories where copies are staged, nothing else in the plan touches those
+    /// directories, and nothing gives way outside `data`.
     pub fn keeps_to_its_places(&self, site: &Site) -> bool {
         let staging = [site.restore_directory(), site.migration_directory()];
         let depth = |path: &str| {
@@ -163,7 +166,7 @@ impl Replacement {
             [&self.remove, &self.give_way, &self.remove_directories, &self.directories, &self.unchanged];
         let mut changed = self.files.iter().map(|file| &file.to).chain(lists.into_iter().flatten());
         let mut staged = self.files.iter().map(|file| &file.from);
-        // At the first level lies the intent itself.
+        // The first level is that of the intent itself.
         staged.all(|from| depth(from).is_some_and(|depth| depth > 1))
             && changed.all(|path| depth(path).is_none())
             && self.give_way.iter().all(|path| path.starts_with("data/"))
@@ -174,7 +177,7 @@ impl Replacement {
     }
 
     /// Writes the intent: from here on the replacement is rolled forward, whatever happens. If this fails, nothing is
-    /// replaced, unless not even the intent can be taken back.
+    /// replaced, unless not even the intent can be withdrawn.
     pub fn declare(&self, site: &Site) -> Result<()> {
         if site.options.is_mutant(Mutant::ReplaceWithoutIntent) {
             return Ok(());
@@ -186,8 +189,8 @@ impl Replacement {
         })
     }
 
-    /// Does what the intent says. The databases stay marked as migrating. `again` says that an earlier attempt may have
-    /// done a part of it, and that what it did to names may never have reached the disk.
+    /// Does what the intent says. The databases stay marked as migrating. `again` says that an earlier attempt may have done
+    /// part of it, and that its changes to names may not have reached the disk.
     pub fn carry_out(&self, site: &Site, again: bool) -> Result<()> {
         let fs = site.fs();
         let base = site.base.path();
@@ -239,7 +242,7 @@ impl Replacement {
                 to.ancestors().skip(2).take_while(|above| above.starts_with(base)).map(Path::to_path_buf),
             );
         }
-        // Whoever made a directory may have died before it was durable: what is moved into it would be lost with it.
+        // Whoever created a directory may have died before it was durable: what is moved into it would be lost with it.
         for directory in homes {
             fs.sync_dir(&directory).at("sync directory", &directory)?;
         }
@@ -266,23 +269,23 @@ impl Replacement {
         Ok(())
     }
 
-    /// Everything is durable: ends the intent, and removes what it was made from.
+    /// Ends the intent once everything is durable, and removes the staged files.
     pub fn conclude(&self, site: &Site) -> Result<()> {
         let fs = site.fs();
         for path in &self.ends {
             intent::end(&*fs, &site.base.absolute(path))?;
         }
         intent::end(&*fs, &Replacement::intent(site))?;
-        // What is left is nobody's: the next one removes it.
+        // What is left belongs to nobody: the next restore removes it.
         let _ = fs::remove_tree(&*fs, &site.restore_directory());
         Ok(())
     }
 
-    /// Does all of it while nobody else has the databases open, from the intent on.
+    /// Carries out everything, beginning with the intent, while nobody else has the databases open.
     ///
     /// # Errors
-    /// If the intent was not written, everything is as before. Else `IO_ERROR` leaves the databases marked, so that nobody
-    /// writes to them until the next opening has rolled the intent forward.
+    /// If the intent was not written, everything is as before. Otherwise an `IO_ERROR` leaves the databases marked, so that
+    /// nobody writes to them until the next opening has rolled the intent forward.
     pub fn run(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
         let fs = site.fs();
         for owned in owned.iter() {
@@ -297,8 +300,8 @@ impl Replacement {
         self.finish(site, owned, false)
     }
 
-    /// Does it again when the intent is there already, which may not be durable itself. What the attempt before began is not
-    /// begun a second time, so that engines which have seen it notice.
+    /// Carries out an intent that is there already, but may not be durable itself. Generations that the earlier attempt
+    /// began are not begun a second time, so that engines that have seen them notice.
     pub fn repeat(mut self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
         let fs = site.fs();
         owned.iter().try_for_each(|owned| owned.set_migrating(&*fs, true))?;
@@ -317,7 +320,7 @@ impl Replacement {
     }
 }
 
-/// Syncs a file that somebody else may own; some systems sync only what is open for writing.
+/// Syncs a file that somebody else may own, if this process may: some systems sync only files that are open for writing.
 pub fn sync_file(fs: &dyn Fs, path: &Path) -> Result<()> {
     match fs.open(path, OpenMode::Read).and_then(|file| file.sync_data()) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_missing(&error) => Ok(()),
@@ -325,7 +328,7 @@ pub fn sync_file(fs: &dyn Fs, path: &Path) -> Result<()> {
     }
 }
 
-/// Moves a staged file to its place. One that is there already was moved by an earlier attempt.
+/// Moves a staged file into place. One that is in place already was moved by an earlier attempt.
 fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
     match fs.rename(from, to) {
         Ok(()) => Ok(()),
@@ -339,7 +342,7 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => match content_of(fs, to)? {
             Some(content) if (content.size, &content.sha256) == (file.size, &file.sha256) => {
-                // A failed sync may have forgotten the first time; it knows nothing of this one.
+                // A failed sync may have forgotten the first rename; it knows nothing of these.
                 fs.rename(to, from).at("rename back", to)?;
                 fs.rename(from, to).at("rename into place", to)
             }
@@ -353,7 +356,7 @@ fn place(fs: &dyn Fs, from: &Path, to: &Path, file: &Placed) -> Result<()> {
     }
 }
 
-/// The files and directories that are there now and that the manifest lacks, but for what gives way with all it holds.
+/// Returns the files and directories that exist now and that the manifest lacks, except what gives way with all it holds.
 fn surplus(
     site: &Site,
     manifest: &Manifest,

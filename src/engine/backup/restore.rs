@@ -19,20 +19,21 @@ use crate::engine::fs::{self, FileKind, OpenMode};
 use crate::engine::lock::Wait;
 use crate::engine::normal_path::normal_path;
 
-/// The staged files, in the folder of restores.
+/// The name of the folder of the staged files, in the folder of restores.
 const STAGED: &str = "files";
 
-/// Puts the content of a backup in the place of everything that it covers: `data/`, the databases, and what it included.
-/// `backup` is its name or the path of its directory, which may lie anywhere. Databases that it does not have become empty,
-/// and other files under `data/` are removed. It happens as one step: after a crash it has happened or not.
+/// Puts the content of a backup in place of everything that it covers: `data/`, the databases, and what it included.
+/// `backup` is its name or the absolute path of its directory, which may be anywhere. Databases that it does not have become
+/// empty, and other files under `data/` are removed. All this is one step: after a crash it has happened in full or not at
+/// all.
 ///
 /// The storages of this process stay open, wait, and then see the restored data. O(bytes).
 ///
 /// # Errors
-/// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` where the backup is not good, `INVALID_ARGUMENT` that names what is
-/// in its way, `LOCK_TIMEOUT` while other processes
-/// have databases of the base path open, `IO_ERROR` (`ENOSPC` where there is no room for it), `ABORTED`: nothing is changed.
-/// `IO_ERROR` with `outcome: 'unknown'` or a later `MIGRATION_FAILED`: it was interrupted; the next opening finishes it.
+/// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` if the backup is not good, `INVALID_ARGUMENT` that names what is in
+/// its way, `LOCK_TIMEOUT` while other processes have databases of the base path open, `IO_ERROR` (`ENOSPC` if there is not
+/// enough room), `ABORTED`: nothing is changed.
+/// `IO_ERROR` with `outcome: 'unknown'`, or `MIGRATION_FAILED` later: it was interrupted, and the next opening finishes it.
 pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'_>) -> Result<()> {
     let fs = site.fs();
     let backup = find(site, backup)?;
@@ -49,7 +50,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
     let damaged_intents = match settled {
         Ok(()) => false,
-        // An intent that nobody can follow is replaced by this one.
+        // The intent of this restore replaces one that nobody can follow.
         Err(Error::Corrupt { .. } | Error::UnsupportedFormat { .. }) => true,
         Err(error) => return Err(error),
     };
@@ -74,7 +75,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         return Ok(());
     }
     if !is_declared(site) {
-        // As it was before. What cannot be removed now is removed by the next restore.
+        // Everything is as it was before. What cannot be removed now is removed by the next restore.
         let _ = fs::remove_tree(&*fs, &staged);
         for path in missing {
             let _ = fs::remove_tree(&*fs, &path);
@@ -83,12 +84,12 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     restored
 }
 
-/// Whether there may be an intent that needs the staged files.
+/// Whether there may be an intent, which needs the staged files.
 fn is_declared(site: &Site) -> bool {
     !matches!(site.fs().metadata(&site.restore_directory().join(INTENT)), Ok(None))
 }
 
-/// The outermost directories that do not exist yet and will hold these.
+/// For each of these directories that does not exist yet, the outermost missing one at or above it.
 fn missing(site: &Site, directories: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     let fs = site.fs();
     let mut missing = BTreeSet::new();
@@ -126,10 +127,11 @@ fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
     }
 }
 
-/// No database comes near this: there is room for as many batches again.
+/// No sequence number of a database comes near this, and above it there is room for as many batches again.
 const HIGHEST_SEQ: u64 = 1 << 52;
 
-/// Nothing in the manifest may lead out of the base path or into what belongs to the engine.
+/// Checks that nothing in the manifest leads out of the base path or into what belongs to the engine, and that everything
+/// that is in the way may be removed.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
         |what: &str| Error::corrupt(path, 0, format!("{what:?} is not a path that a backup may restore"));
@@ -169,7 +171,7 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
         return Err(refuse(file));
     }
-    // All that is in the way is named before anything is touched, and found again when nobody else can change it.
+    // Whatever is in the way is reported before anything is touched, and looked for again once nobody else can change it.
     let gives_way = Places::of(site, manifest, Purpose::Restore)?.in_the_way()?;
     let holds_database = |path: &&String| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
     match gives_way.iter().find(holds_database) {

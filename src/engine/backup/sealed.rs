@@ -1,7 +1,7 @@
 //! Small JSON files with a checksum of their own: manifests and intents.
 //!
-//! `{ "format": 1, "checksum": "<SHA-256 of the content's bytes>", "content": { … } }`; an intent begins with
-//! `"done": "n"`, or `"y"`.
+//! `{ "format": 1, "checksum": "<SHA-256 of the content's bytes>", "content": { … } }`; in an intent, the first member is
+//! `"done": "n"` or `"done": "y"`.
 
 use std::io;
 use std::path::Path;
@@ -23,19 +23,19 @@ struct Format {
     format: u32,
 }
 
-/// What a file says of itself outside its content.
+/// What a file says about itself outside its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sealing {
     /// Nothing.
     Plain,
     /// An intent that is to be followed.
     Open,
-    /// An intent that is not.
+    /// An intent that has ended.
     Done,
 }
 
 impl Sealing {
-    /// The byte at [`Sealing::OFFSET`] that ends an intent. More than one bit lies between the two.
+    /// The byte at [`Sealing::OFFSET`] that ends an intent. It differs from `n` in more than one bit.
     pub const DONE: u8 = b'y';
     pub const OFFSET: u64 = 11;
 
@@ -65,7 +65,7 @@ struct Sealed<'a> {
     content: &'a RawValue,
 }
 
-/// Writes the file so that it is there whole or not at all, and durable when this returns.
+/// Writes the file in one step: it is there whole or not at all, and it is durable when this returns.
 pub fn write_sealed(fs: &dyn Fs, path: &Path, content: &impl Serialize, sealing: Sealing) -> Result<()> {
     let content = serde_json::to_string_pretty(content)
         .map_err(|error| Error::io("write", path, &io::Error::other(error)))?;

@@ -1,4 +1,4 @@
-//! Putting right what a process left that died while it restored a backup or migrated.
+//! Repairing what a process left when it died during a restore or a migration.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::lock::Wait;
 
-/// Rolls an interrupted restore forward, and puts back the data before an interrupted migration. Does nothing while the
-/// process lives that restores or migrates. Comes before any database of the base path is opened; costs two look-ups
-/// when nothing is pending.
+/// Rolls an interrupted restore forward, and undoes an interrupted migration. Does nothing while the process that restores
+/// or migrates lives. Must be called before any database of the base path is opened. Costs two look-ups if nothing is
+/// pending.
 ///
 /// # Errors
 /// `LOCK_TIMEOUT` while others have databases of the base path open, `CORRUPT_DATA` if what is needed is damaged, `IO_ERROR`.
@@ -37,10 +37,10 @@ fn is_pending(site: &Site) -> Result<bool> {
     Ok(false)
 }
 
-/// The same for who has the lock.
+/// Does the same for a caller that has the lock.
 pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
     let fs = site.fs();
-    // An interrupted putting back has both intents; the one that says what to do counts.
+    // If putting back was interrupted, there are both intents, and this one says what to do.
     let path = site.restore_directory().join(INTENT);
     match intent::find::<Replacement>(&*fs, &path)? {
         Found::Nothing => {}
@@ -74,8 +74,8 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
     }
 }
 
-/// Removes what the migration put in the place of a database's directory, or of one above: nothing can be locked there
-/// otherwise. It would give way later in any case, and may be removed again after a crash.
+/// Removes what the migration put in place of a database's directory, or of one above, because otherwise nothing can be
+/// locked there. It would give way later in any case, and may be removed again after a crash.
 fn make_way(site: &Site, manifest: &Manifest) -> Result<()> {
     let fs = site.fs();
     let holds_database = |path: &str| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
@@ -88,7 +88,7 @@ fn make_way(site: &Site, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Nobody writes an intent that leads out of the base path: such a one is not followed.
+/// Refuses an intent with a path that leads out of the base path: the engine writes no such intent.
 fn check_paths<'a>(intent: &Path, mut paths: impl Iterator<Item = &'a str>) -> Result<()> {
     paths.find(|path| !is_inside(path)).map_or(Ok(()), |path| {
         let problem = format!("{path:?} leads out of the base path; restore a backup");

@@ -1,4 +1,4 @@
-//! Files taken into memory as a whole.
+//! Files read into memory as a whole.
 
 use std::io;
 use std::ops::Deref;
@@ -14,7 +14,7 @@ pub struct FileBytes {
 }
 
 impl FileBytes {
-    /// Forgets what stands behind the first `len` bytes.
+    /// Drops everything after the first `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -28,7 +28,7 @@ impl Deref for FileBytes {
     }
 }
 
-/// Reads a whole file, also one that grows meanwhile.
+/// Reads a whole file, even one that grows meanwhile.
 pub fn read_all(file: &dyn File) -> io::Result<FileBytes> {
     let mut bytes = FileBytes::default();
     loop {
@@ -56,7 +56,7 @@ mod tests {
 
     const LONG: usize = 1 << 20;
 
-    /// A file to which others append: it is a little longer each time somebody asks.
+    /// A file to which others append: it is a little longer each time its length is looked up.
     struct Growing {
         whole: MemoryFile,
         len: AtomicU64,

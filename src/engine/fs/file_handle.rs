@@ -1,4 +1,5 @@
-//! Files that may be read at any time from now on. There may be any number of them, and the system lets a process open few.
+//! Files that may be read at any time from now on. There may be any number of them, but a process may open only a few at a
+//! time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,7 +29,7 @@ impl OpenFiles {
             let surplus = kept.len().saturating_sub(self.most);
             kept.drain(..surplus).collect()
         };
-        // Closing a file may take a while, and nobody waits for a lock meanwhile.
+        // Closing a file may take a while, so it happens without the lock on `kept`.
         for open in surplus.iter().filter_map(Weak::upgrade) {
             let closed = open.lock().close();
             drop(closed);
@@ -40,10 +41,10 @@ impl OpenFiles {
     }
 }
 
-/// A file that is opened when it is read, and closed when others are that are in use.
+/// A file that is opened when it is read, and closed again when others that are in use take its place.
 ///
-/// What lies at the path by then may be another file, or nothing, which reads as if it ended too early: whoever reads a text
-/// compares its hash, and looks it up again where it is not the one that was written.
+/// By then, the path may name another file, or none, which reads like a file that ends too early. So whoever reads a text
+/// compares its hash, and if it is not the text that was written, looks up again where the text is.
 pub struct FileHandle {
     fs: Arc<dyn Fs>,
     path: Arc<Path>,
@@ -52,7 +53,7 @@ pub struct FileHandle {
 
 enum Open {
     Kept(Arc<dyn File>),
-    /// Somebody may hold the file all the same: then there is no other one to be opened.
+    /// A reader may still hold the file: then no other one may be opened.
     Closed(Weak<dyn File>),
 }
 
@@ -74,14 +75,14 @@ impl Open {
 }
 
 impl FileHandle {
-    /// `file` is the one that lies at `path`, or will before anybody reads it.
+    /// Creates a handle for `file`, which is at `path`, or will be before anybody reads it.
     pub fn new(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>, file: Arc<dyn File>) -> Arc<FileHandle> {
         let handle = FileHandle::with(fs, path.into(), Open::Kept(file));
         fs.open_files().keep(&handle.open);
         handle
     }
 
-    /// The file at `path`, which is not opened yet.
+    /// Creates a handle for the file at `path`, which is not opened yet.
     pub fn closed(fs: &Arc<dyn Fs>, path: impl Into<Arc<Path>>) -> Arc<FileHandle> {
         let nothing: Weak<dyn File> = Weak::<MemoryFile>::new();
         FileHandle::with(fs, path.into(), Open::Closed(nothing))
@@ -95,7 +96,7 @@ impl FileHandle {
         &self.path
     }
 
-    /// The file, open for as long as the caller holds it.
+    /// Returns the file, open for as long as the caller holds it.
     pub fn file(&self) -> io::Result<Arc<dyn File>> {
         if let Some(file) = self.if_open() {
             return Ok(file);
@@ -104,7 +105,7 @@ impl FileHandle {
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         {
             let mut open = self.open.lock();
-            // Others may have opened it meanwhile, and hold it: ours may be another one.
+            // Another thread may have opened a file meanwhile, and may hold it: ours may be a different one.
             if let Some(file) = open.file() {
                 return Ok(file);
             }
@@ -114,7 +115,7 @@ impl FileHandle {
         Ok(opened)
     }
 
-    /// The file, if it need not be opened for that.
+    /// Returns the file if it is open already.
     pub fn if_open(&self) -> Option<Arc<dyn File>> {
         self.open.lock().file()
     }
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use crate::engine::fs::{Call, SimFs, read_all};
 
-    /// A handle of a process that keeps so many files open, and another process.
+    /// A handle in a process that keeps this many files open, and another process.
     fn handle(most_open: usize) -> (SimFs, Arc<FileHandle>, SimFs) {
         let machine = SimFs::new();
         machine.set_most_open(most_open);

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{File, FileKind, Metadata};
 
-/// Bytes that can be read like a file: what is served from a directory where nothing can be written.
+/// Bytes that can be read like a file, to serve data from a directory in which nothing can be written.
 pub struct MemoryFile {
     bytes: Vec<u8>,
 }

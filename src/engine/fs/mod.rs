@@ -1,6 +1,6 @@
-//! Every access to files goes through [`Fs`], so that power loss and failing calls are ordinary tests.
+//! Every access to files goes through [`Fs`], so that ordinary tests can simulate power loss and failing calls.
 //!
-//! [`OsFs`] is the operating system's. `SimFs` (feature `simulation`) keeps files in memory, records every
+//! [`OsFs`] is the file system of the operating system. `SimFs` (feature `simulation`) keeps files in memory, records every
 //! call, and can lose power at any of them.
 
 mod file_bytes;
@@ -24,7 +24,7 @@ pub use sim::{
     Fault, KeptAlone, LogEntry, LostAlone, Origin, Repeat, Replay, Seeded, SimFs, Snapshot, TornAlone,
 };
 
-/// What a file or directory is known by, whatever its name: its device and inode, or its volume and id there.
+/// What identifies a file or directory, whatever its name: its device and inode, or its volume and its id there.
 pub type Identity = (u64, u128);
 
 /// What the file system says of a path.
@@ -58,7 +58,7 @@ pub enum FileKind {
 pub enum OpenMode {
     Read,
     ReadWrite,
-    /// Create a file that must not exist yet; a symlink at its place is not followed.
+    /// Creates a file that must not exist yet; a symlink in its place is not followed.
     CreateNew,
 }
 
@@ -67,7 +67,7 @@ pub enum OpenMode {
 /// A change of a name (create, rename, remove) is durable only after [`Fs::sync_dir`] on its directory.
 pub trait Fs: Send + Sync + 'static {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
-    /// Of the files that [`FileHandle`]s stand for, those that stay open: the process has one limit for all.
+    /// Which of the files behind [`FileHandle`]s stay open; the process has one limit for all of them.
     fn open_files(&self) -> &OpenFiles;
     /// Creates one directory; its parent must exist.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -85,37 +85,37 @@ pub trait Fs: Send + Sync + 'static {
     fn symlink_metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
     /// The path with every symlink resolved.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
-    /// Creates `to` as a copy of the file `from` that shares its blocks on the disk until one of the two is written. False,
-    /// and nothing is at `to`, where the file system cannot do that. Never a hard link.
+    /// Creates `to` as a copy of the file `from` that shares its blocks on disk until one of the two is written. Returns
+    /// false, with nothing at `to`, if the file system cannot do that. Never creates a hard link.
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<bool>;
     /// Makes the mode and owner of `path` those of `like`, as far as the system allows.
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
     /// Whether this process may add and remove names in a directory, as far as the system tells beforehand.
     fn is_writable(&self, directory: &Path) -> io::Result<bool>;
     fn free_space(&self, path: &Path) -> io::Result<u64>;
-    /// Opens a dedicated lock file, creating it if need be. Nothing is locked yet.
+    /// Opens a dedicated lock file, creating it if necessary. Nothing is locked yet.
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;
     /// Opens a small file as memory shared with every process that opens it, creating it with `len` zero bytes. Every byte
-    /// has its place on the disk then: touching the page cannot fail, as it would have no way to say so.
+    /// is allocated on disk by then: touching the page must not fail, as it would have no way to say so.
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>>;
-    /// Whether `path` lies on a file system of the network, as far as the system tells.
+    /// Returns the network file system that `path` is on, if any, as far as the system tells.
     fn network(&self, path: &Path) -> io::Result<Option<Network>>;
-    /// The time in milliseconds since 1970: for people, never for order.
+    /// The time in milliseconds since 1970. It is for people, never for ordering.
     fn now_ms(&self) -> u64;
-    /// Changes with every start of the machine, so that memory-only state of an earlier one is recognised.
+    /// A value that changes with every start of the machine, so that memory-only state of an earlier start is recognised.
     fn boot_id(&self) -> u128;
 }
 
-/// An open file. Reading and writing name their offset, so a handle can be shared between threads.
+/// An open file. Reads and writes name their offset, so a handle can be shared between threads.
 pub trait File: Send + Sync {
-    /// Fills `buffer` from `offset`; fewer bytes come back only at the end of the file.
+    /// Fills `buffer` from `offset`; returns fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Fills all of `buffer` from `offset`, but only if no disk access is needed: false if it is, if that can't be known, or if
-    /// the file ends before.
+    /// Fills all of `buffer` from `offset`, but only if that needs no disk access. Returns false if it needs one, if that
+    /// cannot be known, or if the file ends first.
     fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Writes all of the parts, one behind the other.
+    /// Writes all of the parts, one after the other.
     fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         match parts {
             [bytes] => self.write_at(bytes, offset),
@@ -133,7 +133,7 @@ pub trait LockFile: Send + Sync {
     fn try_exclusive(&self) -> io::Result<bool>;
     fn try_shared(&self) -> io::Result<bool>;
     fn unlock(&self) -> io::Result<()>;
-    /// The processes that hold the lock, as far as the system tells. Only ever a hint for messages.
+    /// The processes that hold the lock, as far as the system tells. This is only a hint for messages.
     fn holders(&self) -> Vec<u32>;
     /// Whether `path` still names the file that this handle locks.
     fn is_current(&self) -> io::Result<bool>;
@@ -142,25 +142,25 @@ pub trait LockFile: Send + Sync {
 /// A few words of memory that several processes see at once. It is never synced: after a power loss its
 /// content is unknown.
 pub trait SharedPage: Send + Sync {
-    /// Sees to it that stores find room, for as long as the system does not write the page back. A file system that writes it to
-    /// a new place each time may have none: a store would end the process.
+    /// Makes sure that stores find room on disk until the system next writes the page back. A file system that writes the
+    /// page to a new place each time may have no room; a store would then end the process.
     fn prepare(&self) -> io::Result<()>;
-    /// Loads the word at `index` (8 bytes each), acquiring what was stored before it.
+    /// Loads the 8-byte word at `index`, with acquire ordering.
     fn load(&self, index: usize) -> u64;
-    /// Stores a word, releasing what was stored before it.
+    /// Stores a word, with release ordering.
     fn store(&self, index: usize, value: u64);
-    /// Stores a word if it still is `current`, in one step for all processes. Returns whether it was.
+    /// Stores a word if it is still `current`, atomically for all processes. Returns whether it was.
     fn replace(&self, index: usize, current: u64, value: u64) -> bool;
-    /// The memory alone, for readers that cannot call [`SharedPage::load`]: it may outlive the page, and keeps no file open.
-    /// None where it has no place of its own.
+    /// Returns the memory alone, for readers that cannot call [`SharedPage::load`]. It may outlive the page and keeps no
+    /// file open. `None` if the page has no address of its own.
     fn memory(&self) -> Option<Arc<dyn PageMemory>>;
-    /// Whether the path that the page was opened by still names its file.
+    /// Whether the path by which the page was opened still names its file.
     fn is_current(&self) -> io::Result<bool>;
 }
 
-/// Memory that a page is mapped to, for as long as this is kept.
+/// Memory to which a page is mapped, for as long as this is kept.
 pub trait PageMemory: Send + Sync {
-    /// Where it begins, and how many bytes it has.
+    /// The address at which it begins, and its length in bytes.
     fn place(&self) -> (*mut u8, usize);
 }
 
@@ -173,7 +173,7 @@ pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Res
     }
 }
 
-/// Whether an error says that nothing has the name.
+/// Whether an error says that nothing is at a path.
 pub fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -210,13 +210,13 @@ pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
         other => other?,
     }
     match parent {
-        // After a failed sync no other one helps: the next attempt must make the directory anew.
+        // After a failed sync, another sync does not help: the next attempt must create the directory anew.
         Some(parent) => fs.sync_dir(parent).inspect_err(|_| drop(fs.remove_dir(path))),
         None => Ok(()),
     }
 }
 
-/// Fails with `StorageFull` unless there is room for so many bytes in the directory, and some to spare.
+/// Fails with `StorageFull` unless the directory has room for this many bytes and some to spare.
 pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> io::Result<()> {
     const SPARE: u64 = 1 << 20;
     let free = fs.free_space(directory)?;
@@ -227,8 +227,8 @@ pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> io
     Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 
-/// Makes the names of `path` and of every directory above it durable. What the user may not even list was not made
-/// by us a moment ago.
+/// Makes the names of `path` and of every directory above it durable. A directory that the user may not even list was not
+/// created by this process a moment ago, so it is passed over.
 pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
         match fs.sync_dir(above) {
@@ -239,8 +239,9 @@ pub fn sync_dirs_above(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a path at which nothing is any more, in a way that the next sync of its directory cannot take for done: after a
-/// failed sync the removal before may be on nobody's list. Where something is, or no directory is above, nothing happens.
+/// Repeats a removal, by creating and removing a file where nothing is any more, so that the next sync of the directory
+/// covers it: after a failed sync, the system may have forgotten the first removal. Does nothing if something is at the path
+/// or no directory is above it.
 pub fn redo_removal(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     use io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
     match fs.open(path, OpenMode::CreateNew) {
@@ -250,13 +251,13 @@ pub fn redo_removal(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file, or a directory with all it holds; symlinks are removed, never followed. A path where
-/// nothing is counts as removed. The caller syncs the parent.
+/// Removes a file, or a directory with all it holds. Symlinks are removed, never followed. A path at which nothing is counts
+/// as removed. The caller syncs the parent.
 pub fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     remove_tree_except(fs, path, &[])
 }
 
-/// As [`remove_tree`], but what is `spared` stays, and the directories above it.
+/// Like [`remove_tree`], but keeps the `spared` paths and the directories above them.
 pub fn remove_tree_except(fs: &dyn Fs, path: &Path, spared: &[PathBuf]) -> io::Result<()> {
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -18,7 +18,7 @@ use super::{
     is_absent,
 };
 
-/// So many of the files that it only reads a process keeps open, and no more than a quarter of all that it may open.
+/// How many of the files that it only reads a process keeps open, but never more than a quarter of all that it may open.
 const MOST_OPEN: u64 = 1024;
 
 static OPEN_FILES: LazyLock<OpenFiles> =
@@ -83,7 +83,7 @@ impl Fs for OsFs {
     fn list_dir(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(path)? {
-            // A name that is not Unicode is none of ours, yet removing a tree must meet it.
+            // A name that is not Unicode is not one of ours, but the removal of a tree must not pass over it.
             let name = entry?.file_name();
             names.push(name.into_string().map_err(|name| {
                 io::Error::new(
@@ -146,7 +146,7 @@ impl Fs for OsFs {
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
-        // A symlink would have the page written over a file of somebody else.
+        // Through a symlink, the page would be written over somebody else's file.
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
             return Err(io::Error::other("it is a symlink; remove it"));
         }
@@ -174,8 +174,8 @@ impl Fs for OsFs {
     }
 }
 
-/// Makes a file at least `len` bytes long. Others may open it at the same time and have stored something in it already: what is
-/// appended replaces nothing, at worst the file becomes longer than it need be.
+/// Makes a file at least `len` bytes long. Others may open it at the same time and may have stored something in it already:
+/// appending replaces nothing, and at worst the file becomes longer than necessary.
 fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
     let length = || Ok::<_, io::Error>(file.metadata()?.len());
     let missing = (len as u64).saturating_sub(length()?) as usize;
@@ -193,12 +193,12 @@ fn is_named(path: &Path, identity: Identity) -> io::Result<bool> {
     Ok(found(platform::look_up(path, true))?.is_some_and(|named| named.identity == identity))
 }
 
-/// Opens a file for reading and writing.
+/// Opens a file for reading and writing, creating it if necessary.
 fn open_or_create(path: &Path) -> io::Result<fs::File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match platform::open(options.clone().create_new(true), path) {
-        // One that others made is theirs, and what a symlink leads to as well.
+        // A file that others created stays theirs, and so does what a symlink leads to.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             platform::open(options.create(true).truncate(false), path)
         }
@@ -241,11 +241,11 @@ struct OsFile {
     file: fs::File,
 }
 
-/// Whoever writes so many bytes will sync them: the disk begins while the rest is being copied.
+/// A write this long will be synced, so the disk begins with it while the rest is still being copied.
 const LONG: usize = 4 << 20;
 const PIECE: usize = 1 << 20;
 
-/// For systems that take one slice at a time.
+/// For systems that write one slice at a time.
 #[cfg(not(target_os = "linux"))]
 fn gathered<'a>(slices: &'a [io::IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
     match slices {
@@ -254,11 +254,11 @@ fn gathered<'a>(slices: &'a [io::IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
     }
 }
 
-/// Linux takes no more slices at once.
+/// Linux takes no more slices than this at once.
 const MOST_SLICES: usize = 1024;
 
 fn write_all_at(file: &fs::File, mut slices: &mut [io::IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-    // Empty slices in front count for nothing.
+    // Skips empty slices in front.
     io::IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         match platform::write_slices_at(file, slices, offset) {
@@ -338,7 +338,7 @@ impl File for OsFile {
 struct OsLockFile {
     file: fs::File,
     path: PathBuf,
-    /// Of the open file, which stays the same whatever happens to its name.
+    /// The identity of the open file, which stays the same whatever happens to its name.
     identity: Identity,
 }
 
@@ -367,11 +367,11 @@ impl LockFile for OsLockFile {
 struct OsSharedPage {
     map: Arc<memmap2::MmapRaw>,
     words: usize,
-    /// Whether what was allocated once is all the room that it ever needs.
+    /// Whether the page never needs more room than was allocated at first.
     stays: bool,
     file: fs::File,
     path: PathBuf,
-    /// Of the file, when it was mapped.
+    /// The identity of the file when it was mapped.
     identity: Identity,
 }
 
@@ -407,7 +407,8 @@ impl SharedPage for OsSharedPage {
     }
 
     fn is_current(&self) -> io::Result<bool> {
-        // Not every system has an identity that stays: before it counts as another file, the open one is asked again.
+        // Not every system has identities that stay the same: before the page counts as replaced, the open file is asked
+        // again.
         Ok(is_named(&self.path, self.identity)?
             || is_named(&self.path, platform::look_at(&self.file)?.identity)?)
     }

@@ -1,4 +1,4 @@
-//! Whether two indexes hold the same, in pieces: one of them may have to be locked, and nobody should wait for all of it.
+//! Comparing two indexes piece by piece, because one of them may have to be locked, and nobody should wait for all of it.
 
 use super::dispatch::{Ids, Index, Structure};
 use super::inverted::Documents;
@@ -13,7 +13,7 @@ enum Part<'a> {
 }
 
 impl Index {
-    /// All keys or words, in pieces of about so many entries. O(n) in all.
+    /// Returns all keys or words, in pieces of about `size` entries. O(n) in all.
     pub fn pieces(&self, size: usize) -> Vec<Piece<'_>> {
         match &self.structure {
             Structure::Hash(index) => cut(index.iter(), |(_, ids)| ids.len(), size, Part::Keys),
@@ -22,7 +22,7 @@ impl Index {
         }
     }
 
-    /// Whether the keys or words of a piece lead to the same documents here. O(entries of the piece).
+    /// Whether the keys or words of a piece lead to the same documents in this index. O(entries of the piece).
     pub fn has_piece(&self, piece: &Piece<'_>) -> bool {
         match (&piece.0, &self.structure) {
             (Part::Keys(keys), Structure::Hash(index)) => {
@@ -38,8 +38,8 @@ impl Index {
         }
     }
 
-    /// Whether there are as many entries and keys here. With that, an index that has all pieces of the other has nothing
-    /// else. O(1).
+    /// Whether this index has as many entries and keys as `other`. If so, and if it has all pieces of the other one, it has
+    /// nothing else. O(1).
     pub fn is_as_large_as(&self, other: &Index) -> bool {
         (self.total_entries(), self.unique_keys()) == (other.total_entries(), other.unique_keys())
     }

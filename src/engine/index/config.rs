@@ -48,7 +48,7 @@ pub struct IndexConfig {
 }
 
 impl IndexConfig {
-    /// Why a document whose entries are not complete is refused.
+    /// The issue for which a document with incomplete entries is refused.
     pub fn too_many_keys(&self) -> Issue {
         let message =
             format!("the arrays of {} combine to more than {MAX_TUPLES} keys", self.fields.join(" and "));
@@ -56,7 +56,7 @@ impl IndexConfig {
     }
 }
 
-/// What tells two indexes of one name apart.
+/// What tells two indexes of the same name apart.
 impl fmt::Display for IndexConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unique = if self.unique { "unique " } else { "" };
@@ -66,7 +66,7 @@ impl fmt::Display for IndexConfig {
 }
 
 impl IndexConfig {
-    /// Refuses what no index can be. Whether the name is fit to be a file name is not asked here.
+    /// Refuses what no index can be. Does not check whether the name is fit to be a file name.
     pub fn check(&self) -> Result<()> {
         let problem = if self.name.is_empty() {
             "an index needs a name that is not empty".into()
@@ -83,16 +83,17 @@ impl IndexConfig {
     }
 }
 
-/// What a computed index must be asked for, to find every document whose fields equal certain values.
+/// What to ask a computed index for, in order to find every document whose fields equal certain values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Keys {
     These(Vec<IndexKey>),
-    /// From the first key on, before the second.
+    /// From the first key on, up to but not including the second.
     Between(IndexKey, IndexKey),
 }
 
-/// Says that for values of members, given by their names; `None` for a member that need not equal anything. It may find
-/// more than those documents; `None` where it would miss some.
+/// Returns the keys for values of members. The argument returns the value of a member by its name, or `None` if the member
+/// need not equal anything. The keys may find more documents than those with the values; the result is `None` if they would
+/// miss some.
 pub type Lookup = fn(&dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys>;
 
 /// How keys come out of a document.
@@ -100,10 +101,10 @@ pub type Lookup = fn(&dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys>;
 pub enum Extractor {
     /// From the declared field paths.
     Fields,
-    /// By a rule of the index's owner, which is given the raw JSON values of the document's members `of`, nothing for
-    /// those that are missing. Texts among the keys become words in an inverted index. `version` is to be raised with
-    /// every change of the rule or of what it is given, so that what was found before is not taken for what it finds.
-    /// With a `lookup` queries are planned over the index.
+    /// By a rule of the index's owner. It is given the raw JSON values of the document's members `of`, and `None` for those
+    /// that are missing. Texts among the keys become words in an inverted index. `version` must be raised with every change
+    /// of the rule or of what it is given, so that what the old rule found is not taken for what the new one finds. Queries
+    /// are planned over the index if there is a `lookup`.
     Computed {
         of: &'static [&'static str],
         rule: fn(&[Option<&[u8]>]) -> Vec<IndexKey>,
@@ -126,7 +127,7 @@ impl Extractor {
 pub struct IndexSpec {
     pub config: IndexConfig,
     pub extractor: Extractor,
-    /// The paths of what the keys come from.
+    /// The paths of the values from which the keys come.
     pub(super) paths: Box<[Path]>,
 }
 

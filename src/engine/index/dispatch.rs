@@ -1,4 +1,4 @@
-//! One index of any type: each call goes to the structure that its type asks for.
+//! One index of any type: each call goes to the structure that its type requires.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
@@ -24,7 +24,7 @@ pub(super) type Ids = Posting<DocumentId, ()>;
 pub(super) enum Change {
     None,
     Entry,
-    /// The entry, and with it the key, is new or gone.
+    /// The entry and its key are new, or gone.
     EntryAndKey,
 }
 
@@ -34,13 +34,13 @@ impl Change {
     }
 }
 
-/// The keys or words of an index with their documents, ascending, each once.
+/// The keys or words of an index with their documents, ascending, each key or word once.
 pub(super) enum Sorted {
     Keys(Vec<(IndexKey, Ids)>),
     Words(Vec<(Box<str>, Documents)>),
 }
 
-/// From keys or words to the ids of the documents that have them.
+/// Maps keys or words to the ids of the documents that have them.
 #[derive(Debug, Clone)]
 pub struct Index {
     spec: Arc<IndexSpec>,
@@ -49,7 +49,7 @@ pub struct Index {
     joined: Option<JoinedForms>,
     /// The number of pairs of key and id.
     entries: usize,
-    /// Of all documents that were ever inserted. If none has several keys, no range meets an id twice.
+    /// What is known of all documents that were ever inserted. If none has several keys, no range contains an id twice.
     traits: Traits,
 }
 
@@ -79,7 +79,7 @@ impl Index {
         }
     }
 
-    /// An index that holds `sorted`, which must be keys or words as its type asks for.
+    /// Builds an index from `sorted`, which must hold keys or words as the type of the index requires.
     pub(super) fn from_sorted(spec: Arc<IndexSpec>, sorted: Sorted, traits: Traits) -> Index {
         let mut index = Index::new(spec);
         index.traits = traits;
@@ -111,18 +111,18 @@ impl Index {
         Index::new(Arc::clone(&self.spec))
     }
 
-    /// What a document, given as raw JSON text, has in this index. For several indexes at once,
-    /// [`super::extract_all`] reads the document only once.
+    /// Returns what a document, given as raw JSON text, has in this index. To read a document once for several indexes, use
+    /// [`super::extract_all`].
     ///
-    /// A path leads through nested objects; an array, at its end or on the way, stands for its elements;
-    /// an object at its end, and an empty array, have no key. Missing and null are [`IndexKey::Null`], or
-    /// nothing if the index is sparse; a composite key is left out of a sparse index if all of it is null.
+    /// A path leads through nested objects. An array, at its end or on the way, stands for its elements. An object at its
+    /// end, and an empty array, have no key. Missing and null are [`IndexKey::Null`], or nothing if the index is sparse; a
+    /// sparse index leaves out a composite key only if all of it is null.
     pub fn extract(&self, document: &[u8]) -> Entries {
         extract::extract_all(std::slice::from_ref(&self.spec), document).pop().unwrap_or_default()
     }
 
-    /// O(1) for each key of a hash index, O(log n) for others and for keys that many documents share.
-    /// Inserting what is there changes nothing. Uniqueness is the caller's to ask: see [`Index::owner`].
+    /// Inserts the entries of a document. O(1) for each key of a hash index, O(log n) for others and for keys that many
+    /// documents share. Inserting what is there already changes nothing. The caller checks uniqueness: see [`Index::owner`].
     pub fn insert(&mut self, id: &DocumentId, entries: Entries) {
         if let Structure::Inverted(index) = &mut self.structure {
             for (word, count) in entries.into_words() {
@@ -146,7 +146,7 @@ impl Index {
         }
     }
 
-    /// Costs what [`Index::insert`] does. Removing what is not there changes nothing.
+    /// Removes the entries of a document, at the cost of [`Index::insert`]. Removing what is not there changes nothing.
     pub fn remove(&mut self, id: &DocumentId, entries: &Entries) {
         if let Structure::Inverted(index) = &mut self.structure {
             for (word, _) in entries.words() {
@@ -169,9 +169,9 @@ impl Index {
 
     /// The ids of the documents with this key, ascending.
     ///
-    /// An index of several fields also takes the joined form of its keys as a text (`electronics:active`,
-    /// as `values.join(':')` in JavaScript), which may stand for several keys, and null for the key that is null in every
-    /// field. An inverted index gives what [`Index::search`] finds for a text, and nothing for other keys.
+    /// An index of several fields also takes a text, the joined form of its keys (`electronics:active`, as
+    /// `values.join(':')` in JavaScript), which may stand for several keys, and null, for the key that is null in every
+    /// field. An inverted index returns what [`Index::search`] finds for a text, and nothing for other keys.
     pub fn find(&self, key: &IndexKey) -> Vec<DocumentId> {
         match (&self.structure, &self.joined, key) {
             (Structure::Inverted(index), _, IndexKey::Text(text)) => {
@@ -223,24 +223,24 @@ impl Index {
         Ok(count)
     }
 
-    /// The ids within the bounds in key order, those of each key together and ascending. Only a btree index has ranges.
+    /// The ids within the bounds in key order, those of one key in one group, ascending. Only a btree index has ranges.
     pub fn groups(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<Vec<DocumentId>>> {
         Ok(range(self.ordered()?, start, end).map(|(_, ids)| ids.ids().cloned().collect()).collect())
     }
 
-    /// Whether some document may stand under several keys.
+    /// Whether some document may have several keys.
     pub fn has_several_keys(&self) -> bool {
         self.traits.several_keys
     }
 
-    /// Whether every document that has keys stands under all of them.
+    /// Whether every document that has keys is found under all of them.
     pub fn is_complete(&self) -> bool {
         !self.traits.left_out
     }
 
-    /// Of the keys in `entries`, one that a document which `counts` already has, and that document.
-    /// Null never clashes, nor does a composite key with a null in it: the rule of SQL. O(keys · log n), and the documents
-    /// with these keys that do not count.
+    /// Returns one of the keys in `entries` that a document for which `counts` is true already has, and that document. Null
+    /// never clashes, and neither does a composite key with a null in it, as in SQL. O(keys · log n), plus the documents
+    /// with these keys for which `counts` is false.
     pub fn owner(
         &self,
         entries: &Entries,
@@ -252,7 +252,8 @@ impl Index {
         })
     }
 
-    /// A key that two documents have although the index is unique: they had it before anybody declared so. O(keys).
+    /// Returns a key that two documents have although the index is unique, because they had it before the index was declared
+    /// so. O(keys).
     pub fn clash(&self) -> Option<(IndexKey, DocumentId, DocumentId)> {
         let two = |(key, ids): (&IndexKey, &Ids)| {
             let mut ids = ids.ids();
@@ -267,9 +268,9 @@ impl Index {
         }
     }
 
-    /// The ids of the documents with a key within the bounds, in key order, ids ascending within one key;
-    /// a document with several such keys stands where its first one is. Bounds in the wrong order give
-    /// nothing. O(log n) and what is found. Only a btree index has ranges.
+    /// The ids of the documents with a key within the bounds, in key order, ids ascending within one key; a document with
+    /// several such keys is placed at the first of them. Bounds in the wrong order find nothing. O(log n) plus what is
+    /// found. Only a btree index has ranges.
     pub fn range(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<DocumentId>> {
         let ids = range(self.ordered()?, start, end).flat_map(|(_, ids)| ids.ids());
         if !self.traits.several_keys {

@@ -2,12 +2,12 @@
 
 use super::key::IndexKey;
 
-/// The keys (sorted, each once) or, for an inverted index, the words with their counts that one document
-/// has in one index. One key, the usual case, takes no allocation beside its own text: 24 bytes.
+/// The keys (sorted, each once) or, for an inverted index, the words with their counts that one document has in one index.
+/// One key, the usual case, needs no allocation besides its own text: 24 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entries(pub(super) Repr);
 
-/// Each set of entries has one form, so that equality is equality of content.
+/// Each set of entries has only one form, so that equality is equality of content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Repr {
     #[default]
@@ -17,7 +17,7 @@ pub(super) enum Repr {
     Keys(Box<[IndexKey]>),
     /// One or more, ascending by word.
     Words(Box<[(Box<str>, u32)]>),
-    /// More keys than an index accepts of one document; it is left out.
+    /// More keys than an index accepts from one document, which is left out.
     TooMany,
 }
 

@@ -20,8 +20,8 @@ pub(super) fn parse_path(field: &str) -> Path {
     field.split('.').map(Box::from).collect()
 }
 
-/// What `document` has in each of `indexes`, in their order. Walks the document's members once for all
-/// fields of all indexes: O(length of the document + members × fields).
+/// Returns what `document` has in each of `indexes`, in their order. Walks the document's members once for all fields of all
+/// indexes: O(length of the document + members × fields).
 ///
 /// Text that is not a JSON object has no entries.
 pub fn extract_all(indexes: &[Arc<IndexSpec>], document: &[u8]) -> Vec<Entries> {
@@ -35,7 +35,7 @@ pub fn extract_all(indexes: &[Arc<IndexSpec>], document: &[u8]) -> Vec<Entries> 
                 break;
             };
             for (path, value) in fields.iter().zip(&mut values) {
-                // Of members with one name the last counts, as in `JSON.parse`.
+                // Of members with the same name the last counts, as in `JSON.parse`.
                 if json::key_is(member.key, &path[0]) {
                     *value = Some(member.value);
                 }
@@ -65,7 +65,7 @@ fn from_rule(config: &IndexConfig, keys: Vec<IndexKey>) -> Entries {
     let mut words = Words::default();
     for key in &keys {
         if let IndexKey::Text(text) = key {
-            // A lone surrogate becomes U+FFFD, one or more: either way it is in no word.
+            // A lone surrogate becomes one U+FFFD or more, which are in no word either way.
             words.add(&String::from_utf8_lossy(text));
         }
     }
@@ -115,7 +115,7 @@ fn composite_keys(config: &IndexConfig, paths: &[Path], values: &[Option<&[u8]>]
     }
     let mut tuples = Vec::with_capacity(count);
     for number in 0..count {
-        // The number of a combination, read with the fields' counts as bases, picks one key of each.
+        // The digits of a combination's number, with the fields' counts as bases, pick one key of each field.
         let mut digits = number;
         let tuple: Box<[IndexKey]> = fields
             .iter()
@@ -138,7 +138,8 @@ fn field_keys(path: &Path, value: Option<&[u8]>) -> Vec<IndexKey> {
     keys
 }
 
-/// The keys of what lies at a path (outermost name first, not empty) of a document, as an index on it would have them.
+/// Returns the keys that an index on a path (outermost name first, not empty) would have for what is at that path of a
+/// document.
 pub fn keys_at(document: &[u8], path: &[Box<str>]) -> Vec<IndexKey> {
     let mut keys = Vec::new();
     if let [first, rest @ ..] = path {
@@ -152,8 +153,8 @@ fn key_of(value: Option<&[u8]>) -> Option<IndexKey> {
     value.map_or(Some(IndexKey::Null), IndexKey::from_value)
 }
 
-/// Visits what lies at `path` under `value`, `None` where nothing does. An array stands for its elements,
-/// at the end of the path and on the way. The depth of the recursion is bounded by `json::MAX_DEPTH`.
+/// Visits what is at `path` under `value`, or `None` if nothing is there. An array stands for its elements, at the end of
+/// the path and on the way. The depth of the recursion is bounded by `json::MAX_DEPTH`.
 fn each_value(value: Option<&[u8]>, path: &[Box<str>], visit: &mut dyn FnMut(Option<&[u8]>)) {
     let first = value.and_then(|raw| raw.first());
     match (value, first, path) {
@@ -176,7 +177,7 @@ fn each_value(value: Option<&[u8]>, path: &[Box<str>], visit: &mut dyn FnMut(Opt
 struct Words(HashMap<Box<str>, u32>);
 
 impl Words {
-    /// The words of a text, of a number (one word, as JavaScript prints it) and of an array's elements.
+    /// Adds the words of a text, of a number (one word, as JavaScript prints it) or of an array's elements.
     fn add_value(&mut self, value: Option<&[u8]>) {
         match value.and_then(|raw| raw.first().map(|first| (raw, first))) {
             Some((raw, b'"')) => self.add(&json::unescape_lossy(raw)),

@@ -1,4 +1,4 @@
-//! The inverted index: from words to the documents that have them.
+//! The inverted index: maps words to the documents that have them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,12 +13,12 @@ pub(super) type Documents = Posting<DocumentId, u32>;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct InvertedIndex {
-    /// Words ascending, so that the words with one prefix lie together.
+    /// In ascending order of words, so that the words with the same prefix are adjacent.
     words: BTreeMap<Box<str>, Documents>,
 }
 
 impl InvertedIndex {
-    /// O(n) for words that ascend.
+    /// O(n) if the words ascend.
     pub fn from_sorted(words: Vec<(Box<str>, Documents)>) -> InvertedIndex {
         InvertedIndex { words: words.into_iter().collect() }
     }
@@ -58,10 +58,9 @@ impl InvertedIndex {
     /// The documents that have every word of the query, as a word or as a prefix; best first, ties by id.
     /// A query without words finds nothing.
     ///
-    /// A document's score is the sum over the query's words of `c / (c + 1)`, where `c` is the number of
-    /// times that the word occurs, plus 1 if it occurs as a whole (then only such occurrences count). So
-    /// for each word a whole word beats any number of prefixes, and more occurrences beat fewer, each by
-    /// less than the one before.
+    /// A document's score is the sum over the query's words of `c / (c + 1)`, where `c` is the number of times that the word
+    /// occurs, plus 1 if it occurs as a whole (then only such occurrences count). So for each word a whole word beats any
+    /// number of prefixes, more occurrences beat fewer, and each occurrence adds less than the one before.
     ///
     /// Time is at most O(n log n) in the number of entries of the matching words. A rare word in the query
     /// spares most of the work for the frequent ones.
@@ -95,9 +94,9 @@ impl InvertedIndex {
 struct Term<'a> {
     /// The documents with the word itself.
     whole: Option<&'a Documents>,
-    /// The documents with each of the words that it is the start of.
+    /// The documents with each of the longer words that start with it.
     prefixes: Vec<&'a Documents>,
-    /// The length of all these lists.
+    /// The total length of these lists.
     entries: usize,
 }
 
@@ -121,7 +120,7 @@ impl<'a> Term<'a> {
             let unsorted = !found.is_empty();
             found.extend(whole.iter().map(|(id, &count)| (id, 1.0 + saturate(count.into()))));
             if unsorted {
-                // Best first within one id: a whole word counts alone.
+                // Best first for each id: if there is a whole word, it alone counts.
                 found.sort_unstable_by(|(id, score), (other_id, other)| {
                     id.cmp(other_id).then_with(|| other.total_cmp(score))
                 });
@@ -166,7 +165,7 @@ impl<'a> Term<'a> {
     }
 }
 
-/// From 1/2 for one occurrence towards 1 for many.
+/// Grows from 1/2 for one occurrence towards 1 for many.
 fn saturate(count: f64) -> f64 {
     count / (count + 1.0)
 }

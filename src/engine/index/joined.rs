@@ -6,9 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use super::key::IndexKey;
 use super::posting::{Posting, Removal};
 
-/// The tuples of an index by their joined form, e.g. `electronics:active`: what JavaScript's
-/// `values.join(':')` gives. Several tuples may share one form: `["a:b","c"]` and `["a","b:c"]`, or
-/// `[42,"x"]` and `["42","x"]`.
+/// The tuples of an index by their joined form, e.g. `electronics:active`, which is what `values.join(':')` returns in
+/// JavaScript. Several tuples may share one form: `["a:b","c"]` and `["a","b:c"]`, or `[42,"x"]` and `["42","x"]`.
 ///
 /// Splitting a text into every tuple it may stand for would take time exponential in the number of
 /// fields, so the tuples are kept a second time, under the hash of their form.
@@ -34,7 +33,7 @@ impl JoinedForms {
         }
     }
 
-    /// The tuples whose joined form is `text`, ascending. O(1) and what is found.
+    /// The tuples whose joined form is `text`, ascending. O(1) plus what is found.
     pub fn find<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = &'a IndexKey> {
         let tuples = self.tuples.get(&self.hash(text)).into_iter().flat_map(Posting::ids);
         tuples.filter(move |tuple| joined(tuple) == text)
@@ -56,7 +55,7 @@ fn joined(tuple: &IndexKey) -> Vec<u8> {
     out
 }
 
-/// `Array.prototype.join`: null is the empty text, an array within is joined with commas.
+/// Works like `Array.prototype.join`: null is the empty text, and an array within is joined with commas.
 fn push_joined(out: &mut Vec<u8>, key: &IndexKey, separator: u8) {
     match key {
         IndexKey::Null => {}

@@ -20,8 +20,8 @@ pub enum IndexKey {
 }
 
 impl IndexKey {
-    /// The key that a raw JSON value stands for: arrays become tuples; objects, and text that is not one
-    /// JSON value, have none. O(length × depth) time.
+    /// Returns the key that a raw JSON value stands for. Arrays become tuples; objects, and text that is not a single JSON
+    /// value, have none. O(length × depth).
     pub fn from_json(raw: &[u8]) -> Option<IndexKey> {
         let mut scanner = Scanner::new(raw);
         let value = scanner.value().ok()?;
@@ -29,7 +29,7 @@ impl IndexKey {
         IndexKey::from_value(&raw[value])
     }
 
-    /// As [`IndexKey::from_json`], for text already known to be one value with no white space around it.
+    /// Like [`IndexKey::from_json`], for text already known to be a single value with no white space around it.
     pub(super) fn from_value(raw: &[u8]) -> Option<IndexKey> {
         match raw.first()? {
             b'n' => Some(IndexKey::Null),
@@ -141,8 +141,8 @@ impl Hash for Number {
     }
 }
 
-/// The number as JavaScript prints it (ECMAScript, Number::toString): the shortest digits that read back
-/// to the same number, with an exponent below 1e-6 and from 1e21 on.
+/// The number as JavaScript prints it (ECMAScript, Number::toString): the shortest digits that read back as the same number,
+/// with an exponent below 1e-6 and from 1e21 on.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_infinite() {

@@ -1,4 +1,4 @@
-//! Maps from keys to documents: what hash and btree indexes are.
+//! Maps from keys to documents, which hash and btree indexes consist of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -8,13 +8,13 @@ use super::key::IndexKey;
 use super::posting::{Posting, Removal};
 use crate::engine::document::DocumentId;
 
-/// A map from keys to the ids of their documents. No key is there without an id.
+/// A map from keys to the ids of their documents. Every key has at least one id.
 pub(super) trait KeyMap {
     fn ids_mut(&mut self, key: &IndexKey) -> Option<&mut Ids>;
     fn put(&mut self, key: IndexKey, ids: Ids);
     fn take(&mut self, key: &IndexKey);
 
-    /// Costs what finding a key costs, and O(log n) in the number of documents that share it.
+    /// Costs what finding a key costs, plus O(log n) in the number of documents that share it.
     fn insert_id(&mut self, key: IndexKey, id: &DocumentId) -> Change {
         match self.ids_mut(&key) {
             Some(ids) => Change::entry(ids.insert(id.clone(), ())),
@@ -71,7 +71,7 @@ pub(super) fn range<'a>(
     start: Bound<&IndexKey>,
     end: Bound<&IndexKey>,
 ) -> impl Iterator<Item = (&'a IndexKey, &'a Ids)> {
-    // `BTreeMap::range` panics on bounds that nothing can lie between.
+    // `BTreeMap::range` panics if nothing can be between the bounds.
     let ordered = match (start, end) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => true,
         (Bound::Included(start), Bound::Included(end)) => start <= end,

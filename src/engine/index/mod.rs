@@ -1,8 +1,8 @@
 //! Indexes in memory: from the values of documents' fields to the documents' ids.
 //!
-//! An [`Index`] knows no documents. Its owner extracts the [`Entries`] of a document and inserts them under
-//! the document's id; before a document changes or goes, it removes the entries of the old text. Nothing
-//! here does I/O or takes a lock.
+//! An [`Index`] does not know the documents. Its owner extracts the [`Entries`] of a document and inserts them under the
+//! document's id; before a document changes or is deleted, the owner removes the entries of the old text. Nothing here does
+//! I/O or takes a lock.
 
 mod compare;
 mod config;

@@ -22,12 +22,12 @@ fn index(kind: IndexType, fields: &[&str], sparse: bool) -> Index {
     Index::new(spec(kind, fields, sparse))
 }
 
-/// What is done to the collection: a new text for an id, or none to remove it.
+/// Changes of the collection: a new text for an id, or `None` to remove the document.
 fn changes(document: impl Strategy<Value = Value>) -> impl Strategy<Value = Vec<(u8, Option<Value>)>> {
     prop::collection::vec((0..8_u8, prop::option::weighted(0.8, document)), 0..40)
 }
 
-/// Applies the changes to the index and to the model, and leaves both.
+/// Applies the changes to the index and to the model, and returns the model.
 fn apply(index: &mut Index, changes: Vec<(u8, Option<Value>)>) -> Documents {
     let mut documents = Documents::new();
     for (id, document) in changes {

@@ -15,7 +15,7 @@ pub(super) enum Posting<K, V> {
 }
 
 impl<K: Ord, V> Posting<K, V> {
-    /// A list of members whose ids ascend; `None` of none. O(n).
+    /// Builds a list from members whose ids ascend; `None` if there are none. O(n).
     pub fn from_sorted(mut members: Vec<(K, V)>) -> Option<Posting<K, V>> {
         if members.len() > 1 {
             return Some(Posting::Many(Box::new(members.into_iter().collect())));

@@ -1,7 +1,7 @@
 //! The stored form of an index: its keys ascending, each with the documents that have it.
 //!
-//! A document is named by its number: its place among the collection's documents, ids ascending. So an index is built
-//! from its stored form without sorting and without looking at a document.
+//! A document is referred to by its number: its position among the collection's documents, in ascending order of their ids.
+//! So an index is built from its stored form without sorting and without looking at a document.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::engine::binary::{Reader, push_bytes, push_varint};
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
-/// To be raised with every change of what documents have in an index (extraction, words, keys), of how they are cut into
+/// Must be raised with every change of what documents have in an index (extraction, words, keys), of how they are cut into
 /// head and rest and hashed, or of the stored form.
 const CODE: u32 = 2;
 
-/// Names the rules by which stored indexes were made. Indexes that were made by others must be built again. The tables
-/// of Unicode decide where words end and how they fold.
+/// Names the rules by which indexes are stored. Indexes that were stored by other rules must be built again. The tables of
+/// Unicode are among the rules because they decide where words end and how they fold.
 pub fn rules() -> String {
     let version = |(major, minor, patch): (u64, u64, u64)| format!("{major}.{minor}.{patch}");
     let of_char = |(major, minor, patch): (u8, u8, u8)| version((major.into(), minor.into(), patch.into()));
@@ -32,25 +32,25 @@ pub fn rules() -> String {
     )
 }
 
-/// What is told of a stored index beside its bytes.
+/// What is recorded of a stored index besides its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub unique_keys: u64,
     pub total_entries: u64,
 }
 
-/// Gathers what documents have in one index, to store it.
+/// Gathers what documents have in one index, in order to store it.
 pub struct Gathered {
     entries: GatheredEntries,
     traits: Traits,
 }
 
-/// What an index knows of its documents beside their keys.
+/// What an index knows of its documents besides their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Traits {
     /// Whether some document has several keys.
     pub several_keys: bool,
-    /// Whether some document has more keys than an index takes, and is left out.
+    /// Whether some document has more keys than an index takes, and is therefore left out.
     pub left_out: bool,
 }
 
@@ -102,8 +102,8 @@ impl Gathered {
     ///   the key; of an inverted index, the word as counted bytes
     ///   number of documents                          varint
     ///   for each of them, ascending:
-    ///     its number, less one more than the one before   varint
-    ///     of an inverted index, how often it has the word  varint
+    ///     its number; after the first, less the number before and 1   varint
+    ///     of an inverted index, how often it has the word              varint
     /// ```
     ///
     /// O(n log n) in the number of entries.
@@ -144,7 +144,8 @@ fn push_documents(out: &mut Vec<u8>, documents: impl ExactSizeIterator<Item = (u
     }
 }
 
-/// Null 0, false 1, true 2; number 3 and its 8 bytes; text 4 and counted bytes; tuple 5, number of parts, the parts.
+/// Appends null as 0, false as 1, true as 2; a number as 3 and its 8 bytes; a text as 4 and counted bytes; a tuple as 5, the
+/// number of its parts and the parts.
 fn push_key(out: &mut Vec<u8>, key: &IndexKey) {
     match key {
         IndexKey::Null => out.push(0),
@@ -174,7 +175,7 @@ fn read_key(reader: &mut Reader<'_>, depth: usize) -> Option<IndexKey> {
         4 => IndexKey::Text(reader.bytes()?.into()),
         5 if depth < json::MAX_DEPTH + 2 => {
             let count = reader.varint()?;
-            // Each part takes a byte at least, so a wrong count ends the loop, not the memory.
+            // Each part takes at least a byte, so a wrong count ends the loop and does not exhaust the memory.
             let parts: Option<Vec<IndexKey>> = (0..count).map(|_| read_key(reader, depth + 1)).collect();
             IndexKey::Tuple(parts?.into())
         }
@@ -183,10 +184,10 @@ fn read_key(reader: &mut Reader<'_>, depth: usize) -> Option<IndexKey> {
 }
 
 impl Index {
-    /// Builds an index from its stored form. `ids` has the id of each document by its number; nothing in the place of
-    /// documents that are to be left out. O(n), and a hash for each key of a hash index.
+    /// Builds an index from its stored form. `ids` has the id of each document by its number, and `None` for documents that
+    /// are to be left out. O(n), plus a hash for each key of a hash index.
     ///
-    /// `None` if the bytes are no such form, or not what `counts` says of them.
+    /// Returns `None` if the bytes are not a stored index, or do not agree with `counts`.
     pub fn from_stored(
         spec: Arc<IndexSpec>,
         bytes: &[u8],
@@ -231,7 +232,7 @@ impl Index {
     }
 }
 
-/// The documents of one key: nothing inside if all of them are left out.
+/// Reads the documents of one key. The inner `Option` is `None` if all of them are left out.
 fn read_documents<V>(
     reader: &mut Reader<'_>,
     ids: &[Option<&DocumentId>],
@@ -360,7 +361,7 @@ mod tests {
                         }
                     }
                 }
-                // What it gives up again it gives up in full.
+                // What is removed again is removed in full.
                 let mut emptied = index.clone();
                 for (id, document) in ids.iter().zip(&documents) {
                     if let Some(id) = id {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// In bytes. Of a longer word, in documents and in queries, only the start counts.
+/// In bytes. Only the start of a longer word counts, in documents and in queries.
 const MAX_WORD: usize = 128;
 
 /// Calls `emit` with each word of a document's text, as often as it occurs. O(length).
@@ -24,7 +24,7 @@ pub(super) fn document_words(text: &str, emit: &mut dyn FnMut(&str)) {
     words(text, true, emit);
 }
 
-/// The words that a document must have, as a whole or as a prefix; sorted, each once.
+/// Returns the words that a document must have, as a whole or as a prefix; sorted, each once.
 pub(super) fn query_words(query: &str) -> Vec<String> {
     let mut found = Vec::new();
     words(query, false, &mut |word| found.push(word.to_owned()));
@@ -33,7 +33,7 @@ pub(super) fn query_words(query: &str) -> Vec<String> {
     found
 }
 
-/// `ends` asks for the last character of each run of two or more as well.
+/// Calls `emit` with each word; if `ends` is set, also with the last character of each run of two or more.
 fn words(text: &str, ends: bool, emit: &mut dyn FnMut(&str)) {
     let mut folded = String::new();
     if text.is_ascii() {
@@ -44,7 +44,7 @@ fn words(text: &str, ends: bool, emit: &mut dyn FnMut(&str)) {
         _ => Cow::Owned(text.nfkc().collect()),
     };
     let mut run = String::new();
-    // Where the text that is no run, and not looked at yet, begins.
+    // Where the text begins that belongs to no run and was not looked at yet.
     let mut spaced = 0;
     for (at, cluster) in text.grapheme_indices(true) {
         if cluster.chars().next().is_some_and(|first| first.is_alphanumeric() && is_unspaced(first)) {

@@ -13,32 +13,32 @@ use crate::engine::order;
 
 /// An index that follows the documents of a collection by itself.
 pub struct Attached {
-    /// As callers know it: its name is unique in the database.
+    /// The config as callers know it: its name is unique in the database.
     pub config: IndexConfig,
     pub collection: Arc<CollectionSpec>,
-    /// As the collection knows it.
+    /// The index as the collection knows it.
     pub index: Arc<IndexSpec>,
-    /// Makes of a key that a caller gives the one under which documents are found.
+    /// Turns a key that a caller gives into the one under which documents are found.
     pub key: fn(IndexKey) -> IndexKey,
 }
 
-/// What a storage tells of its indexes.
+/// What a storage says about the indexes that it keeps.
 pub trait AttachedIndexes: Send + Sync {
-    /// The index that has this name, or would have it if its documents existed. Touches no file.
+    /// Returns the index that has this name, or would have it if its documents existed. Touches no file.
     fn find(&self, name: &str) -> Option<Attached>;
 
-    /// Whether the documents of an index that was found exist.
+    /// Whether the documents of an index that [`AttachedIndexes::find`] returned exist.
     fn exists(&self, database: &Database, options: ReadOptions, index: &Attached) -> Result<bool>;
 
-    /// All of them, in a stable order.
+    /// Returns all indexes, in a stable order.
     fn list(&self, database: &Database, options: ReadOptions) -> Result<Vec<Attached>>;
 
-    /// Whether the collection is one whose indexes are told of here. Touches no file.
+    /// Whether the indexes of this collection are among those reported here. Touches no file.
     fn covers(&self, collection: &str) -> bool;
 }
 
-/// The indexes that storages declared of these collections. One whose name nobody else has is known by it, any other as
-/// `name@<file of the collection>`.
+/// The indexes that storages declared on these collections. One whose name no other index has is known by that name, any
+/// other as `name@<file of the collection>`.
 pub(super) fn declared(
     collections: &[Arc<CollectionSpec>],
     is_taken: impl Fn(&str) -> bool,
@@ -73,7 +73,7 @@ impl Attached {
         query.map_keys(self.key).answer(index).map_err(|error| self.with_name(error))
     }
 
-    /// What it answers, if memory knows it.
+    /// Returns what the index answers, if memory knows it.
     pub(super) fn peek(
         &self,
         database: &Database,
@@ -85,7 +85,7 @@ impl Attached {
         }
     }
 
-    /// What went wrong with the documents, said of the index.
+    /// Turns an error about the documents into one about the index.
     pub(super) fn explained(&self, error: Error) -> Error {
         match error {
             Error::Unadopted { path } => Error::InvalidArgument(format!(
@@ -98,7 +98,7 @@ impl Attached {
         }
     }
 
-    /// An error about the type of the index names it as callers know it.
+    /// Makes an error about the type of the index name the index as callers know it.
     fn with_name(&self, error: Error) -> Error {
         match error {
             Error::IndexType(message) => {
@@ -127,7 +127,7 @@ impl Attached {
         Listed { config: self.config, collection: Some(Arc::clone(&self.collection.path)) }
     }
 
-    /// The error of a call that would change it.
+    /// The error of a call that would change the index.
     pub(super) fn refusal(&self) -> Error {
         Error::InvalidArgument(format!(
             "index {} is kept by the storage of {} and follows its documents by itself; change the documents, or use \

@@ -1,4 +1,4 @@
-//! Changing indexes: each call is part of one batch, in which the definition is read too.
+//! Changing indexes: each call is part of one batch, which also reads the definition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl IndexSet {
     /// Creates an empty index.
     ///
     /// # Errors
-    /// `ALREADY_EXISTS`; `INVALID_ARGUMENT` for what no index can be.
+    /// `ALREADY_EXISTS`; `INVALID_ARGUMENT` for a config that no index can have.
     pub fn create(&self, tx: &mut Transaction<'_>, config: &IndexConfig) -> Result<()> {
         config.check()?;
         if self.definition(tx, &config.name)?.is_some() {
@@ -25,12 +25,12 @@ impl IndexSet {
         let id = DocumentId::from_key(&config.name);
         let text = definition::text(config, tx.now())?;
         let definition = self.read(&config.name, &self.document(text.clone()))?;
-        // Nothing of an index that had this name before counts, whatever lies there.
+        // Whatever an earlier index of this name left behind does not count.
         tx.drop_collection(&definition.collection)?;
         tx.put(&self.definitions, id, text)
     }
 
-    /// Drops an index with all that is in it, even one that is damaged or whose definition is none. Returns whether it was
+    /// Drops an index with all that is in it, even if it is damaged or its definition cannot be read. Returns whether it was
     /// there.
     pub fn drop_index(&self, tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
         let Some(document) = self.definition_document(tx, name)? else { return Ok(false) };
@@ -43,13 +43,13 @@ impl IndexSet {
         tx.delete(&self.definitions, DocumentId::from_key(name))
     }
 
-    /// Puts an entity, given as JSON, in place of what the index has of it. O(length of the entity), and the cost of
+    /// Puts an entity, given as JSON, in place of what the index has of it. O(length of the entity), plus the cost of
     /// [`Index::insert`](crate::engine::index::Index::insert) for each of its keys.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is no such index, `CONFLICT` if the entity lacks members that the index looks at since it was
-    /// created anew, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`,
-    /// `CORRUPT_DATA` for an index that is damaged.
+    /// `NOT_FOUND` if there is no such index, `CONFLICT` if the entity lacks members at which the index looks since it was
+    /// created anew, `VALIDATION_ERROR` for an entity that the index cannot take, `UNIQUE_VIOLATION`, `CORRUPT_DATA` if the
+    /// index is damaged.
     pub fn add(
         &self,
         tx: &mut Transaction<'_>,
@@ -69,7 +69,7 @@ impl IndexSet {
     /// Takes an entity out of an index. Returns whether it was in it.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` for an index that is damaged.
+    /// `CORRUPT_DATA` if the index is damaged.
     pub fn remove(&self, tx: &mut Transaction<'_>, name: &str, id: DocumentId) -> Result<bool> {
         let Some((definition, stored)) = self.definition(tx, name)? else { return Ok(false) };
         let removed = tx.delete(&definition.collection, id)?;
@@ -79,8 +79,8 @@ impl IndexSet {
         Ok(removed)
     }
 
-    /// Puts these entities in place of all that the index has, even if it is damaged. Of two with one id the later counts.
-    /// O(n).
+    /// Puts these entities in place of everything that the index has, even if it is damaged. Of several entities with the
+    /// same id the last counts. O(n).
     ///
     /// # Errors
     /// As [`IndexSet::add`].
@@ -92,7 +92,8 @@ impl IndexSet {
     ) -> Result<()> {
         let (definition, stored) = self.definition(tx, name)?.ok_or_else(|| missing(name))?;
         tx.drop_collection(&definition.collection)?;
-        // What counts of several entities with one id is settled first: no other may clash with the unique keys of the rest.
+        // Which of several entities with the same id counts is settled first: the others must not clash with the unique keys
+        // of the rest.
         let entities: BTreeMap<DocumentId, Entity<'_>> = entities.collect();
         for (id, entity) in entities {
             let document = Document::new(stored_form(&definition, entity)?.into(), None);
@@ -101,7 +102,7 @@ impl IndexSet {
         self.touch(tx, name, &stored)
     }
 
-    /// The definition of an index that callers fill. One that a storage keeps is refused.
+    /// Returns the definition of an index that callers fill, with its document. An index that a storage keeps is refused.
     fn definition(
         &self,
         tx: &mut Transaction<'_>,
@@ -111,7 +112,7 @@ impl IndexSet {
         document.map(|document| Ok((self.read(name, &document)?, document))).transpose()
     }
 
-    /// The same as it is stored.
+    /// Does the same, but returns only the document in which the definition is stored.
     fn definition_document(&self, tx: &mut Transaction<'_>, name: &str) -> Result<Option<Document>> {
         if let Some(attached) = self.attached(name) {
             return Err(attached.refusal());

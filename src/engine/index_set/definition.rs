@@ -1,4 +1,4 @@
-//! What an index is, as it lies in `indexes.json`.
+//! The definition of an index, as it is stored in `indexes.json`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::engine::json;
 
 const PATH: &str = "indexes.json";
 
-/// The last member of a definition. It changes with each change of the index; all before it stays.
+/// The last member of a definition. It changes with each change of the index; everything before it stays the same.
 const UPDATED: &str = "updated";
 
 pub(super) struct Definition {
@@ -23,15 +23,15 @@ pub(super) struct Definition {
     /// Milliseconds since 1970.
     pub created: u64,
     pub collection: Arc<CollectionSpec>,
-    /// What of an entity is stored.
+    /// Which parts of an entity are stored.
     pub selection: Selection,
-    /// The names of the entity's members in which that lies, as a JSON array.
+    /// The names of the entity's members that hold these parts, as a JSON array.
     pub members: Arc<str>,
     /// The text of the definition up to the time of its last change.
     head: Box<[u8]>,
 }
 
-/// The members of a definition before the last. Its name is its key in the map.
+/// The members of a definition except the last. The name of the index is its key in the map.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     #[serde(rename = "type")]
@@ -62,7 +62,7 @@ pub fn is_definition(text: &[u8]) -> bool {
     serde_json::from_slice::<Stored>(text).is_ok()
 }
 
-/// Whether a collection is the one of all definitions, or that of an index.
+/// Whether a collection is that of all definitions, or that of an index that callers fill.
 pub(super) fn is_own(collection: &str) -> bool {
     collection == PATH || is_collection_path(collection)
 }
@@ -77,12 +77,12 @@ pub(super) fn text(config: &IndexConfig, now: u64) -> Result<Vec<u8>> {
     Ok(with_updated(&text, now))
 }
 
-/// When the index of a definition was changed last.
+/// When the index of a definition was last changed.
 pub(super) fn updated(definition: &Document) -> Option<u64> {
     json::get(&definition.text, UPDATED).and_then(json::parse_number).map(|time| time as u64)
 }
 
-/// The definition as it is after a change of its index. Time never goes backwards.
+/// Returns the definition as it is after a change of its index. Its time never goes backwards.
 pub(super) fn touched(definition: &Document, now: u64) -> Vec<u8> {
     with_updated(&definition.text[..definition.head], now.max(updated(definition).unwrap_or_default()))
 }
@@ -115,7 +115,7 @@ impl Definition {
         })
     }
 
-    /// Whether the document holds this definition, whenever the index was changed last.
+    /// Whether the document holds this definition, no matter when the index was last changed.
     pub fn is_in(&self, document: &Document) -> bool {
         *self.head == document.text[..document.head]
     }
@@ -125,7 +125,7 @@ impl Definition {
     }
 }
 
-/// The collection of an index; to drop it, it need not be known what is indexed.
+/// The collection of an index. `indexes` may be empty if the collection is only to be dropped.
 pub(super) fn index_collection(name: &str, indexes: Vec<Arc<IndexSpec>>) -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
         path: collection_path(name).into(),

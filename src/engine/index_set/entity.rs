@@ -1,4 +1,4 @@
-//! What of an entity an index stores.
+//! The parts of an entity that an index stores.
 
 use crate::engine::error::{Error, Issue, PathSegment, Result};
 use crate::engine::index::{Entries, extract_all};
@@ -6,10 +6,10 @@ use crate::engine::json;
 
 use super::definition::Definition;
 
-/// The one member of an object that stands for a value which JSON cannot hold. Its value says what that was.
+/// The only member of an object that stands for a value which JSON cannot hold. Its own value says what that was.
 pub const UNREPRESENTABLE: &str = "\0";
 
-/// The paths of an index's fields, joined to a tree.
+/// The paths of an index's fields, merged into a tree.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     /// Whether a path ends here.
@@ -27,7 +27,7 @@ impl Selection {
         root
     }
 
-    /// The names of the members in which what is stored lies.
+    /// The names of the members that hold what is stored.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|(name, _)| name.as_str())
     }
@@ -40,7 +40,7 @@ impl Selection {
         &mut self.members[at].1
     }
 
-    /// Appends of a value what paths lead to. What is left out would have no other key than what is missing.
+    /// Appends those parts of a value to which paths lead. What is left out would have the same keys as something missing.
     fn copy(&self, out: &mut Vec<u8>, value: &[u8], place: &mut Place) {
         match value.first() {
             Some(b'{') => self.copy_object(out, value, place),
@@ -57,7 +57,7 @@ impl Selection {
                 out.push(b']');
             }
             _ if self.ends => out.extend_from_slice(value),
-            // An element that no path leads into: it counts as missing.
+            // No path leads into this element, so it counts as missing.
             _ => out.extend_from_slice(b"null"),
         }
     }
@@ -88,7 +88,7 @@ impl Selection {
     }
 }
 
-/// Where in an entity something was found that no index takes.
+/// Where in an entity values were found that no index takes.
 #[derive(Default)]
 struct Place {
     path: Vec<PathSegment>,
@@ -107,15 +107,17 @@ impl Place {
 pub struct Entity<'a> {
     /// A JSON object.
     pub text: &'a [u8],
-    /// If the caller left out all members but some: these, as [`IndexSet::peek_members`](super::IndexSet::peek_members) gave them.
+    /// If the caller left out some members: those that it kept, as [`IndexSet::peek_members`](super::IndexSet::peek_members)
+    /// returned them.
     pub members: Option<&'a str>,
 }
 
-/// What the index stores of an entity, as JSON.
+/// Returns what the index stores of an entity, as JSON.
 ///
 /// # Errors
-/// `CONFLICT` if the caller left out what the index looks at now, `INVALID_ARGUMENT` if the entity is no JSON object, `VALIDATION_ERROR` for a value that JSON cannot hold where a path of
-/// the index leads, and for arrays that combine to too many composite keys.
+/// `CONFLICT` if the caller left out what the index looks at now, `INVALID_ARGUMENT` if the entity is not a JSON object,
+/// `VALIDATION_ERROR` for a value that JSON cannot hold where a path of the index leads, and for arrays that combine to too
+/// many composite keys.
 pub(super) fn stored_form(definition: &Definition, entity: Entity<'_>) -> Result<Vec<u8>> {
     if entity.members.is_some_and(|members| members != &*definition.members) {
         let name = &definition.config.name;

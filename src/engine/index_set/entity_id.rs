@@ -1,13 +1,13 @@
-//! Ids of entities, which are numbers or texts, as keys of a map, which are texts alone.
+//! Ids of entities, which are numbers or texts, as keys of a map, which are only texts.
 //!
-//! A number is the key that prints it. A text is the key itself, unless it reads as a number or begins with a quote:
-//! then its JSON form is the key, and so it is where the text is no valid Unicode.
+//! The key of a number is the number as it is printed. The key of a text is the text itself, unless it reads as a number,
+//! begins with a quote or is not valid Unicode: then it is the JSON form of the text.
 
 use crate::engine::document::DocumentId;
 use crate::engine::index::{IndexKey, Number};
 use crate::engine::json;
 
-/// Appends the id that a key stands for, as JSON.
+/// Appends the id for which a key stands, as JSON.
 pub fn push_id(out: &mut Vec<u8>, key: &DocumentId) {
     match key {
         DocumentId::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
@@ -18,7 +18,7 @@ pub fn push_id(out: &mut Vec<u8>, key: &DocumentId) {
     }
 }
 
-/// The ids that keys stand for, as a JSON array.
+/// The ids for which keys stand, as a JSON array.
 pub fn id_list(keys: &[DocumentId]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + keys.len() * 16);
     out.push(b'[');
@@ -32,7 +32,7 @@ pub fn id_list(keys: &[DocumentId]) -> Vec<u8> {
     out
 }
 
-/// Whether the text is how a finite number prints.
+/// Whether the text is the printed form of a finite number.
 fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
         && text

@@ -1,19 +1,19 @@
-//! From the name of an index to the file in which it lies.
+//! From the name of an index to its file.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::error::{Error, Result};
 
-/// In bytes of UTF-8.
+/// The maximum length of a name, in bytes of UTF-8.
 const MAX_NAME: usize = 1024;
 
-/// In bytes: the part of a file name that a person recognises.
+/// The maximum length, in bytes, of the part of a file name by which a person recognises the index.
 const MAX_READABLE: usize = 100;
 
-/// Names that stand for devices on Windows, the last two with a digit, whatever follows after a dot.
+/// Names of devices on Windows, whatever follows after a dot; the last two are followed by a digit.
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com", "lpt"];
 
-/// Refuses names that are paths, or that no text editor shows.
+/// Refuses names that are empty, too long or paths, or that hold control characters.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`.
@@ -33,9 +33,9 @@ pub fn check_name(name: &str) -> Result<()> {
     Err(Error::InvalidArgument(format!("{shown:?} cannot be the name of an index: it {problem}")))
 }
 
-/// The collection of the index with this name. Names of lower-case letters, digits, `_`, `-` and dots within are file
-/// names as they are. Any other gets a readable form and, after a tilde, its hash: so no two names share a file, not
-/// even where upper and lower case are one or where other characters are not allowed.
+/// Returns the path of the collection of the index with this name. A name of lower-case letters, digits, `_`, `-` and inner
+/// dots is a file name as it is. Any other name gets a readable form and, after a tilde, its hash, so that no two names
+/// share a file, not even where upper and lower case are the same or other characters are not allowed.
 pub(super) fn collection_path(name: &str) -> String {
     if is_plain(name) {
         return format!("indexes/{name}.json");
@@ -52,7 +52,7 @@ pub(super) fn collection_path(name: &str) -> String {
     format!("indexes/{readable}~{:016x}.json", xxh3_64(name.as_bytes()))
 }
 
-/// Whether a collection has a path as those of indexes have.
+/// Whether the path of a collection is one that an index may have.
 pub(super) fn is_collection_path(path: &str) -> bool {
     path.strip_prefix("indexes/").is_some_and(|file| file.ends_with(".json") && !file.contains('/'))
 }

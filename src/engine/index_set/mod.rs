@@ -1,11 +1,11 @@
 //! Indexes that callers fill by hand.
 //!
-//! Their data lies in collections of the database, so journal, recovery, checkpoints and uniqueness are those of all
-//! documents: `indexes.json` holds the [`Definition`]s by name, and each index has a collection of its own under
-//! `indexes/` with one document for each entity: what of it is indexed, and nothing else. The keys come out of these
-//! documents as they do everywhere. Both are primary data: a file that is not as it was written is damage.
+//! Their data is in collections of the database, so journal, recovery, checkpoints and uniqueness are those of all
+//! documents: `indexes.json` holds the [`Definition`]s by name, and each index has a collection of its own under `indexes/`,
+//! with one document for each entity, which holds what is indexed of the entity and nothing else. The keys are extracted
+//! from these documents like those of any other. Both are primary data: a file that is not as it was written is damage.
 //!
-//! Indexes that storages keep of their own documents ([`Attached`]) can be asked in the same way, but not changed.
+//! Indexes that storages keep of their own documents ([`Attached`]) can be queried in the same way, but not changed.
 
 mod attached;
 mod change;
@@ -37,20 +37,21 @@ pub use file_name::check_name;
 
 use definition::Definition;
 
-/// How often a query is put again because its index was changed in between.
+/// How often a query is repeated because its index was changed in between.
 const ATTEMPTS: usize = 100;
 
 /// The indexes of one database.
 pub struct IndexSet {
     definitions: Arc<CollectionSpec>,
     attached: Option<Arc<dyn AttachedIndexes>>,
-    /// Definitions by name, so that they are not read again for each call.
+    /// The definitions by name, kept so that they are not read again for each call.
     known: Mutex<HashMap<String, Known>>,
 }
 
 #[derive(Clone)]
 struct Known {
-    /// The hash of the document that it was read from. That may never have been committed: it is for comparison only.
+    /// The hash of the document from which it was read. That document may never have been committed: this is for comparison
+    /// only.
     hash: u64,
     definition: Arc<Definition>,
 }
@@ -70,19 +71,19 @@ pub struct IndexStats {
     pub unique_keys: usize,
     /// Pairs of key or word and entity.
     pub total_entries: usize,
-    /// Milliseconds since 1970: when the index was created, or, if it is an attached one, built first; and when something
-    /// in it changed last.
+    /// Milliseconds since 1970: when the index was created or, if it is an attached one, first built; and when something in
+    /// it last changed.
     pub created: u64,
     pub updated: u64,
 }
 
 impl IndexSet {
-    /// `attached` are the indexes that a storage keeps in the database, if one does.
+    /// `attached` are the indexes that a storage keeps in the database, if there are any.
     pub fn new(attached: Option<Arc<dyn AttachedIndexes>>) -> IndexSet {
         IndexSet { definitions: definition::collection(), attached, known: Mutex::default() }
     }
 
-    /// What the index answers, if memory knows it. `Ready(None)` if there is no such index.
+    /// Returns what the index answers, if memory knows it; `Ready(None)` if there is no such index.
     ///
     /// # Errors
     /// `INDEX_TYPE` for a query that an index of this type does not answer.
@@ -139,17 +140,17 @@ impl IndexSet {
         Ok(Peek::Wait)
     }
 
-    /// The names of the members of an entity that the index looks at, as a JSON array, if memory knows them. A caller may
-    /// leave out all others, and says so to [`IndexSet::add`].
+    /// Returns the names of the members of an entity at which the index looks, as a JSON array, if memory knows them. A
+    /// caller may leave out all other members if it says so to [`IndexSet::add`].
     pub fn peek_members(&self, database: &Database, name: &str) -> Option<Arc<str>> {
         let hash = database.peek_hash(&self.definitions, &DocumentId::from_key(name))?;
         let known = self.known.lock();
         let known = known.get(name)?;
-        // The upper half covers all but the time of the last change.
+        // The upper half covers everything except the time of the last change.
         (known.hash >> 32 == hash >> 32).then(|| Arc::clone(&known.definition.members))
     }
 
-    /// What the index answers; `None` if there is no such index. Costs what [`IndexQuery::answer`] costs.
+    /// Returns what the index answers; `None` if there is no such index. Costs what [`IndexQuery::answer`] costs.
     ///
     /// # Errors
     /// As [`IndexSet::peek`]; `CORRUPT_DATA` if the index is damaged, `IO_ERROR`, `LOCK_TIMEOUT`.
@@ -165,7 +166,8 @@ impl IndexSet {
         self.look(database, options, name, own, |attached, documents| attached.answer(documents, query))
     }
 
-    /// All indexes: those that storages keep, by their files, then the others by name.
+    /// Lists all indexes: those that the database's own storage keeps, those that storages declared, by their files, and
+    /// those that callers fill, by name.
     pub fn list(&self, database: &Database, options: ReadOptions) -> Result<Vec<Listed>> {
         let mut listed = Vec::new();
         if let Some(attached) = &self.attached {
@@ -184,7 +186,7 @@ impl IndexSet {
         Ok(listed)
     }
 
-    /// What there is to say of an index; `None` if there is no such index. O(1) once it is in memory.
+    /// Returns the statistics of an index; `None` if there is no such index. O(1) once it is in memory.
     pub fn stats(&self, database: &Database, options: ReadOptions, name: &str) -> Result<Option<IndexStats>> {
         let own = |index: &Queryable<'_>, definition: &Definition, document: &Document| {
             let keys = index.index(name)?;
@@ -199,8 +201,8 @@ impl IndexSet {
         self.look(database, options, name, own, |attached, documents| attached.stats(documents))
     }
 
-    /// Looks at an index, whoever fills it. Which one has a name is told in this order: those of the database's own storage,
-    /// those that callers fill, those that storages declare.
+    /// Looks at an index, whoever fills it. If several have the name, the first counts in this order: those of the
+    /// database's own storage, those that callers fill, those that storages declared.
     fn look<T>(
         &self,
         database: &Database,
@@ -224,7 +226,7 @@ impl IndexSet {
         found.map_err(|error| kept.explained(error))?.map(Some)
     }
 
-    /// Looks at an index and at its definition in one moment.
+    /// Looks at an index and at its definition as they are at one moment.
     fn look_at_own<T>(
         &self,
         database: &Database,
@@ -250,7 +252,7 @@ impl IndexSet {
         index.hash_in(&self.definitions, id) == Some(hash)
     }
 
-    /// The definition in a document, read anew only if it says something else than before.
+    /// Returns the definition in a document, which is parsed only if it differs from the known one.
     fn read(&self, name: &str, document: &Document) -> Result<Arc<Definition>> {
         let mut known = self.known.lock();
         if let Some(known) = known.get_mut(name)
@@ -278,8 +280,7 @@ impl IndexSet {
         }
     }
 
-    /// The indexes that storages declared, as they are told apart beside those that callers fill, which have the names
-    /// `taken`.
+    /// The indexes that storages declared, under unique names; the indexes that callers fill have the names `taken`.
     fn declared(&self, collections: &[Arc<CollectionSpec>], taken: &HashSet<String>) -> Vec<Attached> {
         attached::declared(collections, |name| taken.contains(name) || self.attached(name).is_some())
     }
@@ -297,8 +298,8 @@ impl IndexSet {
         }
     }
 
-    /// Whether indexes of a collection are those that somebody declared: neither of its own indexes nor told of by
-    /// the database's storage.
+    /// Whether the indexes of a collection count as declared by a storage: not if the collection belongs to the indexes that
+    /// callers fill, or if the database's own storage answers for it.
     fn may_declare(&self, collection: &str) -> bool {
         !definition::is_own(collection)
             && !self.attached.as_ref().is_some_and(|indexes| indexes.covers(collection))

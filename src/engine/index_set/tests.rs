@@ -151,7 +151,7 @@ impl Run {
         self.config.unique && owners.values().any(|&count| count > 1)
     }
 
-    /// Asks in both ways: as a caller who may wait, then as one who may not.
+    /// Asks in both ways: as a caller that may wait, and as one that may not.
     fn ask(&self, query: &IndexQuery) -> Vec<DocumentId> {
         let found = self.indexes.ask(&self.database, READ, NAME, query).unwrap().unwrap();
         if let Peek::Ready(peeked) = self.indexes.peek(&self.database, READ, NAME, query).unwrap() {
@@ -195,7 +195,7 @@ impl Run {
         }
     }
 
-    /// Whether both ends of a range are whole keys, which order as they are.
+    /// Whether both ends of a range are whole keys, which are ordered as they are.
     fn is_whole(&self, start: &IndexKey, end: &IndexKey) -> bool {
         self.config.fields.len() == 1 || [start, end].iter().all(|key| matches!(key, IndexKey::Tuple(_)))
     }

@@ -10,23 +10,23 @@ use crate::engine::checksum::Salt;
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
-/// Shorter texts are copied.
+/// Texts shorter than this are copied into the buffer; longer ones are shared.
 const SHARED: usize = 1024;
 
 /// Lines that are about to be appended.
 ///
-/// Long texts stay where they are: to copy a batch of many megabytes into memory that is new to the process takes longer than
-/// to write it.
+/// Long texts stay where they are: copying a batch of many megabytes into freshly allocated memory takes longer than writing
+/// it.
 #[derive(Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
-    /// The texts that are not among the bytes, and how many of the bytes come before each.
+    /// The texts that are not in `bytes`, each with the number of bytes that precede it.
     texts: Vec<(usize, Arc<[u8]>)>,
-    /// Bytes of these texts.
+    /// The total length of `texts`.
     shared: usize,
 }
 
-/// A place in a buffer.
+/// A position in a buffer.
 #[derive(Clone, Copy)]
 struct Mark {
     bytes: usize,
@@ -34,7 +34,7 @@ struct Mark {
 }
 
 impl LineBuffer {
-    /// With room for so many bytes besides long texts.
+    /// Creates a buffer with room for this many bytes, not counting long texts.
     pub fn with_capacity(bytes: usize) -> LineBuffer {
         LineBuffer { bytes: Vec::with_capacity(bytes), ..LineBuffer::default() }
     }
@@ -56,7 +56,7 @@ impl LineBuffer {
         self.shared += text.len();
     }
 
-    /// The lines in pieces, one behind the other.
+    /// The lines as consecutive pieces.
     pub fn parts(&self) -> Vec<&[u8]> {
         self.parts_from(Mark { bytes: 0, texts: 0 })
     }
@@ -92,8 +92,8 @@ pub fn encode_line(out: &mut Vec<u8>, salt: Salt, body: &[u8]) -> u64 {
     checksum
 }
 
-/// A journal whose snapshots hold every batch up to the one that its second line is: with the header alone it would count
-/// as never used.
+/// Encodes a journal of two lines that says that the snapshots hold every batch up to and including the second line. That
+/// line is needed because a generation with nothing but its header counts as never used.
 pub fn encode_covered_journal(header: &Header) -> io::Result<Vec<u8>> {
     let salt = Salt::new(header.database, header.generation);
     let (mut lines, mut covered) = (Vec::new(), LineBuffer::default());
@@ -106,8 +106,7 @@ pub fn encode_covered_journal(header: &Header) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// Writes a batch line. `ops` appends the operations, comma-separated, to the buffer it is given. Returns the
-/// checksum of the line.
+/// Writes a batch line and returns its checksum. `ops` appends the comma-separated operations to the buffer it is given.
 pub fn encode_batch(
     out: &mut LineBuffer,
     salt: Salt,
@@ -136,8 +135,9 @@ pub fn push_snapshot_op(out: &mut LineBuffer, collection: &str, record: &Snapsho
     out.push(text.as_bytes());
 }
 
-/// Appends the operation that puts and deletes documents of one collection. `place` is told of each id and, for a put in
-/// the line, where its text starts in `out` and how long it is. `replaced` are those puts that take the place of a document.
+/// Appends the operation that puts and deletes documents of one collection. `place` is called for each id in `put`, with the
+/// offset of its text in `out` and the length of the text, and for each id in `delete`. `replaced` are the puts that take
+/// the place of an existing document.
 pub fn push_documents<'a>(
     out: &mut LineBuffer,
     collection: &str,
@@ -179,7 +179,7 @@ pub fn push_documents<'a>(
     out.push(if separator == "," { b"]}" } else { b"}" });
 }
 
-/// Appends an id as a key behind what separates it from the one before, which from then on is a comma.
+/// Appends an id as a key, preceded by the separator, which is a comma from then on.
 fn push_key(out: &mut LineBuffer, separator: &mut &str, id: &DocumentId) {
     out.push(mem::replace(separator, ",").as_bytes());
     id.push_key(&mut out.bytes);

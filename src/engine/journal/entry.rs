@@ -1,7 +1,7 @@
 //! The lines of a journal: `["<checksum>",<body>]` and a line feed.
 //!
-//! The checksum covers the raw bytes of the body and is salted with database and generation. The body of the
-//! first line of a generation is a [`Header`], of every other one a batch.
+//! The checksum covers the raw bytes of the body and is salted with the database's id and the generation. The body of the
+//! first line of a generation is a [`Header`]; that of every other line is a batch ([`Body`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,13 +15,14 @@ use crate::engine::checksum::{DatabaseId, FileHash, Salt};
 
 use super::{document_generation, is_plausible};
 
-/// The newest format that this version writes and reads. Format 1 has no documents in files of their own: a version that
-/// knows no other would pass over them.
+/// The newest format that this version writes and reads. Format 1 has no document files: a version that knows no other
+/// format would ignore them.
 pub const FORMAT: u32 = 2;
-/// The first format whose lines may tell of documents in files of their own.
+/// The first format whose lines may refer to document files.
 pub const FIRST_WITH_LARGE_DOCUMENTS: u32 = 2;
 
-/// Sequence numbers reach JavaScript as numbers, and no database lives long enough to count further.
+/// The upper bound of sequence numbers, and of other counts and offsets in journals and tips. Sequence numbers are passed to
+/// JavaScript as numbers, and no database lives long enough to exceed this.
 pub(super) const LARGEST: u64 = (1 << 53) - 1;
 
 /// `["`, 16 digits, `",`.
@@ -37,7 +38,8 @@ pub struct Header {
     pub generation: u64,
     /// The last sequence number of the generation before.
     pub seq: u64,
-    /// The checksum of its last line, and where it ends; the first generation follows nothing.
+    /// The checksum of that generation's last line, and where the line ends. `None` in the first generation and in one that
+    /// starts over, which follow nothing.
     pub previous: Option<Previous>,
     /// Removals of paths up to this sequence number are done and durable.
     pub removed: u64,
@@ -59,7 +61,7 @@ pub struct CollectionRecord {
     /// The states its file may have, oldest first: several while a rename is not known to be durable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotRecord>,
-    /// Whether there may also be no file: the rename that brings the first one is not known to be durable.
+    /// Whether the file may also be missing, because the rename that creates the first snapshot is not known to be durable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
     /// The sequence number at which the collection was dropped.
@@ -74,7 +76,7 @@ pub struct SnapshotRecord {
     pub size: u64,
     /// Every batch up to this sequence number is in the file.
     pub covers: u64,
-    /// Whose layout the file has, and whether its content counts.
+    /// How the file is laid out, and whether its content counts.
     pub layout: Layout,
 }
 
@@ -118,7 +120,7 @@ pub struct Body<'a> {
     pub ops: Vec<Op<'a>>,
 }
 
-/// One operation of a batch. Exactly one of `in`, `drop`, `remove`, `snapshot`, `covered` is there.
+/// One operation of a batch. Exactly one of `in`, `drop`, `remove`, `keep`, `snapshot` and `covered` is present.
 #[derive(Debug, Default, Deserialize)]
 pub struct Op<'a> {
     /// Puts and deletes in this collection.
@@ -126,37 +128,36 @@ pub struct Op<'a> {
     pub collection: Option<String>,
     #[serde(borrow, default)]
     pub put: Documents<'a>,
-    /// Documents that are put whose texts lie in files of their own.
+    /// Puts whose texts are in document files.
     #[serde(default)]
     pub large: BTreeMap<String, LargeDocument>,
     #[serde(default)]
     pub delete: Vec<String>,
-    /// Of the puts those that took the place of a document; the others are new. Nothing is known of those of a line that
-    /// adopts a file.
+    /// The puts that take the place of an existing document; all others create one. Not known in a line that adopts a file.
     #[serde(default)]
     pub replaced: Vec<String>,
-    /// This collection is gone, and its file with it.
+    /// This collection is dropped, and its file is removed.
     pub drop: Option<String>,
-    /// This path under the database's directory is removed with all it holds.
+    /// This path, relative to the database's directory, is removed with everything below it.
     pub remove: Option<String>,
     /// This path belongs to a document again: earlier removals of it are done and must not be repeated.
     pub keep: Option<String>,
-    /// The file of this collection has (or gets, by a rename) this state.
+    /// The file of this collection has this state, or gets it by a rename.
     pub snapshot: Option<String>,
     pub record: Option<SnapshotRecord>,
-    /// Whether the state replaces all earlier ones: a person's file was adopted.
+    /// Whether the state replaces all earlier ones, because a person's file was adopted.
     #[serde(default)]
     pub adopted: bool,
-    /// The snapshots that were recorded are in place for good and hold every batch up to this sequence number.
+    /// The snapshots recorded so far are durably in place and hold every batch up to this sequence number.
     pub covered: Option<u64>,
 }
 
-/// Where the text of a document lies that has a file of its own, and what it must hash to.
+/// Where the text of a document is in its document file, and the hash that the text must have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LargeDocument {
     /// The name of the file, in the reserved folder.
     pub file: String,
-    /// Where the text begins in the file; it ends with it.
+    /// Where the text begins in the file. It extends to the end of the file.
     pub offset: u64,
     pub size: u32,
     /// Length of the text before the large field.
@@ -213,7 +214,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// The body of a line (given without its line feed) and its checksum, if the checksum is right.
+/// Returns the body of a line and its checksum if the checksum is correct. `line` does not include the line feed.
 pub fn verify_line(line: &[u8], salt: Salt) -> Option<(&[u8], u64)> {
     let body = line.get(PREFIX..line.len().checked_sub(SUFFIX - 1)?)?;
     let checksum = salt.checksum(body);
@@ -229,8 +230,8 @@ pub(super) fn line_prefix(checksum: u64) -> String {
 /// Where the body of a line starts in it.
 pub const BODY_START: usize = PREFIX;
 
-/// Reads the body of a batch line. `None` for what no version of the engine writes: a path that leads out of the database,
-/// or a document's file that is none, is never followed, whatever the checksum says.
+/// Parses the body of a batch line. Returns `None` for a body that no version of the engine writes: a path that no database
+/// can use, or a file name that no document file has, is never followed, even if the checksum is correct.
 pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     let body: Body<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     let fine = |op: &Op<'_>| {
@@ -242,7 +243,7 @@ pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     (counted && body.ops.iter().all(fine)).then_some(body)
 }
 
-/// Reads the body of a header line.
+/// Parses the body of a header line.
 pub fn parse_header(body: &[u8]) -> Option<Header> {
     let header: Header = serde_json::from_slice(body).ok()?;
     let counted = header.seq.max(header.generation).max(header.covered) <= LARGEST;

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// The reserved folder of a database: everything in it belongs to the engine.
 pub const RESERVED: &str = ".storage";
 
-/// Whether a path may stand in a journal: below the database's directory or, after any number of `../`, beside it; in its
-/// one form, and never in a reserved folder.
+/// Returns whether a journal may name this path: it must lie below the database's directory or, after any number of leading
+/// `../`, beside it, be in normal form, and have no component that is the reserved folder.
 pub fn is_plausible(path: &str) -> bool {
     let mut below = path;
     while let Some(rest) = below.strip_prefix("../") {
@@ -35,7 +35,7 @@ pub fn is_plausible(path: &str) -> bool {
     below.split('/').all(fine)
 }
 
-/// Numbers of generations have twelve digits in the names of files.
+/// The highest generation: file names have room for twelve digits.
 pub const LAST_GENERATION: u64 = 999_999_999_999;
 
 /// The name of a generation's journal in the reserved folder.
@@ -47,20 +47,21 @@ pub fn journal_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(RESERVED).join(journal_name(generation))
 }
 
-/// The generation that a file name in the reserved folder stands for.
+/// Returns the generation of the journal with this file name, or `None` if no journal has such a name.
 pub fn journal_generation(name: &str) -> Option<u64> {
     generation(name.strip_prefix("journal-")?.strip_suffix(".jsonl")?)
 }
 
-/// How names of documents' files begin.
+/// The prefix of the names of document files.
 pub const DOCUMENT: &str = "document-";
 
-/// The name of a document's file that a line of this generation tells of.
+/// The name of a document file that a line of this generation refers to.
 pub fn document_name(generation: u64, random: u64) -> String {
     format!("{DOCUMENT}{generation:012}-{random:016x}")
 }
 
-/// The generation whose lines tell of a document's file with this name.
+/// Returns the generation whose lines refer to the document file with this name, or `None` if no document file has such a
+/// name.
 pub fn document_generation(name: &str) -> Option<u64> {
     let (digits, random) = name.strip_prefix(DOCUMENT)?.split_once('-')?;
     let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

@@ -47,18 +47,19 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// What room for lines to come is filled with.
+/// The byte that fills the room for later lines.
 pub const BLANK: u8 = b' ';
 
-/// Leaves out the room at the end of a journal's bytes.
+/// Returns the bytes of a journal without the room at their end.
 pub fn without_room(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte != BLANK).map_or(0, |last| last + 1);
     &bytes[..end]
 }
 
-/// Where what follows the header of a journal begins, going by its looks alone; nothing, if nothing does. A header is durable
-/// before anything follows it: where something does, the header was whole once, however it looks now. No header has `["` but
-/// at its beginning, so that a damaged line feed hides no line.
+/// Returns where the content after the header begins, judging by its appearance alone, or `None` if nothing follows. A
+/// header is durable before anything is written after it, so if something follows, the header was whole once, whatever it
+/// looks like now. A header contains `["` only at its beginning, so a line is found even if the line feed before it is
+/// damaged.
 pub fn behind_first_line(bytes: &[u8]) -> Option<usize> {
     let is_nothing = |byte: u8| byte == 0 || byte == BLANK;
     let feed = memchr::memchr(b'\n', bytes).map(|feed| feed + 1);
@@ -67,7 +68,7 @@ pub fn behind_first_line(bytes: &[u8]) -> Option<usize> {
     rest.into_iter().chain(second).min()
 }
 
-/// What lies after the last good line of a journal.
+/// What follows the last good line of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing.
@@ -78,8 +79,8 @@ pub enum Tail {
     Damaged,
 }
 
-/// Judges the bytes from `position` on, where `seq` was the last good line: a later line that is valid in
-/// itself and was written when `seq + 1` was already durable proves damage.
+/// Classifies the bytes from `position` on, where `seq` is the sequence number of the last good line. A later line proves
+/// damage if it is valid in itself and was written when `seq + 1` was already durable.
 pub fn classify_tail(bytes: &[u8], salt: Salt, position: usize, seq: u64) -> Tail {
     let rest = bytes.get(position..).unwrap_or_default();
     if rest.is_empty() {
@@ -149,7 +150,7 @@ mod tests {
         let mut roomy = bytes.clone();
         roomy.extend_from_slice(&[BLANK; 100]);
         assert_eq!(without_room(&roomy), bytes);
-        // A line that was written over it in part is no room.
+        // Room over which part of a line was written is no longer room.
         roomy[ends[1] + 3] = b'[';
         let rest = without_room(&roomy);
         assert_eq!(classify_tail(rest, SALT(), ends[1], 2), Tail::Torn);

@@ -1,10 +1,11 @@
 //! The tip: how far the journal is acknowledged, in a few words of shared memory.
 //!
-//! Two slots alternate, so that a process which dies while it writes one leaves the other. A slot counts if its
-//! checksum is right; the one with the higher count is current: storing its last word is the moment in which a batch becomes
-//! visible to other processes. Outside the slots, two words repeat the sequence number as a floating point number. One is stored
-//! before the slot, so that "can anything have changed?" is one load, from JavaScript too: whoever goes by it sees a batch as
-//! soon as anybody does. The other is stored after it, so that every read that begins then sees the batch.
+//! Two slots alternate, so that a process that dies while it writes one leaves the other intact. A slot counts if its
+//! checksum is correct; the one with the higher count is current. Storing the last word of a slot is the moment at which a
+//! batch becomes visible to other processes. Outside the slots, two words repeat the sequence number as a floating-point
+//! number. One is stored before the slot, so that "can anything have changed?" takes a single load, from JavaScript too, and
+//! whoever relies on it sees a batch as soon as anybody does. The other is stored after the slot, so that every read that
+//! begins later sees the batch.
 
 use std::hint;
 use std::io;
@@ -20,22 +21,24 @@ use crate::engine::fs::{Fs, SharedPage};
 
 const SLOT_WORDS: usize = 8;
 const SEQ_WORD: usize = 2 * SLOT_WORDS;
-/// Where in the page the number of the last acknowledged batch stands, as a 64-bit float: an offset in bytes.
+/// The byte offset in the page of the sequence number of the last acknowledged batch, a 64-bit float.
 pub const ACKNOWLEDGED_AT: usize = SEQ_WORD * 8;
 const HOLDER_WORD: usize = SEQ_WORD + 1;
 const COPIER_WORD: usize = SEQ_WORD + 2;
 const ID_WORD: usize = SEQ_WORD + 3;
 const ANNOUNCED_WORD: usize = SEQ_WORD + 4;
-/// Where in the page the number of the last batch stands that may be visible, as a 64-bit float: an offset in bytes.
+/// The byte offset in the page of the sequence number of the last batch that may be visible, a 64-bit float.
 pub const ANNOUNCED_AT: usize = ANNOUNCED_WORD * 8;
-/// So often the slots are looked at while writers store them. One look takes a fraction of the time between two batches.
+/// How often a reader looks at the slots while writers store them. One look takes a fraction of the time between two
+/// batches.
 const MOST_LOOKS: usize = 100;
-/// Ids may run ahead of the clock by so many milliseconds. What is beyond is no id: after a power loss the page may hold anything.
+/// How many milliseconds ids may run ahead of the clock. A word beyond that is not an id: after a power loss the page may
+/// hold anything.
 const AHEAD: u64 = 1 << 32;
-/// The size of the file; a page of memory would be mapped in any case.
+/// The size of the file. A smaller file would not save memory, because whole pages are mapped.
 const SIZE: usize = 4096;
 
-/// What a slot says.
+/// The content of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TipSlot {
     pub boot_id: u128,
@@ -45,11 +48,12 @@ pub struct TipSlot {
     pub end: u64,
     /// A sync failed: nothing may be written until every process has closed the database.
     pub poisoned: bool,
-    /// A migration or a restore is under way. Whoever finds this and yet gets the write lock knows that it was interrupted.
+    /// A migration or a restore is under way. A process that obtains the write lock and finds this set knows that it was
+    /// interrupted.
     pub migrating: bool,
 }
 
-/// What is wrong with a tip of which no slot counts while processes have the database open, and what to do.
+/// What is wrong with a tip that has no valid slot while processes have the database open, and what to do about it.
 pub const NO_SLOT: &str =
     "neither slot is valid; close every process that uses the database and open it again";
 
@@ -57,7 +61,8 @@ const POISONED: u64 = 1;
 const MIGRATING: u64 = 2;
 
 impl TipSlot {
-    /// The slot that these words are, and its count, if its checksum is right and its numbers are such as a database comes to.
+    /// Parses a slot and its count. Returns `None` unless the checksum is correct and the numbers are ones that a database
+    /// can reach.
     fn parse(words: [u64; SLOT_WORDS]) -> Option<(u64, TipSlot)> {
         let [count, boot_high, boot_low, generation, seq, end, flags, checksum] = words;
         let slot = TipSlot {
@@ -88,14 +93,15 @@ impl TipSlot {
         words
     }
 
-    /// Whether it tells that something was acknowledged which stood in this generation beyond `end`, or in a later one. Before the
-    /// first batch the first generation may be made anew, while the tip still tells of the one before.
+    /// Whether this slot proves that something was acknowledged beyond `end` in this generation, or in a later generation. A
+    /// slot without a batch proves nothing: before the first batch, the first generation may be created anew while the tip
+    /// still describes the previous attempt.
     pub fn is_beyond(&self, generation: u64, end: usize) -> bool {
         self.seq > 0
             && (self.generation > generation || (self.generation == generation && self.end > end as u64))
     }
 
-    /// The current slot of a tip that lies in a file.
+    /// Returns the current slot of a tip that was read from its file.
     pub fn in_bytes(bytes: &[u8]) -> Option<TipSlot> {
         let slots = bytes.chunks_exact(SLOT_WORDS * 8).take(2).filter_map(|slot| {
             let mut words = [0; SLOT_WORDS];
@@ -113,15 +119,15 @@ pub struct Tip {
 }
 
 impl Tip {
-    /// Maps the page, ready to be written.
+    /// Maps the page and prepares it for stores.
     pub fn open(fs: &dyn Fs, path: &Path) -> Result<Tip> {
         let tip = Tip { page: Tip::map(fs, path)? };
         tip.prepare().at("write", path)?;
         Ok(tip)
     }
 
-    /// Sees to it that there is room for what the holder of the write lock stores: to be called when it takes the lock. What may
-    /// be stored at any other time is left out where there is none.
+    /// Makes sure that there is room on disk for what the holder of the write lock stores. The holder calls this when it
+    /// takes the lock. Stores at any other time are left out if there is no room.
     pub fn prepare(&self) -> io::Result<()> {
         self.page.prepare()
     }
@@ -132,7 +138,7 @@ impl Tip {
         }
     }
 
-    /// The page itself.
+    /// Maps the page without preparing it.
     pub fn map(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn SharedPage>> {
         fs.shared_page(path, SIZE).at("map", path)
     }
@@ -141,8 +147,8 @@ impl Tip {
         TipSlot::parse(std::array::from_fn(|word| self.page.load(index * SLOT_WORDS + word)))
     }
 
-    /// The slot that was current when this was called, or a later one. A writer may be storing one slot while we read: the
-    /// other one then still counts.
+    /// Returns the slot that was current when this was called, or a later one. A writer may be storing one slot meanwhile;
+    /// the other one still counts then.
     pub fn read(&self) -> Option<TipSlot> {
         self.current().map(|(_, _, slot)| slot)
     }
@@ -152,7 +158,8 @@ impl Tip {
         for _ in 0..MOST_LOOKS {
             match [0, 1].map(|index| self.slot(index).map(|(count, slot)| (index, count, slot))) {
                 [Some(one), Some(other)] => return Some(if one.1 > other.1 { one } else { other }),
-                // If the writer of the other slot has come back to this one since it was read, what that slot said may be missed.
+                // The count is read again: if it has changed, the writer had already stored the other slot, whose content
+                // would be missed.
                 [Some(only), None] | [None, Some(only)] if count(only.0) == Some(only.1) => {
                     return Some(only);
                 }
@@ -162,7 +169,7 @@ impl Tip {
         None
     }
 
-    /// Moves the tip. Only the holder of the write lock does.
+    /// Moves the tip. Only the holder of the write lock calls this.
     pub fn write(&self, slot: TipSlot) {
         let (index, count) = self.current().map_or((0, 1), |(index, count, _)| (1 - index, count + 1));
         let seq = (slot.seq as f64).to_bits();
@@ -177,13 +184,13 @@ impl Tip {
         }
     }
 
-    /// Has both slots say so, whatever it is.
+    /// Stores this in both slots, whatever it says.
     #[cfg(all(test, feature = "simulation"))]
     pub fn forge(&self, slot: TipSlot) {
         [1, 2].into_iter().for_each(|count| self.store(count as usize - 1, slot.words(count)));
     }
 
-    /// Sets or clears the flag of the current slot, if there is one. Only the holder of the write lock does.
+    /// Sets or clears the flag in the current slot, if there is one. Only the holder of the write lock calls this.
     pub fn set_migrating(&self, migrating: bool) {
         if let Some(slot) = self.read() {
             self.write(TipSlot { migrating, ..slot });
@@ -195,17 +202,17 @@ impl Tip {
         f64::from_bits(self.page.load(SEQ_WORD)) as u64
     }
 
-    /// The sequence number of the last batch that any process may see. That it is announced does not mean that it is there.
+    /// The sequence number of the last batch that any process may see. An announced batch is not necessarily there yet.
     pub fn announced(&self) -> u64 {
         f64::from_bits(self.page.load(ANNOUNCED_WORD)) as u64
     }
 
-    /// Lets nobody go by what he kept any more: the file of this page is no longer the one that others open.
+    /// Makes every process stop relying on what it kept: the file of this page is no longer the one that others open.
     pub fn withdraw(&self) {
         self.store_if_there_is_room(ANNOUNCED_WORD, f64::INFINITY.to_bits());
     }
 
-    /// Whether somebody withdrew it, and nobody has moved it since.
+    /// Whether the page was withdrawn and the tip was not moved since.
     pub fn is_withdrawn(&self) -> bool {
         self.page.load(ANNOUNCED_WORD) == f64::INFINITY.to_bits()
     }
@@ -215,13 +222,13 @@ impl Tip {
         self.page.is_current()
     }
 
-    /// Says who holds the write lock; zero for nobody. Only ever a hint for messages.
+    /// Records which process holds the write lock; zero for none. This is only a hint for messages.
     pub fn set_holder(&self, pid: u32) {
         self.store_if_there_is_room(HOLDER_WORD, pid.into());
     }
 
-    /// Says which process copies the files, and so keeps checkpoints away; zero for none. It counts only while somebody does
-    /// that: a process may have died.
+    /// Records which process copies the files and so keeps checkpoints away; zero for none. It counts only while some
+    /// process holds the checkpoint lock, because the one recorded may have died.
     pub fn set_copier(&self, pid: u32) {
         self.store_if_there_is_room(COPIER_WORD, pid.into());
     }
@@ -230,8 +237,8 @@ impl Tip {
         self.page.load(COPIER_WORD) != 0
     }
 
-    /// An id that no process was given before: `at_least`, or one more than the highest. Anybody may ask for one, at any time.
-    /// Where there is no room to note it, there is none for a document that has it.
+    /// Returns an id that no process was given before: `at_least`, or one more than the highest id. Any thread may call this
+    /// at any time, without a lock. Without room to record the id, there is no room for a document that has it either.
     pub fn claim_id(&self, at_least: u64) -> u64 {
         if self.prepare().is_err() {
             return at_least;
@@ -267,7 +274,7 @@ mod tests {
     use crate::engine::fs::PageMemory;
     use crate::engine::fs::SimFs;
 
-    /// The tips of two processes of one machine.
+    /// The tips of two processes on one machine.
     fn two_processes() -> [Tip; 2] {
         let fs = SimFs::new();
         fs.make_dirs("/database");
@@ -278,7 +285,7 @@ mod tests {
         TipSlot { boot_id: 1, generation: 1, seq, end: seq * 100, poisoned: false, migrating: false }
     }
 
-    /// A page that asks before each access; a store that is refused does not happen.
+    /// A page that calls `may` before each access; a store that is refused does not happen.
     struct Guarded<F> {
         page: Arc<dyn SharedPage>,
         may: F,
@@ -330,7 +337,7 @@ mod tests {
                     let may = move |_| {
                         if left.fetch_sub(1, Ordering::Relaxed) == 1 {
                             (1..=written).for_each(|more| writer.write(slot_of(acknowledged + more)));
-                            // It stores the first word of another slot, and no more.
+                            // The writer stores the first word of the other slot, and no more.
                             let index = writer.current().map_or(0, |(index, _, _)| 1 - index);
                             writer.page.store(index * SLOT_WORDS, 77);
                         }
@@ -350,7 +357,7 @@ mod tests {
             let [tip, writer] = two_processes();
             tip.write(slot_of(1));
             let left = AtomicUsize::new(stores);
-            // The writer dies after so many stores.
+            // The writer dies after this many stores.
             let may = move |access| {
                 let one_less = |left: usize| left.checked_sub(1);
                 access == Access::Load

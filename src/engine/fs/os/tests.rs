@@ -6,7 +6,7 @@ use super::*;
 fn parts_of_all_lengths_lie_one_behind_the_other() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = OsFs.open(&directory.path().join("parts"), OpenMode::CreateNew).expect("created");
-    // More than are written at once, some longer than what is, and together a long write.
+    // More parts than are written at once, some longer than one piece, and together a long write.
     let lens = (0..3 * MOST_SLICES).map(|at| if at % 700 == 9 { 2 * PIECE + at } else { at % 7 * 300 });
     let parts: Vec<Vec<u8>> = lens.enumerate().map(|(at, len)| vec![at as u8; len]).collect();
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();

@@ -1,4 +1,4 @@
-//! What Linux and macOS do each in their own way.
+//! What Linux and macOS each do in their own way.
 
 use std::fs;
 use std::io;
@@ -27,31 +27,31 @@ pub fn most_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Succeeds or fails at once, whatever is at the path: nobody may ever write to a pipe. Files are read and written as ever.
+/// Opens without waiting, whatever is at the path: a pipe may never get a writer. Files are read and written as usual.
 pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)
 }
 
-/// Has the disk begin with what was just written, without waiting for it: the sync that follows finds most of it done. It is no
-/// more than a hint, and nothing depends on its result.
+/// Makes the disk begin with what was just written, without waiting for it, so that the sync that follows finds most of it
+/// done. This is only a hint, and nothing depends on its result.
 #[cfg(target_os = "linux")]
 pub fn begin_writeback(file: &fs::File, offset: u64, len: usize) {
     use std::os::fd::AsRawFd;
     let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else { return };
-    // SAFETY: the call takes three numbers and an open descriptor, and touches no memory of ours.
+    // SAFETY: the call takes three numbers and an open descriptor, and touches none of our memory.
     unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writeback(_: &fs::File, _: u64, _: usize) {}
 
-/// Has room made for a long write as a whole instead of page by page. It is no more than a hint: where there is no such room, the
-/// write will say so.
+/// Makes room for a long write as a whole instead of page by page. This is only a hint: if there is no room, the write says
+/// so.
 #[cfg(target_os = "linux")]
 pub fn prepare_write(file: &fs::File, offset: u64, len: usize) {
     use rustix::fs::{FallocateFlags, fallocate};
-    // What is read meanwhile, and the length that a crash leaves, are as if nothing had been done.
+    // Neither what is read meanwhile nor the length that a crash leaves changes by this.
     let _ = fallocate(file, FallocateFlags::KEEP_SIZE, offset, len as u64);
 }
 
@@ -76,8 +76,8 @@ pub fn read_at_cached(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Gives the first `len` bytes of a file their place on the disk, holes too, and changes none that is there. False where the
-/// file system cannot do that.
+/// Allocates the first `len` bytes of a file on disk, holes included, without changing any byte. Returns false if the file
+/// system cannot do that.
 #[cfg(target_os = "linux")]
 pub fn allocate(file: &fs::File, len: u64) -> io::Result<bool> {
     use rustix::fs::{FallocateFlags, fallocate};
@@ -97,8 +97,8 @@ pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether the file system never moves what has its place. Those that copy on write do, and those that share blocks between
-/// files: what is unknown counts as one of them.
+/// Whether the file system never moves what is allocated. Those that copy on write do, and so do those that share blocks
+/// between files; an unknown file system counts as one of them.
 #[cfg(target_os = "linux")]
 pub fn writes_in_place(file: &fs::File) -> io::Result<bool> {
     const EXT4: u32 = 0xef53;
@@ -106,13 +106,13 @@ pub fn writes_in_place(file: &fs::File) -> io::Result<bool> {
     Ok(matches!(rustix::fs::fstatfs(file)?.f_type as u32, EXT4 | TMPFS))
 }
 
-/// Other systems have no way to ask for room.
+/// True, because other systems have no way to ask for room.
 #[cfg(not(target_os = "linux"))]
 pub fn writes_in_place(_: &fs::File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Has the pages of a mapping made writable as a store would, where that can fail.
+/// Makes the pages of a mapping writable as a store would, but in a call that can fail.
 #[cfg(target_os = "linux")]
 pub fn make_writable(map: &memmap2::MmapRaw) -> io::Result<()> {
     use rustix::io::Errno;
@@ -121,7 +121,7 @@ pub fn make_writable(map: &memmap2::MmapRaw) -> io::Result<()> {
             Ok(()) => return Ok(()),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::INTR | Errno::AGAIN) => {}
-                // What the signal of a store would stand for.
+                // A store would raise a signal here.
                 Some(Errno::FAULT) => return Err(Errno::NOSPC.into()),
                 // Linux before 5.14.
                 Some(Errno::INVAL | Errno::NOSYS) => return Ok(()),
@@ -136,7 +136,7 @@ pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
     Ok(())
 }
 
-/// What is at a path, or what a symlink there leads to.
+/// What is at a path; if `follow` is set, what a symlink there leads to.
 pub fn look_up(path: &Path, follow: bool) -> io::Result<Metadata> {
     let found = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
     Ok(super::convert(&found, identity(&found)))
@@ -186,8 +186,8 @@ pub fn sync_data(file: &fs::File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// `F_FULLFSYNC`, and where a file system does not know that, what the system calls a sync: the disk's own cache is
-/// then not emptied.
+/// Uses `F_FULLFSYNC` or, where a file system does not support it, an ordinary sync, which does not flush the disk's own
+/// cache.
 #[cfg(target_vendor = "apple")]
 pub fn sync_data(file: &fs::File) -> io::Result<()> {
     use rustix::io::Errno;
@@ -200,7 +200,7 @@ pub fn sync_data(file: &fs::File) -> io::Result<()> {
     }
 }
 
-/// The names of file systems whose locks or mappings do not hold between machines, by what `statfs` says of them.
+/// The name of the file system, by its `statfs` number, if its locks or mappings do not hold between machines.
 #[cfg(target_os = "linux")]
 pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     let found = rustix::fs::statfs(path)?;
@@ -219,7 +219,7 @@ pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
-/// Other systems are taken at their word.
+/// On other systems, every file system counts as local.
 #[cfg(not(target_os = "linux"))]
 pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
@@ -235,13 +235,13 @@ pub fn is_writable(directory: &Path) -> io::Result<bool> {
     match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
         Ok(()) => Ok(true),
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
-        // What cannot be told shows when it is tried.
+        // What cannot be told beforehand shows when it is tried.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The owner is kept where this process may give files away; the mode always.
+/// Copies the mode, and the owner if this process may give files away.
 pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     let metadata = fs::metadata(like)?;
     let own = fs::metadata(path)?;
@@ -254,8 +254,8 @@ pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     fs::set_permissions(path, metadata.permissions())
 }
 
-/// What the superuser creates in somebody else's directory is theirs, so that they can open it as well. `file` was created just
-/// now; where that fails it stays the superuser's, as in a container that does not know the owner.
+/// Gives a file that the superuser has just created in somebody else's directory to the owner of that directory, so that
+/// they can open it as well. If that fails, it stays the superuser's, as in a container that does not know the owner.
 pub fn give_to_owner_of_directory(file: &fs::File, path: &Path) {
     let Some(Ok(directory)) = path.parent().map(fs::metadata) else { return };
     let is_superuser = file.metadata().is_ok_and(|metadata| metadata.uid() == 0);
@@ -267,7 +267,7 @@ pub fn give_to_owner_of_directory(file: &fs::File, path: &Path) {
 /// As [`give_to_owner_of_directory`], for a directory.
 pub fn give_directory_to_owner_above(path: &Path) {
     use rustix::fs::{Mode, OFlags};
-    // Its name may lead elsewhere by now: only the directory itself is given away.
+    // Its name may lead elsewhere by now, so only the directory itself is given away.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) {
         give_to_owner_of_directory(&directory.into(), path);
@@ -290,7 +290,8 @@ pub fn unlock(file: &fs::File) -> io::Result<()> {
 /// Whether there are file systems whose files can share blocks.
 pub const CLONES: bool = cfg!(target_os = "linux");
 
-/// `FICLONE`: btrfs, XFS and others know it. Whatever it fails with, a copy tells whether the disk is at fault.
+/// Uses `FICLONE`, which btrfs, XFS and others support. Whatever it fails with, an ordinary copy shows whether the disk is
+/// at fault.
 #[cfg(target_os = "linux")]
 pub fn clone_blocks(source: &fs::File, target: &fs::File) -> io::Result<bool> {
     Ok(rustix::fs::ioctl_ficlone(target, source).is_ok())
@@ -301,8 +302,8 @@ pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// `/proc/locks` has a line for each lock: `1: FLOCK  ADVISORY  WRITE 4711 08:02:1234 0 EOF`. Processes of other
-/// containers show as 0 there.
+/// `/proc/locks` has a line for each lock: `1: FLOCK  ADVISORY  WRITE 4711 08:02:1234 0 EOF`. Processes of other containers
+/// appear as 0 there.
 #[cfg(target_os = "linux")]
 pub fn lock_holders(file: &fs::File) -> Vec<u32> {
     let Ok(metadata) = file.metadata() else { return Vec::new() };
@@ -335,7 +336,7 @@ pub fn boot_id() -> u128 {
     *BOOT_ID
 }
 
-/// Without a boot id of the kernel's, zero: the shared page is then never believed across openings.
+/// Zero, because there is no boot id from the kernel: the shared page is then never believed across openings.
 #[cfg(not(target_os = "linux"))]
 pub fn boot_id() -> u128 {
     0
@@ -352,7 +353,7 @@ mod tests {
         file.set_len(4096).expect("room");
         let map = memmap2::MmapOptions::new().len(4096).map_raw(&file).expect("mapped");
         make_writable(&map).expect("there is room");
-        // A file that ends before the page has no place for it, as a full disk has none.
+        // A file that ends before the page has no place for it, just as a full disk has none.
         file.set_len(0).expect("cut");
         let error = make_writable(&map).expect_err("there is none");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

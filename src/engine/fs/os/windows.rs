@@ -1,4 +1,4 @@
-//! The same for Windows, see `unix`.
+//! What Windows does in its own way; see `unix`.
 
 use std::fs;
 use std::io;
@@ -22,11 +22,11 @@ use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0_0};
 
 use crate::engine::fs::{Identity, Metadata};
 
-/// What a call fails with on a file that somebody else has open and does not share.
+/// Errors of a call on a file that somebody else has open and does not share.
 const HELD: [WIN32_ERROR; 2] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION];
-/// The same for putting another file in its place.
+/// Errors of putting another file in place of such a file.
 const KEPT: [WIN32_ERROR; 3] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_ACCESS_DENIED];
-/// What syncing a directory fails with where there is no such thing, or not for everybody.
+/// Errors of syncing a directory where that is not supported, or not permitted.
 const NO_SYNC: [WIN32_ERROR; 5] = [
     ERROR_ACCESS_DENIED,
     ERROR_SHARING_VIOLATION,
@@ -39,7 +39,7 @@ fn is_one_of(error: &io::Error, codes: &[WIN32_ERROR]) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&(code as WIN32_ERROR)))
 }
 
-/// Scanners, programs that make backups and editors hold files open for moments: that is waited for, up to 2 s.
+/// Repeats a call for up to 2 s while the file is in use: scanners, backup programs and editors hold files open for moments.
 fn patiently<T>(in_use: &[WIN32_ERROR], call: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let end = Instant::now() + Duration::from_secs(2);
     let mut pause = Duration::from_millis(1);
@@ -61,7 +61,7 @@ pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> 
     })
 }
 
-/// Who may open a file is inherited from its directory.
+/// Does nothing: permissions are inherited from the directory.
 pub fn give_to_owner_of_directory(_: &fs::File, _: &Path) {}
 
 pub fn give_directory_to_owner_above(_: &Path) {}
@@ -74,15 +74,15 @@ pub fn write_slices_at(file: &fs::File, slices: &[io::IoSlice<'_>], offset: u64)
     file.seek_write(&super::gathered(slices), offset)
 }
 
-/// Memory alone limits how many files may be open.
+/// Only memory limits how many files may be open.
 pub fn most_files() -> u64 {
     u64::MAX
 }
 
-/// The system makes room as it likes.
+/// Does nothing: the system makes room as it likes.
 pub fn prepare_write(_: &fs::File, _: u64, _: usize) {}
 
-/// The system decides by itself when to begin.
+/// Does nothing: the system decides by itself when to begin.
 pub fn begin_writeback(_: &fs::File, _: u64, _: usize) {}
 
 pub fn writes_in_place(_: &fs::File) -> io::Result<bool> {
@@ -101,7 +101,7 @@ pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whoever has it open, a file can always be looked at.
+/// A file can always be looked at, whoever has it open.
 pub fn look_up(path: &Path, follow: bool) -> io::Result<Metadata> {
     let link = if follow { 0 } else { FILE_FLAG_OPEN_REPARSE_POINT };
     let flags = FILE_FLAG_BACKUP_SEMANTICS | link;
@@ -112,19 +112,19 @@ pub fn look_at(file: &fs::File) -> io::Result<Metadata> {
     Ok(super::convert(&file.metadata()?, identity(file)?))
 }
 
-/// The volume, and the id of the file there. Times would not do: files that are made in one tick of the clock have the same, and
-/// one that is put in the place of another within seconds takes over its time of creation.
+/// The volume, and the id of the file on it. Times would not do: files made within one tick of the clock have the same
+/// times, and a file that replaces another within seconds gets the time of creation of the other.
 fn identity(file: &fs::File) -> io::Result<Identity> {
     let handle = file.as_raw_handle();
-    // SAFETY: it consists of numbers, which may be zero.
+    // SAFETY: the struct consists of numbers, which may be zero.
     let mut found: FILE_ID_INFO = unsafe { mem::zeroed() };
     let room = mem::size_of::<FILE_ID_INFO>() as u32;
     // SAFETY: the handle is open, and there are `room` bytes.
     if unsafe { GetFileInformationByHandleEx(handle, FileIdInfo, (&raw mut found).cast(), room) } != 0 {
         return Ok((found.VolumeSerialNumber, u128::from_le_bytes(found.FileId.Identifier)));
     }
-    // Only some file systems have ids of 128 bits.
-    // SAFETY: it consists of numbers, which may be zero.
+    // Only some file systems have 128-bit ids.
+    // SAFETY: the struct consists of numbers, which may be zero.
     let mut found: BY_HANDLE_FILE_INFORMATION = unsafe { mem::zeroed() };
     // SAFETY: the handle is open, and there is room for what is written.
     if unsafe { GetFileInformationByHandle(handle, &raw mut found) } == 0 {
@@ -134,7 +134,8 @@ fn identity(file: &fs::File) -> io::Result<Identity> {
     Ok((found.dwVolumeSerialNumber.into(), id.into()))
 }
 
-/// As people write it: with `\\?\` in front only where nothing else leads there, as for a name that ends with a dot.
+/// Returns the path as people write it: with `\\?\` in front only if no other spelling leads there, as for a name that ends
+/// with a dot.
 pub fn canonical(path: &Path) -> io::Result<PathBuf> {
     let found = fs::canonicalize(path)?;
     let plain = found.to_str().and_then(|found| found.strip_prefix(r"\\?\")).map(|rest| {
@@ -146,7 +147,7 @@ pub fn canonical(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// Unlike others, this call takes a long path in its full form alone.
+/// Unlike others, this call takes a long path only in its full form.
 pub fn free_space(path: &Path) -> io::Result<u64> {
     fs2::available_space(fs::canonicalize(path)?)
 }
@@ -155,7 +156,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     patiently(&KEPT, || fs::rename(from, to))
 }
 
-/// A link to a directory is removed as a directory is.
+/// A symlink to a directory is removed as a directory is.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match patiently(&HELD, || fs::remove_file(path)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -173,7 +174,7 @@ pub fn remove_dir(path: &Path) -> io::Result<()> {
     patiently(&HELD, || fs::remove_dir(path))
 }
 
-/// Only what is open for writing can be synced: a file that is open for reading is opened once more.
+/// Only a file that is open for writing can be synced: one that is open for reading is opened once more.
 pub fn sync_data(file: &fs::File) -> io::Result<()> {
     match file.sync_data() {
         Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) => open_to_write(file)?.sync_data(),
@@ -188,11 +189,11 @@ fn open_to_write(file: &fs::File) -> io::Result<fs::File> {
     if handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was opened just now, and nobody else knows it.
+    // SAFETY: the handle was opened just now, and nothing else owns it.
     Ok(unsafe { fs::File::from_raw_handle(handle) })
 }
 
-/// Where directories cannot be synced, the generation that is kept covers for it.
+/// Where directories cannot be synced, the older generation that is kept makes up for it.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.access_mode(GENERIC_WRITE).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
@@ -210,7 +211,7 @@ pub fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// The read-only mark of a directory means nothing there, and who may do what shows when it is tried.
+/// The read-only attribute of a directory forbids nothing in it, and permissions show when something is tried.
 pub fn is_writable(_: &Path) -> io::Result<bool> {
     Ok(true)
 }
@@ -225,7 +226,7 @@ pub fn clone_blocks(_: &fs::File, _: &fs::File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The byte that is locked. Nobody else may read or write it, so that it lies where no file has any.
+/// The byte that is locked. Nobody else can read or write it meanwhile, so it is far beyond the end of any file.
 fn locked_byte() -> OVERLAPPED {
     const AT: u64 = 1 << 62;
     let mut place = OVERLAPPED::default();
@@ -236,7 +237,7 @@ fn locked_byte() -> OVERLAPPED {
 pub fn try_lock(file: &fs::File, exclusive: bool) -> io::Result<bool> {
     let flags = if exclusive { LOCKFILE_EXCLUSIVE_LOCK } else { 0 } | LOCKFILE_FAIL_IMMEDIATELY;
     let mut place = locked_byte();
-    // SAFETY: the handle is open, and the call has ended with `place` when it returns: it waits for nothing.
+    // SAFETY: the handle is open, and the call waits for nothing, so it is done with `place` when it returns.
     if unsafe { LockFileEx(file.as_raw_handle(), flags, 0, 1, 0, &raw mut place) } != 0 {
         return Ok(true);
     }
@@ -267,7 +268,7 @@ pub fn boot_id() -> u128 {
 mod tests {
     use super::*;
 
-    /// Opens a file as scanners do that share it with nobody, and closes it while the caller may be waiting for that.
+    /// Opens a file as scanners do, without sharing it, and closes it while the caller may be waiting for that.
     fn hold_for_a_moment(path: &Path) {
         let held = fs::OpenOptions::new().read(true).share_mode(0).open(path).expect("open");
         std::thread::spawn(move || {

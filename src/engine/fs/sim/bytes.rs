@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 const PAGE: usize = 4096;
-/// What a disk writes or loses as one.
+/// The number of bytes that a disk writes or loses as one.
 pub const SECTOR: usize = 512;
 
 pub type Sector = [u8; SECTOR];
@@ -45,7 +45,7 @@ impl Bytes {
         self.len
     }
 
-    /// Copies what there is from `offset` on; returns how much that was.
+    /// Copies the existing bytes from `offset` on into `buffer`, and returns how many there were.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let len = (buffer.len() as u64).min(self.len.saturating_sub(offset)) as usize;
         let mut done = 0;
@@ -56,7 +56,7 @@ impl Bytes {
         len
     }
 
-    /// Grows as needed; a gap between the old end and `offset` is zeros.
+    /// Writes bytes, growing the file as needed; a gap between the old end and `offset` is filled with zeros.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -82,14 +82,14 @@ impl Bytes {
         self.len = len;
     }
 
-    /// Zeros where the file has ended.
+    /// Reads a sector; bytes beyond the end of the file are zero.
     pub fn sector(&self, index: u64) -> Sector {
         let mut sector = [0; SECTOR];
         self.read(index * SECTOR as u64, &mut sector);
         sector
     }
 
-    /// What lies beyond the end of the file is dropped.
+    /// Overwrites a sector; bytes beyond the end of the file are dropped.
     pub fn put_sector(&mut self, index: u64, sector: &Sector) {
         let start = index * SECTOR as u64;
         let len = self.len.saturating_sub(start).min(SECTOR as u64) as usize;
@@ -102,7 +102,7 @@ impl Bytes {
         bytes
     }
 
-    /// The content page by page, without the zeros behind the end.
+    /// The content page by page, without the zeros beyond the end.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let len = self.len as usize;
         self.pages.iter().enumerate().map(move |(index, page)| &page[..PAGE.min(len - index * PAGE)])

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::engine::fs::OpenMode;
 
-/// One counted call. A handle's calls carry the path that it was opened by.
+/// One counted call. A call on a handle carries the path by which the handle was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Open {
@@ -95,12 +95,12 @@ pub enum Call {
 }
 
 impl Call {
-    /// The last name of [`Call::path`].
+    /// The file name of [`Call::path`].
     pub fn name(&self) -> Cow<'_, str> {
         self.path().file_name().unwrap_or_default().to_string_lossy()
     }
 
-    /// The path that the call is about; the old one of a rename.
+    /// The path that the call is about; for a rename, the old one.
     pub fn path(&self) -> &Path {
         match self {
             Self::Rename { from: path, .. }
@@ -161,7 +161,7 @@ impl Call {
 }
 
 impl Call {
-    /// Whether the call may change what a power loss leaves. Locks are no part of that.
+    /// Whether the call may change what a power loss leaves. Locks do not count.
     pub fn changes_disk(&self) -> bool {
         self.changes_state() && !matches!(self, Self::TryLock { .. } | Self::Unlock { .. })
     }

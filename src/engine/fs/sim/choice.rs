@@ -9,11 +9,11 @@ use super::random::Random;
 #[derive(Debug, Clone)]
 pub struct Effect {
     pub kind: EffectKind,
-    /// The inode concerned: effects on one file have it in common. For a name, the directory.
+    /// The inode concerned: all effects on one file have the same. For a name, it is the directory's.
     pub inode: u64,
-    /// What it is, for messages.
+    /// A description, for messages.
     pub what: Arc<str>,
-    /// How many versions there are: version 0 is what is certainly on the disk, the last one is what
+    /// How many versions there are. Version 0 is what the disk certainly holds, the last one is what
     /// processes saw.
     pub versions: usize,
     /// Effects (by index, all earlier) without which this one does not survive or is not seen.
@@ -36,8 +36,8 @@ pub enum EffectKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Version(usize),
-    /// Sectors only: of the bytes in which this version (not 0) differs from the one before, the first few
-    /// are of this version and the last few of the one before; `cut` (in 512ths) says how many.
+    /// Sectors only: of the bytes in which this version (not 0) differs from the one before, the first few are of this
+    /// version and the rest of the one before; `cut` (in 512ths) says how many.
     Torn {
         version: usize,
         cut: usize,
@@ -60,7 +60,7 @@ impl Effect {
         Fate::Version(self.versions - 1)
     }
 
-    /// The last of them for a shared page are zeros and rubbish.
+    /// The number of fates to choose from. For a shared page, the last two are zeros and rubbish.
     pub(super) fn options(&self) -> usize {
         self.versions + if self.kind == EffectKind::Page { 2 } else { 0 }
     }
@@ -81,7 +81,7 @@ pub trait Chooser: fmt::Debug {
     fn decide(&mut self, effects: &[Effect]) -> Vec<Fate>;
 }
 
-/// The choosers that need no chance.
+/// The choosers that involve no chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extreme {
     /// Nothing unsynced survives; shared pages are zeros.
@@ -90,7 +90,7 @@ pub enum Extreme {
     Everything,
     /// Contents and lengths survive, names do not; shared pages are rubbish.
     DataWithoutNames,
-    /// Names survive, contents and lengths do not; shared pages are as old as can be.
+    /// Names survive, contents and lengths do not; shared pages hold their oldest content.
     NamesWithoutData,
     /// Names and lengths survive, contents do not: grown files end in zeros.
     ZeroedData,
@@ -118,7 +118,7 @@ impl Chooser for Extreme {
     }
 }
 
-/// Everything survives but this one effect, and what cannot survive without it.
+/// Everything survives except this one effect, and what cannot survive without it.
 #[derive(Debug, Clone, Copy)]
 pub struct LostAlone(pub usize);
 
@@ -132,7 +132,7 @@ impl Chooser for LostAlone {
     }
 }
 
-/// Everything survives, but the last write to this sector is torn. Other effects are not torn, but kept.
+/// Everything survives, but the last write to this sector is torn. An effect that is not a sector is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct TornAlone {
     pub effect: usize,
@@ -151,7 +151,7 @@ impl Chooser for TornAlone {
     }
 }
 
-/// Nothing survives but this one effect, and what it needs.
+/// Nothing survives except this one effect, and what it needs.
 #[derive(Debug, Clone, Copy)]
 pub struct KeptAlone(pub usize);
 
@@ -167,13 +167,13 @@ impl Chooser for KeptAlone {
     }
 }
 
-/// One of all combinations of versions. A shared page does not multiply them: its content depends on nothing
-/// on the disk, so its options take turns.
+/// One of all combinations of versions. A shared page does not multiply them: its content depends on nothing on the disk, so
+/// its options are taken in turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Combination(pub u64);
 
 impl Combination {
-    /// How many there are; `None` if they are beyond counting.
+    /// How many combinations there are; `None` if they are too many to count.
     pub fn count(effects: &[Effect]) -> Option<u64> {
         let disk = effects.iter().filter(|effect| effect.kind != EffectKind::Page);
         let count = disk.map(|effect| effect.versions as u64).try_fold(1_u64, u64::checked_mul)?;
@@ -198,7 +198,7 @@ impl Chooser for Combination {
     }
 }
 
-/// The same fates again, e.g. those that a failing state reported.
+/// Decides the same fates again, e.g. those that a failing state reported.
 #[derive(Debug, Clone)]
 pub struct Replay(pub Vec<Fate>);
 
@@ -209,7 +209,7 @@ impl Chooser for Replay {
     }
 }
 
-/// Chance from a seed. Each decision also draws how much survives, so that states near 'nothing' and
+/// Decides by chance, from a seed. Each decision also draws how much survives, so that states near 'nothing' and
 /// 'everything' are as common as those half way.
 #[derive(Debug)]
 pub struct Seeded {
@@ -231,7 +231,7 @@ impl Chooser for Seeded {
         let names = random.likelihood();
         let data = random.likelihood();
         let fate = |effect: &Effect| {
-            // A file often fares as a whole: its own likelihood is drawn from the inode.
+            // A file often survives or is lost as a whole, so it may get a likelihood of its own, drawn from the inode.
             let mut file = random.fork(effect.inode);
             let data = if file.chance(128) { file.likelihood() } else { data };
             let any = random.below(effect.versions as u64) as usize;

@@ -1,4 +1,4 @@
-//! The states that a power loss may leave, one after the other.
+//! The states that a power loss may leave, one by one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::choice::{
 use super::loss::Unsettled;
 use super::snapshot::Snapshot;
 
-/// After so many states in a row that were not new, chance has little left to find: where all combinations
-/// have been tried and only torn sectors are left, and where they are too many for that.
+/// How many states in a row may be repeats before chance has little left to find: first where all combinations have been
+/// tried and only torn sectors are left, then where there are too many combinations to try.
 const PATIENCE: (usize, usize) = (16, 100);
 
 /// Distinct states after a power loss; see [`Snapshot::crash_states`].
@@ -28,9 +28,9 @@ pub struct CrashStates {
 }
 
 impl Snapshot {
-    /// Up to `limit` different states that a power loss may leave: all combinations of what survives if they
-    /// are that few, otherwise the extremes and each effect lost alone and kept alone (a sample of them if
-    /// they are too many); then each sector torn alone, likewise, and at last chance from `seed`.
+    /// Returns up to `limit` different states that a power loss may leave: all combinations of what survives if there are
+    /// few enough, otherwise the extremes and each effect lost alone and kept alone (a sample of them if they are too many);
+    /// then each sector torn alone, sampled likewise, and finally chance from `seed`.
     pub fn crash_states(&self, limit: usize, seed: u64) -> CrashStates {
         let unsettled = self.unsettled();
         let combinations = Combination::count(&unsettled.effects).filter(|count| *count <= limit as u64);
@@ -52,7 +52,7 @@ fn plan(effects: &[Effect], combinations: Option<u64>, limit: usize, seed: u64) 
     let boxed = |chooser: &dyn Fn(usize) -> Box<dyn Chooser>, count: usize| -> Vec<Box<dyn Chooser>> {
         (0..count).map(chooser).collect()
     };
-    // Of single effects at most half of the limit; another seed takes another sample.
+    // Single effects take at most half of the limit; another seed takes another sample.
     let step = (6 * effects.len()).div_ceil(limit.max(1)).max(1);
     let sample = || (seed as usize % step..effects.len()).step_by(step);
     let mut planned = match combinations {
@@ -67,7 +67,7 @@ fn plan(effects: &[Effect], combinations: Option<u64>, limit: usize, seed: u64) 
         }
     };
     for effect in sample().filter(|&effect| matches!(effects[effect].kind, EffectKind::Sector(_))) {
-        // At the first byte, in the middle and at the last byte; all three where there is room.
+        // At the first byte, in the middle and at the last byte; all three if there is room.
         let cuts = [0, SECTOR / 2, SECTOR];
         let cuts = if step == 1 { &cuts[..] } else { &cuts[(seed as usize + effect) % 3..][..1] };
         planned.extend(cuts.iter().map(|&cut| Box::new(TornAlone { effect, cut }) as Box<dyn Chooser>));

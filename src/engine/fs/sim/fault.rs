@@ -5,7 +5,7 @@ use std::io;
 use super::call::Call;
 use crate::engine::fs::OpenMode;
 
-/// How a call fails. A fault that a call cannot meet (a full disk while reading) does not hit it.
+/// How a call fails. A fault that a call cannot meet (a full disk while reading) has no effect on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// `EIO`, from any call.
@@ -14,9 +14,9 @@ pub enum Fault {
     NoSpace { written: usize },
     /// `EDQUOT`, likewise.
     Quota { written: usize },
-    /// `EROFS`, from calls that change something or ask to be allowed to.
+    /// `EROFS`, from calls that change something or open a file for writing.
     ReadOnly,
-    /// `EINTR`, from any call; it has had no effect.
+    /// `EINTR`, from any call, which then has no effect.
     Interrupted,
     /// Any other error, from any call.
     Kind(io::ErrorKind),
@@ -44,7 +44,7 @@ impl Fault {
         if cfg!(unix) { io::Error::from_raw_os_error(errno) } else { kind.into() }
     }
 
-    /// How many bytes of a failing write are applied all the same.
+    /// How many bytes of a failing write are still applied.
     pub(super) fn written(self) -> usize {
         match self {
             Self::NoSpace { written } | Self::Quota { written } => written,
@@ -52,7 +52,7 @@ impl Fault {
         }
     }
 
-    /// Whether the call can fail this way; `exists` says whether its path is there.
+    /// Whether the call can fail this way; `exists` says whether anything is at its path.
     pub(super) fn can_hit(self, call: &Call, exists: bool) -> bool {
         let memory = matches!(call, Call::Store { .. });
         match self {
@@ -71,7 +71,7 @@ impl Fault {
             },
             Self::ReadOnly => match call {
                 Call::Open { mode, .. } => *mode != OpenMode::Read,
-                // Locking needs no write access, creating the file does.
+                // Locking needs no write access, but creating the file does.
                 Call::OpenLock { .. } => !exists,
                 Call::TryLock { .. } | Call::Unlock { .. } => false,
                 _ => !memory && call.changes_state(),
@@ -98,7 +98,7 @@ impl Rule {
         }
         self.hits += 1;
         Some(match self.fault {
-            // A disk that is full takes a few bytes once, then none.
+            // A full disk takes a few bytes once, then none.
             Fault::NoSpace { .. } if self.hits > 1 => Fault::NoSpace { written: 0 },
             Fault::Quota { .. } if self.hits > 1 => Fault::Quota { written: 0 },
             fault => fault,

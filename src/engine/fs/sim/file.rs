@@ -1,4 +1,4 @@
-//! One file: what processes see, what the disk certainly holds, and what lies between the two.
+//! One file: what processes see, what the disk certainly holds, and what is between the two.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bytes::{Bytes, SECTOR, Sector};
 
-/// How many earlier moments of a shared page are remembered at most.
+/// How many earlier contents of a shared page are remembered at most.
 const MOMENTS: usize = 24;
 
 /// Invariant: outside the sectors (and lengths) of `dirty` and `doubt`, `live` and `durable` are equal.
@@ -14,7 +14,7 @@ const MOMENTS: usize = 24;
 pub struct FileNode {
     /// The page cache.
     live: Bytes,
-    /// What the disk holds at least; where `doubt` has candidates, the oldest of them.
+    /// What the disk certainly holds; where `doubt` has candidates, the oldest of them.
     durable: Bytes,
     /// `live` as the last sync found it, whether that succeeded or failed.
     clean: Bytes,
@@ -22,7 +22,7 @@ pub struct FileNode {
     dirty: Vec<Change>,
     /// What failed syncs left behind: pages that count as clean and may or may not be on the disk.
     doubt: Option<Arc<Unsynced>>,
-    /// A shared page's earlier contents, oldest first; empty for a file that is no shared page.
+    /// A shared page's earlier contents, oldest first; empty for a file that is not a shared page.
     moments: Vec<Bytes>,
 }
 
@@ -32,8 +32,8 @@ enum Change {
     SetLen(u64),
 }
 
-/// What the disk may hold, each list oldest first: the first is what certainly was there, the last what
-/// processes see. Sectors and the length survive independently of each other.
+/// What the disk may hold, each list oldest first: the first is what certainly was there, the last what processes see.
+/// Sectors and the length survive independently of each other.
 #[derive(Clone, Default)]
 pub struct Unsynced {
     pub lengths: Vec<u64>,
@@ -46,7 +46,7 @@ fn sectors(start: u64, end: u64) -> Range<u64> {
 }
 
 impl Change {
-    /// Applies the change and tells which sectors it wrote.
+    /// Applies the change and returns which sectors it wrote.
     fn apply(&self, content: &mut Bytes) -> Range<u64> {
         match self {
             Self::Write { offset, bytes } => {
@@ -95,8 +95,8 @@ impl FileNode {
         self.remember();
     }
 
-    /// Everything dirty reaches the disk. What an earlier failed sync marked clean does not, unless it was
-    /// written again since: the kernel no longer knows that it is missing.
+    /// Brings everything dirty to the disk, but not what an earlier failed sync marked clean, unless it was written again
+    /// since: the kernel no longer knows that it is missing.
     pub fn sync(&mut self) {
         let doubt = self.doubt.take();
         let mut disk = self.live.clone();
@@ -126,14 +126,14 @@ impl FileNode {
         self.dirty.clear();
     }
 
-    /// The sync failed: whatever was dirty now counts as clean, and nobody knows what of it is on the disk.
+    /// Fails a sync: whatever was dirty counts as clean now, and nobody knows what of it is on the disk.
     pub fn fail_sync(&mut self) {
         self.doubt = self.unsynced().map(Arc::new);
         self.clean = self.live.clone();
         self.dirty.clear();
     }
 
-    /// `None` if the disk holds what processes see.
+    /// Returns what is not certainly on the disk; `None` if the disk holds what processes see.
     pub fn unsynced(&self) -> Option<Unsynced> {
         if self.dirty.is_empty() && self.doubt.is_none() {
             return None;
@@ -160,7 +160,7 @@ impl FileNode {
         Some(unsynced)
     }
 
-    /// The file on the disk with the given length and the given sectors.
+    /// The file as it is on the disk, with the given length and the given sectors.
     pub fn image<'a>(&self, len: u64, sectors: impl Iterator<Item = (u64, &'a Sector)>) -> Bytes {
         let mut content = self.durable.clone();
         content.set_len(len);
@@ -170,7 +170,7 @@ impl FileNode {
         content
     }
 
-    /// From now on the file is memory shared between processes, at least `len` bytes long.
+    /// Makes the file memory that processes share, at least `len` bytes long.
     pub fn share(&mut self, len: u64) {
         if self.live.len() < len {
             self.set_len(len);
@@ -207,7 +207,7 @@ impl FileNode {
         }
         self.moments.push(self.live.clone());
         if self.moments.len() > MOMENTS {
-            // The recent past stays whole, the older past gets thinner; the oldest stays.
+            // The recent past stays complete, the older past is thinned out, and the oldest moment stays.
             let mut index = 0;
             self.moments.retain(|_| {
                 index += 1;

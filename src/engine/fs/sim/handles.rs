@@ -1,7 +1,7 @@
 //! Handles, advisory locks and the death of processes.
 //!
-//! Locks are those of `flock`: each belongs to a handle, conflicts with every other handle whoever holds it,
-//! and ends with `unlock`, with the last copy of its handle, or with its process.
+//! Locks are those of `flock`: each belongs to a handle, conflicts with every other handle, whichever process has it, and
+//! ends with `unlock`, with the last copy of its handle, or with its process.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,7 +22,7 @@ impl State {
         self.children.values().any(|handles| handles.contains(&id))
     }
 
-    /// A handle that a child inherited stays open in the child, and so does its lock.
+    /// Closes a handle. One that a child inherited stays open in the child, and so does its lock.
     pub fn close(&mut self, id: u64) {
         if self.inherited(id) {
             if let Some(handle) = self.handles.get_mut(&id) {
@@ -55,8 +55,8 @@ impl State {
         }
     }
 
-    /// A lock that the handle holds already is given up first, as `flock` does when it converts: whoever
-    /// fails to convert holds nothing.
+    /// Tries to take a lock. A lock that the handle holds already is given up first, as `flock` does when it converts one:
+    /// if the conversion fails, the handle holds nothing.
     pub fn try_lock(&mut self, id: u64, lock: Lock) -> io::Result<bool> {
         let handle = self.handle(id)?;
         handle.lock = None;

@@ -13,9 +13,9 @@ use super::names::{self, DirNode, Entries, Ino, NameOp};
 use super::random::Random;
 use super::state::{Body, Node, ROOT, State};
 
-/// Everything that a power loss in some state decides about.
+/// Everything that a power loss in a given state decides about.
 pub struct Unsettled {
-    /// The first `pending.len()` are the names, in order; then each file's effects.
+    /// The first `pending.len()` effects are those of the names, in order; then come those of each file.
     pub effects: Vec<Effect>,
     files: BTreeMap<Ino, (usize, Unsynced)>,
 }
@@ -45,7 +45,7 @@ impl Unsettled {
         Self { effects, files }
     }
 
-    /// The machine after the power loss, switched on again. `fates` are one for each effect.
+    /// Returns the machine after the power loss, switched on again. `fates` has one for each effect.
     pub fn lose(&self, state: &State, fates: &[Fate]) -> State {
         assert_eq!(fates.len(), self.effects.len(), "one fate for each effect");
         let dirs = self.directories(state, fates);
@@ -96,7 +96,7 @@ impl Unsettled {
         let Some((first, unsynced)) = self.files.get(&ino) else {
             return file.live().clone();
         };
-        // It may have none, and the next ones are another file's then.
+        // The file may have no effects; the next ones are another file's then.
         let effects = self.effects[*first..].iter().take_while(|effect| effect.inode == ino);
         let mut effects = effects.zip(&fates[*first..]).peekable();
         let len = effects.next_if(|(effect, _)| effect.kind == EffectKind::Length);
@@ -171,7 +171,7 @@ fn sector(versions: &[Sector], fate: Fate) -> Sector {
             let differs = |at: &usize| torn[*at] != new[*at];
             let first = (0..SECTOR).find(differs).expect("neighbouring versions differ");
             let last = (0..SECTOR).rfind(differs).expect("neighbouring versions differ");
-            // At least one byte of each, where there are two.
+            // At least one byte of each version, if at least two differ.
             let end = first + 1 + cut.min(SECTOR) * (last - first).saturating_sub(1) / SECTOR;
             torn[..end].copy_from_slice(&new[..end]);
             torn
@@ -195,7 +195,8 @@ fn page(file: &FileNode, len: u64, fate: Fate) -> Bytes {
     bytes
 }
 
-/// The same for two machines whose processes see the same names and contents, but for the content of one file.
+/// A hash that is equal if the processes of two machines see the same names and contents; the content of `without` does not
+/// count.
 pub fn image_hash(state: &State, without: Option<Ino>) -> u64 {
     fn add(state: &State, ino: Ino, without: Option<Ino>, hasher: &mut Xxh3Default) {
         match &state.nodes[&ino].body {

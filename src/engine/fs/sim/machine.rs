@@ -1,4 +1,4 @@
-//! The gate that every call goes through: counted, logged, and let through, ignored or refused.
+//! The gate that every call passes: it is counted and logged, and then carried out, ignored or refused.
 
 use std::collections::HashSet;
 use std::io;
@@ -27,12 +27,12 @@ impl Coverage {
     }
 }
 
-/// What outlives a power loss beside the disk.
+/// What outlives a power loss besides the disk.
 #[derive(Clone, Default)]
 pub struct Traits {
     pub coverage: Coverage,
     pub ignored: Vec<Filter>,
-    /// Of the files that a process only reads, so many stay open.
+    /// How many of the files that it only reads a process keeps open.
     pub most_open: usize,
 }
 
@@ -44,7 +44,7 @@ pub struct Inner {
     pub processes: Vec<Process>,
     pub log: Vec<LogEntry>,
     pub moments: Option<Vec<(u64, State)>>,
-    /// Of handles and children; never reused, not even after restoring an earlier state.
+    /// The id of the next handle or child; never reused, not even after an earlier state is restored.
     pub next_id: u64,
     pub calls: u64,
 }
@@ -58,7 +58,7 @@ pub struct Process {
     pub stopped: bool,
 }
 
-/// Somebody who acts before the first call that fits.
+/// An action to run before the first call that fits.
 pub struct Waiting {
     pub fits: Box<dyn Fn(&Call) -> bool + Send>,
     pub act: Box<dyn FnOnce() + Send>,
@@ -67,7 +67,7 @@ pub struct Waiting {
 #[derive(Clone, Copy)]
 pub struct Stop {
     pub at: u64,
-    /// How many bytes of a write at this very call are applied all the same.
+    /// How many bytes of a write at this very call are still applied.
     pub written: usize,
 }
 
@@ -76,7 +76,7 @@ pub enum Verdict {
     Act,
     /// Succeed without doing anything.
     Ignore,
-    /// Fail, and do what this failure does: a write applies its first bytes, a sync leaves its pages clean.
+    /// Fail, with the effects of this failure: a write applies its first bytes, a sync leaves its pages clean.
     Fail {
         error: io::Error,
         written: usize,
@@ -98,12 +98,12 @@ impl Machine {
         })))
     }
 
-    /// Looks or meddles from outside: nothing is counted, and nothing fails.
+    /// Looks at the machine or changes it from outside: nothing is counted, and nothing fails.
     pub fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
         look(&mut self.0.lock())
     }
 
-    /// One call of a process. `act` gets a fresh id for a handle it may open.
+    /// Makes one call of a process. `act` gets a fresh id for a handle that it may open.
     pub fn call<T>(
         &self,
         process: usize,
@@ -137,7 +137,7 @@ impl Process {
 }
 
 impl Inner {
-    /// Fails if the process is no more; such calls are neither counted nor logged.
+    /// Decides what happens to a call. Fails if the process is dead or stopped; such calls are neither counted nor logged.
     fn judge(&mut self, process: usize, call: &Call) -> io::Result<Verdict> {
         if self.state.dead.contains(&process) {
             return Err(io::Error::other("the process was killed"));

@@ -12,7 +12,7 @@ pub struct DirNode {
     pub durable: Entries,
 }
 
-/// One entry of a directory gets a new meaning.
+/// A change of one entry of a directory: what its name refers to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryChange {
     pub dir: Ino,
@@ -24,7 +24,7 @@ pub struct EntryChange {
 #[derive(Debug, Clone)]
 pub struct NameOp {
     pub changes: Vec<EntryChange>,
-    /// A failed directory sync counts it as written: no later sync will write it by itself.
+    /// Whether a failed directory sync counted it as written: then no later sync writes it by itself.
     pub abandoned: bool,
 }
 
@@ -38,8 +38,8 @@ impl NameOp {
     }
 }
 
-/// For each operation the latest earlier ones on the same entries: it cannot survive without them, because
-/// one entry's changes reach the disk in order. Operations on different entries are independent.
+/// Returns, for each operation, the latest earlier ones on the same entries. It cannot survive without them, because the
+/// changes of one entry reach the disk in order. Operations on different entries are independent.
 pub fn dependencies(ops: &[Arc<NameOp>]) -> Vec<Vec<usize>> {
     let mut latest = BTreeMap::new();
     let of = |(index, op): (usize, &Arc<NameOp>)| {
@@ -54,7 +54,7 @@ pub fn dependencies(ops: &[Arc<NameOp>]) -> Vec<Vec<usize>> {
     ops.iter().enumerate().map(of).collect()
 }
 
-/// Takes out the chosen operations with all they depend on, in order.
+/// Takes out the chosen operations and all that they depend on, in order.
 pub fn take(ops: &mut Vec<Arc<NameOp>>, chosen: impl Fn(&NameOp) -> bool) -> Vec<Arc<NameOp>> {
     let needs = dependencies(ops);
     let mut taken: Vec<bool> = ops.iter().map(|op| chosen(op)).collect();

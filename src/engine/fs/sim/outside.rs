@@ -33,7 +33,7 @@ impl SimFs {
         Self::with_coverage(&Coverage::default())
     }
 
-    /// A new machine that counts the states it leaves together with others.
+    /// A new machine that counts the states that it leaves together with those of other machines.
     pub fn with_coverage(coverage: &Coverage) -> Self {
         let traits = Traits { coverage: coverage.clone(), ignored: Vec::new(), most_open: 256 };
         Self::on(State::new(), traits)
@@ -75,22 +75,22 @@ impl SimFs {
         ChildProcess { fs: self.clone(), id }
     }
 
-    /// From this call of this process on (the first is 1) every call fails and has no effect.
+    /// Makes every call of this process fail without any effect, from this one on (the first is 1).
     pub fn stop_at(&self, call: u64) {
         self.stop_at_after(call, 0);
     }
 
-    /// As [`SimFs::stop_at`], but if that call is a write, its first `written` bytes are applied.
+    /// Like [`SimFs::stop_at`], but if that call is a write, its first `written` bytes are applied.
     pub fn stop_at_after(&self, call: u64, written: usize) {
         self.own(|process| process.stop = Some(Stop { at: call, written }));
     }
 
-    /// Whether the process has reached the call that it was to stop at.
+    /// Whether the process has reached the call at which it was to stop.
     pub fn is_stopped(&self) -> bool {
         self.own(|process| process.stopped)
     }
 
-    /// How many calls this process has made, the one it was stopped at included and none after it.
+    /// How many calls this process has made, including the one at which it was stopped and none after it.
     pub fn calls(&self) -> u64 {
         self.own(|process| process.calls)
     }
@@ -105,8 +105,8 @@ impl SimFs {
         self.machine.with(|inner| inner.log.clone())
     }
 
-    /// Lets this call of this process fail (the first is 1); with [`Repeat::Forever`] all later ones too,
-    /// as far as the fault can hit them.
+    /// Makes this call of this process fail (the first is 1) and, with [`Repeat::Forever`], all later ones that the fault
+    /// can hit.
     pub fn fail_at(&self, call: u64, fault: Fault, repeat: Repeat) {
         let when = move |number: u64, _: &Call| match repeat {
             Repeat::Once => number == call,
@@ -115,14 +115,14 @@ impl SimFs {
         self.own(|process| process.rules.push(Rule { when: Box::new(when), fault, repeat, hits: 0 }));
     }
 
-    /// Lets the first call of this process that fits fail, or every one.
+    /// Makes the first call of this process that fits fail, or every one.
     pub fn fail_when(&self, fits: impl Fn(&Call) -> bool + Send + 'static, fault: Fault, repeat: Repeat) {
         let when = Box::new(move |_: u64, call: &Call| fits(call));
         self.own(|process| process.rules.push(Rule { when, fault, repeat, hits: 0 }));
     }
 
-    /// Lets somebody else act just before the first call of this process that fits. The call waits for it, with all the locks
-    /// that its process holds; the file system may be used.
+    /// Runs `act` just before the first call of this process that fits. The call waits for it, with all the locks that its
+    /// process holds; `act` may use the file system.
     pub fn before(&self, fits: impl Fn(&Call) -> bool + Send + 'static, act: impl FnOnce() + Send + 'static) {
         self.own(|process| process.waiting.push(Waiting { fits: Box::new(fits), act: Box::new(act) }));
     }
@@ -132,7 +132,7 @@ impl SimFs {
         self.own(|process| process.rules.iter().map(|rule| rule.hits).sum())
     }
 
-    /// Nothing fails any more.
+    /// Clears all faults.
     pub fn heal(&self) {
         self.own(|process| process.rules.clear());
     }
@@ -144,14 +144,14 @@ impl SimFs {
 
 /// The machine, for all its processes.
 impl SimFs {
-    /// Calls that fit succeed and do nothing, if they return nothing (syncs, writes, changes of names); on
+    /// Makes calls that fit succeed without doing anything, if they return nothing (syncs, writes, changes of names); on
     /// this machine and on all that power losses make of it. `fits` must not use the file system itself.
     pub fn ignore(&self, fits: impl Fn(&Call) -> bool + Send + Sync + 'static) {
         self.machine.with(|inner| inner.traits.ignored.push(Arc::new(fits)));
     }
 
-    /// How many of the files that they only read processes keep open that are started from now on; on this machine and on all
-    /// that power losses make of it.
+    /// Sets how many of the files that they only read processes keep open, for processes that are started from now on; on
+    /// this machine and on all that power losses make of it.
     pub fn set_most_open(&self, most_open: usize) {
         self.machine.with(|inner| inner.traits.most_open = most_open);
     }
@@ -160,7 +160,7 @@ impl SimFs {
         self.machine.with(|inner| inner.state.free_space = bytes);
     }
 
-    /// Whether `read_at_cached` answers; it does unless told otherwise.
+    /// Sets whether `read_at_cached` answers, as it does by default.
     pub fn set_cached(&self, cached: bool) {
         self.machine.with(|inner| inner.state.cached = cached);
     }
@@ -177,8 +177,8 @@ impl SimFs {
         })
     }
 
-    /// A person writes a file, over the old one if there is one: it is on the disk at once, and so are the
-    /// directories above it.
+    /// Writes a file by hand, over the old one if there is one: it is on the disk at once, and so are the directories above
+    /// it.
     pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let (path, body) = (path.as_ref(), Body::File(FileNode::settled(Bytes::new(bytes))));
         if let Some(parent) = path.parent() {
@@ -195,7 +195,7 @@ impl SimFs {
         });
     }
 
-    /// A person makes a directory and those above it.
+    /// Makes a directory and those above it by hand.
     pub fn make_dirs(&self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else { return };
@@ -206,7 +206,7 @@ impl SimFs {
         });
     }
 
-    /// A person removes a file or an empty directory.
+    /// Removes a file or an empty directory by hand.
     pub fn remove(&self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         self.edit(path, |state| match state.dir(state.resolve(path)?) {
@@ -215,7 +215,7 @@ impl SimFs {
         });
     }
 
-    /// Puts the disk on the network, used by a machine of this name from now on.
+    /// Puts the disk on a network file system. From now on, the machine that uses it is named `host`.
     pub fn set_network(&self, file_system: &'static str, host: &str) {
         let network = crate::engine::fs::Network { file_system, host: host.to_owned() };
         self.machine.with(|inner| inner.state.network = Some(network));
@@ -234,7 +234,7 @@ impl SimFs {
         });
     }
 
-    /// Only this entry becomes durable: the processes' own changes beside it are as unsynced as before.
+    /// Edits by hand. Only this entry becomes durable: the processes' own changes beside it stay unsynced.
     fn edit(&self, path: &Path, edit: impl FnOnce(&mut State) -> io::Result<()>) {
         let result = self.machine.with(|inner| {
             edit(&mut inner.state)?;

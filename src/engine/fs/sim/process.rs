@@ -22,12 +22,12 @@ impl SimFs {
         })
     }
 
-    /// A call without a result: it can be ignored.
+    /// Makes a call without a result, which can be ignored.
     fn order(&self, call: Call, act: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         self.order_or(call, act, |_, _| Ok(()))
     }
 
-    /// `spoil` does what the failing call does all the same.
+    /// `spoil` does what the call does even though it fails.
     fn order_or(
         &self,
         call: Call,
@@ -194,7 +194,7 @@ impl Fs for SimFs {
         Ok(Arc::new(SimPage { handle: self.opened(id, path, true), words: len / 8 }))
     }
 
-    /// Not counted: it is no access to the disk.
+    /// Not counted, because it does not access the disk.
     fn network(&self, _: &Path) -> io::Result<Option<Network>> {
         Ok(self.machine.with(|inner| inner.state.network.clone()))
     }
@@ -208,7 +208,7 @@ impl Fs for SimFs {
     }
 }
 
-/// Closed when its last owner drops it, as the system does: that is no call, and cannot fail.
+/// Closed when its last owner drops it, as the system does: that is not a call, and it cannot fail.
 struct OpenHandle {
     fs: SimFs,
     id: u64,
@@ -354,7 +354,7 @@ impl SimPage {
 }
 
 impl SharedPage for SimPage {
-    /// A dead process reads zero; nobody is there to see it.
+    /// A dead process reads zero, which nobody sees.
     fn load(&self, index: usize) -> u64 {
         self.check(index);
         self.handle.fs.machine.with(|inner| {
@@ -370,7 +370,7 @@ impl SharedPage for SimPage {
     fn store(&self, index: usize, value: u64) {
         self.check(index);
         let call = Call::Store { path: self.handle.path(), index, value };
-        // Only a process that is dead or stopped is refused, and it has no way to learn of it.
+        // Only a process that is dead or stopped is refused, and it has no way to notice.
         let _ = self.handle.fs.order(call, |state| {
             let ino = state.handle(self.handle.id)?.ino;
             state.file_mut(ino).store(index, value);
@@ -382,7 +382,7 @@ impl SharedPage for SimPage {
         self.check(index);
         let call = Call::Store { path: self.handle.path(), index, value };
         let mut replaced = true;
-        // As for a store; a process that is dead must not try for ever.
+        // As for a store; a dead process must not try for ever.
         let _ = self.handle.fs.order(call, |state| {
             let ino = state.handle(self.handle.id)?.ino;
             let file = state.file_mut(ino);

@@ -8,7 +8,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another sequence, given by this one's state and `key`; this one does not move.
+    /// Another sequence, determined by this one's state and `key`; this one does not advance.
     pub fn fork(&self, key: u64) -> Self {
         let mut fork = Self(self.0 ^ key.wrapping_mul(0xd6e8_feb8_6659_fd93));
         Self(fork.next())

@@ -19,7 +19,7 @@ pub struct Snapshot {
     calls: u64,
 }
 
-/// The power loss that a machine comes from: printed with a failing test.
+/// The power loss that left a machine as it is: printed with a failing test.
 pub struct Origin {
     calls: u64,
     chooser: String,
@@ -28,7 +28,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Gives the same machine again, with [`Replay`](super::Replay).
+    /// The fates, which produce the same machine again with [`Replay`](super::Replay).
     pub fn fates(&self) -> &[Fate] {
         &self.fates
     }
@@ -64,8 +64,8 @@ impl Snapshot {
         SimFs::on(state, self.traits.clone())
     }
 
-    /// The machine after losing power and being switched on again: nothing is unsynced, no process runs, no
-    /// lock is held, and the boot id is another.
+    /// The machine after losing power and being switched on again: nothing is unsynced, no process runs, no lock is held,
+    /// and it has another boot id.
     pub fn power_loss(&self, chooser: &mut dyn Chooser) -> SimFs {
         self.lose(&self.unsettled(), chooser).0
     }
@@ -74,9 +74,9 @@ impl Snapshot {
         Arc::new(Unsettled::of(&self.state))
     }
 
-    /// The machine and the hash of its disk.
+    /// Returns the machine after the power loss, and the hash of its disk.
     pub(super) fn lose(&self, unsettled: &Arc<Unsettled>, chooser: &mut dyn Chooser) -> (SimFs, u64) {
-        // Before it decides: a chooser that has been used before tells from where it went on.
+        // Taken before it decides, so that the text says where a chooser that has been used before went on.
         let text = format!("{chooser:?}");
         let fates = chooser.decide(&unsettled.effects);
         let state = unsettled.lose(&self.state, &fates);
@@ -94,14 +94,14 @@ impl SimFs {
         self.machine.with(snapshot)
     }
 
-    /// Back to an earlier state of this machine: processes that were killed since live again, handles opened
-    /// since are dead. Counters, faults and the log go on.
+    /// Returns to an earlier state of this machine: processes that were killed since live again, and handles opened since
+    /// are dead. Counters, faults and the log continue.
     pub fn restore(&self, snapshot: &Snapshot) {
         self.machine.with(|inner| inner.state = snapshot.state.clone());
     }
 
-    /// From now on keeps the state after every call that may have changed what a power loss leaves, beginning
-    /// with the present one, so that one run of a workload gives all its crash points.
+    /// From now on, keeps the state after every call that may have changed what a power loss leaves, beginning with the
+    /// present one, so that one run of a workload yields all its crash points.
     pub fn record(&self) {
         self.machine.with(|inner| inner.moments = Some(vec![(inner.calls, inner.state.clone())]));
     }
@@ -130,12 +130,12 @@ impl SimFs {
         self.snapshot().crash_states(limit, seed)
     }
 
-    /// The same for machines with the same names and contents.
+    /// A hash that is equal for machines with the same names and contents.
     pub fn image_hash(&self) -> u64 {
         self.machine.with(|inner| image_hash(&inner.state, None))
     }
 
-    /// As [`SimFs::image_hash`], whatever the content of one file is.
+    /// Like [`SimFs::image_hash`], whatever the content of one file is.
     pub fn image_hash_without(&self, path: impl AsRef<Path>) -> u64 {
         self.machine.with(|inner| image_hash(&inner.state, inner.state.resolve(path.as_ref()).ok()))
     }

@@ -22,7 +22,7 @@ pub enum Body {
 pub struct Node {
     pub body: Body,
     pub modified: u64,
-    /// What `copy_permissions` copies and `is_writable` tells of; forbids nothing by itself. Durable at once.
+    /// Copied by `copy_permissions` and asked by `is_writable`; forbids nothing by itself. Durable at once.
     pub mode: u32,
     /// The last name it had, for messages.
     pub label: Arc<str>,
@@ -39,25 +39,25 @@ pub struct Handle {
     pub ino: Ino,
     pub process: usize,
     pub lock: Option<Lock>,
-    /// Closed by its process, kept open by a child that inherited it.
+    /// Closed by its process, but kept open by a child that inherited it.
     pub closed: bool,
 }
 
 #[derive(Clone)]
 pub struct State {
     pub nodes: BTreeMap<Ino, Arc<Node>>,
-    /// What was done to names and not synced since, in order.
+    /// Changes of names that were not synced since, in order.
     pub pending: Vec<Arc<NameOp>>,
     pub handles: BTreeMap<u64, Handle>,
     /// The handles that each living child process inherited.
     pub children: BTreeMap<u64, BTreeSet<u64>>,
     pub dead: BTreeSet<usize>,
     pub next_ino: Ino,
-    /// Ticks with every change; the time of modification.
+    /// Advances with every change, and serves as the modification time.
     pub clock: u64,
     pub boot: u128,
     pub free_space: u64,
-    /// What the disk is, if it lies on the network.
+    /// The network file system that the disk is on, if any.
     pub network: Option<crate::engine::fs::Network>,
     /// Whether `read_at_cached` finds everything in memory.
     pub cached: bool,
@@ -217,7 +217,7 @@ impl State {
         Ok(())
     }
 
-    /// Changes names for everyone to see, and notes that the disk does not know yet.
+    /// Changes names as all processes see them, and notes that the disk does not have the changes yet.
     fn change(&mut self, changes: Vec<EntryChange>) {
         for change in &changes {
             names::set(&mut self.dir_mut(change.dir).live, change);
@@ -230,7 +230,7 @@ impl State {
         self.settle(|op| !op.abandoned && op.touches(dir));
     }
 
-    /// Makes the chosen changes of names durable, with all they depend on.
+    /// Makes the chosen changes of names durable, and all that they depend on.
     pub fn settle(&mut self, chosen: impl Fn(&NameOp) -> bool) {
         let settled = names::take(&mut self.pending, chosen);
         for change in settled.iter().flat_map(|op| &op.changes) {
@@ -241,14 +241,14 @@ impl State {
         }
     }
 
-    /// As with data, a failed sync counts as done: a later one will not write these changes.
+    /// Counts the changes in this directory as written, as a failed sync does with data: no later sync writes them.
     pub fn fail_sync_dir(&mut self, dir: Ino) {
         for op in self.pending.iter_mut().filter(|op| op.touches(dir)) {
             Arc::make_mut(op).abandoned = true;
         }
     }
 
-    /// Forgets inodes that no name, no possible name and no handle refers to.
+    /// Forgets inodes to which no name, no possible name and no handle refers.
     fn collect(&mut self) {
         let mut used = BTreeSet::from([ROOT]);
         for node in self.nodes.values() {
