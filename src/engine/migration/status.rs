@@ -1,4 +1,4 @@
-//! What a person wants to know: which migrations there are and what became of each.
+//! The status of migrations, for people: which migrations there are and what became of each.
 
 use super::plan::Registry;
 use super::state::State;
@@ -12,7 +12,7 @@ pub enum Progress {
     Pending,
     /// Pending, and the last attempt failed.
     Failed,
-    /// Recorded, but not registered: the program that applied it knew more.
+    /// Recorded, but not registered: the program that applied it knew more migrations.
     Unknown,
 }
 
@@ -38,7 +38,7 @@ pub struct Status {
     pub version: Version,
     pub description: String,
     pub progress: Progress,
-    /// Milliseconds since 1970: when it was applied, or tried last.
+    /// Milliseconds since 1970: when it was applied, or last tried.
     pub applied_at: Option<u64>,
     pub error: Option<String>,
     pub reversible: bool,
