@@ -33,7 +33,7 @@ fn bounds(root: u64, version: Option<u64>) -> Option<(IndexKey, IndexKey)> {
     Some((IndexKey::tuple(vec![root.clone(), first]), IndexKey::tuple(vec![root, last])))
 }
 
-/// The ids of a chain's members, versions ascending; of one version only, if given.
+/// Returns the ids of a chain's members, versions ascending, or only that of one version.
 fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<DocumentId>> {
     match bounds(root, version) {
         Some((start, end)) => index.range(Bound::Included(&start), Bound::Included(&end)),
@@ -120,8 +120,8 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
     append(tx, files, id, Content::Json(&content), None)
 }
 
-/// Takes a version out of its chain: its neighbours are linked to each other and keep their numbers, the next one
-/// becomes the root or the previous one the latest where need be. The document itself stays.
+/// Takes a version out of its chain. Its neighbours are linked to each other and keep their numbers; if necessary, the next
+/// one becomes the root or the previous one the latest. The document itself stays.
 pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
     let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(()) };
     let mut rest = chain(tx, files, root_of(id, &head))?;
@@ -154,7 +154,7 @@ pub enum Wanted {
     Latest,
 }
 
-/// Versions of the chain that `id` belongs to, ascending; none if there is no such file.
+/// Returns versions of the chain that `id` belongs to, ascending; none if there is no such file.
 pub fn read(
     database: &Database,
     files: &Files,
@@ -165,7 +165,7 @@ pub fn read(
     let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
     let head = database.select_part(&files.spec, Part::Head, options, by_id)?;
     let root = head.first().map(|head| root_of(id, head));
-    // Also where there is no such file, this is the read that counts.
+    // This is the read that counts, even if there is no such file.
     database.select(&files.spec, Part::Whole, options, |files| {
         let Some(root) = root else { return Ok(Vec::new()) };
         let index = files.index(FILES_BY_VERSION)?;
