@@ -14,7 +14,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut spliced = Splicer::new(inner, &mut out);
     let mut copied = 0;
     for at in places(inner, first, |bytes| places::equal(bytes, b'\\')) {
-        // A backslash that the escape before it used up.
+        // This backslash belongs to the escape before it.
         if at < copied {
             continue;
         }
@@ -43,7 +43,8 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// What the `\u` at `at` stands for, together with its other half if it is one of a surrogate pair, and where it ends.
+/// Returns the code point of the `\u` escape at `at`, combined with its other half if it is one of a surrogate pair, and
+/// where it ends.
 #[cold]
 fn code_point_at(text: &[u8], at: usize) -> (u32, usize) {
     let Some(unit) = unit_at(text, at) else { return (u32::from(b'u'), at + 2) };
@@ -100,7 +101,7 @@ fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     }
 }
 
-/// What the code units of a JavaScript string say, as WTF-8.
+/// Returns the text of a JavaScript string's code units, as WTF-8.
 pub fn from_utf16(units: &[u16]) -> Vec<u8> {
     let mut wtf8 = Vec::with_capacity(units.len());
     for character in char::decode_utf16(units.iter().copied()) {
@@ -138,8 +139,8 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
 /// The length of the longest escape.
 const ESCAPE: usize = 6;
 
-/// Appends the beginning of a text as a part of a JSON string. Returns how much of it: all, unless there is more to escape than
-/// usual.
+/// Appends the beginning of a text as a part of a JSON string. Returns how much of the text was appended: all of it, unless
+/// it needs more escapes than usual.
 fn push_part(out: &mut Vec<u8>, wtf8: &[u8]) -> usize {
     let start = out.len();
     out.resize(start + wtf8.len() + wtf8.len() / 8 + ESCAPE + SLACK, 0);
@@ -154,7 +155,7 @@ fn push_part(out: &mut Vec<u8>, wtf8: &[u8]) -> usize {
     let mut places = places(wtf8, 0, special);
     let end = loop {
         let at = places.next().unwrap_or(wtf8.len());
-        // Part of a surrogate that is not what it should be.
+        // This byte belongs to a malformed surrogate that was already appended.
         if at < copied {
             continue;
         }
