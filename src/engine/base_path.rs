@@ -63,7 +63,7 @@ impl BasePath {
         &self.path
     }
 
-    /// The directory `data`.
+    /// Returns the directory `data`.
     pub fn data(&self) -> PathBuf {
         self.path.join(DATA)
     }

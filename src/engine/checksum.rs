@@ -15,7 +15,7 @@ pub fn document_hash(text: &[u8], head: usize) -> u64 {
     u64::from(head_hash(head)) << 32 | xxh3_64(rest) >> 32
 }
 
-/// The upper half of [`document_hash`].
+/// Returns the upper half of [`document_hash`].
 pub fn head_hash(head: &[u8]) -> u32 {
     (xxh3_64(head) >> 32) as u32
 }

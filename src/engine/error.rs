@@ -126,7 +126,7 @@ pub struct Holder {
 }
 
 impl Error {
-    /// The stable code that callers compare with.
+    /// Returns the stable code that callers compare with.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",

@@ -118,7 +118,7 @@ mod tests {
         IndexQuery::key(text.as_bytes()).unwrap()
     }
 
-    /// A B-tree with these documents under the ids 1, 2, 3, …
+    /// Returns a B-tree with these documents under the ids 1, 2, 3, …
     fn btree(fields: &[&str], documents: &[&str]) -> Index {
         let config = IndexConfig {
             name: "test".into(),

@@ -19,7 +19,7 @@ pub struct KeyLock {
 /// The result of an attempt to take a lock.
 pub enum Attempt {
     Taken(KeyLock),
-    /// The lock is held by this process, if it is known.
+    /// The lock is held, by the process with this id if that is known.
     Held(Option<u32>),
 }
 

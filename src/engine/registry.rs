@@ -63,7 +63,7 @@ pub fn open_shared(
 }
 
 impl Registry {
-    /// The registry of this process.
+    /// Returns the registry of this process.
     pub fn of_process() -> Registry {
         PROCESS.clone()
     }
@@ -212,7 +212,8 @@ mod tests {
         assert_eq!(list(&next), r#"[{"id":1,"edited":true}]"#);
     }
 
-    /// A database whose owners will be taken in, because the file of a collection that belongs to one of them is gone.
+    /// Returns a database whose owners will be taken in, because the file of a collection that belongs to one of them is
+    /// gone.
     fn with_missing_file(fs: &SimFs, registry: &Registry) -> Arc<Database> {
         let database = open_with_owners(fs, registry);
         let owned = spec("owned.json");

@@ -27,7 +27,7 @@ fn site(fs: &SimFs) -> Site {
     Site { base, registry: Registry::default(), options: options() }
 }
 
-/// A machine with the backup `copy`, and with data that is newer than the backup.
+/// Returns a machine with the backup `copy`, and with data that is newer than the backup.
 fn machine() -> SimFs {
     static MADE: LazyLock<Snapshot> = LazyLock::new(|| {
         let fs = SimFs::new();

@@ -40,7 +40,7 @@ fn change(
     database.write(Durability::Full, move |tx| work(&indexes, tx))
 }
 
-/// A machine with one index and two entities in it, all of it in snapshots.
+/// Returns a machine with one index and two entities in it, all of them in snapshots.
 fn indexed() -> SimFs {
     static MADE: LazyLock<Snapshot> = LazyLock::new(|| {
         let fs = machine();

@@ -11,7 +11,7 @@ use crate::engine::fs::{Fs, OpenMode, read_all, remove_tree};
 use crate::engine::id::now_ms;
 use crate::engine::lock::Wait;
 
-/// The folder of everything that belongs to a run.
+/// Returns the folder of everything that belongs to a run.
 pub fn folder(base: &Path) -> PathBuf {
     base.join("data").join(".migration")
 }

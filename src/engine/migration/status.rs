@@ -17,7 +17,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Whether `migrate` would run it.
+    /// Returns whether `migrate` would run it.
     pub fn is_pending(self) -> bool {
         matches!(self, Progress::Pending | Progress::Failed)
     }
@@ -44,7 +44,7 @@ pub struct Status {
     pub reversible: bool,
 }
 
-/// All migrations in the order of their versions.
+/// Returns all migrations in the order of their versions.
 pub fn status(registry: &Registry, state: &State) -> Vec<Status> {
     let mut recorded = state.counting();
     let mut all: Vec<Status> = registry

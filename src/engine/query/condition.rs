@@ -40,7 +40,7 @@ pub enum Comparison {
 }
 
 impl Condition {
-    /// Whether a document, given as a JSON object, meets the condition. O(length of the document × fields).
+    /// Returns whether a document, given as a JSON object, meets the condition. O(length of the document × fields).
     pub fn holds(&self, document: &[u8]) -> bool {
         match self {
             Condition::All(all) => all.iter().all(|condition| condition.holds(document)),

@@ -44,7 +44,7 @@ enum Direction {
 }
 
 impl Default for Query {
-    /// All documents, ids ascending.
+    /// Returns a query for all documents, ids ascending.
     fn default() -> Query {
         Query {
             condition: Condition::All(Vec::new()),
@@ -65,7 +65,7 @@ impl Condition {
         parse::condition(text)
     }
 
-    /// Whether the condition looks at a top-level member of this name.
+    /// Returns whether the condition looks at a top-level member of this name.
     pub fn looks_at(&self, name: &str) -> bool {
         let mut found = false;
         self.each_path(&mut |path| found |= path.names.first().is_some_and(|first| **first == *name));
@@ -86,14 +86,14 @@ impl Query {
         &self.condition
     }
 
-    /// Whether finding and ordering the documents requires a top-level member of this name.
+    /// Returns whether finding and ordering the documents requires a top-level member of this name.
     pub fn examines(&self, name: &str) -> bool {
         let orders =
             self.order.iter().any(|order| order.path.names.first().is_some_and(|first| **first == *name));
         orders || self.condition.looks_at(name)
     }
 
-    /// Whether the answer has a top-level member of this name.
+    /// Returns whether the answer has a top-level member of this name.
     pub fn returns(&self, name: &str) -> bool {
         self.select.as_ref().is_none_or(|select| select.first_names().any(|first| first == name))
     }

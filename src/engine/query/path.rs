@@ -20,8 +20,8 @@ impl FieldPath {
         fine.then(|| FieldPath { text: text.to_owned(), names })
     }
 
-    /// Whether an index on a field with this text contains every document that a condition on the path can match. Indexes do
-    /// not understand positions in arrays.
+    /// Returns whether an index on a field with this text contains every document that a condition on the path can match.
+    /// Indexes do not understand positions in arrays.
     pub fn is_indexable(&self) -> bool {
         !self.names.iter().any(|name| position(name).is_some())
     }

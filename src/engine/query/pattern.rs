@@ -59,7 +59,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern is found in a text. O(length of the text × length of the pattern).
+    /// Returns whether the pattern is found in a text. O(length of the text × length of the pattern).
     pub fn matches(&self, wtf8: &[u8]) -> bool {
         self.0.is_match(wtf8)
     }
@@ -95,7 +95,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// Whether what follows an opening brace makes it a quantifier: `n}`, `n,}` or `n,m}`.
+    /// Returns whether what follows an opening brace makes it a quantifier: `n}`, `n,}` or `n,m}`.
     fn at_quantifier(&self) -> bool {
         let mut ahead = self.rest.clone();
         let mut digits = || {
@@ -247,7 +247,7 @@ impl Translation<'_> {
     }
 }
 
-/// A character that stands for itself.
+/// Returns the pattern for a character that stands for itself.
 fn literal(character: char) -> String {
     if character.is_ascii_alphanumeric() || !character.is_ascii() {
         return character.to_string();

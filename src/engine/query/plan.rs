@@ -119,7 +119,7 @@ impl Plan {
         Ok(Candidates::Some(groups.into_iter().flatten().collect()))
     }
 
-    /// The plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
+    /// Returns the plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
     pub fn describe(&self, query: &Query, indexes: &[Index]) -> serde_json::Value {
         let mut described = describe(&self.access, indexes);
         let sort = match (query.has_order(), self.ordered) {
@@ -255,7 +255,7 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
     (first, estimated)
 }
 
-/// Whether the index has every document that has a key in it.
+/// Returns whether the index has every document that has a key in it.
 fn is_usable(index: &Index) -> bool {
     index.spec().config.kind != IndexType::Inverted && index.is_complete()
 }
@@ -267,7 +267,7 @@ fn is_on(index: &Index, path: &FieldPath) -> bool {
         && *index.spec().config.fields == [path.text.clone()]
 }
 
-/// The tests of one field that must hold.
+/// Returns the tests of one field that must hold.
 fn tests_on<'a>(required: &'a [&'a Condition], field: &'a str) -> impl Iterator<Item = &'a Test> {
     required.iter().filter_map(move |condition| match condition {
         Condition::Field(path, test) if path.text == field && path.is_indexable() => Some(test),

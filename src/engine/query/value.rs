@@ -56,7 +56,7 @@ impl Value {
         }
     }
 
-    /// Whether a raw value has the same JSON type, so that the two can be compared.
+    /// Returns whether a raw value has the same JSON type, so that the two can be compared.
     pub fn is_like(&self, raw: &[u8]) -> bool {
         matches!(
             (self, raw.first()),

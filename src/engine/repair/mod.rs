@@ -245,7 +245,7 @@ impl Repair<'_> {
     }
 }
 
-/// Whether a repair replaces a file of the reserved folder, or leaves it to be rebuilt.
+/// Returns whether a repair replaces a file of the reserved folder, or leaves it to be rebuilt.
 fn is_replaced(name: &str) -> bool {
     let beginnings = ["journal-", DOCUMENT, "new-"];
     name == "tip"

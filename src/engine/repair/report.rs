@@ -59,7 +59,7 @@ pub struct RepairReport {
 }
 
 impl RepairReport {
-    /// Whether the database is sound now.
+    /// Returns whether the database is sound now.
     pub fn is_ok(&self) -> bool {
         self.after.is_ok()
     }

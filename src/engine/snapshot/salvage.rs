@@ -15,8 +15,9 @@ use crate::engine::json::{self, Scanner};
 ///
 /// Up to the first damage, every member is read in its place. After it, the layout tells which members belong to the
 /// outermost object: if each begins a line, those that are indented like the first. In any other layout, whatever was read
-/// of a broken member before it failed counts as part of that member, and members before the end of an object that something
-/// follows count as members of an inner object. Nothing found after damage replaces what was read in its place.
+/// of a broken member before it failed counts as part of that member, and members that end with the end of an object count
+/// as members of an inner object if anything follows that end. Nothing found after damage replaces what was read in its
+/// place.
 ///
 /// O(n). After a member that fails, reading continues where it failed or, in lines, at the next line with that indentation.
 /// No byte is therefore read more often than values can be nested.

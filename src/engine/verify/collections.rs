@@ -49,7 +49,7 @@ pub struct Examined {
 }
 
 impl Examined {
-    /// Whether to examine it again, because what looks wrong may be due to others that are writing.
+    /// Returns whether to examine it again, because what looks wrong may be due to others that are writing.
     pub fn is_suspicious(&self) -> bool {
         !self.problems.is_empty()
     }

@@ -111,7 +111,7 @@ impl Survey {
         VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
     }
 
-    /// Whether nothing was found that a repair would change.
+    /// Returns whether nothing was found that a repair would change.
     pub fn is_sound(&self) -> bool {
         let harmless = |problem: &Problem| {
             problem.severity == Severity::Note

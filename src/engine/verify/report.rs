@@ -174,7 +174,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether nothing but notes was found.
+    /// Returns whether nothing but notes was found.
     pub fn is_ok(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == Severity::Note)
     }
