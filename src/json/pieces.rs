@@ -62,7 +62,7 @@ impl StringCheck {
         Ok(quote)
     }
 
-    /// Whether the string may end here.
+    /// Returns whether the string may end here.
     pub fn is_complete(&self) -> bool {
         self.escape == Escape::None && self.cut.is_empty()
     }

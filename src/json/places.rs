@@ -96,7 +96,7 @@ impl<'a> Splicer<'a> {
         Splicer { text, buffer, end: 0 }
     }
 
-    /// Whether there is room for this many more bytes.
+    /// Returns whether there is room for this many more bytes.
     #[inline(always)]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.end + bytes + SLACK <= self.buffer.len()

@@ -301,7 +301,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The elements of an array in their order.
+/// Returns the elements of an array in their order.
 pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     let mut scanner = Scanner::new(array);
     let mut found = Vec::new();
@@ -318,7 +318,7 @@ pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     }
 }
 
-/// The value of the last member with this (plain ASCII, unescaped) name, as `JSON.parse` would see it.
+/// Returns the value of the last member with this (plain ASCII, unescaped) name, as `JSON.parse` would see it.
 pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object)
         .map_while(Result::ok)
@@ -333,7 +333,7 @@ pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object).map_while(Result::ok).filter(named).last().map(|member| member.value)
 }
 
-/// Whether a raw key, quotes and escapes included, stands for `name`.
+/// Returns whether a raw key, quotes and escapes included, stands for `name`.
 #[inline]
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
@@ -359,7 +359,7 @@ pub fn is_object(raw: &[u8]) -> bool {
 /// Integers of up to this many digits are held exactly by floats.
 const EXACT_DIGITS: usize = 15;
 
-/// The number that a raw value stands for, or `None` if it is not a number.
+/// Returns the number that a raw value stands for, or `None` if it is not a number.
 pub fn parse_number(raw: &[u8]) -> Option<f64> {
     if !matches!(raw.first(), Some(b'-' | b'0'..=b'9')) {
         return None;
@@ -370,7 +370,7 @@ pub fn parse_number(raw: &[u8]) -> Option<f64> {
     std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
-/// The same value without white space between its tokens. `raw` must be valid JSON.
+/// Returns the same value without white space between its tokens. `raw` must be valid JSON.
 pub fn compact(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = next_space(raw, 0) else { return Cow::Borrowed(raw) };
     let mut out = Vec::with_capacity(raw.len());

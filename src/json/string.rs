@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::find::{equal, find};
 use super::places::{self, SLACK, Splicer, places};
 
-/// What a raw string (with its quotes) stands for, as WTF-8.
+/// Returns what a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     let Some(first) = find(inner, 0, |word| equal(word, b'\\')) else { return Cow::Borrowed(inner) };
@@ -57,7 +57,7 @@ fn code_point_at(text: &[u8], at: usize) -> (u32, usize) {
     }
 }
 
-/// The code unit of the `\uXXXX` at `at`, if there is one.
+/// Returns the code unit of the `\uXXXX` at `at`, if there is one.
 fn unit_at(text: &[u8], at: usize) -> Option<u32> {
     let digits = text.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -86,7 +86,7 @@ fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// A code point as generalised UTF-8: surrogates get their three bytes as well (WTF-8).
+/// Returns a code point in generalised UTF-8: surrogates get their three bytes as well (WTF-8).
 fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     match char::from_u32(code) {
         Some(character) => character.encode_utf8(bytes).as_bytes(),
@@ -111,7 +111,7 @@ pub fn from_utf16(units: &[u16]) -> Vec<u8> {
     wtf8
 }
 
-/// The code units of WTF-8 text.
+/// Returns the code units of WTF-8 text.
 pub fn to_utf16(wtf8: &[u8]) -> Vec<u16> {
     let (mut units, mut at) = (Vec::with_capacity(wtf8.len()), 0);
     for chunk in wtf8.utf8_chunks() {
@@ -213,14 +213,14 @@ fn escaped(unit: u16) -> [u8; ESCAPE] {
     [b'\\', b'u', first, second, third, fourth]
 }
 
-/// A string as JSON text.
+/// Returns a string as JSON text.
 pub fn quote(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len() + 2);
     push_string(&mut out, text.as_bytes());
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The number of bytes that a raw string takes as UTF-8, a lone surrogate counted as U+FFFD.
+/// Returns the number of bytes that a raw string takes as UTF-8, a lone surrogate counted as U+FFFD.
 pub fn utf8_len(raw: &[u8]) -> usize {
     // WTF-8 gives a lone surrogate three bytes, which is what U+FFFD takes too.
     unescape(raw).len()

@@ -142,7 +142,7 @@ mod tests {
         Some(serde_json::from_slice(&table.finish()?).expect("a table is JSON"))
     }
 
-    /// What JavaScript makes of a table.
+    /// Returns what JavaScript makes of a table.
     fn objects(table: &Value) -> Vec<Value> {
         let object = |row: usize| {
             let mut object = table["first"].clone();
