@@ -96,7 +96,7 @@ static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
     ]
 });
 
-/// The collection of all projects.
+/// Returns the collection of all projects.
 pub fn projects() -> Arc<CollectionSpec> {
     Arc::clone(&PROJECTS)
 }
@@ -106,7 +106,7 @@ pub fn project_directory(project_id: u64) -> String {
     format!("project_data/{project_id}")
 }
 
-/// Whether a collection holds the files of a project.
+/// Returns whether a collection holds the files of a project.
 pub fn is_files(collection: &str) -> bool {
     project_of(collection).is_some()
 }

@@ -21,7 +21,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The content as UTF-8.
+    /// Returns the content as UTF-8.
     pub fn to_utf8(self) -> Cow<'a, str> {
         match self {
             Content::Json(raw) => json::unescape_lossy(raw),
@@ -29,8 +29,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether the raw string of a stored file represents this content. Two raw strings are compared byte by byte, because
-    /// stored ones and those that JavaScript makes have the same form.
+    /// Returns whether the raw string of a stored file represents this content. Two raw strings are compared byte by byte,
+    /// because stored ones and those that JavaScript makes have the same form.
     pub fn is_stored_as(self, stored: &[u8]) -> bool {
         match self {
             Content::Json(raw) => raw == stored,

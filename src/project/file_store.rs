@@ -31,7 +31,7 @@ impl Files {
         Files { project_id, spec: collections::files(project_id) }
     }
 
-    /// The document of a canonical text.
+    /// Returns the document of a canonical text.
     pub fn document(&self, text: Vec<u8>) -> Document {
         Document::new(text.into(), self.spec.large_field)
     }
@@ -136,7 +136,7 @@ impl Files {
         Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension)))
     }
 
-    /// The latest versions, ids ascending.
+    /// Returns the latest versions of all files, ids ascending.
     pub fn list_latest(
         &self,
         database: &Database,
@@ -176,7 +176,7 @@ fn fold(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
-/// The texts as one JSON array.
+/// Returns the texts as one JSON array.
 pub fn array<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + texts.iter().map(|text| text.as_ref().len() + 1).sum::<usize>());
     out.push(b'[');

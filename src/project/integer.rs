@@ -17,7 +17,7 @@ impl Problem {
         Problem { code, message: message.into() }
     }
 
-    /// A value of the wrong kind: `expected a string, got a number`.
+    /// Returns the problem of a value of the wrong kind: `expected a string, got a number`.
     pub fn wrong_kind(expected: &str, raw: &[u8]) -> Self {
         Problem::new("invalid_type", format!("expected {expected}, got {}", kind_of(raw)))
     }

@@ -53,8 +53,8 @@ pub fn joined_len(content: Option<Content<'_>>) -> usize {
     content.map_or(1, |content| CONTENT_KEY.len() + content.json_len() + 1)
 }
 
-/// Whether `document` is `head`, then `content` as the last member, then the closing brace. `content` must be the value of
-/// the last member of that name in `document`.
+/// Returns whether `document` is `head`, then `content` as the last member, then the closing brace. `content` must be the
+/// value of the last member of that name in `document`.
 pub fn is_joined(document: &[u8], head: &[u8], content: Option<&[u8]>) -> bool {
     let Some(rest) = document.strip_prefix(head) else { return false };
     match content {

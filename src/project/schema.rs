@@ -70,7 +70,7 @@ pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     Ok(parsed)
 }
 
-/// The issues of one record as issues of the map.
+/// Returns the issues of one record as issues of the map.
 fn below(key: &str, error: Error) -> Vec<Issue> {
     let segment = PathSegment::Key(key.to_string());
     match error {

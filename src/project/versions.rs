@@ -19,7 +19,7 @@ fn missing(id: u64) -> Error {
     Error::NotFound { what: "file", id: id.to_string() }
 }
 
-/// The root of the chain that a document belongs to.
+/// Returns the root of the chain that a document belongs to.
 fn root_of(id: u64, document: &[u8]) -> u64 {
     chain_of(document).original.unwrap_or(id)
 }
@@ -41,14 +41,14 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
     }
 }
 
-/// The ids of all versions of the file that `id` belongs to; none if there is no such file.
+/// Returns the ids of all versions of the file that `id` belongs to; none if there is no such file.
 pub fn ids(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<Vec<DocumentId>> {
     let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(Vec::new()) };
     let root = root_of(id, &head);
     tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))
 }
 
-/// The members of a chain with their heads, versions ascending.
+/// Returns the members of a chain with their heads, versions ascending.
 fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut found = Vec::new();
     for id in tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
@@ -60,7 +60,7 @@ fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64,
     Ok(found)
 }
 
-/// The id and document of the last version of a chain.
+/// Returns the id and document of the last version of a chain.
 fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Option<(u64, Document)>> {
     let mut last = Vec::new();
     for id in tx.query_last(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
