@@ -1,5 +1,5 @@
-//! Files of the engine that someone replaces while a database is open. Whatever was written to the old ones, nobody would
-//! find. On a simulated file system.
+//! Files of the engine that someone replaces while a database is open: nobody would find what is written to the old ones. On
+//! a simulated file system.
 
 mod support;
 

@@ -3,7 +3,7 @@
 //! Every value is written once, so the operations of a value form a cluster: its write and the reads that found it. Given
 //! the times at which operations began and ended, a cluster spans a zone from its first end to its last beginning. All
 //! values can be put in one order exactly if no two such forward zones overlap, and no cluster whose operations all overlap
-//! lies within the forward zone of another (Gibbons and Korach, 1997).
+//! is within the forward zone of another (Gibbons and Korach, 1997).
 
 use std::collections::HashMap;
 
