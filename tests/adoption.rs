@@ -1,4 +1,4 @@
-//! Files that others wrote and whose records only their caller can judge.
+//! Files that other programs wrote and whose records only their caller can judge.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn fixture() -> Fixture {
     fixture
 }
 
-/// All records as they are, but for those with this id.
+/// Accepts all records as they are, except the one with the id `refused`.
 fn verdicts(database: &Database, refused: u64) -> (FileHash, Verdicts) {
     let found = database.foreign_records(&asking()).expect("readable").expect("a foreign file");
     let judge = |raw| if refused == 0 { Ok(raw) } else { Err("refused".to_owned()) };
@@ -162,7 +162,7 @@ fn pretty(records: &[(u64, &str)]) -> String {
     format!("{{\n{}\n}}\n", members.collect::<Vec<_>>().join(",\n"))
 }
 
-/// What is there once the file was looked at.
+/// Returns the document after the file was looked at.
 fn looked_at(fixture: &Fixture, database: &Handle, id: u64) -> Option<String> {
     database.look_at_file(&fixture.spec(), READ).expect("looked at");
     fixture.get(database, id)
@@ -293,13 +293,13 @@ fn a_broken_file_that_was_put_right_by_hand_is_not_overwritten_unseen() {
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "right")));
 }
 
-/// Tells of checkpoints.
+/// Reports checkpoints.
 struct Checkpoints(mpsc::Sender<()>);
 
 impl Observer for Checkpoints {
     fn notice(&self, _: &Database, event: &Event) {
         if matches!(event, Event::Checkpointed(_)) {
-            // Nobody listens any more once the test is over.
+            // Nobody listens any more when the test has ended.
             let _ = self.0.send(());
         }
     }

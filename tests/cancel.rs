@@ -1,4 +1,4 @@
-//! Giving up: what a call whose caller gave up still does.
+//! Cancelling: what a call still does after its caller has cancelled it.
 
 mod support;
 
@@ -14,7 +14,7 @@ use octoprompt_storage::engine::{
 };
 use support::{Fixture, READ};
 
-/// Longer than any test may take: whoever waits for it fails.
+/// Longer than any test may take: a test that waits for it fails.
 const LONG: Duration = Duration::from_secs(600);
 /// How long an answer may take that must not wait for a lock.
 const SOON: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ fn fill(database: &Database, count: u64) {
     database.write(Durability::Os, put).expect("written");
 }
 
-/// The lock of another process: a handle of its own.
+/// Takes the write lock like another process: through a handle of its own.
 fn hold_write_lock(fixture: &Fixture) -> std::fs::File {
     let path = fixture.path(".storage/write.lock");
     let file = std::fs::OpenOptions::new().write(true).open(path).expect("a lock file");
@@ -43,7 +43,7 @@ fn hold_write_lock(fixture: &Fixture) -> std::fs::File {
     file
 }
 
-/// A write that puts the document `id`, and what it answers.
+/// A write that puts the document `id`, and a channel for its answer.
 fn write(id: u64, wait: Duration) -> (Request, Cancel, mpsc::Receiver<Result<()>>) {
     let (sender, answer) = mpsc::channel();
     let options = WriteOptions { durability: Durability::Os, wait: Wait::at_most(wait) };
@@ -72,7 +72,7 @@ fn a_write_that_is_given_up_leaves_the_queue_while_others_wait_on() {
     assert!(!database.submit(third));
     thread::scope(|threads| {
         threads.spawn(|| database.drain());
-        // Whose time is up does not wait for those that have more of it.
+        // A write whose time is up does not wait for those that have more time.
         assert_eq!(code(third_answer.recv_timeout(SOON).expect("answered")), Err("LOCK_TIMEOUT"));
         assert!(given_up.cancel());
         assert_eq!(code(first_answer.recv_timeout(SOON).expect("answered")), Err("ABORTED"));
@@ -154,7 +154,7 @@ fn every_long_call_ends_and_leaves_the_database_as_it_was() {
     let query = Query::default();
     type Call<'a> = (&'static str, Box<dyn Fn() -> Result<()> + 'a>);
     let calls: Vec<Call<'_>> = vec![
-        // The first one has to load the collection.
+        // The first call has to load the collection.
         ("get", Box::new(|| database.get(&spec, &1.into(), READ).map(drop))),
         ("list", Box::new(|| database.list(&spec, Part::Whole, READ).map(drop))),
         ("documents", Box::new(|| database.documents(&spec, &query, READ).map(drop))),

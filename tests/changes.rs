@@ -1,4 +1,4 @@
-//! The change feed against a log of what was written, through two handles as two processes would have them.
+//! The change feed compared with a log of what was written, through two handles, as two processes have them.
 
 mod support;
 
@@ -34,7 +34,7 @@ fn catch_up(database: &Handle) {
     database.sequence().expect("caught up");
 }
 
-/// What a batch does to a collection that holds `there`, as the feed should tell it.
+/// Returns what the feed should report of a batch on a collection that holds `there`.
 fn expected(there: &mut BTreeMap<u64, u64>, steps: &[Step], seq: u64, collection: &str) -> Option<Change> {
     let before = there.clone();
     let mut dropped = false;
@@ -42,7 +42,7 @@ fn expected(there: &mut BTreeMap<u64, u64>, steps: &[Step], seq: u64, collection
     for step in steps {
         match step {
             Step::Put(id) => {
-                // Each put writes a text of its own.
+                // Each put writes a different text.
                 there.insert(*id, seq);
                 touched.insert(*id, ());
             }
@@ -106,7 +106,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![8 => batch, 1 => any::<bool>().prop_map(|second_handle| Action::Checkpoint { second_handle })]
 }
 
-/// The documents that a batch says it deleted although it had put them itself are of no account.
+/// Ignores deleted documents that the same batch had put.
 fn without_ghosts(mut changes: Vec<Change>, log: &[Change]) -> Vec<Change> {
     for (change, logged) in changes.iter_mut().zip(log) {
         if let (Change::Documents { deleted, .. }, Change::Documents { deleted: known, .. }) =
@@ -134,7 +134,7 @@ proptest! {
                 Action::Checkpoint { second_handle } => {
                     checkpoints = true;
                     fixture.checkpoint(&handles[usize::from(*second_handle)]);
-                    // Whoever sleeps through two of them hears a reset instead.
+                    // A listener that misses two checkpoints would get a reset instead.
                     handles.iter().for_each(catch_up);
                 }
                 Action::Batch { second_handle, nested, steps } => {
@@ -185,7 +185,7 @@ fn commits_of_others_are_heard_though_nobody_calls() {
     let (writer, silent) = (fixture.open(), fixture.open());
     let (woken, wait) = mpsc::channel();
     let wake = move || {
-        // Nobody waits any more once the test is over.
+        // Nobody waits any more when the test has ended.
         let _ = woken.send(());
     };
     let (listener, _) = silent.subscribe(None, None, wake).expect("subscribed");
@@ -202,7 +202,7 @@ fn a_slow_listener_gets_one_reset_and_then_what_comes_after() {
     let listener = listen(&database, None);
     let spec = fixture.spec();
     for round in 0..3 {
-        // Ids of 1 KB: a few thousand of them are more than a listener may hold.
+        // Ids of 1 KB: a few thousand of them exceed what a listener may hold.
         let spec = Arc::clone(&spec);
         database
             .write(Durability::Os, move |tx| {
@@ -306,7 +306,7 @@ fn a_listener_is_told_that_its_engine_is_gone_after_what_it_did_not_take_yet() {
     let database = fixture.open();
     let (woken, wait) = mpsc::channel();
     let wake = move || {
-        // Nobody waits any more once the test is over.
+        // Nobody waits any more when the test has ended.
         let _ = woken.send(());
     };
     let (listener, _) = database.subscribe(None, None, wake).expect("subscribed");

@@ -1,5 +1,5 @@
-//! What others may do to files and collections while a checkpoint writes their snapshots, and what it does without room for
-//! them. On a simulated file system.
+//! What others may do to files and collections while a checkpoint writes their snapshots, and what a checkpoint does if
+//! there is no room for them. On a simulated file system.
 
 mod support;
 
@@ -13,12 +13,12 @@ use support::{record, spec};
 
 const OWNED: &str = "owned/7/items.json";
 
-/// The moment when a checkpoint has frozen its collections and let the write lock go.
+/// The moment when a checkpoint has frozen its collections and released the write lock.
 fn begins_snapshot(call: &Call) -> bool {
     matches!(call, Call::Open { .. }) && call.name().starts_with("new-")
 }
 
-/// Two collections with files, both changed since.
+/// Two collections with files, both changed since the files were written.
 fn changed(fs: &SimFs) -> Arc<Database> {
     let database = open(fs);
     for name in ["one", "newer"] {
@@ -31,7 +31,7 @@ fn changed(fs: &SimFs) -> Arc<Database> {
     database
 }
 
-/// A checkpoint during which another process gives up what the first snapshot is of.
+/// Runs a checkpoint during which another process drops or removes the collection of the first snapshot.
 fn check_given_up(give_up: fn(&mut Transaction<'_>) -> octoprompt_storage::engine::Result<()>) {
     let fs = machine();
     let (own, other) = (fs.process(), open(&fs.process()));

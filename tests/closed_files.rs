@@ -1,5 +1,5 @@
-//! Snapshots and documents whose files are closed between reads, because others are in use. On a simulated file system, where no
-//! file stays open that nobody holds.
+//! Snapshots and documents whose files are closed between reads because other files are in use. On a simulated file system,
+//! where a file that nobody holds is closed.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn uncached(database: &Database, path: &str, id: u64) -> Option<String> {
     found.map(|document| String::from_utf8_lossy(&document.text).into_owned())
 }
 
-/// Which of the names that tests give the documents of `a.json` have.
+/// Returns the names of the documents of `a.json`, if they are among those that the tests use.
 fn texts(database: &Database) -> [Option<&'static str>; 2] {
     let known = ["one", "two", "three", "edited"];
     [1, 2].map(|id| {
@@ -76,7 +76,7 @@ fn begins_snapshot(call: &Call) -> bool {
     matches!(call, Call::Open { path, mode: OpenMode::CreateNew } if is_new(path))
 }
 
-/// A person's editor, which writes another file and moves it into place.
+/// Edits a file like an editor that writes another file and moves it into place.
 fn replace(fs: &SimFs, path: &str, from: &str, to: &str) {
     let (target, written) = (Path::new(DIRECTORY).join(path), Path::new(DIRECTORY).join("written"));
     let text = String::from_utf8(fs.read_file(&target).expect("a file")).expect("text");
@@ -162,11 +162,11 @@ fn a_read_that_a_checkpoint_overtakes_does_not_load_the_collection_again() {
     let (before, checkpointing) = (opened(), Arc::clone(&database));
     fs.before(opens_snapshot, move || checkpoint(&checkpointing).expect("checkpointed"));
     assert_eq!(uncached(&database, "a.json", 2), Some(record(2, "two")));
-    // By the read that was overtaken, by the checkpoint and by the read of what it wrote.
+    // It is opened by the overtaken read, by the checkpoint, and by the read of what the checkpoint wrote.
     assert_eq!(opened() - before, 3);
 }
 
-/// A database, and another process that changed it since, which the first one has read.
+/// A database, and another process that has changed it. The first one has read the change.
 fn changed_by_another() -> (Arc<Database>, SimFs, Arc<Database>) {
     let (fs, database) = filled();
     let writing = fs.process();
@@ -176,7 +176,7 @@ fn changed_by_another() -> (Arc<Database>, SimFs, Arc<Database>) {
     (database, writing, other)
 }
 
-/// What a checkpoint does after its renames.
+/// The call that a checkpoint makes after its renames.
 fn syncs_directory(call: &Call) -> bool {
     matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY))
 }
@@ -210,7 +210,7 @@ fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing()
 #[test]
 fn a_step_of_a_transaction_searches_what_another_process_checkpointed_since_it_was_loaded() {
     let (database, writing, other) = changed_by_another();
-    // Its snapshot lies in place and no line says so yet.
+    // At this moment its snapshot is in place, but no line says so yet.
     let found = Arc::new(Mutex::new(None));
     let (searching, result) = (Arc::clone(&database), Arc::clone(&found));
     writing.before(syncs_directory, move || {

@@ -1,5 +1,5 @@
-//! The corpora of the fuzz targets, replayed; and, where that is asked for, fuzzing without instrumentation:
-//! `FUZZ_TARGET=journal FUZZ_MINUTES=5 cargo test --test corpora`.
+//! The corpora of the fuzz targets, replayed; and, on request, fuzzing without instrumentation: `FUZZ_TARGET=journal
+//! FUZZ_MINUTES=5 cargo test --test corpora`.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ fn every_prefix_and_every_changed_byte_of_the_corpora_keeps_them_too() {
     let mut changes = 0;
     for (target, run) in targets() {
         for (path, bytes) in corpus(target) {
-            // Long inputs are changed at some places of theirs.
+            // Long inputs are changed at some of their positions only.
             let step = 1 + bytes.len() / 40;
             for at in (0..bytes.len()).step_by(step) {
                 println!("{} at {at}", path.display());
@@ -102,7 +102,7 @@ const WORDS: [&[u8]; 24] = [
     b"\"covered\":9",
 ];
 
-/// One to eight changes of one input, with parts of another.
+/// Makes one to eight changes to an input, some with parts of another one.
 fn changed(random: &mut Random, mut bytes: Vec<u8>, other: &[u8]) -> Vec<u8> {
     for _ in 0..1 + random.below(8) {
         let at = random.below(bytes.len() + 1);

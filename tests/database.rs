@@ -92,7 +92,7 @@ fn a_document_that_is_put_anew_after_its_deletion_leaves_nothing_of_itself_in_an
         let spec = fixture.spec();
         let work = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
             assert!(tx.delete(&spec, 1.into())?);
-            // Neither was there before.
+            // This document did not exist before.
             tx.put(&spec, 2.into(), record(2, "passing").into_bytes())?;
             assert!(tx.delete(&spec, 2.into())?);
             tx.put(&spec, 1.into(), record(1, "between").into_bytes())?;
@@ -156,7 +156,7 @@ fn the_cache_has_what_was_chosen_by_an_index_and_read() {
     let found = database.get_chosen(&fixture.spec(), READ, choose).expect("readable").expect("there");
     assert_eq!(*found.text, *record(1, "x").as_bytes());
     let peeked = database.peek_chosen(&fixture.spec(), READ, choose).expect("chosen");
-    // Only what the cache has is good for some time.
+    // Only what is in the cache has time left until it expires.
     assert!(matches!(peeked, Peek::Ready(Some((document, Some(_)))) if document.text == found.text));
 }
 

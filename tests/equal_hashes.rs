@@ -1,5 +1,5 @@
-//! Documents that differ and have the same hash: of one without a large field, 32 bits of it tell. What is written is told by
-//! its bytes.
+//! Different documents with the same hash, which is possible because only 32 bits of it count for a document without a large
+//! field. Such documents are told apart by their bytes.
 
 mod support;
 
@@ -132,7 +132,7 @@ fn a_streamed_document_with_the_hash_of_the_stored_one_is_written() {
     }
     put(&fixture, &database, &other);
     let before = database.sequence().expect("caught up");
-    // What is there already is written no second time, in whatever form it comes.
+    // What is already stored is not written a second time, in whatever form it is given.
     stream(&other);
     put(&fixture, &database, &other);
     assert_eq!(database.sequence().expect("caught up"), before);
@@ -186,7 +186,7 @@ fn an_entity_with_the_hash_of_the_indexed_one_is_indexed() {
     assert_eq!(ask(&other), Some(vec![1.into()]));
 }
 
-/// How a transaction ends that read a document, by itself or with all others, before `meanwhile`.
+/// Returns how a transaction ends that read a document, or all documents, before `meanwhile`.
 fn outcomes(fixture: &Fixture, database: &Handle, meanwhile: impl Fn()) -> [Result<()>; 2] {
     [false, true].map(|whole| {
         let (spec, transaction) = (fixture.spec(), Interactive::default());
@@ -235,7 +235,7 @@ fn no_transaction_is_lost_to_a_checkpoint() {
         for round in 0..3 {
             fixture.put(&database, 1, &format!("round {round}"));
             let meanwhile = || {
-                // Something else is written, so that there is a file to write.
+                // Another collection is written, so that there is a file to write.
                 let spec = fixture.nested();
                 let text = format!("{{\"id\":{round}}}").into_bytes();
                 write(writer, move |tx| tx.put(&spec, round.into(), text));

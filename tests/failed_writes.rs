@@ -1,5 +1,5 @@
-//! What becomes of writes when the journal cannot be written or synced: none is told that it is durable when it may not be, or
-//! that nothing changed when it may come back. On a simulated file system.
+//! What becomes of writes when the journal cannot be written or synced: none is told that it is durable if it may not be, or
+//! that nothing changed if it may come back. On a simulated file system.
 
 mod support;
 
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use support::simulated::{DIRECTORY, machine, open};
 use support::{READ, record, spec};
 
-/// What a write was told: nothing, or the code of its error and what it may have left behind.
+/// What a write was told: success, or the code of its error and what it may have left behind.
 type Told = std::result::Result<(), (&'static str, Outcome)>;
 
 const UNKNOWN: Told = Err(("IO_ERROR", Outcome::Unknown));
@@ -59,7 +59,7 @@ fn fail_next_sync(fs: &SimFs) {
     );
 }
 
-/// A power loss that undoes the last unsynced change of each sector and of each length, and no other.
+/// A power loss that undoes exactly the last unsynced change of each sector and of each length.
 #[derive(Debug)]
 struct WithoutLastChange;
 
@@ -82,10 +82,10 @@ fn writes_that_wait_behind_a_failed_sync_are_refused_until_the_database_is_opene
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Os, 0, "not durable"), Ok(()));
-    // Three of them fill a group: each has its name twice.
+    // Three of these texts fill a group, because each document contains its name twice.
     let big = "x".repeat(3 << 19);
     let mut works: Vec<Work> = (1..=6).map(|id| putting("items.json", id, &big)).collect();
-    // Writes nothing, and is promised that what is there stays.
+    // This one writes nothing, but is promised that what is there stays.
     works.push(Box::new(|_| Ok(())));
     fail_next_sync(&fs);
     let answers = queued(&database, works);
@@ -104,7 +104,7 @@ fn writes_that_wait_behind_a_failed_sync_are_refused_until_the_database_is_opene
 fn a_failed_sync_of_an_adoption_ends_the_group_it_is_part_of() {
     let fs = machine();
     let database = open(&fs);
-    // What the engine did not write, and what makes it write: the stored form is another one.
+    // The engine did not write this file, and writes it again because its stored form differs.
     fs.write_file(
         "/database/old.json",
         format!("{{\"1\": {{ \"id\" : 1 }}, \"2\": {} }}", record(2, "b")).as_bytes(),
@@ -140,7 +140,7 @@ fn lines_of_a_group_that_was_written_in_part_do_not_come_back_after_a_power_loss
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
     let long = "x".repeat(1000);
-    // The first line is written as a whole, of the second a part.
+    // The first line is written completely, the second one in part.
     let full = Fault::NoSpace { written: 3000 };
     // Room ahead is written in smaller pieces.
     fs.fail_when(|call| matches!(call, Call::Write { len, .. } if *len > 4096), full, Repeat::Once);
@@ -182,7 +182,7 @@ fn lines_are_taken_back_where_the_tip_finds_no_room_once_they_are_synced() {
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
     let other = fs.clone();
-    // Of the calls of one write, the one that follows its sync.
+    // The fault hits the call that follows the sync of this write.
     let synced = |call: &Call| matches!(call, Call::SyncData { .. });
     fs.before(synced, move || {
         let prepares = |call: &Call| matches!(call, Call::PreparePage { .. });

@@ -1,4 +1,5 @@
-//! What a damaged, missing, edited or read-only file may do to a database, and what it may not. On a simulated file system.
+//! What a damaged, missing, edited or read-only file may do to a database, and what it must not do. On a simulated file
+//! system.
 
 mod support;
 
@@ -144,7 +145,7 @@ fn a_checkpoint_fails_for_the_damaged_file_that_it_leaves_out_once_the_others_ar
     put(&database, "b.json", 1, "z");
     remove(&fs, "a.json");
     fs.write_file("/database/a.json", b"");
-    // Whether memory knew the file or not.
+    // The first time memory knows the file, the second time it does not.
     for _ in 0..2 {
         let error = checkpoint(&database).expect_err("one file is not up to date");
         assert_eq!(error.code(), "CORRUPT_DATA");
@@ -154,7 +155,7 @@ fn a_checkpoint_fails_for_the_damaged_file_that_it_leaves_out_once_the_others_ar
     assert!(database.take_warnings().is_empty());
 }
 
-/// A database with a file that was removed while it was open and a newer write was not in it yet.
+/// A database with a file that was removed while it was open, before a newer write was in the file.
 fn with_a_file_removed() -> (SimFs, Arc<Database>) {
     let fs = machine();
     let database = open(&fs);
@@ -176,7 +177,7 @@ fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it(
     assert!(text.contains("\"1\":") && text.contains("\"2\":"), "{text}");
 }
 
-/// Somebody writes into the file in place, further with each look that is taken at it.
+/// Lets someone write into the file in place, and write more each time the file is looked at.
 fn write_in_place(fs: &SimFs, path: &'static str, mut forms: VecDeque<Vec<u8>>) {
     let Some(form) = forms.pop_front() else { return };
     let somebody = fs.clone();
@@ -351,7 +352,7 @@ fn a_checkpoint_waits_for_its_lock_again_however_long_it_wrote() {
         thread::spawn(move || {
             other.write(Durability::Full, move |_| {
                 inside.send(()).expect("somebody waits");
-                // Nobody is there any more where the checkpoint gave up.
+                // Nobody is there any more if the checkpoint has given up.
                 let _ = released.recv();
                 Ok(())
             })

@@ -1,4 +1,4 @@
-//! Writes that wait in the queue together: they share a write and a sync, and each is kept its own promise.
+//! Writes that wait in the queue together share a write and a sync, and each gets the durability that it was promised.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn dropping(fixture: &Fixture) -> Work {
     Box::new(move |tx| tx.drop_collection(&spec))
 }
 
-/// The last batch that there is, and the last one that is durable.
+/// Returns the sequence numbers of the last batch and of the last durable one.
 fn last_and_durable(database: &Handle) -> (u64, u64) {
     let sequence = database.statistics().expect("statistics").sequence;
     (sequence.last, sequence.durable)

@@ -1,4 +1,4 @@
-//! Which collections have indexes, as somebody is told who declared none of them. On a simulated file system.
+//! Which collections have indexes, as reported to a process that declared none of them. On a simulated file system.
 
 mod support;
 

@@ -11,7 +11,7 @@ use octoprompt_storage::engine::fs::OsFs;
 use octoprompt_storage::engine::{Database, Durability, Error, Wait, json, verify};
 use support::{Fixture, Handle, READ, record, spec};
 
-/// Enough for the file of the collection to be read in pieces.
+/// Large enough for the file of the collection to be read in pieces.
 const LARGE: usize = 17 << 20;
 
 fn content() -> String {
@@ -32,7 +32,7 @@ fn put_large(database: &Database, id: u64) {
     let content = content();
     let mut rest = content.as_str();
     while !rest.is_empty() {
-        // Neither within a character nor within an escape.
+        // Pieces are cut neither within a character nor within an escape.
         let cut = rest.len().min(100_000);
         let end =
             (cut..).find(|&at| rest.is_char_boundary(at) && !rest[..at].ends_with('\\')).expect("an end");

@@ -1,4 +1,4 @@
-//! Lists that are handed over in pieces, while what comes behind them is being read.
+//! Lists that are handed over in pieces while the rest is being read.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::fs;
 use octoprompt_storage::engine::{Durability, Part, Peek, ReadOptions, Result};
 use support::{Fixture, Handle, READ, record};
 
-/// More than fit into one piece.
+/// More documents than fit into one piece.
 const MANY: u64 = 1000;
 
 fn fill(fixture: &Fixture, database: &Handle, name: &'static str) {
@@ -19,7 +19,7 @@ fn fill(fixture: &Fixture, database: &Handle, name: &'static str) {
     fixture.checkpoint(database);
 }
 
-/// Each piece as it came: whether it is the first one, and its documents.
+/// Returns each piece as it came: whether it is the first one, and its documents.
 fn pieces(
     fixture: &Fixture,
     database: &Handle,
@@ -46,7 +46,7 @@ fn the_pieces_are_the_list_in_its_order() {
     fill(&fixture, &database, "x");
     for part in [Part::Whole, Part::Head] {
         let list = database.list(&fixture.spec(), part, UNCACHED).expect("readable");
-        // From the disk twice, the second time for the cache, then from there.
+        // Twice from the disk, the second time filling the cache, and then from the cache.
         for options in [UNCACHED, READ, READ] {
             let found = pieces(&fixture, &database, part, options, |_| ()).expect("readable");
             let firsts: Vec<bool> = found.iter().map(|(first, _)| *first).collect();
@@ -113,7 +113,8 @@ fn a_reader_that_meets_an_edit_unloads_nothing_under_a_writer() {
         let stored = tx.hash(&spec, &1.into())?;
         fs::write(&path, &edited).expect("edited");
         begun.send(()).expect("sent");
-        // The reader cannot go on before this ends, and nothing tells that it waits: it has time to do what it must not.
+        // The reader cannot continue before this ends, and nothing tells that it waits, so it gets time to do what it must
+        // not do.
         for _ in 0..50 {
             std::thread::sleep(std::time::Duration::from_millis(1));
             let looked = written.peek_query(&spec, |query| query.documents().len());

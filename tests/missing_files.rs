@@ -1,4 +1,4 @@
-//! JSON files that somebody deletes although nothing is left to be written to them. On a simulated file system.
+//! JSON files that someone deletes while nothing is left to be written to them. On a simulated file system.
 
 mod support;
 
@@ -9,7 +9,7 @@ use octoprompt_storage::engine::{Database, Durability, Result};
 use support::simulated::{checkpoint, machine, name, open, put, remove};
 use support::{record, spec};
 
-/// Two processes that have read `a.json`, which was deleted since, and its content.
+/// Two processes that have read `a.json`, which was deleted afterwards, and its content.
 fn deleted() -> (SimFs, [Arc<Database>; 2], Vec<u8>) {
     let fs = machine();
     let databases = [open(&fs.process()), open(&fs.process())];

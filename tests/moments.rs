@@ -1,4 +1,4 @@
-//! What a caller knows of a collection as of a batch, and writes that rely on it.
+//! What a caller knows of a collection as of a certain batch, and writes that rely on it.
 
 mod support;
 
@@ -22,7 +22,7 @@ fn is_unchanged_since(fixture: &Fixture, database: &Handle, moment: Moment) -> b
 
 type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<u64> + Send>;
 
-/// Runs requests as one group and gives how each ended.
+/// Runs requests as one group and returns the result of each.
 fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<u64>> {
     let results: Arc<Mutex<Vec<Result<u64>>>> = Arc::new(Mutex::new(vec![Err(Error::Closed); works.len()]));
     let mut drain = false;
@@ -37,7 +37,7 @@ fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<u64>> {
     results.clone()
 }
 
-/// A request that puts a document, or fails after that, and tells its sequence.
+/// A request that puts a document and then returns its sequence number or fails.
 fn putting(fixture: &Fixture, id: u64, fails: bool) -> Work {
     let spec = fixture.spec();
     Box::new(move |t| {
@@ -46,7 +46,7 @@ fn putting(fixture: &Fixture, id: u64, fails: bool) -> Work {
     })
 }
 
-/// A request that tells whether the collection is unchanged.
+/// A request that returns whether the collection is unchanged.
 fn looking(fixture: &Fixture, moment: Moment) -> Work {
     let spec = fixture.spec();
     Box::new(move |t| t.is_unchanged_since(&spec, moment).map(u64::from))

@@ -1,4 +1,4 @@
-//! File systems of the network: one process, by its own word.
+//! Network file systems: only one process may use a database, and a mark that it writes tells which.
 
 use std::path::Path;
 use std::sync::Arc;

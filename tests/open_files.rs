@@ -1,4 +1,4 @@
-//! How many files a database keeps open, where the system allows few.
+//! How many files a database keeps open if the system allows few.
 #![cfg(unix)]
 
 mod support;
@@ -13,9 +13,9 @@ use octoprompt_storage::engine::{Durability, ReadOptions, Transaction, VerifyRep
 use rustix::process::{Resource, Rlimit, setrlimit};
 use support::{Fixture, Handle, READ, record, spec};
 
-/// More documents that came as streams than files may be open.
+/// More documents written as streams than files may be open.
 const DOCUMENTS: u64 = 400;
-/// More collections, too.
+/// More collections than files may be open, too.
 const COLLECTIONS: u64 = 400;
 const LIMIT: u64 = 330;
 
@@ -50,7 +50,7 @@ fn verified(fixture: &Fixture) -> VerifyReport {
     verify(&fs, &fixture.path(""), Wait::at_most(Duration::from_secs(5))).expect("readable")
 }
 
-/// Many files less than all that are used here.
+/// Limits open files to fewer than are used here.
 fn limit_open_files() {
     let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
     setrlimit(Resource::Nofile, limit).expect("a limit");
@@ -91,7 +91,7 @@ fn collections_that_are_read_and_checkpointed_do_not_use_up_the_files_that_may_b
     }
     put_in_each(&other, "three");
     drop((database, other));
-    // Nobody has loaded them.
+    // No process has loaded the collections.
     let database = fixture.open();
     fixture.checkpoint(&database);
     assert_in_each(&database, "three");

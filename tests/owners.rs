@@ -1,4 +1,4 @@
-//! Collections that belong to documents of another one, where a person gives up the two together.
+//! Collections that belong to documents of another collection, and a person who removes both together.
 
 use std::fs;
 use std::path::Path;

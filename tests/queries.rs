@@ -99,7 +99,7 @@ mod naive {
         value.as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// What lies at a path; `None` where something should lie and nothing does.
+    /// Returns the values at a path; `None` where a member on the way is missing.
     fn values(document: &Value, path: &str) -> Vec<Option<Value>> {
         let mut found = vec![Some(document.clone())];
         for name in path.split('.') {
@@ -195,7 +195,7 @@ mod naive {
         }
     }
 
-    /// By what a document is ordered: the smallest or greatest of the scalars at the path.
+    /// Returns the value by which a document is ordered: the smallest or greatest of the scalars at the path.
     fn place(document: &Value, path: &str, greatest: bool) -> Value {
         let mut scalars = Vec::new();
         for value in flat_values(document, &path.split('.').collect::<Vec<_>>()) {

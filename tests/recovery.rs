@@ -14,8 +14,8 @@ use support::simulated::{
 };
 use support::{record, spec};
 
-/// Two collections whose files were edited by hand while the journal had something newer; each keeps back another
-/// generation until somebody asks for it.
+/// Two collections whose files were edited by hand while the journal had something newer. Each keeps back another generation
+/// until it is used.
 fn kept_back_in_turns() -> SimFs {
     let fs = machine();
     drop(open(&fs));
@@ -58,7 +58,7 @@ fn journal(generation: u64) -> String {
     format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
 }
 
-/// As a start of the machine leaves it.
+/// Leaves the tip as a restart of the machine does.
 fn forget_tip(fs: &SimFs) {
     fs.write_file("/database/.storage/tip", &[0; 4096]);
 }
@@ -70,7 +70,7 @@ fn damaged(fs: &SimFs, path: &str, bit: usize) -> Vec<u8> {
     bytes
 }
 
-/// A machine whose newest journal, of this generation, has one batch and nothing else behind its header.
+/// A machine whose newest journal, of this generation, has one batch and nothing else after its header.
 fn with_one_batch(generation: u64) -> SimFs {
     let fs = machine();
     let database = open(&fs);
@@ -168,7 +168,7 @@ fn a_new_journal_that_was_never_finished_stays_while_the_one_before_is_damaged()
     assert_eq!(reserved(&fs), before);
 }
 
-/// Appends bytes to the first journal, as a writer that dies leaves them.
+/// Appends bytes to the first journal, as a dying writer leaves them.
 fn tear(fs: &SimFs, bytes: &[u8]) {
     let whole = [&fs.read_file(journal(1)).expect("a journal"), bytes].concat();
     fs.write_file(journal(1), &whole);
@@ -178,7 +178,7 @@ fn is_cut(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cut-"))
 }
 
-/// From now on no cut bytes find room, or only some of them.
+/// From now on there is no room for bytes that are cut off, or only for some of them.
 fn fill_disk(fs: &SimFs, written: Option<usize>) {
     let fits = move |call: &Call| match call {
         Call::Open { path, .. } => written.is_none() && is_cut(path),
@@ -294,7 +294,7 @@ fn fail_next_directory_sync(fs: &SimFs, directory: &'static str) {
     fs.fail_when(fits, Fault::Io, Repeat::Once);
 }
 
-/// A machine with a collection that was dropped and whose removal nothing made durable yet.
+/// A machine with a collection that was dropped, and whose removal is not durable yet.
 fn with_dropped_collection() -> (SimFs, Arc<Database>) {
     let fs = machine();
     let database = open(&fs);

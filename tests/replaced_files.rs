@@ -1,5 +1,5 @@
-//! Files of the engine that somebody replaces while a database is open: what is written to the old ones nobody would find.
-//! On a simulated file system.
+//! Files of the engine that someone replaces while a database is open: nobody would find what is written to the old ones. On
+//! a simulated file system.
 
 mod support;
 
@@ -36,7 +36,7 @@ fn sentence(database: &Database) -> String {
     written.map_err(|error| error.to_string()).expect_err("refused")
 }
 
-/// All files below a directory, with what is in them.
+/// Returns all files below a directory with their content.
 fn files(fs: &SimFs, directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for name in fs.list_dir(directory).expect("a directory") {

@@ -11,7 +11,7 @@ use octoprompt_storage::engine::fs::{Call, Extreme, Fs, SimFs};
 use support::simulated::{checkpoint, machine, name, open, put, reserved};
 use support::{READ, record, spec};
 
-/// A checkpoint of `a.json` and `b.json`, while the line that records their snapshots is written.
+/// Checkpoints `a.json` and `b.json`, and edits `a.json` while the line that records their snapshots is written.
 fn edited_in_a_checkpoint(fs: &SimFs, known: bool) -> Arc<Database> {
     let database = open(fs);
     if known {
@@ -19,7 +19,7 @@ fn edited_in_a_checkpoint(fs: &SimFs, known: bool) -> Arc<Database> {
         put(&database, "a.json", 2, "two");
         put(&database, "b.json", 1, "one");
     }
-    // The generation of the next checkpoint.
+    // This fixes the generation of the next checkpoint.
     put(&database, "c.json", 1, "one");
     checkpoint(&database).expect("checkpointed");
     put(&database, "a.json", 1, "newer");
@@ -73,7 +73,7 @@ fn the_next_checkpoint_adopts_an_edit_that_the_one_before_left_alone() {
     }
 }
 
-/// A file that was adopted, and edited again in a checkpoint. The process that did both, and one that followed it.
+/// A file that was adopted, and edited again during a checkpoint. Returns the process that did both, and a later one.
 fn edited_twice() -> (SimFs, [Arc<Database>; 2]) {
     let fs = machine();
     let by_hand = |name: &str| format!("{{ \"1\": {} }}", record(1, name).replace(':', ": "));
@@ -107,7 +107,7 @@ fn an_edit_that_is_saved_during_a_checkpoint_wins_over_what_adopting_an_earlier_
     check_second_edit(&fs, &open(&fs));
 }
 
-/// Adds a document to a file, in place or as editors do that write a new file.
+/// Adds a document to a file, in place or like editors that write a new file.
 fn add_by_hand(fs: &SimFs, path: &str, in_place: bool) {
     let text = String::from_utf8(fs.read_file(path).expect("a file")).expect("text");
     let added = text.replace("\n}", &format!(",\n\"2\":{}\n}}", record(2, "by hand")));
@@ -153,7 +153,7 @@ fn a_file_that_a_person_saves_while_a_checkpoint_reads_it_is_not_overwritten() {
     let process = fs.process();
     let database = open(&process);
     let person = fs.clone();
-    // Nobody loaded the collection: the checkpoint reads its file, in between of looks at it.
+    // No process has loaded the collection, so the checkpoint reads its file, between two looks at it.
     let looks = AtomicUsize::new(0);
     let is_third_look = move |call: &Call| {
         matches!(call, Call::Metadata { path } if path.ends_with("a.json"))

@@ -1,5 +1,5 @@
-//! The file behind a shared page: every byte of it has its place on the disk before anybody touches the page, because a full disk
-//! would end the process there.
+//! The file behind a shared page: every byte of it has its place on the disk before anyone touches the page, because on a
+//! full disk that touch would kill the process.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const SIZE: usize = 4096;
 
-/// A directory whose file system tells at once what has a place, if this machine has one.
+/// A directory on a file system that reports at once which bytes have a place, if this machine has one.
 fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory")
 }

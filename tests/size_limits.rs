@@ -1,4 +1,4 @@
-//! Documents that are too large to be handed out, or to be taken in, with limits of some bytes in place of some GiB.
+//! Documents that are too large to be returned or accepted, with limits of some bytes instead of some GiB.
 
 mod support;
 
@@ -9,7 +9,7 @@ use octoprompt_storage::engine::fs::OsFs;
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Error, Part, SizeLimits};
 use support::{Fixture, Handle, READ, record, spec};
 
-/// Names of this length make documents of 100 bytes and more, names of one letter shorter ones.
+/// Names of this length make documents of 100 bytes or more, names of one letter shorter ones.
 const LONG: &str = "a name that takes so much room that its document is over the limit of a hundred";
 const LIMIT: u64 = 100;
 
@@ -18,7 +18,7 @@ fn open(fixture: &Fixture, sizes: SizeLimits) -> Handle {
     Database::open(Arc::new(OsFs), &fixture.path(""), options).expect("the database opens")
 }
 
-/// A short document and a long one, of which only the head may be handed out.
+/// A short document, and a long one of which only the head may be returned.
 fn with_one_too_long() -> (Fixture, Handle) {
     let fixture = Fixture::new();
     let database = open(&fixture, SizeLimits { handed_out: LIMIT, ..SizeLimits::default() });

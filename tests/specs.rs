@@ -1,4 +1,4 @@
-//! Several callers that want different things of one collection.
+//! Several callers that want different things from one collection.
 
 mod support;
 
@@ -68,7 +68,7 @@ fn find(database: &Handle, spec: &Spec, index: &'static str, name: &str) -> Vec<
 
 type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
 
-/// Runs requests as one group and gives how each ended.
+/// Runs requests as one group and returns the result of each.
 fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<()>> {
     let results: Arc<Mutex<Vec<Option<Result<()>>>>> = Arc::new(Mutex::new(vec![None; works.len()]));
     let mut drain = false;
@@ -154,7 +154,7 @@ fn every_key_of_a_document_is_asked_of_a_unique_index_though_the_group_freed_the
 fn every_owner_of_a_key_is_asked_though_the_group_changed_the_first_one() {
     let fixture = Fixture::new();
     let database = fixture.open();
-    // They share the key before anybody declares that none may.
+    // The documents share the key before a caller declares it unique.
     put(&database, &plain(), 1, "a").expect("written");
     put(&database, &plain(), 2, "a").expect("written");
     let spec = unique_name();
@@ -201,7 +201,7 @@ fn a_unique_key_that_a_batch_gave_up_is_free_and_those_that_it_took_are_not() {
         let mut put = |id: u64, name: &str| {
             tx.put(&spec, id.into(), record(id, name).into_bytes()).map_err(|error| error.code())
         };
-        // The index of what the batch changed is there from the second document on and has to follow the others.
+        // From the second document on, the index of the batch's changes exists and has to follow the other changes.
         Ok([(1, "a"), (2, "b"), (1, "c"), (3, "a"), (4, "b"), (5, "c")].map(|(id, name)| put(id, name)))
     });
     let clash = Err("UNIQUE_VIOLATION");

@@ -1,4 +1,4 @@
-//! What a database says of itself.
+//! What a database reports about itself.
 
 mod support;
 
@@ -198,7 +198,7 @@ fn files_that_no_document_lies_in_are_closed() {
     assert_eq!(stats(&database).open_files, before + 1);
 }
 
-/// Keeps the events that it is told of.
+/// Keeps the events that are reported to it.
 #[derive(Default)]
 struct Listener(Mutex<Vec<Event>>);
 
@@ -267,7 +267,7 @@ fn observers_hear_why_a_checkpoint_failed() {
     let (listener, _alive) = Listener::of(&database);
     listener.take();
     fixture.put(&database, 1, "first");
-    // A directory where the file belongs cannot be replaced.
+    // A directory in the place of the file cannot be replaced.
     fs::create_dir(fixture.path("items.json")).expect("a directory");
     let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it fails");
     let events = listener.take();

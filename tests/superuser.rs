@@ -1,5 +1,5 @@
-//! Whose the files are that the superuser creates in somebody else's directory. Only the superuser can give files away, so
-//! that others have nothing to see here.
+//! The owner of the files that the superuser creates in another user's directory. Only the superuser can give files away, so
+//! that for other users there is nothing to test here.
 #![cfg(unix)]
 
 mod support;
@@ -18,7 +18,7 @@ fn owner(path: &Path) -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
-/// A directory of somebody else's; `None` unless this process may give it away.
+/// A directory of another user; `None` unless this process may give it away.
 fn foreign() -> Option<Fixture> {
     let fixture = Fixture::new();
     let directory = fixture.path("");

@@ -1,4 +1,4 @@
-//! Interactive transactions, interleaved step by step through two handles as two processes would have them.
+//! Interactive transactions, interleaved step by step through two handles, as two processes have them.
 
 mod support;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 use support::{Fixture, Handle, READ, record};
 
-/// One step of a transaction. What is written depends on everything that was read before.
+/// One step of a transaction. What it writes depends on everything that the transaction read before.
 #[derive(Debug, Clone)]
 enum Step {
     Get(bool, u64),
@@ -28,7 +28,7 @@ enum Step {
 enum Event {
     /// The next step of this transaction.
     Step(usize),
-    /// A write that is no transaction.
+    /// A write outside any transaction.
     Write {
         collection: bool,
         id: u64,
@@ -40,7 +40,7 @@ enum Event {
     },
 }
 
-/// Where the steps of a script run: the engine, or a model of it.
+/// Where the steps of a script run: the engine or a model of it.
 trait Place {
     fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>>;
     fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()>;
@@ -49,7 +49,7 @@ trait Place {
     fn drop(&mut self, collection: bool) -> Result<()>;
 }
 
-/// Runs one step. `seen` is everything that the transaction read so far.
+/// Runs one step. `seen` is everything that the transaction has read so far.
 fn run(place: &mut impl Place, step: &Step, seen: &mut Vec<u64>) -> Result<()> {
     match *step {
         Step::Get(collection, id) => seen.push(place.get(collection, id)?.unwrap_or(999)),
@@ -181,7 +181,7 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Those that commit read and write what they would have, one after another, in the order of their commits.
+    /// Those that commit read and write what they would if they ran one after another, in the order of their commits.
     #[test]
     fn committed_transactions_are_serialisable(
         scripts in proptest::collection::vec(proptest::collection::vec(step(), 1..6), 4),
@@ -333,7 +333,7 @@ fn a_change_of_what_was_not_read_loses_nothing() {
     assert!(!read(&fixture, &database, &transaction, 1).expect("read"));
     put(&fixture, &database, &transaction, 3, "mine").expect("put");
     fixture.put(&other, 2, "x");
-    // Reading everything again after a checkpoint of another process is no change either.
+    // Having to read everything again after a checkpoint of another process is no change either.
     fixture.checkpoint(&other);
     commit(&database, &transaction).expect("committed");
     assert_eq!(fixture.find(&other, "mine"), [3]);

@@ -118,7 +118,7 @@ fn an_edited_file_is_reported_and_repair_leaves_it_to_be_adopted() {
 #[test]
 fn a_damaged_batch_is_cut_out_and_later_ones_stay() {
     let fixture = filled();
-    // Where nothing tells whether the machine was started anew, the next batch proves one.
+    // If nothing tells whether the machine was restarted, only a later batch proves that an earlier one was acknowledged.
     fixture.put(&fixture.open(), 6, "new");
     let text = fs::read_to_string(journal(&fixture)).expect("a journal");
     let at = text.find("\"put\":{\"4\"").expect("the batch");
@@ -169,7 +169,7 @@ fn a_missing_snapshot_is_made_good_as_far_as_the_journals_go() {
     fs::remove_file(fixture.path("items.json")).expect("removed");
     assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_MISSING"]);
     repaired(&fixture);
-    // The journal before the current one still has the first three.
+    // The journal before the current one still holds the first three documents.
     let expected = [(1, "old"), (2, "old"), (3, "new"), (4, "new"), (5, "new")];
     assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))));
 }

@@ -1,4 +1,4 @@
-//! Which calls of the file system a durable write makes, and that the ones it spares are not missed. On a simulated file system.
+//! Which file system calls a durable write makes, and that the calls it avoids are not needed. On a simulated file system.
 
 mod support;
 
@@ -13,13 +13,13 @@ use support::{record, spec};
 const DIRECTORY: &str = "/database";
 
 fn open(fs: &SimFs) -> Arc<Database> {
-    // However long the writes take, they follow each other at once.
+    // However long the writes take, they count as following each other at once.
     let room = RoomOptions { block: 4096, within: Duration::MAX };
     let options = DatabaseOptions { background: false, room, ..DatabaseOptions::default() };
     Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("the database opens")
 }
 
-/// A document is read and changed, in one transaction.
+/// Reads and changes a document in one transaction.
 fn update(database: &Database, name: &str) {
     let (items, text) = (spec("items.json"), record(1, name).into_bytes());
     let work = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
@@ -47,7 +47,7 @@ fn journal(fs: &SimFs) -> Vec<u8> {
     fs.read_file(format!("{DIRECTORY}/.storage/journal-000000000001.jsonl")).expect("a journal")
 }
 
-/// The calls of `work`, each with the name of its file. Stores into shared memory are none.
+/// Returns the calls of `work`, each with the name of its file. Stores to shared memory are not calls.
 fn calls(fs: &SimFs, work: impl FnOnce()) -> Vec<String> {
     let before = fs.log().len();
     work();
@@ -71,13 +71,13 @@ fn a_durable_update_makes_these_calls() {
         "is_current write.lock",
         "is_current open.lock",
         "is_current tip",
-        // For what the writer stores, and for the word that says who it is. On a file system that writes in place these are no
-        // calls of the system.
+        // For what the writer stores, and for the word that says who the writer is. On a file system that writes in place,
+        // these make no system calls.
         "prepare_page tip",
         "prepare_page tip",
-        // What lies behind the last line.
+        // For what follows the last line.
         "read journal",
-        // The document.
+        // For the document.
         "read journal",
         "write journal",
         "sync_data journal",

@@ -1,4 +1,4 @@
-//! Files that somebody writes over while they are open: what the handles read is no longer what was found there.
+//! Files that someone overwrites while they are open: what the handles read is no longer what was found there.
 
 mod support;
 
@@ -41,7 +41,7 @@ fn text(fixture: &Fixture, database: &Handle, id: u64) -> Option<String> {
 #[test]
 fn a_process_that_has_an_edited_file_open_follows_the_one_that_adopted_it() {
     let (fixture, one, other) = loaded_twice();
-    // White space that is not stored, so that adopting the file puts documents.
+    // The white space is not stored, so adopting the file puts documents.
     let edited = lines(&[(1, "edited"), (2, "b")]).replace("\"name\":", "\"name\": ");
     fs::write(fixture.path("items.json"), edited).expect("written");
     one.look_at_file(&fixture.spec(), READ).expect("looked at");
@@ -91,7 +91,7 @@ fn a_document_is_deleted_from_an_edited_file_that_nobody_looked_at() {
     }
 }
 
-/// Appends to the name of a document, which is read for that.
+/// Appends to the name of a document, after reading it.
 fn append(id: u64) -> impl Fn(&mut Transaction<'_>) -> Result<(), Error> {
     move |t| {
         let spec = spec("items.json");

@@ -1,11 +1,11 @@
-//! The queue of group commit, with the locks of loom: `cargo test --manifest-path loom/Cargo.toml` tries every
-//! interleaving of three threads.
+//! The queue of group commit with loom's locks: `cargo test --manifest-path loom/Cargo.toml` tries every interleaving of
+//! three threads.
 #![cfg(test)]
 
 #[path = "../../src/engine/database/queue.rs"]
 mod queue;
 
-/// `parking_lot`'s way of locking over loom's mutex.
+/// The interface of `parking_lot`'s locks over loom's mutex.
 mod sync {
     pub struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -25,7 +25,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use queue::Queue;
 
-/// What the threads share: the queue, how many drain it, and what was taken from it.
+/// What the threads share: the queue, the number of threads that drain it, and what was taken from it.
 struct Shared {
     queue: Queue<(usize, usize)>,
     draining: AtomicUsize,
@@ -50,7 +50,7 @@ impl Shared {
     }
 }
 
-/// `items` of each of three threads; afterwards all were taken, each thread's in its order.
+/// Each of three threads adds `items`. Afterwards all were taken, those of each thread in their order.
 fn every_interleaving(items: usize, most: usize) {
     loom::model(move || {
         let shared = Arc::new(Shared {

@@ -1,8 +1,9 @@
-//! What lies under one base path: which databases, and which of them owns a file that lies in none or in another.
+//! The databases under one base path, and the database that owns each file outside every database or inside the directory of
+//! another one.
 //!
-//! A database under `data/` is found by its reserved folder, and so is one in the base path itself. One that lies elsewhere
-//! under the base path, behind a symlink or under a name with a dot is recorded in `data/.databases.json`, and so is the owner of
-//! a file that a database uses although it lies outside its directory.
+//! A database under `data/` is found by its reserved folder, and so is a database in the base path itself. A database
+//! elsewhere under the base path, behind a symlink or in a folder whose name begins with a dot is recorded in
+//! `data/.databases.json`. So is the owner of every file that a database uses outside its own directory.
 
 mod rebuild;
 
@@ -22,7 +23,7 @@ use super::normal_path::is_plain_path;
 use super::plain_file::{read_file, replace_by_way_of};
 use super::verify::{Problem, ProblemCode};
 
-/// The directory under which everything of the base path lies by default.
+/// The directory that by default holds everything under the base path.
 const DATA: &str = "data";
 const RECORD: &str = ".databases.json";
 const FRESH: &str = ".databases.json.new";
@@ -36,12 +37,12 @@ struct Record {
     /// File → the database that owns it.
     #[serde(default)]
     claims: BTreeMap<String, String>,
-    /// What a later version may have added.
+    /// Members that a later version may have added.
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A directory above databases.
+/// A directory that contains databases.
 #[derive(Clone)]
 pub struct BasePath {
     fs: Arc<dyn Fs>,
@@ -49,7 +50,7 @@ pub struct BasePath {
 }
 
 impl BasePath {
-    /// `path` is absolute. Touches no file.
+    /// Creates the base path at `path`, which must be absolute. Touches no file.
     pub fn new(fs: Arc<dyn Fs>, path: &Path) -> BasePath {
         BasePath { fs, path: path.to_path_buf() }
     }
@@ -62,13 +63,13 @@ impl BasePath {
         &self.path
     }
 
-    /// The directory `data`.
+    /// Returns the directory `data`.
     pub fn data(&self) -> PathBuf {
         self.path.join(DATA)
     }
 
-    /// The directories of all databases under the base path, in path order. One to which several ways lead is named once.
-    /// O(directories under `data/`).
+    /// Returns the directories of all databases under the base path, in path order. A database that can be reached by
+    /// several paths is listed once. O(directories under `data/`).
     ///
     /// # Errors
     /// `CORRUPT_DATA` if the record is damaged, `IO_ERROR`.
@@ -87,7 +88,7 @@ impl BasePath {
         Ok(found.into_iter().collect())
     }
 
-    /// What is wrong with the record, if anything is.
+    /// Returns what is wrong with the record, if anything is.
     ///
     /// # Errors
     /// `IO_ERROR`.
@@ -103,9 +104,9 @@ impl BasePath {
         }
     }
 
-    /// Puts a new record in the place of a damaged one, which is kept beside it. It has the databases that are found under
-    /// the base path, `directory` among them, and what the damaged one tells whole; other databases are recorded, and other
-    /// files claimed, when they are next opened. O(directories under the base path).
+    /// Replaces a damaged record and keeps the damaged one beside it. The new record contains the databases found under the
+    /// base path, including `directory`, and the entries that can still be read in the damaged record. Other databases are
+    /// recorded, and other files claimed, when they are next opened. O(directories under the base path).
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -117,7 +118,7 @@ impl BasePath {
         let mut lock = ProcessLock::open(&self.fs, &self.data().join(LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
-        // Another process may have been faster.
+        // Another process may have repaired the record in the meantime.
         if self.verify_record()?.is_some() {
             let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
             let damaged = read_all(&*file).at("read", &path)?;
@@ -129,8 +130,8 @@ impl BasePath {
         self.record_database(directory, wait)
     }
 
-    /// Takes note of a database, so that [`BasePath::databases`] finds it. One that is found without that, or lies outside
-    /// the base path, is not recorded. A directory in which nothing may be written is not recorded either.
+    /// Records a database, so that [`BasePath::databases`] finds it. Does nothing for a database that is found without being
+    /// recorded or that is outside the base path, nor if writing to `data/` is not permitted.
     pub fn record_database(&self, directory: &Path, wait: Wait) -> Result<()> {
         let Some(name) = self.relative(directory) else { return Ok(()) };
         if self.is_searched(&name)? || self.read()?.databases.contains(&name) {
@@ -145,21 +146,21 @@ impl BasePath {
         }
     }
 
-    /// The database that claimed a file, if one did.
+    /// Returns the database that claimed a file, if one did.
     pub fn owner(&self, file: &Path) -> Result<Option<PathBuf>> {
         let Some(name) = self.relative(file) else { return Ok(None) };
         Ok(self.read()?.claims.get(&name).map(|owner| self.absolute(owner)))
     }
 
-    /// All claimed files.
+    /// Returns all claimed files.
     pub(super) fn claims(&self) -> Result<Vec<PathBuf>> {
         Ok(self.read()?.claims.keys().map(|name| self.absolute(name)).collect())
     }
 
-    /// Makes a file one of a database, for good. Claiming it again changes nothing.
+    /// Makes a file the property of a database, permanently. Claiming it again for the same database changes nothing.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` if another database has claimed it, or if one of the two does not lie under the base path.
+    /// `INVALID_ARGUMENT` if another database has claimed the file, or if the file or the database is outside the base path.
     pub fn claim(&self, file: &Path, database: &Path, wait: Wait) -> Result<()> {
         let (name, owner) = (self.relative_or_refuse(file)?, self.relative_or_refuse(database)?);
         let taken = |other: &str| {
@@ -168,7 +169,7 @@ impl BasePath {
                 file.display()
             ))
         };
-        // Most claims were made by an earlier instance: no lock is needed to see that.
+        // Most claims were made by an earlier instance, and seeing that needs no lock.
         match self.read()?.claims.get(&name) {
             Some(known) if *known == owner => return Ok(()),
             Some(known) => return Err(taken(known)),
@@ -181,7 +182,7 @@ impl BasePath {
         })
     }
 
-    /// The path relative to the base path with `/` between names, if it lies under it.
+    /// Returns the path relative to the base path, with `/` between names, if it is below the base path.
     pub fn relative(&self, path: &Path) -> Option<String> {
         let below = path.strip_prefix(&self.path).ok()?;
         let names: Option<Vec<&str>> = below
@@ -194,10 +195,10 @@ impl BasePath {
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
     }
 
-    /// As [`BasePath::relative`].
+    /// Like [`BasePath::relative`].
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a path that does not lie under the base path.
+    /// `INVALID_ARGUMENT` for a path that is not below the base path.
     pub fn relative_or_refuse(&self, path: &Path) -> Result<String> {
         self.relative(path).ok_or_else(|| {
             let (path, base) = (path.display(), self.path.display());
@@ -205,25 +206,25 @@ impl BasePath {
         })
     }
 
-    /// The opposite of [`BasePath::relative`].
+    /// The inverse of [`BasePath::relative`].
     pub fn absolute(&self, relative: &str) -> PathBuf {
         let mut path = self.path.clone();
         path.extend(relative.split('/'));
         path
     }
 
-    /// Whether a database is there.
+    /// Returns whether a directory contains a database.
     pub(super) fn is_database(&self, directory: &Path) -> Result<bool> {
         let reserved = directory.join(RESERVED);
         Ok(self.fs.metadata(&reserved).at("look up", &reserved)?.is_some())
     }
 
-    /// What a directory is known by, however it is reached.
+    /// Returns the identity of a directory, which is the same for every path that leads to it.
     pub(super) fn identity(&self, directory: &Path) -> Result<Option<Identity>> {
         Ok(self.fs.metadata(directory).at("look up", directory)?.map(|found| found.identity))
     }
 
-    /// What the directories of these that are there are known by.
+    /// Returns the identities of those directories that exist.
     pub(super) fn identities<'a>(
         &self,
         directories: impl IntoIterator<Item = &'a PathBuf>,
@@ -235,7 +236,7 @@ impl BasePath {
         Ok(known)
     }
 
-    /// Whether [`BasePath::search`] comes by a path.
+    /// Returns whether [`BasePath::search`] reaches a path.
     fn is_searched(&self, name: &str) -> Result<bool> {
         let mut names = name.split('/');
         if names.next() != Some(DATA) {
@@ -252,7 +253,8 @@ impl BasePath {
         Ok(true)
     }
 
-    /// Neither folders whose names begin with a dot are searched nor what lies behind symlinks.
+    /// Adds the databases in and below a directory to `found`. Does not enter folders whose names begin with a dot, and does
+    /// not follow symlinks.
     fn search(&self, directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
         for name in fs::list_if_there(&*self.fs, directory).at("list", directory)? {
             if name == RESERVED {
@@ -282,7 +284,7 @@ impl BasePath {
         }
     }
 
-    /// Changes the record under its lock. `work` says whether anything changed.
+    /// Changes the record under its lock. `work` returns whether it changed anything.
     fn change(&self, wait: Wait, work: impl FnOnce(&mut Record) -> Result<bool>) -> Result<()> {
         let data = self.data();
         fs::create_dirs(&*self.fs, &data).at("create", &data)?;
@@ -296,7 +298,7 @@ impl BasePath {
         self.replace(&record)
     }
 
-    /// Writes the record anew. Its lock is held.
+    /// Writes the whole record. The caller holds its lock.
     fn replace(&self, record: &Record) -> Result<()> {
         let data = self.data();
         let path = data.join(RECORD);

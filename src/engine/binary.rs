@@ -1,6 +1,6 @@
-//! Little-endian numbers and counted bytes: what the engine's binary files are made of.
+//! Little-endian numbers and length-prefixed bytes, from which the engine's binary files are built.
 
-/// Appends a number in 7-bit groups, lowest first, each but the last with its high bit set.
+/// Appends a number in 7-bit groups, lowest first. Every byte except the last has its high bit set.
 pub fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -9,14 +9,14 @@ pub fn push_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Appends bytes behind their number.
+/// Appends the number of bytes, then the bytes.
 pub fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// Takes one value after another off the front of some bytes. `None` where they end too early or are no such value;
-/// nothing more can be read then.
+/// Reads values one after another from the front of some bytes. The methods return `None` if the bytes end too early or are
+/// not a value of that kind; after that nothing more can be read.
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// How many bytes are left: no more values than that can follow.
+    /// Returns the number of bytes left, which is also the most values that can follow.
     pub fn len(&self) -> usize {
         self.rest.len()
     }
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub fn varint(&mut self) -> Option<u64> {
-        // Nearly all of them have one byte.
+        // Nearly all numbers take one byte.
         if let [byte @ 0..0x80, rest @ ..] = self.rest {
             self.rest = rest;
             return Some(u64::from(*byte));
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Bytes behind their number.
+    /// Reads a number, then that many bytes.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let count = self.varint()?;
         self.take(count)

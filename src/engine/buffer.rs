@@ -1,16 +1,16 @@
-//! Room for many bytes.
+//! Memory for many bytes.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
 
 use memmap2::MmapMut;
 
-/// From here on room is asked of the system. From `malloc` glibc would serve all later blocks up to that size out of heaps that
-/// never shrink, one for each of many threads.
+/// From this size on, memory is requested from the system. If `malloc` supplied it, glibc would then serve all blocks up to
+/// that size from heaps that never shrink, one for each of many threads.
 const LONG: usize = 1 << 20;
 
-/// Bytes of a fixed number, zero at first. Long ones go back to the system when they are dropped, and are backed by large pages
-/// where the system has them: to touch them first takes half of the time.
+/// A buffer of fixed length, zero at first. A long one is returned to the system when it is dropped, and is backed by huge
+/// pages where the system has them, which halves the cost of touching it for the first time.
 pub struct Buffer(Room);
 
 enum Room {
@@ -24,7 +24,7 @@ impl Buffer {
             return Ok(Buffer(Room::Heap(vec![0; len])));
         }
         let room = MmapMut::map_anon(len)?;
-        // It is only slower without.
+        // Without huge pages it is only slower.
         #[cfg(target_os = "linux")]
         let _ = room.advise(memmap2::Advice::HugePage);
         Ok(Buffer(Room::System(room)))

@@ -14,12 +14,12 @@ use super::options::CacheLimits;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CacheKey {
     Document(Arc<str>, DocumentId),
-    /// A whole list, with content or without.
+    /// A whole list, with or without content.
     List(Arc<str>, &'static str),
 }
 
-/// A cached text and what it was read as: the stamp of the document, or the version of the collection. An entry
-/// whose stamp is not the current one is as good as absent, so nothing needs to be invalidated in time.
+/// A cached text and the stamp it was read with: the stamp of the document, or the version of the collection. An entry whose
+/// stamp is not the current one counts as absent, so no entry has to be invalidated in time.
 #[derive(Clone)]
 struct Cached {
     stamp: Stamp,
@@ -27,8 +27,8 @@ struct Cached {
     read: Instant,
 }
 
-/// An LRU cache with expiry, shared by all instances on one database. Its texts have at most 1 MiB for each entry that it may
-/// hold, or 64 MiB together where that is more: see [`kib_of_entry`].
+/// An LRU cache with expiry, shared by all instances on one database. Its texts take at most 1 MiB for each entry that it
+/// may hold, or 64 MiB in total if that is more: see [`kib_of_entry`].
 pub struct Cache {
     store: RwLock<Store>,
     hits: AtomicU64,
@@ -48,14 +48,14 @@ pub struct CacheStats {
     pub misses: u64,
 }
 
-/// Longer lives are refused by the cache library.
+/// An upper limit for lifetimes, because the cache library refuses very long ones.
 const MAX_TTL: Duration = Duration::from_secs(86_400 * 365 * 100);
 
-/// Texts of this size and more make room for themselves at once, smaller ones some at a time.
+/// A text of at least this size evicts other entries as soon as it is inserted. Smaller texts evict in batches.
 const LARGE: usize = 64 << 10;
 
-/// What each entry counts as at least, in KiB. A cache that holds `entries` times as much never has more entries, and has room
-/// for as many whose texts are no larger.
+/// Returns the least size that an entry counts as, in KiB. A cache with `entries` times this capacity never has more than
+/// `entries` entries, and has room for that many if none of their texts is larger.
 fn kib_of_entry(entries: u64) -> u64 {
     const LEAST: u64 = 1 << 10;
     const LEAST_OF_ALL: u64 = 64 << 10;
@@ -83,7 +83,7 @@ impl Cache {
         Cache { store: RwLock::new(Store::new(limits)), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// Raises the limits to what another instance asks for. What is cached moves over.
+    /// Raises the limits to those that another instance asks for. Cached entries are kept.
     pub fn raise(&self, limits: CacheLimits) {
         let mut store = self.store.write();
         let wanted = store.limits.max(limits);
@@ -100,12 +100,12 @@ impl Cache {
         self.store.read().limits.ttl
     }
 
-    /// The text under `key` if it still has this stamp. Counts nothing: see [`Cache::count`].
+    /// Returns the text under `key` if it still has this stamp. Counts neither a hit nor a miss: see [`Cache::count`].
     pub fn get(&self, key: &CacheKey, stamp: Stamp) -> Option<Arc<[u8]>> {
         self.get_fresh(key, stamp).map(|(text, _)| text)
     }
 
-    /// As [`Cache::get`], and how long the entry has until it expires.
+    /// Like [`Cache::get`], but also returns the time left until the entry expires.
     pub fn get_fresh(&self, key: &CacheKey, stamp: Stamp) -> Option<(Arc<[u8]>, Duration)> {
         let store = self.store.read();
         let cached = store.entries.get(key)?;
@@ -129,7 +129,7 @@ impl Cache {
         self.store.read().entries.invalidate_all();
     }
 
-    /// One logical read is one hit or one miss, however many look-ups it took.
+    /// Counts one logical read as one hit or one miss, however many look-ups it took.
     pub fn count(&self, hit: bool) {
         if hit { &self.hits } else { &self.misses }.fetch_add(1, Ordering::Relaxed);
     }
@@ -203,7 +203,7 @@ mod tests {
         let text: Arc<[u8]> = vec![b'x'; 8 << 20].into();
         for id in 1..=40 {
             cache.insert(key(id), stamp(0), Arc::clone(&text));
-            // What the cache let go of may be in memory until other threads have moved on.
+            // An evicted entry may stay in memory until other threads have moved on.
             assert_eq!(cache.store.read().entries.entry_count(), id.min(12));
         }
         assert_eq!(cache.stats().size, 12);

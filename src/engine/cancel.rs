@@ -1,8 +1,8 @@
-//! Giving up a call.
+//! Cancelling a call.
 //!
-//! A call runs on one thread from its beginning to its end. What takes long in it, waiting for a lock or going through
-//! documents, lies many layers below the place that knows the caller, so the flag belongs to the thread while the call
-//! runs on it: [`Cancel::scope`] puts it there, [`check`] asks it.
+//! A call runs on one thread from beginning to end. Its slow parts, waiting for a lock or going through documents, are many
+//! layers below the code that knows the caller. The flag therefore belongs to the thread while the call runs on it:
+//! [`Cancel::scope`] sets it, and [`check`] reads it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,35 +10,35 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::error::{Error, Result};
 
-/// How many documents are gone through between two looks at whether the caller gave up.
+/// The number of documents processed between two checks of whether the caller has cancelled.
 pub const STEP: usize = 256;
 
-/// The caller waits, and may still give up.
+/// The caller is waiting and may still cancel.
 const WAITING: u8 = 0;
-/// The caller gave up: the call does nothing any more.
+/// The caller has cancelled: the call does nothing more.
 const RAISED: u8 = 1;
-/// The call has begun to change something and goes on to its end.
+/// The call has begun to change something and runs to its end.
 const BEGUN: u8 = 2;
 
 thread_local! {
     static CURRENT: RefCell<Option<Cancel>> = const { RefCell::new(None) };
 }
 
-/// A flag that a caller raises to end a call. Clones share it; once raised, it stays so.
+/// A flag that a caller raises to cancel a call. Clones share it; once raised, it stays raised.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicU8>);
 
 impl Cancel {
-    /// Gives the call up. Whether that was in time: the call changes nothing then. False: it has begun and will end as if
-    /// nobody had given it up.
+    /// Cancels the call. Returns true if that was in time, so that the call changes nothing; false if the call has already
+    /// begun to change something and will end as if it had not been cancelled.
     pub fn cancel(&self) -> bool {
         !matches!(self.0.compare_exchange(WAITING, RAISED, Ordering::AcqRel, Ordering::Acquire), Err(BEGUN))
     }
 
-    /// From here on it is too late to give up.
+    /// Marks the point after which the call can no longer be cancelled.
     ///
     /// # Errors
-    /// `ABORTED` if the caller has given up.
+    /// `ABORTED` if the caller has cancelled.
     pub fn begin(&self) -> Result<()> {
         match self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
             Err(RAISED) => Err(given_up()),
@@ -50,25 +50,25 @@ impl Cancel {
         self.0.load(Ordering::Acquire) == RAISED
     }
 
-    /// Runs a call that this flag ends.
+    /// Runs a call that this flag can cancel.
     pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
         scope_of(Some(self.clone()), work)
     }
 }
 
-/// The flag of the call that runs on this thread: [`scope_of`] takes it to threads that share the work.
+/// Returns the flag of the call that runs on this thread. [`scope_of`] passes it on to threads that share the work.
 pub fn current() -> Option<Cancel> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Runs work that belongs to no call, or to several: nobody can give it up.
+/// Runs work that belongs to no call, or to several, so that nobody can cancel it.
 pub fn without_caller<T>(work: impl FnOnce() -> T) -> T {
     scope_of(None, work)
 }
 
-/// Runs work, or a share of it, that belongs to the call of this flag, or to no call.
+/// Runs work, or a share of it, that belongs to the call with this flag, or to no call.
 pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
-    /// Puts the flag of the outer call back, also when a panic passes by.
+    /// Restores the flag of the outer call, even if `work` panics.
     struct Outer(Option<Cancel>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -80,7 +80,7 @@ pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
 }
 
 /// # Errors
-/// `ABORTED` if the call that runs on this thread was given up.
+/// `ABORTED` if the call that runs on this thread was cancelled.
 pub fn check() -> Result<()> {
     if CURRENT.with_borrow(|current| current.as_ref().is_some_and(Cancel::is_raised)) {
         return Err(given_up());
@@ -88,7 +88,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// From here on the call that runs on this thread cannot be given up.
+/// Marks the point after which the call on this thread can no longer be cancelled.
 ///
 /// # Errors
 /// As [`check`].

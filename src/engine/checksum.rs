@@ -1,6 +1,6 @@
-//! Checksums: XXH3 of 64 bits for a document and a journal line, of 128 bits for a whole file.
+//! Checksums: 64-bit XXH3 for a document or a journal line, 128-bit XXH3 for a whole file.
 //!
-//! They find damage, not forgery: whoever may write the files may write checksums too.
+//! They detect damage, not forgery: anyone who can write the files can write checksums too.
 
 use std::{fmt, io};
 
@@ -8,19 +8,19 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use super::fs::File;
 
-/// The hash of a document's text: of its head (the first `head` bytes) in the upper half, of the rest in the lower
-/// one, so that a head read alone can be checked too.
+/// Returns the hash of a document's text: of its head (the first `head` bytes) in the upper half and of the rest in the
+/// lower half, so that a head read on its own can be checked too.
 pub fn document_hash(text: &[u8], head: usize) -> u64 {
     let (head, rest) = text.split_at(head.min(text.len()));
     u64::from(head_hash(head)) << 32 | xxh3_64(rest) >> 32
 }
 
-/// The upper half of [`document_hash`].
+/// Returns the upper half of [`document_hash`].
 pub fn head_hash(head: &[u8]) -> u32 {
     (xxh3_64(head) >> 32) as u32
 }
 
-/// [`document_hash`] of a text that passes by in pieces.
+/// Computes the [`document_hash`] of a text that arrives in pieces.
 #[derive(Default)]
 pub struct DocumentHasher {
     head: Xxh3,
@@ -51,8 +51,8 @@ impl fmt::Display for DatabaseId {
     }
 }
 
-/// Makes the checksums of one generation of one database unlike all others, so that a line which strayed
-/// in from another journal is no line here.
+/// Makes the checksums of one generation of one database unlike all others, so that a line that strayed in from another
+/// journal is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Salt(u64);
 
@@ -65,7 +65,7 @@ impl Salt {
         xxh3_64_with_seed(body, self.0)
     }
 
-    /// As [`Salt::checksum`], for a body in pieces, one behind the other.
+    /// Like [`Salt::checksum`], for a body that consists of several parts.
     pub fn checksum_of_parts(self, parts: &[&[u8]]) -> u64 {
         if let [body] = parts {
             return self.checksum(body);
@@ -76,7 +76,7 @@ impl Salt {
     }
 }
 
-/// The hash of a whole file, computed as it is written or read.
+/// Computes the hash of a whole file as it is written or read.
 #[derive(Default)]
 pub struct FileHasher(Xxh3);
 
@@ -90,10 +90,10 @@ impl FileHasher {
     }
 }
 
-/// What of a file is read at once to be hashed: what stays in the processor's cache.
+/// The size of the blocks in which a file is read for hashing. One block fits in the processor's cache.
 const BLOCK: usize = 256 << 10;
 
-/// The hash of a file that need not fit in memory.
+/// Returns the hash of a file, which need not fit in memory.
 pub fn hash_of_file(file: &dyn File) -> io::Result<FileHash> {
     let mut hasher = FileHasher::default();
     let mut block = vec![0; BLOCK];

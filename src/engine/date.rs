@@ -1,6 +1,7 @@
-//! Dates of times.
+//! Times as dates.
 
-/// `2026-11-25T20-50-06`: the second in UTC of a time in milliseconds since 1970, in a form that any system takes in a name.
+/// Returns the UTC second of a time in milliseconds since 1970, in a form that every system accepts in a name:
+/// `2026-11-25T20-50-06`.
 pub fn second(ms: u64) -> String {
     let seconds = ms / 1000;
     let (year, month, day) = date(seconds / 86_400);
@@ -8,11 +9,11 @@ pub fn second(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}")
 }
 
-/// Year, month and day that lie so many days after 1970-01-01. Years begin in March here, so that the leap day is the last
-/// one.
+/// Returns the year, month and day of a date given in days after 1970-01-01. Internally years begin in March, so that a leap
+/// day is the last day of its year.
 pub fn date(days: u64) -> (u64, u64, u64) {
     const CYCLE: u64 = 146_097;
-    // From 0000-03-01.
+    // Days from 0000-03-01.
     let days = days + 719_468;
     let (cycle, day) = (days / CYCLE, days % CYCLE);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -13,7 +13,7 @@ pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// The key of a document in its collection's map.
 ///
-/// Ids order as JavaScript orders such keys: numbers ascending, then texts by code point.
+/// Ids are ordered with numbers first, ascending, and then texts by code point.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentId {
     /// A decimal integer in its canonical form (no sign, no leading zero, at most 2^53 - 1).
@@ -22,7 +22,7 @@ pub enum DocumentId {
 }
 
 impl DocumentId {
-    /// The id that a map key stands for.
+    /// Returns the id that a map key represents.
     pub fn from_key(key: &str) -> DocumentId {
         let canonical =
             key == "0" || (!key.starts_with('0') && key.bytes().all(|byte| byte.is_ascii_digit()));
@@ -32,11 +32,11 @@ impl DocumentId {
         }
     }
 
-    /// Appends the id as the key of a map, in JSON.
+    /// Appends the id as the key of a JSON map.
     pub fn push_key(&self, out: &mut Vec<u8>) {
         match self {
             DocumentId::Number(number) => {
-                // Writing into memory does not fail.
+                // Writing to memory does not fail.
                 let _ = write!(out, "\"{number}\"");
             }
             DocumentId::Text(text) => json::push_string(out, text.as_bytes()),
@@ -63,7 +63,7 @@ impl From<u64> for DocumentId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub text: Arc<[u8]>,
-    /// Length of the text before the large field, or before the closing brace where there is none.
+    /// Length of the text before the large field, or before the closing brace if there is none.
     pub head: usize,
     pub hash: u64,
 }
@@ -76,13 +76,13 @@ impl Document {
         Document { text, head, hash }
     }
 
-    /// The document without its large field, as an object of its own.
+    /// Returns the document without its large field, as a complete object.
     pub fn head_object(&self) -> Vec<u8> {
         close_head(&self.text[..self.head])
     }
 }
 
-/// A document as it is given: JSON, with its large field as plain text where that comes apart.
+/// A document as a caller gives it: JSON, with its large field as separate plain text if it was split off.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     pub text: &'a [u8],
@@ -90,12 +90,12 @@ pub struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// Bytes of all of it.
+    /// Returns the total number of bytes.
     pub fn bytes(self) -> usize {
         self.text.len() + self.large.map_or(0, str::len)
     }
 
-    /// One text, in which `field`, where it came apart, is the last member.
+    /// Returns the document as one text. If `field` was split off, it becomes the last member.
     pub fn whole(self, field: &str) -> Cow<'a, [u8]> {
         let (Some(large), Some(fields)) = (self.large, self.text.strip_suffix(b"}")) else {
             return Cow::Borrowed(self.text);
@@ -125,7 +125,7 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Given<'a> {
     }
 }
 
-/// Makes an object of the text before a large field.
+/// Makes a complete object of the text before a large field.
 pub fn close_head(head: &[u8]) -> Vec<u8> {
     let mut object = Vec::with_capacity(head.len() + 1);
     object.extend_from_slice(head);
@@ -133,14 +133,15 @@ pub fn close_head(head: &[u8]) -> Vec<u8> {
     object
 }
 
-/// Length of the text before the comma in front of `large_field`, which must be the last member; without such a
-/// member, before the closing brace. The large value itself is not looked at.
+/// Returns the length of the text before the comma in front of `large_field`, which must be the last member. Without such a
+/// member, returns the length before the closing brace. The large value itself is not read.
 pub fn head_len(text: &[u8], large_field: Option<&str>) -> usize {
     let before = large_field.and_then(|field| head_in(text, field));
     before.unwrap_or(text.len().saturating_sub(1))
 }
 
-/// As [`head_len`], of a text of which this may be only the beginning: `None` if the large field does not begin in it.
+/// Like [`head_len`], but `beginning` may be only the start of the text. Returns `None` if the large field does not begin in
+/// it.
 pub fn head_in(beginning: &[u8], field: &str) -> Option<usize> {
     let mut scanner = Scanner::new(beginning);
     scanner.expect(b'{', "").ok()?;
@@ -152,7 +153,7 @@ pub fn head_in(beginning: &[u8], field: &str) -> Option<usize> {
         scanner.peek();
         let key = scanner.string().ok()?;
         if json::key_is(&beginning[key], field) {
-            // A first member has no comma before it: its object then starts with the brace alone.
+            // No comma precedes the first member: the head is then the opening brace alone.
             return Some(before);
         }
         scanner.expect(b':', "").ok()?;
@@ -160,7 +161,7 @@ pub fn head_in(beginning: &[u8], field: &str) -> Option<usize> {
     }
 }
 
-/// The raw value of a large field that follows the head.
+/// Returns the raw value of the large field that follows the head.
 pub fn large_value<'a>(text: &'a [u8], head: usize, field: &str) -> Option<&'a [u8]> {
     let mut scanner = Scanner::at(text, head);
     scanner.accept(b',');

@@ -1,4 +1,4 @@
-//! Where the documents of a collection lie, ordered by id.
+//! Where the documents of a collection are stored, ordered by id.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -7,43 +7,42 @@ use std::sync::atomic::{self, AtomicU32};
 use super::document::DocumentId;
 use crate::engine::order;
 
-/// A file that holds documents: a journal or a snapshot. Never reused within a process.
+/// Identifies a file that holds documents, a journal or a snapshot. Never reused within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
 
-/// Tells the texts that a document had one after another apart, which their hashes do not for certain. Known to this process
-/// only.
+/// Distinguishes the successive texts of a document, whose hashes may happen to be equal. Known to this process only.
 ///
-/// Invariant: two locations of one document with the same revision hold the same text. One text may have several.
+/// Invariant: two locations of one document with the same revision hold the same text. One text may have several revisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Revision(u32);
 
 impl Revision {
-    /// Of a text that was found in a file, until its collection is shown to readers.
+    /// The revision of a text found in a file, until its collection is shown to readers.
     pub const UNKNOWN: Revision = Revision(0);
 
-    /// One that no text of this process has.
+    /// Returns a revision that no other text of this process has.
     pub fn fresh() -> Revision {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         match NEXT.fetch_add(1, atomic::Ordering::Relaxed) {
-            // After four billion others; what has one as old as that then has another hash, too.
+            // The counter wrapped after four billion revisions. Texts with revisions that old also differ in their hashes.
             0 => Revision::fresh(),
             number => Revision(number),
         }
     }
 }
 
-/// What no two texts of one document share: their hash, and their revision for texts that have the same.
+/// Distinguishes the texts of one document: their hash, and their revision if the hashes are equal.
 pub type Stamp = (u64, Revision);
 
-/// Where the text of one document lies and what it must hash to.
+/// Where the text of a document is stored and the hash that it must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
     pub offset: u64,
     pub hash: u64,
     pub file: FileId,
     pub len: u32,
-    /// Length of the text before the collection's large field: what a listing without it needs.
+    /// Length of the text before the collection's large field: all that a listing without that field needs.
     pub head: u32,
     pub revision: Revision,
 }
@@ -57,13 +56,13 @@ impl Location {
 /// An entry of a [`DocumentMap`].
 pub type Entry = (DocumentId, Location);
 
-/// Chunks are split when they outgrow this: it bounds what one change copies and what a snapshot shares.
+/// The length above which a chunk is split. It bounds what one change copies, and chunks are what clones share.
 const CHUNK: usize = 128;
 
 /// An ordered map from ids to locations whose clone costs one pointer per chunk.
 ///
-/// A clone is a stable view: checkpoints and listings read from one while writers go on. Look-up is
-/// O(log n), a change O(log n + chunk), a clone O(n / 128).
+/// A clone is a stable view: checkpoints and listings read from one while writers continue. A look-up is O(log n), a change
+/// O(log n + chunk), a clone O(n / 128).
 ///
 /// Invariants: no chunk is empty, none is longer than `CHUNK`, ids ascend within and across chunks, and each chunk has the
 /// rank of its first id.
@@ -73,8 +72,8 @@ pub struct DocumentMap {
     len: usize,
 }
 
-/// A run of entries, and beside the pointer to them what tells it from other runs: looking for the right one then touches
-/// few lines of memory.
+/// A run of entries. Its rank is stored next to the pointer to the entries, so that a search for the right chunk touches few
+/// cache lines.
 #[derive(Debug, Clone)]
 struct Chunk {
     /// The rank of the first id.
@@ -102,21 +101,21 @@ impl Chunk {
     }
 }
 
-/// A number that never orders two ids the other way round; some have the same.
+/// Returns a number that orders ids as they are ordered themselves, except that several ids may have the same number.
 fn rank(id: &DocumentId) -> u64 {
     match id {
         DocumentId::Number(number) => *number,
         DocumentId::Text(text) => {
             let mut first = [0; 8];
             first.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
-            // Texts come after all numbers, which have no more than 53 bits.
+            // Texts come after all numbers, which have at most 53 bits.
             1 << 63 | u64::from_be_bytes(first) >> 1
         }
     }
 }
 
 impl DocumentMap {
-    /// Builds the map from entries in any order; of two with one id the later counts.
+    /// Builds the map from entries in any order. Of two entries with the same id, the later one counts.
     pub fn from_entries(mut entries: Vec<Entry>) -> DocumentMap {
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
             entries.reverse();
@@ -127,7 +126,7 @@ impl DocumentMap {
         let mut chunks = Vec::with_capacity(len.div_ceil(CHUNK / 2));
         let mut rest = entries.into_iter().peekable();
         while rest.peek().is_some() {
-            // Half-filled chunks leave room, so that the first inserts split nothing.
+            // Half-filled chunks leave room, so that the first inserts split none.
             chunks.push(Chunk::new(rest.by_ref().take(CHUNK / 2).collect()));
         }
         DocumentMap { chunks, len }
@@ -141,7 +140,7 @@ impl DocumentMap {
         self.len == 0
     }
 
-    /// The chunk that holds `id` or would have to.
+    /// Returns the position of the chunk that contains `id` or would contain it.
     fn chunk_of(&self, id: &DocumentId) -> usize {
         let rank = rank(id);
         self.chunks.partition_point(|chunk| chunk.begins_at_or_before(rank, id)).saturating_sub(1)
@@ -158,7 +157,7 @@ impl DocumentMap {
         Some(&chunk[at].1)
     }
 
-    /// Sets the location of `id` and returns the one it had.
+    /// Sets the location of `id` and returns its previous one.
     pub fn insert(&mut self, id: DocumentId, location: Location) -> Option<Location> {
         let at_chunk = self.chunk_of(&id);
         let last = self.chunks.len().saturating_sub(1);
@@ -183,7 +182,7 @@ impl DocumentMap {
         None
     }
 
-    /// Says where the text of a document lies now; nowhere, if it is gone.
+    /// Sets the location of a document, or removes the document if `location` is `None`.
     pub fn set(&mut self, id: DocumentId, location: Option<Location>) {
         match location {
             Some(location) => drop(self.insert(id, location)),
@@ -204,7 +203,8 @@ impl DocumentMap {
         Some(location)
     }
 
-    /// Whether the other map has the same documents, wherever they lie. O(1) for each chunk that both share.
+    /// Returns whether the other map has the same documents, wherever they are stored. O(n / 128) if the maps share all
+    /// chunks, otherwise O(n).
     pub fn has_same_documents(&self, other: &DocumentMap) -> bool {
         let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.stamp() == other.1.stamp();
         let shared = |(one, other): (&Chunk, &Chunk)| Arc::ptr_eq(&one.entries, &other.entries);
@@ -213,7 +213,7 @@ impl DocumentMap {
                 || self.iter().zip(other.iter()).all(|(one, other)| same(one, other)))
     }
 
-    /// The entries after `id`, or all, ids ascending. O(log n) to start.
+    /// Iterates over the entries after `id`, or over all entries, in ascending order. O(log n) to start.
     pub fn iter_after(&self, id: Option<&DocumentId>) -> impl Iterator<Item = &Entry> {
         let chunk = id.map_or(0, |id| self.chunk_of(id));
         let rest = self.chunks.get(chunk..).unwrap_or_default();
@@ -223,7 +223,7 @@ impl DocumentMap {
         rest.iter().flat_map(|chunk| chunk.entries.iter()).skip(passed)
     }
 
-    /// All entries, ids ascending.
+    /// Iterates over all entries in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flat_map(|chunk| chunk.entries.iter())
     }

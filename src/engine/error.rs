@@ -57,7 +57,7 @@ pub enum Error {
         operation: &'static str,
         path: PathBuf,
         kind: io::ErrorKind,
-        /// The number of the operating system, where it gave one.
+        /// The error number of the operating system, if there is one.
         os_error: Option<i32>,
         message: String,
         outcome: Option<Outcome>,
@@ -66,7 +66,8 @@ pub enum Error {
     Closed,
     #[error("{0}")]
     InvalidArgument(String),
-    /// A file that somebody else wrote waits until its caller judged its records. Callers of the package never see this.
+    /// A file that another program wrote, and whose records the caller has not judged yet. Callers of the package never see
+    /// this.
     #[error("{} was written by another program and not adopted yet", path.display())]
     Unadopted { path: PathBuf },
     #[error("{0}; read the document again and repeat the change")]
@@ -107,7 +108,7 @@ pub enum Error {
     InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
     #[error("{0}")]
     MigrationFailed(String),
-    /// A migration failed, and the data is not what it was before it.
+    /// A migration failed, and the data was not put back to what it was before it.
     #[error("{0}")]
     NotPutBack(String),
     #[error("{0} is longer than a string can be; read contents with createContentStream")]
@@ -120,12 +121,12 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     pub pid: u32,
-    /// How long it has held it, if that is known.
+    /// How long the process has held the lock, if known.
     pub held_ms: Option<u64>,
 }
 
 impl Error {
-    /// The stable code that callers compare with.
+    /// Returns the stable code that callers compare with.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Validation { .. } => "VALIDATION_ERROR",
@@ -152,7 +153,8 @@ impl Error {
         }
     }
 
-    /// What a failed write left behind; `None` unless a sync failed under it, or what it did could not be undone.
+    /// Returns what a failed write left behind: [`Outcome::None`] unless a sync failed during it, or its changes could not
+    /// be undone.
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Io { outcome: Some(outcome), .. } => *outcome,
@@ -172,7 +174,7 @@ impl Error {
         }
     }
 
-    /// A write to data that an interrupted migration or restore left half changed.
+    /// Returns the error for a write to data that an interrupted migration or restore left half changed.
     pub fn interrupted(path: &Path) -> Error {
         Error::MigrationFailed(format!(
             "a migration or restore of {} was interrupted; close every process that uses it: the next process that opens it recovers the data",
@@ -180,7 +182,7 @@ impl Error {
         ))
     }
 
-    /// The same error, said of a write whose sync failed.
+    /// Returns the same error, marked as that of a write whose sync failed.
     pub fn with_unknown_outcome(self) -> Error {
         match self {
             Error::Io { operation, path, kind, os_error, message, .. } => {
@@ -195,7 +197,7 @@ impl Error {
     }
 }
 
-/// The issues of one part as issues of the whole.
+/// Turns the issues of one part into issues of the whole, with `segment` before their paths.
 pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues.iter_mut().for_each(|issue| issue.path.insert(0, segment.clone()));
     issues

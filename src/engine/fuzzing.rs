@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their bytes. Each function panics if a promise is broken; what the engine refuses with
-//! its own error is fine.
+//! What the fuzz targets do with their bytes. Each function panics if a promise is broken. The engine may refuse the bytes
+//! with an error of its own.
 
 mod copies;
 mod indexes;
@@ -28,7 +28,7 @@ pub use copies::{intents, manifest, migration_state};
 pub use indexes::{index_files, queries};
 pub use values::values;
 
-/// A name, and what is done with the bytes.
+/// The name of a target, and the function that receives its bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: [Target; 15] = [
@@ -88,8 +88,8 @@ fn open(fs: &SimFs) -> Result<Arc<Database>> {
     Database::open(fs.handle(), Path::new(DIRECTORY), options())
 }
 
-/// Opens, reads and writes whatever there is. What is damaged must say so; repaired, it must do all of that. With `forged`,
-/// the catalog vouches for bytes that the engine never wrote, and is believed.
+/// Opens, reads and writes whatever is there. If it is damaged, that must be reported, and after a repair all of this must
+/// succeed. With `forged`, the catalog vouches for bytes that the engine never wrote, and is believed.
 fn use_database(fs: &SimFs, forged: bool) {
     let twin = fs.snapshot().kill();
     if let Err(error) = work(fs, forged) {
@@ -121,7 +121,7 @@ fn work(fs: &SimFs, forged: bool) -> Result<()> {
     let found = database.get(&spec(), &DocumentId::from(77), READ)?;
     assert!(found.is_some(), "what was written is gone");
     let report = database.verify(no_wait())?;
-    // Damage to what was not asked for may go unnoticed till it is.
+    // Damage to files that were not read may go unnoticed until they are.
     let asked = |path: &str| path == "items.json" || path.starts_with(".storage");
     let mut asked = report.problems.iter().filter(|problem| asked(&problem.path));
     assert!(
@@ -131,15 +131,15 @@ fn work(fs: &SimFs, forged: bool) -> Result<()> {
     Ok(())
 }
 
-/// The bytes as the first journal.
+/// Uses the bytes as the first journal.
 pub fn journal(bytes: &[u8]) {
     let fs = machine();
     fs.write_file(JOURNAL, bytes);
     use_database(&fs, false);
 }
 
-/// Each line as a body that gets its checksum, so that what lies behind the checksums is reached. Where a body has the
-/// members of a batch, they are made to follow the line before.
+/// Uses each line as a body and adds its checksum, so that the code that follows the check of checksums is reached. After
+/// the header, a body that is a JSON object is made to follow the line before it.
 pub fn journal_with_right_checksums(bytes: &[u8]) {
     let mut journal = Vec::new();
     let mut lines = bytes.split(|&byte| byte == b'\n');
@@ -165,7 +165,7 @@ fn chained(body: &[u8], seq: u64, checksum: u64) -> Option<Vec<u8>> {
     serde_json::to_vec(&value).ok()
 }
 
-/// The bytes as the file of a collection: a foreign one, and one that the catalog knows.
+/// Uses the bytes as the file of a collection: first as a foreign file, then as one that the catalog knows.
 pub fn snapshot(bytes: &[u8]) {
     let fs = machine();
     fs.write_file(FILE, bytes);
@@ -191,7 +191,7 @@ pub fn snapshot(bytes: &[u8]) {
     }
 }
 
-/// The bytes as the shared page of a sound database.
+/// Uses the bytes as the shared page of an intact database.
 pub fn tip(bytes: &[u8]) {
     let fs = machine();
     let database = open(&fs).expect("it opens");
@@ -205,7 +205,7 @@ pub fn tip(bytes: &[u8]) {
     use_database(&fs, false);
 }
 
-/// The bytes as JSON text, for the scanner and all that is built on it.
+/// Uses the bytes as JSON text, for the scanner and everything built on it.
 pub fn json_text(bytes: &[u8]) {
     let checked = json::check(bytes);
     if checked.is_ok() {
@@ -228,7 +228,7 @@ pub fn json_text(bytes: &[u8]) {
     let _ = (json::get(bytes, "id"), json::get_key(bytes, "id"), json::elements(bytes));
 }
 
-/// The bytes as a text that is indexed and looked for.
+/// Uses the bytes as a text that is indexed and searched for.
 pub fn keys(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let document = format!("{{\"id\":1,\"name\":{}}}", json::quote(&text));
@@ -250,7 +250,7 @@ pub fn keys(bytes: &[u8]) {
     }
 }
 
-/// The bytes as a map, whole or broken.
+/// Uses the bytes as a map, which may be broken.
 pub fn salvaging(bytes: &[u8]) {
     for found in salvage(bytes) {
         assert_eq!(json::check(&bytes[found.text]), Ok(()));
@@ -263,7 +263,7 @@ pub fn salvaging(bytes: &[u8]) {
     }
 }
 
-/// The bytes as the record of databases.
+/// Uses the bytes as the record of databases.
 pub fn databases(bytes: &[u8]) {
     let fs = machine();
     fs.write_file("/base/data/.databases.json", bytes);
@@ -281,8 +281,8 @@ pub fn databases(bytes: &[u8]) {
     base.databases().expect("it is repaired");
 }
 
-/// The bytes as an index checkpoint, or (where the first is odd) written over a right one from the place that the second
-/// names: it is never believed wrongly.
+/// Uses the bytes as an index checkpoint or, if the first byte is odd, writes them over a valid one, from the position that
+/// the second byte gives. A wrong checkpoint must never be believed.
 pub fn index_checkpoint(bytes: &[u8]) {
     let fs = machine();
     let database = open(&fs).expect("it opens");

@@ -1,4 +1,4 @@
-//! Ids that never repeat within a process. `Database::new_id` gives those that do not repeat between processes either.
+//! Ids that never repeat within a process. `Database::new_id` returns ids that do not repeat between processes either.
 
 use std::io;
 use std::path::Path;
@@ -7,15 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{Error, Result};
 
-/// The last millisecond that times, and ids that are made of them, may take: the start of the year 2050, UTC.
+/// The latest millisecond for times and for ids derived from them: the start of the year 2050, UTC.
 pub const LATEST_TIME: u64 = 2_524_608_000_000;
 
-/// The highest id that the clock alone makes. Above it there is room for all that are counted on from it.
+/// The highest id derived from the clock alone. The ids counted up from there have the room above it.
 const LATEST_FROM_CLOCK: u64 = LATEST_TIME - (1 << 33);
 
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// The current time in milliseconds since 1970; the earliest or the latest that there is where the clock shows another.
+/// Returns the current time in milliseconds since 1970, limited to the range from 0 to [`LATEST_TIME`].
 pub fn now_ms() -> u64 {
     time_in_bounds(SystemTime::now())
 }
@@ -25,7 +25,7 @@ fn time_in_bounds(time: SystemTime) -> u64 {
     u64::try_from(elapsed.as_millis()).map_or(LATEST_TIME, |ms| ms.min(LATEST_TIME))
 }
 
-/// 64 random bits for a name in `directory`: two that agree are none of chance.
+/// Returns 64 random bits for a name in `directory`. Two such names never agree by chance.
 pub fn random_bits(directory: &Path) -> Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
@@ -33,7 +33,7 @@ pub fn random_bits(directory: &Path) -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// An id near the current time in milliseconds, larger than every one handed out before, whatever the clock does.
+/// Returns an id near the current time in milliseconds, larger than every id returned before, whatever the clock does.
 pub fn generate_id() -> u64 {
     let now = now_ms();
     let next = |last: u64| Some(id_after(last, now));
@@ -44,7 +44,7 @@ fn id_after(last: u64, now: u64) -> u64 {
     now.min(LATEST_FROM_CLOCK).max(last + 1)
 }
 
-/// Makes the ids that are handed out from here on larger than this one.
+/// Makes all ids returned from now on larger than this one.
 pub fn stay_above(id: u64) {
     LAST.fetch_max(id, Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! What is asked of one index.
+//! Queries of a single index.
 
 use std::ops::Bound;
 
@@ -7,20 +7,21 @@ use super::error::{Error, Result};
 use super::index::{Index, IndexKey};
 use super::json::{self, MAX_DEPTH};
 
-/// A question that an index answers with ids.
+/// A query that an index answers with ids.
 #[derive(Debug, Clone)]
 pub enum IndexQuery {
-    /// Who has this key; ids ascending.
+    /// The documents with this key; ids ascending.
     Key(IndexKey),
-    /// Who has a key between the two, in key order; `inclusive` is said of both ends. With several fields the ends may be
-    /// tuples of the first fields only, or the value of the first field; then all keys that begin so lie at that end.
+    /// The documents with a key between the two, in key order; `inclusive` applies to both ends. With several fields, an end
+    /// may be a tuple of the first fields only, or the value of the first field. It then stands for all keys that begin with
+    /// it.
     Range { start: IndexKey, end: IndexKey, inclusive: bool },
-    /// Who has all words of the text, or words that begin so; best match first.
+    /// The documents that contain all words of the text, or words that begin with them; best match first.
     Words(String),
 }
 
 impl IndexQuery {
-    /// A key as a caller gives it, in JSON. An infinite number, which JSON lacks, is `{"infinite":1}` or
+    /// Parses a key as a caller gives it, in JSON. An infinite number, which JSON lacks, is `{"infinite":1}` or
     /// `{"infinite":-1}`.
     ///
     /// # Errors
@@ -31,7 +32,7 @@ impl IndexQuery {
         })
     }
 
-    /// The same question with other keys.
+    /// Returns the same query with other keys.
     pub fn map_keys(&self, map: impl Fn(IndexKey) -> IndexKey) -> IndexQuery {
         match self {
             IndexQuery::Key(key) => IndexQuery::Key(map(key.clone())),
@@ -42,11 +43,11 @@ impl IndexQuery {
         }
     }
 
-    /// The ids in the order of the answer. Hash: O(1) and what is found; B-tree: O(log n) and what is found; words: see
+    /// Returns the ids in the order of the answer. Hash: O(1 + ids found); B-tree: O(log n + ids found); words: see
     /// [`Index::search`].
     ///
     /// # Errors
-    /// `INDEX_TYPE` if an index of this type does not answer such questions.
+    /// `INDEX_TYPE` if an index of this type does not answer such queries.
     pub fn answer(&self, index: &Index) -> Result<Vec<DocumentId>> {
         match self {
             IndexQuery::Key(key) => Ok(index.find(key)),
@@ -79,7 +80,7 @@ fn given_key(raw: &[u8]) -> Option<IndexKey> {
     }
 }
 
-/// The end of a range over composite keys as the tuple that they begin with.
+/// Returns one end of a range as a tuple with which composite keys begin.
 fn prefix(end: &IndexKey, fields: usize) -> IndexKey {
     match end {
         IndexKey::Tuple(_) => end.clone(),
@@ -88,7 +89,7 @@ fn prefix(end: &IndexKey, fields: usize) -> IndexKey {
     }
 }
 
-/// A key behind all composite keys that begin with this tuple, where that lacks some fields.
+/// Returns a key after all composite keys that begin with this tuple, if it lacks some fields; otherwise the key itself.
 fn behind(end: IndexKey, fields: usize) -> IndexKey {
     match end {
         IndexKey::Tuple(parts) if fields > 1 && parts.len() < fields => {
@@ -100,8 +101,8 @@ fn behind(end: IndexKey, fields: usize) -> IndexKey {
     }
 }
 
-/// A key behind every key of a document: tuples come last, those in tuples behind them, and no document is nested so
-/// deep.
+/// Returns a key after every key of a document: tuples come after all other values, also inside tuples, and no document is
+/// nested this deep.
 fn highest() -> IndexKey {
     (0..=MAX_DEPTH).fold(IndexKey::tuple([]), |inner, _| IndexKey::tuple([inner]))
 }
@@ -117,7 +118,7 @@ mod tests {
         IndexQuery::key(text.as_bytes()).unwrap()
     }
 
-    /// A B-tree with these documents under the ids 1, 2, 3, …
+    /// Returns a B-tree with these documents under the ids 1, 2, 3, …
     fn btree(fields: &[&str], documents: &[&str]) -> Index {
         let config = IndexConfig {
             name: "test".into(),

@@ -1,5 +1,5 @@
-//! Locks of callers: one for each key, between all processes that use a database. They have nothing to do with the write
-//! lock, so whoever holds one may write.
+//! Locks for callers: one per key, shared by all processes that use a database. They are independent of the write lock, so a
+//! holder may write.
 
 use std::path::{Path, PathBuf};
 use std::process;
@@ -11,22 +11,22 @@ use super::fs::{self, FileKind, Fs, OpenMode, read_all};
 use super::journal::RESERVED;
 use super::lock::{LockGuard, LockKind, ProcessLock};
 
-/// A lock that is held. It is released when this is dropped, and by the system when the process dies.
+/// A held lock. It is released when this value is dropped, and by the system when the process dies.
 pub struct KeyLock {
     _guard: LockGuard,
 }
 
-/// What came of trying to take a lock.
+/// The result of an attempt to take a lock.
 pub enum Attempt {
     Taken(KeyLock),
-    /// Somebody else has it: this process, if it is known.
+    /// The lock is held, by the process with this id if that is known.
     Held(Option<u32>),
 }
 
-/// Takes the lock of a key if it is free. Keys are texts of any kind; the file is named by their hash.
+/// Takes the lock of a key if it is free. A key may be any text; the lock file is named by its hash.
 ///
 /// # Errors
-/// `IO_ERROR`, where the directory is read-only too.
+/// `IO_ERROR`, also if the directory is read-only.
 pub fn try_lock_key(file_system: &Arc<dyn Fs>, directory: &Path, key: &str) -> Result<Attempt> {
     let path = lock_path(directory, key);
     if let Some(parent) = path.parent() {
@@ -37,7 +37,7 @@ pub fn try_lock_key(file_system: &Arc<dyn Fs>, directory: &Path, key: &str) -> R
         return Ok(Attempt::Held(holder(&**file_system, &path)));
     }
     let guard = lock.guard();
-    // A hint: where it cannot be written, messages lack the holder.
+    // This is a hint: if it cannot be written, messages do not name the holder.
     let _ = note_holder(&**file_system, &path);
     Ok(Attempt::Taken(KeyLock { _guard: guard }))
 }
@@ -46,7 +46,7 @@ fn lock_path(directory: &Path, key: &str) -> PathBuf {
     directory.join(RESERVED).join("locks").join(format!("{}.lock", FileHash::of(key.as_bytes())))
 }
 
-/// Writes who holds the lock into its file: a hint for messages, never more, and nothing to write over what a symlink leads to.
+/// Writes the holder into the lock file. This is only a hint for messages, so it is never written through a symlink.
 fn note_holder(fs: &dyn Fs, path: &Path) -> Result<()> {
     let found = fs.symlink_metadata(path).at("look up", path)?;
     if found.is_none_or(|found| found.kind != FileKind::File) {

@@ -10,9 +10,8 @@ use super::cancel;
 use super::error::{Error, IoContext, Result};
 use super::fs::{Fs, LockFile};
 
-/// A lock on a dedicated file. The file is never deleted, the lock never converted, and always released by an
-/// explicit unlock: closing the handle would not release it while a child process that is being spawned
-/// still holds a copy.
+/// A lock on a dedicated file. The file is never deleted. The lock is never converted, and is always released by an explicit
+/// unlock: closing the handle would not release it while a child process that is being spawned still holds a copy.
 pub struct ProcessLock {
     fs: Arc<dyn Fs>,
     path: PathBuf,
@@ -32,12 +31,12 @@ impl ProcessLock {
         Ok(ProcessLock { fs: Arc::clone(fs), path: path.to_path_buf(), file, replacements: 0 })
     }
 
-    /// How often another file was found at the path than the one that was open.
+    /// Returns how often the file at the path was found to have been replaced.
     pub fn replacements(&self) -> u64 {
         self.replacements
     }
 
-    /// A lock on the file that has the name now. Nothing is locked yet.
+    /// Opens a lock on the file that now has the name. Nothing is locked yet.
     fn anew(&self) -> Result<ProcessLock> {
         let lock = ProcessLock::open(&self.fs, &self.path)?;
         Ok(ProcessLock { replacements: self.replacements + 1, ..lock })
@@ -45,7 +44,8 @@ impl ProcessLock {
 
     /// Takes the lock if it is free.
     pub fn try_lock(&mut self, kind: LockKind) -> Result<bool> {
-        // Someone may have replaced the file: two holders of different files would both believe.
+        // The file may have been replaced: two processes that lock different files would both believe that they hold the
+        // lock.
         for _ in 0..3 {
             let locked = match kind {
                 LockKind::Exclusive => self.file.try_exclusive(),
@@ -65,8 +65,8 @@ impl ProcessLock {
         Ok(false)
     }
 
-    /// Takes the lock, waiting for it until `deadline`, or until the caller gives up. `holder` names the process that has it,
-    /// if known.
+    /// Takes the lock, waiting until the deadline of `wait` or until the caller cancels. `holder` returns the process that
+    /// holds it, if known.
     pub fn lock(&mut self, kind: LockKind, wait: Wait, holder: impl Fn() -> Option<u32>) -> Result<()> {
         let mut pauses = wait.pauses();
         while !self.try_lock(kind)? {
@@ -82,8 +82,8 @@ impl ProcessLock {
         Ok(())
     }
 
-    /// Takes a lock that is held on the file which has its name now, if somebody replaced it. False if another process has
-    /// that one locked: then the old file stays the one that is held, so that the next call tries again.
+    /// If the file of a held lock has been replaced, locks the file that now has its name. Returns false if another process
+    /// holds that lock; the old lock then stays held, so that the next call tries again.
     pub fn renew(&mut self, kind: LockKind) -> Result<bool> {
         if self.file.is_current().at("look up lock file", &self.path)? {
             return Ok(true);
@@ -100,19 +100,19 @@ impl ProcessLock {
         self.file.unlock().at("unlock", &self.path)
     }
 
-    /// The processes that hold the lock, as far as the system tells. This one is among them where it holds it by another
-    /// handle, which is that of another copy of this package if it is not the caller's.
+    /// Returns the processes that hold the lock, as far as the system tells. This process is among them if it holds the lock
+    /// through another handle: either the caller has that handle, or another copy of this package does.
     pub fn holders(&self) -> Vec<u32> {
         self.file.holders()
     }
 
-    /// Unlocks when it is dropped, also when a panic passes by.
+    /// Returns a guard that unlocks when it is dropped, even during a panic.
     pub fn guard(&self) -> LockGuard {
         LockGuard { file: Arc::clone(&self.file) }
     }
 }
 
-/// A lock that is held.
+/// A held lock.
 #[must_use]
 pub struct LockGuard {
     file: Arc<dyn LockFile>,
@@ -120,7 +120,7 @@ pub struct LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        // An unlock of a lock that is held fails only if the handle is bad, and then nothing is locked.
+        // Unlocking a held lock fails only if the handle is bad, and then nothing is locked.
         let _ = self.file.unlock();
     }
 }
@@ -139,17 +139,18 @@ impl Wait {
         Wait { timeout, deadline }
     }
 
-    /// What errors say of how long was waited.
+    /// Returns the waiting time that errors report.
     pub fn timeout_ms(&self) -> u64 {
         self.timeout.as_millis().try_into().unwrap_or(u64::MAX)
     }
 
-    /// Pauses between attempts to take what is held for moments.
+    /// Returns the pauses between attempts to take a lock that is held only briefly.
     pub fn pauses(self) -> Pauses {
         Pauses { next: Duration::from_micros(50), longest: LONGEST_PAUSE, deadline: self.deadline }
     }
 
-    /// Pauses between attempts that open files and take locks which others need to be done.
+    /// Returns the pauses between attempts that are costly, or that hold locks which other processes need in order to
+    /// finish.
     pub fn long_pauses(self) -> Pauses {
         let (next, longest) = (Duration::from_millis(1), Duration::from_millis(20));
         Pauses { next, longest, deadline: self.deadline }
@@ -159,7 +160,7 @@ impl Wait {
 /// The longest pause before another attempt to take a lock.
 pub const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Pauses, each twice as long as the one before, that end with the deadline.
+/// Pauses that double in length up to `longest` and end at the deadline.
 pub struct Pauses {
     next: Duration,
     longest: Duration,
@@ -167,7 +168,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Sleeps for one more pause. False without it, when the time is up.
+    /// Sleeps for the next pause. Returns false without sleeping if the deadline has passed.
     pub fn next(&mut self) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {

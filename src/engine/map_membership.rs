@@ -1,4 +1,4 @@
-//! Which documents a whole map takes away, and which it brings.
+//! Which documents a whole-map write removes and which it adds.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use super::document::DocumentId;
 use super::error::Result;
 use super::json;
 
-/// How a map differs from a collection, in its keys alone.
+/// The difference between a map and a collection, by keys alone.
 pub struct Membership {
-    /// The ids of the documents that the map lacks, as these have them: numbers or texts, as JSON.
+    /// The ids of the documents that the map lacks, as JSON: numbers or strings, as the documents have them.
     pub gone: Vec<Vec<u8>>,
-    /// The places of the keys under which there is no document.
+    /// The positions of the keys for which there is no document.
     pub new: Vec<usize>,
 }
 
@@ -23,8 +23,8 @@ impl Membership {
     }
 }
 
-/// Compares the keys of a map with the documents of a collection. Of these, only those that the map lacks are read. They may be
-/// others when the map is written: see [`unforeseen`].
+/// Compares the keys of a map with the documents of a collection, and reads only the documents that the map lacks. The
+/// collection may have changed by the time the map is written: see [`unforeseen`].
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -48,7 +48,7 @@ pub fn compare_keys(
     Ok(Membership { gone, new })
 }
 
-/// The same at the moment of the write, as far as it was not `foreseen`.
+/// Compares again during the write, and returns only the differences that were not `foreseen`.
 ///
 /// # Errors
 /// As [`Transaction::get`].

@@ -1,4 +1,4 @@
-//! Whole-map writes: storing the difference between a map and what is stored.
+//! Whole-map writes: storing the differences between a map and the stored documents.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::parallel;
 
 /// What a whole-map write did.
 pub struct Written {
-    /// The records that were given as they are stored, ids ascending.
+    /// The given records in their stored form, ids ascending.
     pub documents: Vec<(DocumentId, Document)>,
 }
 
@@ -21,11 +21,11 @@ impl Written {
     }
 }
 
-/// A map of records as it is given.
+/// A map of records as a caller gives it.
 pub struct GivenMap<'a> {
     /// `{ "<id>": record }`
     pub text: &'a [u8],
-    /// The large fields as plain text, in the order of the map's members, where they come apart.
+    /// The large fields that were split off, as plain text, in the order of the map's members.
     pub large: Vec<Option<&'a str>>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> From<&'a [u8]> for GivenMap<'a> {
     }
 }
 
-/// A record of a map, and what is known of the document in whose place it comes.
+/// A record of a map, and the hash of the stored document with the same id.
 struct Record<'a> {
     id: DocumentId,
     key: String,
@@ -43,17 +43,17 @@ struct Record<'a> {
     current: Option<u64>,
 }
 
-/// Gives the stored form of a record from its key, the record, and the stored document if there is one: a JSON object without
-/// white space between its tokens.
+/// Computes the stored form of a record from its key, the record, and the stored document if there is one: a JSON object
+/// without white space between its tokens.
 pub trait Rule: Fn(&str, Given<'_>, Option<&[u8]>) -> Result<Vec<u8>> + Sync {}
 
 impl<F: Fn(&str, Given<'_>, Option<&[u8]>) -> Result<Vec<u8>> + Sync> Rule for F {}
 
-/// Puts every record of the map that differs from the stored one. `delete` deletes a document that the map lacks, with what
-/// belongs to it. Whether keys are unique is asked of the outcome: documents may exchange them.
+/// Puts every record of the map that differs from the stored one. `delete` deletes a document that the map lacks, together
+/// with everything that belongs to it. Uniqueness is checked against the result: documents may exchange their keys.
 ///
 /// # Errors
-/// `VALIDATION_ERROR` with the issues of all records; nothing is put then. `UNIQUE_VIOLATION`.
+/// `VALIDATION_ERROR` with the issues of all records, in which case nothing is put. `UNIQUE_VIOLATION`.
 pub fn write_map(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
@@ -67,8 +67,8 @@ pub fn write_map(
     })
 }
 
-/// As [`write_map`], for a map of which only the records that may differ from the stored ones are given, and the ids of the
-/// documents that it lacks. Gives the documents of the former.
+/// Like [`write_map`], but takes only the records that may differ from the stored ones, and the ids of the documents that
+/// the map lacks. Returns the documents of these records.
 ///
 /// # Errors
 /// As [`write_map`].
@@ -133,7 +133,7 @@ fn write_records(
     Ok(Written { documents: stored })
 }
 
-/// The records of a map, ids ascending. Of several with one id the last counts.
+/// Returns the records of a map, ids ascending. Of several with the same id, the last one counts.
 fn records<'a>(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
@@ -156,12 +156,12 @@ fn records<'a>(
     Ok(records)
 }
 
-/// What is known of the stored form of a record without the document in whose place it comes.
+/// What is known of a record's stored form before the stored document with the same id is read.
 enum Form {
     Given(Result<Document>),
-    /// The record is that document, as far as the hash tells.
+    /// The record equals that document, as far as the hash tells.
     Stored(Document),
-    /// Only that document tells.
+    /// The stored form depends on that document.
     OverCurrent,
 }
 
@@ -170,7 +170,7 @@ fn form_of(spec: &CollectionSpec, record: &Record<'_>, rule: &impl Rule) -> Form
     let Some(current) = record.current else {
         return Form::Given(rule(&record.key, record.given, None).map(document));
     };
-    // Most records of a map are those that were read before.
+    // Most records of a map are unchanged since they were read.
     let whole = record.given.whole(spec.large_field.unwrap_or_default());
     let as_given = document(json::compacted(whole.into_owned()));
     if as_given.hash == current { Form::Stored(as_given) } else { Form::OverCurrent }

@@ -1,8 +1,8 @@
-//! Paths as their text tells.
+//! Operations on the text of paths.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path without `.` and `..`. Symlinks are not looked at.
+/// Returns the path without `.` and `..`. Does not resolve symlinks.
 pub fn normal_path(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -15,12 +15,12 @@ pub fn normal_path(path: &Path) -> PathBuf {
     normal
 }
 
-/// Whether a path with slashes is `above`, or lies below it.
+/// Returns whether a path with slashes equals `above` or is below it.
 pub fn is_at_or_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether a relative path with slashes leads to something below what it is relative to, as its text tells.
+/// Returns whether a relative path with slashes, judged by its text, leads to something below its starting directory.
 pub fn is_plain_path(path: &str) -> bool {
     path.split('/').all(|name| {
         let mut components = Path::new(name).components();
@@ -30,8 +30,8 @@ pub fn is_plain_path(path: &str) -> bool {
     })
 }
 
-/// Whether the system takes a name for that of one file. Windows cuts dots and spaces off at its end, and some names stand for
-/// devices there, whatever follows a dot.
+/// Returns whether the system accepts a name as the name of a single file. Windows strips dots and spaces from the end of a
+/// name, and reserves some names for devices, whatever follows a dot.
 #[cfg(windows)]
 pub fn is_file_name(name: &str) -> bool {
     let forbidden = |c: char| c < ' ' || "<>:\"/\\|?*".contains(c);

@@ -12,10 +12,10 @@ pub enum Durability {
     Os,
 }
 
-/// Limits of the engine's cache. Instances on one directory share it; the largest limits asked for count.
+/// Limits of the engine's cache. Instances on one directory share it, with the largest limits that any of them asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Documents and whole lists, counted alike.
+    /// The number of documents and whole lists together.
     pub entries: u64,
     /// An entry is dropped this long after it was read from disk.
     pub ttl: Duration,

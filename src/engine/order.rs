@@ -1,13 +1,13 @@
-//! Sorting where speed does not count: the standard library compiles some kilobytes for each type and order, this next to
-//! nothing, because what is sorted are places.
+//! Sorting where speed does not matter. The standard library's sort compiles to some kilobytes for each type and order, this
+//! one to almost nothing, because it always sorts positions.
 
 use std::cmp::Ordering;
 
-/// Sorts a list. Equals stay in their order.
+/// Sorts a list. Equal elements keep their order.
 pub fn sort_by<T>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
     let mut places: Vec<usize> = (0..list.len()).collect();
     sort_places(&mut places, &|one, other| order(&list[one], &list[other]));
-    // What belongs at `at` stood at `places[at]`: each circle of such moves is gone round once.
+    // The element that belongs at `at` is at `places[at]`. Each cycle of these moves is followed once.
     for start in 0..list.len() {
         let mut at = start;
         loop {

@@ -1,7 +1,7 @@
 //! Which database a file belongs to.
 //!
-//! A file inside a database's directory is that database's own, unless another database lies on the way to it. Every
-//! other file is claimed in the record of the base path, so that no second database writes to it.
+//! A file inside a database's directory belongs to that database, unless the directory of another database lies between
+//! them. Every other file is claimed in the record of the base path, so that no second database writes to it.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use super::journal::RESERVED;
 use super::lock::Wait;
 use super::normal_path::is_at_or_below;
 
-/// Files of the base path that no storage may use, relative to it.
+/// Files that no storage may use, relative to the base path.
 const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
-/// What the names of files begin with that record the databases of the base path.
+/// The beginning of the names of the files that record the databases of the base path.
 const RECORDS: &str = "data/.databases.";
-/// Where indexes that callers fill by hand lie, relative to their database.
+/// Where the indexes that callers fill by hand are stored, relative to their database.
 const INDEXES_FILE: &str = "indexes.json";
 const INDEXES: &str = "indexes/";
 
-/// Refuses the directory of a database that holds no database of a caller's: backups, and what looks after all databases
-/// of a base path, know of that and of those below it only. Touches no file.
+/// Refuses a directory in which a caller may not have a database: backups, and everything else that handles all databases of
+/// a base path, know only the base path itself and the databases below it. Touches no file.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a directory outside the base path, and for one of the engine's.
+/// `INVALID_ARGUMENT` for a directory outside the base path, and for one that is reserved for the engine.
 pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
     let refuse = |why: &str| {
         let message = format!("the directory {} of a database {why}", directory.display());
@@ -44,8 +44,8 @@ pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `path` a collection of the database in `directory` (as the caller spells it, `database` being the open one).
-/// Looks at a few directories and reads the record of the base path.
+/// Makes `path` a collection of the database in `directory`, which is spelled as the caller spells it; `database` is the
+/// open database. Looks at a few directories and reads the record of the base path.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a path that no collection may have, and for a file that belongs to another database.
@@ -84,17 +84,18 @@ pub fn own_collection(
         }
     }
     if leads_out(path) || !others.is_empty() {
-        // Where nothing can be written nobody else can claim the file either.
+        // If nothing can be written there, nobody else can claim the file either.
         return if database.is_read_only() { Ok(()) } else { base.claim(&file, directory, wait) };
     }
     owner.map_or(Ok(()), |owner| Err(taken(&owner)))
 }
 
-/// Refuses to remove what is not an entity's: see `Transaction::remove_entity_path` for what lies inside databases.
+/// Refuses to remove a path that does not belong to an entity. For paths inside databases see
+/// `Transaction::remove_entity_path`.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a path outside the base path, and for one that holds a claimed file or a record of the base
-/// path.
+/// `INVALID_ARGUMENT` for a path outside the base path, for a reserved one, and for one that holds every database or a
+/// claimed file.
 pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let target = collection_file(directory, path);
@@ -114,10 +115,10 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     }
 }
 
-/// Refuses a file or directory that a caller may not read or write as one of its own.
+/// Refuses a file or directory that a caller may not read or write directly.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a path outside the base path, one of the engine's, or a claimed file.
+/// `INVALID_ARGUMENT` for a path outside the base path, one that is reserved for the engine, or a claimed file.
 pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
     let refuse = |why: &str| Err(Error::InvalidArgument(format!("{} {why}", path.display())));
     if path == base.path() {
@@ -151,7 +152,7 @@ fn check_collection(base: &BasePath, database: &Database, directory: &Path, path
     Ok(())
 }
 
-/// A path out of the database's directory must stay under the base path, however that is spelled.
+/// Checks that a path out of the database's directory stays under the base path, with symlinks resolved too.
 fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     let file = collection_file(directory, path);
     base.relative_or_refuse(&file)?;
@@ -168,7 +169,7 @@ fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &
     )))
 }
 
-/// Whether a path leads into the folder that the engine has in a database.
+/// Returns whether a path leads into the engine's folder of a database.
 fn is_of_engine(path: &str) -> bool {
     path.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED))
 }
@@ -180,7 +181,7 @@ fn is_reserved(base: &BasePath, file: &Path) -> Option<String> {
     reserved.then(|| "is reserved for this package".to_owned())
 }
 
-/// A file's path relative to a database that lies above it.
+/// Returns the path of a file relative to a database above it.
 fn relative_to(directory: &Path, file: &Path) -> Option<String> {
     let names: Option<Vec<&str>> =
         file.strip_prefix(directory).ok()?.iter().map(|name| name.to_str()).collect();
@@ -188,7 +189,7 @@ fn relative_to(directory: &Path, file: &Path) -> Option<String> {
 }
 
 impl BasePath {
-    /// A claimed file that is the path or lies below it.
+    /// Returns a claimed file that is at the path or below it, if there is one.
     fn claimed_below(&self, path: &Path) -> Result<Option<PathBuf>> {
         Ok(self.claims()?.into_iter().find(|file| file.starts_with(path)))
     }

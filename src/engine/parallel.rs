@@ -1,4 +1,4 @@
-//! Work on many things at once.
+//! Work on many items in parallel.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,19 +10,20 @@ use parking_lot::Mutex;
 
 use super::cancel;
 
-/// Work on so many bytes takes longer than beginning a thread.
+/// Work on this many bytes takes longer than starting a thread.
 const WORTHWHILE: usize = 512 << 10;
-/// A process has other things to do as well.
+/// The process has other things to do as well.
 const THREADS: usize = 4;
 const SHARES: usize = 8;
-/// A share of documents that has so many bytes takes no more.
+/// A share that has reached this many bytes takes no more documents.
 const SHARE_BYTES: usize = 1 << 20;
 
-/// What `work` makes of each of the items, in their order. Where they have many `bytes` altogether, several threads share the
-/// work, for the same caller: giving the call up ends all of them. Where no thread can be had, this one does all of it.
+/// Returns what `work` makes of the items, in their order. If they have many `bytes` in total, several threads share the
+/// work on behalf of the same caller: cancelling the call stops all of them. If no thread can be started, this one does all
+/// the work.
 pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = threads_for(bytes);
-    // Several for each thread: who is held up leaves the rest to the others.
+    // There are several shares for each thread, so that other threads do the rest if one is held up.
     let shares = if threads == 1 { 1 } else { threads * SHARES };
     let shares: Vec<&[T]> = items.chunks(items.len().div_ceil(shares).max(1)).collect();
     let mut done = Vec::with_capacity(items.len());
@@ -31,8 +32,8 @@ pub fn map<T: Sync, R: Send>(items: &[T], bytes: usize, work: impl Fn(&T) -> R +
     done
 }
 
-/// As [`map`], but what `work` makes goes to `hand_over` as soon as everything before it has gone there, while the rest is
-/// being made. Nothing more is handed over after an error.
+/// Like [`map`], but passes each result to `hand_over` as soon as all results before it have been handed over, while the
+/// rest are still being made. Nothing more is handed over after an error.
 pub fn in_order<T: Sync, R: Send, E: Send>(
     items: &[T],
     bytes: usize,
@@ -61,16 +62,16 @@ fn claim<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
     Some((at, items.get(at)?))
 }
 
-/// What was made and not handed over yet.
+/// Results that were made but not handed over yet.
 struct Made<R, E, H> {
     hand_over: H,
-    /// The place of what is handed over next.
+    /// The position of the next result to hand over.
     due: usize,
     early: BTreeMap<usize, R>,
     failure: Option<E>,
 }
 
-/// One of the items failed: the others are of no use any more.
+/// An item failed, so the results of the others are no longer needed.
 struct Failed;
 
 impl<R, E, H: FnMut(R)> Made<R, E, H> {
@@ -90,8 +91,8 @@ impl<R, E, H: FnMut(R)> Made<R, E, H> {
     }
 }
 
-/// Items in their order, in shares that are not too large: of no more of them than lie between two looks at whether the caller
-/// gave up, and of about [`SHARE_BYTES`] at most.
+/// Splits the items, in their order, into shares that are not too large: at most as many items as are processed between two
+/// checks for cancellation, and about [`SHARE_BYTES`] at most.
 pub fn shares<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut shares, mut rest) = (Vec::with_capacity(items.len().div_ceil(cancel::STEP)), items);
     while !rest.is_empty() {
@@ -114,7 +115,8 @@ fn threads_for(bytes: usize) -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(THREADS)
 }
 
-/// Runs `work` on so many threads, of which this is one, or on as many as can be had. Compiled once for all kinds of work.
+/// Runs `work` on this many threads, including this one, or on as many as can be started. Compiled once for all kinds of
+/// work.
 fn together(threads: usize, work: &(dyn Fn() + Sync)) {
     let caller = cancel::current();
     thread::scope(|scope| {

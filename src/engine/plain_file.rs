@@ -1,4 +1,4 @@
-//! Files that callers keep beside their collections: read whole, replaced whole. No journal knows them.
+//! Files that callers keep beside their collections. They are read and replaced whole, and no journal covers them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use super::fs::{self, File, FileBytes, Fs, OpenMode, read_all};
 use super::id::random_bits;
 use super::options::Durability;
 
-/// The content of a file; `None` if there is none.
+/// Returns the content of a file, or `None` if there is none.
 pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<FileBytes>> {
     let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
     read_all(&*file).at("read", path).map(Some)
 }
 
-/// Puts a file in place of what is there, in one step: a crash leaves the old content or the new. Missing directories are
-/// created. With [`Durability::Full`] the new content survives power loss once this returns.
+/// Replaces a file in one step: a crash leaves either the old or the new content. Missing directories are created. With
+/// [`Durability::Full`] the new content survives power loss once this returns.
 pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durability) -> Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::InvalidArgument(format!("{} names no file", path.display())));
@@ -25,7 +25,7 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
     let (fresh, file) = create_fresh(fs, directory, name)?;
     let result = write_fresh(fs, path, &fresh, &*file, content, durability);
     if result.is_err() {
-        // What cannot be removed now is only in the way of a person.
+        // A file that cannot be removed is harmless clutter.
         let _ = fs.remove_file(&fresh);
         return result;
     }
@@ -35,8 +35,8 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
     }
 }
 
-/// The same, durable, by way of the file `fresh`, which only holders of a lock write. A process that was killed may have left
-/// it. Both directories are there.
+/// Does the same, durably, by way of the file `fresh`, which only holders of a lock write. A killed process may have left
+/// that file behind. The directories of both files must exist.
 pub fn replace_by_way_of(fs: &dyn Fs, fresh: &Path, path: &Path, content: &[u8]) -> Result<()> {
     fs::remove_tree(fs, fresh).at("remove", fresh)?;
     let file = fs.open(fresh, OpenMode::CreateNew).at("create", fresh)?;
@@ -62,8 +62,8 @@ fn write_fresh(
     fs.rename(fresh, path).at("rename into place", path)
 }
 
-/// Creates a file beside the one that is to be replaced, under a name that nobody else uses. A process that was killed may
-/// have left files of that kind, and one with the same number may run in another container: names are drawn at random.
+/// Creates a file beside the one to be replaced, under a name that nobody else uses. The name is drawn at random, because
+/// killed processes may have left such files, and a process in another container may have the same process id.
 fn create_fresh(fs: &dyn Fs, directory: &Path, name: &OsStr) -> Result<(PathBuf, Arc<dyn File>)> {
     let mut fresh = name.to_owned();
     fresh.push(format!(".new-{:016x}", random_bits(directory)?));

@@ -1,4 +1,4 @@
-//! One engine for each directory and process.
+//! One engine for each directory in a process.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use super::database::{Database, DatabaseOptions};
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, Identity};
 
-/// A place that is locked while its database is being opened, so that two callers do not open it twice.
+/// A slot that is locked while its database is being opened, so that two callers do not open it twice.
 type Place = Arc<Mutex<Weak<Database>>>;
 
-/// The databases that a process has open. Clones are the same registry.
+/// The databases that a process has open. Clones share one registry.
 #[derive(Clone, Default)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -23,15 +23,15 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Inner {
-    /// By identity, so that symlinks and spellings make no difference.
+    /// Keyed by identity, so that symlinks and spellings make no difference.
     open: Mutex<HashMap<Identity, Place>>,
-    /// Base paths, and the directories of databases that were opened as theirs.
+    /// The databases that were opened under a base path.
     opened: Mutex<Vec<Opened>>,
-    /// Base paths whose databases this process holds, and who sees to that.
+    /// Base paths whose databases this process holds, and their holders.
     holds: Mutex<Vec<(PathBuf, Weak<HeldDatabases>)>>,
 }
 
-/// A database that was opened as one of a base path.
+/// A database that was opened under a base path.
 struct Opened {
     base: PathBuf,
     directory: PathBuf,
@@ -40,8 +40,8 @@ struct Opened {
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 
-/// The database in `directory`, which lies under `base`, as [`open_shared`] opens it. It is recorded as one of the base
-/// path. An interrupted migration or restore of the base path is put right first.
+/// Opens the database in `directory`, which is under `base`, like [`open_shared`], and records it in the base path. An
+/// interrupted migration or restore of the base path is settled first.
 ///
 /// # Errors
 /// As [`check_directory`](super::check_directory()), [`Database::open`] and [`settle`](super::backup::settle()).
@@ -49,7 +49,8 @@ pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -
     Site { base: base.clone(), registry: Registry::of_process(), options }.open_under(directory)
 }
 
-/// The database in `directory`, opened unless this process has it open. It ends with the last `Arc`.
+/// Returns the database in `directory`, which is opened unless this process has it open already. It is closed when the last
+/// `Arc` is dropped.
 ///
 /// # Errors
 /// As [`Database::open`].
@@ -62,7 +63,7 @@ pub fn open_shared(
 }
 
 impl Registry {
-    /// The registry of this process.
+    /// Returns the registry of this process.
     pub fn of_process() -> Registry {
         PROCESS.clone()
     }
@@ -74,7 +75,7 @@ impl Registry {
         directory: &Path,
         options: DatabaseOptions,
     ) -> Result<Arc<Database>> {
-        // A directory that cannot be created is opened all the same: reading it gives nothing, writing the error.
+        // A directory that cannot be created is opened anyway: reads find nothing, and writes return the error.
         if fs::create_dirs(&*file_system, directory).is_err()
             && file_system.metadata(directory).at("look up", directory)?.is_none()
         {
@@ -94,10 +95,11 @@ impl Registry {
             && !is_replaced(&database)?
         {
             database.raise_cache_limits(options.cache);
-            // Its last instance may be closed, and only a checkpoint in the background keeps it a moment longer. To the
-            // caller it was closed: what was edited since counts at once.
+            // Perhaps its last instance is closed and only a background checkpoint keeps it alive a little longer. For the
+            // caller it was closed, so edits made since then must be seen at once.
             database.notice_all_edits()?;
-            // Whoever has the database to himself asks for it here and is not to wait for one who waits for him.
+            // A thread that holds the database exclusively looks it up here. It must not wait for a thread that waits for
+            // it.
             drop(place);
             database.take_in_owners();
             return Ok(database);
@@ -109,7 +111,7 @@ impl Registry {
         Ok(database)
     }
 
-    /// The engine of a directory, if this process has it open.
+    /// Returns the engine of a directory, if this process has it open.
     pub(super) fn find(&self, file_system: &dyn Fs, directory: &Path) -> Result<Option<Arc<Database>>> {
         let Some(metadata) = file_system.metadata(directory).at("look up", directory)? else {
             return Ok(None);
@@ -118,7 +120,7 @@ impl Registry {
         Ok(place.and_then(|place| place.lock().upgrade()))
     }
 
-    /// Remembers that a database was opened as one of a base path.
+    /// Notes that a database was opened under a base path.
     pub(super) fn note_open(&self, base: &BasePath, directory: &Path, database: &Arc<Database>) {
         let base = canonical(base);
         let mut opened = self.inner.opened.lock();
@@ -137,7 +139,7 @@ impl Registry {
         }
     }
 
-    /// The directories of the databases that this process has open as ones of a base path, as they were spelled.
+    /// Returns the directories of the databases that this process has open under a base path, as they were spelled.
     pub(super) fn opened_under(&self, base: &BasePath) -> Vec<PathBuf> {
         let base = canonical(base);
         let opened = self.inner.opened.lock();
@@ -145,14 +147,14 @@ impl Registry {
         live.map(|known| known.directory.clone()).collect()
     }
 
-    /// From now on what is opened under `base` is taken in by `held`, for as long as that lives.
+    /// Makes `held` take in whatever is opened under `base` from now on, for as long as `held` lives.
     pub(super) fn note_hold(&self, base: &BasePath, held: &Arc<HeldDatabases>) {
         let mut holds = self.inner.holds.lock();
         holds.retain(|(_, held)| held.strong_count() > 0);
         holds.push((canonical(base), Arc::downgrade(held)));
     }
 
-    /// Who holds the databases of a base path in this process.
+    /// Returns the holder of the databases of a base path in this process.
     pub(super) fn hold_on(&self, base: &BasePath) -> Option<Arc<HeldDatabases>> {
         let holds = self.inner.holds.lock();
         if holds.is_empty() {
@@ -163,7 +165,8 @@ impl Registry {
     }
 }
 
-/// Whether the files of an open database are no longer those in its directory. It goes on refusing whoever has it.
+/// Returns whether the files of an open database are no longer those in its directory. Such a database keeps refusing every
+/// call.
 fn is_replaced(database: &Database) -> Result<bool> {
     match database.check_tip() {
         Err(Error::Replaced { .. }) => Ok(true),
@@ -171,7 +174,7 @@ fn is_replaced(database: &Database) -> Result<bool> {
     }
 }
 
-/// One spelling for each base path; one that does not exist has no holders either.
+/// Returns the one spelling of each base path. A base path that does not exist has no holders, so any spelling will do.
 fn canonical(base: &BasePath) -> PathBuf {
     base.file_system().canonical(base.path()).unwrap_or_else(|_| base.path().to_path_buf())
 }
@@ -209,7 +212,8 @@ mod tests {
         assert_eq!(list(&next), r#"[{"id":1,"edited":true}]"#);
     }
 
-    /// A database whose owners are to be taken in, as the file of a collection that belongs to one of them is gone.
+    /// Returns a database whose owners will be taken in, because the file of a collection that belongs to one of them is
+    /// gone.
     fn with_missing_file(fs: &SimFs, registry: &Registry) -> Arc<Database> {
         let database = open_with_owners(fs, registry);
         let owned = spec("owned.json");

@@ -1,21 +1,22 @@
-//! Head, length and hash of a document whose text passes by in pieces.
+//! Head, length and hash of a document whose text arrives in pieces.
 
 use super::checksum::DocumentHasher;
 use super::document::{head_in, head_len};
 
-/// Takes in a text and keeps no more of it than its head.
+/// Consumes a text and keeps only its head.
 pub struct TextMeasure<'f> {
     field: Option<&'f str>,
-    /// The text so far, until it is known where the head ends; the head from then on.
+    /// The text so far until the end of the head is known; from then on, the head.
     head: Vec<u8>,
     is_known: bool,
-    /// The head is looked for again when so much of the text is there: so looking costs no more than O(text) in all.
+    /// The length of text at which the end of the head is next looked for. It doubles, so that all searches together cost
+    /// O(text).
     next_look: usize,
     hasher: DocumentHasher,
     len: u64,
 }
 
-/// What there is to know of a text without the large field.
+/// The head, length and hash of a text.
 pub struct Measured {
     pub head: Vec<u8>,
     pub len: u64,
@@ -23,7 +24,7 @@ pub struct Measured {
 }
 
 impl<'f> TextMeasure<'f> {
-    /// For a document with this large field, or with none: then all of it but the closing brace is its head.
+    /// Measures a document with this large field, or with none: then all of it except the closing brace is its head.
     pub fn new(field: Option<&'f str>) -> Self {
         TextMeasure {
             field,
@@ -35,7 +36,7 @@ impl<'f> TextMeasure<'f> {
         }
     }
 
-    /// For a document of which it is not known whether it has a large field: it counts as one without a head.
+    /// Measures a document of which it is not known whether it has a large field. It counts as one without a head.
     pub fn headless() -> Self {
         TextMeasure { is_known: true, ..TextMeasure::new(None) }
     }

@@ -1,25 +1,25 @@
-//! Looking for the first byte that needs attention, eight at a time: for short texts, in which a search should not have to set
-//! itself up.
+//! Searching for the first byte that needs attention, eight bytes at a time: for short texts, where setting up a search must
+//! cost nothing.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES * 0x80;
-/// Stands in behind the end of the text; no search is for it.
+/// Fills the last word after the end of the text. No search looks for this byte.
 const PADDING: u8 = b'a';
 
-/// Marks the bytes of a word that are `byte`. Above the first one there may be marks too many.
+/// Marks the bytes of a word that equal `byte`. Bytes above the first one marked may be marked wrongly.
 #[inline(always)]
 pub fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * u64::from(byte)), 1)
 }
 
-/// Marks the bytes of a word that are less than `limit`, which is at most 128. Above the first one there may be marks too
-/// many.
+/// Marks the bytes of a word that are less than `limit`, which is at most 128. Bytes above the first one marked may be
+/// marked wrongly.
 #[inline(always)]
 pub fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS
 }
 
-/// Where the first byte from `from` on stands that `marks` marks.
+/// Returns the position of the first byte at or after `from` that `marks` marks.
 #[inline(always)]
 pub fn find(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64) -> Option<usize> {
     let rest = bytes.get(from..)?;

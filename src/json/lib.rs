@@ -1,7 +1,7 @@
 //! JSON as text: what an engine that never builds a tree needs to know of a value.
 //!
-//! Text is UTF-8. A lone surrogate exists only in its escaped form (`\ud83d`), which is what JavaScript's
-//! `JSON.stringify` writes; unescaped it becomes WTF-8, whose byte order is code point order.
+//! Text is UTF-8. A lone surrogate exists only in its escaped form (`\ud83d`), as JavaScript's `JSON.stringify` writes it.
+//! Unescaped it becomes WTF-8, whose byte order is code point order.
 
 mod find;
 mod pieces;

@@ -1,12 +1,12 @@
-//! JSON text that passes by in pieces: checking a long string, and dropping white space.
+//! JSON text that arrives in pieces: checking a long string, and dropping white space.
 
 use super::find::{below, equal, find};
 
-/// Checks what stands between the quotes of a string.
+/// Checks the text between the quotes of a string.
 #[derive(Debug, Default)]
 pub struct StringCheck {
     escape: Escape,
-    /// The beginning of a character that the last piece cut.
+    /// The beginning of a character that the end of the last piece cut.
     cut: Vec<u8>,
 }
 
@@ -15,12 +15,12 @@ enum Escape {
     #[default]
     None,
     Begun,
-    /// So many hexadecimal digits are still to come.
+    /// This many hexadecimal digits are still to come.
     Digits(u8),
 }
 
 impl StringCheck {
-    /// Takes in the next piece. Returns where the closing quote stands in it, if it does; nothing may follow then.
+    /// Checks the next piece. Returns the position of the closing quote, if the piece contains it; no piece may follow then.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
@@ -62,7 +62,7 @@ impl StringCheck {
         Ok(quote)
     }
 
-    /// Whether the string may end here.
+    /// Returns whether the string may end here.
     pub fn is_complete(&self) -> bool {
         self.escape == Escape::None && self.cut.is_empty()
     }
@@ -97,7 +97,7 @@ pub struct Compactor {
 }
 
 impl Compactor {
-    /// Appends what is left of the next piece.
+    /// Appends the next piece without that white space.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let special = |word| equal(word, b'"') | equal(word, b'\\');
         let mut at = 0;
@@ -134,7 +134,7 @@ mod tests {
     use crate as json;
     use proptest::prelude::*;
 
-    /// Where the quote stands that ends a string, told from the string alone and from its pieces.
+    /// Returns the position of the quote that ends a string given in pieces.
     fn check_pieces(inner: &[u8], piece: usize) -> Result<Option<usize>, &'static str> {
         let mut check = StringCheck::default();
         for (number, part) in inner.chunks(piece).enumerate() {

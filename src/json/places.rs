@@ -1,12 +1,12 @@
-//! Looking for the bytes of a long text that need attention, sixty-four at a time, and copying what lies between them.
+//! Searching a long text for the bytes that need attention, sixty-four at a time, and copying the text between them.
 //!
 //! Source code has such a byte every few words. A search that stops at each of them pays for a mispredicted branch and for
-//! setting itself up again; one mask of a block gives all that are in it.
+//! setting itself up again, whereas one mask covers all of them in a block.
 
 use wide::u8x16;
 
 const BLOCK: usize = 64;
-/// Stands in behind the end of the text; no search is for it.
+/// Fills the last block after the end of the text. No search looks for this byte.
 const PADDING: u8 = b'a';
 
 /// Marks the bytes that are `byte`.
@@ -21,16 +21,16 @@ pub fn at_most(bytes: u8x16, most: u8) -> u8x16 {
     bytes.min(u8x16::splat(most)).simd_eq(bytes)
 }
 
-/// The places of all bytes that are marked, ascending.
+/// The positions of all marked bytes, ascending.
 pub struct Places<'a, F> {
     text: &'a [u8],
-    /// Where the block begins of which `mask` has a bit for each place that is still to come.
+    /// Where the current block begins. `mask` has a bit for each position in it that is still to come.
     block: usize,
     mask: u64,
     marks: F,
 }
 
-/// The places from `from` on of the bytes that `marks` marks.
+/// Returns the positions at or after `from` of the bytes that `marks` marks.
 #[inline(always)]
 pub fn places<F: Fn(u8x16) -> u8x16>(text: &[u8], from: usize, marks: F) -> Places<'_, F> {
     let mask = mask(text, from, &marks);
@@ -45,7 +45,7 @@ impl<F: Fn(u8x16) -> u8x16> Iterator for Places<'_, F> {
         while self.mask == 0 {
             self.block += BLOCK;
             if self.block >= self.text.len() {
-                // Stays here however often it is asked.
+                // Every further call ends here, too.
                 self.block = self.text.len();
                 return None;
             }
@@ -57,7 +57,7 @@ impl<F: Fn(u8x16) -> u8x16> Iterator for Places<'_, F> {
     }
 }
 
-/// A bit for each byte of the block that begins at `at`.
+/// Returns a mask with a bit for each byte of the block that begins at `at`.
 #[inline(always)]
 fn mask(text: &[u8], at: usize, marks: impl Fn(u8x16) -> u8x16) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
@@ -71,7 +71,7 @@ fn mask(text: &[u8], at: usize, marks: impl Fn(u8x16) -> u8x16) -> u64 {
 
 #[inline(always)]
 fn mask_of(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u8x16) -> u64 {
-    // Vector instructions by name: link-time optimisation finds none by itself.
+    // The vector instructions are explicit, because link-time optimisation finds none by itself.
     let mut mask = 0;
     for (at, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
         mask |= u64::from(marks(u8x16::new(*bytes)).to_bitmask()) << (16 * at);
@@ -79,15 +79,15 @@ fn mask_of(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u8x16) -> u64 {
     mask
 }
 
-/// How much longer than what is put together its buffer must be.
+/// How much longer than the result the buffer must be.
 pub const SLACK: usize = BLOCK;
 
-/// A text put together in a buffer from pieces of another one and what stands between them.
+/// Assembles a text in a buffer from pieces of another text and the bytes between them.
 pub struct Splicer<'a> {
     text: &'a [u8],
-    /// A slice, so that neither its place nor its length is looked up for each piece.
+    /// A slice, so that neither its address nor its length is looked up for each piece.
     buffer: &'a mut [u8],
-    /// Where the next piece goes. What lies behind it is to be overwritten.
+    /// Where the next piece goes. Whatever follows is overwritten later.
     end: usize,
 }
 
@@ -96,14 +96,14 @@ impl<'a> Splicer<'a> {
         Splicer { text, buffer, end: 0 }
     }
 
-    /// Whether so many more bytes have room.
+    /// Returns whether there is room for this many more bytes.
     #[inline(always)]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.end + bytes + SLACK <= self.buffer.len()
     }
 
-    /// Appends a piece of the text, for which there is room. A short one is copied as a block of which the end is overwritten
-    /// later: the number of bytes is then no number that a branch depends on.
+    /// Appends a piece of the text, for which there must be room. A short piece is copied as a whole block, whose end is
+    /// overwritten later, so that no branch depends on the exact length.
     #[inline(always)]
     pub fn copy(&mut self, from: usize, to: usize) {
         let length = to.saturating_sub(from);
@@ -119,7 +119,7 @@ impl<'a> Splicer<'a> {
         self.end += length;
     }
 
-    /// Appends bytes, for which there is room.
+    /// Appends bytes, for which there must be room.
     #[inline(always)]
     pub fn push<const N: usize>(&mut self, bytes: [u8; N]) {
         if let Some(place) = self.buffer.get_mut(self.end..).and_then(|rest| rest.first_chunk_mut::<N>()) {
@@ -128,14 +128,14 @@ impl<'a> Splicer<'a> {
         self.end += N;
     }
 
-    /// As `push`, for bytes of any number.
+    /// Like `push`, for any number of bytes.
     #[inline(always)]
     pub fn append(&mut self, bytes: &[u8]) {
         put(self.buffer, self.end, bytes);
         self.end += bytes.len();
     }
 
-    /// The length of what was put together.
+    /// Returns the length of the assembled text.
     pub fn finish(self) -> usize {
         self.end
     }

@@ -10,7 +10,7 @@ use super::string::unescape;
 /// Values nested deeper than this are refused before anything is written.
 pub const MAX_DEPTH: usize = 100;
 
-/// Strings up to about this length are looked through word by word, longer ones block by block.
+/// Strings up to about this length are searched word by word, longer ones block by block.
 const SHORT: usize = 64;
 
 /// Why a text is not JSON, and where.
@@ -39,7 +39,7 @@ impl<'a> Scanner<'a> {
         self.position
     }
 
-    /// The next byte that is not white space, without passing over it.
+    /// Returns the next byte that is not white space, without passing over it.
     pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.position) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -70,7 +70,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that nothing but white space follows.
     pub fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
@@ -93,7 +93,7 @@ impl<'a> Scanner<'a> {
         let special =
             |bytes| places::at_most(bytes, 0x1f) | places::equal(bytes, b'"') | places::equal(bytes, b'\\');
         for at in places(self.text, self.position.max(near.len()), special) {
-            // What an escape before it used up is passed over.
+            // Bytes that belong to an earlier escape are skipped.
             if at >= self.position && self.special(at)? {
                 return Ok(start..self.position);
             }
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
         self.fail("expected a value")
     }
 
-    /// Passes over one value of any kind and returns where it lies.
+    /// Passes over one value of any kind and returns its position.
     pub fn value(&mut self) -> Result<Range<usize>, JsonError> {
         self.value_within(MAX_DEPTH)
     }
@@ -250,8 +250,8 @@ pub struct Member<'a> {
     pub value: &'a [u8],
 }
 
-/// The members of an object in their order. The text after a member is read only when the next one is
-/// asked for, so a caller that finds what it wants never touches the rest.
+/// The members of an object in their order. The text after a member is read only when the next one is requested, so a caller
+/// that has found what it wants never reads the rest.
 pub struct Members<'a> {
     scanner: Scanner<'a>,
     first: bool,
@@ -282,7 +282,7 @@ impl<'a> Members<'a> {
         Ok(Some(Member { key: &text[key], value: &text[value] }))
     }
 
-    /// Where the cursor stands: after the member returned last.
+    /// Returns the position of the cursor, which is after the member returned last.
     pub fn position(&self) -> usize {
         self.scanner.position
     }
@@ -301,7 +301,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The elements of an array in their order.
+/// Returns the elements of an array in their order.
 pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     let mut scanner = Scanner::new(array);
     let mut found = Vec::new();
@@ -318,7 +318,7 @@ pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     }
 }
 
-/// The value of the last member with this (plain ASCII, unescaped) name, as `JSON.parse` would see it.
+/// Returns the value of the last member with this (plain ASCII, unescaped) name, as `JSON.parse` would see it.
 pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object)
         .map_while(Result::ok)
@@ -327,13 +327,13 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(|member| member.value)
 }
 
-/// As [`get`], for names that may hold anything.
+/// Like [`get`], for names that may contain anything.
 pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let named = |member: &Member<'_>| *unescape(member.key) == *name.as_bytes();
     members(object).map_while(Result::ok).filter(named).last().map(|member| member.value)
 }
 
-/// Whether a raw key, quotes and escapes included, stands for `name`.
+/// Returns whether a raw key, quotes and escapes included, stands for `name`.
 #[inline]
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
@@ -356,10 +356,10 @@ pub fn is_object(raw: &[u8]) -> bool {
     raw.first() == Some(&b'{')
 }
 
-/// An integer of so many digits is a number that floats hold exactly.
+/// Integers of up to this many digits are held exactly by floats.
 const EXACT_DIGITS: usize = 15;
 
-/// The number that a raw value stands for, or `None` if it is not a number.
+/// Returns the number that a raw value stands for, or `None` if it is not a number.
 pub fn parse_number(raw: &[u8]) -> Option<f64> {
     if !matches!(raw.first(), Some(b'-' | b'0'..=b'9')) {
         return None;
@@ -370,7 +370,7 @@ pub fn parse_number(raw: &[u8]) -> Option<f64> {
     std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
-/// The same value without white space between its tokens. `raw` must be valid JSON.
+/// Returns the same value without white space between its tokens. `raw` must be valid JSON.
 pub fn compact(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = next_space(raw, 0) else { return Cow::Borrowed(raw) };
     let mut out = Vec::with_capacity(raw.len());
@@ -384,7 +384,7 @@ pub fn compact(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// As [`compact`], of a text that is not needed any more: mostly it has no such white space, and is given back.
+/// Like [`compact`], for a text that is no longer needed: usually it has no such white space and is returned itself.
 pub fn compacted(raw: Vec<u8>) -> Vec<u8> {
     match compact(&raw) {
         Cow::Borrowed(_) => raw,
@@ -396,7 +396,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
-/// The first white space between tokens from `at` on, where a token starts.
+/// Returns the first white space between tokens at or after `at`, where a token starts.
 fn next_space(raw: &[u8], mut at: usize) -> Option<usize> {
     while let Some(&byte) = raw.get(at) {
         at = match byte {

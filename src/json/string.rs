@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::find::{equal, find};
 use super::places::{self, SLACK, Splicer, places};
 
-/// What a raw string (with its quotes) stands for, as WTF-8.
+/// Returns what a raw string (with its quotes) stands for, as WTF-8.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     let Some(first) = find(inner, 0, |word| equal(word, b'\\')) else { return Cow::Borrowed(inner) };
@@ -14,7 +14,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut spliced = Splicer::new(inner, &mut out);
     let mut copied = 0;
     for at in places(inner, first, |bytes| places::equal(bytes, b'\\')) {
-        // A backslash that the escape before it used up.
+        // This backslash belongs to the escape before it.
         if at < copied {
             continue;
         }
@@ -43,7 +43,8 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// What the `\u` at `at` stands for, together with its other half if it is one of a surrogate pair, and where it ends.
+/// Returns the code point of the `\u` escape at `at`, combined with its other half if it is one of a surrogate pair, and
+/// where it ends.
 #[cold]
 fn code_point_at(text: &[u8], at: usize) -> (u32, usize) {
     let Some(unit) = unit_at(text, at) else { return (u32::from(b'u'), at + 2) };
@@ -56,7 +57,7 @@ fn code_point_at(text: &[u8], at: usize) -> (u32, usize) {
     }
 }
 
-/// The code unit of the `\uXXXX` at `at`, if there is one.
+/// Returns the code unit of the `\uXXXX` at `at`, if there is one.
 fn unit_at(text: &[u8], at: usize) -> Option<u32> {
     let digits = text.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -85,7 +86,7 @@ fn wtf8_to_string(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// A code point as generalised UTF-8: surrogates get their three bytes as well (WTF-8).
+/// Returns a code point in generalised UTF-8: surrogates get their three bytes as well (WTF-8).
 fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     match char::from_u32(code) {
         Some(character) => character.encode_utf8(bytes).as_bytes(),
@@ -100,7 +101,7 @@ fn encode(code: u32, bytes: &mut [u8; 4]) -> &[u8] {
     }
 }
 
-/// What the code units of a JavaScript string say, as WTF-8.
+/// Returns the text of a JavaScript string's code units, as WTF-8.
 pub fn from_utf16(units: &[u16]) -> Vec<u8> {
     let mut wtf8 = Vec::with_capacity(units.len());
     for character in char::decode_utf16(units.iter().copied()) {
@@ -110,7 +111,7 @@ pub fn from_utf16(units: &[u16]) -> Vec<u8> {
     wtf8
 }
 
-/// The code units of WTF-8 text.
+/// Returns the code units of WTF-8 text.
 pub fn to_utf16(wtf8: &[u8]) -> Vec<u16> {
     let (mut units, mut at) = (Vec::with_capacity(wtf8.len()), 0);
     for chunk in wtf8.utf8_chunks() {
@@ -138,8 +139,8 @@ pub fn push_string(out: &mut Vec<u8>, wtf8: &[u8]) {
 /// The length of the longest escape.
 const ESCAPE: usize = 6;
 
-/// Appends the beginning of a text as a part of a JSON string. Returns how much of it: all, unless there is more to escape than
-/// usual.
+/// Appends the beginning of a text as a part of a JSON string. Returns how much of the text was appended: all of it, unless
+/// it needs more escapes than usual.
 fn push_part(out: &mut Vec<u8>, wtf8: &[u8]) -> usize {
     let start = out.len();
     out.resize(start + wtf8.len() + wtf8.len() / 8 + ESCAPE + SLACK, 0);
@@ -154,7 +155,7 @@ fn push_part(out: &mut Vec<u8>, wtf8: &[u8]) -> usize {
     let mut places = places(wtf8, 0, special);
     let end = loop {
         let at = places.next().unwrap_or(wtf8.len());
-        // Part of a surrogate that is not what it should be.
+        // This byte belongs to a malformed surrogate that was already appended.
         if at < copied {
             continue;
         }
@@ -212,14 +213,14 @@ fn escaped(unit: u16) -> [u8; ESCAPE] {
     [b'\\', b'u', first, second, third, fourth]
 }
 
-/// A string as JSON text.
+/// Returns a string as JSON text.
 pub fn quote(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len() + 2);
     push_string(&mut out, text.as_bytes());
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The number of bytes that a raw string takes as UTF-8, a lone surrogate counted as U+FFFD.
+/// Returns the number of bytes that a raw string takes as UTF-8, a lone surrogate counted as U+FFFD.
 pub fn utf8_len(raw: &[u8]) -> usize {
     // WTF-8 gives a lone surrogate three bytes, which is what U+FFFD takes too.
     unescape(raw).len()

@@ -1,19 +1,18 @@
-//! Objects of one shape as a table. To copy an object and set some of its members takes JavaScript a quarter of the time that it
-//! takes to parse one.
+//! Objects of one shape as a table. Copying an object and setting some of its members takes JavaScript a quarter of the time
+//! that parsing one takes.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use super::scan::Scanner;
 
-/// Of more members, or of longer objects, it is the values that take the time.
+/// With more members, or with longer objects, the values take most of the time.
 const MOST_MEMBERS: usize = 64;
 const LONGEST: usize = 4096;
-/// Fewer objects are parsed as soon.
+/// Fewer objects are parsed just as quickly.
 const FEWEST: usize = 8;
 
-/// The first object, and a column for each of its members that the others do not share. Texts have no white space between their
-/// tokens.
+/// The first object, and a column for each of its members. Texts have no white space between their tokens.
 pub struct Table {
     /// The text of the first object without the closing brace.
     first: Vec<u8>,
@@ -26,12 +25,13 @@ struct Column {
     /// Where its key and its value are in the first object.
     key: Range<usize>,
     value: Range<usize>,
-    /// The values so far, with commas between them. None while all are the same and can be shared.
+    /// The values so far, with commas between them. `None` while all are the same and can be shared.
     values: Option<Vec<u8>>,
 }
 
 impl Table {
-    /// A table of one object, whose text comes without the closing brace. `None` if a table of such objects gains nothing.
+    /// Begins a table with one object, whose text lacks the closing brace. Returns `None` if a table of such objects gains
+    /// nothing.
     pub fn of(first: &[u8]) -> Option<Table> {
         if first.len() > LONGEST {
             return None;
@@ -53,8 +53,8 @@ impl Table {
         is_table.then(|| Table { first: first.to_vec(), columns, count: 1 })
     }
 
-    /// Adds an object, whose text comes without the closing brace. `None` if it has not the same members in the same order:
-    /// the table is of no use then.
+    /// Adds an object, whose text lacks the closing brace. Returns `None` if it does not have the same members in the same
+    /// order, which makes the table useless.
     pub fn push(&mut self, object: &[u8]) -> Option<()> {
         let mut rest = object.strip_prefix(b"{")?;
         for (at, column) in self.columns.iter_mut().enumerate() {
@@ -75,11 +75,12 @@ impl Table {
         rest.is_empty().then_some(())
     }
 
-    /// The table as JSON, if it is worth while: `count` of the objects, the `first` one, `names` and values of the `columns`.
+    /// Returns the table as JSON if it is worthwhile: `count` of the objects, the `first` one, `names` and values of the
+    /// `columns`.
     pub fn finish(self) -> Option<Vec<u8>> {
         let key = |column: &Column| &self.first[column.key.clone()];
         let mut names = HashSet::with_capacity(self.columns.len());
-        // Setting a member of the first object by its name must be what parsing it would be.
+        // Setting a member of the first object by its name must have the same effect as parsing it.
         let can_be_set = |column| !key(column).contains(&b'\\') && key(column) != b"\"__proto__\"";
         if self.count < FEWEST
             || !self.columns.iter().all(|column| can_be_set(column) && names.insert(key(column)))
@@ -101,7 +102,7 @@ impl Table {
 }
 
 impl Column {
-    /// Adds the value of an object that has `count` before it, the first of which has the value `first`.
+    /// Adds the value of an object after `count` others, the first of which has the value `first`.
     fn push(&mut self, value: &[u8], first: &[u8], count: usize) {
         if self.values.is_none() && value == first {
             return;
@@ -141,7 +142,7 @@ mod tests {
         Some(serde_json::from_slice(&table.finish()?).expect("a table is JSON"))
     }
 
-    /// What JavaScript makes of a table.
+    /// Returns what JavaScript makes of a table.
     fn objects(table: &Value) -> Vec<Value> {
         let object = |row: usize| {
             let mut object = table["first"].clone();

@@ -70,12 +70,12 @@ fn compacting_leaves_strings_alone() {
     assert_eq!(compact(b"{ \"a b\" : [ 1 , \"\\\" \" ] }").as_ref(), b"{\"a b\":[1,\"\\\" \"]}");
 }
 
-/// Whether serde_json refuses a string only because it is none in Rust.
+/// Whether serde_json refuses a string only because Rust cannot represent it.
 fn is_lone_surrogate(quoted: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(quoted).is_ok()
 }
 
-/// Texts of several blocks that have what needs an escape at any place of a block.
+/// Texts of several blocks that contain characters in need of an escape at any position in a block.
 fn long_text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         5 => "[a-z]{1,70}",

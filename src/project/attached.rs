@@ -1,7 +1,7 @@
-//! The indexes of projects and files, as anybody who looks at the database may ask them.
+//! The indexes of projects and files, as anyone who inspects the database may query them.
 //!
-//! Those of the projects have the names of `collections`. Each project's files have their own: `files_by_path@<id>`
-//! holds the files of project `<id>`.
+//! The indexes of projects have the names in `collections`. The files of each project have indexes of their own:
+//! `files_by_path@<id>` is that of the files of project `<id>`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::engine::index::{IndexConfig, IndexKey};
 use crate::engine::index_set::{Attached, AttachedIndexes};
 use crate::engine::{CollectionSpec, Database, Owners, Queryable, ReadOptions, Result};
 
-/// Where the database of projects lies under a base path.
+/// Where the database of projects is under a base path.
 pub const DIRECTORY: &str = "data/project_storage";
 
 const FILE_INDEXES: [&str; 3] = [FILES_BY_PATH, FILES_BY_EXTENSION, FILES_BY_VERSION];
 
-/// Projects own their files, if the database of this directory is theirs.
+/// Projects own their files, if the database in this directory is that of projects.
 pub fn owners(directory: &Path) -> Option<Owners> {
     let owners = || Owners { spec: collections::projects(), owner: collections::project_of };
     directory.ends_with(DIRECTORY).then(owners)
 }
 
-/// The indexes that projects and files keep in the database of this directory, if it is theirs.
+/// Returns the indexes that projects and files keep in the database in this directory, if it is that of projects.
 pub fn attached_indexes(directory: &Path) -> Option<Arc<dyn AttachedIndexes>> {
     directory.ends_with(DIRECTORY).then(|| Arc::new(ProjectIndexes) as Arc<dyn AttachedIndexes>)
 }
 
-/// The collections of all projects' files, by project.
+/// Returns the collections of all projects' files, one for each project.
 pub fn file_collections(database: &Database, options: ReadOptions) -> Result<Vec<Arc<CollectionSpec>>> {
     Ok(project_ids(database, options)?.into_iter().map(collections::files).collect())
 }
@@ -103,7 +103,7 @@ fn as_given(key: IndexKey) -> IndexKey {
     key
 }
 
-/// Extensions are given with their dot or without.
+/// Extensions may be given with or without their dot.
 fn without_dot(key: IndexKey) -> IndexKey {
     match key {
         IndexKey::Text(extension) => extension_key(&extension),

@@ -2,7 +2,7 @@
 
 use crate::engine::{Error, PathSegment, Result, below};
 
-/// Collects the issues of the parts of a bulk call: one `Ok` only if all are.
+/// Collects the results of the parts of a bulk call: `Ok` only if all of them are.
 pub fn all_valid<T>(
     what: &str,
     parts: impl Iterator<Item = Result<T>>,

@@ -22,8 +22,8 @@ impl Chain {
     pub const ROOT: Chain = Chain { version: 1, prev: None, next: None, is_latest: true, original: None };
 }
 
-/// Reads the chain's fields from a canonical file or from its head. The content is not touched. Fields that
-/// are missing are those of [`Chain::ROOT`].
+/// Reads the chain's fields from a canonical file or from its head. The content is not read. Missing fields have the values
+/// of [`Chain::ROOT`].
 pub fn chain_of(head: &[u8]) -> Chain {
     let mut chain = Chain::ROOT;
     let number = |raw: &[u8]| std::str::from_utf8(raw).ok().and_then(|text| text.parse().ok());
@@ -33,7 +33,7 @@ pub fn chain_of(head: &[u8]) -> Chain {
             Some(files::PREV_ID) => chain.prev = number(member.value),
             Some(files::NEXT_ID) => chain.next = number(member.value),
             Some(files::IS_LATEST) => chain.is_latest = member.value != b"false",
-            // The last of the five in stored order: nothing beyond it is read.
+            // This is the last of the five in stored order, so nothing after it is read.
             Some(files::ORIGINAL_FILE_ID) => {
                 chain.original = number(member.value);
                 break;
@@ -44,8 +44,8 @@ pub fn chain_of(head: &[u8]) -> Chain {
     chain
 }
 
-/// The same canonical file at another place of its chain, everything else as it was. With `now` (in
-/// milliseconds) the file counts as updated then, unless it was updated later.
+/// Returns the same canonical file at another place in its chain, with everything else unchanged. With `now` (in
+/// milliseconds) the file counts as updated at that time, unless it was updated later.
 pub fn with_chain(current: &[u8], chain: &Chain, now: Option<u64>) -> Vec<u8> {
     let mut record = Record::canonical(&FILE, current);
     set_chain(&mut record, chain);

@@ -1,4 +1,4 @@
-//! The collections in which projects and files lie, and their indexes.
+//! The collections of projects and files, and their indexes.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,19 +20,19 @@ pub const BY_CREATED: &str = "projects_by_created";
 pub const BY_UPDATED: &str = "projects_by_updated";
 /// Projects by the words of their name.
 pub const BY_WORDS: &str = "projects_by_words";
-/// Files by exact path; those that are not the latest version have keys of their own.
+/// Files by exact path. Versions that are not the latest have separate keys.
 pub const FILES_BY_PATH: &str = "files_by_path";
-/// Files by extension; those that are not the latest version have keys of their own.
+/// Files by extension. Versions that are not the latest have separate keys.
 pub const FILES_BY_EXTENSION: &str = "files_by_extension";
 /// All files by the root of their chain and their version.
 pub const FILES_BY_VERSION: &str = "files_by_version";
 
-/// From here on not every whole number is one of JavaScript's.
+/// From here on, JavaScript's numbers do not hold every whole number.
 const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
 
 fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> Arc<IndexSpec> {
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    // A sparse index has no order of all documents; times are in every one, so leaving none out costs nothing.
+    // A sparse index cannot order all documents. Times are in every document, so leaving none out costs nothing.
     let sparse = kind != IndexType::Btree;
     let config = IndexConfig { name: name.to_owned(), kind, fields, unique: false, sparse };
     Arc::new(IndexSpec::new(config, extractor))
@@ -96,28 +96,28 @@ static FILE_INDEXES: LazyLock<Vec<Arc<IndexSpec>>> = LazyLock::new(|| {
     ]
 });
 
-/// The collection of all projects.
+/// Returns the collection of all projects.
 pub fn projects() -> Arc<CollectionSpec> {
     Arc::clone(&PROJECTS)
 }
 
-/// The directory with all that belongs to a project, removed with it.
+/// Returns the directory with everything that belongs to a project, which is removed with it.
 pub fn project_directory(project_id: u64) -> String {
     format!("project_data/{project_id}")
 }
 
-/// Whether a collection is that of one project's files.
+/// Returns whether a collection holds the files of a project.
 pub fn is_files(collection: &str) -> bool {
     project_of(collection).is_some()
 }
 
-/// The project whose files a collection holds, if it is one of files.
+/// Returns the project whose files a collection holds, if it holds files.
 pub fn project_of(collection: &str) -> Option<DocumentId> {
     let id = collection.strip_prefix("project_data/")?.strip_suffix("/files.json")?;
     Some(DocumentId::from_key(id)).filter(|id| matches!(id, DocumentId::Number(_)))
 }
 
-/// The collection of one project's files, all versions.
+/// Returns the collection of one project's files, with all versions.
 pub fn files(project_id: u64) -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
         path: format!("{}/files.json", project_directory(project_id)).into(),
@@ -129,12 +129,12 @@ pub fn files(project_id: u64) -> Arc<CollectionSpec> {
     })
 }
 
-/// The key of a file, given `isLatest` and the key that it has as the latest version.
+/// Returns the key of a file from `isLatest` and the key that it has as the latest version.
 fn versioned(is_latest: Option<&[u8]>, key: IndexKey) -> IndexKey {
     if is_latest == Some(b"false") { of_older(key) } else { key }
 }
 
-/// What a version that is not the latest has in place of a key, so that whoever asks for latest ones does not meet it.
+/// Returns the key of a version that is not the latest, so that a query for latest versions does not find it.
 fn of_older(key: IndexKey) -> IndexKey {
     IndexKey::tuple([key])
 }
@@ -149,7 +149,7 @@ fn extension_keys(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
     extension.map(|raw| versioned(is_latest, extension_key(&json::unescape(raw)))).into_iter().collect()
 }
 
-/// Where the files are found that have this key as the latest version, and as any other.
+/// Returns the keys of files that have this key as the latest version, and of those that have it as any other version.
 fn of_versions(equal: &dyn Fn(&str) -> Option<IndexKey>, key: IndexKey) -> Option<Keys> {
     if !matches!(key, IndexKey::Text(_)) {
         return None;
@@ -161,14 +161,14 @@ fn of_versions(equal: &dyn Fn(&str) -> Option<IndexKey>, key: IndexKey) -> Optio
     }))
 }
 
-/// Where the files of a chain are found, but for its root.
+/// Returns the keys of the files of a chain, except its root.
 fn of_chain(equal: &dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys> {
     let IndexKey::Number(root) = equal("originalFileId")? else { return None };
     match equal("version") {
         Some(version @ IndexKey::Number(_)) => {
             Some(Keys::These(vec![IndexKey::tuple([IndexKey::Number(root), version])]))
         }
-        // A version that is missing counts as the first.
+        // A missing version counts as the first.
         Some(_) => None,
         // Roots are whole numbers.
         None => Some(Keys::Between(
@@ -178,12 +178,13 @@ fn of_chain(equal: &dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys> {
     }
 }
 
-/// The key of an extension, which callers give with its dot or without. Files without one have the empty key.
+/// Returns the key of an extension, which callers give with or without its dot. Files without an extension have the empty
+/// key.
 pub fn extension_key(extension: &[u8]) -> IndexKey {
     IndexKey::Text(extension.strip_prefix(b".").unwrap_or(extension).into())
 }
 
-/// Given `id`, `originalFileId` and `version`. Missing fields are those of a chain's root.
+/// Computes the key from `id`, `originalFileId` and `version`. Missing fields have the values of a chain's root.
 fn chain_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
     let [id, original, version] = *values else { return Vec::new() };
     let number =

@@ -8,12 +8,12 @@ use crate::engine::json;
 pub enum Content<'a> {
     /// A raw JSON string, quotes included.
     Json(&'a [u8]),
-    /// Text without lone surrogates. It becomes JSON where it is written.
+    /// Text without lone surrogates. It becomes JSON when it is written.
     Plain(&'a str),
 }
 
 impl<'a> Content<'a> {
-    /// Bytes of the content as UTF-8.
+    /// Returns the number of bytes of the content as UTF-8.
     pub fn utf8_len(self) -> usize {
         match self {
             Content::Json(raw) => json::utf8_len(raw),
@@ -21,7 +21,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The content as UTF-8.
+    /// Returns the content as UTF-8.
     pub fn to_utf8(self) -> Cow<'a, str> {
         match self {
             Content::Json(raw) => json::unescape_lossy(raw),
@@ -29,8 +29,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether this is what the raw string of a stored file stands for. Two raw strings are compared as they are, since stored
-    /// ones and those that JavaScript makes have one form.
+    /// Returns whether the raw string of a stored file represents this content. Two raw strings are compared byte by byte,
+    /// because stored ones and those that JavaScript makes have the same form.
     pub fn is_stored_as(self, stored: &[u8]) -> bool {
         match self {
             Content::Json(raw) => raw == stored,
@@ -38,7 +38,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Bytes that it probably takes as JSON.
+    /// Returns the number of bytes that the content probably takes as JSON.
     pub fn json_len(self) -> usize {
         match self {
             Content::Json(raw) => raw.len(),

@@ -1,4 +1,4 @@
-//! Fields as a table: what each is called, which values it takes, and what stands in when it is missing.
+//! Fields as a table: the name of each, the values that it takes, and its value when it is missing.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub enum Kind {
     Text,
     /// An integer in [0, 2524608000000]; may be given as a numeric string.
     Id,
-    /// Milliseconds since 1970 in the same range; may be given in any form that `read_timestamp` takes.
+    /// Milliseconds since 1970 in the same range; may be given in any form that `read_timestamp` accepts.
     Timestamp,
     /// An integer of at least this.
     Count(u64),
@@ -25,11 +25,11 @@ pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
     pub nullable: bool,
-    /// `''` is refused from a caller; a stored record may have it.
+    /// A caller may not give `''`; a stored record may have it.
     pub filled: bool,
-    /// Set by the engine: given in a new document or in a patch, it is passed over.
+    /// Set by the engine: a value in a new document or a patch is ignored.
     pub assigned: bool,
-    /// The JSON text that stands in for a missing value.
+    /// The JSON text of the value that a missing field has.
     pub default: Option<&'static str>,
 }
 
@@ -47,7 +47,7 @@ impl Field {
         Field { assigned: true, ..self }
     }
 
-    /// Takes null, and is null when missing.
+    /// Accepts null, and is null when missing.
     pub const fn nullable(self) -> Field {
         Field { nullable: true, default: Some("null"), ..self }
     }
@@ -56,7 +56,7 @@ impl Field {
         Field { default: Some(default), ..self }
     }
 
-    /// What a value of this field is called in a message.
+    /// Returns what messages call a value of this field.
     pub fn expected(&self) -> &'static str {
         match self.kind {
             Kind::Text => "a string",
@@ -67,9 +67,9 @@ impl Field {
         }
     }
 
-    /// The canonical text of a raw value: `raw` itself wherever it is canonical.
+    /// Returns the canonical text of a raw value: `raw` itself if it is canonical.
     ///
-    /// `filled` and `unit` say what a caller's value must obey and a stored one need not.
+    /// `filled` and `unit` are the rules that apply to a caller's value and not to a stored one.
     pub fn read<'a>(&self, raw: &'a [u8], filled: bool, unit: Unit) -> Result<Cow<'a, [u8]>, Problem> {
         if raw == b"null" && self.nullable {
             return Ok(Cow::Borrowed(raw));
@@ -92,7 +92,7 @@ impl Field {
 /// The fields of one entity in their stored order.
 #[derive(Debug)]
 pub struct Shape {
-    /// What an error calls the entity.
+    /// What errors call the entity.
     pub what: &'static str,
     pub fields: &'static [Field],
     /// Whether the last field is the large one, which is stored after the unknown properties.
@@ -100,7 +100,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Where a field stands in the table. Meant for constants: a wrong name then fails to compile.
+    /// Returns the position of a field in the table. Meant for constants, where a wrong name fails to compile.
     pub const fn position(&self, name: &str) -> usize {
         let mut at = 0;
         while !same(self.fields[at].name.as_bytes(), name.as_bytes()) {
@@ -109,12 +109,12 @@ impl Shape {
         at
     }
 
-    /// Where the field with this raw key stands, if the key is one of ours.
+    /// Returns the position of the field with this raw key, if the key is a known one.
     pub fn find(&self, key: &[u8]) -> Option<usize> {
         self.fields.iter().position(|field| json::key_is(key, field.name))
     }
 
-    /// Where the large field stands, if there is one.
+    /// Returns the position of the large field, if there is one.
     pub fn large(&self) -> Option<usize> {
         if self.large { self.fields.len().checked_sub(1) } else { None }
     }

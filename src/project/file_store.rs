@@ -31,13 +31,13 @@ impl Files {
         Files { project_id, spec: collections::files(project_id) }
     }
 
-    /// The document of a canonical text.
+    /// Returns the document of a canonical text.
     pub fn document(&self, text: Vec<u8>) -> Document {
         Document::new(text.into(), self.spec.large_field)
     }
 
-    /// Creates files in one batch; they come back in the order of the inputs. Of a single file (`at` is false) the issues'
-    /// paths start with the field, of several with the position.
+    /// Creates files in one batch and returns them in the order of the inputs. The paths of issues begin with the position
+    /// of the input if `at` is true, and with the field if it is false, for a single file.
     pub fn create(&self, tx: &mut Transaction<'_>, inputs: &[Given<'_>], at: bool) -> Result<Vec<Document>> {
         project_store::require(tx, self.project_id)?;
         let now = tx.now();
@@ -54,7 +54,7 @@ impl Files {
         Ok(documents.into_iter().map(|(_, document)| document).collect())
     }
 
-    /// Changes a file; `None` when there is none with this id.
+    /// Changes a file. Returns `None` if there is none with this id.
     pub fn update(&self, tx: &mut Transaction<'_>, id: u64, patch: Given<'_>) -> Result<Option<Document>> {
         let Some(current) = tx.get(&self.spec, &id.into())? else {
             // A bad patch is an error whether or not there is a file to apply it to.
@@ -65,7 +65,7 @@ impl Files {
         Ok(Some(document))
     }
 
-    /// Changes several files in one batch: all of them or, when one is missing or invalid, none.
+    /// Changes several files in one batch: all of them or, if one is missing or invalid, none.
     pub fn update_many(
         &self,
         tx: &mut Transaction<'_>,
@@ -96,15 +96,15 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the stored files those of a whole map, chains as given, storing the difference only.
+    /// Makes the stored files those of a whole map, with chains as given, and stores only the differences.
     pub fn write_all(&self, tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written> {
         let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| self.written(key, given, current);
         let delete = |tx: &mut Transaction<'_>, id: &DocumentId| tx.delete(&self.spec, id.clone()).map(drop);
         write_map(tx, &self.spec, "file map", map, rule, delete)
     }
 
-    /// As [`Files::write_all`], for a map that differs from what `known` had by these records and the files that it lacks
-    /// only. Nothing happens, and `None` comes back, if that may have changed since.
+    /// Like [`Files::write_all`], for a map that differs from the files at the moment `known` only in these records and in
+    /// the files that it lacks. Does nothing and returns `None` if the files may have changed since then.
     pub fn write_difference(
         &self,
         tx: &mut Transaction<'_>,
@@ -120,22 +120,23 @@ impl Files {
         write_difference(tx, &self.spec, "file map", map, gone, rule, delete).map(Some)
     }
 
-    /// The stored form of a record of a map over what is stored now.
+    /// Returns the stored form of a record of a map, given what is stored now.
     fn written(&self, key: &str, given: Given<'_>, current: Option<&[u8]>) -> Result<Vec<u8>> {
         written_file(key, self.project_id, given, current).map(Cow::into_owned)
     }
 
-    /// The latest version at a path, which is WTF-8; of several files with one path the one created last.
+    /// Returns the latest version at a path, which is WTF-8. Of several files with the same path, the one created last
+    /// counts.
     pub fn at_path(path: &[u8], files: &Queryable<'_>) -> Result<Option<DocumentId>> {
         Ok(files.index(FILES_BY_PATH)?.last(&IndexKey::Text(path.into())))
     }
 
-    /// The latest versions of files with an extension, given with its dot or without. The caller orders them.
+    /// Returns the latest versions of the files with an extension, given with or without its dot. The caller orders them.
     pub fn with_extension(extension: &[u8], files: &Queryable<'_>) -> Result<Vec<DocumentId>> {
         Ok(files.index(FILES_BY_EXTENSION)?.find(&extension_key(extension)))
     }
 
-    /// The latest versions, ids ascending.
+    /// Returns the latest versions of all files, ids ascending.
     pub fn list_latest(
         &self,
         database: &Database,
@@ -145,7 +146,8 @@ impl Files {
         database.filter(&self.spec, part, options, |file| chain_of(file).is_latest)
     }
 
-    /// The latest versions that have the text in their path or content, whatever its case; ids ascending. O(bytes stored).
+    /// Returns the latest versions that contain the text in their path or content, ignoring case; ids ascending. O(bytes
+    /// stored).
     pub fn search(&self, database: &Database, query: &str, options: ReadOptions) -> Result<Vec<Arc<[u8]>>> {
         let query = fold(query);
         let holds = |raw: &[u8]| fold(&json::unescape_lossy(raw)).contains(&query);
@@ -157,7 +159,7 @@ impl Files {
     }
 }
 
-/// Sorts texts of files by path, files with one path by id.
+/// Sorts the texts of files by path, and files with the same path by id.
 pub fn sort_by_path(texts: &mut [Arc<[u8]>]) {
     texts.sort_by_cached_key(|text| {
         let path = json::get(head_of(text), "path").map(|raw| json::unescape(raw).into_owned());
@@ -169,11 +171,12 @@ pub fn sort_by_path(texts: &mut [Arc<[u8]>]) {
 const PLACEHOLDER: &[u8] = br#"{"id":0,"projectId":0,"name":"-","path":"-","extension":"","size":0,"summary":null,"summaryLastUpdated":null,"meta":"{}","checksum":null,"created":0,"updated":0,"version":1,"prevId":null,"nextId":null,"isLatest":true,"originalFileId":null,"lastSyncedAt":null,"syncVersion":0,"content":""}"#;
 
 fn fold(text: &str) -> String {
-    // Link-time optimisation leaves the ASCII part of `to_lowercase` without vector instructions: 1.5 times the whole search.
+    // Link-time optimisation leaves the ASCII part of `to_lowercase` without vector instructions, and the search takes 1.5
+    // times as long.
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
-/// The texts as one JSON array.
+/// Returns the texts as one JSON array.
 pub fn array<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + texts.iter().map(|text| text.as_ref().len() + 1).sum::<usize>());
     out.push(b'[');

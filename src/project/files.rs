@@ -1,4 +1,4 @@
-//! Files: their fields, and what creating, changing, versioning and adopting one means.
+//! Files: their fields, and the rules for creating, changing, versioning and adopting them.
 
 use std::borrow::Cow;
 
@@ -61,9 +61,10 @@ pub const IS_LATEST: usize = TABLE.position("isLatest");
 pub const ORIGINAL_FILE_ID: usize = TABLE.position("originalFileId");
 const CONTENT: usize = TABLE.position(LARGE_FIELD);
 
-/// A new file, the root of its chain, from what a caller gave: an object, with the content as plain text where it came apart. `now` in milliseconds. `path` must be given
-/// and not be empty, `content` must be given; `name`, `extension` and `size` follow from them. Given ids,
-/// `created`, `updated`, chain fields and unknown properties are passed over.
+/// Returns a new file, the root of its chain, from what a caller gave: an object, with the content as separate plain text if
+/// it was split off. `now` is in milliseconds. `path` must be given and not be empty, and `content` must be given; `name`,
+/// `extension` and `size` are derived from them if they are missing. Ids, `created`, `updated`, chain fields and unknown
+/// properties in the input are ignored.
 pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
     let mut record = Record::read(&FILE, input.into(), Origin::Caller)?;
     record.set_integer(ID, id);
@@ -74,8 +75,8 @@ pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, no
     record.finish()
 }
 
-/// As [`create_file`], for a file whose content is kept elsewhere and has this `size` as UTF-8: what stands before the
-/// content, without a closing brace. `fields` has no content.
+/// Like [`create_file`], for a file whose content is stored elsewhere and has this `size` as UTF-8. Returns the text before
+/// the content, without a closing brace. `fields` has no content.
 pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size: u64) -> Result<Vec<u8>> {
     let mut record = Record::read(&FILE, fields.into(), Origin::Caller)?;
     if record.is_absent(SIZE) {
@@ -90,10 +91,9 @@ pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size:
     Ok(head_of(&record.finish()?).to_vec())
 }
 
-/// `current` (canonical text) with the fields that the patch has. Ids, `created` and the chain stay as they
-/// are, `updated` never goes backwards, unknown properties of `current` survive. New content brings its own
-/// `size` and `checksum`, and a new path its `name` and `extension` where those followed from the old one,
-/// unless the patch gives them.
+/// Returns `current` (canonical text) with the fields that the patch has. Ids, `created` and the chain stay as they are,
+/// `updated` never goes backwards, and unknown properties of `current` are kept. New content brings its own `size` and
+/// `checksum`, and a new path its `name` and `extension` if those followed from the old path, unless the patch gives them.
 pub fn update_file<'a>(current: &[u8], patch: impl Into<Given<'a>>, now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&FILE, current);
     let patch = Record::read(&FILE, patch.into(), Origin::Caller)?;
@@ -104,11 +104,11 @@ pub fn update_file<'a>(current: &[u8], patch: impl Into<Given<'a>>, now: u64) ->
     record.finish()
 }
 
-/// A new version of `latest` (canonical text; only its head is read) with other content.
+/// Returns a new version of `latest` (canonical text, of which only the head is read) with other content.
 ///
-/// It keeps what `latest` has, `created` and unknown properties included, under its own `id` and `chain`;
-/// `updated` is `now` (milliseconds), `size` and `checksum` are those of the content. `extra` is a patch
-/// laid over that; its `content` does not count.
+/// It keeps the fields of `latest`, including `created` and unknown properties, but has its own `id` and `chain`. `updated`
+/// is `now` (milliseconds), and `size` and `checksum` are those of the content. `extra` is a patch applied to the result;
+/// its `content` is ignored.
 pub fn next_version(
     latest: &[u8],
     content: Content<'_>,
@@ -127,15 +127,16 @@ pub fn next_version(
     record.finish()
 }
 
-/// A record on disk under `key` in the files of a project: checked, with defaults for what is missing and
-/// unknown properties kept. `project_id` stands in for a missing one only. Borrowed where it is canonical.
+/// Returns the stored form of a record on disk under `key` in the files of a project: checked, with defaults for missing
+/// fields and with unknown properties kept. `project_id` is only used if the record has none. Borrows `raw` if it is
+/// canonical.
 pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     adopt_file(key, Some(project_id), raw.into(), Origin::Disk)
 }
 
-/// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
-/// stored one its timestamps may be seconds, except where they are those of `current`, and the unknown
-/// properties of `current` survive, while new ones are dropped.
+/// Returns the stored form of a record of a whole map that a caller writes over `current` (canonical text), if that exists.
+/// Unlike those of a record on disk, its timestamps may be in seconds, except where they equal those of `current`. The
+/// unknown properties of `current` are kept, and new ones are dropped.
 pub fn written_file<'a>(
     key: &str,
     project_id: u64,
@@ -146,7 +147,7 @@ pub fn written_file<'a>(
     adopt_file(key, Some(project_id), given.into(), Origin::Map(current.as_ref()))
 }
 
-/// Without a `project_id` the record must have one.
+/// Without a `project_id`, the record must have one.
 pub fn adopt_file<'a>(
     key: &str,
     project_id: Option<u64>,
@@ -164,7 +165,7 @@ pub fn adopt_file<'a>(
     record.finish_over(given.text)
 }
 
-/// Fills in what follows from the path and the content, where it is missing.
+/// Fills in missing fields that follow from the path and the content.
 fn derive(record: &mut Record<'_>) {
     derive_from_path(record, NAME, name_of);
     derive_from_path(record, EXTENSION, extension_of);
@@ -185,14 +186,14 @@ fn derive_from_path(record: &mut Record<'_>, at: usize, part: fn(&[u8]) -> &[u8]
     }
 }
 
-/// A part of a raw path, raw as well.
+/// Returns a part of a raw path, as a raw string.
 fn part_of(path: &[u8], part: fn(&[u8]) -> &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     json::push_string(&mut out, part(&json::unescape(path)));
     out
 }
 
-/// Merges a patch into a record, and recomputes what follows from the fields that it changes.
+/// Merges a patch into a record, and recomputes the fields that follow from those it changes.
 fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: bool) {
     if let Some(path) = patch.text(PATH).map(<[u8]>::to_vec) {
         for (at, part) in [(NAME, name_of as fn(&[u8]) -> &[u8]), (EXTENSION, extension_of)] {
@@ -219,7 +220,7 @@ fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: boo
     record.merge(patch);
 }
 
-/// The SHA-256 in hexadecimals, as a JSON string.
+/// Returns the SHA-256 in hexadecimal, as a JSON string.
 pub fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = vec![b'"'];
@@ -230,7 +231,7 @@ pub fn quoted_sha256(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Checks that what is to be a content is one: a JSON string and nothing else.
+/// Checks that a content is a JSON string and nothing else.
 fn checked(content: Content<'_>) -> Result<Content<'_>, Error> {
     let Content::Json(raw) = content else { return Ok(content) };
     let refuse = |problem| Err(refused(&FILE, LARGE_FIELD, problem));

@@ -9,8 +9,8 @@ use crate::engine::json;
 
 const NOW: u64 = 1_718_000_000_000;
 
-/// The bytes as a project, a file and a map: whatever is accepted has one stored form, which is JSON, stays as it is, and
-/// has every byte of the content.
+/// Uses the bytes as a project, a file and a map. Whatever is accepted has one stored form, which is JSON, does not change
+/// when it is read again, and has every byte of the content.
 pub fn records(bytes: &[u8]) {
     let _ = (parse_map(MapKind::Projects, bytes), parse_map(MapKind::Files, bytes));
     for project in [create_project(bytes, 7, NOW), stored_project("7", bytes).map(Cow::into_owned)] {

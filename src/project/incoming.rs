@@ -1,4 +1,4 @@
-//! Files whose contents come piece by piece.
+//! Files whose contents arrive in pieces.
 
 use super::file_store::Files;
 use super::files::create_file_head;
@@ -6,21 +6,21 @@ use super::project_store;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::{Database, DocumentFile, Result, Spool, Transaction, now_ms};
 
-/// A content of so many bytes of JSON text is not copied into the journal: its file becomes the document's.
+/// A content with this many bytes of JSON text or more is not copied into the journal: its file becomes the document's.
 const OWN_FILE: u64 = 4 << 20;
 
-/// Room for the fields that follow from others: numbers, names, flags.
+/// Room for the fields that are derived: numbers, names, flags.
 const ROOM: u64 = 4096;
 
-/// A content while it is taken in, and the other fields of its file.
+/// A content that is being received, and the other fields of its file.
 pub struct Incoming {
     fields: Vec<u8>,
     spool: Spool,
 }
 
-/// A content that is complete.
+/// A complete content.
 pub enum Complete {
-    /// It goes into the journal, with the other fields.
+    /// It goes into the journal, together with the other fields.
     Text(Vec<u8>),
     File {
         fields: Vec<u8>,
@@ -31,7 +31,7 @@ pub enum Complete {
 }
 
 impl Incoming {
-    /// Takes in a part of the content as it stands in JSON, without quotes, cut between characters.
+    /// Appends a part of the content as it appears in JSON, without quotes, cut between characters.
     ///
     /// # Errors
     /// As [`Spool::append`].
@@ -41,19 +41,19 @@ impl Incoming {
 }
 
 impl Files {
-    /// Begins to take in the content of a file with these other fields, a JSON object.
+    /// Begins to receive the content of a file with these other fields, a JSON object.
     ///
     /// # Errors
     /// `VALIDATION_ERROR` for the fields, `IO_ERROR`.
     pub fn take_in(&self, database: &Database, fields: &[u8]) -> Result<Incoming> {
         create_file_head(fields, self.project_id, 0, 0, 0)?;
-        // Beside the fields themselves there are a name and an extension, which are parts of the path.
+        // Besides the fields themselves there are a name and an extension, which are parts of the path.
         let room = 4 * fields.len() as u64 + ROOM;
         let spool = database.spool(self.spec.large_field.unwrap_or_default(), room)?;
         Ok(Incoming { fields: fields.to_vec(), spool })
     }
 
-    /// Ends the content. What is large is durable when this returns, and belongs to nothing yet.
+    /// Completes the content. A large one is durable when this returns, and does not belong to anything yet.
     ///
     /// # Errors
     /// `IO_ERROR`.
@@ -84,7 +84,7 @@ impl Files {
             Complete::File { fields, mut id, size, mut document } => {
                 project_store::require(tx, self.project_id)?;
                 while tx.contains(&self.spec, &DocumentId::from(id))? {
-                    // A document that was written under an id of its own has it.
+                    // A document that was written under an id of the caller's choice has taken this id.
                     id = tx.fresh_id(&self.spec)?;
                     let head = create_file_head(&fields, self.project_id, id, tx.now(), size)?;
                     document = document.with_head(&head)?;

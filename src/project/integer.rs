@@ -1,4 +1,4 @@
-//! Integers of a bounded range, from JSON numbers and from the strings that map keys are.
+//! Integers in a bounded range, read from JSON numbers and from strings like those of map keys.
 
 use std::borrow::Cow;
 
@@ -17,13 +17,13 @@ impl Problem {
         Problem { code, message: message.into() }
     }
 
-    /// A value of the wrong kind: `expected a string, got a number`.
+    /// Returns the problem of a value of the wrong kind: `expected a string, got a number`.
     pub fn wrong_kind(expected: &str, raw: &[u8]) -> Self {
         Problem::new("invalid_type", format!("expected {expected}, got {}", kind_of(raw)))
     }
 }
 
-/// What a raw value is called in a message.
+/// Returns what messages call a raw value.
 pub fn kind_of(raw: &[u8]) -> Cow<'_, str> {
     if let Some(name) = unrepresentable(raw) {
         return name;
@@ -39,14 +39,14 @@ pub fn kind_of(raw: &[u8]) -> Cow<'_, str> {
     })
 }
 
-/// What JSON cannot hold comes as its name after NUL, within two arrays: no field takes an array, so it is refused
-/// everywhere. Gives the name.
+/// Returns the name of a value that JSON cannot represent. Such a value arrives as its name after a NUL, within two arrays:
+/// no field accepts an array, so it is refused everywhere.
 pub fn unrepresentable(raw: &[u8]) -> Option<Cow<'_, str>> {
     let name = raw.strip_prefix(br#"[["\u0000"#)?.strip_suffix(br#""]]"#)?;
     Some(String::from_utf8_lossy(name))
 }
 
-/// The integer that `number` is, if it is one within `least..=most`.
+/// Returns the integer that `number` is, if it is one within `least..=most`.
 pub fn bounded(number: f64, least: u64, most: u64) -> Result<u64, Problem> {
     if number.fract() != 0.0 || !number.is_finite() {
         return Err(Problem::new("invalid_type", format!("expected an integer, got {number}")));
@@ -66,8 +66,8 @@ pub fn read_count(raw: &[u8], least: u64) -> Result<u64, Problem> {
     bounded(number, least, MAX_SAFE_INTEGER)
 }
 
-/// Reads an id: a JSON number, or a string that is a decimal integer as map keys are (`"42"`, not `"042"`).
-/// Ids are never scaled.
+/// Reads an id: a JSON number, or a string that is a decimal integer in the form of map keys (`"42"`, not `"042"`). Ids are
+/// never scaled.
 pub fn read_id(raw: &[u8], most: u64) -> Result<u64, Problem> {
     if let Some(number) = json::parse_number(raw) {
         return bounded(number, 0, most);
@@ -82,7 +82,7 @@ pub fn read_id(raw: &[u8], most: u64) -> Result<u64, Problem> {
     }
 }
 
-/// The integer as JSON text: `raw` itself where it already is the plain decimal form.
+/// Returns the integer as JSON text: `raw` itself if it is already in plain decimal form.
 pub fn plain(raw: &[u8], value: u64) -> Cow<'_, [u8]> {
     let text = value.to_string();
     if raw == text.as_bytes() { Cow::Borrowed(raw) } else { Cow::Owned(text.into_bytes()) }

@@ -1,7 +1,7 @@
-//! Where the content lies in a stored document, found without reading it.
+//! Where the content is in a stored document, found without reading it.
 //!
-//! These functions take canonical text and rely on it: the content is the last member, so where its key is
-//! reached, all but the closing brace is its value. Other text gives a useless answer but never a panic.
+//! These functions take canonical text and rely on it: the content is the last member, so once its key is reached,
+//! everything but the closing brace is its value. Other text gives a useless answer but never a panic.
 
 use super::content::Content;
 use crate::engine::json;
@@ -11,8 +11,8 @@ pub const LARGE_FIELD: &str = "content";
 
 const CONTENT_KEY: &[u8] = b",\"content\":";
 
-/// The head, i.e. everything before the content and without a closing brace, and the raw content if the
-/// document has one.
+/// Returns the head, i.e. everything before the content and without a closing brace, and the raw content if the document has
+/// one.
 pub fn split(document: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut members = json::members(document);
     while let Some(Ok(_)) = members.next() {
@@ -29,17 +29,17 @@ pub fn split(document: &[u8]) -> (&[u8], Option<&[u8]>) {
     (document.strip_suffix(b"}").unwrap_or(document), None)
 }
 
-/// Everything before the content, without a closing brace: what [`chain_of`](super::chain_of) needs.
+/// Returns everything before the content, without a closing brace: all that [`chain_of`](super::chain_of) needs.
 pub fn head_of(file: &[u8]) -> &[u8] {
     split(file).0
 }
 
-/// The raw JSON string that is the file's content; `None` if the document has none.
+/// Returns the raw JSON string of the file's content; `None` if the document has none.
 pub fn content_of(file: &[u8]) -> Option<&[u8]> {
     split(file).1
 }
 
-/// The document without its content.
+/// Returns the document without its content.
 pub fn without_content(file: &[u8]) -> Vec<u8> {
     let head = head_of(file);
     let mut out = Vec::with_capacity(head.len() + 1);
@@ -48,19 +48,19 @@ pub fn without_content(file: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How many bytes [`join`] probably appends.
+/// Returns how many bytes [`join`] probably appends.
 pub fn joined_len(content: Option<Content<'_>>) -> usize {
     content.map_or(1, |content| CONTENT_KEY.len() + content.json_len() + 1)
 }
 
-/// Whether `document` is `head`, then `content` as the last member, then the closing brace. `content` must be
-/// the value of the last such member of `document`.
+/// Returns whether `document` is `head`, then `content` as the last member, then the closing brace. `content` must be the
+/// value of the last member of that name in `document`.
 pub fn is_joined(document: &[u8], head: &[u8], content: Option<&[u8]>) -> bool {
     let Some(rest) = document.strip_prefix(head) else { return false };
     match content {
         None => rest == b"}",
-        // What follows the key is a value, the last one of this name has this length, and there is room for
-        // one value only: so it is this one.
+        // What follows the key is a value. The last value of this name has this length, and there is room for only one
+        // value, so it is this one.
         Some(content) => rest.starts_with(CONTENT_KEY) && rest.len() == CONTENT_KEY.len() + content.len() + 1,
     }
 }

@@ -1,9 +1,9 @@
-//! OctoPrompt's own types and rules on top of the engine: what a project and a file are, which values
-//! their fields take, and the one text in which each is stored.
+//! OctoPrompt's own types and rules on top of the engine: what a project and a file are, which values their fields take, and
+//! the single text form in which each is stored.
 //!
-//! The rules are pure: JSON text in, canonical JSON text out. Canonical text is compact, has its
-//! fields in the order of the table that describes them, then the unknown properties that were on disk, and
-//! a file's [`LARGE_FIELD`] last, so that everything before it can be read without it.
+//! The rules are pure: JSON text in, canonical JSON text out. Canonical text is compact. It has its fields in the order of
+//! the table that describes them, then the unknown properties that were on disk, and last a file's [`LARGE_FIELD`], so that
+//! everything before it can be read without it.
 
 mod attached;
 mod bulk;

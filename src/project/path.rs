@@ -1,6 +1,6 @@
-//! What a file's path says of the file. Paths are WTF-8; both `/` and `\` separate segments.
+//! What a file's path says about the file. Paths are WTF-8; both `/` and `\` separate segments.
 
-/// The last segment, or the whole path where it has none (`/`).
+/// Returns the last segment, or the whole path if it has none (`/`).
 pub fn name_of(path: &[u8]) -> &[u8] {
     let separator = |byte: &u8| matches!(byte, b'/' | b'\\');
     let end = path.iter().rposition(|byte| !separator(byte)).map_or(0, |at| at + 1);
@@ -8,7 +8,7 @@ pub fn name_of(path: &[u8]) -> &[u8] {
     if start == end { path } else { &path[start..end] }
 }
 
-/// The extension with its dot as Node's `path.extname` gives it: none for `Makefile` and `.gitignore`.
+/// Returns the extension with its dot, as Node's `path.extname` does: none for `Makefile` and `.gitignore`.
 pub fn extension_of(path: &[u8]) -> &[u8] {
     let name = name_of(path);
     match name.iter().rposition(|&byte| byte == b'.') {

@@ -11,7 +11,7 @@ use crate::engine::document::{DocumentId, Given};
 use crate::engine::index::IndexKey;
 use crate::engine::{CollectionSpec, Error, GivenMap, Queryable, Result, Transaction, Written, write_map};
 
-/// Creates a project from what a caller gave; its text comes back.
+/// Creates a project from what a caller gave, and returns its text.
 pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
     let spec = collections::projects();
     let id = tx.fresh_id(&spec)?;
@@ -20,7 +20,7 @@ pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Changes a project; `None` when there is none with this id.
+/// Changes a project. Returns `None` if there is none with this id.
 pub fn update(tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Vec<u8>>> {
     let spec = collections::projects();
     let Some(current) = tx.get(&spec, &id.into())? else {
@@ -65,8 +65,8 @@ fn delete_document(tx: &mut Transaction<'_>, id: &DocumentId) -> Result<()> {
     }
 }
 
-/// Makes the stored projects those of a whole map, storing the difference only. The files of projects that the map lacks
-/// go with them.
+/// Makes the stored projects those of a whole map, and stores only the differences. The files of projects that the map lacks
+/// are removed with them.
 pub fn write_all(tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written> {
     let rule = |key: &str, given: Given<'_>, current: Option<&[u8]>| {
         written_project(key, given.text, current).map(Cow::into_owned)
@@ -74,7 +74,7 @@ pub fn write_all(tx: &mut Transaction<'_>, map: GivenMap<'_>) -> Result<Written>
     write_map(tx, &collections::projects(), "project map", map, rule, delete_document)
 }
 
-/// Whether a project with this id exists.
+/// Returns an error unless a project with this id exists.
 pub fn require(tx: &mut Transaction<'_>, id: u64) -> Result<()> {
     if tx.contains(&collections::projects(), &id.into())? {
         return Ok(());
@@ -95,7 +95,7 @@ pub enum Query {
 }
 
 impl Query {
-    /// The ids in the order of the answer.
+    /// Returns the ids in the order of the answer.
     pub fn choose(&self, projects: &Queryable<'_>) -> Result<Vec<DocumentId>> {
         match self {
             Query::Name(name) => Ok(projects.index(BY_NAME)?.find(&IndexKey::Text(name.as_slice().into()))),
@@ -122,14 +122,14 @@ impl Query {
     }
 }
 
-/// All projects, the one changed last first.
+/// Returns all projects, the most recently changed first.
 fn by_recency(projects: &Queryable<'_>) -> Result<Vec<DocumentId>> {
     let mut ids = projects.index(BY_UPDATED)?.range(Bound::Unbounded, Bound::Unbounded)?;
     ids.reverse();
     Ok(ids)
 }
 
-/// The collection that the queries of this module are about.
+/// Returns the collection that the queries of this module read.
 pub fn collection() -> Arc<CollectionSpec> {
     collections::projects()
 }

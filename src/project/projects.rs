@@ -1,4 +1,4 @@
-//! Projects: their fields, and what creating, changing and adopting one means.
+//! Projects: their fields, and the rules for creating, changing and adopting them.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ const ID: usize = TABLE.position("id");
 const CREATED: usize = TABLE.position("created");
 const UPDATED: usize = TABLE.position("updated");
 
-/// A new project from what a caller gave. `now` in milliseconds. `name` and `path` must be given and not be
-/// empty; `id`, `created`, `updated` and unknown properties of the input are passed over.
+/// Returns a new project from what a caller gave. `now` is in milliseconds. `name` and `path` must be given and not be
+/// empty; `id`, `created`, `updated` and unknown properties in the input are ignored.
 pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
     let mut record = Record::read(&PROJECT, input.into(), Origin::Caller)?;
     record.set_integer(ID, id);
@@ -36,8 +36,8 @@ pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
     record.finish()
 }
 
-/// `current` (canonical text) with the fields that the patch has. `id` and `created` stay as they are,
-/// `updated` never goes backwards, unknown properties of `current` survive.
+/// Returns `current` (canonical text) with the fields that the patch has. `id` and `created` stay as they are, `updated`
+/// never goes backwards, and unknown properties of `current` are kept.
 pub fn update_project(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&PROJECT, current);
     record.merge(Record::read(&PROJECT, patch.into(), Origin::Caller)?);
@@ -45,15 +45,15 @@ pub fn update_project(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>>
     record.finish()
 }
 
-/// A record on disk under `key`: checked, with defaults for what is missing and unknown properties kept.
-/// Borrowed where it is canonical already.
+/// Returns the stored form of a record on disk under `key`: checked, with defaults for missing fields and with unknown
+/// properties kept. Borrows `raw` if it is canonical.
 pub fn stored_project<'a>(key: &str, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     adopt_project(key, raw, Origin::Disk)
 }
 
-/// A record of a whole map that a caller writes over `current` (canonical text), if that exists. Unlike a
-/// stored one its timestamps may be seconds, except where they are those of `current`, and the unknown
-/// properties of `current` survive, while new ones are dropped.
+/// Returns the stored form of a record of a whole map that a caller writes over `current` (canonical text), if that exists.
+/// Unlike those of a record on disk, its timestamps may be in seconds, except where they equal those of `current`. The
+/// unknown properties of `current` are kept, and new ones are dropped.
 pub fn written_project<'a>(key: &str, raw: &'a [u8], current: Option<&'a [u8]>) -> Result<Cow<'a, [u8]>> {
     let current = current.map(|text| Record::canonical(&PROJECT, text));
     adopt_project(key, raw, Origin::Map(current.as_ref()))

@@ -1,4 +1,4 @@
-//! Bringing the file at a path to a content, as one who copies a directory wants it.
+//! Giving the file at a path a content, for callers that copy a directory.
 
 use super::collections::FILES_BY_PATH;
 use super::content::Content;
@@ -15,13 +15,13 @@ use crate::engine::{Result, Transaction, json};
 pub enum Put {
     Created,
     Changed,
-    /// It has the content already.
+    /// The file already has this content.
     Unchanged,
 }
 
 impl Files {
-    /// Gives the latest version at a path this content: by a new version or, `in_place`, by changing that one. Where there
-    /// is none, a file is created. Of several files with one path the one created last counts.
+    /// Gives the latest version at a path this content: with a new version or, if `in_place`, by changing the latest one.
+    /// Creates a file if there is none. Of several files with the same path, the one created last counts.
     pub fn put_at_path(
         &self,
         tx: &mut Transaction<'_>,

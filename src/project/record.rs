@@ -13,18 +13,18 @@ use super::integer::{Problem, unrepresentable};
 use super::layout;
 use super::timestamp::Unit;
 
-/// What a text is read as.
+/// Where a text comes from, which decides how it is read.
 #[derive(Clone, Copy)]
 pub enum Origin<'r, 'a> {
-    /// A new document or a patch: what the engine assigns is passed over, unknown properties are dropped.
+    /// A new document or a patch: fields that the engine assigns are ignored, unknown properties are dropped.
     Caller,
-    /// A record as it lies on disk: small timestamps are what they are, unknown properties survive.
+    /// A record on disk: small timestamps are taken as they are, unknown properties are kept.
     Disk,
-    /// A record of a whole map that is only checked: complete, unknown properties are dropped, a small timestamp is
-    /// seconds.
+    /// A record of a whole map that is only checked: it is complete, unknown properties are dropped, and a small timestamp
+    /// is in seconds.
     Schema,
-    /// A record of a whole map to be written over the given record, if there is one. Values that it already
-    /// has are stored values, so they are not scaled; its unknown properties survive, new ones are dropped.
+    /// A record of a whole map to be written over the given record, if there is one. Values that the given record already
+    /// has are stored values, so they are not scaled. Its unknown properties are kept, and new ones are dropped.
     Map(Option<&'r Record<'a>>),
 }
 
@@ -34,7 +34,7 @@ enum Slot<'a> {
     /// An issue was reported for this field.
     Bad,
     Value(Cow<'a, [u8]>),
-    /// A large field that is no JSON yet.
+    /// A large field that is not JSON yet.
     Plain(&'a str),
 }
 
@@ -55,8 +55,8 @@ impl<'a> Record<'a> {
         Record { shape, slots, unknown: Vec::new(), issues: Vec::new() }
     }
 
-    /// Reads what came from outside. Bad fields become issues, which [`Record::finish`] reports; a
-    /// text that is no object is an error at once.
+    /// Reads a text that came from outside. Bad fields become issues, which [`Record::finish`] reports; a text that is not
+    /// an object is an error at once.
     pub fn read(shape: &'static Shape, given: Given<'a>, origin: Origin<'_, 'a>) -> Result<Self> {
         let mut record = Record::empty(shape);
         let mut unknown = Vec::new();
@@ -106,11 +106,11 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Takes a canonical text for what it is. The content is not looked at.
+    /// Takes a canonical text without checking it. The content is not read.
     pub fn canonical(shape: &'static Shape, text: &'a [u8]) -> Self {
         let mut record = Record::empty(shape);
         let (head, content) = layout::split(text);
-        // A head has no closing brace: the error that ends the iteration is the end of the head.
+        // A head has no closing brace, so the iteration ends with an error at the end of the head.
         for member in json::members(head).map_while(std::result::Result::ok) {
             match shape.find(member.key) {
                 Some(at) => record.slots[at] = Slot::Value(Cow::Borrowed(member.value)),
@@ -123,7 +123,7 @@ impl<'a> Record<'a> {
         record
     }
 
-    /// The raw value of a field, if it has a good one that is JSON.
+    /// Returns the raw value of a field, if it has a valid one that is JSON.
     pub fn text(&self, at: usize) -> Option<&[u8]> {
         match &self.slots[at] {
             Slot::Value(value) => Some(value),
@@ -131,7 +131,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The large field, if there is a good one.
+    /// Returns the large field, if there is a valid one.
     pub fn content(&self) -> Option<Content<'_>> {
         match &self.slots[self.shape.large()?] {
             Slot::Value(raw) => Some(Content::Json(raw)),
@@ -149,7 +149,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The value of an integer field; `None` where it is null or missing.
+    /// Returns the value of an integer field, or `None` if it is null or missing.
     pub fn integer(&self, at: usize) -> Option<u64> {
         std::str::from_utf8(self.text(at)?).ok()?.parse().ok()
     }
@@ -173,14 +173,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Reports an issue with a field, and none that follows from it.
+    /// Reports an issue with a field, and prevents further issues that would follow from it.
     pub fn refuse(&mut self, at: usize, problem: Problem) {
         let path = vec![PathSegment::Key(self.shape.fields[at].name.to_string())];
         self.issues.push(issue(path, problem));
         self.slots[at] = Slot::Bad;
     }
 
-    /// Unknown properties may have every value that JSON has.
+    /// Reports unknown properties with values that JSON cannot represent. They may have any other value.
     fn refuse_unrepresentable(&mut self, members: &[Member<'_>]) {
         for member in members.iter().filter(|member| unrepresentable(member.value).is_some()) {
             let path = vec![PathSegment::Key(json::unescape_lossy(member.key).into_owned())];
@@ -193,7 +193,7 @@ impl<'a> Record<'a> {
         self.slots[at] = Slot::Bad;
     }
 
-    /// Lays the fields that `patch` has over this record, its issues included.
+    /// Overwrites this record with the fields that `patch` has, and takes over its issues.
     pub fn merge(&mut self, patch: Record<'a>) {
         self.issues.extend(patch.issues);
         for (slot, new) in self.slots.iter_mut().zip(patch.slots) {
@@ -203,13 +203,13 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The `updated` of a change made now: it never goes backwards.
+    /// Sets `updated` for a change made now. It never goes backwards.
     pub fn touch(&mut self, at: usize, now: u64) {
         let updated = self.integer(at).unwrap_or_default().max(now);
         self.set_integer(at, updated);
     }
 
-    /// The id of a record is the key under which it lies: taken from there when missing.
+    /// Checks that the id of a record is the key under which it is stored, and takes it from the key if it is missing.
     pub fn identify(&mut self, at: usize, key: &str) {
         let quoted = json::quote(key);
         match super::integer::read_id(quoted.as_bytes(), LATEST_TIME) {
@@ -228,17 +228,17 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The canonical text, missing fields filled in. Fails with every issue found so far.
+    /// Returns the canonical text, with missing fields filled in. Fails with every issue found so far.
     pub fn finish(mut self) -> Result<Vec<u8>> {
         self.complete()?;
         Ok(self.write())
     }
 
-    /// As [`Record::finish`]; borrows `text`, from which the record was read, where that is canonical.
+    /// Like [`Record::finish`], but borrows `text`, from which the record was read, if that is canonical.
     pub fn finish_over(mut self, text: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         self.complete()?;
         let content = match self.content() {
-            // What came apart is nowhere in the text.
+            // A content that was split off is not part of the text.
             Some(Content::Plain(_)) => return Ok(Cow::Owned(self.write())),
             Some(Content::Json(raw)) => Some(raw),
             None => None,
@@ -267,13 +267,13 @@ impl<'a> Record<'a> {
         Err(invalid(self.shape, std::mem::take(&mut self.issues)))
     }
 
-    /// The text of the record as it stands.
+    /// Returns the text of the record as it is now.
     pub fn write(&self) -> Vec<u8> {
         let content = self.content();
         layout::join(self.head(layout::joined_len(content)), content)
     }
 
-    /// The text before the large field, with room for what follows it.
+    /// Returns the text before the large field, with room for what follows it.
     fn head(&self, room: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + room);
         out.push(b'{');
@@ -304,7 +304,7 @@ fn has_name(members: &[Member<'_>], key: &[u8]) -> bool {
     members.iter().any(|member| json::unescape(member.key) == name)
 }
 
-/// The raw values of the known fields, the last of each name; the other members go to `unknown`.
+/// Returns the raw values of the known fields, the last of each name. The other members are added to `unknown`.
 fn collect<'a>(
     shape: &Shape,
     text: &'a [u8],
@@ -334,7 +334,7 @@ fn collect<'a>(
     Ok(raw)
 }
 
-/// Of several members with one name the last counts, in the place of the first, as `JSON.parse` has it.
+/// Keeps one of several members with the same name: it has the last value, in the place of the first, as with `JSON.parse`.
 fn last_of_each_name(members: Vec<Member<'_>>) -> Vec<Member<'_>> {
     if members.len() < 2 {
         return members;
@@ -359,7 +359,7 @@ fn invalid(shape: &Shape, issues: Vec<Issue>) -> Error {
     Error::Validation { what: shape.what.to_string(), issues }
 }
 
-/// The error of a value that is no record at all, e.g. the content of a version that is no string.
+/// Returns the error for a value that is not a record at all, e.g. the content of a version that is not a string.
 pub fn refused(shape: &Shape, field: &str, problem: Problem) -> Error {
     invalid(shape, vec![issue(vec![PathSegment::Key(field.to_string())], problem)])
 }

@@ -21,13 +21,13 @@ pub enum MapKind {
     Files,
 }
 
-/// The records of a map in canonical form, borrowed where they were given in it; ids ascending.
+/// The records of a map in canonical form, borrowed if they were given in that form; ids ascending.
 pub type Records<'a> = Vec<(DocumentId, Cow<'a, [u8]>)>;
 
-/// Checks a map `{ "<id>": record, … }` and gives its records.
+/// Checks a map `{ "<id>": record, … }` and returns its records.
 ///
-/// Timestamps may be seconds as in any input; unknown properties of the records are dropped. Of several members
-/// with one key the last counts. The paths of the issues begin with the key.
+/// Timestamps may be in seconds, as in any input; unknown properties of the records are dropped. Of several members with one
+/// key, the last counts. The paths of issues begin with the key.
 pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     let mut records = BTreeMap::new();
     let whole =
@@ -70,7 +70,7 @@ pub fn parse_map(kind: MapKind, raw: &[u8]) -> Result<Records<'_>, Vec<Issue>> {
     Ok(parsed)
 }
 
-/// The issues of one record as issues of the map.
+/// Returns the issues of one record as issues of the map.
 fn below(key: &str, error: Error) -> Vec<Issue> {
     let segment = PathSegment::Key(key.to_string());
     match error {

@@ -4,7 +4,7 @@ use crate::engine::{LATEST_TIME, json};
 
 use super::integer::{Problem, bounded};
 
-/// A number below this is taken as seconds where the caller may mean seconds.
+/// A number below this is taken as seconds if the caller may mean seconds.
 const SECONDS_BELOW: f64 = 1e10;
 
 /// Whether a small number may be meant as seconds.
@@ -12,13 +12,13 @@ const SECONDS_BELOW: f64 = 1e10;
 pub enum Unit {
     /// The value is what is stored: milliseconds, whatever its size.
     Milliseconds,
-    /// A caller gave it: below 1e10 it is seconds.
+    /// A caller gave the value: below 1e10 it is in seconds.
     Guessed,
 }
 
 /// Reads a raw JSON value as a timestamp in milliseconds.
 ///
-/// An ISO string says what it means and is never scaled; only numbers and numeric strings are.
+/// An ISO string is unambiguous and is never scaled; only numbers and numeric strings are.
 pub fn read_timestamp(raw: &[u8], unit: Unit) -> Result<u64, Problem> {
     if let Some(number) = json::parse_number(raw) {
         return from_number(number, unit);
@@ -46,7 +46,7 @@ fn from_number(number: f64, unit: Unit) -> Result<u64, Problem> {
     bounded(if seconds { value as f64 * 1000.0 } else { value as f64 }, 0, LATEST_TIME)
 }
 
-/// The number that a string of decimal notation is; `inf`, `nan` and hexadecimals are not.
+/// Returns the number that a string in decimal notation represents; `inf`, `nan` and hexadecimal numbers are not accepted.
 fn numeric(text: &str) -> Option<f64> {
     let decimal = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
     if text.bytes().all(decimal) { text.parse().ok() } else { None }

@@ -19,7 +19,7 @@ fn missing(id: u64) -> Error {
     Error::NotFound { what: "file", id: id.to_string() }
 }
 
-/// The root of the chain that a document belongs to.
+/// Returns the root of the chain that a document belongs to.
 fn root_of(id: u64, document: &[u8]) -> u64 {
     chain_of(document).original.unwrap_or(id)
 }
@@ -33,7 +33,7 @@ fn bounds(root: u64, version: Option<u64>) -> Option<(IndexKey, IndexKey)> {
     Some((IndexKey::tuple(vec![root.clone(), first]), IndexKey::tuple(vec![root, last])))
 }
 
-/// The ids of a chain's members, versions ascending; of one version only, if given.
+/// Returns the ids of a chain's members, versions ascending, or only that of one version.
 fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<DocumentId>> {
     match bounds(root, version) {
         Some((start, end)) => index.range(Bound::Included(&start), Bound::Included(&end)),
@@ -41,14 +41,14 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
     }
 }
 
-/// The ids of all versions of the file that `id` belongs to; none if there is no such file.
+/// Returns the ids of all versions of the file that `id` belongs to; none if there is no such file.
 pub fn ids(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<Vec<DocumentId>> {
     let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(Vec::new()) };
     let root = root_of(id, &head);
     tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))
 }
 
-/// The members of a chain with their heads, versions ascending.
+/// Returns the members of a chain with their heads, versions ascending.
 fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut found = Vec::new();
     for id in tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
@@ -60,7 +60,7 @@ fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64,
     Ok(found)
 }
 
-/// The id and document of the last version of a chain.
+/// Returns the id and document of the last version of a chain.
 fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Option<(u64, Document)>> {
     let mut last = Vec::new();
     for id in tx.query_last(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
@@ -120,8 +120,8 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
     append(tx, files, id, Content::Json(&content), None)
 }
 
-/// Takes a version out of its chain: its neighbours are linked to each other and keep their numbers, the next one
-/// becomes the root or the previous one the latest where need be. The document itself stays.
+/// Takes a version out of its chain. Its neighbours are linked to each other and keep their numbers; if necessary, the next
+/// one becomes the root or the previous one the latest. The document itself stays.
 pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
     let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(()) };
     let mut rest = chain(tx, files, root_of(id, &head))?;
@@ -154,7 +154,7 @@ pub enum Wanted {
     Latest,
 }
 
-/// Versions of the chain that `id` belongs to, ascending; none if there is no such file.
+/// Returns versions of the chain that `id` belongs to, ascending; none if there is no such file.
 pub fn read(
     database: &Database,
     files: &Files,
@@ -165,7 +165,7 @@ pub fn read(
     let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
     let head = database.select_part(&files.spec, Part::Head, options, by_id)?;
     let root = head.first().map(|head| root_of(id, head));
-    // Also where there is no such file, this is the read that counts.
+    // This is the read that counts, even if there is no such file.
     database.select(&files.spec, Part::Whole, options, |files| {
         let Some(root) = root else { return Ok(Vec::new()) };
         let index = files.index(FILES_BY_VERSION)?;

@@ -1,4 +1,4 @@
-//! Each bit flipped: harmless, or refused with everything as before.
+//! Flips each bit: it is harmless, or refused with everything as before.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use octoprompt_storage::engine::fs::SimFs;
 use crate::reached::reached;
 use crate::world::{Process, Seen, image, machine};
 
-/// A machine with a backup, whose data is another by now; what the backup holds and what there is.
+/// A machine with a backup and with data changed since; also returns what the backup holds and what there is now.
 fn backed_up() -> (SimFs, Seen, Seen) {
     let fs = machine();
     let mut process = Process::start(&fs);

@@ -1,4 +1,4 @@
-//! Power lost, or all processes killed, at every file call: what is promised holds wherever that is.
+//! Power lost, or all processes killed, at every file call: the promises hold wherever that happens.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::holding::hold;
 use crate::reached::reached;
 use crate::world::{Process, Seen, change, machine};
 
-/// Something that is done to a base path, and what may be found when it was cut short.
+/// Something that is done to a base path, and what may be found if it is cut short.
 pub struct Workload {
     pub name: &'static str,
-    /// What there is to begin with.
+    /// Prepares the initial state.
     pub prepare: fn(&mut Process) -> Result<()>,
     /// The steps, and which states may be found while each runs: see [`Stage`].
     pub steps: &'static [(Step, Stage)],
@@ -22,12 +22,12 @@ pub struct Workload {
 
 pub type Step = fn(&mut Process) -> Result<()>;
 
-/// What a crash may leave.
+/// What a crash may leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The state before the workload.
     Before,
-    /// One or the other.
+    /// The state before or the state after it.
     Either,
     /// The state after it.
     After,
@@ -105,7 +105,7 @@ struct Moment {
     stage: Stage,
 }
 
-/// A workload that was run.
+/// A workload that has run.
 pub struct Run {
     moments: Vec<Moment>,
     before: Seen,
@@ -150,7 +150,7 @@ impl Run {
     }
 }
 
-/// Everything that must hold of a machine after a crash; gives what was found.
+/// Checks everything that must hold on a machine after a crash, and returns what was found.
 fn sound(fs: &SimFs, run: &Run, stage: Stage) -> Result<Seen, String> {
     let found = see(fs)?;
     run.check(&found, stage)?;
@@ -165,7 +165,7 @@ fn sound(fs: &SimFs, run: &Run, stage: Stage) -> Result<Seen, String> {
     let mut expected = found.clone();
     expected.documents.insert((0, 0, 99), crate::support::record(99, "after the crash"));
     let lost = see(&fs.power_loss(&mut Extreme::Nothing))?;
-    // Where the directory of a collection is, is the collection's business.
+    // Where a collection's directory exists is not checked: the collection creates it.
     if lost.documents != expected.documents || lost.files != expected.files {
         return Err(format!("after writing there is {lost:?} instead of {expected:?}"));
     }
@@ -173,7 +173,7 @@ fn sound(fs: &SimFs, run: &Run, stage: Stage) -> Result<Seen, String> {
     Ok(found)
 }
 
-/// What is listed as a complete backup is one.
+/// Checks that each backup listed as complete is complete.
 fn no_half_backup(fs: &SimFs, run: &Run) -> Result<(), String> {
     let mut process = Process::start(fs);
     let listed = list_backups(&process.site).map_err(|error| error.to_string())?;
@@ -192,8 +192,8 @@ fn no_half_backup(fs: &SimFs, run: &Run) -> Result<(), String> {
     Ok(())
 }
 
-/// Loses power everywhere, in up to `limit` ways each, and kills everywhere; then once more while that is put right.
-/// Returns how many states were looked at, or the first that was wrong.
+/// Loses power everywhere, in up to `limit` ways each, and kills everywhere; then does so once more during recovery. Returns
+/// the number of states checked, or the first that was wrong.
 pub fn explore(
     workload: &Workload,
     mutant: Option<Mutant>,
@@ -228,7 +228,7 @@ pub fn explore(
         let image = fs.snapshot();
         let found = sound(&fs, &run, moment.stage).map_err(|problem| named(&fs, problem))?;
         let worst = |moment: &Snapshot| vec![moment.power_loss(&mut Extreme::Nothing)];
-        // Between the ends of an undivided stage one pending moment is much like the next.
+        // Between the ends of an undivided stage, the pending moments hardly differ.
         let sampled = moment.stage == Stage::Either || at.is_multiple_of(6);
         if sampled && is_pending(&image.kill()) {
             let more = again(&image.kill(), &run, (moment.stage, &found), worst);
@@ -238,7 +238,8 @@ pub fn explore(
     Ok(checked)
 }
 
-/// Crashes while an interrupted call is put right. Until it is, nobody was told how it ended; then it has ended so.
+/// Crashes while an interrupted call is being settled. Until it is, nobody was told how the call ended; afterwards the
+/// outcome is fixed.
 fn again(
     fs: &SimFs,
     run: &Run,
@@ -263,14 +264,14 @@ fn again(
     Ok(checked)
 }
 
-/// Whether there is something to be put right.
+/// Whether an interrupted call is to be settled.
 fn is_pending(fs: &SimFs) -> bool {
     ["/base/data/.restore/intent.json", "/base/data/.migration/intent.json"]
         .iter()
         .any(|path| fs.read_file(path).is_some())
 }
 
-/// Where more than the states of an ordinary run are asked for.
+/// By how much to multiply the states of an ordinary run.
 fn more() -> usize {
     let all: Option<usize> = std::env::var("CRASH_STATES").ok().and_then(|count| count.parse().ok());
     (all.unwrap_or(0) / 20_000).max(1)
@@ -308,7 +309,7 @@ fn a_migration_cut_short_has_happened_or_not() {
     every_crash(&SUCCESS, 4, 300, 4000);
 }
 
-/// After how many calls a new process that makes a backup is in the middle of it.
+/// Returns the number of calls after which a new process is in the middle of making a backup.
 fn calls_of_copying(fs: &SimFs) -> u64 {
     let mut twin = Process::start(&fs.snapshot().kill());
     twin.back_up("two").expect("backed up");

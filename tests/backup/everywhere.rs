@@ -1,4 +1,4 @@
-//! Which databases a copy has: all of the base path, wherever they lie and however they are reached.
+//! Which databases a copy contains: all of the base path, wherever they are and however they are reached.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn databases(manifest: &serde_json::Value) -> Vec<&str> {
     entries.iter().map(|entry| entry["path"].as_str().expect("a path")).collect()
 }
 
-/// Backed up, restored, and put back after a migration.
+/// Checks that a database is backed up, restored, and put back after a migration.
 fn is_covered(disk: &Disk, directory: &str) {
     let before = [record(1, "before")];
     let database = disk.open(directory);
@@ -170,7 +170,7 @@ fn a_database_where_no_backup_could_restore_it_is_refused() {
     }
 }
 
-/// Paths as they are spelled order otherwise than the directories that they lead to.
+/// The order of the paths as spelled differs from that of the directories to which they lead.
 #[cfg(unix)]
 #[test]
 fn each_database_is_copied_with_its_own_collections_whatever_the_order() {

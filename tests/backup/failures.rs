@@ -1,4 +1,4 @@
-//! Every file call failing once: what is answered is true, and nothing is half done.
+//! Every file call failing once: answers are true, and nothing is half done.
 
 use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Outcome, Result};
@@ -26,12 +26,12 @@ fn see(fs: &SimFs) -> std::result::Result<Seen, String> {
     Process::start(fs).see().map_err(|error| format!("{}: {error}", error.code()))
 }
 
-/// Whether this may be found after the call answered so.
+/// Whether `found` is allowed after the call returned this result.
 fn judge(result: &Result<()>, found: &Seen, before: &Seen, after: &Seen) -> bool {
     found == after || (result.is_err() && found == before)
 }
 
-/// What the workload makes of the machine.
+/// Returns the state of the machine after the workload.
 fn outcome(workload: &Workload, fs: &SimFs) -> Seen {
     let twin = fs.snapshot().kill();
     let mut process = Process::start(&twin);
@@ -62,7 +62,7 @@ fn one_fault(
         return Err(format!("{}: {error}", error.code()));
     }
     process.held = None;
-    // Other processes, and other lives of the machine.
+    // Other processes, and restarts of the machine.
     let image = fs.snapshot();
     for after_crash in
         [image.kill(), image.power_loss(&mut Extreme::Nothing), image.power_loss(&mut Extreme::Everything)]
@@ -76,7 +76,7 @@ fn one_fault(
     Ok(true)
 }
 
-/// The process goes on: it sees one of the two states, and what it writes stays, or is refused.
+/// The process continues: it sees one of the two states, and what it writes stays or is refused.
 fn same_process(
     mut process: Process,
     fs: &SimFs,
@@ -112,7 +112,7 @@ pub fn every_call(workload: &Workload, fault: Fault) {
         let named = |problem| panic!("{} with {fault:?} at call {call}: {problem}", workload.name);
         match one_fault(workload, &fs, call, fault, (&before, &after)).unwrap_or_else(named) {
             true => failed += 1,
-            // A call that this fault cannot meet, or none at all.
+            // This fault does not apply to the call, or there are no more calls.
             false
                 if Process::start(&fs.snapshot().kill()).calls_of(|process| run(process, workload))
                     < call =>

@@ -123,7 +123,7 @@ fn databases_that_are_opened_meanwhile_are_held_and_undone_too() {
     assert_eq!(seen, before);
 }
 
-/// Opens a database in another thread as soon as `hold` makes a call that `fits`, has the hold end, and writes to the database.
+/// Opens a database in another thread as soon as `hold` makes a call that `fits`, ends the hold, and writes to the database.
 fn open_within(fits: fn(&Call) -> bool, end: impl FnOnce(&Hold, RollbackCopy)) {
     let fs = machine();
     let process = Process::start(&fs);
@@ -140,7 +140,7 @@ fn open_within(fits: fn(&Call) -> bool, end: impl FnOnce(&Hold, RollbackCopy)) {
             opened
         };
         send.send(thread::spawn(open)).expect("somebody waits");
-        // It may have to wait for the end.
+        // The thread may have to wait for the end of the hold.
         let _ = told.recv_timeout(Duration::from_millis(300));
     });
     end(&hold, copy);
@@ -233,7 +233,7 @@ fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy()
     assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
-/// What was copied, in order.
+/// Returns what was copied, in order.
 fn copies(fs: &SimFs) -> Vec<String> {
     let cloned = |call: &Call| match call {
         Call::CloneFile { from, .. } => Some(slashed(&from.display())),

@@ -1,4 +1,4 @@
-//! Backups, restores and rollback copies: what they hold, and what is left when they are cut short anywhere.
+//! Backups, restores and rollback copies: what they contain, and what is left when they are cut short anywhere.
 
 mod bits;
 mod crashes;

@@ -1,4 +1,4 @@
-//! What a backup holds, and what it leaves as it was.
+//! What a backup contains, and what it leaves as it was.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use octoprompt_storage::engine::{
 use crate::support::{record, spec};
 use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
 
-/// The map in a JSON file, as a reader that knows nothing of this package finds it.
+/// Returns the map in a JSON file, as a reader finds it that knows nothing of this package.
 fn plain(fs: &SimFs, path: &str) -> BTreeMap<String, serde_json::Value> {
     serde_json::from_slice(&fs.read_file(path).expect("a file")).expect("plain JSON")
 }
@@ -58,7 +58,7 @@ fn a_backup_changes_nothing_that_it_copies() {
     let fs = machine();
     let data = || {
         let mut files = image(&fs, "/base/data");
-        // The locks that keep migrations away.
+        // These are the locks that keep migrations away.
         files.retain(|path, _| !path.starts_with("/base/data/.migration"));
         files
     };
@@ -180,7 +180,7 @@ fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
     assert_eq!(process.see().expect("readable").documents.get(&(0, 1, 2)), None);
 }
 
-/// The nested collection as one that nobody should edit.
+/// The nested collection, declared as one that nobody should edit.
 fn index() -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
         path: COLLECTIONS[1].into(),
@@ -190,7 +190,7 @@ fn index() -> Arc<CollectionSpec> {
     })
 }
 
-/// Backs up while the nested collection is put anew as soon as copying begins.
+/// Makes a backup while the nested collection is rebuilt as soon as copying begins.
 fn back_up_while_rebuilding(process: &Process, other: &mut Process) -> Result<(), &'static str> {
     let database = other.database(0).expect("opens");
     let mut begun = false;
@@ -221,7 +221,7 @@ fn a_collection_that_nobody_should_edit_stays_until_the_backup_has_it() {
     assert!(plain(&fs, "/base/backups/one/data/one/deep/7/items.json").contains_key("2"));
     assert_eq!(nested(&mut other), [record(7, "rebuilt")]);
     drop((process, other));
-    // Whatever the file is when the power is lost, what was in it before does not come back.
+    // Whatever the file is when power is lost, its previous content does not come back.
     let fs = fs.kill();
     let mut process = Process::start(&fs);
     assert_eq!(nested(&mut process), [record(7, "rebuilt")]);
@@ -253,7 +253,7 @@ fn what_was_given_up_before_is_in_no_backup() {
         .expect("opens")
         .write(Durability::Full, move |t| t.drop_collection(&nested))
         .expect("dropped");
-    // As if the removal had failed.
+    // This is what a failed removal leaves.
     fs.write_file("/base/data/one/deep/7/items.json", &copy);
     process.back_up("one").expect("backed up");
     assert_eq!(fs.read_file("/base/backups/one/data/one/deep/7/items.json"), None);
@@ -296,7 +296,7 @@ fn a_backup_waits_for_no_more_than_the_locks() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     process.database(0).expect("opens");
-    // Written at every step of the copying.
+    // Documents are written at every step of the copying.
     let mut id = 100;
     let mut write = |_, _| {
         id += 1;
@@ -309,7 +309,7 @@ fn a_backup_waits_for_no_more_than_the_locks() {
     assert_eq!(items.keys().collect::<Vec<_>>(), ["1", "4"]);
 }
 
-/// Batches of two documents, one in each collection, are in a backup both or not at all, whoever writes them.
+/// A backup contains both documents of a batch, one in each collection, or neither, whoever writes them.
 #[test]
 fn a_backup_has_each_batch_whole_while_threads_write() {
     let temporary = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,4 @@
-//! Wrong variants: each must be caught, by checks that the right one passes.
+//! Wrong variants: each must be caught by checks that the right variant passes.
 
 use octoprompt_storage::engine::Mutant;
 

@@ -1,4 +1,4 @@
-//! What stands where a copy is to be put: it gives way, or it is named before anything is changed.
+//! Whatever is in the place of a copy: it is replaced, or reported before anything is changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ fn a_directory_that_may_not_be_written_is_named_before_anything_is_changed() {
     process.restore("one").expect("restored");
 }
 
-/// Makes a database where a file was, a file where a directory was, and a directory where a file was.
+/// Replaces a file by a database, a directory by a file, and a file by a directory.
 fn exchange(process: &Process) -> Result<()> {
     let fs = &process.fs;
     for path in
@@ -206,7 +206,7 @@ fn what_an_interrupted_migration_put_in_the_place_of_files_and_directories_gives
     assert_eq!(Process::start(&fs).see().expect("put back"), before);
 }
 
-/// A migration died that put a file in the place of a database's directory. What was there before.
+/// A migration died after putting a file in the place of a database's directory. Also returns the state before.
 fn with_a_file_for_a_database() -> (SimFs, Seen) {
     let fs = machine();
     let mut process = Process::start(&fs);
@@ -231,7 +231,7 @@ fn what_an_interrupted_migration_put_in_the_place_of_a_database_gives_way_howeve
         let fs = image.kill();
         let process = Process::start(&fs);
         process.fs.stop_at(call);
-        // What fails at the very end is of no account.
+        // Errors at the very end do not matter.
         let _ = process.settle();
         for lost in [fs.kill(), fs.power_loss(&mut Extreme::Nothing)] {
             assert_eq!(Process::start(&lost).see().expect("put back"), before, "after call {call}");
@@ -257,7 +257,7 @@ fn a_restore_that_fails_half_way_says_that_its_outcome_is_unknown() {
 #[cfg(unix)]
 #[test]
 fn a_directory_that_a_failed_migration_replaced_by_a_link_is_a_directory_again() {
-    // The link leads to a file of another content, and to one of the same.
+    // The link leads to a file with other content, or to one with the same content.
     for content in ["elsewhere", "here"] {
         let disk = Disk::new();
         let database = disk.open("data/one");
@@ -291,7 +291,7 @@ fn a_restore_follows_no_link_to_where_no_database_is() {
     assert!(!disk.outside("away/x").exists());
 }
 
-/// A disk on which somebody appends to a file whenever it is about to be copied.
+/// A disk on which someone appends to a file whenever it is about to be copied.
 struct Appending {
     file: PathBuf,
 }

@@ -12,7 +12,7 @@ use octoprompt_storage::engine::{Error, Wait};
 
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
 
-/// A machine with a backup, changed since; what was backed up and what there is now.
+/// A machine with a backup and with data changed since; also returns what was backed up and what there is now.
 fn changed() -> (SimFs, Seen, Seen) {
     let fs = machine();
     let mut process = Process::start(&fs);
@@ -164,7 +164,7 @@ fn a_backup_restores_on_another_machine_and_over_damaged_data() {
         restore(&process.site, &absolute("/elsewhere/backups/one"), no_wait(), &mut to_the_end())
             .expect("restored");
         let mut seen = process.see().expect("readable");
-        // An empty directory has nothing in the image that could bring it along.
+        // No file in the image brings an empty directory along.
         seen.directories.insert("data/empty".to_owned());
         assert_eq!(seen, before, "{damage:?}");
     }
@@ -202,7 +202,7 @@ fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).expect("a path")
 }
 
-/// Whatever is wrong with it, everything is as before, leftovers included.
+/// Checks that a backup is refused: whatever is wrong with it, everything is as before, leftovers included.
 fn is_refused(fs: &SimFs, backup: &str, expected: &str, after: &Seen) {
     let mut process = Process::start(fs);
     let images = (image(fs, "/base/data"), image(fs, "/base/other"));
@@ -244,7 +244,7 @@ fn missing_shortened_and_changed_files_are_refused() {
     is_refused(&fs, "one", "CORRUPT_DATA", &after);
 }
 
-/// The manifest with one text replaced, its checksum made right again.
+/// Returns the manifest with one text replaced and its checksum corrected.
 fn forged(text: &str, from: &str, to: &str) -> String {
     use sha2::Digest;
     let manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
@@ -284,7 +284,7 @@ fn a_forged_manifest_leads_nowhere() {
     }
 }
 
-/// The manifest with its content changed, its checksum made right again.
+/// Returns the manifest with its content changed and its checksum corrected.
 fn changed_manifest(text: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
     use sha2::Digest;
     let mut manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
@@ -360,7 +360,7 @@ fn what_is_written_after_a_restore_that_took_two_attempts_is_there_for_everybody
     let (fs, mut before, after) = changed();
     let mut process = Process::start(&fs);
     assert_eq!(process.see().expect("readable"), after);
-    // The first attempt replaces everything and cannot say so; the second one cannot read the new journal at once.
+    // The first attempt replaces everything and cannot record that; the second one cannot read the new journal at first.
     let ends =
         |call: &Call| matches!(call, Call::Write { path, .. } if path.ends_with(".restore/intent.json"));
     process.fs.fail_when(ends, Fault::Io, Repeat::Once);

@@ -1,4 +1,4 @@
-//! A base path on a simulated machine: two databases, and files of other people.
+//! A base path on a simulated machine: two databases, and files of other programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -14,20 +14,20 @@ use octoprompt_storage::engine::{
 
 use crate::support::{record, spec};
 
-/// What names paths, with `/` between the names.
+/// Returns a text that contains paths, with `/` between the names.
 pub fn slashed(text: &impl std::fmt::Display) -> String {
     text.to_string().replace(std::path::MAIN_SEPARATOR, "/")
 }
 
 pub const BASE: &str = "/base";
-/// One below `data`, one that is recorded.
+/// One below `data`, and one that is recorded.
 pub const DATABASES: [&str; 2] = ["data/one", "other"];
 pub const COLLECTIONS: [&str; 2] = ["items.json", "deep/7/items.json"];
 
 /// Database, collection, id.
 pub type Key = (usize, usize, u64);
 
-/// What can be seen of a base path: documents, and all files under `data` that are no collections.
+/// What can be seen of a base path: documents, and all files under `data` that are not collections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub documents: BTreeMap<Key, String>,
@@ -40,7 +40,7 @@ pub struct Process {
     pub fs: SimFs,
     pub site: Site,
     open: BTreeMap<usize, Arc<Database>>,
-    /// A migration under way.
+    /// The migration under way.
     pub held: Option<(Hold, RollbackCopy)>,
 }
 
@@ -77,7 +77,7 @@ impl Process {
         Process { fs, site, open: BTreeMap::new(), held: None }
     }
 
-    /// The database, opened as a storage does it.
+    /// Returns the database, opened as a storage opens it.
     pub fn database(&mut self, number: usize) -> Result<Arc<Database>> {
         if let Some(database) = self.open.get(&number) {
             return Ok(Arc::clone(database));
@@ -87,7 +87,7 @@ impl Process {
         Ok(database)
     }
 
-    /// How many calls `work` makes in a fresh process.
+    /// Returns how many calls `work` makes in a fresh process.
     pub fn calls_of(mut self, work: impl FnOnce(&mut Process) -> Result<()>) -> u64 {
         work(&mut self).expect("nothing fails");
         self.fs.calls()
@@ -122,7 +122,7 @@ impl Process {
         settle(&self.site, no_wait())
     }
 
-    /// Everything that there is.
+    /// Returns everything that can be seen.
     pub fn see(&mut self) -> Result<Seen> {
         self.settle()?;
         let mut seen = Seen::default();
@@ -157,7 +157,7 @@ fn look(fs: &SimFs, directory: &Path, relative: &str, seen: &mut Seen) {
         let is_collection = COLLECTIONS.iter().any(|path| relative == format!("data/one/{path}"));
         match fs.metadata(&path).expect("looked up").map(|found| found.kind) {
             Some(FileKind::Directory) => {
-                // Those of a collection come and go with its file.
+                // Directories of a collection come and go with its file.
                 if !relative.starts_with("data/one/") {
                     seen.directories.insert(relative.clone());
                 }
@@ -169,7 +169,7 @@ fn look(fs: &SimFs, directory: &Path, relative: &str, seen: &mut Seen) {
     }
 }
 
-/// A machine with data of all kinds: in snapshots, in journals, of other people.
+/// A machine with data of all kinds: in snapshots, in journals, and of other programs.
 pub fn machine() -> SimFs {
     let fs = SimFs::new();
     fs.make_dirs("/base/data/empty");
@@ -188,7 +188,7 @@ pub fn machine() -> SimFs {
     fs.kill()
 }
 
-/// What is changed on top of [`machine`]; the opposite of it is what a restore or a rollback must bring.
+/// Makes the changes on top of [`machine`] that a restore or a rollback must undo.
 pub fn change(process: &mut Process) -> Result<()> {
     process.put((0, 0, 1), "changed")?;
     process.put((0, 1, 5), "new")?;
@@ -206,7 +206,7 @@ pub fn code<T>(result: Result<T>) -> std::result::Result<T, &'static str> {
     result.map_err(|error: Error| error.code())
 }
 
-/// The bytes of every file below a directory, the engine's own excepted.
+/// Returns the bytes of every file below a directory, except the engine's own.
 pub fn image(fs: &SimFs, directory: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut open = vec![PathBuf::from(directory)];

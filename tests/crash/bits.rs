@@ -1,4 +1,4 @@
-//! Damaged files: each bit flipped is harmless or reported, never a wrong value.
+//! Damaged files: each flipped bit is harmless or reported, and never yields a wrong value.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ fn files(image: &Snapshot, directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a reader sees, or `None` if it is told of damage.
+/// Returns what a reader sees, or `None` if damage is reported to it.
 fn silent(image: &Snapshot, path: &Path, bytes: &[u8]) -> Option<Result<Documents, String>> {
     let fs = image.kill();
     fs.write_file(path, bytes);
@@ -38,8 +38,8 @@ fn silent(image: &Snapshot, path: &Path, bytes: &[u8]) -> Option<Result<Document
     if warnings(&database).is_empty() { Some(seen) } else { None }
 }
 
-/// Verifying a damaged database finds something wherever a reader would be told, and repairing it leads to one that
-/// opens, is sound, and holds no document that never was.
+/// Checks that verifying a damaged database finds something whenever a reader would be told, and that repairing it leads to
+/// a database that opens, is sound, and holds no document that never existed.
 fn mended(image: &Snapshot, path: &Path, bytes: &[u8], history: &[Documents]) -> Result<bool, String> {
     let fs = image.kill();
     fs.write_file(path, bytes);
@@ -56,7 +56,7 @@ fn mended(image: &Snapshot, path: &Path, bytes: &[u8], history: &[Documents]) ->
         try_open(&fs, None).map_err(|error| format!("does not open after repair: {error}\n{repaired}"))?;
     let found =
         try_observe(&database).map_err(|error| format!("unreadable after repair: {error}\n{repaired}"))?;
-    // A map that stays one may as well have been edited by a person: what it says now counts.
+    // A map that is still valid may just as well have been edited by a person: what it says now counts.
     if report.problems.iter().any(|problem| problem.code == ProblemCode::SnapshotChanged) {
         return Ok(true);
     }
@@ -74,7 +74,7 @@ fn mended(image: &Snapshot, path: &Path, bytes: &[u8], history: &[Documents]) ->
     Ok(!report.problems.is_empty())
 }
 
-/// One bit is in one document, or in one batch with its two documents.
+/// One bit affects one document, or one batch with its two documents.
 const LOST_WITH_ONE_BIT: usize = 2;
 
 fn every_bit(image: &Snapshot, history: &[Documents], least: (usize, usize)) {
@@ -84,7 +84,7 @@ fn every_bit(image: &Snapshot, history: &[Documents], least: (usize, usize)) {
     let (mut flipped, mut reported, mut mended_bits) = (0, 0, 0);
     for path in paths {
         let bytes = image.kill().read_file(&path).expect("a file");
-        // Beyond its few words the shared page is empty.
+        // After its few words the shared page is empty.
         for bit in 0..bytes.len().min(2048) * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -98,7 +98,7 @@ fn every_bit(image: &Snapshot, history: &[Documents], least: (usize, usize)) {
                 }
             };
             reported += usize::from(told);
-            // The tip is only believed by those who share it, and every seventh bit of a byte will do for the rest.
+            // The tip is only believed by processes that share it, and for the rest every seventh bit is enough.
             if bit % 7 == 0 {
                 let found =
                     mended(image, &path, &damaged, history).unwrap_or_else(|e| panic!("{}: {e}", at()));

@@ -12,13 +12,13 @@ use crate::world::{DIRECTORY, Documents, Handle, disk_hash, no_wait, observe, op
 /// Ids of the documents that are written after a crash.
 const FRESH: u64 = 100;
 
-/// One state in so many is followed through another power loss, a checkpoint and yet another: what it came from makes no
-/// difference to these any more.
+/// One state in this many is followed through another power loss, a checkpoint and a third power loss. By then it no longer
+/// matters where the state came from.
 const FOLLOWED: u64 = 3;
 
-/// Checks everything that is promised of the machine after a crash: it opens, to one of the allowed states of the
-/// history and to the same a second time, and is sound; ten more writes work; in one state of [`FOLLOWED`], these and a
-/// checkpoint survive, and what was lost stays lost.
+/// Checks everything that is promised of the machine after a crash: the database opens to one of the allowed states of the
+/// history, and to the same state a second time, and is sound; ten more writes work; in one of [`FOLLOWED`] states, these
+/// and a checkpoint survive, and what was lost stays lost.
 pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -> Result<(), String> {
     let mutant = run.mutant;
     let process = fs.process();
@@ -63,7 +63,7 @@ pub fn check(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>, seed: u64) -
     sound(&last)
 }
 
-/// What everybody left is sound.
+/// Checks that what all processes left behind is sound.
 fn sound(fs: &SimFs) -> Result<(), String> {
     let report = verify(&fs.handle(), Path::new(DIRECTORY), no_wait());
     let report = report.map_err(|error| format!("cannot be verified: {error}"))?;
@@ -88,7 +88,7 @@ fn reopened(fs: &SimFs, mutant: Option<Mutant>, expected: &Documents, what: &str
     Err(format!("after {what} and another power loss there is {seen:?} instead of {expected:?}"))
 }
 
-/// Ten batches, each acknowledged as durable.
+/// Writes ten batches, each acknowledged as durable.
 fn write_more(database: &Handle, mut documents: Documents) -> Result<Documents, String> {
     for number in 0..10 {
         let mut batch = Batch::put(number % 2, FRESH + number as u64 % 4, 1000 + number as u32);
@@ -103,7 +103,7 @@ fn write_more(database: &Handle, mut documents: Documents) -> Result<Documents, 
     Ok(documents)
 }
 
-/// As [`check`], with all that is needed to repeat it in the message.
+/// Like [`check`], with everything that is needed to repeat it in the message.
 pub fn report(fs: &SimFs, run: &Run, allowed: RangeInclusive<usize>) -> Result<(), String> {
     check(fs, run, allowed, disk_hash(fs) % 1_000_003).map_err(|problem| {
         let origin = fs.origin().map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Documents in files of their own: crashed and failed everywhere.
+//! Documents in files of their own: crashes and failures at every call.
 
 use octoprompt_storage::engine::Durability;
 use octoprompt_storage::engine::fs::{Fault, Fs, Repeat, SimFs};
@@ -63,7 +63,7 @@ fn every_call_fails() {
     }
 }
 
-/// The files in the reserved folder that hold one document each, or are to.
+/// Returns the files in the reserved folder that hold, or are to hold, one document each.
 fn document_files(fs: &SimFs) -> Vec<String> {
     let names = fs.list_dir(&Path::new(DIRECTORY).join(".storage")).expect("a folder");
     names.into_iter().filter(|name| name.starts_with("document-") || name.starts_with("spool-")).collect()

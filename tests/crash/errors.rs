@@ -1,4 +1,4 @@
-//! Every file call failing, once and for ever.
+//! Every file call failing, once or permanently.
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, Seeded, SimFs};
 use octoprompt_storage::engine::{Error, Mutant, Outcome};
@@ -12,13 +12,13 @@ use crate::world::{Documents, machine, no_wait, observe, try_open};
 const WORKLOAD: [Op; 9] =
     [Op::Put, Op::Both, Op::PutOs, Op::Checkpoint, Op::Group, Op::Drop, Op::Checkpoint, Op::Nested, Op::Put];
 
-/// What the workload came to under a fault.
+/// What became of the workload under a fault.
 pub struct Faulty {
     pub run: Run,
     pub poisoned: bool,
 }
 
-/// Runs the workload and takes every result at its word; `spoil` comes between opening and working.
+/// Runs the workload and trusts every result; `spoil` is called between opening and working.
 pub fn run_with_faults(
     fs: SimFs,
     ops: &[Op],
@@ -75,7 +75,7 @@ fn work(run: &mut Run, op: Op) -> Result<Vec<Error>, String> {
     Ok(results.into_iter().filter_map(Result::err).collect())
 }
 
-/// Whatever failed: after the process is killed, or the machine loses power, everything acknowledged is there.
+/// Checks that, whatever failed, everything acknowledged is there after the process is killed or the machine loses power.
 pub fn check_afterwards(faulty: &Faulty, seed: u64) -> Result<(), String> {
     let run = &faulty.run;
     let moment = run.now();
@@ -90,7 +90,7 @@ pub fn check_afterwards(faulty: &Faulty, seed: u64) -> Result<(), String> {
 fn one_fault(ops: &[Op], fault: Fault, repeat: Repeat, call: u64) -> Result<(), String> {
     let faulty = run_with_faults(machine(), ops, None, |fs| fs.fail_at(fs.calls() + call, fault, repeat))?;
     check_afterwards(&faulty, call)?;
-    // The same process, once nothing fails any more: reads go on, and reopening heals.
+    // In the same process, once nothing fails any more, reads continue, and reopening heals.
     let Faulty { run, poisoned } = faulty;
     run.fs.heal();
     let seen = observe(run.handle()?).map_err(|problem| format!("{problem}\n{run}"))?;
@@ -103,8 +103,8 @@ fn one_fault(ops: &[Op], fault: Fault, repeat: Repeat, call: u64) -> Result<(), 
         if seen != known {
             return Err(format!("reads {seen:?} after errors\n{run}"));
         }
-        // Of a directory whose sync failed and that could not even be removed again, nobody can learn that its name is
-        // not on the disk: that a disk which failed everything works again is not claimed to be noticed.
+        // If the sync of a directory failed and the file could not even be removed again, nobody can learn that its name is
+        // not on the disk. It is not promised to notice that a disk which failed everything works again.
         let everything = matches!(fault, Fault::Io | Fault::Kind(_)) && repeat == Repeat::Forever;
         if run.handle()?.is_read_only() || everything {
             return Ok(());
@@ -118,7 +118,7 @@ fn one_fault(ops: &[Op], fault: Fault, repeat: Repeat, call: u64) -> Result<(), 
     Ok(())
 }
 
-/// `CRASH_STATES=1000000` shifts the workload about as many times as it multiplies power losses.
+/// Returns the workloads. `CRASH_STATES=1000000` rotates the workload about as many times as it multiplies power losses.
 fn workloads() -> Vec<Vec<Op>> {
     let more = wanted(20_000) / 20_000;
     (0..more.min(WORKLOAD.len())).map(|at| [&WORKLOAD[at..], &WORKLOAD[..at]].concat()).collect()
@@ -183,7 +183,7 @@ fn every_call_beyond_the_quota_for_ever() {
     every_call(Fault::Quota { written: 0 }, Repeat::Forever);
 }
 
-/// A write that comes up short of a sector, of a line, and of nothing but its last byte.
+/// Writes that stop after one byte, within a line, within a sector, and just before their last byte.
 #[test]
 fn every_write_coming_up_short_once() {
     for written in [1, 120, 511, 100_000] {

@@ -1,4 +1,4 @@
-//! All short workloads, crashed everywhere.
+//! All short workloads, crashed at every call.
 
 use crate::explore::{CRASHED, Explorer, wanted};
 use crate::workload::{Op, Run};
@@ -32,7 +32,8 @@ fn every_power_loss_in_workloads_of_one_and_two_operations() {
     explorer.finish_disks("power loss in one and two operations", 2300);
 }
 
-/// Crashes in the first two operations are those of the shorter workloads: only the last one is looked at.
+/// Runs workloads of three operations. Crashes in the first two are those of the shorter workloads, so only the last one is
+/// examined.
 fn three_operations(part: usize) {
     let mut explorer = Explorer::beside(&CRASHED);
     let limit = wanted(4);

@@ -14,44 +14,44 @@ use crate::reached::reached;
 use crate::workload::Run;
 use crate::world::disk_hash;
 
-/// How many states `CRASH_STATES` asks for where it says nothing.
+/// The number of states of an ordinary run, when `CRASH_STATES` is not set.
 const ORDINARY: usize = 100_000;
 
-/// How many crash states to look at where an ordinary run looks at `ordinary`.
+/// Returns how many crash states to examine where an ordinary run examines `ordinary`.
 pub fn wanted(ordinary: usize) -> usize {
     let all: Option<usize> = std::env::var("CRASH_STATES").ok().and_then(|count| count.parse().ok());
     all.map_or(ordinary, |all| (ordinary * all / ORDINARY).max(ordinary))
 }
 
-/// What explorers have looked at together: none of them looks at it again, so what each of them counts can be added.
+/// What several explorers have examined together. None of them examines a state again, so their counts can be added.
 #[derive(Default)]
 pub struct Seen {
-    /// Disks, each with what was demanded of it.
+    /// Disks, each with what was demanded of the machine.
     states: Mutex<HashSet<(u64, u64)>>,
     disks: Mutex<HashSet<u64>>,
 }
 
-/// Everything after one crash.
+/// What was examined after a single crash.
 pub static CRASHED: LazyLock<Arc<Seen>> = LazyLock::new(Arc::default);
 
-/// Looks at crash states, each once, and remembers what it found wrong.
+/// Examines crash states, each once, and remembers what it found wrong.
 #[derive(Default)]
 pub struct Explorer {
     seen: Arc<Seen>,
-    /// How many different states this one looked at: the same disk counts again where something else is demanded of it.
+    /// The number of different states that this explorer examined. A disk counts again if something else is demanded of it.
     pub states: usize,
-    /// How many different disks it looked at.
+    /// The number of different disks that it examined.
     pub disks: usize,
     pub violations: Vec<String>,
 }
 
 impl Explorer {
-    /// One that leaves out what others have seen.
+    /// Creates an explorer that skips what others have examined.
     pub fn beside(seen: &Arc<Seen>) -> Explorer {
         Explorer { seen: Arc::clone(seen), ..Explorer::default() }
     }
 
-    /// Loses power at every moment of the interesting part of a run, `limit` times in different ways.
+    /// Loses power at every moment of the interesting part of a run, in up to `limit` different ways.
     pub fn power_losses(&mut self, run: &Run, limit: usize, seed: u64) {
         let interesting = |calls: u64| calls >= run.interesting;
         for moment in run.moments.iter().filter(|moment| interesting(moment.snapshot.calls())) {
@@ -73,7 +73,7 @@ impl Explorer {
     pub fn kills(&mut self, run: &Run) {
         for moment in run.moments.iter().filter(|moment| moment.snapshot.calls() >= run.interesting) {
             let allowed = run.allowed(moment, false);
-            // The shared page survives: the disk alone does not say what the machine is.
+            // The shared page survives, so the disk alone does not determine the state of the machine.
             let after = moment.snapshot.kill();
             let demand = demand(run, &allowed) ^ after.image_hash();
             self.look(&after, run, &allowed, demand);
@@ -98,7 +98,7 @@ impl Explorer {
         self.violations.len() >= 5
     }
 
-    /// Takes in a run that may have failed by itself.
+    /// Examines a run, which may itself have failed.
     pub fn run(&mut self, run: Result<Run, String>, look: impl FnOnce(&mut Explorer, &Run)) {
         match run {
             Ok(run) => look(self, &run),
@@ -106,7 +106,7 @@ impl Explorer {
         }
     }
 
-    /// Adds what another explorer beside this one found.
+    /// Adds the findings of another explorer that worked beside this one.
     pub fn take_in(&mut self, other: Explorer) {
         self.states += other.states;
         self.disks += other.disks;
@@ -133,7 +133,7 @@ impl Explorer {
     }
 }
 
-/// What must hold of a machine on which one of these states is to be found.
+/// Identifies what must hold of a machine on which one of these states is to be found.
 fn demand(run: &Run, allowed: &RangeInclusive<usize>) -> u64 {
     let mut hasher = DefaultHasher::new();
     run.history[allowed.clone()].hash(&mut hasher);

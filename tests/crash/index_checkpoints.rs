@@ -1,5 +1,5 @@
-//! Index checkpoints that are lost, torn, stale, foreign or damaged: everything reads as without them, and every index
-//! finds what a scan finds.
+//! Index checkpoints that are lost, torn, stale, foreign or damaged: all reads are as without them, and every index finds
+//! what a scan finds.
 
 use std::collections::BTreeSet;
 
@@ -33,14 +33,14 @@ fn index_files(fs: &SimFs) -> Vec<String> {
     ours.map(|name| format!("{RESERVED}/{name}")).collect()
 }
 
-/// The workload, and the machine that it leaves, killed and restarted.
+/// Runs the workload, and returns it with the machine that it leaves, once killed and once restarted.
 fn machines() -> (Run, [Snapshot; 2]) {
     let run = Run::of(machine(), &WORKLOAD, None).expect("the workload runs");
     let left = [run.fs.kill().snapshot(), run.fs.power_loss(&mut Extreme::Everything).snapshot()];
     (run, left)
 }
 
-/// What is read with `bytes` (or nothing) in the place of an index checkpoint.
+/// Returns what is read with `bytes`, or no file, in the place of an index checkpoint.
 fn read_with(machine: &Snapshot, path: &str, bytes: Option<&[u8]>) -> Result<Documents, String> {
     let fs = machine.kill();
     match bytes {
@@ -49,7 +49,7 @@ fn read_with(machine: &Snapshot, path: &str, bytes: Option<&[u8]>) -> Result<Doc
     }
     let database = open(&fs, None)?;
     let seen = observe(&database)?;
-    // A torn end of the journal is cut whatever index checkpoints there are.
+    // A torn end of the journal is cut, whatever index checkpoints there are.
     match warnings(&database).iter().find(|code| **code != WarningCode::TailCut) {
         None => Ok(seen),
         Some(code) => Err(format!("warns of {code:?}")),

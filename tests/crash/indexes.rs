@@ -1,5 +1,5 @@
-//! Indexes filled by hand, crashed everywhere: creating, filling, rebuilding, dropping and creating anew are each all or
-//! nothing, and what was acknowledged is there.
+//! Indexes filled by hand, crashed at every call: creating, filling, rebuilding, and dropping and creating again are each
+//! all or nothing, and what was acknowledged is there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::world::{DIRECTORY, Handle, READ, disk_hash, machine, no_wait, open};
 const NAME: &str = "by_field";
 const KEYS: u64 = 4;
 
-/// The field that the index is on, and the key of each entity; nothing where there is no index.
+/// The field of the index, and the key of each entity; `None` if there is no index.
 type State = Option<(&'static str, BTreeMap<u64, u64>)>;
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ fn config(field: &str) -> IndexConfig {
     }
 }
 
-/// An entity whose key is `key` in either field, and different ones in the two.
+/// Returns an entity whose keys in the two fields differ, the one in `a` being `key`.
 fn entity(key: u64) -> String {
     format!("{{\"a\":{key},\"b\":{},\"c\":\"not looked at\"}}", key + 100)
 }
@@ -57,7 +57,7 @@ fn key_in(field: &str, key: u64) -> IndexKey {
     IndexKey::number((key + if field == "a" { 0 } else { 100 }) as f64).expect("a number")
 }
 
-/// The entities of a rebuild: each id has the key that is its distance from `shift`.
+/// Returns the entities of a rebuild: the key of each is its id plus `shift`, modulo `KEYS`.
 fn rebuilt(shift: u64) -> BTreeMap<u64, u64> {
     (0..KEYS).map(|id| (id, (id + shift) % KEYS)).collect()
 }
@@ -110,7 +110,7 @@ fn after(op: Op, state: &State) -> State {
     state
 }
 
-/// What a process finds, asked in every way.
+/// Returns what a process finds, asked in every way.
 fn observe(database: &Handle) -> Result<State, String> {
     let indexes = IndexSet::new(None);
     let unreadable = |error: Error| format!("unreadable: {}: {error}", error.code());
@@ -134,7 +134,7 @@ fn observe(database: &Handle) -> Result<State, String> {
     Ok(Some((field, entities)))
 }
 
-/// Each operation with the number of file calls when it began and when it was acknowledged, and the state after it.
+/// An operation, with the number of file calls when it began and when it was acknowledged, and the state after it.
 struct Step {
     begun: u64,
     acknowledged: u64,
@@ -177,8 +177,8 @@ fn run(fs: &SimFs, ops: &[Op]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// After the crash the index is as after one of the operations, the last acknowledged or one under way; it is so a second
-/// time, and it can be changed.
+/// Checks that after a crash the index is as after the last acknowledged operation or one under way, that it is so a second
+/// time, and that it can be changed.
 fn check(after_crash: &SimFs, allowed: &[Step]) -> Result<(), String> {
     let database = open(after_crash, None)?;
     let found = observe(&database)?;
@@ -267,7 +267,7 @@ fn dropping_and_creating_an_index_anew_survive_every_crash() {
     explore(&ops, wanted(64), 350);
 }
 
-/// The damaged file must not come back over what was written anew.
+/// The damaged file must not come back in the place of what was written anew.
 #[test]
 fn rebuilding_a_damaged_index_survives_power_loss() {
     for op in [Op::Rebuild(1), Op::Replace] {

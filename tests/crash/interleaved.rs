@@ -7,8 +7,8 @@ use crate::mutants::writer_dies;
 use crate::workload::Batch;
 use crate::world::{Documents, Handle, machine, no_wait, observe, open};
 
-/// Three processes write, read and checkpoint in an order drawn from the seed: each read finds exactly what was
-/// written before, whoever wrote it.
+/// Lets three processes write, read and checkpoint in an order drawn from the seed. Each read must find exactly what was
+/// written before, whichever process wrote it.
 fn in_turn(seed: u64, steps: u32) -> Result<(), String> {
     let fs = machine();
     let mut processes: Vec<(SimFs, Handle)> = Vec::new();
@@ -77,8 +77,8 @@ fn a_writer_that_dies_at_any_call_leaves_the_others_right() {
     }
 }
 
-/// A process dies at some call of a checkpoint that another one outlives. The other goes on writing, checkpoints too,
-/// and nothing acknowledged is lost to a power loss at any step.
+/// Lets a process die at some call of a checkpoint while another process lives on. The other one continues to write and to
+/// checkpoint, and nothing acknowledged may be lost to a power loss at any step.
 fn checkpoint_dies(call: u64, dropped: bool, chooser: u64) -> Result<bool, String> {
     let fs = machine();
     let (dying, other) = (fs.process(), fs.process());
@@ -94,7 +94,7 @@ fn checkpoint_dies(call: u64, dropped: bool, chooser: u64) -> Result<bool, Strin
     if dropped {
         victim.checkpoint(no_wait()).map_err(|error| error.to_string())?;
         dying.stop_at(dying.calls() + call);
-        // The batch is committed or not; its files are removed or not.
+        // The batch is either committed or not, and its files are either removed or not.
         let _ = Batch { drop_nested: true, ..Batch::default() }.write(&victim, Durability::Full);
     } else {
         write(&survivor, Batch::put(0, 2, 3))?;

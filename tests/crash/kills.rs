@@ -1,4 +1,5 @@
-//! All processes killed: what the system has seen stays, and what was acknowledged in any way must be there.
+//! All processes killed: what the system has received stays, and everything acknowledged, whatever its durability, must be
+//! there.
 
 use octoprompt_storage::engine::fs::SimFs;
 
@@ -33,7 +34,7 @@ fn every_kill_in_long_workloads() {
     explorer.finish("a kill", 2000);
 }
 
-/// A process may die in the middle of a write: any number of its bytes are there then.
+/// A process may die in the middle of a write, which then leaves any number of its bytes.
 #[test]
 fn a_kill_in_the_middle_of_any_write() {
     let mut explorer = Explorer::default();

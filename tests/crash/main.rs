@@ -1,8 +1,8 @@
-//! The proof of the commit protocol: workloads over a simulated file system that loses power, kills processes and
-//! fails calls everywhere, checked against a model.
+//! The proof of the commit protocol: workloads over a simulated file system that loses power, kills processes and fails
+//! calls at every point, checked against a model.
 //!
-//! `CRASH_STATES=1000000 cargo test --test crash` explores as many states instead of the few
-//! ten thousand of an ordinary run. Every failure prints the workload, its seed if it has one, and the power loss.
+//! `CRASH_STATES=1000000 cargo test --test crash` explores that many states instead of the tens of thousands of an ordinary
+//! run. Every failure prints the workload, its seed if it has one, and the power loss.
 
 mod bits;
 mod check;

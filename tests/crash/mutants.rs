@@ -1,4 +1,4 @@
-//! Wrong variants of the protocol: each must be caught, by checks that the right one passes.
+//! Wrong variants of the protocol: each must be caught by checks that the right variant passes.
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat};
 use octoprompt_storage::engine::{Durability, Mutant};
@@ -11,7 +11,7 @@ use crate::reached::reached;
 use crate::workload::{Batch, Op, Run};
 use crate::world::{Documents, machine, observe, open};
 
-/// Power losses everywhere in these workloads, and second ones after each first one.
+/// Loses power everywhere in these workloads, and a second time after each first power loss.
 fn crashed(workloads: &[&[Op]], mutant: Option<Mutant>) -> Vec<String> {
     let mut explorer = Explorer::default();
     for ops in workloads {
@@ -41,7 +41,7 @@ fn is_caught_by_crashes(mutant: Mutant, workloads: &[&[Op]]) {
     caught(mutant, &wrong[0]);
 }
 
-/// Says how, for whoever asks to see it.
+/// Prints how the mutant was caught.
 fn caught(mutant: Mutant, problem: &str) {
     println!("{mutant:?}: {problem}");
     reached("a wrong protocol caught", "1 mutant");
@@ -87,8 +87,8 @@ fn appending_after_a_cut_that_was_not_synced_is_caught() {
     is_caught(Mutant::AppendAfterUnsyncedCut, dead_batches_stay_dead);
 }
 
-/// A writer dies before its sync; another process cuts what it left and writes on. The dead batch must not come back
-/// in place of what followed, not even where that was not synced either.
+/// A writer dies before its sync; another process cuts what it left and continues to write. The dead batch must not come
+/// back in the place of what followed, even if that was not synced either.
 fn dead_batches_stay_dead(mutant: Option<Mutant>) -> Result<(), String> {
     let fs = machine();
     let (writing, other) = (fs.process(), fs.process());
@@ -111,7 +111,7 @@ fn dead_batches_stay_dead(mutant: Option<Mutant>) -> Result<(), String> {
     Ok(())
 }
 
-/// How many calls a process makes in a write up to its first sync.
+/// Returns how many calls a process makes in a write up to its first sync.
 fn calls_before(
     process: &octoprompt_storage::engine::fs::SimFs,
     fits: fn(&Call) -> bool,
@@ -144,8 +144,8 @@ fn is_caught(mutant: Mutant, scenario: impl Fn(Option<Mutant>) -> Result<(), Str
     caught(mutant, &problem);
 }
 
-/// A writer dies at some call of its second write while another process has the database open. What the other one
-/// reads must survive a power loss at once, go on to be there, and hold everything acknowledged.
+/// A writer dies at some call of its second write while another process has the database open. What the other one reads must
+/// survive an immediate power loss, stay there, and include everything acknowledged.
 pub fn writer_dies(call: u64, mutant: Option<Mutant>) -> Result<(), String> {
     let fs = machine();
     let (writing, reading) = (fs.process(), fs.process());
@@ -159,7 +159,7 @@ pub fn writer_dies(call: u64, mutant: Option<Mutant>) -> Result<(), String> {
     }
     put(1).write(&writer, Durability::Full).map_err(|error| error.to_string())?;
     writing.stop_at(writing.calls() + call);
-    // A process that is stopped while it stores the tip learns nothing of it, and acknowledges to nobody.
+    // A process that is stopped while it stores the tip does not learn of it, and acknowledges nothing to anyone.
     let acknowledged = put(2).write(&writer, Durability::Full).is_ok() && !writing.is_stopped();
     writing.kill();
     let seen = observe(&reader)?;
@@ -223,7 +223,7 @@ fn believing_a_repeated_sync_is_caught() {
     });
 }
 
-/// One process closes the database while another has it open; a third opens it and must not think that it is alone.
+/// One process closes the database while another has it open. A third one opens it and must not believe that it is alone.
 #[test]
 fn deleting_lock_files_is_caught() {
     is_caught(Mutant::DeleteLockFiles, |mutant| {
@@ -244,7 +244,7 @@ fn deleting_lock_files_is_caught() {
     });
 }
 
-/// The right protocol over a disk that forgets to do some calls: what each of them is for.
+/// Runs the right protocol on a disk that ignores certain calls, which shows what each of them is for.
 fn is_missed(what: &str, ignored: fn(&Call) -> bool, workload: &[Op]) {
     let fs = machine();
     fs.ignore(ignored);
@@ -281,8 +281,8 @@ fn ignored_syncs_of_snapshots_are_caught() {
     is_missed("syncs of snapshots", ignored, &[Op::Put, Op::Checkpoint, Op::Put]);
 }
 
-/// A process that closes its lock file and leaves unlocking to the system keeps the lock for as long as a child that
-/// it spawned lives.
+/// If a process closes its lock file and leaves unlocking to the system, the lock stays held for as long as a child that it
+/// spawned lives.
 #[test]
 fn unlocking_by_closing_is_caught_where_children_are_spawned() {
     let scenario = |unlocks: bool| {

@@ -1,4 +1,4 @@
-//! Crashes of what comes after a crash: recovery, and the first checkpoint.
+//! Crashes during what follows a crash: recovery, and the first checkpoint.
 
 use std::sync::Arc;
 use std::thread;
@@ -23,7 +23,7 @@ const WORKLOADS: [&[Op]; 8] = [
     &[Op::PutOs, Op::Reopen, Op::PutOs],
 ];
 
-/// Goes on after a first crash and crashes again at every call of it.
+/// Continues after a first crash, and crashes again at every call.
 pub fn crash_again(explorer: &mut Explorer, run: &Run, moment: &Moment, after: SimFs, seed: u64) {
     // After a kill, what was not synced may still be lost until the next opener has served it.
     let found = run.history[run.allowed(moment, true)].to_vec();

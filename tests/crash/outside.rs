@@ -1,5 +1,5 @@
-//! Crashes of what lies outside the database's directory: a collection, what belongs to its documents, and a file whose
-//! records are judged by its caller.
+//! Crashes that concern files outside the database's directory: a collection, what belongs to its documents, and a file
+//! whose records are judged by its caller.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::world::{Handle, READ, empty_machine, no_wait, open, text};
 
 const FILE: &str = "/base/out/deep/items.json";
 const ATTACHMENT: &str = "/base/files/1";
-/// The same as the database names it.
+/// The path of the attachment as the database names it.
 const OWN_PATH: &str = "../files/1";
 /// Records of this version are refused by their caller.
 const BAD: u32 = 13;
 
-/// Which version of each document there is, and whether what belongs to document 1 is there.
+/// The version of each document, and whether what belongs to document 1 is there.
 type State = (BTreeMap<u64, u32>, bool);
 
 fn spec() -> Arc<CollectionSpec> {
@@ -71,8 +71,8 @@ fn observe(fs: &SimFs, database: &Handle) -> Result<State, String> {
     Ok((texts.iter().map(document).collect(), fs.read_file(ATTACHMENT).is_some()))
 }
 
-/// Checks a machine after a crash: it opens to one of the allowed states, and stays there over another write, a
-/// checkpoint and one more power loss.
+/// Checks a machine after a crash: the database opens to one of the allowed states, and stays there through another write, a
+/// checkpoint and another power loss.
 fn check(fs: &SimFs, allowed: &[State]) -> Result<(), String> {
     let process = fs.process();
     let database = open(&process, None)?;
@@ -100,7 +100,7 @@ fn write(
     database.write(Durability::Full, work).map_err(|error| format!("a write failed: {error}"))
 }
 
-/// A history in steps; each is crashed at every call.
+/// A history in steps, each of which is crashed at every call.
 struct History {
     fs: SimFs,
     database: Option<Handle>,
@@ -120,7 +120,7 @@ impl History {
         self.database.as_ref().expect("the database is open")
     }
 
-    /// Does something that leads from the present state to `after`.
+    /// Runs a step that leads from the current state to `after`.
     fn step(&mut self, what: &str, after: State, work: impl FnOnce(&Handle) -> Result<(), String>) {
         self.fs.record();
         work(self.database()).unwrap_or_else(|problem| panic!("{what}: {problem}"));
@@ -219,13 +219,13 @@ fn a_file_that_its_caller_judged_survives_every_crash() {
     let edited = format!("{{\n  \"1\": {},\n  \"4\": {}\n}}", r#"{ "id": 1, "version": 5 }"#, text(4, BAD));
     history.fs.remove(FILE);
     history.fs.write_file(FILE, edited.as_bytes());
-    // The edit wins, but for what the journal holds in a newer form and what its caller refuses.
+    // The edit wins, except for documents that are newer in the journal and records that its caller refuses.
     history.state.0 = documents(&[(1, 5), (3, 3)]);
     history.step("judging an edit", history.state.clone(), judge_edit);
     let again = format!("{{\n  \"1\": {},\n  \"5\": {}\n}}", r#"{ "id": 1, "version": 6 }"#, text(5, 1));
     history.fs.remove(FILE);
     history.fs.write_file(FILE, again.as_bytes());
-    // What the first edit put into the journal is no newer than the second.
+    // What the first edit put into the journal is not newer than the second edit.
     history.state.0 = documents(&[(1, 6), (3, 3), (5, 1)]);
     history.step("judging an edit of the edit", history.state.clone(), judge_edit);
     history.step("a checkpoint after the edit", history.state.clone(), checkpoint);

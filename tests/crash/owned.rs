@@ -1,4 +1,4 @@
-//! Crashes of taking over an edit that gave up a document together with the collection that belongs to it.
+//! Crashes while adopting an edit that removed a document together with the collection that belongs to it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::world::{
     DIRECTORY, Documents, Handle, empty_machine, file, map_file, no_wait, observe, spec, text,
 };
 
-/// The document of the first collection that the second belongs to.
+/// The document of the first collection to which the second collection belongs.
 const OWNER: u64 = 7;
 
 fn owners(_: &Path) -> Option<Owners> {
@@ -56,7 +56,7 @@ fn a_file_that_went_with_its_owner_does_not_come_back_with_a_power_loss() {
     database.checkpoint(no_wait()).expect("checkpointed");
     drop(database);
     fs.write_file(file(0), b"{}");
-    // Whoever removes it does not sync that.
+    // The removal of the file is not synced.
     fs.process().handle().remove_file(Path::new(&file(1))).expect("removed");
     let database = open(&fs).expect("it opens");
     assert_eq!(observe(&database), Ok(Documents::new()));

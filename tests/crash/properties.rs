@@ -15,7 +15,7 @@ use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file,
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Puts and deletes in one batch; whether it is synced.
+    /// Puts and deletes in one batch, and whether it is synced.
     Write(Vec<(usize, u64)>, Vec<(usize, u64)>, bool),
     /// Several batches in one group.
     Group(Vec<(usize, u64)>),
@@ -24,7 +24,8 @@ enum Step {
     Reopen,
     Kill,
     PowerLoss(u64),
-    /// A person writes a collection's file anew while nobody has the database open and nothing is in the journal alone.
+    /// A person rewrites a collection's file while nobody has the database open and the journal holds nothing that the files
+    /// lack.
     Edit(usize, Vec<u64>),
     Verify,
     Repair,
@@ -53,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Life {
     fs: SimFs,
     database: Option<Handle>,
-    /// What there is, and before it what a power loss may go back to.
+    /// The states to which a power loss may go back, and last the current state.
     states: Vec<Documents>,
     version: u32,
 }
@@ -97,12 +98,12 @@ impl Life {
         Ok(())
     }
 
-    /// Nothing can be lost any more.
+    /// From now on nothing can be lost any more.
     fn settle(&mut self) {
         self.states.drain(..self.states.len() - 1);
     }
 
-    /// Opens what a crash left, or what was closed; it must be one of the states that there may be.
+    /// Opens what a crash or a close left. It must be one of the allowed states.
     fn open(&mut self, least: usize) -> Result<(), String> {
         let database = open(&self.fs, None)?;
         let found = observe(&database)?;
@@ -159,7 +160,7 @@ impl Life {
                 let keys = ids.into_iter().map(|id| (collection, id)).collect();
                 let content: BTreeMap<u64, u32> =
                     self.versions(keys).into_iter().map(|(_, id, version)| (id, version)).collect();
-                // A file where there is none yet needs its folders.
+                // If there is no file yet, it needs its folders.
                 self.fs.make_dirs(Path::new(&file(collection)).parent().unwrap_or(Path::new("/")));
                 if self.fs.read_file(file(collection)).is_some() {
                     self.fs.remove(file(collection));
@@ -200,7 +201,8 @@ fn number(name: &str, ordinary: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(ordinary)
 }
 
-/// Half of the cases each, so that two cores have something to do. So many files stay open that nobody reads.
+/// Runs `cases` random lives. At most `most_open` files that nobody reads stay open. Two tests share the cases, so that two
+/// cores are busy.
 fn lives(cases: usize, most_open: usize) {
     let config = Config { cases: cases as u32, failure_persistence: None, ..Config::default() };
     let steps = number("PROPERTY_STEPS", 100);

@@ -1,4 +1,4 @@
-//! Repair, crashed and failed at every call: it may always be tried again, and saves the same.
+//! Repair, crashed and failing at every call: it may always be tried again, and saves the same documents.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ const WORKLOAD: [Op; 7] =
 struct Damaged {
     image: Snapshot,
     what: &'static str,
-    /// The states that there were before.
+    /// The states before the damage.
     history: Vec<Documents>,
-    /// How many documents are saved at least.
+    /// The least number of documents that must be saved.
     least: usize,
 }
 
@@ -35,7 +35,7 @@ fn damaged() -> Vec<Damaged> {
     let all = run.state().len();
     let cases = [
         (spoil(&journal, &|bytes| bytes[30] ^= 1), "the header of a journal", all),
-        // Document 1 goes; without the tip nothing proves that the batch after it was acknowledged.
+        // Document 1 is lost. Without the tip, nothing proves that the batch after it was acknowledged.
         (spoil(&journal, &|bytes| spoil_batch(bytes)), "a batch", all - 1),
         (spoil(&file(1), &|bytes| bytes.truncate(bytes.len() - 3)), "a file cut short", all - 1),
         (spoil(&file(0), &|bytes| bytes.clear()), "an empty file", all - 1),
@@ -50,7 +50,7 @@ fn spoil_batch(bytes: &mut [u8]) {
     bytes[lines[lines.len() - 2] + 40] ^= 1;
 }
 
-/// Whatever came before, repairing leads to a sound database with what can be saved.
+/// Checks that repairing leads to a sound database with everything that can be saved, whatever happened before.
 fn repaired(fs: &SimFs, case: &Damaged) -> Result<(), String> {
     let directory = Path::new(DIRECTORY);
     let report = repair(&fs.handle(), directory, no_wait()).map_err(|error| format!("repair: {error}"))?;

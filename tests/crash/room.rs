@@ -1,4 +1,4 @@
-//! Room ahead: blanks behind the last line of a journal.
+//! Room ahead: blanks after the last line of a journal.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn journal(fs: &SimFs) -> Vec<u8> {
     fs.read_file(JOURNAL).expect("a journal")
 }
 
-/// How many blanks it ends in.
+/// Returns the number of blanks at the end of the journal.
 fn room(fs: &SimFs) -> usize {
     journal(fs).iter().rev().take_while(|&&byte| byte == b' ').count()
 }
@@ -131,7 +131,7 @@ fn a_disk_that_is_too_full_for_room_takes_the_line() {
     let database = open(&fs, None).expect("open");
     put(&database, 1..=1, Durability::Full);
     let end = journal(&fs).len() - room(&fs);
-    // The first write that begins at the end makes room, the second one is the line.
+    // The first write that begins at the end makes room, and the second one is the line.
     let is_write = move |call: &Call| matches!(call, Call::Write { offset, .. } if *offset >= end as u64);
     fs.fail_when(is_write, Fault::NoSpace { written: 10 }, Repeat::Once);
     put(&database, 4..=4, Durability::Full);

@@ -4,7 +4,7 @@ use crate::explore::{CRASHED, Explorer, wanted};
 use crate::workload::{Op, Run};
 use crate::world::machine;
 
-/// The workload of a seed: five to twelve operations.
+/// Returns the workload of a seed: five to twelve operations.
 pub fn drawn(seed: u64) -> Vec<Op> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = |below: usize| {
@@ -28,7 +28,7 @@ fn explore(explorer: &mut Explorer, seed: u64) {
     }
 }
 
-/// Draws workloads until enough different disks were looked at.
+/// Draws workloads until enough different disks have been examined.
 fn sample(first_seed: u64, disks: usize) {
     let mut explorer = Explorer::beside(&CRASHED);
     let mut seed = first_seed;
@@ -49,7 +49,7 @@ fn power_losses_in_long_workloads_of_odd_seeds() {
     sample(1, wanted(45_000));
 }
 
-/// That of `CRASH_SEED`, to repeat a failure; else the first.
+/// The seed is `CRASH_SEED`, to repeat a failure, or else the first one.
 #[test]
 fn power_losses_in_the_workload_of_one_seed() {
     let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);

@@ -1,4 +1,5 @@
-//! Damage to a journal while several processes have the database open: whoever meets it says so, and what was read stays.
+//! Damage to a journal while several processes have the database open: whichever meets it reports it, and what was already
+//! read stays.
 
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::{Durability, Error};
@@ -10,7 +11,7 @@ fn journal(generation: u64) -> String {
     format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
 }
 
-/// Changes a journal behind the back of all processes, and takes the room for more lines away from it.
+/// Changes a journal without the knowledge of any process, and removes its room for more lines.
 fn spoil(fs: &SimFs, generation: u64, how: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs.read_file(journal(generation)).expect("a journal");
     let room = bytes.iter().rev().take_while(|&&byte| byte == b' ').count();
@@ -95,7 +96,7 @@ fn a_reader_follows_a_switch_whose_older_journal_was_damaged_meanwhile_or_says_s
     put(&writer, 2).expect("written");
     writer.checkpoint(no_wait()).expect("checkpointed");
     spoil(&fs, 1, |bytes| flip_in_last_line(bytes));
-    // The snapshots hold what the damaged batch said: it is not needed.
+    // The damaged batch is not needed, because the snapshots hold its content.
     match try_observe(&reader) {
         Ok(seen) => assert_eq!(seen, Ok(documents(2))),
         Err(error) => assert_eq!(error.code(), "CORRUPT_DATA", "{error}"),
@@ -113,7 +114,7 @@ fn a_journal_whose_last_line_knows_of_no_snapshot_is_needed_with_all_before_it()
     database.checkpoint(no_wait()).expect("checkpointed");
     put(&database, 3).expect("written");
     drop(database);
-    // The newest journal alone suffices, as long as it says so.
+    // The newest journal alone suffices if it says that the snapshots hold everything before it.
     fs.remove(journal(1));
     assert_eq!(observe(&open(&fs.kill(), None).expect("opens")), Ok(documents(3)));
 }

@@ -1,5 +1,5 @@
-//! Interactive transactions over several collections: whatever happens while one runs and commits, all of it is there or
-//! nothing, and one that rests on what others changed never commits.
+//! Interactive transactions over several collections: whatever happens while one runs and commits, either all of it is there
+//! or nothing, and one that read what others have changed since never commits.
 
 use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, Seeded};
 use octoprompt_storage::engine::query::Query;
@@ -9,7 +9,7 @@ use crate::explore::Explorer;
 use crate::workload::{Batch, Op, Run};
 use crate::world::{Documents, Handle, machine, no_wait, observe, open, spec, text};
 
-/// What a transaction does: it reads both collections, then changes them one step at a time.
+/// Runs the steps of a transaction: it reads both collections, then changes them one step at a time.
 fn steps(database: &Handle, batch: &Batch) -> Result<Interactive, Error> {
     let transaction = Interactive::default();
     for collection in [0, 1] {
@@ -39,7 +39,7 @@ fn commit(database: &Handle, transaction: &Interactive) -> Result<(), Error> {
     database.write(Durability::Full, move |tx| commit.apply(tx))
 }
 
-/// Changes of both collections; those with an odd number drop the nested one first.
+/// Returns changes of both collections; those with an odd number drop the nested one first.
 fn changes(run: &mut Run, number: usize) -> Batch {
     let mut version = || run.next_version();
     Batch {
@@ -50,7 +50,7 @@ fn changes(run: &mut Run, number: usize) -> Batch {
     }
 }
 
-/// A transaction that commits. With `interfere` somebody changes what it read first, so that it runs twice.
+/// Commits a transaction. With `interfere`, another write changes what it read first, so that it runs twice.
 fn transact(run: &mut Run, number: usize, interfere: bool) -> Result<(), String> {
     let batch = changes(run, number);
     if interfere {
@@ -69,7 +69,7 @@ fn transact(run: &mut Run, number: usize, interfere: bool) -> Result<(), String>
     Ok(())
 }
 
-/// Operations, a transaction, and one more operation.
+/// Runs operations, a transaction, and one more operation.
 fn run(before: &[Op], number: usize, interfere: bool, after: Op) -> Result<Run, String> {
     let mut run = Run::begin(machine(), vec![Documents::new()], None)?;
     for &op in before {
@@ -103,8 +103,8 @@ fn every_crash_around_a_commit_leaves_all_of_a_transaction_or_nothing() {
     explorer.finish("transactions", 250);
 }
 
-/// A process dies at some call of a transaction that it commits; another one, which has one of its own under way, goes on.
-/// False once the call lies behind the commit.
+/// Lets a process die at some call of a transaction that it commits, while another process with a transaction of its own
+/// lives on. Returns false once the call comes after the commit.
 fn dies(call: u64, number: usize) -> Result<bool, String> {
     let fs = machine();
     let (dying, living) = (fs.process(), fs.process());
@@ -125,7 +125,7 @@ fn dies(call: u64, number: usize) -> Result<bool, String> {
     dying.stop_at(dying.calls() + call);
     let committed = steps(&victim, &batch).and_then(|transaction| commit(&victim, &transaction)).is_ok();
     let stopped = dying.is_stopped();
-    // A process that is stopped while it stores the tip learns nothing of it, and acknowledges to nobody.
+    // A process that is stopped while it stores the tip does not learn of it, and acknowledges nothing to anyone.
     let acknowledged = committed && !stopped;
     dying.kill();
     let seen = observe(&survivor)?;
@@ -136,7 +136,7 @@ fn dies(call: u64, number: usize) -> Result<bool, String> {
     match commit(&survivor, &under_way) {
         Ok(()) if seen == before => other.model(&mut expected),
         Err(Error::Conflict(_)) if seen == after => {}
-        // The dead one's batch was in the tip, where writers look, but not yet in the word that readers look at.
+        // The dead process's batch was in the tip, where writers look, but not yet in the word at which readers look.
         Err(Error::Conflict(_)) if !acknowledged && observe(&survivor)? == after => expected = after.clone(),
         outcome => return Err(format!("the other transaction gave {outcome:?} after {seen:?}")),
     }
@@ -146,7 +146,7 @@ fn dies(call: u64, number: usize) -> Result<bool, String> {
         fs.power_loss(&mut Extreme::Everything),
     ] {
         let found = observe(&open(&lost, None)?)?;
-        // What the dead process did not acknowledge may go with the power, as long as nobody built on it.
+        // What the dead process did not acknowledge may be lost with the power, as long as nobody built on it.
         if found != expected && !(expected == after && !acknowledged && found == before) {
             return Err(format!("after a power loss there is {found:?} instead of {expected:?}"));
         }
@@ -169,7 +169,7 @@ fn a_process_that_dies_in_a_commit_leaves_all_of_it_or_nothing_to_the_others() {
     }
 }
 
-/// Some call fails while a transaction runs and commits.
+/// Lets some call fail while a transaction runs and commits.
 fn fails(call: u64, number: usize, repeat: Repeat) -> Result<bool, String> {
     let mut run = Run::begin(machine(), vec![Documents::new()], None)?;
     for op in [Op::Both, Op::Nested] {

@@ -33,7 +33,7 @@ pub enum Op {
     Reopen,
     /// A person rewrites the first collection's file while nobody has the database open.
     Edit,
-    /// The same while it is open and has something newer in its journal.
+    /// A person rewrites it while the database is open and has something newer in its journal.
     EditOpen,
     /// A person puts a file in the place of the nested collection.
     Foreign,
@@ -46,7 +46,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// All but those that have tests of their own.
+    /// All except those that have tests of their own.
     pub const ALL: [Op; 12] = [
         Op::Put,
         Op::PutOs,
@@ -124,46 +124,46 @@ impl Batch {
     }
 }
 
-/// How many edits by hand there were, and how many calls.
+/// The number of edits by hand, and the number of calls.
 type Time = (usize, u64);
 
-/// A stretch of time after which the history has some length.
+/// A stretch of time after which the history has a certain length.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     begun: Time,
     acknowledged: Option<Time>,
     states: usize,
-    /// Whether what was acknowledged survives power loss.
+    /// Whether what was acknowledged then survives power loss.
     durable: bool,
 }
 
 /// The machine after some call, until the next one that changes it.
 pub struct Moment {
     pub snapshot: Snapshot,
-    /// Since when the machine looks so.
+    /// When this state of the machine began.
     since: Time,
-    /// The last time at which it does.
+    /// The last time at which the machine is in this state.
     until: Time,
-    /// Whether only the shared page changed, whose content no power loss keeps.
+    /// Whether only the shared page changed. No power loss keeps its content.
     pub page_only: bool,
 }
 
-/// A workload that was run on a machine.
+/// A workload that has run on a machine.
 pub struct Run {
     pub fs: SimFs,
     pub database: Option<Handle>,
     pub mutant: Option<Mutant>,
     pub ops: Vec<Op>,
-    /// The states of the database: those that it may be found in, then one after each batch.
+    /// The states of the database: those in which it may be found at first, then one after each batch.
     pub history: Vec<Documents>,
     marks: Vec<Mark>,
     pub moments: Vec<Moment>,
     /// Documents that the journals hold in a newer form than the snapshots.
     dirty: BTreeSet<(usize, u64)>,
     version: u32,
-    /// How often a person edited files, so that it must be reported.
+    /// How often a person edited files. If this is not zero, a warning is expected.
     edits: usize,
-    /// Where the part that `explore` looks at begins.
+    /// The call at which the part that `explore` examines begins.
     pub interesting: u64,
 }
 
@@ -175,7 +175,7 @@ impl fmt::Display for Run {
 }
 
 impl Run {
-    /// Opens the database on a machine where it may be found in any of these states, and begins to record.
+    /// Opens the database on a machine where it may be in any of these states, and begins to record.
     pub fn begin(fs: SimFs, history: Vec<Documents>, mutant: Option<Mutant>) -> Result<Run, String> {
         let version = history.iter().flat_map(BTreeMap::values).copied().max().unwrap_or(0);
         let mut run = Run {
@@ -210,12 +210,12 @@ impl Run {
         self.history.last().expect("a history has a beginning")
     }
 
-    /// The database to write to.
+    /// Returns the database to write to.
     pub fn handle(&self) -> Result<&Handle, String> {
         self.database.as_ref().ok_or_else(|| "the database is closed".to_owned())
     }
 
-    /// One operation that must succeed.
+    /// Runs one operation, which must succeed.
     pub fn step(&mut self, op: Op) -> Result<(), String> {
         self.try_step(op).map_err(|error| format!("{op:?} failed: {error}\n{self}"))
     }
@@ -243,7 +243,7 @@ impl Run {
         }
     }
 
-    /// What a writing operation writes.
+    /// Returns what a writing operation writes.
     pub fn batches(&mut self, op: Op) -> (Vec<Batch>, Durability) {
         let mut version = || self.next_version();
         let batches = match op {
@@ -303,7 +303,7 @@ impl Run {
         let begun = self.fs.total_calls();
         self.handle()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;
         self.dirty.clear();
-        // The journal is synced before anything else: what was acknowledged without that is durable now.
+        // The journal is synced before anything else, so what was acknowledged without a sync is durable now.
         self.mark(begun, true);
         Ok(())
     }
@@ -357,7 +357,7 @@ impl Run {
     fn write_by_hand(&mut self, collection: usize) {
         self.flush();
         let content = BTreeMap::from([(1, self.next_version()), (5, self.next_version())]);
-        // What a person writes and saves: their editor replaces the file.
+        // A person's editor replaces the file.
         if self.fs.read_file(file(collection)).is_some() {
             self.fs.remove(file(collection));
         }
@@ -386,7 +386,7 @@ impl Run {
         self.marks.push(Mark { begun, acknowledged, states: self.history.len(), durable });
     }
 
-    /// Takes note of what may have been written: it failed, and nobody knows how far it came.
+    /// Notes that a write failed and that nobody knows how much of it was written.
     pub fn mark_unknown(&mut self, begun: u64) {
         let begun = (self.edits, begun);
         self.marks.push(Mark { begun, acknowledged: None, states: self.history.len(), durable: false });
@@ -407,8 +407,8 @@ impl Run {
         }
     }
 
-    /// Which states the database may be found in after the machine loses power (or all processes are killed) at this
-    /// moment.
+    /// Returns the states in which the database may be found after the machine loses power (or all processes are killed) at
+    /// this moment.
     pub fn allowed(&self, moment: &Moment, power_lost: bool) -> RangeInclusive<usize> {
         let acknowledged = |mark: &&Mark| {
             mark.acknowledged.is_some_and(|at| at <= moment.until) && (mark.durable || !power_lost)
@@ -421,18 +421,18 @@ impl Run {
         least..=most.max(least)
     }
 
-    /// The present moment alone.
+    /// Returns the current moment alone.
     pub fn now(&self) -> Moment {
         let now = (self.edits, self.fs.total_calls());
         Moment { snapshot: self.fs.snapshot(), since: now, until: now, page_only: false }
     }
 
-    /// How often a person edited files so far.
+    /// Returns how often a person has edited files.
     pub fn edits(&self) -> usize {
         self.edits
     }
 
-    /// Warnings that nobody has reason for.
+    /// Returns a warning for which there is no reason.
     pub fn unexpected(&self, found: &[WarningCode]) -> Option<WarningCode> {
         let expected = |code: &WarningCode| match code {
             WarningCode::TailCut => true,
@@ -451,7 +451,7 @@ impl Drop for Run {
     }
 }
 
-/// Writes batches as one group and gives each one's result.
+/// Writes batches as one group and returns the result of each.
 pub fn write_group(database: &Handle, batches: &[Batch], durability: Durability) -> Vec<Result<(), Error>> {
     let results = Arc::new(Mutex::new(BTreeMap::new()));
     let mut drain = false;

@@ -21,14 +21,14 @@ pub const PATHS: [&str; 2] = ["items.json", "data/7/items.json"];
 pub const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
 const NAMES: u32 = 3;
 
-/// Which version of each document there is. The key is the collection's number and the document's id.
+/// The version of each document, keyed by the collection's number and the document's id.
 pub type Documents = BTreeMap<(usize, u64), u32>;
 
 pub fn file(collection: usize) -> String {
     format!("{DIRECTORY}/{}", PATHS[collection])
 }
 
-/// The text of one version: every fourth is longer than a sector, and three names are shared by all.
+/// Returns the text of one version. Every fourth is longer than a sector, and all share three names.
 pub fn text(id: u64, version: u32) -> String {
     let content = "c".repeat(if version.is_multiple_of(4) { 700 } else { 10 });
     format!(
@@ -37,12 +37,12 @@ pub fn text(id: u64, version: u32) -> String {
     )
 }
 
-/// A document with the text of a version in a file of its own, which no batch has put yet.
+/// Stores the text of a version in a file of its own, as a document that no batch has put yet.
 pub fn file_of(database: &Database, id: u64, version: u32) -> Result<DocumentFile, Error> {
     let text = text(id, version);
     let (head, content) = text.split_once(",\"content\":\"").expect("a document with a content");
     let mut spool = database.spool("content", head.len() as u64 + 5)?;
-    // In two pieces.
+    // The content is appended in two pieces.
     let (first, second) = content[..content.len() - 2].split_at(7);
     spool.append(first.as_bytes())?;
     spool.append(second.as_bytes())?;
@@ -81,7 +81,7 @@ pub fn open_on(
     let options = DatabaseOptions {
         lock_timeout: Duration::ZERO,
         background: false,
-        // So that journals of a few lines have room, however long they took.
+        // Even journals of a few lines get room, however long the writes take.
         room: RoomOptions { block: 64, within: Duration::MAX },
         mutant,
         ..DatabaseOptions::default()
@@ -104,7 +104,7 @@ pub fn empty_machine() -> SimFs {
     fs
 }
 
-/// A machine with an empty database, the same for every workload, so that equal states are recognised.
+/// A machine with an empty database that is the same for every workload, so that equal states are recognised.
 pub fn machine() -> SimFs {
     static CREATED: LazyLock<Snapshot> = LazyLock::new(|| {
         let fs = empty_machine();
@@ -114,7 +114,7 @@ pub fn machine() -> SimFs {
     CREATED.kill()
 }
 
-/// What a process sees: every document of every collection, each checked against the indexes.
+/// Returns what a process sees: every document of every collection, each checked against the indexes.
 pub fn observe(database: &Handle) -> Result<Documents, String> {
     match try_observe(database) {
         Ok(observed) => observed,
@@ -122,7 +122,7 @@ pub fn observe(database: &Handle) -> Result<Documents, String> {
     }
 }
 
-/// As [`observe`], with the database's own error.
+/// Like [`observe`], with the database's own error.
 pub fn try_observe(database: &Handle) -> Result<Result<Documents, String>, Error> {
     let mut documents = Documents::new();
     for (collection, path) in PATHS.iter().enumerate() {
@@ -163,7 +163,7 @@ pub fn warnings(database: &Handle) -> Vec<WarningCode> {
     database.take_warnings().into_iter().map(|warning| warning.code).collect()
 }
 
-/// The JSON file that a person writes. Some of its documents are laid out as the engine does, others are not.
+/// Returns a JSON file as a person writes it. Some of its documents are laid out as the engine does it, others are not.
 pub fn map_file(documents: &BTreeMap<u64, u32>) -> String {
     let laid_out = |id: u64, version: u32| match version.is_multiple_of(2) {
         true => text(id, version).replacen('{', "{ ", 1),
@@ -174,7 +174,7 @@ pub fn map_file(documents: &BTreeMap<u64, u32>) -> String {
     format!("{{\n{}\n}}", members.join(",\n"))
 }
 
-/// The same for two machines whose disks hold the same, whatever their shared page holds: no power loss keeps that.
+/// Returns the same for two machines with equal disks, whatever their shared pages hold: no power loss keeps those.
 pub fn disk_hash(fs: &SimFs) -> u64 {
     fs.image_hash_without(TIP)
 }

@@ -27,7 +27,7 @@ fn changes_since_the_snapshot_are_laid_over() {
     put(&database, &a, 4, "pear");
     let deleted = Arc::clone(&a);
     database.write(Durability::Full, move |t| t.delete(&deleted, 3.into())).expect("deleted");
-    // The two that were put, and nothing of the snapshot.
+    // Only the two documents that were put, and none of the snapshot.
     assert_eq!(loading_looks_at(&fs, &a), 2);
 }
 

@@ -1,5 +1,5 @@
-//! Index checkpoints: when a collection is loaded from one, when from its documents, and that queries find the same either
-//! way.
+//! Index checkpoints: when a collection is loaded from one and when from its documents, and that queries find the same
+//! either way.
 
 mod loading;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! When an index was built first and changed last.
+//! When an index was first built and last changed.
 
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::{Database, Durability};
@@ -19,7 +19,7 @@ fn times(database: &Database) -> Times {
     Times { first_built: times.first_built, last_changed: times.last_changed }
 }
 
-/// As a new process tells.
+/// Returns the times as a new process reports them.
 fn told(fs: &SimFs) -> Times {
     times(&open(&fs.process()))
 }
@@ -35,7 +35,7 @@ fn indexes_keep_the_time_when_they_were_first_built() {
     assert!(changed.last_changed > first.last_changed);
     checkpoint(&database);
     assert_eq!(told(&fs), changed);
-    // A stale file still says since when there is the index.
+    // A stale file still tells how long the index has existed.
     let stale = fs.read_file(index_file(&fs)).expect("an index checkpoint");
     put(&database, &spec("a.json"), 2, "pear");
     checkpoint(&database);

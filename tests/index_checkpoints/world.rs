@@ -1,4 +1,4 @@
-//! Collections whose indexes count the documents that are looked at, on a simulated file system.
+//! Collections whose indexes count the documents that they read, on a simulated file system.
 
 use std::cell::Cell;
 use std::ops::Bound;
@@ -16,7 +16,7 @@ use crate::support::{READ, record};
 pub const DIRECTORY: &str = "/database";
 
 thread_local! {
-    /// How many documents this thread looked at to compute keys.
+    /// The number of documents that this thread read to compute keys.
     static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -25,7 +25,7 @@ fn name_key(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
     values[0].and_then(IndexKey::from_json).into_iter().collect()
 }
 
-/// The documents that `work` looked at, and what it gave.
+/// Returns the number of documents that `work` read, and its result.
 pub fn looked_at<T>(work: impl FnOnce() -> T) -> (usize, T) {
     LOOKED_AT.set(0);
     let result = work();
@@ -70,7 +70,7 @@ pub fn machine() -> SimFs {
     fs
 }
 
-/// Opens the database as a process of its own.
+/// Opens the database like a process of its own.
 pub fn open(fs: &SimFs) -> Arc<Database> {
     let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
     Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("the database opens")
@@ -102,7 +102,7 @@ pub fn reserved(fs: &SimFs, prefix: &str) -> Vec<String> {
     like.map(|name| format!("{DIRECTORY}/.storage/{name}")).collect()
 }
 
-/// The path of the only index checkpoint.
+/// Returns the path of the only index checkpoint.
 pub fn index_file(fs: &SimFs) -> String {
     let [path] = reserved(fs, "index-").try_into().expect("one index checkpoint");
     path
@@ -134,14 +134,14 @@ pub fn found(database: &Database, spec: &Arc<CollectionSpec>) -> Found {
     (answers, all.iter().map(text).collect())
 }
 
-/// What is found without an index checkpoint.
+/// Returns what is found without an index checkpoint.
 pub fn scanned(fs: &SimFs, spec: &Arc<CollectionSpec>) -> Found {
     let fs = fs.snapshot().kill();
     reserved(&fs, "index-").iter().for_each(|path| fs.remove(path));
     found(&open(&fs), spec)
 }
 
-/// How many documents loading the collection in a new process looks at. What it finds must be what a scan finds.
+/// Returns how many documents are read to load the collection in a new process. What is found must be what a scan finds.
 pub fn loading_looks_at(fs: &SimFs, spec: &Arc<CollectionSpec>) -> usize {
     let database = open(&fs.process());
     let (count, found) = looked_at(|| found(&database, spec));

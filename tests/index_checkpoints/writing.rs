@@ -27,7 +27,7 @@ fn what_recovery_left_to_a_checkpoint_gets_one_once_somebody_asked_for_the_colle
     let fs = filled();
     put(&open(&fs), &spec("a.json"), 4, "plum");
     let fs = fs.kill();
-    // A checkpoint that knows no indexes of the collection leaves the file of the snapshot before.
+    // A checkpoint that knows no indexes of the collection leaves the index checkpoint of the previous snapshot in place.
     checkpoint(&open(&fs));
     assert_eq!(loading_looks_at(&fs, &spec("a.json")), 4);
     let database = open(&fs);

@@ -1,4 +1,5 @@
-//! Whole runs: whatever crashes or fails, the data is what the state file says, each migration wholly or not at all.
+//! Whole runs: whatever crashes or fails, the data is what the state file says, and each migration is applied entirely or
+//! not at all.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::support::{record, spec};
 const BASE: &str = "/base";
 const FILE: &str = "/base/data/notes.txt";
 const VERSIONS: [&str; 3] = ["1.0.0", "1.1.0", "2.0.0-beta"];
-/// The one that throws after its work.
+/// The migration that fails after its work.
 const BAD: &str = "2.0.0";
 const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
 
@@ -29,7 +30,7 @@ fn no_wait() -> Wait {
     Wait::at_most(Duration::ZERO)
 }
 
-/// A process of the machine.
+/// A process on the machine.
 struct Process {
     fs: SimFs,
     site: Site,
@@ -53,14 +54,14 @@ impl Process {
         self.database()?.write(Durability::Full, move |t| t.put(&spec, id.into(), text))
     }
 
-    /// Replaces the file of somebody else, without any sync.
+    /// Replaces the file that is not the engine's, without any sync.
     fn note(&self, text: &str) -> std::io::Result<()> {
         let fs: &dyn Fs = &self.fs;
         fs.remove_file(Path::new(FILE))?;
         fs.open(Path::new(FILE), OpenMode::CreateNew)?.write_at(text.as_bytes(), 0)
     }
 
-    /// What a migration does: a document in the journal, one in the snapshot, and the file.
+    /// Does the work of a migration: a document in the journal, one in the snapshot, and the file.
     fn work(&self, step: &Step) -> Result<()> {
         let version = step.version().to_string();
         let id = position(&version) * 10;
@@ -84,7 +85,7 @@ impl Process {
         }
     }
 
-    /// Runs to the goal. `acknowledged` is told after each step.
+    /// Runs to the goal, and calls `acknowledged` after each step.
     fn migrate(&self, goal: &Goal, mut acknowledged: impl FnMut()) -> Result<()> {
         let lock = acquire(&self.site, no_wait())?;
         let protect = |lock| HeldData::take(self.site.clone(), lock, no_wait());
@@ -110,7 +111,7 @@ impl Process {
         }
     }
 
-    /// Opens everything as a storage does and gives the applied versions, whose data must be there, and no other.
+    /// Opens everything as a storage does and returns the applied versions. Their data must be there, and no other.
     fn applied(&self) -> std::result::Result<BTreeSet<String>, String> {
         let said = |error: Error| format!("{}: {error}", error.code());
         let database = self.database().map_err(said)?;
@@ -174,7 +175,7 @@ fn machine() -> SimFs {
     fs.kill()
 }
 
-/// A machine on which the three good ones are applied.
+/// A machine on which the three good migrations are applied.
 fn migrated() -> SimFs {
     let fs = machine();
     let process = Process::start(&fs);
@@ -183,7 +184,8 @@ fn migrated() -> SimFs {
     fs.kill()
 }
 
-/// The data after a crash is what the state says, opening again changes nothing, and the run can be finished.
+/// Checks that the data after a crash is what the state says, that opening again changes nothing, and that the run can be
+/// finished.
 fn check(fs: &SimFs, least: usize, most: usize, goal: &Goal) -> std::result::Result<(), String> {
     let process = Process::start(fs);
     let applied = process.applied()?;
@@ -200,7 +202,7 @@ fn check(fs: &SimFs, least: usize, most: usize, goal: &Goal) -> std::result::Res
         Goal::Down(_) => 0,
         _ => VERSIONS.len(),
     };
-    // The bad one fails each time.
+    // The bad migration fails each time.
     let bad = matches!(goal, Goal::Latest);
     if finished.is_err() != bad || process.applied()?.len() != expected {
         return Err(format!(
@@ -211,7 +213,7 @@ fn check(fs: &SimFs, least: usize, most: usize, goal: &Goal) -> std::result::Res
     Ok(())
 }
 
-/// Crashes a run at every call: processes killed, and the power lost in many ways. Returns the number of states.
+/// Crashes a run at every call: kills the processes, and loses power in many ways. Returns the number of states.
 fn crash_everywhere(fs: &SimFs, goal: &Goal, up: bool, losses: usize) -> usize {
     let begun = fs.total_calls();
     fs.record();
@@ -224,7 +226,7 @@ fn crash_everywhere(fs: &SimFs, goal: &Goal, up: bool, losses: usize) -> usize {
     let mut states = 0;
     for moment in fs.moments() {
         let done = acknowledged.iter().filter(|calls| **calls <= moment.calls()).count();
-        // One more may have happened that nobody was told of.
+        // One more step may have happened that was not acknowledged.
         let range =
             if up { (done, total.min(done + 1)) } else { (total.saturating_sub(done + 1), total - done) };
         for left in std::iter::once(moment.kill()).chain(moment.crash_states(losses, moment.calls())) {
@@ -255,7 +257,7 @@ fn a_rollback_that_crashes_anywhere_leaves_each_migration_whole_or_not_at_all() 
     assert!(states > 1_000, "{states} states");
 }
 
-/// Fails every call of a run in turn, once; the process goes on, and another one comes after it.
+/// Fails every call of a run in turn, once. The process continues, and another one follows it.
 #[test]
 fn a_run_whose_calls_fail_leaves_each_migration_whole_or_not_at_all() {
     let (mut runs, mut not_undone) = (0, 0);
@@ -273,13 +275,13 @@ fn a_run_whose_calls_fail_leaves_each_migration_whole_or_not_at_all() {
                 break;
             }
             if process.fs.faults() == 0 {
-                // This call cannot fail so.
+                // This fault does not apply to the call.
                 continue;
             }
             process.fs.heal();
             let outcome = result.as_ref().err().map(Error::outcome);
             let code = result.map_err(|error| error.code());
-            // Whoever hears that nothing changed may try again at once.
+            // A caller that is told that nothing changed may try again at once.
             let is_undone = code != Err("MIGRATION_FAILED");
             assert!(is_undone || outcome == Some(Outcome::Unknown), "{fault:?} at call {call}: {code:?}");
             not_undone += usize::from(!is_undone);
@@ -289,7 +291,7 @@ fn a_run_whose_calls_fail_leaves_each_migration_whole_or_not_at_all() {
             );
             drop(process);
             for left in [fs.kill(), fs.power_loss(&mut Extreme::Nothing)] {
-                // A success that could not be made final may be on disk all the same.
+                // A success that could not be made final may be on disk anyway.
                 if let Err(problem) = check(&left, done, VERSIONS.len().min(done + 1), &Goal::Latest) {
                     panic!("{fault:?} at call {call}, {done} done, {code:?}: {problem}");
                 }

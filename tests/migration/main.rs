@@ -1,5 +1,5 @@
-//! Migrations on a simulated file system: the state machine against a model, the state file, and whole runs over real data
-//! that crash and fail everywhere.
+//! Migrations on a simulated file system: the state machine against a model, the state file, and whole runs on real data
+//! with crashes and failures at every point.
 
 mod crashes;
 mod model;

@@ -1,4 +1,4 @@
-//! Runs against a naive model: the data is a list of words, what was applied is a list of versions.
+//! Runs against a naive model: the data is a list of words, and what was applied is a list of versions.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 const BASE: &str = "/base";
 const STATE: &str = "/base/data/.migration-state.json";
 
-/// A version as the specification of semantic versions takes it apart.
+/// A version, parsed according to the specification of semantic versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parts {
     numbers: [u8; 3],
@@ -29,7 +29,7 @@ enum Identifier {
 }
 
 impl Parts {
-    /// Precedence by the letter of the specification, section 11.
+    /// Compares by precedence, exactly as in section 11 of the specification.
     fn compare(&self, other: &Parts) -> Ordering {
         self.numbers.cmp(&other.numbers).then_with(|| match (self.pre.is_empty(), other.pre.is_empty()) {
             (true, true) => Ordering::Equal,
@@ -59,7 +59,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         prop::sample::select(vec!["alpha", "beta", "rc", "x-1", "A"]).prop_map(Identifier::Word),
     ];
     let numbers = [0..3_u8, 0..12_u8, 0..2_u8];
-    // Below 0.0.0 there are only its own pre-releases, which nothing needs.
+    // Below 0.0.0 there are only its own pre-releases, which nobody needs.
     (numbers, prop::collection::vec(identifier, 0..3))
         .prop_map(|(numbers, pre)| Parts { numbers, pre })
         .prop_filter("above nothing", |parts| parts.numbers != [0, 0, 0])
@@ -74,7 +74,7 @@ enum End {
     NotKept,
     /// Making its changes final fails.
     NotAccepted,
-    /// Whoever drives the run disappears.
+    /// The driver of the run disappears.
     Dropped,
 }
 
@@ -105,7 +105,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Data in memory, and a copy of it and of the state file.
+/// Data in memory, with a copy of the data and of the state file.
 struct Words {
     fs: SimFs,
     data: Arc<Mutex<Vec<String>>>,
@@ -152,7 +152,7 @@ impl Safeguard for Words {
 /// What the model knows.
 #[derive(Default)]
 struct Model {
-    /// In the order in which they were applied.
+    /// The versions in the order in which they were applied.
     applied: Vec<Parts>,
     words: Vec<String>,
 }
@@ -193,7 +193,7 @@ impl World {
         StateFile::of(&BasePath::new(self.fs.handle(), Path::new(BASE)))
     }
 
-    /// What is to run, worked out the slow way; nothing, if the call is refused.
+    /// Returns what should run, computed naively; `None` if the call is refused.
     fn expected(&self, call: Call) -> Option<Vec<(bool, Parts)>> {
         let target = |index: prop::sample::Index| index.get(&self.registered).0.clone();
         let above = |parts: &Parts, other: &Parts| parts.compare(other).is_gt();
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// Runs a call; the steps end as `ends` says, those beyond it with success.
+    /// Runs a call. The steps end as `ends` says, and any further ones succeed.
     fn run(&mut self, call: Call, ends: &[End]) -> Result<(), TestCaseError> {
         let fails = Arc::new(Mutex::new(None));
         let (fs, data) = (self.fs.clone(), Arc::clone(&self.data));
@@ -302,7 +302,7 @@ impl World {
         self.check(failed)
     }
 
-    /// Data, state and status are what the model says.
+    /// Checks that data, state and status are what the model says.
     fn check(&self, failed: Option<(bool, Parts)>) -> Result<(), TestCaseError> {
         prop_assert_eq!(&*self.data.lock(), &self.model.words);
         let state = self.file().load().map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -351,7 +351,7 @@ proptest! {
         let mut world = World { fs, registered, data: Arc::default(), model: Model::default() };
         let half = calls.len() / 2;
         for (at, (call, ends)) in calls.into_iter().enumerate() {
-            // A branch with versions of its own, lower ones too, is merged in the middle.
+            // A branch with other versions, some of them lower, is merged in the middle.
             if at == half {
                 distinct(&mut world.registered, later.clone());
             }

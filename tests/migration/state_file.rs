@@ -1,4 +1,4 @@
-//! The state file: what it says, what is kept, and what is damage.
+//! The state file: what it says, what is kept, and what counts as damage.
 
 use std::path::Path;
 
@@ -197,7 +197,7 @@ fn a_save_is_whole_or_not_at_all() {
                 "after {} calls",
                 moment.calls()
             );
-            // The next one works, whatever the interrupted one left.
+            // The next save works, whatever the interrupted one left.
             file(&left).save(&after).expect("saves");
             states += 1;
         }
@@ -220,7 +220,7 @@ fn a_save_that_fails_leaves_the_old_state_and_the_next_one_works() {
             let failed = file(&fs).save(&state(Some("no"))).is_err();
             fs.heal();
             let found = file(&fs).load().expect("loads");
-            // The last call syncs the name: when that fails, either may be there.
+            // The last call syncs the name. If that fails, either state may be there.
             assert!(found == state(None) || found == state(Some("no")), "{fault:?} at call {call}");
             assert!(failed || found == state(Some("no")), "{fault:?} at call {call}");
             file(&fs).save(&state(Some("again"))).expect("saves");

@@ -1,20 +1,20 @@
 //! Whether a history of reads and writes of registers is linearizable.
 //!
-//! Every value is written once, so the operations of a value form a cluster: its write and the reads that found it. With
+//! Every value is written once, so the operations of a value form a cluster: its write and the reads that found it. Given
 //! the times at which operations began and ended, a cluster spans a zone from its first end to its last beginning. All
-//! values can be put in one order just if no two such forward zones overlap, and no cluster whose operations all overlap
-//! lies within the forward zone of another (Gibbons and Korach, 1997).
+//! values can be put in one order exactly if no two such forward zones overlap, and no cluster whose operations all overlap
+//! is within the forward zone of another (Gibbons and Korach, 1997).
 
 use std::collections::HashMap;
 
-/// One operation on one register. Times are of one clock, whatever its unit.
+/// One operation on one register. All times are from one clock, in any unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
     pub register: u64,
     pub value: u64,
     pub kind: Kind,
     pub began: u64,
-    /// `None` if nobody knows whether it happened: its process was killed.
+    /// `None` if nobody knows whether it happened, because its process was killed.
     pub ended: Option<u64>,
 }
 
@@ -31,7 +31,7 @@ struct Cluster {
     last_begin: u64,
 }
 
-/// The value of a register that nobody wrote yet.
+/// The value of a register that nobody has written yet.
 pub const INITIAL: u64 = 0;
 
 /// # Errors
@@ -68,7 +68,7 @@ fn check_register(operations: &[Operation]) -> Result<(), String> {
         cluster.first_end = cluster.first_end.min(ended);
         cluster.last_begin = cluster.last_begin.max(read.began);
     }
-    // A write of which nobody knows, and that nobody read, need not have happened.
+    // A write whose outcome is unknown, and that nobody read, need not have happened.
     let (mut forward, backward): (Vec<Cluster>, Vec<Cluster>) = clusters
         .into_values()
         .filter(|cluster| cluster.first_end < u64::MAX)
@@ -95,7 +95,7 @@ fn check_register(operations: &[Operation]) -> Result<(), String> {
     Ok(())
 }
 
-/// The operations at and around a time, one on a line.
+/// Returns the operations at and around a time, one per line.
 fn around(operations: &[Operation], from: u64, to: u64) -> String {
     /// Nanoseconds.
     const MARGIN: u64 = 2_000_000;
@@ -128,12 +128,12 @@ fn lost(value: u64, began: u64) -> Operation {
 fn right_histories_pass() {
     let histories: [&[Operation]; 6] = [
         &[read(INITIAL, 1, 2), write(1, 3, 4), read(1, 5, 6)],
-        // While a write runs, either value may be read, also the old one after it began.
+        // While a write runs, either value may be read, including the old one after the write began.
         &[write(1, 1, 2), write(2, 3, 9), read(1, 4, 5), read(2, 6, 7), read(2, 8, 10)],
         // Overlapping writes may come in either order.
         &[write(1, 1, 9), write(2, 2, 8), read(2, 10, 11)],
         &[write(1, 1, 9), write(2, 2, 8), read(1, 10, 11)],
-        // A write that was cut short happened, or did not.
+        // A write that was cut short has happened or has not.
         &[write(1, 1, 2), lost(2, 3), read(1, 5, 6), read(2, 7, 8)],
         &[write(1, 1, 2), lost(2, 3), read(1, 5, 6), write(3, 7, 8), read(3, 9, 10)],
     ];

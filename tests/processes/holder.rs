@@ -1,4 +1,4 @@
-//! A process that has the write lock and is paused, then dies.
+//! A process that holds the write lock and is paused, then dies.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! A process that may not write beyond some size: a disk that is full for real, on every machine.
+//! A process that may not write files beyond a certain size: a disk that is really full, on every machine.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::worker::{open, text};
 const DIRECTORY: &str = "LIMITED_DIRECTORY";
 const LIMIT: u64 = 60_000;
 
-/// What the child writes until nothing more fits.
+/// In the child process: writes until nothing more fits.
 #[test]
 fn fills_the_disk_if_it_is_told_to() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
@@ -34,7 +34,7 @@ fn fills_the_disk_if_it_is_told_to() {
     let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
     let read = |id: u64| database.get(&spec("items.json"), &id.into(), options).expect("readable");
     assert!((1..=written).all(|id| read(id).is_some()) && read(written + 1).is_none());
-    // It goes on as soon as something smaller fits, and a checkpoint that does not fit loses nothing.
+    // Writing continues as soon as something smaller fits, and a checkpoint that does not fit loses nothing.
     let spec_of_small = spec("items.json");
     let _ = database
         .write(Durability::Full, move |t| t.put(&spec_of_small, 1000.into(), b"{\"id\":1000}".to_vec()));
@@ -44,7 +44,7 @@ fn fills_the_disk_if_it_is_told_to() {
     println!("#{written}");
 }
 
-/// A write beyond the limit is cut short or refused; the signal that comes with it is ignored, as Node and Bun do.
+/// A write beyond the limit is cut short or refused. The signal that comes with it is ignored, as in Node and Bun.
 #[test]
 fn a_disk_that_is_really_full_loses_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,4 @@
-//! Pausing a process: it keeps what it holds and does nothing.
+//! Pausing a process: it keeps its locks and does nothing.
 
 use std::process::Child;
 
@@ -22,7 +22,7 @@ fn send(child: &Child, signal: Signal) {
     }
 }
 
-/// Other systems have no signal for it: there it goes on.
+/// Other systems have no signal for this, so there the process continues.
 #[cfg(not(unix))]
 pub fn pause(_: &Child) {}
 

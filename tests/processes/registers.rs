@@ -15,14 +15,14 @@ use crate::reached::reached;
 use crate::support::spec;
 use crate::worker::{REGISTERS, now, open, start, value_of};
 
-/// How many processes are killed at least, however slow the machine is.
+/// The least number of processes that are killed, however slow the machine is.
 const KILLS: usize = 100;
 
 fn seconds() -> u64 {
     std::env::var("PROCESS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
-/// Starts a process whose lines are sent on.
+/// Starts a process and forwards its lines.
 fn follow(directory: &std::path::Path, number: u64, lines: &Sender<String>) -> Child {
     let mut child = start(directory, number);
     let (output, lines) = (child.stdout.take().expect("a pipe"), lines.clone());
@@ -80,7 +80,7 @@ fn documents_are_linearizable_while_processes_die_and_pause() {
         kills += 1;
         children[at].kill().expect("killed");
         children[at].wait().expect("gone");
-        // Its successor does what it did, under a number of its own.
+        // Its successor does the same work under a new number.
         next += 1 + (next + 1 + at as u64) % 2;
         children[at] = follow(directory.path(), next, &sender);
     }

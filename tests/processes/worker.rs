@@ -1,4 +1,4 @@
-//! What each process does: this very test program, started with other orders.
+//! What each process does: it is this same test program, started with other arguments.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,14 +25,14 @@ pub fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// As far as nobody sets the clock meanwhile.
+/// Correct as long as nobody sets the clock meanwhile.
 #[cfg(not(unix))]
 pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.expect("a clock that is set").as_nanos() as u64
 }
 
-/// Starts a process that works on the database until it is killed. Even numbers write, odd ones read.
+/// Starts a process that works on the database until it is killed. Even numbers write, odd numbers read.
 pub fn start(directory: &std::path::Path, number: u64) -> Child {
     Command::new(std::env::current_exe().expect("a program"))
         .args(["--exact", "worker::works_if_it_is_told_to", "--nocapture"])
@@ -74,11 +74,11 @@ fn works_if_it_is_told_to() {
         (random >> 20) % below
     };
     let say = |line: String| {
-        // Whole lines in one call: the process may be killed between any two.
+        // Each line is written whole in one call, because the process may be killed between any two calls.
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
         let _ = std::io::stdout().lock().flush();
     };
-    // Whatever the test harness wrote ends here.
+    // This ends whatever the test harness has written on the line.
     say("\n".to_owned());
     for count in 1.. {
         let register = 1 + draw(REGISTERS);

@@ -6,7 +6,7 @@ use octoprompt_storage::engine::fs::{
 
 use crate::{create, machine, open, path};
 
-/// A durable file rewritten, and a new one: both unsynced.
+/// Rewrites a durable file and creates a new one, both unsynced.
 fn workload() -> SimFs {
     let fs = machine();
     fs.write_file("/d/old", &[b'a'; 1024]);
@@ -67,7 +67,7 @@ fn a_short_workload_is_explored_exhaustively() {
         .map(|after| (after.read_file("/d/old").unwrap(), after.read_file("/d/new")))
         .filter(|(old, new)| whole(old) && new.iter().all(whole))
         .collect();
-    // Four versions of the old file; the new one is gone, empty, or long in four versions.
+    // Four versions of the old file; the new one is missing, empty, or long in four versions.
     assert!(states.len() >= 4 * 6, "{}", states.len());
 }
 

@@ -1,4 +1,4 @@
-//! The simulated file system keeps its own rules: each is one test.
+//! The rules of the simulated file system, with one test for each.
 
 mod choosers;
 mod contents;
@@ -32,7 +32,7 @@ fn open(fs: &SimFs, at: &str) -> Arc<dyn File> {
     fs.open(path(at), OpenMode::ReadWrite).unwrap()
 }
 
-/// Everything that may be found at a path after a power loss now.
+/// Returns everything that may be found at a path after a power loss now.
 fn outcomes(fs: &SimFs, at: &str) -> BTreeSet<Option<Vec<u8>>> {
     fs.crash_states(2000, 7).map(|after| after.read_file(at)).collect()
 }

@@ -1,11 +1,11 @@
-//! The simulation against two small users: replacing a file safely, and a random writer with a model.
+//! The simulation with two small users: replacing a file safely, and a random writer with a model.
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, File, Fs, OpenMode, Repeat, SimFs};
 use proptest::prelude::*;
 
 use crate::{machine, path};
 
-/// Replaces `/d/f` three times, and tells how many states after a power loss at any call break the promise:
+/// Replaces `/d/f` three times, and returns in how many states after a power loss at any call the promise is broken that
 /// `/d/f` holds the last acknowledged content or one that was being written.
 fn broken_states(ignored: fn(&Call) -> bool) -> usize {
     let fs = machine();

@@ -52,7 +52,7 @@ impl Fixture {
         self.directory.path().join(name)
     }
 
-    /// Opens the database as a process of its own would: nothing is shared with other handles but the files.
+    /// Opens the database like a process of its own: it shares nothing but the files with other handles.
     pub fn open(&self) -> Handle {
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         Database::open(Arc::new(OsFs), self.directory.path(), options).expect("the database opens")

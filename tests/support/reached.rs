@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-/// Says it on standard output itself, which shows it even where the output of a test that passed is kept back.
+/// Writes directly to standard output, which is shown even if the output of passing tests is captured.
 pub fn reached(what: &str, numbers: impl Display) {
     let _ = writeln!(std::io::stdout(), "reached: {what}: {numbers}");
 }

@@ -1,4 +1,4 @@
-//! What a record said that cannot be read any more: its own text tells some of it, and the databases themselves the rest.
+//! Rebuilding a record that can no longer be read, partly from its own text and partly from the databases themselves.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::engine::json::{self, Scanner};
 use crate::engine::normal_path::is_plain_path;
 
 impl BasePath {
-    /// The record as far as it is certain: databases under the base path that are of no other base path, those that the damaged
-    /// text names, and the claims in it of files that exist.
+    /// Returns what is certain of the record: the databases under the base path that belong to no other base path, the
+    /// databases that the damaged text names, and those of its claims whose files exist.
     pub(super) fn rebuilt(&self, damaged: &[u8]) -> Result<Record> {
         let mut record = Record { databases: self.outside_data(), ..Record::default() };
         let strings = strings(damaged);
@@ -24,7 +24,7 @@ impl BasePath {
             if !self.is_searched(name)? && self.is_database(&self.absolute(name))? {
                 record.databases.insert(name.clone());
             }
-            // Nothing but a claim has a string for its value.
+            // Only a claim has a string as its value.
             let Some((owner, true)) = strings.get(at + 1) else { continue };
             let file = self.absolute(name);
             let exists = self.fs.metadata(&file).at("look up", &file)?;
@@ -38,8 +38,8 @@ impl BasePath {
         Ok(record)
     }
 
-    /// Databases under the base path but not under its `data`. What cannot be looked at is passed over: it can be recorded
-    /// when it is opened.
+    /// Returns the databases under the base path but not under its `data`. Skips directories that cannot be read: their
+    /// databases can be recorded when they are opened.
     fn outside_data(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![self.path.clone()];
@@ -48,7 +48,7 @@ impl BasePath {
                 if name == RESERVED {
                     found.extend(self.relative(&directory));
                 }
-                // A `data` elsewhere is that of another base path.
+                // A folder `data` anywhere else belongs to another base path.
                 let own = directory == self.path && name == BACKUPS;
                 if own || name == DATA || name.starts_with('.') {
                     continue;
@@ -67,14 +67,14 @@ impl BasePath {
         found.is_some_and(|found| found.kind == FileKind::Directory)
     }
 
-    /// Whether a directory below this base path is one too, with databases of its own.
+    /// Returns whether a directory below this base path is itself a base path with databases of its own.
     fn is_base_path(&self, directory: &Path) -> bool {
         let exists = |path: PathBuf| self.fs.symlink_metadata(&path).ok().flatten().is_some();
         [RECORD, LOCK].into_iter().any(|name| exists(directory.join(DATA).join(name)))
     }
 }
 
-/// The whole strings of a text that may be no JSON, and whether each is the value of the one before.
+/// Returns the complete strings in a text that may be invalid JSON, and for each whether it is the value of the one before.
 fn strings(text: &[u8]) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     let (mut at, mut value) = (0, false);

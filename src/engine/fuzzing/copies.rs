@@ -1,4 +1,4 @@
-//! What is read of copies and of those who made them: manifests, intents, the state of migrations.
+//! What is read of backups and migrations: manifests, intents, and the state of migrations.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn site(fs: &SimFs) -> Site {
     Site { base, registry: Registry::default(), options: options() }
 }
 
-/// A machine with the backup `copy`, and with something newer than that.
+/// Returns a machine with the backup `copy`, and with data that is newer than the backup.
 fn machine() -> SimFs {
     static MADE: LazyLock<Snapshot> = LazyLock::new(|| {
         let fs = SimFs::new();
@@ -49,13 +49,13 @@ fn machine() -> SimFs {
     MADE.kill()
 }
 
-/// The only document, as a new process finds it.
+/// Returns the only document, as a new process finds it.
 fn document(site: &Site) -> Result<Option<Vec<u8>>> {
     let database = site.open_under(Path::new("/base/data/db"))?;
     Ok(database.filter(&spec(), Part::Whole, READ, |_| true)?.first().map(|text| text.to_vec()))
 }
 
-/// The content with a checksum that is right, so that what lies behind the checksums is reached.
+/// Returns the content with a right checksum, so that the code that follows the check of checksums is reached.
 fn sealed(state: &str, content: &[u8]) -> Vec<u8> {
     let content = content.trim_ascii();
     let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -70,8 +70,8 @@ fn nothing_outside_changed(fs: &SimFs) {
     assert_eq!(fs.list_dir(Path::new("/")).expect("a directory"), ["base", "file", "outside"]);
 }
 
-/// The bytes as the manifest of a backup, with a right checksum where the first one is odd: what cannot be restored changes
-/// nothing.
+/// Uses the bytes as the manifest of a backup, with a right checksum if the first byte is odd. A backup that cannot be
+/// restored changes nothing.
 pub fn manifest(bytes: &[u8]) {
     let fs = machine();
     let content = match bytes {
@@ -97,8 +97,8 @@ pub fn manifest(bytes: &[u8]) {
     nothing_outside_changed(&fs);
 }
 
-/// The bytes as an intent; the first one says whether that of a restore or of a migration, and whether its checksum is
-/// right. It is followed or refused, and leads nowhere else.
+/// Uses the bytes as an intent. The first byte chooses whether it is the intent of a restore or of a migration, and whether
+/// its checksum is right. The intent is followed or refused, and nothing outside the base path changes.
 pub fn intents(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let path = ["/base/data/.restore/intent.json", "/base/data/.migration/intent.json"];
@@ -115,14 +115,15 @@ pub fn intents(bytes: &[u8]) {
     }
     nothing_outside_changed(&fs);
     drop(first);
-    // Whatever it asked for, the next process finds it done, or the same reason against it.
+    // If the first process followed the intent, so does the next one; if the first refused it, the next one does too.
     let fs = fs.kill();
     let again = settle(&site(&fs), no_wait());
     assert_eq!(settled.is_ok(), again.is_ok(), "{settled:?}, then {again:?}");
     nothing_outside_changed(&fs);
 }
 
-/// The bytes as the state of migrations: what is read is consistent, and is the same once it is written and read again.
+/// Uses the bytes as the state of migrations. A state that is accepted is consistent, and stays the same when it is written
+/// and read again.
 pub fn migration_state(bytes: &[u8]) {
     let fs = SimFs::new();
     fs.make_dirs("/base/data");

@@ -1,4 +1,4 @@
-//! What is read of indexes that callers fill, and of questions.
+//! What is read of indexes that callers fill, and of queries.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -40,7 +40,7 @@ fn change(
     database.write(Durability::Full, move |tx| work(&indexes, tx))
 }
 
-/// A machine with one index and two entities in it, all of it in snapshots.
+/// Returns a machine with one index and two entities in it, all of them in snapshots.
 fn indexed() -> SimFs {
     static MADE: LazyLock<Snapshot> = LazyLock::new(|| {
         let fs = machine();
@@ -61,8 +61,8 @@ fn indexed() -> SimFs {
     MADE.kill()
 }
 
-/// The bytes as the definitions or as the entities of an index (by the first bit of the first byte), where nobody or the
-/// catalog vouches for them (by the second). Whatever they are: they are told of, and there is a way back.
+/// Uses the bytes as the definitions or the entities of an index (bit 0 of the first byte), with the catalog vouching for
+/// them or not (bit 1). Whatever they are, errors report it, and there is a way back.
 pub fn index_files(bytes: &[u8]) {
     let Some((kind, content)) = bytes.split_first() else { return };
     let fs = indexed();
@@ -76,7 +76,7 @@ pub fn index_files(bytes: &[u8]) {
     used(&twin, true);
 }
 
-/// Makes a journal whose catalog says that the files are as they are.
+/// Writes a journal whose catalog records the files as they are.
 fn vouch(fs: &SimFs) {
     let record = |path: &str| {
         let bytes = fs.read_file(format!("{DIRECTORY}/{path}")).expect("a file");
@@ -102,7 +102,7 @@ fn vouch(fs: &SimFs) {
     fs.write_file(format!("{reserved}/journal-000000000009.jsonl"), &journal);
 }
 
-/// Once it is `repaired`, every index can be had again.
+/// Uses the indexes. Once the database is `repaired`, every index can be created again.
 fn used(fs: &SimFs, repaired: bool) {
     let database = open(fs).expect("it opens");
     let indexes = Arc::new(IndexSet::new(None));
@@ -121,7 +121,7 @@ fn used(fs: &SimFs, repaired: bool) {
     if let Err(error) = change(&database, &indexes, one) {
         assert!(told(&error) || error.code() == "NOT_FOUND", "{}: {error}", error.code());
     }
-    // Whatever is left of it, it can be made anew.
+    // Whatever is left of the index, it can be created anew.
     let anew = |indexes: &IndexSet, tx: &mut Transaction<'_>| {
         indexes.drop_index(tx, NAME)?;
         indexes.create(tx, &config())
@@ -138,7 +138,7 @@ fn used(fs: &SimFs, repaired: bool) {
     assert!(report.problems.iter().all(|problem| !own(&problem.path)), "{report}");
 }
 
-/// The first line as a query, the others as documents: with indexes and without, the answer is the same.
+/// Uses the first line as a query and the others as documents. The answer is the same with and without indexes.
 pub fn queries(bytes: &[u8]) {
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let query = match Query::from_json(lines.next().unwrap_or_default()) {

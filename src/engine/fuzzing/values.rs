@@ -5,14 +5,14 @@ use crate::engine::document::{Document, DocumentId, large_value};
 use crate::engine::json;
 use crate::engine::options::Durability;
 
-/// The bytes as what a caller stores: what is accepted reads back as the same value, byte for byte the same each time,
-/// from the journal and from the file.
+/// Uses the bytes as a document that a caller stores. If it is accepted, it reads back as the same value, byte for byte the
+/// same each time, from the journal and from the file.
 pub fn values(bytes: &[u8]) {
     if json::check(bytes).is_err() || bytes.trim_ascii().first() != Some(&b'{') {
         return;
     }
     let text = json::compact(bytes).into_owned();
-    // Half of a surrogate pair is no text for this parser, and 1e400 no number: then it says so of both.
+    // This parser refuses half of a surrogate pair, and 1e400; it must then refuse both texts.
     let value = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
     assert_eq!(value(bytes), value(&text));
     let document = Document::new(text.as_slice().into(), Some("content"));

@@ -1,16 +1,16 @@
-//! The data of a run, held for this process and copied before each step.
+//! The data of a run: held by this process, and copied before each step.
 
 use super::run::Safeguard;
 use crate::engine::backup::{Hold, MigrationLock, RollbackCopy, Site, SpareCopy};
 use crate::engine::error::{Error, Result};
 use crate::engine::lock::Wait;
 
-/// All databases of a base path and the files beside them. Others wait with their writes until it is dropped.
+/// All databases of a base path and the files beside them. The writes of other processes wait until it is dropped.
 pub struct HeldData {
     hold: Hold,
-    /// What the data was before the step that is under way.
+    /// The data as it was before the step under way.
     copy: Option<RollbackCopy>,
-    /// The copy before the step that ended last: what did not change since is not copied again.
+    /// The copy made before the last completed step. What has not changed since then is not copied again.
     spare: Option<SpareCopy>,
 }
 

@@ -1,4 +1,4 @@
-//! One run at a time, and who is at it.
+//! The lock that allows one run at a time, and the note that names its holder.
 
 use std::path::{Path, PathBuf};
 use std::process;
@@ -11,12 +11,12 @@ use crate::engine::fs::{Fs, OpenMode, read_all, remove_tree};
 use crate::engine::id::now_ms;
 use crate::engine::lock::Wait;
 
-/// The folder of everything that belongs to a run.
+/// Returns the folder of everything that belongs to a run.
 pub fn folder(base: &Path) -> PathBuf {
     base.join("data").join(".migration")
 }
 
-/// Who took the lock last: a hint for messages, never proof that it is held.
+/// Which process took the lock last: a hint for messages, never proof that the lock is held.
 #[derive(Deserialize)]
 struct Taken {
     pid: u32,
@@ -24,10 +24,10 @@ struct Taken {
     since: u64,
 }
 
-/// Takes the migration lock for a run and leaves a note of who has it.
+/// Takes the migration lock for a run and leaves a note of its holder.
 ///
 /// # Errors
-/// As [`MigrationLock::acquire`]; `LOCK_TIMEOUT` says for how long the holder has had the lock.
+/// As [`MigrationLock::acquire`]; `LOCK_TIMEOUT` also says how long the holder has had the lock, if that is known.
 pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
     let (fs, folder) = (site.base.file_system(), folder(site.base.path()));
     let lock = MigrationLock::acquire(site, wait).map_err(|error| match error {
@@ -40,7 +40,8 @@ pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
     Ok(lock)
 }
 
-/// The holder, as the system and the note tell: `holders` are the other processes that have the lock, where the system says.
+/// Returns the holder according to the system and the note. `holders` are the other processes that hold the lock, if the
+/// system tells.
 fn holder(fs: &dyn Fs, folder: &Path, holders: &[u32]) -> Option<Holder> {
     let note = read_note(fs, folder);
     match (holders.first(), note) {
@@ -61,7 +62,7 @@ fn read_note(fs: &dyn Fs, folder: &Path) -> Option<Taken> {
     serde_json::from_slice(&read_all(&*file).ok()?).ok()
 }
 
-/// Written to the side first, so that nobody reads half of it. It need not survive a crash.
+/// Writes the note beside its place first, so that nobody reads half of it. The note need not survive a crash.
 fn write_note(fs: &dyn Fs, folder: &Path) -> Result<()> {
     let (path, next) = (folder.join("holder.json"), folder.join("next-holder.json"));
     let text = format!("{{\"pid\":{},\"since\":{}}}\n", process::id(), now_ms());

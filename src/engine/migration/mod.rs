@@ -1,8 +1,8 @@
-//! Migrations: which versions run in which order, one run at a time, each of them wholly or not at all.
+//! Migrations: which versions run in which order, one run at a time, each version entirely or not at all.
 //!
-//! A [`Run`] is a state machine. Whoever drives it asks for the [`Next`] step, does what that version is about, and says
-//! how it ended; the run keeps the data before each step, puts it back after a failure, and records the outcome in the
-//! state file. It knows versions, not what they do.
+//! A [`Run`] is a state machine. Its driver asks for the [`Next`] step, does the work of that version, and reports how it
+//! ended. The run keeps a copy of the data before each step, puts the data back after a failure, and records the outcome in
+//! the state file. It knows versions, not what they do.
 //!
 //! Lock order: the migration lock is taken before every lock of a database.
 

@@ -1,4 +1,4 @@
-//! What is to be done: the registered migrations, the recorded ones, and the goal make a list of steps.
+//! What is to be done: the steps that follow from the registered migrations, the recorded ones, and the goal.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::engine::order;
 /// A migration that the program knows.
 #[derive(Debug, Clone)]
 pub struct Registered {
-    /// As it was registered, with its build metadata.
+    /// As registered, including its build metadata.
     pub version: Version,
     pub description: String,
     /// Whether it can be rolled back.
@@ -23,7 +23,7 @@ pub struct Registry(BTreeMap<Version, Registered>);
 
 impl Registry {
     /// # Errors
-    /// `ALREADY_EXISTS` for a second one of the same version.
+    /// `ALREADY_EXISTS` if a migration with the same version is registered.
     pub fn register(&mut self, migration: Registered) -> Result<()> {
         if self.0.contains_key(&migration.version) {
             return Err(Error::AlreadyRegistered(migration.version.to_string()));
@@ -36,7 +36,7 @@ impl Registry {
         self.0.get(version)
     }
 
-    /// In the order of their versions.
+    /// Iterates over the migrations in the order of their versions.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Registered> {
         self.0.values()
     }
@@ -52,11 +52,11 @@ impl Registry {
 /// Where a run is to end.
 #[derive(Debug, Clone)]
 pub enum Goal {
-    /// Everything that is pending.
+    /// Every pending version is applied.
     Latest,
-    /// Everything that is pending up to this version and with it.
+    /// Every pending version up to and including this one is applied.
     Up(Version),
-    /// Nothing above this version.
+    /// No version above this one stays applied.
     Down(Version),
 }
 
@@ -74,15 +74,15 @@ impl Step {
     }
 }
 
-/// The steps that lead from a state to a goal, in the order in which they run: up by version ascending, down
-/// descending. Costs the number of registered and recorded versions.
+/// Returns the steps that lead from a state to a goal, in the order in which they run: up in ascending order of versions,
+/// down in descending order. The cost grows with the number of registered and recorded versions.
 ///
-/// A version is pending when it is registered and not recorded as a success, also when it is lower than others that
-/// are: it may have come from a branch that was merged later.
+/// A version is pending if it is registered and not recorded as a success, even if it is lower than versions that are: it
+/// may have come from a branch that was merged later.
 ///
 /// # Errors
-/// `NOT_FOUND` for a target that is not registered; `INVALID_ARGUMENT` for one that lies in the other direction, and
-/// for a rollback over a migration that cannot be rolled back. Nothing has run then.
+/// `NOT_FOUND` for a target that is not registered; `INVALID_ARGUMENT` for a target in the other direction, and for a
+/// rollback past a migration that cannot be rolled back. Nothing has run in these cases.
 pub fn plan(registry: &Registry, state: &State, goal: &Goal) -> Result<Vec<Step>> {
     let current = state.current();
     match goal {

@@ -1,4 +1,4 @@
-//! One run: the steps of a plan, each of them wholly or not at all.
+//! A run: the steps of a plan, each carried out entirely or not at all.
 
 use std::collections::VecDeque;
 
@@ -7,20 +7,20 @@ use super::state::{Record, State, StateFile};
 use super::version::Version;
 use crate::engine::error::{Error, Result};
 
-/// What keeps the data of a run. The state file is part of the data.
+/// Protects the data of a run. The state file is part of the data.
 pub trait Safeguard {
-    /// Keeps the data as it is now. From here on a crash puts it back.
+    /// Keeps a copy of the data as it is now. From here on, a crash puts this copy back.
     fn keep(&mut self) -> Result<()>;
-    /// Makes the data what it was at the last [`Safeguard::keep`], byte for byte.
+    /// Restores the data to what it was at the last [`Safeguard::keep`], byte for byte.
     fn put_back(&mut self) -> Result<()>;
-    /// From here on a crash leaves the data as it is now.
+    /// Accepts the data as it is now. From here on, a crash leaves it so.
     fn accept(&mut self) -> Result<()>;
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug)]
 pub enum Next {
-    /// Do this; then call [`Run::succeeded`] or [`Run::failed`].
+    /// Carry out this step, then call [`Run::succeeded`] or [`Run::failed`].
     Begin(Step),
     Done(Summary),
 }
@@ -42,7 +42,7 @@ pub enum Undone {
     NotRecorded(Error),
 }
 
-/// A run under way. Dropping it in the middle of a step puts the data back.
+/// A run in progress. Dropping it in the middle of a step puts the data back.
 pub struct Run<S: Safeguard> {
     steps: VecDeque<Step>,
     /// The step that was begun.
@@ -51,15 +51,15 @@ pub struct Run<S: Safeguard> {
     state: State,
     file: StateFile,
     registry: Registry,
-    /// Nothing, where there is nothing to do.
+    /// `None` if there is nothing to do.
     safeguard: Option<S>,
 }
 
 impl<S: Safeguard> Run<S> {
-    /// Plans a run. `lock` keeps other runs away; if there is anything to do, `protect` makes the safeguard of it.
+    /// Plans a run. `lock` keeps other runs away; if there is anything to do, `protect` turns it into the safeguard.
     ///
     /// # Errors
-    /// As `plan`, as [`StateFile::load`], and those of `protect`. Nothing has changed then.
+    /// Those of `plan`, [`StateFile::load`] and `protect`. Nothing has changed in these cases.
     pub fn start<L>(
         lock: L,
         file: StateFile,
@@ -73,10 +73,10 @@ impl<S: Safeguard> Run<S> {
         Ok(Run { steps, current: None, done: Vec::new(), state, file, registry, safeguard })
     }
 
-    /// Begins the next step: the data is kept.
+    /// Begins the next step, after keeping a copy of the data.
     ///
     /// # Errors
-    /// Those of the safeguard; the step has not begun then. `INVALID_ARGUMENT` while one is under way.
+    /// Those of the safeguard, in which case the step has not begun. `INVALID_ARGUMENT` while a step is under way.
     pub fn advance(&mut self) -> Result<Next> {
         if let Some(step) = &self.current {
             return Err(Error::InvalidArgument(format!("migration {} has not ended", step.version())));
@@ -89,12 +89,11 @@ impl<S: Safeguard> Run<S> {
         Ok(Next::Begin(step))
     }
 
-    /// The step that was begun has done its work: records it and makes its changes final. `now` is in milliseconds
-    /// since 1970.
+    /// Records that the step under way has done its work, and makes its changes final. `now` is in milliseconds since 1970.
     ///
     /// # Errors
-    /// When its success cannot be recorded, the data is put back and the run is over. `MIGRATION_FAILED` when it
-    /// cannot be put back either.
+    /// If the success cannot be recorded, the data is put back and the run ends. `MIGRATION_FAILED` if the data cannot be
+    /// put back either.
     pub fn succeeded(&mut self, now: u64) -> Result<()> {
         let step = self.take_current()?;
         let mut next = self.state.clone();
@@ -102,7 +101,7 @@ impl<S: Safeguard> Run<S> {
             Step::Up(version) => next.record(self.entry(version, now, None)),
             Step::Down(version) => next.forget(version),
         }
-        // The state is part of what a crash puts back, so it may say so before the changes are final.
+        // A crash puts the state file back too, so it may record the success before the changes are final.
         let accepted = self.file.save(&next).and_then(|()| self.safeguard()?.accept());
         match accepted {
             Ok(()) => {
@@ -118,10 +117,10 @@ impl<S: Safeguard> Run<S> {
         }
     }
 
-    /// The step that was begun failed: the data is put back, the failure recorded, and the run is over.
+    /// Ends the run because the step under way failed: puts the data back and records the failure.
     ///
     /// # Errors
-    /// `MIGRATION_FAILED` when the data cannot be put back; that is done when it is opened next.
+    /// `MIGRATION_FAILED` if the data cannot be put back. It is put back when it is next opened.
     pub fn failed(&mut self, message: &str, now: u64) -> Result<Undone> {
         let step = self.take_current()?;
         self.steps.clear();
@@ -166,7 +165,7 @@ impl<S: Safeguard> Run<S> {
 }
 
 impl<S: Safeguard> Drop for Run<S> {
-    /// Whoever drove the run is gone. If putting back fails, it is done when the data is opened next.
+    /// The driver of the run is gone. If the data cannot be put back now, it is put back when it is next opened.
     fn drop(&mut self) {
         if let (Some(_), Some(safeguard)) = (self.current.take(), &mut self.safeguard) {
             let _ = safeguard.put_back();

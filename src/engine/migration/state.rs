@@ -10,7 +10,7 @@
 //! }
 //! ```
 //!
-//! `appliedAt` is in milliseconds since 1970. Members that are not known are kept.
+//! `appliedAt` is in milliseconds since 1970. Unknown members are kept.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,20 +26,20 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, create_dirs};
 use crate::engine::plain_file::{read_file, replace_by_way_of};
 
-/// What became of one version.
+/// The outcome of one version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     pub version: Version,
     pub description: String,
-    /// Milliseconds since 1970: when it was applied, or tried last.
+    /// Milliseconds since 1970: when it was applied, or last tried.
     pub applied_at: u64,
-    /// Whether the data has it.
+    /// Whether the version is applied to the data.
     pub success: bool,
-    /// What stopped it; beside `success`, what stopped its rollback.
+    /// The error that stopped it or, if `success` is true, the error that stopped its rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Members of the file that are not known here.
+    /// Unknown members of the file.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -50,7 +50,7 @@ impl Record {
     }
 }
 
-/// The records of all versions, oldest first. One that failed is replaced when it is tried again.
+/// The records of all versions, oldest first. The record of a failed version is replaced when it is tried again.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     records: Vec<Record>,
@@ -65,7 +65,7 @@ impl State {
         &self.records
     }
 
-    /// The highest version that is applied, [`Version::NONE`] if none is.
+    /// Returns the highest applied version, or [`Version::NONE`] if none is applied.
     pub fn current(&self) -> Version {
         self.applied().map(|record| &record.version).max().cloned().unwrap_or(Version::NONE)
     }
@@ -74,7 +74,7 @@ impl State {
         self.records.iter().filter(|record| record.success)
     }
 
-    /// The record that counts for each version: that of its success, else that of its last failure.
+    /// Returns the record that counts for each version: that of its success, or else that of its last failure.
     pub fn counting(&self) -> BTreeMap<&Version, &Record> {
         let mut counting: BTreeMap<&Version, &Record> = BTreeMap::new();
         for record in &self.records {
@@ -90,18 +90,18 @@ impl State {
         self.applied().any(|record| record.version == *version)
     }
 
-    /// Replaces what was recorded of the version.
+    /// Replaces the records of the version.
     pub fn record(&mut self, record: Record) {
         self.forget(&record.version.clone());
         self.records.push(record);
     }
 
-    /// Removes what was recorded of the version.
+    /// Removes the records of the version.
     pub fn forget(&mut self, version: &Version) {
         self.records.retain(|record| record.version != *version);
     }
 
-    /// Notes that the rollback of an applied version failed: the data still has it.
+    /// Notes that the rollback of an applied version failed, so that the data still has it.
     pub fn rollback_failed(&mut self, version: &Version, error: String) {
         if let Some(record) =
             self.records.iter_mut().find(|record| record.success && record.version == *version)
@@ -111,7 +111,7 @@ impl State {
     }
 
     /// # Errors
-    /// What is wrong with the text and the offset where, as a sentence's end.
+    /// The offset of the problem in the text, and the problem as the end of a sentence.
     fn parse(text: &[u8]) -> Result<State, (u64, String)> {
         let value = serde_json::from_slice(text)
             .map_err(|error| (offset_of(text, &error), format!("it is not valid JSON ({error})")))?;
@@ -141,10 +141,10 @@ impl State {
         }
     }
 
-    /// The state as JSON text, members in the order in which people read them.
+    /// Returns the state as JSON text, with the members in the order in which people read them.
     pub fn to_json(&self) -> String {
         let stored = Stored { current: self.current().to_string(), records: &self.records, rest: &self.rest };
-        // Texts, numbers and maps with text keys always have a JSON form.
+        // Strings, numbers and maps with string keys always have a JSON form.
         serde_json::to_string_pretty(&stored).unwrap_or_default()
     }
 }
@@ -177,7 +177,7 @@ fn parse_record(value: Value) -> Result<Record, String> {
     Ok(Record { version, description, applied_at, success, error, rest })
 }
 
-/// Where in the text a JSON error lies.
+/// Returns the position of a JSON error in the text.
 fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
     let lines = text.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1));
     let before: usize = lines.map(<[u8]>::len).sum();
@@ -189,7 +189,7 @@ fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
 pub struct StateFile {
     fs: Arc<dyn Fs>,
     path: PathBuf,
-    /// Where the next state is written before it takes its place.
+    /// Where the next state is written before it replaces the current one.
     next: PathBuf,
 }
 
@@ -202,10 +202,10 @@ impl StateFile {
         }
     }
 
-    /// The state on disk. Without a file, no migration was ever applied.
+    /// Reads the state on disk. If there is no file, no migration was ever applied.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` for anything but a whole and consistent state; `IO_ERROR`.
+    /// `CORRUPT_DATA` for anything but a complete and consistent state; `IO_ERROR`.
     pub fn load(&self) -> Result<State> {
         let Some(text) = read_file(&*self.fs, &self.path)? else { return Ok(State::default()) };
         State::parse(&text).map_err(|(offset, problem)| {

@@ -1,4 +1,4 @@
-//! What a person wants to know: which migrations there are and what became of each.
+//! The status of migrations, for people: which migrations there are and what became of each.
 
 use super::plan::Registry;
 use super::state::State;
@@ -12,12 +12,12 @@ pub enum Progress {
     Pending,
     /// Pending, and the last attempt failed.
     Failed,
-    /// Recorded, but not registered: the program that applied it knew more.
+    /// Recorded, but not registered: the program that applied it knew more migrations.
     Unknown,
 }
 
 impl Progress {
-    /// Whether `migrate` would run it.
+    /// Returns whether `migrate` would run it.
     pub fn is_pending(self) -> bool {
         matches!(self, Progress::Pending | Progress::Failed)
     }
@@ -38,13 +38,13 @@ pub struct Status {
     pub version: Version,
     pub description: String,
     pub progress: Progress,
-    /// Milliseconds since 1970: when it was applied, or tried last.
+    /// Milliseconds since 1970: when it was applied, or last tried.
     pub applied_at: Option<u64>,
     pub error: Option<String>,
     pub reversible: bool,
 }
 
-/// All migrations in the order of their versions.
+/// Returns all migrations in the order of their versions.
 pub fn status(registry: &Registry, state: &State) -> Vec<Status> {
     let mut recorded = state.counting();
     let mut all: Vec<Status> = registry

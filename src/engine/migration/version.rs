@@ -1,4 +1,4 @@
-//! Semantic versions, as migrations are ordered.
+//! Semantic versions, by which migrations are ordered.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,20 +7,20 @@ use serde::{Serialize, Serializer};
 
 use crate::engine::error::{Error, Result};
 
-/// Longer ones are refused: they are shown in tables and messages.
+/// Longer versions are refused, because versions are shown in tables and messages.
 const MAX_LENGTH: usize = 256;
 
-/// A semantic version. Order and equality are those of its precedence: a pre-release comes before its release, build
-/// metadata makes no difference. It is shown as it was written.
+/// A semantic version. Versions are compared by precedence: a pre-release comes before its release, and build metadata makes
+/// no difference. A version is displayed as it was written.
 #[derive(Debug, Clone)]
 pub struct Version(semver::Version);
 
 impl Version {
-    /// What a directory has on which no migration ever ran.
+    /// The version of a directory on which no migration has ever run.
     pub const NONE: Version = Version(semver::Version::new(0, 0, 0));
 
     /// # Errors
-    /// `INVALID_ARGUMENT` with what is wrong.
+    /// `INVALID_ARGUMENT` that says what is wrong.
     pub fn parse(text: &str) -> Result<Version> {
         let invalid = |problem: String| {
             let shown: String = text.chars().take(60).collect();

@@ -9,7 +9,7 @@ use crate::engine::json;
 
 #[derive(Debug, Clone)]
 pub enum Condition {
-    /// Every one holds; none at all holds always.
+    /// All of them hold. An empty list always holds.
     All(Vec<Condition>),
     /// At least one holds.
     Any(Vec<Condition>),
@@ -17,16 +17,16 @@ pub enum Condition {
     Field(FieldPath, Test),
 }
 
-/// What is asked of the values at a path. A test holds if it holds for one of them. A value that is an array is tested as a
-/// whole and by its elements.
+/// A test of the values at a path, which holds if it holds for one of them. An array is tested both as a whole and by its
+/// elements.
 #[derive(Debug, Clone)]
 pub enum Test {
-    /// Null equals what is missing too.
+    /// Null also equals a missing value.
     Equal(Value),
     In(BTreeSet<Value>),
     /// Only values of the operand's own JSON type compare.
     Compare(Comparison, Value),
-    /// Some value is there, null included.
+    /// There is a value, which may be null.
     Exists,
     Matches(Pattern),
 }
@@ -40,7 +40,7 @@ pub enum Comparison {
 }
 
 impl Condition {
-    /// Whether a document, given as a JSON object, meets the condition. O(length of the document × fields).
+    /// Returns whether a document, given as a JSON object, meets the condition. O(length of the document × fields).
     pub fn holds(&self, document: &[u8]) -> bool {
         match self {
             Condition::All(all) => all.iter().all(|condition| condition.holds(document)),

@@ -1,7 +1,8 @@
 //! Queries: conditions, orders and selections as callers write them, and which index answers them best.
 //!
-//! Nothing here does I/O. [`Query`] is read from JSON; [`Plan`] picks indexes; conditions are checked against documents' raw
-//! text. An index may give documents that do not meet the condition, never miss one: whatever it gives is checked again.
+//! Nothing here does I/O. [`Query`] is parsed from JSON, [`Plan`] picks indexes, and conditions are checked against the raw
+//! text of documents. An index may return documents that do not meet the condition, but never misses one, so all that it
+//! returns is checked again.
 
 mod condition;
 mod parse;
@@ -43,7 +44,7 @@ enum Direction {
 }
 
 impl Default for Query {
-    /// All documents, ids ascending.
+    /// Returns a query for all documents, ids ascending.
     fn default() -> Query {
         Query {
             condition: Condition::All(Vec::new()),
@@ -59,12 +60,12 @@ impl Condition {
     /// Reads a condition from JSON.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` that names the operator or operand that is wrong, and where it stands.
+    /// `INVALID_ARGUMENT` that names the wrong operator or operand and its place in the query.
     pub fn from_json(text: &[u8]) -> Result<Condition> {
         parse::condition(text)
     }
 
-    /// Whether the condition looks at a top-level member of this name.
+    /// Returns whether the condition looks at a top-level member of this name.
     pub fn looks_at(&self, name: &str) -> bool {
         let mut found = false;
         self.each_path(&mut |path| found |= path.names.first().is_some_and(|first| **first == *name));
@@ -76,7 +77,7 @@ impl Query {
     /// Reads a query from JSON: `{ where, orderBy, limit, offset, select }`.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` that names what is wrong, and where it stands.
+    /// `INVALID_ARGUMENT` that names what is wrong and its place in the query.
     pub fn from_json(text: &[u8]) -> Result<Query> {
         parse::query(text)
     }
@@ -85,14 +86,14 @@ impl Query {
         &self.condition
     }
 
-    /// Whether finding and ordering the documents takes a top-level member of this name.
+    /// Returns whether finding and ordering the documents requires a top-level member of this name.
     pub fn examines(&self, name: &str) -> bool {
         let orders =
             self.order.iter().any(|order| order.path.names.first().is_some_and(|first| **first == *name));
         orders || self.condition.looks_at(name)
     }
 
-    /// Whether the answer has a top-level member of this name.
+    /// Returns whether the answer has a top-level member of this name.
     pub fn returns(&self, name: &str) -> bool {
         self.select.as_ref().is_none_or(|select| select.first_names().any(|first| first == name))
     }
@@ -101,18 +102,18 @@ impl Query {
         !self.order.is_empty()
     }
 
-    /// How many documents that meet the condition are needed at most, first ones first.
+    /// Returns how many of the documents that meet the condition are needed at most, counted from the first.
     pub fn needed(&self) -> Option<usize> {
         self.limit.map(|limit| limit.saturating_add(self.offset))
     }
 
-    /// What the query returns of all that it found, in order.
+    /// Returns the part of the documents found, in order, that the query asks for.
     pub fn page<T>(&self, found: Vec<T>) -> Vec<T> {
         let limit = self.limit.unwrap_or(usize::MAX);
         found.into_iter().skip(self.offset).take(limit).collect()
     }
 
-    /// By what a document is ordered.
+    /// Returns the rank by which a document is ordered.
     pub fn rank(&self, id: &DocumentId, document: &[u8]) -> Rank {
         let key = |order: &Order| {
             let keys = keys_at(document, &order.path.names);
@@ -126,14 +127,14 @@ impl Query {
         Rank { keys: self.order.iter().map(key).collect(), id: id.clone() }
     }
 
-    /// The text of a document as the answer has it.
+    /// Returns the selected members of a document, or `None` if the query selects whole documents.
     pub fn selected(&self, document: &[u8]) -> Option<Vec<u8>> {
         self.select.as_ref().map(|select| select.apply(document))
     }
 }
 
-/// The place of a document in an answer: the smaller one comes first. An array counts by its smallest element, in a
-/// descending order by its greatest; what has no key (missing, an object, an empty array) counts as null.
+/// The rank of a document in an answer: smaller ranks come first. An array is ordered by its smallest element, or by its
+/// greatest in descending order. A value without a key (missing, an object, an empty array) is ordered as null.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     keys: Vec<RankKey>,

@@ -12,7 +12,7 @@ use super::{Direction, Order, Query};
 use crate::engine::error::{Error, Result};
 use crate::engine::json;
 
-/// Where in a query something stands: `where.age.$gt`.
+/// The place of something in a query, such as `where.age.$gt`.
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
     name: Cow<'a, str>,
@@ -39,8 +39,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Reads a query: `{ where, orderBy, limit, offset, select }`, each of them optional; `orderBy` is a list of pairs of path
-/// and `"asc"` or `"desc"`, `select` a list of paths.
+/// Parses a query: `{ where, orderBy, limit, offset, select }`, all of them optional; `orderBy` is a list of pairs of a path
+/// and `"asc"` or `"desc"`, and `select` is a list of paths.
 pub fn query(text: &[u8]) -> Result<Query> {
     if let Err(error) = json::check(text) {
         return Err(Error::InvalidArgument(format!("a query is no JSON: {}", error.problem)));
@@ -60,7 +60,7 @@ pub fn query(text: &[u8]) -> Result<Query> {
     Ok(query)
 }
 
-/// Reads the value of `where` alone.
+/// Parses the value of `where` alone.
 pub fn condition(text: &[u8]) -> Result<Condition> {
     if let Err(error) = json::check(text) {
         return Err(Error::InvalidArgument(format!("where is no JSON: {}", error.problem)));
@@ -115,7 +115,7 @@ fn list(raw: &[u8], place: &Place<'_>) -> Result<Vec<Condition>> {
     elements.into_iter().enumerate().map(|(at, raw)| conditions(raw, &place.below(at.to_string()))).collect()
 }
 
-/// The conditions on one field: operators, or a value that it must equal.
+/// Parses the conditions on one field: operators, or a value that it must equal.
 fn field(path: &FieldPath, raw: &[u8], place: &Place<'_>) -> Result<Condition> {
     let operators = if json::is_object(raw) { members(raw, place)? } else { Vec::new() };
     let count = operators.iter().filter(|(name, _)| name.starts_with('$')).count();

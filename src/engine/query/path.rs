@@ -20,15 +20,15 @@ impl FieldPath {
         fine.then(|| FieldPath { text: text.to_owned(), names })
     }
 
-    /// Whether an index on a field with this text has the documents that a condition on the path can match: a position in
-    /// an array means nothing to an index.
+    /// Returns whether an index on a field with this text contains every document that a condition on the path can match.
+    /// Indexes do not understand positions in arrays.
     pub fn is_indexable(&self) -> bool {
         !self.names.iter().any(|name| position(name).is_some())
     }
 
-    /// Visits each value at the path, `None` where an object on the way lacks the name or a scalar ends it, until `visit`
-    /// returns true; returns whether it did. An array on the way stands for its elements that are objects, and, where the name
-    /// is a number, for the element at that position.
+    /// Visits each value at the path until `visit` returns true, and returns whether it did. The value is `None` if an
+    /// object on the way lacks the name or a scalar ends the way. An array on the way stands for its elements that are
+    /// objects and, if the name is a number, for the element at that position.
     pub fn any<'a>(&self, document: &'a [u8], visit: &mut dyn FnMut(Option<&'a [u8]>) -> bool) -> bool {
         Walk { visit, seen: HashSet::new() }.any(document, &self.names)
     }
@@ -39,11 +39,11 @@ fn position(name: &str) -> Option<usize> {
     if canonical { name.parse().ok() } else { None }
 }
 
-/// A way through one document.
+/// A walk through one document.
 struct Walk<'v, 'a> {
     visit: &'v mut dyn FnMut(Option<&'a [u8]>) -> bool,
-    /// The values that were reached where ways part, with as many names left. A name that is a number leads from an array to
-    /// one value on two ways, and from each such value again.
+    /// The arrays reached with a number as the next name, each with the number of names left. A number may lead from an
+    /// array to one value in two ways, and again from that value, so without this the ways would multiply.
     seen: HashSet<(*const u8, usize)>,
 }
 

@@ -1,8 +1,8 @@
-//! Regular expressions as JavaScript writes them, run in linear time.
+//! Regular expressions in the syntax of JavaScript, run in linear time.
 //!
-//! What needs backtracking (look-around, back references) is refused. The rest is rewritten into the syntax of the `regex`
-//! crate, whose engine runs it: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is seen by code points,
-//! as with the flag `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
+//! Whatever needs backtracking (look-around, back references) is refused. The rest is rewritten into the syntax of the
+//! `regex` crate, whose engine runs it: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is matched by
+//! code points, as with the flag `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -13,7 +13,7 @@ use regex_automata::util::syntax;
 
 /// Compiled patterns larger than this are refused.
 const MAX_SIZE: usize = 1 << 20;
-/// Longer patterns are refused before that: compiling one takes time in proportion to its length.
+/// Longer patterns are refused without compiling them, which takes time in proportion to their length.
 const MAX_LENGTH: usize = 8 << 10;
 /// What `\s` means in JavaScript.
 const SPACE: &str =
@@ -25,7 +25,7 @@ pub struct Pattern(Regex);
 
 impl Pattern {
     /// # Errors
-    /// A sentence about what of the pattern is not understood or refused.
+    /// A sentence that says which part of the pattern is not understood or is refused.
     pub fn new(source: &str, flags: &str) -> Result<Pattern, String> {
         if let Some(flag) = flags.chars().find(|flag| !"dgimsu".contains(*flag)) {
             return Err(format!("the flag {flag:?} is not supported; use i, m, s or u"));
@@ -49,7 +49,7 @@ impl Pattern {
             syntax::Config::new().utf8(false).case_insensitive(has('i')).multi_line(has('m')).crlf(has('m'));
         let limits = Regex::config()
             .utf8_empty(false)
-            // Only whether it matches is asked.
+            // Only whether the pattern matches is needed.
             .which_captures(WhichCaptures::None)
             .nfa_size_limit(Some(MAX_SIZE));
         match Regex::builder().configure(limits).syntax(flags).build(&translation.out) {
@@ -59,7 +59,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern is found in a text. O(length of the text × length of the pattern).
+    /// Returns whether the pattern is found in a text. O(length of the text × length of the pattern).
     pub fn matches(&self, wtf8: &[u8]) -> bool {
         self.0.is_match(wtf8)
     }
@@ -70,7 +70,7 @@ struct Translation<'a> {
     out: String,
     dot_all: bool,
     unicode: bool,
-    /// Whether a quantifier's opening brace was written, and not the closing one yet.
+    /// Whether the opening brace of a quantifier has been written, but not its closing brace.
     in_quantifier: bool,
 }
 
@@ -95,7 +95,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// Whether what follows an opening brace makes it a quantifier: `n}`, `n,}` or `n,m}`.
+    /// Returns whether what follows an opening brace makes it a quantifier: `n}`, `n,}` or `n,m}`.
     fn at_quantifier(&self) -> bool {
         let mut ahead = self.rest.clone();
         let mut digits = || {
@@ -127,7 +127,7 @@ impl Translation<'_> {
         }
     }
 
-    /// A class of characters, after its opening bracket.
+    /// Translates a class of characters, after its opening bracket.
     fn class(&mut self) -> Result<(), String> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         if self.rest.next_if_eq(&']').is_some() {
@@ -148,7 +148,7 @@ impl Translation<'_> {
                 self.rest = ahead;
                 let hyphen = self.out.len();
                 self.out.push('-');
-                // Beside what stands for several characters a hyphen is one of the characters.
+                // Next to something that stands for several characters, a hyphen is one of the characters.
                 if !(self.class_member(last)? && single) {
                     self.out.insert(hyphen, '\\');
                 }
@@ -158,7 +158,8 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// One member of a class, which begins with `first`. Returns whether it is a single character, at which a range may end.
+    /// Translates one member of a class, which begins with `first`. Returns whether it is a single character, at which a
+    /// range may end.
     fn class_member(&mut self, first: char) -> Result<bool, String> {
         match first {
             '\\' => {
@@ -183,7 +184,7 @@ impl Translation<'_> {
             'S' => format!("[^{SPACE}]"),
             'b' if in_class => r"\x08".to_owned(),
             'b' => r"(?-u:\b)".to_owned(),
-            // Outside of words it may stand within a character, which only text without a word around it can tell.
+            // Outside of words, an ASCII `\B` may match within a multi-byte character.
             'B' if !in_class => return Err(r"\B is not supported".to_owned()),
             'n' | 'r' | 't' => format!("\\{next}"),
             'v' => r"\x0B".to_owned(),
@@ -219,7 +220,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// `\xhh` or `\uhhhh`; letters that are no such escape stand for themselves.
+    /// Translates `\xhh` or `\uhhhh`. A letter that does not begin such an escape stands for itself.
     fn code(&mut self, length: usize, letter: char) -> Result<String, String> {
         let Some(unit) = self.digits(length) else { return Ok(letter.to_string()) };
         if let Some(character) = char::from_u32(unit) {
@@ -246,7 +247,7 @@ impl Translation<'_> {
     }
 }
 
-/// A character that stands for itself.
+/// Returns the pattern for a character that stands for itself.
 fn literal(character: char) -> String {
     if character.is_ascii_alphanumeric() || !character.is_ascii() {
         return character.to_string();

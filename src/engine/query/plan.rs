@@ -14,14 +14,14 @@ use crate::engine::error::Result;
 use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Keys, Number};
 use crate::engine::order;
 
-/// Counting the documents in a range stops here: what is larger is no better than this.
+/// Counting the documents in a range stops here: all larger ranges are equally bad.
 const COUNTED: usize = 10_000;
-/// A second index is looked into as well only if the first gives more documents than this …
+/// A second index is also used only if the first returns more documents than this …
 const INTERSECT_FROM: usize = 32;
-/// … and the second at most this many times as many.
+/// … and the second returns at most this many times as many.
 const INTERSECT_FACTOR: usize = 8;
 
-/// A computed index is not looked into for more combinations of values than this.
+/// A computed index is not searched for more combinations of values than this.
 const COMBINATIONS: usize = 1000;
 
 /// Bounds of a range of keys.
@@ -40,18 +40,18 @@ enum Access {
         index: usize,
         range: Range,
     },
-    /// What all of them give.
+    /// The documents that all of them return.
     Intersection(Vec<Access>),
-    /// What any of them gives.
+    /// The documents that any of them returns.
     Union(Vec<Access>),
 }
 
-/// How a query is answered, given what its collection has in its indexes at this moment.
+/// How a query is answered, given the current content of its collection's indexes.
 #[derive(Debug)]
 pub struct Plan {
     access: Access,
     estimated: usize,
-    /// The candidates come in the order of the answer.
+    /// The direction, if the candidates come in the order of the answer.
     ordered: Option<Direction>,
 }
 
@@ -63,8 +63,8 @@ pub enum Candidates {
 }
 
 impl Plan {
-    /// Picks the index that gives the fewest documents; one with unique keys where two give the same. With `in_order`, an
-    /// index may also be picked for the order that it has. O(indexes × conditions).
+    /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many. With
+    /// `in_order`, an index may also be picked for its order. O(indexes × conditions).
     pub fn of(query: &Query, indexes: &[Index], documents: usize, in_order: bool) -> Plan {
         let (access, estimated) = access(&query.condition, indexes, documents);
         let mut plan = Plan { access, estimated, ordered: None };
@@ -84,7 +84,7 @@ impl Plan {
         let serves = |at: usize| {
             indexes.get(at).is_some_and(|index| {
                 let config = &index.spec().config;
-                // A sparse index has no nulls, not even those among other elements of an array, and nulls come first.
+                // A sparse index has no nulls, not even nulls among other elements of an array, and nulls come first.
                 let whole = config.kind == IndexType::Btree && !config.sparse && !index.has_several_keys();
                 whole && is_on(index, path)
             })
@@ -92,7 +92,7 @@ impl Plan {
         match &self.access {
             Access::Range { index, .. } if serves(*index) => self.ordered = Some(direction),
             Access::Scan => {
-                // An index that lacks a document, because it has no key, cannot give all of them.
+                // An index that lacks a document because it has no key cannot return all documents.
                 let complete = |at: &usize| serves(*at) && indexes[*at].total_entries() == documents;
                 if let Some(index) = (0..indexes.len()).find(complete) {
                     self.access = Access::Range { index, range: (Bound::Unbounded, Bound::Unbounded) };
@@ -112,14 +112,14 @@ impl Plan {
         let Some(direction) = self.ordered else { return candidates(&self.access, indexes) };
         let Access::Range { index, range } = &self.access else { return candidates(&self.access, indexes) };
         let mut groups = indexes[*index].groups(range.0.as_ref(), range.1.as_ref())?;
-        // Documents with one key stand in the order of their ids, whatever the direction of the keys.
+        // Documents with the same key are in the order of their ids, whatever the direction of the keys.
         if direction == Direction::Descending {
             groups.reverse();
         }
         Ok(Candidates::Some(groups.into_iter().flatten().collect()))
     }
 
-    /// The plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
+    /// Returns the plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
     pub fn describe(&self, query: &Query, indexes: &[Index]) -> serde_json::Value {
         let mut described = describe(&self.access, indexes);
         let sort = match (query.has_order(), self.ordered) {
@@ -206,7 +206,7 @@ fn candidates(access: &Access, indexes: &[Index]) -> Result<Candidates> {
     })
 }
 
-/// The best way to a superset of the documents that meet the condition, and how many it gives.
+/// Returns the best way to find a superset of the documents that meet the condition, and the number of documents it returns.
 fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access, usize) {
     let mut required = Vec::new();
     condition.each_required(&mut |condition| required.push(condition));
@@ -255,7 +255,7 @@ fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access
     (first, estimated)
 }
 
-/// Whether the index has every document that has a key in it.
+/// Returns whether the index has every document that has a key in it.
 fn is_usable(index: &Index) -> bool {
     index.spec().config.kind != IndexType::Inverted && index.is_complete()
 }
@@ -267,7 +267,7 @@ fn is_on(index: &Index, path: &FieldPath) -> bool {
         && *index.spec().config.fields == [path.text.clone()]
 }
 
-/// The tests of one field that must hold.
+/// Returns the tests of one field that must hold.
 fn tests_on<'a>(required: &'a [&'a Condition], field: &'a str) -> impl Iterator<Item = &'a Test> {
     required.iter().filter_map(move |condition| match condition {
         Condition::Field(path, test) if path.text == field && path.is_indexable() => Some(test),
@@ -275,7 +275,7 @@ fn tests_on<'a>(required: &'a [&'a Condition], field: &'a str) -> impl Iterator<
     })
 }
 
-/// The keys one of which a value must have to pass the test.
+/// Returns the keys of which a value must have one to pass the test.
 fn keys_of(test: &Test) -> Option<Vec<IndexKey>> {
     match test {
         Test::Equal(value) => value.key().map(|key| vec![key]),
@@ -284,7 +284,7 @@ fn keys_of(test: &Test) -> Option<Vec<IndexKey>> {
     }
 }
 
-/// Through an index whose keys are computed: its lookup says where the documents are that have certain values.
+/// Uses an index whose keys are computed: its lookup tells where documents with certain values are.
 fn through_rule(at: usize, index: &Index, required: &[&Condition]) -> Option<(Access, usize)> {
     let Extractor::Computed { of, lookup: Some(lookup), .. } = index.spec().extractor else { return None };
     let choices: Vec<Option<Vec<IndexKey>>> =
@@ -296,7 +296,8 @@ fn through_rule(at: usize, index: &Index, required: &[&Condition]) -> Option<(Ac
     }
     let (mut keys, mut ranges) = (Vec::new(), Vec::new());
     for number in 0..count {
-        // The number of a combination, read with the numbers of choices as bases, picks one value of each field.
+        // The number of a combination, with the numbers of choices as the bases of its digits, picks one value for each
+        // field.
         let mut digits = number;
         let values: Vec<Option<&IndexKey>> = choices
             .iter()
@@ -364,7 +365,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
         let wanted = range_of(*comparison, operand)?;
         range = Some(match range {
             None => wanted,
-            // An array may meet two bounds by two elements: only one of them narrows the search.
+            // An array may meet two bounds with two different elements, so only one bound may narrow the search.
             Some(range) if index.has_several_keys() => range,
             Some(range) => (higher(range.0, wanted.0), lower(range.1, wanted.1)),
         });
@@ -374,7 +375,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
     Some((Access::Range { index: at, range }, estimated))
 }
 
-/// The keys that meet a comparison: those of the operand's type on one side of it.
+/// Returns the range of keys that meet a comparison: those of the operand's type on one side of it.
 fn range_of(comparison: Comparison, operand: &Value) -> Option<Range> {
     let key = operand.key()?;
     let (first, last) = match operand {

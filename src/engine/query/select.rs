@@ -1,18 +1,18 @@
-//! Which members of a document an answer has.
+//! The members of a document that an answer contains.
 
 use std::collections::BTreeMap;
 
 use super::path::FieldPath;
 use crate::engine::json;
 
-/// A tree of names; a leaf takes all that lies below it.
+/// A tree of names; a leaf selects everything below it.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     names: BTreeMap<Box<str>, Option<Selection>>,
 }
 
 impl Selection {
-    /// The given paths, and `id`.
+    /// Selects the given paths and `id`.
     pub fn of(paths: &[FieldPath]) -> Selection {
         let mut selection = Selection::default();
         selection.names.insert("id".into(), None);
@@ -38,7 +38,7 @@ impl Selection {
         self.names.keys().map(|name| &**name)
     }
 
-    /// The members of a document that are selected, in the document's order. An array on the way to a name stands for its
+    /// Returns the selected members of a document, in the document's order. An array on the way to a name stands for its
     /// elements that are objects.
     pub fn apply(&self, document: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -73,7 +73,7 @@ impl Selection {
         out.push(b'}');
     }
 
-    /// False for a value that has no members.
+    /// Returns false for a value that has no members.
     fn push_below(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
         match value.first() {
             Some(b'{') => self.push_object(value, out),

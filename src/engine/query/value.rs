@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::index::{IndexKey, Number};
 use crate::engine::json;
 
-/// A JSON value with one total order, that of [`IndexKey`] with objects after all else. Objects are equal whatever the
+/// A JSON value with a total order: that of [`IndexKey`], with objects after everything else. Objects are equal whatever the
 /// order of their members.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
@@ -19,8 +19,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value of a raw text, which must be one JSON value without white space around it. The depth of the recursion is
-    /// bounded by `json::MAX_DEPTH`, which whoever checked the text enforced.
+    /// Parses a raw text, which must be one JSON value without white space around it. The depth of the recursion is bounded
+    /// by `json::MAX_DEPTH`, which was enforced when the text was checked.
     pub fn parse(raw: &[u8]) -> Option<Value> {
         Some(match raw.first()? {
             b'n' => Value::Null,
@@ -35,7 +35,7 @@ impl Value {
                 let mut members = BTreeMap::new();
                 for member in json::members(raw) {
                     let member = member.ok()?;
-                    // Of members with one name the last counts, as in `JSON.parse`.
+                    // Of members with one name, the last counts, as in `JSON.parse`.
                     members.insert(json::unescape(member.key).into(), Value::parse(member.value)?);
                 }
                 Value::Object(members)
@@ -44,8 +44,8 @@ impl Value {
         })
     }
 
-    /// The key under which an index has documents with this value; none for arrays, which stand for their elements,
-    /// and objects.
+    /// Returns the key under which an index has documents with this value; `None` for arrays, which stand for their
+    /// elements, and for objects.
     pub fn key(&self) -> Option<IndexKey> {
         match self {
             Value::Null => Some(IndexKey::Null),
@@ -56,7 +56,7 @@ impl Value {
         }
     }
 
-    /// Whether a raw value is of the same JSON type, so that the two compare.
+    /// Returns whether a raw value has the same JSON type, so that the two can be compared.
     pub fn is_like(&self, raw: &[u8]) -> bool {
         matches!(
             (self, raw.first()),

@@ -10,10 +10,10 @@ use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::RESERVED;
 use crate::engine::verify::BEFORE_REPAIR;
 
-/// Bytes copied with one call.
+/// The number of bytes copied with one call.
 const CHUNK: usize = 1 << 20;
 
-/// A dated folder in the reserved one that takes copies of a database's files under their relative paths.
+/// A dated folder in the reserved folder that receives copies of a database's files under their relative paths.
 pub struct Copies<'a> {
     fs: &'a dyn Fs,
     directory: &'a Path,
@@ -21,7 +21,7 @@ pub struct Copies<'a> {
 }
 
 impl<'a> Copies<'a> {
-    /// Creates the folder, if there is room for `bytes` in it.
+    /// Creates the folder if there is space for `bytes`.
     pub fn begin(fs: &'a dyn Fs, directory: &'a Path, bytes: u64) -> Result<Copies<'a>> {
         fs::check_space(fs, directory, bytes, "copying the originals").at("repair", directory)?;
         let reserved = directory.join(RESERVED);
@@ -41,7 +41,8 @@ impl<'a> Copies<'a> {
         Err(Error::io("create a folder in", &reserved, &io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Copies a file, or a directory with all it holds, and makes the copy durable. What is not there needs no copy.
+    /// Copies a file, or a directory with everything in it, and makes the copy durable. A file that does not exist needs no
+    /// copy.
     pub fn keep(&self, relative: &str) -> Result<()> {
         let from = collection_file(self.directory, relative);
         let mut to = self.folder.clone();

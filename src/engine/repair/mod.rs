@@ -1,9 +1,9 @@
-//! Repairing a database that verifying found damaged.
+//! Repairing a database that verification found damaged.
 //!
-//! The originals are copied aside first. Then each collection is written from what can be relied on (its file where the
-//! catalog knows it, every batch whose checksum is right, whole documents of broken JSON), and one new journal takes the
-//! place of all others. Nothing is invented: what is lost is said. Each step may be repeated, so that a crash leaves a
-//! database that can be repaired again.
+//! The originals are copied aside first. Then each collection is written from what can be relied on (its file if the catalog
+//! knows it, every batch whose checksum is right, the intact documents of broken JSON), and one new journal replaces all
+//! others. Nothing is invented, and what is lost is reported. Each step may be repeated, so that a crash leaves a database
+//! that can be repaired again.
 
 mod copies;
 mod plan;
@@ -34,11 +34,11 @@ use super::verify::{
 use copies::Copies;
 use plan::{Content, decide, size_of, touched};
 
-/// Repairs the database in `directory`. It must be open nowhere, not in this process either: that is waited for.
+/// Repairs the database in `directory`. It must not be open anywhere, not even in this process; the repair waits for that.
 ///
 /// # Errors
-/// `LOCK_TIMEOUT` while it is open somewhere, `UNSUPPORTED_FORMAT`, `IO_ERROR`, `ABORTED` (nothing is changed). The originals are then where they were, or in
-/// the folder of copies, and the repair may be tried again.
+/// `LOCK_TIMEOUT` while it is open somewhere, `ABORTED` (nothing is changed), `UNSUPPORTED_FORMAT`, `IO_ERROR`. In each case
+/// the originals are where they were or in the folder of copies, and the repair may be tried again.
 pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
     let reserved = directory.join(RESERVED);
     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
@@ -65,7 +65,7 @@ fn untouched(directory: &Path, found: VerifyReport) -> RepairReport {
     RepairReport { directory, copies: None, actions: Vec::new(), before: found.clone(), after: found }
 }
 
-/// All locks of a database. Released in the order of the fields.
+/// All locks of a database, released in the order of the fields.
 struct Sole {
     _presence: LockGuard,
     _write: LockGuard,
@@ -73,7 +73,8 @@ struct Sole {
 }
 
 impl Sole {
-    /// The write lock is let go between attempts: those that have the database open may need it to close it.
+    /// Takes all locks. They are released between attempts, because those that have the database open may need them to close
+    /// it.
     fn wait(fs: &Arc<dyn Fs>, reserved: &Path, wait: Wait) -> Result<Sole> {
         let [mut checkpoint, mut write, mut presence] = [
             ProcessLock::open(fs, &reserved.join("checkpoint.lock"))?,
@@ -113,10 +114,10 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Repairs, and returns the folder with the originals. All locks are held.
+    /// Repairs the database and returns the folder with the originals. The caller holds all locks.
     fn run(&mut self, survey: &Survey, cut: &Cut) -> Result<PathBuf> {
         let journals = &survey.journals;
-        // Definitions of indexes are taken over by nobody but a repair, also where the journals do not know them.
+        // Only a repair adopts definitions of indexes, even those that the journals do not know.
         let known = survey.collections.iter().enumerate();
         let known = known.filter(|(at, found)| *at < survey.known || is_definitions(&found.path));
         let decide = |known: &Examined| {
@@ -135,7 +136,7 @@ impl Repair<'_> {
         for problem in survey.problems.iter().filter(|problem| problem.code == ProblemCode::JournalDamaged) {
             self.did(ActionCode::BatchesLost, &problem.path, problem.message.as_str());
         }
-        // Above everything that was ever written, so that nothing of it can come back.
+        // This is above every number ever written, so that nothing old can come back.
         let seq = journals.highest_seq.max(journals.state.position.seq);
         let mut catalog = BTreeMap::new();
         for (examined, content) in contents {
@@ -179,7 +180,7 @@ impl Repair<'_> {
         for path in originals {
             bytes += size_of(self.fs, &collection_file(self.directory, path))?;
         }
-        // What is written anew is about as large as what it replaces.
+        // What is written is about as large as what it replaces.
         let copies = Copies::begin(self.fs, self.directory, 2 * bytes)?;
         originals.iter().try_for_each(|path| copies.keep(path))?;
         Ok(copies.folder)
@@ -226,7 +227,7 @@ impl Repair<'_> {
         Ok(SnapshotRecord { hash: written.hash, size: written.size, covers: seq, layout: Layout::Lines })
     }
 
-    /// Creates the journal that takes the place of all others, and moves the tip to it.
+    /// Creates the journal that replaces all others, and moves the tip to it.
     fn begin_journal(
         &self,
         journals: &Journals,
@@ -244,7 +245,7 @@ impl Repair<'_> {
     }
 }
 
-/// Whether a file of the reserved folder is replaced by a repair, or left to be built anew.
+/// Returns whether a repair replaces a file of the reserved folder, or leaves it to be rebuilt.
 fn is_replaced(name: &str) -> bool {
     let beginnings = ["journal-", DOCUMENT, "new-"];
     name == "tip"

@@ -17,25 +17,25 @@ use crate::engine::verify::{Examined, FileState, Journals, ProblemCode, changes,
 
 /// What becomes of one collection.
 pub enum Content {
-    /// Its file stays.
+    /// Its file stays as it is.
     Kept(SnapshotRecord),
-    /// Its file is left to be adopted when it is used.
+    /// Its file stays as it is, to be adopted when it is used.
     Left,
     /// Its file is written anew.
     Written {
         documents: BTreeMap<DocumentId, Vec<u8>>,
         /// Whether every document is known to be as it was stored. Otherwise the file is left out of the catalog, so that it
-        /// is adopted when it is used: the rules of its collection then look at each document.
+        /// is adopted when it is used: the rules of its collection then check each document.
         certain: bool,
         /// Documents that could not be read.
         lost: Vec<DocumentId>,
     },
 }
 
-/// Decides what becomes of a collection that the journals know.
+/// Decides what becomes of a collection.
 ///
 /// # Errors
-/// `IO_ERROR`: what cannot be read just now is not given up.
+/// `IO_ERROR`: data that cannot be read at the moment is not given up.
 pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
     let record = journals.state.catalog.get(&examined.path);
     let recorded = record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none());
@@ -55,7 +55,8 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
         }
         text => Ok(text.ok()),
     };
-    // Definitions of indexes are taken over here: their use does not. Each of them says by itself whether it is one.
+    // Definitions of indexes are adopted here, because using them does not adopt them. Each shows by itself whether it is a
+    // definition.
     let mut definitions = is_definitions(&examined.path)
         && examined.scanned.values().any(|range| is_definition(&examined.bytes[range.clone()]));
     if is_definitions(&examined.path) && !definitions {
@@ -64,13 +65,13 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
         }
     }
     let is_fine = |text: &[u8]| json::check(text).is_ok() && (certain || !definitions || is_definition(text));
-    // In a file that somebody edited or that is damaged, a document with another's id is not believed.
+    // In an edited or damaged file, a document that is damaged or has another one's id is not believed.
     let unbelievable = !certain && examined.scanned.iter().any(is_bad);
     match &examined.state {
         FileState::Known(record) if !all.values().any(newer) && record.layout != Layout::Void && !damaged => {
             return Ok(Content::Kept(record.clone()));
         }
-        // Nothing was ever taken from it into the journals: whoever uses it first takes it over.
+        // Nothing was ever taken from it into the journals: its first use adopts it.
         FileState::Foreign | FileState::Broken if all.is_empty() && !recorded && !definitions => {
             return Ok(Content::Left);
         }
@@ -89,7 +90,7 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
             lost.insert(id.clone());
         }
     }
-    // Of a file that is gone in part, what the journals hold helps even where the file should have it.
+    // If a part of a file is gone, the journals help even with documents that the file should have.
     let gone = unbelievable || matches!(examined.state, FileState::Broken | FileState::Missing);
     for (id, change) in &all {
         let missed = !documents.contains_key(id) && (gone || (definitions && lost.contains(id)));
@@ -102,7 +103,7 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
         };
         match text_of(location)? {
             Some(text) => {
-                // What is older may say something else than what was lost.
+                // An older text may differ from the one that was lost.
                 if newer(change) || definitions {
                     lost.remove(id);
                 }
@@ -114,7 +115,7 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
     Ok(Content::Written { documents, certain: certain || definitions, lost: lost.into_iter().collect() })
 }
 
-/// The paths, relative to the database, that are changed or removed when these collections are dealt with so.
+/// Returns the paths, relative to the database, that are changed or removed when the collections get these contents.
 pub fn touched<'a>(
     contents: impl Iterator<Item = (&'a str, &'a Content)>,
     journals: &Journals,
@@ -129,7 +130,7 @@ pub fn touched<'a>(
         .collect()
 }
 
-/// The size of a file or directory with all it holds.
+/// Returns the size of a file, or of a directory with everything in it.
 pub fn size_of(fs: &dyn Fs, path: &Path) -> Result<u64> {
     Ok(match fs.symlink_metadata(path).at("look up", path)? {
         Some(metadata) if metadata.kind == FileKind::File => metadata.len,

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use crate::engine::verify::{VerifyReport, write_table};
 
-/// The kinds of things that a repair does. The words are part of the public contract.
+/// The kinds of actions of a repair. The words are part of the public contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionCode {
-    /// A new journal takes the place of all others.
+    /// A new journal replaced all others.
     JournalsReplaced,
     /// A collection's file was written anew from what could be saved.
     SnapshotWritten,
-    /// A file or folder that was of no use was removed.
+    /// A useless file or folder was removed.
     Removed,
     /// Batches were lost.
     BatchesLost,
@@ -51,7 +51,7 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairReport {
     pub directory: PathBuf,
-    /// The folder with the originals of everything that was changed; nothing where nothing was.
+    /// The folder with the originals of everything that was changed; `None` if nothing was.
     pub copies: Option<PathBuf>,
     pub actions: Vec<Action>,
     pub before: VerifyReport,
@@ -59,7 +59,7 @@ pub struct RepairReport {
 }
 
 impl RepairReport {
-    /// Whether the database is sound now.
+    /// Returns whether the database is sound now.
     pub fn is_ok(&self) -> bool {
         self.after.is_ok()
     }

@@ -1,7 +1,7 @@
 //! Snapshots: the JSON file of a collection, a plain map of id to document.
 //!
-//! The engine writes one document per line, ids ascending; it reads any layout that is valid JSON, and of
-//! broken JSON what can be saved.
+//! The engine writes one document per line, ids ascending. It reads any layout that is valid JSON, and saves what it can of
+//! broken JSON.
 
 mod pieces;
 mod salvage;

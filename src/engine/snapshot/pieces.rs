@@ -1,4 +1,4 @@
-//! Reading a snapshot that the engine wrote piece by piece, so that neither the file nor a document of it must fit in
+//! Reading a snapshot that the engine wrote, piece by piece, so that neither the file nor any of its documents must fit in
 //! memory.
 
 use std::path::Path;
@@ -14,22 +14,23 @@ use crate::engine::fs::File;
 use crate::engine::json::{self, JsonError, Scanner};
 use crate::engine::text_measure::{Measured, TextMeasure};
 
-/// What is read at once.
+/// The number of bytes read at once.
 const PIECE: usize = 1 << 20;
-/// Lines up to this length come in one piece.
+/// Lines up to this length are passed on in one piece.
 const SHORT: usize = 1 << 20;
 
-/// Takes in the documents of a snapshot, one after another.
+/// Receives the documents of a snapshot, one after another.
 pub trait Documents {
-    /// A document begins whose text begins at `offset` of the file.
+    /// Begins a document whose text begins at `offset` in the file.
     fn begin(&mut self, id: DocumentId, offset: u64);
-    /// The next piece of its text.
+    /// Adds the next piece of the document's text.
     fn piece(&mut self, piece: &[u8]);
     fn end(&mut self);
 }
 
-/// Reads a file laid out as [`scan_lines`](super::scan_lines) expects. Returns its hash, which tells whether what
-/// `documents` was given is what the engine wrote, and the place of the first line that is not laid out so, where it ends.
+/// Reads a file laid out as [`scan_lines`](super::scan_lines) expects. Returns the hash of the whole file, which tells
+/// whether `documents` received what the engine wrote, and an error for the first line that is not laid out so, at which the
+/// documents end.
 ///
 /// # Errors
 /// `IO_ERROR`, `ABORTED`.
@@ -61,13 +62,13 @@ pub fn scan_pieces(
 /// What counts as the head of each document.
 #[derive(Clone, Copy)]
 pub enum Heads<'f> {
-    /// What comes before the large field of the collection, if it has one.
+    /// The text before the collection's large field, if it has one.
     Before(Option<&'f str>),
-    /// The collection is not known: nothing.
+    /// Nothing, because the collection is not known.
     None,
 }
 
-/// As [`scan_pieces`], measuring each document: `visit` is given its id, where its text begins, and what it is.
+/// Like [`scan_pieces`], but measures each document: `visit` receives its id, the offset of its text, and the measurements.
 pub fn measure_pieces(
     file: &dyn File,
     path: &Path,
@@ -118,9 +119,9 @@ struct Lines<'d, D> {
     documents: &'d mut D,
     /// The line so far, unless it is a long one.
     line: Vec<u8>,
-    /// Where the line begins.
+    /// The offset at which the line begins.
     start: u64,
-    /// Of a long line: the last byte so far, which is no part of the text if the line ends after it and it is a comma.
+    /// The last byte so far of a long line. If it is a comma at the end of the line, it is not part of the text.
     long: Option<u8>,
     stage: Stage,
 }
@@ -162,7 +163,7 @@ impl<D: Documents> Lines<'_, D> {
         Ok(())
     }
 
-    /// The id of the document in the line, and where its text begins.
+    /// Returns the id of the document in the line, and where its text begins.
     fn key(&self) -> Option<(DocumentId, usize)> {
         let key = Scanner::new(&self.line).string().ok()?;
         let is_member = self.stage == Stage::Documents && self.line.get(key.end) == Some(&b':');

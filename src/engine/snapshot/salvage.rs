@@ -10,16 +10,17 @@ use super::scan::Scanned;
 use crate::engine::document::DocumentId;
 use crate::engine::json::{self, Scanner};
 
-/// The documents of a broken file that are whole, each id once, in the order of the file: members `"<id>": { … }` of the
-/// outermost object where the value is valid JSON and its own `id` agrees with the key.
+/// Returns the intact documents of a broken file, each id once, in the order of the file: members `"<id>": { … }` of the
+/// outermost object whose value is valid JSON and whose own `id` agrees with the key.
 ///
-/// Up to the first damage every member is read in its place. Behind it the layout tells which members are of the outermost
-/// object: where each begins a line, those that are indented like the first. In any other layout, what was read of a broken
-/// member before it failed lies within it, and so do members before the end of an object that something follows.
-/// Nothing that is found behind damage replaces what was read in its place.
+/// Up to the first damage, every member is read in its place. After it, the layout tells which members belong to the
+/// outermost object: if each begins a line, those that are indented like the first. In any other layout, whatever was read
+/// of a broken member before it failed counts as part of that member, and members that end with the end of an object count
+/// as members of an inner object if anything follows that end. Nothing found after damage replaces what was read in its
+/// place.
 ///
-/// O(n). A member that fails is read on from where it failed, or, in lines, from its next line that is indented so: then no
-/// byte is read more often than values can lie within one another.
+/// O(n). After a member that fails, reading continues where it failed or, in lines, at the next line with that indentation.
+/// No byte is therefore read more often than values can be nested.
 pub fn salvage(bytes: &[u8]) -> Vec<Scanned> {
     let mut at = start(bytes);
     let lines = Lines::of(bytes, at);
@@ -53,45 +54,45 @@ pub fn salvage(bytes: &[u8]) -> Vec<Scanned> {
     found
 }
 
-/// How sure it is that a member is one of the outermost object.
+/// How certain it is that a member belongs to the outermost object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trust {
     /// Nothing contradicts it.
     Guessed,
-    /// The layout says so.
+    /// The layout indicates it.
     Likely,
-    /// No damage lies before it.
+    /// No damage precedes it.
     Placed,
 }
 
 fn keep(saved: &mut BTreeMap<DocumentId, (Trust, Range<usize>)>, document: Scanned, trust: Trust) {
     let Scanned { id, text } = document;
-    // Of two members with one key the later counts, as in a file that is whole.
+    // Of two members with one key, the later one counts, as in an intact file.
     let replaces = |known: Trust| trust > known || (trust == known && trust == Trust::Placed);
     if saved.get(&id).is_none_or(|(known, _)| replaces(*known)) {
         saved.insert(id, (trust, text));
     }
 }
 
-/// Where the members of the outermost object begin.
+/// Returns where the members of the outermost object begin.
 fn start(bytes: &[u8]) -> usize {
     let text = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut scanner = Scanner::at(bytes, text);
     if scanner.accept(b'{') { scanner.position() } else { text }
 }
 
-/// Members that follow one another.
+/// Consecutive members.
 struct Run {
     documents: Vec<Scanned>,
-    /// All its members are objects, as those of a snapshot are.
+    /// Whether all members are objects, as those of a snapshot are.
     objects: bool,
     end: End,
 }
 
 enum End {
-    /// The object of the members ends before `at`.
+    /// The object that contains the members ends before `at`.
     Closed { at: usize, outermost: bool },
-    /// What begins at `member` is no whole member; it fails at `at`.
+    /// The text at `member` is not an intact member; it fails at `at`.
     Broken { member: usize, at: usize },
 }
 
@@ -123,7 +124,8 @@ impl Run {
         Run { documents, objects, end }
     }
 
-    /// Whether the members may be of the outermost object, where only what is around them can tell.
+    /// Returns how certain it is that the members belong to the outermost object, if they may, where only their surroundings
+    /// can tell.
     fn trust(&self) -> Option<Trust> {
         match self.end {
             End::Closed { outermost, .. } => outermost.then_some(Trust::Likely),
@@ -132,14 +134,14 @@ impl Run {
     }
 }
 
-/// Passes over a member and returns where its key and its value lie; stands where it fails otherwise.
+/// Skips a member and returns where its key and its value are. If the member is broken, the scanner stays where it fails.
 fn whole_member(scanner: &mut Scanner<'_>) -> Option<(Range<usize>, Range<usize>)> {
     let key = scanner.string().ok()?;
     scanner.expect(b':', "").ok()?;
     Some((key, scanner.value().ok()?))
 }
 
-/// A whole member as a document, if it is one.
+/// Returns an intact member as a document, if it is one.
 fn document(bytes: &[u8], key: Range<usize>, text: Range<usize>) -> Option<Scanned> {
     let object = &bytes[text.clone()];
     if !json::is_object(object) {
@@ -152,7 +154,8 @@ fn document(bytes: &[u8], key: Range<usize>, text: Range<usize>) -> Option<Scann
     (own == key).then(|| Scanned { id: DocumentId::from_key(&key), text })
 }
 
-/// A layout in which each member of the outermost object begins a line, and no member of an inner one is indented like it.
+/// A layout in which each member of the outermost object begins a line, and no member of an inner object has the same
+/// indentation.
 struct Lines {
     /// The end of a line, the indentation and the quote of a key.
     key: Finder<'static>,
@@ -169,7 +172,7 @@ impl Lines {
             }
             outer
         } else {
-            // The first member is gone: no other is indented less than those of the outermost object.
+            // The first member is lost, but no member is indented less than those of the outermost object.
             let lines = memchr::memchr_iter(b'\n', bytes).filter_map(|end| {
                 let mut scanner = Scanner::at(bytes, end);
                 (scanner.peek() == Some(b'"')).then(|| indentation(bytes, scanner.position()))?
@@ -180,13 +183,13 @@ impl Lines {
         Some(Lines { key: Finder::new(&key).into_owned() })
     }
 
-    /// The first key in the range that is indented like those of the outermost object.
+    /// Returns the first key in the range that is indented like those of the outermost object.
     fn next(&self, bytes: &[u8], range: Range<usize>) -> Option<usize> {
         let found = self.key.find(bytes.get(range.clone())?)?;
         Some(range.start + found + self.key.needle().len() - 1)
     }
 
-    /// Whether a value has a document of the outermost object in it, because the end of an object before that is missing.
+    /// Returns whether a value contains a document of the outermost object, because the end of an earlier object is missing.
     fn swallowed(&self, bytes: &[u8], value: &Range<usize>) -> bool {
         let mut at = value.start;
         while let Some(key) = self.next(bytes, at..value.end) {
@@ -200,19 +203,19 @@ impl Lines {
     }
 }
 
-/// The white space before what begins a line; `None` of what does not.
+/// Returns the white space before `at` if nothing else precedes it on its line.
 fn indentation(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let length = bytes[..at].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     bytes[..at - length].ends_with(b"\n").then(|| &bytes[at - length..at])
 }
 
-/// Where the first key of a member's own object is.
+/// Returns where the first key of a member's own object is.
 fn first_inner_key(scanner: &mut Scanner<'_>) -> Option<usize> {
     scanner.string().ok()?;
     (scanner.accept(b':') && scanner.accept(b'{') && scanner.peek() == Some(b'"')).then(|| scanner.position())
 }
 
-/// The first string from `at` on that follows a comma.
+/// Returns the first string at or after `at` that follows a comma.
 fn after_comma(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += memchr(b',', bytes.get(at..)?)? + 1;
@@ -224,8 +227,8 @@ fn after_comma(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where to look on for members: where the one that begins at `member` fails, or before the quote that ended its last string.
-/// That may be the first quote of the next member's key, where a quote was lost.
+/// Returns where to continue the search for members: where the member that begins at `member` fails, or at the comma before
+/// the quote that ended its last string. If a quote was lost, that quote may be the first quote of the next member's key.
 fn last_comma(bytes: &[u8], member: usize, at: usize) -> usize {
     let first = member + 1;
     let Some(between) = bytes.get(first..at) else { return at };
@@ -303,7 +306,7 @@ mod tests {
             assert_eq!(ids(text.as_bytes()), ["7", "10"], "{text}");
             assert!(texts(&text)[0].contains("real"), "{text}");
         }
-        // Broken before them.
+        // The damage precedes them.
         let early = compact.replace("\"items\":", "\"a\":\"x,\"items\":");
         assert_eq!(ids(early.as_bytes()), ["7", "10"]);
     }

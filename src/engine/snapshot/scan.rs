@@ -7,18 +7,18 @@ use memchr::memchr;
 use crate::engine::document::DocumentId;
 use crate::engine::json::{self, JsonError, Scanner};
 
-/// A document found in a snapshot: its id and where its text lies in the file.
+/// A document found in a snapshot: its id and the position of its text in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scanned {
     pub id: DocumentId,
     pub text: Range<usize>,
 }
 
-/// What is said of a line that the engine does not write.
+/// The problem that is reported for a line that the engine does not write.
 pub const NOT_A_LINE: &str = "not a line of a snapshot";
 
-/// Reads a file that the engine wrote, and whose hash has been checked: line ends are document ends, so the
-/// texts need not be parsed. Returns the place of the first line that is not laid out so.
+/// Reads a file that the engine wrote and whose hash has been checked. Documents end where lines end, so their texts need
+/// not be parsed. Returns an error for the first line that is not laid out so.
 pub fn scan_lines(bytes: &[u8]) -> Result<Vec<Scanned>, JsonError> {
     let fail = |offset| Err(JsonError { offset, problem: NOT_A_LINE });
     let mut found = Vec::new();
@@ -46,13 +46,13 @@ pub fn scan_lines(bytes: &[u8]) -> Result<Vec<Scanned>, JsonError> {
     }
 }
 
-/// Reads any valid JSON map. Of two members with one key the later counts, as in `JSON.parse`; callers keep
-/// that rule by taking the documents in order.
+/// Reads any valid JSON map. Of two members with one key, the later one counts, as in `JSON.parse`; callers keep that rule
+/// by taking the documents in order.
 pub fn scan_map(bytes: &[u8]) -> Result<Vec<Scanned>, JsonError> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(JsonError { offset: error.valid_up_to(), problem: "not UTF-8" });
     }
-    // Editors of some systems put a byte order mark before the text.
+    // Editors on some systems put a byte order mark before the text.
     let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut scanner = Scanner::at(bytes, start);
     let mut found = Vec::new();

@@ -9,10 +9,10 @@ use crate::engine::json;
 
 use std::io;
 
-/// Bytes gathered before they are handed to the system.
+/// The number of bytes gathered before they are passed to the system.
 const BUFFER: usize = 1 << 20;
 
-/// Bytes that may wait to be synced: a sync of the journal would wait for all of them.
+/// The number of bytes that may wait to be synced. A sync of the journal would have to wait for all of them.
 const UNSYNCED: u64 = 8 << 20;
 
 /// Streams documents into a fresh file.
@@ -50,7 +50,7 @@ impl SnapshotWriter {
         Ok(offset)
     }
 
-    /// Begins a document whose text comes in pieces. Returns where the text will begin in the file.
+    /// Begins a document whose text comes in pieces. Returns the offset at which the text will begin in the file.
     pub fn begin(&mut self, id: &DocumentId) -> u64 {
         self.buffer.extend_from_slice(if self.empty { b"\n" } else { b",\n" });
         self.empty = false;
@@ -62,7 +62,7 @@ impl SnapshotWriter {
         self.written + self.buffer.len() as u64
     }
 
-    /// Appends a piece of the text of the document that was begun last.
+    /// Appends a piece to the text of the document begun last.
     pub fn append(&mut self, piece: &[u8]) -> io::Result<()> {
         self.buffer.extend_from_slice(piece);
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }

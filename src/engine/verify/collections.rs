@@ -1,4 +1,4 @@
-//! Examining one collection: its file, the catalog, and what the journals say of it.
+//! Examining one collection: its file, its record in the catalog, and its changes in the journals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::engine::json;
 use crate::engine::plain_file::read_file;
 use crate::engine::snapshot::{Documents, Scanned, salvage, scan_map, scan_pieces};
 
-/// What a collection's file is.
+/// The state of a collection's file.
 pub enum FileState {
     /// There is none, and there should be none.
     Absent,
@@ -29,9 +29,9 @@ pub enum FileState {
     Known(SnapshotRecord),
     /// Another valid map: a person's edit, or damage that looks like one.
     Foreign,
-    /// No valid map.
+    /// Not a valid map.
     Broken,
-    /// The catalog knows one, and there is none, or nothing in it.
+    /// The catalog knows a file, but it is missing or empty.
     Missing,
 }
 
@@ -42,14 +42,14 @@ pub struct Examined {
     /// Size of the file.
     pub size: u64,
     pub bytes: FileBytes,
-    /// The documents in the file; of several with one id the last.
+    /// The documents in the file; of several with one id, the last.
     pub scanned: BTreeMap<DocumentId, std::ops::Range<usize>>,
     pub documents: u64,
     pub problems: Vec<Problem>,
 }
 
 impl Examined {
-    /// Whether another look may find it otherwise, because others write.
+    /// Returns whether to examine it again, because what looks wrong may be due to others that are writing.
     pub fn is_suspicious(&self) -> bool {
         !self.problems.is_empty()
     }
@@ -58,14 +58,14 @@ impl Examined {
         CollectionReport { path: self.path.clone(), documents: self.documents, bytes: self.size }
     }
 
-    /// Lets go of the file's content: what was found stays.
+    /// Drops the content of the file and keeps the findings.
     pub fn forget(&mut self) {
         self.bytes = FileBytes::default();
         self.scanned = BTreeMap::new();
     }
 }
 
-/// The collections that the journals know, and are not dropped.
+/// Returns the collections that the journals know and that are not dropped.
 pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
     let state = &journals.state;
     let dropped = |path: &str| state.catalog.get(path).is_some_and(|record| record.dropped.is_some());
@@ -73,7 +73,7 @@ pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
     recorded.chain(state.changed().map(|(path, _)| path.to_string())).collect()
 }
 
-/// What the journals changed in a collection since the state that `covers` stands for.
+/// Returns what the journals changed in a collection after the sequence number `covers`.
 pub fn changes(journals: &Journals, path: &str, covers: u64) -> BTreeMap<DocumentId, Change> {
     match journals.state.collections.get(path).map(|collection| &collection.content) {
         Some(Content::Unloaded(changes)) => changes
@@ -128,7 +128,7 @@ pub fn examine(
     Ok(examined)
 }
 
-/// What the file of a collection is, by what the catalog records of it.
+/// Determines the state of a collection's file from what the catalog records of it.
 fn judge_file(
     path: &str,
     record: Option<&CollectionRecord>,
@@ -145,7 +145,7 @@ fn judge_file(
             FileState::Missing
         }
         (None, _) => FileState::Absent,
-        // The file of a dropped collection that a crash left behind, or what redoing its removal left.
+        // A crash left the file of a dropped collection behind, or repeating its removal left an empty one.
         (Some(_), Some(_)) if dropped => FileState::Absent,
         (Some(bytes), None) if dropped && bytes.is_empty() => FileState::Absent,
         (Some(_), Some(record)) => FileState::Known(record),
@@ -192,7 +192,7 @@ fn judge_file(
     }
 }
 
-/// The documents of a file, in its order.
+/// Returns the documents of a file, in the order of the file.
 fn find_documents(path: &str, state: &FileState, bytes: &[u8], problems: &mut Vec<Problem>) -> Vec<Scanned> {
     match state {
         FileState::Known(record) => match scan(bytes, record) {
@@ -217,7 +217,7 @@ fn find_documents(path: &str, state: &FileState, bytes: &[u8], problems: &mut Ve
     }
 }
 
-/// Examines a large file that is as the engine left it. `None` for any other.
+/// Examines a large file that is as the engine left it. Returns `None` for any other file.
 fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) -> Result<Option<Examined>> {
     let record = journals.state.catalog.get(path);
     let Some(snapshot) = LargeSnapshot::open(fs, file, record)? else { return Ok(None) };
@@ -243,7 +243,7 @@ fn examine_in_pieces(fs: &dyn Fs, file: &Path, path: &str, journals: &Journals) 
     Ok(Some(examined))
 }
 
-/// Judges the documents of a file, except those that changed since.
+/// Judges the documents of a file, except those that changed since it was written.
 struct Judging<'a> {
     path: &'a str,
     changed: &'a BTreeMap<DocumentId, Change>,
@@ -275,17 +275,18 @@ impl Documents for Judging<'_> {
 }
 
 impl Examined {
-    /// The sequence number up to which the file holds every batch, as far as it can be relied on.
+    /// Returns the sequence number up to which the file holds every batch, as far as the file can be relied on.
     pub fn covers(&self, journals: &Journals) -> u64 {
         match &self.state {
             FileState::Known(record) => record.covers,
-            // Of a collection that was dropped the journals tell what came after that, in the same batch as well.
+            // For a dropped collection, the journals hold what came after the drop, even in the same batch.
             FileState::Missing | FileState::Absent => 0,
             _ => journals.state.covered_by_any(&self.path),
         }
     }
 
-    /// Whether a change is beyond what the file holds. What was made of an earlier form of a file that somebody edited is not.
+    /// Returns whether a change is newer than what the file holds. A change made by adopting an earlier form of an edited
+    /// file is not.
     pub fn is_newer(&self, journals: &Journals, change: &Change) -> bool {
         let edited = matches!(self.state, FileState::Foreign | FileState::Broken);
         change.seq > self.covers(journals) && !(edited && journals.state.adoptions.contains(&change.seq))
@@ -333,12 +334,12 @@ impl Examined {
     }
 }
 
-/// Whether a file that the journals do not know holds definitions of indexes.
+/// Returns whether a file that the journals do not know holds definitions of indexes.
 fn holds_definitions(path: &str, bytes: &[u8], found: &[Scanned]) -> bool {
     is_definitions(path) && found.iter().any(|found| is_definition(&bytes[found.text.clone()]))
 }
 
-/// What is wrong with a document's text.
+/// Returns what is wrong with a document's text.
 pub fn judge(id: &DocumentId, text: &[u8]) -> Option<(ProblemCode, String)> {
     if let Err(error) = json::check(text) {
         return Some((ProblemCode::DocumentDamaged, format!("no valid JSON: {}", error.problem)));
@@ -355,8 +356,8 @@ pub fn judge(id: &DocumentId, text: &[u8]) -> Option<(ProblemCode, String)> {
     })
 }
 
-/// The JSON files in a database's directory, relative to it, and the files set aside. Folders of other databases and
-/// those whose names begin with a dot are left out; symlinks are not followed.
+/// Returns the JSON files in a database's directory, relative to it, and the files set aside. Skips folders of other
+/// databases and those whose names begin with a dot, and does not follow symlinks.
 pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![(directory.to_path_buf(), String::new())];

@@ -1,4 +1,4 @@
-//! A moment of a database: how far it is acknowledged, and the journals that say so.
+//! A database at one moment: how far it is acknowledged, and the journals that hold what is.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,8 +10,8 @@ use crate::engine::fs::{File, FileHandle, Fs, OpenMode, read_all};
 use crate::engine::journal::{RESERVED, TipSlot, document_generation, journal_generation, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
-/// What the reserved folder held at one moment, under the write lock where there is one. Journals only grow beyond it, so
-/// that they may be read afterwards, while others write on.
+/// What the reserved folder held at one moment, read under the write lock if there is one. Journals only grow beyond that
+/// state, so they may be read afterwards, while others continue to write.
 pub struct Cut {
     /// Whether nobody has the database open.
     pub alone: bool,
@@ -31,7 +31,7 @@ pub struct Cut {
 pub struct Held(#[expect(dead_code, reason = "dropping it unlocks")] LockGuard);
 
 impl Cut {
-    /// Looks at the database, for a moment with the write lock. Writes nothing.
+    /// Looks at the database while holding the write lock briefly. Writes nothing.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
@@ -39,7 +39,7 @@ impl Cut {
         Cut::hold(fs, directory, wait).map(|(cut, _)| cut)
     }
 
-    /// As [`Cut::take`], but nothing changes until the second value is dropped.
+    /// Like [`Cut::take`], but nothing changes until the second value is dropped.
     pub fn hold(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<(Cut, Option<Held>)> {
         let reserved = directory.join(RESERVED);
         let held = Held::take(fs, &reserved.join("write.lock"), wait)?;
@@ -50,7 +50,7 @@ impl Cut {
         Ok((Cut::look(fs, directory, alone)?, held))
     }
 
-    /// What there is now. The caller sees to it that nothing changes meanwhile.
+    /// Looks at the database as it is now. The caller ensures that nothing changes meanwhile.
     pub fn look(fs: &Arc<dyn Fs>, directory: &Path, alone: bool) -> Result<Cut> {
         let reserved = directory.join(RESERVED);
         let names = match fs.list_dir(&reserved) {
@@ -77,7 +77,7 @@ impl Cut {
         Ok(Cut { alone, tip, journals, documents, fs: Arc::clone(fs), reserved, names })
     }
 
-    /// The file of the document of which a line tells by this name.
+    /// Returns the file of the document to which a line refers by this name.
     pub fn document(&self, name: &str) -> Arc<FileHandle> {
         let known = self.documents.get(name).cloned();
         known.unwrap_or_else(|| FileHandle::closed(&self.fs, self.reserved.join(name)))
@@ -85,7 +85,7 @@ impl Cut {
 }
 
 impl Held {
-    /// `None` where there is no lock file: nobody has ever written here, or nobody can.
+    /// Returns `None` if there is no lock file: nobody has ever written here, or nobody can.
     fn take(fs: &Arc<dyn Fs>, path: &Path, wait: Wait) -> Result<Option<Held>> {
         if fs.metadata(path).at("look up", path)?.is_none() {
             return Ok(None);
@@ -95,7 +95,7 @@ impl Held {
         Ok(Some(Held(lock.guard())))
     }
 
-    /// Every opener holds the write lock, so that none can take this moment for the presence of another process.
+    /// Every opener holds the write lock, so that none can mistake this short lock for the presence of another process.
     fn is_alone(&self, fs: &Arc<dyn Fs>, path: &Path) -> Result<bool> {
         if fs.metadata(path).at("look up", path)?.is_none() {
             return Ok(true);
@@ -109,13 +109,13 @@ impl Held {
     }
 }
 
-/// The tip as it lies in its file, which is not mapped: mapping would create it.
+/// Reads the tip from its file without mapping it, because mapping would create the file.
 fn read_tip(fs: &dyn Fs, path: &Path) -> Result<Option<TipSlot>> {
     if fs.metadata(path).at("look up", path)?.is_none() {
         return Ok(None);
     }
     let file = fs.open(path, OpenMode::Read).at("open", path)?;
-    // A writer may be storing one slot: the other one then still counts.
+    // A writer may be storing one slot; the other one is still valid then.
     for _ in 0..3 {
         let slot = TipSlot::in_bytes(&read_all(&*file).at("read", path)?);
         if slot.is_some() {

@@ -1,7 +1,7 @@
-//! Reading journals as far as they can be read, and saying what cannot.
+//! Reading journals as far as they can be read, and reporting what cannot.
 //!
-//! Recovery refuses at the first damaged line. Here reading goes on behind it: with every later batch whose own checksum
-//! is right and that is proven to have been acknowledged.
+//! Recovery refuses at the first damaged line. Here reading continues after it, with every later batch whose own checksum is
+//! right and that is proven to have been acknowledged.
 
 use std::collections::HashSet;
 use std::iter;
@@ -23,11 +23,11 @@ use crate::engine::journal::{
 
 /// The journals of a database, taken together.
 pub struct Journals {
-    /// What they say. Nothing is loaded; documents lie in `state.files`.
+    /// The state that they describe. Nothing is loaded; the documents are in `state.files`.
     pub state: State,
-    /// Removals of paths that may not be done yet.
+    /// Removals of paths that may not have been carried out yet.
     pub removals: Vec<(u64, String)>,
-    /// Files of documents of which lines tell.
+    /// The files of documents to which lines refer.
     pub named: HashSet<String>,
     /// No batch has a higher sequence number, not even a damaged one.
     pub highest_seq: u64,
@@ -36,23 +36,23 @@ pub struct Journals {
     pub problems: Vec<Problem>,
 }
 
-/// One file, taken into memory.
+/// One file, in memory.
 struct Journal {
     generation: u64,
     /// Relative to the database's directory.
     name: String,
     bytes: FileBytes,
     file: Arc<dyn File>,
-    /// The header, the checksum of its line and where that ends.
+    /// The header, the checksum of its line, and where that line ends.
     header: Option<(Header, u64, usize)>,
 }
 
-/// What is known of the line before.
+/// What is known of the previous line.
 #[derive(Clone, Copy)]
 struct Place {
     at: usize,
     seq: u64,
-    /// Nothing, where that line is lost.
+    /// `None` if that line is lost.
     checksum: Option<u64>,
 }
 
@@ -80,7 +80,7 @@ impl Journals {
                 None => {
                     reading.note(Problem::new(ProblemCode::TipDamaged, name_of("tip"), NO_SLOT));
                 }
-                // What lies beyond was never acknowledged: somebody is writing it, or died over it.
+                // What follows the end of the tip was never acknowledged: someone is writing it, or died while writing it.
                 Some(tip) => {
                     files.retain(|journal| journal.generation <= tip.generation);
                     if let Some(last) = files.last_mut().filter(|last| last.generation == tip.generation) {
@@ -110,7 +110,7 @@ impl Journal {
         Ok(Journal { generation, name, bytes, file, header })
     }
 
-    /// The highest number up to which it says that the snapshots hold every batch.
+    /// Returns the highest sequence number up to which this journal says that the snapshots hold every batch.
     fn covered(&self) -> u64 {
         let Some((header, _, end)) = &self.header else { return 0 };
         let lines = self.bytes.get(*end..).unwrap_or_default();
@@ -123,11 +123,11 @@ fn name_of(name: &str) -> String {
     format!("{RESERVED}/{name}")
 }
 
-/// What is wrong with a generation, and what it says of the snapshots.
+/// The problems of a generation, and what it says of the snapshots.
 struct Found {
     generation: u64,
     problems: Vec<Problem>,
-    /// The last sequence number of the generation before. Nothing, where that cannot be known.
+    /// The last sequence number of the previous generation; `None` if it cannot be known.
     seq: Option<u64>,
     /// The snapshots hold every batch up to this sequence number.
     covered: u64,
@@ -158,8 +158,8 @@ impl Reading {
         self.journals.problems.push(problem);
     }
 
-    /// Leaves out what recovery removes: the last file, if a crash cut its creation short, or if nothing was written to it
-    /// and others went on in the one before.
+    /// Drops the files that recovery removes: the last one, if a crash cut its creation short, or if nothing was written to
+    /// it and others continued in the one before.
     fn drop_unfinished(&mut self, files: &mut Vec<Journal>, tip: Option<TipSlot>) {
         while let Some(last) = files.last() {
             let unfinished = match (&last.header, files.len().checked_sub(2).map(|at| &files[at])) {
@@ -180,7 +180,7 @@ impl Reading {
         }
     }
 
-    /// Takes in the first of these files; the others follow it.
+    /// Reads the first of these files; the others follow it.
     fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) {
         let Some((journal, newer)) = files.split_first() else { return };
         let next = newer.first();
@@ -245,7 +245,8 @@ impl Reading {
         self.found.push(Found { generation: journal.generation, problems, seq: Some(header_seq), covered });
     }
 
-    /// Where the lines of a journal begin. A damaged header says nothing that the journal before does not say too.
+    /// Returns where the lines of a journal begin. A damaged header loses nothing, because the previous journal says the
+    /// same.
     fn begin(
         &mut self,
         journal: &Journal,
@@ -260,7 +261,7 @@ impl Reading {
                 problems.push(problem("it belongs to another database; remove it, or restore a backup"));
                 return None;
             }
-            // A deleted generation that a power loss brought back says nothing without those that followed it.
+            // A deleted generation that a power loss brought back means nothing without those that followed it.
             if state.position.generation + 1 != journal.generation
                 && iter::once(journal).chain(newer).any(|journal| journal.covered() >= header.seq)
             {
@@ -284,7 +285,8 @@ impl Reading {
         Some((place, Salt::new(database, journal.generation)))
     }
 
-    /// Goes on behind a bad line. `None` where nothing proves that anything behind it was acknowledged.
+    /// Continues after a bad line. Returns `None` if nothing after it is proven to have been acknowledged, or none of that
+    /// is intact.
     fn skip(
         &mut self,
         journal: &Journal,
@@ -320,7 +322,7 @@ impl Reading {
         Some(Place { at: place.at + offset, seq: body.seq - 1, checksum: None })
     }
 
-    /// What the tip covers cannot be missing while the machine runs.
+    /// Reports the batches that the tip covers and the journals lack: they cannot be missing while the machine runs.
     fn judge_end(&mut self, last: Option<&Journal>, durable: u64) {
         let seq = self.place.map_or(0, |place| place.seq);
         if durable <= seq {
@@ -340,11 +342,11 @@ impl Reading {
         }
     }
 
-    /// Damage matters less where the snapshots hold everything.
+    /// Lowers the severity of damage to batches that the snapshots hold, and reports a missing journal that is needed.
     fn finish(mut self) -> Journals {
         let mut needed = true;
         let mut wanted = None;
-        // What the snapshots hold they hold for good: what a newer generation says of it counts for those before.
+        // What the snapshots hold, they hold for good, so what a newer generation says of it also applies to the older ones.
         let mut held = 0;
         for Found { generation, problems, seq, covered } in self.found.into_iter().rev() {
             if needed && wanted.is_some_and(|wanted| wanted != generation) {
@@ -376,7 +378,7 @@ fn salt_of(journal: &Journal, database: DatabaseId) -> Salt {
     Salt::new(database, journal.generation)
 }
 
-/// The line that starts at `at`: its body, its checksum and where it ends.
+/// Returns the line that starts at `at`: its body, its checksum and where it ends.
 fn line_at(bytes: &[u8], at: usize, salt: Salt) -> Option<(Body<'_>, u64, usize)> {
     let rest = bytes.get(at..)?;
     let length = memchr::memchr(b'\n', rest)?;
@@ -388,13 +390,13 @@ fn follows((body, _, _): &(Body<'_>, u64, usize), place: &Place) -> bool {
     body.seq == place.seq + 1 && place.checksum.is_none_or(|checksum| body.prev.0 == checksum)
 }
 
-/// The lines that are right in themselves, and where each starts.
+/// Returns the lines that are valid in themselves, and where each starts.
 fn valid_lines(bytes: &[u8], salt: Salt) -> impl Iterator<Item = (usize, Body<'_>)> {
     let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
     starts.filter_map(move |at| Some((at, line_at(bytes, at, salt)?.0)))
 }
 
-/// The snapshots hold every batch up to this number, as this batch says.
+/// Returns the number up to which the snapshots hold every batch, according to this batch.
 fn covered_in(body: &Body<'_>) -> u64 {
     body.ops.iter().filter_map(|op| op.covered).max().unwrap_or(0)
 }
@@ -403,8 +405,8 @@ fn first_valid(bytes: &[u8], salt: Salt) -> Option<usize> {
     valid_lines(bytes, salt).next().map(|(at, _)| at)
 }
 
-/// The database that a journal with a damaged header belongs to, and where its first right line begins. An id is believed if
-/// that line's checksum proves it; the one in the header may have one digit wrong.
+/// Returns the database to which a journal with a damaged header belongs, and where its first valid line begins. An id is
+/// believed if it makes that line's checksum right; the id in the header may have one wrong digit.
 fn rebuild(journal: &Journal, known: Option<DatabaseId>) -> Option<(DatabaseId, usize)> {
     let start = behind_first_line(&journal.bytes)?;
     let lines = &journal.bytes[start..];

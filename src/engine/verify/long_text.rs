@@ -1,19 +1,19 @@
-//! Judging a document whose text passes by in pieces.
+//! Judging a document whose text arrives in pieces.
 
 use super::collections::judge;
 use super::report::ProblemCode;
 use crate::engine::document::DocumentId;
 use crate::engine::json::{Scanner, StringCheck};
 
-/// From this length on the text is searched for a long string.
+/// From this length on, the text is searched for a long string.
 const LONG: usize = 1 << 20;
 
-/// Takes in a text. Of long strings in it nothing is kept: each is checked as it passes by and stands as an empty one in what
-/// is judged in the end.
+/// Consumes a text. Long strings are not kept: each is checked as it arrives, and an empty string takes its place in the
+/// text that is judged at the end.
 #[derive(Default)]
 pub struct TextJudge {
     text: Vec<u8>,
-    /// Of the long string that passes by.
+    /// The check of the long string that is arriving.
     string: Option<StringCheck>,
     problem: Option<&'static str>,
     next_look: usize,
@@ -50,7 +50,7 @@ impl TextJudge {
         self.next_look = self.text.len() * 2;
     }
 
-    /// What is wrong with the document.
+    /// Returns what is wrong with the document, if anything is.
     pub fn finish(self, id: &DocumentId) -> Option<(ProblemCode, String)> {
         let unfinished = self.string.map(|_| "the string has no end");
         match self.problem.or(unfinished) {
@@ -60,7 +60,7 @@ impl TextJudge {
     }
 }
 
-/// Where the string begins, after its quote, that the text breaks off in.
+/// Returns where the string that the end of the text cuts off begins, after its quote.
 fn open_string(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(quote) = memchr::memchr(b'"', text.get(at..)?) {

@@ -1,8 +1,8 @@
-//! Verifying a database: is all on disk as it should be?
+//! Verifying a database: is everything on disk as it should be?
 //!
 //! Journals are read and checked line by line, each collection's file is compared with the catalog, every document is
-//! checked, and what lies about is listed. Nothing is written. Others may write meanwhile: the write lock is held for
-//! moments, and what looks wrong is looked at again while nobody can write, so that a moving target is no false alarm.
+//! checked, and stray files are listed. Nothing is written. Others may write meanwhile: the write lock is held only briefly,
+//! and whatever looks wrong is examined again while nobody can write, so that concurrent changes cause no false alarm.
 
 mod collections;
 mod cut;
@@ -27,11 +27,11 @@ use collections::{files, known_collections};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
-/// Verifies the database in `directory`, which need not be open and may be in use. O(bytes); the write lock is held for
-/// moments, for each of them at most `wait`.
+/// Verifies the database in `directory`, which need not be open and may be in use. O(bytes). The write lock is only ever
+/// held briefly, and is waited for until the deadline of `wait`.
 ///
 /// # Errors
-/// `LOCK_TIMEOUT`, `IO_ERROR`. What is wrong with the data is no error: it is in the report.
+/// `LOCK_TIMEOUT`, `IO_ERROR`. Problems of the data are not errors: they are in the report.
 pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
     let cut = Cut::take(fs, directory, wait)?;
     let look_again = |path: &str| {
@@ -49,7 +49,7 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
     Ok(survey.report(directory))
 }
 
-/// As [`verify`], where the caller sees to it that nobody has the database open.
+/// Like [`verify`], for a caller that ensures that nobody has the database open.
 pub fn verify_cut(file_system: &Arc<dyn Fs>, directory: &Path) -> Result<VerifyReport> {
     let cut = Cut::look(file_system, directory, true)?;
     let fs = &**file_system;
@@ -62,7 +62,7 @@ pub fn verify_cut(file_system: &Arc<dyn Fs>, directory: &Path) -> Result<VerifyR
 /// Everything that is known of a database's files.
 pub struct Survey {
     pub journals: Journals,
-    /// Those that the journals know first, then files that nobody used yet; without their content.
+    /// Those that the journals know come first, then files that nobody has used yet. Their content is not kept.
     pub collections: Vec<Examined>,
     /// How many of `collections` the journals know.
     pub known: usize,
@@ -70,7 +70,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Examines a database. `look_again` examines a collection while nobody can write.
+    /// Examines a database. `look_again` examines a collection again while nobody can write.
     pub fn make(
         fs: &dyn Fs,
         directory: &Path,
@@ -111,7 +111,7 @@ impl Survey {
         VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
     }
 
-    /// Whether nothing was found that a repair would change.
+    /// Returns whether nothing was found that a repair would change.
     pub fn is_sound(&self) -> bool {
         let harmless = |problem: &Problem| {
             problem.severity == Severity::Note

@@ -113,9 +113,9 @@ pub struct Problem {
     pub code: ProblemCode,
     /// The file, relative to the database's directory with `/` between names.
     pub path: String,
-    /// The byte at which the problem begins, where that is known.
+    /// The byte at which the problem begins, if that is known.
     pub offset: Option<u64>,
-    /// The document, where it is about one.
+    /// The document concerned, if there is one.
     pub id: Option<String>,
     /// A sentence that says what is wrong and what to do.
     pub message: String,
@@ -139,7 +139,7 @@ impl Problem {
         Problem { severity, ..self }
     }
 
-    /// The problem that an error of the engine stands for; `None` for errors that say nothing of the data.
+    /// Returns the problem that an error of the engine describes; `None` for errors that say nothing about the data.
     pub fn from_error(error: &Error, path: &str) -> Option<Problem> {
         match error {
             Error::Corrupt { offset, problem, .. } => {
@@ -174,7 +174,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether nothing was found but notes.
+    /// Returns whether nothing but notes was found.
     pub fn is_ok(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == Severity::Note)
     }
@@ -184,7 +184,7 @@ impl VerifyReport {
     }
 }
 
-/// As many problems as a person will read; the rest are counted.
+/// The number of problems that are shown. The rest are only counted.
 const SHOWN: usize = 200;
 
 impl fmt::Display for VerifyReport {
@@ -228,7 +228,7 @@ pub fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Writes rows with their cells aligned, indented by two spaces; the last column is as long as it is.
+/// Writes rows with aligned cells, indented by two spaces. The last column is not padded.
 pub fn write_table<const N: usize>(
     f: &mut fmt::Formatter<'_>,
     rows: Vec<[String; N]>,

@@ -1,4 +1,4 @@
-//! Files that lie about: set aside, cut, left over, or unknown.
+//! Stray files: set aside, cut, left over, or unknown.
 
 use std::collections::HashSet;
 
@@ -7,10 +7,11 @@ use super::report::{Problem, ProblemCode};
 use crate::engine::database::{SPOOL, is_of_this_process};
 use crate::engine::journal::{RESERVED, document_generation, journal_generation};
 
-/// Folders into which a repair copies the originals.
+/// The beginning of the names of the folders into which a repair copies the originals.
 pub const BEFORE_REPAIR: &str = "before-repair-";
 
-/// What in the reserved folder is no part of the database. `named` are the files of documents of which journals tell.
+/// Reports what in the reserved folder is not part of the database. `named` are the files of documents to which journals
+/// refer.
 pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Problem> {
     cut.names.iter().filter_map(|name| {
         let path = format!("{RESERVED}/{name}");
@@ -25,19 +26,19 @@ pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Proble
             name if name.starts_with("cut-") => {
                 note(ProblemCode::CutBytes, "bytes that were cut from a journal; you may delete it")
             }
-            // A batch that tells of it may be under way.
+            // A batch that refers to it may be under way.
             name if document_generation(name).is_some() && (!cut.alone || named.contains(name)) => None,
             name if document_generation(name).is_some() => note(
                 ProblemCode::Leftover,
                 "a document of a batch that was never written; the next process that opens the database alone removes it",
             ),
-            // Whoever takes in a content has it open.
+            // A process that is receiving a content has it open.
             name if name.starts_with(SPOOL) && (!cut.alone || is_of_this_process(name)) => None,
             name if name.starts_with(SPOOL) => note(
                 ProblemCode::Leftover,
                 "a content that was never completed; the next process that opens the database alone removes it",
             ),
-            // Others may be writing it just now.
+            // Another process may be writing it now.
             name if name.starts_with("new-") && !cut.alone => None,
             name if name.starts_with("new-") => note(
                 ProblemCode::Leftover,
@@ -48,12 +49,12 @@ pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Proble
     })
 }
 
-/// They are derived, and never believed unseen.
+/// Index checkpoints are derived data, and are never believed unchecked.
 pub fn is_index_checkpoint(name: &str) -> bool {
     name.starts_with("index-")
 }
 
-/// Says so of a copy that was set aside: `<file>.corrupt-<time>` or `<file>.edited-<time>`.
+/// Reports a copy that was set aside: `<file>.corrupt-<time>` or `<file>.edited-<time>`.
 pub fn is_set_aside(path: &str) -> Option<Problem> {
     let words = [
         (".corrupt-", "a file that was not adopted in full; take what you need from it and delete it"),

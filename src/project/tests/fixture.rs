@@ -1,4 +1,4 @@
-//! The data set that the old package wrote passes as it is.
+//! The data set that the old package wrote is accepted as it is.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn records(map: &[u8]) -> Vec<(String, &[u8])> {
     json::members(map).map(Result::unwrap).map(|found| (member(found), found.value)).collect()
 }
 
-/// Every value of the record on disk is in the canonical one; what is new there has a default.
+/// Every value of the record on disk is in the canonical one, and fields that are new there have defaults.
 fn assert_kept(raw: &[u8], stored: &[u8]) {
     let (before, after) = (value(raw), value(stored));
     for (name, value) in before.as_object().unwrap() {
@@ -87,7 +87,7 @@ fn versions_are_made_as_the_old_package_made_them() {
     let made =
         next_version(&first, Content::Json(content), None, chain, 1_795_433_779_670, 1_795_433_779_675)
             .unwrap();
-    // The old package kept the checksum of the content before; ours is that of the new content.
+    // The old package kept the checksum of the previous content; ours is that of the new content.
     let mut expected = value(&second);
     expected["checksum"] = value(&made)["checksum"].clone();
     assert_eq!(value(&made), expected);
