@@ -92,7 +92,7 @@ impl<R, E, H: FnMut(R)> Made<R, E, H> {
 }
 
 /// Splits the items, in their order, into shares that are not too large: at most as many items as are processed between two
-/// checks for cancellation, and about [`SHARE_BYTES`] at most.
+/// checks for cancellation, and about `SHARE_BYTES` at most.
 pub fn shares<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut shares, mut rest) = (Vec::with_capacity(items.len().div_ceil(cancel::STEP)), items);
     while !rest.is_empty() {

@@ -3,7 +3,7 @@
 //! Both are written as files beside a manifest with checksums, which is written last. Both are put in place in the same way:
 //! an intent says what replaces what, and after a crash [`settle`](settle()) rolls it forward.
 //!
-//! Lock order, outermost first: the lock of `backups/` → the locks of [`lock`] → the checkpoint locks of all databases in
+//! Lock order, outermost first: the lock of `backups/` → the locks of `lock` → the checkpoint locks of all databases in
 //! path order → their write locks in path order → their presence locks.
 
 mod alone;

@@ -30,7 +30,7 @@ pub struct Timer {
     longest: AtomicU64,
 }
 
-/// What a [`Timer`] measured.
+/// What a `Timer` measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
     pub count: u64,

@@ -12,7 +12,7 @@ use crate::engine::normal_path::is_at_or_below;
 
 impl Transaction<'_> {
     /// Removes a path that belongs to a document, as part of the batch. The path must be in its canonical form, see
-    /// [`check_path`].
+    /// `check_path`.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a path that holds a collection or a database, or that is reached through a symlink.

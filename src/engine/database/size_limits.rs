@@ -15,7 +15,7 @@ pub struct SizeLimits {
     pub handed_out: u64,
     /// Limit of what is written into a line.
     pub in_line: u64,
-    /// Limit of what comes as a stream: the most that a [`Location`] can express.
+    /// Limit of what comes as a stream: the most that a `Location` can express.
     pub streamed: u32,
 }
 

@@ -53,7 +53,7 @@ pub(super) enum Undo {
 }
 
 /// One request's view of the database while it runs. It sees every earlier write; others see its changes only once all
-/// of them are committed. If it is dropped without [`Transaction::finish`], it leaves no trace.
+/// of them are committed. If it is dropped without `finish`, it leaves no trace.
 pub struct Transaction<'a> {
     pub(super) database: &'a Database,
     writer: &'a mut Writer,

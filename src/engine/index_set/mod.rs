@@ -1,7 +1,7 @@
 //! Indexes that callers fill by hand.
 //!
 //! Their data is in collections of the database, so journal, recovery, checkpoints and uniqueness are those of all
-//! documents: `indexes.json` holds the [`Definition`]s by name, and each index has a collection of its own under `indexes/`,
+//! documents: `indexes.json` holds the definitions by name, and each index has a collection of its own under `indexes/`,
 //! with one document for each entity, which holds what is indexed of the entity and nothing else. The keys are extracted
 //! from these documents like those of any other. Both are primary data: a file that is not as it was written is damage.
 //!
