@@ -133,8 +133,8 @@ export abstract class BaseStorage<
    * Replaces all entities as one batch. Entities that the map lacks are deleted; `updated` is taken from the map. Only
    * differences are written. To change a few entities while others write too, use {@link update}.
    * @returns What is stored.
-   * @throws {@link ValidationError} if the map is not a plain object; the schema's own error if it rejects the map;
-   * `CONFLICT` if others kept creating or deleting entities for `lockTimeout`.
+   * @throws The schema's own error if it rejects the map; {@link ValidationError} if the map is not a plain object and the
+   * schema accepts it; `CONFLICT` if others kept creating or deleting entities for `lockTimeout`.
    */
   writeAll(data: TStorage, options?: CallOptions): Promise<TStorage>
   /**
