@@ -39,8 +39,7 @@ const read = Symbol('read')
  * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
  * entities, given, { otherwise, within })`. `given` holds texts, or `Records` that native code receives before the write
  * starts. `otherwise` returns `{ start, given }` for another attempt, as in `Writes`. `operation` and `entities` are
- * reported
- * in events.
+ * reported in events.
  */
 const write = Symbol('write')
 /** The writes of the instance that have not been answered yet. */

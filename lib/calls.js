@@ -139,8 +139,7 @@ function report(ticket, text) {
 
 /**
  * Lets a signal abort a call: at once, unless the call is already changing something and therefore runs to its end. Returns
- * a
- * function that detaches the signal.
+ * a function that detaches the signal.
  */
 function endWith(signal, ticket) {
   const giveUp = () => {
@@ -161,8 +160,7 @@ function endWith(signal, ticket) {
  * the call.
  *
  * Answers arrive in a turn of the event loop that has no trace of the caller. Since the promise is awaited here, the stack
- * of
- * an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
+ * of an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
  * promise without awaiting it, or handles it a second time, would cut that stack off.
  */
 async function call(start, options) {

@@ -59,9 +59,8 @@ const CONTROLS = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]
 
 /**
  * Returns the text as one line that is safe to write to a terminal: line breaks become spaces, other ASCII control
- * characters
- * become their pictures, and other control characters, characters that change the direction of writing and lone surrogates
- * become replacement characters.
+ * characters become their pictures, and other control characters, characters that change the direction of writing and lone
+ * surrogates become replacement characters.
  */
 function printable(text) {
   const picture = (character) => {

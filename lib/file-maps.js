@@ -35,8 +35,7 @@ async function writeFiles(members, { native, documents, objects }, write) {
   stored.sort(([, one], [, other]) => one.id - other.id)
   const files = stored.map(([, file]) => file)
   // Edits by hand have not been looked for since the list was read, so the new list expires with it. An object is no content
-  // to
-  // keep, as JSON makes a string of it.
+  // to keep, as JSON makes a string of it.
   const fit = known !== undefined && files.every(({ content }) => typeof content === 'string')
   const kept = fit ? keeper(documents, objects, since)?.keepList(WHOLE_LIST, files, seq, known.expires) : undefined
   return mapFrom(stored, kept ?? files.map((file, at) => (file === same.get(stored[at][0]) ? { ...file } : file)))

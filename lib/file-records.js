@@ -10,8 +10,8 @@ const isPlain = (content) => typeof content === 'string' && content.isWellFormed
 
 /**
  * Returns `[head, plain]` if the content of a record can be passed as it is: the record without its content, and the
- * content.
- * Otherwise returns only the record. The head keeps the shape of the record, since removing the field would take longer.
+ * content. Otherwise returns only the record. The head keeps the shape of the record, since removing the field would take
+ * longer.
  */
 function apart(record) {
   if (record === null || typeof record !== 'object' || !isPlain(record.content)) return [record]

@@ -70,8 +70,7 @@ async function callBack({ basePath, callbacks, logger, terminal }, version, dire
 
 /**
  * Tells the engine that a callback threw, and returns what the caller is to receive. The value is wrapped in an object,
- * since
- * it may be a thenable, which must not be awaited.
+ * since it may be a thenable, which must not be awaited.
  */
 async function failed({ native, logger }, version, direction, thrown, began) {
   const message = messageOf(thrown)

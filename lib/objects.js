@@ -1,9 +1,8 @@
 'use strict'
 
 // Documents that were read before, kept as objects beside the engine's cache of texts. An object is handed out only as a
-// copy,
-// and only while the tip, which every process moves with each commit, says that nothing has changed since it was read, or
-// only other documents. Such a read costs neither a call into native code nor parsing.
+// copy, and only while the tip, which every process moves with each commit, says that nothing has changed since it was read,
+// or only other documents. Such a read costs neither a call into native code nor parsing.
 
 const { valueOf } = require('./answers.js')
 const { isKept, KeptEntries } = require('./kept-entries.js')
@@ -24,8 +23,7 @@ const unwatchable = new Set()
 
 /**
  * Returns the objects of a collection, shared by all storages of this thread on it; undefined while its engine is not open,
- * or
- * if memory cannot be watched. The limits of the engine are raised to the largest `limits` that any storage asks for.
+ * or if memory cannot be watched. The limits of the engine are raised to the largest `limits` that any storage asks for.
  */
 function objectsOf(documents, limits) {
   const number = documents.engine()
@@ -129,8 +127,7 @@ class EngineObjects {
 
   /**
    * Takes note of a new instance, which sees what a person edited before it was opened, even if the engine briefly outlived
-   * the
-   * instances before it: what those had read must be checked again. Sessions are numbered in their order.
+   * the instances before it: what those had read must be checked again. Sessions are numbered in their order.
    */
   meet(session) {
     if (session <= this.#newestSession) return
@@ -360,8 +357,7 @@ class CollectionObjects {
   /**
    * Like `putList`, for a list that was current after the batch `seq`. Returns undefined if the list is not kept: it may no
    * longer be current, or hold nested documents. Copying these costs about as much as parsing them, so such a list is kept
-   * only
-   * once it is read again.
+   * only once it is read again.
    */
   keepList(kind, list, seq, expires) {
     const size = flatSizeOfAll(list)

@@ -1,8 +1,8 @@
 'use strict'
 
 // Records on their way into native code. A large number of them is turned into text and passed a slice at a time, and the
-// event
-// loop turns in between. A record that is turned into text later must be something that the caller cannot change by then.
+// event loop turns in between. A record that is turned into text later must be something that the caller cannot change by
+// then.
 
 const { NativeRecords } = require('./native.js')
 const { throwIfAborted } = require('./abort.js')

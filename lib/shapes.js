@@ -1,8 +1,8 @@
 'use strict'
 
 // What counts as a map and what as a record, which is an entity or a patch. An object that hides its members, such as a
-// promise
-// or a `Map`, looks like one without members: as a map it would delete everything, as a patch it would change nothing.
+// promise or a `Map`, looks like one without members: as a map it would delete everything, as a patch it would change
+// nothing.
 
 const isObject = (value) => value !== null && typeof value === 'object'
 

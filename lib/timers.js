@@ -2,9 +2,8 @@
 
 // The timers and the clock of the runtime, taken from its modules when the package is loaded. Tests replace the global ones,
 // some before anything is loaded, with ones that stand still, and whatever waits for native code or for a lock would then
-// wait
-// forever. Code that only looks at the time, such as for the timestamps of entities and `cacheTTL`, uses the clock that is
-// global at the moment.
+// wait forever. Code that only looks at the time, such as for the timestamps of entities and `cacheTTL`, uses the clock that
+// is global at the moment.
 
 const { performance } = require('node:perf_hooks')
 const { clearTimeout, setImmediate, setTimeout } = require('node:timers')

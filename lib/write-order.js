@@ -1,8 +1,7 @@
 'use strict'
 
 // The order in which the writes of one database begin: the order of their calls, even if a write has something to do before
-// it
-// can begin, or may have to start over.
+// it can begin, or may have to start over.
 
 const { unlessAborted } = require('./abort.js')
 const { clearTimeout, LONGEST, setTimeout } = require('./timers.js')
@@ -93,8 +92,7 @@ class WriteOrder {
 
   /**
    * Makes sure that the places behind the first one do not wait for it forever. One timer serves all places: one that it
-   * finds
-   * to be first at both ends of its run has been first for that long.
+   * finds to be first at both ends of its run has been first for that long.
    */
   #watch() {
     if (this.#first?.next === undefined) {

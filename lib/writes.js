@@ -32,8 +32,7 @@ class Writes {
 
   /**
    * Begins a write once all writes that were called earlier have begun, which usually means at once. A write that already
-   * has a
-   * place begins `within` it.
+   * has a place begins `within` it.
    *
    * @param attempt `{ start, prepare, otherwise }`: with `prepare`, the write begins once that is done; with `otherwise`, if
    * the
@@ -66,10 +65,8 @@ class Writes {
 
   /**
    * Runs a write that has something to do before it can begin, in the place of its call, and remembers it. `work` receives
-   * the
-   * place in which it begins, and a promise to await before it reads what it changes: the end of the earlier writes of the
-   * same
-   * data. That is the entity under `key`, if there is one, or `ALL` entities.
+   * the place in which it begins, and a promise to await before it reads what it changes: the end of the earlier writes of
+   * the same data. That is the entity under `key`, if there is one, or `ALL` entities.
    */
   perform(key, work) {
     const place = this.#order.take()

@@ -18,8 +18,7 @@ pub fn lines(text: &str) -> String {
 }
 
 /// Makes a character visible: control characters become their pictures, and characters that change the direction of writing
-/// or
-/// are invisible become replacement characters.
+/// or are invisible become replacement characters.
 fn visible(c: char) -> char {
     match c {
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
@@ -47,8 +46,7 @@ pub fn below(path: &Path, directory: &Path) -> String {
 }
 
 /// Returns JSON text that is safe to show on a terminal: characters that JSON leaves as they are but a terminal would obey
-/// are
-/// escaped. The value stays the same, since such characters occur only within strings.
+/// are escaped. The value stays the same, since such characters occur only within strings.
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,10 +1,8 @@
 //! The command line, by which people and scripts reach the data.
 //!
 //! A run has its arguments and a [`Setting`]: where its output goes, which terminal there is, who answers questions. It
-//! opens
-//! the data as one more process beside those that use it, and returns the exit code of the process. It contains no
-//! JavaScript;
-//! what only JavaScript can do is returned as a [`MigrateOrder`].
+//! opens the data as one more process beside those that use it, and returns the exit code of the process. It contains no
+//! JavaScript; what only JavaScript can do is returned as a [`MigrateOrder`].
 
 // The modules of the engine's crate, under the names that they have there.
 use octoprompt_storage::*;

@@ -82,8 +82,7 @@ impl Place {
     }
 
     /// Returns the directories of all databases, including that of the projects if there is one. If the record of databases
-    /// is
-    /// damaged, returns only the latter.
+    /// is damaged, returns only the latter.
     ///
     /// # Errors
     /// `NO_DATA` if there is none.

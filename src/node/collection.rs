@@ -207,8 +207,7 @@ impl NativeCollection {
     }
 
     /// Inserts a document under a key that must be free; fails with `ALREADY_EXISTS` otherwise. With `claim`, the key is an
-    /// id
-    /// that this process generated and that no other process may have been given. `path` belongs to the document.
+    /// id that this process generated and that no other process may have been given. `path` belongs to the document.
     #[napi(catch_unwind)]
     pub fn insert(&self, ticket: u32, key: String, text: String, claim: bool, path: Option<String>) {
         let spec = Arc::clone(&self.spec);
@@ -249,8 +248,7 @@ impl NativeCollection {
     }
 
     /// Compares the documents that exist with a whole map of these members. Answers with `[gone, new]`: the ids of the
-    /// documents
-    /// that the map lacks, and the positions of the members that have no document yet.
+    /// documents that the map lacks, and the positions of the members that have no document yet.
     #[napi(catch_unwind)]
     pub fn compare_keys(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
         let (spec, members) = (Arc::clone(&self.spec), members.all()?);
@@ -261,12 +259,9 @@ impl NativeCollection {
     }
 
     /// Makes the collection equal to a whole map of these members, storing only the difference. `paths` (a JSON map from key
-    /// to
-    /// path or null) gives the path that belongs to each document that goes or comes. Answers with the documents, ids
-    /// ascending.
-    /// If other writers have created or deleted documents that `paths` lacks, writes nothing and answers for these with the
-    /// text
-    /// of [`NativeCollection::compare_keys`].
+    /// to path or null) gives the path that belongs to each document that goes or comes. Answers with the documents, ids
+    /// ascending. If other writers have created or deleted documents that `paths` lacks, writes nothing and answers for
+    /// these with the text of [`NativeCollection::compare_keys`].
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
@@ -309,8 +304,7 @@ impl NativeCollection {
     }
 
     /// Returns the documents that a query finds in an index, if they are in memory. `kind` is numbered as in
-    /// `index-keys.js`;
-    /// keys are JSON.
+    /// `index-keys.js`; keys are JSON.
     #[napi(catch_unwind)]
     pub fn peek_find<'env>(
         &self,
@@ -341,8 +335,7 @@ impl NativeCollection {
     }
 
     /// If another program wrote the file and its records wait for their schema, answers with a list: the hash of the file,
-    /// then
-    /// `[key, record]` for each record. Otherwise answers with nothing.
+    /// then `[key, record]` for each record. Otherwise answers with nothing.
     #[napi(catch_unwind)]
     pub fn foreign_records(&self, ticket: u32) {
         let (spec, pieces) = (Arc::clone(&self.spec), self.session.pieces(ticket));
@@ -362,8 +355,7 @@ impl NativeCollection {
     }
 
     /// Adopts the file with this hash. Each verdict is `[key, entity | null, why not | null]`. Answers whether the file
-    /// still
-    /// had this hash, or has been adopted in the meantime.
+    /// still had this hash, or has been adopted in the meantime.
     #[napi(catch_unwind)]
     pub fn adopt(&self, ticket: u32, hash: String, verdicts: &NativeRecords) -> napi::Result<()> {
         let (spec, given) = (Arc::clone(&self.spec), verdicts.all()?);

@@ -176,8 +176,7 @@ impl NativeFiles {
     }
 
     /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without
-    /// their
-    /// contents.
+    /// their contents.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, members) = (self.files.clone(), self.session.pieces(ticket), members.all()?);
@@ -189,10 +188,8 @@ impl NativeFiles {
     }
 
     /// Like `write_all`, for a map that differs only by these members and by the files in `gone` from what the engine with
-    /// this
-    /// number had after the batch `seq`. Answers with only the files written. If what that engine had may have changed
-    /// since,
-    /// writes nothing and answers with null.
+    /// this number had after the batch `seq`. Answers with only the files written. If what that engine had may have changed
+    /// since, writes nothing and answers with null.
     #[napi(catch_unwind)]
     pub fn write_difference(
         &self,
@@ -262,8 +259,7 @@ impl NativeFiles {
     }
 
     /// Returns for how many more milliseconds the cache would return what `peek_by_path` last returned; 0 if that did not
-    /// come
-    /// from the cache.
+    /// come from the cache.
     #[napi(catch_unwind)]
     pub fn fresh_for(&self) -> f64 {
         self.fresh_for.milliseconds()

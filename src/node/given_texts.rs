@@ -92,8 +92,7 @@ pub fn copy_text<'r>(
     // SAFETY: without a buffer, the call only reports the length.
     check_status!(unsafe { sys::napi_get_value_string_utf16(env, value, ptr::null_mut(), 0, &mut units) })?;
     // Asking V8 for the length as UTF-8 takes longer than the copy. No UTF-16 unit takes more than three bytes, and a null
-    // byte is
-    // written behind them.
+    // byte is written behind them.
     let room = room(units * 3 + 1)?;
     let (buffer, capacity, mut len) = (room.as_mut_ptr().cast(), room.len(), 0);
     // SAFETY: at most `capacity` bytes are written, and `len` is set to how many of them are the text.

@@ -91,8 +91,7 @@ impl NativeMigrations {
     }
 
     /// Called when the step that was begun has failed, which ends the run. Answers with nothing, or with the JSON of an
-    /// error
-    /// if the failure could not be recorded.
+    /// error if the failure could not be recorded.
     #[napi(catch_unwind)]
     pub fn failed(&self, ticket: u32, message: String) {
         self.work(ticket, move |place| {
@@ -145,8 +144,7 @@ impl NativeMigrations {
 
 impl NativeMigrations {
     /// Loads the state. If a run died after it had recorded a success but before the success was final, the state that it
-    /// left
-    /// is first restored together with the data.
+    /// left is first restored together with the data.
     fn load(&self, lock_timeout: f64) -> impl FnOnce() -> Result<State> + Send + 'static {
         let wait = Wait::at_most(milliseconds(lock_timeout));
         let site = site(&self.base, wait);

@@ -1,6 +1,5 @@
 //! Documents with a large field on their way out. The field crosses as a string of its own, not as JSON that would have to
-//! be
-//! parsed. The costly part of that is done where the answer is made, off the JavaScript thread.
+//! be parsed. The costly part of that is done where the answer is made, off the JavaScript thread.
 
 use napi::bindgen_prelude::{Either, Null};
 use napi::{Env, JsString, Result};
@@ -97,8 +96,7 @@ impl PartsList {
     }
 
     /// Adds a document with null for its large `field`, which the caller has: in JavaScript, setting a member costs less
-    /// than
-    /// adding one. `head` is the text before the field.
+    /// than adding one. `head` is the text before the field.
     pub fn push_head(&mut self, head: &[u8], field: &str) {
         let start = self.separate();
         for part in [head, b",\"", field.as_bytes(), b"\":null}"] {

@@ -1,6 +1,5 @@
 //! Lists on their way out. A long list crosses in pieces: JavaScript works on the pieces that are ready while the rest is
-//! being
-//! made, and its event loop turns between them.
+//! being made, and its event loop turns between them.
 
 use super::parts::PartsList;
 use super::port::{Answer, Mailbox};

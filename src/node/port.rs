@@ -1,9 +1,8 @@
 //! The way back to JavaScript: the answers of calls that left the calling thread.
 //!
 //! JavaScript keeps the promises and numbers them; native code only posts how the call with a number has ended. One
-//! threadsafe
-//! function per environment wakes JavaScript up, however many answers wait. It keeps the process alive only while JavaScript
-//! says that it is waiting.
+//! threadsafe function per environment wakes JavaScript up, however many answers wait. It keeps the process alive only while
+//! JavaScript says that it is waiting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -221,10 +220,8 @@ impl Port {
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
-    /// so
-    /// is progress: `[done, total]`. Messages behind a piece of an answer wait until the next call: one piece is enough work
-    /// for
-    /// JavaScript, and nothing wakes it up for the rest.
+    /// so is progress: `[done, total]`. Messages behind a piece of an answer wait until the next call: one piece is enough
+    /// work for JavaScript, and nothing wakes it up for the rest.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages: Vec<Message> = {
@@ -280,8 +277,7 @@ impl Port {
     }
 
     /// Aborts a call, so that the work behind it ends soon. Returns false if it is too late because the call has begun to
-    /// change
-    /// something; its answer then tells how it ends.
+    /// change something; its answer then tells how it ends.
     #[napi(catch_unwind)]
     pub fn abort(&self, ticket: u32) -> bool {
         self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())

@@ -134,8 +134,7 @@ impl NativeProjects {
     }
 
     /// Loads the projects or, with an id, the files of one project, adopts what another program wrote, and keeps their
-    /// indexes
-    /// on disk. Answers `{ documents, setAside }`.
+    /// indexes on disk. Answers `{ documents, setAside }`.
     #[napi(catch_unwind)]
     pub fn index(&self, ticket: u32, project_id: Option<f64>) {
         let spec = collection(project_id);

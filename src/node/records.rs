@@ -92,8 +92,7 @@ impl NativeRecords {
     }
 
     /// Adds records: the JSON of each and, if it is passed apart, its large field. No call may have received the records
-    /// yet.
-    /// Returns how many bytes were added.
+    /// yet. Returns how many bytes were added.
     #[napi(catch_unwind)]
     pub fn append(
         &self,

@@ -65,8 +65,7 @@ impl Session {
     }
 
     /// `directory` is the database's, and is below `base`. Both are absolute. Touches no file. With a collection, opening
-    /// fails if
-    /// its file belongs to another database, or if another instance declares its indexes differently.
+    /// fails if its file belongs to another database, or if another instance declares its indexes differently.
     pub fn new(
         base: &str,
         directory: PathBuf,
@@ -331,8 +330,7 @@ impl Session {
     }
 
     /// Repairs the database. Waits for this instance's earlier calls, no longer than for a lock, and holds back later ones.
-    /// All
-    /// other instances, in this process and in others, must have closed the database.
+    /// All other instances, in this process and in others, must have closed the database.
     pub fn repair(self: &Arc<Self>, ticket: u32) {
         {
             let mut life = self.life.lock();

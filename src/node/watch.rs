@@ -69,12 +69,9 @@ impl NativeWatch {
             return Ok(None);
         };
         // SAFETY: the memory is a mapping of its own, made for this object. It is `length` bytes long and lives until
-        // `owner`
-        // is dropped by the finalizer, or until JavaScript no longer has the page. Other processes change it at any time,
-        // but
-        // JavaScript reads only single aligned words of it, for which any value is harmless: a wrong value costs a look-up
-        // in
-        // the engine.
+        // `owner` is dropped by the finalizer, or until JavaScript no longer has the page. Other processes change it at any
+        // time, but JavaScript reads only single aligned words of it, for which any value is harmless: a wrong value costs a
+        // look-up in the engine.
         let buffer =
             unsafe { ArrayBuffer::from_external(env, memory, length, owner, |_, owner| drop(owner)) }?;
         Ok(std::ptr::eq(buffer.as_ptr(), memory).then_some(buffer))
@@ -95,10 +92,8 @@ impl NativeWatch {
     }
 
     /// Returns the number of the last batch in memory, and then, for each document that this batch and the others since
-    /// `seq`
-    /// changed, its collection and its key, or `null` for all documents of the collection. If the changes are no longer
-    /// known,
-    /// returns only the number and a `null`.
+    /// `seq` changed, its collection and its key, or `null` for all documents of the collection. If the changes are no
+    /// longer known, returns only the number and a `null`.
     #[napi(catch_unwind)]
     pub fn changes_since(&self, seq: f64) -> Vec<Change> {
         let (now, changes) =

@@ -164,8 +164,7 @@ fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
 }
 
 /// Returns the project to import into, creating it if necessary. Nothing is opened if there is nothing to read and nothing
-/// may
-/// be written.
+/// may be written.
 fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Option<Reader>, Target)> {
     let path = directory.to_str().ok_or_else(|| {
         Failure::usage(format!(
@@ -226,8 +225,7 @@ impl Target {
 }
 
 /// Returns what is stored below the directory. Of several files with one path, the one created last counts. A file whose
-/// stored
-/// path leads out of the directory does not belong to it.
+/// stored path leads out of the directory does not belong to it.
 fn stored(reader: &Reader, files: &Files, root: &str, walked: &Walked) -> Result<Stored> {
     let there = there(walked);
     let mut stored = Stored::new();
