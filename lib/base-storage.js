@@ -50,7 +50,7 @@ const feeds = Symbol('feeds')
 const objects = Symbol('objects')
 /** Looks up those objects while the instance has none yet. */
 const findObjects = Symbol('findObjects')
-/** Checks an id that a caller gave: a number or a string. */
+/** Checks an id that a caller passed: a number or a string. */
 const checkId = Symbol('checkId')
 /** Reads all documents, with or without their large field. */
 const readList = Symbol('readList')

@@ -10,7 +10,7 @@ const { refusal } = require('./errors.js')
 const { Records } = require('./records.js')
 const { now, turn } = require('./timers.js')
 
-/** For how many entities the path is asked in one turn of the event loop. */
+/** How many paths of entities are asked for in one turn of the event loop. */
 const AT_ONCE = 256
 
 /** Returns the members of a map of entities, as they are at this moment. */

@@ -30,7 +30,10 @@ class IndexManager {
   #basePath
   #directory
   #closing
-  /** How many calls that create or drop an index are under way: later calls will not find the index that memory knows. */
+  /**
+   * The number of calls in progress that create or drop an index, which may make what is in memory out of date for later
+   * calls.
+   */
   #defining = 0
 
   constructor(basePath, dataDir, options = {}) {
@@ -87,7 +90,10 @@ class IndexManager {
     await this.#write(add, signal, 'addToIndex', index, 1, text)
   }
 
-  /** Returns the members of an entity that an index looks at, if memory knows them: the others then need not be copied. */
+  /**
+   * Returns the members of an entity that an index looks at, if they are known in memory: the others then need not be
+   * copied.
+   */
   #members(index) {
     const text = this.#defining > 0 ? null : this.#indexes.peekMembers(index)
     return text === null ? undefined : { text, names: JSON.parse(text) }

@@ -23,7 +23,7 @@ const inside = new Nesting()
  * waits in vain, and its error says so.
  *
  * @param native the lock files of one database
- * @param place what tells databases apart
+ * @param place identifies the database
  */
 async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = now() + timeout

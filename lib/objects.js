@@ -126,8 +126,8 @@ class EngineObjects {
   }
 
   /**
-   * Takes note of a new instance, which sees what a person edited before it was opened, even if the engine briefly outlived
-   * the instances before it: what those had read must be checked again. Sessions are numbered in their order.
+   * Forgets everything for a new instance. It must see what a person edited before it was opened, even if the engine briefly
+   * outlived earlier instances, so nothing that those read counts for it unchecked. Sessions are numbered in their order.
    */
   meet(session) {
     if (session <= this.#newestSession) return
@@ -162,7 +162,7 @@ class EngineObjects {
     return this.#freshFor
   }
 
-  /** The last batch that was taken note of. */
+  /** The last batch whose changes the objects reflect. */
   get seq() {
     return this.#seq
   }
@@ -172,12 +172,12 @@ class EngineObjects {
     return this.#acknowledged[0]
   }
 
-  /** Whether nobody can have seen a batch that was not taken note of. */
+  /** Whether the objects reflect every batch that any process may have seen. */
   get isQuiet() {
     return this.#announced[0] <= this.#seq
   }
 
-  /** Whether a collection has not changed since the batch `seq`, according to the batches taken note of. */
+  /** Whether a collection has not changed since the batch `seq`, as far as the objects reflect batches. */
   isUnchangedSince(path, seq) {
     this.isCurrent()
     return this.#watch.isUnchangedSince(path, seq)
@@ -257,7 +257,7 @@ class CollectionObjects {
     return entry.value.map(entry.copy)
   }
 
-  /** Returns what `updateList` needs to have read to bring a kept list up to date; undefined if that cannot be told. */
+  /** Returns what must be read so that `updateList` can bring a kept list up to date; undefined if that is unknown. */
   outdatedList(kind) {
     const entry = this.#find(this.#entries, kind)
     const ids = entry && outdatedIds(entry.value, entry.outdated)

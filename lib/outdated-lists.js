@@ -16,7 +16,7 @@ function outdatedIds(list, ids) {
  * @param list documents, ids ascending
  * @param ids of documents that may have been changed, created or deleted
  * @param added the documents with these ids that exist
- * @returns undefined if the new list cannot be told
+ * @returns undefined if the new list cannot be determined
  */
 function updatedList(list, ids, added) {
   if (!added.every(({ id }) => ids.has(id))) return undefined

@@ -8,7 +8,7 @@ const BAR = 24
 /** How many lines a log receives. */
 const STEPS = 4
 
-/** Returns the fraction that is done, from 0 to 1; undefined for numbers that give none. */
+/** Returns the fraction that is done, from 0 to 1; undefined if the numbers have no quotient. */
 function fractionOf(done, total) {
   if (typeof done !== 'number' || typeof total !== 'number') return undefined
   const fraction = total === 0 ? 1 : done / total

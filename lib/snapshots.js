@@ -3,7 +3,7 @@
 // What a caller passed, as it is at this moment. It is copied until there is time to turn it into JSON, which takes longer
 // than the copy, since the copy shares all strings.
 
-/** Stands for a value whose JSON only its own code can tell. That code must be called at once. */
+/** Stands for a value whose JSON form only its own code determines. That code must be called at once. */
 const OPAQUE = Symbol('opaque')
 
 /** A value that is nested deeper, or contains itself, is not copied. */

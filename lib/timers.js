@@ -10,7 +10,7 @@ const { clearTimeout, setImmediate, setTimeout } = require('node:timers')
 
 const measure = performance.now
 
-/** The milliseconds of a clock that nobody sets. */
+/** Returns the milliseconds of a clock that cannot be set. */
 const now = () => measure.call(performance)
 
 /** The longest time that a timer can wait, in milliseconds. */
