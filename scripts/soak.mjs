@@ -1,6 +1,6 @@
 // `npm run soak -- [--minutes N]`: stresses a storage and compares it with a model of its data: writers that are killed,
-// checkpoints, edits by hand, streams, transactions, indexes, a change feed, backups, restores, migrations, a nearly full disk,
-// and verification throughout. Exits with 1 if any check fails, or if memory or open handles grow.
+// checkpoints, edits by hand, streams, transactions, indexes, a change feed, backups, restores, migrations, a nearly full
+// disk, and verification throughout. Exits with 1 if any check fails, or if memory or open handles grow.
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { StepError, main, setup } from './setup.mjs'
