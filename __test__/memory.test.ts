@@ -21,10 +21,7 @@ function largest() {
   return kept
 }
 
-/**
- * Provides the entries of two engines, each of which may keep many. `entry` makes entries of which two are kept, but not
- * three.
- */
+/** Provides the entries of two engines that may keep many each. `entry` makes entries of which two fit, but not three. */
 function withEngines(work: (engines: KeptEntries[], entry: (name: string) => Entry, dropped: string[]) => void) {
   return () => {
     const dropped: string[] = []

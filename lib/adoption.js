@@ -64,9 +64,7 @@ async function adopt(documents, schema, timeout, signal) {
   }
 }
 
-/**
- * Returns the verdicts on records. The validations run concurrently, but the event loop turns while they are being started.
- */
+/** Returns the verdicts on records. Validations run concurrently, but the event loop turns while they are started. */
 async function judgeAll(schema, records, signal) {
   const verdicts = []
   for (const [key, record] of records) {
@@ -77,10 +75,7 @@ async function judgeAll(schema, records, signal) {
   return Promise.all(verdicts)
 }
 
-/**
- * Returns the verdict on a record as native code expects it. Never fails: whatever the schema throws counts against the
- * record.
- */
+/** Returns the verdict on a record as native code expects it. Never fails: whatever the schema throws is a rejection. */
 async function judge(schema, key, record) {
   try {
     const { text } = entry(await validated(schema, record), key)

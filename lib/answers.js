@@ -24,10 +24,7 @@ function valueOf(answer) {
   return value
 }
 
-/**
- * Returns the documents of a table: copies of the first, with the members that differ set. Either all have a content or none
- * has.
- */
+/** Returns the documents of a table: copies of the first, with the differing members set. All have a content, or none has. */
 function rowsOf({ count, first, names, columns }, contents) {
   if (contents.length > 0) {
     // Every copy then has room for its content.

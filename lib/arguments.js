@@ -79,10 +79,7 @@ function representable(value, flat) {
   return isPlain(value) ? {} : standIn(value)
 }
 
-/**
- * Returns the fields of a record, each read once. Anything else becomes its stand-in, so that native code can say what is
- * wrong.
- */
+/** Returns the fields of a record, each read once. Anything else becomes a stand-in: native code says what is wrong. */
 function fieldsOf(record, flat) {
   if (!isRecord(record)) return standIn(record)
   // Copying the whole shape, and turning that copy into text, is much faster than copying field by field. The spread defines

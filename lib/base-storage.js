@@ -155,8 +155,7 @@ class BaseStorage {
         const text = await this.#rules.patched(JSON.parse(before), given)
         const start = (ticket) => this[documents].replace(ticket, key, before, text)
         const replaced = await place.begin(signal, () => this[write](start, signal, 'update', 1, text, { within: place }))
-        // Another writer has changed the document since. That change must not be lost, so the patch is applied to the new
-        // state.
+        // Another writer has changed the document since. To keep that change, the patch is applied to the new state.
         if (JSON.parse(replaced)) return JSON.parse(text)
         publish(channels.conflict, () => ({ ...this.#about('update'), id }))
       }
@@ -412,10 +411,7 @@ class BaseStorage {
     await this.close()
   }
 
-  /**
-   * Opened at first use: the fields of a subclass, on which `getIndexPath()` may depend, do not exist yet in the
-   * constructor.
-   */
+  /** Opened at first use: in the constructor, a subclass has no fields yet, on which `getIndexPath()` may depend. */
   get [documents]() {
     if (this.#documents === undefined) {
       const file = placed(this, this.getIndexPath(), 'getIndexPath()')

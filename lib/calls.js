@@ -194,10 +194,7 @@ function begun(start, { progress, signal } = {}) {
   })
 }
 
-/**
- * Registers a listener and returns the channel on which native code notifies it. A listener alone does not keep the process
- * alive.
- */
+/** Registers a listener and returns the channel on which it is notified. That alone does not keep the process alive. */
 function listen(listener) {
   do lastChannel = (lastChannel + 1) >>> 0
   while (listeners.has(lastChannel))

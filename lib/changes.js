@@ -23,14 +23,10 @@ function feedOptions(options = {}) {
   return { from, everything: scope === 'database', signal: signalOf(signal) }
 }
 
-/**
- * Ends the listening of a feed that was garbage-collected. Nothing that lives as long as the listening refers to the feed.
- */
+/** Ends the listening of a garbage-collected feed. Nothing that lives as long as the listening refers to the feed. */
 const dropped = new FinalizationRegistry((listening) => listening.end())
 
-/**
- * The changes that one listener sees, from its creation on. The feed ends with its storage, or once it is garbage-collected.
- */
+/** The changes that one listener sees, from its creation on. They end with the storage, or once this is garbage-collected. */
 class Changes {
   #listening
 
@@ -80,10 +76,7 @@ class Listening {
   #wake = () => {}
   /** The previous call of `next`. */
   #before = Promise.resolve()
-  /**
-   * The callers that wait for an answer. Being held here, their feeds are not garbage-collected, even if nothing else holds
-   * them.
-   */
+  /** The callers that wait for an answer. Held here, their feeds are not garbage-collected even if nothing else holds them. */
   #asking = new Set()
   #ended = false
   #error
@@ -237,9 +230,7 @@ class Listeners {
     }
   }
 
-  /**
-   * Calls a listener. An error that it throws, now or later, neither hides the change from the others nor ends the process.
-   */
+  /** Calls a listener. An error that it throws, now or later, neither stops the other listeners nor ends the process. */
   async #tell(listener, change) {
     try {
       await listener(change)

@@ -10,7 +10,7 @@ const { StorageError, invalid } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { runCommandLine } = require('./native-command-line.js')
 
-/** The exit codes other than that of a general failure, as listed in `docs/command-line.md`. */
+/** The exit codes of the errors that have one of their own, as listed in `docs/command-line.md`. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }
 
 /** Runs a command and sets the exit code of the process. */

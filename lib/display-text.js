@@ -4,10 +4,7 @@
 
 let segmenter
 
-/**
- * Splits a text into the characters that a reader sees. Creating a segmenter takes longer than loading this package, and
- * most programs need none.
- */
+/** Splits a text into the characters that a reader sees. Most programs need no segmenter, and creating one is slow. */
 function graphemes(text) {
   segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' })
   return segmenter.segment(text)

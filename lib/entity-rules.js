@@ -1,7 +1,6 @@
 'use strict'
 
-// The rules for the entities of a caller's storage: what is filled in when they are created and patched, and the path of
-// each.
+// The rules for the entities of a caller's storage: what creating and patching fill in, and the path that belongs to each.
 
 const { describe } = require('./arguments.js')
 const { entry } = require('./entries.js')
@@ -36,8 +35,7 @@ class EntityRules {
         await insert(key, text, claim, belongings)
         return JSON.parse(text)
       } catch (error) {
-        // Another writer has taken the generated id: the next one is tried. An id of the caller's own is the caller's to
-        // change.
+        // Another writer has taken the generated id, so the next one is tried. An id that the caller chose is not replaced.
         if (own || error.code !== 'ALREADY_EXISTS') throw error
       }
     }

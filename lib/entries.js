@@ -30,10 +30,7 @@ function entry(entity, id, at) {
   return { key, id: form.id, text: exactText(form, at) }
 }
 
-/**
- * Returns an entity as a member of a map: its id, and a function that returns the member, as it is at this moment, as JSON
- * text.
- */
+/** Returns an entity as a member of a map: its id, and a function that returns its present state as JSON text. */
 function memberOf(entity, key) {
   const member = ({ text }) => `${JSON.stringify(key)}:${text}`
   const copy = snapshotOf(entity)
@@ -57,9 +54,7 @@ function checkMap(value) {
   if (!isMap(value)) refuseMap(value)
 }
 
-/**
- * Throws if a value is the promise of a map, where an `await` is missing: awaiting the schema's output would await it too.
- */
+/** Throws if a value is the promise of a map, for which an `await` is missing: the schema's output would wait for it too. */
 function checkNoPromise(value) {
   if (isPromise(value)) refuseMap(value)
 }

@@ -36,9 +36,7 @@ function errorFrom({ code, message, issues, ...details }) {
   return Object.assign(new StorageError(message, code), details)
 }
 
-/**
- * Builds an error that JavaScript found before anything was written; native code reports the outcome with its own errors.
- */
+/** Builds an error that JavaScript finds before anything is written; native code reports the outcome with its own errors. */
 function refusal(code, message, { cause, ...details } = {}) {
   const error = new StorageError(message, code, cause === undefined ? undefined : { cause })
   return Object.assign(error, details, { outcome: 'none' })

@@ -30,10 +30,7 @@ class IndexManager {
   #basePath
   #directory
   #closing
-  /**
-   * The number of calls in progress that create or drop an index, which may make what is in memory out of date for later
-   * calls.
-   */
+  /** Calls in progress that create or drop an index: meanwhile, what memory knows of an index is not what later calls find. */
   #defining = 0
 
   constructor(basePath, dataDir, options = {}) {
@@ -90,10 +87,7 @@ class IndexManager {
     await this.#write(add, signal, 'addToIndex', index, 1, text)
   }
 
-  /**
-   * Returns the members of an entity that an index looks at, if they are known in memory: the others then need not be
-   * copied.
-   */
+  /** Returns the members of an entity that an index looks at, if they are known in memory: only these need to be copied. */
   #members(index) {
     const text = this.#defining > 0 ? null : this.#indexes.peekMembers(index)
     return text === null ? undefined : { text, names: JSON.parse(text) }
@@ -214,10 +208,7 @@ function ordered({ name, type, fields, unique, sparse, collection }) {
   return collection === undefined ? config : { ...config, collection }
 }
 
-/**
- * Yields ids and entities: for an array, the entities' own ids; for a `Map`, its keys; for an object, its key if an entity
- * has no id.
- */
+/** Yields ids and entities: an array has its entities' own ids, a `Map` its keys, an object its keys for entities without id. */
 function* entriesOf(entities) {
   if (Array.isArray(entities)) {
     for (const entity of entities) yield [idOf(entity), entity]

@@ -9,9 +9,7 @@ const { refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
-/**
- * For each directory and key, the calls of this thread that wait for the lock. The queue exists while a call holds the lock.
- */
+/** For each directory and key, the calls of this thread that wait for the lock. It exists while a call holds the lock. */
 const queues = new Map()
 
 /** The locks whose functions the running code is part of. */

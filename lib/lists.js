@@ -46,9 +46,7 @@ async function readOf(documents, whole, kind, objects, read) {
   return kept.keepList(kind, list, seq ?? documents.openedAt(), since.time + kept.engine.freshFor) ?? list
 }
 
-/**
- * Returns the objects among which the answer of a call that began at `since` may be kept; undefined if it must not be kept.
- */
+/** Returns the objects that may keep the answer of a call that began at `since`; undefined if it must not be kept. */
 function keeper(documents, objects, since) {
   if (isForgotten(since)) return undefined
   const kept = objects()

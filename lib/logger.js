@@ -8,9 +8,7 @@ const { wrongType } = require('./errors.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
-/**
- * Makes a log function that never throws. A logger that throws is reported once: work must not fail because its log does.
- */
+/** Makes a log function that never throws, since work must not fail because its log does. The first error is reported. */
 function guarded(write, state) {
   return (line) => {
     try {

@@ -22,10 +22,7 @@ class Nesting {
     for (let frame = this.#innermost(); frame !== undefined; frame = frame.outer) yield frame.what
   }
 
-  /**
-   * Returns the innermost frame that has not ended. Ended frames are unlinked: otherwise, work that starts its successor
-   * would build up a chain of them.
-   */
+  /** Returns the innermost frame that has not ended. Ended frames are unlinked, so that successors do not form a chain. */
   #innermost() {
     const innermost = running(this.#frames.getStore())
     for (let frame = innermost; frame !== undefined; frame = frame.outer) frame.outer = running(frame.outer)

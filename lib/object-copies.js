@@ -5,9 +5,7 @@
 /** What a value takes beside its characters: its slot, and a number or the header of a string or of an object. */
 const VALUE = 32
 
-/**
- * Returns about how much room a document without nested objects takes, in characters; NaN if it has one. Reads no string.
- */
+/** Returns roughly how much room a document without nested objects takes, in characters; NaN if it has any. */
 function flatSizeOf(document) {
   let size = VALUE
   for (const key in document) {

@@ -87,9 +87,7 @@ const isForgotten = (since) => since.forgotten !== forgotten
 /** Up to this many collections are tracked without checking whether they are still used. */
 const FEW_COLLECTIONS = 64
 
-/**
- * Stands in for the page of a closed engine, so that nothing is current. It has the same type, so that reading stays fast.
- */
+/** Stands in for the page of a closed engine: nothing is current. It has the same type, so that reading stays fast. */
 const NO_BATCH_IS_LAST = new Float64Array([Infinity])
 
 class EngineObjects {
@@ -273,10 +271,7 @@ class CollectionObjects {
     return updated && this.#listOf(updated)
   }
 
-  /**
-   * Returns the kept whole list itself, which nobody may change, with its engine, the batch it is current with and its
-   * expiry; or undefined.
-   */
+  /** Returns the kept list itself, not to be changed, its engine, the batch it reflects and its expiry; or undefined. */
   whole(documents) {
     const entry = this.#findList(WHOLE_LIST, documents)
     if (entry === undefined) return undefined
@@ -321,10 +316,7 @@ class CollectionObjects {
     return isKept(size) ? this.#put(key, updated.list, isFlat ? copyFlat : copyDeep, size, expires) : undefined
   }
 
-  /**
-   * Keeps a current document for at most `freshFor` milliseconds and returns a copy. Returns the document itself if it is
-   * too large to keep.
-   */
+  /** Keeps a current document for at most `freshFor` milliseconds. Returns a copy, or the document if it is too large. */
   put(id, value, freshFor) {
     const flat = flatSizeOf(value)
     const [copy, size] = Number.isNaN(flat) ? [copyDeep, sizeOf(value)] : [copyFlat, flat]
@@ -333,9 +325,7 @@ class CollectionObjects {
     return copy(value)
   }
 
-  /**
-   * Like `put`, for a document looked up by name. Any change of the collection may make the name stand for another document.
-   */
+  /** Like `put`, for a document looked up by name. Any change of the collection may give the name to another document. */
   putFound(name, id, value, freshFor) {
     const copy = this.put(id, value, freshFor)
     const entry = this.#entries.get(keyOf(id))

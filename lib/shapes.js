@@ -17,10 +17,7 @@ const isPromise = (value) => isObject(value) && typeof value.then === 'function'
 /** Whether a value is a map by key: a plain object, as for `z.record`. */
 const isMap = (value) => isObject(value) && isPlain(value)
 
-/**
- * Whether a value is a record: a plain object, or an instance of a caller's class that has fields and is neither promise nor
- * collection.
- */
+/** Whether a value is a record: a plain object, or one of a caller's class that has fields and is no promise or collection. */
 function isRecord(value) {
   if (!isObject(value) || isPromise(value)) return false
   return isPlain(value) || (typeof value[Symbol.iterator] !== 'function' && Object.keys(value).length > 0)

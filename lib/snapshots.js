@@ -9,10 +9,7 @@ const OPAQUE = Symbol('opaque')
 /** A value that is nested deeper, or contains itself, is not copied. */
 const MAX_DEPTH = 100
 
-/**
- * Returns a copy of a value made of plain objects, arrays, dates and values that are not objects; `OPAQUE` for any other
- * value.
- */
+/** Returns a copy of a value made of plain objects, arrays, dates and non-objects; `OPAQUE` for any other value. */
 function snapshotOf(value, depth = 0) {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) return OPAQUE

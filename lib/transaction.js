@@ -18,9 +18,7 @@ const MAX_ATTEMPTS = 16
 /** The longest pause before another attempt, in milliseconds. */
 const MAX_PAUSE = 50
 
-/**
- * The databases of the transactions that the running code is part of and that other transactions of the database wait for.
- */
+/** The databases of the transactions that the running code is part of and for which others of the same database wait. */
 const waitedFor = new Nesting()
 
 /** For each database, the promise that the last transaction in its queue has ended. */

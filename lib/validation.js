@@ -39,10 +39,7 @@ function checkSchema(schema) {
 
 const segment = (part) => (typeof part === 'number' ? part : String(part))
 
-/**
- * Returns the value as JSON text; throws if JSON cannot hold all of it. `at` is the path of the value in the caller's
- * argument.
- */
+/** Returns the value as JSON text; throws if JSON cannot hold all of it. `at` is its path in the caller's argument. */
 function exactText(value, at = []) {
   const issues = []
   collect(value, '', [...at], issues, new Set())
@@ -57,9 +54,7 @@ function unheld(issues) {
   return new ValidationError(`JSON cannot hold ${path.join('.') || 'the value'}: ${message}`, issues)
 }
 
-/**
- * Returns what JSON writes in place of a value: the result of its own `toJSON`, which is not called on that result again.
- */
+/** Returns what JSON writes in place of a value: the result of its own `toJSON`, which is not called on that again. */
 const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJSON(String(key)) : value)
 
 /** Collects what JSON cannot hold of a value. In an array, `key` is a number. */

@@ -21,10 +21,7 @@ function thisPlatform() {
   return basename(addon).split('.')[1]
 }
 
-/**
- * Puts an addon into a package. Packages for other machines get other files in place of their addons, which nothing may ever
- * load.
- */
+/** Puts an addon into a package. For other machines, it is a dummy file, which nothing may ever load. */
 function putAddon(name, platform, path) {
   if (platform === thisPlatform()) cpSync(findAddon(name), path)
   else writeFileSync(path, 'of another machine')
@@ -139,10 +136,7 @@ async function programRuns(directory, data) {
   return runs
 }
 
-/**
- * Runs the command that the package installs: it runs migrations, and knows the package's errors, which the migrations
- * import.
- */
+/** Runs the command that the package installs: it runs migrations, and recognises the package's errors that they import. */
 async function commandRun(project, data) {
   const command = join(project, 'node_modules', '.bin', 'octoprompt-storage')
   await must(command, ['--help'], { cwd: project })

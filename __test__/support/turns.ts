@@ -18,10 +18,7 @@ export async function turnsOf(run: (note: () => void) => Promise<unknown>): Prom
   return turns
 }
 
-/**
- * Returns the turns in which long JSON texts, the pieces of answers, are parsed while something runs. Calls `work` with
- * each.
- */
+/** Returns the turns in which long JSON texts, the pieces of answers, are parsed while `run` runs; calls `work` in each. */
 export async function turnsOfPieces(run: () => Promise<unknown>, work = () => {}): Promise<number[]> {
   const parse = JSON.parse
   return turnsOf(async (note) => {

@@ -10,9 +10,7 @@ const optional = [
   ['nedb', './nedb.mjs', 'Nedb'],
 ]
 
-/**
- * Loads the classes: name → class, this package first. A peer that cannot be loaded is left out, and the reason is printed.
- */
+/** Loads the classes: name → class, this package first. A peer that cannot be loaded is left out, and the reason printed. */
 export async function loadPeers() {
   const peers = { ours: Ours }
   const missing = []

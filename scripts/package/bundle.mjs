@@ -8,9 +8,7 @@ import { root } from '../setup.mjs'
 /** What both files load, so that each class of errors exists only once, whichever file throws it. */
 const SHARED = 'lib/errors.js'
 
-/**
- * What stays in files of its own. Addons are looked for beside `binding.js`; the command line runs migrations by `index.js`.
- */
+/** Files that stay apart. Addons are looked for beside `binding.js`; the command line runs migrations by `index.js`. */
 const APART = ['binding.js', 'index.js', 'package.json', SHARED]
 
 /** What is not published as it is in the repository. */

@@ -19,10 +19,7 @@ if (again.constructor.name !== 'ProjectStorageV2') throw new Error(again.constru
 console.log('stored and read')
 `
 
-/**
- * The programs by file name. The TypeScript one is compiled, and run where TypeScript runs. The last ones are given to the
- * command.
- */
+/** The programs by file name. The TypeScript one is compiled, and run where TypeScript runs; the last are for the command. */
 export const programs = {
   'main.mjs': `import { ProjectStorageV2 } from '${manifest.name}'\n${body}`,
   'main.cjs': `const { ProjectStorageV2 } = require('${manifest.name}')\nasync function main() {${body}}\nmain()\n`,

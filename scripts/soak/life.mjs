@@ -19,10 +19,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 /** The writers that are alive. */
 const alive = new Set()
 
-/**
- * Starts a process that writes until it is killed. With `limit`, none of its files may grow beyond that many blocks of 512
- * bytes.
- */
+/** Starts a process that writes until it is killed. With `limit`, its files cannot exceed that many blocks of 512 bytes. */
 function startWriter(base, number, model, limit) {
   const command = limit ? `trap '' XFSZ; ulimit -f ${limit}; exec "$0" "$@"` : 'exec "$0" "$@"'
   const child = spawn('/bin/sh', ['-c', command, process.execPath, worker, base, String(number)], { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -59,7 +59,7 @@ struct Imported {
 /// The project that receives the files.
 #[derive(Serialize)]
 struct Target {
-    /// Null if the project would only be created.
+    /// Null for a project that a dry run would create.
     id: Option<u64>,
     name: String,
     path: String,

@@ -30,7 +30,7 @@ struct Stats {
     cache: Cache,
 }
 
-/// The numbers of batches.
+/// Sequence numbers of batches.
 #[derive(Serialize)]
 struct Sequence {
     acknowledged: u64,
