@@ -208,7 +208,7 @@ function ordered({ name, type, fields, unique, sparse, collection }) {
   return collection === undefined ? config : { ...config, collection }
 }
 
-/** Yields ids and entities: an array has its entities' own ids, a `Map` its keys, an object its keys for entities without id. */
+/** Yields ids and entities. Ids are the entities' own in an array, the keys in a `Map`, and either in an object. */
 function* entriesOf(entities) {
   if (Array.isArray(entities)) {
     for (const entity of entities) yield [idOf(entity), entity]

@@ -14,8 +14,7 @@ const { now } = require('./timers.js')
 /**
  * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
  * `terminal`. Rejects with the very value that a callback threw. If the signal is aborted while a callback runs, the
- * callback
- * is awaited and its changes are then undone.
+ * callback is awaited and its changes are then undone.
  */
 async function drive(manager, start, signal) {
   const { native, logger } = manager

@@ -46,8 +46,7 @@ await main(async () => {
     for (const name of wanted) {
       const seconds = Math.ceil((minutes * 60) / wanted.length)
       // Inputs that reach something new are collected outside the corpus, which stays small: `cargo +nightly fuzz cmin`
-      // shows
-      // which of them are worth keeping.
+      // shows which of them are worth keeping.
       const found = join('fuzz', 'target', 'found', name)
       mkdirSync(join(root, found), { recursive: true })
       // The targets exercise safe Rust. Without the address sanitizer, they run several times as fast.

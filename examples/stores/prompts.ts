@@ -2,7 +2,7 @@
 //
 //   prompt_storage/prompts.json           { [promptId]: prompt }
 //   prompt_storage/associations.json      { "<promptId>-<projectId>": association }
-//   prompt_storage/prompt-projects.json   the associations in the old layout, an array that is imported once
+//   prompt_storage/prompt-projects.json   the old layout of the associations: an array, imported once
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'

@@ -2,8 +2,7 @@
 //
 //   claude_code_storage/sessions.json                        { [sessionId]: session }
 //   claude_code_storage/session_data/<sessionId>/log.json    { [messageId]: message }
-//   claude_code_storage/session_data/<sessionId>/messages.json   the messages in the old layout, an array that is imported
-// once
+//   claude_code_storage/session_data/<sessionId>/messages.json   the old layout of the messages: an array, imported once
 import { randomUUID } from 'node:crypto'
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
