@@ -53,8 +53,7 @@ impl NativeBackups {
     }
 
     /// Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds
-    /// or
-    /// null, `problem` a sentence or null.
+    /// or null, `problem` a sentence or null.
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32) {
         self.run(ticket, 0.0, |site, _, _| {
