@@ -12,13 +12,13 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeBackups {
   /** `base` is absolute. Touches no file. */
   constructor(port: Port, base: string)
-  /** Answers with the path of the backup, a JSON string. Tells its progress. */
+  /** Answers with the path of the backup, a JSON string. Reports progress. */
   backup(ticket: number, name: string | undefined | null, include: Array<string>, lockTimeout: number): void
-  /** `backup` is a name or an absolute path. Answers with nothing. Tells its progress. */
+  /** `backup` is a name or an absolute path. Answers with nothing. Reports progress. */
   restore(ticket: number, backup: string, lockTimeout: number): void
   /**
-   * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
-   * null, `problem` a sentence or null.
+   * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds
+   * or null, `problem` a sentence or null.
    */
   list(ticket: number): void
   /** Answers with the names of the backups that were removed. */
@@ -32,28 +32,28 @@ export declare class NativeBase {
   read(ticket: number, path: string): void
   /** Replaces a file in one step. */
   write(ticket: number, path: string, text: string): void
-  /** Creates a directory and those above it, as far as they are missing. */
+  /** Creates a directory and those of its parents that are missing. */
   ensureDirectory(ticket: number, path: string): void
   /**
-   * Tries to take the lock of a key. Answers `{ taken }` with the number to release it by, or `{ holder }` with the
-   * process that has it, if it is known.
+   * Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder }` with the
+   * process that holds it, if that is known.
    */
   tryLock(ticket: number, key: string): void
   unlock(number: number): void
 }
 
-/** One listener. It ends when it is closed or collected. */
+/** The native side of one feed. It ends when it is closed or garbage-collected. */
 export declare class NativeChanges {
   constructor()
   /**
-   * Begins to listen: to the changes after batch `from`, or to those from now on; to one collection, or to all of its
-   * database. The port is notified on `channel` when there is something to take. Answers with the sequence number that
-   * the listening starts after.
+   * Starts listening: to the changes after batch `from`, or to those from now on; to one collection, or to the whole
+   * database. The port is notified on `channel` when there are changes to take. Answers with the sequence number after
+   * which the listening starts.
    */
   open(ticket: number, port: Port, collection: NativeCollection, everything: boolean, from: number | undefined | null, channel: number): void
   /**
-   * What has come since the last call, as JSON: an array of changes, or the description of an error; `null` if the engine
-   * is gone, so that it is to be opened again.
+   * Returns the changes since the last call as JSON: an array, or the description of an error; `null` if the engine is
+   * gone and the feed must be opened again.
    */
   take(): string
   close(): void
@@ -63,82 +63,82 @@ export declare class NativeCollection {
   /** Answers with the sequence number of the last batch of the database. */
   sequence(ticket: number): void
   /**
-   * A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
-   * `indexes` JSON. Touches no file.
+   * Describes a collection of the database in `directory`, which is below `base`; `path` is relative to the directory,
+   * `indexes` is JSON. Touches no file.
    */
   constructor(port: Port, base: string, directory: string, path: string, indexes: string, options: NativeOptions)
   peek(key: string): Peeked
-  /** An id that was never handed out before by any process that uses the database; `null` before the engine is open. */
+  /** Returns an id that no process using the database has been given before; `null` before the engine is open. */
   peekId(): number | null
   /**
-   * Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
-   * somewhere else.
+   * Returns for how many more milliseconds the cache would return what `peek` or `peek_list` last returned; 0 if that did
+   * not come from the cache.
    */
   freshFor(): number
-  /** The engine as it is watched; `null` before it is open and where it cannot be. */
+  /** Returns the watch on the engine; `null` before the engine is open or if it cannot be watched. */
   watch(): NativeWatch | null
-  /** Tells this collection's engine from every other; `null` before it is open. */
+  /** Returns a number that differs for every engine; `null` before this collection's engine is open. */
   engine(): number | null
-  /** Numbers the instance that the collection belongs to; later ones have higher numbers. */
+  /** Returns the number of the instance that the collection belongs to; later instances have higher numbers. */
   get session(): number
-  /** The last batch that memory has; `null` before the engine is open. */
+  /** Returns the last batch that is in memory; `null` before the engine is open. */
   knownSequence(): number | null
-  /** The last batch of the database when this instance opened it. */
+  /** Returns the last batch of the database when this instance opened it. */
   openedAt(): number
-  /** The file of the collection, relative to the database. */
+  /** Returns the path of the collection's file, relative to the database. */
   get path(): string
-  /** Counts reads that were answered from objects. */
+  /** Counts reads that JavaScript answered from its objects. */
   countHits(hits: number): void
   get(ticket: number, key: string): void
   /**
-   * Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
-   * process made and no other must have been given. `path` belongs to the document.
+   * Inserts a document under a key that must be free; fails with `ALREADY_EXISTS` otherwise. With `claim`, the key is an
+   * id that this process generated and that no other process may have been given. `path` belongs to the document.
    */
   insert(ticket: number, key: string, text: string, claim: boolean, path?: string | undefined | null): void
-  /** Puts a document in place of `expected`. Answers whether that was still there. */
+  /** Replaces a document if it is still `expected`. Answers whether it was. */
   replace(ticket: number, key: string, expected: string, text: string): void
   /** Deletes a document and the path that belongs to it, relative to the database. Answers whether it was there. */
   delete(ticket: number, key: string, path?: string | undefined | null): void
   /**
-   * How a whole map with these members changes which documents there are. Answers with `[gone, new]`: the ids of the documents
-   * that it lacks, and the places of the members whose documents there are not yet.
+   * Compares the documents that exist with a whole map of these members. Answers with `[gone, new]`: the ids of the
+   * documents that the map lacks, and the positions of the members that have no document yet.
    */
   compareKeys(ticket: number, members: NativeRecords): void
   /**
-   * Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-   * path or null) says what belongs to the documents that go, and to those that come. Answers with the documents, ids
-   * ascending; or, having done nothing, with the text that [`NativeCollection::compare_keys`] gives of those that lack in
-   * `paths`, if others created or deleted documents since.
+   * Makes the collection equal to a whole map of these members, storing only the difference. `paths` (a JSON map from key
+   * to path or null) gives the path that belongs to each document that goes or comes. Answers with the documents, ids
+   * ascending. If other writers have created or deleted documents that `paths` lacks, writes nothing and answers for
+   * these with the text of [`NativeCollection::compare_keys`].
    */
   writeAll(ticket: number, members: NativeRecords, paths: string): void
   rebuildIndexes(ticket: number): void
   /**
-   * The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
-   * it; keys are JSON.
+   * Returns the documents that a query finds in an index, if they are in memory. `kind` is numbered as in
+   * `index-keys.js`; keys are JSON.
    */
   peekFind(index: string, kind: number, start: string, end: string, inclusive: boolean): Peeked
   find(ticket: number, index: string, kind: number, start: string, end: string, inclusive: boolean): void
   /**
-   * Answers with a list, the hash of the file and then `[key, record]` for each of its records, if somebody else wrote it
-   * and it waits for its schema; else with nothing.
+   * If another program wrote the file and its records wait for their schema, answers with a list: the hash of the file,
+   * then `[key, record]` for each record. Otherwise answers with nothing.
    */
   foreignRecords(ticket: number): void
   /**
-   * Adopts the file with this hash. Each of the verdicts is `[key, entity | null, why not | null]`. Answers whether the file
-   * was still that one, or adopted meanwhile.
+   * Adopts the file with this hash. Each verdict is `[key, entity | null, why not | null]`. Answers whether the file
+   * still had this hash, or has been adopted in the meantime.
    */
   adopt(ticket: number, hash: string, verdicts: NativeRecords): void
-  /** Whether something of the collection is not in its file yet. */
+  /** Returns whether the collection has changes that are not in its file yet. */
   hasChanges(): boolean
-  /** Looks whether somebody edited the file, and fails if it waits for its schema. */
+  /** Checks whether a person edited the file, and fails if the file waits for its schema. */
   lookAtFile(ticket: number): void
-  /** Forgets what was read of a document, and the lists that it is in. */
+  /** Forgets what was read of a document, and the lists that contain it. */
   forget(key: string): void
   clearCache(): void
   cacheStats(): NativeCacheStats
   /** Answers with the text of [`super::statistics::statistics_text`]. */
   statistics(ticket: number): void
-  /** Brings the JSON files up to date. The session goes on for its other users. */
+  /** Brings the JSON files up to date. The session stays open for its other users. */
   checkpoint(ticket: number): void
   /** Answers with the report of [`super::report::verify_report`]. */
   verify(ticket: number): void
@@ -148,29 +148,29 @@ export declare class NativeCollection {
   close(ticket: number): void
   peekList(withLargeField: boolean): Peeked
   /**
-   * Those of the documents with these ids that there are, as of one moment. Counts as no read, and the cache keeps nothing
-   * of it.
+   * Returns those of the documents with these ids that exist, all of one moment. Does not count as a read and leaves
+   * nothing in the cache.
    */
   peekSome(ids: Array<number>, withLargeField: boolean): Peeked
-  /** As [`NativeCollection::peek_some`], where it may wait. */
+  /** Like [`NativeCollection::peek_some`], but may wait. */
   some(ticket: number, ids: Array<number>, withLargeField: boolean): void
-  /** Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not. */
+  /** Answers in pieces. With `caller_keeps`, the caller keeps the list, so the cache need not. */
   list(ticket: number, withLargeField: boolean, callerKeeps: boolean): void
-  /** Answers with the documents that a query (JSON) asks for. */
+  /** Answers with the documents that a query (JSON) selects. */
   query(ticket: number, query: string): void
-  /** Answers with how a query is answered. */
+  /** Answers with the plan by which a query is answered. */
   explain(ticket: number, query: string): void
-  /** Reads the collection a part at a time: the documents that the condition of a query (JSON) wants. */
+  /** Prepares to read, a part at a time, the documents that satisfy the condition of a query (JSON). */
   iterate(query: string, after?: string | undefined | null): NativeIteration
 }
 
 /** The content of one file, read a chunk at a time. */
 export declare class NativeContent {
-  /** Looks for the file. Answers whether there is one. */
+  /** Looks up the file. Fails with `NOT_FOUND` if there is none. */
   open(ticket: number): void
-  /** Answers with the next chunk as a JSON string, with nothing at the end. */
+  /** Answers with the next chunk as a JSON string; with nothing at the end. */
   next(ticket: number): void
-  /** Lets go of the file. */
+  /** Releases the file. */
   close(): void
 }
 
@@ -179,35 +179,38 @@ export declare class NativeFiles {
   documents(): NativeCollection
   /** Answers with the file without its content, which the caller has. */
   create(ticket: number, input: string, content?: string | undefined | null): void
-  /** Answers with the files, which await their contents. */
+  /** Answers with the files without their contents, which the caller has. */
   createMany(ticket: number, records: NativeRecords): void
-  /** Answers with the file, without its content where that is given: the caller has it. */
+  /** Answers with the file, without its content if `content` is given, since the caller has it. */
   update(ticket: number, id: number, patch: string, content?: string | undefined | null): void
-  /** Answers with the files, of which those await their contents to which one is given. */
+  /** Answers with the files, without the contents that are given, since the caller has these. */
   updateMany(ticket: number, ids: Array<number>, patches: NativeRecords): void
   delete(ticket: number, id: number): void
-  /** Answers how many were there. */
+  /** Answers how many existed. */
   deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /**
-   * Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending. They
-   * await their contents.
+   * Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without
+   * their contents.
    */
   writeAll(ticket: number, members: NativeRecords): void
   /**
-   * As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
-   * members and the files that are gone only. Answers with these files. Where that may have changed since, the answer is
-   * null, and nothing is written.
+   * Like `write_all`, for a map that differs only by these members and by the files in `gone` from what the engine with
+   * this number had after the batch `seq`. Answers with only the files written. If what that engine had may have changed
+   * since, writes nothing and answers with null.
    */
   writeDifference(ticket: number, engine: number, seq: number, members: NativeRecords, gone: Array<number>): void
-  /** `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has. */
+  /**
+   * `content` is JSON unless it is `plain`; `extra` is JSON. Answers with the version without its content, which the
+   * caller has.
+   */
   createVersion(ticket: number, id: number, content: string, plain: boolean, extra?: string | undefined | null): void
   revert(ticket: number, id: number, version: number): void
   versions(ticket: number, id: number, version?: number | undefined | null): void
   peekByPath(path: string): Peeked
   /**
-   * Of what `peek_by_path` gave last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere
-   * else.
+   * Returns for how many more milliseconds the cache would return what `peek_by_path` last returned; 0 if that did not
+   * come from the cache.
    */
   freshFor(): number
   byPath(ticket: number, path: string): void
@@ -219,14 +222,14 @@ export declare class NativeFiles {
 }
 
 export declare class NativeIndexes {
-  /** The indexes of the database in `directory`, which lies under `base`. Touches no file. */
+  /** Describes the indexes of the database in `directory`, which is below `base`. Touches no file. */
   constructor(port: Port, base: string, directory: string, options: NativeOptions)
   /** `config` is JSON. */
   create(ticket: number, config: string): void
   drop(ticket: number, name: string): void
   /**
-   * The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
-   * A call may leave out all others, and then gives this text with the entity.
+   * Returns the names of the members of an entity that the index looks at, as a JSON array, if they are known without
+   * waiting. A later call may then omit all other members and pass this text along with the entity.
    */
   peekMembers(name: string): string | null
   add(ticket: number, name: string, id: string, entity: string, members?: string | undefined | null): void
@@ -250,28 +253,28 @@ export declare class NativeIndexes {
 export declare class NativeIteration {
   /** Answers with the next documents, about `count` of them; with nothing at the end. */
   next(ticket: number, count: number): void
-  /** Lets go of the files that the iteration reads. */
+  /** Releases the files that the iteration reads. */
   end(): void
 }
 
 export declare class NativeMigrations {
   /** `base` is absolute. Touches no file. */
   constructor(port: Port, base: string)
-  /** Gives what is wrong as an error's JSON, or nothing. */
+  /** Returns what is wrong as the JSON of an error, or nothing. */
   register(version: string, description: string, reversible: boolean): string | null
-  /** Takes the migration lock and begins the first step. Answers as `succeeded` does. */
+  /** Takes the migration lock and begins the first step. Answers like `succeeded`. */
   start(ticket: number, kind: number, target: string | undefined | null, lockTimeout: number): void
   /**
-   * The step that was begun has done its work. Answers `{ up: version }`, `{ down: version }`, or at the end
-   * `{ done: [version, …], currentVersion }`.
+   * Called when the step that was begun has done its work. Answers `{ up: version }` or `{ down: version }` for the next
+   * step, or at the end `{ done: [version, …], currentVersion }`.
    */
   succeeded(ticket: number): void
   /**
-   * The step that was begun failed; the run is over. Answers with nothing, or with the error's JSON if the failure could
-   * not be recorded.
+   * Called when the step that was begun has failed, which ends the run. Answers with nothing, or with the JSON of an
+   * error if the failure could not be recorded.
    */
   failed(ticket: number, message: string): void
-  /** Answers with the state as it is stored, after what an interrupted run left was put right. */
+  /** Answers with the state as stored, after clearing up what an interrupted run left behind. */
   state(ticket: number, lockTimeout: number): void
   /**
    * Answers `{ currentVersion, latestVersion, pending, migrations: [{ version, description, state, appliedAt, error,
@@ -281,7 +284,7 @@ export declare class NativeMigrations {
 }
 
 export declare class NativeProjects {
-  /** `directory` is the database's and lies under `base`. Touches no file. */
+  /** `directory` is the database's, and is below `base`. Touches no file. */
   constructor(port: Port, base: string, directory: string, options: NativeOptions)
   /** The documents themselves, on the same session. */
   documents(): NativeCollection
@@ -295,49 +298,49 @@ export declare class NativeProjects {
   writeAll(ticket: number, members: NativeRecords): void
   /** Removes the files of a project and everything else that belongs to it. */
   deleteData(ticket: number, projectId: number): void
-  /** Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it. */
+  /** Rebuilds the indexes of the projects and of all their files. A damaged file does not prevent the rest. */
   rebuildIndexes(ticket: number): void
   peekQuery(kind: number, text: string, start: number, end: number): Peeked
   query(ticket: number, kind: number, text: string, start: number, end: number): void
   /**
-   * Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+   * Loads the projects or, with an id, the files of one project, adopts what another program wrote, and keeps their
    * indexes on disk. Answers `{ documents, setAside }`.
    */
   index(ticket: number, projectId?: number | undefined | null): void
-  /** Removes from disk what `index` keeps there. The documents and their queries stay what they are. */
+  /** Removes from disk what `index` keeps there. The documents and the results of queries do not change. */
   forgetIndexes(ticket: number, projectId?: number | undefined | null): void
 }
 
-/** What JavaScript has handed over so far; `None` once that is released. */
+/** The records that JavaScript has passed so far; `None` once they are released. */
 export declare class NativeRecords {
   constructor()
   /**
-   * Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
-   * many bytes were added.
+   * Adds records: the JSON of each and, if it is passed apart, its large field. No call may have received the records
+   * yet. Returns how many bytes were added.
    */
   append(texts: Array<string>, large: Array<string | undefined | null>): number
-  /** Forgets the records. Calls that were given them keep them to their end. */
+  /** Forgets the records. Calls that have received them keep them until they end. */
   release(): void
 }
 
-/** The content of a file that is to be, taken in a piece at a time. */
+/** The content of a file to be created, received a piece at a time. */
 export declare class NativeSpool {
-  /** Takes in a piece: JSON text of a part of a string, without quotes, cut between characters. */
+  /** Receives a piece: a part of a string as JSON text, without quotes, cut between characters. */
   append(ticket: number, piece: string): void
-  /** Ends the content and makes it durable, if it is large. */
+  /** Ends the content and, if it is large, makes it durable. */
   complete(ticket: number): void
   /** Creates the file. Answers with the file without its content. */
   create(ticket: number): void
-  /** Forgets what was taken in. */
+  /** Forgets what was received. */
   abandon(): void
 }
 
 export declare class NativeTransaction {
   constructor()
   get(ticket: number, collection: NativeCollection, key: string): void
-  /** Answers with the documents that a query asks for. */
+  /** Answers with the documents that a query selects. */
   query(ticket: number, collection: NativeCollection, query: string): void
-  /** As [`NativeCollection::insert`]. */
+  /** Like [`NativeCollection::insert`]. */
   insert(ticket: number, collection: NativeCollection, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document. */
   put(ticket: number, collection: NativeCollection, key: string, text: string): void
@@ -350,35 +353,35 @@ export declare class NativeTransaction {
   updateFile(ticket: number, files: NativeFiles, id: number, patch: string): void
   deleteFile(ticket: number, files: NativeFiles, id: number): void
   createVersion(ticket: number, files: NativeFiles, id: number, content: string, extra?: string | undefined | null): void
-  /** Whether something that a step read has changed, so that the transaction must run again. */
+  /** Returns whether something that a step read has changed, so that the transaction must run again. */
   isLost(): boolean
   /**
-   * Commits as one batch, through the session of one of its storages. One that changed nothing only looks whether what
-   * it read is still so. Fails with `CONFLICT` if it is not.
+   * Commits as one batch, through the session of one of the storages. A transaction without changes only checks that what
+   * it read has not changed. Fails with `CONFLICT` if it has.
    */
   commit(ticket: number, collection: NativeCollection): void
   /** Ends the transaction and forgets what it changed. */
   abandon(): void
 }
 
-/** One engine as it is watched. */
+/** A watch on one engine. */
 export declare class NativeWatch {
-  /** Whether memory has no batch after `seq` that changed the collection; false where that is not known any more. */
+  /** Returns whether no batch after `seq` that is in memory changed the collection; false if that is no longer known. */
   isUnchangedSince(path: string, seq: number): boolean
-  /** Where in the page the number of the last batch stands that any process may see, as a 64-bit float. */
+  /** The offset in the page of the number of the last batch that any process may see, a 64-bit float. */
   get announcedAt(): number
-  /** Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float. */
+  /** The offset in the page of the number of the last batch that any process has acknowledged, a 64-bit float. */
   get acknowledgedAt(): number
-  /** The page of memory that all processes share, once. `null` where this runtime gives copies of such memory only. */
+  /** Returns the page of memory that all processes share, once. `null` if this runtime only gives copies of such memory. */
   page(): ArrayBuffer | null
-  /** Whether somebody has the engine open. */
+  /** Returns whether anything has the engine open. */
   get isOpen(): boolean
-  /** Takes the page back, which nobody may read from then on. */
+  /** Takes the page back. It must not be read from then on. */
   release(page: ArrayBuffer): void
   /**
-   * The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
-   * its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
-   * is not known any more.
+   * Returns the number of the last batch in memory, and then, for each document that this batch and the others since
+   * `seq` changed, its collection and its key, or `null` for all documents of the collection. If the changes are no
+   * longer known, returns only the number and a `null`.
    */
   changesSince(seq: number): Array<Change>
 }
@@ -387,16 +390,16 @@ export declare class Port {
   /** `wake` is called on the JavaScript thread when messages wait. */
   constructor(wake: () => void)
   /**
-   * Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
-   * JSON; so is that of progress: `[done, total]`. Behind a piece of an answer the others wait until this is called again:
-   * JavaScript has enough to do with one, and nothing wakes it up for them.
+   * Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
+   * so is progress: `[done, total]`. Messages behind a piece of an answer wait until the next call: one piece is enough
+   * work for JavaScript, and nothing wakes it up for the rest.
    */
   take(): Array<number | JsAnswer>
-  /** Says before a call begins that it may be given up. */
+  /** Declares, before a call begins, that the call may be aborted. */
   mayAbort(ticket: number): void
   /**
-   * Gives a call up: the work behind it ends soon. Whether that was in time: false if the call has begun to change
-   * something; then its answer tells how it ends.
+   * Aborts a call, so that the work behind it ends soon. Returns false if it is too late because the call has begun to
+   * change something; its answer then tells how it ends.
    */
   abort(ticket: number): boolean
   /** Keeps the process alive until `release`. */
@@ -404,7 +407,7 @@ export declare class Port {
   release(): void
 }
 
-/** A checked map. */
+/** The result of checking a map. */
 export interface Checked {
   /** The map in canonical form, as JSON. */
   map?: string
@@ -415,7 +418,7 @@ export interface Checked {
 /** Checks a map of projects, or of files, given as JSON. */
 export declare function checkMap(files: boolean, text: string): Checked
 
-/** What `getCacheStats` needs. */
+/** The figures that `getCacheStats` needs. */
 export interface NativeCacheStats {
   size: number
   maxSize: number
@@ -432,9 +435,9 @@ export interface NativeOptions {
   maxCacheSize: number
   /** Milliseconds. */
   lockTimeout: number
-  /** Whether a resolved write survives power loss. */
+  /** Whether a write, once resolved, survives a power loss. */
   fullDurability: boolean
 }
 
-/** An id that was never handed out before in this process: milliseconds since 1970, or just above the last one. */
+/** Returns an id that was never returned before in this process: milliseconds since 1970, or just above the last id. */
 export declare function newId(): number

@@ -1,4 +1,4 @@
-// Giving up: before a call, while it waits for a lock or for others, and in the middle.
+// Aborting calls: before they start, while they wait for a lock or for other calls, and in the middle.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const isAborted = (name: string, error: { code: string; cause: unknown; reason: 
 
 type Calls = Record<string, (options: CallOptions) => Promise<unknown>>
 
-/** The writes of a storage of a caller's own; `id` is that of an entity. */
+/** The writes of a caller's own storage; `id` is the id of an entity. */
 const writesOfThings = (things: Things, id: number): Calls => ({
   create: (options) => things.create({ name: 'new' }, options),
   update: (options) => things.update(id, { name: 'changed' }, options),
@@ -168,7 +168,7 @@ describe('a write that waits for another process', () => {
     const options = { signal: controller.signal }
     const calls = { ...writesOfProjects(storage, project.id, file.id), ...writesOfThings(things, id) }
     const waiting = Object.entries(calls).map(async ([name, call]) => [name, await caught(call(options))] as const)
-    // What is asked for later does not mind.
+    // A later call is not affected.
     const later = things.update(id, { name: 'after' })
     await new Promise(setImmediate)
     controller.abort(reason)
@@ -192,7 +192,7 @@ describe('a write that waits for another process', () => {
     const write = caught(patient.create({ name: 'new' }, { signal: controller.signal }))
     controller.abort(reason)
     isAborted('create', await write)
-    // In the same queue: its turn comes when the one before has left.
+    // This write is in the same queue: its turn comes once the aborted one has left.
     assert.equal((await caught(things.create({ name: 'new' }))).code, 'LOCK_TIMEOUT')
     await other.goOn()
     await Promise.all([things.close(), patient.close()])
@@ -244,7 +244,7 @@ describe('waiting for others', () => {
     assert.equal(await third, 'third')
   }))
 
-  /** A storage on a file that waits for a schema, which answers when it is told to. */
+  /** Opens a storage on a file that waits for its schema, which answers when it is told to. */
   const withForeignFile = (work: (things: Things, judged: () => number, judge: () => void) => Promise<void>) =>
     withDirectory(async ({ base }) => {
       await new Things({ basePath: base }).list()
@@ -333,7 +333,7 @@ describe('waiting for others', () => {
     const options = { signal: controller.signal }
     const notes: string[] = []
     manager.register(noting(notes, '1.0.0'))
-    // The second waits for the first.
+    // The second call waits for the first.
     const calls = [caught(manager.migrate(undefined, options)), caught(manager.backup('one', options))]
     await new Promise((resolve) => setTimeout(resolve, 50))
     controller.abort(reason)

@@ -95,7 +95,7 @@ test('a signal ends a call that is under way', withThings(async (things) => {
   const query = caught(things.query({ where: { name: /9/ }, signal: controller.signal }))
   controller.abort(reason)
   isAborted(await query)
-  // The storage goes on.
+  // The storage still works.
   assert.equal((await things.query({ where: { size: 9 } })).length, 1)
 }))
 
@@ -176,7 +176,7 @@ test('what is no signal is refused', withThings(async (things) => {
   }
 }))
 
-/** Fails if a promise was rejected that nobody waited for. */
+/** Fails if a promise is rejected without a handler. */
 async function withoutUnhandled(work: () => Promise<void>) {
   const unhandled: unknown[] = []
   const note = (error: unknown) => void unhandled.push(error)

@@ -10,7 +10,7 @@ const SAMPLE = 1718000000000
 const UMLAUT = 1718000000001
 const EMPTY = 1718000000002
 
-/** What a reader finds that knows only the two kinds of JSON files that the old package wrote. */
+/** Reads what a reader finds that knows only the two kinds of JSON files that the old package wrote. */
 async function readAsOldPackage(base: string) {
   const projects = await readJson(projectsPath(base))
   const files: Record<string, Record<string, Record<string, unknown>>> = {}
@@ -18,7 +18,7 @@ async function readAsOldPackage(base: string) {
   return { projects, files }
 }
 
-/** The answers of every index. */
+/** Asks every index. */
 async function answers(storage: ProjectStorageV2) {
   const files = storage.getFileStorage(SAMPLE)
   const ids = (found: { id: number }[]) => found.map(({ id }) => id)

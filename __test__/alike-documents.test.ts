@@ -1,4 +1,4 @@
-// Documents with the same members arrive as a table. What comes out is what each of them would be on its own.
+// Documents with the same members arrive as a table. Each of them must come out as it would on its own.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
@@ -10,7 +10,7 @@ const COUNT = 20
 const ids = Array.from({ length: COUNT }, (_, n) => n + 1)
 const anyThing = z.record(z.string(), z.unknown()) as unknown as StandardSchemaV1<unknown, Thing>
 
-/** Stores things of these members beside their ids, and gives them as a query finds them. */
+/** Stores things that have these members besides their ids, and passes them to `check` as a query finds them. */
 const found = (membersOf: (id: number) => object, check: (found: Thing[], expected: Thing[]) => void) =>
   withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, schema: anyThing, cacheEnabled: false })

@@ -1,5 +1,5 @@
-// What is taken for a map, and what for an entity or a patch: nothing whose members are hidden, because that looks like an
-// object without any.
+// What counts as a map, and what as an entity or a patch: nothing that hides its members, because that looks like an object
+// without any.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { runInNewContext } from 'node:vm'
@@ -16,7 +16,7 @@ class Hidden {
 
 const anySchema = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
 
-/** By the name that an error gives them. */
+/** Objects without visible members, by the name that an error gives them. */
 const withoutMembers: Record<string, () => any> = {
   'a Promise': () => Promise.resolve({}),
   'an object': () => ({ __proto__: { then() {} } }),
@@ -165,7 +165,7 @@ describe('an index', () => {
       const indexes = new IndexManager(base, 'data')
       await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
       await indexes.addToIndex('by_name', 1, { name: 'a' })
-      // Once before memory knows what the index looks at, once after.
+      // Once before it is known in memory which members the index looks at, and once after.
       for (let n = 0; n < 2; n++) {
         assert.equal((await caught(indexes.addToIndex('by_name', 2, make()))).code, 'INVALID_ARGUMENT')
         const all = name === 'a Map' ? new Map([[2, make()]]) : name === 'an array' ? [make()] : make()

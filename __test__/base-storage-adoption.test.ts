@@ -1,4 +1,4 @@
-// Files that somebody else wrote: the old package, a person with an editor.
+// Files that another program wrote: the old package, or a person's editor.
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -16,7 +16,7 @@ function put(base: string, content: unknown) {
   writeFileSync(file(base), typeof content === 'string' ? content : JSON.stringify(content, null, 2))
 }
 
-/** A schema that counts how often it is asked, and may take its time. */
+/** A schema that counts how often it is called, and may take its time. */
 function counting(validate: (value: any) => unknown = (value) => ({ value })) {
   const schema = { asked: 0, '~standard': { version: 1 as const, vendor: 'test', validate(value: any) { schema.asked++; return validate(value) } } }
   return schema

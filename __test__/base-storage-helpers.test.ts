@@ -1,4 +1,4 @@
-// What subclasses of the old package call: validated files, locks by key, directories, the cache.
+// What subclasses written for the old package call: validated files, locks by key, directories, the cache.
 import assert from 'node:assert/strict'
 import { AsyncResource } from 'node:async_hooks'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { Things, thing, type ThingOptions } from './support/things.js'
 
 const settings = z.object({ theme: z.string(), size: z.number().default(3) })
 
-/** The body of a test that has a storage and what subclasses may call of it. */
+/** Makes the body of a test that has a storage and the calls that are protected in it. */
 const withCalls = (work: (calls: ReturnType<Things['protectedCalls']>, storage: Things, base: string) => Promise<void>, options: ThingOptions = {}) =>
   withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, ...options })
@@ -144,7 +144,7 @@ describe('withLock', () => {
   }))
 
   test('passes a lock on whose next holder gives up as it gets it', withCalls(async (calls) => {
-    // So many turns of promises come between the end of one holder and the beginning of the next.
+    // One of these numbers of promise turns falls between the end of one holder and the beginning of the next.
     for (let turns = 0; turns < 16; turns += 1) {
       const [key, controller] = [`key ${turns}`, new AbortController()]
       let free: (() => void) | undefined

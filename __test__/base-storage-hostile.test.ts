@@ -1,4 +1,4 @@
-// Arguments that no caller should give to a storage of their own: each is an error with a code, and nothing is written.
+// Arguments that no caller should pass to their own storage: each is an error with a code, and nothing is written.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { caught, withDirectory } from './support/index.js'
@@ -12,7 +12,7 @@ const proxy = new Proxy({}, { ownKeys() { throw mine } })
 const revoked = Proxy.revocable({}, {})
 revoked.revoke()
 
-/** No schema but the storage itself: whatever comes goes on. */
+/** A schema that accepts everything, so that only the storage itself checks the values. */
 const schema = { '~standard': { version: 1 as const, vendor: 'test', validate: (value: any) => ({ value }) } }
 
 const withThings = (work: (storage: Things) => Promise<void>) =>

@@ -1,4 +1,4 @@
-// Indexes that a subclass declares: in step with every write, unique where it says so.
+// Indexes that a subclass declares: they follow every write, and are unique where declared so.
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const indexes = [
 
 const ids = (things: { id: number }[]) => things.map(({ id }) => id)
 
-/** The body of a test that has a storage with these indexes. */
+/** Makes the body of a test that has a storage with these indexes. */
 const withThings = (work: (storage: Things, base: string) => Promise<void>) =>
   withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, indexes })

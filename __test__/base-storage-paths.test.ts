@@ -1,4 +1,4 @@
-// Where a storage of a caller keeps its file, whose a file is, and what goes with an entity.
+// Where a caller's storage keeps its file, to which storage a file belongs, and what belongs to an entity.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -131,7 +131,7 @@ describe('dataDir', () => {
       const first = opened()
       await Promise.all([first[0].create(projectInput()), first[1].create({ name: 'a' })])
       await Promise.all(first.map((storage) => storage.close()))
-      // Nothing is left for a checkpoint in the background.
+      // Bring everything up to date, so that no checkpoint runs in the background later.
       const [projects, mine] = opened()
       await Promise.all([projects.list(), mine.list()])
       const before = readdirSync(outer, { recursive: true }).sort()
@@ -227,7 +227,7 @@ describe('a file belongs to one database', () => {
   }))
 })
 
-/** Has another process do something, and waits for it at once. */
+/** Lets another process do something, and blocks until it has ended. */
 const things = (base: string, ...work: string[]) => execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...work])
 
 describe('getEntityPath', () => {
@@ -358,7 +358,7 @@ describe('getEntityPath', () => {
   }))
 
   describe('of an entity that another process, while a map is written,', () => {
-    /** Writes a map, and has another process do something the first time that a path is asked for. */
+    /** Writes a map, and lets another process do something the first time that a path is asked for. */
     async function writing(base: string, stored: Record<number, Thing>, given: Record<number, Thing>, meanwhile: string[], after = () => {}) {
       let started = false
       const entityPath = (id: number) => {

@@ -1,4 +1,4 @@
-// A storage of a caller in several processes and instances at once.
+// A caller's storage in several processes and instances at once.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -31,7 +31,7 @@ describe('several processes', () => {
   test('are not given an id that another was given, used or not', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     await storage.create({ name: 'opens the database' })
-    // So many that the last one is ahead of everybody's clock.
+    // Generate so many that the last one is ahead of every clock.
     let last = 0
     for (let n = 0; n < 200_000; n++) last = storage.generateId()
     assert.ok(last > Date.now() + 60_000)

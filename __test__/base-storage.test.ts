@@ -165,7 +165,7 @@ describe("a caller's entity", () => {
       await writeFile(place, content)
       if (content === 'old') await things.delete('mine' as any)
     }
-    // What a crash would leave now.
+    // What a crash would leave at this moment.
     const crashed = join(base, 'crashed')
     for (const name of ['data', 'own']) await cp(join(base, name), join(crashed, name), { recursive: true })
     const again = new Things({ basePath: crashed, schema: any })

@@ -1,4 +1,4 @@
-// Those that listen to changes when the data is replaced under them: one reset, then what comes after.
+// Feeds and listeners whose data is replaced under them: they get one reset, and then the later changes.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,13 +7,13 @@ import type { Change, Changes, ProjectStorageV2 } from '../index.js'
 import { caught, dataPath, projectInput, until, withStorage } from './support/index.js'
 import { holder, noting, withManagers } from './support/migrations.js'
 
-/** Listening keeps no process alive: something else must, while a test waits for changes. */
+/** Listening does not keep a process alive, so something else must while a test waits for changes. */
 const alive = async <T>(work: () => Promise<T>) => {
   const timer = setInterval(() => {}, 1000)
   return work().finally(() => clearInterval(timer))
 }
 
-/** An iterator and a listener of one storage. */
+/** Opens an iterator and a listener on one storage. */
 function listenTo(storage: ProjectStorageV2) {
   const changes = storage.changes()
   const heard: Change<number>[] = []
@@ -23,7 +23,7 @@ function listenTo(storage: ProjectStorageV2) {
 
 const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
 
-/** Both hear one reset, and then what comes after. */
+/** Checks that both get one reset, and then the later changes. */
 async function goesOn({ changes, heard }: ReturnType<typeof listenTo>, storage: ProjectStorageV2, before: number) {
   const reset = await next(changes)
   await until('the reset', () => heard.length > 0)
@@ -38,7 +38,7 @@ async function goesOn({ changes, heard }: ReturnType<typeof listenTo>, storage: 
   assert.equal(change.sequence, await storage.sequence())
 }
 
-/** Something that a repair has to mend. */
+/** Leaves a file behind that a repair removes. */
 const leaveOver = (base: string) => writeFile(join(dataPath(base), '.storage', 'new-7-1'), 'half')
 
 test('a repair that changes something', withStorage((storage, { base }) => alive(async () => {
@@ -48,7 +48,7 @@ test('a repair that changes something', withStorage((storage, { base }) => alive
   await leaveOver(base)
   assert.equal((await storage.repair()).changed, true)
   await goesOn(listening, storage, before)
-  // So does whoever begins again later, from a number of before.
+  // So does a feed that starts later from an earlier sequence number.
   assert.equal((await next(storage.changes({ from: before }))).kind, 'reset')
 })))
 
@@ -102,7 +102,7 @@ test('a migration that fails', withManagers(({ open, manage }) => alive(async ()
   const told: Change<number>[] = []
   do told.push(await next(listening.changes))
   while (!told.some((change) => change.kind === 'change' && change.created.includes(id)))
-  // What was undone may have been heard of; after the reset nothing of it is.
+  // Changes that were undone may have been reported, but not after the reset.
   const reset = told.findIndex(({ kind }) => kind === 'reset')
   assert.deepEqual(told.slice(reset).map(({ kind }) => kind), ['reset', 'change'])
   await until('the listener', () => listening.heard.at(-1)?.sequence === told.at(-1)!.sequence)
@@ -117,7 +117,7 @@ test('a migration of another process that fails', withManagers(({ base, open }) 
   const undone = await next(changes)
   assert.equal(undone.kind === 'change' && undone.created.length, 1)
   await other.goOn()
-  // Nobody calls: the reset comes by itself.
+  // Without any call, the reset comes by itself.
   assert.equal((await next(changes)).kind, 'reset')
   const { id } = await storage.create(projectInput('afterwards'))
   const change = await next(changes)

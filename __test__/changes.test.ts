@@ -10,7 +10,7 @@ import { Things, thing } from './support/things.js'
 
 const { NativeChanges } = require('../binding.js')
 
-/** Listening keeps no process alive: something else must, while a test waits for changes. */
+/** Listening does not keep a process alive, so something else must while a test waits for changes. */
 const alive = async (work: () => Promise<void>) => {
   const timer = setInterval(() => {}, 1000)
   await work().finally(() => clearInterval(timer))
@@ -292,7 +292,7 @@ test('a listener that is dropped ends, and keeps neither itself nor its storage'
     return [new WeakRef<object>(storage), new WeakRef<object>(changes)]
   }
   const references = (await Promise.all(Array.from({ length: 20 }, dropped))).flat()
-  // Some may be taken for used because their addresses are still on the stack.
+  // Some may seem to be in use because their addresses are still on the stack.
   await until('most of them to be gone', () => {
     collectGarbage()
     return references.filter((reference) => reference.deref() !== undefined).length <= 10

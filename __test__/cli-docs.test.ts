@@ -1,4 +1,4 @@
-// The examples of docs/command-line.md print what stands there.
+// The examples of docs/command-line.md print what that page shows.
 import assert from 'node:assert/strict'
 import { readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,10 +7,10 @@ import { withCli } from './support/cli.js'
 
 const guide = readFileSync(join(__dirname, '../docs/command-line.md'), 'utf8')
 
-/** Files that an example needs, and examples, in their order. */
+/** The examples and the files that they need, in order. */
 const parts = [...guide.matchAll(/<!-- file (?<path>\S+)\n(?<content>[^]*?)-->|```console\n(?<console>[^]*?)```/g)]
 
-/** What differs from run to run. */
+/** Replaces what differs from run to run. */
 const steady = (text: string, base: string) =>
   text
     .replaceAll(base, '/home/me')

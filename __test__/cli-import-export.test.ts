@@ -183,7 +183,7 @@ describe('export', () => {
     const { code, stdout } = await run('export', 'hostile', 'parent/out', '--json')
     assert.equal(code, 3)
     const { leftOut, written } = JSON.parse(stdout)
-    // Of `good` and `good/file` only one can be had.
+    // Only one of `good` and `good/file` can exist.
     assert.equal(written, 2)
     assert.equal(leftOut.length, hostile.length)
     assert.deepEqual(await readdir(join(base, 'parent')), ['out'])

@@ -25,7 +25,7 @@ describe('beside a process that writes', () => {
         await json('checkpoint')
         await json('backup')
       }
-      // These need the data for themselves.
+      // These commands need the data to themselves.
       for (const command of [['repair', '--yes'], ['restore', (await json('backups'))[0].name, '--yes']]) {
         assert.equal((await error(5, ...command, '--lock-timeout', '0.2')).code, 'LOCK_TIMEOUT')
       }

@@ -43,7 +43,7 @@ test('nothing that is stored controls the terminal', withCli(async ({ open, run,
   assert.equal((await json('projects'))[0].name, 'evil\x1b[2J\u202e')
 }))
 
-/** A program that gives another one a terminal; systems differ in how it is called. */
+/** A program that runs another one in a terminal. How it is called differs between systems. */
 const script = (() => {
   if (process.platform !== 'linux') return undefined
   try {

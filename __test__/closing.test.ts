@@ -19,7 +19,7 @@ const slow = {
   },
 }
 
-/** Calls something and closes at once; what is there afterwards is seen by another instance. */
+/** Starts a call and closes the storage at once; another instance then checks what is there. */
 const closingAfter = (start: (things: Things, id: number) => Promise<unknown>, check: (things: Things, id: number) => Promise<void>, options: Partial<ThingOptions> = {}) =>
   withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, ...options })
@@ -202,7 +202,7 @@ describe('close within a callback does not wait for the call that runs it', () =
     const locked = things.protectedCalls().withLock('key', async () => {
       await new Promise((resolve) => setImmediate(resolve))
       await things.close()
-      // The other one waits for this.
+      // The other call of `close` waits for this one.
       await things.create({ name: 'a' })
     })
     closing = things.close()
@@ -266,7 +266,7 @@ describe('files of a project', () => {
 })
 
 describe('an instance that a read and a write opened at once', () => {
-  /** Which of the two comes first is by chance. */
+  /** Opens an instance by a read and a write whose order is left to chance, in several rounds. */
   const rounds = async (base: string, work: (things: Things) => Promise<unknown>) => {
     for (let round = 0; round < 20; round += 1) {
       const things = new Things({ basePath: base, dataDir: `data/${round}` })
@@ -287,7 +287,7 @@ describe('an instance that a read and a write opened at once', () => {
   })))
 })
 
-/** Whether the memory of this process has a file below the directory in it. */
+/** Whether a file below the directory is mapped into the memory of this process. */
 const isMapped = (directory: string) => process.platform === 'linux' && readFileSync('/proc/self/maps', 'utf8').includes(directory)
 
 test('what is closed can be removed at once, though objects of it were kept', withDirectory(async ({ base }) => {
@@ -300,7 +300,7 @@ test('what is closed can be removed at once, though objects of it were kept', wi
   await Promise.all([things.close(), other.close()])
   await until('the memory to be let go', async () => {
     if (!isMapped(place)) return true
-    // A thread had the engine a moment longer than its answer took: whoever closes next looks again.
+    // A thread may use the engine a moment longer than its answer takes. The next close checks again.
     const next = open('next')
     await next.list()
     await next.close()

@@ -59,7 +59,7 @@ test('the content of a file that does not exist errors its stream', withFiles(as
 
 test('sources of all kinds make the same file', withFiles(async (files, base) => {
   const bytes = new TextEncoder().encode(mixed)
-  // Parts that cut characters.
+  // Parts whose ends are in the middle of characters.
   const parts = Array.from({ length: Math.ceil(bytes.length / 7_001) }, (_, at) => bytes.slice(at * 7_001, (at + 1) * 7_001))
   const halves = [mixed.slice(0, mixed.indexOf('😀') + 1), mixed.slice(mixed.indexOf('😀') + 1)]
   const sources: Record<string, () => Parameters<ProjectFileStorage['createFromStream']>[1]> = {
@@ -83,7 +83,7 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
 
 test('a long text keeps the pairs of surrogates together on its way', withProject(async (storage, project, { base }) => {
   const files = storage.getFileStorage(project.id)
-  // Text goes on in pieces of 65,536 units.
+  // Text is passed on in pieces of 65,536 units.
   const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
   const { id, size } = await files.createFromStream(meta, [content])
   assert.equal(size, Buffer.byteLength(content))
@@ -238,7 +238,7 @@ test('a stream that is given up while it reads lets go of its file', withProject
     const chunks = round % 4
     for (let chunk = 0; chunk < chunks; chunk += 1) await reader.read()
     const last = caught(reader.read())
-    // The call is in another thread by then, or is not.
+    // By then, the call has reached another thread or not.
     for (let turn = 0; turn < round * 200; turn += 1) Math.hypot(turn, round)
     controller.abort()
     assert.equal((await last).code, 'ABORTED')

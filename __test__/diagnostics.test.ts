@@ -1,4 +1,4 @@
-// Events for those who watch: `diagnostics_channel`.
+// Diagnostic events: `diagnostics_channel`.
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
@@ -13,7 +13,7 @@ const { NativeCollection } = require('../binding.js')
 
 type Event = Record<string, any>
 
-/** Gathers the events of a channel while `work` runs. */
+/** Collects the events of a channel while `work` runs. */
 async function eventsOf(kind: string, work: (events: Event[]) => Promise<unknown>): Promise<Event[]> {
   const events: Event[] = []
   const listen = (event: unknown) => void events.push(event as Event)
@@ -232,7 +232,7 @@ describe('octoprompt-storage:checkpoint', () => {
     await storage.create(projectInput())
     let events: Event[] = []
     await warningOf('CHECKPOINT_FAILED', async () => {
-      // A directory where the file belongs cannot be replaced.
+      // A directory in the place of the file cannot be replaced.
       events = await eventsOf('checkpoint', async (events) => {
         await mkdir(projectsPath(base))
         await storage.create(projectInput('Another'))

@@ -1,5 +1,5 @@
-// The documents say what is so: their programs run and print what they say, their links lead somewhere, and nothing that
-// they should speak of is missing.
+// The documents tell the truth: their programs run and print what they say, their links lead somewhere, and they mention
+// everything that they should.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
@@ -18,7 +18,7 @@ const all = documents()
 const named = (path: string): Document => all.find((document) => document.path === path) ?? assert.fail(`there is no ${path}`)
 const source = (path: string) => readFileSync(join(root, path), 'utf8')
 
-/** A folder of a user who installed the package, with one version of zod. */
+/** Creates the folder of a user who installed the package, with one version of zod. */
 async function userFolder(directory: string, zod: string) {
   const modules = join(directory, 'node_modules')
   await mkdir(join(modules, '@octoprompt'), { recursive: true })
@@ -32,7 +32,7 @@ async function userFolder(directory: string, zod: string) {
 
 const slug = ({ document, line }: { document: string; line: number }) => `${document.replaceAll(/[^a-z]+/gi, '-')}-${line}`
 
-/** Writes a program and the files that it needs; gives its path. */
+/** Writes a program and the files that it needs; returns its path. */
 async function place(directory: string, { language, files }: Program, text: string, compile = false) {
   const write = async (name: string, content: string) => {
     const file = join(directory, compile ? name.replace(/\.ts$/, '.mjs') : name)
@@ -44,10 +44,10 @@ async function place(directory: string, { language, files }: Program, text: stri
   return write(language === 'ts' ? 'program.ts' : 'program.mjs', text)
 }
 
-/** As JavaScript, for a Node that runs nothing else. */
+/** Compiles to JavaScript, for a Node that runs nothing else. */
 const compiled = (text: string) => transformSync(text, { loader: 'ts' }).code.replaceAll(/(from "\.\/[\w-]+)\.ts"/g, '$1.mjs"')
 
-/** Where a long value is broken into lines is of no account. */
+/** Ignores where a long value is broken into lines. */
 const spaced = (text: string) => text.replaceAll(/\s+/g, ' ')
 
 describe('code in documents', () => {
@@ -161,7 +161,7 @@ describe('what documents must speak of', () => {
   const codes = (text: string, pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map(([, code]) => code!))].sort()
   const library = readdirSync(join(root, 'lib')).map((file) => source(`lib/${file}`)).join('\n')
 
-  /** The headings of a section of the page on trouble. */
+  /** Returns the headings of a section of the troubleshooting page. */
   function headingsOf(section: string): string[] {
     const { headings } = named('docs/troubleshooting.md')
     const sections = ['Error codes', 'Warning codes', 'What verifying finds']
@@ -173,7 +173,7 @@ describe('what documents must speak of', () => {
 
   test('every code of an error, and no other', () => {
     const declared = codes(source('types/errors.d.ts').split('export class')[0]!, /\| '([A-Z_]+)'/g)
-    // Callers never see it.
+    // Callers never see this code.
     const internal = 'UNADOPTED'
     const engine = codes(source('src/engine/error.rs').split('pub fn outcome')[0]!, /"([A-Z]+(?:_[A-Z]+)*)"/g)
     const thrown = codes(library, /StorageError\([^\n]*'([A-Z]+_?[A-Z_]*)'/g)
@@ -212,7 +212,7 @@ describe('what documents must speak of', () => {
     test(`every method of ${name}`, () => {
       const { prose } = named(page)
       const methods = Object.getOwnPropertyNames(storage[name as keyof typeof pages].prototype)
-      // What is protected in all of them is explained where it is declared.
+      // Members that are protected in every class are explained only where they are declared.
       const face = name === 'BaseStorage' ? types(name) : types(name).replaceAll(/^ *protected.*$/gm, '')
       const declared = methods.filter((method) => method !== 'constructor' && new RegExp(`\\b${method}[(<]`).test(face))
       assert.ok(declared.length > 5)
@@ -220,7 +220,7 @@ describe('what documents must speak of', () => {
     })
   }
 
-  /** The declaration of a class. */
+  /** Returns the declaration of a class. */
   function types(name: string): string {
     const text = readdirSync(join(root, 'types')).map((file) => source(`types/${file}`)).join('\n')
     const start = text.search(new RegExp(`class ${name}\\b`))

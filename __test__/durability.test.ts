@@ -15,7 +15,7 @@ interface Acknowledged {
   deleted?: number
 }
 
-/** Lets a child write until it has acknowledged `count` writes, kills it there, and gives what it acknowledged. */
+/** Lets a child write until it has acknowledged `count` writes, kills it there, and returns what it acknowledged. */
 async function killAfter(base: string, kind: string, tag: string, count: number): Promise<Acknowledged[]> {
   let seen = 0
   const { lines, signal, stderr } = await runChild('writer.mjs', [base, kind, tag, '0'], {
@@ -28,7 +28,7 @@ async function killAfter(base: string, kind: string, tag: string, count: number)
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Everything acknowledged is there, as it was acknowledged. */
+/** Checks that everything acknowledged is there, as it was acknowledged. */
 async function assertKept(storage: ProjectStorageV2, acknowledged: Acknowledged[]) {
   const project = acknowledged[0]!.project!
   assert.ok(await storage.getById(project))
@@ -63,7 +63,7 @@ describe('a process killed while writing loses nothing acknowledged', () => {
         all.push(await killAfter(base, kind, `r${round}`, count))
         const storage = open()
         for (const acknowledged of all) await assertKept(storage, acknowledged)
-        // What was recovered can be written to.
+        // The recovered storage can be written to.
         const { id } = await storage.create(projectInput())
         assert.equal(await storage.delete(id), true)
         await storage.close()

@@ -7,7 +7,7 @@ import { withIndexes } from './support/indexes.js'
 import { Things } from './support/things.js'
 import type { Thing } from './support/things.js'
 
-/** Makes a call that native code refuses, and looks for its caller in the stack of the error. */
+/** Makes a call that native code refuses, and looks for the caller in the stack of the error. */
 async function showsCaller(call: () => Promise<unknown>) {
   async function inTheirCode() {
     await call()

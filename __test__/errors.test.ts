@@ -143,7 +143,7 @@ describe('every write that is refused says that nothing changed', () => {
     await closeAll()
     for (const call of calls) {
       const error = await caught(call())
-      // An id may be looked at before the storage is.
+      // The id may be checked before the storage is.
       assert.ok(['CLOSED', 'INVALID_ARGUMENT'].includes(error.code), `${call}: ${error}`)
       assert.equal(error.outcome, 'none', `${call}: ${error}`)
     }

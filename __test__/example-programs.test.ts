@@ -1,4 +1,4 @@
-// The programs under examples/, run as a person runs them.
+// The programs under examples/, run as a person would run them.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -82,7 +82,7 @@ test('the server answers, pushes changes, goes on after a lost connection and en
       const response = await fetch(url + path, { method, ...(body ? { body: JSON.stringify(body) } : {}) })
       return { status: response.status, body: (await response.json()) as any }
     }
-    /** The events after one, until `count` have come. */
+    /** Returns the events after a given one, once `count` of them have come. */
     async function events(count: number, after?: string) {
       const gone = new AbortController()
       const response = await fetch(`${url}/events`, { signal: gone.signal, headers: after ? { 'last-event-id': after } : {} })
@@ -118,7 +118,7 @@ test('the server answers, pushes changes, goes on after a lost connection and en
     assert.equal((await call('PUT', '/notes', {})).status, 405)
     const { body: ada } = await call('POST', '/notes', { title: 'Call Ada' })
 
-    // Windows has no signal that a process could answer.
+    // Windows has no signal to which a process could respond.
     if (process.platform === 'win32') return
     child.kill('SIGTERM')
     assert.equal(await ended, 0, printed.stderr)

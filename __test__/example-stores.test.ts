@@ -13,7 +13,7 @@ interface Closeable {
   close(): Promise<void>
 }
 
-/** The body of a test with one store, and a way to open another one on its data. */
+/** Makes the body of a test with one store, and a way to open another one on its data. */
 const withStore = <Store extends Closeable>(
   Type: new (options: { basePath: string }) => Store,
   files: Record<string, unknown>,
@@ -88,7 +88,7 @@ test('a deleted chat takes its messages along', withStore(ChatStorage, oldChats,
 }))
 
 test('new messages are heard of', withStore(ChatStorage, oldChats, async (chats) => {
-  // Files of the old layout are taken over when they are first read.
+  // Files of the old layout are adopted when they are first read.
   await Promise.all([chats.list(), chats.getMessages(1)])
   const controller = new AbortController()
   const timer = setInterval(() => {}, 1000)
@@ -115,7 +115,7 @@ const oldPrompts = {
     { id: 'a', promptId: 1, projectId: 5 },
     { id: 'b', promptId: 2, projectId: 5 },
     { id: 'c', promptId: 1, projectId: 6 },
-    // Written twice by two requests at once.
+    // Written twice, by two requests at the same time.
     { id: 'd', promptId: 1, projectId: 6 },
   ],
 }

@@ -1,4 +1,4 @@
-// Queries of files: the indexes by path, extension and chain give what a look at every file gives.
+// Queries of files: the indexes by path, extension and chain give the same answers as reading every file.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Explanation, ProjectFile, Query } from '../index.js'
@@ -6,7 +6,7 @@ import { fileInput, withProject } from './support/index.js'
 
 type Files = Query<ProjectFile>
 
-/** Numbers that are the same in every run. */
+/** Draws random numbers that are the same in every run. */
 function drawing(seed: number) {
   let state = seed * 2_654_435_761 + 1
   return (below: number) => {
@@ -25,7 +25,7 @@ test('what the indexes give is what a look at every file gives', withProject(asy
   const made = await files.createMany(Array.from({ length: 60 }, () => ({ ...fileInput(pick(PATHS), 'x'), extension: pick(EXTENSIONS) })))
   const ids: unknown[] = made.map(({ id }) => id)
   for (let n = 0; n < 40; n++) ids.push((await files.createVersion(pick(made).id, `${n}`)).id)
-  // Versions without their neighbours, and one that moved.
+  // Leave versions without their neighbours, and one at another path.
   await files.deleteMany([made[3]!.id, made[4]!.id])
   await files.update(made[5]!.id, { path: pick(PATHS), extension: pick(EXTENSIONS) })
   const values: Record<string, () => unknown> = {
@@ -55,7 +55,7 @@ test('what the indexes give is what a look at every file gives', withProject(asy
     const where = condition(2)
     const order: Files = pick([{}, { orderBy: 'path' }, { orderBy: { version: 'desc' }, limit: 5 }, { limit: 3 }] as const)
     const planned = { where, ...order } as Files
-    // What must not hold the other way round is looked for in no index.
+    // A doubly negated condition cannot be looked up in an index.
     const scanned = { where: { $not: { $not: where } }, ...order } as Files
     assert.deepEqual(await files.query(planned), await files.query(scanned), JSON.stringify(planned))
     count(await files.explain(planned))
@@ -78,7 +78,7 @@ test('a query says which index it uses, and looks at no other files', withProjec
   assert.deepEqual(await explained({ path: '0.md', isLatest: true }), ['keys', 'files_by_path', 1, 1])
   assert.deepEqual(await explained({ path: { $in: ['1.ts', '3.ts'] } }), ['keys', 'files_by_path', 2, 2])
   assert.deepEqual(await explained({ extension: '.ts' }), ['keys', 'files_by_extension', 10, 10])
-  // The stored extension has its dot.
+  // The stored extension begins with a dot.
   assert.deepEqual(await explained({ extension: 'ts' }), ['keys', 'files_by_extension', 10, 0])
   assert.deepEqual(await explained({ originalFileId: first!.id }), ['range', 'files_by_version', 3, 2])
   assert.deepEqual(await explained({ originalFileId: first!.id, version: 3 }), ['keys', 'files_by_version', 1, 1])

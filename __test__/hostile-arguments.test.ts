@@ -50,7 +50,7 @@ describe('an odd argument is answered or refused, and the storage goes on', () =
         try {
           await call(storage, id, odd)
         } catch (error: any) {
-          // A code of ours, or what the caller's own getter, trap or proxy threw.
+          // Either one of this package's codes, or what the caller's own getter, trap or proxy threw.
           const own = ['VALIDATION_ERROR', 'INVALID_ARGUMENT', 'NOT_FOUND'].includes(error.code)
           const caller = /trap|getter|toString|valueOf|toJSON|proxy/i.test(error.message)
           assert.ok(error instanceof Error && (own || caller), `${what}: ${error.stack}`)

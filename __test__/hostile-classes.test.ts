@@ -22,16 +22,16 @@ class Notes extends BaseStorage<z.infer<typeof note>> {
 }
 
 interface Subject {
-  /** The object whose methods are called. */
+  /** Makes the object whose methods are called. */
   make(basePath: string): Promise<any>
-  /** Does something ordinary, which must work whatever was called before. */
+  /** Does something ordinary, which must still work after any call. */
   use(subject: any): Promise<void>
 }
 
-/** Milliseconds. Some calls wait until no other instance is open, which here never comes. */
+/** Milliseconds. Some calls wait until no other instance is open, which never happens here. */
 const lockTimeout = 250
 
-/** Indexes made so far, for names of their own. */
+/** The number of indexes made so far, from which each gets its name. */
 let made = 0
 
 // One line for each class whose objects callers hold.
@@ -60,7 +60,7 @@ const classes: Record<string, Subject> = {
   BaseStorage: { make: async (basePath) => new Notes({ basePath, lockTimeout }), use: (notes) => notes.create({ text: 'a' }) },
 }
 
-/** What subclasses implement and the class itself calls. */
+/** Methods that subclasses implement and the class itself calls. */
 const hooks = new Set(['constructor', 'getIndexPath', 'getEntityPath'])
 
 function methodsOf(subject: object): string[] {

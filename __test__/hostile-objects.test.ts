@@ -1,5 +1,5 @@
-// Objects that storages hand out (scopes of transactions, feeds, iterations, streams) under odd arguments, out of order, and
-// cut off in the middle.
+// Objects that storages hand out (scopes of transactions, feeds, iterations, streams), called with odd arguments, called out
+// of order, and cut off in the middle.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -8,7 +8,7 @@ import type { ProjectStorageV2 } from '../index.js'
 import { isFair, oddValues } from './support/odd-values.js'
 import { caught, fileInput, projectInput, runChild, until, withDirectory, withProject, withStorage } from './support/index.js'
 
-/** The names of all functions that an object has, its own and inherited. */
+/** Returns the names of all functions of an object, its own and inherited ones. */
 function methodsOf(subject: object): string[] {
   const names = new Set<string>()
   for (let at = subject; at !== Object.prototype; at = Object.getPrototypeOf(at)) {
@@ -19,7 +19,7 @@ function methodsOf(subject: object): string[] {
   return [...names].sort()
 }
 
-/** Calls everything with everything. Gives the number of calls. */
+/** Calls every method with every odd value. Returns the number of calls. */
 async function annoy(make: () => any): Promise<number> {
   let calls = 0
   for (const method of methodsOf(make())) {

@@ -1,4 +1,4 @@
-// Indexes that subclasses of BaseStorage declare, as IndexManager tells of them.
+// Indexes that subclasses of BaseStorage declare, as IndexManager describes them.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const listed = (index: IndexConfig, collection = 'things.json', name = index.nam
 
 const things = { 1: thing(1, { name: 'red' }), 2: thing(2, { name: 'red wine' }) }
 
-/** The body of a test with a storage of two things, and a manager of the same database. */
+/** Makes the body of a test with a storage of two things, and a manager of the same database. */
 const withBoth = (work: (indexes: IndexManager, storage: Things, base: string) => Promise<void>) =>
   withDirectory(async ({ base }) => {
     await using storage = new Things({ basePath: base, indexes: [byName, bySize, byWords] })

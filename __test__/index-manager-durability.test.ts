@@ -15,7 +15,7 @@ interface Acknowledged {
   round?: number
 }
 
-/** Lets a child work until it has acknowledged `count` calls, kills it there, and gives what it acknowledged. */
+/** Lets a child work until it has acknowledged `count` calls, kills it there, and returns what it acknowledged. */
 async function killAfter(base: string, kind: string, tag: string, count: number): Promise<Acknowledged[]> {
   let seen = 0
   const { lines, signal, stderr } = await runChild('indexer.mjs', [base, kind, tag, '0'], {
@@ -27,7 +27,7 @@ async function killAfter(base: string, kind: string, tag: string, count: number)
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Everything acknowledged is there, and nothing half. */
+/** Checks that everything acknowledged is there, and nothing is half done. */
 async function assertKept(indexes: IndexManager, tag: string, acknowledged: Acknowledged[]) {
   for (const { id, key, removed } of acknowledged) {
     if (key) assert.deepEqual(await indexes.query('test', key), [id])
@@ -35,7 +35,7 @@ async function assertKept(indexes: IndexManager, tag: string, acknowledged: Ackn
   }
   const last = acknowledged.at(-1)!
   if (last.n) {
-    // The entity has the keys of one call, the last acknowledged or one that was under way.
+    // The entity has the keys of one call: the last acknowledged one, or one that was in progress.
     const found = []
     for (const n of [last.n, last.n + 1]) found.push([await indexes.query('test', `${tag} ${n}`), await indexes.query('test', `again ${tag} ${n}`)])
     assert.deepEqual(found.map(([first]) => first!.length), found.map(([, second]) => second!.length))
@@ -43,7 +43,7 @@ async function assertKept(indexes: IndexManager, tag: string, acknowledged: Ackn
   }
 }
 
-/** Twenty entities of one round, that of the last acknowledged rebuild or of the one under way. */
+/** Checks for twenty entities of one round: that of the last acknowledged rebuild, or of the one in progress. */
 async function assertOneRound(indexes: IndexManager, round: number) {
   const rounds = await Promise.all([round, round + 1].map((n) => indexes.query('test', `round ${n}`)))
   assert.deepEqual(rounds.map(({ length }) => length).sort(), [0, 20])
@@ -62,7 +62,7 @@ describe('a process killed while it changes an index loses nothing acknowledged'
         const manager = open()
         if (kind === 'rebuild') await assertOneRound(manager, all.at(-1)![1].at(-1)!.round!)
         else for (const [tag, acknowledged] of all) await assertKept(manager, tag, acknowledged)
-        // What was recovered can be changed.
+        // The recovered index can be changed.
         await manager.addToIndex('test', 'probe', { key: 'probe' })
         assert.deepEqual(await manager.query('test', 'probe'), ['probe'])
         await manager.removeFromIndex('test', 'probe')

@@ -6,7 +6,7 @@ import { addAll, withIndex } from './support/indexes.js'
 
 const both = ['hash', 'btree'] as const
 
-/** Runs a test for both types that have keys. */
+/** Runs a test for both types of index that have keys. */
 const forBoth = (name: string, fields: string | string[], work: (indexes: IndexManager) => Promise<void>, options = {}) => {
   for (const type of both) test(`${name} (${type})`, withIndex(type, fields, work, options))
 }

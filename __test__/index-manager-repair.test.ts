@@ -9,7 +9,7 @@ const definitionsPath = (base: string) => join(base, 'users', 'indexes.json')
 const entriesPath = (base: string) => join(base, 'users', 'indexes', 'by_name.json')
 const open = (base: string) => new IndexManager(base, 'users', { lockTimeout: 2000 })
 
-/** The body of a test with two closed indexes, `by_name` and `by_age`, of one entity. */
+/** Makes the body of a test with two closed indexes, `by_name` and `by_age`, of one entity. */
 const withIndexes = (work: (base: string) => Promise<void>) => withDirectory(async ({ base }) => {
   const indexes = open(base)
   for (const [name, field] of [['by_name', 'name'], ['by_age', 'age']] as const) {
@@ -20,7 +20,7 @@ const withIndexes = (work: (base: string) => Promise<void>) => withDirectory(asy
   await work(base)
 })
 
-/** Repairs and leaves open. */
+/** Repairs the indexes and leaves them open. */
 async function repaired(base: string): Promise<IndexManager> {
   const indexes = open(base)
   const report = await indexes.repair()

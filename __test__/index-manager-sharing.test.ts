@@ -109,7 +109,7 @@ describe('two processes on one directory', () => {
     let running = true
     const finished = Promise.all(children).finally(() => (running = false))
     while (running) {
-      // Whichever of the two configurations counts at a moment, its keys are those of its field.
+      // Whichever of the two configurations is in effect, the keys must be those of its field.
       for (const key of [1, 2]) assert.ok((await indexes.query('churned', key)).every((id) => ['a', 'b', 'c'].includes(String(id))))
       for (const { name, fields } of await indexes.listIndexes()) assert.ok(name === 'churned' && ['a', 'b'].includes(fields[0]!))
       await new Promise((resolve) => setImmediate(resolve))

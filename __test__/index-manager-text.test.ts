@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { caught } from './support/index.js'
 import { addAll, withIndex } from './support/indexes.js'
 
-/** A test on texts with the ids 1, 2, 3 …; `found` is what each query gives. */
+/** Defines a test on texts with the ids 1, 2, 3 …; `found` holds what each query must find. */
 const texts = (name: string, values: string[], found: Record<string, number[]>) =>
   test(name, withIndex('inverted', 'text', async (indexes) => {
     await addAll(indexes, values.map((text) => ({ text })))

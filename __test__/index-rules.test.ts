@@ -1,4 +1,4 @@
-// What keys and ends of ranges mean is the same for the indexes of a storage and for those filled by hand.
+// Keys and ends of ranges mean the same for the indexes of a storage and for indexes that are filled by hand.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { IndexManager, type IndexKey, type IndexType } from '../index.js'
@@ -10,7 +10,7 @@ interface Asked {
   range(start: IndexKey, end: IndexKey, inclusive?: boolean): Promise<unknown[]>
 }
 
-/** Runs a test on an index of each kind of keeper, over entities with the ids 1, 2, 3 … */
+/** Runs a test on an index of a storage and on one that is filled by hand, with entities that have the ids 1, 2, 3 … */
 function forEach(name: string, type: IndexType, fields: string[], entities: object[], work: (asked: Asked) => Promise<void>) {
   const index = { name: 'test', type, fields }
   test(`${name} (storage)`, withDirectory(async ({ base }) => {

@@ -1,4 +1,4 @@
-// What is kept as objects is as current as the engine while others write.
+// Kept objects are as current as the engine while others write.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -16,12 +16,12 @@ describe('what is read often while a process writes', () => {
     const reading = (async () => {
       let last = 0
       while (running) {
-        // The second read must not be older than the first, and no read older than one before.
+        // The second read must not be older than the first, and no read older than any before it.
         const first = numberIn(await files.getById(one!.id))
         const second = numberIn(await files.getById(other!.id))
         assert.ok(first >= last && second >= first, `${last}, ${first}, ${second}`)
         last = second
-        // Both are written in one batch.
+        // Both numbers are written in one batch.
         const listing = files.list()
         let isListed = false
         listing.finally(() => (isListed = true)).catch(() => {})
@@ -61,7 +61,7 @@ describe('what is read often while a process writes', () => {
     let running = true
     const writing = (async () => {
       for (let n = 1; n <= 300; n++) {
-        // One of them is out of date already when both change.
+        // One of them is already out of date when both change.
         await files.update(one, { summary: `${n}` })
         await files.updateMany([one, other].map((id) => ({ id, data: { content: `${n}` } })))
       }

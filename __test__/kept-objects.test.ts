@@ -1,4 +1,4 @@
-// What is read again and again is kept as objects: it must be as current as what is read from the engine.
+// Documents that are read repeatedly are kept as objects, which must be as current as what is read from the engine.
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

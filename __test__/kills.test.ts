@@ -1,4 +1,4 @@
-// Processes that are killed in the middle of transactions, of listening to changes and of iterating, beside others.
+// Processes that are killed in the middle of transactions, of listening to changes and of iterating, while others work.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Change } from '../index.js'
@@ -12,7 +12,7 @@ interface Account {
 
 const accounts = (base: string, name: string) => new Things({ basePath: base, file: `data/${name}.json`, schema: anything })
 
-/** Runs a script until it printed this many lines, then kills it; gives what whole lines it printed. */
+/** Runs a script until it has printed this many lines, then kills it; returns the whole lines that it printed. */
 async function killedAfter<T>(lines: number, args: string[]): Promise<T[]> {
   let count = 0
   const child = await runChild('accounts.mjs', args, {
@@ -51,7 +51,7 @@ test('a listener that is killed and begins again after its last number hears eve
   const acknowledged: object[] = []
   const last = () => heard.at(-1)?.sequence ?? 0
   for (const lines of [10, 25, 40]) {
-    // Two processes write, one listens, and each is killed somewhere.
+    // Two processes write and one listens, and each is killed at some point.
     const [one, other, listened] = await Promise.all([
       killedAfter<object>(lines, [base, 'write']),
       killedAfter<object>(lines + 5, [base, 'write']),

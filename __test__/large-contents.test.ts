@@ -11,7 +11,7 @@ const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<vo
 
 const meta = { name: 'big.txt', path: 'docs/big.txt' }
 
-/** Of about 6 MB: enough for a file of its own. */
+/** About 6 MB, which is enough for a file of its own. */
 const large = 'plain "quoted" \\ back\n\t\u0001é€😀'.repeat(170_000)
 
 const blocks = (text = large) => {
@@ -21,7 +21,7 @@ const blocks = (text = large) => {
 
 const reserved = (base: string) => join(dataPath(base), '.storage')
 
-/** Files of documents, and of contents that are being taken in. */
+/** Lists the files of documents and of contents that are being received. */
 const ownFiles = async (base: string) =>
   (await readdir(reserved(base))).filter((name) => name.startsWith('document-') || name.startsWith('spool-'))
 
@@ -38,7 +38,7 @@ test('a large content takes a bounded amount of memory', withProject(async (stor
   assert.equal(lines.length, 1, stderr)
   const { size, length, rise } = JSON.parse(lines[0]!)
   assert.deepEqual([size, length], [128 << 20, 128 << 20])
-  // Where the system counts in another unit, the number says nothing.
+  // On systems that count in another unit, the number says nothing.
   if (process.platform === 'linux') assert.ok(rise < 96, `the peak rose by ${rise} MiB for a content of 128 MiB`)
 }))
 

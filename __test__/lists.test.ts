@@ -1,4 +1,4 @@
-// Long lists arrive in pieces, and what bulk writes answer does too.
+// Long lists arrive in pieces, and so do the answers of bulk writes.
 import assert from 'node:assert/strict'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -41,7 +41,7 @@ test('a list that was read before has its files by id, whichever of them changed
     for (let read = 0; read < 3; read += 1) await files.list()
     for (const at of changed) {
       await files.update(ids[at]!, { summary: 'changed' })
-      // What memory has is put in its place.
+      // The changed file is now in memory, from where it gets its place in the list.
       await files.getById(ids[at]!)
     }
     assert.deepEqual((await files.list()).map(({ id }) => id), ids)
@@ -67,7 +67,7 @@ test('a list that was under way when the cache was cleared is not kept', withPro
   for (const { forget, opened } of calls) {
     const again = open()
     const files = again.getFileStorage(project.id)
-    // The database is open then.
+    // Opens the database.
     if (opened) await again.list()
     const list = files.list()
     ;(files as any)[forget](forget === 'clearCache' ? undefined : 1)
@@ -98,7 +98,7 @@ test('the event loop turns between the pieces of a list', withProject(async (sto
   const files = cold(open, project)
   await files.getById(created[0]!.id)
   const turns = await turnsOfPieces(async () => assert.equal((await files.list()).length, 3000))
-  // The last piece comes with the answer.
+  // The last piece arrives with the answer.
   assert.ok(turns.length >= 3000 / 256, turns.join())
   assert.equal(new Set(turns.slice(0, -1)).size, turns.length - 1, turns.join())
 }))

@@ -1,4 +1,4 @@
-// What a person reads where the addon does not load.
+// What a person reads if the addon does not load.
 import assert from 'node:assert/strict'
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { execFile } from 'node:child_process'
@@ -13,7 +13,7 @@ const root = join(__dirname, '..')
 
 const LINUX = { platform: 'linux', arch: 'x64', libc: { name: 'glibc', version: '2.31' }, runtime: 'Node 22.0.0' }
 
-/** What the loader throws: its own words, and the messages of its attempts as a chain of causes, the last one first. */
+/** Builds what the loader throws: its own words, and its attempts' messages as a chain of causes, the last one first. */
 function loaderError(...attempts: Error[]) {
   const chain = attempts.reduce<Error | undefined>((cause, error) => Object.assign(error, { cause }), undefined)
   return new Error('Cannot find native binding.', { cause: chain })
@@ -68,7 +68,7 @@ test('each platform that has a package is one that the error knows', () => {
   assert.deepEqual([...PLATFORMS].sort(), readdirSync(join(root, 'npm')).sort())
 })
 
-/** Loads a copy of the package without its addon, in a process that believes to be on another machine if `platform` says so. */
+/** Loads a copy of the package without its addon, in a process that claims to be another machine if `platform` says so. */
 async function load(base: string, prepare: (home: string) => Promise<unknown>, platform = process.platform) {
   const home = join(base, 'package')
   await mkdir(home)

@@ -7,7 +7,7 @@ import { Things, type Thing } from './support/things.js'
 import { turnsOfPieces } from './support/turns.js'
 
 const COUNT = 1500
-/** No piece has more documents. */
+/** The most documents in a piece. */
 const PIECE = 256
 
 const inputs = (text: string, count = COUNT) => Array.from({ length: count }, (_, n) => fileInput(`f${n}.ts`, `${text} ${n}`))

@@ -1,5 +1,5 @@
-// Many records are handed over a slice at a time, and the event loop turns between the slices. What is stored is what they
-// were when they were given.
+// Many records are passed a slice at a time, and the event loop turns between the slices. What is stored is what the records
+// were at the time of the call.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { turnsOf } from './support/turns.js'
 const { NativeRecords } = require('../binding.js')
 
 const COUNT = 1500
-/** No slice has more records. */
+/** The most records in a slice. */
 const SLICE = 256
 
 const inputs = () => Array.from({ length: COUNT }, (_, n) => fileInput(`f${n}.ts`, `text ${n}`))
@@ -29,7 +29,7 @@ const entities = (fields: object) => Array.from({ length: COUNT }, (_, n) => ({ 
 
 const things = () => mapOf(Array.from({ length: COUNT }, (_, n): Thing => ({ id: n + 1, name: `thing ${n}`, size: n, created: 1, updated: 1 })))
 
-/** The turns in which slices cross while something runs. */
+/** Returns the turns in which slices are passed while something runs. */
 const turnsOfSlices = (run: () => Promise<unknown>) =>
   turnsOf(async (note) => {
     const { append } = NativeRecords.prototype
@@ -44,7 +44,7 @@ const turnsOfSlices = (run: () => Promise<unknown>) =>
     }
   })
 
-/** The turns in which the entities of a call become JSON: those that have tags. */
+/** Returns the turns in which the entities of a call become JSON, by those that have tags. */
 const turnsOfTexts = (run: () => Promise<unknown>) =>
   turnsOf(async (note) => {
     const { stringify } = JSON
@@ -59,7 +59,7 @@ const turnsOfTexts = (run: () => Promise<unknown>) =>
     }
   })
 
-/** Runs a call and checks that each slice of what it is given crosses in a turn of its own. */
+/** Runs a call and checks that each slice of its argument is passed in a turn of its own. */
 async function inSlices(run: () => Promise<unknown>) {
   const turns = await turnsOfSlices(run)
   assert.ok(turns.length >= COUNT / SLICE, turns.join())
@@ -148,7 +148,7 @@ test('the event loop turns while the records of a file that another program wrot
 }))
 
 describe('what is stored is what was given at the moment of the call, of', () => {
-  /** Changes all that was given, at once and in each turn until a call is over. */
+  /** Changes the arguments at once, and then in each turn until the call has ended. */
   async function changing(change: () => void, call: Promise<unknown>) {
     let over = false
     const changed = () => {
@@ -259,7 +259,7 @@ describe('what is stored is what was given at the moment of the call, of', () =>
       }
     }
     const call = storage.writeAll(given)
-    // The schema hands these objects on as they are, and is done in the turn of the call.
+    // The schema returns these same objects, in the turn of the call.
     setImmediate(change)
     await call
     assert.deepEqual(await storage.readAll(), expected)
@@ -278,7 +278,7 @@ describe('what is stored is what was given at the moment of the call, of', () =>
         delete given[COUNT]
       }
       const call = storage.writeAll(given)
-      // The schema hands these objects on as they are, and is done in the turn of the call.
+      // The schema returns these same objects, in the turn of the call.
       await changing(() => setImmediate(change), call)
       assert.deepEqual(await storage.readAll(), made())
       await storage.close()

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { IndexManager, ProjectStorageV2 } from '../index.js'
 import { projectInput, until, withDirectory } from './support/index.js'
 
-/** Files that this process has open below a directory, where the system tells; nothing elsewhere. */
+/** Counts the files that this process has open below a directory; undefined if the system does not tell. */
 async function openFiles(directory: string): Promise<number | undefined> {
   if (process.platform !== 'linux') return undefined
   const { readlink } = await import('node:fs/promises')
@@ -15,7 +15,7 @@ async function openFiles(directory: string): Promise<number | undefined> {
   return targets.filter((target) => target.startsWith(directory)).length
 }
 
-/** Locks, journal and one snapshot each. */
+/** The most files that a database keeps open: locks, a journal and one snapshot. */
 const FILES_OF_A_DATABASE = 8
 
 describe('many at once', () => {

@@ -1,4 +1,4 @@
-// What is kept between calls is bounded, whatever is asked for.
+// What is kept between calls is bounded, whatever is read.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { fileInput, fileRecord, projectInput, runChild, withDirectory, withStorage } from './support/index.js'
@@ -10,7 +10,7 @@ const { isKept, KeptEntries } = require('../lib/kept-entries.js') as {
   KeptEntries: new () => KeptEntries
 }
 
-/** The size of the largest object that is kept. */
+/** Returns the size of the largest object that is kept. */
 function largest() {
   let [kept, tooLarge] = [0, 2 ** 40]
   while (tooLarge - kept > 1) {
@@ -21,7 +21,7 @@ function largest() {
   return kept
 }
 
-/** The entries of two engines that may keep many each. `entry` makes such that two of them are kept and not a third. */
+/** Provides the entries of two engines that may keep many each. `entry` makes entries of which two fit, but not three. */
 function withEngines(work: (engines: KeptEntries[], entry: (name: string) => Entry, dropped: string[]) => void) {
   return () => {
     const dropped: string[] = []
@@ -59,7 +59,7 @@ describe('the objects that are kept of all databases', () => {
   }))
 })
 
-/** Runs the reads of `hoarder.mjs` in a process whose heap is small, which only Node can limit. */
+/** Runs the reads of `hoarder.mjs` in a process with a small heap, which only Node can limit. */
 const inSmallHeap = (work: string) => withDirectory(async ({ base }) => {
   const { code, signal, stderr } = await runChild('hoarder.mjs', [base, work], { env: { NODE_OPTIONS: '--max-old-space-size=64' } })
   assert.deepEqual([code, signal], [0, null], stderr)

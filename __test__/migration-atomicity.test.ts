@@ -26,7 +26,7 @@ class Notes extends BaseStorage<{ id: number; text: string; created: number; upd
   }
 }
 
-/** Opens and closes a storage: the engine has the data now, and the JSON files are current. */
+/** Opens and closes a storage: after that, the engine has the data and the JSON files are up to date. */
 async function adopt(open: () => ProjectStorageV2) {
   const storage = open()
   for (const { id } of await storage.list()) await storage.getProjectFiles(id)
@@ -40,7 +40,7 @@ const withData = (work: (context: ManagerContext) => Promise<void>) =>
     await work(context)
   })
 
-/** What a migration does before it throws. */
+/** What each migration does before it throws. */
 const CHANGES: [string, (context: MigrationContext, storage: ProjectStorageV2) => Promise<unknown>][] = [
   ['nothing', async () => {}],
   ['creates projects', (_, storage) => Promise.all([1, 2, 3].map((n) => storage.create(projectInput(`n${n}`))))],
@@ -109,7 +109,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
         }))
         assert.equal(await caught(manager.migrate()), error)
         assert.deepEqual(await dataOf(base), before)
-        // Opening shows the same as it did, and writing goes on.
+        // A new instance shows the same data as before, and can write.
         const storage = open()
         const names = (await storage.list()).map(({ name }) => name)
         assert.equal(names.length, adopted ? 4 : 3)
@@ -227,7 +227,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
 })
 
 describe('a process killed in the middle of a migration', () => {
-  // Each line is one more change that had happened.
+  // Each line stands for one more change that was made.
   for (const adopted of [true, false]) {
     const author = adopted ? 'the engine' : 'the old package'
     test(`leaves the data byte for byte as before, on data that ${author} wrote`, withData(async ({ base, open, manage }) => {
@@ -240,14 +240,14 @@ describe('a process killed in the middle of a migration', () => {
         })
         assert.equal(signal, 'SIGKILL', stderr)
         assert.ok(lines.length >= count)
-        // The next opening puts it back, before anything is served.
+        // The next opening restores the data before anything is served.
         const storage = open()
         const projects = await storage.list()
         assert.equal(projects.length, adopted ? 4 : 3)
         await storage.close()
         const after = await dataOf(base)
         if (adopted) {
-          // The first migration of the run had succeeded and stays.
+          // The first migration of the run succeeded and stays applied.
           assert.deepEqual(after, { ...before, 'first.txt': after['first.txt'] })
           assert.ok(after['first.txt'])
         } else {
@@ -264,7 +264,7 @@ describe('a process killed in the middle of a migration', () => {
     const before = await dataOf(base)
     const { code, stderr } = await runChild('migrator.mjs', [base, 'exit'])
     assert.equal(code, 7, stderr)
-    // Asking for the state is enough.
+    // Reading the state is enough.
     assert.equal((await manage().getState()).currentVersion, '0.0.0')
     assert.deepEqual(await dataOf(base), before)
     assert.equal((await open().list()).length, 4)

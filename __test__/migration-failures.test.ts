@@ -1,4 +1,4 @@
-// Migrations that throw, hang together, or are called where they must not be.
+// Migrations that throw, depend on one another, or are called where they must not be.
 import assert from 'node:assert/strict'
 import { symlink } from 'node:fs/promises'
 import { describe, test } from 'node:test'
@@ -129,7 +129,7 @@ describe('a second run', () => {
     assert.equal(error.code, 'LOCK_TIMEOUT')
     assert.deepEqual([error.holder, error.path], [process.pid, base])
     end()
-    // The one that gave up left nothing behind that others would wait for.
+    // The call that gave up left nothing behind for which others would wait.
     assert.deepEqual((await running).versions, ['1.0.0'])
     assert.deepEqual((await hasty.migrate()).versions, [])
   }))

@@ -1,4 +1,4 @@
-// Migrations beside other processes.
+// Migrations while other processes work.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ describe('while another process migrates', () => {
     assert.equal((await storage.getById(project.id))?.name, 'before')
     assert.deepEqual((await other.goOn())[0].versions, ['1.0.0'])
     await storage.update(project.id, { name: 'afterwards' })
-    // Each process hands out ids of its own: which of the two is lower is open.
+    // Each process generates its own ids, so either of the two may be lower.
     assert.deepEqual((await storage.list()).map(({ name }) => name).sort(), ['afterwards', 'made by the migration'])
   }))
 
@@ -62,7 +62,7 @@ describe('while another process migrates', () => {
     const error = await caught(storage.update(project.id, { name: 'changed' }))
     assert.equal(error.code, 'MIGRATION_FAILED', error.message)
     assert.equal((await storage.getById(project.id))?.name, 'before')
-    // Closing says that the files could not be brought up to date.
+    // Closing reports that the files could not be brought up to date.
     await storage.close().catch(() => {})
     const again = open()
     assert.deepEqual((await again.list()).map(({ name }) => name), ['before'])
@@ -106,7 +106,7 @@ describe('a worker thread that is terminated in the middle of a migration', () =
       await once(worker, 'message')
       assert.ok((await storage.list()).length > 1, `round ${round}`)
       await worker.terminate()
-      // The thread gives up what it held when it is gone. What it was about to write would come before this project.
+      // The thread releases what it held once it is gone. What it was about to write would be committed before this project.
       await manager.migrate()
       const { id } = await storage.create(projectInput('afterwards'))
       assert.deepEqual((await storage.list()).map(({ name }) => name), ['before', 'afterwards'], `round ${round}`)

@@ -9,17 +9,17 @@ import { dataPath, withDirectory } from './support/index.js'
 const run = promisify(execFile)
 const { blocks } = documents().find(({ path }) => path === 'docs/monitoring.md')!
 
-/** The file that the page shows. */
+/** Returns a file that the page shows. */
 const file = (name: string) => blocks.find(({ mark }) => mark === `file=${name}`)!.text
 
-/** What a module prints as JSON, one value on each line. */
+/** Returns what a module prints as JSON, one value on each line. */
 async function printed(code: string, base: string): Promise<any[]> {
   const args = 'Bun' in globalThis ? ['-e', code] : ['--input-type=module', '-e', code]
   const { stdout } = await run(process.execPath, args, { cwd: root, env: { ...process.env, BASE: base } })
   return stdout.trimEnd().split('\n').map((line) => JSON.parse(line))
 }
 
-/** The least that implements the interfaces of OpenTelemetry: it remembers what it is given. */
+/** A minimal implementation of the OpenTelemetry interfaces, which remembers what it is given. */
 const providers = `
 import * as api from '@opentelemetry/api'
 const spans = []

@@ -64,7 +64,7 @@ test('what begins its successor, again and again, leaves nothing behind', async 
       nesting.run(what, async () => {
         await null
         if (refs.length === 200) resolve()
-        // The next one begins while this one runs, and outlives it.
+        // The next step begins while this one runs, and outlives it.
         else step()
         await null
       })

@@ -99,7 +99,7 @@ describe('after close the old package reads everything again', () => {
   }))
 })
 
-/** Replaces the content of a file on disk before the storage opens. */
+/** Changes the content of a file on disk before the storage opens. */
 const edit = async (path: string, change: (map: Record<string, Record<string, unknown>>) => void) => {
   const map = await readJson(path)
   change(map)

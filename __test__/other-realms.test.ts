@@ -1,5 +1,5 @@
-// Values of other realms: those of a `vm` context, and of what runs tests in one (jest, vitest), where the global classes are not
-// those of the package, or not those that node:fs makes its values of.
+// Values of other realms: those of a `vm` context, and of what runs tests in one (jest, vitest), where the global classes
+// are not the package's, or not those of which node:fs makes its values.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runInNewContext } from 'node:vm'

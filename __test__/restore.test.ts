@@ -8,7 +8,7 @@ import { dataOf, fingerprint, lay, noting, withManagers, write } from './support
 
 const SAMPLE = 1718000000000
 
-/** Data, a backup `kept` of it, and what the data was then. */
+/** Provides data, a backup of it, and in `kept` what the data was then. */
 const withBackup = (work: (context: ManagerContext & { kept: Record<string, string> }) => Promise<void>) =>
   withManagers(async (context) => {
     await lay(context.base)
@@ -19,7 +19,7 @@ const withBackup = (work: (context: ManagerContext & { kept: Record<string, stri
     await work({ ...context, kept: await dataOf(context.base) })
   })
 
-/** Changes data in all ways, so that nothing of it is as in the backup. */
+/** Changes data in all ways, so that nothing of it is as it is in the backup. */
 async function change({ base, open }: ManagerContext) {
   const storage = open()
   await storage.delete(SAMPLE)
@@ -105,7 +105,7 @@ describe('a restore', () => {
 
   test('tells how far it is, and what a callback throws or a signal aborts changes nothing', withBackup(async (context) => {
     const { base, manage } = context
-    // Of less, a restore might be done before it is stopped.
+    // With less data, the restore might end before it is stopped.
     await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
     await manage().backup('big')
     await change(context)
@@ -197,7 +197,7 @@ describe('a restore refuses, and leaves everything as it was,', () => {
   }))
 })
 
-/** The path of the file in a backup that has this name. */
+/** Returns the path of the file with this name in a backup. */
 async function fileIn(backup: string, name: string): Promise<string> {
   const found = Object.keys(await fingerprint(backup)).find((path) => path.endsWith(`/${name}`))
   assert.ok(found, name)

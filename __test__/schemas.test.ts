@@ -1,4 +1,4 @@
-// Storages that callers write themselves: a subclass, its schema, its file.
+// Storages that callers write themselves: a subclass, its schema and its file.
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ const fields = (z: any) =>
     updated: z.number(),
   }).passthrough()
 
-/** The same rules as a plain Standard Schema, checked later than at once. */
+/** The same rules as a plain Standard Schema that answers asynchronously. */
 const plain = {
   '~standard': {
     version: 1 as const,
@@ -76,7 +76,7 @@ const arktype = type({
   updated: 'number',
 })
 
-/** zod 4 with a rule that needs time, and a transform. */
+/** A zod 4 schema with a rule that takes time, and a transform. */
 const slow = fields(zod4).refine(async () => true)
 
 const schemas = { 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'zod 4 that waits': slow, valibot, arktype, 'a Standard Schema': plain }

@@ -10,7 +10,7 @@ interface Said {
   listed?: number
 }
 
-/** Runs one part of the constellation and gives what it said. */
+/** Runs one part of the constellation and returns what it said. */
 async function play(role: string, base: string, ...args: unknown[]): Promise<Said[]> {
   const { lines, code, stderr } = await runChild('constellation.mjs', [role, base, ...args.map(String)])
   assert.equal(code, 0, stderr)
@@ -25,7 +25,7 @@ describe('a server, a second process on stdio and a command-line tool', () => {
     await setUp.close()
     const tools = (async () => {
       const said: Said[] = []
-      // A person who calls the tool now and then: each call opens, does one thing and closes.
+      // A person calls the tool now and then: each call opens the storage, does one thing and closes it.
       for (let n = 0; n < 5; n++) said.push(...(await play('tool', base, id, file.id, n)))
       return said
     })()
@@ -40,7 +40,7 @@ describe('a server, a second process on stdio and a command-line tool', () => {
       if (version) assert.equal(versions[version - 1]?.content, content)
     }
     assert.equal(versions.length, 1 + [...server, ...stdio, ...tool].filter(({ version }) => version).length)
-    // What one process counts never shrinks, for projects are only created.
+    // The count that one process sees never decreases, because projects are only created.
     for (const said of [server, stdio, tool]) {
       const counts = said.flatMap(({ listed }) => listed ?? [])
       assert.deepEqual(counts, counts.toSorted((a, b) => a - b))

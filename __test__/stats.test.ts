@@ -1,4 +1,4 @@
-// What `stats()` tells of a database, for monitoring.
+// What `stats()` says of a database, for monitoring.
 import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
 import { describe, test } from 'node:test'
@@ -36,7 +36,7 @@ describe('stats()', () => {
     assert.equal(after.writes.documents - before.writes.documents, 3)
     assert.ok(after.writes.documentBytes - before.writes.documentBytes > 30_000)
     assert.ok(after.writes.amplification! > 1 && after.writes.amplification! < 3)
-    // A checkpoint in the background has numbers of its own.
+    // A checkpoint in the background takes sequence numbers of its own.
     assert.ok(after.sequence.last > before.sequence.last)
     assert.equal(after.sequence.durable, after.sequence.last)
     assert.ok(after.syncs.count > before.syncs.count && after.syncs.longest > 0)

@@ -1,4 +1,4 @@
-// In and out again: what this package leaves, the old package can read, and what that writes is taken over.
+// Back and forth: the old package can read what this package leaves, and this package adopts what the old one then writes.
 import assert from 'node:assert/strict'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { z } from 'zod3'
 import { MigrationManager, ProjectStorageV2, addIndexesMigration } from '../index.js'
 import { dataPath, warningOf, withOldData } from './support/index.js'
 
-// The old package, as far as it reads and writes: whole files, through schemas that know no other fields.
+// The old package, as far as reading and writing go: whole files, through schemas that know no other fields.
 const time = z.number().int().positive()
 const projectSchema = z
   .object({ id: time, name: z.string().min(1), description: z.string(), path: z.string().min(1), created: time, updated: time })
@@ -32,7 +32,7 @@ const fileSchema = z
     nextId: time.nullable().default(null),
     isLatest: z.boolean().default(true),
     originalFileId: time.nullable().default(null),
-    // Added by this package; the old one ignores what it does not know.
+    // Added by this package; the old one ignores fields that it does not know.
     lastSyncedAt: time.nullable().optional(),
     syncVersion: z.number().int().optional(),
   })
@@ -45,7 +45,7 @@ const writeMap = (path: string, map: object) => writeFile(path, JSON.stringify(m
 const projectsFile = (base: string) => join(dataPath(base), 'projects.json')
 const filesFile = (base: string, id: number | string) => join(dataPath(base), 'project_data', String(id), 'files.json')
 
-/** Everything, as the old package sees it. */
+/** Reads everything as the old package sees it. */
 async function oldView(base: string) {
   const projects = await readMap(projectsFile(base), projectSchema)
   const files: Record<string, Record<string, OldFile>> = {}
@@ -64,7 +64,7 @@ const used = async (base: string, work: (storage: ProjectStorageV2) => Promise<u
   }
 }
 
-/** A project of the old data that has files, and one of these. */
+/** Returns a project of the old data that has files, and one of its files. */
 async function sample(storage: ProjectStorageV2) {
   for (const { id } of await storage.list()) {
     const [file] = await storage.getProjectFiles(id, { includeAllVersions: false })
@@ -113,7 +113,7 @@ describe('the old package after a close()', () => {
       expected = { projects: await storage.readProjects(), files }
     })
     const { projects, files } = await oldView(base)
-    // A project without files may have no file of files.
+    // A project without files may have no file that lists them.
     const present = Object.fromEntries(Object.entries(expected!.files).filter(([, map]) => Object.keys(map as object).length > 0))
     assert.deepEqual({ projects, files }, { projects: expected!.projects, files: { ...files, ...present } })
   }))

@@ -1,4 +1,4 @@
-// Tests of callers replace the timers by ones that stand still.
+// Callers' tests replace the timers with ones that stand still.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ async function withStandingTimers(work: () => Promise<void>) {
 
 const root = join(__dirname, '..')
 
-/** The package, evaluated once more. */
+/** Evaluates the package once more. */
 function evaluatedAnew(): typeof own {
   const require = createRequire(join(root, 'index.js'))
   const loaded = Object.entries(require.cache).filter(([path]) => path === join(root, 'index.js') || path.startsWith(join(root, 'lib')))
@@ -61,7 +61,7 @@ test('whoever waits for a lock is told in time while timers stand still', withDi
   await things.close()
 }))
 
-/** A storage whose locks are in reach of the test. */
+/** Opens a storage whose locks are accessible to the test. */
 const lockable = ({ ProjectStorageV2 }: typeof own, base: string, lockTimeout = 30_000) =>
   new (class extends ProjectStorageV2 {
     lock = (work: () => void | Promise<void>) => this.withLock('key', work)
@@ -72,7 +72,7 @@ test('whoever waits for a lock file is told in time after the package was loaded
   let free = () => {}
   let held = Promise.resolve()
   await new Promise<void>((resolve) => (held = holding.lock(() => new Promise<void>((end) => ((free = end), resolve())))))
-  // Whoever does not notice that its time is up gets the lock at last, and does not wait for ever.
+  // A waiter that does not notice its timeout gets the lock in the end, and does not wait forever.
   const rescue = setTimeout(() => free(), 10_000)
   await withStandingTimers(async () => {
     const waiting = lockable(evaluatedAnew(), base, 50)

@@ -50,7 +50,7 @@ test('concurrent transactions on one entity are serialised', withThings(async (t
 }))
 
 test('no two transactions decide on a state that the other one changes', withThings(async (things) => {
-  // Each may leave only if somebody else stays: one after another, one of the two must stay.
+  // Each may leave only if somebody else stays. If the transactions run one after another, one of the two must stay.
   const people = await Promise.all([things.create({ name: 'one' }), things.create({ name: 'other' })])
   await Promise.all(people.map(({ id }) => things.transaction(async (tx) => {
     if ((await tx.list()).length > 1) await tx.delete(id)
@@ -213,7 +213,7 @@ test('one that others keep losing is given up with CONFLICT', withThings(async (
 
 test('one that gives up its turn, or waits too long for it, holds up nobody behind it', withThings(async (things, base) => {
   const ids = (await Promise.all(['first', 'aborted', 'late', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
-  /** A transaction that loses its first attempt: then it waits for its turn. */
+  /** Runs a transaction that loses its first attempt and then waits for its turn. */
   const losing = (storage: Things, id: number, again: () => unknown, options?: CallOptions) => {
     let runs = 0
     return storage.transaction(async (tx) => {
@@ -252,7 +252,7 @@ test('a transaction in the callback of one that others wait for is not among tho
   await things.transaction(async (tx) => {
     runs += 1
     await tx.getById(one.id)
-    // Lost once, it is the first in the queue of those that lost.
+    // Having lost once, it is the first in the queue of transactions that have lost.
     if (runs === 1) await things.update(one.id, { size: 2 })
     else {
       await things.transaction(async (own) => {

@@ -11,11 +11,11 @@ import { documents } from './support/documents.js'
 
 const { prose } = documents().find(({ path }) => path === 'docs/troubleshooting.md')!
 
-/** Numbers differ from case to case, and so does the place of the data. */
+/** Removes what differs from case to case: numbers and the location of the data. */
 const plain = (text: string, base: string) =>
   text.replaceAll(base, '/srv').replaceAll(/\d+/g, 'N').replaceAll(/\s+/g, ' ').replaceAll(/\S*\//g, '').replaceAll('…', '')
 
-/** The messages that the section of a code shows. */
+/** Returns the messages that the section of a code shows. */
 function shown(code: string): string[] {
   const section = prose.split(`\n### ${code}\n`).slice(1).map((text) => text.split('\n### ')[0]!)
   const quotes = section.flatMap((text) => text.trim().split('\n\n').filter((part) => part.startsWith('> ')))
@@ -111,7 +111,7 @@ const warnings: Record<string, Trouble> = {
     let heard = false
     storage.on('change', () => {
       heard = true
-      // Of an error, the warning would have the stack too.
+      // For an error, the warning would include the stack.
       throw '…'
     })
     await storage.create({ name: 'b', path: '/b' })

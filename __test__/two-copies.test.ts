@@ -1,5 +1,5 @@
-// The package twice in one process: two copies of its files, as two `node_modules` have them, are to each other as two processes
-// are; one copy that is evaluated anew, as hot reloading does, shares the engine with the one before.
+// The package twice in one process. Two copies of its files, as in two `node_modules`, treat each other like two processes.
+// One copy that is evaluated again, as by hot reloading, shares the engine with the earlier evaluation.
 import assert from 'node:assert/strict'
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -24,7 +24,7 @@ before(async () => {
 
 after(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
 
-/** The package, evaluated once more. */
+/** Evaluates the package once more. */
 function evaluatedAnew(): Package {
   const require = createRequire(join(directory, 'index.js'))
   for (const path of Object.keys(require.cache)) if (path.startsWith(directory) && path.endsWith('.js')) delete require.cache[path]

@@ -1,4 +1,4 @@
-// Values drawn at random: what a storage accepts, it gives back, now and after it was closed.
+// Values drawn at random: a storage returns what it accepts, both at once and after it was closed.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
@@ -20,7 +20,7 @@ class Things extends BaseStorage<any> {
   }
 }
 
-/** Numbers from 0 to below 1 (mulberry32). */
+/** Draws numbers from 0 to below 1 (mulberry32). */
 function drawn(seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0
@@ -47,7 +47,7 @@ function value(random: () => number, depth = 0): unknown {
   return Object.fromEntries(names.map((name) => [name, value(random, depth + 1)]))
 }
 
-/** The value as JSON has it, members in the order in which a reader of that text finds them. */
+/** Returns the value as JSON has it, with the members in the order in which a reader of that text finds them. */
 const asJson = (given: unknown) => JSON.parse(JSON.stringify(given ?? null))
 
 const SEEDS = 4

@@ -7,7 +7,7 @@ import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, 
 
 const reserved = (base: string) => join(dataPath(base), '.storage')
 
-/** Changes one byte of the newest journal, where `text` stands in it. */
+/** Changes one byte of the newest journal, at the place of `text`. */
 async function damageJournal(base: string, text: string) {
   const names = (await readdir(reserved(base))).filter((name) => name.startsWith('journal-')).sort()
   const path = join(reserved(base), names.at(-1)!)
@@ -18,7 +18,7 @@ async function damageJournal(base: string, text: string) {
   await writeFile(path, bytes)
 }
 
-/** Three projects whose last two are in the journal alone, and a process that is gone. */
+/** Leaves three projects, the last two of which are only in the journal of a process that is gone. */
 async function killed({ base }: Context) {
   const { runChild } = await import('./support/index.js')
   await runChild('leaver.mjs', [base, 'exit'])

@@ -9,7 +9,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const withFiles = (work: (files: ProjectFileStorage) => Promise<void>) =>
   withProject((storage, project) => work(storage.getFileStorage(project.id)))
 
-/** Makes a file with the contents 'v1', 'v2', … as its versions. */
+/** Creates a file with the contents 'v1', 'v2', … as its versions. */
 async function chainOf(files: ProjectFileStorage, length: number): Promise<ProjectFile[]> {
   let last = await files.create(fileInput('src/a.ts', 'v1'))
   const first = last

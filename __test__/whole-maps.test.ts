@@ -1,5 +1,5 @@
-// Writing all files of a project as a map: what was read before is compared with it, so that only the difference is sent. It
-// must not show, except in what it costs.
+// Writing all files of a project as a map. The map is compared with what was read before, so that only the difference is
+// sent, which must not be noticeable except in the cost.
 import assert from 'node:assert/strict'
 import { channel } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ import { caught, dataPath, fileRecord, filesPath, readJson, runChild, until, wit
 type FileMap = Record<string, ProjectFile>
 
 const PROJECT = 77
-/** Beyond the numbers that JavaScript sorts by itself. */
+/** Larger than the numbers that JavaScript orders among the keys of an object. */
 const FIRST = 1_700_000_000_000
 
 function mapOf(count: number, fields: Partial<ProjectFile> = {}): FileMap {
@@ -28,7 +28,7 @@ function collectGarbage() {
   runInNewContext('gc')()
 }
 
-/** What is sent by the writes that `work` starts. */
+/** Returns what is sent by the writes that `work` starts. */
 async function sentBy(work: () => Promise<unknown>): Promise<{ entities: number; bytes: number }[]> {
   const events: any[] = []
   const listen = (event: any) => void events.push(event)
@@ -37,7 +37,7 @@ async function sentBy(work: () => Promise<unknown>): Promise<{ entities: number;
   return events.map(({ entities, bytes }) => ({ entities, bytes }))
 }
 
-/** A storage with a map that it has read. */
+/** Makes the body of a test with a storage and a map that it has read. */
 const withMap = (work: (storage: ProjectStorageV2, map: FileMap, context: { base: string; open(options?: StorageOptions): ProjectStorageV2 }) => Promise<void>) =>
   withStorage(async (storage, context) => {
     await storage.writeProjectFiles(PROJECT, mapOf(20))
@@ -114,7 +114,7 @@ describe('a map that was read and is written back', () => {
 
   test('takes its records as they are at the call', withMap(async (storage, map) => {
     const expected = { ...structuredClone(map), [FIRST]: { ...map[FIRST]!, content: 'new' } }
-    // Something before it that is not answered yet: what was read may be out of date.
+    // An earlier write that is not answered yet: what was read may be out of date.
     const before = storage.getFileStorage(PROJECT).delete(FIRST + 7)
     map[FIRST]!.content = 'new'
     const writing = storage.writeProjectFiles(PROJECT, map)
@@ -313,7 +313,7 @@ describe('reading the map back', () => {
       const before = tip()
       const reading = storage.readProjectFiles(PROJECT)
       const updating = storage.updateProjectFile(PROJECT, FIRST, { content: `text ${n}` })
-      // What was read before the update arrives after it.
+      // Wait for the update, so that what was read before it arrives after it.
       for (const end = Date.now() + 30_000; tip() === before && Date.now() < end; );
       await reading
       assert.deepEqual(await storage.readProjectFiles(PROJECT), { ...map, [FIRST]: await updating })
@@ -323,7 +323,7 @@ describe('reading the map back', () => {
 
 describe('a map gives the same with and without what is kept', () => {
   const settings: StorageOptions[] = [{}, { maxCacheSize: 1 }, { maxCacheSize: 0 }, { cacheTTL: 0 }, { cacheTTL: 1 }, { cacheEnabled: false }]
-  /** Objects within records are kept later than others, and never taken for the same. */
+  /** A record with an object in it is kept later than other records, and is never treated as unchanged. */
   const stored = (odd: unknown) => JSON.stringify({
     [FIRST]: { ...fileRecord(FIRST, PROJECT), odd, other: 'text' },
     [FIRST + 1]: { ...fileRecord(FIRST + 1, PROJECT), created: 1_700_000_000, more: 1.5 },
@@ -332,7 +332,7 @@ describe('a map gives the same with and without what is kept', () => {
     ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [FIRST + 4 + n, fileRecord(FIRST + 4 + n, PROJECT)])),
   })
 
-  /** What callers do to a record between reading and writing it, good and bad. */
+  /** What callers do to a record between reading and writing it, both valid and invalid. */
   const changes: ((file: any, random: (n: number) => number) => unknown)[] = [
     (file) => ({ ...file }),
     (file, random) => ({ ...file, content: `content ${random(9)}` }),
@@ -378,7 +378,7 @@ describe('a map gives the same with and without what is kept', () => {
     return copy
   }
 
-  /** What a life of one storage shows of itself, all of it that callers can see. */
+  /** Returns everything that callers can see in the life of one storage. */
   async function life(base: string, seed: number, options: StorageOptions, open: (options: StorageOptions) => ProjectStorageV2) {
     const path = filesPath(base, PROJECT)
     await mkdir(dirname(path), { recursive: true })
@@ -395,7 +395,7 @@ describe('a map gives the same with and without what is kept', () => {
       const calls: Promise<string>[] = []
       for (let left = 1 + random(3); left > 0; left--) {
         const by = random(4) === 0 ? other : storage
-        // Writes of several instances have no order among them.
+        // Writes of different instances are not ordered among one another.
         if (by === other) shown.push(...(await Promise.all(calls.splice(0))))
         const kind = random(6)
         if (kind === 0) calls.push(show(by.getFileStorage(PROJECT).delete(FIRST + random(10))))

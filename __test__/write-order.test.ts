@@ -14,7 +14,7 @@ const withThings = (work: (things: Things) => Promise<void>, options: Partial<Th
     }
   })
 
-/** A schema that answers when its gate is open; every other value passes at once. */
+/** A schema that holds some values until its gate is opened; every other value passes at once. */
 function gated(isHeld: (value: { name?: string }) => boolean) {
   let open = () => {}
   const gate = new Promise<void>((resolve) => (open = resolve))
@@ -25,7 +25,7 @@ function gated(isHeld: (value: { name?: string }) => boolean) {
   return { open, schema: { '~standard': { version: 1, vendor: 'test', validate } } }
 }
 
-/** Turns of the event loop, for whatever would go on by itself. */
+/** Waits for turns of the event loop, in which anything that needs no trigger would continue. */
 async function turns(count: number) {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve))
 }
@@ -178,7 +178,7 @@ describe('a signal', () => {
       await turns(round % 4)
       controller.abort()
       const exists = await created
-      // Whatever was begun is behind this.
+      // Whatever was begun comes before this write.
       await files.update(Object.values(map)[0]!.id, { summary: 'done' })
       assert.equal((await files.getByPath(path)) !== null, exists, `round ${round}`)
     }

@@ -1,4 +1,4 @@
-// `npm run bench`: measures this package beside what people would use instead, and writes the results. See README.md.
+// `npm run bench`: measures this package and the alternatives that people would use, and writes the results. See README.md.
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -45,7 +45,7 @@ function benchOf(directory, peers, results) {
     grow: gather('growth'),
     latency: gather('latency'),
     idle: gather('idle'),
-    /** Removes what the peers keep under a name. */
+    /** Removes what the peers have stored under a name. */
     remove(name) {
       for (const entry of readdirSync(directory)) {
         if (entry.startsWith(`${name}-`)) rmSync(join(directory, entry), { recursive: true, force: true, maxRetries: 5 })
@@ -71,7 +71,7 @@ await main(async () => {
   const { peers, missing } = await loadPeers()
   for (const line of missing) console.log(line)
   const names = options.only ?? Object.keys(parts)
-  // Beside the results, so that a temporary directory in memory does not flatter the syncs.
+  // Beside the results, because syncs would look too fast in a temporary directory that is in memory.
   const directory = join(resultsDirectory, `data-${process.pid}.tmp`)
   mkdirSync(directory, { recursive: true })
   const results = { machine: describeMachine(directory), quick: options.quick, rows: [], notes: [], growth: [], latency: [], idle: [] }
@@ -84,6 +84,6 @@ await main(async () => {
   const text = writeResults(results, { partly: options.only !== undefined || (options.quick && !options.publish) })
   console.log(`\n${text}`)
   if (options.publish) await import('./publish.mjs')
-  // A peer may keep a thread that would keep this process.
+  // A peer may leave a thread running that would keep this process alive.
   process.exit()
 })

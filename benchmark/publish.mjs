@@ -1,5 +1,5 @@
-// Places the tables of the last runs into README.md and docs/performance.md, between the marks that they have for them.
-// `npm run bench -- --publish` does it after measuring; `node benchmark/publish.mjs` does it alone.
+// Puts the tables of the last runs between their marks in README.md and docs/performance.md. `npm run bench -- --publish`
+// does this after measuring; `node benchmark/publish.mjs` does only this.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { longTables, shortTable } from './lib/report.mjs'

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 'use strict'
 
-/** Says why nothing could be run at all: the addon does not load, or there is a bug. */
+/** Reports why nothing could be run at all: either the addon does not load, or there is a bug. */
 function report({ code = 'BUG', message }) {
   const json = process.argv.includes('--json')
   process.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `error: ${message} (${code})\n`)

@@ -1,4 +1,4 @@
-// An HTTP server for notes that pushes every change to its clients, also those that other processes make.
+// An HTTP server for notes that pushes every change to its clients, including the changes that other processes make.
 //
 //   node --import tsx examples/http-server.mts [PORT] [BASE PATH]
 //
@@ -38,7 +38,7 @@ class Notes extends BaseStorage<Note, Record<string, Note>, z.input<typeof noteS
 const [port = '3000', base = '.'] = process.argv.slice(2)
 const notes = new Notes({ basePath: resolve(base), lockTimeout: 5_000 })
 
-/** The longest body that is read. */
+/** The length of the longest body that is accepted. */
 const MAX_BODY = 100_000
 
 class HttpError extends Error {
@@ -57,7 +57,7 @@ async function bodyOf(request: IncomingMessage): Promise<any> {
     const body: unknown = JSON.parse(text)
     if (body !== null && typeof body === 'object') return body
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new HttpError(400, 'the body is no JSON object')
 }
@@ -88,8 +88,8 @@ function send(response: ServerResponse, status: number, body: unknown) {
 }
 
 /**
- * Tells a client of changes as long as it listens. The id of an event is its sequence number: a browser that lost the
- * connection sends the last one back and misses nothing, or is told to read everything again.
+ * Sends changes to a client as long as it listens. The id of an event is its sequence number: a browser that has lost the
+ * connection sends back the last one, and then misses nothing or is told to read everything again.
  */
 async function push(request: IncomingMessage, response: ServerResponse) {
   const given = Number(request.headers['last-event-id'])
@@ -130,7 +130,7 @@ server.listen(Number(port), '127.0.0.1', () => {
 
 async function stop() {
   server.close()
-  // Ends the feeds of changes too, and with them the connections that wait for events.
+  // This also ends the change feeds, and with them the connections that wait for events.
   await notes.close()
   server.closeAllConnections()
 }

@@ -1,4 +1,4 @@
-// A note taker for the command line. Several may run at once.
+// A note taker for the command line. Several instances may run at once.
 //
 //   node --import tsx examples/notes.mts add 'Buy milk' --tag home
 //   node --import tsx examples/notes.mts list [--tag home] [--all]
@@ -6,7 +6,7 @@
 //   node --import tsx examples/notes.mts done 1
 //   node --import tsx examples/notes.mts remove 1
 //
-// Notes lie in the folder that NOTES_DIRECTORY names, or in .notes of the home directory.
+// Notes are kept in the folder that NOTES_DIRECTORY names, or in .notes in the home directory.
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -15,7 +15,7 @@ import { z } from 'zod'
 
 const noteSchema = z.object({
   id: z.number(),
-  /** What a person types: 1, 2, 3 … */
+  /** The number that a person types: 1, 2, 3 … */
   number: z.number().int().positive(),
   text: z.string().trim().min(1),
   tags: z.array(z.string()),
@@ -44,7 +44,7 @@ class Notes extends BaseStorage<Note, Record<string, Note>, z.input<typeof noteS
     return null
   }
 
-  /** Two at once get two numbers: the one that comes second runs again. */
+  /** Two concurrent calls get two numbers: the one that commits second runs again. */
   async add(text: string, tags: string[]): Promise<Note> {
     return this.transaction(async (tx) => {
       const [last] = await tx.query({ orderBy: { number: 'desc' }, limit: 1, select: ['number'] })
@@ -59,7 +59,7 @@ class Notes extends BaseStorage<Note, Record<string, Note>, z.input<typeof noteS
   }
 }
 
-/** An error whose message is all that a person needs. */
+/** An error whose message is all that a person needs to see. */
 class UserError extends Error {}
 
 const line = ({ number, text, tags, done }: Note) => `${done ? '✓' : ' '} ${number} ${text}${tags.map((tag) => ` #${tag}`).join('')}`

@@ -1,5 +1,5 @@
-// Keeps a project in step with a folder: new files are stored, changed ones get a version, files that are gone are
-// removed with all their versions. A run happens as a whole or not at all.
+// Keeps a project in step with a folder: new files are stored, changed files get a version, and files that no longer exist
+// are removed with all their versions. A run takes effect as a whole or not at all.
 //
 //   node --import tsx examples/sync-folder.mts FOLDER [BASE PATH]
 import { readFile, readdir } from 'node:fs/promises'
@@ -7,7 +7,7 @@ import { basename, join, resolve } from 'node:path'
 import { ProjectStorageV2, type ProjectFile } from '@octoprompt/storage'
 
 const SKIPPED = new Set(['.git', 'node_modules', 'data', 'target', 'dist'])
-/** Larger files are passed over. */
+/** Larger files are skipped. */
 const MAX_BYTES = 1_000_000
 
 interface Found {
@@ -15,7 +15,7 @@ interface Found {
   content: string
 }
 
-/** The text files of a folder; paths are relative to it, with `/` between names. */
+/** Yields the text files of a folder. Paths are relative to it, with `/` between names. */
 async function* textFiles(folder: string, below = ''): AsyncGenerator<Found> {
   const entries = await readdir(join(folder, below), { withFileTypes: true })
   for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
@@ -29,7 +29,7 @@ async function* textFiles(folder: string, below = ''): AsyncGenerator<Found> {
   }
 }
 
-/** What the bytes say, unless they are no text. */
+/** Decodes the bytes of a file; undefined if they are not text. */
 function textOf(bytes: Buffer): string | undefined {
   if (bytes.length > MAX_BYTES || bytes.includes(0)) return undefined
   try {
@@ -48,7 +48,7 @@ export async function sync(storage: ProjectStorageV2, folder: string) {
 
   return files.transaction(async (tx) => {
     const counts = { created: 0, changed: 0, removed: 0, unchanged: 0 }
-    // Every version, and of each path the latest one.
+    // All versions, and the latest version of each path.
     const versions = await tx.list()
     const latest = new Map(versions.filter((file) => file.isLatest).map((file) => [file.path, file]))
     for (const { path, content } of found) {
@@ -70,7 +70,7 @@ export async function sync(storage: ProjectStorageV2, folder: string) {
   })
 }
 
-/** The first version of a file's chain. */
+/** The id of the first version in a file's chain. */
 const rootOf = (file: ProjectFile) => file.originalFileId ?? file.id
 
 const [folder, base = '.'] = process.argv.slice(2)

@@ -1,6 +1,6 @@
 'use strict'
 
-// AbortSignals: a call that is given up rejects at once, and the work behind it ends soon.
+// AbortSignals: an aborted call rejects at once, and the work behind it ends soon afterwards.
 
 const { describe } = require('./arguments.js')
 const { setTimeout } = require('./timers.js')
@@ -14,7 +14,7 @@ function signalOf(signal) {
   throw invalid(`signal must be an AbortSignal, got ${describe(signal)}`)
 }
 
-/** The `signal` of an options object, and nothing else. */
+/** Returns the `signal` of an options object; other properties are ignored. */
 function signalOption(options) {
   if (options === undefined) return undefined
   if (options === null || typeof options !== 'object' || Array.isArray(options)) throw invalid(`options must be an object, got ${describe(options)}`)
@@ -29,12 +29,12 @@ function throwIfAborted(signal) {
   if (signal?.aborted) throw aborted(signal)
 }
 
-/** What is waiting for a signal, by signal. */
+/** The callbacks that wait for a signal, by signal. */
 const waiting = new WeakMap()
 
 /**
- * Calls `act` when a signal is raised, if there is one. Gives what forgets that. However many calls have a signal, it has one
- * listener of this package: runtimes take many for a leak and warn of them.
+ * Calls `act` when the signal, if there is one, is aborted. Returns a function that cancels this. However many calls share a
+ * signal, this package adds only one listener to it: runtimes take many listeners for a leak and warn about them.
  */
 function whenAborted(signal, act) {
   if (signal === undefined) return () => {}
@@ -47,7 +47,7 @@ function whenAborted(signal, act) {
     try {
       signal.removeEventListener('abort', known.listener)
     } catch {
-      // A signal that is none of the runtime's. Nobody waits for it any more, whatever it says.
+      // The signal is not the runtime's own. Nothing waits for it any more, so this error does not matter.
     }
   }
 }
@@ -64,7 +64,7 @@ function listenTo(signal) {
   return known
 }
 
-/** What a promise gives, unless the signal is raised before. What it gives later is of no account. */
+/** Settles as `promise` does, unless the signal is aborted first; the outcome of the promise is then ignored. */
 function unlessAborted(signal, promise, onAbort = () => {}) {
   if (signal === undefined) return promise
   return new Promise((resolve, reject) => {
@@ -73,14 +73,14 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
       onAbort()
     }
     let forget
-    // First of all: a promise that nobody waits for any more may still be rejected.
+    // Attached first, because the promise may still reject after it has been given up.
     promise.then(resolve, reject).finally(() => forget?.())
     if (signal.aborted) return giveUp()
     forget = whenAborted(signal, giveUp)
   })
 }
 
-/** Resolves after a short pause, unless the signal is raised before. */
+/** Resolves after a short pause; rejects if the signal is aborted first. */
 function pause(ms, signal) {
   return unlessAborted(signal, new Promise((resolve) => setTimeout(resolve, ms)))
 }

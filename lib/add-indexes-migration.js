@@ -7,10 +7,10 @@ const { entities } = require('./entity-storage.js')
 const { ProjectStorageV2 } = require('./project-storage.js')
 const { directoryOf } = require('./storage-paths.js')
 
-/** The ids under which files of a project lie. */
+/** Returns the ids of all projects that are listed or have a directory of files. */
 async function projectIds(storage) {
   const ids = new Set((await storage.list()).map(({ id }) => id))
-  // Files whose project is gone from the map are kept as well.
+  // Files may outlive the entry of their project in the map.
   const names = await fs.promises.readdir(path.join(directoryOf(storage), 'project_data')).catch((error) => {
     if (error.code === 'ENOENT') return []
     throw error
@@ -20,8 +20,8 @@ async function projectIds(storage) {
 }
 
 /**
- * Does `work` to the collection of the projects, whose id is `null`, then to that of each project's files, and closes the
- * storage: the JSON files are current then.
+ * Calls `work` for the collection of projects, with `null` as the id, and then for the collection of files of each project.
+ * Then closes the storage, which brings the JSON files up to date.
  */
 async function eachCollection({ basePath, progress }, work) {
   const storage = new ProjectStorageV2({ basePath })

@@ -1,6 +1,6 @@
 'use strict'
 
-// Files that somebody else wrote: each record passes the schema of the storage once, before it is served.
+// Adoption of files that another program wrote: each record passes the schema of the storage once, before it is served.
 
 const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
@@ -11,28 +11,28 @@ const { Records } = require('./records.js')
 const { checkSchema, validated } = require('./validation.js')
 const { clearTimeout, LONGEST, now, setTimeout, turn } = require('./timers.js')
 
-/** Says that a call has to wait until the file was adopted. It never reaches callers of the package. */
+/** The error code of a call that must wait until the file has been adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
 
-/** The judgement of so many records begins in one turn of the event loop. */
+/** How many validations begin in one turn of the event loop. */
 const AT_ONCE = 32
 
-/** One adoption, for all calls that wait for it: it is given up when the last of them is. */
+/** One adoption, shared by all calls that wait for it. It is abandoned when the last of them is aborted. */
 class Adoption {
   #done
   #callers = 0
   #abandon = new AbortController()
   #onEnd
 
-  /** @param onEnd is told when the adoption is over, or given up: whoever comes then begins another one */
+  /** @param onEnd called when the adoption has ended or was abandoned; a later call starts a new one */
   constructor(documents, schema, timeout, onEnd) {
     this.#onEnd = () => onEnd(this)
     this.#done = adopt(documents, schema, timeout, this.#abandon.signal)
-    // Those that wait hear of a failure.
+    // A failure is reported to the calls that wait.
     this.#done.catch(() => {}).then(this.#onEnd)
   }
 
-  /** Waits for the end, unless the signal of the caller is raised before. */
+  /** Waits until the adoption ends, unless the caller's signal is aborted first. */
   async wait(signal) {
     this.#callers += 1
     await unlessAborted(signal, this.#done, () => {
@@ -45,15 +45,15 @@ class Adoption {
 }
 
 /**
- * Has the records of a collection's file judged by a schema and adopts it. No lock is held while the schema runs; if the
- * file changes meanwhile, it is judged anew. Fails with `LOCK_TIMEOUT` when that takes longer than `timeout`.
+ * Validates the records of a collection's file with a schema and adopts the file. No lock is held while the schema runs; if
+ * the file changes in the meantime, it is validated again. Fails with `LOCK_TIMEOUT` if this takes longer than `timeout`.
  */
 async function adopt(documents, schema, timeout, signal) {
   checkSchema(schema)
   const end = now() + timeout
   for (;;) {
     const found = valueOf(await call((ticket) => documents.foreignRecords(ticket), { signal }))
-    // Somebody else adopted it.
+    // Another call or process has adopted it.
     if (found === null) return
     const [hash, ...records] = found
     const judged = await inTime(judgeAll(schema, records, signal), timeout, signal)
@@ -64,7 +64,7 @@ async function adopt(documents, schema, timeout, signal) {
   }
 }
 
-/** The verdicts on records. They are judged at the same time, but the event loop turns while they begin to be. */
+/** Returns the verdicts on records. Validations run concurrently, but the event loop turns while they are started. */
 async function judgeAll(schema, records, signal) {
   const verdicts = []
   for (const [key, record] of records) {
@@ -75,7 +75,7 @@ async function judgeAll(schema, records, signal) {
   return Promise.all(verdicts)
 }
 
-/** The verdict on a record, as native code takes it: whatever the schema throws is the record's fault. It never fails. */
+/** Returns the verdict on a record as native code expects it. Never fails: whatever the schema throws is a rejection. */
 async function judge(schema, key, record) {
   try {
     const { text } = entry(await validated(schema, record), key)
@@ -85,7 +85,7 @@ async function judge(schema, key, record) {
   }
 }
 
-/** What an error of any kind says, as text that every language can hold. */
+/** Returns the message of an error of any kind, as well-formed Unicode. */
 function messageOf(error) {
   try {
     if (Array.isArray(error?.issues)) return error.issues.map(issueText).join('; ').toWellFormed()

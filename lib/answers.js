@@ -1,8 +1,8 @@
 'use strict'
 
-// Answers of native code: JSON text, or documents whose contents cross as strings of their own.
+// Answers of native code: JSON text, or documents whose contents arrive as separate strings.
 
-/** A list that arrives in several answers, put together as they arrive. */
+/** A list that arrives in several answers and is assembled as they arrive. */
 class Pieces {
   list = []
 
@@ -11,7 +11,7 @@ class Pieces {
   }
 }
 
-/** The value of an answer: null, what a JSON text says, documents that are put together from their parts, a list. */
+/** Returns the value of an answer: null, a parsed JSON text, documents assembled from their parts, or a list. */
 function valueOf(answer) {
   if (answer === null) return null
   if (typeof answer === 'string') return JSON.parse(answer)
@@ -24,10 +24,10 @@ function valueOf(answer) {
   return value
 }
 
-/** The documents of a table: copies of the first one, in which the members that differ are set. Each has a content, or none has. */
+/** Returns the documents of a table: copies of the first, with the differing members set. All have a content, or none has. */
 function rowsOf({ count, first, names, columns }, contents) {
   if (contents.length > 0) {
-    // Copies have room for it then.
+    // Every copy then has room for its content.
     first.content = null
     names.push('content')
     columns.push(contents)

@@ -1,6 +1,6 @@
 'use strict'
 
-// Arguments on their way in: copied to JSON text at the moment of the call, so that later changes do not show.
+// Incoming arguments: copied to JSON text at the moment of the call, so that later changes by the caller have no effect.
 
 const { isDate } = require('node:util/types')
 const { invalid } = require('./errors.js')
@@ -10,7 +10,7 @@ const { OPAQUE, snapshotOf } = require('./snapshots.js')
 /** The largest id and timestamp: the year 2050 in milliseconds. */
 const LATEST = 2_524_608_000_000
 
-/** Checks an id, given as a number or as the key of a map. */
+/** Checks an id, given as a number or as the key of a map, and returns it as a number. */
 function idOf(value) {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= LATEST) return value
   if (typeof value === 'string' && /^(0|[1-9]\d{0,12})$/.test(value) && Number(value) <= LATEST) return Number(value)
@@ -21,7 +21,7 @@ function checkText(value, what) {
   if (typeof value !== 'string') throw invalid(`${what} must be a string, got ${describe(value)}`)
 }
 
-/** Checks a text and gives it as JSON, which carries lone surrogates. */
+/** Checks a text and returns it as JSON, which can represent lone surrogates. */
 function textOf(value, what) {
   checkText(value, what)
   return JSON.stringify(value)
@@ -41,7 +41,7 @@ function describe(value) {
   try {
     return describeObject(value)
   } catch {
-    // A proxy that was revoked.
+    // The value is a revoked proxy.
     return 'an object'
   }
 }
@@ -54,14 +54,14 @@ function describeObject(value) {
   return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`
 }
 
-/** Whether a value is no object and has a form in JSON, or is undefined, which JSON leaves out. */
+/** Whether a value is a primitive that JSON can represent, or undefined, which JSON leaves out. */
 function isExact(value) {
   return typeof value === 'string' || value === null || typeof value === 'boolean' || value === undefined || Number.isFinite(value)
 }
 
 /**
- * Stands in for a value that no field takes: itself where JSON has it, else its name, in a form that native code knows and
- * that is no value of any field.
+ * Returns a stand-in for a value that no field accepts: the value itself if it is a primitive of JSON, otherwise its
+ * description, in a form that native code recognises and that no field accepts either.
  */
 function standIn(value) {
   if (isExact(value) && value !== undefined) return value
@@ -69,8 +69,8 @@ function standIn(value) {
 }
 
 /**
- * The value, or what stands in for it: for a date, its text. With `flat`, other objects lose their content: no field of an entity
- * takes one.
+ * Returns the value itself, the text of a date, or a stand-in. With `flat`, other objects lose their content, since no field
+ * of an entity accepts an object.
  */
 function representable(value, flat) {
   if (typeof value !== 'object') return standIn(value)
@@ -79,11 +79,11 @@ function representable(value, flat) {
   return isPlain(value) ? {} : standIn(value)
 }
 
-/** The fields of a record, each read once. What is no record stays what it is: native code says what is wrong. */
+/** Returns the fields of a record, each read once. Anything else becomes a stand-in: native code says what is wrong. */
 function fieldsOf(record, flat) {
   if (!isRecord(record)) return standIn(record)
-  // A copy of the same shape is made, and becomes text, much faster than one made field by field. The spread makes a property of
-  // `__proto__` too, so assigning to it below sets no prototype.
+  // Copying the whole shape, and turning that copy into text, is much faster than copying field by field. The spread defines
+  // `__proto__` as an own property, so assigning to it below does not set the prototype.
   const fields = { ...record }
   for (const key in fields) {
     const value = fields[key]
@@ -92,15 +92,15 @@ function fieldsOf(record, flat) {
   return fields
 }
 
-/** One value that is no record as JSON text. */
+/** Returns a value that is not a record as JSON text. */
 const valueText = (value) => JSON.stringify(standIn(value))
 
-/** A record as JSON text, its objects without their content. */
+/** Returns a record as JSON text, with its objects emptied. */
 const recordText = (record) => JSON.stringify(fieldsOf(record, true))
 
 /**
- * The members of a map, `{ key, record, parts }`, each field read once; what is no record stays what it is. `parts` gives what
- * crosses of the member, as it is at this moment.
+ * Returns the members of a map, `{ key, record, parts }`, each field read once; a value that is not a record stays as it is.
+ * `parts` returns what native code receives for the member, as the member is at this moment.
  */
 function membersOf(map, partsOf = memberParts) {
   return Object.keys(map).map((key) => {
@@ -115,10 +115,10 @@ function membersOf(map, partsOf = memberParts) {
 
 const memberParts = (key, record) => [memberText(key, record)]
 
-/** A record of a map as JSON text, with its key and everything in it. */
+/** Returns a record of a map as JSON text, with its key and all its content. */
 const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
 
-/** A map of records as JSON text, their objects without their content; what is no map stays what it is. */
+/** Returns a map of records as JSON text, with their objects emptied; a value that is not a map becomes its stand-in. */
 function mapText(map) {
   if (!isMap(map)) return valueText(map)
   return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
@@ -128,7 +128,7 @@ function wholeText(fields) {
   try {
     return JSON.stringify(fields)
   } catch (error) {
-    // What a getter of the caller throws is the caller's; what JSON refuses is named.
+    // An error that the caller's own getter throws is passed on; a value that JSON refuses is reported as invalid.
     if (error instanceof TypeError && /JSON|BigInt/.test(error.message)) throw invalid(`a record does not fit into JSON: ${error.message}`)
     throw error
   }

@@ -1,6 +1,6 @@
 'use strict'
 
-// Backups and restores: long calls that say how far they are and can be stopped.
+// Backups and restores: long calls that report their progress and can be aborted.
 
 const path = require('node:path')
 const { signalOf, whenAborted } = require('./abort.js')
@@ -20,13 +20,13 @@ function callOptions(given = {}) {
   return { onProgress, signal: signalOf(signal), keep: keepOf(keep) }
 }
 
-/** The name of a backup that is to be made. */
+/** Checks the name of a backup to be made. */
 function nameOf(value) {
   if (typeof value === 'string') return value
   throw invalid(`the name of a backup must be a string, got ${describe(value)}`)
 }
 
-/** The name of a backup, or its path, made absolute. */
+/** Returns the name of a backup as it is, or the path of one made absolute. */
 function backupOf(value) {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {
     throw invalid(`a backup is given by its name or path, got ${describe(value)}`)
@@ -37,8 +37,8 @@ function backupOf(value) {
 const aborted = (what, cause) => refusal('ABORTED', `${what} was aborted; nothing was changed`, { cause, reason: cause })
 
 /**
- * Runs a call that a signal stops: it is waited for until nothing of it is left. `label` names it beside the bar on a
- * terminal. What `onProgress` throws stops it too, and is what the call rejects with.
+ * Runs a call that a signal stops, and waits until it has stopped completely. `label` names it beside the bar on a terminal.
+ * An error that `onProgress` throws also stops the call, which then rejects with that error.
  */
 async function stoppable({ logger, terminal }, label, { onProgress, signal }, start) {
   if (signal?.aborted) throw aborted(label, signal.reason)
@@ -64,7 +64,7 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
       start(own)
     }
     const answer = await call(begin, { progress: tell })
-    // Too late to stop: it is done.
+    // The call had finished before it could be stopped.
     if (failure) throw failure.error
     return answer
   } catch (error) {

@@ -1,7 +1,7 @@
 'use strict'
 
-// Operations that need a whole base path, one after another within this process. Between processes the engine's lock
-// does the same; waiting here keeps its threads free for the operation that is under way.
+// Runs operations that need a whole base path one after another within this process. Between processes the engine's lock
+// does the same; waiting here keeps the engine's threads free for the operation in progress.
 
 const { realpathSync } = require('node:fs')
 const { throwIfAborted, unlessAborted } = require('./abort.js')
@@ -9,13 +9,13 @@ const { invalid, refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
-/** The end of the last operation that was queued, by base path. */
+/** The end of the operation that was queued last, by base path. */
 const ends = new Map()
 
-/** The places of the operations that the running code is part of. */
+/** The base paths of the operations that the running code is part of. */
 const inside = new Nesting()
 
-/** What a base path is known by, however it is spelled. */
+/** Returns the canonical form of a base path, however it is spelled. */
 function placeOf(base) {
   try {
     return realpathSync(base)
@@ -26,8 +26,8 @@ function placeOf(base) {
 }
 
 /**
- * Runs `work` when all earlier operations on `base` have ended, unless the signal is raised before. It is given the
- * milliseconds that are left of `timeout`, which waiting uses up.
+ * Runs `work` once all earlier operations on `base` have ended, unless the signal is aborted first. `work` receives what is
+ * left of `timeout` after waiting, in milliseconds.
  */
 async function exclusively(base, timeout, name, work, signal) {
   refuseInside(base, name)
@@ -53,7 +53,7 @@ async function asPartOf(base, callback) {
   return inside.run(placeOf(base), callback)
 }
 
-/** Throws where waiting would be waiting for oneself. */
+/** Throws if the operation would wait for itself. */
 function refuseInside(base, name) {
   const places = [...inside]
   if (places.length > 0 && places.includes(placeOf(base))) {

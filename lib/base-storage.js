@@ -31,38 +31,39 @@ const { Scope, transaction } = require('./transaction.js')
 const { validated } = require('./validation.js')
 const { ALL, Writes } = require('./writes.js')
 
-/** The documents of a storage as native code has them. */
+/** The native collection of a storage. */
 const documents = Symbol('documents')
-/** Starts a read where it may wait: `(start, signal, operation)`. */
+/** Starts a read off the JavaScript thread, where it may wait: `(start, signal, operation)`. */
 const read = Symbol('read')
 /**
- * Starts a write and remembers it until it is answered, for `close()`: `(start, signal, operation, entities, given,
- * { otherwise, within })`. What is `given` are texts, or `Records` that cross before it starts. `otherwise` gives
- * `{ start, given }` of another attempt, as for `Writes`. Operation and entities are for those who watch.
+ * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
+ * entities, given, { otherwise, within })`. `given` holds texts, or `Records` that native code receives before the write
+ * starts. `otherwise` returns `{ start, given }` for another attempt, as in `Writes`. `operation` and `entities` are
+ * reported in events.
  */
 const write = Symbol('write')
-/** The writes of the instance that are not answered yet. */
+/** The writes of the instance that have not been answered yet. */
 const writes = Symbol('writes')
-/** The changes that the instance listens to. */
+/** The change feeds that are open on the instance. */
 const feeds = Symbol('feeds')
-/** What is kept as objects. */
+/** The documents that this thread keeps as objects. */
 const objects = Symbol('objects')
-/** Looks for those where the instance has none yet. */
+/** Looks up those objects while the instance has none yet. */
 const findObjects = Symbol('findObjects')
-/** Checks an id that a caller gave: a number or a string. */
+/** Checks an id that a caller passed: a number or a string. */
 const checkId = Symbol('checkId')
-/** Reads all documents, with their large field or without. */
+/** Reads all documents, with or without their large field. */
 const readList = Symbol('readList')
 /** Throws if the storage is closed. */
 const ensureOpen = Symbol('ensureOpen')
 /** The steps of a storage within a transaction. */
 const scope = Symbol('scope')
-/** Ends the native side. */
+/** Closes the native side. */
 const finish = Symbol('finish')
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
-/** Methods never call one another through the instance: a subclass may override any of them and call `super`. */
+/** Methods never call one another through `this`: a subclass may override any of them and call `super`. */
 class BaseStorage {
   #storageSchema
   #entitySchema
@@ -124,7 +125,7 @@ class BaseStorage {
     const peeked = this[documents].peek(key)
     if (peeked === undefined) return valueOf(await this[read]((ticket) => this[documents].get(ticket, key), signal, 'getById'))
     const entity = valueOf(peeked)
-    // What is read a second time will be read again: from now on it is kept as an object.
+    // A document that is read a second time is likely to be read again: from now on it is kept as an object.
     const freshFor = entity === null || kept === undefined ? 0 : this[documents].freshFor()
     return freshFor > 0 ? kept.put(checked, entity, freshFor) : entity
   }
@@ -154,7 +155,7 @@ class BaseStorage {
         const text = await this.#rules.patched(JSON.parse(before), given)
         const start = (ticket) => this[documents].replace(ticket, key, before, text)
         const replaced = await place.begin(signal, () => this[write](start, signal, 'update', 1, text, { within: place }))
-        // Somebody else changed the document since: what they wrote must not be lost, so the patch is tried on that.
+        // Another writer has changed the document since. To keep that change, the patch is applied to the new state.
         if (JSON.parse(replaced)) return JSON.parse(text)
         publish(channels.conflict, () => ({ ...this.#about('update'), id }))
       }
@@ -206,7 +207,7 @@ class BaseStorage {
     return this[writes].perform(ALL, async (place, earlier) => {
       const members = entityMembers(await given())
       await unlessAborted(signal, earlier)
-      // It may have to start over: those behind it wait until it is answered.
+      // The write may have to start over, so the writes behind it wait until it is answered.
       await place.enter(signal)
       return await writeEntities(members, this.options.lockTimeout, signal, {
         documents: this[documents],
@@ -389,13 +390,13 @@ class BaseStorage {
     try {
       return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signal, 'repair'))
     } finally {
-      // A repaired database has another engine.
+      // A repaired database has a new engine.
       this.#objects = undefined
     }
   }
 
   async close() {
-    // Within a call that this waits for, nobody can wait for it.
+    // Code inside a call that `close()` waits for must not wait for `close()`.
     if (this.#closing !== undefined && this[writes].isInside) return
     this.#closing ??= (async () => {
       this[feeds].end()
@@ -410,7 +411,7 @@ class BaseStorage {
     await this.close()
   }
 
-  /** Opened at first use: fields of a subclass, on which `getIndexPath()` may depend, do not exist in the constructor. */
+  /** Opened at first use: in the constructor, a subclass has no fields yet, on which `getIndexPath()` may depend. */
   get [documents]() {
     if (this.#documents === undefined) {
       const file = placed(this, this.getIndexPath(), 'getIndexPath()')
@@ -424,7 +425,7 @@ class BaseStorage {
     this.#documents = collection
   }
 
-  /** What this thread keeps of the collection as objects; undefined where it keeps none. */
+  /** The objects that this thread keeps of the collection; undefined if it keeps none. */
   get [objects]() {
     if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = this[findObjects]()
     return this.#objects
@@ -442,19 +443,19 @@ class BaseStorage {
   [write](start, signal, operation, entities, given, { otherwise, within } = {}) {
     const attempt = attemptOf((start) => this.#adopted(start, signal), { start, given, otherwise }, signal)
     const begin = () => this[writes].begin(attempt, signal, within)
-    // What has a place is remembered from its call.
+    // A write that has a place has been remembered since its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
     if (!channels.write.hasSubscribers) return remembered(begin())
     const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
     return remembered(publishedWrite({ ...this.#about(operation), entities }, given, begin, sequence))
   }
 
-  /** What events say of every call. */
+  /** The properties that the events of all calls share. */
   #about(operation) {
     return { operation, basePath: this.basePath, database: directoryOf(this), collection: this[documents].path }
   }
 
-  /** A file that somebody else wrote is adopted first, whatever the call. */
+  /** Starts a call; whatever the call is, a file that another program wrote is adopted first. */
   async #adopted(start, signal) {
     for (;;) {
       try {
@@ -470,15 +471,15 @@ class BaseStorage {
   }
 
   [ensureOpen]() {
-    // A call that began before goes on to its end, with what it calls back.
+    // A call that began earlier runs to its end, including the calls that its callback makes.
     if (this.#closing !== undefined && !this[writes].isInside) throw closed()
   }
 
   async [finish]() {
-    // Never used: nothing to bring up to date.
+    // The storage was never used: there is nothing to bring up to date.
     if (this.#documents === undefined) return
     try {
-      // What a person did to the file meanwhile is taken in before it is written.
+      // Edits that a person has made to the file are adopted before the file is written.
       if (this.#entitySchema !== null && this.#documents.hasChanges()) await this.#adopted((ticket) => this.#documents.lookAtFile(ticket))
     } finally {
       await call((ticket) => this.#documents.close(ticket))

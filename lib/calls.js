@@ -1,6 +1,6 @@
 'use strict'
 
-// Calls that leave the JavaScript thread: each promise has a ticket, native code answers by ticket.
+// Calls that leave the JavaScript thread: each promise has a ticket, and native code answers by ticket.
 
 const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
@@ -19,7 +19,7 @@ const BEGUN = 6
 const CONTINUED = 7
 
 const waiting = new Map()
-/** Those who are told when native code has something for them, by channel. */
+/** The listeners that native code notifies, by channel. */
 const listeners = new Map()
 let lastChannel = 0
 let last = 0
@@ -30,17 +30,17 @@ function port() {
   return (opened ??= new Port(settle))
 }
 
-/** Whether the event loop is to turn before more answers are taken. */
+/** Whether the event loop must turn before more answers are taken. */
 let resting = false
 
-/** Settles the promises whose answers wait. Nothing in here throws: an error would have no caller. */
+/** Settles the promises whose answers have arrived. Nothing in here throws, since an error would reach no caller. */
 function settle() {
   if (resting) return
   let messages
   try {
     messages = opened.take()
   } catch (error) {
-    // Nobody knows whose answers these were.
+    // It is unknown whose answers these were, so all waiting calls fail.
     for (const ticket of [...waiting.keys()]) ended(ticket).reject(error)
     opened.release()
     return
@@ -82,12 +82,12 @@ function answerTo({ resolve, reject, pieces }, kind, answer) {
     if (kind === ANSWERED) resolve(withPieces(pieces, answer))
     else reject(errorFrom(JSON.parse(answer)))
   } catch (error) {
-    // There is no room for it.
+    // The answer is too large for this thread.
     reject(error)
   }
 }
 
-/** The promise of a call that waits no longer; undefined if it was given up. */
+/** Removes and returns the promise of a call that has ended; undefined if the call was aborted. */
 function ended(ticket) {
   const promise = waiting.get(ticket)
   waiting.delete(ticket)
@@ -95,7 +95,7 @@ function ended(ticket) {
   return promise
 }
 
-/** Lets everything else have its turn before the next piece of a long answer is taken. */
+/** Lets the event loop turn before the next piece of a long answer is taken. */
 function rest() {
   resting = true
   setImmediate(() => {
@@ -104,7 +104,7 @@ function rest() {
   })
 }
 
-/** Adds a piece to the answer of a call, which ends if it is too much for this thread. */
+/** Adds a piece to the answer of a call, which fails if the answer becomes too large for this thread. */
 function addPiece(ticket, first, answer) {
   const promise = waiting.get(ticket)
   if (promise === undefined) return
@@ -116,14 +116,14 @@ function addPiece(ticket, first, answer) {
   }
 }
 
-/** An answer, with the pieces of it that came before. */
+/** Returns an answer together with the pieces that came before it. */
 function withPieces(pieces, answer) {
   if (pieces === undefined) return answer
   if (answer !== null) pieces.add(answer)
   return pieces
 }
 
-/** Publishes what a database did of its own accord. */
+/** Publishes an event that a database raised of its own accord. */
 function publishNative(text) {
   const { channel, event, error } = JSON.parse(text)
   publish(channels[channel], () => {
@@ -132,14 +132,14 @@ function publishNative(text) {
   })
 }
 
-/** Tells the caller how far its call has come. */
+/** Reports the progress of a call to its caller. */
 function report(ticket, text) {
   waiting.get(ticket)?.progress?.(...JSON.parse(text))
 }
 
 /**
- * Lets a signal end a call: at once, unless the call changes something already and goes on to its end. Gives what forgets
- * the signal.
+ * Lets a signal abort a call: at once, unless the call is already changing something and therefore runs to its end. Returns
+ * a function that detaches the signal.
  */
 function endWith(signal, ticket) {
   const giveUp = () => {
@@ -155,12 +155,13 @@ function endWith(signal, ticket) {
 }
 
 /**
- * Starts a call and resolves with its answer, of which `valueOf` makes a value. The process stays alive until then.
- * `progress(done, total)` is called from time to time where native code tells how far it is; it must not throw. A `signal` ends
+ * Starts a call and resolves with its answer, which `valueOf` turns into a value. The process stays alive until then.
+ * `progress(done, total)` is called from time to time if native code reports progress; it must not throw. A `signal` aborts
  * the call.
  *
- * Answers arrive in a turn that knows nothing of who called. Here, where one is awaited, the stack of an error leads to the
- * caller, provided that all between the two await it: a `return` of the promise, or a second look at it, would end that stack.
+ * Answers arrive in a turn of the event loop that has no trace of the caller. Since the promise is awaited here, the stack
+ * of an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
+ * promise without awaiting it, or handles it a second time, would cut that stack off.
  */
 async function call(start, options) {
   try {
@@ -193,7 +194,7 @@ function begun(start, { progress, signal } = {}) {
   })
 }
 
-/** Gives a listener a channel on which native code notifies it. That alone does not keep the process alive. */
+/** Registers a listener and returns the channel on which it is notified. That alone does not keep the process alive. */
 function listen(listener) {
   do lastChannel = (lastChannel + 1) >>> 0
   while (listeners.has(lastChannel))

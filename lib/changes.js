@@ -23,17 +23,17 @@ function feedOptions(options = {}) {
   return { from, everything: scope === 'database', signal: signalOf(signal) }
 }
 
-/** Ends what a listener that was dropped would take. Nothing that lives for as long as the listening refers to the listener. */
+/** Ends the listening of a garbage-collected feed. Nothing that lives as long as the listening refers to the feed. */
 const dropped = new FinalizationRegistry((listening) => listening.end())
 
-/** The changes of one listener, from the moment it is made. It ends with its storage, and once it is dropped. */
+/** The changes that one listener sees, from its creation on. They end with the storage, or once this is garbage-collected. */
 class Changes {
   #listening
 
   /**
    * @param documents the native collection
    * @param read starts a native call
-   * @param feeds what ends it with its storage
+   * @param feeds the open feeds of the storage, which end with it
    */
   constructor(options, documents, read, feeds) {
     this.#listening = new Listening(options, documents, read, feeds)
@@ -62,21 +62,21 @@ class Changes {
   }
 }
 
-/** What takes the changes from native code and keeps them until they are asked for. */
+/** The part of a feed that takes the changes from native code and keeps them until they are asked for. */
 class Listening {
   #native = new NativeChanges()
   #channel
   #open
   #opened
-  /** The number of the last change that native code gave, or after which it began. */
+  /** The sequence number of the last change that native code returned, or of the change after which the feed began. */
   #last
-  /** Forgets the signal. */
+  /** Detaches the signal. */
   #unheard = () => {}
   #buffer = []
   #wake = () => {}
-  /** The call of `next` before. */
+  /** The previous call of `next`. */
   #before = Promise.resolve()
-  /** Those who asked and are not answered. They count as listeners, whatever else refers to them. */
+  /** The callers that wait for an answer. Held here, their feeds are not garbage-collected even if nothing else holds them. */
   #asking = new Set()
   #ended = false
   #error
@@ -106,7 +106,7 @@ class Listening {
     this.#wake()
   }
 
-  /** Calls that overlap are answered one after another, in their order. */
+  /** Answers overlapping calls one after another, in their order. */
   next(listener) {
     const asking = { listener }
     this.#asking.add(asking)
@@ -127,7 +127,7 @@ class Listening {
       if (this.#ended) return { value: undefined, done: true }
       const woken = new Promise((resolve) => (this.#wake = resolve))
       const taken = JSON.parse(this.#native.take())
-      // The engine was replaced: the listening goes on with the new one.
+      // The engine was replaced: the listening continues with the new one.
       if (taken === null) await (this.#opened = this.#open())
       else if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
       else if (taken.length > 0) this.#keep(taken)
@@ -158,12 +158,12 @@ class Listening {
   }
 }
 
-/** What listens to the changes of one storage, and of those that end with it. */
+/** The open feeds of one storage and of the storages that end with it. */
 class Feeds {
   #open = new Set()
   #parent
 
-  /** @param parent the feeds of the storage that this one ends with */
+  /** @param parent the feeds of the storage with which this one ends */
   constructor(parent) {
     this.#parent = parent
   }
@@ -183,13 +183,13 @@ class Feeds {
   }
 }
 
-/** The listeners of one storage: one listening for all of them, for as long as there are any. */
+/** The event listeners of one storage. They share one feed, which is open for as long as there are any. */
 class Listeners {
   #listeners = new Set()
   #changes
   #open
 
-  /** @param open makes the changes of the storage */
+  /** @param open opens a change feed of the storage */
   constructor(open) {
     this.#open = open
   }
@@ -219,7 +219,7 @@ class Listeners {
       for await (const change of changes) {
         const listeners = [...this.#listeners]
         const last = listeners.pop()
-        // What one of them does to its event, the others do not see.
+        // Each listener gets an event of its own, so that none sees what another does to it.
         for (const listener of listeners) this.#tell(listener, copyOf(change))
         if (last !== undefined) this.#tell(last, change)
       }
@@ -230,7 +230,7 @@ class Listeners {
     }
   }
 
-  /** What a listener throws, later too, keeps neither the others from hearing nor the process from going on. */
+  /** Calls a listener. An error that it throws, now or later, neither stops the other listeners nor ends the process. */
   async #tell(listener, change) {
     try {
       await listener(change)

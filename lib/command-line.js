@@ -1,6 +1,6 @@
 'use strict'
 
-// The command line. Native code does everything but run migrations, which are JavaScript: only they need the addon that
+// The command line. Native code does everything except run migrations, which are JavaScript: only they need the addon that
 // servers load.
 
 const { pathToFileURL } = require('node:url')
@@ -10,17 +10,17 @@ const { StorageError, invalid } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { runCommandLine } = require('./native-command-line.js')
 
-/** The numbers to exit with that are not simply failure, as `docs/command-line.md` has them. */
+/** The exit codes of the errors that have one of their own, as listed in `docs/command-line.md`. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }
 
-/** Runs a command and sees to the number with which the process exits. */
+/** Runs a command and sets the exit code of the process. */
 async function main(args) {
   const { exit, migrate } = JSON.parse(await runCommandLine(args))
   if (migrate === undefined) {
     process.exitCode = exit
     return
   }
-  // What only JavaScript can do is shown by JavaScript: a reader that went away ends it.
+  // Migrations write their output from JavaScript: once nobody reads it any more, the process ends.
   process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   const code = await runMigrations(migrate)
   // Migrations may leave something open that would keep the process alive.
@@ -56,7 +56,7 @@ function reach(manager, goal, version) {
   return goal === 'rollback' ? manager.rollback(version) : manager.migrate(version)
 }
 
-/** Registers what a module has: its default export is an array of migrations, or a function that gives one. */
+/** Registers the migrations of a module, whose default export is an array of migrations or a function that returns one. */
 async function registerFrom(file, manager) {
   let module
   try {

@@ -1,18 +1,18 @@
 'use strict'
 
-// Events for those who watch, one when something has ended. Nobody subscribed: one look at a property for each call.
+// Diagnostic events, each published when something has ended. Without subscribers, a call costs one property lookup.
 
 const { channel } = require('node:diagnostics_channel')
 const { now } = require('./timers.js')
 
 const KINDS = ['open', 'read', 'write', 'transaction', 'conflict', 'checkpoint', 'backup', 'migration', 'warning']
 
-/** By kind, the channel `octoprompt-storage:<kind>`. */
+/** The channel `octoprompt-storage:<kind>` of each kind. */
 const channels = Object.freeze(Object.fromEntries(KINDS.map((kind) => [kind, channel(`octoprompt-storage:${kind}`)])))
 
 /**
- * Runs something and publishes how it went. Callers ask first whether somebody listens.
- * @param finish may add to the event what is known when it went well
+ * Runs an operation and publishes how it went. Callers check first that there are subscribers.
+ * @param finish may add to the event what is known after success
  */
 async function published(channel, event, start, finish) {
   const begun = now()
@@ -35,13 +35,13 @@ function publish(channel, describe) {
   if (channel.hasSubscribers) channel.publish({ time: Date.now(), ...describe() })
 }
 
-/** A warning that has a code: an event, and a warning of the process. */
+/** Issues a warning that has a code, as an event and as a warning of the process. */
 function warn(code, message) {
   publish(channels.warning, () => ({ code, message }))
   process.emitWarning(message, { type: 'StorageWarning', code })
 }
 
-/** The bytes of texts, or of one. */
+/** Returns the size of one or several texts in bytes. */
 function bytesOf(texts) {
   if (typeof texts === 'string') return Buffer.byteLength(texts)
   return Array.isArray(texts) ? texts.reduce((bytes, text) => bytes + bytesOf(text), 0) : 0

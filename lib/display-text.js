@@ -1,16 +1,16 @@
 'use strict'
 
-// Text on a terminal: how wide it is, how it is cut, and what of it must not reach a terminal as it is.
+// Text on a terminal: how wide it is, how it is cut, and which characters must not reach a terminal as they are.
 
 let segmenter
 
-/** The characters that a reader sees. Making a segmenter takes longer than loading this package: most programs need none. */
+/** Splits a text into the characters that a reader sees. Most programs need no segmenter, and creating one is slow. */
 function graphemes(text) {
   segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' })
   return segmenter.segment(text)
 }
 
-/** First and last code points of what Unicode calls wide or full width, without emoji. */
+/** The first and last code points of the ranges that Unicode calls wide or full width, without emoji. */
 const WIDE = [
   [0x1100, 0x115f], [0x2e80, 0x303e], [0x3041, 0x33ff], [0x3400, 0x4dbf], [0x4e00, 0x9fff], [0xa000, 0xa4cf],
   [0xa960, 0xa97f], [0xac00, 0xd7a3], [0xf900, 0xfaff], [0xfe30, 0xfe6f], [0xff00, 0xff60], [0xffe0, 0xffe6],
@@ -18,22 +18,22 @@ const WIDE = [
 ]
 
 function graphemeWidth(text) {
-  // In here, these two are read when they are needed first: properties of Unicode are slow to look up.
+  // Written inside the function, these two are compiled at first use: Unicode properties are slow to look up.
   if (/^[\p{Mark}\p{Default_Ignorable_Code_Point}]+$/u.test(text)) return 0
   const code = text.codePointAt(0)
   return /\p{Emoji_Presentation}|\uFE0F/u.test(text) || WIDE.some(([first, last]) => code >= first && code <= last) ? 2 : 1
 }
 
-/** The columns that a text takes; wide characters take two. */
+/** Returns how many columns a text occupies; wide characters occupy two. */
 function displayWidth(text) {
-  // Of printable ASCII each character is one column.
+  // Each character of printable ASCII occupies one column.
   if (/^[\x20-\x7e]*$/.test(text)) return text.length
   let width = 0
   for (const { segment } of graphemes(text)) width += graphemeWidth(segment)
   return width
 }
 
-/** The text in at most `width` columns, ended by `…` if it was cut. */
+/** Cuts a text to at most `width` columns, ending it with `…` if anything was cut off. */
 function cut(text, width) {
   if (displayWidth(text) <= width) return text
   let used = 1
@@ -46,7 +46,7 @@ function cut(text, width) {
   return `${kept}…`
 }
 
-/** The text followed by spaces up to `width` columns. */
+/** Pads a text with spaces to `width` columns. */
 function padded(text, width) {
   return text + ' '.repeat(Math.max(0, width - displayWidth(text)))
 }
@@ -55,8 +55,9 @@ const SPACES = /[\s\u0085]+/g
 const CONTROLS = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
 /**
- * The text as one line that a terminal shows as it is: line breaks become spaces, other control characters their
- * pictures, and what turns the direction of writing or stands alone as half of a character a replacement character.
+ * Returns the text as one line that is safe to write to a terminal: line breaks become spaces, other ASCII control
+ * characters become their pictures, and other control characters, characters that change the direction of writing and lone
+ * surrogates become replacement characters.
  */
 function printable(text) {
   const picture = (character) => {

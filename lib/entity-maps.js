@@ -1,7 +1,7 @@
 'use strict'
 
-// Writing all entities of a caller's storage as one map. What belongs to an entity, JavaScript knows: it is asked of those that come
-// and of those that go.
+// Writing all entities of a caller's storage as one map. Only JavaScript knows the path that belongs to an entity, so it is
+// asked for the paths of the entities that the map adds and of those that it removes.
 
 const { valueOf } = require('./answers.js')
 const { throwIfAborted } = require('./abort.js')
@@ -10,21 +10,21 @@ const { refusal } = require('./errors.js')
 const { Records } = require('./records.js')
 const { now, turn } = require('./timers.js')
 
-/** So many entities are asked for in one turn of the event loop. */
+/** How many paths of entities are asked for in one turn of the event loop. */
 const AT_ONCE = 256
 
-/** The members of a map of entities, as they are at this moment. */
+/** Returns the members of a map of entities, as they are at this moment. */
 function entityMembers(map) {
   checkMap(map)
   return Object.keys(map).map((key) => memberOf(map[key], key))
 }
 
 /**
- * Writes a map of entities and gives it as it is stored. Those whose paths were not asked for, as others created or deleted them
- * since, are asked about until there are none; for longer than `patience` nobody waits for that.
- * @param members what `entityMembers` gave
- * @param calls `{ documents, pathOf, read, write, onConflict }`: the native collection, what gives the path that belongs to an
- *   entity, what starts a read and a write of records
+ * Writes a map of entities and returns it as stored. If other writers have created or deleted entities whose paths are not
+ * known yet, the paths are added and the write is tried again, for no longer than `patience`.
+ * @param members what `entityMembers` returned
+ * @param calls `{ documents, pathOf, read, write, onConflict }`: the native collection, the function that returns the path
+ *   belonging to an entity, those that start a read and a write of records, and the one called when an attempt has failed
  */
 async function writeEntities(members, patience, signal, { documents, pathOf, read, write, onConflict }) {
   const end = now() + patience

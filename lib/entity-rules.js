@@ -1,6 +1,6 @@
 'use strict'
 
-// What the entities of a caller's storage must be: what they get when they are created and patched, and what belongs to one.
+// The rules for the entities of a caller's storage: what creating and patching fill in, and the path that belongs to each.
 
 const { describe } = require('./arguments.js')
 const { entry } = require('./entries.js')
@@ -13,14 +13,14 @@ class EntityRules {
   #schema
   #documents
 
-  /** @param documents gives the native collection of the storage */
+  /** @param documents returns the native collection of the storage */
   constructor(storage, schema, documents) {
     this.#storage = storage
     this.#schema = schema
     this.#documents = documents
   }
 
-  /** Gives an entity what it lacks and inserts it under an id that is free. */
+  /** Fills in what an entity lacks and inserts it under a free id. */
   async insert(given, insert) {
     const type = this.#storage.constructor
     const own = type.newId !== undefined || typeof given.id === 'string'
@@ -35,20 +35,20 @@ class EntityRules {
         await insert(key, text, claim, belongings)
         return JSON.parse(text)
       } catch (error) {
-        // Somebody else has the number: the next one is free. An id of the caller's own is the caller's to change.
+        // Another writer has taken the generated id, so the next one is tried. An id that the caller chose is not replaced.
         if (own || error.code !== 'ALREADY_EXISTS') throw error
       }
     }
   }
 
-  /** The text of an entity with a patch. */
+  /** Returns the text of an entity with a patch applied. */
   async patched(current, given) {
     const updated = Math.max(Date.now(), Number(current.updated) || 0)
     const merged = { ...current, ...given, id: current.id, created: current.created, updated }
     return entry(await validated(this.#schema, merged), current.id).text
   }
 
-  /** The path that belongs to an entity, relative to the database. */
+  /** Returns the path that belongs to an entity, relative to the database. */
   ownPath(id) {
     const own = this.#storage.getEntityPath(id)
     return own === null ? null : placed(this.#storage, own, `getEntityPath(${describe(id)})`)

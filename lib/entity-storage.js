@@ -11,10 +11,10 @@ const { invalid } = require('./errors.js')
 
 /** The native calls that write entities of one kind. */
 const entities = Symbol('entities')
-/** The names of the native steps that create, update and delete them within a transaction. */
+/** Returns the steps that read and write them within a transaction, as `Scope` takes them. */
 const steps = Symbol('steps')
 
-/** A storage whose entities native code knows: it checks them itself, and ids may be given as numeric strings. */
+/** A storage whose entities native code knows: it checks them itself, and an id may also be given as a numeric string. */
 class EntityStorage extends BaseStorage {
   constructor(storageSchema, dataDir, options) {
     if (new.target.indexes !== undefined || options?.indexes !== undefined) {
@@ -53,7 +53,7 @@ class EntityStorage extends BaseStorage {
     return new Scope(run, this, this[steps]())
   }
 
-  /** @param kind what native code calls the entities */
+  /** @param kind the name of the entities in native calls */
   [steps](kind) {
     const step = (name, ...args) => async (call, native) => {
       return valueOf(await call((ticket) => native[`${name}${kind}`](ticket, this[entities], ...args)))

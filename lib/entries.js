@@ -1,6 +1,6 @@
 'use strict'
 
-// Maps of entities by id: the key and the text of each entity on its way in, and the map of those that are stored.
+// Maps of entities by id: the key and the text of each incoming entity, and the map of the stored ones.
 
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
@@ -8,16 +8,16 @@ const { isMap, isPromise, isRecord } = require('./shapes.js')
 const { OPAQUE, snapshotOf } = require('./snapshots.js')
 const { exactText, formOf } = require('./validation.js')
 
-/** The key under which an entity lies in its map. */
+/** Returns the key of an entity in its map. */
 function keyOf(id) {
-  // Half a character has no form in a key, so two such ids would be one.
+  // A lone surrogate has no form in a key, so two ids with one could get the same key.
   if (typeof id === 'string' ? id.isWellFormed() : Number.isFinite(id)) return String(id)
   throw invalid(`an id is a string of whole characters or a number, got ${describe(id)}`)
 }
 
 /**
- * An entity's key, id and text, all of the form that JSON gives it. Its id must be the one it is to be stored under. `at` is its
- * path in what a caller gave.
+ * Returns the key, the id and the text of an entity, all in the form that JSON gives them. Throws if its id is not the one
+ * under which it is to be stored. `at` is the path of the entity in the caller's argument.
  */
 function entry(entity, id, at) {
   const key = keyOf(id)
@@ -30,7 +30,7 @@ function entry(entity, id, at) {
   return { key, id: form.id, text: exactText(form, at) }
 }
 
-/** An entity as the member of a map: its id, and what gives the member as JSON text, as the entity is at this moment. */
+/** Returns an entity as a member of a map: its id, and a function that returns its present state as JSON text. */
 function memberOf(entity, key) {
   const member = ({ text }) => `${JSON.stringify(key)}:${text}`
   const copy = snapshotOf(entity)
@@ -39,22 +39,22 @@ function memberOf(entity, key) {
   return { id: now.id, text: () => member(now) }
 }
 
-/** The map of entities that are stored. */
+/** Returns stored entities as a map by id. */
 function mapOf(entities) {
   const map = {}
   for (const entity of entities) {
-    // As a plain assignment it would be lost under the key __proto__.
+    // A plain assignment to the key `__proto__` would lose the entity.
     Object.defineProperty(map, entity.id, { value: entity, enumerable: true, configurable: true, writable: true })
   }
   return map
 }
 
-/** Refuses what is no map of entities. */
+/** Throws if a value is not a map of entities. */
 function checkMap(value) {
   if (!isMap(value)) refuseMap(value)
 }
 
-/** Refuses the promise of a map, for which an `await` is missing: whatever waits for the schema would wait for it too. */
+/** Throws if a value is the promise of a map, for which an `await` is missing: the schema's output would wait for it too. */
 function checkNoPromise(value) {
   if (isPromise(value)) refuseMap(value)
 }
@@ -64,7 +64,7 @@ function refuseMap(value) {
   throw new ValidationError(message, [{ path: [], message, code: 'invalid_type' }])
 }
 
-/** The fields of an object that a caller passed. */
+/** Returns a copy of the fields of an object that a caller passed. */
 function copyOf(value, what) {
   if (!isRecord(value)) throw invalid(`${what} is an object, got ${describe(value)}`)
   return { ...value }

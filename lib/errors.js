@@ -36,7 +36,7 @@ function errorFrom({ code, message, issues, ...details }) {
   return Object.assign(new StorageError(message, code), details)
 }
 
-/** An error that is found on this side, where nothing is written: native code says the outcome of what it fails at. */
+/** Builds an error that JavaScript finds before anything is written; native code reports the outcome with its own errors. */
 function refusal(code, message, { cause, ...details } = {}) {
   const error = new StorageError(message, code, cause === undefined ? undefined : { cause })
   return Object.assign(error, details, { outcome: 'none' })
@@ -44,7 +44,7 @@ function refusal(code, message, { cause, ...details } = {}) {
 
 const invalid = (message) => refusal('INVALID_ARGUMENT', message)
 
-/** What a constructor refuses has the class that JavaScript gives such errors, and a code as all errors have. */
+/** What a constructor throws: JavaScript's own class for such an error, with a code like every other error. */
 const wrongType = (message) => Object.assign(new TypeError(message), { code: 'INVALID_ARGUMENT' })
 const wrongValue = (message) => Object.assign(new RangeError(message), { code: 'INVALID_ARGUMENT' })
 

@@ -1,7 +1,7 @@
 'use strict'
 
-// Writing all files of a project as one map. Where the list is kept as it was stored last, only what differs from it crosses
-// into native code, which looks whether it still is what is stored; if not, the whole map crosses after all.
+// Writing all files of a project as one map. If this thread keeps the list as it was last stored, only the differences from
+// it go to native code, which checks that the list is still what is stored; if it is not, the whole map follows.
 
 const { valueOf } = require('./answers.js')
 const { membersOf, memberText } = require('./arguments.js')
@@ -11,9 +11,10 @@ const { moment, WHOLE_LIST } = require('./objects.js')
 const { Records } = require('./records.js')
 
 /**
- * Writes a map of files and gives it as it is stored.
- * @param members what `fileMembers` read
- * @param stored `{ native, documents, objects }`: the native calls, and what gives the objects that are kept
+ * Writes a map of files and returns it as stored.
+ * @param members what `fileMembers` returned
+ * @param stored `{ native, documents, objects }`: the native calls, the native collection, and the function that returns the
+ *   objects that are kept of it
  * @param write starts a write: `({ start, given }, otherwise)`
  */
 async function writeFiles(members, { native, documents, objects }, write) {
@@ -33,15 +34,16 @@ async function writeFiles(members, { native, documents, objects }, write) {
   const stored = members.map(({ key, record }) => [key, written.has(key) ? withContent(written.get(key), record.content) : same.get(key)])
   stored.sort(([, one], [, other]) => one.id - other.id)
   const files = stored.map(([, file]) => file)
-  // Nobody has looked for edits by hand since the list was read. An object that JSON makes a string of is no content to keep.
+  // Edits by hand have not been looked for since the list was read, so the new list expires with it. An object is no content
+  // to keep, as JSON makes a string of it.
   const fit = known !== undefined && files.every(({ content }) => typeof content === 'string')
   const kept = fit ? keeper(documents, objects, since)?.keepList(WHOLE_LIST, files, seq, known.expires) : undefined
   return mapFrom(stored, kept ?? files.map((file, at) => (file === same.get(stored[at][0]) ? { ...file } : file)))
 }
 
 /**
- * How a map differs from a list: its members that are not the same there, the files of the others by key, and the ids that
- * it lacks.
+ * Compares a map with a list. Returns the members that differ from the list, the files of the other members by key, and the
+ * ids that the map lacks.
  */
 function differenceOf(members, list) {
   const rest = new Map(list.map((file) => [String(file.id), file]))
@@ -57,9 +59,9 @@ function differenceOf(members, list) {
 }
 
 /**
- * Whether a record has just the fields of a file that is kept, in their order. Then native code has nothing to do with it:
- * no field is missing, and timestamps that are stored are not taken for seconds. Nested values are never the same, because
- * none that is kept was handed out.
+ * Whether a record has exactly the fields of a kept file, in the same order. Native code then has nothing to do for it: no
+ * field is missing, and stored timestamps are not mistaken for seconds. Nested values are never equal, because no kept value
+ * was handed out.
  */
 function isSame(record, file) {
   const names = Object.keys(file)
@@ -71,19 +73,19 @@ function isSame(record, file) {
   return at === names.length
 }
 
-/** The members of a map of files. */
+/** Returns the members of a map of files. */
 const fileMembers = (map) => membersOf(map, partsOf)
 
-/** A member of a map as JSON text, and its content where that crosses apart. */
+/** Returns a member of a map as JSON text, and its content apart if it can be passed as it is. */
 function partsOf(key, record) {
   const [head, plain] = apart(record)
   return [memberText(key, head), plain]
 }
 
-/** Members on their way into native code. */
+/** Returns members as records for native code. */
 const handedOver = (members) => new Records(members, ({ parts }) => parts())
 
-/** A map with the keys of members and these files. */
+/** Returns a map with the keys of `members` and these files. */
 function mapFrom(members, files) {
   const map = {}
   members.forEach(([key], at) => (map[key] = files[at]))

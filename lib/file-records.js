@@ -1,33 +1,34 @@
 'use strict'
 
-// Records of files on their way in: the content crosses as a string of its own where it can.
+// Incoming records of files: the content is passed as a separate string where possible.
 
 const { fieldsOf } = require('./arguments.js')
 const { Records } = require('./records.js')
 
-/** Whether a content can cross as it is: one with lone surrogates goes as JSON, and what is no string at all too. */
+/** Whether a content can be passed as it is. One with lone surrogates goes as JSON, and so does one that is not a string. */
 const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
 
 /**
- * `[head, plain]`: where the content of a record can cross as it is, the record without it, and the content; else the record alone.
- * The head has the shape of the record: leaving the field out would take longer.
+ * Returns `[head, plain]` if the content of a record can be passed as it is: the record without its content, and the
+ * content. Otherwise returns only the record. The head keeps the shape of the record, since removing the field would take
+ * longer.
  */
 function apart(record) {
   if (record === null || typeof record !== 'object' || !isPlain(record.content)) return [record]
   return [{ ...record, content: undefined }, record.content]
 }
 
-/** A record or a patch, read once: as JSON, with its content apart in `plain` where that can cross as it is. */
+/** Reads a record or a patch once and returns it as JSON, with its content apart in `plain` if it can be passed as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
   const [head, plain] = apart(record)
   return { input: JSON.stringify(head), content: record?.content, plain }
 }
 
-/** What `recordParts` gave of several records, on its way into native code. */
+/** Turns what `recordParts` returned for several records into records for native code. */
 const handedOver = (records) => new Records(records, ({ input, plain }) => [input, plain])
 
-/** Content need not come back from native code: the string that was stored is the one that was given, or the text of a date. */
+/** Adds the content, which native code need not return: it stores the given string, or the text of the given date. */
 function withContent(file, content) {
   file.content = typeof content === 'string' ? content : content.toJSON()
   return file

@@ -19,7 +19,7 @@ const { Writes } = require('./writes.js')
 const parent = Symbol('parent')
 const construct = Symbol('construct')
 
-/** Where native code takes a version, this stands for the latest one. */
+/** In native calls, this version stands for the latest one. */
 const LATEST = -1
 
 function versionOf(value) {
@@ -161,7 +161,7 @@ class ProjectFileStorage extends EntityStorage {
     return await this[writes].around(() => fromStream(source, spool, options, calls))
   }
 
-  /** Within a transaction, files have versions too. */
+  /** Adds versions, which only files have. */
   [steps]() {
     return {
       ...super[steps]('File'),
@@ -215,7 +215,7 @@ class ProjectFileStorage extends EntityStorage {
     return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
   }
 
-  /** What is kept belongs to an engine, which most of these do not outlive: the parent holds it. */
+  /** Kept objects belong to an engine, which most file storages do not outlive: the parent holds the engine's objects. */
   [findObjects]() {
     return this[parent][objects] && super[findObjects]()
   }
@@ -225,7 +225,7 @@ class ProjectFileStorage extends EntityStorage {
     this[parent][ensureOpen]()
   }
 
-  /** The database belongs to the parent: only the files are brought up to date. */
+  /** Brings only the files up to date, since the database belongs to the parent. */
   async [finish]() {
     await call((ticket) => this[documents].checkpoint(ticket)).catch((error) => {
       if (error.code !== 'CLOSED') throw error

@@ -1,6 +1,6 @@
 'use strict'
 
-// Entities and their ids on their way into an index, copied to text at the moment of the call.
+// Incoming entities and ids for an index, copied to text at the moment of the call.
 
 const { isBigIntObject, isBooleanObject, isDate, isNumberObject, isStringObject } = require('node:util/types')
 const { describe } = require('./arguments.js')
@@ -9,7 +9,7 @@ const { MAX_DEPTH } = require('./index-keys.js')
 const { isRecord } = require('./shapes.js')
 const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
-/** The key under which an entity lies: a number as it prints, a text as it is unless that could be mistaken. */
+/** Returns the key of an entity: a number as it prints, a string as it is unless it could be mistaken for another key. */
 function entityKey(id) {
   if (typeof id === 'number' && Number.isFinite(id)) return String(id)
   if (typeof id === 'string') {
@@ -19,15 +19,15 @@ function entityKey(id) {
 }
 
 /**
- * An entity as JSON, all of it or only the members with some names. What JSON cannot hold is marked, so that it is refused
- * where an index looks and nowhere else.
+ * Returns an entity as JSON, either whole or only with the members in `names`. Values that JSON cannot represent are marked,
+ * so that they are refused only where an index looks at them.
  */
 function entityText(entity, names) {
   const value = recordOf(entity)
   return objectText(value, namesOf(value, names), [value])
 }
 
-/** What gives the `entityText` of an entity as it is at this moment. */
+/** Returns a function that returns the `entityText` of an entity as it is at this moment. */
 function entityTextLater(entity, names) {
   const value = recordOf(entity)
   const members = names === undefined ? { ...value } : Object.fromEntries(namesOf(value, names).map((name) => [name, value[name]]))
@@ -43,12 +43,12 @@ function recordOf(entity) {
   throw invalid(`an entity is an object, got ${describe(value)}`)
 }
 
-/** Those of some names that are an entity's own; all that it has, without any. */
+/** Returns those of `names` that are the entity's own members; all its members without `names`. */
 function namesOf(value, names) {
   return names?.filter((name) => Object.prototype.propertyIsEnumerable.call(value, name)) ?? Object.keys(value)
 }
 
-/** The JSON of a value, or `undefined` where there is none. */
+/** Returns the JSON of a value, or `undefined` if it has none. */
 function memberText(value, key, above) {
   switch (typeof value) {
     case 'string':
@@ -94,7 +94,7 @@ function objectText(object, keys, above) {
   return `${text}}`
 }
 
-/** Stands in for a value: native code knows it by its one member, whose name is NUL. */
+/** Returns a stand-in for a value that JSON cannot represent. Native code knows it by its only member, whose name is NUL. */
 const unrepresentable = (what) => `{"\\u0000":${JSON.stringify(what)}}`
 
 module.exports = { entityKey, entityText, entityTextLater }

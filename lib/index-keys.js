@@ -1,22 +1,22 @@
 'use strict'
 
-// Declarations of indexes, their names and the keys of queries on their way in: copied at the moment of the call.
+// Incoming declarations of indexes, names of indexes and keys of queries, copied at the moment of the call.
 
 const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
-/** Kinds of queries, as native code numbers them. */
+/** The kinds of queries, numbered as in native code. */
 const BY_KEY = 0
 const BY_RANGE = 1
 const BY_WORDS = 2
 
 const TYPES = ['hash', 'btree', 'inverted']
 
-/** Nested deeper than this, nothing is indexed or looked for. */
+/** Values that are nested deeper are neither indexed nor looked up. */
 const MAX_DEPTH = 96
 
-/** Whether a value is a text that is not empty and crosses to native code as it is. */
+/** Whether a value is a non-empty string of valid Unicode, which crosses to native code unchanged. */
 const isText = (value) => typeof value === 'string' && value !== '' && value.isWellFormed()
 
 /** Checks the index declarations of a storage and copies them. */
@@ -57,14 +57,14 @@ function fieldPaths(fields, name) {
   throw invalid(`index ${name}: fields[${wrong}] must be a string of valid Unicode that is not empty, got ${describe(paths[wrong])}`)
 }
 
-/** The name of an index in a call. */
+/** Checks the name of an index in a call. */
 function indexName(name) {
   if (typeof name !== 'string') throw invalid(`the name of an index must be a string, got ${describe(name)}`)
   if (!name.isWellFormed()) throw invalid(`${describe(name)} cannot be the name of an index: it is not valid Unicode`)
   return name
 }
 
-/** A key to look for as JSON text, with a form of its own for infinite numbers. */
+/** Returns a key to look up as JSON text, which has a special form for infinite numbers. */
 function keyText(key, what, depth = 0) {
   switch (typeof key) {
     case 'string':
@@ -77,7 +77,7 @@ function keyText(key, what, depth = 0) {
       if (key === null) return 'null'
       if (isDate(key) && !Number.isNaN(key.getTime())) return String(key.getTime())
       if (!Array.isArray(key)) break
-      // An array within itself ends here too.
+      // This also ends the descent into an array that contains itself.
       if (depth >= MAX_DEPTH) throw invalid(`${what} is nested too deep`)
       return `[${Array.from(key, (part) => keyText(part, what, depth + 1)).join(',')}]`
   }

@@ -18,19 +18,19 @@ const { isMap } = require('./shapes.js')
 const { statistics } = require('./statistics.js')
 const { Writes } = require('./writes.js')
 
-/** Indexes need no cache. How long memory is trusted before files are looked at depends on its limit in time. */
+/** Indexes need no cache, but its time to live says how long memory is trusted before the files are looked at. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class IndexManager {
   #indexes
-  /** Those that are not answered yet. */
+  /** The writes that have not been answered yet. */
   #writes
   #basePath
   #directory
   #closing
-  /** Calls under way that create or drop an index: what memory knows of it is not what later calls will find. */
+  /** Calls in progress that create or drop an index: meanwhile, what memory knows of an index is not what later calls find. */
   #defining = 0
 
   constructor(basePath, dataDir, options = {}) {
@@ -87,7 +87,7 @@ class IndexManager {
     await this.#write(add, signal, 'addToIndex', index, 1, text)
   }
 
-  /** The members of an entity that an index looks at, if memory knows: then the others need not be copied. */
+  /** Returns the members of an entity that an index looks at, if they are known in memory: only these need to be copied. */
   #members(index) {
     const text = this.#defining > 0 ? null : this.#indexes.peekMembers(index)
     return text === null ? undefined : { text, names: JSON.parse(text) }
@@ -184,7 +184,7 @@ class IndexManager {
     return published(channels.read, this.#about(operation, index), () => call(start, { signal }))
   }
 
-  /** As a storage writes, see there. */
+  /** Starts a write as a storage does: see `BaseStorage`. */
   #write(start, signal, operation, index, entities, given) {
     const attempt = attemptOf((start) => call(start, { signal }), { start, given }, signal)
     const begin = () => this.#writes.begin(attempt, signal)
@@ -192,7 +192,7 @@ class IndexManager {
     return this.#writes.remember(publishedWrite({ ...this.#about(operation, index), entities }, given, begin))
   }
 
-  /** What events say of every call. */
+  /** The properties that the events of all calls share. */
   #about(operation, index) {
     return { operation, basePath: this.#basePath, database: this.#directory, index }
   }
@@ -202,13 +202,13 @@ class IndexManager {
   }
 }
 
-/** A configuration with its members in the order that people know. */
+/** Returns a configuration with its members in the documented order. */
 function ordered({ name, type, fields, unique, sparse, collection }) {
   const config = { name, type, fields, unique, sparse }
   return collection === undefined ? config : { ...config, collection }
 }
 
-/** Ids and entities: of an array, the entities' own ids; of a `Map` or an object, its keys where an entity has none. */
+/** Yields ids and entities. Ids are the entities' own in an array, the keys in a `Map`, and either in an object. */
 function* entriesOf(entities) {
   if (Array.isArray(entities)) {
     for (const entity of entities) yield [idOf(entity), entity]

@@ -9,7 +9,7 @@ const { conditionOf } = require('./query.js')
 
 const DEFAULT_BATCH = 100
 
-/** The options of an iteration, checked and copied. */
+/** Checks and copies the options of an iteration. */
 function iterationOf(options = {}) {
   if (options === null || typeof options !== 'object') throw invalid(`iterate takes an object, got ${describe(options)}`)
   const { batchSize = DEFAULT_BATCH, after, where, signal } = options
@@ -20,10 +20,10 @@ function iterationOf(options = {}) {
 }
 
 /**
- * Gives the entities of a collection as it is at the first step.
+ * Yields the entities of a collection as it is at the first step.
  *
- * @param open makes the native iteration
- * @param read starts a native call, which a signal ends
+ * @param open creates the native iteration
+ * @param read starts a native call, which a signal aborts
  */
 async function* iterate({ batchSize, after, query, signal }, open, read) {
   throwIfAborted(signal)

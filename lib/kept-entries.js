@@ -1,29 +1,29 @@
 'use strict'
 
-// What is kept as objects, in the order in which it has to go: an engine keeps so many entries, and those of all engines of
-// this thread together hold so much.
+// The documents that are kept as objects, in the order in which they are evicted. Each engine keeps a limited number of
+// entries, and the entries of all engines of this thread together are limited in size.
 
-/** The entries of each engine. Those of an engine that nobody uses any more are gone. */
+/** The entries of each engine, weakly referenced: those of an engine that is no longer used are collected. */
 const all = new Set()
 
-/** What all entries hold, at most: what went with its engine counts until there seems to be no room. */
+/** At most the size of all entries: those collected with their engine are still counted until room seems to run out. */
 let held = 0
 
-/** Numbers the entries as they come and as they are passed over. */
+/** Numbers the entries in the order in which they are added or passed over. */
 let turns = 0
 
 let most
-/** So much may all entries hold: few beside what the heap of this thread can grow to. */
+/** The limit on the size of all entries: a small part of what the heap of this thread can grow to. */
 const mostHeld = () => (most ??= Math.min(heapLimit() / 8, 2 ** 29))
 
-/** Loaded at first use, which takes a millisecond. Bun's heap has no limit of its own. */
+/** Loads modules only at first use, which takes a millisecond. Bun's heap has no limit of its own. */
 function heapLimit() {
   if (process.versions.bun === undefined) return require('node:v8').getHeapStatistics().heap_size_limit
   const [total, allowed] = [require('node:os').totalmem(), process.constrainedMemory?.() || Infinity]
   return Math.min(total, allowed)
 }
 
-/** Whether something of this size is kept: what is larger would leave little room for all else. */
+/** Whether something of this size is kept. Anything larger would leave little room for the rest. */
 const isKept = (size) => size <= mostHeld() / 2
 
 /** The entries of one engine. */
@@ -46,12 +46,12 @@ class KeptEntries {
     return this.#held
   }
 
-  /** Lets the engine keep so many entries, or more if somebody asked for more. */
+  /** Raises the number of entries that the engine keeps to at least `most`. */
   raise(most) {
     this.#most = Math.max(this.#most, most)
   }
 
-  /** Adds an entry, for which others may have to go; or it itself. */
+  /** Adds an entry, for which other entries, or even itself, may be evicted. */
   add(entry) {
     this.#put(entry)
     this.#held += entry.size
@@ -65,13 +65,13 @@ class KeptEntries {
     this.#order.add(entry)
   }
 
-  /** When the oldest entry came. */
+  /** The turn in which the oldest entry was added. */
   get oldest() {
     const [entry] = this.#order
     return entry === undefined ? Infinity : entry.turn
   }
 
-  /** Lets the oldest entry go. One that was read since it came gets another round, unless it is the newest of all. */
+  /** Evicts the oldest entry. One that was read since it was added gets another round, unless it is the newest of all. */
   passOrDrop(newest) {
     const [entry] = this.#order
     if (entry.used && entry !== newest) {
@@ -91,7 +91,7 @@ class KeptEntries {
   }
 }
 
-/** Lets entries go, those that were not read for longest first, whatever engine they are of. */
+/** Evicts entries until the rest fits, those not read for longest first, whatever engine they belong to. */
 function makeRoom(newest) {
   const engines = Array.from(all, (reference) => reference.deref()).filter((engine) => engine !== undefined)
   held = engines.reduce((sum, engine) => sum + engine.held, 0)

@@ -1,6 +1,6 @@
 'use strict'
 
-// Locks that callers take by key: in turn within this thread, by lock files between threads and processes.
+// Locks that callers take by key: in turn within this thread, through lock files between threads and processes.
 
 const { aborted, pause, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
@@ -9,19 +9,19 @@ const { refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
-/** From the directory and the key to those of this thread that wait for the lock. It is there while somebody has it. */
+/** For each directory and key, the calls of this thread that wait for the lock. It exists while a call holds the lock. */
 const queues = new Map()
 
-/** The locks that the running code is inside of. */
+/** The locks whose functions the running code is part of. */
 const inside = new Nesting()
 
 /**
- * Runs `work` while this call has the lock of `key`. Whoever waits longer than `timeout` fails with `LOCK_TIMEOUT`; the
- * `signal` ends the waiting too. A call inside the `work` that has the lock waits for that to end: awaited there, it waits in
- * vain, and its error says so.
+ * Runs `work` while this call holds the lock of `key`. A call that waits longer than `timeout` fails with `LOCK_TIMEOUT`;
+ * the `signal` also ends the wait. A call for the same lock inside `work` waits for `work` to end: if `work` awaits it, it
+ * waits in vain, and its error says so.
  *
  * @param native the lock files of one database
- * @param place what tells databases apart
+ * @param place identifies the database
  */
 async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = now() + timeout
@@ -49,7 +49,7 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
   }
 }
 
-/** Waits until nobody of this thread has the lock. Nothing but `pass` ends what has its turn: it must pass the lock on. */
+/** Waits until no other call of this thread has the lock. A call that has its turn must pass the lock on with `pass`. */
 function turn(id, timeout, signal, timedOut) {
   const waiting = queues.get(id)
   if (waiting === undefined) {
@@ -82,7 +82,7 @@ function pass(id) {
   else queues.delete(id)
 }
 
-/** Takes the lock between threads and processes, asking again until the time is up. */
+/** Takes the lock between threads and processes, trying again until the time is up. */
 async function take(native, key, end, signal, timedOut) {
   for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
     throwIfAborted(signal)

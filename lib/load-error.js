@@ -6,7 +6,7 @@ const { readFileSync } = require('node:fs')
 const { StorageError } = require('./errors.js')
 const { name, version } = require('../package.json')
 
-/** The platforms that have a package, as their packages are named. */
+/** The platforms for which there is a package, named as the packages are. */
 const PLATFORMS = [
   'linux-x64-gnu',
   'linux-x64-musl',
@@ -25,7 +25,7 @@ function thisMachine() {
   return { platform, arch, libc: platform === 'linux' ? linuxLibc() : undefined, runtime }
 }
 
-/** `{ name, version }` of the C library, as far as it tells. */
+/** Returns `{ name, version }` of the C library, as far as they can be found out. */
 function linuxLibc() {
   const { header, sharedObjects = [] } = process.report?.getReport() ?? {}
   if (header?.glibcVersionRuntime) return { name: 'glibc', version: header.glibcVersionRuntime }
@@ -42,13 +42,13 @@ function platformName({ platform, arch, libc }) {
   return `${platform}-${arch}${abi}`
 }
 
-/** An error and those that caused it. */
+/** Yields an error and the chain of errors that caused it. */
 function* chain(error) {
   for (let at = error; at instanceof Error; at = at.cause) yield at
 }
 
 /**
- * The error to throw in place of the loader's.
+ * Returns the error to throw in place of the loader's.
  * @param cause what the loader threw; the errors of its attempts are its chain of causes
  */
 function loadError(cause, machine = thisMachine()) {
@@ -63,7 +63,7 @@ function advice(cause, platform) {
   if (!PLATFORMS.includes(platform)) {
     return `There are addons for ${PLATFORMS.join(', ')}; on other machines build it from source with Rust: npm run build.`
   }
-  // Of its attempts the loader passes on the messages only. One that found a file says why the system refused it.
+  // The loader passes on only the messages of its attempts. An attempt that found a file says why the system refused it.
   const refused = [...chain(cause)].slice(1).find((error) => !/^Cannot find (module|package)\b/.test(error.message))
   if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused.message)}${hint(refused.message)}`
   return (

@@ -8,7 +8,7 @@ const { wrongType } = require('./errors.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
-/** That a logger refuses lines is reported once: work must not fail because its log does. */
+/** Makes a log function that never throws, since work must not fail because its log does. The first error is reported. */
 function guarded(write, state) {
   return (line) => {
     try {
@@ -21,7 +21,7 @@ function guarded(write, state) {
   }
 }
 
-/** The logger that an option asks for: an object with a function for each level. `null` is silence. */
+/** Returns the logger that an option asks for: an object with a function for each level. `null` means silence. */
 function resolveLogger(option) {
   if (option === undefined) return loggerOf((level) => (line) => console[level](line))
   if (option === null) return loggerOf(() => () => {})
@@ -40,10 +40,10 @@ function loggerOf(write) {
   return Object.freeze(Object.fromEntries(LEVELS.map((level) => [level, guarded(write(level), state)])))
 }
 
-/** Longer messages are cut: they are stored with the state of the data. */
+/** Longer messages are cut, because they are stored with the state of the data. */
 const LONGEST_MESSAGE = 2_000
 
-/** A text for whatever was thrown. */
+/** Returns a text for anything that was thrown. */
 function messageOf(thrown) {
   const text = readable(thrown)
   return (text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}…` : text).toWellFormed()

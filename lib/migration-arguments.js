@@ -1,6 +1,6 @@
 'use strict'
 
-// What callers hand to a MigrationManager, each field read once and checked.
+// What callers pass to a MigrationManager, each field read once and checked.
 
 const path = require('node:path')
 const { describe } = require('./arguments.js')
@@ -9,7 +9,7 @@ const { resolveLogger } = require('./logger.js')
 
 const LOCK_TIMEOUT = 30_000
 
-/** The base path of a manager, absolute. */
+/** Returns the base path of a manager as an absolute path. */
 function basePathOf(value) {
   if (typeof value !== 'string') throw wrongType(`basePath must be a string, got ${describe(value)}`)
   if (value === '' || value.includes('\0')) throw wrongValue('basePath must be a path')
@@ -37,7 +37,7 @@ function managerOptions(given = {}) {
   })
 }
 
-/** How many backups to keep; nothing for all. */
+/** Checks how many backups to keep; undefined means all. */
 function keepOf(value) {
   if (value === undefined) return undefined
   if (typeof value !== 'number') throw wrongType('option keep must be a number')
@@ -45,14 +45,14 @@ function keepOf(value) {
   return value
 }
 
-/** What a stream of this process can show, if it is a terminal. */
+/** Returns what a stream of this process can show, if it is a terminal. */
 function terminalOf(stream) {
   if (!stream.isTTY) return {}
   const { NO_COLOR, TERM } = process.env
   return { stream, width: stream.columns || 80, colour: !NO_COLOR && TERM !== 'dumb' }
 }
 
-/** What is registered; the callbacks see their object as `this`. */
+/** Checks a migration to be registered. Its callbacks see the caller's object as `this`. */
 function migrationOf(given) {
   if (given === null || typeof given !== 'object') throw invalid(`a migration is an object, got ${describe(given)}`)
   const { version, description, up, down } = given
@@ -75,7 +75,7 @@ function migrationOf(given) {
   }
 }
 
-/** A version that is to be reached. */
+/** Checks the version to migrate or roll back to. */
 function targetOf(value) {
   if (typeof value === 'string') return value
   throw invalid(`a target version must be a string, got ${describe(value)}`)

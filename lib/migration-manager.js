@@ -18,7 +18,7 @@ const ROLL_BACK = 1
 const migrated = (event, result) => Object.assign(event, result)
 const backedUp = (event, backup) => Object.assign(event, { backup })
 
-/** Where those who watch hear of an operation, and what its result adds to the event. */
+/** The channel on which an operation is published, and what its result adds to the event. */
 const WATCHED = {
   migrate: [channels.migration, migrated],
   rollback: [channels.migration, migrated],
@@ -33,9 +33,9 @@ class MigrationManager {
   #options
   #native
   #backups
-  /** What was registered, by version. */
+  /** The registered migrations, by version. */
   #callbacks = new Map()
-  /** What `close()` waits for. */
+  /** The calls that `close()` waits for. */
   #underWay = new Set()
   #closing
 
@@ -129,7 +129,7 @@ class MigrationManager {
     return this.#exclusively(operation, run, signal)
   }
 
-  /** Removes the oldest backups. The one just made is there, whatever happens here. */
+  /** Removes the oldest backups. A failure is only logged, because the new backup has already been made. */
   async #prune(keep, timeout) {
     const { logger } = this.#options
     try {
@@ -144,7 +144,7 @@ class MigrationManager {
     return stoppable(this.#options, label, options, start)
   }
 
-  /** What a call answers that need not be the only one. */
+  /** Resolves with the answer of a call that may run beside others. */
   async #ask(start) {
     return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
   }

@@ -1,6 +1,6 @@
 'use strict'
 
-// One run: the engine says which callback is next, and is told how it ended.
+// One run of migrations: the engine says which callback comes next, and is told how each one ended.
 
 const { aborted, throwIfAborted } = require('./abort.js')
 const { asPartOf } = require('./base-path-queue.js')
@@ -13,8 +13,8 @@ const { now } = require('./timers.js')
 
 /**
  * Drives the run that `start` begins. `manager` has `basePath`, `native`, `callbacks` by version, `logger` and
- * `terminal`. Rejects with what a callback threw, itself. A callback that runs when the signal is raised is waited for, then
- * what it did is undone.
+ * `terminal`. Rejects with the very value that a callback threw. If the signal is aborted while a callback runs, the
+ * callback is awaited and its changes are then undone.
  */
 async function drive(manager, start, signal) {
   const { native, logger } = manager
@@ -40,7 +40,7 @@ async function drive(manager, start, signal) {
   return { versions, currentVersion }
 }
 
-/** Tells those who watch how a step went. */
+/** Runs a step and publishes how it went. */
 function watched(basePath, version, direction, step) {
   if (!channels.migration.hasSubscribers) return step()
   return published(channels.migration, { operation: direction, basePath, version }, step)
@@ -68,8 +68,8 @@ async function callBack({ basePath, callbacks, logger, terminal }, version, dire
 }
 
 /**
- * Tells the engine that a callback threw, and gives what the caller is to get: in an object, as what was thrown may be a
- * thenable, for which nobody must wait.
+ * Tells the engine that a callback threw, and returns what the caller is to receive. The value is wrapped in an object,
+ * since it may be a thenable, which must not be awaited.
  */
 async function failed({ native, logger }, version, direction, thrown, began) {
   const message = messageOf(thrown)
@@ -79,7 +79,7 @@ async function failed({ native, logger }, version, direction, thrown, began) {
       logger.warn(`the failure of ${version} could not be recorded: ${JSON.parse(problem).message}`)
     }
   } catch (error) {
-    // The data is not as it was before: that matters more than what the callback threw.
+    // The data is not as it was before, which matters more than what the callback threw.
     return { error: Object.assign(error, { cause: thrown }) }
   }
   const what = `${version} failed${direction === 'up' ? '' : ' to roll back'}`

@@ -1,11 +1,11 @@
 'use strict'
 
-// The addon of the command line. It lies beside that of the storage, in the package of the platform or in a clone.
+// The addon of the command line. It is in the same place as that of the storage: in the platform's package or in a clone.
 
 const { loadError } = require('./load-error.js')
 const { name } = require('../package.json')
 
-/** Of a system with several C libraries only one addon loads. */
+/** The endings of the addons' names. On a system with several C libraries, only one of the addons loads. */
 const ABIS = { linux: ['-gnu', '-musl'], win32: ['-msvc'] }
 
 function load() {

@@ -1,6 +1,6 @@
 'use strict'
 
-// The addon. Every module takes it from here, so that one that does not load is explained once.
+// The addon. Every module loads it from here, so that one place explains why it does not load.
 
 function load() {
   try {

@@ -1,13 +1,13 @@
 'use strict'
 
-// What the running code is inside of, across awaits: a callback that waits for something must not be waited for by it.
+// What the running code is inside of, across awaits. An operation that waits for a callback must not be awaited inside it.
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 
 class Nesting {
   #frames = new AsyncLocalStorage()
 
-  /** Runs work inside of something. What the work leaves behind is inside of it no longer when it has ended. */
+  /** Runs work inside of something. Code that the work leaves behind is no longer inside of it once the work has ended. */
   async run(what, work) {
     const frame = { what, ended: false, outer: this.#innermost() }
     try {
@@ -22,7 +22,7 @@ class Nesting {
     for (let frame = this.#innermost(); frame !== undefined; frame = frame.outer) yield frame.what
   }
 
-  /** The frames that have not ended. Others are forgotten, so that work which begins its successor holds no chain of them. */
+  /** Returns the innermost frame that has not ended. Ended frames are unlinked, so that successors do not form a chain. */
   #innermost() {
     const innermost = running(this.#frames.getStore())
     for (let frame = innermost; frame !== undefined; frame = frame.outer) frame.outer = running(frame.outer)

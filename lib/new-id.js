@@ -1,12 +1,12 @@
 'use strict'
 
-// Ids that are numbers: milliseconds since 1970, or just above the last one.
+// Numeric ids: milliseconds since 1970, or just above the last id.
 
 const { newId } = require('./native.js')
 
 /**
- * The id of an entity that is about to be inserted. As long as the database is not open, other processes do not know that it
- * is taken: then the entity is inserted with a `claim` to it, which fails with `ALREADY_EXISTS` where they were given it.
+ * Returns the id of an entity to be inserted. While the database is not open, other processes do not know that the id is
+ * taken, so the entity is inserted with a `claim` to it: the insertion fails with `ALREADY_EXISTS` if they have used the id.
  */
 function idToInsert(documents) {
   const id = documents.peekId()

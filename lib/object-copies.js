@@ -1,11 +1,11 @@
 'use strict'
 
-// Documents as objects: how they are copied, and what they hold.
+// Documents as objects: how they are copied, and how much room they take.
 
-/** What a value takes beside its characters: its place, and a number or the head of a string or of an object. */
+/** What a value takes beside its characters: its slot, and a number or the header of a string or of an object. */
 const VALUE = 32
 
-/** What a document takes whose fields are no objects, in characters, roughly; NaN if one is. Looks into no string. */
+/** Returns roughly how much room a document without nested objects takes, in characters; NaN if it has any. */
 function flatSizeOf(document) {
   let size = VALUE
   for (const key in document) {
@@ -17,7 +17,7 @@ function flatSizeOf(document) {
   return size
 }
 
-/** As `flatSizeOf`, for documents; NaN if one of them is not flat. */
+/** Like `flatSizeOf`, for a list of documents; NaN if one of them is not flat. */
 function flatSizeOfAll(list) {
   let size = VALUE
   for (const document of list) {
@@ -27,7 +27,7 @@ function flatSizeOfAll(list) {
   return size
 }
 
-/** What any value takes that JSON text gave. */
+/** Returns about how much room any value parsed from JSON takes. */
 function sizeOf(value) {
   if (typeof value === 'string') return VALUE + value.length
   if (typeof value !== 'object' || value === null) return VALUE
@@ -39,11 +39,11 @@ function sizeOf(value) {
 
 const copyFlat = (value) => ({ ...value })
 
-/** A copy of what JSON text gave. */
+/** Returns a deep copy of a value parsed from JSON. */
 function copyDeep(value) {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(copyDeep)
-  // The spread makes a property of `__proto__` too, so assigning to it below sets no prototype.
+  // The spread defines `__proto__` as an own property, so assigning to it below does not set the prototype.
   const copy = { ...value }
   for (const key in copy) if (typeof copy[key] === 'object' && copy[key] !== null) copy[key] = copyDeep(copy[key])
   return copy

@@ -1,29 +1,29 @@
 'use strict'
 
-// Documents that were read before, kept as objects beside the engine's cache of texts. An object is handed out as a copy,
-// and only while the tip, which every process moves with each commit, says that nothing has changed since it was read or
-// that the change was of something else. So a read costs neither a call into native code nor parsing.
+// Documents that were read before, kept as objects beside the engine's cache of texts. An object is handed out only as a
+// copy, and only while the tip, which every process moves with each commit, says that nothing has changed since it was read,
+// or only other documents. Such a read costs neither a call into native code nor parsing.
 
 const { valueOf } = require('./answers.js')
 const { isKept, KeptEntries } = require('./kept-entries.js')
 const { copyDeep, copyFlat, flatSizeOf, flatSizeOfAll, sizeOf } = require('./object-copies.js')
 const { MOST_OUTDATED, outdatedIds, updatedList } = require('./outdated-lists.js')
 
-/** Marks the whole list among the objects of a collection, with contents and without. */
+/** The keys of the whole list among the objects of a collection, with contents and without. */
 const WHOLE_LIST = Symbol('whole list')
 const HEAD_LIST = Symbol('list without contents')
 
-/** How often callers had anything forgotten. */
+/** How often callers have had anything forgotten. */
 let forgotten = 0
 
-/** Engine number → what this thread keeps of it. An engine that nobody uses any more goes with its storages. */
+/** Engine number → what this thread keeps of the engine. An engine that is no longer used is collected with its storages. */
 const engines = new Map()
-/** The numbers of engines of which nothing can be kept: they are not asked again. */
+/** The numbers of engines of which nothing can be kept. They are not asked again. */
 const unwatchable = new Set()
 
 /**
- * The objects of a collection, shared by all storages of this thread on it; undefined while its engine is not open, or
- * where memory cannot be watched. `limits` are raised to the largest that any storage asks for.
+ * Returns the objects of a collection, shared by all storages of this thread on it; undefined while its engine is not open,
+ * or if memory cannot be watched. The limits of the engine are raised to the largest `limits` that any storage asks for.
  */
 function objectsOf(documents, limits) {
   const number = documents.engine()
@@ -44,20 +44,20 @@ function objectsOf(documents, limits) {
   return engine.collection(documents.path, limits)
 }
 
-/** What this thread keeps of the engine that some documents are in; undefined if it keeps nothing. */
+/** Returns what this thread keeps of the engine that holds `documents`; undefined if it keeps nothing. */
 function engineObjects(documents) {
   const number = documents.engine()
   return number === null ? undefined : objectsOfEngine(number)
 }
 
-/** What this thread keeps of an engine, by its number. */
+/** Returns what this thread keeps of an engine, by the engine's number. */
 function objectsOfEngine(number) {
   return engines.get(number)?.deref()
 }
 
 /**
- * Lets go of the engines that are closed. Garbage would be collected some time, but Windows removes no file that is still mapped,
- * nor the directory that it is in.
+ * Releases the engines that are closed. Garbage collection would do so some time, but Windows deletes no file that is still
+ * mapped, nor the directory that it is in.
  */
 function releaseClosed() {
   for (const [number, reference] of engines) {
@@ -66,13 +66,13 @@ function releaseClosed() {
   }
 }
 
-/** Forgets all that this thread keeps of the engine that some documents are in. */
+/** Forgets all that this thread keeps of the engine that holds `documents`. */
 function forgetAll(documents) {
   forgotten += 1
   engineObjects(documents)?.clear()
 }
 
-/** Forgets what a collection, if any is kept, has of a document, by its key in the map, and the lists. */
+/** Forgets a document, by its key in the map, and the lists, if anything is kept of the collection. */
 function forgetDocument(collection, key) {
   forgotten += 1
   collection?.forgetWithLists(key)
@@ -81,13 +81,13 @@ function forgetDocument(collection, key) {
 /** The moment at which a call begins. */
 const moment = () => ({ time: performance.now(), forgotten })
 
-/** Whether anybody has had anything forgotten since: what a call that began then answers is not kept. */
+/** Whether anything was forgotten on request since then. The answer of a call that began then is not kept in that case. */
 const isForgotten = (since) => since.forgotten !== forgotten
 
-/** So many collections are looked after without a look whether they are still used. */
+/** Up to this many collections are tracked without checking whether they are still used. */
 const FEW_COLLECTIONS = 64
 
-/** In place of the page of an engine that is closed: nothing is current. Of the same type, so that reading stays fast. */
+/** Stands in for the page of a closed engine: nothing is current. It has the same type, so that reading stays fast. */
 const NO_BATCH_IS_LAST = new Float64Array([Infinity])
 
 class EngineObjects {
@@ -96,12 +96,12 @@ class EngineObjects {
   #announced
   #acknowledged
   #seq = -1
-  /** By path. They live for as long as a storage has them or they have entries. */
+  /** The objects of each collection, by path. They live as long as a storage holds them or they have entries. */
   #collections = new Map()
-  /** When there are so many, those that are gone are removed. */
+  /** Once there are this many collections, those that are gone are removed. */
   #mostCollections = FEW_COLLECTIONS
   #freshFor = 0
-  /** Those of all collections. */
+  /** The entries of all collections. */
   entries = new KeptEntries()
   #hits = 0
   #newestSession = -1
@@ -114,7 +114,7 @@ class EngineObjects {
     this.#acknowledged = new Float64Array(page, watch.acknowledgedAt, 1)
   }
 
-  /** Whether the engine is closed, so that nothing of it is kept any more. */
+  /** Drops all that is kept if the engine is closed, and returns whether it is. */
   releaseIfClosed() {
     if (this.#watch.isOpen) return false
     this.clear()
@@ -124,8 +124,8 @@ class EngineObjects {
   }
 
   /**
-   * A new instance sees what a person edited before it was opened, also where an engine outlived the instances before it
-   * for a moment: nothing that they read counts for it unseen. Sessions are numbered in their order.
+   * Forgets everything for a new instance. It must see what a person edited before it was opened, even if the engine briefly
+   * outlived earlier instances, so nothing that those read counts for it unchecked. Sessions are numbered in their order.
    */
   meet(session) {
     if (session <= this.#newestSession) return
@@ -155,33 +155,33 @@ class EngineObjects {
     this.#mostCollections = Math.max(FEW_COLLECTIONS, this.#collections.size * 2)
   }
 
-  /** For how many milliseconds what was read is kept. */
+  /** The number of milliseconds for which anything that was read is kept. */
   get freshFor() {
     return this.#freshFor
   }
 
-  /** The last batch of which this took note. */
+  /** The last batch whose changes the objects reflect. */
   get seq() {
     return this.#seq
   }
 
-  /** The last batch that any process had acknowledged: every read that begins now sees it. */
+  /** The last batch that any process has acknowledged. Every read that begins now sees it. */
   get acknowledged() {
     return this.#acknowledged[0]
   }
 
-  /** Whether nobody can have seen a batch that this took no note of. */
+  /** Whether the objects reflect every batch that any process may have seen. */
   get isQuiet() {
     return this.#announced[0] <= this.#seq
   }
 
-  /** Whether a collection is still what it was after the batch `seq`, as far as this takes note of batches. */
+  /** Whether a collection has not changed since the batch `seq`, as far as the objects reflect batches. */
   isUnchangedSince(path, seq) {
     this.isCurrent()
     return this.#watch.isUnchangedSince(path, seq)
   }
 
-  /** Forgets what changed. False while this process has not caught up with the others. */
+  /** Forgets what has changed. Returns false while this process has not caught up with the others. */
   isCurrent() {
     return this.#announced[0] === this.#seq || this.#catchUp()
   }
@@ -199,12 +199,12 @@ class EngineObjects {
     this.#hits += 1
   }
 
-  /** The reads that objects answered and `takeHits` did not take. */
+  /** The reads that objects have answered since `takeHits` was last called. */
   get hits() {
     return this.#hits
   }
 
-  /** The reads that objects answered since the last call. */
+  /** Returns the number of reads that objects have answered since the last call. */
   takeHits() {
     const hits = this.#hits
     this.#hits = 0
@@ -218,7 +218,7 @@ class EngineObjects {
 
 class CollectionObjects {
   #entries = new Map()
-  /** Those of the entries that were looked up by something else than their ids: name → entry. */
+  /** The entries that were looked up by something other than their ids: name → entry. */
   #found = new Map()
   #path
   #keepsLists = true
@@ -228,12 +228,12 @@ class CollectionObjects {
     this.#path = path
   }
 
-  /** A copy of the document under an id, or undefined. */
+  /** Returns a copy of the document with an id, or undefined. */
   get(id) {
     return this.#copyOf(this.#find(this.#entries, keyOf(id)))
   }
 
-  /** A copy of what `putFound` kept under a name, or undefined. */
+  /** Returns a copy of what `putFound` kept under a name, or undefined. */
   getFound(name) {
     return this.#copyOf(this.#find(this.#found, name))
   }
@@ -244,7 +244,7 @@ class CollectionObjects {
     return entry.copy(entry.value)
   }
 
-  /** A copy of a list, or undefined. What changed since is read from `documents`, as far as that is possible at once. */
+  /** Returns a copy of a list, or undefined. What has changed since is read from `documents` if that is possible at once. */
   getList(kind, documents) {
     const entry = this.#findList(kind, documents)
     return entry && this.#listOf(entry)
@@ -255,23 +255,23 @@ class CollectionObjects {
     return entry.value.map(entry.copy)
   }
 
-  /** What has to be read to bring a list that is kept up to date, for `updateList`; undefined if that cannot be told. */
+  /** Returns what must be read so that `updateList` can bring a kept list up to date; undefined if that is unknown. */
   outdatedList(kind) {
     const entry = this.#find(this.#entries, kind)
     const ids = entry && outdatedIds(entry.value, entry.outdated)
     return ids && { entry, ids, seq: this.engine.seq }
   }
 
-  /** As `getList`, once those of the documents that `outdatedList` told were read that there are. */
+  /** Like `getList`, once the documents named by `outdatedList` were read. `added` holds those that exist. */
   updateList({ entry, seq }, added, documents) {
     if (!this.engine.isUnchangedSince(this.#path, seq)) return undefined
-    // Another call may have done it meanwhile.
+    // Another call may have updated the list in the meantime.
     if (this.#entries.get(entry.key) !== entry) return this.getList(entry.key, documents)
     const updated = this.#replaced(entry, added)
     return updated && this.#listOf(updated)
   }
 
-  /** The whole list itself, which nobody may change, which batch of which engine it is current with, and till when; or undefined. */
+  /** Returns the kept list itself, not to be changed, its engine, the batch it reflects and its expiry; or undefined. */
   whole(documents) {
     const entry = this.#findList(WHOLE_LIST, documents)
     if (entry === undefined) return undefined
@@ -283,7 +283,7 @@ class CollectionObjects {
     return entry && this.#updated(entry, documents)
   }
 
-  /** An entry that is current, among all of them by its key or among those that were found by a name. */
+  /** Returns a current entry, either of all entries by its key or of those found by name; undefined if there is none. */
   #find(entries, key) {
     if (!this.engine.isCurrent()) return undefined
     const entry = entries.get(key)
@@ -296,16 +296,16 @@ class CollectionObjects {
     return entry
   }
 
-  /** A list with what changed since it was kept; undefined if that cannot be told at once. */
+  /** Returns the entry of a list with what has changed since it was kept; undefined if that cannot be had at once. */
   #updated(entry, documents) {
     if (entry.outdated.size === 0) return entry
     const ids = outdatedIds(entry.value, entry.outdated)
     const answer = ids && documents.peekSome(ids, entry.key === WHOLE_LIST)
-    // What was read is of one moment. It is that of the rest of the list if nothing happened in between.
+    // What was read comes from one moment. The rest of the list is of that moment too if no batch came in between.
     return answer === undefined || !this.engine.isQuiet ? undefined : this.#replaced(entry, valueOf(answer))
   }
 
-  /** A list, in the place of the one before, with what was read of the documents that changed. */
+  /** Replaces a list by one with what was read of the documents that changed. */
   #replaced(entry, added) {
     const { key, value, outdated, expires } = entry
     this.#remove(entry)
@@ -316,7 +316,7 @@ class CollectionObjects {
     return isKept(size) ? this.#put(key, updated.list, isFlat ? copyFlat : copyDeep, size, expires) : undefined
   }
 
-  /** Keeps a document that is current, for at most `freshFor` milliseconds, and gives a copy; or itself, if it is too large. */
+  /** Keeps a current document for at most `freshFor` milliseconds. Returns a copy, or the document if it is too large. */
   put(id, value, freshFor) {
     const flat = flatSizeOf(value)
     const [copy, size] = Number.isNaN(flat) ? [copyDeep, sizeOf(value)] : [copyFlat, flat]
@@ -325,11 +325,11 @@ class CollectionObjects {
     return copy(value)
   }
 
-  /** As `put`, for what was looked up under a name. Any change of the collection may have the name stand for another one. */
+  /** Like `put`, for a document looked up by name. Any change of the collection may give the name to another document. */
   putFound(name, id, value, freshFor) {
     const copy = this.put(id, value, freshFor)
     const entry = this.#entries.get(keyOf(id))
-    // It may have had to go at once.
+    // The new entry may have been evicted at once.
     if (entry !== undefined) {
       entry.name = name
       this.#found.set(name, entry)
@@ -337,7 +337,7 @@ class CollectionObjects {
     return copy
   }
 
-  /** As `put`, for a list. */
+  /** Like `put`, for a list. */
   putList(kind, list, freshFor) {
     const flat = flatSizeOfAll(list)
     const [copy, size] = Number.isNaN(flat) ? [copyDeep, sizeOf(list)] : [copyFlat, flat]
@@ -345,9 +345,9 @@ class CollectionObjects {
   }
 
   /**
-   * As `putList`, for a list that was current after the batch `seq`. Gives undefined if it is not kept. It may not be current
-   * any more; and to copy nested documents costs about what it costs to parse them, so that these are kept once they are
-   * read again.
+   * Like `putList`, for a list that was current after the batch `seq`. Returns undefined if the list is not kept: it may no
+   * longer be current, or hold nested documents. Copying these costs about as much as parsing them, so such a list is kept
+   * only once it is read again.
    */
   keepList(kind, list, seq, expires) {
     const size = flatSizeOfAll(list)
@@ -370,7 +370,7 @@ class CollectionObjects {
   #put(key, value, copy, size, expires) {
     const before = this.#entries.get(key)
     if (before !== undefined) this.#remove(before)
-    // Of a list, the ids of what changed since.
+    // The ids of the documents that have changed since a list was kept.
     const outdated = typeof key === 'symbol' ? new Set() : undefined
     const entry = { collection: this, key, name: undefined, value, outdated, copy, size, expires, used: false, turn: 0 }
     this.#entries.set(key, entry)
@@ -385,7 +385,7 @@ class CollectionObjects {
     this.#removeAt(HEAD_LIST)
   }
 
-  /** Forgets a document that changed, by its key in the map; everything, without a key. */
+  /** Forgets a document that has changed, by its key in the map; forgets everything if the key is null. */
   forget(key) {
     if (key === null) {
       this.clear()
@@ -411,7 +411,7 @@ class CollectionObjects {
     this.#found.clear()
   }
 
-  /** Called by the engine's entries, which have let go of the entry already. */
+  /** Called by the engine's entries once they have removed the entry. */
   drop(entry) {
     this.#entries.delete(entry.key)
     if (entry.name !== undefined) this.#found.delete(entry.name)
@@ -423,7 +423,7 @@ class CollectionObjects {
   }
 }
 
-/** An id and its key in the map are one: most ids are numbers, which need not become texts to be found. */
+/** Returns one form for an id and its key in the map: most ids are numbers, which need no conversion to text to be found. */
 function keyOf(id) {
   if (typeof id === 'number') return id
   const number = Number(id)

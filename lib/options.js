@@ -34,7 +34,7 @@ function resolveOptions(given = {}) {
   return Object.freeze(options)
 }
 
-/** The options as native code takes them. */
+/** Returns the options as native code expects them. */
 function nativeOptions(options) {
   return {
     cacheEnabled: options.cacheEnabled,

@@ -1,22 +1,22 @@
 'use strict'
 
-// Lists that are kept of which a few documents changed since: reading these costs less than reading all of them.
+// Kept lists of which a few documents have changed: reading only these costs less than reading all documents.
 
-/** A list of which more documents changed is read anew. */
+/** A list of which more documents have changed is read anew. */
 const MOST_OUTDATED = 100
 
-/** What has to be read of a list to bring it up to date: the ids of what changed. Undefined where ids are not all numbers. */
+/** Returns the ids of the documents to read to bring a list up to date; undefined if not all ids are numbers. */
 function outdatedIds(list, ids) {
   const keys = Array.from(ids)
   return keys.every(isNumber) && list.every(({ id }) => isNumber(id)) ? keys : undefined
 }
 
 /**
- * A list with the documents of some ids as they are now, and what of it was removed for that.
+ * Returns a list with the documents of some ids as they are now, and the documents that were removed from it for that.
  * @param list documents, ids ascending
- * @param ids of documents that may be others now, or new, or gone
- * @param added those of the documents with these ids that there are
- * @returns undefined where that cannot be told
+ * @param ids of documents that may have been changed, created or deleted
+ * @param added the documents with these ids that exist
+ * @returns undefined if the new list cannot be determined
  */
 function updatedList(list, ids, added) {
   if (!added.every(({ id }) => ids.has(id))) return undefined
@@ -29,7 +29,7 @@ function updatedList(list, ids, added) {
   return { list: updated, removed }
 }
 
-/** Other ids are ordered as texts, behind the numbers. */
+/** Whether an id is ordered as a number. Other ids are ordered as texts, behind the numbers. */
 const isNumber = (id) => Number.isSafeInteger(id) && id >= 0
 
 const byId = (one, other) => one.id - other.id

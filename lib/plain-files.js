@@ -1,12 +1,12 @@
 'use strict'
 
-// Files of JSON beside the entities of a storage.
+// JSON files beside the entities of a storage.
 
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
 const { exactText, validated } = require('./validation.js')
 
-/** What is in a file, or `fallback` if there is none. */
+/** Reads and validates the value in a file. Returns `fallback` if there is no file. */
 async function readFile(native, file, schema, fallback) {
   const text = await call((ticket) => native.read(ticket, file))
   if (text === null) return fallback

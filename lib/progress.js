@@ -1,21 +1,21 @@
 'use strict'
 
-// How far a long operation is: a bar on a terminal, a line at every quarter elsewhere.
+// The progress of a long operation: a bar on a terminal, a line at every quarter elsewhere.
 
 const { cut } = require('./display-text.js')
 
 const BAR = 24
-/** How many lines a log gets. */
+/** How many lines a log receives. */
 const STEPS = 4
 
-/** What part of the whole is done, from 0 to 1; nothing for numbers that say nothing. */
+/** Returns the fraction that is done, from 0 to 1; undefined if the numbers have no quotient. */
 function fractionOf(done, total) {
   if (typeof done !== 'number' || typeof total !== 'number') return undefined
   const fraction = total === 0 ? 1 : done / total
   return Number.isFinite(fraction) ? Math.min(1, Math.max(0, fraction)) : undefined
 }
 
-/** One line of a terminal, drawn again and again. `stream` is a `tty.WriteStream` or looks like one. */
+/** A progress bar on one line of a terminal, redrawn at every change. `stream` is a `tty.WriteStream` or looks like one. */
 class Bar {
   #stream
   #label
@@ -33,14 +33,14 @@ class Bar {
     const filled = Math.round(fraction * BAR)
     const bar = '█'.repeat(filled) + '░'.repeat(BAR - filled)
     const percent = String(Math.floor(fraction * 100)).padStart(3)
-    // The last column stays free: a terminal may break the line there.
+    // The last column stays free, because a terminal may break the line there.
     const line = cut(`${bar} ${percent}% ${this.#label}`, (this.#stream.columns || 80) - 1)
     if (line === this.#drawn) return
     this.#drawn = line
     this.#stream.write(`\r\x1b[2K${line}`)
   }
 
-  /** Lets something else be written in between. */
+  /** Removes the bar while something else is written. */
   around(write) {
     const drawn = this.#drawn
     this.#erase()
@@ -51,7 +51,7 @@ class Bar {
     }
   }
 
-  /** Nothing is left of the bar, and later updates draw none. */
+  /** Erases the bar. Later updates draw nothing. */
   end() {
     this.#ended = true
     this.#erase()
@@ -90,7 +90,7 @@ class Steps {
   end() {}
 }
 
-/** A bar, where `stream` is a terminal; else lines for `log`. */
+/** Returns a bar if `stream` is a terminal, otherwise lines for `log`. */
 function progressOf(stream, log, label) {
   return stream?.isTTY ? new Bar(stream, label) : new Steps(log, label)
 }

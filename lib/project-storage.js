@@ -21,7 +21,7 @@ const BY_CREATED = 2
 const BY_WORDS = 3
 const MOST_RECENT = 4
 
-/** A server works on few projects at a time. */
+/** How many file storages are kept. A server works on few projects at a time. */
 const MOST_FILE_STORAGES = 16
 
 function timeOf(value, what) {
@@ -31,7 +31,7 @@ function timeOf(value, what) {
 }
 
 class ProjectStorageV2 extends EntityStorage {
-  /** Those made last, by project: making one takes longer than a read that is answered from memory. */
+  /** The file storages created last, by project: creating one takes longer than a read that is answered from memory. */
   #lastFiles = new Map()
 
   constructor(options) {
@@ -173,12 +173,12 @@ class ProjectStorageV2 extends EntityStorage {
     try {
       return await super.repair(options)
     } finally {
-      // What they keep is of the engine before.
+      // They keep objects of the previous engine.
       this.#lastFiles.clear()
     }
   }
 
-  /** The files of a project, for the calls of this class. Nobody else has these objects, so nobody closes them. */
+  /** Returns the files of a project for the calls of this class. These objects are not handed out, so nobody closes them. */
   #files(projectId) {
     const id = idOf(projectId)
     this[ensureOpen]()

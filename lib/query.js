@@ -1,6 +1,6 @@
 'use strict'
 
-// Queries on their way in: copied to JSON text at the moment of the call. What operators mean, native code knows.
+// Incoming queries, copied to JSON text at the moment of the call. What operators mean is known to native code.
 
 const { isDate, isRegExp } = require('node:util/types')
 const { signalOf } = require('./abort.js')
@@ -12,7 +12,7 @@ const MAX_DEPTH = 90
 
 const PARTS = new Set(['where', 'orderBy', 'limit', 'offset', 'select', 'signal'])
 
-/** A query as JSON text, and its signal. */
+/** Returns a query as JSON text, and its signal. */
 function queryOf(query = {}) {
   if (query === null || typeof query !== 'object' || Array.isArray(query)) {
     throw invalid(`a query is { where, orderBy, limit, offset, select }, got ${describe(query)}`)
@@ -30,12 +30,12 @@ function queryOf(query = {}) {
   return { text: `{${parts.join(',')}}`, signal: signalOf(signal) }
 }
 
-/** A condition alone, as the query that has it. */
+/** Returns the query that consists of a condition alone. */
 function conditionOf(where) {
   return where === undefined ? '{}' : `{"where":${valueText(where, 'where', 0)}}`
 }
 
-/** Pairs of path and direction. */
+/** Returns pairs of path and direction. */
 function orderOf(orderBy) {
   if (typeof orderBy === 'string') return [[orderBy, 'asc']]
   if (Array.isArray(orderBy)) return orderBy.flatMap(orderOf)

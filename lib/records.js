@@ -1,31 +1,32 @@
 'use strict'
 
-// Records on their way into native code. Many of them are made text and cross a slice at a time, between which the event loop
-// turns: what is made text later must by then be nothing that a caller can change.
+// Records on their way into native code. A large number of them is turned into text and passed a slice at a time, and the
+// event loop turns in between. A record that is turned into text later must be something that the caller cannot change by
+// then.
 
 const { NativeRecords } = require('./native.js')
 const { throwIfAborted } = require('./abort.js')
 const { bytesOf, channels, published } = require('./diagnostics.js')
 const { turn } = require('./timers.js')
 
-/** A slice has so many records at most, and none is added to one that has so many characters. */
+/** A slice has at most this many records, and gets no more of them once it has this many characters. */
 const MOST_RECORDS = 256
 const MOST_CHARACTERS = 2 ** 20
 
 class Records {
   native = new NativeRecords()
-  /** The bytes of all that has crossed. */
+  /** The bytes of all records passed so far. */
   bytes = 0
-  /** Whether they are for several calls. Who made them lets them go then. */
+  /** Whether several calls use the records. Whoever created them then releases them. */
   isReused = false
   #records
   #partsOf
-  /** So many have crossed. */
+  /** How many records have been passed. */
   #count = 0
 
   /**
-   * Few records cross at once, of many the first ones.
-   * @param partsOf gives the JSON of a record and, where its large field crosses apart, that: `[text, large]`
+   * Passes a few records at once, or the first slice of many.
+   * @param partsOf returns the JSON of a record and, if its large field is passed apart, that field: `[text, large]`
    */
   constructor(records, partsOf) {
     this.#records = records
@@ -33,12 +34,12 @@ class Records {
     this.#cross()
   }
 
-  /** Whether all have crossed. */
+  /** Whether all records have been passed. */
   get isComplete() {
     return this.#count === this.#records.length
   }
 
-  /** Resolves when all have crossed. */
+  /** Resolves once all records have been passed. */
   async complete(signal) {
     try {
       while (!this.isComplete) {
@@ -64,7 +65,7 @@ class Records {
     this.bytes += this.native.append(texts, larges)
   }
 
-  /** The answer of a call that they are for, after which they are let go. */
+  /** Returns the answer of a call that uses the records, and then releases them. */
   async during(answer) {
     try {
       return await answer
@@ -75,10 +76,10 @@ class Records {
 }
 
 /**
- * An attempt to write, as `Writes` begins it.
- * @param run is given what starts a call of native code
- * @param write `{ start, given, otherwise }`: where `given` are `Records`, they cross before it starts; `otherwise` gives such a
- *   write, too
+ * Returns an attempt to write, in the form that `Writes` begins.
+ * @param run runs a function that starts a native call
+ * @param write `{ start, given, otherwise }`: if `given` is `Records`, they are passed before the write starts; `otherwise`
+ *   returns another such write
  */
 function attemptOf(run, { start, given, otherwise }, signal) {
   if (!(given instanceof Records)) return { start: () => run(start) }
@@ -89,7 +90,7 @@ function attemptOf(run, { start, given, otherwise }, signal) {
   }
 }
 
-/** As `published`, for a write of what is given: how many bytes `Records` have is known once they have crossed. */
+/** Like `published`, for a write of `given`: the size of `Records` is known only once they have been passed. */
 function publishedWrite(about, given, begin, sequence) {
   const event = { ...about, bytes: bytesOf(given) }
   const counted = async () => {

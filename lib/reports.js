@@ -1,6 +1,6 @@
 'use strict'
 
-/** A report from its JSON text; `text`, its form for people, becomes what `toString()` gives. */
+/** Builds a report from its JSON text. Its form for people, `text`, becomes the result of `toString()`. */
 function reportFrom(json) {
   const report = JSON.parse(json)
   for (const part of [report, report.before, report.after]) {

@@ -5,7 +5,7 @@ const { ProjectStorageV2 } = require('./project-storage.js')
 let current
 let basePath
 
-/** The storage under the working directory of the first call, opened again after it was closed. */
+/** Returns the storage under the working directory of the first call, opening it again after it was closed. */
 function storage() {
   basePath ??= process.cwd()
   return (current ??= new ProjectStorageV2({ basePath }))

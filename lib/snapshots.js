@@ -1,15 +1,15 @@
 'use strict'
 
-// What a caller gave, as it is at this moment: copied until there is time to make it JSON, which takes longer, as no string is
-// copied.
+// What a caller passed, as it is at this moment. It is copied until there is time to turn it into JSON, which takes longer
+// than the copy, since the copy shares all strings.
 
-/** Stands for a value of which only its own code says what JSON it is. That has to be asked at once. */
+/** Stands for a value whose JSON form only its own code determines. That code must be called at once. */
 const OPAQUE = Symbol('opaque')
 
-/** What is nested deeper, or contains itself, is not copied. */
+/** A value that is nested deeper, or contains itself, is not copied. */
 const MAX_DEPTH = 100
 
-/** A copy of a value that is made of plain objects, arrays, dates and what is no object; `OPAQUE` for any other. */
+/** Returns a copy of a value made of plain objects, arrays, dates and non-objects; `OPAQUE` for any other value. */
 function snapshotOf(value, depth = 0) {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) return OPAQUE
@@ -33,7 +33,7 @@ function arraySnapshot(array, depth) {
 }
 
 function objectSnapshot(object, depth) {
-  // The spread makes a property of `__proto__` too, so assigning to it below sets no prototype.
+  // The spread defines `__proto__` as an own property, so assigning to it below does not set the prototype.
   const copy = { ...object }
   for (const key in copy) {
     const member = copy[key]

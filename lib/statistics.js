@@ -1,20 +1,21 @@
 'use strict'
 
-// What a database looks like, and its cache: that of the engine and the objects that this thread keeps beside it.
+// The statistics of a database and of its cache, which consists of the engine's cache and the objects that this thread
+// keeps.
 
 const { call } = require('./calls.js')
 const { objectsOfEngine } = require('./objects.js')
 
 /** @param kept the objects of this thread, if it keeps any */
 function cacheStats({ size: texts, maxSize, ttl, hits: answered, misses }, kept, enabled) {
-  // An entry may be there as text and as object.
+  // A document may be cached both as text and as an object.
   const size = Math.max(texts, kept?.entries.size ?? 0)
   const hits = answered + (kept?.hits ?? 0)
   const reads = hits + misses
   return { size, maxSize, ttl, enabled, hits, misses, hitRate: reads === 0 ? 0 : hits / reads }
 }
 
-/** @param start a native call that answers with statistics */
+/** @param start starts a native call that answers with statistics */
 async function statistics(start, enabled) {
   const { engine, cache, ...found } = JSON.parse(await call(start))
   return { ...found, cache: cacheStats(cache, objectsOfEngine(engine), enabled) }

@@ -9,13 +9,13 @@ const COLOURS = { applied: 32, pending: 33, failed: 31, unknown: 35 }
 const BOLD = 1
 const DIM = 2
 
-/** Columns that a version takes at most. */
+/** The most columns that a version occupies. */
 const LONGEST_VERSION = 24
-/** Columns that a description keeps in the narrowest terminal. */
+/** The columns left to a description in the narrowest terminal. */
 const SHORTEST_DESCRIPTION = 12
 
 /**
- * The lines of the table. `width` is that of the terminal; without one nothing is cut. `now` is in milliseconds
+ * Returns the lines of the table. `width` is the width of the terminal; without it nothing is cut. `now` is in milliseconds
  * since 1970.
  */
 function statusTable({ currentVersion, migrations, pending }, { width = Infinity, colour = false, now }) {
@@ -46,7 +46,7 @@ function statusTable({ currentVersion, migrations, pending }, { width = Infinity
   return [...lines, '', advice(migrations)]
 }
 
-/** What to do now. */
+/** Returns advice on what to do now. */
 function advice(migrations) {
   const of = (...states) => migrations.filter(({ state }) => states.includes(state))
   const failed = of('failed')
@@ -76,13 +76,13 @@ const UNITS = [
   ['minute', 60_000],
 ]
 
-/** How long ago something was, in the largest unit that fits. */
+/** Returns how long ago something was, in the largest unit that fits. */
 function ago(elapsed) {
   for (const [name, length] of UNITS) {
     const number = Math.floor(elapsed / length)
     if (number >= 1) return `${number} ${name}${number === 1 ? '' : 's'} ago`
   }
-  // Clocks differ a little; what lies far ahead is not "now".
+  // Clocks differ a little, but a time far ahead is not "now".
   return elapsed < -60_000 ? 'in the future' : 'just now'
 }
 

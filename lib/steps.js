@@ -1,14 +1,14 @@
 'use strict'
 
-// What a storage of a caller does within a transaction, where schemas run in JavaScript.
+// The steps of a caller's storage within a transaction, where schemas run in JavaScript.
 
 const { valueOf } = require('./answers.js')
 const { copyOf, keyOf } = require('./entries.js')
 
 /**
- * The steps of a storage, as `Scope` takes them: each copies its arguments and gives what runs it.
+ * Returns the steps of a storage, as `Scope` takes them: each copies its arguments and returns the function that runs it.
  *
- * @param documents gives the native collection
+ * @param documents returns the native collection
  * @param rules the `EntityRules` of the storage
  */
 function entitySteps(documents, rules) {

@@ -1,12 +1,12 @@
 'use strict'
 
-// Where a storage's files lie.
+// Where the files of a storage are.
 
 const path = require('node:path')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
-/** The place of a file or directory under the base path, relative to the database, with `/` between the names. */
+/** Returns the path of a file or directory under the base path, relative to the database, with `/` between the names. */
 function placed(storage, target, what) {
   if (!isPath(target)) throw invalid(`${what} must return a path, got ${describe(target)}`)
   const directory = directoryOf(storage)
@@ -25,13 +25,13 @@ function isBelow(directory, target) {
   return relative !== '' && relative.split(path.sep)[0] !== '..' && !path.isAbsolute(relative)
 }
 
-/** A path of a caller's, relative ones below the database's directory. */
+/** Resolves a path that a caller passed against the directory of the database. */
 function resolved(storage, given, what) {
   if (isPath(given) && given !== '') return path.resolve(directoryOf(storage), given)
   throw invalid(`${what} is named by a path, got ${describe(given)}`)
 }
 
-/** The directory of a storage's database. */
+/** Returns the directory of a storage's database. */
 function directoryOf(storage) {
   return path.join(storage.basePath, storage.dataDir)
 }

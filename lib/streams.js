@@ -1,6 +1,6 @@
 'use strict'
 
-// Large contents: out of a file and into a new one, a chunk at a time.
+// Large contents, streamed out of a file and into a new one a chunk at a time.
 
 const { TextDecoder } = require('node:util')
 const { isArrayBuffer, isUint8Array } = require('node:util/types')
@@ -8,14 +8,14 @@ const { aborted, signalOption, throwIfAborted, unlessAborted, whenAborted } = re
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
-/** Text is handed to native code in pieces of about this many units. */
+/** Text is passed to native code in pieces of about this many UTF-16 units. */
 const PIECE = 64 * 1024
 
 /**
- * The content of a file as a stream of bytes in UTF-8.
+ * Returns the content of a file as a stream of bytes in UTF-8.
  *
  * @param content the native content
- * @param read starts a native call, which a signal ends
+ * @param read starts a native call, which a signal aborts
  */
 function contentStream(content, options, read) {
   const signal = signalOption(options)
@@ -55,10 +55,10 @@ function contentStream(content, options, read) {
 }
 
 /**
- * Takes in a source and creates a file from it.
+ * Reads a source to its end and creates a file from it.
  *
  * @param spool the native spool
- * @param calls `spool` starts the native calls that touch the spool only, `create` the one that creates the file
+ * @param calls `spool` starts a native call that touches only the spool, `create` the one that creates the file
  */
 async function fromStream(source, spool, options, calls) {
   const signal = signalOption(options)
@@ -77,7 +77,7 @@ async function fromStream(source, spool, options, calls) {
     return JSON.parse(await calls.create((ticket) => spool.create(ticket), signal))
   } finally {
     spool.abandon()
-    // The source is told that nobody reads it any more. What it answers is its own affair, and may never come.
+    // Tell the source that nobody reads it any more. Its reply does not matter and may never come.
     if (!ended) dismiss(iterator)
   }
 }
@@ -86,11 +86,11 @@ async function dismiss(iterator) {
   try {
     await iterator.return?.()
   } catch {
-    // What ended the call is what the caller hears of.
+    // The caller already learns of the error that ended the call.
   }
 }
 
-/** Pieces of JSON text of the content, without quotes. */
+/** Yields the content as pieces of JSON text, without quotes. */
 async function* pieces(iterator, signal) {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
   let text = ''
@@ -109,7 +109,7 @@ async function* pieces(iterator, signal) {
   yield JSON.stringify(text).slice(1, -1)
 }
 
-/** What a decoder makes of bytes, or of their end. */
+/** Decodes bytes, or ends the decoding if there are none. */
 function decoded(decoder, bytes, options) {
   try {
     return decoder.decode(bytes, options)
@@ -119,7 +119,7 @@ function decoded(decoder, bytes, options) {
   }
 }
 
-/** Where text is cut, so that no pair of surrogates is parted. */
+/** Returns where to cut a text so that no surrogate pair is split. */
 function cut(text, at) {
   const unit = text.charCodeAt(at - 1)
   return unit >= 0xd800 && unit < 0xdc00 ? at - 1 : at
@@ -137,12 +137,12 @@ function iteratorOf(source) {
     if (typeof source.getReader === 'function') return readerIterator(source.getReader())
     if (typeof source[Symbol.iterator] === 'function') return source[Symbol.iterator]()
   }
-  // A string could be meant as a path as well.
+  // A string could also be meant as a path.
   const advice = typeof source === 'string' ? '; give a text to create' : ''
   throw invalid(`a content comes as a stream or an iterable object of strings or bytes, got ${describe(source)}${advice}`)
 }
 
-/** Web streams of engines that do not iterate over them. */
+/** Adapts the reader of a web stream, for engines whose web streams are not iterable. */
 function readerIterator(reader) {
   return { next: () => reader.read(), return: () => reader.cancel() }
 }

@@ -1,16 +1,16 @@
 'use strict'
 
-// The timers and the clock of the runtime, as its modules have them when the package is loaded. Tests replace those that are
-// global, some before anything is loaded, by ones that stand still: what waits for native code, or for a lock, would do so for
-// ever. What only looks at the time, as the
-// timestamps of entities and `cacheTTL` do, goes by the clock that is there at the moment.
+// The timers and the clock of the runtime, taken from its modules when the package is loaded. Tests replace the global ones,
+// some before anything is loaded, with ones that stand still, and whatever waits for native code or for a lock would then
+// wait forever. Code that only looks at the time, such as for the timestamps of entities and `cacheTTL`, uses the clock that
+// is global at the moment.
 
 const { performance } = require('node:perf_hooks')
 const { clearTimeout, setImmediate, setTimeout } = require('node:timers')
 
 const measure = performance.now
 
-/** Milliseconds of a clock that nobody sets. */
+/** Returns the milliseconds of a clock that cannot be set. */
 const now = () => measure.call(performance)
 
 /** The longest time that a timer can wait, in milliseconds. */

@@ -1,7 +1,7 @@
 'use strict'
 
-// Interactive transactions: the callback runs against what its steps have read and written; if that no longer holds at the
-// commit, it runs again.
+// Interactive transactions: the callback runs against what its steps have read and written. If what it read is no longer
+// current at the commit, it runs again.
 
 const { NativeTransaction } = require('./native.js')
 const { aborted, pause, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
@@ -18,15 +18,15 @@ const MAX_ATTEMPTS = 16
 /** The longest pause before another attempt, in milliseconds. */
 const MAX_PAUSE = 50
 
-/** The places of the transactions that the running code is part of and that others of their database wait for. */
+/** The databases of the transactions that the running code is part of and for which others of the same database wait. */
 const waitedFor = new Nesting()
 
-/** From the place of a database to the promise that the last of those in its queue is done. */
+/** For each database, the promise that the last transaction in its queue has ended. */
 const queues = new Map()
 
 /**
- * The steps of a storage within a transaction. What storages do differently, they pass: `create`, `update` and `delete` take
- * their arguments and give an async function from the run to the result.
+ * The steps of a storage within a transaction. `steps` holds what differs between storages: each of its functions takes the
+ * arguments of a step and returns the async function `(call, native)` that runs the step.
  */
 class Scope {
   #run
@@ -73,7 +73,7 @@ class Scope {
   }
 }
 
-/** One attempt. Its steps run one after another, in the order of their calls. */
+/** One attempt at a transaction. Its steps run one after another, in the order of their calls. */
 class Run {
   native = new NativeTransaction()
   #last = Promise.resolve()
@@ -86,7 +86,7 @@ class Run {
     this.#signal = signal
   }
 
-  /** @param work is given what starts a native call, and the native transaction */
+  /** @param work receives a function that starts a native call, and the native transaction */
   async step(storage, work) {
     if (this.#over) throw overError()
     const read = this.#hooks.read(storage)
@@ -102,7 +102,7 @@ class Run {
     }
   }
 
-  /** Takes no more steps, and waits for those that were called. */
+  /** Refuses further steps, and waits for those that were already called. */
   async settle() {
     this.#over = true
     await this.#last
@@ -121,8 +121,9 @@ function overError() {
 /**
  * Runs a transaction on a storage.
  *
- * @param hooks of the storages: `scope(run, storage)` gives the steps of a storage, `read(storage)` what starts its calls,
- *   `commit(run, storage, signal)` commits, `place(storage)` tells databases apart, `about(storage)` is for those who watch
+ * @param hooks functions of the storages: `scope(run, storage)` returns the steps of a storage, `read(storage)` the function
+ *   that starts its calls, `commit(run, storage, signal)` commits, `place(storage)` tells databases apart, `about(storage)`
+ *   returns the properties of events
  */
 async function transaction(storage, work, options, timeout, hooks) {
   let attempts = 1
@@ -141,7 +142,7 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
   throwIfAborted(signal)
   const end = now() + timeout
   const leave = { now: () => {} }
-  /** The database in whose queue this transaction is the first. */
+  /** The database at the head of whose queue this transaction is. */
   let place
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -157,8 +158,8 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
         lost()
       }
       if (attempt === MAX_ATTEMPTS || now() > end) throw conflict(attempt)
-      // Those that lost once wait for one another, so that each of them meets no more than first attempts.
-      // One that such a one waits for must not wait for it in turn.
+      // Transactions that have lost once wait for one another, so that each of them meets only first attempts of others. A
+      // transaction inside one that others wait for must not wait for it in turn.
       if (attempt === 1 && ![...waitedFor].includes(hooks.place(storage))) {
         leave.now = await enter(hooks.place(storage), end, timeout, signal)
         place = hooks.place(storage)
@@ -171,7 +172,7 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
   }
 }
 
-/** Stands for a commit that failed because what was read has changed. */
+/** Stands for a commit that failed because something that was read has changed. */
 const LOST = Symbol('lost')
 
 async function once(run, storage, work, signal, timeout, end, hooks) {
@@ -198,10 +199,10 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
   return value
 }
 
-/** What the callback gives when its steps are done, unless the time is up or the signal raised before. */
+/** Resolves with what the callback returns once its steps are done, unless the time is up or the signal is aborted first. */
 function inTime(work, run, signal, timeout, end) {
   return new Promise((resolve, reject) => {
-    // A callback that never ends keeps neither the timer nor the process.
+    // Once it is given up, a callback that never ends keeps neither the timer nor the process alive.
     const settle = () => {
       clearTimeout(timer)
       unheard()
@@ -229,7 +230,7 @@ function conflict(attempts) {
   return refusal('CONFLICT', message)
 }
 
-/** Waits for the turn of this call. Gives the function that ends it. */
+/** Waits for this call's turn and returns the function that ends the turn. */
 async function enter(place, end, timeout, signal) {
   const before = queues.get(place) ?? Promise.resolve()
   let done

@@ -1,17 +1,17 @@
 'use strict'
 
-// Schemas of callers: zod 3, zod 4 and every validator that speaks Standard Schema.
+// Schemas that callers pass: zod 3, zod 4 and every validator that implements Standard Schema.
 
 const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
 
-/** Deeper nesting is refused. */
+/** Values that are nested deeper are refused. */
 const MAX_DEPTH = 100
 
 /**
- * The output of a schema. What it rejects is thrown as its own error where it has one (a `ZodError` stays a
- * `ZodError`), else as a `ValidationError` with its issues.
+ * Returns the output of a schema. A rejection is thrown as the schema's own error if it has one (a `ZodError` stays a
+ * `ZodError`), otherwise as a `ValidationError` with the issues.
  */
 async function validated(schema, value) {
   checkSchema(schema)
@@ -22,7 +22,7 @@ async function validated(schema, value) {
   }
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => ({
-    // Some validators give arrays of a class of their own.
+    // Some validators return arrays of a class of their own.
     path: Array.from(path, (part) => segment(part !== null && typeof part === 'object' ? part.key : part)),
     message,
     code: 'custom',
@@ -31,7 +31,7 @@ async function validated(schema, value) {
   throw new ValidationError(`invalid data: ${said || 'the schema does not say what is wrong'}`, issues)
 }
 
-/** Refuses what is no schema. */
+/** Throws if a value is not a schema. */
 function checkSchema(schema) {
   if (typeof schema?.parseAsync === 'function' || typeof schema?.['~standard']?.validate === 'function') return
   throw invalid(`the schema is neither a zod schema nor a Standard Schema, got ${describe(schema)}`)
@@ -39,7 +39,7 @@ function checkSchema(schema) {
 
 const segment = (part) => (typeof part === 'number' ? part : String(part))
 
-/** The value as JSON text, if JSON can hold all of it. `at` is the path of the value in what a caller gave. */
+/** Returns the value as JSON text; throws if JSON cannot hold all of it. `at` is its path in the caller's argument. */
 function exactText(value, at = []) {
   const issues = []
   collect(value, '', [...at], issues, new Set())
@@ -54,10 +54,10 @@ function unheld(issues) {
   return new ValidationError(`JSON cannot hold ${path.join('.') || 'the value'}: ${message}`, issues)
 }
 
-/** What JSON takes a value for: what its own `toJSON` gives, of which that is not asked again. */
+/** Returns what JSON writes in place of a value: the result of its own `toJSON`, which is not called on that again. */
 const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJSON(String(key)) : value)
 
-/** Collects what of a value JSON cannot hold. Its key is a number in an array. */
+/** Collects what JSON cannot hold of a value. In an array, `key` is a number. */
 function collect(given, key, path, issues, above) {
   const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
   const isObject = typeof given === 'object'
@@ -103,7 +103,7 @@ function collect(given, key, path, issues, above) {
   above.delete(value)
 }
 
-/** As `collect`, of what lies below a path. */
+/** Like `collect`, for the value under a key of an object or array. */
 function collectAt(value, key, path, issues, above) {
   path.push(key)
   collect(value, key, path, issues, above)

@@ -1,35 +1,35 @@
 'use strict'
 
-// The order in which the writes of one database begin: that of their calls, also where one has something to do before it can
-// begin, or may have to start over.
+// The order in which the writes of one database begin: the order of their calls, even if a write has something to do before
+// it can begin, or may have to start over.
 
 const { unlessAborted } = require('./abort.js')
 const { clearTimeout, LONGEST, setTimeout } = require('./timers.js')
 
-/** The place of one write. Those after it wait until it is left. */
+/** The place of one write in the order. The places behind it wait until it is left. */
 class Place {
   #order
-  /** The one after it. */
+  /** The place behind this one. */
   next
   left = false
-  /** Its turn has come. */
+  /** Whether the turn of this place has come. */
   entered = false
-  /** Tells that its turn has come. */
+  /** Called when the turn of this place comes. */
   go
-  /** Told when the others went past it. */
+  /** Called when the places behind were let past this one. */
   onPassed
 
   constructor(order) {
     this.#order = order
   }
 
-  /** Waits until everything before it has begun; nothing if that is so. A signal ends the waiting, and nothing else. */
+  /** Waits until all earlier writes have begun; returns undefined if they have. A signal ends only the waiting. */
   enter(signal) {
     if (this.#order.admits(this)) return undefined
     return unlessAborted(signal, new Promise((resolve) => (this.go = resolve)))
   }
 
-  /** Begins a write in its turn, and lets those behind it follow. */
+  /** Begins a write in its turn, and then lets those behind it follow. */
   async begin(signal, start) {
     const turn = this.enter(signal)
     if (turn !== undefined) await turn
@@ -49,7 +49,9 @@ class WriteOrder {
   #patience
   #timer
 
-  /** @param patience how long the others wait for a write that cannot begin yet, in milliseconds: its schema may never answer */
+  /**
+   * @param patience how long, in milliseconds, others wait for a write that cannot begin yet: its schema may never answer
+   */
   constructor(patience) {
     this.#patience = Math.min(patience, LONGEST)
   }
@@ -59,7 +61,7 @@ class WriteOrder {
     return this.#first === undefined
   }
 
-  /** Takes the place after all others. Whoever takes it must leave it. */
+  /** Takes the place behind all others. The caller must leave it. */
   take() {
     const place = new Place(this)
     if (this.#last === undefined) this.#first = place
@@ -89,8 +91,8 @@ class WriteOrder {
   }
 
   /**
-   * Sees to it that those behind the first place do not wait for it for ever. One timer sees to them all: whom it finds in
-   * the first place twice has been there for that long.
+   * Makes sure that the places behind the first one do not wait for it forever. One timer serves all places: one that it
+   * finds to be first at both ends of its run has been first for that long.
    */
   #watch() {
     if (this.#first?.next === undefined) {

@@ -1,6 +1,6 @@
 'use strict'
 
-// The writes of one instance that are not answered yet: for `close()`, which waits for them, and for their order.
+// The writes of one instance that have not been answered yet: `close()` waits for them, and they are kept in order.
 
 const { Nesting } = require('./nesting.js')
 const { WriteOrder } = require('./write-order.js')
@@ -14,7 +14,7 @@ const ALL = Symbol('all')
 const NOTHING = Promise.resolve()
 
 class Writes {
-  /** From the answer of each to what stands for it in its callback, if it has one. */
+  /** For each promised answer, the object that stands for the call while its callback runs, if it has a callback. */
   #pending = new Map()
   #parent
   #order
@@ -31,14 +31,15 @@ class Writes {
   }
 
   /**
-   * Begins a write when all have begun that were called before: at once, as a rule. One that has its place already begins
-   * `within` it.
+   * Begins a write once all writes that were called earlier have begun, which usually means at once. A write that already
+   * has a place begins `within` it.
    *
-   * @param attempt `{ start, prepare, otherwise }`: where `prepare` is given, the write begins when that is done; where
-   *   `otherwise` is and the answer is null, the attempt that it gives follows in the same place
+   * @param attempt `{ start, prepare, otherwise }`: with `prepare`, the write begins once that is done; with `otherwise`, if
+   * the
+   *   answer is null, the attempt that it returns follows in the same place
    */
   begin(attempt, signal, within) {
-    // One that is refused has no place.
+    // A write that is refused takes no place.
     if (within !== undefined || signal?.aborted) return attempt.start()
     if (this.#order.isFree && attempt.prepare === undefined && attempt.otherwise === undefined) return attempt.start()
     return this.#inPlace(this.#order.take(), attempt, signal)
@@ -63,15 +64,15 @@ class Writes {
   }
 
   /**
-   * Runs a write that has something to do before it can begin, in the place of its call, and remembers it. `work` is given the
-   * place, in which it begins, and what it must wait for before it reads what it is to change: the end of the earlier writes
-   * of the same. That is the entity under `key`, if there is one, or `ALL` entities.
+   * Runs a write that has something to do before it can begin, in the place of its call, and remembers it. `work` receives
+   * the place in which it begins, and a promise to await before it reads what it changes: the end of the earlier writes of
+   * the same data. That is the entity under `key`, if there is one, or `ALL` entities.
    */
   perform(key, work) {
     const place = this.#order.take()
     const earlier = this.#earlier(key)
     const end = new Promise((resolve) => (place.onPassed = resolve))
-    // What has no key can only be waited for with all others.
+    // A write without a key can only be waited for together with all others.
     const name = key ?? place
     this.#ends.set(name, end)
     end.then(() => {
@@ -93,7 +94,7 @@ class Writes {
     return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
   }
 
-  /** Remembers a write until it is answered, and gives that answer. */
+  /** Remembers a write until it is answered, and returns the answer. */
   async remember(answer, callback) {
     for (let writes = this; writes !== undefined; writes = writes.#parent) writes.#pending.set(answer, callback)
     try {
@@ -103,7 +104,7 @@ class Writes {
     }
   }
 
-  /** Remembers a call that runs a function of the caller. Inside of that, nothing waits for the call. */
+  /** Remembers a call that runs a function of the caller. Inside that function, nothing waits for the call. */
   around(work) {
     const callback = {}
     return this.remember(inside.run(callback, work), callback)
@@ -115,7 +116,7 @@ class Writes {
     return [...inside].some((callback) => callbacks.has(callback))
   }
 
-  /** Resolves when all of them are answered, but for those that the running code is part of. */
+  /** Resolves once all writes have been answered, except those that the running code is part of. */
   async settled() {
     const own = new Set(inside)
     for (;;) {

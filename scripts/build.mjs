@@ -1,5 +1,5 @@
-// `npm run build`: the addon that servers load, with `binding.js` and `binding.d.ts`, and that of the command line. Arguments
-// go to `napi build`: `npm run build -- --target aarch64-unknown-linux-musl`.
+// `npm run build`: builds the addon that servers load, with `binding.js` and `binding.d.ts`, and that of the command line.
+// Arguments go to `napi build`: `npm run build -- --target aarch64-unknown-linux-musl`.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './setup.mjs'
@@ -14,5 +14,5 @@ function build(crate, ...options) {
 }
 
 build('src/node', '--js', 'binding.js', '--dts', 'binding.d.ts')
-// Nothing is generated for the other: `lib/native-command-line.js` loads it.
+// No JavaScript is generated for the second addon: `lib/native-command-line.js` loads it.
 build('src/cli/addon', '--no-js', '--config-path', 'src/cli/addon/napi.json')

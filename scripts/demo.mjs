@@ -1,5 +1,5 @@
-// `npm run demo [-- DIRECTORY] [--keep]`: sets up, stores a real source tree through the public API, puts it to the
-// test, and prints what was measured. Ends with 1 when anything does not hold.
+// `npm run demo [-- DIRECTORY] [--keep]`: sets up, stores a real source tree through the public API, tests it, and prints
+// the measurements. Exits with 1 if any check fails.
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -37,7 +37,7 @@ await main(async () => {
     return
   }
   await setup()
-  // These need what the set-up installs and builds.
+  // These modules need what the set-up installs and builds.
   const { demonstrate } = await import('./demo/story.mjs')
   await demonstrate(args)
 })

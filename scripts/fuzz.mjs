@@ -1,5 +1,5 @@
-// `npm run fuzz -- TARGET [--minutes N]`: feeds a target of `fuzz/` with changed inputs of its corpus. With cargo-fuzz and a
-// nightly toolchain the inputs are led by coverage; without, they are drawn at random on the stable one.
+// `npm run fuzz -- TARGET [--minutes N]`: feeds a target of `fuzz/` with mutated inputs of its corpus. With cargo-fuzz and a
+// nightly toolchain, coverage guides the inputs; without them, inputs are drawn at random on the stable toolchain.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,11 +45,11 @@ await main(async () => {
     const wanted = target === 'all' ? targets : [target]
     for (const name of wanted) {
       const seconds = Math.ceil((minutes * 60) / wanted.length)
-      // Inputs that reach something new are gathered outside the corpus, which stays small: `cargo +nightly fuzz cmin` shows
-      // which of them are worth keeping.
+      // Inputs that reach something new are collected outside the corpus, which stays small: `cargo +nightly fuzz cmin`
+      // shows which of them are worth keeping.
       const found = join('fuzz', 'target', 'found', name)
       mkdirSync(join(root, found), { recursive: true })
-      // What the targets reach is safe Rust: without the sanitizer for addresses they run several times as fast.
+      // The targets exercise safe Rust. Without the address sanitizer, they run several times as fast.
       await show('cargo', ['+nightly', 'fuzz', 'run', '--sanitizer', 'none', name, found, join('fuzz', 'corpus', name), '--', `-max_total_time=${seconds}`])
     }
     return

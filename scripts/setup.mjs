@@ -7,10 +7,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 const windows = process.platform === 'win32'
 
-/** An error whose message says all that a person needs: it is printed without a stack. */
+/** An error whose message says all that a person needs to know. It is printed without a stack. */
 export class StepError extends Error {}
 
-/** Runs a command in the repository and gathers what it prints. */
+/** Runs a command in the repository and collects what it prints. */
 export function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -46,7 +46,7 @@ export async function step(name, work) {
   }
 }
 
-/** Runs a script's main function: a failed step ends the process with 1 and says why. */
+/** Runs a script's main function. If a step fails, the process says why and exits with 1. */
 export async function main(work) {
   try {
     await work()
@@ -67,10 +67,10 @@ function newest(directory, suffix) {
   )
 }
 
-/** What is built: the addon that servers load, and that of the command line. */
+/** The addons to build: the one that servers load, and that of the command line. */
 export const ADDONS = ['octoprompt-storage', 'octoprompt-storage-cli']
 
-/** One of the addons as it was built for this machine, or undefined. */
+/** Returns the path of an addon as it was built for this machine, or undefined. */
 export function findAddon(addon) {
   const prefix = `${addon}.${process.platform}-${process.arch}`
   const file = readdirSync(root).find((name) => name.startsWith(prefix) && name.endsWith('.node'))
@@ -112,7 +112,7 @@ async function buildAddons() {
   if (generated && built >= Math.max(...sources, ...inputs.map(modified))) return 'up to date'
   const { ok, output } = await run('npm', ['run', 'build'])
   if (!ok) throw new StepError(`${explainBuildFailure(output)}npm run build failed:\n${output}`)
-  // A copied addon may carry an older time than the files generated beside it.
+  // A copied addon may have an older time than the files generated beside it.
   const now = new Date()
   for (const addon of ADDONS.map(findAddon)) utimesSync(addon, now, now)
   return 'npm run build'

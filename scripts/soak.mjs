@@ -1,6 +1,6 @@
-// `npm run soak -- [--minutes N]`: a storage lives a hard life beside a model: writers that are killed, checkpoints, edits
-// by hand, streams, transactions, indexes, a change feed, backups, restores, migrations, a nearly full disk, verifying all the
-// while. Ends with 1 when anything does not hold, or when memory or open handles grow.
+// `npm run soak -- [--minutes N]`: stresses a storage and compares it with a model of its data: writers that are killed,
+// checkpoints, edits by hand, streams, transactions, indexes, a change feed, backups, restores, migrations, a nearly full
+// disk, and verification throughout. Exits with 1 if any check fails, or if memory or open handles grow.
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { StepError, main, setup } from './setup.mjs'
@@ -21,7 +21,7 @@ function readArguments() {
 await main(async () => {
   const args = readArguments()
   await setup()
-  // It needs what the set-up builds.
+  // This module needs what the set-up builds.
   const { soak } = await import('./soak/life.mjs')
   await soak({ ...args, canLimit: existsSync('/bin/sh') })
 })

@@ -1,6 +1,6 @@
-// Packs the package and its platform packages as they are published, has the tarballs looked over, installs them into an
-// empty project with npm and into a workspace of a monorepo with Bun, and uses the package there by name: the programs of
-// the README and others, by import and require, on every runtime, from TypeScript, and compiled into one file.
+// Packs the package and its platform packages as they are published, checks the tarballs, installs them into an empty
+// project with npm and into a workspace of a monorepo with Bun, and uses the package there by its name: the programs of the
+// README and others, by import and require, on every runtime, from TypeScript, and compiled into one file.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -9,7 +9,7 @@ import { bun, inParallel, must, runtimes } from './package/run.mjs'
 import { manifest, packageOf, platforms, stage, writeJson } from './package/stage.mjs'
 import { ADDONS, StepError, findAddon, main, root, run } from './setup.mjs'
 
-/** The main package has no code of the engine: more than this means that something strayed into it. */
+/** The most bytes of the main package, which has no code of the engine: if there are more, something strayed into it. */
 const MOST_BYTES = 150_000
 
 const bin = (name) => join(root, 'node_modules', name)
@@ -21,13 +21,13 @@ function thisPlatform() {
   return basename(addon).split('.')[1]
 }
 
-/** Packages of other machines get files in place of their addons: nothing may ever load them. */
+/** Puts an addon into a package. For other machines, it is a dummy file, which nothing may ever load. */
 function putAddon(name, platform, path) {
   if (platform === thisPlatform()) cpSync(findAddon(name), path)
   else writeFileSync(path, 'of another machine')
 }
 
-/** Packs everything below `directory`: `{ main, platforms }`, tarballs by platform, and what npm says of each. */
+/** Packs everything below `directory`. Returns `{ main, platforms }`, tarballs by platform, and what npm says of each. */
 async function pack(directory) {
   const staged = join(directory, 'stage')
   await stage(staged, putAddon)
@@ -41,7 +41,7 @@ async function pack(directory) {
   }
 }
 
-/** What npm tells of the tarballs. */
+/** Checks what npm says of the tarballs. */
 function checkContents({ main, platforms }) {
   if (main.size > MOST_BYTES) throw new StepError(`${main.filename} has ${main.size} bytes`)
   for (const found of [main, ...Object.values(platforms)]) {
@@ -69,7 +69,7 @@ const files = (packed) => ({
   ...Object.fromEntries(platforms.map((platform) => [packageOf(platform), `file:${packed.platforms[platform].tarball}`])),
 })
 
-/** What programs of the README import besides the package. */
+/** Lends a project what programs of the README import besides the package. */
 const lendDependencies = (directory) => symlinkSync(bin('zod'), join(directory, 'node_modules', 'zod'), 'junction')
 
 function writePrograms(directory) {
@@ -89,7 +89,7 @@ function writePrograms(directory) {
   readmePrograms().forEach((text, at) => writeFileSync(join(directory, `readme${at}.mjs`), text))
 }
 
-/** An empty project into which npm installs the package. */
+/** Creates an empty project into which npm installs the package. */
 async function npmProject(directory, packed) {
   mkdirSync(directory)
   const { [manifest.name]: own, ...overrides } = files(packed)
@@ -98,7 +98,7 @@ async function npmProject(directory, packed) {
   return directory
 }
 
-/** A monorepo with a workspace that depends on the package, installed by Bun. */
+/** Creates a monorepo with a workspace that depends on the package, installed by Bun. */
 async function bunMonorepo(directory, packed) {
   const server = join(directory, 'packages', 'server')
   mkdirSync(server, { recursive: true })
@@ -109,13 +109,13 @@ async function bunMonorepo(directory, packed) {
   return server
 }
 
-/** The packages of this name's scope that npm installed, the main one left out. */
+/** Returns the packages of this name's scope that npm installed, without the main package. */
 function installedPlatforms(project) {
   const scope = dirname(manifest.name)
   return readdirSync(join(project, 'node_modules', scope)).map((name) => `${scope}/${name}`).filter((name) => name !== manifest.name)
 }
 
-/** The programs of a project on every runtime, each run with a directory of its own for its data. */
+/** Runs the programs of a project on every runtime, each with a directory of its own for its data. */
 async function programRuns(directory, data) {
   const runs = []
   for (const [name, executable] of await runtimes()) {
@@ -129,14 +129,14 @@ async function programRuns(directory, data) {
     }
     runs.push(async () => {
       mkdirSync(place, { recursive: true })
-      // One after another on the same data, as a reader would.
+      // One after another on the same data, as a reader would run them.
       for (const at of readmePrograms().keys()) await must(executable, [join(directory, `readme${at}.mjs`)], { cwd: place })
     })
   }
   return runs
 }
 
-/** The command that the package installs: it runs migrations, and knows the errors of the package that they import. */
+/** Runs the command that the package installs: it runs migrations, and recognises the package's errors that they import. */
 async function commandRun(project, data) {
   const command = join(project, 'node_modules', '.bin', 'octoprompt-storage')
   await must(command, ['--help'], { cwd: project })
@@ -147,7 +147,7 @@ async function commandRun(project, data) {
   if (code !== 4 || !output.includes('"NOT_FOUND"')) throw new StepError(`the command ended with ${code}:\n${output}`)
 }
 
-/** The program as one file, run where neither the project nor its dependencies are. */
+/** Compiles the program into one file and runs it where neither the project nor its dependencies are. */
 async function compiled(directory, target, data) {
   await must(bun, ['build', '--compile', 'main.mjs', '--outfile', target], { cwd: directory })
   const output = await must(target, [data], { cwd: dirname(target) })

@@ -1,5 +1,5 @@
-// `npm test`: sets up, then runs every check. `npm test -- STEP… [WORD…]` runs only the steps named, and of the
-// JavaScript suites only the files whose name contains one of the words: `npm test -- node versions`.
+// `npm test`: sets up, then runs every check. `npm test -- STEP… [WORD…]` runs only the named steps, and of the JavaScript
+// suites only the files whose names contain one of the words: `npm test -- node versions`.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StepError, main, root, run, setup, step } from './setup.mjs'
@@ -7,13 +7,13 @@ import { StepError, main, root, run, setup, step } from './setup.mjs'
 const totals = { passed: 0, failed: 0 }
 const sum = (output, pattern) => [...output.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0)
 
-/** A step that passes when its command does. */
+/** Returns a step that passes if its command does. */
 const check = (command, args, advice) => async () => {
   const { ok, output } = await run(command, args).catch(explainMissing(command))
   if (!ok) throw new StepError(`${advice ? `${advice}\n\n` : ''}${[command, ...args].join(' ')}\n${output}`)
 }
 
-/** What tests say they reached, `reached: <what>: <numbers>`: the numbers of those that say the same are added. */
+/** Collects what tests report to have reached, `reached: <what>: <numbers>`. The numbers of equal reports are added. */
 function reached(output) {
   const table = new Map()
   for (const [, what, numbers] of output.matchAll(/reached: (.*?): (.*)/g)) {
@@ -29,7 +29,7 @@ function reached(output) {
   })
 }
 
-/** A step that runs a test suite and adds its counts to the totals. */
+/** Returns a step that runs a test suite and adds its counts to the totals. */
 const suite = (command, args, passedPattern, failedPattern) => async () => {
   const { ok, output } = await run(command, args).catch(explainMissing(command))
   const passed = sum(output, passedPattern)

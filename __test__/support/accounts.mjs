@@ -1,8 +1,8 @@
-// Two collections of one database, for processes that are killed in the middle of what they do. Arguments: base path, what:
-//   transfer          moves 1 from an account to another, each in a collection, and counts; for ever, a line after each commit
-//   listen <from>     prints every change after a sequence number as a line of JSON, for ever
+// Two collections of one database, for processes that are killed in the middle of their work. Arguments: base path, what:
+//   transfer          moves 1 between two accounts, one in each collection, and counts; forever, a line after each commit
+//   listen <from>     prints every change after a sequence number as a line of JSON, forever
 //   iterate           prints the id of every account of the first collection
-//   write             creates accounts and changes them, for ever, a line of JSON after each commit
+//   write             creates accounts and changes them, forever, a line of JSON after each commit
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BaseStorage } from '../../index.mjs'

@@ -1,4 +1,4 @@
-// Prints what the index `test` has under a key. Arguments: base path, the key as JSON.
+// Prints what the index `test` has for a key. Arguments: base path, the key as JSON.
 import { IndexManager } from '../../index.mjs'
 
 const indexes = new IndexManager(process.argv[2], 'data/things')

@@ -1,5 +1,5 @@
-// Has one of everything under way (writes, a transaction, an iteration, a feed, streams both ways, questions to an index) and
-// says so; its end comes from outside, or, as a process with `exit`, from itself. Arguments: base path, how.
+// Starts one call of every kind (writes, a transaction, an iteration, a feed, streams both ways, questions to an index) and
+// says so. It is ended from outside or, as a process with `exit`, by itself. Arguments: base path, how.
 import { writeSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { IndexManager, ProjectStorageV2 } from '../../index.mjs'

@@ -1,4 +1,4 @@
-// Running the command line as a person or a script does: as a process of the runtime that runs the tests.
+// Running the command line as a person or a script does: as a process, under the runtime that runs the tests.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -17,13 +17,13 @@ export interface Ended {
 export interface CliOptions {
   cwd: string
   env?: Record<string, string>
-  /** The program to run instead of that of this package. */
+  /** The program to run instead of this package's own. */
   program?: string
-  /** Called with the first output; `close` closes the pipe that it comes through. */
+  /** Called with the first output; `close` closes the pipe through which it comes. */
   onOutput?: (close: () => void) => void
 }
 
-/** The environment of this process, without what would change how commands look. */
+/** Returns the environment of this process, without the variables that change how commands look. */
 export const environment = (more: Record<string, string> = {}) => {
   const { NO_COLOR, FORCE_COLOR, OCTOPROMPT_STORAGE_PATH, ...rest } = process.env
   return { ...rest, ...more }
@@ -47,19 +47,19 @@ export function cli(args: string[], { cwd, env, program = bin, onOutput }: CliOp
 export interface CliContext extends Context {
   /** Runs a command in the test's directory. */
   run(...args: string[]): Promise<Ended>
-  /** Runs a command that must succeed, and gives what it printed. */
+  /** Runs a command that must succeed, and returns what it printed. */
   text(...args: string[]): Promise<string>
-  /** The same with `--json`: the document. */
+  /** Does the same with `--json`, and returns the document. */
   json(...args: string[]): Promise<any>
-  /** The same of a command that prints a document on each line. */
+  /** Does the same for a command that prints a document on each line. */
   jsonLines(...args: string[]): Promise<any[]>
-  /** Runs a command that must fail, and gives its error. */
+  /** Runs a command that must fail, and returns its error. */
   error(exit: number, ...args: string[]): Promise<{ code: string; message: string }>
   /** Writes files below the test's directory. */
   write(files: Record<string, string | Buffer>): Promise<void>
 }
 
-/** The body of a test of commands, with a directory of its own. */
+/** Makes the body of a test of commands, with a directory of its own. */
 export const withCli = (work: (context: CliContext) => Promise<void>) =>
   withDirectory(async (context) => {
     const run = (...args: string[]) => cli(args, { cwd: context.base })
@@ -86,7 +86,7 @@ export const withCli = (work: (context: CliContext) => Promise<void>) =>
     await work({ ...context, run, text, json, jsonLines, error, write })
   })
 
-/** The same with a project of two files, `app`, one of which has two versions. */
+/** Does the same with `app`, a project of two files, one of which has two versions. */
 export const withApp = (work: (context: CliContext) => Promise<void>) =>
   withCli(async (context) => {
     await context.write({ 'app/README.md': '# Web server\n', 'app/src/main.ts': 'export const port = 80\n' })

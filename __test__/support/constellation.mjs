@@ -1,4 +1,5 @@
-// One part of a server's life beside others. Arguments: role, base path, project id, file id, how many rounds (or which).
+// One of the processes that share a directory with a server. Arguments: role, base path, project id, file id, how many
+// rounds (or which).
 import { writeSync } from 'node:fs'
 import { projectStorage, ProjectStorageV2 } from '../../index.mjs'
 
@@ -16,7 +17,7 @@ const edit = async (storage, content) => {
 const list = async (storage) => say({ listed: Object.keys(await storage.readProjects()).length })
 
 const roles = {
-  // The server imports the ready-made object and lives long.
+  // The server imports the ready-made object and runs for a long time.
   async server() {
     process.chdir(base)
     for (let n = 0; n < count; n++) {
@@ -26,7 +27,7 @@ const roles = {
     }
     await projectStorage.close()
   },
-  // A second process reads mostly, and writes without waiting for the disk.
+  // A second process mostly reads, and writes without waiting for the disk.
   async stdio() {
     const storage = new ProjectStorageV2({ basePath: base, durability: 'os' })
     for (let n = 0; n < count; n++) {
@@ -36,7 +37,7 @@ const roles = {
     }
     await storage.close()
   },
-  // The tool opens, does one thing and closes.
+  // The tool opens the storage, does one thing and closes it.
   async tool() {
     const storage = new ProjectStorageV2({ basePath: base })
     await list(storage)

@@ -1,4 +1,4 @@
-// Counts up in the content of two files, both in one batch, and prints each number as soon as it is acknowledged.
+// Counts up in the contents of two files, both in one batch, and prints each number as soon as it is acknowledged.
 // Arguments: base path, project id, the ids of the files, how far to count, how long the contents are at least.
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'

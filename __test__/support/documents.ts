@@ -5,15 +5,15 @@ import { join, relative, sep } from 'node:path'
 export const root = join(__dirname, '..', '..')
 
 /**
- * A block of code. What stands behind the language on its first line says what it is, and shows on no page:
- * nothing, a program that begins here; `continued`, the rest of the program above it; `fragment`, a piece that is only
- * checked, with the last `<!-- context … -->` above it; `file=NAME`, a file that the programs of the document need.
+ * A block of code. The text after the language on its first line says what the block is, and is not shown on any page:
+ * nothing: a program that begins here; `continued`: the rest of the program above it; `fragment`: a piece that is only
+ * checked, together with the last `<!-- context … -->` above it; `file=NAME`: a file that the document's programs need.
  */
 export interface Block {
   language: string
   mark: string
   text: string
-  /** The line of its first line of code, from 1. */
+  /** The number of its first line of code, from 1. */
   line: number
   /** The hidden declarations that a fragment relies on. */
   context: string
@@ -26,17 +26,17 @@ export interface Document {
   anchors: Set<string>
   links: { target: string; line: number }[]
   blocks: Block[]
-  /** Its text without blocks of code. */
+  /** The text without blocks of code. */
   prose: string
 }
 
-/** A program of a document: blocks that belong together. */
+/** A program of a document, made of the blocks that belong together. */
 export interface Program {
   document: string
   line: number
   language: string
   text: string
-  /** The files that it needs beside it, by name. */
+  /** The files that the program needs, by name. */
   files: Map<string, string>
 }
 
@@ -55,7 +55,7 @@ export const documents = (): Document[] =>
     .map((path) => parse(relative(root, path).split(sep).join('/'), readFileSync(path, 'utf8')))
     .sort((one, other) => (one.path < other.path ? -1 : 1))
 
-/** The anchor that a page has for a heading. */
+/** Returns the anchor of a heading on a page. */
 export const anchorOf = (heading: string) =>
   heading
     .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
@@ -110,7 +110,7 @@ function parse(path: string, text: string): Document {
   return document
 }
 
-/** Names of the two languages that would slip through. */
+/** Names of the two languages that would otherwise be overlooked. */
 const ALIASES = /^(javascript|typescript|node|jsx|tsx|[cm][jt]s)$/i
 
 const isCode = ({ language, line }: Block) => {
@@ -118,7 +118,7 @@ const isCode = ({ language, line }: Block) => {
   return language === 'js' || language === 'ts'
 }
 
-/** The programs of a document, each with the blocks that continue it. */
+/** Returns the programs of a document, each with the blocks that continue it. */
 export function programsOf({ path, blocks }: Document): Program[] {
   const files = new Map(blocks.filter(({ mark }) => mark.startsWith('file=')).map(({ mark, text }) => [mark.slice(5), text]))
   const programs: Program[] = []
@@ -128,7 +128,7 @@ export function programsOf({ path, blocks }: Document): Program[] {
     else if (mark === 'continued') {
       const program = programs.at(-1)
       if (program?.language !== language) throw new Error(`${path}:${line} continues no program in its language`)
-      // Lines of the program stay on the lines of the document.
+      // Keep the lines of the program at their line numbers in the document.
       program.text = program.text.padEnd(program.text.length + line - program.line - program.text.split('\n').length + 1, '\n') + text
     } else if (mark !== 'fragment' && !mark.startsWith('file=')) throw new Error(`${path}:${line}: what is '${mark}'?`)
   }
@@ -137,7 +137,7 @@ export function programsOf({ path, blocks }: Document): Program[] {
 
 export const fragmentsOf = ({ blocks }: Document) => blocks.filter((block) => isCode(block) && block.mark === 'fragment')
 
-/** A fragment as a module of its own. */
+/** Returns a fragment as a module of its own. */
 export function moduleOf({ text, context }: Block): string {
   const lines = text.split('\n')
   const imports = lines.filter((line) => line.startsWith('import '))
@@ -145,7 +145,7 @@ export function moduleOf({ text, context }: Block): string {
   return `${imports.join('\n')}\n${context}\nexport async function fragment() {\n${rest.join('\n')}\n}\n`
 }
 
-/** What a program prints by comments on it: from the line of a `console.log` to the text. */
+/** Returns what a program prints according to its comments: from the line of a `console.log` to the text. */
 export function expectations(text: string): Map<number, string> {
   const lines = text.split('\n')
   const expected = new Map<number, string>()
@@ -161,14 +161,14 @@ export function expectations(text: string): Map<number, string> {
   return expected
 }
 
-/** Marks the lines that tell what a program printed. */
+/** Marks the lines that report what a program printed. */
 export const MARK = '\u001f'
 
-/** The program with each `console.log` that has an expectation telling its line too. */
+/** Returns the program, changed so that each `console.log` with an expectation also reports its line. */
 export function instrumented(text: string): string {
   const expected = expectations(text)
   const told = `const __told = (line, ...values) => console.log('${MARK}' + JSON.stringify([line, __format(...values)]));`
   const lines = text.split('\n').map((line, at) => (expected.has(at) ? line.replace('console.log(', `__told(${at}, `) : line))
-  // On the first line, so that stacks name the right ones.
+  // On the first line, so that stacks still name the right lines.
   return `import { format as __format } from 'node:util'; ${told} ${lines.join('\n')}`
 }

@@ -1,4 +1,4 @@
-// Prints what import and require of the package give.
+// Prints what `import` and `require` of the package return.
 import { createRequire } from 'node:module'
 import * as byName from '@octoprompt/storage'
 import * as imported from '../../index.mjs'

@@ -1,4 +1,4 @@
-// Reads much, as a server would, and prints what that takes. Arguments: base path, what to do.
+// Reads a lot, as a server would, and prints how much memory that takes. Arguments: base path, what to do.
 import { join } from 'node:path'
 import { writeSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -47,7 +47,7 @@ const works = {
       const { id } = await files.create(file(n, 'x'.repeat(2 * MIB)))
       reads.push(() => files.getById(id), () => files.getByPath(`f${n}`))
     }
-    // One that no heap of this size can keep beside anything else.
+    // A document that no heap of this size can keep beside anything else.
     const content = 'x'.repeat(8 * MIB)
     const { id } = await files.create(file('large', content))
     reads.push(async () => {

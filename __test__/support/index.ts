@@ -1,4 +1,4 @@
-// What the suites share. They run under `node --test` and `bun test` alike.
+// What the suites share. They run under both `node --test` and `bun test`.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
@@ -9,19 +9,19 @@ import type { CreateProjectFile, Project, ProjectFile, StorageOptions } from '..
 
 
 export interface Context {
-  /** An empty directory of this test, removed at its end. */
+  /** An empty directory of this test, removed at the end of the test. */
   base: string
-  /** Opens a storage on it that is closed at the end. */
+  /** Opens a storage on the directory, which is closed at the end of the test. */
   open(options?: StorageOptions): ProjectStorageV2
 }
 
-/** Windows removes no file of a storage that is open: what a test that closes none leaves stays there. */
+/** Removes a directory. Windows does not remove files of an open storage: what a test leaves open stays there. */
 const removeDirectory = (path: string) =>
   process.platform === 'win32'
     ? rm(path, { recursive: true, force: true }).catch(() => {})
     : rm(path, { recursive: true, force: true, maxRetries: 5 })
 
-/** The body of a test that has a directory of its own. */
+/** Makes the body of a test that has a directory of its own. */
 export const withDirectory = (work: (context: Context) => Promise<void>) => async () => {
   const base = await mkdtemp(join(tmpdir(), 'octoprompt-storage-'))
   const opened: ProjectStorageV2[] = []
@@ -38,15 +38,15 @@ export const withDirectory = (work: (context: Context) => Promise<void>) => asyn
   }
 }
 
-/** The body of a test that has an empty storage of its own. */
+/** Makes the body of a test that has an empty storage of its own. */
 export const withStorage = (work: (storage: ProjectStorageV2, context: Context) => Promise<void>) =>
   withDirectory((context) => work(context.open(), context))
 
-/** The body of a test that has a storage with one project. */
+/** Makes the body of a test that has a storage with one project. */
 export const withProject = (work: (storage: ProjectStorageV2, project: Project, context: Context) => Promise<void>) =>
   withStorage(async (storage, context) => work(storage, await storage.create(projectInput()), context))
 
-/** The body of a test that has a copy of the data that the old package wrote. */
+/** Makes the body of a test that has a copy of data that the old package wrote. */
 export const withOldData = (work: (context: Context) => Promise<void>) =>
   withDirectory(async (context) => {
     await cp(join(__dirname, '../fixtures/v1-data/project_storage'), dataPath(context.base), { recursive: true })
@@ -61,7 +61,7 @@ export const fileInput = (path: string, content = `content of ${path}`): CreateP
   content,
 })
 
-/** A project as the whole-map calls take it. */
+/** Returns a project as the whole-map calls take it. */
 export const projectRecord = (id: number, fields: Partial<Project> = {}): Project => ({
   id,
   name: `Project ${id}`,
@@ -72,7 +72,7 @@ export const projectRecord = (id: number, fields: Partial<Project> = {}): Projec
   ...fields,
 })
 
-/** A file as the whole-map calls take it. */
+/** Returns a file as the whole-map calls take it. */
 export const fileRecord = (id: number, projectId: number, fields: Partial<ProjectFile> = {}): ProjectFile => ({
   id,
   projectId,
@@ -105,11 +105,11 @@ export const filesPath = (base: string, projectId: number) =>
 export const readJson = async (path: string): Promise<Record<string, Record<string, unknown>>> =>
   JSON.parse(await readFile(path, 'utf8'))
 
-/** What a promise is rejected with. */
+/** Returns what a promise is rejected with. */
 export const caught = (promise: Promise<unknown>): Promise<any> =>
   promise.then(() => assert.fail('it should have been rejected'), (error) => error)
 
-/** The texts of the files that were set aside beside `path`, e.g. with the word `corrupt`. */
+/** Returns the texts of the files that were set aside beside `path`, e.g. with the word `corrupt`. */
 export async function setAside(path: string, word: string): Promise<string[]> {
   const prefix = `${path}.${word}-`
   const names = await readdir(dirname(path))
@@ -117,7 +117,7 @@ export async function setAside(path: string, word: string): Promise<string[]> {
   return Promise.all(found.map((name) => readFile(name, 'utf8')))
 }
 
-/** Polls until `check` gives something truthy; fails after a generous deadline. */
+/** Polls until `check` returns something truthy; fails after a generous deadline. */
 export async function until<T>(what: string, check: () => T | Promise<T>, deadline = 30_000): Promise<T> {
   const end = Date.now() + deadline
   for (;;) {
@@ -128,7 +128,7 @@ export async function until<T>(what: string, check: () => T | Promise<T>, deadli
   }
 }
 
-/** Runs `work` and waits until the process was warned with `code`. */
+/** Runs `work` and waits for a process warning with `code`. */
 export async function warningOf(code: string, work: () => Promise<unknown>): Promise<Error> {
   const warnings: (Error & { code?: string })[] = []
   const listen = (warning: Error) => void warnings.push(warning)
@@ -143,7 +143,7 @@ export async function warningOf(code: string, work: () => Promise<unknown>): Pro
 }
 
 export interface ChildResult {
-  /** Whole lines; what stands after the last newline is not among them. */
+  /** Whole lines; text after the last newline is not included. */
   lines: string[]
   stderr: string
   code: number | null
@@ -152,13 +152,13 @@ export interface ChildResult {
 
 export interface ChildOptions {
   cwd?: string
-  /** Variables of its environment beside those of this process. */
+  /** Environment variables besides those of this process. */
   env?: Record<string, string>
   /** Called for every line; `kill` sends SIGKILL. */
   onLine?: (line: string, kill: () => void) => void
 }
 
-/** Runs a script of `support/` in a process of the runtime that runs the tests. */
+/** Runs a script of `support/` in a process of its own, under the runtime that runs the tests. */
 export function runChild(script: string, args: string[], { cwd, env, onLine }: ChildOptions = {}): Promise<ChildResult> {
   const child = spawn(process.execPath, [join(__dirname, script), ...args], { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
@@ -179,7 +179,7 @@ export function runChild(script: string, args: string[], { cwd, env, onLine }: C
   })
 }
 
-/** Reads often enough that the next read is answered from an object. */
+/** Reads often enough for the next read to be answered from an object. */
 export async function warm(read: () => Promise<unknown>) {
   for (let n = 0; n < 3; n++) await read()
 }

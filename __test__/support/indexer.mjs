@@ -1,5 +1,5 @@
-// Adds entities to the index `test` and prints a line for each call that was acknowledged, as soon as it was.
-// Arguments: base path, kind of work, a tag that tells this process's entities apart, how many (0: until killed).
+// Adds entities to the index `test` and prints a line for each call as soon as it is acknowledged. Arguments: base path,
+// kind of work, a tag that distinguishes this process's entities, how many (0: until killed).
 import { writeSync } from 'node:fs'
 import { IndexManager } from '../../index.mjs'
 
@@ -33,7 +33,7 @@ const kinds = {
       acknowledge({ id, key: `key of ${id}` })
     }))
   },
-  /** Tries to be the one that has the key. */
+  /** Tries to be the process that gets the key. */
   async unique(n) {
     try {
       await indexes.addToIndex('test', `${tag}${n}`, { key: n })
@@ -42,11 +42,11 @@ const kinds = {
       if (error.code !== 'UNIQUE_VIOLATION') throw error
     }
   },
-  /** Creates, fills, asks and drops an index that other processes do the same with. */
+  /** Creates, fills, queries and drops an index with which other processes do the same. */
   async churn(n) {
     const field = n % 2 ? 'a' : 'b'
     await indexes.createIndex({ name: 'churned', type: n % 3 ? 'hash' : 'btree', fields: [field] }).catch(tolerate('ALREADY_EXISTS'))
-    // Another process may have dropped the index, or created it anew on the other field.
+    // Another process may have dropped the index, or have created it anew on the other field.
     await indexes.addToIndex('churned', tag, { a: 1, b: 2 }).catch(tolerate('NOT_FOUND', 'CONFLICT'))
     await indexes.query('churned', n % 2 ? 1 : 2)
     await indexes.getIndexStats('churned')

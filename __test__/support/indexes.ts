@@ -12,7 +12,7 @@ export interface IndexContext {
   open(options?: Pick<StorageOptions, 'lockTimeout' | 'durability'>, dataDir?: string): IndexManager
 }
 
-/** The body of a test that has an empty manager of its own. */
+/** Makes the body of a test that has an empty manager of its own. */
 export const withIndexes = (work: (indexes: IndexManager, context: IndexContext) => Promise<void>) =>
   withDirectory(async ({ base }) => {
     const opened: IndexManager[] = []
@@ -28,7 +28,7 @@ export const withIndexes = (work: (indexes: IndexManager, context: IndexContext)
     }
   })
 
-/** The body of a test that has an index `test` on these fields. */
+/** Makes the body of a test that has an index `test` on these fields. */
 export const withIndex = (
   type: IndexType,
   fields: string | string[],

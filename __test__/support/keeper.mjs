@@ -1,4 +1,4 @@
-// Keeps a storage open until it is killed; prints its process id once it is open. Argument: base path.
+// Keeps a storage open until the process is killed; prints its process id once the storage is open. Argument: base path.
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'
 

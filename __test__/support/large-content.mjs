@@ -1,6 +1,6 @@
 // Streams a large content. Arguments: base path, then what to do:
-// `measure` stores 128 MiB, reads them and tells how far the peak of the process's memory rose, in MiB;
-// `keep` stores 6 MiB, tells the ids of project and file, and waits until it is killed.
+// `measure` stores 128 MiB, reads them and prints by how many MiB the peak of the process's memory rose;
+// `keep` stores 6 MiB, prints the ids of project and file, and waits until it is killed.
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'
 
@@ -14,7 +14,7 @@ function* blocks(mebibytes) {
   for (let at = 0; at < mebibytes * 16; at++) yield block
 }
 
-/** Bun and Node give KiB, except where the system does not. */
+/** Bun and Node report KiB, unless the system does not. */
 const peak = () => process.resourceUsage().maxRSS / 1024
 
 async function lengthOf(id) {

@@ -1,4 +1,4 @@
-// Writes a few projects, prints their ids, and ends without closing the storage.
+// Writes a few projects, prints their ids, and exits without closing the storage.
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'
 

@@ -1,4 +1,4 @@
-// Listens to changes that never come, and lets the process end. Argument: base path.
+// Listens to changes that never come, and lets the process exit. Argument: base path.
 import { ProjectStorageV2 } from '../../index.mjs'
 
 const storage = new ProjectStorageV2({ basePath: process.argv[2] })

@@ -1,5 +1,5 @@
-// A worker thread that begins a migration and never ends it: it writes on and on. Posts a message when it has changed
-// something of each kind.
+// A worker thread that begins a migration that never ends and keeps writing. Posts a message once it has made a change of
+// each kind.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parentPort, workerData as base } from 'node:worker_threads'
@@ -15,7 +15,7 @@ manager.register({
     await create()
     await writeFile(join(basePath, 'data', 'notes.txt'), 'changed')
     parentPort.postMessage('changed')
-    // Some are always waiting.
+    // Some calls are always waiting.
     for (;;) await Promise.race(Array.from({ length: 50 }, create))
   },
 })

@@ -12,11 +12,11 @@ import type { Context } from './index.js'
 export const statePath = (base: string) => join(base, 'data', '.migration-state.json')
 
 export interface ManagerContext extends Context {
-  /** A silent manager of `base` that is closed at the end. */
+  /** Opens a silent manager of `base`, which is closed at the end of the test. */
   manage(options?: MigrationOptions): MigrationManager
 }
 
-/** The body of a test that has a directory and managers of it. */
+/** Makes the body of a test that has a directory and managers of it. */
 export const withManagers = (work: (context: ManagerContext) => Promise<void>) =>
   withDirectory(async (context) => {
     const managers: MigrationManager[] = []
@@ -32,7 +32,7 @@ export const withManagers = (work: (context: ManagerContext) => Promise<void>) =
     }
   })
 
-/** A migration that notes its version when it runs. */
+/** Returns a migration that notes its version when it runs. */
 export const noting = (notes: string[], version: string, fields: Partial<MigrationConfig> = {}): MigrationConfig => ({
   version,
   description: `about ${version}`,
@@ -41,7 +41,7 @@ export const noting = (notes: string[], version: string, fields: Partial<Migrati
   ...fields,
 })
 
-/** Old data and files of somebody else. */
+/** Puts old data, and files of another program, into a directory. */
 export async function lay(base: string) {
   await cp(join(__dirname, '../fixtures/v1-data/project_storage'), dataPath(base), { recursive: true })
   const data = join(base, 'data')
@@ -59,8 +59,8 @@ export async function write(path: string, content: string | Uint8Array) {
 }
 
 /**
- * Every file and directory under a directory by its path, files with their hash; without what belongs to the engine alone:
- * its folders, its lock files, and directories with nothing but a folder of its own.
+ * Returns every file and directory under a directory by its path, files with their hash. Leaves out what belongs to the
+ * engine alone: its folders, its lock files, and directories that contain only such a folder.
  */
 export async function fingerprint(directory: string, skip: (path: string) => boolean = () => false): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
@@ -75,10 +75,10 @@ export async function fingerprint(directory: string, skip: (path: string) => boo
   return Object.fromEntries(Object.entries(found).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
-/** The data of a base path, without the record of its migrations. */
+/** Returns the data of a base path, without the record of its migrations. */
 export const dataOf = (base: string) => fingerprint(join(base, 'data'), (name) => name === '.migration-state.json')
 
-/** A process that migrates: it holds the data until it is told to go on. */
+/** Starts a process that migrates, and holds the data until it is told to continue. */
 export async function holder(base: string, what: 'wait' | 'fail') {
   const child = spawn(process.execPath, [join(__dirname, 'migrator.mjs'), base, what], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines: any[] = []

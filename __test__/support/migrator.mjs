@@ -1,5 +1,5 @@
-// Migrates in a process of its own and prints a line of JSON for each thing that happened.
-// Arguments: base path, what to do, milliseconds of lockTimeout.
+// Migrates in a process of its own and prints a line of JSON for each thing that happens. Arguments: base path, what to do,
+// lockTimeout in milliseconds.
 import { writeSync } from 'node:fs'
 import { mkdir, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ const say = (value) => writeSync(1, `${JSON.stringify(value)}\n`)
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const data = join(base, 'data')
 
-/** Changes everything that a migration can change, and says so after each step; then begins again. */
+/** Changes everything that a migration can change, reporting each step, and then begins again. */
 async function spoil({ basePath, version }) {
   const storage = new ProjectStorageV2({ basePath })
   const projects = await storage.list()
@@ -48,13 +48,13 @@ const counted = (version, ms) => ({
 })
 
 const deeds = {
-  /** Never ends: to be killed. */
+  /** Runs until the process is killed. */
   async spoil(manager) {
     manager.register({ version: '1.0.0', description: 'first', up: () => writeFile(join(data, 'first.txt'), 'first') })
     manager.register({ version: '1.1.0', description: 'spoils', up: spoil })
     await manager.migrate()
   },
-  /** Ends by itself in the middle of a migration. */
+  /** Exits by itself in the middle of a migration. */
   async exit(manager) {
     manager.register({
       version: '1.0.0',
@@ -70,7 +70,7 @@ const deeds = {
     for (const version of ['1.0.0', '1.1.0', '1.2.0']) manager.register(counted(version, 20))
     say(await manager.migrate())
   },
-  /** Holds the data until it is told to go on. */
+  /** Holds the data until it is told to continue. */
   async wait(manager) {
     manager.register({
       version: '1.0.0',

@@ -1,4 +1,4 @@
-// Calls with a signal of its own making, which throws when it is listened to, and has nothing more to do then.
+// Makes a call with a homemade signal, which throws when a listener is added, and then has nothing more to do.
 import { ProjectStorageV2 } from '../../index.mjs'
 
 const storage = new ProjectStorageV2({ basePath: process.argv[2] })

@@ -1,11 +1,11 @@
-// What the tests of hostile arguments pass to every method.
+// The values that the tests of hostile arguments pass to every method.
 
 const circular: any = { name: 'a', path: '/a' }
 circular.self = circular
 const revoked = Proxy.revocable({}, {})
 revoked.revoke()
 
-/** Arguments that nobody should pass, and what each is. */
+/** Arguments that nobody should pass, each with a description. */
 export const oddValues: [string, any][] = [
   ['undefined', undefined],
   ['null', null],
@@ -48,7 +48,7 @@ export const oddValues: [string, any][] = [
   ['toJSON that throws', { name: 'a', path: '/a', toJSON() { throw new Error('toJSON') } }],
 ]
 
-/** Whether an error is one of ours with a code, or what the caller's own getter, trap or proxy threw. */
+/** Whether an error is one of this package's with a code, or what the caller's own getter, trap or proxy threw. */
 export const isFair = (error: any): boolean =>
   error instanceof Error &&
   (typeof (error as any).code === 'string' || /trap|getter|toString|valueOf|toJSON|proxy|revoked/i.test(error.message) || Array.isArray((error as any).issues))

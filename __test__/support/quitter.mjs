@@ -1,4 +1,4 @@
-// Reads a file that somebody else wrote, and has nothing more to do then. Time runs out in weeks only.
+// Reads a file that another program wrote, and then has nothing more to do. The timeout is several weeks.
 import { join } from 'node:path'
 import { BaseStorage } from '../../index.mjs'
 
@@ -6,7 +6,7 @@ const [base, what] = process.argv.slice(2)
 const controller = new AbortController()
 const isLeft = what === 'a file that is not judged any more'
 const validate = (value) => {
-  // The call waits for this judgement then.
+  // By then, the call waits for this validation.
   if (isLeft) setImmediate(() => controller.abort())
   return isLeft ? new Promise(() => {}) : { value }
 }

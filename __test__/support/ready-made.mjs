@@ -1,4 +1,4 @@
-// Uses the ready-made storage on the directory that is current at its first call.
+// Uses the ready-made storage on the directory that is the working directory at its first call.
 import { projectStorage } from '../../index.mjs'
 
 const [, , base, elsewhere = base] = process.argv

@@ -1,4 +1,4 @@
-// Creates the index `test` anew, of another type and on another field, and adds an entity. Argument: base path.
+// Creates the index `test` anew, with another type and on another field, and adds an entity. Argument: base path.
 import { IndexManager } from '../../index.mjs'
 
 const indexes = new IndexManager(process.argv[2], 'data/things')

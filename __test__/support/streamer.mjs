@@ -7,7 +7,7 @@ const storage = new ProjectStorageV2({ basePath: base })
 
 async function* half() {
   yield 'a'.repeat(1_000_000)
-  // The piece before is taken in when the next one is asked for.
+  // The previous piece has been received once the next one is asked for.
   writeSync(1, 'half-way\n')
   await new Promise((resolve) => setTimeout(resolve, 600_000))
 }

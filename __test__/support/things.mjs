@@ -1,4 +1,4 @@
-// A storage of a caller in a process of its own. Arguments: base path, what to do, and what that needs.
+// A caller's storage in a process of its own. Arguments: base path, what to do, and what that needs.
 import { join } from 'node:path'
 import { writeSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -40,7 +40,7 @@ const works = {
   async delete(id) {
     await storage.delete(Number(id))
   },
-  /** Patches one field of one thing, `count` times, each another field. */
+  /** Patches fields of one thing, a different one each of `count` times. */
   async patch(id, tag, count) {
     await Promise.all(Array.from({ length: Number(count) }, (_, n) => storage.update(Number(id), { [`${tag}${n}`]: n })))
     say('patched')
@@ -49,7 +49,7 @@ const works = {
     const created = await Promise.all(Array.from({ length: Number(count) }, (_, n) => storage.create({ name: `${process.pid} ${n}` })))
     say(created.map(({ id }) => id))
   },
-  /** Tries to take each of some addresses. */
+  /** Tries to claim each of some addresses. */
   async claim(count) {
     const taken = []
     for (let n = 0; n < Number(count); n++) {
@@ -61,7 +61,7 @@ const works = {
     }
     say(taken)
   },
-  /** Counts a shared number up under a lock, `count` times. */
+  /** Increments a shared number `count` times, under a lock. */
   async count(id, count) {
     for (let n = 0; n < Number(count); n++) {
       await storage.locked('counter', async () => {
@@ -72,14 +72,14 @@ const works = {
     }
     say('counted')
   },
-  /** Holds a lock until it is killed. */
+  /** Holds a lock until the process is killed. */
   async hold(key) {
     await storage.locked(key, () => {
       say(process.pid)
       return new Promise((resolve) => setTimeout(resolve, 600_000))
     })
   },
-  /** Writes and drops every reference to the storage without closing it. */
+  /** Writes, and drops every reference to the storage without closing it. */
   async drop(count) {
     let dropped = new Things()
     for (let n = 0; n < Number(count); n++) await dropped.create({ name: `${n}` })

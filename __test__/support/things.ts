@@ -1,4 +1,4 @@
-// A storage as callers write it: entities with a schema of zod, in a file of its own.
+// A storage as callers write it: entities with a zod schema, in a file of its own.
 import { join } from 'node:path'
 import { z } from 'zod'
 import { BaseStorage } from '../../index.js'
@@ -55,7 +55,7 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
     return this.options
   }
 
-  /** What subclasses may call, in reach of the tests. */
+  /** Returns the calls that only subclasses may make, for the tests. */
   protectedCalls() {
     return {
       readValidatedJson: <T>(file: string, schema: StandardSchemaV1<unknown, T>, fallback: T) => this.readValidatedJson(file, schema, fallback),
@@ -68,7 +68,7 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
   }
 }
 
-/** A thing as it lies in a file. */
+/** Returns a thing as it is stored in a file. */
 export const thing = (id: number, fields: Partial<Thing> = {}): Thing => ({
   id, name: `thing ${id}`, size: id, created: 5, updated: 5, ...fields,
 })

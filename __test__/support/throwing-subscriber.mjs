@@ -1,4 +1,4 @@
-// Goes on where subscribers throw: what they throw is an uncaught exception of theirs, not an error of the call.
+// Continues although subscribers throw: what they throw is an uncaught exception of their own, not an error of the call.
 import { channel } from 'node:diagnostics_channel'
 import { ProjectStorageV2 } from '../../index.mjs'
 

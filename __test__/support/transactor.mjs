@@ -1,4 +1,4 @@
-// Counts a shared number up, each time in a transaction, in a process of its own. Arguments: base path, id, how often; or
+// Increments a shared number in a process of its own, each time in a transaction. Arguments: base path, id, how often; or
 // `wait`: takes one step of a transaction, says so, and waits until it is killed.
 import { join } from 'node:path'
 import { writeSync } from 'node:fs'

@@ -1,6 +1,6 @@
-// How often the event loop turns while a call is under way.
+// How often the event loop turns while a call is in progress.
 
-/** Runs something and gives the turns in which `note` was called meanwhile, numbered, in the order of the calls. */
+/** Runs something and returns the turns in which `note` was called, numbered, in the order of the calls. */
 export async function turnsOf(run: (note: () => void) => Promise<unknown>): Promise<number[]> {
   const turns: number[] = []
   let turn = 0
@@ -18,7 +18,7 @@ export async function turnsOf(run: (note: () => void) => Promise<unknown>): Prom
   return turns
 }
 
-/** The turns in which long JSON texts are read while something runs: the pieces of answers. `work` is called with each. */
+/** Returns the turns in which long JSON texts, the pieces of answers, are parsed while `run` runs; calls `work` in each. */
 export async function turnsOfPieces(run: () => Promise<unknown>, work = () => {}): Promise<number[]> {
   const parse = JSON.parse
   return turnsOf(async (note) => {

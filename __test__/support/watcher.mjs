@@ -1,4 +1,4 @@
-// Listens to checkpoints and creates a project, and is then done: the checkpoint that follows is not waited for.
+// Listens to checkpoints, creates a project, and is then done: it does not wait for the checkpoint that follows.
 import { channel } from 'node:diagnostics_channel'
 import { ProjectStorageV2 } from '../../index.mjs'
 

@@ -1,4 +1,4 @@
-// Creates projects from a worker thread: ten and their ids as one message, or without end and each id as a message.
+// Creates projects from a worker thread: either ten, whose ids it posts as one message, or endlessly, posting each id.
 import { parentPort, workerData } from 'node:worker_threads'
 import { ProjectStorageV2 } from '../../index.mjs'
 

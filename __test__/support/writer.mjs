@@ -1,5 +1,5 @@
-// Writes to a storage for ever and prints a line for each write that was acknowledged, as soon as it was.
-// Arguments: base path, kind of writing, a tag that tells this process's data apart, how many writes (0: until killed).
+// Writes to a storage forever and prints a line for each write as soon as it is acknowledged. Arguments: base path, kind of
+// writing, a tag that distinguishes this process's data, how many writes (0: until killed).
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'
 

@@ -1,4 +1,4 @@
-// Queries, transactions, changes and streams as they should compile; tsc fails when a line below an expected error has none.
+// Queries, transactions, changes and streams that must compile. If the line below an expected error has none, tsc fails.
 import { BaseStorage, ProjectFileStorage, ProjectStorageV2 } from '@octoprompt/storage'
 import type { Change, Explanation, Project, ProjectFile, ProjectFileInfo, Where } from '@octoprompt/storage'
 

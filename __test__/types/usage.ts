@@ -53,7 +53,7 @@ const options: StorageOptions = {
   durability: 'os',
 }
 
-// A storage of one's own, with zod 4: the class of the README.
+// A caller's own storage with zod 4: the class of the README.
 const userSchema = z.object({
   id: z.number(),
   name: z.string(),
@@ -110,13 +110,13 @@ export async function ownStorage(users: Users) {
   return { all, map, stats, deleted }
 }
 
-// Disposed of at the end of its scope.
+// Disposed of at the end of the scope.
 export async function disposed() {
   await using users = new Users(options)
   return users.list()
 }
 
-// The smallest one, from a schema alone.
+// The smallest storage, from a schema alone.
 class MyStorage extends BaseStorage<EntityOf<typeof userSchema>, Record<string, EntityOf<typeof userSchema>>> {
   constructor(options?: StorageOptions) {
     super(usersSchema, userSchema, 'my_data', options)
@@ -130,7 +130,7 @@ class MyStorage extends BaseStorage<EntityOf<typeof userSchema>, Record<string, 
 }
 assertType<Equal<InputOf<typeof userSchema>, z.input<typeof userSchema>>>()
 
-// Indexes, and what subclasses may call.
+// Indexes, and the calls that are open to subclasses.
 const settingsSchema = z.object({ theme: z.string(), size: z.number().default(12) })
 const settingsSchema3 = z3.object({ theme: z3.string(), size: z3.number().default(12) })
 
@@ -192,7 +192,7 @@ export class Notes extends BaseStorage<Note, Record<string, Note>> {
   }
 }
 
-// Any Standard Schema, with ids that are strings.
+// Any Standard Schema, with string ids.
 interface Session extends BaseEntity {
   id: string
   log: string[]
@@ -291,7 +291,7 @@ export async function indexes(users: User[], byId: Map<number, User>) {
   return { ids, range, numbers, words, since, file }
 }
 
-// Errors narrow by class and by code.
+// Errors are narrowed by class and by code.
 export function describe(error: unknown): string {
   if (error instanceof ValidationError) return error.issues.map(({ message }) => message).join()
   if (error instanceof NotFoundError) return error.code satisfies 'NOT_FOUND'
@@ -387,7 +387,7 @@ async function unions(happenings: Happenings, given: AnEvent) {
 }
 void unions
 
-/** Options that are passed on may be `undefined`, also under `exactOptionalPropertyTypes`. */
+/** Options that are passed on may be `undefined`, even under `exactOptionalPropertyTypes`. */
 export async function passOn(basePath: string | undefined, signal: AbortSignal | undefined, limit: number | undefined, keep: number | undefined) {
   const storage = new ProjectStorageV2({ basePath, cacheTTL: limit, durability: undefined })
   const { id } = (await storage.query({ where: undefined, limit, signal }))[0]!

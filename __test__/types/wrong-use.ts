@@ -1,4 +1,4 @@
-// What must not compile: tsc fails when a line below an expected error has none.
+// What must not compile. If the line below an expected error has none, tsc fails.
 import { BaseStorage, IndexManager, ProjectFileStorage, ProjectStorageV2, ProjectsStorageSchema, StorageError } from '@octoprompt/storage'
 import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
 import type { IndexConfig, MigrationContext, Project, StandardSchemaV1, StorageOptions } from '@octoprompt/storage'
@@ -164,7 +164,7 @@ own.writeAll({ 1: { id: 1 } })
 // @ts-expect-error entities are not projects
 own.list() satisfies Promise<Project[]>
 
-// Indexes, and what subclasses may call.
+// Indexes, and the calls that are open to subclasses.
 // @ts-expect-error no such type of index
 const trie: IndexConfig = { name: 'a', type: 'trie', fields: ['a'] }
 // @ts-expect-error fields are an array

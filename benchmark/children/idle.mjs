@@ -1,5 +1,5 @@
-// Prints what this process does in some seconds of doing nothing. It does not close what it opened: if that kept the
-// process alive, the parent would give up on it.
+// Prints what this process consumes in some seconds of doing nothing. It does not close what it opened: if that kept the
+// process alive, the parent would give up waiting for it.
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 
 const [what, path, seconds] = process.argv.slice(2)
@@ -23,7 +23,7 @@ if (what === 'a storage') {
   const project = await storage.create({ name: 'idle', path: '/idle' })
   await storage.addFile(project.id, { name: 'a', path: 'a', content: 'a' })
 }
-// Until the JSON files are written and the threads that wrote them have ended.
+// Wait until the JSON files are written and the threads that wrote them have ended.
 await pause(12_500)
 const before = state()
 await pause(seconds * 1000)

@@ -1,4 +1,4 @@
-// The charts: how much longer every peer takes, and how costs grow.
+// The charts: how much longer each peer takes, and how costs grow with size.
 import { peersOf } from './report.mjs'
 import { document, line, mark, text } from './svg.mjs'
 import { figure } from './table.mjs'
@@ -9,8 +9,8 @@ const rowHeight = 24
 const times = (value) => (value >= 1 ? `${Number(value.toPrecision(2))}×` : `1/${Number((1 / value).toPrecision(2))}`)
 
 /**
- * A row for each kind of work and a mark for each peer, on a logarithmic axis: how many times as long as this package it
- * takes. Left of the line at 1 the peer is faster.
+ * Draws a row for each kind of work and a mark for each peer, on a logarithmic axis: how many times as long as this package
+ * the peer takes. To the left of the line at 1, the peer is faster.
  */
 export function ratioChart({ rows, machine }) {
   const peers = peersOf(rows)
@@ -48,7 +48,7 @@ export function ratioChart({ rows, machine }) {
   return document({ width, height: bottom + 54, title, parts })
 }
 
-/** What each call costs where there is more, both axes logarithmic. */
+/** Draws what each call costs at growing sizes, with both axes logarithmic. */
 export function growthChart({ sizes, lines, unit }) {
   const [left, right, top, bottom] = [76, width - 250, 56, 340]
   const values = lines.flatMap(({ figures }) => sizes.map((size) => figures[size]))
@@ -75,7 +75,7 @@ export function growthChart({ sizes, lines, unit }) {
   return document({ width, height: bottom + 40, title, parts })
 }
 
-/** Heights with at least `gap` between them, moved as little as that takes. */
+/** Returns heights that are at least `gap` apart, moved as little as possible. */
 function spread(heights, gap) {
   const order = heights.map((height, at) => ({ height, at })).sort((a, b) => a.height - b.height)
   for (let at = 1; at < order.length; at++) order[at].height = Math.max(order[at].height, order[at - 1].height + gap)

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { bun } from './environment.mjs'
 
-/** Runs a program under the same runtime and gives what it printed, which is JSON. */
+/** Runs a program under the same runtime and returns the JSON that it printed, parsed. */
 export function measureInChild(program, ...args) {
   const path = fileURLToPath(new URL(`../children/${program}`, import.meta.url))
   const flags = bun ? [] : ['--expose-gc']

@@ -1,11 +1,11 @@
-// Waiting for the disk. Another process does it: one begun for each wait would copy this one's page tables, for which
-// whoever writes to memory next would pay.
+// Waiting for the disk, in another process. Starting one for each wait would copy this process's page tables, and whichever
+// side writes to memory next would pay for that.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
 let waiter
 
-/** Resolves when everything that anybody wrote has reached the disk. Does nothing on Windows. */
+/** Resolves once everything written by any process has reached the disk. Does nothing on Windows. */
 export async function settled() {
   if (process.platform === 'win32') return
   waiter ??= spawn('sh', ['-c', 'while read -r _; do sync; echo; done'], { stdio: ['pipe', 'pipe', 'inherit'] })

@@ -1,4 +1,4 @@
-// Where the benchmark runs.
+// The environment in which the benchmark runs.
 import { execFileSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 
@@ -6,7 +6,7 @@ export const bun = globalThis.Bun !== undefined
 
 export const runtime = bun ? `Bun ${Bun.version}` : `Node ${process.versions.node}`
 
-/** The name of the results of this runtime. */
+/** The name of the result files of this runtime. */
 export const resultName = bun ? 'bun' : 'node'
 
 function fileSystem(directory) {

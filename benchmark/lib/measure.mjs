@@ -1,4 +1,4 @@
-// Rounds in which the sides take turns, and what is made of their figures.
+// Rounds in which the sides take turns, and the statistics of their figures.
 import { settled } from './disk.mjs'
 
 export function median(values) {
@@ -7,13 +7,13 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-/** The value below which a part of all values lies. */
+/** Returns the value below which the given part of all values is. */
 export function quantile(values, part) {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]
 }
 
-/** Microseconds that one of `count` operations takes when `work` does them all. */
+/** Returns the microseconds that each of `count` operations takes when `work` does them all. */
 export async function perItem(count, work) {
   const start = performance.now()
   await work()
@@ -21,8 +21,8 @@ export async function perItem(count, work) {
 }
 
 /**
- * Microseconds of one call with each item in turn. The calls of a synchronous peer are not awaited, so that no side pays
- * for what only another one needs.
+ * Returns the microseconds of one call, calling with each item in turn. The calls of a synchronous peer are not awaited, so
+ * that no side pays for what only another side needs.
  */
 export function each(items, call, synchronous) {
   if (synchronous) {
@@ -36,9 +36,9 @@ export function each(items, call, synchronous) {
 }
 
 /**
- * Runs the sides in turn, one round to warm up and then `rounds`, each time in another order, in which each of them follows
- * another one than before: what a side leaves to the disk or the caches is not always found by the same. A side is a function
- * that gives the figure of one round. Gives the figures of all counted rounds by the names of the sides.
+ * Runs the sides in turn, one round to warm up and then `rounds`. Each round has another order, so that what one side leaves
+ * to the disk or the caches is not always found by the same other side. A side is a function that returns the figure of one
+ * round. Returns the figures of all counted rounds by the names of the sides.
  */
 export async function interleave(rounds, sides) {
   const names = Object.keys(sides)
@@ -46,7 +46,7 @@ export async function interleave(rounds, sides) {
   for (let round = 0; round <= rounds; round++) {
     for (const name of shuffled(names, round)) {
       collectGarbage()
-      // What one side wrote without waiting for it does not keep the disk from the next.
+      // Data that one side wrote without waiting for the disk must not occupy the disk during the next side's turn.
       await settled()
       const figure = await sides[name](round)
       if (round > 0) figures[name].push(figure)
@@ -55,7 +55,7 @@ export async function interleave(rounds, sides) {
   return figures
 }
 
-/** An order that is drawn anew for each round, and the same in each run. */
+/** Returns an order that differs in each round but is the same in each run. */
 function shuffled(names, round) {
   const order = [...names]
   let state = round + 1
@@ -67,13 +67,13 @@ function shuffled(names, round) {
   return order
 }
 
-/** What one side left behind is not paid for by the next. */
+/** Collects garbage, so that no side pays for what the side before it left behind. */
 export function collectGarbage() {
   if (globalThis.Bun) Bun.gc(true)
   else globalThis.gc?.()
 }
 
-/** A fast wrong answer is none. */
+/** Checks an answer: a fast answer that is wrong does not count. */
 export function expect(found, field = 'content') {
   if (!found?.[field]) throw new Error(`a read gave ${found === null ? 'null' : typeof found} instead of an entity with ${field}`)
   return found

@@ -1,12 +1,12 @@
 // The results as Markdown.
 import { alignedTable, figure, ratio } from './table.mjs'
 
-/** Peers whose writes are lost with the power: no write is compared with the best of them. */
+/** Peers whose writes are lost in a power failure. The best peer for a write is chosen without them. */
 const notDurable = ['nedb']
-/** Peers that hold everything in memory: no read is. */
+/** Peers that hold everything in memory. The best peer for a read is chosen without them. */
 const inMemory = ['nedb', 'JSON file']
 
-/** The fastest of the peers that promise as much, with its figure; undefined where there is none. */
+/** Returns the fastest of the peers that promise as much, with its figure; undefined if there is none. */
 export function best({ figures, writes }) {
   const unequal = ['ours', ...(writes ? notDurable : inMemory)]
   const rivals = Object.entries(figures).filter(([peer, value]) => value > 0 && !unequal.includes(peer))
@@ -18,7 +18,7 @@ export function peersOf(rows) {
   return [...new Set(rows.flatMap(({ figures }) => Object.keys(figures)))].filter((peer) => peer !== 'ours')
 }
 
-/** One line for each row: this package, the best peer, the ratio. */
+/** Returns one line for each row: this package, the best peer, the ratio. */
 export function shortTable(rows) {
   const lines = rows.map((row) => {
     const rival = best(row)
@@ -27,7 +27,7 @@ export function shortTable(rows) {
   return alignedTable(['work', 'unit', 'this package', 'best peer', 'its figure', 'ratio'], lines, 'llrlrr')
 }
 
-/** Every peer with its figure and the ratio to it. */
+/** Returns every peer with its figure and the ratio to it. */
 export function longTable(rows) {
   const peers = peersOf(rows)
   const lines = rows.map(({ work, unit, figures, writes }) => [

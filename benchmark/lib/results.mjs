@@ -1,4 +1,4 @@
-// What a run leaves behind: raw figures, a table, charts.
+// The results of a run: raw figures, a table, charts.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ import { report } from './report.mjs'
 
 export const resultsDirectory = fileURLToPath(new URL('../results', import.meta.url))
 
-/** Writes everything and gives the report. A run of a part only leaves the published files alone. */
+/** Writes all results and returns the report. A run of only a part does not touch the published files. */
 export function writeResults(results, { partly }) {
   const summary = summarized(results)
   const text = report(summary)
@@ -23,7 +23,7 @@ export function writeResults(results, { partly }) {
   return text
 }
 
-/** The results of a runtime as they were written, or undefined. */
+/** Returns the written results of a runtime, or undefined. */
 export function readResults(name) {
   try {
     return summarized(JSON.parse(readFileSync(join(resultsDirectory, `${name}.json`), 'utf8')))
@@ -35,7 +35,7 @@ export function readResults(name) {
 
 const rounded = (key, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value)
 
-/** The results with the medians in place of the figures of all rounds. */
+/** Returns the results with medians in place of the figures of all rounds. */
 function summarized(results) {
   const medians = (row) => ({
     ...row,

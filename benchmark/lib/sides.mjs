@@ -15,18 +15,18 @@ export async function closeAll(opened) {
   for (const instance of Object.values(opened)) await instance.close()
 }
 
-/** A side for each peer, from what gives the side of one. */
+/** Returns a side for each peer, made by `side`. */
 export function sidesOf(opened, side) {
   return Object.fromEntries(Object.entries(opened).map(([peer, instance]) => [peer, side(instance, instance.constructor, peer)]))
 }
 
-/** Reads each of some items of a peer, the way its reads are meant to be called. */
+/** Reads each of some items of a peer, in the way in which its reads are meant to be called. */
 export function eachRead(instance, items, read) {
   const { synchronous, synchronousReads } = instance.constructor
   return each(items, read, synchronous || synchronousReads)
 }
 
-/** Writes each of some items, one after another; fewer of them where one takes very long. */
+/** Writes each of some items, one after another. Writes fewer of them if the peer takes very long for one. */
 export function eachWrite(instance, items, write) {
   const { synchronous, slowWrites } = instance.constructor
   return each(slowWrites ? items.slice(0, Math.ceil(items.length / 10)) : items, write, synchronous)

@@ -1,4 +1,4 @@
-// Real files: those of a directory, or the sources of the crates that cargo downloaded to build this package.
+// Real files: those of a given directory, or the sources of the crates that cargo downloaded to build this package.
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, join, relative } from 'node:path'
@@ -12,7 +12,7 @@ function defaultDirectory() {
   throw new Error('there are no sources of crates: name a directory of sources with --files <directory>')
 }
 
-/** Up to `count` files below a directory, as `create` takes them, in the same order in each run. */
+/** Returns up to `count` files below a directory, as `create` takes them, in the same order in each run. */
 export function sourceFiles(given, count) {
   const directory = given ?? defaultDirectory()
   const found = []

@@ -1,4 +1,4 @@
-// The few pieces of SVG that the charts are made of. Colours follow the reader's light or dark theme.
+// The few SVG elements of which the charts are made. Colours follow the reader's light or dark theme.
 
 export const escape = (text) => String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 
@@ -7,7 +7,7 @@ export const text = (x, y, content, { anchor = 'start', kind = 'label' } = {}) =
 
 export const line = (x1, y1, x2, y2, kind) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${kind}"/>`
 
-/** Series have colours that people who see red and green alike can tell apart, and a shape each. */
+/** Each series has a shape of its own, and a colour that colour-blind people can tell apart from the others. */
 const shapes = [
   (x, y) => `<circle cx="${x}" cy="${y}" r="5"/>`,
   (x, y) => `<rect x="${x - 4.5}" y="${y - 4.5}" width="9" height="9"/>`,

@@ -1,4 +1,4 @@
-// Figures as people read them, and Markdown tables whose source lines up.
+// Figures formatted for people, and Markdown tables whose columns are aligned in the source.
 
 export function figure(value) {
   if (value === undefined || Number.isNaN(value)) return '–'

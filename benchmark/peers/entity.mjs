@@ -1,4 +1,4 @@
-// What every peer stores for a file: the fields that this package stores.
+// The fields that every peer stores for a file: those that this package stores.
 import { createHash } from 'node:crypto'
 import { extname } from 'node:path'
 
@@ -10,7 +10,7 @@ export const columns = [
 const first = Date.now()
 let last = first
 
-/** A number that was never handed out before, in this process or an earlier one. */
+/** Returns a number that was never returned before, in this process or an earlier one. */
 export const newId = () => (last = Math.max(last + 1, Date.now()))
 
 export function newFile({ name, path, content }) {
@@ -27,7 +27,7 @@ export const newRecord = (record) => {
   return { id: newId(), ...record, created: now, updated: now }
 }
 
-/** A patch with what it changes besides. */
+/** Returns a patch together with the other fields that it changes. */
 export function completed(patch) {
   const updated = Date.now()
   if (patch.content === undefined) return { ...patch, updated }

@@ -1,5 +1,5 @@
-// The sides of the comparison. All have the same methods and keep the same files with the same indexes; `note` says where
-// one does less.
+// The sides of the comparison. All have the same methods and keep the same files with the same indexes; `note` says where a
+// side does less.
 import { bun } from '../lib/environment.mjs'
 import { JsonFile } from './json-file.mjs'
 import { Ours } from './ours.mjs'
@@ -10,7 +10,7 @@ const optional = [
   ['nedb', './nedb.mjs', 'Nedb'],
 ]
 
-/** Name → class, this package first. A peer that cannot be loaded here is left out, and why is said. */
+/** Loads the classes: name → class, this package first. A peer that cannot be loaded is left out, and the reason printed. */
 export async function loadPeers() {
   const peers = { ours: Ours }
   const missing = []

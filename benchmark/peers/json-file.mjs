@@ -1,4 +1,5 @@
-// What people write themselves: everything in memory, and the whole file written anew for each change, synced and renamed.
+// What people write themselves: everything is in memory, and each change writes the whole file anew, syncs it and renames
+// it.
 // Changes that wait at the same time share one rewrite. Readers get a copy of the object.
 import { open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -22,7 +23,7 @@ class Collection {
     this.entities = entities
   }
 
-  /** Resolves once what is in memory now is on disk. */
+  /** Resolves once the current state of memory is on disk. */
   save() {
     this.#next ??= this.#writing.then(() => {
       this.#next = undefined
@@ -54,7 +55,7 @@ class Collection {
 export class JsonFile {
   static durable = true
   static synchronous = false
-  /** A rewrite costs so much that fewer of them tell as much. */
+  /** A rewrite takes so long that fewer of them are measured, which tells as much. */
   static slowWrites = true
 
   static async open(path) {

@@ -1,12 +1,12 @@
-// lmdb: one record for each version of a file, in MessagePack, and a database for each index. A write counts once it is
-// flushed. Its own cache is off: it would hand out one object to all callers.
+// lmdb: one record in MessagePack for each version of a file, and a database for each index. A write counts once it is
+// flushed. Its own cache is off, because it would return the same object to all callers.
 import { open } from 'lmdb'
 import { completed, newFile, newRecord, withoutContent } from './entity.mjs'
 
 export class Lmdb {
   static durable = true
   static synchronous = false
-  /** Reading needs no waiting. */
+  /** Reads need no waiting. */
   static synchronousReads = true
 
   static async open(path) {

@@ -1,5 +1,5 @@
-// nedb keeps everything in memory and appends each change to a file, which it does not sync: what is acknowledged is lost
-// with the power. There is no way to make it wait.
+// nedb keeps everything in memory and appends each change to a file that it does not sync: an acknowledged write is lost in
+// a power failure. There is no way to make it wait.
 import Datastore from '@seald-io/nedb'
 import { completed, newFile, newRecord, withoutContent } from './entity.mjs'
 

@@ -62,12 +62,12 @@ export class Ours {
     return this.storage.readProjectFiles(this.projectId)
   }
 
-  /** Stores the map; which files differ, the package finds out by itself. */
+  /** Stores the map. The package finds out by itself which files differ. */
   writeMap(map) {
     return this.storage.writeProjectFiles(this.projectId, map)
   }
 
-  /** Writes the JSON files now, as a checkpoint does by itself after some seconds of writing. */
+  /** Writes the JSON files now, as a checkpoint otherwise does after some seconds of writing. */
   checkpoint() {
     return this.storage.getFileStorage(this.projectId).close()
   }

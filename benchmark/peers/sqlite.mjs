@@ -1,5 +1,5 @@
-// SQLite: one row for each version of a file, a column for each field, WAL, a sync for each transaction. Its calls are
-// synchronous: they hold up the event loop while the disk works.
+// SQLite: one row for each version of a file, a column for each field, WAL, one sync for each transaction. Its calls are
+// synchronous, so they hold up the event loop while the disk works.
 import { columns, completed, newFile, newRecord } from './entity.mjs'
 
 const flag = (file) => ({ ...file, isLatest: file.isLatest ? 1 : 0 })
@@ -18,7 +18,7 @@ export class Sqlite {
   static durable = true
   static synchronous = true
 
-  /** `db` is a database of better-sqlite3 or bun:sqlite: what is used of them here is alike. */
+  /** `db` is a database of better-sqlite3 or bun:sqlite: the parts that are used here are the same in both. */
   constructor(db) {
     this.db = db
     db.exec(`
@@ -53,7 +53,7 @@ export class Sqlite {
     })
   }
 
-  /** The statement that changes some columns. */
+  /** Returns the statement that changes some columns. */
   #change(names) {
     const key = names.join()
     let statement = this.changes.get(key)
@@ -70,7 +70,7 @@ export class Sqlite {
     return created
   }
 
-  /** One after another: its calls cannot wait for one another. */
+  /** Creates the files one after another, because calls of SQLite cannot wait for one another. */
   createAtOnce(files) {
     for (const file of files) this.create(file)
   }
@@ -109,7 +109,7 @@ export class Sqlite {
     return Object.fromEntries(this.all().map((file) => [file.id, file]))
   }
 
-  /** `changes` says what differs, which a program with a table of its own knows. */
+  /** The second argument says what differs, which a program with a table of its own knows. */
   writeMap(map, { put, gone }) {
     this.replace(put, gone)
     return map

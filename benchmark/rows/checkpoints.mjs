@@ -1,4 +1,4 @@
-// How long writers wait while a checkpoint of many files runs: every single write of a stretch is timed.
+// How long writers wait while a checkpoint of many files runs. Every single write of a period is timed.
 import { content, sample } from '../lib/data.mjs'
 import { collectGarbage, quantile } from '../lib/measure.mjs'
 
@@ -32,7 +32,7 @@ export async function checkpoints(bench, { opened, ids }) {
   bench.latency({ work: `update a file of ${bench.total.toLocaleString('en')}, one after another, each timed`, lines })
 }
 
-/** The milliseconds of each write of a stretch. */
+/** Returns the milliseconds of each write of a period. */
 async function writeFor(seconds, instance, ids) {
   const some = sample(ids, 500)
   const times = []

@@ -27,7 +27,7 @@ async function oneAfterAnother(bench) {
   await closeAll(opened)
 }
 
-/** What a durable write costs at the least: appending as many bytes to a file and waiting for the disk, on this thread. */
+/** Measures the least that a durable write costs: appending as many bytes to a file and syncing it, on this thread. */
 function appending(path) {
   const descriptor = openSync(path, 'a')
   const line = `${JSON.stringify(newFile(file(0)))}\n`

@@ -1,4 +1,4 @@
-// A project of many files of 4 KB, in every peer: what reading, updating and opening are measured on.
+// A project of many files of 4 KB in every peer, on which reading, updating and opening are measured.
 import { files } from '../lib/data.mjs'
 import { openAll } from '../lib/sides.mjs'
 

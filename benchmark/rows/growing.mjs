@@ -1,4 +1,4 @@
-// What calls cost where there is more: the same calls on a thousand and on a hundred thousand files.
+// What calls cost at growing sizes: the same calls on a thousand and on a hundred thousand files.
 import { content, sample, tinyFile } from '../lib/data.mjs'
 import { interleave, perItem } from '../lib/measure.mjs'
 import { eachRead, eachWrite, pathOf } from '../lib/sides.mjs'
@@ -17,7 +17,7 @@ export async function growing(bench) {
       const batch = Array.from({ length: Math.min(10_000, size - at) }, (_, n) => tinyFile(at + n))
       ids[size].push(...(await filling.createMany(batch)))
     }
-    // The bulk must not be written to the JSON file while calls are measured.
+    // The JSON file must not be written while calls are measured.
     await filling.close()
     opened[size] = await Ours.open(path)
     uncached[size] = await Ours.open(path, { cacheEnabled: false })
@@ -50,7 +50,7 @@ export async function growing(bench) {
   }
 }
 
-/** Numbers that no file of this size has yet. */
+/** Returns numbers that no file of this size has yet. */
 function range(next, size, count) {
   const first = next[size]
   next[size] += count

@@ -1,4 +1,4 @@
-// What a process costs that has a storage open and does nothing, and whether it ends by itself.
+// What a process costs that has a storage open and does nothing, and whether it exits by itself.
 import { measureInChild } from '../lib/child.mjs'
 import { pathOf } from '../lib/sides.mjs'
 

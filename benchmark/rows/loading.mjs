@@ -1,4 +1,4 @@
-// What a program pays before its first call: loading the package, native code included, in a fresh process.
+// What a program pays before its first call: loading the package, including native code, in a fresh process.
 import { cpSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { stageMain } from '../../scripts/package/stage.mjs'
@@ -17,7 +17,7 @@ export async function loading(bench) {
   bench.add({ id: 'load', work: 'loading the package in a fresh process', unit: 'ms', figures })
 }
 
-/** This package as it is installed: its JavaScript is bundled when it is published. */
+/** Bundles this package as it is installed: its JavaScript is bundled when it is published. */
 async function packageAsPublished(directory) {
   const place = join(directory, 'package')
   await stageMain(place)

@@ -1,4 +1,4 @@
-// Resident memory for each file of an open project: a process that has many of them open, less one that has a single one.
+// Resident memory for each file of an open project: that of a process with many files, minus that of one with a single file.
 import { files } from '../lib/data.mjs'
 import { measureInChild } from '../lib/child.mjs'
 import { median } from '../lib/measure.mjs'

@@ -1,4 +1,4 @@
-// From nothing in memory to the first answer.
+// The time from nothing in memory to the first answer.
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, interleave, perItem } from '../lib/measure.mjs'

@@ -6,7 +6,7 @@ import { eachRead, pathOf, sidesOf } from '../lib/sides.mjs'
 
 export async function reading(bench, { opened, ids, paths }) {
   const uncached = await Ours.open(pathOf(bench.directory, 'filled', 'ours'), { cacheEnabled: false })
-  // Of the peers, nedb and the JSON file have everything in memory; SQLite and lmdb read from their own page cache.
+  // The peers nedb and JSON file have everything in memory; SQLite and lmdb read from their own page caches.
   const cold = { ...opened, ours: uncached }
   const { rounds, fewRounds, total } = bench
 

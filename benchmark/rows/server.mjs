@@ -1,5 +1,5 @@
-// The heavy work of a server that keeps the sources of a project: syncing thousands of real files, changing some of them
-// one by one, listing them. All through the calls that such a server makes.
+// The heavy work of a server that keeps the sources of a project: syncing thousands of real files, changing some of them one
+// by one, and listing them, all through the calls that such a server makes.
 import { perItem, interleave, expect } from '../lib/measure.mjs'
 import { newFile } from '../peers/entity.mjs'
 import { sourceFiles } from '../lib/sources.mjs'
@@ -33,7 +33,7 @@ export async function server(bench) {
 
 const milliseconds = async (work) => (await perItem(1, work)) / 1000
 
-/** One project from its first sync to the list, in a fresh database. */
+/** Runs one project in a fresh database, from its first sync to the list. */
 async function life(Peer, path, sources, changed) {
   const instance = await Peer.open(path)
   const times = {}
@@ -44,7 +44,7 @@ async function life(Peer, path, sources, changed) {
   const stored = await instance.heads()
   if (stored.length !== sources.length) throw new Error(`${sources.length} files were synced, ${stored.length} are there`)
   const summarized = sample(stored.map(({ id }) => id), changed)
-  // Where one takes very long, fewer of them tell as much.
+  // If one change takes very long, fewer of them tell as much.
   const some = Peer.slowWrites ? summarized.slice(0, 10) : summarized
   const summary = 'What this file does, in one sentence.'
   const updating = await milliseconds(async () => {

@@ -1,4 +1,4 @@
-// One file of many gets another content.
+// Giving new content to one file of many.
 import { content, sample } from '../lib/data.mjs'
 import { interleave } from '../lib/measure.mjs'
 import { eachWrite, sidesOf } from '../lib/sides.mjs'

@@ -1,11 +1,11 @@
-// Bytes handed to the file system for each byte that changed, over a long run of edits and until the database is closed.
+// Bytes passed to the file system for each byte that changed, over a long run of edits and until the database is closed.
 import { readFileSync } from 'node:fs'
 import { content, files, sample } from '../lib/data.mjs'
 import { pathOf } from '../lib/sides.mjs'
 
 /**
- * What this process has written; undefined where the system does not say. `write_bytes` would not do: where the page cache
- * has large pages, it counts a whole one for each byte that is changed in it.
+ * Returns what this process has written; undefined if the system does not say. `write_bytes` would not do: if the page cache
+ * has large pages, it counts a whole page for each byte that is changed in it.
  */
 function bytesWritten() {
   if (process.platform !== 'linux') return undefined

@@ -1,4 +1,4 @@
-// Chats and their messages: a collection for each chat, all in one database, so that they change together.
+// Chats and their messages: one collection for each chat, all in one database, so that they can change together.
 //
 //   chat_storage/chats.json                      { [chatId]: chat }
 //   chat_storage/chat_data/<chatId>/messages.json { [messageId]: message }
@@ -18,7 +18,7 @@ export const chatSchema = keeping({
 })
 export type Chat = z.infer<typeof chatSchema>
 
-/** Messages of the old layout have no time of a change: it is the one they were created at. */
+/** Messages in the old layout have no time of change: it is the time at which they were created. */
 export const messageSchema = keeping({
   id: z.number(),
   chatId: z.number(),
@@ -79,7 +79,7 @@ export class ChatStorage extends BaseStorage<Chat, Record<string, Chat>, z.input
     })
   }
 
-  /** A chat with the messages of another one, up to one of them. */
+  /** Creates a chat with the messages of another chat, up to the given one. */
   async fork(chatId: number, lastMessageId: number): Promise<Chat> {
     return this.transaction(async (tx) => {
       const chat = await tx.getById(chatId)
@@ -102,12 +102,12 @@ export class ChatStorage extends BaseStorage<Chat, Record<string, Chat>, z.input
     })
   }
 
-  /** The chats that were used last. */
+  /** The chats that were used most recently. */
   async getRecent(limit = 20): Promise<Chat[]> {
     return this.query({ orderBy: { updated: 'desc' }, limit })
   }
 
-  /** Which chats have new messages, for a server that pushes them to its clients. */
+  /** Yields which chats have new messages, for a server that pushes them to its clients. */
   async *watchMessages(signal: AbortSignal): AsyncGenerator<{ chatId: number; change: Change }> {
     for await (const change of this.changes({ scope: 'database', signal })) {
       const chatId = /^chat_data\/(\d+)\//.exec(change.collection ?? '')?.[1]

@@ -1,12 +1,12 @@
-// Entities that an earlier program kept as a JSON array, in a file beside the storage's own.
+// Entities that an earlier program kept as a JSON array, in a file beside the storage's own file.
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseEntity, BaseStorageOptions, StandardSchemaV1 } from '@octoprompt/storage'
 import { z } from 'zod'
 
 /**
- * A storage whose entities an earlier program kept as an array. The array is taken over once: its elements are stored as
- * one batch, a copy of the file is kept as `<file>.imported`, and the file itself becomes an empty array. Each step may be
- * repeated, so that a process which dies between them loses nothing and stores nothing twice.
+ * A storage whose entities an earlier program kept as an array. The array is imported once: its elements are stored as one
+ * batch, a copy of the file is kept as `<file>.imported`, and the file itself becomes an empty array. Each step may be
+ * repeated, so a process that dies between them loses nothing and stores nothing twice.
  */
 export abstract class ImportingStorage<
   TEntity extends BaseEntity & { id: string },
@@ -20,12 +20,12 @@ export abstract class ImportingStorage<
 
   /** The file with the array, relative to the database. */
   protected abstract getArrayPath(): string
-  /** The id under which an element is stored: always the same for the same element. */
+  /** The id under which an element is stored: always the same id for the same element. */
   protected abstract idOf(element: Record<string, unknown>, position: number): string
   /** The fields of an element as `create` takes them. */
   protected abstract fieldsOf(element: Record<string, unknown>, position: number): Record<string, unknown>
 
-  /** Takes the array over, if there is one. Call it before the first use. */
+  /** Imports the array, if there is one. Call this before the first use. */
   async importArray(): Promise<void> {
     this.importing ??= this.withLock(`import ${this.getArrayPath()}`, () => this.importOnce())
     await this.importing

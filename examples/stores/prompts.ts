@@ -2,7 +2,7 @@
 //
 //   prompt_storage/prompts.json           { [promptId]: prompt }
 //   prompt_storage/associations.json      { "<promptId>-<projectId>": association }
-//   prompt_storage/prompt-projects.json   the associations as the old layout had them, an array: taken over once
+//   prompt_storage/prompt-projects.json   the old layout of the associations: an array, imported once
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
 import { z } from 'zod'
@@ -84,7 +84,7 @@ export class PromptStorage extends BaseStorage<Prompt, Record<string, Prompt>> {
     return this.searchBy('by_words', query)
   }
 
-  /** Whether the association is new. */
+  /** Adds a prompt to a project. Returns whether the association is new. */
   async addToProject(promptId: number, projectId: number): Promise<boolean> {
     await this.associations.importArray()
     return this.transaction(async (tx) => {
@@ -113,7 +113,7 @@ export class PromptStorage extends BaseStorage<Prompt, Record<string, Prompt>> {
     return (await this.associations.findBy('by_prompt', promptId)).map(({ projectId }) => projectId)
   }
 
-  /** Removes a prompt with its associations, all or nothing. */
+  /** Removes a prompt with its associations: all or nothing. */
   override async delete(promptId: number): Promise<boolean> {
     await this.associations.importArray()
     return this.transaction(async (tx) => {

@@ -1,4 +1,4 @@
-// Keys of model providers: names are unique for each provider, and one key of each is the default.
+// Keys of model providers. Names are unique within a provider, and one key of each provider is the default.
 //
 //   provider_key_storage/provider_keys.json   { [keyId]: key }
 import { BaseStorage } from '@octoprompt/storage'
@@ -40,7 +40,7 @@ export class ProviderKeyStorage extends BaseStorage<
     return null
   }
 
-  /** Stores a key; the first one of a provider becomes its default. */
+  /** Stores a key. The first key of a provider becomes its default. */
   async add(key: Pick<ProviderKey, 'name' | 'provider' | 'key'>): Promise<ProviderKey> {
     return this.transaction(async (tx) => {
       const others = await tx.query({ where: { provider: key.provider, isDefault: true }, limit: 1 })
@@ -48,7 +48,7 @@ export class ProviderKeyStorage extends BaseStorage<
     })
   }
 
-  /** Makes a key the default of its provider, instead of the one that was. */
+  /** Makes a key the default of its provider, in place of the previous one. */
   async setDefault(id: number): Promise<ProviderKey> {
     return this.transaction(async (tx) => {
       const key = await tx.getById(id)

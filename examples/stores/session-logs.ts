@@ -2,7 +2,7 @@
 //
 //   claude_code_storage/sessions.json                        { [sessionId]: session }
 //   claude_code_storage/session_data/<sessionId>/log.json    { [messageId]: message }
-//   claude_code_storage/session_data/<sessionId>/messages.json   the messages as the old layout had them, an array: taken over once
+//   claude_code_storage/session_data/<sessionId>/messages.json   the old layout of the messages: an array, imported once
 import { randomUUID } from 'node:crypto'
 import { BaseStorage } from '@octoprompt/storage'
 import type { BaseStorageOptions, IndexConfig } from '@octoprompt/storage'
@@ -91,7 +91,7 @@ export class SessionStorage extends BaseStorage<Session, Record<string, Session>
     return null
   }
 
-  /** Appends to the log of a session; concurrent calls, of other processes too, get positions of their own. */
+  /** Appends to the log of a session. Concurrent calls, including those of other processes, get different positions. */
   async append(sessionId: string, entry: Pick<LogEntry, 'type' | 'message'>): Promise<LogEntry> {
     const log = await this.logOf(sessionId)
     return this.transaction(async (tx) => {
@@ -109,7 +109,7 @@ export class SessionStorage extends BaseStorage<Session, Record<string, Session>
     return log.query({ where: { position: { $gte: from } }, orderBy: 'position', limit })
   }
 
-  /** Sessions that were not used since a time. */
+  /** Yields the sessions that have not been used since a time. */
   async *stale(before: Date): AsyncGenerator<Session> {
     yield* this.iterate({ where: { status: 'active', updated: { $lt: before } } })
   }

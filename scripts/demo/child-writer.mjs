@@ -1,4 +1,4 @@
-// Writes files for ever and prints the id of each as soon as it was acknowledged. Its parent kills it.
+// Writes files forever and prints the id of each as soon as it is acknowledged, until the parent kills the process.
 // Arguments: base path, project id.
 import { writeSync } from 'node:fs'
 import { ProjectStorageV2 } from '../../index.mjs'

@@ -1,9 +1,9 @@
-// What lies on disk after a close: plain JSON.
+// What is on disk after a close: plain JSON.
 import { closeSync, existsSync, openSync, readFileSync, readSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { megabytes, shorten } from './report.mjs'
 
-/** The start of a file, as text. */
+/** Returns the start of a file, as text. */
 function start(path, bytes = 4096) {
   const file = openSync(path, 'r')
   try {

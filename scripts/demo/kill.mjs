@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const script = fileURLToPath(new URL('child-writer.mjs', import.meta.url))
 
-/** Starts a writer, kills it after `count` acknowledged writes, and gives all that it acknowledged. */
+/** Starts a writer, kills it after `count` acknowledged writes, and returns all that it acknowledged. */
 export function killWriter(basePath, projectId, count) {
   const child = spawn(process.execPath, [script, basePath, String(projectId)], { stdio: ['ignore', 'pipe', 'pipe'] })
   const acknowledged = []

@@ -1,4 +1,4 @@
-// A progress bar: one line that is drawn over on a terminal, a line every tenth elsewhere.
+// A progress bar: one line that is redrawn on a terminal, a line at every tenth elsewhere.
 
 const width = 32
 
@@ -31,7 +31,7 @@ export class Progress {
     }
   }
 
-  /** Takes the bar away and gives the time since it was made, in milliseconds. */
+  /** Removes the bar and returns the milliseconds since it was created. */
   end() {
     if (this.#live) process.stdout.write('\r\x1b[K')
     return performance.now() - this.#start

@@ -1,4 +1,4 @@
-// Queries, each checked against the same question asked of a plain array.
+// Queries, each checked against the same question put to a plain array.
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { number } from './report.mjs'

@@ -19,7 +19,7 @@ export function duration(ms) {
   return `${(ms * 1000).toFixed(1)} µs`
 }
 
-/** Cut to the width of a terminal line. */
+/** Cuts a text to the width of a terminal line. */
 export function shorten(text, width = 110) {
   return text.length > width ? `${text.slice(0, width - 1)}…` : text
 }
@@ -40,18 +40,18 @@ export class Report {
     console.log(`  ${faint(text)}`)
   }
 
-  /** Says whether something holds. */
+  /** Reports whether a statement holds. */
   check(holds, statement) {
     console.log(`  ${holds ? green('✓') : red('✗')} ${statement}`)
     if (!holds) this.#failures.push(statement)
   }
 
-  /** Adds a line to the table: what took how long, and how many items that was. */
+  /** Adds a line to the table: what took how long, and for how many items. */
   row(what, count, ms, unit = '') {
     this.#rows.push({ what, count, ms, unit })
   }
 
-  /** Runs `work`, adds its time to the table and gives its result. */
+  /** Runs `work`, adds its time to the table and returns its result. */
   async time(what, count, work, unit) {
     const start = performance.now()
     const result = await work()

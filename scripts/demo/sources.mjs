@@ -8,13 +8,13 @@ async function hostTriple() {
   return ok ? output.match(/^host: (.+)$/m)?.[1] : undefined
 }
 
-/** The directories of the crates, each a checkout of thousands of lines that people wrote. */
+/** Returns the directories of the crates, each with thousands of lines that people wrote. */
 export async function crateDirectories() {
   const host = await hostTriple()
   const filter = host ? ['--filter-platform', host] : []
   const args = ['metadata', '--quiet', '--format-version', '1', '--locked', ...filter]
   const { ok, output } = await run('cargo', args)
-  // Warnings may stand before the JSON.
+  // Warnings may precede the JSON.
   const json = output.split('\n').find((line) => line.startsWith('{'))
   if (!ok || !json) {
     throw new StepError(`cargo metadata failed; name a directory instead: npm run demo -- <directory>\n\n${output}`)

@@ -61,7 +61,7 @@ async function find(report, directory, limit) {
   return { files, name: directory ? basename(directory) : 'Rust crate sources' }
 }
 
-/** Stores the files in batches. Gives them with their ids and sizes. */
+/** Stores the files in batches. Returns them with their ids and sizes. */
 async function store(report, storage, project, files) {
   report.heading('Storing')
   const target = storage.getFileStorage(project.id)

@@ -1,25 +1,25 @@
-// Finding the files to store: what git would list, without what is no text or too large.
+// Finding the files to store: those that git would list, except files that are not text or too large.
 import { isUtf8 } from 'node:buffer'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import ignore from 'ignore'
 
 const largest = 3 * 1024 * 1024
-// All content together: what one JSON file of a demo should hold.
+// The most content in total: as much as one JSON file of a demo should hold.
 const most = 256 * 1024 * 1024
-// As git does: a NUL among the first bytes means binary.
+// How many bytes are examined. As in git, a NUL among them means that a file is binary.
 const looked = 8000
 const ignorecase = process.platform === 'win32' || process.platform === 'darwin'
 const posix = (path) => (sep === '/' ? path : path.split(sep).join('/'))
 
-/** The rules of a directory's own .gitignore, added to those that hold above it. */
+/** Returns the rules of a directory's own .gitignore, added to the rules from the directories above it. */
 function rulesIn(directory, above) {
   const file = join(directory, '.gitignore')
   if (!existsSync(file) || !statSync(file).isFile()) return above
   return [...above, { directory, rules: ignore({ ignorecase }).add(readFileSync(file, 'utf8')) }]
 }
 
-/** The rules that hold in a directory because of the repository around it. */
+/** Returns the rules that apply to a directory because of the repository around it. */
 function rulesAround(directory) {
   const chain = []
   for (let at = directory; ; at = dirname(at)) {
@@ -29,7 +29,7 @@ function rulesAround(directory) {
   }
 }
 
-/** Deeper files overrule those above them. */
+/** Whether a path is ignored. The rules of deeper .gitignore files override those above them. */
 function isIgnored(path, isDirectory, rules) {
   for (const level of rules.toReversed()) {
     const { ignored, unignored } = level.rules.test(posix(relative(level.directory, path)) + (isDirectory ? '/' : ''))
@@ -89,7 +89,7 @@ export function walk(directories, limit) {
   return { files, skipped }
 }
 
-/** What was left out, in words; empty if nothing was. */
+/** Describes in words what was left out; empty if nothing was. */
 export function describeSkipped(skipped) {
   const words = {
     binary: 'binary',
@@ -103,7 +103,7 @@ export function describeSkipped(skipped) {
   return parts.map(([kind, word]) => `${skipped[kind]} ${word}`).join(', ')
 }
 
-/** A file as the storage takes it. */
+/** Returns a file as the storage takes it. */
 export const fileInput = ({ source, path }) => ({
   name: basename(path),
   path,

@@ -19,7 +19,7 @@ if (again.constructor.name !== 'ProjectStorageV2') throw new Error(again.constru
 console.log('stored and read')
 `
 
-/** By file name. The one in TypeScript is compiled, and run by what runs TypeScript. The last ones are given to the command. */
+/** The programs by file name. The TypeScript one is compiled, and run where TypeScript runs; the last are for the command. */
 export const programs = {
   'main.mjs': `import { ProjectStorageV2 } from '${manifest.name}'\n${body}`,
   'main.cjs': `const { ProjectStorageV2 } = require('${manifest.name}')\nasync function main() {${body}}\nmain()\n`,
@@ -34,7 +34,7 @@ export { wrong }
   'refused.mjs': `import { NotFoundError } from '${manifest.name}'\nexport default () => {\n  throw new NotFoundError('nothing')\n}\n`,
 }
 
-/** The blocks of the README that are whole programs: those that import the package and close what they open. */
+/** Returns the blocks of the README that are whole programs: those that import the package and close what they open. */
 export function readmePrograms() {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const blocks = [...readme.matchAll(/^\`\`\`(js|ts)\n(.*?)^\`\`\`$/gms)]

@@ -1,9 +1,9 @@
-// Commands that must succeed, and the runtimes that programs are run on.
+// Commands that must succeed, and the runtimes on which programs are run.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StepError, root, run } from '../setup.mjs'
 
-/** What a command prints; a failure says what it was. */
+/** Returns what a command prints. The error of a failed command contains what it printed. */
 export async function must(command, args, options = {}) {
   const { ok, output, code, signal } = await run(command, args, options)
   if (!ok) throw new StepError(`${command} ${args.join(' ')} ended with ${code ?? signal}\n${output}`)
@@ -11,14 +11,14 @@ export async function must(command, args, options = {}) {
 }
 
 /**
- * Releases of Node that are tried beside the one that runs this. The registry has them for Linux with glibc, and all of them
- * for nothing else: elsewhere it is the one that runs this.
+ * The releases of Node that are tried besides the one that runs this script. The registry has all of them only for Linux
+ * with glibc; on other systems, only the one that runs this script is tried.
  */
 const NODE_RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0', 26: '26.12.1' }
 
 export const bun = join(root, 'node_modules/bun/bin/bun.exe')
 
-/** The executable of a release of Node, installed below `target/` when it is asked for first. */
+/** Returns the executable of a release of Node, which is installed below `target/` when it is first needed. */
 async function nodeRelease(version) {
   const name = `node-linux-${process.arch}`
   const prefix = join(root, 'target', 'runtimes', version)
@@ -35,7 +35,7 @@ async function nodeRelease(version) {
   )
 }
 
-/** `[name, executable]` of every runtime that the package supports. */
+/** Returns `[name, executable]` of every runtime that the package supports. */
 export async function runtimes() {
   const own = process.versions.node.split('.')[0]
   const isGlibc = process.platform === 'linux' && process.report.getReport().header.glibcVersionRuntime !== undefined

@@ -1,4 +1,4 @@
-// The packages as they are published: the main one and one for each platform.
+// The packages as they are published: the main package, and one for each platform.
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADDONS, root } from '../setup.mjs'
@@ -18,7 +18,7 @@ export const platforms = [
 
 export const packageOf = (platform) => `${manifest.name}-${platform}`
 
-/** The main package: its JavaScript in few files, and its platforms as optional dependencies. */
+/** Stages the main package: its JavaScript in a few files, and its platforms as optional dependencies. */
 export async function stageMain(directory, more = {}) {
   const asTheyAre = manifest.files.filter((file) => !BUNDLED.includes(file))
   for (const file of [...asTheyAre, 'LICENSE', 'README.md']) cpSync(join(root, file), join(directory, file), { recursive: true })
@@ -28,9 +28,9 @@ export async function stageMain(directory, more = {}) {
 }
 
 /**
- * Makes the folders of all packages below `directory`: `main`, and one named as each platform.
- * @param putAddon puts an addon of a platform into its package: `(name, platform, path)`
- * @param more what all manifests have besides
+ * Creates the folders of all packages below `directory`: `main`, and one named after each platform.
+ * @param putAddon puts the addon of a platform into its package: `(name, platform, path)`
+ * @param more what is added to all manifests
  */
 export async function stage(directory, putAddon, more = {}) {
   mkdirSync(directory, { recursive: true })

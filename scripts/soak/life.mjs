@@ -1,4 +1,4 @@
-// The life of a storage beside a model of what its writers were told.
+// The life of a storage, compared with a model of what its writers were told.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,14 +12,14 @@ import { Replica } from './replica.mjs'
 const script = (name) => fileURLToPath(new URL(name, import.meta.url))
 const worker = script('worker.mjs')
 const WRITERS = 3
-/** Of projects and of entries of the index so many are kept from one round to the next. */
+/** How many projects and how many entries of the index are kept from one round to the next. */
 const KEPT = 500
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** The writers that live. */
+/** The writers that are alive. */
 const alive = new Set()
 
-/** A process that writes until it is killed. With `limit`, no file of its grows beyond so many blocks of 512 bytes. */
+/** Starts a process that writes until it is killed. With `limit`, its files cannot exceed that many blocks of 512 bytes. */
 function startWriter(base, number, model, limit) {
   const command = limit ? `trap '' XFSZ; ulimit -f ${limit}; exec "$0" "$@"` : 'exec "$0" "$@"'
   const child = spawn('/bin/sh', ['-c', command, process.execPath, worker, base, String(number)], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -44,7 +44,7 @@ function startWriter(base, number, model, limit) {
 
 const handles = () => (process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0)
 
-/** A person renames a project in the JSON file, as an editor does: a new file in the place of the old one. */
+/** Renames a project in the JSON file, as a person's editor does: a new file replaces the old one. */
 async function editByHand(base, model) {
   const path = join(base, 'data/project_storage/projects.json')
   const projects = JSON.parse(readFileSync(path, 'utf8'))
@@ -66,7 +66,7 @@ async function withStorage(base, work) {
   await indexes.close()
 }
 
-/** Everything is as the model says, and sound. */
+/** Checks that everything is as the model says, and sound. */
 async function checkAll(base, model) {
   await withStorage(base, async (storage, indexes) => {
     await model.check(storage, indexes)
@@ -77,7 +77,7 @@ async function checkAll(base, model) {
   })
 }
 
-/** Migrates in a process that is killed at some moment: all projects have the version then, or none. */
+/** Migrates in a process that is killed at some moment. Afterwards, either all projects have the version or none has. */
 async function migrate(base, model, round) {
   const version = `1.0.${round}`
   const child = spawn(process.execPath, [script('migrator.mjs'), base, version], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -97,7 +97,7 @@ async function migrate(base, model, round) {
   await checkAll(base, model)
 }
 
-/** Brings the data back to one size: memory that grows all the same is lost. */
+/** Brings the data back to a fixed size, so that memory which still grows has leaked. */
 async function shrink(base, model) {
   await withStorage(base, async (storage, indexes) => {
     const projects = (await storage.list()).map(({ id }) => id)
@@ -112,7 +112,7 @@ async function shrink(base, model) {
   })
 }
 
-/** Makes a backup while nobody writes, spoils the data, and restores it. */
+/** Makes a backup while nothing writes, damages the data, and restores the backup. */
 async function backUpAndRestore(base, model) {
   const manager = new MigrationManager(base, { logger: null })
   const backup = await manager.backup()
@@ -125,7 +125,7 @@ async function backUpAndRestore(base, model) {
   rmSync(join(base, 'backups'), { recursive: true, force: true, maxRetries: 5 })
 }
 
-/** Makes a backup while others write: it must be made, whole or not at all. */
+/** Makes a backup while others write. It must be made, completely or not at all. */
 async function backUpBesideWriters(base) {
   const manager = new MigrationManager(base, { logger: null })
   await manager.backup()

@@ -1,18 +1,18 @@
-// What the writers were told, and whether the data agrees.
+// What the writers were told, and whether the data agrees with it.
 import { StepError } from '../setup.mjs'
 
 export const INDEX = 'by_round'
 
 export class Model {
-  /** Names of projects. */
+  /** The names of projects. */
   names = new Map()
-  /** Names that an update which nobody answered may have set, by project. */
+  /** Names that an unanswered update may have set, by project. */
   trying = new Map()
   files = new Map()
   deleting = new Set()
-  /** Names that two projects have which were created in one transaction. */
+  /** Names shared by two projects that were created in one transaction. */
   pairs = new Set()
-  /** Keys of entities in the index that is filled by hand. */
+  /** The keys of entities in the index that is filled by hand. */
   indexed = new Map()
   acknowledged = 0
 
@@ -37,7 +37,7 @@ export class Model {
     for (const [file, { project }] of this.files) if (project === id) this.files.delete(file)
   }
 
-  /** Compares the model with what a storage and its indexes say, while no writer lives. */
+  /** Compares the model with a storage and its indexes, while no writer is alive. */
   async check(storage, indexes) {
     const projects = await storage.readProjects()
     for (const [id, name] of this.names) {

@@ -1,4 +1,4 @@
-// The ids of all projects as the change feed tells them, to be compared with those that there are.
+// The ids of all projects according to the change feed, to be compared with the ids that exist.
 import { StepError } from '../setup.mjs'
 
 export class Replica {
@@ -7,15 +7,15 @@ export class Replica {
   #storage
   #done
   #error
-  /** How many changes were heard of. */
+  /** How many changes the feed has reported. */
   heard = 0
 
-  /** Begins to listen before the first look, so that nothing falls between the two. */
+  /** Starts to listen before the first read, so that no change is missed between the two. */
   static async of(storage) {
     const replica = new Replica()
     replica.#storage = storage
     replica.#changes = storage.changes()
-    // Opens the feed: what comes after it is heard of.
+    // Opens the feed, which reports everything that comes after it.
     const first = replica.#changes.next()
     await storage.sequence()
     replica.#ids = new Set((await storage.list()).map(({ id }) => id))
@@ -37,7 +37,7 @@ export class Replica {
     }
   }
 
-  /** Waits for the last change, while no writer lives, and compares. */
+  /** Waits for the last change, while no writer is alive, and compares. */
   async check() {
     const { id } = await this.#storage.create({ name: 'the last one', path: '/last' })
     const end = Date.now() + 30_000

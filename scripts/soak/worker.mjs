@@ -1,4 +1,4 @@
-// Works on a storage until it is killed, and says what was acknowledged. Arguments: base path, a number of its own.
+// Works on a storage until it is killed, and prints what was acknowledged. Arguments: base path, a number of its own.
 import { writeSync } from 'node:fs'
 import { IndexManager, ProjectStorageV2 } from '../../index.mjs'
 import { INDEX } from './model.mjs'
@@ -10,7 +10,7 @@ const indexes = new IndexManager(base, 'data/soak', options)
 const say = (value) => writeSync(1, `${JSON.stringify(value)}\n`)
 const projects = []
 
-/** A content in pieces. */
+/** Yields a content in pieces. */
 async function* pieces(content) {
   for (let at = 0; at < content.length; at += 1000) yield content.slice(at, at + 1000)
 }
@@ -70,7 +70,7 @@ for (let n = 0; ; n++) {
   try {
     await work(n)
   } catch (error) {
-    // A disk that is full refuses; nothing changed then.
+    // A full disk refuses the write, and nothing has changed then.
     if (error.code !== 'IO_ERROR') throw error
     say({ refused: error.errno, outcome: error.outcome })
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,4 +1,4 @@
-//! What can be said on the command line, and the help that teaches it.
+//! The arguments of the command line, and the help that explains them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::help;
 
 /// The name of the program.
 pub const NAME: &str = "octoprompt-storage";
-/// The variable that says where the data lies when no option does.
+/// The environment variable that says where the data is if no option does.
 pub const BASE_PATH: &str = "OCTOPROMPT_STORAGE_PATH";
 
 /// Looks into the data that @octoprompt/storage keeps, brings files in and out, and takes care of it.
@@ -265,7 +265,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds)
         .ok()
-        // Longer than any process lives; deadlines stay in range below it.
+        // Longer than any process lives. Below it, deadlines stay in range.
         .filter(|duration| duration.as_secs() <= 86_400 * 365)
         .ok_or_else(|| "expected a number of seconds from 0 to a year".to_owned())
 }

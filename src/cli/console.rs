@@ -1,4 +1,4 @@
-//! What a run says, and to whom: results to the standard output, everything else to standard error.
+//! The output of a run: results go to standard output, everything else to standard error.
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,26 +14,26 @@ use super::table::Table;
 use super::{display, stream};
 use crate::engine::Warning;
 
-/// What a run is connected with.
+/// What a run is connected to.
 pub struct Setting {
     /// The working directory.
     pub directory: PathBuf,
     pub variable: fn(&str) -> Option<String>,
     pub output: Box<dyn Write + Send>,
     pub errors: Box<dyn Write + Send>,
-    /// The columns of the terminal that shows the output, if one does.
+    /// The columns of the terminal that shows standard output, if one does.
     pub output_width: Option<usize>,
-    /// The same of standard error.
+    /// The columns of the terminal that shows standard error, if one does.
     pub errors_width: Option<usize>,
-    /// Where a person answers questions, if there is one.
+    /// Where the answers of a person are read, if there is a person.
     pub answers: Option<Box<dyn BufRead + Send>>,
 }
 
-/// Columns of a terminal that does not say how wide it is.
+/// The columns assumed for a terminal that does not say how wide it is.
 const USUAL_WIDTH: usize = 80;
 
 impl Setting {
-    /// The setting of this process.
+    /// Returns the setting of this process.
     pub fn of_process() -> io::Result<Setting> {
         let width = || terminal_size::terminal_size().map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
         let output_width = io::stdout().is_terminal().then(width);
@@ -62,7 +62,7 @@ impl Setting {
     }
 }
 
-/// How a text looks where there are colours.
+/// How a text looks if colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
@@ -122,12 +122,12 @@ impl Console {
         self.json
     }
 
-    /// Whether a person sees the output as it comes.
+    /// Whether the output goes to a terminal.
     pub fn is_terminal(&self) -> bool {
         self.output_width.is_some()
     }
 
-    /// The columns of the terminal that shows the output, if one does.
+    /// Returns the columns of the terminal that shows the output, if one does.
     pub fn width(&self) -> Option<usize> {
         self.output_width
     }
@@ -136,19 +136,19 @@ impl Console {
         self.output_colored
     }
 
-    /// Bytes as they are.
+    /// Writes bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.write_all(bytes).map_err(|error| Failure::output(&error))
     }
 
-    /// A line of text in which nothing controls the terminal.
+    /// Writes a line of text, in which nothing can control the terminal.
     pub fn line(&mut self, text: &str) -> Result<()> {
         self.raw(text.as_bytes())?;
         self.raw(b"\n")?;
         if self.is_terminal() { self.flush() } else { Ok(()) }
     }
 
-    /// A document of JSON on a line of its own.
+    /// Writes a JSON document on a line of its own.
     pub fn document(&mut self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(document).map_err(|error| Failure::output(&error.into()))?;
         self.line(&display::json(&text))
@@ -162,7 +162,7 @@ impl Console {
         Ok(())
     }
 
-    /// The text as it looks in the output.
+    /// Returns the text in the given style, as it is written to the output.
     pub fn paint(&self, style: Style, text: &str) -> String {
         paint(self.output_colored, style, text)
     }
@@ -171,7 +171,7 @@ impl Console {
         self.output.flush().map_err(|error| Failure::output(&error))
     }
 
-    /// A remark for the person that looks on; programs do without.
+    /// Writes a remark for a person who is watching; programs do not get it.
     pub fn remark(&mut self, text: &str) {
         if !self.json {
             self.say(text);
@@ -192,7 +192,7 @@ impl Console {
         }
     }
 
-    /// Says what the command line should have been.
+    /// Writes how the command line should have looked.
     pub fn explain(&mut self, text: &str) {
         self.say(text);
     }
@@ -206,17 +206,17 @@ impl Console {
         self.say(&format!("{label} {} ({code})", display::line(&message)));
     }
 
-    /// Writes a line to standard error. That nobody reads it is no failure.
+    /// Writes a line to standard error. It is no failure if nobody reads it.
     fn say(&mut self, line: &str) {
         let _ = self.output.flush();
         let line = if self.json { display::json(line) } else { line.to_owned() };
         let _ = self.errors.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.errors.flush());
     }
 
-    /// Asks whether to go on.
+    /// Asks for confirmation.
     ///
     /// # Errors
-    /// `CONFIRMATION_REQUIRED` where nobody can be asked, or the answer is no.
+    /// `CONFIRMATION_REQUIRED` if nobody can be asked, or the answer is no.
     pub fn confirm(&mut self, what: &str, yes: bool) -> Result<()> {
         if yes {
             return Ok(());
@@ -234,7 +234,7 @@ impl Console {
         Err(Failure::unconfirmed("nothing was changed"))
     }
 
-    /// A bar that a person sees while something takes long.
+    /// Returns a progress bar for a person to watch during a long operation.
     pub fn bar(&self, what: &'static str, measure: Measure) -> ProgressBar {
         if self.json || self.errors_width.is_none() {
             return ProgressBar::hidden();

@@ -6,18 +6,19 @@ use std::path::Path;
 use crate::engine::date::date;
 use crate::engine::now_ms;
 
-/// The text on one line: line breaks and tabs become spaces, whatever else a terminal would obey becomes visible.
+/// Returns the text on one line: line breaks and tabs become spaces, and whatever else a terminal would obey becomes
+/// visible.
 pub fn line(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t' | '\u{85}') { ' ' } else { visible(c) }).collect()
 }
 
-/// The text with its line feeds and tabs; whatever else a terminal would obey becomes visible.
+/// Returns the text with its line feeds and tabs; whatever else a terminal would obey becomes visible.
 pub fn lines(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { visible(c) }).collect()
 }
 
-/// Control characters become their pictures; what turns the direction of writing or cannot be seen at all becomes a
-/// replacement character.
+/// Makes a character visible: control characters become their pictures, and characters that change the direction of writing
+/// or are invisible become replacement characters.
 fn visible(c: char) -> char {
     match c {
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
@@ -35,7 +36,8 @@ fn visible(c: char) -> char {
     }
 }
 
-/// The part of a path that lies below a directory, with `/` between names on every system; the whole path if it lies elsewhere.
+/// Returns the part of a path below a directory, with `/` between names on every system, or the whole path if it is
+/// elsewhere.
 pub fn below(path: &Path, directory: &Path) -> String {
     match path.strip_prefix(directory) {
         Ok(below) => below.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/"),
@@ -43,8 +45,8 @@ pub fn below(path: &Path, directory: &Path) -> String {
     }
 }
 
-/// JSON text that may be shown in a terminal: what JSON leaves as it is and a terminal would obey is escaped. The value
-/// is the same, for outside of strings there is none of that.
+/// Returns JSON text that is safe to show on a terminal: characters that JSON leaves as they are but a terminal would obey
+/// are escaped. The value stays the same, since such characters occur only within strings.
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -58,7 +60,7 @@ pub fn json(text: &str) -> String {
     out
 }
 
-/// A number of bytes: `999 B`, `1.0 KiB`, `23.4 MiB`.
+/// Formats a number of bytes: `999 B`, `1.0 KiB`, `23.4 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -66,7 +68,7 @@ pub fn size(bytes: u64) -> String {
     }
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
-    // What would be rounded to 1024.0 belongs to the next unit.
+    // A value that would be rounded to 1024.0 is shown in the next unit.
     while value >= 1023.95 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -74,19 +76,19 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// `1 file`, `2 files`.
+/// Formats a count: `1 file`, `2 files`.
 pub fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A time in milliseconds since 1970, in UTC to the minute: `2026-11-25 23:38Z`.
+/// Formats a time in milliseconds since 1970, in UTC to the minute: `2026-11-25 23:38Z`.
 pub fn time(ms: u64) -> String {
     let (days, minutes) = (ms / 86_400_000, ms / 60_000 % 1440);
     let (year, month, day) = date(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}Z", minutes / 60, minutes % 60)
 }
 
-/// How long ago that was: `3 days ago`.
+/// Formats how long ago a time was: `3 days ago`.
 pub fn ago(ms: u64) -> String {
     elapsed(now_ms().saturating_sub(ms))
 }

@@ -1,4 +1,4 @@
-//! How a run can fail, and the number with which it then exits.
+//! How a run can fail, and the exit code for each failure.
 
 use std::fmt::Display;
 use std::io;
@@ -8,14 +8,14 @@ use crate::engine::Error;
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// The numbers with which a run exits. They are part of the public contract.
+/// The exit codes of a run. They are part of the public contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     Done = 0,
     Failed = 1,
     Usage = 2,
-    /// It was done, and something is wrong.
+    /// The command ran and found something wrong.
     Problems = 3,
     Nothing = 4,
     Busy = 5,
@@ -30,12 +30,12 @@ pub enum Failure {
         code: &'static str,
         message: String,
     },
-    /// Nobody reads the output any more.
+    /// The output is no longer read by anybody.
     Unread,
 }
 
 impl Failure {
-    /// The command line can be read in several ways, or in none.
+    /// What the command line names fits several things.
     pub fn ambiguous(message: String) -> Failure {
         Failure::Told { exit: Exit::Usage, code: "AMBIGUOUS", message }
     }
@@ -56,13 +56,13 @@ impl Failure {
         Failure::Told { exit: Exit::Nothing, code: "NO_DATA", message }
     }
 
-    /// It must be confirmed, and nobody can be asked.
+    /// The command must be confirmed, and nobody can be asked.
     pub fn unconfirmed(what: impl Display) -> Failure {
         let message = format!("{what}; repeat the command with --yes to continue");
         Failure::Told { exit: Exit::Refused, code: "CONFIRMATION_REQUIRED", message }
     }
 
-    /// A call of the operating system on a file of the user's.
+    /// A call of the operating system on one of the user's files failed.
     pub fn io(operation: &'static str, path: &Path, error: &io::Error) -> Failure {
         Failure::Engine(Error::io(operation, path, error))
     }
@@ -100,7 +100,7 @@ impl Failure {
                 _ => Exit::Failed,
             },
             Failure::Told { exit, .. } => *exit,
-            // As of a program that `head` has read enough from.
+            // As when `head` has read enough of a program's output.
             Failure::Unread => Exit::Done,
         }
     }

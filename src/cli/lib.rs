@@ -1,10 +1,10 @@
-//! The command line: a person's or a script's way to the data.
+//! The command line, by which people and scripts reach the data.
 //!
-//! A run has its arguments and a [`Setting`]: where it says things, what terminal there is, who answers questions. It
-//! opens the data as one more process beside those that use it, and gives the number with which the process exits.
-//! Nothing in here knows JavaScript; what only JavaScript can do is handed back as a [`MigrateOrder`].
+//! A run has its arguments and a [`Setting`]: where its output goes, which terminal there is, who answers questions. It
+//! opens the data as one more process beside those that use it, and returns the exit code of the process. It contains no
+//! JavaScript; what only JavaScript can do is returned as a [`MigrateOrder`].
 
-// The modules of the engine's crate under the names that they have there.
+// The modules of the engine's crate, under the names that they have there.
 use octoprompt_storage::*;
 
 mod arguments;
@@ -41,7 +41,7 @@ use place::Place;
 #[derive(Debug)]
 pub enum Outcome {
     Exit(Exit),
-    /// It goes on where JavaScript modules can be loaded.
+    /// The run continues where JavaScript modules can be loaded.
     Migrate(Box<MigrateOrder>),
 }
 
@@ -59,14 +59,14 @@ pub struct MigrateOrder {
 
 #[derive(Debug, PartialEq)]
 pub enum Goal {
-    /// Up to this version, or all.
+    /// Applies the migrations up to this version, or all.
     Apply(Option<String>),
     Rollback(String),
-    /// Only say what is applied.
+    /// Only shows what is applied.
     Status,
 }
 
-/// A command under way.
+/// A command in progress.
 struct Run {
     console: Console,
     place: Place,
@@ -80,7 +80,7 @@ impl Run {
     }
 }
 
-/// Runs the command that the arguments, without the name of the program, ask for. Blocks.
+/// Runs the command given by the arguments, which do not include the name of the program. Blocks.
 pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
     let arguments = match parse(arguments, &setting) {
         Ok(arguments) => arguments,
@@ -100,8 +100,8 @@ pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
     })
 }
 
-/// The arguments, or what is to be said about them and how: what can be told of `--json` and `--color` although the rest
-/// is wrong.
+/// Parses the arguments. If they are wrong or ask for help, returns what is to be shown together with the values of `--json`
+/// and `--color`, as far as they can be told.
 fn parse(arguments: &[OsString], setting: &Setting) -> Result<Arguments, (Global, clap::Error)> {
     let is = |wanted: &str| arguments.iter().take_while(|one| *one != "--").any(|one| one == wanted);
     let follows = |value: &str| {
@@ -127,7 +127,7 @@ fn parse(arguments: &[OsString], setting: &Setting) -> Result<Arguments, (Global
     })
 }
 
-/// Says what is wrong with the arguments, or gives the help that was asked for.
+/// Shows what is wrong with the arguments, or the help that was asked for.
 fn explain(error: &clap::Error, mut console: Console) -> Exit {
     let rendered = error.render();
     let text = if console.colored() { rendered.ansi().to_string() } else { rendered.to_string() };
@@ -148,7 +148,7 @@ fn explain(error: &clap::Error, mut console: Console) -> Exit {
     Exit::Usage
 }
 
-/// The script that completes this command line in a shell.
+/// Returns the script that completes this command line in a shell.
 fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut script);

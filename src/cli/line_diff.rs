@@ -1,4 +1,4 @@
-//! What changed from one text to another, line by line, in the unified format.
+//! The differences between two texts, line by line, in the unified format.
 
 use std::time::{Duration, Instant};
 
@@ -6,23 +6,23 @@ use similar::algorithms::{Capture, Compact, Replace, myers};
 use similar::udiff::UnifiedHunkHeader;
 use similar::{DiffOp, DiffTag};
 
-/// Lines around a change.
+/// The unchanged lines shown around a change.
 const CONTEXT: usize = 3;
-/// After this long a change is told in larger pieces than need be.
+/// After this time, a change is shown in larger pieces than necessary.
 const DILIGENCE: Duration = Duration::from_secs(2);
 
-/// A text and what it is called.
+/// A text and its name.
 pub struct Side<'a> {
     pub name: &'a str,
     pub text: &'a str,
 }
 
-/// Empty if nothing changed.
+/// Returns the differences; empty if there are none.
 pub fn unified(before: &Side<'_>, after: &Side<'_>) -> String {
     let old: Vec<&str> = before.text.split_inclusive('\n').collect();
     let new: Vec<&str> = after.text.split_inclusive('\n').collect();
     let (old, new) = (old.as_slice(), new.as_slice());
-    // One algorithm by its name: the crate's own differ of texts has all of them compiled in.
+    // One algorithm is called by its name, because the crate's own differ for texts contains all of them.
     let mut changes = Compact::new(Replace::new(Capture::new()), old, new);
     let until = Instant::now().checked_add(DILIGENCE);
     let Ok(()) = myers::diff_deadline(&mut changes, old, 0..old.len(), new, 0..new.len(), until);

@@ -1,4 +1,4 @@
-//! Finding what a person named: a project by its id, name or path, a file by its id or path.
+//! Finding what a person named: a project by its id, name or path, or a file by its id or path.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::engine::{Database, Part, Queryable, ReadOptions, normal_path};
 use crate::project::project_store;
 use crate::project::{Chain, Files};
 
-/// What a run reads from.
+/// What a run reads from: the database and how to read it.
 pub struct Reader {
     pub database: Arc<Database>,
     pub options: ReadOptions,
@@ -25,16 +25,17 @@ pub struct Found {
 }
 
 impl Reader {
-    /// All projects, ids ascending.
+    /// Returns all projects, ids ascending.
     pub fn projects(&self) -> Result<Vec<Record>> {
         let all = self.database.filter(&project_store::collection(), Part::Whole, self.options, |_| true)?;
         Ok(all.into_iter().map(Record::new).collect())
     }
 
-    /// The project with this id, else those with this path, else those with this name. A path may be relative to `directory`.
+    /// Returns the project with this id, or else with this path, or else with this name. A path may be relative to
+    /// `directory`.
     ///
     /// # Errors
-    /// `NOT_FOUND`, or `AMBIGUOUS` where several have the name or path.
+    /// `NOT_FOUND`, or `AMBIGUOUS` if several projects have the name or path.
     pub fn project(&self, named: &str, directory: &Path) -> Result<Record> {
         let projects = self.projects()?;
         let of = |is: &dyn Fn(&Record) -> bool| -> Vec<&Record> {
@@ -63,7 +64,7 @@ impl Reader {
         }
     }
 
-    /// The projects to look in: the one that is named, or all.
+    /// Returns the projects to look in: the one that is named, or all.
     pub fn projects_in(&self, named: Option<&str>, directory: &Path) -> Result<Vec<Record>> {
         match named {
             Some(named) => Ok(vec![self.project(named, directory)?]),
@@ -71,10 +72,10 @@ impl Reader {
         }
     }
 
-    /// The file with this id, else the latest version at this path.
+    /// Returns the file with this id, or else the latest version at this path.
     ///
     /// # Errors
-    /// `NOT_FOUND`, or `AMBIGUOUS` where several projects have one.
+    /// `NOT_FOUND`, or `AMBIGUOUS` if several projects have one.
     pub fn file(&self, named: &str, projects: &[Record]) -> Result<Found> {
         let mut found = Vec::new();
         if let DocumentId::Number(id) = DocumentId::from_key(named) {
@@ -115,7 +116,7 @@ impl Reader {
         Ok(file.map(|file| Found { project: project.clone(), files, file }))
     }
 
-    /// The files of a project without their contents, those that `keep` wants, by path.
+    /// Returns the files of a project that `keep` selects, without their contents and ordered by path.
     pub fn heads(&self, files: &Files, keep: impl Fn(&Chain) -> bool + Sync) -> Result<Vec<Record>> {
         let wanted = |head: &[u8]| keep(&crate::project::chain_of(head));
         let mut heads = self.database.filter(&files.spec, Part::Head, self.options, wanted)?;
@@ -123,7 +124,7 @@ impl Reader {
         Ok(heads.into_iter().map(Record::new).collect())
     }
 
-    /// Files with their contents, in the order of `ids`.
+    /// Returns files with their contents, in the order of `ids`.
     pub fn whole(&self, files: &Files, ids: &[u64]) -> Result<Vec<Record>> {
         let choose = |_: &crate::engine::Queryable<'_>| Ok(ids.iter().map(|&id| id.into()).collect());
         let texts = self.database.select(&files.spec, Part::Whole, self.options, choose)?;

@@ -1,4 +1,4 @@
-//! Where the data lies, and how a run opens it: as one more process beside those that use it.
+//! Where the data is, and how a run opens it: as one more process beside those that use it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::engine::{
 };
 use crate::project::{self, owners};
 
-/// What a database of projects consists of. One of them is enough.
+/// The parts of a projects' database. Any one of them shows that there is a database.
 const PARTS: [&str; 3] = [".storage", "projects.json", "project_data"];
 
 pub struct Place {
@@ -24,7 +24,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place that an option names, else the environment, else the working directory.
+    /// Returns the place given by an option, or else by the environment, or else the working directory.
     pub fn new(setting: &Setting, global: &Global) -> Place {
         let named = global
             .base_path
@@ -41,7 +41,7 @@ impl Place {
         &self.base
     }
 
-    /// The directory of the projects' database.
+    /// Returns the directory of the projects' database.
     pub fn directory(&self) -> PathBuf {
         self.base.join(project::DIRECTORY)
     }
@@ -67,7 +67,7 @@ impl Place {
         Site { base, registry: Registry::of_process(), options: self.options() }
     }
 
-    /// Nothing is done in the background: a run ends when its command does.
+    /// Nothing runs in the background, because a run ends when its command does.
     fn options(&self) -> DatabaseOptions {
         DatabaseOptions {
             lock_timeout: self.lock_timeout,
@@ -81,11 +81,11 @@ impl Place {
         exists(PARTS.iter().map(|part| self.directory().join(part)))
     }
 
-    /// The directories of all databases, that of the projects among them if there is one. The record of the others may be
-    /// damaged, in which case those that lie outside `data/` are left out.
+    /// Returns the directories of all databases, including that of the projects if there is one. If the record of databases
+    /// is damaged, returns only the latter.
     ///
     /// # Errors
-    /// `NO_DATA` where there is none.
+    /// `NO_DATA` if there is none.
     pub fn databases(&self) -> Result<Vec<PathBuf>> {
         let mut found = match self.site().base.databases() {
             Ok(found) => found,
@@ -100,27 +100,27 @@ impl Place {
         if found.is_empty() { Err(Failure::no_data(&self.base)) } else { Ok(found) }
     }
 
-    /// A path below the base path as people read it.
+    /// Returns a path below the base path as people read it.
     pub fn relative(&self, path: &Path) -> String {
         display::below(path, &self.base)
     }
 
-    /// The database in a directory.
+    /// Opens the database in a directory.
     pub fn open_directory(&self, directory: &Path) -> Result<Arc<Database>> {
         Ok(self.site().open_under(directory)?)
     }
 
-    /// The projects' database, which is created if there is none.
+    /// Opens the projects' database, creating it if there is none.
     pub fn create(&self) -> Result<Arc<Database>> {
         self.open_directory(&self.directory())
     }
 
-    /// The projects' database.
+    /// Opens the projects' database.
     ///
     /// # Errors
-    /// `NO_DATA` where there is none; nothing is created then.
+    /// `NO_DATA` if there is none, in which case nothing is created.
     pub fn open(&self) -> Result<Arc<Database>> {
-        // What an interrupted restore was about to put in place counts as being there.
+        // Data that an interrupted restore was about to put in place counts as existing.
         let intent = self.base.join("data/.restore/intent.json");
         if !self.has_projects()? && !exists([intent])? {
             return Err(Failure::no_data(&self.base));
@@ -129,7 +129,7 @@ impl Place {
     }
 }
 
-/// Whether one of the paths is there.
+/// Whether any of the paths exists.
 fn exists(paths: impl IntoIterator<Item = PathBuf>) -> Result<bool> {
     for path in paths {
         if OsFs.metadata(&path).at("look up", &path)?.is_some() {

@@ -1,4 +1,4 @@
-//! Stored projects and files as the commands need them: their text, and some of its members.
+//! Stored projects and files as the commands need them: their text, and some of their members.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ impl Record {
         json::get(head_of(&self.0), name)
     }
 
-    /// A member that is a text; empty where it is none. Lone halves of characters become replacement characters.
+    /// Returns a member that is a text; an empty text if it is not. Lone surrogates become replacement characters.
     pub fn text(&self, name: &str) -> String {
         let raw = self.member(name).filter(|raw| json::is_string(raw));
         raw.map(|raw| json::unescape_lossy(raw).into_owned()).unwrap_or_default()
     }
 
-    /// A member that is a whole number; 0 where it is none.
+    /// Returns a member that is a whole number; 0 if it is not.
     pub fn number(&self, name: &str) -> u64 {
         let raw = self.member(name).and_then(|raw| std::str::from_utf8(raw).ok());
         raw.and_then(|raw| raw.parse().ok()).unwrap_or(0)
@@ -41,22 +41,22 @@ impl Record {
         chain_of(&self.0)
     }
 
-    /// The content as bytes; lone halves of characters, which no file can have, are three bytes each.
+    /// Returns the content as bytes. A lone surrogate, which no file can have, takes three bytes.
     pub fn content(&self) -> Vec<u8> {
         content_of(&self.0).map(|raw| json::unescape(raw).into_owned()).unwrap_or_default()
     }
 
-    /// The content with replacement characters for what is no text.
+    /// Returns the content as text, with replacement characters for lone surrogates.
     pub fn content_text(&self) -> String {
         content_of(&self.0).map(|raw| json::unescape_lossy(raw).into_owned()).unwrap_or_default()
     }
 
-    /// The JSON as it is stored.
+    /// Returns the JSON as it is stored.
     pub fn whole(&self) -> Result<Box<RawValue>> {
         raw(self.0.to_vec())
     }
 
-    /// The JSON without the content.
+    /// Returns the JSON without the content.
     pub fn head(&self) -> Result<Box<RawValue>> {
         raw(without_content(&self.0))
     }

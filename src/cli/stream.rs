@@ -1,16 +1,16 @@
-//! Writing to the standard output and standard error of a process that shares them with others.
+//! Writing to standard output and standard error of a process that shares them with others.
 
 use std::io::{self, Write};
 
-/// A stream that waits where the other end reads slowly, also when somebody made it non-blocking: that is a property of
-/// the pipe, not of the process, and JavaScript runtimes set it.
+/// A stream that waits if the other end reads slowly, even if another process made it non-blocking: being non-blocking is a
+/// property of the pipe, not of the process, and JavaScript runtimes set it.
 pub struct Patient<W> {
     inner: W,
     wait: fn() -> io::Result<()>,
 }
 
 impl<W: Write> Patient<W> {
-    /// `wait` returns when the stream may take more.
+    /// `wait` returns once the stream accepts more.
     pub fn new(inner: W, wait: fn() -> io::Result<()>) -> Patient<W> {
         Patient { inner, wait }
     }
@@ -36,12 +36,12 @@ impl<W: Write> Write for Patient<W> {
     }
 }
 
-/// The standard output.
+/// Returns standard output.
 pub fn output() -> Patient<io::Stdout> {
     Patient::new(io::stdout(), wait_for_output)
 }
 
-/// Standard error.
+/// Returns standard error.
 pub fn errors() -> Patient<io::Stderr> {
     Patient::new(io::stderr(), wait_for_errors)
 }
@@ -65,7 +65,7 @@ fn wait_for(stream: rustix::fd::BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// There, writing to standard streams never gives up early.
+/// On these systems, writing to a standard stream never fails for lack of room.
 #[cfg(not(unix))]
 fn wait_for_output() -> io::Result<()> {
     std::thread::yield_now();
@@ -81,7 +81,7 @@ fn wait_for_errors() -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Takes one byte at every second call.
+    /// Accepts one byte on every second call.
     #[derive(Default)]
     struct Slow {
         taken: Vec<u8>,

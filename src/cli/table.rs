@@ -1,17 +1,17 @@
-//! Tables: columns aligned, cells wrapped where the terminal is narrow.
+//! Tables with aligned columns, whose cells are wrapped if the terminal is narrow.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Layout, presets};
 
 use super::console::Style;
 use super::display;
 
-/// Stands at the beginning of a row's first line and takes no room, so that rows can be told apart after the layout. No
-/// cell has it: `display::line` replaces it.
+/// Marks the beginning of a row's first line, so that rows can be told apart after the layout. It takes no room, and no cell
+/// contains it, because `display::line` replaces it.
 const ROW: char = '\u{2060}';
 
-/// Columns before a table.
+/// The columns before a table.
 const INDENT: usize = 2;
-/// What a terminal that is narrower than this shows is wrapped by the terminal.
+/// The narrowest layout. On a terminal that is narrower still, the terminal wraps the lines.
 const NARROWEST: usize = 24;
 
 pub struct Table {
@@ -20,7 +20,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these headings. Those that begin with `>` are of columns that are aligned to the right.
+    /// Creates a table with these headings. Columns whose heading begins with `>` are aligned to the right.
     pub fn new(headings: &[&str]) -> Table {
         let mut layout = Layout::new();
         layout.load_style(presets::NOTHING);
@@ -39,7 +39,7 @@ impl Table {
         Table { layout, styles: vec![Style::Dim] }
     }
 
-    /// Cells may have any text: it is shown on one line, unless it is wrapped.
+    /// Adds a row. Cells may have any text, which is shown on one line unless it is wrapped.
     pub fn row<T: AsRef<str>>(&mut self, style: Style, cells: impl IntoIterator<Item = T>) {
         self.layout.add_row(cells.into_iter().enumerate().map(|(at, cell)| {
             let cell = display::line(cell.as_ref());
@@ -48,7 +48,7 @@ impl Table {
         self.styles.push(style);
     }
 
-    /// The lines, each with the style of its row. Without a width nothing is wrapped.
+    /// Returns the lines, each with the style of its row. Without a width, nothing is wrapped.
     pub fn lines(mut self, width: Option<usize>) -> Vec<(Style, String)> {
         match width.and_then(|width| u16::try_from(width.saturating_sub(INDENT).max(NARROWEST)).ok()) {
             Some(width) => {

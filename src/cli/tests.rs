@@ -1,4 +1,4 @@
-//! Whole runs in memory: what they say, and where.
+//! Whole runs in memory: what they write, and where.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -30,7 +30,7 @@ impl Shared {
     }
 }
 
-/// Nobody reads what is written.
+/// An output that nobody reads.
 struct Closed;
 
 impl Write for Closed {
@@ -58,7 +58,7 @@ impl Ended {
     }
 }
 
-/// How a run is set up beyond its directory.
+/// The setup of a run beyond its directory.
 #[derive(Default)]
 struct With {
     terminal: Option<usize>,
@@ -89,7 +89,7 @@ fn json(ended: &Ended) -> serde_json::Value {
     serde_json::from_str(&ended.output).expect("one document of JSON")
 }
 
-/// A base path with a directory to import beside it.
+/// Creates a base path with a directory to import beside it.
 fn sources() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let source = directory.path().join("source");
@@ -243,7 +243,7 @@ fn names_with_a_backslash_or_a_colon_come_out_as_they_went_in() {
 fn a_repair_finds_databases_outside_data_again() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
-    // Another database, as it is on the disk.
+    // Another database, as it is on disk.
     let (data, own) = (directory.path().join("data/project_storage"), directory.path().join("own"));
     std::fs::create_dir_all(own.join(".storage")).expect("created");
     for entry in std::fs::read_dir(data.join(".storage")).expect("listed").filter_map(Result::ok) {

@@ -1,4 +1,4 @@
-//! Backups as native code sees them. Progress reaches JavaScript through the port while the call waits.
+//! Native calls for backups. While a call runs, its progress reaches JavaScript through the port.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::engine::{Result, Wait};
 use crate::pool::run_blocking;
 use crate::reports;
 
-/// A call tells how far it is at most this often.
+/// The shortest time between two reports of a call's progress.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
 
 #[napi]
@@ -33,7 +33,7 @@ impl NativeBackups {
         NativeBackups { mailbox: port.mailbox(), base: PathBuf::from(base) }
     }
 
-    /// Answers with the path of the backup, a JSON string. Tells its progress.
+    /// Answers with the path of the backup, a JSON string. Reports progress.
     #[napi(catch_unwind)]
     pub fn backup(&self, ticket: u32, name: Option<String>, include: Vec<String>, lock_timeout: f64) {
         let mailbox = self.mailbox.clone();
@@ -44,7 +44,7 @@ impl NativeBackups {
         });
     }
 
-    /// `backup` is a name or an absolute path. Answers with nothing. Tells its progress.
+    /// `backup` is a name or an absolute path. Answers with nothing. Reports progress.
     #[napi(catch_unwind)]
     pub fn restore(&self, ticket: u32, backup: String, lock_timeout: f64) {
         self.run(ticket, lock_timeout, move |site, wait, progress| {
@@ -52,8 +52,8 @@ impl NativeBackups {
         });
     }
 
-    /// Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds or
-    /// null, `problem` a sentence or null.
+    /// Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds
+    /// or null, `problem` a sentence or null.
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32) {
         self.run(ticket, 0.0, |site, _, _| {

@@ -1,4 +1,4 @@
-//! Files and locks that subclasses of a storage use beside its entities.
+//! Native calls for the files and locks that subclasses of a storage use beside its entities.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl NativeBase {
         });
     }
 
-    /// Creates a directory and those above it, as far as they are missing.
+    /// Creates a directory and those of its parents that are missing.
     #[napi(catch_unwind)]
     pub fn ensure_directory(&self, ticket: u32, path: String) {
         self.run(ticket, move |shared| {
@@ -84,8 +84,8 @@ impl NativeBase {
         });
     }
 
-    /// Tries to take the lock of a key. Answers `{ taken }` with the number to release it by, or `{ holder }` with the
-    /// process that has it, if it is known.
+    /// Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder }` with the
+    /// process that holds it, if that is known.
     #[napi(catch_unwind)]
     pub fn try_lock(&self, ticket: u32, key: String) {
         self.run(ticket, move |shared| {

@@ -1,4 +1,4 @@
-//! The change feed as native code sees it.
+//! Native calls for the change feed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::queries::push_id;
 use crate::engine::document::DocumentId;
 use crate::engine::{Change, Subscription, json};
 
-/// One listener. It ends when it is closed or collected.
+/// The native side of one feed. It ends when it is closed or garbage-collected.
 #[napi]
 #[derive(Default)]
 pub struct NativeChanges {
@@ -34,9 +34,9 @@ impl NativeChanges {
         NativeChanges::default()
     }
 
-    /// Begins to listen: to the changes after batch `from`, or to those from now on; to one collection, or to all of its
-    /// database. The port is notified on `channel` when there is something to take. Answers with the sequence number that
-    /// the listening starts after.
+    /// Starts listening: to the changes after batch `from`, or to those from now on; to one collection, or to the whole
+    /// database. The port is notified on `channel` when there are changes to take. Answers with the sequence number after
+    /// which the listening starts.
     #[napi(catch_unwind)]
     pub fn open(
         &self,
@@ -49,10 +49,10 @@ impl NativeChanges {
     ) {
         let (subscription, mailbox) = (Arc::clone(&self.subscription), port.mailbox());
         let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
-        // Writes that are called from now on must be heard of, even if they are committed before the listening begins.
+        // Writes that are called from now on must be reported, even if they are committed before the listening starts.
         let now = session.engine().map(|engine| engine.known_sequence());
         collection.session.read(ticket, move |database, options| {
-            // A file that somebody wrote is taken over first, so that only what comes after is heard of.
+            // A file that a person edited is adopted first, so that only later changes are reported.
             database.view(&spec, options)?;
             let path = (!everything).then(|| Arc::clone(&spec.path));
             let from = from.map(|from| from as u64).or(now).unwrap_or_else(|| session.opened_at());
@@ -65,8 +65,8 @@ impl NativeChanges {
         });
     }
 
-    /// What has come since the last call, as JSON: an array of changes, or the description of an error; `null` if the engine
-    /// is gone, so that it is to be opened again.
+    /// Returns the changes since the last call as JSON: an array, or the description of an error; `null` if the engine is
+    /// gone and the feed must be opened again.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
         let changes = match &*self.subscription.lock() {

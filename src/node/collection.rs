@@ -1,5 +1,4 @@
-//! A collection as native code sees it: reading documents whatever they are, and writing ones whose rules live in
-//! JavaScript.
+//! Native calls for a collection: reading documents of any kind, and writing those whose rules are in JavaScript.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl NativeCollection {
     }
 }
 
-/// What `getCacheStats` needs.
+/// The figures that `getCacheStats` needs.
 #[napi(object)]
 pub struct NativeCacheStats {
     pub size: f64,
@@ -48,18 +47,18 @@ pub struct NativeCacheStats {
     pub misses: f64,
 }
 
-/// An answer, or `undefined` if it cannot be told without waiting.
+/// An answer, or `undefined` if it cannot be given without waiting.
 pub type Peeked<'env> = Either<JsAnswer<'env>, Undefined>;
 
 pub fn peeked<'env>(env: &'env Env, peek: Peek<Answer>) -> napi::Result<Peeked<'env>> {
     Ok(match peek {
         Peek::Ready(answer) if answer.fits() => Either::A(answer.to_js(env)?),
-        // Who waits is told why.
+        // The call that waits then reports why.
         Peek::Ready(_) | Peek::Wait => Either::B(()),
     })
 }
 
-/// A document, if there is one.
+/// Returns the answer for a document, if there is one.
 pub fn document(spec: &CollectionSpec, found: Option<Document>) -> Answer {
     match (found, spec.large_field) {
         (None, _) => Answer::Nothing,
@@ -68,14 +67,14 @@ pub fn document(spec: &CollectionSpec, found: Option<Document>) -> Answer {
     }
 }
 
-/// As [`document`], of one that was peeked.
+/// Like [`document`], for a document that was peeked.
 pub fn fresh_document(spec: &CollectionSpec, found: Option<Fresh>, fresh_for: &FreshFor) -> Answer {
     let (found, left) = found.unzip();
     fresh_for.note(left.flatten());
     document(spec, found)
 }
 
-/// Documents that are few, as an array, with the large `field` apart where they have one.
+/// Returns the answer for a few documents: an array, with the large `field` apart where they have one.
 pub fn documents(texts: &[Arc<[u8]>], field: Option<&str>) -> Answer {
     Answer::Parts(Parts::of_documents(texts, field))
 }
@@ -106,11 +105,11 @@ pub fn insert(
     tx.put(spec, id, text)
 }
 
-/// Keys are ids as they stand in the map; texts are JSON.
+/// Keys are ids as they appear in the map; texts are JSON.
 #[napi]
 impl NativeCollection {
-    /// A collection of the database in `directory`, which lies under `base`; `path` is relative to the directory,
-    /// `indexes` JSON. Touches no file.
+    /// Describes a collection of the database in `directory`, which is below `base`; `path` is relative to the directory,
+    /// `indexes` is JSON. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn open(
         port: &Port,
@@ -141,56 +140,56 @@ impl NativeCollection {
         peeked(env, found.map(|found| fresh_document(&self.spec, found, &self.fresh_for)))
     }
 
-    /// An id that was never handed out before by any process that uses the database; `null` before the engine is open.
+    /// Returns an id that no process using the database has been given before; `null` before the engine is open.
     #[napi(catch_unwind)]
     pub fn peek_id(&self) -> Option<f64> {
         Some(self.session.engine()?.new_id() as f64)
     }
 
-    /// Of what `peek` or `peek_list` gave last: how many milliseconds the cache would go on to give it; 0 if it came from
-    /// somewhere else.
+    /// Returns for how many more milliseconds the cache would return what `peek` or `peek_list` last returned; 0 if that did
+    /// not come from the cache.
     #[napi(catch_unwind)]
     pub fn fresh_for(&self) -> f64 {
         self.fresh_for.milliseconds()
     }
 
-    /// The engine as it is watched; `null` before it is open and where it cannot be.
+    /// Returns the watch on the engine; `null` before the engine is open or if it cannot be watched.
     #[napi(catch_unwind)]
     pub fn watch(&self) -> Option<NativeWatch> {
         NativeWatch::of(&self.session.engine()?)
     }
 
-    /// Tells this collection's engine from every other; `null` before it is open.
+    /// Returns a number that differs for every engine; `null` before this collection's engine is open.
     #[napi(catch_unwind)]
     pub fn engine(&self) -> Option<f64> {
         self.session.engine().map(|engine| engine.number() as f64)
     }
 
-    /// Numbers the instance that the collection belongs to; later ones have higher numbers.
+    /// Returns the number of the instance that the collection belongs to; later instances have higher numbers.
     #[napi(getter, catch_unwind)]
     pub fn session(&self) -> f64 {
         self.session.number() as f64
     }
 
-    /// The last batch that memory has; `null` before the engine is open.
+    /// Returns the last batch that is in memory; `null` before the engine is open.
     #[napi(catch_unwind)]
     pub fn known_sequence(&self) -> Option<f64> {
         self.session.engine().map(|engine| engine.known_sequence() as f64)
     }
 
-    /// The last batch of the database when this instance opened it.
+    /// Returns the last batch of the database when this instance opened it.
     #[napi(catch_unwind)]
     pub fn opened_at(&self) -> f64 {
         self.session.opened_at() as f64
     }
 
-    /// The file of the collection, relative to the database.
+    /// Returns the path of the collection's file, relative to the database.
     #[napi(getter, catch_unwind)]
     pub fn path(&self) -> String {
         self.spec.path.to_string()
     }
 
-    /// Counts reads that were answered from objects.
+    /// Counts reads that JavaScript answered from its objects.
     #[napi(catch_unwind)]
     pub fn count_hits(&self, hits: f64) {
         if let Some(engine) = self.session.engine() {
@@ -207,8 +206,8 @@ impl NativeCollection {
         });
     }
 
-    /// Puts a document under a key that must be free; fails with `ALREADY_EXISTS`. With `claim`, the key is an id that this
-    /// process made and no other must have been given. `path` belongs to the document.
+    /// Inserts a document under a key that must be free; fails with `ALREADY_EXISTS` otherwise. With `claim`, the key is an
+    /// id that this process generated and that no other process may have been given. `path` belongs to the document.
     #[napi(catch_unwind)]
     pub fn insert(&self, ticket: u32, key: String, text: String, claim: bool, path: Option<String>) {
         let spec = Arc::clone(&self.spec);
@@ -219,7 +218,7 @@ impl NativeCollection {
         });
     }
 
-    /// Puts a document in place of `expected`. Answers whether that was still there.
+    /// Replaces a document if it is still `expected`. Answers whether it was.
     #[napi(catch_unwind)]
     pub fn replace(&self, ticket: u32, key: String, expected: String, text: String) {
         let spec = Arc::clone(&self.spec);
@@ -248,8 +247,8 @@ impl NativeCollection {
         });
     }
 
-    /// How a whole map with these members changes which documents there are. Answers with `[gone, new]`: the ids of the documents
-    /// that it lacks, and the places of the members whose documents there are not yet.
+    /// Compares the documents that exist with a whole map of these members. Answers with `[gone, new]`: the ids of the
+    /// documents that the map lacks, and the positions of the members that have no document yet.
     #[napi(catch_unwind)]
     pub fn compare_keys(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
         let (spec, members) = (Arc::clone(&self.spec), members.all()?);
@@ -259,10 +258,10 @@ impl NativeCollection {
         Ok(())
     }
 
-    /// Makes the collection that of a whole map with these members, storing the difference only. `paths` (a JSON map of key to
-    /// path or null) says what belongs to the documents that go, and to those that come. Answers with the documents, ids
-    /// ascending; or, having done nothing, with the text that [`NativeCollection::compare_keys`] gives of those that lack in
-    /// `paths`, if others created or deleted documents since.
+    /// Makes the collection equal to a whole map of these members, storing only the difference. `paths` (a JSON map from key
+    /// to path or null) gives the path that belongs to each document that goes or comes. Answers with the documents, ids
+    /// ascending. If other writers have created or deleted documents that `paths` lacks, writes nothing and answers for
+    /// these with the text of [`NativeCollection::compare_keys`].
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords, paths: String) -> napi::Result<()> {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
@@ -304,8 +303,8 @@ impl NativeCollection {
         });
     }
 
-    /// The documents that a query finds in one of the indexes, if memory has them. `kind` is as `base-storage.js` numbers
-    /// it; keys are JSON.
+    /// Returns the documents that a query finds in an index, if they are in memory. `kind` is numbered as in
+    /// `index-keys.js`; keys are JSON.
     #[napi(catch_unwind)]
     pub fn peek_find<'env>(
         &self,
@@ -335,8 +334,8 @@ impl NativeCollection {
         });
     }
 
-    /// Answers with a list, the hash of the file and then `[key, record]` for each of its records, if somebody else wrote it
-    /// and it waits for its schema; else with nothing.
+    /// If another program wrote the file and its records wait for their schema, answers with a list: the hash of the file,
+    /// then `[key, record]` for each record. Otherwise answers with nothing.
     #[napi(catch_unwind)]
     pub fn foreign_records(&self, ticket: u32) {
         let (spec, pieces) = (Arc::clone(&self.spec), self.session.pieces(ticket));
@@ -355,8 +354,8 @@ impl NativeCollection {
         });
     }
 
-    /// Adopts the file with this hash. Each of the verdicts is `[key, entity | null, why not | null]`. Answers whether the file
-    /// was still that one, or adopted meanwhile.
+    /// Adopts the file with this hash. Each verdict is `[key, entity | null, why not | null]`. Answers whether the file
+    /// still had this hash, or has been adopted in the meantime.
     #[napi(catch_unwind)]
     pub fn adopt(&self, ticket: u32, hash: String, verdicts: &NativeRecords) -> napi::Result<()> {
         let (spec, given) = (Arc::clone(&self.spec), verdicts.all()?);
@@ -377,13 +376,13 @@ impl NativeCollection {
         Ok(())
     }
 
-    /// Whether something of the collection is not in its file yet.
+    /// Returns whether the collection has changes that are not in its file yet.
     #[napi(catch_unwind)]
     pub fn has_changes(&self) -> bool {
         self.session.engine().is_some_and(|engine| engine.has_changes(&self.spec))
     }
 
-    /// Looks whether somebody edited the file, and fails if it waits for its schema.
+    /// Checks whether a person edited the file, and fails if the file waits for its schema.
     #[napi(catch_unwind)]
     pub fn look_at_file(&self, ticket: u32) {
         let spec = Arc::clone(&self.spec);
@@ -392,7 +391,7 @@ impl NativeCollection {
         });
     }
 
-    /// Forgets what was read of a document, and the lists that it is in.
+    /// Forgets what was read of a document, and the lists that contain it.
     #[napi(catch_unwind)]
     pub fn forget(&self, key: String) {
         if let Some(engine) = self.session.engine() {
@@ -427,7 +426,7 @@ impl NativeCollection {
         self.session.statistics(ticket);
     }
 
-    /// Brings the JSON files up to date. The session goes on for its other users.
+    /// Brings the JSON files up to date. The session stays open for its other users.
     #[napi(catch_unwind)]
     pub fn checkpoint(&self, ticket: u32) {
         self.session.read(ticket, |database, options| {

@@ -1,10 +1,10 @@
-//! Errors on their way to JavaScript: a JSON text from which `index.js` builds the error object.
+//! Errors on their way to JavaScript: a JSON text from which `lib/errors.js` builds the error object.
 
 use serde_json::{Map, Value, json};
 
 use crate::engine::{Error, Outcome, PathSegment};
 
-/// The error as JSON: `{ code, message, … }`.
+/// Returns the error as JSON: `{ code, message, … }`.
 pub fn describe(error: &Error) -> String {
     let mut fields = Map::new();
     fields.insert("code".into(), error.code().into());
@@ -62,13 +62,13 @@ pub fn describe(error: &Error) -> String {
 
 fn segment(segment: &PathSegment) -> Value {
     match segment {
-        // Keys of a map are ids: JavaScript callers compare them with strings.
+        // Keys of a map are ids, which JavaScript callers compare with strings.
         PathSegment::Key(key) => key.as_str().into(),
         PathSegment::Position(at) => (*at).into(),
     }
 }
 
-/// The name by which the operating system knows the error.
+/// Returns the name by which the operating system knows the error.
 fn errno_name(os_error: Option<i32>, kind: std::io::ErrorKind) -> &'static str {
     use std::io::ErrorKind as Kind;
     if let Some(name) = os_error.and_then(system_name) {
@@ -114,7 +114,8 @@ fn system_name(code: i32) -> Option<&'static str> {
     Some(name)
 }
 
-/// Too many open files; a file that somebody else has open and does not share, has locked or has mapped.
+/// Names the errors for too many open files, and for a file that another process has open unshared, has locked or has
+/// mapped.
 #[cfg(windows)]
 fn system_name(code: i32) -> Option<&'static str> {
     match code {

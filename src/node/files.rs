@@ -1,4 +1,4 @@
-//! `ProjectFileStorage` as native code sees it.
+//! Native calls for `ProjectFileStorage`.
 
 use std::iter;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl NativeFiles {
     }
 }
 
-/// Which versions are wanted: a negative number for the latest, another for one of them, nothing for all.
+/// Returns which versions are wanted: the latest for a negative number, one for any other number, all without a number.
 fn wanted(version: Option<f64>) -> Wanted {
     match version {
         None => Wanted::All,
@@ -43,8 +43,8 @@ fn wanted(version: Option<f64>) -> Wanted {
     }
 }
 
-/// A record or a patch with its content, which crosses as a plain string where it has no lone surrogates: making JSON of
-/// it is cheaper here.
+/// Pairs a record or a patch with its content, which arrives as a plain string if it has no lone surrogates, because turning
+/// it into JSON is cheaper here.
 fn given<'a>(input: &'a str, content: &'a Option<String>) -> Given<'a> {
     Given { text: input.as_bytes(), large: content.as_deref() }
 }
@@ -53,7 +53,7 @@ fn taken_in(env: &Env, content: Option<JsString<'_>>) -> napi::Result<Option<Str
     content.map(|content| whole_text(env, &content)).transpose()
 }
 
-/// Answers a write of a map, once all of it is put: a list of the batch's number and of the files.
+/// Answers a write of a map once all of it has been put: with a list of the batch's number and of the files.
 fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Result<Answer> {
     let sequence = tx.sequence().to_string();
     let files = written.documents.iter().map(|(_, file)| Some(file));
@@ -65,7 +65,8 @@ fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Res
     })
 }
 
-/// Where a call takes a record and a content, the content is not in the record and is no JSON; one without comes with the record.
+/// Where a call takes a record and a content, the content is plain text and not in the record; without one, it is in the
+/// record.
 #[napi]
 impl NativeFiles {
     /// The documents themselves, on the same session.
@@ -91,14 +92,14 @@ impl NativeFiles {
         Ok(())
     }
 
-    /// Answers with the files, which await their contents.
+    /// Answers with the files without their contents, which the caller has.
     #[napi(catch_unwind)]
     pub fn create_many(&self, ticket: u32, records: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, records) = (self.files.clone(), self.session.pieces(ticket), records.all()?);
         self.session.write(ticket, move |tx| {
             let inputs: Vec<Given<'_>> = records.iter().collect();
             let created = files.create(tx, &inputs, true)?;
-            // All but the last piece are read while the disk works, for nothing if it fails.
+            // JavaScript reads all but the last piece while the disk works; that work is wasted if the write fails.
             let push =
                 |list: &mut PartsList, file: &Document| list.push_head(&file.text[..file.head], LARGE_FIELD);
             pieces.list(&created, |file| file.head, push)
@@ -106,7 +107,7 @@ impl NativeFiles {
         Ok(())
     }
 
-    /// Answers with the file, without its content where that is given: the caller has it.
+    /// Answers with the file, without its content if `content` is given, since the caller has it.
     #[napi(catch_unwind)]
     pub fn update(
         &self,
@@ -127,7 +128,7 @@ impl NativeFiles {
         Ok(())
     }
 
-    /// Answers with the files, of which those await their contents to which one is given.
+    /// Answers with the files, without the contents that are given, since the caller has these.
     #[napi(catch_unwind)]
     pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, patches) = (self.files.clone(), self.session.pieces(ticket), patches.all()?);
@@ -155,7 +156,7 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete(tx, id as u64).map(boolean));
     }
 
-    /// Answers how many were there.
+    /// Answers how many existed.
     #[napi(catch_unwind)]
     pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
         let files = self.files.clone();
@@ -174,8 +175,8 @@ impl NativeFiles {
         self.session.write(ticket, move |tx| files.delete_all(tx).map(|()| Answer::Nothing));
     }
 
-    /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending. They
-    /// await their contents.
+    /// Answers with a list: the number of the batch, then the files as they are stored after it, ids ascending, without
+    /// their contents.
     #[napi(catch_unwind)]
     pub fn write_all(&self, ticket: u32, members: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, members) = (self.files.clone(), self.session.pieces(ticket), members.all()?);
@@ -186,9 +187,9 @@ impl NativeFiles {
         Ok(())
     }
 
-    /// As `write_all`, for a map that differs from what the engine with this number had after the batch `seq` by these
-    /// members and the files that are gone only. Answers with these files. Where that may have changed since, the answer is
-    /// null, and nothing is written.
+    /// Like `write_all`, for a map that differs only by these members and by the files in `gone` from what the engine with
+    /// this number had after the batch `seq`. Answers with only the files written. If what that engine had may have changed
+    /// since, writes nothing and answers with null.
     #[napi(catch_unwind)]
     pub fn write_difference(
         &self,
@@ -208,7 +209,8 @@ impl NativeFiles {
         Ok(())
     }
 
-    /// `content` is JSON unless it is `plain`; `extra` is. Answers with the version without its content, which the caller has.
+    /// `content` is JSON unless it is `plain`; `extra` is JSON. Answers with the version without its content, which the
+    /// caller has.
     #[napi(catch_unwind)]
     pub fn create_version(
         &self,
@@ -250,14 +252,14 @@ impl NativeFiles {
         let Some(engine) = self.session.engine() else { return peeked(env, Peek::Wait) };
         let path = json::from_utf16(&path);
         let choose = |files: &Queryable<'_>| Files::at_path(&path, files);
-        // Who waits is told what went wrong.
+        // The call that waits then reports what went wrong.
         let found =
             engine.peek_chosen(&self.files.spec, self.session.read_options(), choose).unwrap_or(Peek::Wait);
         peeked(env, found.map(|found| fresh_document(&self.files.spec, found, &self.fresh_for)))
     }
 
-    /// Of what `peek_by_path` gave last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere
-    /// else.
+    /// Returns for how many more milliseconds the cache would return what `peek_by_path` last returned; 0 if that did not
+    /// come from the cache.
     #[napi(catch_unwind)]
     pub fn fresh_for(&self) -> f64 {
         self.fresh_for.milliseconds()
@@ -289,7 +291,7 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn search(&self, ticket: u32, query: Utf16String) {
         let files = self.files.clone();
-        // As an encoder of UTF-8 would: what lone surrogates stand for is found by U+FFFD.
+        // Like a UTF-8 encoder: U+FFFD finds what stands for lone surrogates.
         let query = String::from_utf16_lossy(&query);
         self.session.read_documents(ticket, Some(LARGE_FIELD), move |database, options| {
             files.search(database, &query, options)

@@ -1,9 +1,9 @@
-//! How long the cache vouches for what was peeked: for so long JavaScript may keep it as an object.
+//! How long the cache vouches for what was peeked. JavaScript may keep it as an object for that long.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Of what was peeked last: how many milliseconds the cache would go on to give it; 0 if it came from somewhere else.
+/// For how many more milliseconds the cache would return what was last peeked; 0 if that did not come from the cache.
 #[derive(Default)]
 pub struct FreshFor(AtomicU64);
 

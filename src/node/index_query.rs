@@ -1,8 +1,8 @@
-//! Queries of indexes as JavaScript hands them over.
+//! Queries of indexes as JavaScript passes them.
 
 use crate::engine::{IndexQuery, Result, json};
 
-/// `kind` is as `index-keys.js` numbers them. Keys and texts are JSON; `inclusive` counts for ranges alone.
+/// `kind` is numbered as in `index-keys.js`. Keys and texts are JSON; `inclusive` matters only for ranges.
 pub(super) fn index_query(kind: u32, start: &str, end: &str, inclusive: bool) -> Result<IndexQuery> {
     let key = |text: &str| IndexQuery::key(text.as_bytes());
     Ok(match kind {

@@ -1,4 +1,4 @@
-//! `IndexManager` as native code sees it.
+//! Native calls for `IndexManager`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,10 +52,10 @@ fn stats_text(stats: &IndexStats) -> Vec<u8> {
     numbers.to_string().into_bytes()
 }
 
-/// Ids of entities are keys as `index-manager.js` makes them; entities are JSON.
+/// Ids of entities are keys as `index-entities.js` makes them; entities are JSON.
 #[napi]
 impl NativeIndexes {
-    /// The indexes of the database in `directory`, which lies under `base`. Touches no file.
+    /// Describes the indexes of the database in `directory`, which is below `base`. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeIndexes {
         let directory = PathBuf::from(directory);
@@ -83,8 +83,8 @@ impl NativeIndexes {
         self.session.write(ticket, move |tx| indexes.drop_index(tx, &name).map(|_| Answer::Nothing));
     }
 
-    /// The names of the members of an entity that the index looks at, as a JSON array, if that can be told without waiting.
-    /// A call may leave out all others, and then gives this text with the entity.
+    /// Returns the names of the members of an entity that the index looks at, as a JSON array, if they are known without
+    /// waiting. A later call may then omit all other members and pass this text along with the entity.
     #[napi(catch_unwind)]
     pub fn peek_members(&self, name: String) -> Option<String> {
         Some(self.indexes.peek_members(&*self.session.engine()?, &name)?.to_string())

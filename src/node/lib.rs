@@ -1,12 +1,12 @@
-//! The binding between the engine and JavaScript: options in, errors out, promises. No storage logic.
+//! The binding between the engine and JavaScript, which converts options, errors and promises. It has no storage logic.
 //!
-//! What is exported here is internal; `index.js` is the public face. Calls that may leave the thread take the ticket of
-//! the promise that waits for them and are answered through the [`port`]; calls named `peek…` answer at once or give
+//! What is exported here is internal; `index.js` is the public interface. A call that may leave the thread takes the ticket
+//! of the promise that waits for it and is answered through the [`port`]. A call named `peek…` answers at once or returns
 //! `undefined`. Documents cross as JSON text.
 
 #![cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
 
-// The engine's modules under the names that they have there.
+// The engine's modules, under the names that they have in the engine.
 use octoprompt_storage::*;
 
 mod backup;

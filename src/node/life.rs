@@ -1,4 +1,4 @@
-//! How far an instance of a storage is: the calls that it answers, repairs that want it for themselves, its end.
+//! The state of an instance of a storage: the calls in progress, the repairs that need it to themselves, and its end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ pub type Job = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub struct Life {
     pub engine: Engine,
-    /// Calls that have begun and are not answered yet.
+    /// The number of calls that have begun and have not been answered yet.
     pub pending: usize,
-    /// Repairs that are not answered yet: the first one has the database for itself, or waits until it has.
+    /// Repairs that have not been answered yet. The first one has the database to itself, or waits until it has.
     pub repairs: VecDeque<Repair>,
-    /// Calls that came while there were repairs.
+    /// Calls that arrived while there were repairs.
     pub later: Later,
-    /// No more calls are taken.
+    /// Whether further calls are refused.
     pub closing: bool,
-    /// Those who wait until every call is answered, to end the instance.
+    /// The tickets of those who wait until every call is answered, in order to end the instance.
     pub closers: Vec<u32>,
 }
 
@@ -28,16 +28,16 @@ pub struct Repair {
     pub cancel: Cancel,
 }
 
-/// What begins when the repairs have ended.
+/// The calls that begin once the repairs have ended.
 #[derive(Default)]
 pub struct Later {
     pub jobs: Vec<Job>,
-    /// In their order.
+    /// In the order of their calls.
     pub writes: Vec<Request>,
 }
 
-/// What is to be done on the pool after a change of a life. It is begun when the life is unlocked: without threads the
-/// pool does its work at once, and that work takes the lock.
+/// What must be done on the pool after a change of a life. It is begun only once the life is unlocked: without threads, the
+/// pool runs the work at once, and that work takes the lock.
 pub enum Next {
     Nothing,
     Open,
@@ -46,7 +46,7 @@ pub enum Next {
 }
 
 impl Life {
-    /// Hands a write to the engine, or to those who open it.
+    /// Hands a write to the engine, or keeps it until the engine is open.
     pub fn queue(&mut self, request: Request) -> Next {
         match &mut self.engine {
             Engine::Open(database) => {
@@ -66,7 +66,7 @@ impl Life {
         }
     }
 
-    /// The end of the instance, if somebody wants that and every call is answered.
+    /// Returns the end of the instance if it was asked for and every call is answered.
     pub fn end_if_idle(&mut self) -> Next {
         if self.closers.is_empty() || self.pending > 0 || !self.repairs.is_empty() {
             return Next::Nothing;
@@ -79,7 +79,7 @@ impl Life {
 pub enum Engine {
     #[default]
     Unopened,
-    /// Writes that arrived meanwhile keep their order.
+    /// Writes that arrive while the engine is being opened, in their order.
     Opening(Vec<Request>),
     Open(Arc<Database>),
 }

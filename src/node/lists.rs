@@ -1,4 +1,4 @@
-//! All documents of a collection, or some of them.
+//! Native calls for all documents of a collection, or for some of them.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl NativeCollection {
         peeked(env, found.map(noted))
     }
 
-    /// Those of the documents with these ids that there are, as of one moment. Counts as no read, and the cache keeps nothing
-    /// of it.
+    /// Returns those of the documents with these ids that exist, all of one moment. Does not count as a read and leaves
+    /// nothing in the cache.
     #[napi(catch_unwind)]
     pub fn peek_some<'env>(
         &self,
@@ -51,7 +51,7 @@ impl NativeCollection {
         peeked(env, found.map(|texts| documents(&texts, field)))
     }
 
-    /// As [`NativeCollection::peek_some`], where it may wait.
+    /// Like [`NativeCollection::peek_some`], but may wait.
     #[napi(catch_unwind)]
     pub fn some(&self, ticket: u32, ids: Vec<f64>, with_large_field: bool) {
         let (spec, ids) = (Arc::clone(&self.spec), document_ids(ids));
@@ -61,7 +61,7 @@ impl NativeCollection {
         });
     }
 
-    /// Answers in pieces. `caller_keeps` says that the caller keeps the list, so that the cache need not.
+    /// Answers in pieces. With `caller_keeps`, the caller keeps the list, so the cache need not.
     #[napi(catch_unwind)]
     pub fn list(&self, ticket: u32, with_large_field: bool, caller_keeps: bool) {
         let (spec, mut pieces) = (Arc::clone(&self.spec), self.session.pieces(ticket));

@@ -1,4 +1,4 @@
-//! `MigrationManager` as native code sees it. JavaScript runs the callbacks; the run says which is next.
+//! Native calls for `MigrationManager`. JavaScript runs the callbacks; the run determines which one is next.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ pub struct NativeMigrations {
     mailbox: Mailbox,
     base: PathBuf,
     registry: Mutex<Registry>,
-    /// The run under way. `index.js` starts one at a time.
+    /// The run in progress. JavaScript starts only one at a time.
     run: Arc<Mutex<Option<Run<HeldData>>>>,
 }
 
-/// Kinds of goals, as `migration-manager.js` numbers them.
+/// Returns the goal of a kind as numbered in `migration-manager.js`.
 fn goal(kind: u32, target: Option<&str>) -> Result<Goal> {
     Ok(match (kind, target) {
         (0, None) => Goal::Latest,
@@ -52,7 +52,7 @@ impl NativeMigrations {
         }
     }
 
-    /// Gives what is wrong as an error's JSON, or nothing.
+    /// Returns what is wrong as the JSON of an error, or nothing.
     #[napi(catch_unwind)]
     pub fn register(&self, version: String, description: String, reversible: bool) -> Option<String> {
         let parsed = Version::parse(&version);
@@ -61,7 +61,7 @@ impl NativeMigrations {
         parsed.and_then(register).err().map(|error| describe(&error))
     }
 
-    /// Takes the migration lock and begins the first step. Answers as `succeeded` does.
+    /// Takes the migration lock and begins the first step. Answers like `succeeded`.
     #[napi(catch_unwind)]
     pub fn start(&self, ticket: u32, kind: u32, target: Option<String>, lock_timeout: f64) {
         let (base, registry) = (self.base.clone(), self.registry.lock().clone());
@@ -73,14 +73,14 @@ impl NativeMigrations {
             let file = StateFile::of(&site.base);
             let protect = |lock| HeldData::take(site, lock, wait);
             let run = Run::start(lock, file, registry, &goal, protect)?;
-            // Whoever gives up later has a run that is to be undone.
+            // A caller that aborts from now on has a run that must be undone.
             cancel::begin()?;
             next(place, run)
         });
     }
 
-    /// The step that was begun has done its work. Answers `{ up: version }`, `{ down: version }`, or at the end
-    /// `{ done: [version, …], currentVersion }`.
+    /// Called when the step that was begun has done its work. Answers `{ up: version }` or `{ down: version }` for the next
+    /// step, or at the end `{ done: [version, …], currentVersion }`.
     #[napi(catch_unwind)]
     pub fn succeeded(&self, ticket: u32) {
         self.work(ticket, |place| {
@@ -90,8 +90,8 @@ impl NativeMigrations {
         });
     }
 
-    /// The step that was begun failed; the run is over. Answers with nothing, or with the error's JSON if the failure could
-    /// not be recorded.
+    /// Called when the step that was begun has failed, which ends the run. Answers with nothing, or with the JSON of an
+    /// error if the failure could not be recorded.
     #[napi(catch_unwind)]
     pub fn failed(&self, ticket: u32, message: String) {
         self.work(ticket, move |place| {
@@ -103,7 +103,7 @@ impl NativeMigrations {
         });
     }
 
-    /// Answers with the state as it is stored, after what an interrupted run left was put right.
+    /// Answers with the state as stored, after clearing up what an interrupted run left behind.
     #[napi(catch_unwind)]
     pub fn state(&self, ticket: u32, lock_timeout: f64) {
         let load = self.load(lock_timeout);
@@ -143,8 +143,8 @@ impl NativeMigrations {
 }
 
 impl NativeMigrations {
-    /// Loads the state. A run that died after it had recorded a success, and before that was final, left a state that is to
-    /// be put back with the data.
+    /// Loads the state. If a run died after it had recorded a success but before the success was final, the state that it
+    /// left is first restored together with the data.
     fn load(&self, lock_timeout: f64) -> impl FnOnce() -> Result<State> + Send + 'static {
         let wait = Wait::at_most(milliseconds(lock_timeout));
         let site = site(&self.base, wait);
@@ -154,14 +154,14 @@ impl NativeMigrations {
         }
     }
 
-    /// Works on the run under way, where it may block.
+    /// Works on the run in progress, on the pool, where it may block.
     fn work(
         &self,
         ticket: u32,
         work: impl FnOnce(&mut Option<Run<HeldData>>) -> Result<Answer> + Send + 'static,
     ) {
         let run = Arc::clone(&self.run);
-        // Taken for the length of a step's bookkeeping, never while a callback runs.
+        // The lock is held for the bookkeeping of a step, never while a callback runs.
         self.answer(ticket, move || work(&mut run.lock()));
     }
 
@@ -175,7 +175,7 @@ fn none_under_way() -> Error {
     Error::InvalidArgument("no migration is under way".into())
 }
 
-/// Begins the next step of a run and keeps the run, or ends it.
+/// Begins the next step of a run and keeps the run, or ends the run.
 fn next(place: &mut Option<Run<HeldData>>, mut run: Run<HeldData>) -> Result<Answer> {
     let step = match run.advance()? {
         Next::Begin(Step::Up(version)) => json!({ "up": version.to_string() }),

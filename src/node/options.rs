@@ -1,4 +1,4 @@
-//! Options and ids on their way in. `index.js` has checked them.
+//! Options and ids on their way in. JavaScript has checked them.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ pub struct NativeOptions {
     pub max_cache_size: f64,
     /// Milliseconds.
     pub lock_timeout: f64,
-    /// Whether a resolved write survives power loss.
+    /// Whether a write, once resolved, survives a power loss.
     pub full_durability: bool,
 }
 
-/// Longer than any process lives; floating point conversions stay in range below it.
+/// Longer than any process lives. Below it, conversions from floating point stay in range.
 const LONGEST_MS: f64 = 1e14;
 
 pub fn milliseconds(value: f64) -> Duration {

@@ -1,5 +1,5 @@
-//! Documents with a large field on their way out: the field crosses as a string of its own, not as JSON that would have
-//! to be parsed. What is costly about that is done where the answer is made, off the JavaScript thread.
+//! Documents with a large field on their way out. The field crosses as a string of its own, not as JSON that would have to
+//! be parsed. The costly part of that is done where the answer is made, off the JavaScript thread.
 
 use napi::bindgen_prelude::{Either, Null};
 use napi::{Env, JsString, Result};
@@ -8,8 +8,8 @@ use super::text::Text;
 use crate::engine::document::{head_len, large_value};
 use crate::engine::json::{self, Table};
 
-/// Documents without their large fields, as JSON, and the large fields; `None` of a document that has none. No large fields at
-/// all of documents that come as they are.
+/// Documents without their large fields, as JSON, and the large fields; `None` for a document that has none. Documents that
+/// cross whole have no large fields here.
 pub struct Parts {
     heads: Heads,
     large: Vec<Option<Text>>,
@@ -22,26 +22,26 @@ enum Heads {
     Table(Text),
 }
 
-/// What crosses: the JSON, or null and a table, then one element for each document unless they come as they are. In a table all
-/// have a large field, or no elements follow.
+/// What crosses: the JSON, or null and a table, and then one element for each document unless the documents cross whole. The
+/// documents of a table either all have a large field, or no elements follow.
 pub type JsParts<'env> = Vec<Either<JsString<'env>, Null>>;
 
 impl Parts {
-    /// One document, whose text before the large field has `head` bytes.
+    /// Splits a document whose text before the large field has `head` bytes.
     pub fn of_document(text: &[u8], head: usize, field: &str) -> Parts {
         let mut heads = Vec::with_capacity(head + 1);
         let large = split(text, head, field, &mut heads);
         Parts { heads: Heads::Plain(Text::from_wtf8(heads)), large: vec![large] }
     }
 
-    /// Documents as one array, with the large `field` apart where they have one.
+    /// Makes an array of documents, with the large `field` apart where they have one.
     pub fn of_documents<T: AsRef<[u8]>>(texts: &[T], field: Option<&str>) -> Parts {
         let mut list = PartsList::default();
         texts.iter().for_each(|text| list.push_document(text.as_ref(), field));
         list.finish()
     }
 
-    /// An upper bound of the code units of the longest string that crosses.
+    /// Returns an upper bound of the code units of the longest string that crosses.
     pub fn longest(&self) -> usize {
         let (Heads::Plain(heads) | Heads::Table(heads)) = &self.heads;
         self.large.iter().flatten().chain([heads]).map(Text::len).max().unwrap_or_default()
@@ -63,11 +63,11 @@ impl Parts {
     }
 }
 
-/// An array of documents that is being put together. Either all of them come as they are, or none.
+/// An array of documents under construction. Either all of its documents cross whole, or none.
 #[derive(Default)]
 pub struct PartsList {
     heads: Vec<u8>,
-    /// The same as a table, as long as they make one.
+    /// The same documents as a table, as long as they can form one.
     table: Option<Table>,
     large: Vec<Option<Text>>,
 }
@@ -88,15 +88,15 @@ impl PartsList {
         self.tabulate(start);
     }
 
-    /// Adds a document as it is.
+    /// Adds a document to cross whole.
     pub fn push_whole(&mut self, text: &[u8]) {
         let start = self.separate();
         self.heads.extend_from_slice(text);
         self.tabulate(start);
     }
 
-    /// Adds a document with null for its large `field`, which the caller has: JavaScript sets a member at less cost than it adds
-    /// one. The text before the field is given.
+    /// Adds a document with null for its large `field`, which the caller has: in JavaScript, setting a member costs less
+    /// than adding one. `head` is the text before the field.
     pub fn push_head(&mut self, head: &[u8], field: &str) {
         let start = self.separate();
         for part in [head, b",\"", field.as_bytes(), b"\":null}"] {
@@ -106,13 +106,13 @@ impl PartsList {
         self.tabulate(start);
     }
 
-    /// Gives where the next document begins.
+    /// Writes the separator and returns where the next document begins.
     fn separate(&mut self) -> usize {
         self.heads.push(if self.heads.is_empty() { b'[' } else { b',' });
         self.heads.len()
     }
 
-    /// Takes the document that begins there into the table.
+    /// Adds the document that begins at `start` to the table.
     fn tabulate(&mut self, start: usize) {
         let document = self.heads[start..].strip_suffix(b"}").unwrap_or_default();
         if start == 1 {
@@ -141,7 +141,7 @@ impl PartsList {
     }
 }
 
-/// Appends a document without its large field, and gives that.
+/// Appends a document without its large field, and returns that field.
 fn split(text: &[u8], head: usize, field: &str, heads: &mut Vec<u8>) -> Option<Text> {
     match large_value(text, head, field).filter(|raw| raw.first() == Some(&b'"')) {
         Some(raw) => {

@@ -1,5 +1,5 @@
-//! Lists on their way out. A long one crosses in pieces: JavaScript works on what is ready while the rest is being made, and
-//! its event loop turns between them.
+//! Lists on their way out. A long list crosses in pieces: JavaScript works on the pieces that are ready while the rest is
+//! being made, and its event loop turns between them.
 
 use super::parts::PartsList;
 use super::port::{Answer, Mailbox};
@@ -7,11 +7,11 @@ use crate::engine::cancel;
 use crate::engine::parallel::{self, shares};
 use crate::engine::{Error, Result};
 
-/// The pieces of the answer to one call, in their order.
+/// The pieces of the answer to one call, in order.
 pub struct Pieces {
     mailbox: Mailbox,
     ticket: u32,
-    /// The newest piece, and whether it is the first one: it waits, since the last one is the answer.
+    /// The newest piece, and whether it is the first. It is held back, since the last piece is the answer.
     newest: Option<(bool, Answer)>,
     begun: bool,
     sent: bool,
@@ -23,7 +23,7 @@ impl Pieces {
         Pieces { mailbox, ticket, newest: None, begun: false, sent: false, failure: None }
     }
 
-    /// What was added does not count any more: another first piece follows.
+    /// Discards what was added: another first piece follows.
     pub fn start_over(&mut self) {
         self.newest = None;
         self.begun = false;
@@ -47,7 +47,7 @@ impl Pieces {
         self.mailbox.piece(self.ticket, first, piece);
     }
 
-    /// What the call is answered with at last.
+    /// Returns the last piece, with which the call is answered.
     pub fn last(mut self) -> Result<Answer> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -62,7 +62,7 @@ impl Pieces {
         }
     }
 
-    /// The answer that is a list of these items, which have so many `bytes` each; `push` adds one to a piece.
+    /// Returns the answer that lists these items, each of which has `bytes` bytes; `push` adds an item to a piece.
     ///
     /// # Errors
     /// `ABORTED`, `TOO_LARGE`.
@@ -83,7 +83,7 @@ impl Pieces {
         self.last()
     }
 
-    /// The answer that is a list of documents, with the large `field` apart where they have one.
+    /// Returns the answer that lists documents, with the large `field` apart where they have one.
     ///
     /// # Errors
     /// As [`Pieces::list`].

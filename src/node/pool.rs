@@ -1,4 +1,4 @@
-//! The threads on which everything that may block runs.
+//! The threads on which everything that may block is run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
@@ -6,20 +6,21 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
-/// Calls that may wait for disk and locks at the same time. More than that queue, so none of them may wait for another one
-/// to be run here.
+/// The most calls that may wait for the disk and for locks at the same time. Further calls queue, so no call may wait for
+/// another one to be run here.
 const MOST_THREADS: usize = 32;
 
-/// Never shut down: a call that is under way must not keep the process from exiting, and what it was about to write is
+/// The pool is never shut down: a call in progress must not keep the process from exiting, and what it was about to write is
 /// either acknowledged or not.
 static POOL: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_current_thread().max_blocking_threads(MOST_THREADS).thread_name("storage").build()
 });
 
-/// Runs work that may block. Without a thread (the system gives none) it runs here, so the caller holds no lock that it takes.
+/// Runs work that may block. If the system provides no thread, the work runs on this one, so the caller must not hold a lock
+/// that the work takes.
 pub fn run_blocking(work: impl FnOnce() + Send + 'static) {
     let Ok(pool) = &*POOL else { return work() };
-    // Where there is no thread at all and none can be started, the pool panics; what it queued meanwhile finds nothing left.
+    // If the pool has no thread and can start none, it panics. The job that it has queued then finds the slot empty.
     let slot = Arc::new(Mutex::new(Some(work)));
     let queued = Arc::clone(&slot);
     let job = move || {

@@ -1,8 +1,8 @@
-//! The way back to JavaScript: answers of calls that left the calling thread.
+//! The way back to JavaScript: the answers of calls that left the calling thread.
 //!
-//! JavaScript keeps the promises and numbers them; native code only ever posts "call 7 ended so". One threadsafe function
-//! per environment wakes JavaScript up, however many answers wait, and keeps the process alive only while JavaScript
-//! says that it waits.
+//! JavaScript keeps the promises and numbers them; native code only posts how the call with a number has ended. One
+//! threadsafe function per environment wakes JavaScript up, however many answers wait. It keeps the process alive only while
+//! JavaScript says that it is waiting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// What a call gives back: JSON text, documents whose large fields come apart, or nothing.
+/// What a call returns: JSON text, documents whose large fields are apart, or nothing.
 pub enum Answer {
     Nothing,
     Text(Arc<[u8]>),
@@ -42,7 +42,7 @@ impl Answer {
         text.map_or(Answer::Nothing, |text| Answer::Text(text.into()))
     }
 
-    /// Whether JavaScript can hold it.
+    /// Whether the answer is small enough for JavaScript.
     pub fn fits(&self) -> bool {
         match self {
             Answer::Nothing => true,
@@ -60,10 +60,10 @@ impl Answer {
     }
 }
 
-/// As it crosses.
+/// An answer as it crosses.
 pub type JsAnswer<'env> = Either3<Null, JsString<'env>, JsParts<'env>>;
 
-/// JSON text as JavaScript takes it. Engine texts are checked UTF-8.
+/// Returns JSON text as a JavaScript string. The texts of the engine are known to be UTF-8.
 pub fn json_string<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> {
     if text.is_ascii() {
         env.create_string_latin1(text)
@@ -74,11 +74,11 @@ pub fn json_string<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> 
 
 enum Message {
     Answered(u32, Answer),
-    /// A piece of an answer; `true` of the first one.
+    /// A piece of an answer, with `true` for the first piece.
     Piece(u32, bool, Answer),
     Failed(u32, Error),
     Warned(Warning),
-    /// Something waits for whoever listens on this channel.
+    /// There is something to take for the listener on this channel.
     Notified(u32),
     Progressed(u32, u64, u64),
     /// An event of a database, as JSON.
@@ -90,18 +90,18 @@ enum Message {
 pub struct Mailbox {
     inner: Arc<Inner>,
     observer: Arc<dyn Observer>,
-    /// The calls that may be given up, by ticket, until JavaScript takes their answers.
+    /// The calls that may be aborted, by ticket, until JavaScript takes their answers.
     cancels: Arc<Mutex<HashMap<u32, Cancel>>>,
 }
 
 struct Inner {
     messages: Mutex<Vec<Message>>,
     wake: Wake,
-    /// Whether the environment is gone, as a worker thread that was terminated.
+    /// Whether the environment is gone, such as that of a worker thread that was terminated.
     ended: AtomicBool,
 }
 
-/// Posts what happens in databases of its own accord, and what they have to warn of then.
+/// Posts the events that databases raise of their own accord, and the warnings that come with them.
 struct Watcher(Arc<Inner>);
 
 impl Observer for Watcher {
@@ -121,7 +121,7 @@ impl Mailbox {
         Mailbox { observer: Arc::new(Watcher(Arc::clone(&inner))), inner, cancels: Arc::default() }
     }
 
-    /// Who is to be told of the events of the databases that this environment uses.
+    /// Returns the observer of the events of the databases that this environment uses.
     pub fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
     }
@@ -130,10 +130,11 @@ impl Mailbox {
         self.inner.post(message);
     }
 
-    /// Asked before a call changes anything: what a migration leaves behind is not to come after its undoing.
+    /// Checked before a call changes anything, so that no call left behind by a migration takes effect after the migration
+    /// was undone.
     ///
     /// # Errors
-    /// `ABORTED` if the environment is gone, and with it whoever called.
+    /// `ABORTED` if the environment is gone, and the caller with it.
     pub fn check_caller(&self) -> crate::engine::Result<()> {
         if self.inner.ended.load(Ordering::Acquire) {
             return Err(Error::Aborted("the call"));
@@ -141,7 +142,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The flag of a call; one that nobody raises where the caller cannot give up.
+    /// Returns the cancellation flag of a call, or a flag that is never raised if the call cannot be aborted.
     pub fn cancel_of(&self, ticket: u32) -> Cancel {
         self.cancels.lock().get(&ticket).cloned().unwrap_or_default()
     }
@@ -154,7 +155,7 @@ impl Mailbox {
         });
     }
 
-    /// Sends a piece of an answer ahead, which fits. Before the `first` one there was nothing, or nothing that counts.
+    /// Sends a piece of an answer ahead. The piece fits. The `first` piece replaces whatever was sent before it.
     pub fn piece(&self, ticket: u32, first: bool, piece: Answer) {
         self.post(Message::Piece(ticket, first, piece));
     }
@@ -163,7 +164,7 @@ impl Mailbox {
         warnings.into_iter().for_each(|warning| self.post(Message::Warned(warning)));
     }
 
-    /// Tells how many of how many bytes the call has done.
+    /// Reports how many of how many bytes the call has processed.
     pub fn progress(&self, ticket: u32, done: u64, total: u64) {
         self.post(Message::Progressed(ticket, done, total));
     }
@@ -181,13 +182,13 @@ impl Inner {
             messages.len() == 1
         };
         if first {
-            // An environment that is going away takes no calls; its promises are gone too.
+            // An environment that is going away accepts no calls; its promises are gone too.
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
 }
 
-/// Kinds of messages, as `take` numbers them.
+/// The kinds of messages, as numbered in what `take` returns.
 const ANSWERED: u32 = 0;
 const FAILED: u32 = 1;
 const WARNED: u32 = 2;
@@ -210,16 +211,17 @@ impl Port {
     pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Port> {
         let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
         let mailbox = Mailbox::new(build()?);
-        // Runs before the objects of the environment are dropped, among them a migration, which is undone then.
+        // Runs before the objects of the environment are dropped. A migration in progress is one of them, and is undone
+        // then.
         env.add_env_cleanup_hook(Arc::clone(&mailbox.inner), |inner| {
             inner.ended.store(true, Ordering::Release);
         })?;
         Ok(Port { mailbox, holder: Mutex::new(build()?) })
     }
 
-    /// Takes the messages that wait, three elements each: kind, ticket, answer. Those of failures, warnings and events are
-    /// JSON; so is that of progress: `[done, total]`. Behind a piece of an answer the others wait until this is called again:
-    /// JavaScript has enough to do with one, and nothing wakes it up for them.
+    /// Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
+    /// so is progress: `[done, total]`. Messages behind a piece of an answer wait until the next call: one piece is enough
+    /// work for JavaScript, and nothing wakes it up for the rest.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages: Vec<Message> = {
@@ -256,7 +258,7 @@ impl Port {
                 }
             };
             let (kind, answer) = match answer.to_js(env) {
-                // JavaScript has no room for it. That must not keep the others from their answers.
+                // JavaScript has no room for the answer. That must not keep the other calls from their answers.
                 Err(_) if matches!(kind, ANSWERED | BEGUN | CONTINUED) => {
                     let error = describe(&Error::TooLarge("the answer".into()));
                     (FAILED, Answer::text(error.into_bytes()).to_js(env)?)
@@ -268,14 +270,14 @@ impl Port {
         Ok(flat)
     }
 
-    /// Says before a call begins that it may be given up.
+    /// Declares, before a call begins, that the call may be aborted.
     #[napi(catch_unwind)]
     pub fn may_abort(&self, ticket: u32) {
         self.mailbox.cancels.lock().insert(ticket, Cancel::default());
     }
 
-    /// Gives a call up: the work behind it ends soon. Whether that was in time: false if the call has begun to change
-    /// something; then its answer tells how it ends.
+    /// Aborts a call, so that the work behind it ends soon. Returns false if it is too late because the call has begun to
+    /// change something; its answer then tells how it ends.
     #[napi(catch_unwind)]
     pub fn abort(&self, ticket: u32) -> bool {
         self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())

@@ -1,4 +1,4 @@
-//! `ProjectStorageV2` as native code sees it.
+//! Native calls for `ProjectStorageV2`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct NativeProjects {
     pub(super) session: Arc<Session>,
 }
 
-/// Kinds of queries, as `project-storage.js` numbers them. `text` is JSON.
+/// Returns the query of a kind as numbered in `project-storage.js`. `text` is JSON.
 fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
     let text = json::unescape(text.as_bytes()).into_owned();
     match kind {
@@ -36,7 +36,7 @@ fn query(kind: u32, text: &str, start: f64, end: f64) -> Query {
 
 #[napi]
 impl NativeProjects {
-    /// `directory` is the database's and lies under `base`. Touches no file.
+    /// `directory` is the database's, and is below `base`. Touches no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, base: String, directory: String, options: NativeOptions) -> NativeProjects {
         let directory = PathBuf::from(directory);
@@ -95,7 +95,7 @@ impl NativeProjects {
         self.session.write(ticket, move |tx| delete(tx).map(|()| Answer::Nothing));
     }
 
-    /// Builds the indexes of projects and of all their files anew. A damaged file does not keep the others from it.
+    /// Rebuilds the indexes of the projects and of all their files. A damaged file does not prevent the rest.
     #[napi(catch_unwind)]
     pub fn rebuild_indexes(&self, ticket: u32) {
         self.session.read(ticket, |database, options| {
@@ -133,7 +133,7 @@ impl NativeProjects {
         });
     }
 
-    /// Loads the projects or, with an id, the files of one project, takes over what another program wrote, and keeps their
+    /// Loads the projects or, with an id, the files of one project, adopts what another program wrote, and keeps their
     /// indexes on disk. Answers `{ documents, setAside }`.
     #[napi(catch_unwind)]
     pub fn index(&self, ticket: u32, project_id: Option<f64>) {
@@ -147,7 +147,7 @@ impl NativeProjects {
         });
     }
 
-    /// Removes from disk what `index` keeps there. The documents and their queries stay what they are.
+    /// Removes from disk what `index` keeps there. The documents and the results of queries do not change.
     #[napi(catch_unwind)]
     pub fn forget_indexes(&self, ticket: u32, project_id: Option<f64>) {
         let spec = collection(project_id);
@@ -158,7 +158,7 @@ impl NativeProjects {
     }
 }
 
-/// The collection of all projects or, with an id, of the files of one.
+/// Returns the collection of all projects or, with an id, that of the files of one project.
 fn collection(project_id: Option<f64>) -> Arc<CollectionSpec> {
     match project_id {
         None => store::collection(),

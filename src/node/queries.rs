@@ -1,4 +1,4 @@
-//! Queries and iteration as native code sees them.
+//! Native calls for queries and iteration.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::engine::{CollectionSpec, View, json};
 
 #[napi]
 impl NativeCollection {
-    /// Answers with the documents that a query (JSON) asks for.
+    /// Answers with the documents that a query (JSON) selects.
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, query: String) {
         let spec = Arc::clone(&self.spec);
@@ -23,7 +23,7 @@ impl NativeCollection {
         });
     }
 
-    /// Answers with how a query is answered.
+    /// Answers with the plan by which a query is answered.
     #[napi(catch_unwind)]
     pub fn explain(&self, ticket: u32, query: String) {
         let spec = Arc::clone(&self.spec);
@@ -33,7 +33,7 @@ impl NativeCollection {
         });
     }
 
-    /// Reads the collection a part at a time: the documents that the condition of a query (JSON) wants.
+    /// Prepares to read, a part at a time, the documents that satisfy the condition of a query (JSON).
     #[napi(catch_unwind)]
     pub fn iterate(&self, query: String, after: Option<String>) -> NativeIteration {
         let place = Place { view: None, after: after.map(|key| DocumentId::from_key(&key)), done: false };
@@ -46,7 +46,7 @@ impl NativeCollection {
     }
 }
 
-/// Where an iteration stands.
+/// How far an iteration has got.
 struct Place {
     /// The collection as it was at the first step.
     view: Option<View>,
@@ -89,10 +89,10 @@ impl NativeIteration {
         });
     }
 
-    /// Lets go of the files that the iteration reads.
+    /// Releases the files that the iteration reads.
     #[napi(catch_unwind)]
     pub fn end(&self) {
-        // A step that is under way has a copy of its own and meets the end when it is over.
+        // A step in progress holds the lock and is not waited for. What it reads is then released with the iteration itself.
         if let Some(mut place) = self.place.try_lock() {
             place.done = true;
             place.view = None;
@@ -100,7 +100,7 @@ impl NativeIteration {
     }
 }
 
-/// A document's id as JavaScript has it: a number where the key is that of one.
+/// Appends the id of a document as JavaScript has it: as a number if the key is that of a number.
 pub fn push_id(out: &mut Vec<u8>, id: &DocumentId) {
     match id {
         DocumentId::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),

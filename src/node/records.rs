@@ -1,4 +1,4 @@
-//! Records on their way in: a slice of them at a time, so that the event loop turns while many are handed over.
+//! Records on their way in, a slice at a time, so that the event loop turns while many are passed.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::engine::{GivenMap, json};
 
 /// Records in their order.
 pub struct Records {
-    /// Their JSON with a comma between two, within braces: members of a map make that map.
+    /// The JSON of the records, separated by commas and enclosed in braces: members of a map thus form that map.
     text: Vec<u8>,
-    /// Where the text of each begins and ends.
+    /// Where the text of each record begins and ends.
     places: Vec<(usize, usize)>,
-    /// The large field of each as plain text, where it comes apart.
+    /// The large field of each record as plain text, if it is passed apart.
     large: Vec<Option<Place>>,
     large_texts: GivenTexts,
 }
@@ -33,7 +33,7 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Adds a record. Gives how many bytes it has.
+    /// Adds a record and returns its size in bytes.
     fn push(&mut self, env: &Env, text: &JsString<'_>, large: Option<&JsString<'_>>) -> Result<usize> {
         self.text.pop();
         if !self.places.is_empty() {
@@ -58,10 +58,10 @@ impl Records {
         self.places.iter().zip(self.large()).map(given)
     }
 
-    /// Their keys, where they are members of a map.
+    /// Returns the keys of the records, if they are members of a map.
     pub fn keys(&self) -> Vec<DocumentId> {
         let key = |member: Given<'_>| {
-            // Where there is none in front, reading the map says so.
+            // If a member has no key, reading the map reports it.
             let key = json::Scanner::new(member.text).string().unwrap_or_default();
             DocumentId::from_key(&json::unescape_lossy(&member.text[key]))
         };
@@ -72,13 +72,13 @@ impl Records {
         self.large.iter().map(|large| large.as_ref().map(|place| self.large_texts.get(place)))
     }
 
-    /// The map whose members they are.
+    /// Returns the map whose members the records are.
     pub fn map(&self) -> GivenMap<'_> {
         GivenMap { text: &self.text, large: self.large().collect() }
     }
 }
 
-/// What JavaScript has handed over so far; `None` once that is released.
+/// The records that JavaScript has passed so far; `None` once they are released.
 #[napi]
 pub struct NativeRecords {
     records: Mutex<Option<Arc<Records>>>,
@@ -91,8 +91,8 @@ impl NativeRecords {
         NativeRecords { records: Mutex::new(Some(Arc::default())) }
     }
 
-    /// Adds records: the JSON of each and, where that comes apart, its large field. No call has been given any yet. Returns how
-    /// many bytes were added.
+    /// Adds records: the JSON of each and, if it is passed apart, its large field. No call may have received the records
+    /// yet. Returns how many bytes were added.
     #[napi(catch_unwind)]
     pub fn append(
         &self,
@@ -109,7 +109,7 @@ impl NativeRecords {
         Ok(bytes as f64)
     }
 
-    /// Forgets the records. Calls that were given them keep them to their end.
+    /// Forgets the records. Calls that have received them keep them until they end.
     #[napi(catch_unwind)]
     pub fn release(&self) {
         *self.records.lock() = None;

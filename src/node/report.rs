@@ -1,4 +1,4 @@
-//! Reports of verifying and repairing on their way to JavaScript: each with the text that a person reads.
+//! Reports of verification and repair on their way to JavaScript, each with the text for people.
 
 use serde_json::Value;
 

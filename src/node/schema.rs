@@ -1,4 +1,4 @@
-//! What needs no storage: ids, and the schemas of whole maps.
+//! Calls that need no storage: for ids, and for the schemas of whole maps.
 
 use napi_derive::napi;
 
@@ -6,13 +6,13 @@ use super::error::describe;
 use crate::engine::{Error, generate_id, json};
 use crate::project::{MapKind, parse_map};
 
-/// An id that was never handed out before in this process: milliseconds since 1970, or just above the last one.
+/// Returns an id that was never returned before in this process: milliseconds since 1970, or just above the last id.
 #[napi(catch_unwind)]
 pub fn new_id() -> f64 {
     generate_id() as f64
 }
 
-/// A checked map.
+/// The result of checking a map.
 #[napi(object)]
 pub struct Checked {
     /// The map in canonical form, as JSON.

@@ -1,4 +1,4 @@
-//! One instance of a storage: its options, its engine once that is open, and the calls that are under way.
+//! One instance of a storage: its options, its engine once that is open, and the calls in progress.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::engine::{
 use crate::pool::run_blocking;
 use crate::project::owners;
 
-/// What an instance asks for, checked by `index.js`.
+/// The options of an instance, checked by JavaScript.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionOptions {
     pub cached: bool,
@@ -35,37 +35,37 @@ pub struct SessionOptions {
 type ReadWork = Box<dyn FnOnce(&Database, ReadOptions) -> Result<Answer> + Send>;
 type WriteWork = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Answer> + Send>;
 
-/// A waiting repair looks this often whether it was given up.
+/// How often a waiting repair checks whether it was aborted.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Numbers the sessions of this process in the order of their making.
+/// The number of the next session of this process. Sessions are numbered in the order of their creation.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
-/// An instance. Opening is left to the first call, because constructors must not touch the disk.
+/// An instance. The first call opens the engine, because constructors must not touch the disk.
 pub struct Session {
     number: u64,
     base: BasePath,
     directory: PathBuf,
-    /// The collection that the instance is about, which must be its database's own.
+    /// The collection that the instance serves, which must belong to its database.
     collection: Option<Arc<CollectionSpec>>,
     options: SessionOptions,
     mailbox: Mailbox,
     life: Mutex<Life>,
     /// The last batch of the database when this instance opened it, before any of its own.
     opened_at: AtomicU64,
-    /// Signalled when a call ends: repairs wait for that, each session's on a thread of their own. No thread of the pool
-    /// waits for other calls, which may need it.
+    /// Signalled when a call ends. Repairs wait for this, each session's on a thread of its own: no thread of the pool waits
+    /// for other calls, since these may need that thread.
     idle: Condvar,
 }
 
 impl Session {
-    /// Of two sessions of this process the later one has the higher number.
+    /// Returns the number of the session. Of two sessions of this process, the later one has the higher number.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// `directory` is the database's; `base` lies above it. Both are absolute. Touches no file. With a collection, opening
-    /// fails if its file belongs to another database, or if its indexes are declared otherwise by somebody else.
+    /// `directory` is the database's, and is below `base`. Both are absolute. Touches no file. With a collection, opening
+    /// fails if its file belongs to another database, or if another instance declares its indexes differently.
     pub fn new(
         base: &str,
         directory: PathBuf,
@@ -87,7 +87,7 @@ impl Session {
         })
     }
 
-    /// Whether a path may be removed with an entity.
+    /// Checks that a path may be removed together with an entity.
     pub fn check_entity_path(&self, path: &str) -> Result<()> {
         let database = self.engine().ok_or(Error::Closed)?;
         check_entity_path(&self.base, &database, &self.directory, path)
@@ -106,7 +106,7 @@ impl Session {
         self.opened_at.load(Ordering::Relaxed)
     }
 
-    /// The engine, if it is open already and this instance is not closed.
+    /// Returns the engine, if it is open and this instance is not closed.
     pub fn engine(&self) -> Option<Arc<Database>> {
         let life = self.life.lock();
         match &life.engine {
@@ -115,7 +115,7 @@ impl Session {
         }
     }
 
-    /// The engine, opened if need be. Blocks.
+    /// Returns the engine, opening it if necessary. Blocks.
     fn open(&self) -> Result<Arc<Database>> {
         if let Engine::Open(database) = &self.life.lock().engine {
             return Ok(Arc::clone(database));
@@ -139,7 +139,7 @@ impl Session {
         &self.mailbox
     }
 
-    /// Runs a call where it may block. `job` answers it with [`Session::end`].
+    /// Runs a call on the pool, where it may block. `job` answers the call through [`Session::end`].
     fn begin(&self, ticket: u32, job: Job) {
         {
             let mut life = self.life.lock();
@@ -188,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Runs a read where it may block.
+    /// Runs a read on the pool, where it may block.
     pub fn read(
         self: &Arc<Self>,
         ticket: u32,
@@ -197,7 +197,7 @@ impl Session {
         self.start_read(ticket, Box::new(work));
     }
 
-    /// Runs a read where it may block, which is answered with the documents that `work` gives.
+    /// Runs a read on the pool, where it may block, and answers it with the documents that `work` returns.
     pub fn read_documents(
         self: &Arc<Self>,
         ticket: u32,
@@ -208,12 +208,12 @@ impl Session {
         self.read(ticket, move |database, options| pieces.documents(&work(database, options)?, field));
     }
 
-    /// The way out for the answer of a call that is a list.
+    /// Returns the pieces through which a call is answered with a list.
     pub fn pieces(&self, ticket: u32) -> Pieces {
         Pieces::new(self.mailbox.clone(), ticket)
     }
 
-    /// Once for all kinds of work, of which there are many.
+    /// Compiled once for all kinds of work, of which there are many.
     fn start_read(self: &Arc<Self>, ticket: u32, work: ReadWork) {
         let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
         let job = move || {
@@ -269,7 +269,7 @@ impl Session {
     fn open_for_writes(self: &Arc<Self>) {
         let opened = guarded(|| self.open());
         let mut life = self.life.lock();
-        // A read may have been quicker: then the writes went on with it, and by now the instance may be at its end.
+        // A read may have been quicker. It has then submitted the writes, and the instance may even have ended by now.
         if !matches!(life.engine, Engine::Opening(_)) {
             return;
         }
@@ -285,7 +285,7 @@ impl Session {
         }
     }
 
-    /// Takes note that the engine is open, and hands it the writes that waited for it.
+    /// Records that the engine is open, and hands it the writes that waited for it.
     fn opened(self: &Arc<Self>, mut life: MutexGuard<'_, Life>, database: &Arc<Database>) {
         if matches!(life.engine, Engine::Open(_)) {
             return;
@@ -304,12 +304,12 @@ impl Session {
         }
     }
 
-    /// Answers with what the database looks like.
+    /// Answers with the statistics of the database.
     pub fn statistics(self: &Arc<Self>, ticket: u32) {
         self.read(ticket, |database, _| Ok(Answer::text(statistics_text(&database.statistics()?))));
     }
 
-    /// Verifies the database, open or not; one that does not open is verified all the same.
+    /// Verifies the database, whether it is open or not, and even if it cannot be opened.
     pub fn verify(self: &Arc<Self>, ticket: u32) {
         let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
         let job = move || {
@@ -329,8 +329,8 @@ impl Session {
         self.begin(ticket, Box::new(job));
     }
 
-    /// Repairs the database. This instance's calls before it are waited for, as long as for a lock, and those after it wait;
-    /// other instances, here and in other processes, must have closed it.
+    /// Repairs the database. Waits for this instance's earlier calls, no longer than for a lock, and holds back later ones.
+    /// All other instances, in this process and in others, must have closed the database.
     pub fn repair(self: &Arc<Self>, ticket: u32) {
         {
             let mut life = self.life.lock();
@@ -350,7 +350,7 @@ impl Session {
         }
     }
 
-    /// Sees to the repairs until there are none.
+    /// Runs repairs until none are left.
     fn repair_in_turn(self: &Arc<Self>) {
         loop {
             let cancel = self.life.lock().repairs.front().map(|repair| repair.cancel.clone());
@@ -362,7 +362,7 @@ impl Session {
         }
     }
 
-    /// Ends the first repair, and with the last of them lets those begin that waited. Whether there is another one.
+    /// Ends the first repair and, if it was the last, starts the calls that waited. Returns whether there is another repair.
     fn end_repair(self: &Arc<Self>, report: Result<Answer>) -> bool {
         let ticket = self.life.lock().repairs.front().map(|repair| repair.ticket);
         if let Some(ticket) = ticket {
@@ -409,8 +409,8 @@ impl Session {
         Ok(Answer::json(repair_report(&report)))
     }
 
-    /// Ends the instance: calls from now on are refused, those under way are waited for, the JSON files are brought up
-    /// to date. Closing twice is fine.
+    /// Ends the instance: refuses further calls, waits for those in progress and brings the JSON files up to date. Closing
+    /// twice is harmless.
     pub fn close(self: &Arc<Self>, ticket: u32) {
         let next = {
             let mut life = self.life.lock();
@@ -424,7 +424,7 @@ impl Session {
     fn finish(&self) -> Result<()> {
         let engine = std::mem::take(&mut self.life.lock().engine);
         let Engine::Open(database) = engine else {
-            // Never used: nothing to bring up to date.
+            // The instance was never used: there is nothing to bring up to date.
             return Ok(());
         };
         let result = database.checkpoint(Wait::at_most(self.options.lock_timeout));
@@ -433,7 +433,7 @@ impl Session {
     }
 }
 
-/// Turns a panic into an error: none crosses into JavaScript.
+/// Turns a panic into an error, since no panic may cross into JavaScript.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Error::InvalidArgument("the call panicked; this is a bug of the package".into()))

@@ -1,4 +1,4 @@
-//! A base path on its way in.
+//! Base paths on their way in.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::engine::fs::OsFs;
 use crate::engine::{BasePath, DatabaseOptions, Registry, Wait};
 use crate::project::owners;
 
-/// The base path with the engines that this process has open under it. Touches no file.
+/// Returns the base path with the engines that this process has open under it. Touches no file.
 pub fn site(base: &Path, wait: Wait) -> Site {
     Site {
         base: BasePath::new(Arc::new(OsFs), base),

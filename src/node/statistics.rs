@@ -25,7 +25,7 @@ fn collection(collection: &CollectionStatistics) -> Value {
     })
 }
 
-/// Statistics as JSON; `engine` and `cache` are for `statistics.js`, the rest as callers get it.
+/// Returns statistics as JSON; `engine` and `cache` are for `statistics.js`, callers receive the rest as it is.
 pub fn statistics_text(found: &Statistics) -> Vec<u8> {
     let (sequence, journal, writes) = (&found.sequence, &found.journal, &found.writes);
     let last = found.checkpoints.last.map(
@@ -84,7 +84,7 @@ pub fn statistics_text(found: &Statistics) -> Vec<u8> {
     text.to_string().into_bytes()
 }
 
-/// An event of a channel as JSON: its name, the members as subscribers get them, and the error as [`describe`] gives it.
+/// Returns an event of a channel as JSON: the channel's name, the members for subscribers, and the error as in [`describe`].
 pub fn event_text(database: &Database, event: &Event) -> Option<String> {
     let (channel, mut fields, took, error) = match event {
         Event::Opened(opened) => {

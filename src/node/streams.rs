@@ -1,4 +1,4 @@
-//! Contents of files as streams, as native code sees them.
+//! Native calls for the contents of files as streams.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ enum Reading {
     #[default]
     Unopened,
     Open(ContentReader),
-    /// The file is let go, also by a call that opens it only now.
+    /// The file has been released, even if the call that opens it is still in progress.
     Ended,
 }
 
@@ -46,7 +46,7 @@ impl NativeFiles {
 
 #[napi]
 impl NativeContent {
-    /// Looks for the file. Answers whether there is one.
+    /// Looks up the file. Fails with `NOT_FOUND` if there is none.
     #[napi(catch_unwind)]
     pub fn open(&self, ticket: u32) {
         let (files, id) = (self.files.clone(), self.id);
@@ -63,7 +63,7 @@ impl NativeContent {
         });
     }
 
-    /// Answers with the next chunk as a JSON string, with nothing at the end.
+    /// Answers with the next chunk as a JSON string; with nothing at the end.
     #[napi(catch_unwind)]
     pub fn next(&self, ticket: u32) {
         let reading = Arc::clone(&self.reading);
@@ -81,20 +81,20 @@ impl NativeContent {
         });
     }
 
-    /// Lets go of the file.
+    /// Releases the file.
     #[napi(catch_unwind)]
     pub fn close(&self) {
         if let Some(mut reading) = self.reading.try_lock() {
             *reading = Reading::Ended;
             return;
         }
-        // A chunk is being read: that must not be waited for here.
+        // A chunk is being read, which must not be waited for here.
         let reading = Arc::clone(&self.reading);
         crate::pool::run_blocking(move || *reading.lock() = Reading::Ended);
     }
 }
 
-/// The content of a file that is to be, taken in a piece at a time.
+/// The content of a file to be created, received a piece at a time.
 #[napi]
 pub struct NativeSpool {
     session: Arc<Session>,
@@ -115,7 +115,7 @@ enum Stage {
 
 #[napi]
 impl NativeSpool {
-    /// Takes in a piece: JSON text of a part of a string, without quotes, cut between characters.
+    /// Receives a piece: a part of a string as JSON text, without quotes, cut between characters.
     #[napi(catch_unwind)]
     pub fn append(&self, ticket: u32, piece: String) {
         self.advance(ticket, move |_, _, mut incoming| {
@@ -124,7 +124,7 @@ impl NativeSpool {
         });
     }
 
-    /// Ends the content and makes it durable, if it is large.
+    /// Ends the content and, if it is large, makes it durable.
     #[napi(catch_unwind)]
     pub fn complete(&self, ticket: u32) {
         self.advance(ticket, |files, database, incoming| {
@@ -144,17 +144,17 @@ impl NativeSpool {
         });
     }
 
-    /// Forgets what was taken in.
+    /// Forgets what was received.
     #[napi(catch_unwind)]
     pub fn abandon(&self) {
         let stage = Arc::clone(&self.stage);
-        // A piece may be on its way to the disk: that must not be waited for here.
+        // A piece may be on its way to the disk, which must not be waited for here.
         crate::pool::run_blocking(move || *stage.lock() = Stage::Ended);
     }
 }
 
 impl NativeSpool {
-    /// Goes from what was taken in so far to the next stage. What fails ends the spool.
+    /// Takes the spool from what was received so far to its next stage. A failure ends the spool.
     fn advance(
         &self,
         ticket: u32,

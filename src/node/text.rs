@@ -1,15 +1,15 @@
-//! Texts on their way to JavaScript, whose strings may have lone surrogates. Here they are WTF-8.
+//! Texts on their way to JavaScript, whose strings may have lone surrogates. In Rust, such texts are WTF-8.
 
 use napi::{Env, JsString, Result};
 
 use crate::engine::json;
 
-/// A string as JavaScript takes it at the least cost.
+/// A string in the form that JavaScript accepts at the least cost.
 pub enum Text {
-    /// Bytes that are characters: most texts, and the cheapest ones.
+    /// Bytes that are characters themselves: most texts, and the cheapest.
     Ascii(Vec<u8>),
     Utf8(String),
-    /// With lone surrogates.
+    /// A text with lone surrogates.
     Utf16(Vec<u16>),
 }
 
@@ -22,7 +22,7 @@ impl Text {
             .map_or_else(|error| Text::Utf16(json::to_utf16(error.as_bytes())), Text::Utf8)
     }
 
-    /// An upper bound of its code units.
+    /// Returns an upper bound of its code units.
     pub fn len(&self) -> usize {
         match self {
             Text::Ascii(bytes) => bytes.len(),

@@ -1,4 +1,4 @@
-//! Interactive transactions as native code sees them: each call is one step.
+//! Native calls for interactive transactions: each call is one step.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl NativeTransaction {
     }
 }
 
-/// Keys are ids as they stand in the map; texts are JSON.
+/// Keys are ids as they appear in the map; texts are JSON.
 #[napi]
 impl NativeTransaction {
     #[napi(constructor, catch_unwind)]
@@ -51,7 +51,7 @@ impl NativeTransaction {
         });
     }
 
-    /// Answers with the documents that a query asks for.
+    /// Answers with the documents that a query selects.
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, collection: &NativeCollection, query: String) {
         let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
@@ -61,7 +61,7 @@ impl NativeTransaction {
         });
     }
 
-    /// As [`NativeCollection::insert`].
+    /// Like [`NativeCollection::insert`].
     #[napi(catch_unwind)]
     pub fn insert(
         &self,
@@ -170,14 +170,14 @@ impl NativeTransaction {
         });
     }
 
-    /// Whether something that a step read has changed, so that the transaction must run again.
+    /// Returns whether something that a step read has changed, so that the transaction must run again.
     #[napi(catch_unwind)]
     pub fn is_lost(&self) -> bool {
         self.interactive.is_lost()
     }
 
-    /// Commits as one batch, through the session of one of its storages. One that changed nothing only looks whether what
-    /// it read is still so. Fails with `CONFLICT` if it is not.
+    /// Commits as one batch, through the session of one of the storages. A transaction without changes only checks that what
+    /// it read has not changed. Fails with `CONFLICT` if it has.
     #[napi(catch_unwind)]
     pub fn commit(&self, ticket: u32, collection: &NativeCollection) {
         let interactive = Arc::clone(&self.interactive);

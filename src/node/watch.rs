@@ -1,4 +1,4 @@
-//! What readers in JavaScript need to keep documents as objects: a look at the tip without a call, and which documents
+//! What JavaScript needs to keep documents as objects: reading the tip without a call, and learning which documents have
 //! changed.
 
 use std::mem;
@@ -12,19 +12,19 @@ use parking_lot::Mutex;
 use crate::engine::fs::PageMemory;
 use crate::engine::{ACKNOWLEDGED_AT, ANNOUNCED_AT, Database};
 
-/// One engine as it is watched.
+/// A watch on one engine.
 #[napi]
 pub struct NativeWatch {
-    /// Watching keeps no engine open.
+    /// Weak, because watching keeps no engine open.
     database: Weak<Database>,
-    /// Shared with the page that JavaScript has. Nothing, once that was taken back.
+    /// Shared with the page that JavaScript has; `None` once the page was taken back.
     memory: Arc<Mutex<Option<Arc<dyn PageMemory>>>>,
-    /// There is one page: another one would not be taken back with it.
+    /// Whether the page was handed out. There is only one, because a second would not be taken back with it.
     is_given: bool,
 }
 
 impl NativeWatch {
-    /// `None` where the tip is not mapped.
+    /// Returns `None` if the tip is not mapped.
     pub fn of(database: &Arc<Database>) -> Option<NativeWatch> {
         let memory = database.map_tip().ok()??;
         Some(NativeWatch {
@@ -40,25 +40,25 @@ pub type Change = Either3<f64, String, Null>;
 
 #[napi]
 impl NativeWatch {
-    /// Whether memory has no batch after `seq` that changed the collection; false where that is not known any more.
+    /// Returns whether no batch after `seq` that is in memory changed the collection; false if that is no longer known.
     #[napi(catch_unwind)]
     pub fn is_unchanged_since(&self, path: String, seq: f64) -> bool {
         self.database.upgrade().is_some_and(|database| database.is_unchanged_since(&path, seq as u64))
     }
 
-    /// Where in the page the number of the last batch stands that any process may see, as a 64-bit float.
+    /// The offset in the page of the number of the last batch that any process may see, a 64-bit float.
     #[napi(getter, catch_unwind)]
     pub fn announced_at(&self) -> u32 {
         ANNOUNCED_AT as u32
     }
 
-    /// Where in the page the number of the last batch that any process had acknowledged stands, as a 64-bit float.
+    /// The offset in the page of the number of the last batch that any process has acknowledged, a 64-bit float.
     #[napi(getter, catch_unwind)]
     pub fn acknowledged_at(&self) -> u32 {
         ACKNOWLEDGED_AT as u32
     }
 
-    /// The page of memory that all processes share, once. `null` where this runtime gives copies of such memory only.
+    /// Returns the page of memory that all processes share, once. `null` if this runtime only gives copies of such memory.
     #[napi(catch_unwind)]
     pub fn page<'env>(&mut self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
         if mem::replace(&mut self.is_given, true) {
@@ -68,22 +68,22 @@ impl NativeWatch {
         let Some((memory, length)) = owner.lock().as_ref().map(|memory| memory.place()) else {
             return Ok(None);
         };
-        // SAFETY: the memory is a mapping of its own, made for this object, that is `length` bytes long and lives until
-        // `owner` is dropped by the finalizer, or until JavaScript has it no more. Other processes change it at any time;
-        // JavaScript only ever reads single aligned words of it, for which any value is harmless: a wrong one costs a
+        // SAFETY: the memory is a mapping of its own, made for this object. It is `length` bytes long and lives until
+        // `owner` is dropped by the finalizer, or until JavaScript no longer has the page. Other processes change it at any
+        // time, but JavaScript reads only single aligned words of it, for which any value is harmless: a wrong value costs a
         // look-up in the engine.
         let buffer =
             unsafe { ArrayBuffer::from_external(env, memory, length, owner, |_, owner| drop(owner)) }?;
         Ok(std::ptr::eq(buffer.as_ptr(), memory).then_some(buffer))
     }
 
-    /// Whether somebody has the engine open.
+    /// Returns whether anything has the engine open.
     #[napi(getter, catch_unwind)]
     pub fn is_open(&self) -> bool {
         self.database.strong_count() > 0
     }
 
-    /// Takes the page back, which nobody may read from then on.
+    /// Takes the page back. It must not be read from then on.
     #[napi(catch_unwind)]
     pub fn release(&self, page: ArrayBuffer<'_>) -> Result<()> {
         page.detach()?;
@@ -91,9 +91,9 @@ impl NativeWatch {
         Ok(())
     }
 
-    /// The number of the last batch that memory has, then for each document that it and the batches since `seq` changed
-    /// its collection and its key, `null` for all documents of the collection. Only the number, and a `null`, where that
-    /// is not known any more.
+    /// Returns the number of the last batch in memory, and then, for each document that this batch and the others since
+    /// `seq` changed, its collection and its key, or `null` for all documents of the collection. If the changes are no
+    /// longer known, returns only the number and a `null`.
     #[napi(catch_unwind)]
     pub fn changes_since(&self, seq: f64) -> Vec<Change> {
         let (now, changes) =

@@ -1,4 +1,4 @@
-//! The command line as JavaScript starts it. Only `bin/` loads it.
+//! The addon through which JavaScript starts the command line. Only `bin/` loads it.
 
 #![cfg_attr(test, allow(dead_code, reason = "exports are registered outside of tests only"))]
 
@@ -10,9 +10,9 @@ use napi_derive::napi;
 use octoprompt_storage_cli::{Goal, MigrateOrder, Outcome, Setting};
 use serde_json::{Value, json};
 
-/// Runs a command over the standard streams of this process. Answers, as JSON text, `{ exit }`, the number to exit with,
-/// or `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }`, what is left to do where modules can be
-/// loaded; `goal` is `apply`, `rollback` or `status`.
+/// Runs a command over the standard streams of this process. Answers, as JSON text, `{ exit }` with the exit code, or
+/// `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }` with what remains to be done where modules can
+/// be loaded; `goal` is `apply`, `rollback` or `status`.
 #[napi(catch_unwind)]
 pub fn run_command_line(arguments: Vec<String>) -> AsyncTask<Command> {
     AsyncTask::new(Command { arguments })

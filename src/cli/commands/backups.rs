@@ -43,7 +43,7 @@ pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<()> {
 pub fn list(run: &mut Run) -> Result<()> {
     let found = list_backups(&run.place.site())?;
     if found.is_empty() {
-        // Without data it is more likely that the base path is wrong.
+        // If there is no data, the base path is probably wrong.
         run.place.databases()?;
     }
     if run.console.is_json() {
@@ -71,7 +71,7 @@ pub fn list(run: &mut Run) -> Result<()> {
 
 pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
     let site = run.place.site();
-    // A name stays one; what has a separator is a path from the working directory.
+    // A name stays a name; a value with a separator is a path from the working directory.
     let backup = match arguments.backup.components().count() {
         1 if !arguments.backup.starts_with("..") && !arguments.backup.starts_with(".") => {
             arguments.backup.clone()

@@ -38,7 +38,7 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
     let known = run.place.databases()?;
     let what = format!("{} will be repaired where need be", run.place.base().display());
     run.console.confirm(&what, yes)?;
-    // First the record: it names databases that are to be repaired too.
+    // The record comes first, because it names databases that must be repaired too.
     let base = run.place.site().base;
     for directory in &known {
         base.repair_record(directory, run.place.wait())?;

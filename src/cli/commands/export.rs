@@ -16,9 +16,9 @@ use crate::project::Files;
 use crate::record::Record;
 use crate::{Run, display};
 
-/// Files that are read together.
+/// How many files are read together.
 const BATCH: usize = 64;
-/// Paths that are named in a message.
+/// How many paths are named in a message.
 const NAMED: usize = 5;
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ struct Exported {
     left_out: Vec<LeftOut>,
 }
 
-/// A stored file that was not written as it is, and why.
+/// A stored file that was not written as it is stored, and why.
 #[derive(Debug, PartialEq, Serialize)]
 struct LeftOut {
     id: u64,
@@ -44,10 +44,10 @@ const IN_THE_WAY: &str = "a directory or another non-file is in the way";
 const OVERRULED: &str = "another file has the same path and was created later";
 const NO_TEXT: &str = "the content has unpaired surrogates, which no file can hold";
 
-/// A file on its way out.
+/// A file to be written.
 struct Planned {
     id: u64,
-    /// As it is stored.
+    /// The path as it is stored.
     path: String,
     target: PathBuf,
 }
@@ -65,7 +65,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
         match stored_path::relative(&path, &root) {
             Ok(relative) => {
                 let one = Planned { id, path, target: directory.join(&relative) };
-                // Ids ascend with the time of creation; the last one counts, as in every other look at a path.
+                // Ids ascend with the time of creation. The file created last counts, as wherever a path is looked up.
                 let (kept, overruled) = match planned.remove(&relative) {
                     Some(other) if other.id > id => (other, Some(one)),
                     other => (one, other),
@@ -162,7 +162,7 @@ fn refuse_to_overwrite(reader: &Reader, files: &Files, directory: &Path, planned
     })
 }
 
-/// Reads files with their contents, some at a time. One that was deleted meanwhile is passed over.
+/// Reads files with their contents, some at a time. Files that have been deleted in the meantime are skipped.
 fn for_each<'a>(
     reader: &Reader,
     files: &Files,
@@ -183,7 +183,7 @@ fn for_each<'a>(
     Ok(())
 }
 
-/// Writes a file below the directory. Says whether that was needed, or why it cannot be.
+/// Writes a file below the directory. Returns whether that was necessary, or why it is impossible.
 fn write(
     directory: &Path,
     target: &Path,
@@ -204,7 +204,7 @@ fn write(
                 return Ok(Ok(false));
             }
             if !force {
-                // It was not there a moment ago.
+                // The file did not exist a moment ago.
                 let error = io::ErrorKind::AlreadyExists.into();
                 return Err(Failure::io("create", target, &error));
             }
@@ -216,7 +216,7 @@ fn write(
     }
 }
 
-/// Whether every directory between the two is one, and not a symbolic link, as far as it exists.
+/// Whether everything that exists between the two paths is a directory, and not a symbolic link to one.
 fn can_hold(directory: &Path, target: &Path) -> Result<bool> {
     for above in between(directory, target) {
         match above.symlink_metadata() {
@@ -229,7 +229,7 @@ fn can_hold(directory: &Path, target: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Creates the directories between the two. False if something else is in the place of one.
+/// Creates the directories between the two paths. Returns false if something else is in the place of one.
 fn make_room(directory: &Path, target: &Path) -> Result<bool> {
     for above in between(directory, target) {
         match fs::create_dir(&above) {
@@ -247,7 +247,7 @@ fn make_room(directory: &Path, target: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The directories below `directory` that lead to `target`, outermost first.
+/// Returns the directories below `directory` that lead to `target`, outermost first.
 fn between(directory: &Path, target: &Path) -> Vec<PathBuf> {
     let inside = |above: &&Path| *above != directory && above.starts_with(directory);
     let mut found: Vec<PathBuf> =
@@ -265,7 +265,7 @@ fn has_content(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(same_size && fs::read(path).map_err(|error| Failure::io("read", path, &error))? == content)
 }
 
-/// Creates a file that must not exist; a symbolic link in its place is not followed.
+/// Creates a file that must not exist. A symbolic link in its place is not followed.
 fn create(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -278,7 +278,7 @@ fn create(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
-/// Replaces a file in one step, keeping its permissions.
+/// Replaces a file atomically, keeping its permissions.
 fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".{}.new", std::process::id()));

@@ -16,7 +16,7 @@ use crate::record::Record;
 #[derive(Serialize)]
 struct Told {
     file: Box<RawValue>,
-    /// What changed since the version before, or since the one that is compared; none for the first.
+    /// What has changed since the previous version, or since the one it is compared with; none for the first version.
     diff: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub fn history(run: &mut Run, arguments: &HistoryArguments) -> Result<()> {
         };
         let from = match arguments.from {
             Some(version) => Some(version_of(&reader, &found, version)?),
-            // Versions that were deleted leave gaps.
+            // Deleted versions leave gaps.
             None => read(Wanted::All)?.into_iter().rfind(|one| one.chain().version < to.chain().version),
         };
         vec![(from, to)]
@@ -80,7 +80,7 @@ fn heading(console: &mut Console, version: &Record) -> Result<()> {
     ))
 }
 
-/// What changed, in the unified format.
+/// Returns what has changed, in the unified format.
 fn diff(before: &Record, after: &Record) -> String {
     let (old, new) = (before.content_text(), after.content_text());
     let name = |record: &Record| format!("{} (version {})", record.text("path"), record.chain().version);
@@ -93,7 +93,7 @@ fn show_diff(console: &mut Console, diff: &str) -> Result<()> {
     }
     for (at, line) in diff.trim_end_matches('\n').split('\n').enumerate() {
         let style = match line.as_bytes().first() {
-            // The names of both versions come first.
+            // The first two lines name the versions.
             _ if at < 2 => Style::Strong,
             Some(b'+') => Style::Added,
             Some(b'-') => Style::Removed,

@@ -21,10 +21,10 @@ use crate::project::{Files, Put, project_store};
 use crate::record::Record;
 use crate::{Run, display};
 
-/// Files and bytes that are written together: all of them or none.
+/// The most files and bytes that are written together: either all of them or none.
 const BATCH_FILES: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// Skipped files of one kind that are named to a person.
+/// How many skipped files of one kind are named to a person.
 const NAMED: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,34 +50,34 @@ struct Imported {
     changed: usize,
     unchanged: usize,
     removed: usize,
-    /// Stored files that the directory no longer has and that were left.
+    /// How many stored files are kept although the directory no longer has them.
     missing: usize,
     changes: Vec<Change>,
     skipped: Vec<Skipped>,
 }
 
-/// The project that takes the files.
+/// The project that receives the files.
 #[derive(Serialize)]
 struct Target {
-    /// Null of one that would be created.
+    /// Null for a project that a dry run would create.
     id: Option<u64>,
     name: String,
     path: String,
     created: bool,
 }
 
-/// The latest version that is stored of each file, by its path below the directory.
+/// The latest stored version of each file, by its path below the directory.
 type Stored = BTreeMap<String, Latest>;
 
 struct Latest {
     id: u64,
-    /// As it is stored.
+    /// The path as it is stored.
     path: String,
 }
 
 /// A file that differs from what is stored.
 struct Pending {
-    /// As it is stored, or will be.
+    /// The path as it is stored, or will be.
     path: String,
     content: String,
     new: bool,
@@ -137,7 +137,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     imported.skipped = walked.skipped;
     if let Some(reader) = &reader {
         if !arguments.dry_run {
-            // The import stands, whether or not the JSON files follow at once.
+            // The import is complete, even if the JSON files cannot be brought up to date at once.
             if let Err(error) = reader.database.checkpoint(run.place.wait()) {
                 run.console.warn("CHECKPOINT_FAILED", &format!("the JSON files will follow later: {error}"));
             }
@@ -148,7 +148,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What belongs to the storage: it is never stored itself.
+/// Returns the directories and files that belong to the storage and are therefore never imported.
 fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
     let Ok(base) = OsFs.canonical(place.base()) else { return Ok(BTreeSet::new()) };
     let data = base.join("data");
@@ -163,8 +163,8 @@ fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
     Ok(own)
 }
 
-/// The project to import into, created if need be; nothing is opened where there is nothing to read and nothing may be
-/// written.
+/// Returns the project to import into, creating it if necessary. Nothing is opened if there is nothing to read and nothing
+/// may be written.
 fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Option<Reader>, Target)> {
     let path = directory.to_str().ok_or_else(|| {
         Failure::usage(format!(
@@ -191,7 +191,7 @@ fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Opti
     Ok((Some(Reader { database, options: run.place.read_options() }), target))
 }
 
-/// The project that is named, else the one whose path is the directory, however it is spelled.
+/// Returns the project that is named, or else the one whose path is the directory, however it is spelled.
 fn existing(
     reader: &Reader,
     arguments: &ImportArguments,
@@ -224,8 +224,8 @@ impl Target {
     }
 }
 
-/// Of several files with one path the one created last counts. What is stored with a path that leads out of the directory is
-/// none of its files.
+/// Returns what is stored below the directory. Of several files with one path, the one created last counts. A file whose
+/// stored path leads out of the directory does not belong to it.
 fn stored(reader: &Reader, files: &Files, root: &str, walked: &Walked) -> Result<Stored> {
     let there = there(walked);
     let mut stored = Stored::new();
@@ -246,13 +246,13 @@ fn stored(reader: &Reader, files: &Files, root: &str, walked: &Walked) -> Result
     Ok(stored)
 }
 
-/// What was found in the directory, whether or not it can be stored.
+/// Returns what was found in the directory, whether or not it can be stored.
 fn there(walked: &Walked) -> BTreeSet<&str> {
     let skipped = walked.skipped.iter().map(|skipped| skipped.path.as_str());
     walked.files.iter().map(|(path, _)| path.as_str()).chain(skipped).collect()
 }
 
-/// The stored files that are no longer in the directory. What is there but cannot be stored, or is ignored, is not gone.
+/// Returns the stored files that are no longer in the directory. A file that cannot be stored, or is ignored, is not gone.
 fn gone(directory: &Path, walked: &Walked, stored: &Stored) -> Vec<(String, u64)> {
     let there = there(walked);
     let gone = |below: &str| !there.contains(below) && is_gone(&directory.join(below));
@@ -317,7 +317,7 @@ impl Import<'_> {
             let action = match put {
                 Put::Created => Action::Created,
                 Put::Changed => Action::Changed,
-                // Another process was faster.
+                // Another process has stored the same content in the meantime.
                 Put::Unchanged => {
                     imported.unchanged += 1;
                     continue;
@@ -330,7 +330,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Those whose content is not what is stored at their path. Nothing is locked for that.
+    /// Returns the files whose content differs from what is stored at their path. Takes no lock.
     fn differing(&self, batch: Vec<(String, String)>) -> Result<Vec<Pending>> {
         let ids: Vec<u64> =
             batch.iter().filter_map(|(path, _)| self.stored.get(path)).map(|latest| latest.id).collect();
@@ -366,7 +366,7 @@ impl Import<'_> {
     }
 }
 
-/// Writes files as one batch and says what became of each.
+/// Writes files as one batch and returns what became of each.
 fn write(
     database: &Arc<Database>,
     files: &Files,

@@ -1,4 +1,4 @@
-//! `migrate`: its migrations are JavaScript, so that it is only prepared here.
+//! `migrate`. Migrations are JavaScript, so the command is only prepared here.
 
 use crate::arguments::MigrateArguments;
 use crate::engine::normal_path;

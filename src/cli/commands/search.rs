@@ -12,12 +12,12 @@ use crate::failure::{Failure, Result};
 use crate::project::Files;
 use crate::record::Record;
 
-/// Lines of one file that are shown; the others are counted.
+/// How many lines of one file are shown; the others are only counted.
 const SHOWN: usize = 5;
-/// Characters of a line that are shown where no terminal says how wide it is, and at least.
+/// How many characters of a line are shown if no terminal says how wide it is, and how many are shown at least.
 const USUAL: usize = 140;
 const LEAST: usize = 30;
-/// Columns before a line.
+/// The columns before a line.
 const NUMBER: usize = 8;
 
 /// A file that was found.
@@ -34,10 +34,10 @@ struct Hit {
 /// A line with one of the words.
 #[derive(Debug, Serialize)]
 struct Line {
-    /// From 1.
+    /// The number of the line, from 1.
     line: usize,
     text: String,
-    /// Where the first match lies in the text.
+    /// Where the first match is in the text.
     #[serde(skip)]
     at: Range<usize>,
 }
@@ -47,7 +47,7 @@ pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
     if words.iter().any(|word| word.trim().is_empty()) {
         return Err(Failure::usage("an empty word is in every file; give a word to look for".into()));
     }
-    // The longest word is the rarest: the others are looked for in what has it.
+    // The longest word is probably the rarest, so the others are looked for only in files that have it.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let reader = run.reader()?;
     let mut found = 0;
@@ -70,7 +70,7 @@ pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
     Ok(())
 }
 
-/// The lines that have one of the words, which are in lower case.
+/// Returns the lines that have one of the words, which are in lower case.
 fn lines(content: &str, words: &[String]) -> Vec<Line> {
     let numbered = content.lines().enumerate();
     let line = |(number, text): (usize, &str)| {
@@ -80,9 +80,9 @@ fn lines(content: &str, words: &[String]) -> Vec<Line> {
     numbered.filter_map(line).collect()
 }
 
-/// Where a word in lower case lies in a text, whatever its case there.
+/// Returns where a word, given in lower case, occurs in a text, whatever its case there.
 fn find(text: &str, word: &str) -> Option<Range<usize>> {
-    // Characters may change their length with their case: the place is looked up in the original.
+    // Characters may change their length with their case, so the place is translated back to the original.
     let mut folded = String::with_capacity(text.len());
     let mut starts = Vec::new();
     for (at, c) in text.char_indices() {
@@ -117,14 +117,15 @@ fn tell(console: &mut Console, project: &Record, file: &Record, matches: Vec<Lin
     }
 }
 
-/// The part of a line around its first match, which is highlighted, in about as many characters as there is room for.
+/// Returns the part of a line around its first match, which is highlighted, in about as many characters as there is room
+/// for.
 fn excerpt(line: &Line, room: usize, highlight: impl Fn(&str) -> String) -> String {
     let (before, found, after) =
         (&line.text[..line.at.start], &line.text[line.at.clone()], &line.text[line.at.end..]);
     let (before, after) = (before.trim_start(), after.trim_end());
     let left = room.saturating_sub(found.chars().count());
     let (ahead, behind) = (before.chars().count(), after.chars().count());
-    // What one side does not need is for the other.
+    // Room that one side does not need goes to the other.
     let behind = behind.min(left.saturating_sub(ahead).max(left / 2));
     let ahead = ahead.min(left - behind);
     let start = before.char_indices().rev().take(ahead).last().map_or(before.len(), |(at, _)| at);
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn a_word_is_found_whatever_its_case_and_whatever_that_does_to_its_length() {
         assert_eq!(find("const PORT = 80", "port"), Some(6..10));
-        // The lower case of this capital is longer than itself.
+        // The lower case of this capital is longer than the capital.
         assert_eq!(find("İİ Port", "port"), Some(5..9));
         assert_eq!(find("aİb", "i\u{307}b"), Some(1..4));
         assert_eq!(find("nothing", "port"), None);

@@ -38,13 +38,13 @@ pub fn show(run: &mut Run, arguments: &ShowArguments) -> Result<()> {
 }
 
 impl ShowArguments {
-    /// Whether a project would be an answer too.
+    /// Whether a project would also be an answer.
     fn asks_for_any(&self) -> bool {
         self.project.is_none() && self.version.is_none() && !self.content
     }
 }
 
-/// One version of the chain that a file belongs to.
+/// Returns one version of the chain that a file belongs to.
 pub fn version_of(reader: &Reader, found: &Found, version: u64) -> Result<Record> {
     let wanted = Wanted::One(version);
     let read = versions::read(&reader.database, &found.files, found.file.id(), wanted, reader.options)?;

@@ -16,7 +16,7 @@ struct All {
     databases: Vec<Stats>,
 }
 
-/// A database on disk, and what this process did to it.
+/// A database on disk, and what this process has done to it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
@@ -30,12 +30,12 @@ struct Stats {
     cache: Cache,
 }
 
-/// Numbers of batches.
+/// Sequence numbers of batches.
 #[derive(Serialize)]
 struct Sequence {
     acknowledged: u64,
     durable: u64,
-    /// Up to here they are in the JSON files.
+    /// The JSON files contain all batches up to this one.
     covered: u64,
 }
 
@@ -45,7 +45,7 @@ struct Disk {
     json: u64,
     journals: u64,
     indexes: u64,
-    /// Copies that were set aside, and whatever else lies there.
+    /// Copies that were set aside, and all other files in the directory.
     other: u64,
     total: u64,
 }
@@ -63,14 +63,14 @@ struct Journal {
 #[serde(rename_all = "camelCase")]
 struct Collection {
     path: String,
-    /// Null where only the storage that it belongs to can read it.
+    /// Null if only the storage that owns the collection can read it.
     documents: Option<u64>,
     bytes: u64,
     changed_documents: u64,
     changed_bytes: u64,
 }
 
-/// Of this process: a server counts its own.
+/// The figures of this process; a server counts its own.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Writes {
@@ -151,7 +151,7 @@ impl Stats {
         }
     }
 
-    /// Bytes on disk for each byte that the JSON files will have after a checkpoint.
+    /// Returns the bytes on disk for each byte that the JSON files will have after a checkpoint.
     fn share(&self) -> Option<f64> {
         let stored: u64 = self.collections.iter().map(|one| one.bytes.max(one.changed_bytes)).sum();
         (stored > 0).then(|| self.disk.total as f64 / stored as f64)
@@ -167,7 +167,7 @@ impl Disk {
         disk
     }
 
-    /// What vanishes meanwhile, or cannot be listed, counts for nothing.
+    /// Adds what is in a directory. Whatever vanishes in the meantime, or cannot be listed, counts as nothing.
     fn add(&mut self, directory: &Path, json: &[std::path::PathBuf]) {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());

@@ -16,7 +16,7 @@ use crate::{Run, display};
 struct Status {
     base_path: String,
     projects: usize,
-    /// Latest versions.
+    /// The number of files in their latest version.
     files: usize,
     versions: usize,
     databases: Vec<OnDisk>,
@@ -43,9 +43,9 @@ struct Migrations {
 struct Backups {
     complete: usize,
     incomplete: usize,
-    /// The name of the latest complete one.
+    /// The name of the latest complete backup.
     latest: Option<String>,
-    /// When that was made, in milliseconds since 1970.
+    /// When that backup was made, in milliseconds since 1970.
     created: Option<u64>,
 }
 
@@ -140,7 +140,7 @@ fn backups(run: &Run) -> Result<Backups> {
     })
 }
 
-/// The bytes of all files in a directory. What vanishes meanwhile, or cannot be listed, counts for nothing.
+/// Returns the bytes of all files in a directory. Whatever vanishes in the meantime, or cannot be listed, counts as nothing.
 fn bytes_in(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let size = |entry: std::fs::DirEntry| match entry.metadata() {

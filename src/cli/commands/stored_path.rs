@@ -1,18 +1,18 @@
-//! Which file of a directory a stored path names: the one rule of all commands.
+//! Which file of a directory a stored path names. All commands follow this one rule.
 
 use std::path::PathBuf;
 
 use crate::engine::is_file_name;
 
-/// Why a stored path is not one below the directory.
+/// Why a stored path is not below the directory.
 const LEADS_OUT: &str = "the path leads out of the directory";
 const INTO_GIT: &str = "the path leads into a .git";
 const NO_PATH: &str = "no file can have this path";
 
-/// Where a stored path lies below the directory. One below the project's own path counts from there.
+/// Returns where a stored path is below the directory. A path below the project's own path is taken relative to that.
 ///
 /// # Errors
-/// Why it lies in no place there.
+/// The reason why the path is not below the directory.
 pub fn relative(path: &str, root: &str) -> Result<PathBuf, &'static str> {
     let windows = cfg!(windows) || is_of_windows(root);
     let separates: &[char] = if windows { &['/', '\\'] } else { &['/'] };
@@ -24,11 +24,11 @@ pub fn relative(path: &str, root: &str) -> Result<PathBuf, &'static str> {
     }
     let mut relative = PathBuf::new();
     for name in path.split(separates).filter(|name| *name != ".") {
-        // The second is what Windows calls the first where names are to be short.
+        // The second name is the short one that Windows uses for the first.
         if name.eq_ignore_ascii_case(".git") || (windows && name.eq_ignore_ascii_case("git~1")) {
             return Err(INTO_GIT);
         }
-        // An empty name is a path from the root, or one that ends in a directory.
+        // An empty first name means a path from the root; a later one, a path that ends in a separator.
         if name == ".." || (name.is_empty() && relative.as_os_str().is_empty()) {
             return Err(LEADS_OUT);
         }
@@ -40,7 +40,7 @@ pub fn relative(path: &str, root: &str) -> Result<PathBuf, &'static str> {
     if relative.as_os_str().is_empty() { Err(NO_PATH) } else { Ok(relative) }
 }
 
-/// Whether a project's path is one of Windows, where `\` separates names too. Elsewhere it is a character like others.
+/// Whether a project's path is a Windows path, in which `\` also separates names. Elsewhere `\` is an ordinary character.
 fn is_of_windows(root: &str) -> bool {
     has_drive(root) || root.starts_with("\\\\")
 }

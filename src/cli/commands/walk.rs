@@ -1,4 +1,4 @@
-//! Which files of a directory are stored: those that git would list, without the data of the storage itself.
+//! Which files of a directory are stored: those that git would list, except the data of the storage itself.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::display;
 use crate::failure::{Failure, Result};
 
-/// As git does: a zero among the first bytes means that a file is no text.
+/// How many bytes are examined. As in git, a zero byte among them means that a file is not text.
 const LOOKED: usize = 8000;
 
 /// A file that is not stored, and why.
@@ -28,13 +28,13 @@ pub enum Reason {
     TooLarge,
     SymbolicLink,
     NoFile,
-    /// Its name is no Unicode text.
+    /// The name is not valid Unicode.
     Name,
     Unreadable,
 }
 
 impl Reason {
-    /// As a heading of a list.
+    /// Returns the reason as the heading of a list.
     pub fn told(self) -> &'static str {
         match self {
             Reason::Binary => "no text",
@@ -47,24 +47,24 @@ impl Reason {
     }
 }
 
-/// What is in a directory.
+/// The contents of a directory.
 #[derive(Default)]
 pub struct Walked {
-    /// Paths relative to the directory with `/` between names, and where the files lie.
+    /// Paths relative to the directory with `/` between names, and where the files are.
     pub files: Vec<(String, PathBuf)>,
     pub skipped: Vec<Skipped>,
-    /// Part of the directory could not be looked at.
+    /// Whether part of the directory could not be read.
     pub partly: bool,
 }
 
 pub struct Rules {
-    /// Whether what .gitignore files leave out is left out.
+    /// Whether the files excluded by .gitignore files are left out.
     pub ignoring: bool,
-    /// Directories and files of the storage.
+    /// The directories and files of the storage.
     pub own: BTreeSet<PathBuf>,
 }
 
-/// Lists a directory, which is given by its canonical path.
+/// Lists a directory, given by its canonical path.
 ///
 /// # Errors
 /// `IO_ERROR` if the directory itself cannot be listed.
@@ -77,7 +77,7 @@ pub fn walk(directory: &Path, rules: Rules) -> Result<Walked> {
         .git_ignore(rules.ignoring)
         .git_exclude(rules.ignoring)
         .git_global(rules.ignoring)
-        // Rules above the directory hold where there is a repository that they belong to.
+        // The rules of parent directories apply only within a repository that they belong to.
         .parents(rules.ignoring && in_repository)
         .require_git(in_repository)
         .follow_links(false)
@@ -88,7 +88,7 @@ pub fn walk(directory: &Path, rules: Rules) -> Result<Walked> {
         match entry {
             Ok(entry) => walked.add(directory, &entry),
             Err(error) => {
-                // A line of a .gitignore that is no pattern says nothing of the files.
+                // A line of a .gitignore that is not a valid pattern does not concern any file.
                 let Some(path) = path_of(&error) else { continue };
                 walked.partly = true;
                 walked.skip(directory, path, Reason::Unreadable);
@@ -120,7 +120,7 @@ impl Walked {
     }
 }
 
-/// A relative path with `/` between names, if it is a text.
+/// Returns a relative path with `/` between names, if it is valid Unicode.
 pub fn with_slashes(path: &Path) -> Option<String> {
     let names = path.iter().map(|name| name.to_str());
     Some(names.collect::<Option<Vec<_>>>()?.join("/"))
@@ -134,10 +134,10 @@ fn path_of(error: &ignore::Error) -> Option<&Path> {
     }
 }
 
-/// The text of a file, or why it is not stored.
+/// Returns the text of a file, or why the file is not stored.
 pub fn read(path: &Path, max_bytes: u64) -> std::result::Result<String, Reason> {
     let unreadable = |_: io::Error| Reason::Unreadable;
-    // A pipe that took the place of a file meanwhile must not be opened: that would wait for a writer.
+    // A pipe that has taken the place of the file must not be opened, because that would wait for a writer.
     let kind = path.symlink_metadata().map_err(unreadable)?;
     if !kind.is_file() {
         return Err(Reason::NoFile);
