@@ -13,7 +13,7 @@ pub const NAME: &str = "octoprompt-storage";
 /// The environment variable that says where the data is if no option does.
 pub const BASE_PATH: &str = "OCTOPROMPT_STORAGE_PATH";
 
-/// Looks into the data that @octoprompt/storage keeps, brings files in and out, and takes care of it.
+/// Shows the data of @octoprompt/storage, imports and exports files, and maintains the data.
 #[derive(Debug, Parser)]
 #[command(
     name = NAME,
@@ -35,23 +35,23 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The directory above `data/` [default: $OCTOPROMPT_STORAGE_PATH, else the working directory]
-    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Global options")]
     pub base_path: Option<PathBuf>,
-    /// Print JSON: one document on one line, or one on each line where there may be many
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    /// Print JSON: one document on one line, or one on each line if there may be many
+    #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
-    /// When to use colours; `auto` is in a terminal, unless NO_COLOR is set
+    /// When to use colours; `auto` means in a terminal, unless NO_COLOR is set
     #[arg(
         long,
         global = true,
         value_enum,
         value_name = "WHEN",
         default_value_t,
-        help_heading = "Everywhere"
+        help_heading = "Global options"
     )]
     pub color: Color,
     /// How long to wait for other processes
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Global options")]
     pub lock_timeout: Duration,
 }
 
@@ -65,10 +65,10 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What there is: projects, files, versions, databases, migrations, backups
+    /// Show what there is: projects, files, versions, databases, migrations, backups
     #[command(after_help = help::STATUS)]
     Status,
-    /// Sizes on disk: JSON files, journals, indexes, and what waits for a checkpoint
+    /// Show sizes on disk: JSON files, journals, indexes, and what waits for a checkpoint
     #[command(after_help = help::STATS)]
     Stats,
     /// List the projects
@@ -80,13 +80,13 @@ pub enum Command {
     /// Show a file with its content, or a project
     #[command(after_help = help::SHOW)]
     Show(ShowArguments),
-    /// The versions of a file and what changed from each to the next, the latest first
+    /// Show the versions of a file with their differences, latest first
     #[command(after_help = help::HISTORY)]
     History(HistoryArguments),
-    /// Find files that have all words in their path or content, whatever their case
+    /// Find files whose path or content has all the words, ignoring case
     #[command(after_help = help::SEARCH)]
     Search(SearchArguments),
-    /// Store the files of a directory as a project; what changed since becomes new versions
+    /// Store the files of a directory as a project; changed files become new versions
     #[command(after_help = help::IMPORT)]
     Import(ImportArguments),
     /// Write the files of a project into a directory
@@ -95,19 +95,19 @@ pub enum Command {
     /// Check everything on disk; changes nothing
     #[command(after_help = help::VERIFY)]
     Verify,
-    /// Mend what `verify` found, keeping the originals
+    /// Repair what `verify` found, keeping the originals
     #[command(after_help = help::REPAIR)]
     Repair(Confirmed),
     /// Bring the JSON files up to date with everything written so far
     #[command(after_help = help::CHECKPOINT)]
     Checkpoint,
-    /// Copy everything to `backups/`, while others go on writing
+    /// Copy everything to `backups/`, while other processes keep writing
     #[command(after_help = help::BACKUP)]
     Backup(BackupArguments),
     /// List the backups
     #[command(after_help = help::BACKUPS)]
     Backups,
-    /// Put a backup in the place of all data
+    /// Replace all data with a backup
     #[command(after_help = help::RESTORE)]
     Restore(RestoreArguments),
     /// Run the migrations of a JavaScript module
@@ -116,7 +116,7 @@ pub enum Command {
     /// Print a script that completes commands and options in a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions {
-        /// The shell that completes
+        /// The shell to complete in
         shell: Shell,
     },
 }
@@ -140,7 +140,7 @@ pub struct ShowArguments {
     /// Show this version of the file
     #[arg(long, value_name = "N")]
     pub version: Option<u64>,
-    /// Print the content and nothing else, byte by byte unless it goes to a terminal
+    /// Print the content and nothing else, byte for byte unless it goes to a terminal
     #[arg(long, conflicts_with = "json")]
     pub content: bool,
 }
@@ -152,20 +152,20 @@ pub struct HistoryArguments {
     /// Look in this project only
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,
-    /// Compare with this version instead of the one before
+    /// Compare with this version instead of the previous one
     #[arg(long, value_name = "N")]
     pub from: Option<u64>,
     /// Compare this version only [default with --from: the latest]
     #[arg(long, value_name = "N")]
     pub to: Option<u64>,
-    /// List the versions without what changed
+    /// List the versions without their differences
     #[arg(long, conflicts_with_all = ["from", "to"])]
     pub no_diff: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct SearchArguments {
-    /// Words that must all occur; quote several to look for them as they stand
+    /// Words that must all occur; quote several to search for them as one phrase
     #[arg(required = true)]
     pub words: Vec<String>,
     /// Look in this project only
@@ -178,7 +178,7 @@ pub struct ImportArguments {
     /// The directory to store
     #[arg(value_hint = ValueHint::DirPath)]
     pub directory: PathBuf,
-    /// Store into this project [default: the one whose path is the directory, or a new one]
+    /// Store into this project [default: the project whose path is the directory, or a new one]
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,
     /// The name of a new project [default: that of the directory]
@@ -187,10 +187,10 @@ pub struct ImportArguments {
     /// Change files in place instead of making new versions
     #[arg(long)]
     pub in_place: bool,
-    /// Delete stored files, with all their versions, that the directory no longer has
+    /// Delete stored files that the directory no longer has, with all their versions
     #[arg(long)]
     pub prune: bool,
-    /// Store what .gitignore leaves out too
+    /// Also store what .gitignore excludes
     #[arg(long)]
     pub no_ignore: bool,
     /// Skip files that are larger
@@ -210,7 +210,7 @@ pub struct ExportArguments {
     /// The directory to write into; it is created if it does not exist
     #[arg(value_hint = ValueHint::DirPath)]
     pub directory: PathBuf,
-    /// Overwrite files that have another content
+    /// Overwrite files whose content differs
     #[arg(long)]
     pub force: bool,
 }
@@ -219,10 +219,10 @@ pub struct ExportArguments {
 pub struct BackupArguments {
     /// The name of the backup [default: the time]
     pub name: Option<String>,
-    /// A file or directory to take along, relative to the base path; may be repeated
+    /// Another file or directory to copy, relative to the base path; may be repeated
     #[arg(long, value_name = "PATH")]
     pub include: Vec<String>,
-    /// Remove the oldest backups beyond this many
+    /// Keep this many backups and remove the oldest
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep: Option<u64>,
 }

@@ -7,17 +7,17 @@ Examples:
   $ octoprompt-storage search listen 8080
   $ octoprompt-storage history src/main.ts
 
---help has more, and so has the --help of each command.";
+For more, see --help, and the --help of each command.";
 
 pub const LONG: &str = "\
 Examples:
-  What lies under the working directory?
+  Show what there is under the working directory:
   $ octoprompt-storage status
 
-  The same of another directory, for a script:
+  The same for another directory, in a script:
   $ octoprompt-storage --base-path /srv/app status --json | jq .files
 
-  Store a directory, work on it, store what changed as new versions, look at that:
+  Store a directory, work on it, store what changed as new versions, and look at the changes:
   $ octoprompt-storage import ~/src/app
   $ octoprompt-storage import ~/src/app
   $ octoprompt-storage history src/main.ts
@@ -29,15 +29,15 @@ All commands may run while a server has the data open; only repair and restore n
 
 Exit codes:
   0  done
-  1  it failed: the message says why
-  2  the command line cannot be understood, or is ambiguous
+  1  failed: the message says why
+  2  the command line is invalid or ambiguous
   3  done, but problems were found: by verify, by a repair, or with files that were not exported
-  4  there is no such thing: no data, project, file or backup
+  4  not found: no such data, project, file or backup
   5  other processes are in the way: try again, or raise --lock-timeout
-  6  refused: it needs --yes or --force
+  6  refused: --yes or --force is needed
 
 Environment:
-  OCTOPROMPT_STORAGE_PATH  the base path where --base-path is not given
+  OCTOPROMPT_STORAGE_PATH  the base path if --base-path is not given
   NO_COLOR                 no colours, unless --color always";
 
 pub const STATUS: &str = "\
@@ -50,8 +50,8 @@ Examples:
   $ octoprompt-storage stats
   $ octoprompt-storage stats --json | jq '.databases[].journal'
 
-Cache hits and write amplification are counted by each process for itself: those of a server are what its own \
-stats() returns. Here --json has those of this command.";
+Each process counts its own cache hits and write amplification: for those of a server, see its own stats(). Here \
+--json has those of this command.";
 
 pub const PROJECTS: &str = "\
 Examples:
@@ -88,17 +88,17 @@ Examples:
   $ octoprompt-storage import ~/src/app --dry-run
   $ octoprompt-storage import . --name 'Web server' --prune
 
-What is stored is what git would list: .gitignore is respected and symbolic links are not followed. \
-Binary and large files are skipped and named. Files that have not changed are left as they are. It may be repeated \
-and interrupted at any time: what was stored stays stored.";
+Stores what git would list: .gitignore is respected and symbolic links are not followed. Binary and large files are \
+skipped and named. Unchanged files are left as they are. An import may be repeated and interrupted at any time: what \
+was stored stays stored.";
 
 pub const EXPORT: &str = "\
 Examples:
   $ octoprompt-storage export 'Web server' /tmp/web
   $ octoprompt-storage export /srv/web /srv/web --force
 
-Nothing is written outside of the directory: a stored path that leads out of it, over a symbolic link or into a .git \
-is named and left out. If a file with another content is in the way, nothing at all is written, unless --force is given.";
+Nothing is written outside the directory: a stored path that leads out of it, through a symbolic link or into a .git is \
+named and left out. If a file with other content is in the way, nothing at all is written, unless --force is given.";
 
 pub const VERIFY: &str = "\
 Examples:
@@ -112,8 +112,8 @@ Examples:
   $ octoprompt-storage repair
   $ octoprompt-storage repair --yes
 
-Every process that has the data open must close it first. What is changed is copied to \
-.storage/before-repair-<time> before.";
+Every process that has the data open must close it first. The originals of what is changed are copied to \
+.storage/before-repair-<time>.";
 
 pub const CHECKPOINT: &str = "\
 Examples:
@@ -135,7 +135,7 @@ Examples:
   $ octoprompt-storage restore before-upgrade
   $ octoprompt-storage restore /mnt/copies/before-upgrade --yes
 
-Every process that has the data open must close it first. It happens as one step: after a crash it has happened or not.";
+Every process that has the data open must close it first. A restore is atomic: after a crash it has happened or not.";
 
 pub const MIGRATE: &str = "\
 Examples:

@@ -36,7 +36,7 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
 /// Repairs every database that needs it.
 pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
     let known = run.place.databases()?;
-    let what = format!("{} will be repaired where need be", run.place.base().display());
+    let what = format!("{} will be repaired where necessary", run.place.base().display());
     run.console.confirm(&what, yes)?;
     // The record comes first, because it names databases that must be repaired too.
     let base = run.place.site().base;

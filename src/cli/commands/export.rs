@@ -123,7 +123,7 @@ fn tell(run: &mut Run, exported: &Exported) -> Result<()> {
     }
     let Exported { directory, written, unchanged, left_out, .. } = exported;
     run.console.line(&format!(
-        "{} written to {}, {unchanged} had their content already",
+        "{} written to {}, {unchanged} already up to date",
         display::count(*written as u64, "file"),
         display::line(directory)
     ))?;
