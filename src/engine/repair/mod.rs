@@ -140,7 +140,7 @@ impl Repair<'_> {
             self.did(ActionCode::BatchesLost, &problem.path, problem.message.as_str());
         }
         // Above everything that was ever written, so that nothing of it can come back.
-        let seq = journals.highest_seq.max(journals.state.position.seq);
+        let seq = journals.highest_seq;
         let mut catalog = BTreeMap::new();
         for (examined, content) in contents {
             let record = match content {
