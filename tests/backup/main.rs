@@ -2,6 +2,7 @@
 
 mod bits;
 mod crashes;
+mod durable;
 mod everywhere;
 mod failures;
 mod holding;
