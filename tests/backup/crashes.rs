@@ -309,7 +309,7 @@ fn a_migration_cut_short_has_happened_or_not() {
 }
 
 /// After how many calls a new process that makes a backup is in the middle of it.
-fn calls_of_copying(fs: &SimFs) -> u64 {
+pub fn calls_of_copying(fs: &SimFs) -> u64 {
     let mut twin = Process::start(&fs.snapshot().kill());
     twin.back_up("two").expect("backed up");
     let log = twin.fs.log();
