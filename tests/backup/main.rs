@@ -11,6 +11,7 @@ mod mutants;
 mod obstacles;
 #[path = "../support/reached.rs"]
 mod reached;
+mod replacing;
 mod restoring;
 #[path = "../support/mod.rs"]
 mod support;
