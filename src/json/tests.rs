@@ -63,6 +63,14 @@ fn a_broken_surrogate_does_not_panic() {
 #[test]
 fn the_last_of_two_members_with_one_name_counts() {
     assert_eq!(get(b"{\"a\":1,\"b\":2,\"\\u0061\":3}", "a"), Some(&b"3"[..]));
+    assert_eq!(get_key(b"{\"\xc3\xa9\":1,\"b\":2,\"\\u00e9\":3}", "\u{e9}"), Some(&b"3"[..]));
+}
+
+#[test]
+fn a_long_text_of_nothing_but_escapes_is_quoted_whole() {
+    for text in ["\u{1}".repeat(1000), "\"".repeat(1000), "\u{1}a".repeat(1000)] {
+        assert_eq!(quote(&text), serde_json::to_string(&text).unwrap());
+    }
 }
 
 #[test]

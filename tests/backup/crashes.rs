@@ -310,7 +310,7 @@ fn a_migration_cut_short_has_happened_or_not() {
 }
 
 /// Returns the number of calls after which a new process is in the middle of making a backup.
-fn calls_of_copying(fs: &SimFs) -> u64 {
+pub fn calls_of_copying(fs: &SimFs) -> u64 {
     let mut twin = Process::start(&fs.snapshot().kill());
     twin.back_up("two").expect("backed up");
     let log = twin.fs.log();

@@ -1,12 +1,13 @@
 //! Holding all databases for a migration, and undoing it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list_backups};
-use octoprompt_storage::engine::fs::{Call, Fs, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{Durability, Error};
 
 use crate::world::{Process, change, code, directory, image, machine, no_wait, slashed};
@@ -198,11 +199,13 @@ fn an_unchanged_file_is_not_copied_again() {
     process.put((0, 0, 1), "first migration").expect("written");
     let spare = hold.discard(&copy).expect("discarded");
     let copied_before = copies(&fs).len();
+    let kept = copied_files(&fs);
     let copy = hold.copy(Some(spare)).expect("copied");
     let copied: Vec<String> = copies(&fs).split_off(copied_before);
     assert_eq!(copied, ["/base/data/one/items.json"]);
+    assert_eq!(copied_files(&fs).len(), kept.len(), "the earlier copy of what was copied again is gone");
     let before = files(&fs);
-    change(&mut process).expect("changed");
+    change(&mut process).and_then(|()| process.checkpoint()).expect("all of it is changed");
     hold.put_back(copy).expect("put back");
     assert_eq!(files(&fs), before);
 }
@@ -231,6 +234,133 @@ fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy()
     drop(hold);
     process.close();
     assert_eq!(Process::start(&fs).see().expect("readable"), before);
+}
+
+/// Returns the names of the files of the copy.
+fn copied_files(fs: &SimFs) -> Vec<String> {
+    fs.list_dir(Path::new("/base/data/.migration/before")).expect("a folder")
+}
+
+#[test]
+fn what_a_holder_that_died_left_of_a_copy_is_removed_by_the_next() {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let _copy = held.copy(None).expect("copied");
+    let needed = copied_files(&fs);
+    drop(held);
+    fs.remove("/base/data/.migration/intent.json");
+    fs.write_file("/base/data/.migration/before/77", b"half a file");
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    assert_eq!(copied_files(&fs), needed);
+    let _ = held.discard(&copy).expect("discarded");
+}
+
+#[test]
+fn a_migration_that_succeeded_keeps_nobody_from_writing_and_leaves_no_copy() {
+    let fs = machine();
+    let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
+    other.database(0).expect("opens");
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    let _ = held.discard(&copy).expect("discarded");
+    drop(held);
+    other.put((0, 0, 60), "written on").expect("others write again");
+    assert!(fs.metadata(Path::new("/base/data/.migration/before")).expect("looked up").is_none());
+}
+
+#[test]
+fn a_database_that_nobody_has_on_record_any_more_is_undone_too() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    process.close();
+    let before = files(&fs);
+    let held = hold(&process).expect("held");
+    fs.remove("/base/data/.databases.json");
+    let copy = held.copy(None).expect("copied");
+    process.put((1, 0, 3), "changed elsewhere").and_then(|()| process.checkpoint()).expect("changed");
+    held.put_back(copy).expect("put back");
+    drop(held);
+    assert_eq!(files(&fs), before);
+}
+
+#[test]
+fn a_copy_that_was_damaged_since_is_put_in_no_place() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    change(&mut process).and_then(|()| process.checkpoint()).expect("changed");
+    for name in copied_files(&fs) {
+        let path = Path::new("/base/data/.migration/before").join(name);
+        let mut bytes = fs.read_file(&path).expect("a file");
+        if let Some(byte) = bytes.last_mut() {
+            *byte ^= 1;
+        }
+        fs.write_file(&path, &bytes);
+    }
+    let migrated = files(&fs);
+    assert_eq!(code(held.put_back(copy)), Err("CORRUPT_DATA"));
+    assert_eq!(files(&fs), migrated);
+}
+
+#[test]
+fn no_copy_is_made_of_a_collection_whose_file_goes_or_changes_meanwhile() {
+    for (content, expected) in [(None, "CORRUPT_DATA"), (Some("{}"), "CONFLICT")] {
+        let fs = machine();
+        let process = Process::start(&fs);
+        let held = hold(&process).expect("held");
+        let file = "/base/data/one/items.json";
+        let outside = fs.clone();
+        let comes = move |call: &Call| match content {
+            None => {
+                matches!(call, Call::Open { path, .. } if path.starts_with("/base/data/.migration/before"))
+            }
+            Some(_) => matches!(call, Call::CloneFile { from, .. } if **from == *Path::new(file)),
+        };
+        process.fs.before(comes, move || match content {
+            None => outside.remove(file),
+            Some(text) => outside.write_file(file, text.as_bytes()),
+        });
+        assert_eq!(code(held.copy(None)).map(drop), Err(expected));
+        assert_eq!(fs.read_file("/base/data/.migration/intent.json"), None);
+    }
+}
+
+#[test]
+fn what_a_migration_broke_off_because_a_sync_failed_is_put_back() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let before = process.see().expect("readable");
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    let syncs = |call: &Call| matches!(call, Call::SyncData { .. }) && call.name().starts_with("journal-");
+    process.fs.fail_when(syncs, Fault::Io, Repeat::Once);
+    process.put((0, 0, 1), "migrated").expect_err("it is not durable");
+    process.put((0, 0, 1), "migrated").expect_err("nothing is written any more");
+    held.put_back(copy).expect("put back");
+    drop(held);
+    assert_eq!(process.see().expect("readable"), before);
+    process.put((0, 0, 60), "afterwards").expect("writes go on");
+}
+
+#[test]
+fn a_file_that_goes_or_cannot_be_read_while_a_migration_ends_is_no_error() {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    fs.write_file("/base/data/secret", b"secret");
+    let reads = |call: &Call| matches!(call, Call::Open { path, .. } if path.ends_with("secret"));
+    process.fs.fail_when(reads, Fault::Kind(ErrorKind::PermissionDenied), Repeat::Once);
+    let outside = fs.clone();
+    let opens = |call: &Call| matches!(call, Call::Open { path, .. } if path.ends_with("notes.txt"));
+    process.fs.before(opens, move || outside.remove("/base/data/notes.txt"));
+    let _ = held.discard(&copy).expect("discarded");
+    assert_eq!((process.fs.faults(), fs.read_file("/base/data/notes.txt")), (1, None));
 }
 
 /// Returns what was copied, in order.

@@ -2,6 +2,7 @@
 
 mod bits;
 mod crashes;
+mod durable;
 mod everywhere;
 mod failures;
 mod holding;
@@ -10,6 +11,7 @@ mod mutants;
 mod obstacles;
 #[path = "../support/reached.rs"]
 mod reached;
+mod replacing;
 mod restoring;
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use octoprompt_storage::engine::backup::{
     BackupOptions, Site, back_up, list_backups, prune_backups, restore,
 };
-use octoprompt_storage::engine::fs::{Fs, OsFs, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fs, OsFs, SimFs};
 use octoprompt_storage::engine::{
     BasePath, CollectionSpec, DatabaseOptions, Durability, Foreign, Part, Registry, Wait,
 };
 
+use crate::crashes::calls_of_copying;
 use crate::support::{record, spec};
 use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
 
@@ -178,6 +179,36 @@ fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
     process.checkpoint().expect("checkpointed");
     assert_eq!(fs.read_file("/base/data/one/deep/7/items.json"), None);
     assert_eq!(process.see().expect("readable").documents.get(&(0, 1, 2)), None);
+}
+
+#[test]
+fn a_collection_that_the_process_gives_up_while_it_makes_a_backup_is_in_it() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let database = process.database(0).expect("opens");
+    let copies = |call: &Call| matches!(call, Call::CloneFile { .. });
+    process.fs.before(copies, move || {
+        let nested = spec(COLLECTIONS[1]);
+        database.write(Durability::Full, move |t| t.drop_collection(&nested)).expect("given up");
+    });
+    process.back_up("one").expect("backed up");
+    assert!(plain(&fs, "/base/backups/one/data/one/deep/7/items.json").contains_key("2"));
+    process.checkpoint().expect("checkpointed");
+    assert_eq!(fs.read_file("/base/data/one/deep/7/items.json"), None);
+}
+
+#[test]
+fn a_backup_that_died_keeps_no_file_of_what_is_given_up() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.fs.stop_at(calls_of_copying(&fs));
+    process.back_up("two").expect_err("it was killed");
+    let mut other = Process::start(&fs);
+    process.fs.kill();
+    let nested = spec(COLLECTIONS[1]);
+    let database = other.database(0).expect("opens");
+    database.write(Durability::Full, move |t| t.drop_collection(&nested)).expect("given up");
+    assert_eq!(fs.read_file("/base/data/one/deep/7/items.json"), None);
 }
 
 /// The nested collection, declared as one that nobody should edit.

@@ -93,6 +93,38 @@ fn a_directory_that_may_not_be_written_is_named_before_anything_is_changed() {
     process.restore("one").expect("restored");
 }
 
+#[test]
+fn a_directory_that_cannot_be_made_again_is_named_before_anything_is_changed() {
+    let fs = machine();
+    fs.make_dirs("/base/data/above/empty");
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    change(&mut process).expect("changed");
+    fs.remove("/base/data/above/empty");
+    let after = process.see().expect("readable");
+    fs.set_mode("/base/data/above", 0o555);
+    let error = process.restore("one").expect_err("a directory cannot be made there");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::None), "{error}");
+    assert_eq!(fs.read_file(INTENT), None);
+    assert_eq!(process.see().expect("readable"), after);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_a_backup_lacks_stays_for_the_link_in_it() {
+    let disk = Disk::new();
+    let database = disk.open("data/one");
+    put(&database, "items.json", 1, "before");
+    disk.back_up("one").expect("backed up");
+    put(&database, "items.json", 1, "after");
+    std::fs::create_dir(disk.path("data/d")).expect("a directory");
+    std::fs::write(disk.path("data/d/x"), "a file").expect("written");
+    std::os::unix::fs::symlink(disk.outside("away"), disk.path("data/d/link")).expect("a link");
+    disk.restore("one").expect("restored");
+    assert_eq!(list(&database, "items.json"), [record(1, "before")]);
+    assert!(disk.path("data/d/link").is_symlink() && !disk.path("data/d/x").exists());
+}
+
 /// Replaces a file by a database, a directory by a file, and a file by a directory.
 fn exchange(process: &Process) -> Result<()> {
     let fs = &process.fs;
@@ -250,6 +282,7 @@ fn a_restore_that_fails_half_way_says_that_its_outcome_is_unknown() {
     process.fs.fail_when(places, Fault::Io, Repeat::Once);
     let error = process.restore("one").expect_err("a file cannot be placed");
     assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown), "{error}");
+    assert_eq!(code(process.put((0, 0, 70), "to be replaced")), Err("MIGRATION_FAILED"));
     process.fs.heal();
     assert_eq!(process.see().expect("finished"), before);
 }

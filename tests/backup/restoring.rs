@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::fs::{Call, Fault, OpenMode, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, Fs, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Wait};
 
+use crate::support::record;
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
 
 /// A machine with a backup and with data changed since; also returns what was backed up and what there is now.
@@ -45,7 +46,7 @@ fn storages_that_are_open_see_the_restored_data_and_write_on() {
     process.put((0, 0, 50), "written on").expect("written");
     process.checkpoint().expect("checkpointed");
     process.close();
-    before.documents.insert((0, 0, 50), crate::support::record(50, "written on"));
+    before.documents.insert((0, 0, 50), record(50, "written on"));
     assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
@@ -72,10 +73,13 @@ fn a_restore_waits_for_other_processes_and_names_them() {
     let error = process.restore("one").expect_err("another process has it open");
     assert_eq!(error.code(), "LOCK_TIMEOUT");
     assert!(matches!(&error, Error::InUse { holders, .. } if holders.len() == 1), "{error}");
+    other.close();
+    assert_eq!(code(other.restore("one")), Err("LOCK_TIMEOUT"), "it is present as before");
     assert_eq!(process.see().expect("readable"), after);
     other.put((0, 0, 9), "goes on").expect("the other one goes on");
     other.close();
     process.restore("one").expect("restored");
+    assert_eq!(code(other.restore("one")), Err("LOCK_TIMEOUT"), "it is present again");
 }
 
 #[test]
@@ -126,7 +130,7 @@ fn a_database_that_the_backup_does_not_have_becomes_empty() {
     let extra = process.site.open_under(Path::new("/base/data/extra")).expect("opens");
     let items = crate::support::spec("items.json");
     let put = |database: &octoprompt_storage::engine::Database, id: u64| {
-        let (items, text) = (std::sync::Arc::clone(&items), crate::support::record(id, "x").into_bytes());
+        let (items, text) = (std::sync::Arc::clone(&items), record(id, "x").into_bytes());
         database.write(Default::default(), move |t| t.put(&items, id.into(), text)).expect("written");
     };
     put(&extra, 1);
@@ -163,11 +167,47 @@ fn a_backup_restores_on_another_machine_and_over_damaged_data() {
         let mut process = Process::start(&other);
         restore(&process.site, &absolute("/elsewhere/backups/one"), no_wait(), &mut to_the_end())
             .expect("restored");
-        let mut seen = process.see().expect("readable");
-        // No file in the image brings an empty directory along.
-        seen.directories.insert("data/empty".to_owned());
-        assert_eq!(seen, before, "{damage:?}");
+        assert_eq!(process.see().expect("readable"), before, "{damage:?}");
     }
+}
+
+/// Makes the backup `two` and copies it to a machine that has nothing else; returns a process there.
+fn on_another_machine(fs: &SimFs, mut process: Process) -> Process {
+    process.back_up("two").expect("backed up");
+    let other = SimFs::new();
+    other.make_dirs("/base/data");
+    for (path, bytes) in image(fs, "/base/backups/two") {
+        other.write_file(path, &bytes);
+    }
+    Process::start(&other)
+}
+
+#[test]
+fn a_backup_brings_its_sequence_numbers_to_another_machine() {
+    let (fs, _, _) = changed();
+    let mut process = Process::start(&fs);
+    let before = process.database(0).and_then(|database| database.sequence()).expect("opens");
+    let mut process = on_another_machine(&fs, process);
+    process.restore("two").expect("restored");
+    assert!(process.database(0).and_then(|database| database.sequence()).expect("opens") >= before);
+}
+
+#[test]
+fn a_file_that_somebody_laid_out_by_hand_is_restored_as_it_was() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.checkpoint().expect("checkpointed");
+    let text = format!("{{\n  \"1\": {},\n\n  \"1\": {}\n}}", record(1, "first"), record(1, "last"));
+    fs.write_file("/base/data/one/items.json", text.as_bytes());
+    let before = process.see().expect("taken over");
+    process.back_up("one").expect("backed up");
+    let backed_up = fs.read_file("/base/backups/one/data/one/items.json").expect("a file");
+    process.put((0, 0, 1), "changed").and_then(|()| process.checkpoint()).expect("changed");
+    process.restore("one").expect("restored");
+    assert_eq!(fs.read_file("/base/data/one/items.json"), Some(backed_up));
+    assert_eq!(process.see().expect("readable"), before);
+    process.close();
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
 #[test]
@@ -225,6 +265,8 @@ fn a_backup_without_manifest_or_with_a_newer_format_is_refused() {
     let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
     is_refused(&fs, "none", "NOT_FOUND", &after);
     is_refused(&fs, "../one", "INVALID_ARGUMENT", &after);
+    is_refused(&fs, ".partial-one", "INVALID_ARGUMENT", &after);
+    is_refused(&fs, &absolute("/base/data/notes.txt").to_string_lossy(), "NOT_FOUND", &after);
     is_refused(&fs, &absolute("/base/data").to_string_lossy(), "CORRUPT_DATA", &after);
     fs.write_file(manifest, text.replace("\"format\": 1", "\"format\": 2").as_bytes());
     is_refused(&fs, "one", "UNSUPPORTED_FORMAT", &after);
@@ -284,15 +326,47 @@ fn a_forged_manifest_leads_nowhere() {
     }
 }
 
-/// Returns the manifest with its content changed and its checksum corrected.
-fn changed_manifest(text: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+/// Returns a manifest, or an intent that is not done, with its content changed and its checksum corrected.
+pub fn changed_manifest(text: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
     use sha2::Digest;
     let mut manifest: serde_json::Value = serde_json::from_str(text).expect("JSON");
     change(&mut manifest["content"]);
     let content = manifest["content"].to_string();
     let checksum: String =
         sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{{\"format\":1,\"checksum\":\"{checksum}\",\"content\":{content}}}")
+    let done = if manifest["done"].is_null() { "" } else { "\"done\": \"n\",\n" };
+    format!("{{\n{done}\"format\":1,\"checksum\":\"{checksum}\",\"content\":{content}}}")
+}
+
+#[test]
+fn a_manifest_that_contradicts_itself_is_refused() {
+    let (fs, _, after) = changed();
+    let manifest = "/base/backups/one/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    type Lie = (&'static str, fn(&mut serde_json::Value));
+    let lies: [Lie; 8] = [
+        ("a file twice", |content| {
+            let files = content["files"].as_array_mut().expect("files");
+            files.push(files[0].clone());
+        }),
+        ("a file that is stored elsewhere", |content| content["files"][0]["stored"] = "1".into()),
+        ("a collection of no database", |content| content["databases"] = serde_json::json!([])),
+        ("a collection in the file of another", |content| {
+            let mut files = content["files"].as_array_mut().expect("files").iter_mut();
+            let found = files.find(|file| file["path"] == "data/one/items.json").expect("the collection");
+            found["collection"] = "elsewhere.json".into();
+        }),
+        ("a directory outside", |content| content["directories"][0] = "../outside".into()),
+        ("a directory of the engine", |content| content["directories"][0] = "data/.storage".into()),
+        ("a file as a directory", |content| content["directories"][0] = "data/notes.txt".into()),
+        ("a file above a directory", |content| content["directories"][0] = "data/notes.txt/below".into()),
+    ];
+    for (what, lie) in lies {
+        let lie = changed_manifest(&text, lie);
+        assert_ne!(lie, changed_manifest(&text, |_| {}), "{what}");
+        fs.write_file(manifest, lie.as_bytes());
+        is_refused(&fs, "one", "CORRUPT_DATA", &after);
+    }
 }
 
 #[test]
@@ -349,9 +423,45 @@ fn a_restore_without_room_and_an_aborted_one_leave_everything() {
             other => assert_eq!(other, Err("ABORTED")),
         }
         assert_eq!(process.see().expect("readable"), after);
+        assert_eq!(fs.read_file("/base/data/.restore/files/0"), None);
         steps += 1;
     }
     assert!(steps > 8, "{steps}");
+    assert_eq!(process.see().expect("readable"), before);
+}
+
+#[test]
+fn a_restore_that_fails_on_another_machine_leaves_no_directories_of_databases() {
+    let (fs, _, _) = changed();
+    let process = Process::start(&fs);
+    process.site.open_under(Path::new("/base/above/another")).expect("opens");
+    let mut process = on_another_machine(&fs, process);
+    let other = process.fs.clone();
+    let stages =
+        |call: &Call| matches!(call, Call::CloneFile { to, .. } if to.starts_with("/base/data/.restore"));
+    process.fs.fail_when(stages, Fault::Io, Repeat::Once);
+    assert_eq!(code(process.restore("two")), Err("IO_ERROR"));
+    assert_eq!(other.list_dir(Path::new("/base")).expect("a directory"), ["backups", "data"]);
+    assert!(!other.list_dir(Path::new("/base/data")).expect("a directory").contains(&"one".to_owned()));
+    process.restore("two").expect("restored");
+    assert!(other.list_dir(Path::new("/base")).expect("a directory").contains(&"above".to_owned()));
+}
+
+#[test]
+fn a_file_of_a_backup_that_changes_while_it_is_restored_is_refused() {
+    let (fs, before, after) = changed();
+    let mut process = Process::start(&fs);
+    let file = "/base/backups/one/data/notes.txt";
+    let outside = fs.clone();
+    let stages =
+        move |call: &Call| matches!(call, Call::CloneFile { from, .. } if **from == *Path::new(file));
+    process.fs.before(stages, move || outside.write_file(file, b"not 0urs"));
+    assert_eq!(code(process.restore("one")), Err("CORRUPT_DATA"));
+    assert_eq!(process.see().expect("readable"), after);
+    fs.write_file(file, b"not ours");
+    // What an earlier restore could not remove is of no account.
+    fs.write_file("/base/data/.restore/files/0", b"an earlier attempt");
+    process.restore("one").expect("restored");
     assert_eq!(process.see().expect("readable"), before);
 }
 
@@ -374,6 +484,6 @@ fn what_is_written_after_a_restore_that_took_two_attempts_is_there_for_everybody
     assert_eq!(process.fs.faults(), 2);
     process.put((0, 0, 50), "written on").expect("written");
     process.close();
-    before.documents.insert((0, 0, 50), crate::support::record(50, "written on"));
+    before.documents.insert((0, 0, 50), record(50, "written on"));
     assert_eq!(Process::start(&fs.process()).see().expect("readable"), before);
 }

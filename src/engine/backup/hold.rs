@@ -21,7 +21,7 @@ use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
 use crate::engine::cancel;
-use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT, Warning};
+use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
@@ -217,11 +217,6 @@ impl Hold {
         Ok(())
     }
 
-    /// Takes the warnings that the databases raised since the last call.
-    pub fn take_warnings(&self) -> Vec<Warning> {
-        self.held.all().iter().flat_map(|database| database.take_warnings()).collect()
-    }
-
     /// Keeps the threads of this process from checkpointing and writing.
     fn stop<'a>(&self, databases: &'a [Arc<Database>]) -> Result<Stopped<'a>> {
         self.stop_by(databases, Database::acquire)
@@ -345,7 +340,7 @@ impl Hold {
         if let Some(stored) = spare.take(path, &current) {
             return Ok(Some((stored, current)));
         }
-        let (stored, to) = self.place(spare)?;
+        let (stored, to) = self.place(spare);
         match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
             Some(copied) if copied == current => Ok(Some((stored, copied))),
             // Its owner is still writing: what was copied is as good as what was there a moment ago.
@@ -356,17 +351,16 @@ impl Hold {
 
     /// Copies a collection whose file lacks what this process wrote since the checkpoint.
     fn write_documents(&self, frozen: &Frozen, path: &str, spare: &mut Spare) -> Result<(String, Content)> {
-        let (stored, to) = self.place(spare)?;
+        let (stored, to) = self.place(spare);
         let own = self.site.base.absolute(path);
         Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
     }
 
     /// Returns a free place in the copy, with its name.
-    fn place(&self, spare: &mut Spare) -> Result<(String, PathBuf)> {
+    fn place(&self, spare: &mut Spare) -> (String, PathBuf) {
         let stored = spare.next_name();
         let to = self.site.migration_directory().join(BEFORE).join(&stored);
-        fs::remove_tree(&*self.site.fs(), &to).at("remove", &to)?;
-        Ok((stored, to))
+        (stored, to)
     }
 
     /// Makes what a migration wrote beside the databases as durable as what it wrote to them.

@@ -269,6 +269,23 @@ fn a_definition_that_a_later_version_wrote_is_refused() {
 }
 
 #[test]
+fn an_index_whose_definition_is_none_can_be_dropped_and_created_again() {
+    let run = Run::new(IndexType::Hash, &["a"], false, false);
+    run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1}"#))).unwrap();
+    run.database
+        .write(Durability::Os, |tx| {
+            tx.put(&definition::collection(), DocumentId::from_key(NAME), br#"{"type":"vector"}"#.to_vec())
+        })
+        .unwrap();
+    let query = IndexQuery::Key(IndexKey::number(1.0).unwrap());
+    let asked = run.indexes.ask(&run.database, READ, NAME, &query);
+    assert_eq!(asked.map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
+    run.write(|indexes, tx| indexes.drop_index(tx, NAME).map(|dropped| assert!(dropped))).unwrap();
+    run.create().unwrap();
+    assert_eq!(run.ask(&query), []);
+}
+
+#[test]
 fn two_sets_on_one_database_notice_what_the_other_created_anew() {
     let run = Run::new(IndexType::Hash, &["a"], false, false);
     let other = IndexSet::new(None);

@@ -137,7 +137,7 @@ impl Repair<'_> {
             self.did(ActionCode::BatchesLost, &problem.path, problem.message.as_str());
         }
         // This is above every number ever written, so that nothing old can come back.
-        let seq = journals.highest_seq.max(journals.state.position.seq);
+        let seq = journals.highest_seq;
         let mut catalog = BTreeMap::new();
         for (examined, content) in contents {
             let record = match content {

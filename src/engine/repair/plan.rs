@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use crate::engine::database::load::is_known;
 use crate::engine::database::state::Change;
 use crate::engine::database::texts::read_whole;
 use crate::engine::document::DocumentId;
@@ -37,8 +38,7 @@ pub enum Content {
 /// # Errors
 /// `IO_ERROR`: data that cannot be read at the moment is not given up.
 pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
-    let record = journals.state.catalog.get(&examined.path);
-    let recorded = record.is_some_and(|record| !record.snapshots.is_empty() && record.dropped.is_none());
+    let recorded = is_known(journals.state.catalog.get(&examined.path));
     let all = changes(journals, &examined.path, 0);
     let newer = |change: &Change| examined.is_newer(journals, change);
     let damaged = examined
@@ -91,7 +91,7 @@ pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Res
         }
     }
     // If a part of a file is gone, the journals help even with documents that the file should have.
-    let gone = unbelievable || matches!(examined.state, FileState::Broken | FileState::Missing);
+    let gone = unbelievable || matches!(examined.state, FileState::Broken);
     for (id, change) in &all {
         let missed = !documents.contains_key(id) && (gone || (definitions && lost.contains(id)));
         if !newer(change) && !missed {

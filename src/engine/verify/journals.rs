@@ -224,7 +224,13 @@ impl Reading {
             apply(&mut journals.state, &mut source, &body, true, &mut journals.removals);
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
-        if let (Some(header), Some(previous)) = (next_header, linked) {
+        // Nothing behind a damaged batch could be read: then all of them were told of there.
+        let is_told = |problem: &Problem| {
+            problem.code == ProblemCode::JournalDamaged && problem.offset == Some(place.at as u64)
+        };
+        if let (Some(header), Some(previous)) = (next_header, linked)
+            && !problems.last().is_some_and(is_told)
+        {
             let checksum = place.checksum.is_some_and(|checksum| checksum != previous.checksum.0);
             if place.seq < header.seq || journal.bytes.len() < stop {
                 let lost = batches(place.seq + 1, header.seq);

@@ -1,0 +1,208 @@
+//! What a replacement removes, what it leaves alone, and how it gets files to their places.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use octoprompt_storage::engine::backup::Site;
+use octoprompt_storage::engine::fs::{self, Call, Fault, Fs, Repeat, SimFs};
+use octoprompt_storage::engine::{Database, Durability, Outcome, Result};
+
+use crate::everywhere::list;
+use crate::restoring::changed_manifest;
+use crate::support::{record, spec};
+use crate::world::{Process, Seen, change, code, image, machine, no_wait, slashed};
+
+/// A process with a backup, after which everything changed; what was backed up.
+fn changed(fs: &SimFs) -> (Process, Seen) {
+    let mut process = Process::start(fs);
+    process.back_up("one").expect("backed up");
+    let before = process.see().expect("readable");
+    change(&mut process).expect("changed");
+    (process, before)
+}
+
+#[test]
+fn what_a_backup_lacks_goes_with_its_directories_wherever_it_lies() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    process.checkpoint().expect("checkpointed");
+    assert!(fs.read_file("/base/other/deep/7/items.json").is_some());
+    fs.write_file("/base/data/added/further/down/file", b"added");
+    process.restore("one").expect("restored");
+    assert_eq!(fs.read_file("/base/other/deep/7/items.json"), None);
+    assert!(fs.metadata(Path::new("/base/data/.restore")).expect("looked up").is_none());
+    process.close();
+    assert_eq!(Process::start(&fs).see().expect("readable"), before);
+}
+
+#[test]
+fn a_file_that_cannot_be_moved_to_another_device_is_copied_there() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    process.checkpoint().expect("checkpointed");
+    let beside = "/base/other/items.json.restored";
+    fs.write_file(beside, b"an earlier attempt");
+    let crosses = |call: &Call| matches!(call, Call::Rename { from, to } if to.starts_with("/base/other") && from.starts_with("/base/data"));
+    process.fs.fail_when(crosses, Fault::Kind(ErrorKind::CrossesDevices), Repeat::Forever);
+    process.restore("one").expect("restored");
+    assert!(process.fs.faults() > 0);
+    assert_eq!(fs.read_file(beside), None);
+    assert_eq!(process.see().expect("readable"), before);
+}
+
+#[test]
+fn a_file_that_is_to_be_removed_and_goes_by_itself_is_no_error() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    let (file, outside) = ("/base/data/added/file", fs.clone());
+    let removes = move |call: &Call| matches!(call, Call::RemoveFile { path } if **path == *Path::new(file));
+    process.fs.before(removes, move || outside.remove(file));
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
+}
+
+/// Whether the call syncs a directory, or with `removals` removes the intent, after the intent got its name.
+fn follows_the_intent(removals: bool) -> impl Fn(&Call) -> bool {
+    let named = AtomicBool::new(false);
+    let is_intent = |path: &Path| path.ends_with(".restore/intent.json");
+    move |call| match call {
+        Call::Rename { to, .. } if is_intent(to) => {
+            named.store(true, Ordering::Relaxed);
+            false
+        }
+        Call::SyncDir { .. } => named.load(Ordering::Relaxed),
+        Call::RemoveFile { path } => removals && is_intent(path),
+        _ => false,
+    }
+}
+
+#[test]
+fn a_restore_that_could_not_say_what_it_replaces_replaces_nothing_later() {
+    let fs = machine();
+    let (mut process, _) = changed(&fs);
+    process.fs.fail_when(follows_the_intent(false), Fault::Io, Repeat::Once);
+    let error = process.restore("one").expect_err("the intent is not durable");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::None), "{error}");
+    process.put((0, 0, 70), "written on").expect("writes go on");
+    let after = process.see().expect("readable");
+    process.close();
+    assert_eq!(Process::start(&fs.kill()).see().expect("readable"), after);
+}
+
+#[test]
+fn nothing_is_written_that_an_intent_will_replace_which_could_not_be_taken_back() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    process.fs.fail_when(follows_the_intent(true), Fault::Io, Repeat::Forever);
+    let error = process.restore("one").expect_err("the intent is not durable, and stays");
+    assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown), "{error}");
+    assert_eq!(code(process.put((0, 0, 70), "to be replaced")), Err("MIGRATION_FAILED"));
+    process.fs.heal();
+    assert_eq!(process.see().expect("readable"), before);
+    process.put((0, 0, 70), "written on").expect("writes go on");
+}
+
+/// A machine on which a restore broke off before a file was placed.
+fn interrupted() -> SimFs {
+    let fs = machine();
+    let (mut process, _) = changed(&fs);
+    let places = |call: &Call| matches!(call, Call::Rename { to, .. } if to.ends_with("notes.txt"));
+    process.fs.fail_when(places, Fault::Io, Repeat::Once);
+    assert_eq!(process.restore("one").map_err(|error| error.outcome()), Err(Outcome::Unknown));
+    process.close();
+    fs
+}
+
+#[test]
+fn a_forged_intent_moves_nothing_from_or_to_where_none_of_it_may() {
+    type Lie = fn(&mut serde_json::Value);
+    let lies: [Lie; 6] = [
+        |content| content["files"][0]["from"] = "data/.databases.json".into(),
+        |content| content["files"][0]["from"] = "data/.restore/intent.json".into(),
+        |content| content["files"][0]["to"] = "data/.migration/state.json".into(),
+        |content| content["remove"] = serde_json::json!(["data/.migration/before/1"]),
+        |content| content["give_way"] = serde_json::json!(["other"]),
+        |content| content["unchanged"] = serde_json::json!(["../outside"]),
+    ];
+    for lie in lies {
+        let fs = interrupted();
+        let intent = "/base/data/.restore/intent.json";
+        let text = String::from_utf8(fs.read_file(intent).expect("an intent")).expect("text");
+        fs.write_file(intent, changed_manifest(&text, lie).as_bytes());
+        let images = (image(&fs, "/base/data"), image(&fs, "/base/other"));
+        assert_eq!(code(Process::start(&fs).settle()), Err("CORRUPT_DATA"));
+        assert!((image(&fs, "/base/data"), image(&fs, "/base/other")) == images);
+    }
+}
+
+#[test]
+fn an_interrupted_restore_whose_staged_files_are_gone_is_damage() {
+    let fs = interrupted();
+    let staged = Path::new("/base/data/.restore/files");
+    for name in fs.list_dir(staged).expect("a folder") {
+        fs.remove(staged.join(name));
+    }
+    assert_eq!(code(Process::start(&fs).settle()), Err("CORRUPT_DATA"));
+    assert_eq!(fs.read_file("/base/data/notes.txt").as_deref(), Some(&b"changed"[..]));
+}
+
+/// Begins a database as another process does.
+fn begin(site: &Site, directory: &str) -> Result<Arc<Database>> {
+    let database = site.open_under(Path::new(directory))?;
+    let items = spec("items.json");
+    database.write(Durability::Full, move |t| t.put(&items, 1.into(), record(1, "begun").into_bytes()))?;
+    database.checkpoint(no_wait()).map(|()| database)
+}
+
+/// Has another process begin a database as soon as files are staged.
+fn begins_meanwhile(process: &Process, other: &Process, directory: &'static str) {
+    let stages =
+        |call: &Call| matches!(call, Call::CloneFile { to, .. } if to.starts_with("/base/data/.restore"));
+    let site = other.site.clone();
+    process.fs.before(stages, move || drop(begin(&site, directory).expect("begun")));
+}
+
+#[test]
+fn a_database_that_somebody_begins_meanwhile_is_left_alone() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    let other = Process::start(&fs);
+    begins_meanwhile(&process, &other, "/base/data/begun");
+    process.restore("one").expect("restored");
+    let begun = other.site.open_under(Path::new("/base/data/begun")).expect("opens");
+    assert_eq!(list(&begun, "items.json"), [record(1, "begun")]);
+    assert_eq!(process.see().expect("readable").documents, before.documents);
+}
+
+#[test]
+fn a_database_that_somebody_begins_in_the_way_meanwhile_is_named_and_nothing_is_changed() {
+    let fs = machine();
+    fs.write_file("/base/data/plain", b"a file");
+    let (mut process, _) = changed(&fs);
+    fs.remove("/base/data/plain");
+    fs.make_dirs("/base/data/plain/directory");
+    let other = Process::start(&fs);
+    begins_meanwhile(&process, &other, "/base/data/plain/begun");
+    let error = process.restore("one").expect_err("a database is in the way");
+    assert_eq!((error.code(), error.outcome()), ("INVALID_ARGUMENT", Outcome::None), "{error}");
+    assert!(error.to_string().contains("begun"), "{error}");
+    let begun = other.site.open_under(Path::new("/base/data/plain/begun")).expect("opens");
+    assert_eq!(list(&begun, "items.json"), [record(1, "begun")]);
+    assert_eq!(fs.read_file("/base/data/notes.txt").as_deref(), Some(&b"changed"[..]));
+}
+
+#[test]
+fn a_file_in_the_place_of_a_databases_directory_is_named_and_nothing_is_changed() {
+    let fs = machine();
+    let (mut process, _) = changed(&fs);
+    process.close();
+    fs::remove_tree(&fs, Path::new("/base/data/one")).expect("removed");
+    fs.write_file("/base/data/one", b"a file");
+    let mut process = Process::start(&fs);
+    let error = process.restore("one").expect_err("a file is in the way");
+    assert_eq!((error.code(), error.outcome()), ("INVALID_ARGUMENT", Outcome::None), "{error}");
+    assert!(slashed(&error).contains("/base/data/one"), "{error}");
+    assert_eq!(fs.read_file("/base/data/one").as_deref(), Some(&b"a file"[..]));
+}

@@ -1,0 +1,351 @@
+//! What a repair keeps, what it gives up, and what it says of that. On a simulated file system.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::{
+    CollectionSpec, Database, Durability, Error, Foreign, RepairReport, Transaction, Wait, repair,
+};
+use support::simulated::{
+    DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified,
+};
+use support::{READ, record, spec};
+
+fn repaired(fs: &SimFs) -> RepairReport {
+    let report = repair(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1)))
+        .expect("repairable");
+    assert!(report.is_ok() && report.copies.is_some(), "{report}");
+    assert!(verified(fs).is_ok());
+    report
+}
+
+/// Leaves something to be repaired that no document is lost with.
+fn leave_something(fs: &SimFs) {
+    fs.write_file("/database/.storage/new-9-9", b"left over");
+}
+
+fn said(report: &RepairReport, code: &str) -> Vec<String> {
+    let said = report.actions.iter().filter(|action| action.code.as_str() == code);
+    said.map(|action| format!("{}: {}", action.path, action.message)).collect()
+}
+
+fn copy(fs: &SimFs, report: &RepairReport, path: &str) -> Option<Vec<u8>> {
+    fs.read_file(report.copies.as_ref().expect("a folder").join(path))
+}
+
+#[test]
+fn a_document_with_the_id_of_another_is_not_believed_and_an_older_one_is_said_to_take_its_place() {
+    let fs = machine();
+    let database = open(&fs);
+    (1..=3).for_each(|id| put(&database, "items.json", id, "stored"));
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "items.json", 3, "newer");
+    drop(database);
+    let text = record(2, "edited");
+    let edited = format!("{{\"1\":{text},\"2\":{text},\"3\":{text}}}");
+    fs.write_file("/database/items.json", edited.as_bytes());
+    let report = repaired(&fs);
+    let lost = said(&report, "DOCUMENTS_LOST");
+    assert!(lost.iter().any(|said| said == "items.json: these could not be read: 1"), "{lost:?}");
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("stored".into())));
+    assert_eq!(name(&database, "items.json", 2), Ok(Some("edited".into())));
+    assert_eq!(name(&database, "items.json", 3), Ok(Some("newer".into())));
+}
+
+#[test]
+fn what_is_saved_from_a_file_that_is_not_as_it_was_written_is_for_the_rules_of_its_collection_to_judge() {
+    for spoiled in [format!("{{\"1\":{}}}", record(2, "edited")), format!("{{\"1\":{}", record(1, "cut"))] {
+        let fs = machine();
+        let database = open(&fs);
+        put(&database, "items.json", 1, "stored");
+        checkpoint(&database).expect("checkpointed");
+        drop(database);
+        fs.write_file("/database/items.json", spoiled.as_bytes());
+        assert_eq!(said(&repaired(&fs), "SNAPSHOT_WRITTEN").len(), 1);
+        let judged = CollectionSpec {
+            path: "items.json".into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Ask,
+        };
+        let found = open(&fs).get(&Arc::new(judged), &1.into(), READ);
+        assert!(matches!(found, Err(Error::Unadopted { .. })), "{found:?}");
+    }
+}
+
+#[test]
+fn what_broke_off_a_file_is_taken_from_the_journals() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "first");
+    put(&database, "items.json", 2, "second");
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    let bytes = fs.read_file("/database/items.json").expect("a file");
+    fs.write_file("/database/items.json", &bytes[..bytes.len() - 10]);
+    repaired(&fs);
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("first".into())));
+    assert_eq!(name(&database, "items.json", 2), Ok(Some("second".into())));
+}
+
+#[test]
+fn what_broke_off_a_file_and_is_nowhere_else_is_said_to_be_lost() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "first");
+    put(&database, "items.json", 2, "second");
+    for id in 1..=3 {
+        checkpoint(&database).expect("checkpointed");
+        put(&database, "other.json", id, "in a generation of its own");
+    }
+    drop(database);
+    let bytes = fs.read_file("/database/items.json").expect("a file");
+    fs.write_file("/database/items.json", &bytes[..bytes.len() - 10]);
+    let report = repaired(&fs);
+    let written = said(&report, "SNAPSHOT_WRITTEN");
+    assert!(
+        written.iter().any(|said| said.starts_with("items.json: written anew with 1 document")),
+        "{report}"
+    );
+    assert_eq!(said(&report, "DOCUMENTS_LOST").len(), 1, "{report}");
+    assert_eq!(copy(&fs, &report, "items.json").as_deref(), Some(&bytes[..bytes.len() - 10]));
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("first".into())));
+    assert_eq!(name(&database, "items.json", 2), Ok(None));
+}
+
+#[test]
+fn what_only_the_journals_hold_survives_rubbish_in_the_place_of_its_file() {
+    let fs = machine();
+    put(&open(&fs), "items.json", 1, "stored");
+    fs.write_file("/database/items.json", b"{rubbish");
+    leave_something(&fs);
+    let report = repaired(&fs);
+    assert_eq!(copy(&fs, &report, "items.json").as_deref(), Some(&b"{rubbish"[..]));
+    assert_eq!(name(&open(&fs), "items.json", 1), Ok(Some("stored".into())));
+}
+
+#[test]
+fn a_document_that_was_deleted_does_not_come_back() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "deleted");
+    put(&database, "items.json", 2, "kept");
+    checkpoint(&database).expect("checkpointed");
+    let items = spec("items.json");
+    database.write(Durability::Full, move |t| t.delete(&items, 1.into())).expect("deleted");
+    drop(database);
+    leave_something(&fs);
+    repaired(&fs);
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(None));
+    assert_eq!(name(&database, "items.json", 2), Ok(Some("kept".into())));
+}
+
+#[test]
+fn the_originals_and_what_was_saved_of_them_outlive_a_power_loss_at_any_call() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "first");
+    put(&database, "items.json", 2, "second");
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    let bytes = fs.read_file("/database/items.json").expect("a file");
+    let broken = &bytes[..bytes.len() - 10];
+    fs.write_file("/database/items.json", broken);
+    fs.record();
+    let report = repaired(&fs);
+    for moment in fs.moments() {
+        let lost = moment.power_loss(&mut Extreme::Nothing);
+        let is_original = |path: &Path| lost.read_file(path).as_deref() == Some(broken);
+        let copied = report.copies.as_ref().expect("a folder").join("items.json");
+        assert!(
+            is_original(Path::new("/database/items.json")) || is_original(&copied),
+            "{:?}",
+            moment.calls()
+        );
+    }
+    let lost = fs.power_loss(&mut Extreme::Nothing);
+    assert!(verified(&lost).is_ok());
+    assert_eq!(copy(&lost, &report, "items.json").as_deref(), Some(broken));
+    let journal = copy(&fs, &report, "storage/journal-000000000001.jsonl");
+    assert!(journal.is_some() && copy(&lost, &report, "storage/journal-000000000001.jsonl") == journal);
+    assert_eq!(name(&open(&lost), "items.json", 2), Ok(Some("second".into())));
+}
+
+/// A database of which one file and one folder were removed, but for the removal itself.
+fn removed_but_for_the_removal(fs: &SimFs) {
+    let database = open(fs);
+    for path in ["items.json", "folder/7/items.json", "kept.json"] {
+        put(&database, path, 1, "stored");
+    }
+    checkpoint(&database).expect("checkpointed");
+    let removes = |call: &Call| matches!(call, Call::RemoveFile { path } | Call::RemoveDir { path } if !path.starts_with("/database/.storage"));
+    fs.fail_when(removes, Fault::Io, Repeat::Forever);
+    let (items, nested) = (spec("items.json"), spec("folder/7/items.json"));
+    let removal = move |t: &mut Transaction<'_>| {
+        t.drop_collection(&items)?;
+        t.drop_collection(&nested)?;
+        t.remove_path("folder/7")
+    };
+    database.write(Durability::Full, removal).expect("written");
+    drop(database);
+    fs.heal();
+    fs.write_file("/database/folder/7/notes.txt", b"beside it");
+}
+
+#[test]
+fn what_was_removed_is_removed_for_good_and_copied_before() {
+    let fs = machine();
+    removed_but_for_the_removal(&fs);
+    let stored = fs.read_file("/database/items.json").expect("it is there still");
+    leave_something(&fs);
+    let report = repaired(&fs);
+    assert_eq!(fs.read_file("/database/items.json"), None);
+    assert_eq!(fs.read_file("/database/folder/7/notes.txt"), None);
+    assert_eq!(copy(&fs, &report, "items.json"), Some(stored));
+    assert_eq!(copy(&fs, &report, "folder/7/notes.txt").as_deref(), Some(&b"beside it"[..]));
+    let database = open(&fs);
+    for (path, expected) in
+        [("items.json", None), ("folder/7/items.json", None), ("kept.json", Some("stored"))]
+    {
+        assert_eq!(name(&database, path, 1), Ok(expected.map(str::to_owned)), "{path}");
+    }
+}
+
+#[test]
+fn a_file_that_is_written_anew_keeps_its_mode() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    fs.set_mode("/database/items.json", 0o600);
+    put(&database, "items.json", 1, "new");
+    drop(database);
+    leave_something(&fs);
+    assert_eq!(said(&repaired(&fs), "SNAPSHOT_WRITTEN").len(), 1);
+    assert_eq!(fs.mode("/database/items.json"), Some(0o600));
+}
+
+fn sequence(database: &Database) -> u64 {
+    database.sequence().expect("caught up")
+}
+
+/// Four batches, of which the damaged one is the given.
+fn with_a_damaged_batch(number: u64, restarted: bool) -> (SimFs, u64) {
+    let fs = machine();
+    let database = open(&fs);
+    (1..=4).for_each(|id| put(&database, "items.json", id, "stored"));
+    let last = sequence(&database);
+    drop(database);
+    let path = "/database/.storage/journal-000000000001.jsonl";
+    let mut bytes = fs.read_file(path).expect("a journal");
+    let text = String::from_utf8(bytes.clone()).expect("text");
+    bytes[text.find(&format!("\"put\":{{\"{number}\"")).expect("the batch") + 3] ^= 1;
+    fs.write_file(path, &bytes);
+    if restarted {
+        fs.write_file("/database/.storage/tip", &[0; 4096]);
+    }
+    (fs, last)
+}
+
+#[test]
+fn no_batch_gets_a_number_again_that_a_lost_one_had() {
+    for (number, restarted) in [(4, false), (3, false), (3, true)] {
+        let (fs, last) = with_a_damaged_batch(number, restarted);
+        let report = repaired(&fs);
+        assert_eq!(said(&report, "BATCHES_LOST").len(), 1, "{report}");
+        assert!(sequence(&open(&fs)) >= last, "batch {number}, restarted: {restarted}");
+    }
+}
+
+#[test]
+fn a_database_without_journals_goes_on_from_its_files_and_beyond_all_that_it_had() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "stored");
+    checkpoint(&database).expect("checkpointed");
+    let before = sequence(&database);
+    drop(database);
+    let journals = |fs: &SimFs| reserved(fs).into_iter().filter(|name| name.starts_with("journal-"));
+    let newest = journals(&fs).next_back().expect("a journal");
+    for name in journals(&fs) {
+        remove(&fs, &format!(".storage/{name}"));
+    }
+    assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
+    repaired(&fs);
+    let begun = journals(&fs).next_back().expect("a journal");
+    assert!(begun > newest);
+    let header = fs.read_file(Path::new(DIRECTORY).join(".storage").join(begun)).expect("readable");
+    assert!(
+        !String::from_utf8_lossy(&header).contains(&"0".repeat(32)),
+        "an id that every database might have"
+    );
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("stored".into())));
+    assert!(sequence(&database) > before);
+    put(&database, "items.json", 2, "written on");
+}
+
+/// Puts a document that gets a file of its own.
+fn put_with_a_file(database: &Database) {
+    let mut spool = database.spool("content", 100).expect("room");
+    spool.append(b"long").expect("room");
+    let file = database.seal(spool, br#"{"id":1,"name":"large""#).expect("room");
+    let items = spec("items.json");
+    database.write(Durability::Full, move |t| t.put_file(&items, 1.into(), file)).expect("written");
+}
+
+fn document_file(fs: &SimFs) -> String {
+    reserved(fs).into_iter().find(|name| name.starts_with("document-")).expect("a file of its own")
+}
+
+#[test]
+fn a_document_whose_own_file_is_gone_is_said_to_be_lost() {
+    let fs = machine();
+    let database = open(&fs);
+    put_with_a_file(&database);
+    put(&database, "items.json", 2, "kept");
+    drop(database);
+    remove(&fs, &format!(".storage/{}", document_file(&fs)));
+    let report = repaired(&fs);
+    let lost = said(&report, "DOCUMENTS_LOST");
+    assert!(lost.iter().any(|said| said == "items.json: these could not be read: 1"), "{lost:?}");
+    let database = open(&fs);
+    assert_eq!(name(&database, "items.json", 1), Ok(None));
+    assert_eq!(name(&database, "items.json", 2), Ok(Some("kept".into())));
+}
+
+#[test]
+fn rubbish_that_was_set_aside_is_a_map_after_a_repair() {
+    let fs = machine();
+    fs.write_file("/database/items.json", b"rubbish");
+    assert_eq!(name(&open(&fs), "items.json", 1), Ok(None));
+    leave_something(&fs);
+    repaired(&fs);
+    assert_eq!(fs.read_file("/database/items.json").as_deref(), Some(&b"{}\n"[..]));
+}
+
+#[test]
+fn nothing_of_what_a_repair_replaced_stays() {
+    let fs = machine();
+    let database = open(&fs);
+    put_with_a_file(&database);
+    put(&database, "other.json", 1, "stored");
+    drop(database);
+    document_file(&fs);
+    leave_something(&fs);
+    let report = repaired(&fs);
+    assert_eq!(said(&report, "REMOVED").len(), 1, "{report}");
+    assert!(report.after.problems.iter().all(|problem| problem.code.as_str() == "SET_ASIDE"), "{report}");
+    let kept =
+        ["tip", "write.lock", "open.lock", "checkpoint.lock", "locks", "owner", "journal-000000000002.jsonl"];
+    let beside = |name: &String| !kept.contains(&name.as_str()) && !name.starts_with("before-repair-");
+    assert_eq!(reserved(&fs).into_iter().filter(beside).count(), 0, "{:?}", reserved(&fs));
+}
