@@ -1,4 +1,4 @@
-//! Whatever indexes a collection has, a query gives what it gives without them: every kind of value, test and index.
+//! A query returns the same with and without indexes, for every kind of value, condition and index.
 
 mod support;
 
@@ -22,7 +22,7 @@ fn spec(path: &str, kind: IndexType, fields: &[&str], sparse: bool) -> Arc<Colle
     Arc::new(CollectionSpec { path: path.into(), large_field: None, indexes, foreign: Foreign::Adopt(None) })
 }
 
-/// Documents whose `a` has one key, of every kind.
+/// Documents whose field `a` has one key; together they have keys of every kind.
 fn scalars() -> Vec<Value> {
     vec![
         json!({}),
@@ -40,8 +40,8 @@ fn scalars() -> Vec<Value> {
     ]
 }
 
-/// Collections that differ in what an index has of them: a key of each document, none of some, several of some, and some that
-/// are left out because they have too many.
+/// Collections that differ in what an index holds of their documents: one key of each, none of some, several of some, and
+/// some documents that are left out because they have too many keys.
 fn collections() -> [Vec<Value>; 5] {
     let and = |more: &[Value]| [scalars(), more.iter().map(|a| json!({ "a": a })).collect()].concat();
     let lists =
@@ -130,7 +130,7 @@ fn an_index_changes_no_answer() {
             .enumerate()
             .map(|(at, (kind, fields, sparse))| spec(&format!("{number}-{at}.json"), *kind, fields, *sparse));
         let specs: Vec<Arc<CollectionSpec>> = specs.collect();
-        // By hand: a writer is refused what an index would leave out.
+        // Written to the file, because a write of a document that an index would leave out is refused.
         let map = documents.into_iter().enumerate().map(|(id, mut document)| {
             document["id"] = id.into();
             (id.to_string(), document)

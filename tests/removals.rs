@@ -1,4 +1,4 @@
-//! Files that a batch gave up: they go, also after a crash, and nothing else goes with them. On a simulated file system.
+//! Files that a batch removes: they are removed after a crash too, and nothing else is. On a simulated file system.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn is_removal(call: &Call) -> bool {
     matches!(call, Call::RemoveFile { path } | Call::RemoveDir { path } if !path.starts_with("/database/.storage"))
 }
 
-/// Gives up a collection and the folder in which its file lies.
+/// Drops a collection and the folder that holds its file.
 fn remove(database: &Database) {
     let nested = spec(NESTED);
     let removal = move |t: &mut Transaction<'_>| {

@@ -1,4 +1,4 @@
-//! What a repair keeps, what it gives up, and what it says of that. On a simulated file system.
+//! What a repair keeps, what it gives up, and what it reports. On a simulated file system.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn repaired(fs: &SimFs) -> RepairReport {
     report
 }
 
-/// Leaves something to be repaired that no document is lost with.
+/// Causes damage that a repair can mend without losing a document.
 fn leave_something(fs: &SimFs) {
     fs.write_file("/database/.storage/new-9-9", b"left over");
 }
@@ -179,7 +179,7 @@ fn the_originals_and_what_was_saved_of_them_outlive_a_power_loss_at_any_call() {
     assert_eq!(name(&open(&lost), "items.json", 2), Ok(Some("second".into())));
 }
 
-/// A database of which one file and one folder were removed, but for the removal itself.
+/// A database in which the removal of one file and of one folder was committed but not carried out.
 fn removed_but_for_the_removal(fs: &SimFs) {
     let database = open(fs);
     for path in ["items.json", "folder/7/items.json", "kept.json"] {
@@ -237,7 +237,7 @@ fn sequence(database: &Database) -> u64 {
     database.sequence().expect("caught up")
 }
 
-/// Four batches, of which the damaged one is the given.
+/// Four batches, of which the given one is damaged.
 fn with_a_damaged_batch(number: u64, restarted: bool) -> (SimFs, u64) {
     let fs = machine();
     let database = open(&fs);
@@ -293,7 +293,7 @@ fn a_database_without_journals_goes_on_from_its_files_and_beyond_all_that_it_had
     put(&database, "items.json", 2, "written on");
 }
 
-/// Puts a document that gets a file of its own.
+/// Puts a document in a file of its own.
 fn put_with_a_file(database: &Database) {
     let mut spool = database.spool("content", 100).expect("room");
     spool.append(b"long").expect("room");

@@ -1,4 +1,4 @@
-//! What verifying says of journals and of the tip, and what a repair takes from journals that are not as they should be.
+//! What verifying reports about journals and the tip, and what a repair takes from damaged journals.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn repaired(fs: &SimFs) {
     assert!(report.is_ok() && report.copies.is_some(), "{report}");
 }
 
-/// Opens the database as another process.
+/// Opens the database in another process.
 fn open_beside(fs: &SimFs) -> (SimFs, Arc<Database>) {
     let fs = fs.process();
     let options =
@@ -37,7 +37,7 @@ fn open_beside(fs: &SimFs) -> (SimFs, Arc<Database>) {
     (fs, database)
 }
 
-/// A checkpoint that goes on in a new generation and writes no collection, so that the one before is needed.
+/// A checkpoint that begins a new generation but writes no collection, so that the previous generation is still needed.
 fn begin_generation(fs: &SimFs, database: &Database) {
     let fits =
         |call: &Call| matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("new-"));
@@ -54,7 +54,7 @@ fn what_nobody_was_promised_may_be_missing_after_a_restart() {
     let (items, text) = (spec("items.json"), record(2, "not synced").into_bytes());
     database.write(Durability::Os, move |t| t.put(&items, 2.into(), text)).expect("written");
     drop(database);
-    // The tip may have reached the disk, though what it tells of has not.
+    // The tip may have reached the disk although the batches that it acknowledges have not.
     let fs = fs.power_loss(&mut Extreme::Everything);
     fs.write_file(journal(1), &promised);
     let report = verified(&fs);
@@ -90,7 +90,7 @@ fn a_tip_that_cannot_be_read_beside_others_is_damage() {
     assert!(!report.is_ok() && codes(&report).contains(&"TIP_DAMAGED"), "{report}");
 }
 
-/// Has a process that does `work` die at this call of it while another one has the database open. Whether it died.
+/// Makes a process die at the given call of `work` while another process has the database open. Returns whether it died.
 fn dies_beside_others(call: u64, work: fn(&Database) -> Result<()>) -> bool {
     let fs = machine();
     let (writing, writer) = open_beside(&fs);

@@ -1,4 +1,4 @@
-//! What a migration wrote beside the databases, and what it left as it was, after a power loss.
+//! Files beside the databases after a power loss: those that a migration wrote, and those that it left alone.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OpenMode, Repeat,
 use crate::holding::hold;
 use crate::world::{Process, change, code, machine};
 
-/// Writes a file as a migration does that knows nothing of syncs.
+/// Writes a file without syncing it, as a migration may.
 fn write(fs: &SimFs, path: &str, bytes: &[u8]) {
     let fs = fs.handle();
     let file = fs.open(Path::new(path), OpenMode::CreateNew).expect("created");
@@ -76,7 +76,7 @@ fn a_migration_that_could_not_say_what_it_would_undo_undoes_nothing_later() {
     }
 }
 
-/// A base path without databases, with a backup of one file and empty directories; something else is there now.
+/// A base path without databases, with a backup of one file and of empty directories, and with other data now.
 fn without_databases() -> (SimFs, Process) {
     let fs = SimFs::new();
     fs.make_dirs("/base/data/hollow/below");

@@ -1,4 +1,4 @@
-//! What a replacement removes, what it leaves alone, and how it gets files to their places.
+//! What a replacement removes, what it leaves alone, and how it moves files into place.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::restoring::changed_manifest;
 use crate::support::{record, spec};
 use crate::world::{Process, Seen, change, code, image, machine, no_wait, slashed};
 
-/// A process with a backup, after which everything changed; what was backed up.
+/// Returns a process with a backup and with data changed since, and what was backed up.
 fn changed(fs: &SimFs) -> (Process, Seen) {
     let mut process = Process::start(fs);
     process.back_up("one").expect("backed up");
@@ -63,7 +63,7 @@ fn a_file_that_is_to_be_removed_and_goes_by_itself_is_no_error() {
     assert_eq!(process.see().expect("readable"), before);
 }
 
-/// Whether the call syncs a directory, or with `removals` removes the intent, after the intent got its name.
+/// Whether the call syncs a directory after the intent was renamed into place or, with `removals`, removes the intent.
 fn follows_the_intent(removals: bool) -> impl Fn(&Call) -> bool {
     let named = AtomicBool::new(false);
     let is_intent = |path: &Path| path.ends_with(".restore/intent.json");
@@ -104,7 +104,7 @@ fn nothing_is_written_that_an_intent_will_replace_which_could_not_be_taken_back(
     process.put((0, 0, 70), "written on").expect("writes go on");
 }
 
-/// A machine on which a restore broke off before a file was placed.
+/// A machine on which a restore died before it put a file into place.
 fn interrupted() -> SimFs {
     let fs = machine();
     let (mut process, _) = changed(&fs);
@@ -148,7 +148,7 @@ fn an_interrupted_restore_whose_staged_files_are_gone_is_damage() {
     assert_eq!(fs.read_file("/base/data/notes.txt").as_deref(), Some(&b"changed"[..]));
 }
 
-/// Begins a database as another process does.
+/// Creates a database as another process would.
 fn begin(site: &Site, directory: &str) -> Result<Arc<Database>> {
     let database = site.open_under(Path::new(directory))?;
     let items = spec("items.json");
@@ -156,7 +156,7 @@ fn begin(site: &Site, directory: &str) -> Result<Arc<Database>> {
     database.checkpoint(no_wait()).map(|()| database)
 }
 
-/// Has another process begin a database as soon as files are staged.
+/// Makes another process create a database as soon as files are staged.
 fn begins_meanwhile(process: &Process, other: &Process, directory: &'static str) {
     let stages =
         |call: &Call| matches!(call, Call::CloneFile { to, .. } if to.starts_with("/base/data/.restore"));

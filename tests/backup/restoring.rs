@@ -459,7 +459,7 @@ fn a_file_of_a_backup_that_changes_while_it_is_restored_is_refused() {
     assert_eq!(code(process.restore("one")), Err("CORRUPT_DATA"));
     assert_eq!(process.see().expect("readable"), after);
     fs.write_file(file, b"not ours");
-    // What an earlier restore could not remove is of no account.
+    // Whatever an earlier restore could not remove makes no difference.
     fs.write_file("/base/data/.restore/files/0", b"an earlier attempt");
     process.restore("one").expect("restored");
     assert_eq!(process.see().expect("readable"), before);

@@ -224,7 +224,7 @@ impl Reading {
             apply(&mut journals.state, &mut source, &body, true, &mut journals.removals);
             place = Place { at: end, seq: body.seq, checksum: Some(checksum) };
         }
-        // Nothing behind a damaged batch could be read: then all of them were told of there.
+        // Nothing behind a damaged batch could be read, so all of those batches were reported with it.
         let is_told = |problem: &Problem| {
             problem.code == ProblemCode::JournalDamaged && problem.offset == Some(place.at as u64)
         };
