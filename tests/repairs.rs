@@ -4,28 +4,24 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, Durability, Error, Foreign, RepairReport, Transaction, Wait, repair,
+    CollectionSpec, Database, Durability, Error, Foreign, RepairReport, Transaction,
 };
 use support::simulated::{
-    DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified,
+    DIRECTORY, checkpoint, cut_short, leave_something, machine, name, open, put, remove, repaired, reserved,
+    try_open, verified,
 };
 use support::{READ, record, spec};
 
-fn repaired(fs: &SimFs) -> RepairReport {
-    let report = repair(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1)))
-        .expect("repairable");
-    assert!(report.is_ok() && report.copies.is_some(), "{report}");
-    assert!(verified(fs).is_ok());
-    report
-}
-
-/// Causes damage that a repair can mend without losing a document.
-fn leave_something(fs: &SimFs) {
-    fs.write_file("/database/.storage/new-9-9", b"left over");
+/// A database with two documents in one collection.
+fn two_documents() -> (SimFs, Arc<Database>) {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "first");
+    put(&database, "items.json", 2, "second");
+    (fs, database)
 }
 
 fn said(report: &RepairReport, code: &str) -> Vec<String> {
@@ -80,14 +76,10 @@ fn what_is_saved_from_a_file_that_is_not_as_it_was_written_is_for_the_rules_of_i
 
 #[test]
 fn what_broke_off_a_file_is_taken_from_the_journals() {
-    let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "first");
-    put(&database, "items.json", 2, "second");
+    let (fs, database) = two_documents();
     checkpoint(&database).expect("checkpointed");
     drop(database);
-    let bytes = fs.read_file("/database/items.json").expect("a file");
-    fs.write_file("/database/items.json", &bytes[..bytes.len() - 10]);
+    cut_short(&fs);
     repaired(&fs);
     let database = open(&fs);
     assert_eq!(name(&database, "items.json", 1), Ok(Some("first".into())));
@@ -96,17 +88,13 @@ fn what_broke_off_a_file_is_taken_from_the_journals() {
 
 #[test]
 fn what_broke_off_a_file_and_is_nowhere_else_is_said_to_be_lost() {
-    let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "first");
-    put(&database, "items.json", 2, "second");
+    let (fs, database) = two_documents();
     for id in 1..=3 {
         checkpoint(&database).expect("checkpointed");
         put(&database, "other.json", id, "in a generation of its own");
     }
     drop(database);
-    let bytes = fs.read_file("/database/items.json").expect("a file");
-    fs.write_file("/database/items.json", &bytes[..bytes.len() - 10]);
+    let broken = cut_short(&fs);
     let report = repaired(&fs);
     let written = said(&report, "SNAPSHOT_WRITTEN");
     assert!(
@@ -114,7 +102,7 @@ fn what_broke_off_a_file_and_is_nowhere_else_is_said_to_be_lost() {
         "{report}"
     );
     assert_eq!(said(&report, "DOCUMENTS_LOST").len(), 1, "{report}");
-    assert_eq!(copy(&fs, &report, "items.json").as_deref(), Some(&bytes[..bytes.len() - 10]));
+    assert_eq!(copy(&fs, &report, "items.json").as_deref(), Some(&broken[..]));
     let database = open(&fs);
     assert_eq!(name(&database, "items.json", 1), Ok(Some("first".into())));
     assert_eq!(name(&database, "items.json", 2), Ok(None));
@@ -150,20 +138,15 @@ fn a_document_that_was_deleted_does_not_come_back() {
 
 #[test]
 fn the_originals_and_what_was_saved_of_them_outlive_a_power_loss_at_any_call() {
-    let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "first");
-    put(&database, "items.json", 2, "second");
+    let (fs, database) = two_documents();
     checkpoint(&database).expect("checkpointed");
     drop(database);
-    let bytes = fs.read_file("/database/items.json").expect("a file");
-    let broken = &bytes[..bytes.len() - 10];
-    fs.write_file("/database/items.json", broken);
+    let broken = cut_short(&fs);
     fs.record();
     let report = repaired(&fs);
     for moment in fs.moments() {
         let lost = moment.power_loss(&mut Extreme::Nothing);
-        let is_original = |path: &Path| lost.read_file(path).as_deref() == Some(broken);
+        let is_original = |path: &Path| lost.read_file(path).as_deref() == Some(&broken[..]);
         let copied = report.copies.as_ref().expect("a folder").join("items.json");
         assert!(
             is_original(Path::new("/database/items.json")) || is_original(&copied),
@@ -173,7 +156,7 @@ fn the_originals_and_what_was_saved_of_them_outlive_a_power_loss_at_any_call() {
     }
     let lost = fs.power_loss(&mut Extreme::Nothing);
     assert!(verified(&lost).is_ok());
-    assert_eq!(copy(&lost, &report, "items.json").as_deref(), Some(broken));
+    assert_eq!(copy(&lost, &report, "items.json").as_deref(), Some(&broken[..]));
     let journal = copy(&fs, &report, "storage/journal-000000000001.jsonl");
     assert!(journal.is_some() && copy(&lost, &report, "storage/journal-000000000001.jsonl") == journal);
     assert_eq!(name(&open(&lost), "items.json", 2), Ok(Some("second".into())));

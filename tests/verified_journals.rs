@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Result, Severity, Transaction, VerifyReport, Wait, repair,
+    Database, DatabaseOptions, Durability, Result, Severity, Transaction, VerifyReport,
 };
-use support::simulated::{DIRECTORY, checkpoint, machine, name, open, put, try_open, verified};
+use support::simulated::{
+    DIRECTORY, checkpoint, cut_short, leave_something, machine, name, open, put, repaired, try_open, verified,
+};
 use support::{record, spec};
 
 fn journal(generation: u64) -> String {
@@ -19,13 +21,6 @@ fn journal(generation: u64) -> String {
 
 fn codes(report: &VerifyReport) -> Vec<&'static str> {
     report.problems.iter().map(|problem| problem.code.as_str()).collect()
-}
-
-fn repaired(fs: &SimFs) {
-    fs.write_file("/database/.storage/new-9-9", b"something to repair");
-    let wait = Wait::at_most(Duration::from_secs(1));
-    let report = repair(&fs.handle(), Path::new(DIRECTORY), wait).expect("repairable");
-    assert!(report.is_ok() && report.copies.is_some(), "{report}");
 }
 
 /// Opens the database in another process.
@@ -193,6 +188,7 @@ fn nothing_is_taken_from_the_journal_of_another_database() {
     let [fs, other] = fs;
     fs.write_file(journal(2), &other.read_file(journal(2)).expect("a journal"));
     assert!(!verified(&fs).is_ok());
+    leave_something(&fs);
     repaired(&fs);
     let database = open(&fs);
     assert_eq!(name(&database, "items.json", 1), Ok(Some("first".into())));
@@ -215,8 +211,8 @@ fn a_generation_that_a_power_loss_brought_back_brings_no_deleted_document_back()
     assert_eq!(fs.read_file(journal(1)), None);
     fs.write_file(journal(1), &old);
     assert!(verified(&fs).is_ok());
-    let bytes = fs.read_file("/database/items.json").expect("a file");
-    fs.write_file("/database/items.json", &bytes[..bytes.len() - 10]);
+    cut_short(&fs);
+    leave_something(&fs);
     repaired(&fs);
     let database = open(&fs);
     assert_eq!(name(&database, "items.json", 1), Ok(None));
@@ -246,6 +242,7 @@ fn what_a_damaged_header_said_was_removed_is_not_removed_again_where_somebody_pu
     let mut bytes = fs.read_file(journal(3)).expect("the newest journal");
     bytes[30] ^= 1;
     fs.write_file(journal(3), &bytes);
+    leave_something(&fs);
     repaired(&fs);
     assert_eq!(fs.read_file("/database/folder/notes.txt").as_deref(), Some(&b"somebody's"[..]));
     let database = open(&fs);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Result, VerifyReport, Wait, WarningCode, verify,
+    Database, DatabaseOptions, Durability, RepairReport, Result, VerifyReport, Wait, WarningCode, repair,
+    verify,
 };
 
 use super::{READ, record, spec};
@@ -60,4 +61,26 @@ pub fn warnings(database: &Database) -> Vec<WarningCode> {
 
 pub fn verified(fs: &SimFs) -> VerifyReport {
     verify(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1))).expect("verified")
+}
+
+/// Cuts the last document of `items.json` short. Returns what is left of the file.
+pub fn cut_short(fs: &SimFs) -> Vec<u8> {
+    let mut bytes = fs.read_file("/database/items.json").expect("a file");
+    bytes.truncate(bytes.len() - 10);
+    fs.write_file("/database/items.json", &bytes);
+    bytes
+}
+
+/// Causes damage that a repair can mend without losing a document.
+pub fn leave_something(fs: &SimFs) {
+    fs.write_file("/database/.storage/new-9-9", b"left over");
+}
+
+/// Repairs the database; afterwards nothing is wrong with it.
+pub fn repaired(fs: &SimFs) -> RepairReport {
+    let report = repair(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1)))
+        .expect("repairable");
+    assert!(report.is_ok() && report.copies.is_some(), "{report}");
+    assert!(verified(fs).is_ok());
+    report
 }
