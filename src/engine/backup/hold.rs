@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
@@ -26,14 +26,11 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
 use crate::engine::journal::Layout;
-use crate::engine::lock::Wait;
+use crate::engine::lock::{LONGEST_PAUSE, Wait};
 use crate::engine::order;
 
 /// The files of the rollback copy, in the folder of migrations.
 const BEFORE: &str = "before";
-
-/// How long to wait for a step to end before checking whether the caller still waits.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// The content of the intent: what the data was.
 #[derive(Serialize, Deserialize)]
@@ -74,7 +71,7 @@ impl HeldDatabases {
     /// both.
     fn between_steps(&self, database: &Database, wait: Wait) -> Result<MutexGuard<'_, Vec<Arc<Database>>>> {
         loop {
-            if let Some(databases) = self.databases.try_lock_for(PAUSE) {
+            if let Some(databases) = self.databases.try_lock_for(LONGEST_PAUSE) {
                 return Ok(databases);
             }
             cancel::check()?;
