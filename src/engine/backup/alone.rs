@@ -122,19 +122,34 @@ fn attempt<T>(
     for locks in locks.iter_mut().flatten() {
         guards.push(take_now(&mut locks.presence, wait)?);
     }
+    let result = work_alone(&mut owned, wait, work);
+    // Guards are dropped in the reverse order of their acquisition.
+    drop(guards);
+    drop(owned);
+    drop(quiet);
+    drop(checkpoints);
+    result
+}
+
+/// Does the work while no other process has one of the databases open. `work` is `None` afterwards if it ran.
+fn work_alone<T>(
+    owned: &mut [Owned<'_>],
+    wait: Wait,
+    work: &mut Option<impl FnOnce(&mut [Owned<'_>]) -> Result<T>>,
+) -> Result<T> {
     let mut present = Vec::new();
-    let mut result = Ok(());
+    let mut alone = Ok(());
     for (at, owned) in owned.iter_mut().enumerate() {
         if let Owned::Open { database, held } = owned {
-            result = database.be_alone(held, wait);
-            if result.is_err() {
+            alone = database.be_alone(held, wait);
+            if alone.is_err() {
                 break;
             }
             present.push(at);
         }
     }
-    let result = result.and_then(|()| match work.take() {
-        Some(work) => work(&mut owned),
+    let result = alone.and_then(|()| match work.take() {
+        Some(work) => work(owned),
         None => Err(Error::InvalidArgument("this was done already".into())),
     });
     let mut back = Ok(());
@@ -144,11 +159,6 @@ fn attempt<T>(
             back = back.and(cancel::without_caller(|| database.take_part(held, wait)));
         }
     }
-    // Guards are dropped in the reverse order of their acquisition.
-    drop(guards);
-    drop(owned);
-    drop(quiet);
-    drop(checkpoints);
     let value = result?;
     back.map(|()| value)
 }

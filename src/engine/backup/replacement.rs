@@ -65,6 +65,20 @@ pub struct Source {
     pub content: Content,
 }
 
+/// The directories, from the base path down, whose names a replacement changes.
+struct Touched<'a> {
+    base: &'a Path,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Touched<'_> {
+    /// Adds the directories above a path.
+    fn add(&mut self, path: &Path) {
+        let above = path.ancestors().skip(1).take_while(|above| above.starts_with(self.base));
+        self.directories.extend(above.map(Path::to_path_buf));
+    }
+}
+
 impl Replacement {
     /// Plans to make the data what `manifest` says. `sources` are in the order of its files. `directories` are all databases
     /// whose locks are held, including those of the manifest; the files of other databases are left alone.
@@ -193,12 +207,39 @@ impl Replacement {
     /// part of it, and that its changes to names may not have reached the disk.
     pub fn carry_out(&self, site: &Site, again: bool) -> Result<()> {
         let fs = site.fs();
-        let base = site.base.path();
-        let mut touched = BTreeSet::new();
-        let mut touch = |path: &Path| {
-            let above = path.ancestors().skip(1).take_while(|above| above.starts_with(base));
-            touched.extend(above.map(Path::to_path_buf));
-        };
+        let mut touched = Touched { base: site.base.path(), directories: BTreeSet::new() };
+        self.make_way(site, again, &mut touched)?;
+        for path in self.directories.iter().map(|path| site.base.absolute(path)) {
+            fs::create_dirs(&*fs, &path).at("create", &path)?;
+            touched.add(&path);
+        }
+        self.create_homes(site)?;
+        for file in &self.files {
+            let to = site.base.absolute(&file.to);
+            place(&*fs, &site.base.absolute(&file.from), &to, file)?;
+            touched.add(&to);
+        }
+        for path in self.unchanged.iter().map(|path| site.base.absolute(path)) {
+            sync_file(&*fs, &path)?;
+            touched.add(&path);
+        }
+        // The innermost first: no directory becomes durable before what is in it.
+        for directory in touched.directories.into_iter().rev() {
+            if fs.metadata(&directory).at("look up", &directory)?.is_some() {
+                fs.sync_dir(&directory).at("sync directory", &directory)?;
+            }
+        }
+        for database in &self.databases {
+            let directory = site.base.absolute(&database.path);
+            start_over(&*fs, &directory, &database.start, &database.catalog)?;
+            fs::sync_dirs_above(&*fs, &directory.join("x")).at("sync the directories above", &directory)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is not to stay, and what has another kind than what takes its place.
+    fn make_way(&self, site: &Site, again: bool, touched: &mut Touched<'_>) -> Result<()> {
+        let fs = site.fs();
         for path in self.remove.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_file(&path) {
                 Err(error) if is_missing(&error) && again => {
@@ -207,7 +248,7 @@ impl Replacement {
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
                 _ => {}
             }
-            touch(&path);
+            touched.add(&path);
         }
         let files: BTreeSet<&str> = self.files.iter().map(|file| file.to.as_str()).collect();
         for path in &self.give_way {
@@ -217,7 +258,7 @@ impl Replacement {
             if found.is_some_and(|found| (found.kind == FileKind::Directory) != becomes_directory) {
                 fs::remove_tree(&*fs, &path).at("remove", &path)?;
             }
-            touch(&path);
+            touched.add(&path);
         }
         for path in self.remove_directories.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_dir(&path) {
@@ -226,45 +267,26 @@ impl Replacement {
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
                 _ => {}
             }
-            touch(&path);
+            touched.add(&path);
         }
-        for path in self.directories.iter().map(|path| site.base.absolute(path)) {
-            fs::create_dirs(&*fs, &path).at("create", &path)?;
-            touch(&path);
-        }
+        Ok(())
+    }
+
+    /// Creates the directories into which files are moved and makes them durable. This includes those that exist: whoever
+    /// created one may have died before it was durable, and what is moved into it would be lost with it.
+    fn create_homes(&self, site: &Site) -> Result<()> {
+        let fs = site.fs();
         let mut homes = BTreeSet::new();
         for file in &self.files {
             let to = site.base.absolute(&file.to);
             if let Some(parent) = to.parent() {
                 fs::create_dirs(&*fs, parent).at("create", parent)?;
             }
-            homes.extend(
-                to.ancestors().skip(2).take_while(|above| above.starts_with(base)).map(Path::to_path_buf),
-            );
+            let above = to.ancestors().skip(2).take_while(|above| above.starts_with(site.base.path()));
+            homes.extend(above.map(Path::to_path_buf));
         }
-        // Whoever created a directory may have died before it was durable: what is moved into it would be lost with it.
         for directory in homes {
             fs.sync_dir(&directory).at("sync directory", &directory)?;
-        }
-        for file in &self.files {
-            let to = site.base.absolute(&file.to);
-            place(&*fs, &site.base.absolute(&file.from), &to, file)?;
-            touch(&to);
-        }
-        for path in self.unchanged.iter().map(|path| site.base.absolute(path)) {
-            sync_file(&*fs, &path)?;
-            touch(&path);
-        }
-        // The innermost first: no directory becomes durable before what is in it.
-        for directory in touched.into_iter().rev() {
-            if fs.metadata(&directory).at("look up", &directory)?.is_some() {
-                fs.sync_dir(&directory).at("sync directory", &directory)?;
-            }
-        }
-        for database in &self.databases {
-            let directory = site.base.absolute(&database.path);
-            start_over(&*fs, &directory, &database.start, &database.catalog)?;
-            fs::sync_dirs_above(&*fs, &directory.join("x")).at("sync the directories above", &directory)?;
         }
         Ok(())
     }

@@ -274,18 +274,7 @@ impl Database {
         fresh: Vec<Fresh>,
         covers: u64,
     ) -> Result<(Vec<(Draft, SnapshotRecord)>, u64)> {
-        let mut ready = Vec::with_capacity(fresh.len());
-        for fresh in fresh {
-            let target = fresh.file.path();
-            let now = self.fs.metadata(target).at("look up", target)?;
-            let dropped = self.was_dropped_after(&fresh.frozen.path, covers);
-            if now == fresh.frozen.seen && !dropped {
-                ready.push(fresh);
-            } else {
-                // Edited or dropped since the switch: the next checkpoint looks at it again.
-                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
-            }
-        }
+        let ready = self.without_outdated(fresh, covers)?;
         if !ready.is_empty() {
             self.record(writer, |out| {
                 for (at, fresh) in ready.iter().enumerate() {
@@ -300,36 +289,7 @@ impl Database {
                 state.record_snapshot(&fresh.frozen.path, fresh.record.clone(), false);
             }
         }
-        let mut directories = Vec::new();
-        let mut edited = false;
-        for fresh in &ready {
-            let target = fresh.file.path();
-            if let Some(parent) = target.parent() {
-                fs::create_dirs(&*self.fs, parent).at("create", parent)?;
-                // For a new file, all directories are synced: an earlier checkpoint may have died between creating and
-                // syncing them.
-                let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
-                let root = common_directory(&self.directory, &fresh.frozen.path);
-                let above = parent.ancestors().take_while(|above| above.starts_with(&root));
-                directories.extend(above.take(depth).map(Path::to_path_buf));
-            }
-            // The file is looked at again because syncing the line took time: an edit saved meanwhile must not be
-            // overwritten.
-            if self.fs.metadata(target).at("look up", target)? == fresh.frozen.seen {
-                self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
-            } else {
-                edited = true;
-                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
-            }
-        }
-        directories.sort_unstable();
-        directories.dedup();
-        if !self.is_mutant(Mutant::DropJournalBeforeDirectorySync) {
-            for directory in &directories {
-                self.fs.sync_dir(directory).at("sync directory", directory)?;
-            }
-        }
-        if edited {
+        if !self.rename_into_place(&ready)? {
             // A `covered` line would rule out the state on which the edit was made, and what the journals hold beyond
             // that state. So both states still count, as after a crash at this point, and the next checkpoint writes
             // everything again.
@@ -353,6 +313,55 @@ impl Database {
         // are not needed.
         self.record(writer, |out| out.push(format!("{{\"covered\":{covered}}}").as_bytes()))?;
         Ok((drafts, covered))
+    }
+
+    /// Returns the snapshots without those of collections that were edited or dropped since the switch, which the next
+    /// checkpoint looks at again.
+    fn without_outdated(&self, fresh: Vec<Fresh>, covers: u64) -> Result<Vec<Fresh>> {
+        let mut ready = Vec::with_capacity(fresh.len());
+        for fresh in fresh {
+            let target = fresh.file.path();
+            let now = self.fs.metadata(target).at("look up", target)?;
+            if now == fresh.frozen.seen && !self.was_dropped_after(&fresh.frozen.path, covers) {
+                ready.push(fresh);
+            } else {
+                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
+            }
+        }
+        Ok(ready)
+    }
+
+    /// Renames recorded snapshots into place, durably. A file that was edited while they were being recorded stays.
+    /// Returns whether there was none.
+    fn rename_into_place(&self, ready: &[Fresh]) -> Result<bool> {
+        let mut directories = Vec::new();
+        let mut complete = true;
+        for fresh in ready {
+            let target = fresh.file.path();
+            if let Some(parent) = target.parent() {
+                fs::create_dirs(&*self.fs, parent).at("create", parent)?;
+                // For a new file, all directories are synced: an earlier checkpoint may have died between creating and
+                // syncing them.
+                let depth = if fresh.frozen.seen.is_some() { 1 } else { usize::MAX };
+                let root = common_directory(&self.directory, &fresh.frozen.path);
+                let above = parent.ancestors().take_while(|above| above.starts_with(&root));
+                directories.extend(above.take(depth).map(Path::to_path_buf));
+            }
+            if self.fs.metadata(target).at("look up", target)? == fresh.frozen.seen {
+                self.fs.rename(&fresh.temporary, target).at("rename into place", target)?;
+            } else {
+                complete = false;
+                self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
+            }
+        }
+        directories.sort_unstable();
+        directories.dedup();
+        if !self.is_mutant(Mutant::DropJournalBeforeDirectorySync) {
+            for directory in &directories {
+                self.fs.sync_dir(directory).at("sync directory", directory)?;
+            }
+        }
+        Ok(complete)
     }
 
     fn was_dropped_after(&self, path: &str, seq: u64) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::engine::database::load::is_known;
@@ -38,81 +39,142 @@ pub enum Content {
 /// # Errors
 /// `IO_ERROR`: data that cannot be read at the moment is not given up.
 pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
-    let recorded = is_known(journals.state.catalog.get(&examined.path));
-    let all = changes(journals, &examined.path, 0);
-    let newer = |change: &Change| examined.is_newer(journals, change);
-    let damaged = examined
-        .problems
-        .iter()
-        .any(|problem| matches!(problem.code, ProblemCode::SnapshotDamaged | ProblemCode::DocumentDamaged));
-    let certain = !matches!(examined.state, FileState::Foreign | FileState::Broken);
-    let is_bad = |(id, range): (&DocumentId, &std::ops::Range<usize>)| {
-        judge(id, &examined.bytes[range.clone()]).is_some()
-    };
-    let text_of = |location: &Location| match read_whole(&journals.state.files, location) {
-        Err(error) if error.kind() != io::ErrorKind::InvalidData => {
-            Err(Error::io("read a journal of", directory, &error))
-        }
-        text => Ok(text.ok()),
-    };
-    // Definitions of indexes are adopted here, because using them does not adopt them. Each shows by itself whether it is a
-    // definition.
-    let mut definitions = is_definitions(&examined.path)
-        && examined.scanned.values().any(|range| is_definition(&examined.bytes[range.clone()]));
-    if is_definitions(&examined.path) && !definitions {
-        for location in all.values().filter_map(|change| change.location.as_ref()) {
-            definitions |= text_of(location)?.is_some_and(|text| is_definition(&text));
-        }
-    }
-    let is_fine = |text: &[u8]| json::check(text).is_ok() && (certain || !definitions || is_definition(text));
-    // In an edited or damaged file, a document that is damaged or has another one's id is not believed.
-    let unbelievable = !certain && examined.scanned.iter().any(is_bad);
-    match &examined.state {
-        FileState::Known(record) if !all.values().any(newer) && record.layout != Layout::Void && !damaged => {
-            return Ok(Content::Kept(record.clone()));
-        }
-        // Nothing was ever taken from it into the journals: its first use adopts it.
-        FileState::Foreign | FileState::Broken if all.is_empty() && !recorded && !definitions => {
-            return Ok(Content::Left);
-        }
-        FileState::Foreign if !definitions && !unbelievable && all.values().all(|change| !newer(change)) => {
-            return Ok(Content::Left);
-        }
-        _ => {}
-    }
-    let mut documents = BTreeMap::new();
-    let mut lost = BTreeSet::new();
-    for (id, range) in &examined.scanned {
-        let text = &examined.bytes[range.clone()];
-        if is_fine(text) && (certain || !is_bad((id, range))) {
-            documents.insert(id.clone(), json::compact(text).into_owned());
-        } else {
-            lost.insert(id.clone());
-        }
-    }
-    // If a part of a file is gone, the journals help even with documents that the file should have.
-    let gone = unbelievable || matches!(examined.state, FileState::Broken);
-    for (id, change) in &all {
-        let missed = !documents.contains_key(id) && (gone || (definitions && lost.contains(id)));
-        if !newer(change) && !missed {
-            continue;
-        }
-        let Some(location) = &change.location else {
-            documents.remove(id);
-            continue;
+    let evidence = Evidence::of(directory, examined, journals)?;
+    evidence.undisturbed().map_or_else(|| evidence.written(), Ok)
+}
+
+/// What can be known of a collection.
+struct Evidence<'a> {
+    /// The directory of the database.
+    directory: &'a Path,
+    examined: &'a Examined,
+    journals: &'a Journals,
+    /// The last change of each document in the journals.
+    changes: BTreeMap<DocumentId, Change>,
+    /// Whether the file is one that this database wrote.
+    certain: bool,
+    /// Whether the documents are definitions of indexes. These are adopted by the repair, because using them does not adopt
+    /// them. Each shows by itself whether it is a definition.
+    definitions: bool,
+}
+
+impl<'a> Evidence<'a> {
+    fn of(directory: &'a Path, examined: &'a Examined, journals: &'a Journals) -> Result<Evidence<'a>> {
+        let mut evidence = Evidence {
+            directory,
+            examined,
+            journals,
+            changes: changes(journals, &examined.path, 0),
+            certain: !matches!(examined.state, FileState::Foreign | FileState::Broken),
+            definitions: false,
         };
-        match text_of(location)? {
-            Some(text) => {
-                // An older text may differ from the one that was lost.
-                if newer(change) || definitions {
-                    lost.remove(id);
-                }
-                documents.insert(id.clone(), text);
+        evidence.definitions = is_definitions(&examined.path) && evidence.has_definition()?;
+        Ok(evidence)
+    }
+
+    fn has_definition(&self) -> Result<bool> {
+        if self.examined.scanned.values().any(|range| is_definition(self.scanned(range))) {
+            return Ok(true);
+        }
+        for location in self.changes.values().filter_map(|change| change.location.as_ref()) {
+            if self.text_of(location)?.is_some_and(|text| is_definition(&text)) {
+                return Ok(true);
             }
-            None => drop(lost.insert(id.clone())),
+        }
+        Ok(false)
+    }
+
+    /// Returns what becomes of a file that stays as it is, if it can.
+    fn undisturbed(&self) -> Option<Content> {
+        let recorded = is_known(self.journals.state.catalog.get(&self.examined.path));
+        let damaged = self.examined.problems.iter().any(|problem| {
+            matches!(problem.code, ProblemCode::SnapshotDamaged | ProblemCode::DocumentDamaged)
+        });
+        let is_current = !self.changes.values().any(|change| self.is_newer(change));
+        match &self.examined.state {
+            FileState::Known(record) if is_current && record.layout != Layout::Void && !damaged => {
+                Some(Content::Kept(record.clone()))
+            }
+            // Nothing was ever taken from it into the journals: its first use adopts it.
+            FileState::Foreign | FileState::Broken
+                if self.changes.is_empty() && !recorded && !self.definitions =>
+            {
+                Some(Content::Left)
+            }
+            FileState::Foreign if !self.definitions && !self.is_unbelievable() && is_current => {
+                Some(Content::Left)
+            }
+            _ => None,
         }
     }
-    Ok(Content::Written { documents, certain: certain || definitions, lost: lost.into_iter().collect() })
+
+    /// Returns what is written: the documents of the file and of the journals that can be relied on.
+    fn written(&self) -> Result<Content> {
+        let mut documents = BTreeMap::new();
+        let mut lost = BTreeSet::new();
+        for (id, range) in &self.examined.scanned {
+            let text = self.scanned(range);
+            if self.is_fine(text) && (self.certain || judge(id, text).is_none()) {
+                documents.insert(id.clone(), json::compact(text).into_owned());
+            } else {
+                lost.insert(id.clone());
+            }
+        }
+        // If a part of a file is gone, the journals help even with documents that the file should have.
+        let gone = self.is_unbelievable() || matches!(self.examined.state, FileState::Broken);
+        for (id, change) in &self.changes {
+            let missed = !documents.contains_key(id) && (gone || (self.definitions && lost.contains(id)));
+            if !self.is_newer(change) && !missed {
+                continue;
+            }
+            let Some(location) = &change.location else {
+                documents.remove(id);
+                continue;
+            };
+            match self.text_of(location)? {
+                Some(text) => {
+                    // An older text may differ from the one that was lost.
+                    if self.is_newer(change) || self.definitions {
+                        lost.remove(id);
+                    }
+                    documents.insert(id.clone(), text);
+                }
+                None => drop(lost.insert(id.clone())),
+            }
+        }
+        let certain = self.certain || self.definitions;
+        Ok(Content::Written { documents, certain, lost: lost.into_iter().collect() })
+    }
+
+    /// Whether a change came after the state that the file holds.
+    fn is_newer(&self, change: &Change) -> bool {
+        self.examined.is_newer(self.journals, change)
+    }
+
+    /// Returns the text of a document of the file.
+    fn scanned(&self, range: &Range<usize>) -> &'a [u8] {
+        &self.examined.bytes[range.clone()]
+    }
+
+    /// In an edited or damaged file, a document that is damaged or has another one's id is not believed.
+    fn is_unbelievable(&self) -> bool {
+        let is_bad = |(id, range): (&DocumentId, &Range<usize>)| judge(id, self.scanned(range)).is_some();
+        !self.certain && self.examined.scanned.iter().any(is_bad)
+    }
+
+    fn is_fine(&self, text: &[u8]) -> bool {
+        json::check(text).is_ok() && (self.certain || !self.definitions || is_definition(text))
+    }
+
+    /// Returns a text of the journals; `None` if it is damaged.
+    fn text_of(&self, location: &Location) -> Result<Option<Vec<u8>>> {
+        match read_whole(&self.journals.state.files, location) {
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+                Err(Error::io("read a journal of", self.directory, &error))
+            }
+            text => Ok(text.ok()),
+        }
+    }
 }
 
 /// Returns the paths, relative to the database, that are changed or removed when the collections get these contents.
