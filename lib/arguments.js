@@ -113,10 +113,10 @@ function membersOf(map, partsOf = memberParts) {
   })
 }
 
-const memberParts = (key, record) => [memberText(key, record)]
+const memberParts = (key, record) => [memberText(key, fieldsOf(record, false))]
 
-/** Returns a record of a map as JSON text, with its key and all its content. */
-const memberText = (key, record) => `${JSON.stringify(key)}:${wholeText(fieldsOf(record, false))}`
+/** Returns a key and the fields of a record as a member in JSON text, with all their content. */
+const memberText = (key, fields) => `${JSON.stringify(key)}:${wholeText(fields)}`
 
 /** Returns a map of records as JSON text, with their objects emptied; a value that is not a map becomes its stand-in. */
 function mapText(map) {

@@ -4,7 +4,7 @@
 // it go to native code, which checks that the list is still what is stored; if it is not, the whole map follows.
 
 const { valueOf } = require('./answers.js')
-const { membersOf, memberText } = require('./arguments.js')
+const { fieldsOf, membersOf, memberText } = require('./arguments.js')
 const { apart, withContent } = require('./file-records.js')
 const { keeper } = require('./lists.js')
 const { moment, WHOLE_LIST } = require('./objects.js')
@@ -78,7 +78,7 @@ const fileMembers = (map) => membersOf(map, partsOf)
 
 /** Returns a member of a map as JSON text, and its content apart if it can be passed as it is. */
 function partsOf(key, record) {
-  const [head, plain] = apart(record)
+  const [head, plain] = apart(fieldsOf(record, false))
   return [memberText(key, head), plain]
 }
 

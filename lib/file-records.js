@@ -9,20 +9,22 @@ const { Records } = require('./records.js')
 const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
 
 /**
- * Returns `[head, plain]` if the content of a record can be passed as it is: the record without its content, and the
- * content. Otherwise returns only the record. The head keeps the shape of the record, since removing the field would take
- * longer.
+ * Takes the content out of what `fieldsOf` returned, if it can be passed as it is: returns `[fields, plain]`. Otherwise
+ * returns only the fields. They keep their shape, since removing the content would take longer than clearing it.
  */
-function apart(record) {
-  if (record === null || typeof record !== 'object' || !isPlain(record.content)) return [record]
-  return [{ ...record, content: undefined }, record.content]
+function apart(fields) {
+  if (fields === null || typeof fields !== 'object' || !isPlain(fields.content)) return [fields]
+  const plain = fields.content
+  fields.content = undefined
+  return [fields, plain]
 }
 
 /** Reads a record or a patch once and returns it as JSON, with its content apart in `plain` if it can be passed as it is. */
 function recordParts(given) {
   const record = fieldsOf(given, true)
+  const content = record?.content
   const [head, plain] = apart(record)
-  return { input: JSON.stringify(head), content: record?.content, plain }
+  return { input: JSON.stringify(head), content, plain }
 }
 
 /** Turns what `recordParts` returned for several records into records for native code. */
