@@ -121,7 +121,7 @@ describe('a cached document', () => {
     assert.equal((await storage.readProjectFile(project.id, file.id))?.content, 'new text')
   }))
 
-  test('counts towards maxCacheSize', withDirectory(async ({ open }) => {
+  test('is evicted so that the cache stays within maxCacheSize', withDirectory(async ({ open }) => {
     const storage = open({ maxCacheSize: 5 })
     const projects = await Promise.all(Array.from({ length: 20 }, (_, n) => storage.create(projectInput(`p${n}`))))
     for (const { id } of projects) {

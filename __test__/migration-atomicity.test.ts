@@ -123,7 +123,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     }
   }
 
-  test('also in open storages, with writes that no checkpoint has covered', withData(async ({ manage, open }) => {
+  test('open storages see it as before, with writes that no checkpoint has covered', withData(async ({ manage, open }) => {
     const storage = open()
     const project = await storage.create(projectInput())
     const file = await storage.addFile(project.id, { name: 'a', path: 'a.ts', content: 'first' })
@@ -146,7 +146,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.deepEqual((await open().getProjectFiles(project.id)).map(({ content }) => content), ['first', 'third'])
   }))
 
-  test('and loses no write that this process made before the migration began', withManagers(async ({ manage, open }) => {
+  test('no write that this process made before the migration began is lost', withManagers(async ({ manage, open }) => {
     const storage = open()
     let ended = false
     let written: number[] = []
@@ -170,7 +170,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal((await storage.verify()).ok, true)
   }))
 
-  test('but keeps the changes of earlier migrations of the same run', withData(async ({ base, manage, open }) => {
+  test('changes by earlier migrations of the same run are kept', withData(async ({ base, manage, open }) => {
     const manager = manage()
     const change = async (text: string) => {
       await writeFile(join(base, 'data', 'notes.txt'), text)
@@ -183,7 +183,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.deepEqual((await open().list()).map(({ name }) => name).slice(3), ['first'])
   }))
 
-  test('and so does a rollback that fails', withData(async ({ base, manage }) => {
+  test('a rollback that fails leaves it as before too', withData(async ({ base, manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0', {
       up: ({ basePath }) => writeFile(join(basePath, 'data', 'notes.txt'), 'migrated'),
@@ -196,7 +196,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal((await manager.getState()).currentVersion, '1.0.0')
   }))
 
-  test('including file modes and symlinks', withData(async ({ base, manage }) => {
+  test('file modes and symlinks are as before', withData(async ({ base, manage }) => {
     if (process.platform === 'win32') return
     const notes = join(base, 'data', 'notes.txt')
     await chmod(notes, 0o640)
@@ -208,7 +208,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal(await readFile(join(base, 'data', 'link'), 'utf8'), 'notes of somebody')
   }))
 
-  test('and succeeds once it is fixed and tried again', withData(async ({ base, manage, open }) => {
+  test('the migration succeeds once it is fixed and tried again', withData(async ({ base, manage, open }) => {
     let broken = true
     const manager = manage()
     manager.register(noting([], '1.0.0', {
@@ -259,7 +259,7 @@ describe('a process killed in the middle of a migration', () => {
     }))
   }
 
-  test('leaves the data as before, also when it ends itself with process.exit', withData(async ({ base, open, manage }) => {
+  test('leaves the data as before when it ended itself with process.exit', withData(async ({ base, open, manage }) => {
     await adopt(open)
     const before = await dataOf(base)
     const { code, stderr } = await runChild('migrator.mjs', [base, 'exit'])

@@ -400,7 +400,7 @@ describe('a manager', () => {
     }
   }))
 
-  test('is disposed of with `await using`', withManagers(async ({ manage }) => {
+  test('is closed by `await using`', withManagers(async ({ manage }) => {
     const manager = manage()
     await manager[Symbol.asyncDispose]()
     assert.equal((await caught(manager.getState())).code, 'CLOSED')

@@ -32,7 +32,7 @@ describe('while another process migrates', () => {
     assert.equal((await written)?.name, 'afterwards')
   }))
 
-  test('and fails, an open storage sees the data as before and can write', withManagers(async ({ base, open }) => {
+  test('an open storage sees the data as before and can write once the migration has failed', withManagers(async ({ base, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'fail')
@@ -54,7 +54,7 @@ describe('while another process migrates', () => {
     assert.deepEqual((await manager.migrate()).versions, [])
   }))
 
-  test('and is killed, an open storage refuses writes until it is reopened', withManagers(async ({ base, open }) => {
+  test('an open storage refuses writes after the process is killed, until it is reopened', withManagers(async ({ base, open }) => {
     const storage = open({ lockTimeout: 200 })
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')
@@ -69,7 +69,7 @@ describe('while another process migrates', () => {
     assert.equal((await again.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
   }))
 
-  test('and is killed, migrate restores the data and an open storage can write again', withManagers(async ({ base, open, manage }) => {
+  test('migrate restores the data after the process is killed, and open storages can write again', withManagers(async ({ base, open, manage }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')

@@ -78,14 +78,14 @@ describe('after close the old package reads everything again', () => {
     })
   }))
 
-  test('and finds only JSON and one folder of the engine', withOldData(async ({ base, open }) => {
+  test('the directory holds only JSON and one folder of the engine', withOldData(async ({ base, open }) => {
     const storage = open()
     await storage.create({ name: 'new', path: '/new' })
     await storage.close()
     assert.deepEqual((await readdir(dataPath(base))).sort(), ['.storage', 'project_data', 'projects.json'])
   }))
 
-  test('and finds unchanged what was only read', withOldData(async ({ base, open }) => {
+  test('data that was only read is unchanged', withOldData(async ({ base, open }) => {
     const before = await readJson(filesPath(base, UMLAUT))
     const storage = open()
     await storage.getProjectFiles(UMLAUT)

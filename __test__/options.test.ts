@@ -51,12 +51,12 @@ describe('a bad option is refused at construction, by name', () => {
     ['a class that only a storage may instantiate', (Class) => new Class(), ProjectFileStorage],
   ]
   for (const [what, construct, Class] of wrong) {
-    test(`the error has a code: ${what}`, () => {
+    test(`the error has the code INVALID_ARGUMENT: ${what}`, () => {
       assert.throws(() => construct(Class), { code: 'INVALID_ARGUMENT' })
     })
   }
 
-  test('a getter that throws keeps its own error', () => {
+  test('an error that a getter throws is passed on unchanged', () => {
     const options = { get cacheTTL(): number { throw new Error('from the getter') } }
     assert.throws(() => new ProjectStorageV2(options), /from the getter/)
   })

@@ -250,7 +250,7 @@ describe('the output of a schema', () => {
     }
   }))
 
-  test('is not needed if the schema throws: the error reaches the caller unchanged', withDirectory(async ({ base }) => {
+  test('an error that the schema throws reaches the caller unchanged', withDirectory(async ({ base }) => {
     for (const thrown of [new Error('mine'), 'text', null]) {
       const storage = notes(base, giving(() => { throw thrown }))
       assert.equal(await caught(storage.create({ title: 'x' } as Note)), thrown)

@@ -84,8 +84,8 @@ describe('verify', () => {
   }))
 })
 
-describe('damage that keeps a storage from opening', () => {
-  test('is found by verify and fixed by repair', withDirectory(async (context) => {
+describe('damage', () => {
+  test('that keeps a storage from opening is found by verify and fixed by repair', withDirectory(async (context) => {
     await killed(context)
     await damageJournal(context.base, '"p3"')
     const storage = context.open()
