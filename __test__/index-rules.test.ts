@@ -51,20 +51,20 @@ describe('ranges over composite keys', () => {
     assert.deepEqual(await range(['a', 9], ['b', 5], false), [2, 5, 7])
   })
 
-  both('take the first parts of a key for all keys that begin so', async ({ range }) => {
+  both('treat the first parts of a key as standing for all keys that begin with them', async ({ range }) => {
     assert.deepEqual(await range(['a'], ['a']), [4, 3, 2, 5, 7])
     assert.deepEqual(await range(['a', 10], ['b']), [2, 5, 7, 1])
     assert.deepEqual(await range(['a'], ['c'], false), [1])
     assert.deepEqual(await range([], []), [4, 3, 2, 5, 7, 1, 6])
   })
 
-  both('take the value of the first field alone', async ({ range }) => {
+  both('accept the bare value of the first field', async ({ range }) => {
     assert.deepEqual(await range('a', 'a'), [4, 3, 2, 5, 7])
     assert.deepEqual(await range('b', ['c']), [1, 6])
     assert.deepEqual(await range('a', 'c', false), [1])
   })
 
-  both('have infinities around all numbers of a part', async ({ range }) => {
+  both('accept infinities as bounds around all numbers of a part', async ({ range }) => {
     assert.deepEqual(await range(['a', -Infinity], ['a', Infinity]), [3, 2])
   })
 })
@@ -81,7 +81,7 @@ describe('ranges over one field', () => {
 
 for (const type of ['hash', 'btree'] as const) {
   const entities = [{ a: 1 }, { a: [['x', [1]]] }, { a: null }, {}, { a: '1' }]
-  forEach(`keys of a ${type} index keep their type, arrays within arrays and null included`, type, ['a'], entities, async ({ find }) => {
+  forEach(`keys of a ${type} index keep their type, including nested arrays and null`, type, ['a'], entities, async ({ find }) => {
     assert.deepEqual(await find(1), [1])
     assert.deepEqual(await find('1'), [5])
     assert.deepEqual(await find(['x', [1]]), [2])
@@ -90,7 +90,7 @@ for (const type of ['hash', 'btree'] as const) {
   })
 }
 
-describe('what is no key', () => {
+describe('invalid arguments of index queries', () => {
   const within: unknown[] = []
   within.push(within)
   const wrong: [string, any][] = [
@@ -98,7 +98,7 @@ describe('what is no key', () => {
     ['a function', () => 1], ['a bigint', 1n], ['an invalid Date', new Date(NaN)], ['an array with undefined', [undefined]],
     ['a sparse array', Array(2)], ['an array with an object', ['a', {}]], ['an object deep within', [[{}]]], ['an array in itself', within],
   ]
-  forEach('is refused, whatever it is', 'btree', ['a'], [], async ({ find, range }) => {
+  forEach('a value that cannot be a key is rejected', 'btree', ['a'], [], async ({ find, range }) => {
     for (const [what, key] of wrong) {
       for (const [place, asked] of [['the key', () => find(key)], ['the start', () => range(key, 1)], ['the end', () => range(1, key)]] as const) {
         const error = await caught(asked())
@@ -108,7 +108,7 @@ describe('what is no key', () => {
     }
   })
 
-  forEach('is told from whether a range is inclusive', 'btree', ['a'], [], async ({ range }) => {
+  forEach('an inclusive flag that is not a boolean is rejected', 'btree', ['a'], [], async ({ range }) => {
     for (const inclusive of ['yes', null, 1] as any[]) assert.equal((await caught(range(1, 2, inclusive))).code, 'INVALID_ARGUMENT')
   })
 })

@@ -20,24 +20,24 @@ async function collected<T>(source: AsyncIterable<T>): Promise<T[]> {
   return all
 }
 
-test('an iteration gives every entity once, ids ascending', withThings(25, async (things) => {
+test('an iteration yields every entity once, in ascending order of id', withThings(25, async (things) => {
   const all = await things.list()
   for (const batchSize of [1, 7, 25, 100]) {
     assert.deepEqual(await collected(things.iterate({ batchSize })), all)
   }
 }))
 
-test('an iteration of an empty storage gives nothing', withThings(0, async (things) => {
+test('an iteration of an empty storage yields nothing', withThings(0, async (things) => {
   assert.deepEqual(await collected(things.iterate()), [])
 }))
 
-test('an iteration begins after an id and passes over what its condition refuses', withThings(10, async (things) => {
+test('an iteration starts after the given id and skips entities that its condition excludes', withThings(10, async (things) => {
   const all = await things.list()
   const found = await collected(things.iterate({ batchSize: 2, after: all[3]!.id, where: { size: { $ne: 5 } } }))
   assert.deepEqual(found, all.slice(4).filter(({ size }) => size !== 5))
 }))
 
-test('writes do not show in an iteration that has begun', withThings(10, async (things) => {
+test('an iteration does not see writes made after it began', withThings(10, async (things) => {
   const before = await things.list()
   const seen = []
   for await (const thing of things.iterate({ batchSize: 1 })) {
@@ -55,7 +55,7 @@ test('breaking out of an iteration ends it', withThings(10, async (things) => {
   assert.deepEqual(await iteration.next(), { value: undefined, done: true })
 }))
 
-test('an iteration stays stable over checkpoints', withThings(50, async (things) => {
+test('an iteration keeps its snapshot across checkpoints', withThings(50, async (things) => {
   const before = await things.list()
   const other = new Things({ basePath: (things.optionsInForce as { basePath: string }).basePath })
   const seen = []
@@ -69,13 +69,13 @@ test('an iteration stays stable over checkpoints', withThings(50, async (things)
   assert.deepEqual(seen, before)
 }))
 
-test('files are iterated over with their contents', withProject(async (storage, project) => {
+test('an iteration of files yields their contents', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   await files.createMany(['a', 'b', 'c'].map((name) => fileInput(name)))
   assert.deepEqual(await collected(files.iterate({ batchSize: 2 })), await files.list())
 }))
 
-test('wrong options of an iteration are refused', withThings(0, async (things) => {
+test('invalid iteration options are rejected', withThings(0, async (things) => {
   for (const options of [null, { batchSize: 0 }, { batchSize: 1.5 }, { batchSize: '1' }, { after: {} }, { where: 1 }, { signal: 1 }]) {
     assert.equal((await caught((async () => collected(things.iterate(options as never)))())).code, 'INVALID_ARGUMENT', JSON.stringify(options))
   }

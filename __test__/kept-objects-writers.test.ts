@@ -8,7 +8,7 @@ import { fileInput, projectInput, runChild, warm, withProject, withStorage } fro
 
 const numberIn = (file: ProjectFile | null) => Number(file!.content)
 
-describe('what is read often while a process writes', () => {
+describe('cached reads while others write', () => {
   async function counted(base: string, files: ProjectFileStorage, project: number, count: number, length: number) {
     const [one, other] = await files.createMany([fileInput('one', '0'), fileInput('other', '0')])
     const checks: Promise<void>[] = []
@@ -45,15 +45,15 @@ describe('what is read often while a process writes', () => {
     assert.equal(numberIn(await files.getById(other!.id)), count)
   }
 
-  test('never goes back, and shows what was acknowledged', withProject(async (storage, project, { base }) => {
+  test('never go back in time and show every acknowledged write', withProject(async (storage, project, { base }) => {
     await counted(base, storage.getFileStorage(project.id), project.id, 300, 1)
   }))
 
-  test('never goes back where it is too large to be read at once', withProject(async (storage, project, { base }) => {
+  test('never go back in time when the documents are too large to be read at once', withProject(async (storage, project, { base }) => {
     await counted(base, storage.getFileStorage(project.id), project.id, 150, 600_000)
   }))
 
-  test('is never half of a batch', withProject(async (storage, project) => {
+  test('never show half of a batch', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 2000 }, (_, n) => fileInput(`f${n}`, '0')))
     const [one, other] = [created[0]!.id, created.at(-1)!.id]
@@ -74,7 +74,7 @@ describe('what is read often while a process writes', () => {
     await writing
   }))
 
-  test('is what a worker thread wrote', withStorage(async (storage, { base }) => {
+  test('show what a worker thread wrote', withStorage(async (storage, { base }) => {
     await storage.create(projectInput('first'))
     await warm(() => storage.list())
     const worker = new Worker(join(__dirname, 'support/worker.mjs'), { workerData: { base, tag: 'w' } })

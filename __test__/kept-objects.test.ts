@@ -7,15 +7,15 @@ import { z } from 'zod'
 import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
 import { fileInput, fileRecord, filesPath, projectInput, until, warm, withDirectory, withProject } from './support/index.js'
 
-describe('a document that is read often', () => {
-  test('is a new object each time', withProject(async (storage, project) => {
+describe('a cached document', () => {
+  test('is returned as a new object by each read', withProject(async (storage, project) => {
     await warm(() => storage.getById(project.id))
     const first = await storage.getById(project.id)
     first!.name = 'changed'
     assert.deepEqual(await storage.getById(project.id), project)
   }))
 
-  test('shares nothing nested, whatever its keys', withDirectory(async ({ base }) => {
+  test('shares no nested object between reads, even under the key __proto__', withDirectory(async ({ base }) => {
     const text = '{"list":[{"a":[1]}],"__proto__":{"b":{"c":1}}}'
     const schema = z.any()
     class Nested extends BaseStorage<any> {
@@ -35,7 +35,7 @@ describe('a document that is read often', () => {
     await storage.close()
   }))
 
-  test('shows a write as soon as that is resolved', withProject(async (storage, project) => {
+  test('shows a write as soon as the write resolves', withProject(async (storage, project) => {
     for (let n = 0; n < 50; n++) {
       await warm(() => storage.getById(project.id))
       await storage.update(project.id, { name: `name ${n}` })
@@ -43,7 +43,7 @@ describe('a document that is read often', () => {
     }
   }))
 
-  test('shows a write of another instance', withDirectory(async ({ open }) => {
+  test('shows a write by another instance', withDirectory(async ({ open }) => {
     const [a, b] = [open(), open({ cacheEnabled: false })]
     const { id } = await a.create(projectInput())
     for (let n = 0; n < 20; n++) {
@@ -59,7 +59,7 @@ describe('a document that is read often', () => {
     assert.equal(await storage.getById(project.id), null)
   }))
 
-  test('goes with its project', withProject(async (storage, project) => {
+  test('is gone once the data of its project is deleted', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const file = await files.create(fileInput('a'))
     await warm(() => files.getById(file.id))
@@ -67,7 +67,7 @@ describe('a document that is read often', () => {
     assert.equal(await files.getById(file.id), null)
   }))
 
-  test('shows what more writes than are remembered changed', withProject(async (storage, project) => {
+  test('shows a change from a batch of more writes than the cache tracks', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 3000 }, (_, n) => fileInput(`f${n}`, 'old')))
     const { id } = created[0]!
@@ -76,7 +76,7 @@ describe('a document that is read often', () => {
     assert.equal((await files.getById(id))?.content, 'new')
   }))
 
-  test('is forgotten by clearCache', withProject(async (storage, project) => {
+  test('is dropped from the cache by clearCache', withProject(async (storage, project) => {
     await warm(() => storage.getById(project.id))
     storage.clearCache()
     const { misses, size } = storage.getCacheStats()
@@ -85,7 +85,7 @@ describe('a document that is read often', () => {
     assert.equal(storage.getCacheStats().misses, misses + 1)
   }))
 
-  test('counts one hit a read', withProject(async (storage, project) => {
+  test('counts one hit per read', withProject(async (storage, project) => {
     await storage.getById(project.id)
     const { hits, misses } = storage.getCacheStats()
     for (let n = 0; n < 10; n++) await storage.getById(project.id)
@@ -93,7 +93,7 @@ describe('a document that is read often', () => {
     assert.deepEqual([after.hits, after.misses], [hits + 10, misses])
   }))
 
-  test('expires cacheTTL after it was read from the disk, however often it is read', withDirectory(async ({ open }) => {
+  test('expires cacheTTL after it was read from disk, however often it is read', withDirectory(async ({ open }) => {
     const storage = open({ cacheTTL: 20 })
     const { id } = await storage.create(projectInput())
     await storage.getById(id)
@@ -104,7 +104,7 @@ describe('a document that is read often', () => {
     })
   }))
 
-  test('is not what an earlier instance read, once somebody edited the file', withDirectory(async ({ base, open }) => {
+  test('is not served stale to a new instance after a manual edit of the file', withDirectory(async ({ base, open }) => {
     const lasting = open()
     const [project, other] = [await lasting.create(projectInput('one')), await lasting.create(projectInput('other'))]
     const files = lasting.getFileStorage(project.id)
@@ -121,7 +121,7 @@ describe('a document that is read often', () => {
     assert.equal((await storage.readProjectFile(project.id, file.id))?.content, 'new text')
   }))
 
-  test('is one of maxCacheSize', withDirectory(async ({ open }) => {
+  test('is evicted so that the cache stays within maxCacheSize', withDirectory(async ({ open }) => {
     const storage = open({ maxCacheSize: 5 })
     const projects = await Promise.all(Array.from({ length: 20 }, (_, n) => storage.create(projectInput(`p${n}`))))
     for (const { id } of projects) {
@@ -132,7 +132,7 @@ describe('a document that is read often', () => {
   }))
 })
 
-describe('what is found by path again and again', () => {
+describe('a cached lookup by path', () => {
   const withFile = (run: (files: ProjectFileStorage, file: ProjectFile, open: () => ProjectFileStorage) => Promise<void>) =>
     withProject(async (storage, project, { open }) => {
       const files = storage.getFileStorage(project.id)
@@ -141,13 +141,13 @@ describe('what is found by path again and again', () => {
       await run(files, file, () => open().getFileStorage(project.id))
     })
 
-  test('is a new object each time', withFile(async (files, file) => {
+  test('returns a new object each time', withFile(async (files, file) => {
     const found = await files.getByPath('a')
     found!.content = 'changed'
     assert.deepEqual(await files.getByPath('a'), file)
   }))
 
-  test('is one hit a read', withProject(async (storage, project) => {
+  test('counts as one hit per lookup', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     await files.create(fileInput('a'))
     await files.getByPath('a')
@@ -162,28 +162,28 @@ describe('what is found by path again and again', () => {
     assert.equal((await files.getByPath('a'))?.content, 'two')
   }))
 
-  test('is the new version', withFile(async (files, file) => {
+  test('finds the new version', withFile(async (files, file) => {
     const { id } = await files.createVersion(file.id, 'two')
     assert.equal((await files.getByPath('a'))?.id, id)
   }))
 
-  test('is the file that was created last, of two with one path', withFile(async (files) => {
+  test('finds the file created last when two share a path', withFile(async (files) => {
     const { id } = await files.create(fileInput('a', 'other'))
     assert.equal((await files.getByPath('a'))?.id, id)
   }))
 
-  test('is not at a path that it left', withFile(async (files, file) => {
+  test('finds a moved file at its new path only', withFile(async (files, file) => {
     await files.update(file.id, { path: 'b' })
     assert.equal(await files.getByPath('a'), null)
     assert.equal((await files.getByPath('b'))?.id, file.id)
   }))
 
-  test('is gone as soon as it is deleted', withFile(async (files, file) => {
+  test('finds nothing once the file is deleted', withFile(async (files, file) => {
     await files.delete(file.id)
     assert.equal(await files.getByPath('a'), null)
   }))
 
-  test('is what another instance put there', withFile(async (files, _file, open) => {
+  test('finds what another instance stored at the path', withFile(async (files, _file, open) => {
     const other = open()
     for (let n = 0; n < 20; n++) {
       const { id } = await other.create(fileInput('a', `${n}`))
@@ -191,7 +191,7 @@ describe('what is found by path again and again', () => {
     }
   }))
 
-  test('is one of maxCacheSize', withDirectory(async ({ open }) => {
+  test('keeps the cache within maxCacheSize', withDirectory(async ({ open }) => {
     const storage = open({ maxCacheSize: 2 })
     const files = storage.getFileStorage((await storage.create(projectInput())).id)
     const paths = ['a', 'b', 'c', 'd']
@@ -202,8 +202,8 @@ describe('what is found by path again and again', () => {
   }))
 })
 
-describe('a list that is read often', () => {
-  test('comes from the disk once, and is one entry', withProject(async (storage, project) => {
+describe('a cached list', () => {
+  test('is read from disk once and is one cache entry', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     await files.createMany([fileInput('a'), fileInput('b')])
     storage.clearCache()
@@ -213,7 +213,7 @@ describe('a list that is read often', () => {
     assert.deepEqual([after.hits, after.misses, after.size], [hits + 2, misses + 1, 1])
   }))
 
-  test('shares nothing nested', withDirectory(async ({ base, open }) => {
+  test('shares no nested object between reads', withDirectory(async ({ base, open }) => {
     const lasting = open()
     const { id } = await lasting.create(projectInput())
     await lasting.writeProjectFiles(id, { 7: fileRecord(7, id) })
@@ -228,7 +228,7 @@ describe('a list that is read often', () => {
     }
   }))
 
-  test('shares nothing', withProject(async (storage, project) => {
+  test('shares no object between reads', withProject(async (storage, project) => {
     await warm(() => storage.list())
     const list = await storage.list()
     list[0]!.name = 'changed'
@@ -236,7 +236,7 @@ describe('a list that is read often', () => {
     assert.deepEqual(await storage.list(), [project])
   }))
 
-  test('shows every write, with contents and without', withProject(async (storage, project) => {
+  test('shows every write, with and without contents', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     for (let n = 0; n < 20; n++) {
       await warm(() => files.list())
@@ -248,7 +248,7 @@ describe('a list that is read often', () => {
     }
   }))
 
-  test('is not read again for a few changes', withProject(async (storage, project) => {
+  test('is updated rather than read again after a few changes', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
     await warm(() => files.list())
@@ -261,7 +261,7 @@ describe('a list that is read often', () => {
     assert.deepEqual([after.hits, after.misses, after.size], [hits + 1, misses, size])
   }))
 
-  test('drives nothing else out of the cache when a few documents of it changed', withProject(async (storage, project) => {
+  test('evicts nothing else from the cache when a few of its documents change', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
     const hot = created.slice(0, 60)
@@ -274,7 +274,7 @@ describe('a list that is read often', () => {
     assert.equal(storage.getCacheStats().misses, misses)
   }))
 
-  test('expires cacheTTL after it was read from the disk, however often it is brought up to date', withDirectory(async ({ open }) => {
+  test('expires cacheTTL after it was read from disk, however often it is updated', withDirectory(async ({ open }) => {
     const storage = open({ cacheTTL: 600_000 })
     const { id } = await storage.create(projectInput())
     await storage.list()
@@ -296,7 +296,7 @@ describe('a list that is read often', () => {
     }
   }))
 
-  test('is not read again for changes that are too large to be read at once', withProject(async (storage, project) => {
+  test('is updated rather than read again after changes too large to be read at once', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 4 }, (_, n) => fileInput(`f${n}`, 'x'.repeat(600_000))))
     await warm(() => files.list())
@@ -308,7 +308,7 @@ describe('a list that is read often', () => {
     assert.deepEqual([after.hits, after.misses], [hits + 2, misses])
   }))
 
-  test('is brought up to date by one storage when another one on the same files is closed', withProject(async (storage, project, { open }) => {
+  test('is still updated after another storage on the same files is closed', withProject(async (storage, project, { open }) => {
     const files = storage.getFileStorage(project.id)
     const [first, second] = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
     const other = open()
@@ -322,7 +322,7 @@ describe('a list that is read often', () => {
     assert.equal(storage.getCacheStats().misses, misses + read)
   }))
 
-  test('is what a storage without a cache reads, whatever changed in between', withProject(async (storage, project, { open }) => {
+  test('equals what a storage without a cache reads, whatever changed in between', withProject(async (storage, project, { open }) => {
     const files = storage.getFileStorage(project.id)
     const cold = open({ cacheEnabled: false }).getFileStorage(project.id)
     await files.createMany(Array.from({ length: 30 }, (_, n) => fileInput(`f${n}`)))
@@ -346,7 +346,7 @@ describe('a list that is read often', () => {
     }
   }))
 
-  test('has a document that comes between others in its place', withProject(async (storage, project, { open }) => {
+  test('shows a document inserted between others in its place', withProject(async (storage, project, { open }) => {
     await storage.writeProjectFiles(project.id, { 10: fileRecord(10, project.id), 30: fileRecord(30, project.id) })
     const files = storage.getFileStorage(project.id)
     await warm(() => files.list())
@@ -355,9 +355,9 @@ describe('a list that is read often', () => {
     assert.deepEqual((await files.list()).map(({ id }) => id), [5, 10, 20, 30])
   }))
 
-  const kinds = { numbers: [undefined, undefined, undefined], texts: ['b', 'a', 'c'], 'numbers as texts': ['3', '20', '100'], 'numbers that are none of the engine': ['-5', '1.5', '-0'] }
+  const kinds = { numbers: [undefined, undefined, undefined], strings: ['b', 'a', 'c'], 'numeric strings': ['3', '20', '100'], 'numbers that are not engine ids': ['-5', '1.5', '-0'] }
   for (const [what, given] of Object.entries(kinds)) {
-    test(`is right where ids are ${what}`, withDirectory(async ({ base }) => {
+    test(`is correct when ids are ${what}`, withDirectory(async ({ base }) => {
       class Named extends BaseStorage<any> {
         constructor(options = {}) { super(z.any(), z.any(), 'named', { basePath: base, ...options }) }
         protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }
@@ -383,7 +383,7 @@ describe('a list that is read often', () => {
     }))
   }
 
-  test('has numbers that are no ids of the engine where the engine has them', withDirectory(async ({ base }) => {
+  test('orders numbers that are not engine ids as the engine does', withDirectory(async ({ base }) => {
     const numbers = [3, -5, 1.5, 2 ** 60, 7, -0.5]
     class Numbered extends BaseStorage<any> {
       static newId: any = () => numbers.shift()!
@@ -399,7 +399,7 @@ describe('a list that is read often', () => {
     await Promise.all([numbered.close(), cold.close()])
   }))
 
-  test('is read anew after invalidateCache', withDirectory(async ({ base }) => {
+  test('is read again after invalidateCache', withDirectory(async ({ base }) => {
     class Lists extends BaseStorage<any> {
       constructor() { super(z.any(), z.any(), 'lists', { basePath: base }) }
       protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }

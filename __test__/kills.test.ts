@@ -25,7 +25,7 @@ async function killedAfter<T>(lines: number, args: string[]): Promise<T[]> {
   return child.lines.map((line) => JSON.parse(line))
 }
 
-test('transactions of processes that are killed are there as a whole or not at all', withDirectory(async ({ base }) => {
+test('transactions of killed processes are stored completely or not at all', withDirectory(async ({ base }) => {
   const [first, second] = [accounts(base, 'first'), accounts(base, 'second')]
   const account = (id: number) => thing(id, { balance: 100, count: 0 } as never)
   for (const storage of [first, second]) await storage.writeAll({ 1: account(1), 2: account(2), 3: account(3) })
@@ -44,7 +44,7 @@ test('transactions of processes that are killed are there as a whole or not at a
   await Promise.all([first.close(), second.close()])
 }))
 
-test('a listener that is killed and begins again after its last number hears every change once', withDirectory(async ({ base }) => {
+test('a killed listener that resumes after its last sequence number hears every change once', withDirectory(async ({ base }) => {
   const storage = accounts(base, 'first')
   await storage.list()
   const heard: Change<number>[] = []
@@ -73,7 +73,7 @@ test('a listener that is killed and begins again after its last number hears eve
   await storage.close()
 }))
 
-test('an iteration sees its state to the end, whatever another process deletes and checkpoints meanwhile', withDirectory(async ({ base }) => {
+test('an iteration keeps its snapshot while another process deletes everything and checkpoints', withDirectory(async ({ base }) => {
   const storage = accounts(base, 'first')
   const ids = Array.from({ length: 300 }, (_, at) => at + 1)
   await storage.writeAll(Object.fromEntries(ids.map((id) => [id, thing(id)])))
@@ -88,7 +88,7 @@ test('an iteration sees its state to the end, whatever another process deletes a
   await deleted
 }))
 
-test('a process that is killed while it iterates leaves nothing, and the others go on', withDirectory(async ({ base }) => {
+test('a process killed during an iteration leaves nothing behind and does not block others', withDirectory(async ({ base }) => {
   const storage = accounts(base, 'first')
   await storage.writeAll(Object.fromEntries(Array.from({ length: 300 }, (_, at) => [at + 1, thing(at + 1)])))
   const seen = await killedAfter<number>(7, [base, 'iterate'])

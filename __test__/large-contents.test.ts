@@ -42,7 +42,7 @@ test('a large content takes a bounded amount of memory', withProject(async (stor
   if (process.platform === 'linux') assert.ok(rise < 96, `the peak rose by ${rise} MiB for a content of 128 MiB`)
 }))
 
-test('a large content of a Web stream and of a Node stream is what was sent', withProject(async (storage, project, { open: reopen }) => {
+test('a large content from a Web or Node stream is stored exactly as sent', withProject(async (storage, project, { open: reopen }) => {
   const files = storage.getFileStorage(project.id)
   const sources = { web: new Blob(blocks()).stream() as never, node: Readable.from(blocks()) as never }
   const ids: number[] = []
@@ -59,7 +59,7 @@ test('a large content of a Web stream and of a Node stream is what was sent', wi
   assert.deepEqual((await again.list({ includeContent: false })).map((file) => file.summary), ['web', 'node'])
 }))
 
-test('a large content is found, changed, continued and deleted like any other', withFiles(async (files, base) => {
+test('a large content can be found, updated, versioned and deleted like any other', withFiles(async (files, base) => {
   const { id } = await files.createFromStream(meta, blocks())
   assert.equal((await files.getByPath('docs/big.txt'))!.id, id)
   const next = await files.createVersion(id, 'short')
@@ -70,7 +70,7 @@ test('a large content is found, changed, continued and deleted like any other', 
   assert.deepEqual((await files.list({ includeContent: false })).map((file) => [file.id, file.prevId]), [[next.id, null]])
 }))
 
-test('listeners are told of a large content', withProject(async (storage, project) => {
+test('listeners are notified of a large content', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const told: unknown[] = []
   const listen = (change: unknown) => void told.push(change)
@@ -81,7 +81,7 @@ test('listeners are told of a large content', withProject(async (storage, projec
   assert.deepEqual((told[0] as { created: number[] }).created, [id])
 }))
 
-test('a batch of a process that was killed is read from the file of its document', withProject(async (storage, project, { base, open: reopen }) => {
+test('a large content written by a killed process is read from its document file', withProject(async (storage, project, { base, open: reopen }) => {
   await storage.close()
   const { lines, signal } = await runChild('large-content.mjs', [base, 'keep'], { onLine: (_, kill) => kill() })
   assert.equal(signal, 'SIGKILL')
@@ -92,7 +92,7 @@ test('a batch of a process that was killed is read from the file of its document
   assert.ok((await textOf(again.getFileStorage(projectId!), id!)) === block.repeat(96))
 }))
 
-test('a backup has a large content that no JSON file has yet, and brings it back', withProject(async (storage, project, { base }) => {
+test('a backup includes and restores a large content that is not yet in a JSON file', withProject(async (storage, project, { base }) => {
   const files = storage.getFileStorage(project.id)
   const { id } = await files.createFromStream(meta, blocks())
   const manager = new MigrationManager(base, { logger: null })
@@ -106,7 +106,7 @@ test('a backup has a large content that no JSON file has yet, and brings it back
   await manager.close()
 }))
 
-test('a source that fails, a stream that is destroyed and a call that is aborted leave nothing', withFiles(async (files, base) => {
+test('a failing source, a destroyed stream and an aborted call leave nothing behind', withFiles(async (files, base) => {
   const mine = new Error('mine')
   const half = blocks()
   const web = () => {
@@ -136,13 +136,13 @@ test('a source that fails, a stream that is destroyed and a call that is aborted
   assert.deepEqual(await files.list(), [])
 }))
 
-test('a large content for a project that does not exist leaves nothing', withProject(async (storage, _, { base }) => {
+test('a large content for a missing project is rejected and leaves nothing behind', withProject(async (storage, _, { base }) => {
   const error = await caught(storage.getFileStorage(5).createFromStream(meta, blocks()))
   assert.equal(error.code, 'NOT_FOUND')
   await nothingLeft(base)
 }))
 
-test('damage to the file of a document is reported, and costs that document alone', withProject(async (storage, project, { base, open: reopen }) => {
+test('damage to a document file is reported and costs only that document', withProject(async (storage, project, { base, open: reopen }) => {
   await storage.close()
   await runChild('large-content.mjs', [base, 'keep'], { onLine: (_, kill) => kill() })
   const [name] = await ownFiles(base)

@@ -10,7 +10,7 @@ const inputs = (count: number, content = 'text') => Array.from({ length: count }
 
 const cold = (open: any, project: { id: number }): ProjectFileStorage => open({ cacheEnabled: false }).getFileStorage(project.id)
 
-test('a bulk create gives every file in its place, and they are listed so', withProject(async (storage, project, { open }) => {
+test('a bulk create returns the files in the given order, and lists keep it', withProject(async (storage, project, { open }) => {
   const given = inputs(3000)
   const created = await storage.getFileStorage(project.id).createMany(given)
   assert.deepEqual(created.map(({ path, content }) => [path, content]), given.map(({ path, content }) => [path, content]))
@@ -20,21 +20,21 @@ test('a bulk create gives every file in its place, and they are listed so', with
   assert.deepEqual(await files.list({ includeContent: false }), heads)
 }))
 
-test('a list of nothing is empty', withProject(async (storage, project, { open }) => {
+test('an empty project lists no files, and creating none returns none', withProject(async (storage, project, { open }) => {
   const files = cold(open, project)
   assert.deepEqual(await files.list(), [])
   assert.deepEqual(await files.list({ includeContent: false }), [])
   assert.deepEqual(await storage.getFileStorage(project.id).createMany([]), [])
 }))
 
-test('a bulk create that fails gives and stores nothing', withProject(async (storage, project) => {
+test('a failed bulk create stores nothing', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const given = [...inputs(2000), { ...fileInput('bad'), path: '' }]
   await assert.rejects(files.createMany(given), { code: 'VALIDATION_ERROR' })
   assert.deepEqual(await files.list(), [])
 }))
 
-test('a list that was read before has its files by id, whichever of them changed since', withProject(async (storage, project) => {
+test('a cached list stays ordered by id after files change', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const ids = (await files.createMany(inputs(10))).map(({ id }) => id)
   for (const changed of [[3], [7, 2], [0, 9, 5]]) {
@@ -48,7 +48,7 @@ test('a list that was read before has its files by id, whichever of them changed
   }
 }))
 
-test('a list that was read before shows what somebody edited once it is older than cacheTTL', withProject(async (storage, project, { base, open }) => {
+test('a cached list shows a manual edit once it is older than cacheTTL', withProject(async (storage, project, { base, open }) => {
   const { id } = await storage.addFile(project.id, fileInput('a'))
   await storage.close()
   const files = open({ cacheTTL: 20 }).getFileStorage(project.id)
@@ -60,7 +60,7 @@ test('a list that was read before shows what somebody edited once it is older th
   await until('the edit', async () => (await files.list())[0]!.summary === 'edited')
 }))
 
-test('a list that was under way when the cache was cleared is not kept', withProject(async (storage, project, { open }) => {
+test('a list in progress when the cache is cleared is not cached', withProject(async (storage, project, { open }) => {
   await storage.getFileStorage(project.id).createMany(inputs(10))
   await storage.close()
   const calls = ['clearCache', 'invalidateCache'].flatMap((forget) => [true, false].map((opened) => ({ forget, opened })))
@@ -79,7 +79,7 @@ test('a list that was under way when the cache was cleared is not kept', withPro
   }
 }))
 
-test('a list that is given up while it arrives is given up, and the next one is whole', withProject(async (storage, project, { open }) => {
+test('a list aborted at any time is whole or rejects with ABORTED, and the next list is whole', withProject(async (storage, project, { open }) => {
   const created = await storage.getFileStorage(project.id).createMany(inputs(3000, 'x'.repeat(2000)))
   const files = cold(open, project)
   await files.getById(created[0]!.id)
@@ -103,7 +103,7 @@ test('the event loop turns between the pieces of a list', withProject(async (sto
   assert.equal(new Set(turns.slice(0, -1)).size, turns.length - 1, turns.join())
 }))
 
-test('a list is given up although pieces of it have come', withProject(async (storage, project, { open }) => {
+test('a list can be aborted after some of its pieces have arrived', withProject(async (storage, project, { open }) => {
   const created = await storage.getFileStorage(project.id).createMany(inputs(3000, 'x'.repeat(2000)))
   const files = cold(open, project)
   await files.getById(created[0]!.id)
@@ -113,7 +113,7 @@ test('a list is given up although pieces of it have come', withProject(async (st
   assert.deepEqual(await files.list(), created)
 }))
 
-test('several lists at once do not mix', withProject(async (storage, project, { open }) => {
+test('concurrent lists do not mix their pieces', withProject(async (storage, project, { open }) => {
   const created = await storage.getFileStorage(project.id).createMany(inputs(2000))
   const files = cold(open, project)
   const heads = created.map(({ content: _, ...head }) => head)
@@ -121,7 +121,7 @@ test('several lists at once do not mix', withProject(async (storage, project, { 
   assert.deepEqual(lists, [created, heads, created, heads])
 }))
 
-test('a list is all from before an edit of the file or all from after it', withProject(async (storage, project, { base, open }) => {
+test('a list shows either all or none of a concurrent edit of the file', withProject(async (storage, project, { base, open }) => {
   await storage.getFileStorage(project.id).createMany(inputs(3000, 'round 0 of'))
   await storage.close()
   const path = filesPath(base, project.id)

@@ -34,37 +34,37 @@ describe('the error of an addon that does not load', () => {
     assert.match(error.message, /bundle.*mark @octoprompt\/storage as external/)
   })
 
-  test('tells musl from glibc', () => {
+  test('distinguishes musl from glibc', () => {
     const machine = { platform: 'linux', arch: 'arm64', libc: { name: 'musl' }, runtime: 'Bun 1.4.5' }
     assert.match(loadError(loaderError(notFound('x')), machine).message, /\(linux-arm64-musl, musl, Bun 1\.4\.5\).*storage-linux-arm64-musl@/)
   })
 
-  test('names the machines that have an addon on one that has none', () => {
+  test('lists the supported platforms on an unsupported machine', () => {
     const { message, platform } = loadError(loaderError(new Error('Unsupported OS: sunos')), { platform: 'sunos', arch: 'x64', runtime: 'Node 22.0.0' })
     assert.equal(platform, 'sunos-x64')
     for (const name of PLATFORMS) assert.ok(message.includes(name), name)
     assert.match(message, /npm run build/)
   })
 
-  test('passes on why the system refuses an addon that is there', () => {
+  test('includes the reason why the system refuses an addon that exists', () => {
     const refused = new Error("/lib/libc.so.6: version `GLIBC_2.99' not found (required by storage.node)")
     const { message } = loadError(loaderError(notFound('./local.node'), refused), LINUX)
     assert.match(message, /refuses to load it: .*GLIBC_2\.99.*not found.*musl/)
     assert.doesNotMatch(message, /not installed/)
   })
 
-  test('knows an addon of another machine', () => {
+  test('recognises an addon built for another machine', () => {
     const { message } = loadError(loaderError(notFound('./local.node'), new Error('storage.node: invalid ELF header')), LINUX)
     assert.match(message, /built for another machine: remove node_modules/)
   })
 
-  test('knows an addon of the other C library', () => {
+  test('recognises an addon built for the other C library', () => {
     const { message } = loadError(loaderError(new Error('libc.musl-x86_64.so.1: cannot open shared object file')), LINUX)
     assert.match(message, /built for musl and this is glibc/)
   })
 })
 
-test('each platform that has a package is one that the error knows', () => {
+test('the error knows exactly the platforms that have a package', () => {
   assert.deepEqual([...PLATFORMS].sort(), readdirSync(join(root, 'npm')).sort())
 })
 
@@ -86,19 +86,19 @@ async function load(base: string, prepare: (home: string) => Promise<unknown>, p
 }
 
 describe('require() of the package', () => {
-  test('without its platform package', withDirectory(async ({ base }) => {
+  test('names the platform package that is not installed', withDirectory(async ({ base }) => {
     const { name, code, platform, message } = await load(base, async () => {})
     assert.deepEqual([name, code], ['StorageError', 'ADDON_NOT_LOADED'])
     assert.ok(message.includes(`@octoprompt/storage-${platform}@${version}, an optional dependency, is not installed`), message)
   }))
 
-  test('on a machine that has none', withDirectory(async ({ base }) => {
+  test('says which addons exist on an unsupported machine', withDirectory(async ({ base }) => {
     const { platform, message } = await load(base, async () => {}, 'sunos' as NodeJS.Platform)
     assert.match(platform, /^sunos-/)
     assert.match(message, /There are addons for/)
   }))
 
-  test('with a file that is no addon', withDirectory(async ({ base }) => {
+  test('reports that the system refuses a file that is not an addon', withDirectory(async ({ base }) => {
     const addon = readdirSync(root).find((file) => /^octoprompt-storage\..*\.node$/.test(file))!
     const { message } = await load(base, (home) => writeFile(join(home, addon), 'no addon'))
     assert.match(message, /the system refuses to load it/)

@@ -29,7 +29,7 @@ const READS: Record<string, (files: ProjectFileStorage) => Promise<ProjectFile[]
   'a list within a transaction': (files) => files.transaction((tx) => tx.list()),
 }
 
-describe('of files, pieces make up', () => {
+describe('long answers about files arrive in pieces', () => {
   for (const [what, read] of Object.entries(READS)) {
     test(what, withProject(async (storage, project, { open }) => {
       const created = await storage.getFileStorage(project.id).createMany(inputs('text'))
@@ -49,7 +49,7 @@ describe('of files, pieces make up', () => {
     assert.deepEqual(found, created)
   }))
 
-  test('the versions of one', withProject(async (storage, project) => {
+  test('the versions of one file', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const { id } = await files.create(fileInput('a.ts'))
     await Promise.all(Array.from({ length: 600 }, (_, n) => files.createVersion(id, `version ${n}`)))
@@ -57,7 +57,7 @@ describe('of files, pieces make up', () => {
     assert.deepEqual(versions.map(({ version }) => version), Array.from({ length: 601 }, (_, n) => n + 1))
   }))
 
-  test('what a bulk update answers', withProject(async (storage, project) => {
+  test('the answer to a bulk update', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(inputs('text'))
     const summaries = created.map(({ id }) => ({ id, data: { summary: `of ${id}` } }))
@@ -65,7 +65,7 @@ describe('of files, pieces make up', () => {
     assert.deepEqual(updated.map(({ summary, content }) => [summary, content]), created.map(({ id, content }) => [`of ${id}`, content]))
   }))
 
-  test('what the write of a map answers', withProject(async (storage, project) => {
+  test('the answer to the write of a map of files', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     await files.createMany(inputs('text'))
     const map = await files.readAll()
@@ -82,7 +82,7 @@ const PROJECT_READS: Record<string, (storage: ProjectStorageV2) => Promise<unkno
   'a range of dates': (storage) => storage.listByDateRange(0, 2_000_000_000_000),
 }
 
-describe('of projects, pieces make up', () => {
+describe('long answers about projects arrive in pieces', () => {
   const all = () => Array.from({ length: COUNT }, (_, n) => projectRecord(n + 1, { description: 'd'.repeat(1000) }))
   const map = () => Object.fromEntries(all().map((project) => [project.id, project]))
 
@@ -94,12 +94,12 @@ describe('of projects, pieces make up', () => {
     }))
   }
 
-  test('what the write of a map answers', withDirectory(async ({ open }) => {
+  test('the answer to the write of a map of projects', withDirectory(async ({ open }) => {
     assert.deepEqual(await inPieces(() => open().writeAll(map())), map())
   }))
 })
 
-describe("of a caller's storage, pieces make up", () => {
+describe("long answers of a caller's storage arrive in pieces", () => {
   const thing = (id: number): Thing => ({ id, name: `thing ${id}`, size: id % 2, created: 1, updated: 1, tags: ['t'.repeat(2000)] }) as Thing
   const all = () => Array.from({ length: COUNT }, (_, n) => thing(n + 1))
   const map = () => Object.fromEntries(all().map((thing) => [thing.id, thing]))
@@ -114,7 +114,7 @@ describe("of a caller's storage, pieces make up", () => {
 
   test('a query', withThings(async (things) => assert.deepEqual(await inPieces(() => things.query()), all())))
 
-  test('what an index finds', withThings(async (things) => {
+  test('an index lookup', withThings(async (things) => {
     assert.deepEqual(await inPieces(() => things.findBy('size', 1), COUNT / 2), all().filter(({ size }) => size === 1))
   }))
 
@@ -122,21 +122,21 @@ describe("of a caller's storage, pieces make up", () => {
     for (let round = 0; round < 5; round++) assert.deepEqual(await inPieces(() => things.readAll()), map())
   }))
 
-  test('what the write of a map answers', withDirectory(async ({ base }) => {
+  test('the answer to the write of a map of entities', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     assert.deepEqual(await inPieces(() => things.writeAll(map())), map())
     await things.close()
   }))
 })
 
-test('a short answer comes without a turn of the event loop between its documents', withProject(async (storage, project) => {
+test('a short answer arrives in a single turn of the event loop', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   await files.createMany(inputs('text '.repeat(10), 200))
   const turns = await turnsOfPieces(() => files.query())
   assert.equal(turns.length, 1)
 }))
 
-test('a query is given up although pieces of its answer have come', withProject(async (storage, project) => {
+test('a query can be aborted after some pieces of its answer have arrived', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const created = await files.createMany(inputs('text'))
   const control = new AbortController()
@@ -144,7 +144,7 @@ test('a query is given up although pieces of its answer have come', withProject(
   assert.deepEqual(await files.query(), created)
 }))
 
-test('a query whose answer is arriving ends although its storage is closed', withProject(async (storage, project) => {
+test('a query whose answer is arriving completes although its storage is closed', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const created = await files.createMany(inputs('text'))
   let closed: Promise<void> | undefined
@@ -152,7 +152,7 @@ test('a query whose answer is arriving ends although its storage is closed', wit
   await closed
 }))
 
-test('a query is all from before a bulk update or all from after it', withProject(async (storage, project) => {
+test('a query shows either all or none of a concurrent bulk update', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const created = await files.createMany(inputs('round'))
   for (let round = 0; round < 5; round++) {
@@ -163,7 +163,7 @@ test('a query is all from before a bulk update or all from after it', withProjec
   }
 }))
 
-test('queries and lists at once do not mix', withProject(async (storage, project) => {
+test('concurrent queries and lists do not mix their pieces', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const created = await files.createMany(inputs('text'))
   const reads = Object.values(READS)

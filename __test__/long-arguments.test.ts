@@ -66,7 +66,7 @@ async function inSlices(run: () => Promise<unknown>) {
   assert.equal(new Set(turns).size, turns.length, turns.join())
 }
 
-describe('the event loop turns while there are handed over', () => {
+describe('the event loop turns while a call hands over', () => {
   test('many files', withProject(async (storage, project) => {
     await inSlices(() => storage.getFileStorage(project.id).createMany(inputs()))
   }))
@@ -100,7 +100,7 @@ describe('the event loop turns while there are handed over', () => {
   }))
 })
 
-test("a caller's nested entities become JSON a slice at a time", withDirectory(async ({ base }) => {
+test("a caller's nested entities are serialised a slice at a time", withDirectory(async ({ base }) => {
   const storage = new Things({ basePath: base })
   const turns = await turnsOfTexts(() => storage.writeAll(mapOf(Object.values(things()).map((thing) => ({ ...thing, tags: ['a'], at: new Date(1) })))))
   assert.equal(turns.length, COUNT)
@@ -123,12 +123,12 @@ test('the event loop turns while the paths of many entities are asked for', with
   assert.ok(new Set(turns).size >= (2 * COUNT) / SLICE, String(new Set(turns).size))
 }))
 
-test('few records cross in the turn of the call', withProject(async (storage, project) => {
+test('a few records are handed over in the turn of the call', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   assert.deepEqual(await turnsOfSlices(() => files.createMany(inputs().slice(0, 100))), [1])
 }))
 
-test('the event loop turns while the records of a file that another program wrote are judged', withDirectory(async ({ base }) => {
+test('the event loop turns while the records of a file by another program are validated', withDirectory(async ({ base }) => {
   await new Things({ basePath: base }).close()
   const first = new Things({ basePath: base })
   await first.writeAll({})
@@ -147,7 +147,7 @@ test('the event loop turns while the records of a file that another program wrot
   assert.ok(new Set(turns).size >= COUNT / SLICE, String(new Set(turns).size))
 }))
 
-describe('what is stored is what was given at the moment of the call, of', () => {
+describe('a call stores its arguments as they were at the moment of the call', () => {
   /** Changes the arguments at once, and then in each turn until the call has ended. */
   async function changing(change: () => void, call: Promise<unknown>) {
     let over = false
@@ -231,7 +231,7 @@ describe('what is stored is what was given at the moment of the call, of', () =>
     await indexes.close()
   }))
 
-  test('a map of entities that have objects of every kind', withDirectory(async ({ base }) => {
+  test('a map of entities that contain objects of every kind', withDirectory(async ({ base }) => {
     class Money {
       constructor(public cents: number) {}
       toJSON() {
@@ -286,8 +286,8 @@ describe('what is stored is what was given at the moment of the call, of', () =>
   }
 })
 
-describe('a write of many records that are being handed over', () => {
-  test('comes before the writes that were called after it', withProject(async (storage, project) => {
+describe('a write of many records', () => {
+  test('takes effect before writes called after it', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const calls = [files.createMany(inputs()), files.deleteAll(), files.writeAll(records(project.id)), files.update(1, { content: 'last' })]
     await Promise.all(calls)
@@ -295,7 +295,7 @@ describe('a write of many records that are being handed over', () => {
     assert.equal((await files.getById(1))?.content, 'last')
   }))
 
-  test('comes before a small one of another project', withProject(async (storage, project) => {
+  test('takes effect before a small write to another collection called after it', withProject(async (storage, project) => {
     const before = await storage.sequence()
     const feed = storage.changes({ from: before, scope: 'database' })
     const many = storage.getFileStorage(project.id).createMany(inputs())
@@ -306,7 +306,7 @@ describe('a write of many records that are being handed over', () => {
     await feed.return()
   }))
 
-  test('is given up, and the next one goes on', withProject(async (storage, project) => {
+  test('can be aborted while it is handed over, and the next write proceeds', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const control = new AbortController()
     const many = files.createMany(inputs(), { signal: control.signal })
@@ -317,7 +317,7 @@ describe('a write of many records that are being handed over', () => {
     assert.deepEqual((await files.list()).map(({ path }) => path), ['next.ts'])
   }))
 
-  test('of an index comes before the writes that were called after it', withDirectory(async ({ base }) => {
+  test('to an index takes effect before writes called after it', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data')
     await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
     await Promise.all([
@@ -330,7 +330,7 @@ describe('a write of many records that are being handed over', () => {
     await indexes.close()
   }))
 
-  test('of an index is waited for when its manager is closed', withDirectory(async ({ base }) => {
+  test('to an index completes before its manager is closed', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data')
     await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
     const many = indexes.rebuildIndex('a', entities({ tags: 'a' }))
@@ -341,21 +341,21 @@ describe('a write of many records that are being handed over', () => {
     await again.close()
   }))
 
-  test('is waited for when the storage is closed', withProject(async (storage, project, { open }) => {
+  test('completes before the storage is closed', withProject(async (storage, project, { open }) => {
     const many = storage.getFileStorage(project.id).createMany(inputs())
     await storage.close()
     assert.equal((await many).length, COUNT)
     assert.equal((await open().getFileStorage(project.id).list()).length, COUNT)
   }))
 
-  test('keeps its place although the others would wait for a shorter time', withProject(async (_, project, { open }) => {
+  test('takes effect before the next write even with a lockTimeout of 0', withProject(async (_, project, { open }) => {
     const files = open({ lockTimeout: 0 }).getFileStorage(project.id)
     await Promise.all([files.writeAll(records(project.id)), files.deleteAll()])
     assert.deepEqual(await files.list(), [])
   }))
 })
 
-test('a map that differs from what another instance wrote meanwhile is written all the same', withProject(async (storage, project, { open }) => {
+test('a map is written although another instance changes a record meanwhile', withProject(async (storage, project, { open }) => {
   const files = storage.getFileStorage(project.id)
   await files.writeAll(records(project.id))
   const map = await files.readAll()

@@ -19,7 +19,7 @@ async function openFiles(directory: string): Promise<number | undefined> {
 const FILES_OF_A_DATABASE = 8
 
 describe('many at once', () => {
-  test('thousands of instances on one directory are one engine', withDirectory(async ({ base }) => {
+  test('thousands of instances on one directory share one engine', withDirectory(async ({ base }) => {
     const storages = Array.from({ length: 3000 }, () => new ProjectStorageV2({ basePath: base }))
     await Promise.all(storages.slice(0, 300).map((storage, n) => storage.create(projectInput(`p${n}`))))
     const counts = await Promise.all(storages.map(async (storage) => (await storage.list()).length))
@@ -29,7 +29,7 @@ describe('many at once', () => {
     await Promise.all(storages.map((storage) => storage.close()))
   }))
 
-  test('hundreds of databases hold a few files each, and none when they are closed', withDirectory(async ({ base }) => {
+  test('hundreds of databases keep a few files open each, and none once closed', withDirectory(async ({ base }) => {
     const places = Array.from({ length: 200 }, (_, n) => join(base, `place ${n}`))
     for (const basePath of places) await mkdir(basePath)
     const storages = places.map((basePath) => new ProjectStorageV2({ basePath, durability: 'os' }))
@@ -43,7 +43,7 @@ describe('many at once', () => {
     await again.close()
   }))
 
-  test('hundreds of databases that are read one after another hold the files of a few, whenever garbage is collected', withDirectory(async ({ base }) => {
+  test('hundreds of databases used one after another keep the files of only a few open', withDirectory(async ({ base }) => {
     for (let n = 0; n < 200; n++) {
       const storage = new ProjectStorageV2({ basePath: join(base, `place ${n}`), durability: 'os' })
       const { id } = await storage.create(projectInput(`p${n}`))
@@ -54,7 +54,7 @@ describe('many at once', () => {
     assert.ok(files === undefined || files <= 5 * FILES_OF_A_DATABASE, `${files} files`)
   }))
 
-  test('closing while hundreds of writes are under way loses none that were accepted', withDirectory(async ({ open }) => {
+  test('closing during hundreds of writes loses no accepted write', withDirectory(async ({ open }) => {
     const storage = open()
     const writes = Array.from({ length: 300 }, (_, n) => storage.create(projectInput(`p${n}`)))
     const closing = storage.close()
@@ -66,7 +66,7 @@ describe('many at once', () => {
     assert.ok(settled.every(({ status }) => status === 'fulfilled'))
   }))
 
-  test('more instances than there are threads close at once, while their first writes are under way', withDirectory(async ({ base }) => {
+  test('more instances than threads close at once during their first writes', withDirectory(async ({ base }) => {
     const managers = await Promise.all(Array.from({ length: 80 }, async (_, n) => {
       await mkdir(join(base, `${n}`))
       return new IndexManager(join(base, `${n}`), 'data', { durability: 'os' })
@@ -76,7 +76,7 @@ describe('many at once', () => {
     await Promise.all(created)
   }))
 
-  test('more instances than there are threads close at once, whose writes were given up', withDirectory(async ({ base }) => {
+  test('more instances than threads close at once after their writes are aborted', withDirectory(async ({ base }) => {
     const closing = await Promise.all(Array.from({ length: 80 }, async (_, n) => {
       await mkdir(join(base, `${n}`))
       const storage = new ProjectStorageV2({ basePath: join(base, `${n}`), durability: 'os' })
@@ -88,7 +88,7 @@ describe('many at once', () => {
     await Promise.all(closing.map((close) => close()))
   }))
 
-  test('more repairs than there are threads end, and so do the calls behind them', withDirectory(async ({ open }) => {
+  test('more repairs than threads complete, and so do the calls behind them', withDirectory(async ({ open }) => {
     const storage = open()
     const first = storage.create(projectInput('a'))
     const repairs = Array.from({ length: 80 }, () => storage.repair())
@@ -98,7 +98,7 @@ describe('many at once', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name), ['a', 'b'])
   }))
 
-  test('worker threads that are ended in the middle, again and again', withDirectory(async ({ base, open }) => {
+  test('terminating worker threads during writes loses no acknowledged write', withDirectory(async ({ base, open }) => {
     const storage = open()
     const ids: number[] = []
     for (let round = 0; round < 6; round++) {

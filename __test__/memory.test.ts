@@ -39,8 +39,8 @@ function withEngines(work: (engines: KeptEntries[], entry: (name: string) => Ent
   }
 }
 
-describe('the objects that are kept of all databases', () => {
-  test('have one budget', withEngines(([one, other], entry, dropped) => {
+describe('the cached objects of all databases', () => {
+  test('share one budget', withEngines(([one, other], entry, dropped) => {
     one!.add(entry('first'))
     other!.add(entry('second'))
     other!.add(entry('third'))
@@ -48,7 +48,7 @@ describe('the objects that are kept of all databases', () => {
     assert.deepEqual([dropped, one!.size, other!.size], [['first', 'second'], 0, 2])
   }))
 
-  test('go in the order in which they were read last, whatever database they are of', withEngines(([one, other], entry, dropped) => {
+  test('are evicted in the order of their last use, across databases', withEngines(([one, other], entry, dropped) => {
     const first = entry('first')
     one!.add(first)
     other!.add(entry('second'))
@@ -74,13 +74,13 @@ describe('a small heap is enough', () => {
 describe('projects that do not exist', () => {
   const strangers = Array.from({ length: 3000 }, (_, n) => n + 1)
 
-  test('are forgotten when many were read', withStorage(async (storage) => {
+  test('are forgotten after many of them are read', withStorage(async (storage) => {
     await storage.create(projectInput())
     for (const id of strangers) assert.deepEqual(await storage.getProjectFiles(id), [])
     assert.ok((await storage.stats()).collections.length <= 1100)
   }))
 
-  test('are forgotten when many were to be written', withStorage(async (storage) => {
+  test('are forgotten after writes to many of them', withStorage(async (storage) => {
     await storage.create(projectInput())
     for (const id of strangers) await storage.getFileStorage(id).update(1, { summary: 'none' })
     assert.ok((await storage.stats()).collections.length <= 1100)
@@ -92,7 +92,7 @@ describe('projects that do not exist', () => {
     assert.ok(Number(lines[0]) < 250, `${lines[0]} bytes each`)
   }))
 
-  test('have the files that are written after they were forgotten', withStorage(async (storage, { open }) => {
+  test('show files that are written after the project was forgotten', withStorage(async (storage, { open }) => {
     const held = storage.getFileStorage(1)
     const other = open({ cacheEnabled: false })
     await storage.create(projectInput())
@@ -108,7 +108,7 @@ describe('projects that do not exist', () => {
   }))
 })
 
-test('projects that were deleted are forgotten with the next checkpoint', withStorage(async (storage, { open }) => {
+test('deleted projects are forgotten at the next checkpoint', withStorage(async (storage, { open }) => {
   for (let n = 0; n < 50; n++) {
     const { id } = await storage.create(projectInput(`p${n}`))
     await storage.addFile(id, fileInput('a'))

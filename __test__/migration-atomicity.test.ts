@@ -42,7 +42,7 @@ const withData = (work: (context: ManagerContext) => Promise<void>) =>
 
 /** What each migration does before it throws. */
 const CHANGES: [string, (context: MigrationContext, storage: ProjectStorageV2) => Promise<unknown>][] = [
-  ['nothing', async () => {}],
+  ['changes nothing', async () => {}],
   ['creates projects', (_, storage) => Promise.all([1, 2, 3].map((n) => storage.create(projectInput(`n${n}`))))],
   ['updates a project', (_, storage) => storage.update(SAMPLE, { name: 'changed', description: 'x'.repeat(5_000) })],
   ['deletes a project with its files', (_, storage) => storage.delete(SAMPLE)],
@@ -51,13 +51,13 @@ const CHANGES: [string, (context: MigrationContext, storage: ProjectStorageV2) =
   ['creates versions', (_, storage) => storage.createFileVersion(SAMPLE, 1718000001003, 'fifth')],
   ['writes and checkpoints', async (_, storage) => { await storage.update(SAMPLE, { name: 'changed' }); await storage.close() }],
   ['edits a collection by hand', ({ basePath }) => writeFile(projectsPath(basePath), '{}')],
-  ['edits a collection by hand that the engine then takes over', async ({ basePath }, storage) => {
+  ['edits a collection by hand that the engine then adopts', async ({ basePath }, storage) => {
     await storage.update(OTHER, { name: 'changed' })
     await writeFile(projectsPath(basePath), '{}')
     await storage.close()
   }],
   ['removes the file of a collection', ({ basePath }) => unlink(filesPath(basePath, OTHER))],
-  ['removes the directory of the database', ({ basePath }) => rm(join(dataPath(basePath), 'project_data'), { recursive: true })],
+  ['removes a directory of the database', ({ basePath }) => rm(join(dataPath(basePath), 'project_data'), { recursive: true })],
   ['changes foreign files', async ({ basePath }) => {
     await writeFile(join(basePath, 'data', 'notes.txt'), 'changed')
     await writeFile(join(basePath, 'data', 'tree', 'empty.txt'), 'no longer')
@@ -79,7 +79,7 @@ const CHANGES: [string, (context: MigrationContext, storage: ProjectStorageV2) =
     await rm(join(basePath, 'data', 'tree'), { recursive: true })
     await writeFile(join(basePath, 'data', 'tree'), 'a file')
   }],
-  ['opens a database that was not there', async ({ basePath }) => {
+  ['creates a database', async ({ basePath }) => {
     const notes = new Notes(basePath)
     await notes.create({ text: 'a note' })
     await notes.close()
@@ -89,7 +89,7 @@ const CHANGES: [string, (context: MigrationContext, storage: ProjectStorageV2) =
     await notes.create({ text: 'a note' })
     await notes.close()
   }],
-  ['writes rubbish over the state', ({ basePath }) => writeFile(statePath(basePath), 'rubbish')],
+  ['overwrites the state with garbage', ({ basePath }) => writeFile(statePath(basePath), 'rubbish')],
 ]
 
 describe('a migration that fails leaves the data byte for byte as before', () => {
@@ -123,7 +123,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     }
   }
 
-  test('also in storages that are open all the time, with writes that no checkpoint has seen', withData(async ({ manage, open }) => {
+  test('open storages see it as before, with writes that no checkpoint has covered', withData(async ({ manage, open }) => {
     const storage = open()
     const project = await storage.create(projectInput())
     const file = await storage.addFile(project.id, { name: 'a', path: 'a.ts', content: 'first' })
@@ -146,7 +146,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.deepEqual((await open().getProjectFiles(project.id)).map(({ content }) => content), ['first', 'third'])
   }))
 
-  test('and takes nothing that this process wrote before it began, while it wrote all the time', withManagers(async ({ manage, open }) => {
+  test('no write that this process made before the migration began is lost', withManagers(async ({ manage, open }) => {
     const storage = open()
     let ended = false
     let written: number[] = []
@@ -170,7 +170,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal((await storage.verify()).ok, true)
   }))
 
-  test('keeps what earlier migrations of the run did', withData(async ({ base, manage, open }) => {
+  test('changes by earlier migrations of the same run are kept', withData(async ({ base, manage, open }) => {
     const manager = manage()
     const change = async (text: string) => {
       await writeFile(join(base, 'data', 'notes.txt'), text)
@@ -183,7 +183,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.deepEqual((await open().list()).map(({ name }) => name).slice(3), ['first'])
   }))
 
-  test('also a rollback that fails', withData(async ({ base, manage }) => {
+  test('a rollback that fails leaves it as before too', withData(async ({ base, manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0', {
       up: ({ basePath }) => writeFile(join(basePath, 'data', 'notes.txt'), 'migrated'),
@@ -196,7 +196,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal((await manager.getState()).currentVersion, '1.0.0')
   }))
 
-  test('with the modes of its files, and symlinks as they were', withData(async ({ base, manage }) => {
+  test('file modes and symlinks are as before', withData(async ({ base, manage }) => {
     if (process.platform === 'win32') return
     const notes = join(base, 'data', 'notes.txt')
     await chmod(notes, 0o640)
@@ -208,7 +208,7 @@ describe('a migration that fails leaves the data byte for byte as before', () =>
     assert.equal(await readFile(join(base, 'data', 'link'), 'utf8'), 'notes of somebody')
   }))
 
-  test('and can be mended and tried again', withData(async ({ base, manage, open }) => {
+  test('the migration succeeds once it is fixed and tried again', withData(async ({ base, manage, open }) => {
     let broken = true
     const manager = manage()
     manager.register(noting([], '1.0.0', {
@@ -259,7 +259,7 @@ describe('a process killed in the middle of a migration', () => {
     }))
   }
 
-  test('by itself, with process.exit, leaves the data as before', withData(async ({ base, open, manage }) => {
+  test('leaves the data as before when it ended itself with process.exit', withData(async ({ base, open, manage }) => {
     await adopt(open)
     const before = await dataOf(base)
     const { code, stderr } = await runChild('migrator.mjs', [base, 'exit'])
@@ -271,7 +271,7 @@ describe('a process killed in the middle of a migration', () => {
     assert.deepEqual(await dataOf(base), before)
   }))
 
-  test('does not keep the next manager from migrating, which puts the data back first', withData(async ({ base, manage, open }) => {
+  test('lets the next manager restore the data and then migrate', withData(async ({ base, manage, open }) => {
     await adopt(open)
     await runChild('migrator.mjs', [base, 'spoil'], { onLine: (line, kill) => { if (JSON.parse(line).step === 5) kill() } })
     const manager = manage()

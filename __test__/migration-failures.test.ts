@@ -26,10 +26,10 @@ const ODD: [string, unknown, RegExp][] = [
   ['an Error whose message throws', new OddError(), /cannot be described/],
   ['a frozen Error', Object.freeze(new Error('frozen')), /^frozen$/],
   ['an AggregateError', new AggregateError([new Error('a')], 'several'), /^several$/],
-  ['a text', 'only a text', /^only a text$/],
-  ['an empty text', '', /empty string/],
+  ['a string', 'only a text', /^only a text$/],
+  ['an empty string', '', /empty string/],
   ['a lone surrogate', '\ud800', /^\ufffd$/],
-  ['a text of a megabyte', 'x'.repeat(1_000_000), /^x{2000}…$/],
+  ['a string of a megabyte', 'x'.repeat(1_000_000), /^x{2000}…$/],
   ['undefined', undefined, /^undefined was thrown$/],
   ['null', null, /^null was thrown$/],
   ['NaN', NaN, /^NaN was thrown$/],
@@ -50,7 +50,7 @@ const ODD: [string, unknown, RegExp][] = [
 describe('what a migration throws', () => {
   for (const how of ['throws', 'rejects with'] as const) {
     for (const [what, thrown, message] of ODD) {
-      test(`reaches the caller as it is, and the state as a text: ${how} ${what}`, withManagers(async ({ manage }) => {
+      test(`reaches the caller unchanged and the state as text: ${how} ${what}`, withManagers(async ({ manage }) => {
         const manager = manage()
         const notes: string[] = []
         manager.register(noting(notes, '1.0.0'))
@@ -66,14 +66,14 @@ describe('what a migration throws', () => {
     }
   }
 
-  test('is what a thenable throws when it is waited for', withManagers(async ({ manage }) => {
+  test('includes what the returned thenable throws when awaited', withManagers(async ({ manage }) => {
     const manager = manage()
     const error = new Error('in then')
     manager.register(noting([], '1.0.0', { up: () => ({ get then(): never { throw error } }) as any }))
     assert.equal(await caught(manager.migrate()), error)
   }))
 
-  test('is tried again by the next migrate, which replaces the record', withManagers(async ({ manage }) => {
+  test('is replaced in the state when the next migrate tries again', withManagers(async ({ manage }) => {
     const manager = manage()
     let attempts = 0
     manager.register(noting([], '1.0.0', { up() { if (++attempts < 3) throw new Error(`attempt ${attempts}`) } }))
@@ -84,7 +84,7 @@ describe('what a migration throws', () => {
     assert.deepEqual((await manager.getState()).migrations.map(({ success, error }) => [success, error]), [[true, undefined]])
   }))
 
-  test('in a logger stops nothing', withManagers(async ({ manage }) => {
+  test('does not stop the migration if it comes from a logger', withManagers(async ({ manage }) => {
     const logger = () => { throw new Error('no disk for logs') }
     const manager = manage({ logger })
     manager.register(noting([], '1.0.0', { up: ({ logger, progress }) => { logger.info('x'); progress(1, 1) } }))
@@ -94,7 +94,7 @@ describe('what a migration throws', () => {
 })
 
 describe('a second run', () => {
-  test('of the same manager waits, and finds nothing to do', withManagers(async ({ manage }) => {
+  test('by the same manager waits, then has nothing to do', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     manager.register(noting(notes, '1.0.0', { up: async () => void notes.push(await setTimeout(10, 'up')) }))
@@ -103,7 +103,7 @@ describe('a second run', () => {
     assert.deepEqual(results.map(({ versions }) => versions.length), [1, ...Array.from({ length: 59 }, () => 0)])
   }))
 
-  test('of another manager waits, and finds nothing to do', withManagers(async ({ manage }) => {
+  test('by another manager waits, then has nothing to do', withManagers(async ({ manage }) => {
     const notes: string[] = []
     const managers = Array.from({ length: 10 }, () => manage())
     for (const manager of managers) {
@@ -117,7 +117,7 @@ describe('a second run', () => {
     assert.ok(results.every(({ currentVersion }) => currentVersion === '1.1.0'))
   }))
 
-  test('waits lockTimeout and no longer', withManagers(async ({ base, manage }) => {
+  test('waits at most lockTimeout', withManagers(async ({ base, manage }) => {
     const [slow, hasty] = [manage(), manage({ lockTimeout: 20 })]
     let end = () => {}
     const begun = new Promise<void>((begin) => {
@@ -134,7 +134,7 @@ describe('a second run', () => {
     assert.deepEqual((await hasty.migrate()).versions, [])
   }))
 
-  test('after a failed one runs', withManagers(async ({ manage }) => {
+  test('runs after a failed one', withManagers(async ({ manage }) => {
     const [bad, good] = [manage(), manage()]
     bad.register(noting([], '1.0.0', { up: () => Promise.reject(new Error('no')) }))
     good.register(noting([], '1.0.0'))
@@ -142,7 +142,7 @@ describe('a second run', () => {
     assert.deepEqual(results.map(({ status }) => status), ['rejected', 'fulfilled'])
   }))
 
-  test('on another base path waits for nothing, also inside a migration', withManagers(async ({ base, manage }) => {
+  test('on another base path does not wait, even inside a migration', withManagers(async ({ base, manage }) => {
     const manager = manage()
     const other = new MigrationManager(`${base}/other`, { logger: null })
     other.register(noting([], '2.0.0'))
@@ -176,7 +176,7 @@ describe('inside a migration', () => {
     }))
   }
 
-  test('a manager of the same directory by another name is refused too', withManagers(async ({ base, manage }) => {
+  test('a manager of the same directory under another name is rejected too', withManagers(async ({ base, manage }) => {
     if (process.platform === 'win32') return
     await symlink(base, `${base}/link`)
     const [manager, other] = [manage(), new MigrationManager(`${base}/link`, { logger: null })]
@@ -187,7 +187,7 @@ describe('inside a migration', () => {
     await other.close()
   }))
 
-  test('state and status may be asked for', withManagers(async ({ manage }) => {
+  test('getState and status can be called', withManagers(async ({ manage }) => {
     const manager = manage()
     const seen: unknown[] = []
     manager.register(noting([], '1.0.0'))
@@ -198,14 +198,14 @@ describe('inside a migration', () => {
     assert.deepEqual(seen, ['1.0.0', 1])
   }))
 
-  test('more can be registered: it is for the next run', withManagers(async ({ manage }) => {
+  test('a migration can be registered for the next run', withManagers(async ({ manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0', { up: () => manager.register(noting([], '2.0.0')) }))
     assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
     assert.deepEqual((await manager.migrate()).versions, ['2.0.0'])
   }))
 
-  test('what was started there may migrate once the run has ended', withManagers(async ({ manage }) => {
+  test('a task started there can migrate once the run has ended', withManagers(async ({ manage }) => {
     const manager = manage()
     let later: Promise<unknown> = Promise.resolve()
     let go = () => {}
@@ -227,12 +227,12 @@ describe('progress', () => {
     return seen.filter((line) => line.includes('%'))
   }
 
-  test('is a line at every quarter where no terminal is', withManagers(async ({ manage }) => {
+  test('is logged at every quarter when there is no terminal', withManagers(async ({ manage }) => {
     const all = await lines(manage, ({ progress }) => { for (let n = 0; n <= 1_000; n++) progress(n, 1_000) })
     assert.deepEqual(all, ['1.0.0: 25 %', '1.0.0: 50 %', '1.0.0: 75 %', '1.0.0: 100 %'])
   }))
 
-  test('takes any numbers, and ignores what is none', withManagers(async ({ manage }) => {
+  test('accepts any numbers and ignores other values', withManagers(async ({ manage }) => {
     const odd: any[] = [NaN, Infinity, -1, 0, 1n, '5', null, undefined, {}, Symbol('a')]
     const all = await lines(manage, ({ progress }) => {
       for (const done of odd) for (const total of odd) progress(done, total)
@@ -242,7 +242,7 @@ describe('progress', () => {
     assert.deepEqual(all, ['1.0.0: 100 %'])
   }))
 
-  test('after the end of its migration says nothing', withManagers(async ({ manage }) => {
+  test('is ignored after its migration has ended', withManagers(async ({ manage }) => {
     let late = () => {}
     const seen = await lines(manage, ({ progress }) => { late = () => progress(1, 1) })
     late()
@@ -250,12 +250,12 @@ describe('progress', () => {
   }))
 })
 
-describe('a bar on a terminal', () => {
+describe('a progress bar on a terminal', () => {
   const { progressOf } = require('../lib/progress.js')
   const terminal = () => ({ isTTY: true, columns: 60, text: '', write(text: string) { this.text += text } })
   const shown = (text: string) => text.split('\r\x1b[2K').at(-1)
 
-  test('is one line, drawn again only when it changes, and gone at the end', () => {
+  test('is one line, redrawn only when it changes and cleared at the end', () => {
     const stream = terminal()
     const bar = progressOf(stream, assert.fail, '1.0.0')
     for (let n = 0; n <= 10_000; n++) bar.update(n, 20_000)
@@ -285,7 +285,7 @@ describe('a bar on a terminal', () => {
 })
 
 describe('a damaged state', () => {
-  test('during a run is not noticed until the next one: the run knows what it did', withManagers(async ({ base, manage }) => {
+  test('during a run is replaced by the state that the run saves', withManagers(async ({ base, manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0', { up: () => write(statePath(base), 'rubbish') }))
     await manager.migrate()

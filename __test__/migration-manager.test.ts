@@ -35,7 +35,7 @@ describe('register', () => {
     }))
   }
 
-  test('refuses a version that is registered, however its build metadata differs', withManagers(async ({ manage }) => {
+  test('refuses a registered version, even with different build metadata', withManagers(async ({ manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0+a'))
     for (const version of ['1.0.0', '1.0.0+a', '1.0.0+b']) {
@@ -47,13 +47,13 @@ describe('register', () => {
   }))
 
   for (const [what, migration] of [
-    ['nothing', undefined], ['null', null], ['a text', '1.0.0'], ['no version', { description: '', up() {} }],
+    ['undefined', undefined], ['null', null], ['a string', '1.0.0'], ['no version', { description: '', up() {} }],
     ['a version that is a number', { version: 1, description: '', up() {} }],
     ['no description', { version: '1.0.0', up() {} }],
     ['a description that is a symbol', { version: '1.0.0', description: Symbol('a'), up() {} }],
     ['no up', { version: '1.0.0', description: '' }],
     ['an up that is an object', { version: '1.0.0', description: '', up: {} }],
-    ['a down that is a text', { version: '1.0.0', description: '', up() {}, down: 'x' }],
+    ['a down that is a string', { version: '1.0.0', description: '', up() {}, down: 'x' }],
     ['a revoked proxy as up', { version: '1.0.0', description: '', up: revoked() }],
   ] as const) {
     test(`refuses ${what}`, withManagers(async ({ manage }) => {
@@ -61,14 +61,14 @@ describe('register', () => {
     }))
   }
 
-  test('throws what a getter throws, and knows nothing of that migration', withManagers(async ({ manage }) => {
+  test('rethrows what a getter throws and does not register the migration', withManagers(async ({ manage }) => {
     const manager = manage()
     const error = new Error('mine')
     assert.equal(thrown(() => manager.register({ version: '1.0.0', description: '', get up(): never { throw error } })), error)
     assert.deepEqual((await manager.status()).migrations, [])
   }))
 
-  test('reads each field once, at that moment', withManagers(async ({ manage }) => {
+  test('reads each field once, when it is called', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     const migration = noting(notes, '1.0.0')
@@ -117,7 +117,7 @@ describe('migrate', () => {
     assert.deepEqual(notes, order)
   }))
 
-  test('of three thousand shuffled versions keeps their order', withManagers(async ({ manage }) => {
+  test('runs three thousand shuffled versions in order', withManagers(async ({ manage }) => {
     const manager = manage()
     const ordered = Array.from({ length: 1_000 }, (_, n) => [`1.${n}.0-alpha`, `1.${n}.0-alpha.${n}`, `1.${n}.0`]).flat()
     const shuffled = ordered.map((version, at) => [(at * 7_919) % ordered.length, version] as const).sort(([a], [b]) => a - b)
@@ -139,7 +139,7 @@ describe('migrate', () => {
     assert.equal((await manager.getState()).currentVersion, '1.1.0')
   }))
 
-  test('runs what was registered later below the current version', withManagers(async ({ manage }) => {
+  test('runs migrations registered later with versions below the current one', withManagers(async ({ manage }) => {
     const [first, second] = [manage(), manage()]
     const notes: string[] = []
     for (const version of ['1.0.0', '3.0.0']) first.register(noting(notes, version))
@@ -149,7 +149,7 @@ describe('migrate', () => {
     assert.deepEqual(notes, ['up 1.0.0', 'up 3.0.0', 'up 2.0.0'])
   }))
 
-  test('refuses targets that are unknown, lower or no versions, before anything runs', withManagers(async ({ manage }) => {
+  test('refuses targets that are unknown, lower or not versions, before anything runs', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     for (const version of ['1.0.0', '2.0.0', '3.0.0']) manager.register(noting(notes, version))
@@ -178,7 +178,7 @@ describe('migrate', () => {
     assert.ok(Object.isFrozen(seen[0]) && Object.isFrozen(seen[0]!.logger))
   }))
 
-  test('waits for whatever a callback returns that can be waited for', withManagers(async ({ manage }) => {
+  test('awaits any thenable that a callback returns', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     const later = { then: (resolve: (value: unknown) => void) => setImmediate(() => (notes.push('then'), resolve(1))) }
@@ -188,7 +188,7 @@ describe('migrate', () => {
     assert.deepEqual(notes, ['then', 'up 1.1.0'])
   }))
 
-  test('works while a storage of this process is open, whose writes go on', withManagers(async ({ manage, open }) => {
+  test('works while a storage of this process is open and keeps writing', withManagers(async ({ manage, open }) => {
     const storage = open()
     const project = await storage.create(projectInput())
     const manager = manage()
@@ -207,7 +207,7 @@ describe('migrate', () => {
 })
 
 describe('rollback', () => {
-  test('undoes what is above its target, highest first, and forgets it', withManagers(async ({ manage }) => {
+  test('undoes migrations above its target, highest first, and forgets them', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     for (const version of ['1.0.0', '1.1.0', '1.2.0-beta', '1.2.0']) manager.register(noting(notes, version))
@@ -247,7 +247,7 @@ describe('rollback', () => {
     }))
   }
 
-  test('refuses targets that are unknown, higher or no versions', withManagers(async ({ manage }) => {
+  test('refuses targets that are unknown, higher or not versions', withManagers(async ({ manage }) => {
     const manager = manage()
     for (const version of ['1.0.0', '2.0.0']) manager.register(noting([], version))
     await manager.migrate('1.0.0')
@@ -257,7 +257,7 @@ describe('rollback', () => {
     assert.equal((await manager.getState()).currentVersion, '1.0.0')
   }))
 
-  test('that throws leaves the version applied, with its error, and can be tried again', withManagers(async ({ manage }) => {
+  test('that throws leaves the version applied, records the error and can be retried', withManagers(async ({ manage }) => {
     const manager = manage()
     const error = new Error('not yet')
     let broken = true
@@ -274,14 +274,14 @@ describe('rollback', () => {
 })
 
 describe('the state', () => {
-  test('is at first that nothing was applied, and asking for it writes nothing', withManagers(async ({ base, manage }) => {
+  test('starts with nothing applied, and reading it writes nothing', withManagers(async ({ base, manage }) => {
     const manager = manage()
     assert.deepEqual(await manager.getState(), { currentVersion: '0.0.0', migrations: [] })
     assert.equal((await manager.status()).currentVersion, '0.0.0')
     assert.deepEqual(await readdir(base), [])
   }))
 
-  test('lies in a file of exactly the known shape, saved after each migration', withManagers(async ({ base, manage }) => {
+  test('is a file of exactly the documented shape, saved after each migration', withManagers(async ({ base, manage }) => {
     const manager = manage()
     const seen: unknown[] = []
     const stored = async () => JSON.parse(await readFile(statePath(base), 'utf8'))
@@ -297,7 +297,7 @@ describe('the state', () => {
     for (const { appliedAt } of state.migrations) assert.ok(appliedAt >= before && appliedAt <= Date.now())
   }))
 
-  test('that the old package wrote is read, with several attempts at one version', withManagers(async ({ base, manage }) => {
+  test('written by the old package is read, even with several attempts at one version', withManagers(async ({ base, manage }) => {
     const first = { version: '1.0.0', description: 'old', appliedAt: 1_718_000_000_000 }
     const attempt = (success: boolean, fields = {}) => ({ ...first, success, ...fields })
     const old = { currentVersion: '1.0.0', migrations: [attempt(false, { error: 'no' }), attempt(true)] }
@@ -310,10 +310,10 @@ describe('the state', () => {
   }))
 
   for (const [what, text] of [
-    ['empty', ''], ['cut short', '{"currentVersion":"1.0.0","migr'], ['no JSON', '\0\0\0\0'], ['of another shape', '{"version":3}'],
-    ['that contradicts itself', '{"currentVersion":"1.0.0","migrations":[]}'],
+    ['empty', ''], ['cut short', '{"currentVersion":"1.0.0","migr'], ['not JSON', '\0\0\0\0'], ['of another shape', '{"version":3}'],
+    ['self-contradictory', '{"currentVersion":"1.0.0","migrations":[]}'],
   ] as const) {
-    test(`${what} is damage that stops everything, and is left as it is`, withManagers(async ({ base, manage }) => {
+    test(`is rejected as damaged by every call and left as it is: ${what}`, withManagers(async ({ base, manage }) => {
       await write(statePath(base), text)
       const manager = manage()
       const notes: string[] = []
@@ -331,7 +331,7 @@ describe('the state', () => {
 })
 
 describe('status', () => {
-  test('returns what it prints: every migration, and what became of it', withManagers(async ({ manage }) => {
+  test('returns and prints every migration and its outcome', withManagers(async ({ manage }) => {
     const [first, second] = [manage(), manage()]
     for (const version of ['0.9.0', '1.0.0', '1.1.0']) first.register(noting([], version))
     await first.migrate()
@@ -361,31 +361,31 @@ describe('status', () => {
     assert.ok(lines.some((line) => /^✗ 1\.2\.0 +failed +just now +about 1\.2\.0$/.test(line)), lines.join('\n'))
   }))
 
-  test('without anything registered has no latest version', withManagers(async ({ manage }) => {
+  test('has no latest version when nothing is registered', withManagers(async ({ manage }) => {
     assert.deepEqual(await manage().status(), { currentVersion: '0.0.0', latestVersion: null, pending: 0, migrations: [] })
   }))
 })
 
 describe('a manager', () => {
   for (const [what, args, type] of [
-    ['no base path', [], TypeError], ['a base path that is a number', [1], TypeError], ['an empty base path', [''], RangeError],
-    ['NUL in the base path', ['/a\0b'], RangeError], ['options that are a text', ['/tmp', 'x'], TypeError],
+    ['a missing base path', [], TypeError], ['a base path that is a number', [1], TypeError], ['an empty base path', [''], RangeError],
+    ['NUL in the base path', ['/a\0b'], RangeError], ['options that are a string', ['/tmp', 'x'], TypeError],
     ['options that are null', ['/tmp', null], TypeError],
-    ['a lockTimeout that is a text', ['/tmp', { lockTimeout: '1' }], TypeError],
+    ['a lockTimeout that is a string', ['/tmp', { lockTimeout: '1' }], TypeError],
     ['a negative lockTimeout', ['/tmp', { lockTimeout: -1 }], RangeError],
     ['an infinite lockTimeout', ['/tmp', { lockTimeout: Infinity }], RangeError],
-    ['a logger that is a text', ['/tmp', { logger: 'x' }], TypeError],
+    ['a logger that is a string', ['/tmp', { logger: 'x' }], TypeError],
     ['a logger that lacks a level', ['/tmp', { logger: { info() {} } }], TypeError],
-    ['an include that is a text', ['/tmp', { include: 'x' }], TypeError],
-    ['an include of numbers', ['/tmp', { include: [1] }], TypeError], ['a keep of nothing', ['/tmp', { keep: 0 }], RangeError],
-    ['a keep that is a text', ['/tmp', { keep: '1' }], TypeError], ['a keep that is a fraction', ['/tmp', { keep: 1.5 }], RangeError],
+    ['an include that is a string', ['/tmp', { include: 'x' }], TypeError],
+    ['an include of numbers', ['/tmp', { include: [1] }], TypeError], ['a keep of zero', ['/tmp', { keep: 0 }], RangeError],
+    ['a keep that is a string', ['/tmp', { keep: '1' }], TypeError], ['a keep that is a fraction', ['/tmp', { keep: 1.5 }], RangeError],
   ] as const) {
     test(`refuses ${what}`, () => assert.ok(thrown(() => new (MigrationManager as any)(...args)) instanceof type))
   }
 
   test('has an absolute base path', () => assert.equal(new MigrationManager('.').basePath, process.cwd()))
 
-  test('is ended by close, which waits for what is under way', withManagers(async ({ manage }) => {
+  test('waits for running calls when it is closed and rejects later ones', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     manager.register(noting(notes, '1.0.0', { up: async () => void notes.push(await setTimeout(20, 'slow')) }))
@@ -400,13 +400,13 @@ describe('a manager', () => {
     }
   }))
 
-  test('is disposed of with `await using`', withManagers(async ({ manage }) => {
+  test('is closed by `await using`', withManagers(async ({ manage }) => {
     const manager = manage()
     await manager[Symbol.asyncDispose]()
     assert.equal((await caught(manager.getState())).code, 'CLOSED')
   }))
 
-  test('leaves nothing but its state, its folder and its lock behind', withManagers(async ({ base, manage }) => {
+  test('leaves only its state and its folder behind', withManagers(async ({ base, manage }) => {
     const manager = manage()
     manager.register(noting([], '1.0.0'))
     await manager.migrate()

@@ -10,7 +10,7 @@ import { caught, projectInput, runChild, until } from './support/index.js'
 import { holder, noting, withManagers, write } from './support/migrations.js'
 
 describe('while another process migrates', () => {
-  test('writes wait, and end in LOCK_TIMEOUT that names it; reads go on', withManagers(async ({ base, open }) => {
+  test('writes fail with a LOCK_TIMEOUT that names it, and reads continue', withManagers(async ({ base, open }) => {
     const storage = open({ lockTimeout: 50 })
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')
@@ -23,7 +23,7 @@ describe('while another process migrates', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name).sort(), ['afterwards', 'made by the migration'])
   }))
 
-  test('a write that waits long enough is done afterwards', withManagers(async ({ base, open }) => {
+  test('a write that waits long enough succeeds after the migration', withManagers(async ({ base, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')
@@ -32,7 +32,7 @@ describe('while another process migrates', () => {
     assert.equal((await written)?.name, 'afterwards')
   }))
 
-  test('and fails, an open storage sees the data as before and writes on', withManagers(async ({ base, open }) => {
+  test('an open storage sees the data as before and can write once the migration has failed', withManagers(async ({ base, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'fail')
@@ -43,7 +43,7 @@ describe('while another process migrates', () => {
     assert.equal((await storage.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
   }))
 
-  test('migrate waits lockTimeout, then names it and says for how long it has been at it', withManagers(async ({ base, manage }) => {
+  test('migrate fails after lockTimeout, naming the process and how long it has held the lock', withManagers(async ({ base, manage }) => {
     const other = await holder(base, 'wait')
     const manager = manage({ lockTimeout: 50 })
     manager.register(noting([], '1.0.0'))
@@ -54,7 +54,7 @@ describe('while another process migrates', () => {
     assert.deepEqual((await manager.migrate()).versions, [])
   }))
 
-  test('and is killed, an open storage refuses to write what would be lost, until all have closed it', withManagers(async ({ base, open }) => {
+  test('an open storage refuses writes after the process is killed, until it is reopened', withManagers(async ({ base, open }) => {
     const storage = open({ lockTimeout: 200 })
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')
@@ -69,7 +69,7 @@ describe('while another process migrates', () => {
     assert.equal((await again.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
   }))
 
-  test('and is killed, migrate of a process that has a storage open puts the data back, and the storage goes on', withManagers(async ({ base, open, manage }) => {
+  test('migrate restores the data after the process is killed, and open storages can write again', withManagers(async ({ base, open, manage }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const other = await holder(base, 'wait')
@@ -96,7 +96,7 @@ describe('several processes that migrate at once', () => {
 })
 
 describe('a worker thread that is terminated in the middle of a migration', () => {
-  test('leaves the data as before, in a process that goes on', withManagers(async ({ base, open, manage }) => {
+  test('leaves the data as before, and its process can migrate', withManagers(async ({ base, open, manage }) => {
     await write(join(base, 'data', 'notes.txt'), 'notes of somebody')
     const storage = open()
     await storage.create(projectInput('before'))

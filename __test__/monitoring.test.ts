@@ -45,7 +45,7 @@ api.metrics.setGlobalMeterProvider({ getMeter: () => ({
 }) })
 `
 
-test('the example for OpenTelemetry makes spans and metrics', withDirectory(async ({ base }) => {
+test('the OpenTelemetry example produces spans and metrics', withDirectory(async ({ base }) => {
   const use = `
 import { ProjectStorageV2 } from '@octoprompt/storage'
 watchStorages()
@@ -87,7 +87,7 @@ await storage.close().then(() => new ProjectStorageV2({ basePath: process.env.BA
   assert.equal(left, 0)
 }))
 
-test('the example for Prometheus gives its text format', withDirectory(async ({ base }) => {
+test('the Prometheus example produces the text format of Prometheus', withDirectory(async ({ base }) => {
   const use = `
 import { ProjectStorageV2 } from '@octoprompt/storage'
 const storage = new ProjectStorageV2({ basePath: process.env.BASE })

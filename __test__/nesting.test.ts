@@ -13,7 +13,7 @@ function collectGarbage() {
   runInNewContext('gc')()
 }
 
-test('code is inside of what runs it, innermost first, across awaits', async () => {
+test('a nesting lists the runs around the code, innermost first, across awaits', async () => {
   const nesting = new Nesting()
   assert.deepEqual([...nesting], [])
   await nesting.run('outer', async () => {
@@ -27,7 +27,7 @@ test('code is inside of what runs it, innermost first, across awaits', async () 
   })
 })
 
-test('what has ended is left, also by what it began', async () => {
+test('a run that has ended is no longer listed inside a run that it began', async () => {
   const nesting = new Nesting()
   let free = () => {}
   const gate = new Promise<void>((resolve) => (free = resolve))
@@ -42,7 +42,7 @@ test('what has ended is left, also by what it began', async () => {
   assert.deepEqual(await late, ['inner'])
 })
 
-test('what several leave behind is inside of none of them when they have ended', async () => {
+test('code that outlives several nested runs is inside none of them', async () => {
   const nesting = new Nesting()
   let free = () => {}
   const gate = new Promise<void>((resolve) => (free = resolve))
@@ -54,7 +54,7 @@ test('what several leave behind is inside of none of them when they have ended',
   assert.deepEqual(await left, [])
 })
 
-test('what begins its successor, again and again, leaves nothing behind', async () => {
+test('a long chain of runs that each begin the next keeps no ended run in memory', async () => {
   const nesting = new Nesting()
   const refs: WeakRef<object>[] = []
   await new Promise<void>((resolve) => {

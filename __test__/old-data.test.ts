@@ -14,7 +14,7 @@ const EMPTY = 1718000000002
 const GREET = 1718000001003
 
 describe('data of the old package', () => {
-  test('is read in place: every project', withOldData(async ({ base, open }) => {
+  test('is read in place, with every project', withOldData(async ({ base, open }) => {
     const old = Object.values(await readJson(projectsPath(base)))
     assert.deepEqual(await open().list(), old)
   }))
@@ -43,7 +43,7 @@ describe('data of the old package', () => {
     assert.deepEqual((await files.search('quotes.JSON')).map(({ path }) => path), ['src/quotes.json'])
   }))
 
-  test('has its version chain continued', withOldData(async ({ open }) => {
+  test('accepts a new version in a version chain', withOldData(async ({ open }) => {
     const files = open().getFileStorage(SAMPLE)
     assert.deepEqual((await files.getVersions(GREET)).map(({ version }) => version), [1, 2, 3, 4])
     const fifth = await files.createVersion(GREET, 'fifth')
@@ -53,7 +53,7 @@ describe('data of the old package', () => {
     assert.deepEqual(versions.map(({ nextId }) => nextId), [...versions.slice(1).map(({ id }) => id), null])
   }))
 
-  test('gets a file that was unversioned into a chain', withOldData(async ({ open }) => {
+  test('gains a version chain for a file that had none', withOldData(async ({ open }) => {
     const files = open().getFileStorage(UMLAUT)
     const second = await files.createVersion(1718000001012, 'second')
     assert.deepEqual([second.version, second.prevId, second.originalFileId], [2, 1718000001012, 1718000001012])
@@ -61,7 +61,7 @@ describe('data of the old package', () => {
 })
 
 describe('after close the old package reads everything again', () => {
-  test('from plain maps by id, nothing else in them', withOldData(async ({ base, open }) => {
+  test('from plain maps by id that hold nothing else', withOldData(async ({ base, open }) => {
     const storage = open()
     const before = { projects: await storage.readProjects(), files: await storage.readProjectFiles(SAMPLE) }
     const project = await storage.create({ name: 'new', path: '/new' })
@@ -78,14 +78,14 @@ describe('after close the old package reads everything again', () => {
     })
   }))
 
-  test('and finds only JSON and one folder of the engine beside it', withOldData(async ({ base, open }) => {
+  test('the directory holds only JSON and one folder of the engine', withOldData(async ({ base, open }) => {
     const storage = open()
     await storage.create({ name: 'new', path: '/new' })
     await storage.close()
     assert.deepEqual((await readdir(dataPath(base))).sort(), ['.storage', 'project_data', 'projects.json'])
   }))
 
-  test('what was only read says the same as before', withOldData(async ({ base, open }) => {
+  test('data that was only read is unchanged', withOldData(async ({ base, open }) => {
     const before = await readJson(filesPath(base, UMLAUT))
     const storage = open()
     await storage.getProjectFiles(UMLAUT)
@@ -107,7 +107,7 @@ const edit = async (path: string, change: (map: Record<string, Record<string, un
 }
 
 describe('stored values', () => {
-  test('are never scaled, however small', withOldData(async ({ base, open }) => {
+  test('are never rescaled, not even small times', withOldData(async ({ base, open }) => {
     await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { created: 5, updated: 7 }))
     const storage = open()
     const project = await storage.getById(SAMPLE)
@@ -115,7 +115,7 @@ describe('stored values', () => {
     assert.equal((await storage.update(SAMPLE, { description: 'x' }))?.created, 5)
   }))
 
-  test('that go back through writeProjects unchanged stay as they are', withOldData(async ({ base, open }) => {
+  test('stay as they are when written back through writeProjects', withOldData(async ({ base, open }) => {
     await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { created: 5, updated: 7 }))
     const storage = open()
     await storage.writeProjects(await storage.readProjects())
@@ -123,7 +123,7 @@ describe('stored values', () => {
     assert.deepEqual([project?.created, project?.updated], [5, 7])
   }))
 
-  test('that are unknown survive an update', withOldData(async ({ base, open }) => {
+  test('survive an update, even in unknown fields', withOldData(async ({ base, open }) => {
     await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { starred: { by: ['me'] } }))
     const storage = open()
     await storage.update(SAMPLE, { description: 'x' })
@@ -132,7 +132,7 @@ describe('stored values', () => {
     assert.deepEqual([project?.starred, project?.description], [{ by: ['me'] }, 'x'])
   }))
 
-  test('of any valid JSON layout are read', withOldData(async ({ base, open }) => {
+  test('are read from any valid JSON layout', withOldData(async ({ base, open }) => {
     const map = await readJson(projectsPath(base))
     await writeFile(projectsPath(base), `\n\t ${JSON.stringify(map)} \r\n`)
     assert.deepEqual(await open().readProjects(), map)
@@ -156,7 +156,7 @@ describe('a bad record', () => {
     assert.equal('99' in (await readJson(projectsPath(base))), false)
   }))
 
-  test('among the files does not take the others with it', withOldData(async ({ base, open }) => {
+  test('among the files does not affect the others', withOldData(async ({ base, open }) => {
     await edit(filesPath(base, SAMPLE), (map) => void (map[98] = { ...bad, id: 98 }))
     const storage = open()
     await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
@@ -174,7 +174,7 @@ describe('a bad record', () => {
     }))
   }
 
-  test('whose id is not its key is set aside', withOldData(async ({ base, open }) => {
+  test('whose id differs from its key is set aside', withOldData(async ({ base, open }) => {
     await edit(projectsPath(base), (map) => void (map[99] = { ...map[SAMPLE], id: 100 }))
     const storage = open()
     await warningOf('RECORD_SET_ASIDE', () => storage.list())
@@ -185,10 +185,10 @@ describe('a bad record', () => {
 describe('a broken file', () => {
   for (const [what, text] of [
     ['cut short', '{"1718000000000": {"id": 17180000'],
-    ['no JSON', 'keep me\0\u0001'],
+    ['not JSON', 'keep me\0\u0001'],
     ['an array', '["keep me"]'],
   ] as const) {
-    test(`${what} is kept aside whole, and the projects are served`, withOldData(async ({ base, open }) => {
+    test(`is set aside whole while the projects are served: ${what}`, withOldData(async ({ base, open }) => {
       await writeFile(filesPath(base, SAMPLE), text)
       const storage = open()
       await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
@@ -201,7 +201,7 @@ describe('a broken file', () => {
     }))
   }
 
-  test('is a map again after close, though nothing was written', withOldData(async ({ base, open }) => {
+  test('becomes a map again at close, even without a write', withOldData(async ({ base, open }) => {
     await writeFile(filesPath(base, SAMPLE), '["keep me"]')
     const storage = open()
     await warningOf('RECORD_SET_ASIDE', () => storage.getProjectFiles(SAMPLE))
@@ -209,7 +209,7 @@ describe('a broken file', () => {
     assert.deepEqual(await readJson(filesPath(base, SAMPLE)), {})
   }))
 
-  test('of projects does not take their files with it', withOldData(async ({ base, open }) => {
+  test('of projects does not affect their files', withOldData(async ({ base, open }) => {
     const text = (await readFile(projectsPath(base), 'utf8')).slice(0, -40)
     await writeFile(projectsPath(base), text)
     const storage = open()
@@ -220,8 +220,8 @@ describe('a broken file', () => {
   }))
 })
 
-describe('an edit by a person', () => {
-  test('while closed is taken over and reported', withOldData(async ({ base, open }) => {
+describe('a manual edit', () => {
+  test('made while closed is adopted and reported', withOldData(async ({ base, open }) => {
     const first = open()
     await first.update(SAMPLE, { description: 'x' })
     await first.close()
@@ -231,7 +231,7 @@ describe('an edit by a person', () => {
     assert.equal((await second.getById(SAMPLE))?.description, 'by hand')
   }))
 
-  test('wins over what taking an earlier one over made of the file', withOldData(async ({ base, open }) => {
+  test('made after the data was adopted survives the close', withOldData(async ({ base, open }) => {
     const storage = open()
     await storage.list()
     await edit(projectsPath(base), (map) => {
@@ -266,7 +266,7 @@ describe('a project that the old package deleted', () => {
     await storage.writeProjectFiles(SAMPLE, {})
   }))
 
-  test('keeps nobody from a migration or a backup', deleted(async ({ base, open }) => {
+  test('does not prevent a migration or a backup', deleted(async ({ base, open }) => {
     const manager = new MigrationManager(base, { logger: null })
     manager.register({ version: '1.0.0', description: 'one', up() {} })
     await manager.migrate()
@@ -275,7 +275,7 @@ describe('a project that the old package deleted', () => {
     assert.deepEqual((await open().list()).map(({ id }) => id), [UMLAUT, EMPTY])
   }))
 
-  test('is damage where only its files are gone, and the error names the way out', withOldData(async ({ base, open }) => {
+  test('is reported as damage if only its files are gone, with advice to repair', withOldData(async ({ base, open }) => {
     const first = open()
     await first.getProjectFiles(SAMPLE)
     await first.close()
@@ -284,8 +284,8 @@ describe('a project that the old package deleted', () => {
   }))
 })
 
-describe('a file that was removed while newer writes waited to get into it', () => {
-  test('is served until it is written again', withOldData(async ({ base, open }) => {
+describe('a file that was removed before newer writes reached it', () => {
+  test('is still served, and close writes it again', withOldData(async ({ base, open }) => {
     const storage = open({ cacheTTL: 1 })
     await storage.list()
     await storage.close()
@@ -300,7 +300,7 @@ describe('a file that was removed while newer writes waited to get into it', () 
 })
 
 describe('close', () => {
-  test('rejects where a file could not be brought up to date, and closes', withOldData(async ({ base, open }) => {
+  test('rejects if a file cannot be brought up to date, and still closes', withOldData(async ({ base, open }) => {
     const storage = open()
     await storage.list()
     await storage.close()
@@ -311,7 +311,7 @@ describe('close', () => {
     await assert.rejects(again.list(), { code: 'CLOSED' })
   }))
 
-  test('writes a file again that was removed while it was open', withOldData(async ({ base, open }) => {
+  test('rewrites a file that was removed while the storage was open', withOldData(async ({ base, open }) => {
     const storage = open()
     await storage.list()
     await storage.close()

@@ -23,7 +23,7 @@ describe('a bad option is refused at construction, by name', () => {
     })
   }
 
-  test('the wrong type is a TypeError, the wrong value a RangeError', () => {
+  test('a wrong type throws a TypeError, a wrong value a RangeError', () => {
     assert.throws(() => new ProjectStorageV2({ cacheTTL: '1' as any }), TypeError)
     assert.throws(() => new ProjectStorageV2({ cacheTTL: -1 }), RangeError)
     assert.throws(() => new ProjectStorageV2({ durability: 'none' as any }), RangeError)
@@ -47,28 +47,28 @@ describe('a bad option is refused at construction, by name', () => {
     ['an abstract class', (Class) => new Class(), BaseStorage],
     ['the data directory of a storage', (Class) => new (class extends (Class as any) {} as any)({}, {}, 5), BaseStorage],
     ['an empty data directory', (Class) => new (class extends (Class as any) {} as any)({}, {}, ''), BaseStorage],
-    ['a data directory that is no path', (Class) => new (class extends (Class as any) {} as any)({}, {}, 'a\0b'), BaseStorage],
-    ['a class whose instances a storage makes', (Class) => new Class(), ProjectFileStorage],
+    ['a data directory that is not a path', (Class) => new (class extends (Class as any) {} as any)({}, {}, 'a\0b'), BaseStorage],
+    ['a class that only a storage may instantiate', (Class) => new Class(), ProjectFileStorage],
   ]
   for (const [what, construct, Class] of wrong) {
-    test(`the error has a code: ${what}`, () => {
+    test(`the error has the code INVALID_ARGUMENT: ${what}`, () => {
       assert.throws(() => construct(Class), { code: 'INVALID_ARGUMENT' })
     })
   }
 
-  test('a getter that throws keeps its own error', () => {
+  test('an error that a getter throws is passed on unchanged', () => {
     const options = { get cacheTTL(): number { throw new Error('from the getter') } }
     assert.throws(() => new ProjectStorageV2(options), /from the getter/)
   })
 })
 
 describe('defaults', () => {
-  test('are those of the contract', withDirectory(async ({ open }) => {
+  test('are the documented ones', withDirectory(async ({ open }) => {
     const { maxSize, ttl, enabled } = open().getCacheStats()
     assert.deepEqual({ maxSize, ttl, enabled }, { maxSize: 100, ttl: 300_000, enabled: true })
   }))
 
-  test('stand in for an option that is undefined', withDirectory(async ({ open }) => {
+  test('apply to an option that is undefined', withDirectory(async ({ open }) => {
     const none = { cacheEnabled: undefined, cacheTTL: undefined, maxCacheSize: undefined, durability: undefined } as any
     const { maxSize, ttl, enabled } = open(none).getCacheStats()
     assert.deepEqual({ maxSize, ttl, enabled }, { maxSize: 100, ttl: 300_000, enabled: true })
@@ -80,7 +80,7 @@ describe('defaults', () => {
   }))
 })
 
-describe('every accepted setting stores and reads', () => {
+describe('a storage stores and reads with each accepted setting', () => {
   const settings = [
     { durability: 'os' },
     { durability: 'full' },

@@ -10,34 +10,34 @@ const other = <T>(code: string): T => runInNewContext(code)
 const TIME = 1_700_000_000_000
 const date = () => other<Date>(`new Date(${TIME})`)
 
-test('a Date is the time of an entity', withProject(async (storage, project) => {
+test('a Date of another realm is accepted as the time of an entity', withProject(async (storage, project) => {
   const file = await storage.addFile(project.id, { ...fileInput('a.ts'), lastSyncedAt: date() })
   assert.equal(file.lastSyncedAt, TIME)
 }))
 
-test('Dates are the ends of a range', withStorage(async (storage) => {
+test('Dates of another realm are accepted as the ends of a range', withStorage(async (storage) => {
   await storage.create(projectInput())
   assert.equal((await storage.listByDateRange(date(), other('new Date(8e14)'))).length, 1)
 }))
 
-test('Dates and patterns are values of a query', withStorage(async (storage) => {
+test('Dates and patterns of another realm are accepted in a query', withStorage(async (storage) => {
   await storage.create(projectInput('Sample'))
   assert.equal((await storage.query(other<any>(`({ where: { name: /^sam/i, created: { $gt: new Date(${TIME}) } } })`))).length, 1)
 }))
 
-test('an invalid Date is refused as one', withStorage(async (storage) => {
+test('an invalid Date of another realm is rejected as an invalid Date', withStorage(async (storage) => {
   const error = await caught(storage.query({ where: { created: other<Date>('new Date(NaN)') as any } }))
   assert.equal(error.message, 'where.created: is no valid Date')
 }))
 
-test('bytes are a content', withProject(async (storage, project) => {
+test('bytes of another realm are accepted as content', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const source = other<any>('[new Uint8Array([65]), new Uint8Array([66]).buffer, new DataView(new Uint8Array([67]).buffer)]')
   const { id } = await files.createFromStream({ name: 'a', path: 'a' }, source)
   assert.equal((await files.getById(id))?.content, 'ABC')
 }))
 
-test('a content comes as a stream where the global object has no TextDecoder', withProject(async (storage, project) => {
+test('a content stream works when the global object has no TextDecoder', withProject(async (storage, project) => {
   const { TextDecoder } = globalThis
   const files = storage.getFileStorage(project.id)
   Reflect.deleteProperty(globalThis, 'TextDecoder')
@@ -49,7 +49,7 @@ test('a content comes as a stream where the global object has no TextDecoder', w
   }
 }))
 
-test('Dates, boxed values and Maps fill an index', withDirectory(async ({ base }) => {
+test('Dates, boxed values and Maps of another realm fill an index', withDirectory(async ({ base }) => {
   const indexes = new IndexManager(base, 'data/indexes')
   await indexes.createIndex({ name: 'by_time', type: 'btree', fields: ['time'] })
   await indexes.createIndex({ name: 'by_size', type: 'btree', fields: ['size'] })

@@ -43,7 +43,7 @@ describe('a new file', () => {
     assert.equal((await storage.addFile(project.id, fileInput('a', 'ü日🦀'))).size, 9)
   }))
 
-  test('keeps size, extension and checksum that are given', withProject(async (storage, project) => {
+  test('keeps a given size, extension and checksum', withProject(async (storage, project) => {
     const given = { size: 7, extension: '.x', checksum: 'abc' }
     const { size, extension, checksum } = await storage.addFile(project.id, { ...fileInput('a.ts'), ...given })
     assert.deepEqual({ size, extension, checksum }, given)
@@ -80,7 +80,7 @@ describe('a new file', () => {
     }))
   }
 
-  test('of a project that does not exist is refused with its id', withStorage(async (storage) => {
+  test('for a missing project is refused with an error that names the project', withStorage(async (storage) => {
     const missing = { code: 'NOT_FOUND', message: /12345/ }
     await assert.rejects(storage.addFile(12345, fileInput('a')), missing)
     await assert.rejects(storage.getFileStorage(12345).create(fileInput('a')), missing)
@@ -134,7 +134,7 @@ describe('update', () => {
     assert.deepEqual({ ...updated, updated: 0 }, { ...file, summary: 's', updated: 0 })
   }))
 
-  test('gives null for a file that is not there', withProject(async (storage, project) => {
+  test('returns null for a missing file', withProject(async (storage, project) => {
     assert.equal(await storage.getFileStorage(project.id).update(1, { summary: 's' }), null)
   }))
 })
@@ -147,14 +147,14 @@ describe('bulk calls', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id), created.sort((a, b) => a.id - b.id))
   }))
 
-  test('createMany with one bad file stores none, and says which it is', withProject(async (storage, project) => {
+  test('createMany with one bad file stores none and says which file is bad', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const error = await caught(files.createMany([fileInput('a'), { ...fileInput('b'), content: 5 } as any]))
     assert.deepEqual([error.code, error.issues.map(({ path }: any) => path)], ['VALIDATION_ERROR', [[1, 'content']]])
     assert.deepEqual(await files.list(), [])
   }))
 
-  test('createMany of nothing gives nothing', withProject(async (storage, project) => {
+  test('createMany of an empty list returns an empty list', withProject(async (storage, project) => {
     assert.deepEqual(await storage.getFileStorage(project.id).createMany([]), [])
   }))
 
@@ -226,7 +226,7 @@ describe('queries', () => {
     assert.deepEqual(await storage.searchFiles(project.id, 'hayst'), await files.search('hayst'))
   }))
 
-  test('list gives all versions with content, ids ascending', seeded(async (storage, project) => {
+  test('list returns all versions with content, in ascending order of id', seeded(async (storage, project) => {
     const listed = await storage.getFileStorage(project.id).list()
     assert.equal(listed.length, 5)
     assert.deepEqual(listed.map(({ id }) => id), listed.map(({ id }) => id).sort((a, b) => a - b))
@@ -234,7 +234,7 @@ describe('queries', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id), listed)
   }))
 
-  test('list without content lacks the content alone', seeded(async (storage, project) => {
+  test('list without content omits only the content', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const light = await files.list({ includeContent: false })
     const expected = (await files.list()).map(({ content, ...rest }) => rest)
@@ -242,14 +242,14 @@ describe('queries', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id, { includeContent: false }), expected)
   }))
 
-  test('list takes no options but true and false', seeded(async (storage, project) => {
+  test('list rejects options that are not booleans', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     for (const options of [{ includeContent: 1 }, { includeContent: null }, { includeAllVersions: 'yes' }, null, 5, { signal: 5 }]) {
       await assert.rejects(files.list(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
     }
   }))
 
-  test('list without all versions gives the latest ones', seeded(async (storage, project) => {
+  test('list without all versions returns the latest ones', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const latest = await files.list({ includeAllVersions: false })
     assert.deepEqual(latest, (await files.list()).filter(({ isLatest }) => isLatest))
@@ -257,13 +257,13 @@ describe('queries', () => {
     assert.deepEqual(await storage.getProjectFiles(project.id, { includeAllVersions: false }), latest)
   }))
 
-  test('list without all versions and without content lacks both', seeded(async (storage, project) => {
+  test('list without all versions and without content omits both', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const expected = (await files.list({ includeAllVersions: false })).map(({ content, ...rest }) => rest)
     assert.deepEqual(await files.list({ includeAllVersions: false, includeContent: false }), expected)
   }))
 
-  test('of a project that does not exist give nothing', withStorage(async (storage) => {
+  test('of a missing project return nothing', withStorage(async (storage) => {
     const files = storage.getFileStorage(99)
     assert.deepEqual(await files.list(), [])
     assert.deepEqual(await files.readAll(), {})
@@ -275,7 +275,7 @@ describe('queries', () => {
     assert.deepEqual(await storage.searchFiles(99, 'a'), [])
   }))
 
-  test('see an update of path and extension', withProject(async (storage, project) => {
+  test('reflect an update of path and extension', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const { id } = await files.create(fileInput('a.ts'))
     await files.update(id, { path: 'b.rs', extension: '.rs' })
@@ -287,7 +287,7 @@ describe('queries', () => {
 })
 
 describe('the shared methods', () => {
-  test('readAll and writeAll take and give the map of a project', withProject(async (storage, project) => {
+  test('readAll and writeAll read and write the map of a project', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const map = { 5: fileRecord(5, project.id), 6: fileRecord(6, project.id, { content: 'more', size: 4 }) }
     assert.deepEqual(await files.writeAll(map), map)
@@ -304,7 +304,7 @@ describe('the shared methods', () => {
     assert.deepEqual(paths(await storage.getProjectFiles(other.id)), ['b'])
   }))
 
-  test('delete removes one file and says so once', withProject(async (storage, project) => {
+  test('delete removes one file and returns true only once', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const { id } = await files.create(fileInput('a'))
     assert.equal(await files.delete(String(id)), true)
@@ -330,7 +330,7 @@ describe('the shared methods', () => {
     }
   }))
 
-  test('two file storages of one project agree at once', withProject(async (storage, project) => {
+  test('two file storages of one project see the same files', withProject(async (storage, project) => {
     const file = await storage.getFileStorage(project.id).create(fileInput('a'))
     assert.deepEqual(await storage.getFileStorage(String(project.id)).getById(file.id), file)
   }))

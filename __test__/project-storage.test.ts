@@ -69,7 +69,7 @@ describe('getById', () => {
     assert.deepEqual(await storage.getById(String(project.id)), project)
   }))
 
-  test('gives null for an id that is not there', withProject(async (storage, project) => {
+  test('returns null for a missing id', withProject(async (storage, project) => {
     assert.equal(await storage.getById(project.id + 1), null)
   }))
 })
@@ -92,7 +92,7 @@ describe('update', () => {
     assert.equal((await storage.update(String(project.id), { name: 'b' }))?.name, 'b')
   }))
 
-  test('gives null for an id that is not there, and creates nothing', withStorage(async (storage) => {
+  test('returns null for a missing id and creates nothing', withStorage(async (storage) => {
     assert.equal(await storage.update(5, { name: 'b' }), null)
     assert.deepEqual(await storage.list(), [])
   }))
@@ -117,7 +117,7 @@ describe('update', () => {
 })
 
 describe('delete', () => {
-  test('removes the project and says so once', withProject(async (storage, project) => {
+  test('removes the project and returns true only once', withProject(async (storage, project) => {
     assert.equal(await storage.delete(project.id), true)
     assert.equal(await storage.getById(project.id), null)
     assert.equal(await storage.delete(project.id), false)
@@ -156,7 +156,7 @@ describe('queries', () => {
     20: projectRecord(20, { name: 'Gamma', path: '/x', created: 30_000_000_000, updated: 40_000_000_000 }),
   }
 
-  test('list gives all by id ascending', seed(async (storage) => {
+  test('list returns all projects in ascending order of id', seed(async (storage) => {
     await storage.writeProjects(three)
     assert.deepEqual(ids(await storage.list()), [10, 20, 30])
   }))

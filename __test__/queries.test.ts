@@ -20,7 +20,7 @@ const withThings = (work: (things: Things) => Promise<void>) =>
 const fill = (things: Things, count: number) =>
   Promise.all(Array.from({ length: count }, (_, at) => things.create({ name: `thing ${at}`, size: at })))
 
-test('a query finds by condition, in an order, a page at a time', withThings(async (things) => {
+test('a query filters, sorts and pages', withThings(async (things) => {
   await fill(things, 20)
   const found = await things.query({
     where: { size: { $gte: 5, $lt: 15 }, name: { $not: { $regex: /thing 1[0-2]/ } } },
@@ -31,19 +31,19 @@ test('a query finds by condition, in an order, a page at a time', withThings(asy
   assert.deepEqual(found.map(({ size }) => size), [13, 9, 8])
 }))
 
-test('a query without conditions gives all, ids ascending', withThings(async (things) => {
+test('a query without conditions returns everything in ascending order of id', withThings(async (things) => {
   await fill(things, 5)
   assert.deepEqual(await things.query(), await things.list())
 }))
 
-test('dates compare with times', withThings(async (things) => {
+test('a Date in a query compares with stored times', withThings(async (things) => {
   const before = new Date(Date.now() - 1)
   await fill(things, 2)
   assert.equal((await things.query({ where: { created: { $gt: before } } })).length, 2)
   assert.equal((await things.query({ where: { created: { $lt: before } } })).length, 0)
 }))
 
-test('a selection has the id and the fields', withThings(async (things) => {
+test('a selection returns the id and the selected fields', withThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const [found] = await things.query({ select: ['name'] })
   assert.deepEqual(found, { id, name: 'a' })
@@ -58,20 +58,20 @@ test('explain names the index that a query uses', withThings(async (things) => {
   assert.equal((await things.explain({ where: { created: 1 } })).kind, 'scan')
 }))
 
-test('projects are found by their own indexes', withProject(async (storage, project) => {
+test('queries of projects use the indexes of projects', withProject(async (storage, project) => {
   assert.deepEqual(await storage.query({ where: { name: project.name } }), [project])
   assert.equal((await storage.explain({ where: { name: project.name } })).index, 'projects_by_name')
   assert.equal((await storage.explain({ orderBy: { updated: 'desc' }, limit: 1 })).index, 'projects_by_updated')
 }))
 
-test('files are found by what they are and by their content', withProject(async (storage, project) => {
+test('queries of files can match their fields and their content', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   await files.createMany([fileInput('src/a.ts', 'needle 1'), fileInput('src/b.js', 'needle 2'), fileInput('c.ts', 'hay')])
   const found = await files.query({ where: { extension: '.ts', content: /needle/ }, select: ['path', 'content'] })
   assert.deepEqual(found.map(({ path, content }) => [path, content]), [['src/a.ts', 'needle 1']])
 }))
 
-test('a query is copied when it is made', withThings(async (things) => {
+test('a query is copied when it is called', withThings(async (things) => {
   await fill(things, 3)
   const where = { size: 1 }
   const answer = things.query({ where })
@@ -79,7 +79,7 @@ test('a query is copied when it is made', withThings(async (things) => {
   assert.deepEqual((await answer).map(({ size }) => size), [1])
 }))
 
-test('a wrong query is refused where it is wrong', withThings(async (things) => {
+test('an invalid query is rejected with an error that names the invalid part', withThings(async (things) => {
   const cyclic: Record<string, unknown> = {}
   cyclic['$not'] = cyclic
   const throwing = { get size() { throw new Error('mine') } }
@@ -114,12 +114,12 @@ test('a wrong query is refused where it is wrong', withThings(async (things) => 
   assert.equal((await caught(things.query({ where: new Proxy({}, { ownKeys() { throw new Error('mine') } }) } as never))).message, 'mine')
 }))
 
-test('a pattern that would backtrack for ever is answered at once', withThings(async (things) => {
+test('a pattern prone to endless backtracking is answered at once', withThings(async (things) => {
   await things.create({ name: `${'a'.repeat(50_000)}!` })
   assert.deepEqual(await things.query({ where: { name: /^(a+)+$/ } }), [])
 }))
 
-test('a query of a closed storage is CLOSED', withThings(async (things) => {
+test('a query of a closed storage fails with CLOSED', withThings(async (things) => {
   await things.close()
   assert.equal((await caught(things.query())).code, 'CLOSED')
   assert.throws(() => things.iterate(), { code: 'CLOSED' })

@@ -31,7 +31,7 @@ async function change({ base, open }: ManagerContext) {
 }
 
 describe('a restore', () => {
-  test('brings back every byte, removed files too, and removes added ones', withBackup(async (context) => {
+  test('restores every byte, brings back removed files and removes added ones', withBackup(async (context) => {
     await change(context)
     await context.manage().restore('kept')
     assert.deepEqual(await dataOf(context.base), context.kept)
@@ -41,7 +41,7 @@ describe('a restore', () => {
     assert.ok(await storage.update(SAMPLE, { description: 'afterwards' }))
   }))
 
-  test('by path works as by name, also from another place', withBackup(async (context) => {
+  test('by path works like one by name, even from another location', withBackup(async (context) => {
     const { base, manage, kept } = context
     await change(context)
     await manage().restore(join(base, 'backups', 'kept'))
@@ -53,14 +53,14 @@ describe('a restore', () => {
     assert.deepEqual(await dataOf(base), kept)
   }))
 
-  test('onto an empty base path, such as another machine has, brings everything', withBackup(async ({ base, manage, open, kept }) => {
+  test('onto an empty base path, as on another machine, restores everything', withBackup(async ({ base, manage, open, kept }) => {
     await rm(join(base, 'data'), { recursive: true })
     await manage().restore('kept')
     assert.deepEqual(await dataOf(base), kept)
     assert.equal((await open().list()).length, 3)
   }))
 
-  test('shows in storages that are open in this process, whose caches are old', withBackup(async ({ manage, open }) => {
+  test('is visible in open storages of this process despite their caches', withBackup(async ({ manage, open }) => {
     const storage = open()
     const files = storage.getFileStorage(SAMPLE)
     await storage.update(SAMPLE, { name: 'changed' })
@@ -78,7 +78,7 @@ describe('a restore', () => {
     assert.equal((await open().getById(SAMPLE))?.name, 'afterwards')
   }))
 
-  test('brings back the record of migrations with the data', withManagers(async ({ manage }) => {
+  test('restores the record of migrations with the data', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     for (const version of ['1.0.0', '1.1.0']) manager.register(noting(notes, version))
@@ -91,7 +91,7 @@ describe('a restore', () => {
     assert.deepEqual(notes, ['up 1.0.0', 'up 1.1.0', 'up 1.1.0'])
   }))
 
-  test('can be done again and again, and ids go on', withBackup(async ({ base, manage, open, kept }) => {
+  test('can be repeated without an id being given twice', withBackup(async ({ base, manage, open, kept }) => {
     const ids = new Set<number>()
     for (let n = 0; n < 5; n++) {
       const storage = open()
@@ -103,7 +103,7 @@ describe('a restore', () => {
     assert.equal(ids.size, 5)
   }))
 
-  test('tells how far it is, and what a callback throws or a signal aborts changes nothing', withBackup(async (context) => {
+  test('reports progress, and changes nothing if its callback throws or its signal aborts', withBackup(async (context) => {
     const { base, manage } = context
     // With less data, the restore might end before it is stopped.
     await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
@@ -123,10 +123,10 @@ describe('a restore', () => {
   }))
 })
 
-describe('a restore refuses, and leaves everything as it was,', () => {
+describe('a restore changes nothing and refuses', () => {
   const DAMAGES: [string, string, (backup: string) => Promise<unknown>][] = [
     ['without a manifest', 'CORRUPT_DATA', (backup) => unlink(join(backup, 'manifest.json'))],
-    ['with a manifest that is no JSON', 'CORRUPT_DATA', (backup) => writeFile(join(backup, 'manifest.json'), '{')],
+    ['with a manifest that is not JSON', 'CORRUPT_DATA', (backup) => writeFile(join(backup, 'manifest.json'), '{')],
     ['with an empty manifest', 'CORRUPT_DATA', (backup) => writeFile(join(backup, 'manifest.json'), '')],
     ['with one byte of the manifest changed', 'CORRUPT_DATA', async (backup) => {
       const text = await readFile(join(backup, 'manifest.json'), 'utf8')
@@ -159,7 +159,7 @@ describe('a restore refuses, and leaves everything as it was,', () => {
   }
 
   for (const backup of ['absent', '..', '../data', '/', './nowhere/x', '.hidden']) {
-    test(`what is no backup: ${backup}`, withBackup(async ({ base, manage, kept }) => {
+    test(`a path that is not a backup: ${backup}`, withBackup(async ({ base, manage, kept }) => {
       const error = await caught(manage().restore(backup))
       assert.ok(['NOT_FOUND', 'INVALID_ARGUMENT', 'CORRUPT_DATA'].includes(error.code), error.code)
       assert.deepEqual(await dataOf(base), kept)
@@ -167,12 +167,12 @@ describe('a restore refuses, and leaves everything as it was,', () => {
   }
 
   for (const backup of [undefined, null, '', 1, {}, 'a\0b']) {
-    test(`what is no name: ${JSON.stringify(backup)}`, withBackup(async ({ manage }) => {
+    test(`a value that is not a name: ${JSON.stringify(backup)}`, withBackup(async ({ manage }) => {
       assert.equal((await caught(manage().restore(backup as any))).code, 'INVALID_ARGUMENT')
     }))
   }
 
-  test('while another process has the data open, and names it', withBackup(async (context) => {
+  test('to run while another process has the data open, and names the process', withBackup(async (context) => {
     const { base, manage } = context
     await change(context)
     const before = await dataOf(base)

@@ -79,11 +79,11 @@ const arktype = type({
 /** A zod 4 schema with a rule that takes time, and a transform. */
 const slow = fields(zod4).refine(async () => true)
 
-const schemas = { 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'zod 4 that waits': slow, valibot, arktype, 'a Standard Schema': plain }
+const schemas = { 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'asynchronous zod 4': slow, valibot, arktype, 'a Standard Schema': plain }
 
 for (const [name, schema] of Object.entries(schemas)) {
   describe(`a storage with ${name}`, () => {
-    test('assigns id and times, and stores what the schema gives', withDirectory(async ({ base }) => {
+    test('assigns id and times, and stores what the schema returns', withDirectory(async ({ base }) => {
       const storage = notes(base, schema)
       const note = await storage.create({ title: 'one' } as Note)
       assert.deepEqual(note, { id: note.id, title: 'one', tags: [], created: note.created, updated: note.created })
@@ -114,12 +114,12 @@ for (const [name, schema] of Object.entries(schemas)) {
 }
 
 describe('the error of a schema', () => {
-  test('of zod 3 is its own', withDirectory(async ({ base }) => {
+  test('of zod 3 is a ZodError of zod 3', withDirectory(async ({ base }) => {
     const error = await caught(notes(base, fields(zod3)).create({ title: '' } as Note))
     assert.ok(error instanceof zod3.ZodError)
   }))
 
-  test('of zod 4 is its own', withDirectory(async ({ base }) => {
+  test('of zod 4 is a ZodError of zod 4', withDirectory(async ({ base }) => {
     const error = await caught(notes(base, fields(zod4)).create({ title: '' } as Note))
     assert.ok(error instanceof zod4.ZodError)
   }))
@@ -134,7 +134,7 @@ describe('the error of a schema', () => {
     }
   }))
 
-  test('has the positions in arrays as numbers, and other parts of a path as texts', withDirectory(async ({ base }) => {
+  test('gives array positions as numbers and other path parts as strings', withDirectory(async ({ base }) => {
     const path = ['rows', 2, { key: 3 }, { key: 'cells' }, Symbol('part')]
     const schema = { '~standard': { version: 1, vendor: 'test', validate: () => ({ issues: [{ message: 'wrong', path }, { message: 'all of it' }] }) } }
     const error: any = await caught(notes(base, schema as any).create({ title: '' } as Note))
@@ -147,7 +147,7 @@ describe('the error of a schema', () => {
     assert.deepEqual(error.issues, [{ path: ['title'], message: 'a title is needed', code: 'custom' }])
   }))
 
-  test('that says nothing is told of all the same', withDirectory(async ({ base }) => {
+  test('is a VALIDATION_ERROR even if the schema does not say what is wrong', withDirectory(async ({ base }) => {
     for (const issues of [[], [{ message: '' }]]) {
       const schema = { '~standard': { version: 1, vendor: 'test', validate: () => ({ issues }) } }
       const error = await caught(notes(base, schema).create({ title: 'a', tags: [] }))
@@ -155,7 +155,7 @@ describe('the error of a schema', () => {
     }
   }))
 
-  test('names what JSON cannot hold', withDirectory(async ({ base }) => {
+  test('names the value that JSON cannot hold', withDirectory(async ({ base }) => {
     const odd = { '~standard': { ...plain['~standard'], validate: (value: any) => ({ value: { ...value, extra: [1n] } }) } }
     const error = await caught(notes(base, odd).create({ title: 'x' } as Note))
     assert.ok(error instanceof ValidationError)
@@ -163,7 +163,7 @@ describe('the error of a schema', () => {
   }))
 })
 
-describe('what a schema puts out', () => {
+describe('the output of a schema', () => {
   const giving = (value: (given: any) => unknown) => ({ '~standard': { ...plain['~standard'], validate: (given: any) => ({ value: value(given) }) } })
   const path = async (base: string, value: (given: any) => unknown) => {
     const storage = notes(base, giving(value))
@@ -189,19 +189,19 @@ describe('what a schema puts out', () => {
     ['an invalid date', new Date(Number.NaN), []],
     ['a map', new Map([[1, 2]]), []],
     ['an object that contains itself', cyclic, ['deep', 'again']],
-    ['a bigint that a toJSON gives', { price: { toJSON: () => 1n } }, ['price']],
-    ['NaN that a toJSON gives', [{ toJSON: () => Number.NaN }], [0]],
-    ['undefined that a toJSON gives in an array', [{ toJSON: () => undefined }], [0]],
-    ['a set in what a toJSON gives', { toJSON: () => ({ tags: new Set(['a']) }) }, ['tags']],
-    ['a date that a toJSON gives, which JSON would make an object without fields', { toJSON: () => new Date(5) }, []],
-    ['an object whose toJSON gives it again and again', again(), again().path],
+    ['a bigint that a toJSON returns', { price: { toJSON: () => 1n } }, ['price']],
+    ['NaN that a toJSON returns', [{ toJSON: () => Number.NaN }], [0]],
+    ['undefined that a toJSON returns in an array', [{ toJSON: () => undefined }], [0]],
+    ['a set in what a toJSON returns', { toJSON: () => ({ tags: new Set(['a']) }) }, ['tags']],
+    ['a date that a toJSON returns', { toJSON: () => new Date(5) }, []],
+    ['an object whose toJSON nests without end', again(), again().path],
   ] as [string, unknown, unknown[]][]) {
-    test(`is refused with ${what}`, withDirectory(async ({ base }) => {
+    test(`is rejected if it contains ${what}`, withDirectory(async ({ base }) => {
       assert.deepEqual(await path(base, (given) => ({ ...given, extra })), ['extra', ...at])
     }))
   }
 
-  test('is refused when it is nested deeper than 100 levels, and kept when it is not', withDirectory(async ({ base }) => {
+  test('is rejected if it is nested deeper than 100 levels and kept otherwise', withDirectory(async ({ base }) => {
     assert.equal((await path(base, (given) => ({ ...given, extra: nested(5000) }))).length, 100)
     const storage = notes(base, giving((given) => ({ ...given, extra: nested(95) })))
     const { id } = await storage.create({ title: 'x' } as Note)
@@ -209,7 +209,7 @@ describe('what a schema puts out', () => {
     await storage.close()
   }))
 
-  test('may hold what JSON has a form for: dates, missing members, odd keys and texts', withDirectory(async ({ base }) => {
+  test('may contain dates, undefined members, odd keys and odd strings', withDirectory(async ({ base }) => {
     const extra = JSON.parse('{"__proto__":1,"":2,"a.b":3,"\\ud800":"\\udfff"}')
     const storage = notes(base, giving((given) => ({ ...given, at: new Date(5), gone: undefined, extra })))
     const note = await storage.create({ title: 'x' } as Note)
@@ -227,7 +227,7 @@ describe('what a schema puts out', () => {
     await path(base, ({ id }) => Object.assign([id], { id }))
   }))
 
-  test('is what its toJSON gives', withDirectory(async ({ base }) => {
+  test('is stored as its toJSON returns it', withDirectory(async ({ base }) => {
     class Stored {
       constructor(public fields: Note) {}
       get id() {
@@ -243,14 +243,14 @@ describe('what a schema puts out', () => {
     await storage.close()
   }))
 
-  test('that answers neither value nor issues is INVALID_ARGUMENT', withDirectory(async ({ base }) => {
+  test('with neither a value nor issues is rejected with INVALID_ARGUMENT', withDirectory(async ({ base }) => {
     for (const answer of [null, undefined, 7]) {
       const storage = notes(base, { '~standard': { ...plain['~standard'], validate: () => answer } })
       assert.equal((await caught(storage.create({ title: 'x' } as Note)) as any).code, 'INVALID_ARGUMENT')
     }
   }))
 
-  test('is what an error that it throws says: the error itself', withDirectory(async ({ base }) => {
+  test('an error that the schema throws reaches the caller unchanged', withDirectory(async ({ base }) => {
     for (const thrown of [new Error('mine'), 'text', null]) {
       const storage = notes(base, giving(() => { throw thrown }))
       assert.equal(await caught(storage.create({ title: 'x' } as Note)), thrown)
@@ -258,7 +258,7 @@ describe('what a schema puts out', () => {
   }))
 })
 
-test('what a whole map has that JSON cannot hold is named with the key of its entity', withDirectory(async ({ base }) => {
+test('an error for a whole map names the value that JSON cannot hold by the key of its entity', withDirectory(async ({ base }) => {
   const storage = notes(base, plain)
   const note = (id: number, fields: object) => ({ id, title: 'x', tags: [], created: 1, updated: 1, ...fields })
   const map = { 3: note(3, {}), 4: note(4, { extra: [1n] }), 5: note(5, {}) } as any
@@ -288,7 +288,7 @@ test('the schema of the map runs in writeAll only, and its output is stored', wi
 }))
 
 describe('a storage of a caller', () => {
-  test('removes what belongs to an entity with it', withDirectory(async ({ base }) => {
+  test('removes the folder of an entity with the entity', withDirectory(async ({ base }) => {
     const storage = notes(base, plain)
     const [kept, gone] = [await storage.create({ title: 'a' } as Note), await storage.create({ title: 'b' } as Note)]
     for (const { id } of [kept, gone]) {
@@ -336,7 +336,7 @@ describe('a storage of a caller', () => {
     await storage.close()
   }))
 
-  test('may not put its file outside its directory', withDirectory(async ({ base }) => {
+  test('is rejected if its file lies outside its directory', withDirectory(async ({ base }) => {
     class Astray extends BaseStorage<Note> {
       constructor() {
         super(plain as any, plain as any, 'data', { basePath: base })
@@ -355,7 +355,7 @@ describe('a storage of a caller', () => {
     assert.throws(() => new (BaseStorage as any)(plain, plain, 'data'), TypeError)
   })
 
-  test('must say which file it has', withDirectory(async ({ base }) => {
+  test('must implement getIndexPath', withDirectory(async ({ base }) => {
     class Nowhere extends (BaseStorage as any) {}
     const error = await caught(new (Nowhere as any)(plain, plain, 'data', { basePath: base }).list())
     assert.ok(error instanceof TypeError)

@@ -27,7 +27,7 @@ describe('projects', () => {
     assert.equal(await storage.getById(1), null)
   }))
 
-  test('writeProjects takes updated as it is given', withStorage(async (storage) => {
+  test('writeProjects stores `updated` as given', withStorage(async (storage) => {
     await storage.writeProjects({ 1: projectRecord(1, { updated: 1_700_000_000_000 }) })
     await storage.writeProjects({ 1: projectRecord(1, { name: 'b', updated: 1_600_000_000_000 }) })
     assert.equal((await storage.getById(1))?.updated, 1_600_000_000_000)
@@ -50,7 +50,7 @@ describe('projects', () => {
     assert.deepEqual(await storage.readProjects(), {})
   }))
 
-  test('the map read is the caller\'s own', withProject(async (storage, project) => {
+  test('changing a map that was read does not change what is stored', withProject(async (storage, project) => {
     const map = await storage.readProjects()
     delete map[project.id]
     assert.deepEqual(await storage.readProjects(), { [project.id]: project })
@@ -58,11 +58,11 @@ describe('projects', () => {
 })
 
 describe('files', () => {
-  test('readProjectFiles gives an empty map without a project', withStorage(async (storage) => {
+  test('readProjectFiles returns an empty map for a missing project', withStorage(async (storage) => {
     assert.deepEqual(await storage.readProjectFiles(5), {})
   }))
 
-  test('writeProjectFiles stores the map, chains as given', withProject(async (storage, { id }) => {
+  test('writeProjectFiles stores the map with its version chains as given', withProject(async (storage, { id }) => {
     const map = {
       11: fileRecord(11, id, { nextId: 12, isLatest: false }),
       12: fileRecord(12, id, { version: 2, prevId: 11, originalFileId: 11, content: 'next' }),
@@ -93,7 +93,7 @@ describe('files', () => {
     assert.deepEqual(await storage.readProjectFiles(id), map)
   }))
 
-  test('a sync of the server: read, change, write, then update one', withProject(async (storage, project) => {
+  test('a server can read, change and write the map of files, then update one file', withProject(async (storage, project) => {
     await storage.getFileStorage(project.id).createMany(Array.from({ length: 50 }, (_, n) => fileInput(`f${n}.ts`)))
     const map = await storage.readProjectFiles(project.id)
     const [first, second] = Object.values(map)
@@ -118,14 +118,14 @@ describe('files', () => {
     assert.equal(await storage.readProjectFile(1, file.id), undefined)
   }))
 
-  test('updateProjectFile changes a file and gives it', withProject(async (storage, project) => {
+  test('updateProjectFile changes a file and returns it', withProject(async (storage, project) => {
     const file = await storage.addFile(project.id, fileInput('a'))
     const updated = await storage.updateProjectFile(project.id, file.id, { content: 'new' })
     assert.deepEqual([updated.content, updated.size], ['new', 3])
     assert.deepEqual(await storage.readProjectFile(project.id, file.id), updated)
   }))
 
-  test('updateProjectFile of a missing file throws its id', withProject(async (storage, project) => {
+  test('updateProjectFile of a missing file throws an error with its id', withProject(async (storage, project) => {
     const missing = { code: 'NOT_FOUND', message: /4711/ }
     await assert.rejects(storage.updateProjectFile(project.id, 4711, { content: 'x' }), missing)
   }))
@@ -144,13 +144,13 @@ describe('files', () => {
     assert.deepEqual(await storage.getById(project.id), project)
   }))
 
-  test('deleteProjectData of a missing project is no error', withStorage(async (storage) => {
+  test('deleteProjectData of a missing project is not an error', withStorage(async (storage) => {
     await storage.deleteProjectData(5)
     assert.deepEqual(await storage.readProjects(), {})
   }))
 })
 
-test('the version calls do what those of the file storage do', withProject(async (storage, { id }) => {
+test('a project storage can create, revert and read the versions of a file', withProject(async (storage, { id }) => {
   const first = await storage.addFile(id, fileInput('a', 'one'))
   const second = await storage.createFileVersion(id, first.id, 'two', { summary: 's' })
   assert.deepEqual([second.version, second.summary], [2, 's'])
@@ -174,7 +174,7 @@ describe('projectStorage', () => {
     assert.deepEqual(await readJson(projectsPath(base)), { [created.id]: created })
   }))
 
-  test('stores there after it was closed too, wherever the process has gone', withDirectory(async ({ base }) => {
+  test('stores there after it is closed too, even if the process changes directory', withDirectory(async ({ base }) => {
     const [first, elsewhere] = await Promise.all(['first', 'elsewhere'].map((name) => mkdtemp(join(base, name))))
     const { lines, stderr, code } = await runChild('ready-made.mjs', [first!, elsewhere!])
     assert.equal(code, 0, stderr)
@@ -183,7 +183,7 @@ describe('projectStorage', () => {
     assert.deepEqual(await readdir(elsewhere!), [])
   }))
 
-  test('creates nothing where it was merely imported', withDirectory(async ({ base }) => {
+  test('creates nothing when it is only imported', withDirectory(async ({ base }) => {
     const { code, stderr } = await runChild('import-only.mjs', [], { cwd: base })
     assert.equal(code, 0, stderr)
     assert.deepEqual(await readdir(base), [])
@@ -196,7 +196,7 @@ describe('the schema values', () => {
     ['ProjectFilesStorageSchema', ProjectFilesStorageSchema, fileRecord(1, 2)],
   ]
   for (const [name, schema, record] of cases) {
-    test(`${name}.parse gives what it was given`, () => {
+    test(`${name}.parse returns valid input unchanged`, () => {
       assert.deepEqual(schema.parse({ 1: record }), { 1: record })
       assert.deepEqual(schema.parse({}), {})
     })
@@ -220,13 +220,13 @@ describe('the schema values', () => {
       })
     })
 
-    test(`${name}.safeParse gives the data`, () => {
+    test(`${name}.safeParse returns the data of valid input`, () => {
       const result = schema.safeParse({ 1: record })
       assert.equal(result.success, true)
       assert.deepEqual(result.data, { 1: record })
     })
 
-    test(`${name}.safeParse gives the error`, () => {
+    test(`${name}.safeParse returns the error of invalid input`, () => {
       for (const value of [null, undefined, 5, 'text', [], { 1: null }, { 1: { ...record, path: 5 } }]) {
         const result = schema.safeParse(value)
         assert.equal(result.success, false)

@@ -7,7 +7,7 @@ import { ProjectStorageV2 } from '../index.js'
 import { fileInput, projectInput, runChild, until, withDirectory, withProject } from './support/index.js'
 
 describe('two instances on one directory', () => {
-  test('agree at once about projects', withDirectory(async ({ open }) => {
+  test("see each other's changes to projects at once", withDirectory(async ({ open }) => {
     const [a, b] = [open(), open()]
     const project = await a.create(projectInput())
     assert.deepEqual(await b.getById(project.id), project)
@@ -19,7 +19,7 @@ describe('two instances on one directory', () => {
     assert.deepEqual(await b.list(), [])
   }))
 
-  test('agree at once about files', withProject(async (a, project, { open }) => {
+  test("see each other's changes to files at once", withProject(async (a, project, { open }) => {
     const b = open()
     const file = await a.addFile(project.id, fileInput('a', 'one'))
     assert.deepEqual(await b.readProjectFile(project.id, file.id), file)
@@ -59,14 +59,14 @@ describe('two instances on one directory', () => {
     assert.equal(new Set(ids).size, 1000)
   }))
 
-  test('creating at once lose nothing', withDirectory(async ({ open }) => {
+  test('lose nothing when both create at once', withDirectory(async ({ open }) => {
     const storages = [open(), open()]
     const created = await Promise.all(Array.from({ length: 100 }, (_, n) => storages[n % 2]!.create(projectInput(`p${n}`))))
     assert.equal(new Set(created.map(({ id }) => id)).size, 100)
     assert.equal((await storages[0]!.list()).length, 100)
   }))
 
-  test('patching different fields at once keep all of them', withProject(async (a, { id }, { open }) => {
+  test('keep every field when both patch different fields at once', withProject(async (a, { id }, { open }) => {
     const b = open()
     await Promise.all([
       a.update(id, { name: 'new name' }),
@@ -79,7 +79,7 @@ describe('two instances on one directory', () => {
 })
 
 describe('two directories', () => {
-  test('have nothing to do with each other', withDirectory(async ({ base, open }) => {
+  test('are independent of each other', withDirectory(async ({ base, open }) => {
     const other = new ProjectStorageV2({ basePath: join(base, 'other') })
     await open().create(projectInput())
     assert.deepEqual(await other.list(), [])
@@ -111,7 +111,7 @@ describe('two processes on one directory', () => {
     assert.equal(files, 30)
   }))
 
-  test('writing at once lose nothing', withDirectory(async ({ base, open }) => {
+  test('lose nothing when both write at once', withDirectory(async ({ base, open }) => {
     const storage = open()
     const children = ['a', 'b'].map((tag) => runChild('writer.mjs', [base, 'projects', tag, '40']))
     const own = await Promise.all(Array.from({ length: 40 }, (_, n) => storage.create(projectInput(`own ${n}`))))
@@ -125,7 +125,7 @@ describe('two processes on one directory', () => {
     for (const { created, name } of acknowledged) if (created) assert.equal(stored[created]?.name, name)
   }))
 
-  test('appending versions to one file make one unbroken chain', withProject(async (storage, { id }, { base }) => {
+  test('make one unbroken chain when both append versions to a file', withProject(async (storage, { id }, { base }) => {
     const file = await storage.addFile(id, fileInput('a', 'v1'))
     const args = [base, String(id), String(file.id), '25']
     const children = [runChild('versioner.mjs', args), runChild('versioner.mjs', args)]
@@ -136,7 +136,7 @@ describe('two processes on one directory', () => {
     assert.deepEqual(versions.filter(({ isLatest }) => isLatest).map(({ version }) => version), [51])
   }))
 
-  test('go on when the other is killed', withDirectory(async ({ base, open }) => {
+  test('lose no acknowledged write when one is killed', withDirectory(async ({ base, open }) => {
     const storage = open()
     let count = 0
     const { signal, lines } = await runChild('writer.mjs', [base, 'projects', 'other', '0'], {
@@ -163,7 +163,7 @@ describe('worker threads', () => {
       worker.on('error', reject)
     })))
 
-  test('write beside the main thread, and all agree', withDirectory(async ({ base, open }) => {
+  test('lose nothing when they write beside the main thread', withDirectory(async ({ base, open }) => {
     const storage = open()
     const [own, ...theirs] = await Promise.all([storage.create(projectInput()), workers(3, base)])
     const ids = [own.id, ...theirs.flat(2)]
@@ -171,7 +171,7 @@ describe('worker threads', () => {
     assert.deepEqual(new Set((await storage.list()).map(({ id }) => id)), new Set(ids))
   }))
 
-  test('may be ended while they write', withDirectory(async ({ base, open }) => {
+  test('lose no acknowledged write when they are terminated', withDirectory(async ({ base, open }) => {
     const storage = open()
     const worker = new Worker(join(__dirname, 'support', 'worker.mjs'), { workerData: { base, tag: 'w', endless: true } })
     const ids: number[] = []

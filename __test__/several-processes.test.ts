@@ -18,7 +18,7 @@ async function play(role: string, base: string, ...args: unknown[]): Promise<Sai
 }
 
 describe('a server, a second process on stdio and a command-line tool', () => {
-  test('work on one directory, and everybody sees what was acknowledged', withDirectory(async ({ base, open }) => {
+  test('work on one directory and lose no acknowledged write', withDirectory(async ({ base, open }) => {
     const setUp = open()
     const { id } = await setUp.create(projectInput())
     const file = await setUp.addFile(id, { name: 'a', path: 'a', content: 'first' })

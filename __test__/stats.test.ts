@@ -9,7 +9,7 @@ import { Things } from './support/things.js'
 const collection = (stats: StorageStats, path: string) => stats.collections.find((found) => found.path === path)
 
 describe('stats()', () => {
-  test('tells of the files and documents of each collection', withDirectory(async ({ base, open }) => {
+  test('reports the files and documents of each collection', withDirectory(async ({ base, open }) => {
     const first = open()
     const project = await first.create(projectInput())
     await first.addFile(project.id, fileInput('a.ts'))
@@ -26,7 +26,7 @@ describe('stats()', () => {
     assert.deepEqual([files?.documents, files?.bytes], [null, (await stat(filesPath(base, project.id))).size])
   }))
 
-  test('counts what was written', withProject(async (storage, project) => {
+  test('counts the batches, documents, bytes and syncs of a write', withProject(async (storage, project) => {
     const before = await storage.stats()
     const files = storage.getFileStorage(project.id)
     const content = 'x'.repeat(10_000)
@@ -42,7 +42,7 @@ describe('stats()', () => {
     assert.ok(after.syncs.count > before.syncs.count && after.syncs.longest > 0)
   }))
 
-  test('tells when the last checkpoint was', withDirectory(async ({ open }) => {
+  test('reports when the last checkpoint was', withDirectory(async ({ open }) => {
     const [storage, other] = [open(), open()]
     await storage.list()
     const begun = Date.now()
@@ -56,14 +56,14 @@ describe('stats()', () => {
     assert.equal(journal.pendingBytes, 0)
   }))
 
-  test('has the same cache as getCacheStats(), reads from objects included', withProject(async (storage, project) => {
+  test('reports the same cache figures as getCacheStats()', withProject(async (storage, project) => {
     for (let n = 0; n < 10; n++) await storage.getById(project.id)
     const { cache } = await storage.stats()
     assert.deepEqual(cache, storage.getCacheStats())
     assert.ok(cache.hits >= 9 && cache.hitRate > 0.5)
   }))
 
-  test('counts an update that others came before as a conflict', withDirectory(async ({ base }) => {
+  test('counts an update that lost to another as a conflict', withDirectory(async ({ base }) => {
     const storages = [1, 2, 3, 4].map(() => new Things({ basePath: base }))
     const { id } = await storages[0]!.create({ name: 'a' })
     await Promise.all(storages.map((storage) => storage.getById(id)))
@@ -72,7 +72,7 @@ describe('stats()', () => {
     await Promise.all(storages.map((storage) => storage.close()))
   }))
 
-  test('is the same for the files of a project and for indexes by hand', withProject(async (storage, project, { base }) => {
+  test('is the same through a file storage and an index manager', withProject(async (storage, project, { base }) => {
     const indexes = new IndexManager(base, 'data/project_storage')
     const all = await Promise.all([storage, storage.getFileStorage(project.id), indexes].map((one) => one.stats()))
     const [own, files, byHand] = all.map(({ directory, opened, writes, sequence }) => ({ directory, opened, writes, last: sequence.last }))
@@ -92,7 +92,7 @@ describe('stats()', () => {
     assert.equal(after.sequence.last, 0)
   }))
 
-  test('is refused after close()', withStorage(async (storage, { base }) => {
+  test('fails with CLOSED after close()', withStorage(async (storage, { base }) => {
     await storage.close()
     assert.equal((await caught(storage.stats())).code, 'CLOSED')
     const indexes = new IndexManager(base, 'data/project_storage')
@@ -100,7 +100,7 @@ describe('stats()', () => {
     assert.equal((await caught(indexes.stats())).code, 'CLOSED')
   }))
 
-  test('is there on the ready-made storage', () => {
+  test('is a method of the ready-made storage', () => {
     assert.equal(typeof projectStorage.stats, 'function')
   })
 })

@@ -36,7 +36,7 @@ const table = (migrations: Migration[], view: { width?: number; colour?: boolean
     migrations,
   }, { ...view, now: NOW })
 
-describe('the table', () => {
+describe('the status table', () => {
   test('shows each migration on a line, its error below, and says what to do', () => {
     const lines = table([
       applied('0.9.0', 400 * DAY, { state: 'unknown' }),
@@ -58,7 +58,7 @@ describe('the table', () => {
     ])
   })
 
-  test('without a migration says so', () => {
+  test('says so when no migration is registered', () => {
     assert.deepEqual(table([]), [
       'Version 0.0.0, no migrations pending', '', 'No migration is registered: call register() first.',
     ])
@@ -81,12 +81,12 @@ describe('the table', () => {
     [59 * MINUTE, '59 minutes ago'], [60 * MINUTE, '1 hour ago'], [DAY, '1 day ago'], [29 * DAY, '29 days ago'],
     [30 * DAY, '1 month ago'], [364 * DAY, '12 months ago'], [365 * DAY, '1 year ago'], [800 * DAY, '2 years ago'],
   ] as const) {
-    test(`says "${text}" of ${elapsed} ms`, () => {
+    test(`says "${text}" when ${elapsed} ms have passed`, () => {
       assert.ok(table([applied('1.0.0', elapsed)])[3]!.includes(`applied  ${text}`))
     })
   }
 
-  test('is aligned by what characters take on a terminal, wide ones too', () => {
+  test('is aligned by the display width of its characters, including wide ones', () => {
     const lines = table([
       applied('1.0.0', 0, { description: '日本語の説明 🎉' }),
       migration('10.0.0', { description: 'é e\u0301 👨‍👩‍👧' }),
@@ -95,7 +95,7 @@ describe('the table', () => {
     for (const line of lines.slice(3, 5)) assert.equal(displayWidth(line.slice(0, line.search(/日|é/))), start)
   })
 
-  test('keeps to the width of the terminal, and cuts nothing without one', () => {
+  test('fits the width of the terminal and cuts nothing without one', () => {
     const long = [
       applied('1.0.0', 0, { description: '長い'.repeat(100) }),
       migration('2.0.0', { state: 'failed', error: 'x'.repeat(500) }),
@@ -112,7 +112,7 @@ describe('the table', () => {
     assert.ok(lines[3]!.includes(`${'d'.repeat(11)}…`) && displayWidth(lines[3]!) < 80, lines[3])
   })
 
-  test('has colours only where they are asked for, and the same text with them', () => {
+  test('has colours only on request, and the same text with them', () => {
     const all = [applied('1.0.0', 0), migration('1.1.0', { state: 'failed', error: 'no' }), migration('2.0.0')]
     const [plain, coloured] = [table(all), table(all, { colour: true })]
     assert.ok(!plain.join('').includes('\x1b'))
@@ -121,21 +121,21 @@ describe('the table', () => {
     assert.ok(coloured.every((line) => line.split('\x1b[0m').length * 2 - 1 === line.split('\x1b').length))
   })
 
-  test('neutralises control characters, escape sequences and what turns the direction of writing', () => {
+  test('neutralises control characters, escape sequences and direction overrides', () => {
     const evil = 'a\x1b[2J\x1b]0;title\x07b\r\nc\td\x7f\x9b31m\u202ee\u2028f\ud800'
     const text = table([migration('1.0.0', { description: evil, state: 'failed', error: evil })]).join('\n')
     assert.ok(text.includes('a␛[2J␛]0;title␇b c d␡\ufffd31m\ufffde f\ufffd'), JSON.stringify(text))
     assert.ok(!/[\0-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028]/.test(text) && !/\p{Surrogate}/u.test(text))
   })
 
-  test('of three thousand migrations is made at once', () => {
+  test('lists three thousand migrations', () => {
     const many = Array.from({ length: 3_000 }, (_, n) => migration(`1.${n}.0`))
     assert.equal(table(many, { width: 80 }).length, 3_005)
   })
 })
 
 describe('display text', () => {
-  test('is as wide as terminals show it', () => {
+  test('is measured as wide as terminals show it', () => {
     for (const [text, width] of [
       ['', 0], ['abc', 3], ['日本', 4], ['한글', 4], ['ｆ', 2], ['é', 1], ['e\u0301', 1], ['\u200b', 0], ['🎉', 2], ['👨‍👩‍👧', 2],
       ['🇦🇹', 2], ['❤️', 2], ['→', 1], ['𠀀', 2], ['Ω', 1],
@@ -150,7 +150,7 @@ describe('display text', () => {
     assert.equal(cut('👨‍👩‍👧👨‍👩‍👧', 3), '👨‍👩‍👧…')
   })
 
-  test('that is printable stays what it is', () => {
+  test('is unchanged if it is printable', () => {
     for (const text of ['', 'abc', '日本 e\u0301 👨‍👩‍👧 ~', 'a␛b']) assert.equal(printable(text), text)
   })
 })
@@ -169,19 +169,19 @@ describe('colours and widths', () => {
     }
   }
 
-  test('are those of the terminal', () => {
+  test('are taken from the terminal', () => {
     assert.deepEqual(view({ isTTY: true, columns: 91 }, {}), { width: 91, colour: true })
     assert.deepEqual(view({ isTTY: true }, {}), { width: 80, colour: true })
   })
 
-  test('are not there without a terminal, nor for a logger of the caller', () => {
+  test('are not set without a terminal or with a logger of the caller', () => {
     const none = { width: undefined, colour: undefined }
     assert.deepEqual(view({}, {}), none)
     assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: () => {} }), none)
     assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: null }), none)
   })
 
-  test('obey NO_COLOR and terminals that know none', () => {
+  test('obey NO_COLOR and terminals without colours', () => {
     for (const environment of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
       assert.deepEqual(view({ isTTY: true, columns: 91 }, environment), { width: 91, colour: false })
     }

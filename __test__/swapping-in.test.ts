@@ -74,13 +74,13 @@ async function sample(storage: ProjectStorageV2) {
 }
 
 describe('the old package after a close()', () => {
-  test('sees the same when nothing was written', withOldData(async ({ base }) => {
+  test('sees unchanged data when nothing was written', withOldData(async ({ base }) => {
     const before = await oldView(base)
     await used(base, (storage) => storage.list())
     assert.deepEqual(await oldView(base), before)
   }))
 
-  test('sees the same after the migration that keeps indexes on disk, and after its rollback', withOldData(async ({ base }) => {
+  test('sees unchanged data after addIndexesMigration and after its rollback', withOldData(async ({ base }) => {
     const before = await oldView(base)
     const manager = new MigrationManager(base, { logger: null })
     manager.register(addIndexesMigration)
@@ -129,7 +129,7 @@ describe('the old package after a close()', () => {
   }))
 })
 
-test('what the old package wrote in between is taken over, once, with a warning', withOldData(async ({ base }) => {
+test('what the old package writes in between is adopted with a warning', withOldData(async ({ base }) => {
   let projectId = 0
   let fileId = 0
   await used(base, async (storage) => {

@@ -47,7 +47,7 @@ test('answers in pieces arrive while timers stand still', withProject(async (sto
   assert.equal((await storage.list()).length, 1)
 }))
 
-test('whoever waits for a lock is told in time while timers stand still', withDirectory(async ({ base }) => {
+test('a wait for a lock times out while timers stand still', withDirectory(async ({ base }) => {
   const things = new Things({ basePath: base, lockTimeout: 50 })
   await withStandingTimers(async () => {
     const { withLock } = things.protectedCalls()
@@ -67,7 +67,7 @@ const lockable = ({ ProjectStorageV2 }: typeof own, base: string, lockTimeout = 
     lock = (work: () => void | Promise<void>) => this.withLock('key', work)
   })({ basePath: base, lockTimeout })
 
-test('whoever waits for a lock file is told in time after the package was loaded while timers stood still', withDirectory(async ({ base }) => {
+test('a wait for a lock file times out if the package was loaded while timers stood still', withDirectory(async ({ base }) => {
   const holding = lockable(own, base)
   let free = () => {}
   let held = Promise.resolve()

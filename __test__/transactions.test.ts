@@ -16,7 +16,7 @@ const withThings = (work: (things: Things, base: string) => Promise<void>, optio
     }
   })
 
-test('a transaction sees its own writes and nobody else does before it commits', withThings(async (things) => {
+test('a transaction sees its own writes, and others see them only after it commits', withThings(async (things) => {
   const result = await things.transaction(async (tx) => {
     const { id } = await tx.create({ name: 'a' })
     assert.equal((await tx.getById(id))?.name, 'a')
@@ -30,7 +30,7 @@ test('a transaction sees its own writes and nobody else does before it commits',
   assert.equal((await things.getById(result))?.name, 'b')
 }))
 
-test('what the callback throws rolls back and comes back as it is', withThings(async (things) => {
+test('an error thrown by the callback rolls back and reaches the caller unchanged', withThings(async (things) => {
   const mine = { odd: true }
   const error = await caught(things.transaction(async (tx) => {
     await tx.create({ name: 'a' })
@@ -49,7 +49,7 @@ test('concurrent transactions on one entity are serialised', withThings(async (t
   assert.equal((await things.getById(id))!.size, 40)
 }))
 
-test('no two transactions decide on a state that the other one changes', withThings(async (things) => {
+test('concurrent transactions allow no write skew', withThings(async (things) => {
   // Each may leave only if somebody else stays. If the transactions run one after another, one of the two must stay.
   const people = await Promise.all([things.create({ name: 'one' }), things.create({ name: 'other' })])
   await Promise.all(people.map(({ id }) => things.transaction(async (tx) => {
@@ -58,7 +58,7 @@ test('no two transactions decide on a state that the other one changes', withThi
   assert.equal((await things.list()).length, 1)
 }))
 
-test('plain writes and transactions do not lose each other', withThings(async (things) => {
+test("plain writes and transactions do not lose each other's updates", withThings(async (things) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   const plain = Array.from({ length: 10 }, (_, at) => things.update(id, { name: `name ${at}` }))
   const counted = Array.from({ length: 10 }, () => things.transaction(async (tx) => {
@@ -87,7 +87,7 @@ test('several storages of one database commit together', withThings(async (thing
   await others.close()
 }))
 
-test('projects, files and versions take part', withProject(async (storage, project) => {
+test('a transaction can write projects, files and versions', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const file = await files.create(fileInput('a.ts', 'one'))
   const made = await storage.transaction(async (tx) => {
@@ -104,7 +104,7 @@ test('projects, files and versions take part', withProject(async (storage, proje
   assert.equal((await storage.getById(project.id))?.description, 'changed')
 }))
 
-test('a storage of another database is refused', withThings(async (things, base) => {
+test('a transaction rejects a storage of another database', withThings(async (things, base) => {
   const elsewhere = new Things({ basePath: base, dataDir: 'elsewhere' })
   const error = await caught(things.transaction(async (tx) => {
     await tx.list()
@@ -115,7 +115,7 @@ test('a storage of another database is refused', withThings(async (things, base)
   await elsewhere.close()
 }))
 
-test('a callback that never ends is over after lockTimeout', withThings(async (things) => {
+test('a callback that never ends fails with LOCK_TIMEOUT and leaves nothing behind', withThings(async (things) => {
   let late: Promise<unknown> | undefined
   const error = await caught(things.transaction(async (tx) => {
     await tx.create({ name: 'a' })
@@ -128,15 +128,15 @@ test('a callback that never ends is over after lockTimeout', withThings(async (t
 }, { lockTimeout: 200 }))
 
 const never = { '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) } }
-test('a step that never ends, and was not waited for, ends its transaction in time', withThings(async (things) => {
+test('an unawaited step that never ends fails its transaction with LOCK_TIMEOUT', withThings(async (things) => {
   const alive = setInterval(() => {}, 1000)
   const error = await caught(things.transaction(async (tx) => void tx.create({ name: 'a' })))
   clearInterval(alive)
   assert.equal(error.code, 'LOCK_TIMEOUT')
 }, { lockTimeout: 100, schema: never }))
 
-for (const commitsAfter of ['a step', 'nothing else']) {
-  test(`a transaction whose database is repaired before ${commitsAfter} and its commit runs again`, withThings(async (things) => {
+for (const commitsAfter of ['a step', 'its commit']) {
+  test(`a transaction whose database is repaired before ${commitsAfter} runs again`, withThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     let runs = 0
     await things.transaction(async (tx) => {
@@ -151,12 +151,12 @@ for (const commitsAfter of ['a step', 'nothing else']) {
   }))
 }
 
-test('a transaction that is over takes no more steps', withThings(async (things) => {
+test('a transaction that has ended rejects further steps with CLOSED', withThings(async (things) => {
   const kept = await things.transaction(async (tx) => tx)
   assert.equal((await caught(kept.create({ name: 'late' }))).code, 'CLOSED')
 }))
 
-test('steps that are called together run in their order', withThings(async (things) => {
+test('steps called together run in the order of their calls', withThings(async (things) => {
   await things.transaction(async (tx) => {
     const { id } = await tx.create({ name: 'a' })
     await Promise.all([tx.update(id, { name: 'b' }), tx.update(id, { size: 7 }), tx.update(id, { name: 'c' })])
@@ -164,7 +164,7 @@ test('steps that are called together run in their order', withThings(async (thin
   })
 }))
 
-test('a step that was not waited for belongs to the transaction', withThings(async (things) => {
+test('an unawaited step belongs to its transaction', withThings(async (things) => {
   await things.transaction((tx) => void tx.create({ name: 'a' }))
   assert.equal((await things.list()).length, 1)
 }))
@@ -184,7 +184,7 @@ test('a failed step can be caught and leaves no trace', withThings(async (things
   assert.deepEqual((await things.list()).map(({ name }) => name), ['a'])
 }))
 
-test('a unique index is kept', withThings(async (things) => {
+test('a transaction respects a unique index', withThings(async (things) => {
   await things.create({ name: 'a' })
   const error = await caught(things.transaction(async (tx) => tx.create({ name: 'a' })))
   assert.equal(error.code, 'UNIQUE_VIOLATION')
@@ -197,7 +197,7 @@ test('a unique index is kept', withThings(async (things) => {
   assert.deepEqual((await things.list()).map(({ name }) => name), ['b', 'a'])
 }, { indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] }))
 
-test('one that others keep losing is given up with CONFLICT', withThings(async (things) => {
+test('a transaction that keeps losing to others fails with CONFLICT', withThings(async (things) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   let runs = 0
   const error = await caught(things.transaction(async (tx) => {
@@ -211,7 +211,7 @@ test('one that others keep losing is given up with CONFLICT', withThings(async (
   assert.equal((await things.getById(id))!.name, 'a')
 }))
 
-test('one that gives up its turn, or waits too long for it, holds up nobody behind it', withThings(async (things, base) => {
+test('a retry that is aborted or times out does not block those queued behind it', withThings(async (things, base) => {
   const ids = (await Promise.all(['first', 'aborted', 'late', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
   /** Runs a transaction that loses its first attempt and then waits for its turn. */
   const losing = (storage: Things, id: number, again: () => unknown, options?: CallOptions) => {
@@ -245,7 +245,7 @@ test('one that gives up its turn, or waits too long for it, holds up nobody behi
   await hasty.close()
 }))
 
-test('a transaction in the callback of one that others wait for is not among those', withThings(async (things) => {
+test("a transaction inside the callback of another does not wait for that one's turn", withThings(async (things) => {
   const [one, two] = [await things.create({ name: 'one' }), await things.create({ name: 'two' })]
   let runs = 0
   let within = 0
@@ -267,13 +267,13 @@ test('a transaction in the callback of one that others wait for is not among tho
   assert.deepEqual([runs, within, (await things.list()).map(({ name, size }) => [name, size])], [2, 2, [['outer', 2], ['within', 2]]])
 }))
 
-test('wrong arguments are refused', withThings(async (things) => {
+test('invalid arguments are rejected', withThings(async (things) => {
   for (const args of [[], [1], [async () => {}, 1], [async () => {}, { signal: {} }]] as never[][]) {
     assert.equal((await caught((things.transaction as (...args: never[]) => Promise<unknown>).apply(things, args))).code, 'INVALID_ARGUMENT')
   }
 }))
 
-test('an instance that is closed within its transaction ends it', withThings(async (things) => {
+test('closing the instance within its transaction fails the transaction with CLOSED', withThings(async (things) => {
   const error = await caught(things.transaction(async (tx) => {
     await tx.create({ name: 'a' })
     await things.close()
@@ -289,7 +289,7 @@ test('transactions of several processes are serialised', withThings(async (thing
   assert.equal((await things.getById(id))!.size, 45)
 }))
 
-test('a process that is killed within a transaction leaves nothing of it', withThings(async (things, base) => {
+test('a process killed within a transaction leaves nothing of it behind', withThings(async (things, base) => {
   const { id } = await things.create({ name: 'counter', size: 0 })
   const { signal } = await runChild('transactor.mjs', [base, String(id), 'wait'], { onLine: (_, kill) => kill() })
   assert.equal(signal, 'SIGKILL')
@@ -298,7 +298,7 @@ test('a process that is killed within a transaction leaves nothing of it', withT
   assert.equal((await things.getById(id))!.size, 1)
 }))
 
-test('the ready-made storage has transactions too', withDirectory(async ({ base }) => {
+test('a project storage created by the caller has transactions', withDirectory(async ({ base }) => {
   const storage = new ProjectStorageV2({ basePath: base })
   const { id } = await storage.transaction(async (tx) => tx.create(projectInput()))
   assert.ok(await storage.getById(id))

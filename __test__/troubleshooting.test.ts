@@ -77,7 +77,7 @@ const errors: Record<string, Trouble> = {
   ABORTED: (storage) => storage.query({ signal: AbortSignal.abort() }),
 }
 
-describe('the message of an error', () => {
+describe('the troubleshooting page shows the message of the error', () => {
   for (const [code, trouble] of Object.entries(errors)) {
     test(code, withProject(async (storage, project, context) => {
       const error = await caught(trouble(storage, project, context))
@@ -125,7 +125,7 @@ const warnings: Record<string, Trouble> = {
   },
 }
 
-describe('the message of a warning', () => {
+describe('the troubleshooting page shows the message of the warning', () => {
   for (const [code, trouble] of Object.entries(warnings)) {
     test(code, withProject(async (storage, project, context) => {
       const warning = await warningOf(code, () => trouble(storage, project, context))

@@ -31,13 +31,13 @@ function evaluatedAnew(): Package {
   return require('./index.js')
 }
 
-const kinds: [string, () => Package][] = [['two copies', () => copy], ['a copy that is evaluated anew', evaluatedAnew]]
+const kinds: [string, () => Package][] = [['two copies', () => copy], ['a copy and a second evaluation of it', evaluatedAnew]]
 
 for (const [what, other] of kinds) {
   const first = () => (what === 'two copies' ? own : copy)
 
   describe(what, () => {
-    test('sees at once what the other wrote', withDirectory(async ({ base }) => {
+    test('one sees at once what the other wrote', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
       const { id } = await one.create(projectInput())
       for (let n = 0; n < 50; n++) {
@@ -50,7 +50,7 @@ for (const [what, other] of kinds) {
       await two.close()
     }))
 
-    test('writes beside the other and gives no id twice', withDirectory(async ({ base }) => {
+    test('both write at once without giving an id twice', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
       const made = await Promise.all(Array.from({ length: 200 }, (_, n) => [one, two][n % 2]!.create(projectInput(`p${n}`))))
       assert.equal(new Set(made.map(({ id }) => id)).size, 200)
@@ -59,7 +59,7 @@ for (const [what, other] of kinds) {
       await one.close()
     }))
 
-    test('takes in streams beside the other', withDirectory(async ({ base }) => {
+    test('both receive streams at once', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
       const { id } = await one.create(projectInput())
       const files = [one.getFileStorage(id), two.getFileStorage(id)]
@@ -70,7 +70,7 @@ for (const [what, other] of kinds) {
       await two.close()
     }))
 
-    test('is told that a transaction does not cover its storages', withDirectory(async ({ base }) => {
+    test('a transaction of one rejects a storage of the other', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base }), new (other().ProjectStorageV2)({ basePath: base })]
       const error = await caught(one.transaction(async (tx) => void tx.in(two)))
       assert.equal(error.code, 'INVALID_ARGUMENT')
@@ -79,7 +79,7 @@ for (const [what, other] of kinds) {
       await two.close()
     }))
 
-    test('that has to be alone names the process in which the other has the data open, its own', withDirectory(async ({ base }) => {
+    test('repair names this process as the holder while the other has the data open', withDirectory(async ({ base }) => {
       const [one, two] = [new (first().ProjectStorageV2)({ basePath: base, lockTimeout: 50 }), new (other().ProjectStorageV2)({ basePath: base })]
       await one.create(projectInput())
       await two.list()

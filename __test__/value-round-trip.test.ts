@@ -53,7 +53,7 @@ const asJson = (given: unknown) => JSON.parse(JSON.stringify(given ?? null))
 const SEEDS = 4
 const VALUES = 60
 
-describe('values of every kind come back as JSON has them', () => {
+describe('values of every kind are read back as JSON represents them', () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     test(`drawn from the seed ${seed}`, withDirectory(async ({ base }) => {
       const random = drawn(seed)

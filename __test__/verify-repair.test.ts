@@ -25,7 +25,7 @@ async function killed({ base }: Context) {
 }
 
 describe('verify', () => {
-  test('of a sound storage finds everything and nothing wrong', withProject(async (storage, { id }) => {
+  test('counts every document of a sound storage and finds no problems', withProject(async (storage, { id }) => {
     await storage.addFile(id, fileInput('a.ts'))
     const report = await storage.verify()
     assert.deepEqual({ ok: report.ok, documents: report.documents, problems: report.problems }, { ok: true, documents: 2, problems: [] })
@@ -35,19 +35,19 @@ describe('verify', () => {
     ])
   }))
 
-  test('of a storage that nothing was written to yet creates nothing', withStorage(async (storage, { base }) => {
+  test('creates nothing for a storage that was never written to', withStorage(async (storage, { base }) => {
     assert.equal((await storage.verify()).ok, true)
     assert.deepEqual(await readdir(base), [])
   }))
 
-  test('prints an aligned text', withProject(async (storage) => {
+  test('returns a report that prints as aligned text', withProject(async (storage) => {
     const lines = String(await storage.verify()).split('\n')
     assert.match(lines[0]!, /: ok$/)
     assert.match(lines[1]!, /^ {2}collection {5}documents {2}bytes$/)
     assert.match(lines[2]!, /^ {2}projects\.json {10}1 {6}0$/)
   }))
 
-  test('beside writers raises no false alarm', withStorage(async (storage) => {
+  test('finds no problems while others write', withStorage(async (storage) => {
     let writing = true
     const writer = (async () => {
       for (let n = 0; writing; n++) {
@@ -64,7 +64,7 @@ describe('verify', () => {
     await writer
   }))
 
-  test('beside the indexes of an IndexManager and a backup finds nothing wrong', withProject(async (storage, _project, { base }) => {
+  test('finds no problems beside the indexes of an IndexManager and a backup', withProject(async (storage, _project, { base }) => {
     const indexes = new IndexManager(base, join('data', 'project_storage'))
     await indexes.createIndex({ name: 'by a', type: 'btree', fields: ['a'] })
     await indexes.addToIndex('by a', 7, { a: 1 })
@@ -77,15 +77,15 @@ describe('verify', () => {
     await indexes.close()
   }))
 
-  test('is refused after close', withStorage(async (storage) => {
+  test('is rejected after close, as is repair', withStorage(async (storage) => {
     await storage.close()
     assert.equal((await caught(storage.verify())).code, 'CLOSED')
     assert.equal((await caught(storage.repair())).code, 'CLOSED')
   }))
 })
 
-describe('damage that keeps a storage from opening', () => {
-  test('is found by verify and mended by repair', withDirectory(async (context) => {
+describe('damage', () => {
+  test('that keeps a storage from opening is found by verify and fixed by repair', withDirectory(async (context) => {
     await killed(context)
     await damageJournal(context.base, '"p3"')
     const storage = context.open()
@@ -103,7 +103,7 @@ describe('damage that keeps a storage from opening', () => {
     assert.ok(copies.some((name) => name.startsWith('journal-')))
   }))
 
-  test('of the list of databases is mended too', withProject(async (storage, project, { base }) => {
+  test('in the list of databases is found and fixed too', withProject(async (storage, project, { base }) => {
     await writeFile(join(base, 'data', '.databases.json'), '{')
     assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['RECORD_DAMAGED'])
     await storage.repair()
@@ -113,7 +113,7 @@ describe('damage that keeps a storage from opening', () => {
 })
 
 describe('repair', () => {
-  test('changes nothing of a sound storage, and its calls go on', withProject(async (storage, project) => {
+  test('changes nothing in a sound storage and lets its calls continue', withProject(async (storage, project) => {
     const pending = storage.create(projectInput('before'))
     const repairing = Promise.all([storage.repair(), storage.repair()])
     const meanwhile = storage.create(projectInput('meanwhile'))
@@ -122,7 +122,7 @@ describe('repair', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name), [project.name, 'before', 'meanwhile'])
   }))
 
-  test('waits for other instances and gives up in the end', withProject(async (storage, _project, { open }) => {
+  test('waits for other instances for at most lockTimeout', withProject(async (storage, _project, { open }) => {
     const other = open({ lockTimeout: 50 })
     await other.list()
     assert.equal((await caught(other.repair())).code, 'LOCK_TIMEOUT')
@@ -131,7 +131,7 @@ describe('repair', () => {
     assert.equal((await other.repair()).ok, true)
   }))
 
-  test('an edit by hand is left for the next use to take over', withDirectory(async ({ base, open }) => {
+  test('leaves a manual edit for the next use to adopt', withDirectory(async ({ base, open }) => {
     const first = open()
     const { id } = await first.create(projectInput())
     await first.close()
@@ -143,7 +143,7 @@ describe('repair', () => {
     assert.equal((await storage.getById(id))?.name, 'Edited')
   }))
 
-  test('files that are gone are said to be lost', withDirectory(async ({ base, open }) => {
+  test('verify reports files that the engine has not adopted', withDirectory(async ({ base, open }) => {
     const first = open()
     const { id } = await first.create(projectInput())
     await first.addFile(id, fileInput('a'))

@@ -32,7 +32,7 @@ describe('createVersion', () => {
     assertChain(await chainOf(files, 3), [1, 2, 3])
   }))
 
-  test('gives the new version as it is stored', withFiles(async (files) => {
+  test('returns the new version as it is stored', withFiles(async (files) => {
     const first = await files.create({ ...fileInput('src/a.ts', 'v1'), summary: 'old' })
     const second = await files.createVersion(first.id, 'zwölf')
     assert.deepEqual(await files.getById(second.id), second)
@@ -49,7 +49,7 @@ describe('createVersion', () => {
     assert.deepEqual(versions.map(({ content }) => content), ['v1', 'v2', 'v3', 'v4'])
   }))
 
-  test('takes further fields', withFiles(async (files) => {
+  test('accepts further fields', withFiles(async (files) => {
     const first = await files.create(fileInput('a'))
     const second = await files.createVersion(first.id, 'two', { summary: 'second', meta: '{"a":1}' })
     assert.deepEqual([second.summary, second.meta], ['second', '{"a":1}'])
@@ -62,12 +62,12 @@ describe('createVersion', () => {
     assertChain(await files.getVersions(first.id), [1, 2])
   }))
 
-  test('leaves the content of older versions', withFiles(async (files) => {
+  test('leaves the content of older versions unchanged', withFiles(async (files) => {
     const versions = await chainOf(files, 3)
     assert.deepEqual(versions.map(({ content }) => content), ['v1', 'v2', 'v3'])
   }))
 
-  test('50 at once give the versions 1 to 51 in one unbroken chain', withFiles(async (files) => {
+  test('called 50 times at once gives the versions 1 to 51 in one unbroken chain', withFiles(async (files) => {
     const { id } = await files.create(fileInput('a', 'v1'))
     const made = await Promise.all(Array.from({ length: 50 }, (_, n) => files.createVersion(id, `content ${n}`)))
     const versions = await files.getVersions(id)
@@ -98,13 +98,13 @@ describe('reading versions', () => {
     }
   }))
 
-  test('of a file that is not there gives nothing', withFiles(async (files) => {
+  test('of a missing file returns nothing', withFiles(async (files) => {
     assert.deepEqual(await files.getVersions(4711), [])
     assert.equal(await files.getVersion(4711, 1), null)
     assert.equal(await files.getLatestVersion(4711), null)
   }))
 
-  test('of a number that the chain lacks gives null', withFiles(async (files) => {
+  test('with a number that the chain lacks returns null', withFiles(async (files) => {
     const [first] = await chainOf(files, 2)
     assert.equal(await files.getVersion(first!.id, 3), null)
     assert.equal(await files.getVersion(first!.id, 0), null)
@@ -161,20 +161,20 @@ describe('deleting a version', () => {
     assert.equal((await files.getById(second!.id))?.originalFileId, null)
   }))
 
-  test('by deleteMany links what is left', withFiles(async (files) => {
+  test('by deleteMany links the remaining versions', withFiles(async (files) => {
     const versions = await chainOf(files, 5)
     await files.deleteMany([versions[0]!.id, versions[2]!.id, versions[4]!.id])
     assertChain(await files.getVersions(versions[1]!.id), [2, 4])
   }))
 
-  test('of all leaves nothing', withFiles(async (files) => {
+  test('along with all the others leaves nothing', withFiles(async (files) => {
     const versions = await chainOf(files, 3)
     assert.equal(await files.deleteMany(versions.map(({ id }) => id)), 3)
     assert.deepEqual(await files.list(), [])
     assert.equal(await files.getByPath('src/a.ts'), null)
   }))
 
-  test('then appending goes on after the highest number', withFiles(async (files) => {
+  test('lets the next version continue after the highest number', withFiles(async (files) => {
     const [first, second] = await chainOf(files, 3)
     await files.delete(second!.id)
     assert.equal((await files.createVersion(first!.id, 'v4')).version, 4)

@@ -45,7 +45,7 @@ const withMap = (work: (storage: ProjectStorageV2, map: FileMap, context: { base
   })
 
 describe('a map that was read and is written back', () => {
-  test('sends the records that differ', withMap(async (storage, map) => {
+  test('sends only the records that differ', withMap(async (storage, map) => {
     map[FIRST + 3] = { ...map[FIRST + 3]!, content: 'x'.repeat(1000) }
     const [sent] = await sentBy(() => storage.writeProjectFiles(PROJECT, map))
     assert.equal(sent!.entities, 20)
@@ -60,7 +60,7 @@ describe('a map that was read and is written back', () => {
     assert.equal(await storage.sequence(), before)
   }))
 
-  test('sends what differs after an earlier write too, without another read', withMap(async (storage, map) => {
+  test('is compared with the result of an earlier write, without another read', withMap(async (storage, map) => {
     for (let n = 0; n < 5; n++) {
       map = await storage.writeProjectFiles(PROJECT, { ...map, [FIRST + n]: { ...map[FIRST + n]!, content: `changed ${n}` } })
       const [sent] = await sentBy(() => storage.writeProjectFiles(PROJECT, map))
@@ -68,7 +68,7 @@ describe('a map that was read and is written back', () => {
     }
   }))
 
-  test('is answered with the map as it is stored, ids ascending', withMap(async (storage, map) => {
+  test('returns the stored map in ascending order of id', withMap(async (storage, map) => {
     const added = { ...map, [FIRST - 5]: fileRecord(FIRST - 5, PROJECT), 12: fileRecord(12, PROJECT), [FIRST + 50]: fileRecord(FIRST + 50, PROJECT) }
     const turned = Object.fromEntries(Object.entries(added).reverse())
     const written = await storage.writeProjectFiles(PROJECT, turned)
@@ -86,7 +86,7 @@ describe('a map that was read and is written back', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
   }))
 
-  test('gives a file the defaults of the fields that its record lacks', withMap(async (storage, map) => {
+  test('resets the fields that a record lacks to their defaults', withMap(async (storage, map) => {
     const [one, other] = Object.values(map)
     const project = one!.projectId
     for (const { id } of [one!, other!]) await storage.updateProjectFile(project, id, { summary: 'mine' })
@@ -112,7 +112,7 @@ describe('a map that was read and is written back', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
   }))
 
-  test('takes its records as they are at the call', withMap(async (storage, map) => {
+  test('stores its records as they were at the call', withMap(async (storage, map) => {
     const expected = { ...structuredClone(map), [FIRST]: { ...map[FIRST]!, content: 'new' } }
     // An earlier write that is not answered yet: what was read may be out of date.
     const before = storage.getFileStorage(PROJECT).delete(FIRST + 7)
@@ -135,7 +135,7 @@ describe('a map that was read and is written back', () => {
     assert.equal(reads, 1)
   }))
 
-  test('has the issues of all its bad records, and changes nothing', withMap(async (storage, map) => {
+  test('is rejected with the issues of all its bad records and changes nothing', withMap(async (storage, map) => {
     const bad = { ...map, [FIRST + 1]: { ...map[FIRST + 1], path: 5 }, [FIRST + 2]: { ...map[FIRST + 2], id: 9 }, [FIRST + 3]: null, x: map[FIRST] }
     const error = await caught(storage.writeProjectFiles(PROJECT, { ...bad, [FIRST + 4]: { ...map[FIRST + 4]!, content: 'good' } } as never))
     assert.equal(error.code, 'VALIDATION_ERROR')
@@ -145,7 +145,7 @@ describe('a map that was read and is written back', () => {
   }))
 })
 
-describe('a map over what others changed since it was read', () => {
+describe('a map overwrites what has changed since it was read', () => {
   const changed = (map: FileMap) => ({ ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
 
   async function overwrites(storage: ProjectStorageV2, map: FileMap) {
@@ -155,7 +155,7 @@ describe('a map over what others changed since it was read', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), mine)
   }
 
-  test('of the same thread', withMap(async (storage, map, { open }) => {
+  test('by the same thread', withMap(async (storage, map, { open }) => {
     const other = open().getFileStorage(PROJECT)
     await other.update(FIRST + 1, { content: 'theirs' })
     await other.delete(FIRST + 2)
@@ -163,7 +163,7 @@ describe('a map over what others changed since it was read', () => {
     await overwrites(storage, map)
   }))
 
-  test('of another thread', withMap(async (storage, map, { base }) => {
+  test('by another thread', withMap(async (storage, map, { base }) => {
     const code = `
       const { workerData, parentPort } = require('node:worker_threads')
       const { ProjectStorageV2 } = require(workerData.index)
@@ -177,14 +177,14 @@ describe('a map over what others changed since it was read', () => {
     await worker.terminate()
   }))
 
-  test('of another process', withMap(async (storage, map, { base }) => {
+  test('by another process', withMap(async (storage, map, { base }) => {
     const args = [base, String(PROJECT), String(FIRST + 1), String(FIRST + 2), '3']
     const { code, stderr } = await runChild('counter.mjs', args)
     assert.equal(code, 0, stderr)
     await overwrites(storage, map)
   }))
 
-  test('of a process that goes on writing', withMap(async (storage, map, { base }) => {
+  test('by a process that keeps writing', withMap(async (storage, map, { base }) => {
     const mine: Promise<unknown>[] = []
     const args = [base, String(PROJECT), String(FIRST + 1), String(FIRST + 2), '200']
     const onLine = () => {
@@ -200,7 +200,7 @@ describe('a map over what others changed since it was read', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), map)
   }))
 
-  test('of a person who edited the file', withMap(async (storage, map, { base, open }) => {
+  test('by a person who edited the file', withMap(async (storage, map, { base, open }) => {
     await storage.close()
     const again = open()
     map = await again.readProjectFiles(PROJECT)
@@ -216,8 +216,8 @@ describe('a map over what others changed since it was read', () => {
   }))
 })
 
-describe('writes that are not waited for', () => {
-  test('keep their order around a map that was compared with what is out of date by then', withMap(async (storage, map) => {
+describe('unawaited writes', () => {
+  test('keep their order around a map that was compared with stale data', withMap(async (storage, map) => {
     const files = storage.getFileStorage(PROJECT)
     const answers = await Promise.all([
       files.delete(FIRST + 1),
@@ -236,7 +236,7 @@ describe('writes that are not waited for', () => {
     assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
   }))
 
-  test('are completed by close, those that had to start over too', withMap(async (storage, map, { open }) => {
+  test('are completed by close, including those that had to start over', withMap(async (storage, map, { open }) => {
     void storage.getFileStorage(PROJECT).delete(FIRST + 1)
     const writing = storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
     const deleting = storage.getFileStorage(PROJECT).delete(FIRST + 2)
@@ -247,7 +247,7 @@ describe('writes that are not waited for', () => {
     assert.deepEqual(Object.keys(read), Object.keys(map).filter((id) => Number(id) !== FIRST + 2))
   }))
 
-  test('may be given up while they wait for a map', withMap(async (storage, map) => {
+  test('can be aborted while they wait for a map', withMap(async (storage, map) => {
     const controller = new AbortController()
     const writing = storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'mine' } })
     const given = storage.getFileStorage(PROJECT).delete(FIRST + 1, { signal: controller.signal })
@@ -259,7 +259,7 @@ describe('writes that are not waited for', () => {
     assert.ok(await storage.readProjectFile(PROJECT, FIRST + 1))
   }))
 
-  test('of a map that fails do not keep others from theirs', withMap(async (storage, map) => {
+  test('succeed after the failed write of a map', withMap(async (storage, map) => {
     const failing = caught(storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, path: 5 as never } }))
     const after = storage.getFileStorage(PROJECT).delete(FIRST + 2)
     assert.equal((await failing).code, 'VALIDATION_ERROR')
@@ -268,7 +268,7 @@ describe('writes that are not waited for', () => {
 })
 
 describe('reading the map back', () => {
-  test('costs no call after a read or a write', withMap(async (storage) => {
+  test('causes no cache miss after a read or a write', withMap(async (storage) => {
     const { misses } = storage.getCacheStats()
     const map = await storage.readProjectFiles(PROJECT)
     await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'new' } })
@@ -276,7 +276,7 @@ describe('reading the map back', () => {
     assert.equal(storage.getCacheStats().misses, misses)
   }))
 
-  test('costs no call after garbage was collected', withMap(async (storage) => {
+  test('causes no cache miss after a garbage collection', withMap(async (storage) => {
     const { misses } = storage.getCacheStats()
     for (let n = 0; n < 3; n++) {
       await new Promise(setImmediate)
@@ -286,7 +286,7 @@ describe('reading the map back', () => {
     assert.equal(storage.getCacheStats().misses, misses)
   }))
 
-  test('shows edits by hand after cacheTTL, however often the map is written', withDirectory(async ({ open }) => {
+  test('reads from disk again after cacheTTL, however often the map is written', withDirectory(async ({ open }) => {
     const storage = open({ cacheTTL: 200, durability: 'os' })
     await storage.writeProjectFiles(PROJECT, mapOf(3))
     const map = await storage.readProjectFiles(PROJECT)
@@ -298,7 +298,7 @@ describe('reading the map back', () => {
     })
   }))
 
-  test('keeps nothing that was read before clearCache', withMap(async (storage) => {
+  test('caches nothing if clearCache is called meanwhile', withMap(async (storage) => {
     storage.clearCache()
     const reading = storage.readProjectFiles(PROJECT)
     storage.clearCache()
@@ -306,7 +306,7 @@ describe('reading the map back', () => {
     assert.equal(storage.getCacheStats().size, 0)
   }))
 
-  test('shows what was written while it was under way', withMap(async (storage, map, { base }) => {
+  test('shows a write that was made during an earlier read', withMap(async (storage, map, { base }) => {
     const tip = () => readFileSync(join(dataPath(base), '.storage/tip')).readDoubleLE(16 * 8)
     for (let n = 0; n < 30; n++) {
       storage.clearCache()
@@ -321,7 +321,7 @@ describe('reading the map back', () => {
   }))
 })
 
-describe('a map gives the same with and without what is kept', () => {
+describe('a map behaves the same with and without a cache', () => {
   const settings: StorageOptions[] = [{}, { maxCacheSize: 1 }, { maxCacheSize: 0 }, { cacheTTL: 0 }, { cacheTTL: 1 }, { cacheEnabled: false }]
   /** A record with an object in it is kept later than other records, and is never treated as unchanged. */
   const stored = (odd: unknown) => JSON.stringify({

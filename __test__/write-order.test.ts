@@ -30,12 +30,12 @@ async function turns(count: number) {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
-describe('writes that are not waited for take effect in the order of their calls', () => {
+describe('unawaited writes take effect in the order of their calls', () => {
   for (const [what, remove] of [
     ['a deletion', (things: Things, id: number) => things.delete(id)],
     ['the deletion of all', (things: Things) => things.deleteAll()],
     ['a whole map', (things: Things) => things.writeAll({})],
-  ] as const) test(`${what} after an update that has to be tried again`, withDirectory(async ({ base }) => {
+  ] as const) test(`${what} after an update that is retried`, withDirectory(async ({ base }) => {
     const other = new Things({ basePath: base })
     const { id } = await other.create({ name: 'first' })
     let calls = 0
@@ -62,7 +62,7 @@ describe('writes that are not waited for take effect in the order of their calls
       }
     }, { cacheEnabled }))
 
-    test(`whole maps and what follows them, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
+    test(`whole maps and the writes after them, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
       for (let round = 0; round < 20; round += 1) {
         things.clearCache()
         await Promise.all([1, 2, 3].map((size) => things.writeAll({ 1: thing(1, { size }) })))
@@ -77,7 +77,7 @@ describe('writes that are not waited for take effect in the order of their calls
     }, { cacheEnabled }))
   }
 
-  test('an entity that is created after all were deleted stays', withThings(async (things) => {
+  test('an entity created after deleteAll remains', withThings(async (things) => {
     for (let round = 0; round < 20; round += 1) {
       for (let n = 0; n < 3; n += 1) await things.create({ name: `thing ${n}` })
       const [, created] = await Promise.all([things.deleteAll(), things.create({ name: 'new' })])
@@ -85,7 +85,7 @@ describe('writes that are not waited for take effect in the order of their calls
     }
   }))
 
-  test('an entity that is created before all are deleted goes', withThings(async (things) => {
+  test('an entity created before deleteAll is deleted', withThings(async (things) => {
     await things.create({ name: 'old' })
     await Promise.all([things.create({ name: 'new' }), things.deleteAll()])
     assert.deepEqual(await things.list(), [])
@@ -99,7 +99,7 @@ describe('writes that are not waited for take effect in the order of their calls
   }))
 
   const slow = gated(({ name }) => name === 'slow')
-  test('a write waits for one whose schema has not answered yet', withThings(async (things) => {
+  test('a write waits for an earlier one whose schema has not answered yet', withThings(async (things) => {
     let done = 0
     const count = () => (done += 1)
     const first = things.create({ name: 'slow' }).finally(count)
@@ -112,7 +112,7 @@ describe('writes that are not waited for take effect in the order of their calls
     assert.deepEqual(await things.list(), [])
   }, { schema: slow.schema }))
 
-  test('a write that fails lets those behind it follow', withThings(async (things) => {
+  test('a failed write does not block those behind it', withThings(async (things) => {
     const failing = caught(things.create({ name: '' }))
     const { id } = await things.create({ name: 'b' })
     assert.equal((await failing).name, 'ZodError')
@@ -121,7 +121,7 @@ describe('writes that are not waited for take effect in the order of their calls
 })
 
 const never = gated(({ name }) => name === 'never')
-test('a schema that never answers holds the writes behind it up no longer than lockTimeout', withThings(async (things) => {
+test('a schema that never answers blocks the writes behind it for at most lockTimeout', withThings(async (things) => {
   const hanging = things.create({ name: 'never' })
   const { id } = await things.create({ name: 'b' })
   assert.equal((await things.update(id, { size: 2 }))?.size, 2)
@@ -131,7 +131,7 @@ test('a schema that never answers holds the writes behind it up no longer than l
 
 describe('a signal', () => {
   const held = gated(({ name }) => name === 'held')
-  test('ends the wait of a write for its turn, and those behind it follow', withThings(async (things) => {
+  test('aborts a write that waits for its turn, without blocking those behind it', withThings(async (things) => {
     const controller = new AbortController()
     const first = things.create({ name: 'held' })
     const second = caught(things.create({ name: 'given up' }, { signal: controller.signal }))
@@ -145,7 +145,7 @@ describe('a signal', () => {
   }, { schema: held.schema }))
 
   const delaying = gated(({ name }) => name === 'held')
-  test('ends the wait of a write for an earlier one of the same entity', withThings(async (things) => {
+  test('aborts writes that wait for an earlier write of the same entity', withThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     const first = things.update(id, { name: 'held' })
     const controller = new AbortController()
@@ -159,7 +159,7 @@ describe('a signal', () => {
     assert.deepEqual((await things.list()).map(({ name }) => name), ['held'])
   }, { schema: delaying.schema }))
 
-  test('that is raised when a write behind a whole map has begun leaves nothing that was said not to be', withProject(async (storage, project) => {
+  test('leaves nothing of a write that it aborts behind a whole map', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     await files.create(fileInput('a'))
     for (let round = 0; round < 40; round += 1) {
@@ -185,7 +185,7 @@ describe('a signal', () => {
   }))
 })
 
-test('the order holds where writes meet those of another instance', withDirectory(async ({ base }) => {
+test('the order of writes holds while another instance writes', withDirectory(async ({ base }) => {
   const [one, other] = [new Things({ basePath: base, durability: 'os' }), new Things({ basePath: base, durability: 'os' })]
   try {
     const { id } = await one.create({ name: 'x', size: 0 })
