@@ -77,6 +77,19 @@ describe('verify', () => {
     await indexes.close()
   }))
 
+  test('reports files that the engine has not adopted', withDirectory(async ({ base, open }) => {
+    const first = open()
+    const { id } = await first.create(projectInput())
+    await first.addFile(id, fileInput('a'))
+    await first.close()
+    await rm(join(dataPath(base), 'projects.json'))
+    await rm(reserved(base), { recursive: true })
+    await mkdir(reserved(base))
+    const storage = open()
+    assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['NOT_ADOPTED'])
+    assert.deepEqual(await storage.list(), [])
+  }))
+
   test('is rejected after close, as is repair', withStorage(async (storage) => {
     await storage.close()
     assert.equal((await caught(storage.verify())).code, 'CLOSED')
@@ -141,19 +154,5 @@ describe('repair', () => {
     assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['SNAPSHOT_CHANGED'])
     assert.equal((await storage.repair()).ok, true)
     assert.equal((await storage.getById(id))?.name, 'Edited')
-  }))
-
-  test('verify reports files that the engine has not adopted', withDirectory(async ({ base, open }) => {
-    const first = open()
-    const { id } = await first.create(projectInput())
-    await first.addFile(id, fileInput('a'))
-    await first.close()
-    await first.close()
-    await rm(join(dataPath(base), 'projects.json'))
-    await rm(reserved(base), { recursive: true })
-    await mkdir(reserved(base))
-    const storage = open()
-    assert.deepEqual((await storage.verify()).problems.map(({ code }) => code), ['NOT_ADOPTED'])
-    assert.deepEqual(await storage.list(), [])
   }))
 })
