@@ -128,7 +128,7 @@ fn an_edit_made_while_open_waits_for_verdicts_and_newer_writes_survive() {
 }
 
 #[test]
-fn a_document_without_a_verdict_that_is_an_object_is_refused() {
+fn a_document_whose_verdict_is_missing_or_not_an_object_is_refused() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, _) = verdicts(&database, 0);

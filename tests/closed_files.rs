@@ -107,7 +107,7 @@ fn an_iteration_reads_its_initial_state_across_checkpoints_of_any_process() {
 }
 
 #[test]
-fn an_iteration_reads_streamed_documents_that_change_and_are_checkpointed_meanwhile() {
+fn an_iteration_reads_streamed_documents_as_they_were_when_it_began() {
     let (fs, database) = filled();
     (2..6).for_each(|id| put_streamed(&database, id));
     let view = database.view(&spec("a.json"), READ).expect("readable");

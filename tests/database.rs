@@ -33,7 +33,7 @@ fn a_checkpoint_writes_a_plain_map_with_one_document_per_line() {
 }
 
 #[test]
-fn reads_after_a_checkpoint_come_from_the_snapshot() {
+fn writes_after_a_checkpoint_are_applied_over_the_snapshot_on_reopening() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");

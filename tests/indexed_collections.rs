@@ -61,7 +61,7 @@ fn named(path: &str, indexes: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
-fn of_the_indexes_on_disk_only_those_on_fields_are_listed() {
+fn only_indexes_on_fields_are_listed_from_disk() {
     let database = open(&filled());
     let found = names(&database.indexed_collections(|_| true));
     assert_eq!(found, [named("a.json", &["fields"]), named("b.json", &["fields"])]);

@@ -325,7 +325,7 @@ fn an_empty_map_in_place_of_an_engine_owned_file_is_a_fresh_start() {
 }
 
 #[test]
-fn declaring_no_large_field_during_a_checkpoint_still_counts_after_it() {
+fn a_large_field_setting_changed_during_a_checkpoint_still_applies_after_it() {
     let fs = SimFs::new();
     fs.make_dirs("/database");
     let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };

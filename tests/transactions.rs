@@ -314,7 +314,7 @@ fn a_step_or_commit_in_another_database_is_refused() {
 }
 
 #[test]
-fn a_change_to_a_document_it_read_fails_the_next_step_with_a_conflict() {
+fn changing_a_document_that_a_transaction_read_fails_its_next_step() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     let transaction = Interactive::default();
@@ -326,7 +326,7 @@ fn a_change_to_a_document_it_read_fails_the_next_step_with_a_conflict() {
 }
 
 #[test]
-fn a_change_to_a_document_it_did_not_read_is_no_conflict() {
+fn changing_a_document_that_a_transaction_did_not_read_is_no_conflict() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     let transaction = Interactive::default();

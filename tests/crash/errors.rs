@@ -149,7 +149,7 @@ fn one_failure_of_any_call_breaks_no_promise() {
 }
 
 #[test]
-fn permanent_failure_from_any_call_on_breaks_no_promise() {
+fn a_permanent_failure_from_any_call_on_breaks_no_promise() {
     every_call(Fault::Io, Repeat::Forever);
 }
 

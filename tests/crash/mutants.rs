@@ -284,7 +284,7 @@ fn ignored_syncs_of_snapshots_are_caught() {
 /// If a process closes its lock file and leaves unlocking to the system, the lock stays held for as long as a child that it
 /// spawned lives.
 #[test]
-fn releasing_a_lock_only_by_closing_it_is_caught_where_a_child_lives_on() {
+fn releasing_a_lock_only_by_closing_it_is_caught_if_a_child_process_lives_on() {
     let scenario = |unlocks: bool| {
         let fs = machine();
         if !unlocks {

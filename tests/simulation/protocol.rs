@@ -131,7 +131,7 @@ fn new_file(fs: &SimFs) -> std::sync::Arc<dyn File> {
 
 proptest! {
     #[test]
-    fn losing_all_unsynced_effects_leaves_the_last_sync_and_keeping_all_the_live_state(steps in steps(false)) {
+    fn the_extreme_power_losses_leave_the_last_synced_or_the_live_state(steps in steps(false)) {
         let fs = machine();
         let (live, durable) = apply(&fs, &*new_file(&fs), &steps);
         prop_assert_eq!(fs.read_file("/d/f").unwrap(), live.clone());
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn every_byte_after_a_power_loss_was_written_once_or_is_zero(steps in steps(true), seed: u64) {
+    fn every_byte_after_a_power_loss_is_zero_or_was_written_earlier(steps in steps(true), seed: u64) {
         let fs = machine();
         let file = new_file(&fs);
         let mut past = vec![Vec::new()];

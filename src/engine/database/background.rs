@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_may_grow_with_the_size_of_the_data_before_a_checkpoint() {
+    fn the_journal_length_that_triggers_a_checkpoint_grows_with_the_snapshots() {
         assert_eq!(longest_journal(0), JOURNAL);
         assert_eq!(longest_journal(23 << 20), 69 << 20);
         assert_eq!(longest_journal(100 << 20), LONG);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_reachable_in_several_ways_is_not_visited_again_and_again() {
+    fn values_reachable_in_many_ways_are_visited_a_bounded_number_of_times() {
         let (open, close) = ("[{\"0\":".repeat(40), "}]".repeat(40));
         let document = format!("{{\"a\":{open}1{close}}}");
         let path = FieldPath::parse(&format!("a{}", ".0".repeat(40))).expect("a path");

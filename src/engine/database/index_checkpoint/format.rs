@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_serves_only_a_collection_whose_indexes_it_all_holds() {
+    fn an_index_checkpoint_serves_only_collections_whose_every_index_it_holds() {
         let index = |name: &str, extractor| {
             let fields = vec!["a".into()];
             let config = IndexConfig {
