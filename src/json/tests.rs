@@ -163,7 +163,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn parsing_numbers_agrees_with_the_standard_library(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?") {
+    fn numbers_parse_as_in_rust(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?") {
         let parsed: f64 = number.parse().unwrap();
         prop_assert_eq!(parse_number(number.as_bytes()), Some(parsed));
         prop_assert_eq!(check(number.as_bytes()).is_ok(), parsed.is_finite());

@@ -363,7 +363,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rubbish_is_not_read_as_an_index_checkpoint(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
+        fn rubbish_is_no_index_checkpoint(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
             let start: &[u8] = if after_magic { b"indexes\n\x01\0\0\0" } else { b"" };
             let bytes = [start, &bytes].concat();
             prop_assert!(read_header(&MemoryFile::new(bytes.clone())).is_none());
