@@ -57,7 +57,7 @@ fn is_unadopted<T>(result: Result<T, Error>) -> bool {
 }
 
 #[test]
-fn every_call_waits_for_the_verdicts_and_other_collections_do_not() {
+fn every_call_is_refused_until_the_verdicts_arrive_except_on_other_collections() {
     let fixture = fixture();
     let database = fixture.open();
     assert!(is_unadopted(database.get(&asking(), &1.into(), READ)));
@@ -70,7 +70,7 @@ fn every_call_waits_for_the_verdicts_and_other_collections_do_not() {
 }
 
 #[test]
-fn what_is_refused_is_set_aside_and_the_rest_served() {
+fn a_refused_document_is_set_aside_and_the_others_are_served() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, verdicts) = verdicts(&database, 2);
@@ -85,7 +85,7 @@ fn what_is_refused_is_set_aside_and_the_rest_served() {
 }
 
 #[test]
-fn verdicts_on_another_file_do_not_count() {
+fn verdicts_on_an_older_version_of_the_file_are_rejected() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, verdicts) = verdicts(&database, 0);
@@ -95,7 +95,7 @@ fn verdicts_on_another_file_do_not_count() {
 }
 
 #[test]
-fn the_first_to_hand_in_verdicts_wins_and_the_other_sees_them() {
+fn the_first_verdicts_win_and_the_other_process_sees_their_result() {
     let fixture = fixture();
     let (one, other) = (fixture.open(), fixture.open());
     let (hash, all) = verdicts(&one, 0);
@@ -108,7 +108,7 @@ fn the_first_to_hand_in_verdicts_wins_and_the_other_sees_them() {
 }
 
 #[test]
-fn an_edit_while_open_waits_too_and_its_journals_are_kept() {
+fn an_edit_made_while_open_waits_for_verdicts_and_newer_writes_survive() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, all) = verdicts(&database, 0);
@@ -128,7 +128,7 @@ fn an_edit_while_open_waits_too_and_its_journals_are_kept() {
 }
 
 #[test]
-fn a_verdict_must_be_an_object_and_every_record_needs_one() {
+fn a_document_whose_verdict_is_missing_or_not_an_object_is_refused() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, _) = verdicts(&database, 0);
@@ -139,7 +139,7 @@ fn a_verdict_must_be_an_object_and_every_record_needs_one() {
 }
 
 #[test]
-fn a_read_only_directory_is_judged_and_served_from_memory() {
+fn verdicts_are_adopted_in_memory_on_a_read_only_disk() {
     let fs = SimFs::new();
     fs.write_file("/database/asked.json", br#"{ "1": { "id": 1 }, "2": { "id": 2 } }"#);
     fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
@@ -173,7 +173,7 @@ fn messages(database: &Handle) -> Vec<String> {
 }
 
 #[test]
-fn a_later_edit_wins_over_what_adopting_an_earlier_one_made() {
+fn a_later_edit_wins_over_the_adopted_earlier_edit() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
     let database = fixture.open();
@@ -216,7 +216,7 @@ fn a_later_edit_wins_for_every_process_and_across_a_restart() {
 }
 
 #[test]
-fn a_record_that_was_refused_is_taken_once_it_is_put_right() {
+fn a_refused_document_is_adopted_once_it_is_corrected() {
     let fixture = fixture();
     let database = fixture.open();
     let (hash, refusing) = verdicts(&database, 2);
@@ -230,7 +230,7 @@ fn a_record_that_was_refused_is_taken_once_it_is_put_right() {
 }
 
 #[test]
-fn a_newer_write_is_no_conflict_where_the_edit_left_its_document_alone() {
+fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -244,7 +244,7 @@ fn a_newer_write_is_no_conflict_where_the_edit_left_its_document_alone() {
 }
 
 #[test]
-fn an_edit_that_lost_in_part_is_told_once_and_never_as_taken_over_in_full() {
+fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
     let database = fixture.open();
@@ -258,7 +258,7 @@ fn an_edit_that_lost_in_part_is_told_once_and_never_as_taken_over_in_full() {
 }
 
 #[test]
-fn a_broken_file_that_nothing_was_saved_from_becomes_a_map_with_the_next_checkpoint() {
+fn the_next_checkpoint_replaces_an_unsalvageable_file_with_an_empty_map() {
     for broken in ["{\"1\": {\"id\":1", "[]", ""] {
         let fixture = Fixture::new();
         fs::write(fixture.path("items.json"), broken).expect("written");
@@ -274,7 +274,7 @@ fn a_broken_file_that_nothing_was_saved_from_becomes_a_map_with_the_next_checkpo
 }
 
 #[test]
-fn a_broken_file_that_was_adopted_before_a_crash_becomes_a_map_with_the_next_checkpoint() {
+fn a_checkpoint_after_reopening_replaces_an_unsalvageable_file_with_an_empty_map() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), "[]").expect("written");
     assert_eq!(fixture.get(&fixture.open(), 1), None);
@@ -283,7 +283,7 @@ fn a_broken_file_that_was_adopted_before_a_crash_becomes_a_map_with_the_next_che
 }
 
 #[test]
-fn a_broken_file_that_was_put_right_by_hand_is_not_overwritten_unseen() {
+fn a_checkpoint_does_not_overwrite_a_broken_file_that_was_corrected_by_hand() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), "[]").expect("written");
     let database = fixture.open();
@@ -306,7 +306,7 @@ impl Observer for Checkpoints {
 }
 
 #[test]
-fn an_idle_database_writes_what_a_read_adopted() {
+fn an_idle_database_checkpoints_the_file_that_a_read_adopted() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), pretty(&[(1, "a")])).expect("written");
     let database =

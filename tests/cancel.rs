@@ -59,7 +59,7 @@ fn code<T>(result: Result<T>) -> std::result::Result<(), &'static str> {
 }
 
 #[test]
-fn a_write_that_is_given_up_leaves_the_queue_while_others_wait_on() {
+fn a_cancelled_write_leaves_the_queue_while_others_keep_waiting() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&database, 1);
@@ -85,7 +85,7 @@ fn a_write_that_is_given_up_leaves_the_queue_while_others_wait_on() {
 }
 
 #[test]
-fn a_write_that_has_begun_completes() {
+fn a_write_that_has_begun_completes_despite_a_cancel() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let (sender, answer) = mpsc::channel();
@@ -103,7 +103,7 @@ fn a_write_that_has_begun_completes() {
 }
 
 #[test]
-fn whoever_drains_the_queue_for_others_does_not_give_up_for_them() {
+fn a_cancelled_caller_that_drains_the_queue_still_runs_the_writes_of_others() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let (request, _, answer) = write(1, LONG);
@@ -115,7 +115,7 @@ fn whoever_drains_the_queue_for_others_does_not_give_up_for_them() {
 }
 
 #[test]
-fn a_wait_for_a_lock_ends() {
+fn cancelling_ends_a_wait_for_a_lock() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&database, 1);
@@ -130,7 +130,7 @@ fn a_wait_for_a_lock_ends() {
 }
 
 #[test]
-fn going_through_documents_ends_after_a_step() {
+fn a_cancelled_scan_of_documents_ends_after_one_step() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&database, 10 * cancel::STEP as u64);
@@ -146,7 +146,7 @@ fn going_through_documents_ends_after_a_step() {
 }
 
 #[test]
-fn every_long_call_ends_and_leaves_the_database_as_it_was() {
+fn every_long_call_can_be_cancelled_and_leaves_the_database_unchanged() {
     let fixture = Fixture::new();
     fill(&fixture.open(), 2 * cancel::STEP as u64);
     let database = fixture.open();

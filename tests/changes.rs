@@ -167,7 +167,7 @@ proptest! {
 }
 
 #[test]
-fn a_listener_of_one_collection_hears_only_that() {
+fn a_listener_of_one_collection_hears_only_its_changes() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let path: Arc<str> = "items.json".into();
@@ -180,7 +180,7 @@ fn a_listener_of_one_collection_hears_only_that() {
 }
 
 #[test]
-fn commits_of_others_are_heard_though_nobody_calls() {
+fn an_idle_listener_hears_commits_of_other_processes() {
     let fixture = Fixture::new();
     let (writer, silent) = (fixture.open(), fixture.open());
     let (woken, wait) = mpsc::channel();
@@ -196,7 +196,7 @@ fn commits_of_others_are_heard_though_nobody_calls() {
 }
 
 #[test]
-fn a_slow_listener_gets_one_reset_and_then_what_comes_after() {
+fn a_slow_listener_gets_one_reset_and_then_later_changes() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let listener = listen(&database, None);
@@ -223,7 +223,7 @@ fn a_slow_listener_gets_one_reset_and_then_what_comes_after() {
 }
 
 #[test]
-fn a_file_that_is_taken_over_resets_its_collection() {
+fn an_adopted_file_resets_its_collection() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let listener = listen(&database, None);
@@ -237,7 +237,7 @@ fn a_file_that_is_taken_over_resets_its_collection() {
 }
 
 #[test]
-fn a_listener_that_slept_through_its_generation_gets_a_reset() {
+fn a_listener_that_resumes_from_a_dropped_generation_gets_a_reset() {
     let fixture = Fixture::new();
     let (one, sleeper) = (fixture.open(), fixture.open());
     fixture.put(&one, 1, "a");
@@ -251,7 +251,7 @@ fn a_listener_that_slept_through_its_generation_gets_a_reset() {
 }
 
 #[test]
-fn a_damaged_journal_tells_nobody_only_what_came_before_the_damage() {
+fn a_listener_that_resumes_from_before_damage_in_a_journal_gets_a_reset() {
     for kept in ["newest", "older"] {
         let fixture = Fixture::new();
         let database = fixture.open();
@@ -274,7 +274,7 @@ fn a_damaged_journal_tells_nobody_only_what_came_before_the_damage() {
 }
 
 #[test]
-fn a_sequence_number_from_the_future_is_no_place_to_go_on_from() {
+fn a_listener_that_resumes_from_a_future_sequence_number_gets_a_reset() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -283,7 +283,7 @@ fn a_sequence_number_from_the_future_is_no_place_to_go_on_from() {
 }
 
 #[test]
-fn whoever_goes_on_from_before_a_repair_gets_a_reset() {
+fn a_listener_that_resumes_from_before_a_repair_gets_a_reset() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -301,7 +301,7 @@ fn whoever_goes_on_from_before_a_repair_gets_a_reset() {
 }
 
 #[test]
-fn a_listener_is_told_that_its_engine_is_gone_after_what_it_did_not_take_yet() {
+fn a_listener_learns_that_its_engine_closed_and_still_gets_pending_changes() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let (woken, wait) = mpsc::channel();

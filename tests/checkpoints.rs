@@ -54,12 +54,12 @@ fn check_given_up(give_up: fn(&mut Transaction<'_>) -> octoprompt_storage::engin
 }
 
 #[test]
-fn a_collection_that_is_dropped_during_a_checkpoint_keeps_no_other_from_it() {
+fn a_collection_dropped_during_a_checkpoint_does_not_block_the_others() {
     check_given_up(|t| t.drop_collection(&spec(OWNED)));
 }
 
 #[test]
-fn a_collection_that_is_removed_with_its_directory_during_a_checkpoint_keeps_no_other_from_it() {
+fn a_collection_removed_with_its_directory_does_not_block_the_others() {
     check_given_up(|t| {
         t.drop_collection(&spec(OWNED))?;
         t.remove_path("owned/7")
@@ -67,7 +67,7 @@ fn a_collection_that_is_removed_with_its_directory_during_a_checkpoint_keeps_no_
 }
 
 #[test]
-fn a_file_that_a_person_removes_during_a_checkpoint_keeps_no_other_from_it_and_is_written_by_the_next() {
+fn a_file_removed_during_a_checkpoint_is_rewritten_by_the_next_one() {
     let fs = machine();
     let database = changed(&fs);
     let person = fs.process();
@@ -81,7 +81,7 @@ fn a_file_that_a_person_removes_during_a_checkpoint_keeps_no_other_from_it_and_i
 }
 
 #[test]
-fn a_checkpoint_begins_nothing_unless_there_is_room_for_all_that_it_writes_and_a_mebibyte_to_spare() {
+fn a_checkpoint_starts_only_with_disk_space_for_all_its_files_and_a_mebibyte_more() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "in the file");

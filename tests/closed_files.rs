@@ -85,14 +85,14 @@ fn replace(fs: &SimFs, path: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn no_snapshot_stays_open_that_nobody_reads() {
+fn a_snapshot_that_nobody_reads_is_closed() {
     let (_fs, database) = filled();
     let journals = 1;
     assert_eq!(database.statistics().expect("readable").open_files, journals);
 }
 
 #[test]
-fn an_iteration_reads_the_texts_of_its_beginning_whoever_checkpoints_meanwhile() {
+fn an_iteration_reads_its_initial_state_across_checkpoints_of_any_process() {
     let (fs, database) = filled();
     let other = open(&fs.process());
     let view = database.view(&spec("a.json"), READ).expect("readable");
@@ -107,7 +107,7 @@ fn an_iteration_reads_the_texts_of_its_beginning_whoever_checkpoints_meanwhile()
 }
 
 #[test]
-fn an_iteration_reads_streamed_documents_that_are_changed_and_checkpointed_meanwhile() {
+fn an_iteration_reads_streamed_documents_as_they_were_when_it_began() {
     let (fs, database) = filled();
     (2..6).for_each(|id| put_streamed(&database, id));
     let view = database.view(&spec("a.json"), READ).expect("readable");
@@ -124,7 +124,7 @@ fn an_iteration_reads_streamed_documents_that_are_changed_and_checkpointed_meanw
 }
 
 #[test]
-fn an_iteration_reads_streamed_documents_of_a_collection_that_another_process_drops_meanwhile() {
+fn an_iteration_reads_streamed_documents_after_another_process_drops_them() {
     let (fs, database) = filled();
     (2..6).for_each(|id| put_streamed(&database, id));
     let view = database.view(&spec("a.json"), READ).expect("readable");
@@ -140,7 +140,7 @@ fn an_iteration_reads_streamed_documents_of_a_collection_that_another_process_dr
 }
 
 #[test]
-fn an_iteration_that_begins_while_another_process_checkpoints_reads_one_of_the_two_states() {
+fn an_iteration_that_begins_during_a_checkpoint_of_another_process_is_consistent() {
     let (fs, database) = filled();
     put_streamed(&database, 3);
     let other = open(&fs.process());
@@ -155,7 +155,7 @@ fn an_iteration_that_begins_while_another_process_checkpoints_reads_one_of_the_t
 }
 
 #[test]
-fn a_read_that_a_checkpoint_overtakes_does_not_load_the_collection_again() {
+fn a_read_overtaken_by_a_checkpoint_does_not_reload_the_collection() {
     let (fs, database) = filled();
     put(&database, "a.json", 1, "three");
     let opened = || fs.log().iter().filter(|entry| opens_snapshot(&entry.call)).count();
@@ -182,7 +182,7 @@ fn syncs_directory(call: &Call) -> bool {
 }
 
 #[test]
-fn what_another_process_checkpointed_is_read_from_its_new_file() {
+fn documents_checkpointed_by_another_process_are_read_from_the_new_file() {
     let (fs, database) = filled();
     let other = open(&fs.process());
     for name in ["three", "one", "edited"] {
@@ -193,7 +193,7 @@ fn what_another_process_checkpointed_is_read_from_its_new_file() {
 }
 
 #[test]
-fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing() {
+fn a_checkpoint_that_failed_after_its_renames_hides_no_document() {
     let (database, writing, other) = changed_by_another();
     writing.fail_when(syncs_directory, Fault::Io, Repeat::Once);
     assert!(checkpoint(&other).is_err());
@@ -208,7 +208,7 @@ fn a_checkpoint_of_another_process_that_failed_after_its_renames_hides_nothing()
 }
 
 #[test]
-fn a_step_of_a_transaction_searches_what_another_process_checkpointed_since_it_was_loaded() {
+fn a_transaction_step_finds_documents_that_another_process_is_checkpointing() {
     let (database, writing, other) = changed_by_another();
     // At this moment its snapshot is in place, but no line says so yet.
     let found = Arc::new(Mutex::new(None));
@@ -225,7 +225,7 @@ fn a_step_of_a_transaction_searches_what_another_process_checkpointed_since_it_w
 }
 
 #[test]
-fn an_edit_in_place_and_one_that_replaces_the_file_are_adopted() {
+fn edits_in_place_and_edits_that_replace_the_file_are_both_adopted() {
     let (fs, database) = filled();
     let path = Path::new(DIRECTORY).join("a.json");
     let text = String::from_utf8(fs.read_file(&path).expect("a file")).expect("text");
@@ -238,7 +238,7 @@ fn an_edit_in_place_and_one_that_replaces_the_file_are_adopted() {
 }
 
 #[test]
-fn a_file_that_is_replaced_while_a_checkpoint_reads_it_keeps_no_other_collection_from_it() {
+fn a_file_replaced_during_a_checkpoint_does_not_block_other_collections() {
     let (fs, database) = filled();
     put(&database, "a.json", 1, "three");
     put(&database, "b.json", 1, "newer");
@@ -254,7 +254,7 @@ fn a_file_that_is_replaced_while_a_checkpoint_reads_it_keeps_no_other_collection
 }
 
 #[test]
-fn a_file_that_was_removed_while_closed_is_damage_and_keeps_no_other_collection_from_its_checkpoint() {
+fn a_file_removed_while_closed_is_damage_but_other_collections_are_checkpointed() {
     let (fs, database) = filled();
     let content = fs.read_file("/database/a.json").expect("a snapshot");
     put(&database, "a.json", 1, "three");
@@ -272,7 +272,7 @@ fn a_file_that_was_removed_while_closed_is_damage_and_keeps_no_other_collection_
 }
 
 #[test]
-fn a_file_that_was_removed_while_it_is_open_is_written_again_also_if_nobody_reads_it_any_more() {
+fn a_file_removed_while_open_is_rewritten_even_if_its_reader_ends_meanwhile() {
     let (fs, database) = filled();
     let view = database.view(&spec("a.json"), READ).expect("readable");
     put(&database, "a.json", 1, "three");

@@ -30,7 +30,7 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn every_input_of_every_corpus_keeps_the_promises() {
+fn every_input_of_every_corpus_passes_its_fuzz_target() {
     let mut replayed = 0;
     for (target, run) in targets() {
         let inputs = corpus(target);
@@ -45,7 +45,7 @@ fn every_input_of_every_corpus_keeps_the_promises() {
 }
 
 #[test]
-fn every_prefix_and_every_changed_byte_of_the_corpora_keeps_them_too() {
+fn truncated_and_changed_inputs_of_the_corpora_pass_their_fuzz_targets() {
     let mut changes = 0;
     for (target, run) in targets() {
         for (path, bytes) in corpus(target) {
@@ -129,7 +129,7 @@ fn changed(random: &mut Random, mut bytes: Vec<u8>, other: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn fuzzes_for_as_long_as_it_is_told_to() {
+fn fuzzes_for_the_requested_minutes() {
     let (Ok(wanted), Ok(minutes)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_MINUTES")) else {
         return;
     };

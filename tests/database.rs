@@ -33,7 +33,7 @@ fn a_checkpoint_writes_a_plain_map_with_one_document_per_line() {
 }
 
 #[test]
-fn reads_after_a_checkpoint_come_from_the_snapshot() {
+fn writes_after_a_checkpoint_are_applied_over_the_snapshot_on_reopening() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -52,7 +52,7 @@ fn reads_after_a_checkpoint_come_from_the_snapshot() {
 }
 
 #[test]
-fn old_generations_go_and_one_is_kept() {
+fn a_checkpoint_removes_old_journals_and_keeps_one() {
     let fixture = Fixture::new();
     let database = fixture.open();
     for round in 0..5 {
@@ -81,7 +81,7 @@ fn a_failed_request_leaves_no_trace() {
 }
 
 #[test]
-fn a_document_that_is_put_anew_after_its_deletion_leaves_nothing_of_itself_in_an_index() {
+fn deleting_and_putting_a_document_in_one_batch_leaves_no_old_index_entries() {
     let fixture = Fixture::new();
     let database = fixture.open();
     for checkpoint in [false, true] {
@@ -108,7 +108,7 @@ fn a_document_that_is_put_anew_after_its_deletion_leaves_nothing_of_itself_in_an
 }
 
 #[test]
-fn two_handles_agree_at_once() {
+fn two_handles_see_each_others_writes_at_once() {
     let fixture = Fixture::new();
     let (one, other) = (fixture.open(), fixture.open());
     for round in 0..50 {
@@ -123,7 +123,7 @@ fn two_handles_agree_at_once() {
 }
 
 #[test]
-fn a_handle_that_slept_through_many_checkpoints_starts_over() {
+fn a_handle_that_missed_many_checkpoints_catches_up() {
     let fixture = Fixture::new();
     let (one, sleeper) = (fixture.open(), fixture.open());
     fixture.put(&one, 1, "a");
@@ -138,7 +138,7 @@ fn a_handle_that_slept_through_many_checkpoints_starts_over() {
 }
 
 #[test]
-fn memory_answers_without_waiting_once_a_document_was_read() {
+fn a_document_that_was_read_is_served_from_memory_without_waiting() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "x");
@@ -148,7 +148,7 @@ fn memory_answers_without_waiting_once_a_document_was_read() {
 }
 
 #[test]
-fn the_cache_has_what_was_chosen_by_an_index_and_read() {
+fn a_document_chosen_through_an_index_and_read_is_cached() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "x");
@@ -161,7 +161,7 @@ fn the_cache_has_what_was_chosen_by_an_index_and_read() {
 }
 
 #[test]
-fn a_listing_without_the_large_field_has_everything_else() {
+fn a_listing_without_the_large_field_has_all_other_fields() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 2, "b");
@@ -197,7 +197,7 @@ fn an_edit_made_while_closed_is_adopted_and_reported() {
 }
 
 #[test]
-fn an_edit_made_while_open_is_noticed_before_a_checkpoint() {
+fn a_checkpoint_adopts_an_edit_made_while_open_and_keeps_newer_writes() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -218,7 +218,7 @@ fn an_edit_made_while_open_is_noticed_before_a_checkpoint() {
 }
 
 #[test]
-fn a_missing_snapshot_is_damage_and_nothing_else_suffers() {
+fn a_missing_snapshot_is_damage_until_an_empty_map_replaces_it() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -235,7 +235,7 @@ fn a_missing_snapshot_is_damage_and_nothing_else_suffers() {
 }
 
 #[test]
-fn broken_json_is_set_aside_and_whole_documents_are_saved() {
+fn a_file_of_broken_json_is_set_aside_and_its_whole_documents_are_saved() {
     let fixture = Fixture::new();
     let broken =
         format!("{{\n\"1\":{},\n\"2\":{{\"id\":2,\"na\n\"3\":{}\n}}\n", record(1, "a"), record(3, "c"));
@@ -260,7 +260,7 @@ fn broken_json_is_set_aside_and_whole_documents_are_saved() {
 }
 
 #[test]
-fn a_write_lock_that_is_held_elsewhere_times_out() {
+fn calls_time_out_while_the_write_lock_is_held_elsewhere_but_reads_go_on() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -310,7 +310,7 @@ fn codes(database: &support::Handle) -> Vec<WarningCode> {
 }
 
 #[test]
-fn a_checkpoint_names_the_file_in_which_a_document_is_damaged() {
+fn a_checkpoint_names_the_file_that_holds_a_damaged_document() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "before");

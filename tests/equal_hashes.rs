@@ -54,7 +54,7 @@ fn name_of(text: &str) -> &str {
 }
 
 #[test]
-fn a_document_with_the_hash_of_the_stored_one_is_written() {
+fn a_document_whose_hash_equals_that_of_the_stored_one_is_written() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let (database, second) = (fixture.open(), fixture.open());
@@ -77,7 +77,7 @@ fn a_document_with_the_hash_of_the_stored_one_is_written() {
 }
 
 #[test]
-fn a_document_with_the_hash_of_one_that_the_request_put_is_written() {
+fn a_second_put_with_an_equal_hash_in_one_request_is_written() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -89,7 +89,7 @@ fn a_document_with_the_hash_of_one_that_the_request_put_is_written() {
 }
 
 #[test]
-fn a_document_that_was_read_before_is_not_given_for_a_later_one_with_its_hash() {
+fn the_cache_does_not_serve_an_old_document_for_a_newer_one_with_an_equal_hash() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let (database, second) = (fixture.open(), fixture.open());
@@ -104,7 +104,7 @@ fn a_document_that_was_read_before_is_not_given_for_a_later_one_with_its_hash() 
 }
 
 #[test]
-fn a_document_of_many_with_the_hash_of_the_stored_one_is_written() {
+fn put_documents_writes_a_document_whose_hash_equals_that_of_the_stored_one() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -115,7 +115,7 @@ fn a_document_of_many_with_the_hash_of_the_stored_one_is_written() {
 }
 
 #[test]
-fn a_streamed_document_with_the_hash_of_the_stored_one_is_written() {
+fn a_streamed_document_whose_hash_equals_that_of_the_stored_one_is_written() {
     let [one, other] = twins(|number| format!("{{\"id\":1,\"content\":\"{number}\"}}"));
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -140,7 +140,7 @@ fn a_streamed_document_with_the_hash_of_the_stored_one_is_written() {
 }
 
 #[test]
-fn a_record_of_a_map_with_the_hash_of_the_stored_one_is_written_as_its_rule_says() {
+fn write_map_applies_its_rule_to_a_record_with_an_equal_hash() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -158,7 +158,7 @@ fn a_record_of_a_map_with_the_hash_of_the_stored_one_is_written_as_its_rule_says
 }
 
 #[test]
-fn an_entity_with_the_hash_of_the_indexed_one_is_indexed() {
+fn an_entity_whose_hash_equals_that_of_the_indexed_one_is_indexed() {
     let [one, other] = twins(|number| format!("{{\"a\":\"{number}\"}}"));
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -208,7 +208,7 @@ fn codes(outcomes: [Result<()>; 2]) -> [Option<&'static str>; 2] {
 }
 
 #[test]
-fn a_transaction_is_lost_to_a_document_with_the_hash_of_the_one_that_it_read() {
+fn a_transaction_conflicts_with_a_changed_document_of_an_equal_hash() {
     let [one, other] = records();
     let fixture = Fixture::new();
     let (database, second) = (fixture.open(), fixture.open());
@@ -228,7 +228,7 @@ fn a_transaction_is_lost_to_a_document_with_the_hash_of_the_one_that_it_read() {
 }
 
 #[test]
-fn no_transaction_is_lost_to_a_checkpoint() {
+fn a_checkpoint_does_not_cause_a_transaction_conflict() {
     let fixture = Fixture::new();
     let (database, second) = (fixture.open(), fixture.open());
     for writer in [&database, &second] {

@@ -78,7 +78,7 @@ fn has(database: &Database, path: &str, id: u64) -> bool {
 }
 
 #[test]
-fn writes_that_wait_behind_a_failed_sync_are_refused_until_the_database_is_opened_again() {
+fn writes_behind_a_failed_sync_are_refused_until_the_database_is_reopened() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Os, 0, "not durable"), Ok(()));
@@ -101,7 +101,7 @@ fn writes_that_wait_behind_a_failed_sync_are_refused_until_the_database_is_opene
 }
 
 #[test]
-fn a_failed_sync_of_an_adoption_ends_the_group_it_is_part_of() {
+fn a_failed_sync_of_an_adoption_fails_its_whole_group() {
     let fs = machine();
     let database = open(&fs);
     // The engine did not write this file, and writes it again because its stored form differs.
@@ -124,7 +124,7 @@ fn a_failed_sync_of_an_adoption_ends_the_group_it_is_part_of() {
 }
 
 #[test]
-fn a_checkpoint_leaves_a_database_whose_sync_failed_as_it_is() {
+fn a_checkpoint_is_refused_after_a_failed_sync() {
     let fs = machine();
     let database = open(&fs);
     fail_next_sync(&fs);
@@ -135,7 +135,7 @@ fn a_checkpoint_leaves_a_database_whose_sync_failed_as_it_is() {
 }
 
 #[test]
-fn lines_of_a_group_that_was_written_in_part_do_not_come_back_after_a_power_loss() {
+fn lines_of_a_partly_written_group_do_not_return_after_a_power_loss() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
@@ -156,7 +156,7 @@ fn lines_of_a_group_that_was_written_in_part_do_not_come_back_after_a_power_loss
 }
 
 #[test]
-fn without_room_for_the_tip_nothing_is_stored_in_it_or_written_until_there_is_some() {
+fn writes_are_refused_while_the_tip_has_no_disk_space() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
@@ -177,7 +177,7 @@ fn without_room_for_the_tip_nothing_is_stored_in_it_or_written_until_there_is_so
 }
 
 #[test]
-fn lines_are_taken_back_where_the_tip_finds_no_room_once_they_are_synced() {
+fn synced_lines_are_withdrawn_if_the_tip_then_has_no_disk_space() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
@@ -198,7 +198,7 @@ fn lines_are_taken_back_where_the_tip_finds_no_room_once_they_are_synced() {
 }
 
 #[test]
-fn a_database_is_not_opened_without_room_for_its_tip() {
+fn opening_fails_without_disk_space_for_the_tip() {
     let fs = machine();
     assert_eq!(put(&open(&fs), Durability::Full, 1, "before"), Ok(()));
     fs.fail_when(

@@ -16,7 +16,7 @@ use support::simulated::{checkpoint, machine, name, open, put, remove, reserved,
 use support::{READ, record, spec};
 
 #[test]
-fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {
+fn journaled_documents_survive_until_a_missing_snapshot_is_put_back() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "old");
@@ -42,7 +42,7 @@ fn a_missing_snapshot_keeps_what_the_journal_holds_until_it_is_back() {
 }
 
 #[test]
-fn copies_that_the_disk_has_no_room_for_do_not_fill_it() {
+fn failed_copies_of_a_broken_file_do_not_pile_up_on_a_full_disk() {
     let fs = machine();
     fs.write_file("/database/a.json", br#"{"1":{"id":1,"name":"whole"},"2":{"#);
     let database = open(&fs);
@@ -66,7 +66,7 @@ fn copies_that_the_disk_has_no_room_for_do_not_fill_it() {
 }
 
 #[test]
-fn a_missing_older_journal_that_is_needed_is_damage() {
+fn a_missing_older_journal_that_is_still_needed_is_damage() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -84,7 +84,7 @@ fn a_missing_older_journal_that_is_needed_is_damage() {
 }
 
 #[test]
-fn a_missing_newest_journal_is_noticed_while_the_machine_runs() {
+fn a_missing_newest_journal_is_damage_while_the_machine_runs() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -98,7 +98,7 @@ fn a_missing_newest_journal_is_noticed_while_the_machine_runs() {
 }
 
 #[test]
-fn a_read_only_directory_serves_files_that_the_engine_did_not_write() {
+fn a_read_only_disk_serves_files_that_the_engine_did_not_write() {
     let fs = machine();
     let pretty = format!("{{ \"1\": {}, \"2\": {{ \"id\" : 2, \"name\": \"b\" }} }}", record(1, "a"));
     fs.write_file("/database/a.json", pretty.as_bytes());
@@ -114,7 +114,7 @@ fn a_read_only_directory_serves_files_that_the_engine_did_not_write() {
 }
 
 #[test]
-fn a_failed_checkpoint_leaves_no_files_behind_for_long() {
+fn the_next_checkpoint_removes_files_left_by_a_failed_one() {
     let fs = machine();
     let database = open(&fs);
     for round in 0..3 {
@@ -136,7 +136,7 @@ fn a_failed_checkpoint_leaves_no_files_behind_for_long() {
 }
 
 #[test]
-fn a_checkpoint_fails_for_the_damaged_file_that_it_leaves_out_once_the_others_are_written() {
+fn a_checkpoint_writes_the_other_files_and_then_fails_for_the_damaged_one() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -167,7 +167,7 @@ fn with_a_file_removed() -> (SimFs, Arc<Database>) {
 }
 
 #[test]
-fn a_file_that_was_removed_while_open_is_written_again_from_what_is_known_of_it() {
+fn a_checkpoint_rewrites_a_file_that_was_removed_while_open() {
     let (fs, database) = with_a_file_removed();
     checkpoint(&database).expect("checkpointed");
     let codes: Vec<WarningCode> = database.take_warnings().into_iter().map(|warning| warning.code).collect();
@@ -191,7 +191,7 @@ fn write_in_place(fs: &SimFs, path: &'static str, mut forms: VecDeque<Vec<u8>>) 
 }
 
 #[test]
-fn a_file_that_is_being_written_in_place_is_taken_over_when_it_is_whole() {
+fn a_file_edited_in_place_is_adopted_only_once_it_is_complete() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -207,7 +207,7 @@ fn a_file_that_is_being_written_in_place_is_taken_over_when_it_is_whole() {
 }
 
 #[test]
-fn a_file_that_was_removed_while_open_can_be_read_until_it_is_written_again() {
+fn a_file_removed_while_open_stays_readable_until_it_is_rewritten() {
     let (fs, database) = with_a_file_removed();
     database.notice_all_edits().expect("looked at");
     assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
@@ -216,7 +216,7 @@ fn a_file_that_was_removed_while_open_can_be_read_until_it_is_written_again() {
 }
 
 #[test]
-fn a_file_that_is_gone_and_was_never_read_fails_the_checkpoint() {
+fn a_missing_file_that_was_never_read_fails_the_checkpoint() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
@@ -234,7 +234,7 @@ fn drop_collection(database: &Database, path: &str) {
 }
 
 #[test]
-fn a_file_that_is_put_back_after_its_collection_was_dropped_is_a_persons() {
+fn a_file_put_back_after_its_collection_was_dropped_is_adopted() {
     for beside in [false, true] {
         let fs = machine();
         let database = open(&fs);
@@ -261,7 +261,7 @@ fn a_file_that_is_put_back_after_its_collection_was_dropped_is_a_persons() {
 }
 
 #[test]
-fn a_checkpoint_after_that_of_a_drop_has_nothing_to_do() {
+fn a_second_checkpoint_after_a_drop_has_nothing_to_do() {
     let fs = machine();
     let (database, follower) = (open(&fs), open(&fs.process()));
     put(&database, "a.json", 1, "x");
@@ -277,7 +277,7 @@ fn a_checkpoint_after_that_of_a_drop_has_nothing_to_do() {
 }
 
 #[test]
-fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that_is_put_there() {
+fn a_batch_that_drops_and_refills_a_collection_wins_over_a_file_put_in_its_place() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "old");
@@ -298,7 +298,7 @@ fn what_a_batch_writes_after_it_dropped_the_collection_is_newer_than_a_file_that
 }
 
 #[test]
-fn whoever_opens_a_database_beside_others_makes_good_what_a_dead_process_did_not_remove() {
+fn a_process_that_opens_the_database_completes_the_removals_of_a_dead_process() {
     let fs = machine();
     let dying = fs.process();
     let (_other, database) = (open(&fs), open(&dying));
@@ -315,7 +315,7 @@ fn whoever_opens_a_database_beside_others_makes_good_what_a_dead_process_did_not
 }
 
 #[test]
-fn a_file_that_cannot_be_read_fails_one_checkpoint_and_keeps_no_other_from_the_next() {
+fn an_unreadable_file_fails_checkpoints_but_the_next_one_writes_the_other_files() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "old");
@@ -338,7 +338,7 @@ fn a_file_that_cannot_be_read_fails_one_checkpoint_and_keeps_no_other_from_the_n
 }
 
 #[test]
-fn a_checkpoint_waits_for_its_lock_again_however_long_it_wrote() {
+fn a_checkpoint_waits_to_retake_its_lock_even_after_its_deadline() {
     let fs = machine();
     let process = fs.process();
     let database = open(&process);

@@ -34,7 +34,7 @@ fn last_and_durable(database: &Handle) -> (u64, u64) {
 }
 
 #[test]
-fn a_group_is_durable_if_one_of_its_writes_is_to_be_whatever_the_last_one_asks_for() {
+fn a_group_is_durable_if_any_of_its_writes_asks_for_it() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let [first, last] = [1, 2].map(|id| putting(&fixture, id, "x"));
@@ -43,7 +43,7 @@ fn a_group_is_durable_if_one_of_its_writes_is_to_be_whatever_the_last_one_asks_f
 }
 
 #[test]
-fn a_durable_write_of_what_is_there_makes_it_durable_once() {
+fn a_durable_write_of_an_unchanged_document_syncs_it_once() {
     let fixture = Fixture::new();
     let database = fixture.open();
     group(&database, vec![(Durability::Os, putting(&fixture, 1, "x"))]);
@@ -57,7 +57,7 @@ fn a_durable_write_of_what_is_there_makes_it_durable_once() {
 }
 
 #[test]
-fn what_is_put_after_a_drop_is_there_whatever_was_put_before_it() {
+fn documents_put_after_a_drop_in_the_same_group_survive_it() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "before");

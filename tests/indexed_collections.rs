@@ -61,14 +61,14 @@ fn named(path: &str, indexes: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
-fn on_disk_only_the_indexes_whose_keys_come_from_fields_can_be_asked() {
+fn only_indexes_on_fields_are_listed_from_disk() {
     let database = open(&filled());
     let found = names(&database.indexed_collections(|_| true));
     assert_eq!(found, [named("a.json", &["fields"]), named("b.json", &["fields"])]);
 }
 
 #[test]
-fn what_this_process_declared_counts_before_what_is_on_disk() {
+fn declared_indexes_take_precedence_over_indexes_on_disk() {
     let database = open(&filled());
     database.attach(&spec("a.json", &[("other", Extractor::Fields)])).expect("attached");
     database.attach(&spec("new.json", &[("fields", Extractor::Fields)])).expect("attached");
@@ -80,7 +80,7 @@ fn what_this_process_declared_counts_before_what_is_on_disk() {
 }
 
 #[test]
-fn nobody_waits_for_a_file_that_is_not_wanted() {
+fn peeking_waits_only_for_wanted_collections() {
     let database = open(&filled());
     database.attach(&spec("a.json", &[("fields", Extractor::Fields)])).expect("attached");
     assert!(database.peek_indexed_collections(|_| true).is_none());
@@ -89,7 +89,7 @@ fn nobody_waits_for_a_file_that_is_not_wanted() {
 }
 
 #[test]
-fn a_checkpoint_of_another_database_is_not_believed() {
+fn an_index_checkpoint_of_another_database_is_ignored() {
     let (fs, other) = (filled(), filled());
     for name in fs.handle().list_dir(&Path::new(DIRECTORY).join(".storage")).expect("listed") {
         let path = format!("{DIRECTORY}/.storage/{name}");

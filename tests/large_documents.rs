@@ -92,7 +92,7 @@ impl IntoHandle for OsFs {
 }
 
 #[test]
-fn a_large_document_is_the_same_in_its_file_in_the_snapshot_and_after_reopening() {
+fn a_large_document_reads_the_same_from_its_file_and_the_snapshot() {
     let (fixture, database) = filled();
     assert_whole(&fixture, &database);
     drop(database);
@@ -113,7 +113,7 @@ fn a_large_document_is_the_same_in_its_file_in_the_snapshot_and_after_reopening(
 }
 
 #[test]
-fn a_checkpoint_of_a_collection_that_nobody_loaded_copies_it_in_pieces() {
+fn a_checkpoint_copies_an_unloaded_collection_in_pieces() {
     let (fixture, database) = filled();
     drop(database);
     for _ in 0..2 {
@@ -130,7 +130,7 @@ fn a_checkpoint_of_a_collection_that_nobody_loaded_copies_it_in_pieces() {
 }
 
 #[test]
-fn index_checkpoints_of_a_large_file_are_written_without_writing_it_again() {
+fn persisting_indexes_does_not_rewrite_a_large_snapshot() {
     let (fixture, database) = filled();
     fixture.checkpoint(&database);
     remove_index_checkpoints(&fixture);
@@ -163,7 +163,7 @@ fn the_content_of_a_large_document_comes_in_chunks() {
 }
 
 #[test]
-fn damage_in_a_large_snapshot_is_found_and_another_map_is_taken_over() {
+fn damage_in_a_large_snapshot_is_found_and_a_valid_edit_is_adopted() {
     let (fixture, database) = filled();
     fixture.checkpoint(&database);
     drop(database);
@@ -183,7 +183,7 @@ fn damage_in_a_large_snapshot_is_found_and_another_map_is_taken_over() {
 }
 
 #[test]
-fn a_document_file_that_was_changed_is_damage_that_names_it() {
+fn a_changed_document_file_is_reported_as_damage_by_name() {
     let (fixture, database) = filled();
     let [path] = &document_files(&fixture)[..] else { panic!("one file") };
     drop(database);
@@ -197,7 +197,7 @@ fn a_document_file_that_was_changed_is_damage_that_names_it() {
 }
 
 #[test]
-fn what_is_no_text_of_a_string_is_refused() {
+fn a_streamed_piece_that_is_not_json_string_content_is_refused() {
     let fixture = Fixture::new();
     let database = fixture.open();
     for piece in [&b"a\"b"[..], b"a\nb", b"\\x", b"\xff", b"cut \\", b"cut \xc3"] {

@@ -40,7 +40,7 @@ fn pieces(
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
 
 #[test]
-fn the_pieces_are_the_list_in_its_order() {
+fn the_pieces_together_equal_the_list_in_order() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&fixture, &database, "x");
@@ -74,7 +74,7 @@ fn an_empty_list_is_one_piece() {
 }
 
 #[test]
-fn a_list_begins_anew_where_the_file_was_edited_meanwhile() {
+fn a_list_restarts_if_the_file_is_edited_meanwhile() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&fixture, &database, "one");
@@ -95,7 +95,7 @@ fn a_list_begins_anew_where_the_file_was_edited_meanwhile() {
 }
 
 #[test]
-fn a_reader_that_meets_an_edit_unloads_nothing_under_a_writer() {
+fn a_reader_that_finds_an_edit_does_not_unload_the_collection_under_a_writer() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fill(&fixture, &database, "one");

@@ -31,7 +31,7 @@ fn try_put(database: &Database, id: u64) -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_deleted_is_damage_in_every_process_and_nothing_else_suffers() {
+fn a_deleted_file_is_damage_in_every_process_but_other_collections_work() {
     let (fs, databases, _) = deleted();
     for database in databases.iter().chain([&open(&fs.process())]) {
         assert_eq!(name(database, "a.json", 1), Err("CORRUPT_DATA"));
@@ -44,7 +44,7 @@ fn a_file_that_is_deleted_is_damage_in_every_process_and_nothing_else_suffers() 
 }
 
 #[test]
-fn a_file_that_is_put_back_counts_again_in_processes_that_missed_it() {
+fn a_file_put_back_is_used_again_by_every_process() {
     let (fs, databases, content) = deleted();
     for database in &databases {
         assert_eq!(name(database, "a.json", 1), Err("CORRUPT_DATA"));
@@ -58,7 +58,7 @@ fn a_file_that_is_put_back_counts_again_in_processes_that_missed_it() {
 }
 
 #[test]
-fn an_empty_map_in_the_place_of_a_deleted_file_starts_afresh() {
+fn an_empty_map_in_place_of_a_deleted_file_is_a_fresh_start() {
     let (fs, databases, _) = deleted();
     fs.write_file("/database/a.json", b"{}");
     for database in &databases {

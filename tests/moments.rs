@@ -69,7 +69,7 @@ fn a_collection_is_unchanged_until_one_of_its_documents_changes() {
 }
 
 #[test]
-fn what_another_process_changed_counts() {
+fn a_change_by_another_process_counts_as_a_change() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     fixture.put(&database, 1, "a");
@@ -79,7 +79,7 @@ fn what_another_process_changed_counts() {
 }
 
 #[test]
-fn what_a_person_edited_counts() {
+fn an_edit_by_hand_counts_as_a_change() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -92,7 +92,7 @@ fn what_a_person_edited_counts() {
 }
 
 #[test]
-fn a_dropped_collection_is_another() {
+fn dropping_a_collection_counts_as_a_change() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -105,7 +105,7 @@ fn a_dropped_collection_is_another() {
 }
 
 #[test]
-fn requests_before_it_in_a_group_count_unless_they_failed() {
+fn earlier_requests_of_a_group_count_as_changes_unless_they_failed() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "b");
@@ -123,7 +123,7 @@ fn requests_before_it_in_a_group_count_unless_they_failed() {
 }
 
 #[test]
-fn the_moment_of_another_engine_tells_nothing() {
+fn a_moment_of_another_engine_is_not_trusted() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     fixture.put(&database, 1, "a");
@@ -132,7 +132,7 @@ fn the_moment_of_another_engine_tells_nothing() {
 }
 
 #[test]
-fn changes_that_are_not_remembered_any_more_may_be_of_any_collection() {
+fn forgotten_changes_count_as_changes_of_every_collection() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -147,7 +147,7 @@ fn changes_that_are_not_remembered_any_more_may_be_of_any_collection() {
 }
 
 #[test]
-fn a_request_knows_after_which_batch_it_is_stored() {
+fn a_request_learns_the_batch_by_which_it_is_stored() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 9, "a");
@@ -166,7 +166,7 @@ fn a_request_knows_after_which_batch_it_is_stored() {
 }
 
 #[test]
-fn a_difference_changes_what_it_names_only() {
+fn a_difference_changes_only_the_documents_it_names() {
     let fixture = Fixture::new();
     let database = fixture.open();
     (1..=4).for_each(|id| fixture.put(&database, id, "a"));

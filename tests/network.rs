@@ -27,7 +27,7 @@ fn code(result: Result<Arc<Database>, Error>) -> Option<&'static str> {
 }
 
 #[test]
-fn one_process_is_warned_and_a_second_one_is_refused() {
+fn the_first_process_is_warned_and_a_second_one_is_refused() {
     let fs = machine();
     let first = open(&fs.process()).expect("the first one opens");
     let codes: Vec<_> = first.take_warnings().into_iter().map(|warning| warning.code).collect();
@@ -39,7 +39,7 @@ fn one_process_is_warned_and_a_second_one_is_refused() {
 }
 
 #[test]
-fn a_process_on_another_machine_is_believed() {
+fn a_mark_of_a_process_on_another_machine_refuses_opening() {
     let fs = machine();
     let first = open(&fs.process()).expect("the first one opens");
     let elsewhere = fs.snapshot().kill();
@@ -53,7 +53,7 @@ fn a_process_on_another_machine_is_believed() {
 }
 
 #[test]
-fn the_mark_of_a_process_that_was_killed_keeps_nobody_of_its_machine_out() {
+fn the_mark_of_a_killed_process_does_not_block_its_own_machine() {
     let fs = machine();
     let first = open(&fs).expect("the first one opens");
     let next = fs.kill();
@@ -62,7 +62,7 @@ fn the_mark_of_a_process_that_was_killed_keeps_nobody_of_its_machine_out() {
 }
 
 #[test]
-fn elsewhere_there_is_no_mark() {
+fn a_local_file_system_gets_no_mark() {
     let fs = SimFs::new();
     fs.make_dirs("/base");
     let first = open(&fs.process()).expect("the first one opens");

@@ -78,7 +78,7 @@ fn assert_in_each(database: &Handle, name: &str) {
 }
 
 #[test]
-fn collections_that_are_read_and_checkpointed_do_not_use_up_the_files_that_may_be_open() {
+fn reading_and_checkpointing_many_collections_stays_below_the_open_file_limit() {
     limit_open_files();
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
@@ -99,7 +99,7 @@ fn collections_that_are_read_and_checkpointed_do_not_use_up_the_files_that_may_b
 }
 
 #[test]
-fn documents_that_came_as_streams_do_not_use_up_the_files_that_may_be_open() {
+fn many_streamed_documents_stay_below_the_open_file_limit() {
     limit_open_files();
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());

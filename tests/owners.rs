@@ -54,7 +54,7 @@ fn remove_file(fixture: &Fixture) {
 }
 
 #[test]
-fn a_file_that_went_with_its_owner_counts_as_deleted_whatever_is_asked_first() {
+fn a_file_removed_together_with_its_owner_counts_as_deleted() {
     let fixture = fixture();
     give_up_owner(&fixture);
     remove_file(&fixture);
@@ -84,7 +84,7 @@ fn wait() -> octoprompt_storage::engine::Wait {
 }
 
 #[test]
-fn a_file_that_is_gone_while_its_owner_is_there_is_damage_and_the_error_names_the_way_out() {
+fn a_file_missing_while_its_owner_exists_is_damage_and_the_error_names_a_remedy() {
     for edit in [false, true] {
         let fixture = fixture();
         remove_file(&fixture);
@@ -100,7 +100,7 @@ fn a_file_that_is_gone_while_its_owner_is_there_is_damage_and_the_error_names_th
 }
 
 #[test]
-fn an_owner_that_a_newer_write_keeps_keeps_its_file_too() {
+fn an_owner_kept_by_a_newer_write_makes_its_missing_file_damage() {
     let fixture = fixture();
     let database = open(&fixture);
     fixture.put(&database, 7, "newer");
@@ -113,7 +113,7 @@ fn an_owner_that_a_newer_write_keeps_keeps_its_file_too() {
 }
 
 #[test]
-fn what_a_lost_file_never_had_is_not_given_up_with_it() {
+fn journaled_documents_of_a_file_removed_with_its_owner_are_not_discarded() {
     let fixture = fixture();
     let database = open(&fixture);
     put_nested(&fixture, &database, 2);
@@ -126,7 +126,7 @@ fn what_a_lost_file_never_had_is_not_given_up_with_it() {
 }
 
 #[test]
-fn a_broken_file_of_owners_gives_nothing_up() {
+fn a_broken_owner_file_deletes_no_owned_collection() {
     let fixture = fixture();
     fs::write(fixture.path("items.json"), "{\"8\": {").expect("broken");
     remove_file(&fixture);
@@ -136,7 +136,7 @@ fn a_broken_file_of_owners_gives_nothing_up() {
 }
 
 #[test]
-fn a_file_that_went_with_its_owner_and_is_put_back_with_it_is_there_again() {
+fn a_file_put_back_together_with_its_owner_is_adopted_again() {
     for restarted in [false, true] {
         let fixture = fixture();
         let [items, owned] = ["items.json", "data/7/items.json"].map(|name| fixture.path(name));

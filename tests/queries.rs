@@ -317,7 +317,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_query_equals_a_filter_over_all_documents(
+    fn every_query_returns_what_a_filter_over_all_documents_returns(
         documents in proptest::collection::vec(document(), 0..24),
         queries in proptest::collection::vec(query(), 24),
         chosen in any::<u8>(),
@@ -345,7 +345,7 @@ fn numbered(database: &Handle, spec: &Arc<CollectionSpec>, count: usize) {
 }
 
 #[test]
-fn a_plan_names_its_index_and_looks_only_at_what_it_gives() {
+fn a_range_plan_names_its_index_and_scans_only_the_range() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0b10);
@@ -360,7 +360,7 @@ fn a_plan_names_its_index_and_looks_only_at_what_it_gives() {
 }
 
 #[test]
-fn the_order_of_an_index_spares_the_sort_and_the_rest() {
+fn ordering_by_an_index_avoids_the_sort_and_stops_at_the_limit() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0b10);
@@ -371,7 +371,7 @@ fn the_order_of_an_index_spares_the_sort_and_the_rest() {
 }
 
 #[test]
-fn without_an_index_all_documents_are_looked_at() {
+fn a_query_without_an_index_scans_all_documents() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0);
@@ -384,7 +384,7 @@ fn without_an_index_all_documents_are_looked_at() {
 }
 
 #[test]
-fn the_branches_of_an_or_are_looked_up_each() {
+fn each_branch_of_an_or_uses_its_own_index() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0b100_0001);
@@ -394,7 +394,7 @@ fn the_branches_of_an_or_are_looked_up_each() {
 }
 
 #[test]
-fn a_selection_has_the_id_and_what_was_asked_for() {
+fn a_selection_returns_the_id_and_the_selected_fields() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0);
@@ -422,7 +422,7 @@ fn a_query_on_the_large_field_reads_it() {
 }
 
 #[test]
-fn a_wrong_query_is_refused_where_it_is_wrong() {
+fn an_invalid_query_is_refused_and_the_error_names_the_place() {
     for (query, place) in [
         (json!({ "where": { "a": { "$gte": null } } }), "where.a.$gte:"),
         (json!({ "where": { "a": { "$gr": 1 } } }), "where.a.$gr:"),
@@ -450,7 +450,7 @@ fn a_wrong_query_is_refused_where_it_is_wrong() {
 }
 
 #[test]
-fn a_query_that_is_given_up_ends() {
+fn a_cancelled_query_is_aborted() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = spec(0);

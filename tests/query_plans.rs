@@ -105,7 +105,7 @@ fn ids(database: &Handle, spec: &Arc<CollectionSpec>, query: &Query) -> Vec<u64>
 }
 
 #[test]
-fn an_index_changes_no_answer() {
+fn an_index_never_changes_the_result_of_a_query() {
     let fs = machine();
     let database = open(&fs);
     let indexes: [(IndexType, &[&str], bool); 10] = [

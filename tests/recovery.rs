@@ -16,7 +16,7 @@ use support::{record, spec};
 
 /// Two collections whose files were edited by hand while the journal had something newer. Each keeps back another generation
 /// until it is used.
-fn kept_back_in_turns() -> SimFs {
+fn with_two_unadopted_edits() -> SimFs {
     let fs = machine();
     drop(open(&fs));
     put(&open(&fs), "first.json", 1, "first");
@@ -35,8 +35,8 @@ fn kept_back_in_turns() -> SimFs {
 }
 
 #[test]
-fn a_generation_is_not_asked_for_when_a_later_one_says_that_the_snapshots_hold_it() {
-    let fs = kept_back_in_turns();
+fn a_generation_is_not_needed_once_a_later_one_says_that_the_snapshots_hold_it() {
+    let fs = with_two_unadopted_edits();
     assert!(!reserved(&fs).contains(&"journal-000000000001.jsonl".to_owned()));
     let report = verified(&fs);
     assert!(report.is_ok(), "{report}");
@@ -47,8 +47,8 @@ fn a_generation_is_not_asked_for_when_a_later_one_says_that_the_snapshots_hold_i
 }
 
 #[test]
-fn a_generation_that_is_needed_is_asked_for_whatever_earlier_ones_say() {
-    let fs = kept_back_in_turns();
+fn a_missing_generation_that_is_still_needed_is_damage() {
+    let fs = with_two_unadopted_edits();
     remove(&fs, ".storage/journal-000000000002.jsonl");
     assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
     assert!(!verified(&fs).is_ok());
@@ -86,7 +86,7 @@ fn with_one_batch(generation: u64) -> SimFs {
 }
 
 #[test]
-fn no_damaged_bit_of_a_header_costs_the_one_batch_behind_it() {
+fn a_damaged_header_with_one_batch_is_refused_and_left_unchanged() {
     for generation in [1, 2] {
         let (image, path) = (with_one_batch(generation).snapshot(), journal(generation));
         let bytes = image.kill().read_file(&path).expect("a journal");
@@ -107,7 +107,7 @@ fn no_damaged_bit_of_a_header_costs_the_one_batch_behind_it() {
 }
 
 #[test]
-fn a_batch_behind_a_damaged_end_of_a_header_is_repaired() {
+fn a_repair_saves_the_batch_after_a_damaged_header_end() {
     for restarted in [false, true] {
         let fs = with_one_batch(1);
         let bytes = fs.read_file(journal(1)).expect("a journal");
@@ -123,7 +123,7 @@ fn a_batch_behind_a_damaged_end_of_a_header_is_repaired() {
 }
 
 #[test]
-fn a_repair_changes_nothing_without_room_for_copies_and_for_what_it_writes() {
+fn a_repair_without_enough_disk_space_changes_nothing() {
     let fs = with_one_batch(1);
     let damaged = damaged(&fs, &journal(1), 8 * 30);
     let before = reserved(&fs);
@@ -135,7 +135,7 @@ fn a_repair_changes_nothing_without_room_for_copies_and_for_what_it_writes() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_new_journal_is_moved_aside() {
+fn an_unfinished_new_journal_is_moved_aside() {
     let fs = machine();
     put(&open(&fs), "a.json", 1, "x");
     for (left, kept) in [(&b"[\"0123456789"[..], 1), (&[0; 600], 0), (&b"   "[..], 0), (&b""[..], 0)] {
@@ -157,7 +157,7 @@ fn what_a_crash_left_of_a_new_journal_is_moved_aside() {
 }
 
 #[test]
-fn a_new_journal_that_was_never_finished_stays_while_the_one_before_is_damaged() {
+fn an_unfinished_new_journal_stays_while_the_previous_one_is_damaged() {
     let fs = machine();
     put(&open(&fs), "a.json", 1, "x");
     let end = fs.read_file(journal(1)).expect("a journal").iter().rposition(|&byte| byte == b'}');
@@ -195,7 +195,7 @@ fn cut_files(fs: &SimFs) -> usize {
 const TORN: &[u8] = b"[\"0123456789abcdef\",{\"seq\":2,\"pr";
 
 #[test]
-fn a_torn_tail_on_a_full_disk_is_cut_without_a_copy_where_the_tip_tells_that_nobody_was_promised_it() {
+fn an_unacknowledged_torn_tail_is_cut_without_a_copy_on_a_full_disk() {
     for written in [None, Some(0), Some(9)] {
         let fs = machine();
         put(&open(&fs), "a.json", 1, "x");
@@ -214,7 +214,7 @@ fn a_torn_tail_on_a_full_disk_is_cut_without_a_copy_where_the_tip_tells_that_nob
 }
 
 #[test]
-fn a_tail_that_may_have_been_acknowledged_is_not_cut_while_a_full_disk_has_no_room_for_a_copy() {
+fn a_possibly_acknowledged_tail_is_not_cut_while_the_disk_is_full() {
     for written in [None, Some(0), Some(9)] {
         let fs = machine();
         put(&open(&fs), "a.json", 1, "x");
@@ -242,7 +242,7 @@ fn a_tail_that_may_have_been_acknowledged_is_not_cut_while_a_full_disk_has_no_ro
 }
 
 #[test]
-fn what_is_read_before_a_tail_that_is_not_cut_is_durable() {
+fn documents_read_before_an_uncut_tail_are_durable() {
     let fs = machine();
     let database = open(&fs);
     let (to, text) = (spec("a.json"), record(1, "x").into_bytes());
@@ -259,7 +259,7 @@ fn what_is_read_before_a_tail_that_is_not_cut_is_durable() {
 }
 
 #[test]
-fn zeros_that_a_power_loss_left_are_cut_without_a_copy_on_a_full_disk() {
+fn zeros_left_by_a_power_loss_are_cut_without_a_copy_on_a_full_disk() {
     let fs = machine();
     put(&open(&fs), "a.json", 1, "x");
     tear(&fs, &[0; 700]);
@@ -271,7 +271,7 @@ fn zeros_that_a_power_loss_left_are_cut_without_a_copy_on_a_full_disk() {
 }
 
 #[test]
-fn what_a_dead_writer_left_on_a_full_disk_keeps_nobody_from_writing() {
+fn a_partial_line_of_a_dead_writer_does_not_block_writes_on_a_full_disk() {
     for written in [None, Some(0), Some(9)] {
         let fs = machine();
         let database = open(&fs);
@@ -313,7 +313,7 @@ fn assert_gone_for_good(fs: &SimFs) {
 }
 
 #[test]
-fn a_removed_file_stays_removed_when_its_directory_is_synced_after_a_failed_sync() {
+fn a_removed_file_stays_removed_after_a_checkpoint_failed_to_sync_its_directory() {
     let (fs, database) = with_dropped_collection();
     fail_next_directory_sync(&fs, "/database/deep");
     assert!(checkpoint(&database).is_err());
@@ -322,7 +322,7 @@ fn a_removed_file_stays_removed_when_its_directory_is_synced_after_a_failed_sync
 }
 
 #[test]
-fn a_removed_file_stays_removed_when_a_recovery_failed_to_sync_its_directory() {
+fn a_removed_file_stays_removed_after_a_recovery_failed_to_sync_its_directory() {
     let (fs, database) = with_dropped_collection();
     let killed = fs.kill();
     drop(database);
@@ -334,7 +334,7 @@ fn a_removed_file_stays_removed_when_a_recovery_failed_to_sync_its_directory() {
 }
 
 #[test]
-fn what_belonged_to_a_document_stays_removed_when_its_directory_is_synced_after_a_failed_sync() {
+fn an_attachment_stays_removed_after_a_failed_directory_sync() {
     let fs = machine();
     fs.write_file("/database/files/1", b"old");
     let database = open(&fs);
@@ -357,7 +357,7 @@ fn what_belonged_to_a_document_stays_removed_when_its_directory_is_synced_after_
 }
 
 #[test]
-fn what_belonged_to_a_document_that_is_deleted_and_created_in_one_batch_is_removed_once() {
+fn the_attachment_of_a_document_recreated_in_one_batch_is_removed_only_once() {
     let fs = machine();
     fs.write_file("/database/files/1", b"old");
     let database = open(&fs);
@@ -381,7 +381,7 @@ fn what_belonged_to_a_document_that_is_deleted_and_created_in_one_batch_is_remov
 }
 
 #[test]
-fn a_file_that_its_writer_did_not_sync_survives_a_power_loss_once_it_is_adopted() {
+fn an_adopted_file_survives_a_power_loss_even_if_its_writer_did_not_sync_it() {
     let fs = machine();
     let text = format!("{{\"1\":{}}}", record(1, "by hand"));
     let file =

@@ -34,7 +34,7 @@ fn filled(fs: &SimFs) -> Arc<Database> {
 }
 
 #[test]
-fn a_failed_removal_is_warned_of_and_made_good_by_the_next_checkpoint() {
+fn a_failed_removal_raises_a_warning_and_is_repeated_by_the_next_checkpoint() {
     let fs = machine();
     let database = filled(&fs);
     fs.fail_when(is_removal, Fault::Io, Repeat::Once);
@@ -45,7 +45,7 @@ fn a_failed_removal_is_warned_of_and_made_good_by_the_next_checkpoint() {
 }
 
 #[test]
-fn a_recovery_spares_the_file_that_a_person_put_in_the_place_of_a_dropped_collection() {
+fn recovery_spares_a_file_put_in_place_of_a_dropped_collection() {
     let fs = machine();
     let database = filled(&fs);
     fs.fail_when(is_removal, Fault::Io, Repeat::Forever);
@@ -60,7 +60,7 @@ fn a_recovery_spares_the_file_that_a_person_put_in_the_place_of_a_dropped_collec
 }
 
 #[test]
-fn an_empty_file_in_the_place_of_a_dropped_collection_goes() {
+fn recovery_removes_an_empty_file_in_place_of_a_dropped_collection() {
     let fs = machine();
     let database = filled(&fs);
     remove(&database);
@@ -71,7 +71,7 @@ fn an_empty_file_in_the_place_of_a_dropped_collection_goes() {
 }
 
 #[test]
-fn a_removal_that_a_full_disk_keeps_from_being_redone_keeps_nobody_from_opening() {
+fn a_removal_that_cannot_be_repeated_on_a_full_disk_does_not_block_opening() {
     let fs = machine();
     let database = filled(&fs);
     let items = spec("items.json");
@@ -86,7 +86,7 @@ fn a_removal_that_a_full_disk_keeps_from_being_redone_keeps_nobody_from_opening(
 
 #[cfg(unix)]
 #[test]
-fn nothing_is_removed_through_a_link_that_was_put_on_the_way() {
+fn a_removal_does_not_follow_a_symbolic_link() {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| temporary.path().join(name);
     std::fs::create_dir(path("database")).expect("a directory");

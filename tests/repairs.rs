@@ -34,7 +34,7 @@ fn copy(fs: &SimFs, report: &RepairReport, path: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn a_document_with_the_id_of_another_is_not_believed_and_an_older_one_is_said_to_take_its_place() {
+fn a_repair_rejects_a_document_with_a_foreign_id_and_keeps_the_older_one() {
     let fs = machine();
     let database = open(&fs);
     (1..=3).for_each(|id| put(&database, "items.json", id, "stored"));
@@ -54,7 +54,7 @@ fn a_document_with_the_id_of_another_is_not_believed_and_an_older_one_is_said_to
 }
 
 #[test]
-fn what_is_saved_from_a_file_that_is_not_as_it_was_written_is_for_the_rules_of_its_collection_to_judge() {
+fn documents_saved_from_a_changed_file_still_wait_for_verdicts() {
     for spoiled in [format!("{{\"1\":{}}}", record(2, "edited")), format!("{{\"1\":{}", record(1, "cut"))] {
         let fs = machine();
         let database = open(&fs);
@@ -75,7 +75,7 @@ fn what_is_saved_from_a_file_that_is_not_as_it_was_written_is_for_the_rules_of_i
 }
 
 #[test]
-fn what_broke_off_a_file_is_taken_from_the_journals() {
+fn documents_cut_off_a_file_are_restored_from_the_journals() {
     let (fs, database) = two_documents();
     checkpoint(&database).expect("checkpointed");
     drop(database);
@@ -87,7 +87,7 @@ fn what_broke_off_a_file_is_taken_from_the_journals() {
 }
 
 #[test]
-fn what_broke_off_a_file_and_is_nowhere_else_is_said_to_be_lost() {
+fn documents_cut_off_a_file_and_stored_nowhere_else_are_reported_lost() {
     let (fs, database) = two_documents();
     for id in 1..=3 {
         checkpoint(&database).expect("checkpointed");
@@ -109,7 +109,7 @@ fn what_broke_off_a_file_and_is_nowhere_else_is_said_to_be_lost() {
 }
 
 #[test]
-fn what_only_the_journals_hold_survives_rubbish_in_the_place_of_its_file() {
+fn journaled_documents_survive_rubbish_in_place_of_their_file() {
     let fs = machine();
     put(&open(&fs), "items.json", 1, "stored");
     fs.write_file("/database/items.json", b"{rubbish");
@@ -120,7 +120,7 @@ fn what_only_the_journals_hold_survives_rubbish_in_the_place_of_its_file() {
 }
 
 #[test]
-fn a_document_that_was_deleted_does_not_come_back() {
+fn a_repair_does_not_bring_back_a_deleted_document() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "deleted");
@@ -137,7 +137,7 @@ fn a_document_that_was_deleted_does_not_come_back() {
 }
 
 #[test]
-fn the_originals_and_what_was_saved_of_them_outlive_a_power_loss_at_any_call() {
+fn the_originals_or_their_copies_survive_a_power_loss_at_any_call() {
     let (fs, database) = two_documents();
     checkpoint(&database).expect("checkpointed");
     drop(database);
@@ -184,7 +184,7 @@ fn removed_but_for_the_removal(fs: &SimFs) {
 }
 
 #[test]
-fn what_was_removed_is_removed_for_good_and_copied_before() {
+fn a_repair_completes_removals_and_copies_the_files_first() {
     let fs = machine();
     removed_but_for_the_removal(&fs);
     let stored = fs.read_file("/database/items.json").expect("it is there still");
@@ -203,7 +203,7 @@ fn what_was_removed_is_removed_for_good_and_copied_before() {
 }
 
 #[test]
-fn a_file_that_is_written_anew_keeps_its_mode() {
+fn a_rewritten_file_keeps_its_mode() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "old");
@@ -239,7 +239,7 @@ fn with_a_damaged_batch(number: u64, restarted: bool) -> (SimFs, u64) {
 }
 
 #[test]
-fn no_batch_gets_a_number_again_that_a_lost_one_had() {
+fn the_sequence_number_of_a_lost_batch_is_not_reused() {
     for (number, restarted) in [(4, false), (3, false), (3, true)] {
         let (fs, last) = with_a_damaged_batch(number, restarted);
         let report = repaired(&fs);
@@ -249,7 +249,7 @@ fn no_batch_gets_a_number_again_that_a_lost_one_had() {
 }
 
 #[test]
-fn a_database_without_journals_goes_on_from_its_files_and_beyond_all_that_it_had() {
+fn a_database_without_journals_is_rebuilt_with_higher_numbers() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "stored");
@@ -290,7 +290,7 @@ fn document_file(fs: &SimFs) -> String {
 }
 
 #[test]
-fn a_document_whose_own_file_is_gone_is_said_to_be_lost() {
+fn a_document_whose_own_file_is_missing_is_reported_lost() {
     let fs = machine();
     let database = open(&fs);
     put_with_a_file(&database);
@@ -306,7 +306,7 @@ fn a_document_whose_own_file_is_gone_is_said_to_be_lost() {
 }
 
 #[test]
-fn rubbish_that_was_set_aside_is_a_map_after_a_repair() {
+fn a_repair_replaces_rubbish_that_was_set_aside_with_an_empty_map() {
     let fs = machine();
     fs.write_file("/database/items.json", b"rubbish");
     assert_eq!(name(&open(&fs), "items.json", 1), Ok(None));
@@ -316,7 +316,7 @@ fn rubbish_that_was_set_aside_is_a_map_after_a_repair() {
 }
 
 #[test]
-fn nothing_of_what_a_repair_replaced_stays() {
+fn a_repair_leaves_no_replaced_files_behind() {
     let fs = machine();
     let database = open(&fs);
     put_with_a_file(&database);

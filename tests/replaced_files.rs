@@ -62,7 +62,7 @@ fn is_named(path: &Path, part: &str) -> bool {
 }
 
 #[test]
-fn nothing_is_acknowledged_or_read_once_the_directory_was_replaced() {
+fn reads_and_writes_fail_once_the_directory_was_replaced() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, 1), Ok(()));
@@ -87,7 +87,7 @@ fn nothing_is_acknowledged_or_read_once_the_directory_was_replaced() {
 }
 
 #[test]
-fn a_process_that_only_reads_learns_from_another_that_the_directory_was_replaced() {
+fn a_reader_learns_from_another_process_that_the_directory_was_replaced() {
     let fs = machine();
     let (writer, reader) = (open(&fs), open(&fs.process()));
     assert_eq!(put(&writer, 1), Ok(()));
@@ -98,7 +98,7 @@ fn a_process_that_only_reads_learns_from_another_that_the_directory_was_replaced
 }
 
 #[test]
-fn a_tip_or_a_journal_that_was_replaced_is_noticed() {
+fn reads_and_writes_fail_once_the_tip_or_the_journal_was_replaced() {
     for replaced in [&["tip"][..], &["journal-", ".lock"]] {
         let fs = machine();
         let database = open(&fs);
@@ -110,7 +110,7 @@ fn a_tip_or_a_journal_that_was_replaced_is_noticed() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_refused_like_one_that_was_replaced() {
+fn reads_and_checkpoints_fail_once_the_directory_was_removed() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, 1), Ok(()));
@@ -126,7 +126,7 @@ fn a_directory_that_is_gone_is_refused_like_one_that_was_replaced() {
 }
 
 #[test]
-fn verifying_a_database_whose_files_were_replaced_says_so() {
+fn verifying_fails_once_the_tip_was_replaced() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, 1), Ok(()));
@@ -136,7 +136,7 @@ fn verifying_a_database_whose_files_were_replaced_says_so() {
 }
 
 #[test]
-fn lock_files_that_were_replaced_are_locked_anew_and_writing_goes_on() {
+fn replaced_lock_files_are_locked_again_and_writes_go_on() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, 1), Ok(()));
@@ -149,7 +149,7 @@ fn lock_files_that_were_replaced_are_locked_anew_and_writing_goes_on() {
 }
 
 #[test]
-fn nothing_is_written_while_the_new_file_of_a_lock_is_held_by_another_process() {
+fn writes_time_out_while_another_process_holds_a_replaced_lock_file() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, 1), Ok(()));
@@ -176,7 +176,7 @@ fn nothing_is_written_while_the_new_file_of_a_lock_is_held_by_another_process() 
 }
 
 #[test]
-fn a_database_whose_files_were_replaced_is_opened_anew_beside_the_old_one() {
+fn a_database_whose_files_were_replaced_can_be_opened_beside_the_old_handle() {
     let fs = machine();
     let registry = Registry::default();
     let shared = || registry.open(fs.handle(), Path::new(DIRECTORY), OPTIONS()).expect("opens");

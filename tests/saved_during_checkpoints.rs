@@ -40,7 +40,7 @@ fn check_edited(database: &Database) {
 }
 
 #[test]
-fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten() {
+fn an_edit_saved_while_its_snapshot_is_recorded_is_not_overwritten() {
     for known in [true, false] {
         let fs = machine();
         let database = edited_in_a_checkpoint(&fs, known);
@@ -62,7 +62,7 @@ fn a_file_that_a_person_saves_while_its_snapshot_is_recorded_is_not_overwritten(
 }
 
 #[test]
-fn the_next_checkpoint_adopts_an_edit_that_the_one_before_left_alone() {
+fn the_next_checkpoint_adopts_an_edit_saved_during_the_previous_one() {
     for known in [true, false] {
         let fs = machine();
         let database = edited_in_a_checkpoint(&fs, known);
@@ -95,7 +95,7 @@ fn check_second_edit(fs: &SimFs, database: &Database) {
 }
 
 #[test]
-fn an_edit_that_is_saved_during_a_checkpoint_wins_over_what_adopting_an_earlier_one_made() {
+fn an_edit_saved_during_a_checkpoint_wins_over_an_adopted_earlier_edit() {
     for adopter in 0..2 {
         let (fs, both) = edited_twice();
         check_second_edit(&fs, &both[adopter]);
@@ -127,7 +127,7 @@ fn check_added(fs: &SimFs, database: &Database) {
 }
 
 #[test]
-fn a_file_that_a_person_saves_when_its_snapshot_is_in_place_is_not_overwritten() {
+fn an_edit_saved_right_after_the_snapshot_is_in_place_is_not_overwritten() {
     for in_place in [true, false] {
         let fs = machine();
         let process = fs.process();
@@ -143,7 +143,7 @@ fn a_file_that_a_person_saves_when_its_snapshot_is_in_place_is_not_overwritten()
 }
 
 #[test]
-fn a_file_that_a_person_saves_while_a_checkpoint_reads_it_is_not_overwritten() {
+fn an_edit_saved_while_a_checkpoint_reads_the_file_is_not_overwritten() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "one");

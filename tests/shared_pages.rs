@@ -21,7 +21,7 @@ fn allocated(path: &Path) -> u64 {
 }
 
 #[test]
-fn a_new_page_has_its_place_on_the_disk() {
+fn a_new_page_is_fully_allocated_on_disk() {
     let directory = directory();
     let path = directory.path().join("tip");
     let _page = OsFs.shared_page(&path, SIZE).expect("mapped");
@@ -30,7 +30,7 @@ fn a_new_page_has_its_place_on_the_disk() {
 }
 
 #[test]
-fn a_file_that_is_short_or_has_a_hole_is_filled_and_keeps_its_bytes() {
+fn a_short_or_sparse_file_is_fully_allocated_and_keeps_its_bytes() {
     let directory = directory();
     for (name, len) in [("hole", SIZE as u64), ("short", 100), ("empty", 0)] {
         let path = directory.path().join(name);

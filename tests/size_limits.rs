@@ -38,14 +38,14 @@ fn assert_too_large<T>(result: Result<T, Error>) {
 }
 
 #[test]
-fn a_document_that_no_string_holds_is_too_large_as_a_whole() {
+fn reading_a_document_longer_than_a_string_may_be_fails_as_too_large() {
     let (fixture, database) = with_one_too_long();
     assert_too_large(database.get(&fixture.spec(), &2.into(), READ));
     assert_eq!(fixture.get(&database, 1), Some(record(1, "a")));
 }
 
 #[test]
-fn so_is_a_list_with_it() {
+fn listing_a_document_longer_than_a_string_may_be_fails_as_too_large() {
     let (fixture, database) = with_one_too_long();
     assert_too_large(database.list(&fixture.spec(), Part::Whole, READ));
     let all = |query: &octoprompt_storage::engine::Queryable<'_>| {
@@ -55,7 +55,7 @@ fn so_is_a_list_with_it() {
 }
 
 #[test]
-fn its_head_is_read_like_any_other() {
+fn the_head_of_a_too_large_document_can_be_listed_and_searched() {
     let (fixture, database) = with_one_too_long();
     let heads = database.list(&fixture.spec(), Part::Head, READ).expect("readable");
     assert_eq!(&*heads, br#"[{"id":1,"name":"a"},{"id":2,"name":"b"}]"#);
@@ -63,7 +63,7 @@ fn its_head_is_read_like_any_other() {
 }
 
 #[test]
-fn its_content_comes_as_a_stream() {
+fn the_content_of_a_too_large_document_can_be_streamed() {
     let (fixture, database) = with_one_too_long();
     let reader = database.content(&fixture.spec(), &2.into(), READ).expect("readable");
     let chunk = database.next_chunk(&mut reader.expect("there")).expect("readable");
@@ -71,7 +71,7 @@ fn its_content_comes_as_a_stream() {
 }
 
 #[test]
-fn a_document_that_no_line_takes_is_refused_and_changes_nothing() {
+fn a_document_too_large_for_a_journal_line_is_refused_and_changes_nothing() {
     let fixture = Fixture::new();
     let limit = record(1, "at the limit").len() as u64;
     let database = open(&fixture, SizeLimits { in_line: limit, ..SizeLimits::default() });
@@ -83,7 +83,7 @@ fn a_document_that_no_line_takes_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn white_space_that_is_not_stored_does_not_count() {
+fn white_space_that_is_not_stored_does_not_count_towards_the_limit() {
     let fixture = Fixture::new();
     let limit = record(1, "a").len() as u64;
     let database = open(&fixture, SizeLimits { in_line: limit, ..SizeLimits::default() });
@@ -93,7 +93,7 @@ fn white_space_that_is_not_stored_does_not_count() {
 }
 
 #[test]
-fn a_stream_that_no_file_takes_is_refused_and_leaves_nothing() {
+fn a_stream_over_the_size_limit_is_refused_and_leaves_no_file() {
     let fixture = Fixture::new();
     let database = open(&fixture, SizeLimits { streamed: LIMIT as u32, ..SizeLimits::default() });
     let mut spool = database.spool("content", 20).expect("room");

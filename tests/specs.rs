@@ -113,7 +113,7 @@ fn a_unique_index_of_one_caller_binds_the_others() {
 }
 
 #[test]
-fn every_key_of_a_document_is_asked_of_a_unique_index_though_the_group_freed_the_first_one() {
+fn a_unique_index_checks_every_key_even_if_the_group_freed_the_first_one() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let tagged = |id: u64, tags: &str| format!("{{\"id\":{id},\"name\":{tags}}}").into_bytes();
@@ -151,7 +151,7 @@ fn every_key_of_a_document_is_asked_of_a_unique_index_though_the_group_freed_the
 }
 
 #[test]
-fn every_owner_of_a_key_is_asked_though_the_group_changed_the_first_one() {
+fn a_unique_index_checks_every_owner_even_if_the_group_changed_the_first_one() {
     let fixture = Fixture::new();
     let database = fixture.open();
     // The documents share the key before a caller declares it unique.
@@ -170,7 +170,7 @@ fn every_owner_of_a_key_is_asked_though_the_group_changed_the_first_one() {
 }
 
 #[test]
-fn a_document_with_more_keys_than_an_index_takes_is_refused() {
+fn a_document_with_too_many_index_keys_is_refused() {
     let fixture = Fixture::new();
     let config = IndexConfig {
         name: "pair".into(),
@@ -193,7 +193,7 @@ fn a_document_with_more_keys_than_an_index_takes_is_refused() {
 }
 
 #[test]
-fn a_unique_key_that_a_batch_gave_up_is_free_and_those_that_it_took_are_not() {
+fn a_batch_can_reuse_a_unique_key_it_freed_but_not_one_it_took() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let spec = unique_name();
@@ -228,7 +228,7 @@ fn verifying_finds_documents_that_share_a_key_of_a_unique_index() {
 }
 
 #[test]
-fn an_index_declared_within_a_group_knows_what_the_group_wrote() {
+fn an_index_declared_within_a_group_includes_earlier_writes_of_the_group() {
     let fixture = Fixture::new();
     let database = fixture.open();
     put(&database, &plain(), 1, "a").expect("written");
@@ -283,7 +283,7 @@ fn a_failed_request_that_declared_an_index_leaves_no_trace() {
 }
 
 #[test]
-fn a_file_that_nobody_should_edit_is_damaged_by_an_edit_until_it_is_written_anew() {
+fn an_edit_of_an_engine_owned_file_is_damage_until_the_collection_is_rebuilt() {
     let fixture = Fixture::new();
     let spec = spec_with(&[], Foreign::Refuse);
     let database = fixture.open();
@@ -310,7 +310,7 @@ fn a_file_that_nobody_should_edit_is_damaged_by_an_edit_until_it_is_written_anew
 }
 
 #[test]
-fn an_empty_map_in_place_of_a_file_that_nobody_should_edit_is_a_fresh_start() {
+fn an_empty_map_in_place_of_an_engine_owned_file_is_a_fresh_start() {
     let fixture = Fixture::new();
     let spec = spec_with(&[], Foreign::Refuse);
     let database = fixture.open();
@@ -325,7 +325,7 @@ fn an_empty_map_in_place_of_a_file_that_nobody_should_edit_is_a_fresh_start() {
 }
 
 #[test]
-fn a_large_field_that_is_asked_for_while_a_snapshot_is_written_is_that_of_its_documents_afterwards() {
+fn a_large_field_setting_changed_during_a_checkpoint_still_applies_after_it() {
     let fs = SimFs::new();
     fs.make_dirs("/database");
     let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };

@@ -14,7 +14,7 @@ fn stats(database: &Handle) -> Statistics {
 }
 
 #[test]
-fn a_new_database_has_nothing() {
+fn a_new_database_reports_zeros() {
     let found = stats(&Fixture::new().open());
     assert_eq!(found.sequence, Sequences { last: 0, acknowledged: 0, durable: 0, covered: 0 });
     assert_eq!((found.journal.generation, found.journal.files, found.journal.pending_bytes), (1, 1, 0));
@@ -38,7 +38,7 @@ fn batches_and_the_bytes_of_their_documents_are_counted() {
 }
 
 #[test]
-fn the_bytes_written_are_those_of_the_files() {
+fn the_written_bytes_equal_the_sizes_of_the_files() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let len = |name: &str| fs::metadata(fixture.path(name)).expect("a file").len();
@@ -66,7 +66,7 @@ fn the_bytes_written_are_those_of_the_files() {
 }
 
 #[test]
-fn a_collection_is_changed_until_its_checkpoint() {
+fn a_collection_reports_changes_until_its_checkpoint() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "first");
@@ -88,7 +88,7 @@ fn a_collection_is_changed_until_its_checkpoint() {
 }
 
 #[test]
-fn a_collection_that_nobody_asked_for_has_a_size_and_no_count() {
+fn an_unloaded_collection_reports_a_size_but_no_document_count() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "first");
@@ -101,7 +101,7 @@ fn a_collection_that_nobody_asked_for_has_a_size_and_no_count() {
 }
 
 #[test]
-fn what_is_written_without_a_sync_is_not_durable_yet() {
+fn a_write_without_a_sync_is_not_reported_as_durable() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "first");
@@ -119,7 +119,7 @@ fn what_is_written_without_a_sync_is_not_durable_yet() {
 }
 
 #[test]
-fn batches_of_others_are_acknowledged_before_they_are_taken_in() {
+fn batches_of_other_processes_count_as_acknowledged_before_they_are_read() {
     let fixture = Fixture::new();
     let (ours, theirs) = (fixture.open(), fixture.open());
     fixture.put(&theirs, 1, "first");
@@ -135,7 +135,7 @@ fn batches_of_others_are_acknowledged_before_they_are_taken_in() {
 }
 
 #[test]
-fn whoever_is_left_behind_by_checkpoints_reloads() {
+fn a_process_left_behind_by_checkpoints_counts_a_reload() {
     let fixture = Fixture::new();
     let (ours, theirs) = (fixture.open(), fixture.open());
     for round in 0..4 {
@@ -147,7 +147,7 @@ fn whoever_is_left_behind_by_checkpoints_reloads() {
 }
 
 #[test]
-fn only_checkpoints_that_write_something_count() {
+fn only_checkpoints_that_write_something_are_counted() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.checkpoint(&database);
@@ -185,7 +185,7 @@ fn a_writer_that_waits_for_another_process_is_counted() {
 }
 
 #[test]
-fn files_that_no_document_lies_in_are_closed() {
+fn files_that_hold_no_current_document_are_closed() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "first");
@@ -222,7 +222,7 @@ impl Listener {
 }
 
 #[test]
-fn the_first_observer_hears_how_the_database_was_opened_and_the_second_does_not() {
+fn only_the_first_observer_hears_how_the_database_was_opened() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "first");
@@ -280,7 +280,7 @@ fn observers_hear_why_a_checkpoint_failed() {
 }
 
 #[test]
-fn an_observer_that_is_gone_is_told_nothing() {
+fn an_observer_is_not_kept_alive_and_hears_nothing_once_dropped() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let (listener, observer) = Listener::of(&database);

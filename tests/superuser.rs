@@ -37,7 +37,7 @@ fn check(directory: &Path) -> usize {
 }
 
 #[test]
-fn what_the_superuser_writes_belongs_to_the_owner_of_the_directory() {
+fn files_created_by_the_superuser_belong_to_the_owner_of_the_directory() {
     let Some(fixture) = foreign() else { return };
     let database = fixture.open();
     fixture.put(&database, 1, "x");
@@ -52,7 +52,7 @@ fn what_the_superuser_writes_belongs_to_the_owner_of_the_directory() {
 }
 
 #[test]
-fn what_was_there_before_is_given_to_nobody() {
+fn existing_files_keep_their_owner() {
     let Some(fixture) = foreign() else { return };
     let (own, link, shared) = (fixture.path("own.lock"), fixture.path("link.lock"), fixture.path("shared"));
     let elsewhere = tempfile::NamedTempFile::new().expect("a file");

@@ -250,7 +250,7 @@ fn read(fixture: &Fixture, database: &Handle, transaction: &Interactive, id: u64
 }
 
 #[test]
-fn nothing_is_seen_outside_before_the_commit() {
+fn nothing_is_visible_outside_before_the_commit() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let transaction = Interactive::default();
@@ -263,7 +263,7 @@ fn nothing_is_seen_outside_before_the_commit() {
 }
 
 #[test]
-fn the_whole_of_a_transaction_is_one_batch() {
+fn a_transaction_commits_as_one_batch() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let transaction = Interactive::default();
@@ -276,7 +276,7 @@ fn the_whole_of_a_transaction_is_one_batch() {
 }
 
 #[test]
-fn an_abandoned_transaction_leaves_nothing_and_is_closed() {
+fn an_abandoned_transaction_writes_nothing_and_rejects_further_calls() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let transaction = Interactive::default();
@@ -288,7 +288,7 @@ fn an_abandoned_transaction_leaves_nothing_and_is_closed() {
 }
 
 #[test]
-fn a_transaction_whose_database_was_opened_anew_is_lost() {
+fn a_transaction_conflicts_once_its_database_is_reopened() {
     let fixture = Fixture::new();
     let (database, another) = (fixture.open(), fixture.open());
     let (transaction, ready) = (Interactive::default(), Interactive::default());
@@ -302,7 +302,7 @@ fn a_transaction_whose_database_was_opened_anew_is_lost() {
 }
 
 #[test]
-fn a_transaction_stays_in_one_database() {
+fn a_step_or_commit_in_another_database_is_refused() {
     let (fixture, elsewhere) = (Fixture::new(), Fixture::new());
     let (database, other) = (fixture.open(), elsewhere.open());
     let transaction = Interactive::default();
@@ -314,7 +314,7 @@ fn a_transaction_stays_in_one_database() {
 }
 
 #[test]
-fn a_change_of_what_was_read_loses_the_transaction_at_its_next_step() {
+fn changing_a_document_that_a_transaction_read_fails_its_next_step() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     let transaction = Interactive::default();
@@ -326,7 +326,7 @@ fn a_change_of_what_was_read_loses_the_transaction_at_its_next_step() {
 }
 
 #[test]
-fn a_change_of_what_was_not_read_loses_nothing() {
+fn changing_a_document_that_a_transaction_did_not_read_is_no_conflict() {
     let fixture = Fixture::new();
     let (database, other) = (fixture.open(), fixture.open());
     let transaction = Interactive::default();
@@ -356,7 +356,7 @@ fn a_failed_step_leaves_no_trace_in_its_transaction() {
 }
 
 #[test]
-fn a_transaction_covers_one_database() {
+fn a_read_in_a_second_database_is_refused() {
     let (fixture, elsewhere) = (Fixture::new(), Fixture::new());
     let (database, other) = (fixture.open(), elsewhere.open());
     let transaction = Interactive::default();
@@ -366,7 +366,7 @@ fn a_transaction_covers_one_database() {
 }
 
 #[test]
-fn a_step_adopts_a_file_that_somebody_wrote() {
+fn a_step_adopts_a_file_written_by_hand() {
     let fixture = Fixture::new();
     let database = fixture.open();
     std::fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "by hand")))

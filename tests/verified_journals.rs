@@ -41,7 +41,7 @@ fn begin_generation(fs: &SimFs, database: &Database) {
 }
 
 #[test]
-fn what_nobody_was_promised_may_be_missing_after_a_restart() {
+fn a_batch_that_was_never_synced_may_be_missing_after_a_restart() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
@@ -58,7 +58,7 @@ fn what_nobody_was_promised_may_be_missing_after_a_restart() {
 }
 
 #[test]
-fn a_failed_sync_is_told_of_and_what_it_lost_is_not_missed() {
+fn a_failed_sync_is_reported_and_the_batch_it_lost_is_no_damage() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
@@ -76,7 +76,7 @@ fn a_failed_sync_is_told_of_and_what_it_lost_is_not_missed() {
 }
 
 #[test]
-fn a_tip_that_cannot_be_read_beside_others_is_damage() {
+fn an_unreadable_tip_is_damage_while_others_have_the_database_open() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "stored");
@@ -102,7 +102,7 @@ fn dies_beside_others(call: u64, work: fn(&Database) -> Result<()>) -> bool {
 }
 
 #[test]
-fn what_a_process_died_over_counts_for_nothing_beside_others() {
+fn a_write_or_checkpoint_cut_short_by_a_kill_is_no_damage() {
     let write = |database: &Database| {
         let (items, text) = (spec("items.json"), record(2, "under way").into_bytes());
         database.write(Durability::Full, move |t| t.put(&items, 2.into(), text))
@@ -114,7 +114,7 @@ fn what_a_process_died_over_counts_for_nothing_beside_others() {
 }
 
 #[test]
-fn bytes_behind_the_last_batch_are_no_damage() {
+fn bytes_after_the_last_batch_are_reported_as_a_torn_tail() {
     let fs = machine();
     put(&open(&fs), "items.json", 1, "acknowledged");
     let torn = [&fs.read_file(journal(1)).expect("a journal"), &b"[\"half a line"[..]].concat();
@@ -124,7 +124,7 @@ fn bytes_behind_the_last_batch_are_no_damage() {
 }
 
 #[test]
-fn a_generation_that_is_missing_between_others_is_told_of() {
+fn a_generation_missing_between_others_is_reported() {
     let fs = machine();
     let database = open(&fs);
     for id in 1..=3 {
@@ -141,7 +141,7 @@ fn a_generation_that_is_missing_between_others_is_told_of() {
 }
 
 #[test]
-fn damage_to_what_the_snapshots_hold_is_a_warning() {
+fn damage_to_batches_that_the_snapshots_hold_is_only_a_warning() {
     let fs = machine();
     let database = open(&fs);
     (1..=3).for_each(|id| put(&database, "items.json", id, "stored"));
@@ -159,7 +159,7 @@ fn damage_to_what_the_snapshots_hold_is_a_warning() {
 }
 
 #[test]
-fn a_journal_of_another_history_is_told_of() {
+fn a_journal_of_another_history_is_reported_as_damage() {
     let fs = machine();
     put(&open(&fs), "items.json", 3, "in both");
     let twin = fs.snapshot().kill();
@@ -177,7 +177,7 @@ fn a_journal_of_another_history_is_told_of() {
 }
 
 #[test]
-fn nothing_is_taken_from_the_journal_of_another_database() {
+fn a_repair_takes_nothing_from_the_journal_of_another_database() {
     let fs = [machine(), machine()];
     for (fs, id) in fs.iter().zip([1, 2]) {
         let database = open(fs);
@@ -196,7 +196,7 @@ fn nothing_is_taken_from_the_journal_of_another_database() {
 }
 
 #[test]
-fn a_generation_that_a_power_loss_brought_back_brings_no_deleted_document_back() {
+fn an_old_generation_that_returns_does_not_bring_back_a_deleted_document() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "deleted");
@@ -220,7 +220,7 @@ fn a_generation_that_a_power_loss_brought_back_brings_no_deleted_document_back()
 }
 
 #[test]
-fn what_a_damaged_header_said_was_removed_is_not_removed_again_where_somebody_put_something_since() {
+fn a_repair_does_not_repeat_removals_listed_only_in_a_damaged_header() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "dropped");

@@ -93,7 +93,7 @@ fn verifying_writes_nothing() {
 }
 
 #[test]
-fn a_folder_without_a_database_is_verified_as_what_it_is() {
+fn verifying_a_folder_without_a_database_reports_files_not_yet_adopted() {
     let fixture = Fixture::new();
     fs::write(fixture.path("items.json"), format!("{{\"1\":{}}}", record(1, "a"))).expect("written");
     let report = verified(&fixture);
@@ -104,7 +104,7 @@ fn a_folder_without_a_database_is_verified_as_what_it_is() {
 }
 
 #[test]
-fn an_edited_file_is_reported_and_repair_leaves_it_to_be_adopted() {
+fn an_edited_file_is_reported_and_stays_to_be_adopted_after_a_repair() {
     let fixture = filled();
     let text = fs::read_to_string(fixture.path("items.json")).expect("a file").replace("old", "edited");
     fs::write(fixture.path("items.json"), text).expect("written");
@@ -116,7 +116,7 @@ fn an_edited_file_is_reported_and_repair_leaves_it_to_be_adopted() {
 }
 
 #[test]
-fn a_damaged_batch_is_cut_out_and_later_ones_stay() {
+fn a_repair_cuts_out_a_damaged_batch_and_keeps_later_ones() {
     let fixture = filled();
     // If nothing tells whether the machine was restarted, only a later batch proves that an earlier one was acknowledged.
     fixture.put(&fixture.open(), 6, "new");
@@ -139,7 +139,7 @@ fn a_damaged_batch_is_cut_out_and_later_ones_stay() {
 }
 
 #[test]
-fn a_damaged_header_is_rebuilt_from_the_journal_before() {
+fn a_repair_rebuilds_a_damaged_header_from_the_previous_journal() {
     for at in [5, 40, 70, 150] {
         let fixture = filled();
         flip(&journal(&fixture), at);
@@ -151,7 +151,7 @@ fn a_damaged_header_is_rebuilt_from_the_journal_before() {
 }
 
 #[test]
-fn the_id_in_the_header_of_the_first_journal_is_corrected_by_the_lines_that_prove_it() {
+fn a_repair_corrects_a_damaged_database_id_in_the_first_journal() {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
@@ -164,7 +164,7 @@ fn the_id_in_the_header_of_the_first_journal_is_corrected_by_the_lines_that_prov
 }
 
 #[test]
-fn a_missing_snapshot_is_made_good_as_far_as_the_journals_go() {
+fn a_repair_restores_a_missing_snapshot_from_the_journals() {
     let fixture = filled();
     fs::remove_file(fixture.path("items.json")).expect("removed");
     assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_MISSING"]);
@@ -175,7 +175,7 @@ fn a_missing_snapshot_is_made_good_as_far_as_the_journals_go() {
 }
 
 #[test]
-fn whole_records_of_broken_json_are_saved() {
+fn a_repair_saves_the_whole_documents_of_a_broken_file() {
     let fixture = filled();
     let database = fixture.open();
     fixture.checkpoint(&database);
@@ -192,7 +192,7 @@ fn whole_records_of_broken_json_are_saved() {
 }
 
 #[test]
-fn leftovers_are_dropped_and_copies_are_noted() {
+fn a_repair_removes_leftovers_but_keeps_unknown_files_and_copies() {
     let fixture = filled();
     fs::write(fixture.path(".storage/new-7-0"), "{").expect("written");
     fs::write(fixture.path(".storage/notes.txt"), "mine").expect("written");
@@ -206,7 +206,7 @@ fn leftovers_are_dropped_and_copies_are_noted() {
 }
 
 #[test]
-fn repair_waits_for_all_others_to_close() {
+fn a_repair_waits_until_all_others_have_closed() {
     let fixture = filled();
     let database = fixture.open();
     let at_once = Wait::at_most(Duration::ZERO);
@@ -218,7 +218,7 @@ fn repair_waits_for_all_others_to_close() {
 }
 
 #[test]
-fn whoever_writes_notices_that_the_lock_of_those_present_was_replaced() {
+fn a_writer_notices_that_open_lock_was_replaced_and_takes_it_again() {
     let fixture = filled();
     let database = fixture.open();
     fs::remove_file(fixture.path(".storage/open.lock")).expect("removed");
@@ -230,7 +230,7 @@ fn whoever_writes_notices_that_the_lock_of_those_present_was_replaced() {
 }
 
 #[test]
-fn what_the_batch_that_dropped_a_collection_put_into_it_is_counted_and_survives_a_repair() {
+fn documents_put_by_the_batch_that_dropped_their_collection_survive_a_repair() {
     let fixture = filled();
     let database = fixture.open();
     let spec = fixture.spec();

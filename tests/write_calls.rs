@@ -64,7 +64,7 @@ fn calls(fs: &SimFs, work: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn a_durable_update_makes_these_calls() {
+fn a_durable_update_makes_only_the_listed_calls() {
     let (fs, database) = with_room();
     let expected = [
         "try_exclusive write.lock",
@@ -91,7 +91,7 @@ fn a_durable_update_makes_these_calls() {
 }
 
 #[test]
-fn the_length_of_room_that_another_process_made_is_asked_once() {
+fn the_length_of_room_made_by_another_process_is_looked_up_once() {
     let (fs, database) = with_room();
     drop(database);
     let database = open(&fs.process());
@@ -105,7 +105,7 @@ fn the_length_of_room_that_another_process_made_is_asked_once() {
 }
 
 #[test]
-fn a_checkpoint_syncs_a_directory_once_for_all_that_was_removed_from_it() {
+fn a_checkpoint_syncs_a_directory_once_for_all_removals_from_it() {
     let syncs = |removed: usize| {
         let fs = SimFs::new();
         fs.make_dirs(format!("{DIRECTORY}/gone"));

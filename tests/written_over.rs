@@ -39,7 +39,7 @@ fn text(fixture: &Fixture, database: &Handle, id: u64) -> Option<String> {
 }
 
 #[test]
-fn a_process_that_has_an_edited_file_open_follows_the_one_that_adopted_it() {
+fn a_process_with_an_edited_file_open_follows_the_process_that_adopted_it() {
     let (fixture, one, other) = loaded_twice();
     // The white space is not stored, so adopting the file puts documents.
     let edited = lines(&[(1, "edited"), (2, "b")]).replace("\"name\":", "\"name\": ");
@@ -53,7 +53,7 @@ fn a_process_that_has_an_edited_file_open_follows_the_one_that_adopted_it() {
 }
 
 #[test]
-fn a_document_is_written_over_an_edit_of_it_that_nobody_looked_at_and_the_edit_is_set_aside() {
+fn a_write_wins_over_an_unnoticed_edit_and_the_edit_is_set_aside() {
     let (fixture, one, other) = loaded_twice();
     write_over(&fixture, &[(1, "lost"), (2, "edited")]);
     fixture.put(&one, 1, "newer");
@@ -68,7 +68,7 @@ fn a_document_is_written_over_an_edit_of_it_that_nobody_looked_at_and_the_edit_i
 }
 
 #[test]
-fn the_next_checkpoint_adopts_an_edit_that_was_written_over_whoever_takes_it() {
+fn the_next_checkpoint_of_any_process_adopts_the_rest_of_an_overwritten_edit() {
     for by_other in [false, true] {
         let (fixture, one, other) = loaded_twice();
         write_over(&fixture, &[(1, "lost"), (2, "edited")]);
@@ -81,7 +81,7 @@ fn the_next_checkpoint_adopts_an_edit_that_was_written_over_whoever_takes_it() {
 }
 
 #[test]
-fn a_document_is_deleted_from_an_edited_file_that_nobody_looked_at() {
+fn deleting_a_document_from_an_unnoticed_edit_adopts_the_rest_of_it() {
     let (fixture, one, other) = loaded_twice();
     write_over(&fixture, &[(1, "lost"), (2, "edited")]);
     fixture.delete(&one, 1);
@@ -102,7 +102,7 @@ fn append(id: u64) -> impl Fn(&mut Transaction<'_>) -> Result<(), Error> {
 }
 
 #[test]
-fn a_write_that_reads_an_edited_document_first_sees_the_edit() {
+fn a_write_that_reads_an_edited_document_sees_the_edit() {
     let (fixture, one, other) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
     one.write(Durability::Full, append(1)).expect("written");
@@ -114,7 +114,7 @@ fn a_write_that_reads_an_edited_document_first_sees_the_edit() {
 }
 
 #[test]
-fn a_write_that_knew_something_of_the_file_before_it_was_written_over_is_to_be_tried_again() {
+fn a_write_that_relies_on_the_overwritten_file_fails_with_a_conflict() {
     let (fixture, one, _) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
     let compared = |t: &mut Transaction<'_>| {
@@ -128,7 +128,7 @@ fn a_write_that_knew_something_of_the_file_before_it_was_written_over_is_to_be_t
 }
 
 #[test]
-fn a_step_of_a_transaction_that_reads_an_edited_document_sees_the_edit() {
+fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
     use octoprompt_storage::engine::{Interactive, Wait};
     let (fixture, one, _) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
@@ -140,7 +140,7 @@ fn a_step_of_a_transaction_that_reads_an_edited_document_sees_the_edit() {
 }
 
 #[test]
-fn what_is_read_at_once_is_never_what_was_written_over_it() {
+fn peeking_never_returns_bytes_of_an_overwritten_file() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "a");

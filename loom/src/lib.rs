@@ -78,11 +78,11 @@ fn every_interleaving(items: usize, most: usize) {
 }
 
 #[test]
-fn nothing_that_three_threads_queue_is_left_or_taken_twice() {
+fn every_request_queued_by_three_threads_is_taken_exactly_once() {
     every_interleaving(1, 4096);
 }
 
 #[test]
-fn groups_of_one_leave_nothing_either() {
+fn every_queued_request_is_taken_exactly_once_in_groups_of_one() {
     every_interleaving(1, 1);
 }

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_teaches_by_example() {
+    fn the_help_of_every_command_has_an_example() {
         for command in Arguments::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let example = format!("$ {NAME} {}", command.get_name());

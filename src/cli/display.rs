@@ -110,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_obeys_gets_through() {
+    fn control_characters_never_reach_the_terminal() {
         let hostile = "a\x1b[31m\u{9b}2J\u{202e}b\r\n\x07\x7f\u{2066}";
         assert_eq!(line(hostile), "a␛[31m\u{fffd}2J\u{fffd}b  ␇␡\u{fffd}");
         assert_eq!(lines(hostile), "a␛[31m\u{fffd}2J\u{fffd}b␍\n␇␡\u{fffd}");
     }
 
     #[test]
-    fn json_keeps_its_value_and_loses_what_a_terminal_obeys() {
+    fn json_keeps_its_value_without_raw_control_characters() {
         let value = serde_json::json!({ "a\u{9b}": "\x1b\u{202e}\u{7f}日本\u{e0041}" });
         let safe = json(&value.to_string());
         assert!(safe.chars().all(|c| visible(c) == c), "{safe}");
@@ -133,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_the_unit_that_fits() {
+    fn sizes_are_shown_in_a_fitting_unit() {
         let sizes = [0, 1023, 1024, 1_048_524, 1_048_576, 3 << 30].map(size);
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1023.9 KiB", "1.0 MiB", "3.0 GiB"]);
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_are_shown_as_calendar_dates_in_utc() {
         assert_eq!(time(0), "1970-01-01 00:00Z");
         assert_eq!(time(951_782_400_000 + 86_399_999), "2000-02-29 23:59Z");
         assert_eq!(time(1_795_649_880_000), "2026-11-25 23:38Z");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_long_ago_is_told_in_the_largest_unit() {
+    fn elapsed_times_are_shown_in_the_largest_unit() {
         assert_eq!(
             [0, 59_999, 60_000, 7_200_000, 86_400_000 * 800].map(elapsed),
             ["just now", "just now", "1 minute ago", "2 hours ago", "2 years ago"]

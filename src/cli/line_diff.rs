@@ -68,30 +68,30 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_change_with_the_lines_around_it() {
+    fn shows_a_change_with_its_surrounding_lines() {
         let (before, after) = ("a\nb\nc\nd\ne\nf\ng\nh\n", "a\nb\nc\nd\nE\nf\ng\nh\n");
         let expected = "--- old\n+++ new\n@@ -2,7 +2,7 @@\n b\n c\n d\n-e\n+E\n f\n g\n h\n";
         assert_eq!(diff(before, after), expected);
     }
 
     #[test]
-    fn is_empty_where_nothing_changed() {
+    fn is_empty_if_nothing_changed() {
         assert_eq!(diff("a\nb", "a\nb"), "");
     }
 
     #[test]
-    fn marks_a_last_line_without_an_end() {
+    fn marks_a_last_line_without_a_newline() {
         let expected = "--- old\n+++ new\n@@ -1 +1,2 @@\n-a\n\\ No newline at end of file\n+a\n+b\n\\ No newline at end of file\n";
         assert_eq!(diff("a", "a\nb"), expected);
     }
 
     #[test]
-    fn tells_what_came_to_an_empty_text() {
+    fn shows_lines_added_to_an_empty_text() {
         assert_eq!(diff("", "a\n"), "--- old\n+++ new\n@@ -0,0 +1 @@\n+a\n");
     }
 
     #[test]
-    fn changes_far_apart_are_told_apart() {
+    fn shows_distant_changes_in_separate_hunks() {
         let before: String = (0..30).map(|n| format!("{n}\n")).collect();
         let after = before.replace("\n2\n", "\ntwo\n").replace("\n27\n", "\n");
         assert_eq!(diff(&before, &after).matches("@@ -").count(), 2);

@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_takes_little_gets_everything() {
+    fn a_slow_stream_receives_everything() {
         let mut stream = Patient::new(Slow::default(), || Ok(()));
         stream.write_all(b"slowly but whole").expect("written");
         assert_eq!(stream.inner.taken, b"slowly but whole");
     }
 
     #[test]
-    fn waiting_that_fails_ends_the_writing() {
+    fn a_failed_wait_ends_the_write() {
         let mut stream = Patient::new(Slow::default(), || Err(io::ErrorKind::BrokenPipe.into()));
         let error = stream.write_all(b"x").expect_err("the wait fails");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);

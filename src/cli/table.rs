@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_nothing_controls_the_terminal() {
+    fn columns_are_aligned_and_control_characters_are_replaced() {
         let expected = "  ID                SIZE  PATH
   7                 12 B  src/日本.ts
   1718000000000  1.0 KiB  a path with␛[2J words in it
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_wrapped_where_the_terminal_is_narrow() {
+    fn cells_are_wrapped_if_the_terminal_is_narrow() {
         let wrapped = text(table(), Some(40));
         assert!(wrapped.lines().all(|line| line.chars().count() <= 40), "{wrapped}");
         assert!(wrapped.lines().count() > 3, "{wrapped}");

@@ -100,7 +100,7 @@ fn sources() -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 #[test]
-fn reading_where_there_is_no_data_says_so_and_creates_nothing() {
+fn commands_without_data_report_no_data_and_create_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let commands: [&[&str]; 9] = [
         &["status"],
@@ -123,7 +123,7 @@ fn reading_where_there_is_no_data_says_so_and_creates_nothing() {
 }
 
 #[test]
-fn what_is_wrong_with_the_arguments_is_said_as_json_where_that_is_asked_for() {
+fn argument_errors_are_reported_as_json_if_requested() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let ended = say(directory.path(), &["show", "--json"]);
     assert_eq!(ended.exit(), Exit::Usage);
@@ -132,7 +132,7 @@ fn what_is_wrong_with_the_arguments_is_said_as_json_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_changed_becomes_a_version_and_nothing_else_is_written() {
+fn importing_again_creates_versions_of_changed_files_only() {
     let (directory, source) = sources();
     let first = json(&say(directory.path(), &["import", "source", "--json"]));
     assert_eq!((&first["created"], &first["project"]["created"]), (&2.into(), &true.into()));
@@ -151,7 +151,7 @@ fn what_changed_becomes_a_version_and_nothing_else_is_written() {
 }
 
 #[test]
-fn a_dry_run_creates_nothing_at_all() {
+fn a_dry_run_creates_nothing() {
     let (directory, _) = sources();
     let ended = say(directory.path(), &["import", "source", "--dry-run"]);
     assert!(ended.output.contains("+ README.md\n"), "{}", ended.output);
@@ -159,7 +159,7 @@ fn a_dry_run_creates_nothing_at_all() {
 }
 
 #[test]
-fn what_is_gone_is_deleted_only_when_asked_and_confirmed() {
+fn missing_files_are_deleted_only_with_prune_and_confirmation() {
     let (directory, source) = sources();
     say(directory.path(), &["import", "source"]);
     std::fs::remove_file(source.join("README.md")).expect("removed");
@@ -183,7 +183,7 @@ fn what_is_gone_is_deleted_only_when_asked_and_confirmed() {
 }
 
 #[test]
-fn a_file_that_is_ignored_but_there_is_not_gone() {
+fn an_ignored_file_that_exists_does_not_count_as_missing() {
     let (directory, source) = sources();
     std::fs::write(source.join(".gitignore"), "*.log\nkept/\n").expect("written");
     std::fs::create_dir(source.join("kept")).expect("created");
@@ -202,7 +202,7 @@ fn a_file_that_is_ignored_but_there_is_not_gone() {
 }
 
 #[test]
-fn a_file_stored_with_its_whole_path_is_that_of_the_directory() {
+fn a_file_stored_with_its_absolute_path_matches_the_file_in_the_directory() {
     let (directory, source) = sources();
     let imported = json(&say(directory.path(), &["import", "source", "--json"]));
     let files = format!("data/project_storage/project_data/{}/files.json", imported["project"]["id"]);
@@ -223,7 +223,7 @@ fn a_file_stored_with_its_whole_path_is_that_of_the_directory() {
 
 #[cfg(unix)]
 #[test]
-fn names_with_a_backslash_or_a_colon_come_out_as_they_went_in() {
+fn names_with_a_backslash_or_a_colon_survive_import_and_export() {
     let (directory, source) = sources();
     let names = ["a\\b", "c:x"];
     for name in names {
@@ -255,7 +255,7 @@ fn a_repair_finds_databases_outside_data_again() {
 }
 
 #[test]
-fn a_project_with_a_name_of_several_must_be_named_otherwise() {
+fn an_ambiguous_project_name_is_refused_but_its_path_is_accepted() {
     let (directory, source) = sources();
     let other = directory.path().join("other");
     std::fs::create_dir(&other).expect("created");
@@ -270,7 +270,7 @@ fn a_project_with_a_name_of_several_must_be_named_otherwise() {
 }
 
 #[test]
-fn nothing_is_overwritten_without_force() {
+fn an_export_overwrites_nothing_without_force() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     let target = directory.path().join("target");
@@ -288,7 +288,7 @@ fn nothing_is_overwritten_without_force() {
 
 #[cfg(unix)]
 #[test]
-fn nothing_is_written_over_a_symbolic_link() {
+fn an_export_does_not_write_through_symbolic_links() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     let (target, outside) = (directory.path().join("target"), directory.path().join("outside"));
@@ -303,7 +303,7 @@ fn nothing_is_written_over_a_symbolic_link() {
 }
 
 #[test]
-fn a_run_that_nobody_reads_ends_quietly() {
+fn a_run_whose_output_is_closed_ends_quietly() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     let errors = Shared::default();
@@ -322,7 +322,7 @@ fn a_run_that_nobody_reads_ends_quietly() {
 }
 
 #[test]
-fn colours_are_for_terminals() {
+fn colours_are_used_on_terminals_only_unless_forced() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     let plain = say(directory.path(), &["projects"]);
@@ -337,7 +337,7 @@ fn colours_are_for_terminals() {
 }
 
 #[test]
-fn a_migration_is_handed_back() {
+fn a_migration_command_is_handed_to_the_caller() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let ended = say(directory.path(), &["migrate", "--file", "m.mjs", "--to", "1.2.0"]);
     let Outcome::Migrate(order) = ended.outcome else { panic!("{}", ended.errors) };

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn databases_are_found_under_data_and_where_they_were_recorded() {
+    fn databases_are_found_under_data_and_at_recorded_places() {
         let (directory, base) = base();
         let [inner, nested, outer, other] =
             ["data/a", "data/a/b", "own", "unrecorded"].map(|name| directory.path().join(name));
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_claimed_once() {
+    fn a_file_can_be_claimed_by_one_database_only() {
         let (directory, base) = base();
         let [file, one, other] = ["shared.json", "one", "other"].map(|name| directory.path().join(name));
         base.claim(&file, &one, wait()).expect("free");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_later_version_survive() {
+    fn unknown_members_of_the_record_are_kept() {
         let (directory, base) = base();
         let record = directory.path().join("data/.databases.json");
         std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_leads_out_of_the_base_path_is_damaged() {
+    fn a_record_with_paths_outside_the_base_path_is_damage() {
         let (directory, base) = base();
         std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
         for text in [r#"{"databases":["../x"]}"#, r#"{"databases":["/etc"]}"#, r#"{"claims":{"a":"../b"}}"#] {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_is_an_error() {
+    fn a_damaged_record_is_an_error_until_it_is_repaired() {
         let (directory, base) = base();
         std::fs::create_dir_all(directory.path().join("data")).expect("a folder");
         std::fs::write(directory.path().join("data/.databases.json"), "{").expect("written");

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_early_is_refused() {
+    fn truncated_input_is_refused() {
         assert_eq!(Reader::new(&[1, 2, 3]).u32(), None);
         assert_eq!(Reader::new(&[3, b'a', b'b']).bytes(), None);
         assert_eq!(Reader::new(&[0x80]).varint(), None);
@@ -117,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_pushed_is_read(number in any::<u64>(), bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn pushed_values_read_back(number in any::<u64>(), bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut out = Vec::new();
             push_varint(&mut out, number);
             push_bytes(&mut out, &bytes);

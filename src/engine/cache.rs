@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn never_holds_more_than_it_may() {
+    fn never_holds_more_entries_than_its_limit() {
         let cache = Cache::new(limits(3));
         for id in 0..50 {
             cache.insert(key(id), stamp(0), b"x"[..].into());
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_as_many_texts_as_it_may_where_none_is_large() {
+    fn holds_as_many_small_texts_as_its_limit_allows() {
         for entries in [1, 3, 7, 50, 63, 64, 65, 100, 1500] {
             let cache = Cache::new(limits(entries));
             for id in 0..2 * entries {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_no_more_than_a_mebibyte_for_each_entry() {
+    fn holds_at_most_a_mebibyte_per_allowed_entry() {
         let cache = Cache::new(limits(100));
         let text: Arc<[u8]> = vec![b'x'; 8 << 20].into();
         for id in 1..=40 {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_a_text_that_is_large_for_the_entries_that_it_may_hold() {
+    fn holds_a_large_text_even_with_a_small_entry_limit() {
         let cache = Cache::new(limits(1));
         cache.insert(key(1), stamp(0), vec![b'x'; 40 << 20].into());
         assert!(cache.get(&key(1), stamp(0)).is_some());
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn raising_the_limits_keeps_what_is_cached() {
+    fn raising_the_limits_keeps_the_cached_entries() {
         let cache = Cache::new(limits(2));
         cache.insert(key(1), stamp(0), b"x"[..].into());
         cache.raise(limits(10));

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_given_up_on_its_thread_only() {
+    fn a_cancel_affects_only_the_thread_of_its_call() {
         let cancel = Cancel::default();
         cancel.scope(|| {
             check().expect("not yet");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_begun_cannot_be_given_up() {
+    fn a_call_that_has_begun_cannot_be_cancelled() {
         let cancel = Cancel::default();
         cancel.scope(|| {
             begin().expect("not given up");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_of_the_outer_call_comes_back_after_a_panic() {
+    fn the_flag_of_the_outer_call_is_restored_after_a_panic() {
         let (outer, inner) = (Cancel::default(), Cancel::default());
         outer.scope(|| {
             let panicked = std::panic::catch_unwind(|| inner.scope(|| panic!("in the middle")));

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_in_utc_whatever_the_year() {
+    fn times_are_printed_in_utc_for_any_year() {
         let expected = [
             (0, "1970-01-01T00-00-00"),
             (951_782_399_999, "2000-02-28T23-59-59"),

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_canonical_integers_are_numbers() {
+    fn only_canonical_integers_are_numeric_ids() {
         for key in ["0", "7", "1718000000000", "9007199254740991"] {
             assert!(matches!(DocumentId::from_key(key), DocumentId::Number(_)), "{key}");
         }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_field_that_came_apart_becomes_the_last_member() {
+    fn a_large_field_given_separately_becomes_the_last_member() {
         let whole = |text: &'static [u8], large| Given { text, large }.whole("content").into_owned();
         assert_eq!(whole(b"{\"id\":1}", Some("a\"\n")), br#"{"id":1,"content":"a\"\n"}"#);
         assert_eq!(whole(b"{}", Some("")), br#"{"content":""}"#);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_order_before_texts() {
+    fn numeric_ids_order_before_text_ids() {
         let mut ids = ["b", "10", "9", "a"].map(DocumentId::from_key);
         ids.sort();
         assert_eq!(ids.map(|id| id.to_string()), ["9", "10", "a", "b"]);

@@ -275,14 +275,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranks_order_ids_as_the_ids_do(one in id(), other in id()) {
+        fn ranks_order_as_their_ids_do(one in id(), other in id()) {
             if rank(&one) != rank(&other) {
                 prop_assert_eq!(rank(&one).cmp(&rank(&other)), one.cmp(&other));
             }
         }
 
         #[test]
-        fn texts_with_one_beginning_are_found(ids in proptest::collection::btree_set("(prefix--|)[ab]{0,9}", 0..400)) {
+        fn text_ids_with_a_common_prefix_are_found(ids in proptest::collection::btree_set("(prefix--|)[ab]{0,9}", 0..400)) {
             let mut map = DocumentMap::default();
             for (at, id) in ids.iter().enumerate() {
                 map.insert(DocumentId::from_key(id), location(at as u64));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_entries_with_one_id_counts() {
+    fn the_later_of_two_entries_with_the_same_id_counts() {
         let map = DocumentMap::from_entries(vec![
             (2.into(), location(1)),
             (1.into(), location(2)),

@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_infinite_size_is_no_json_number() {
+    fn infinite_numbers_are_written_as_objects() {
         assert_eq!(key(r#"{"infinite":-1}"#), IndexKey::number(f64::NEG_INFINITY).unwrap());
         let pair = IndexKey::tuple([IndexKey::text("a"), IndexKey::number(f64::INFINITY).unwrap()]);
         assert_eq!(key(r#"["a",{"infinite":1}]"#), pair);
     }
 
     #[test]
-    fn what_is_no_key_is_an_error() {
+    fn input_that_is_not_a_key_is_refused() {
         for text in ["", "{}", r#"{"infinite":"x"}"#, "[{}]", "undefined", "1 2", "[1"] {
             let read = IndexQuery::key(text.as_bytes());
             assert_eq!(read.map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{text}");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_end_stands_for_all_keys_that_begin_so() {
+    fn a_partial_range_end_stands_for_all_keys_with_that_prefix() {
         let index = btree(
             &["a", "b"],
             &[
@@ -179,20 +179,20 @@ mod tests {
     }
 
     #[test]
-    fn infinite_ends_lie_around_all_numbers_and_nothing_else() {
+    fn infinite_range_ends_enclose_all_numbers_and_nothing_else() {
         let index = btree(&["a", "b"], &[r#"{"a":1,"b":-1e300}"#, r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#]);
         assert_eq!(range(&index, r#"[1,{"infinite":-1}]"#, r#"[1,{"infinite":1}]"#, true), ids(&[1]));
     }
 
     #[test]
-    fn one_field_takes_its_ends_as_they_are() {
+    fn range_ends_of_a_single_field_index_are_taken_literally() {
         let index = btree(&["a"], &[r#"{"a":[[1]]}"#, r#"{"a":[[1,2]]}"#, r#"{"a":"x"}"#]);
         assert_eq!(range(&index, "[1]", "[1]", true), ids(&[1]));
         assert_eq!(range(&index, "\"\"", "[]", true), ids(&[3]));
     }
 
     #[test]
-    fn changed_keys_are_asked_for_in_every_place() {
+    fn map_keys_changes_every_key_of_a_query() {
         let swap = |_| IndexKey::Null;
         let query = IndexQuery::Range { start: key("1"), end: key("2"), inclusive: true }.map_keys(swap);
         assert!(matches!(

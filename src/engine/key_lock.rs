@@ -81,7 +81,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_holder_is_not_written_through_a_symlink() {
+    fn taking_a_lock_does_not_write_through_a_symlink() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (other, lock) = (directory.path().join("other"), lock_path(directory.path(), "a"));
         std::fs::write(&other, "somebody's text").expect("written");

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_lead_elsewhere_are_not_plain() {
+    fn absolute_and_non_normal_paths_are_not_plain() {
         for path in ["data", "data/x.json", "..x/.y"] {
             assert!(is_plain_path(path), "{path}");
         }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_none() {
+    fn names_that_are_paths_or_reserved_are_not_file_names() {
         for name in ["items.json", "con1", "a b", "ä", ".hidden"] {
             assert!(is_file_name(name), "{name}");
         }

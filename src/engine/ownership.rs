@@ -203,7 +203,7 @@ mod tests {
     use crate::engine::fs::OsFs;
 
     #[test]
-    fn a_database_lies_under_the_base_path_and_outside_of_what_is_the_engines() {
+    fn a_database_must_lie_in_the_base_path_outside_reserved_directories() {
         let base = BasePath::new(Arc::new(OsFs), Path::new("/base"));
         for good in [
             "/base",

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_is_that_of_the_items() {
+    fn results_come_in_the_order_of_the_items() {
         for count in [0, 1, 2, 3, 7, 1000] {
             let items: Vec<usize> = (0..count).collect();
             let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_have_neither_too_many_items_nor_too_many_bytes() {
+    fn shares_are_limited_in_items_and_bytes() {
         let sizes = |items: &[usize]| -> Vec<usize> {
             shares(items, |&item| item).iter().map(|share| share.len()).collect()
         };
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_first_is_handed_over_before_the_last_is_made() {
+    fn first_results_are_handed_over_before_the_last_is_made() {
         let handed_over = AtomicUsize::new(0);
         let work = |&item: &usize| Ok::<_, usize>((item, handed_over.load(Ordering::SeqCst)));
         let mut last_saw = 0;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_behind_an_error_is_handed_over() {
+    fn no_result_after_an_error_is_handed_over() {
         for bytes in [0, WORTHWHILE] {
             let mut handed_over = Vec::new();
             let items: Vec<usize> = (0..1000).collect();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_share_is_the_callers() {
+    fn a_cancel_of_the_caller_reaches_every_share() {
         let cancel = cancel::Cancel::default();
         assert!(cancel.cancel());
         let checked = cancel.scope(|| map(&[(); 100], WORTHWHILE, |()| cancel::check()));
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the last item")]
-    fn a_panic_of_another_thread_is_one_here() {
+    fn a_panic_in_another_thread_reaches_the_caller() {
         map(&[1, 2, 3, 4], WORTHWHILE, |&item| assert!(item < 4, "the last item"));
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_processes_left_is_neither_in_the_way_nor_removed() {
+    fn leftovers_of_killed_processes_neither_block_a_write_nor_disappear() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let pid = std::process::id();
         let left = |at: u64| format!("settings.json.new-{pid}-{at}");

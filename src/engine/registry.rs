@@ -192,7 +192,7 @@ mod tests {
     use crate::engine::options::Durability;
 
     #[test]
-    fn an_engine_that_outlives_its_last_instance_for_a_moment_misses_no_edit() {
+    fn reopening_a_still_open_engine_adopts_edits_made_meanwhile() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let open =
             || open_shared(Arc::new(OsFs), directory.path(), DatabaseOptions::default()).expect("opens");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_database_to_himself_finds_it_while_others_wait_to_take_in_its_owners() {
+    fn a_lock_holder_can_find_its_database_while_another_open_waits_for_the_lock() {
         let (fs, registry) = (SimFs::new(), Registry::default());
         let database = with_missing_file(&fs, &registry);
         let held = database.acquire(Wait::at_most(Duration::from_secs(5))).expect("free");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn one_directory_has_one_engine_however_it_is_spelled() {
+    fn different_spellings_of_a_directory_share_one_engine() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let open =
             |path: &Path| open_shared(Arc::new(OsFs), path, DatabaseOptions::default()).expect("opens");

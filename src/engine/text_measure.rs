@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_measure_like_the_whole(
+        fn measuring_in_pieces_equals_measuring_the_whole(
             text in prop_oneof![
                 Just(r#"{"id":1,"content":"some text"}"#),
                 Just(r#"{"content":"x"}"#),

@@ -43,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_one_is_found(
+        fn the_first_matching_byte_is_found(
             bytes in proptest::collection::vec(prop_oneof![0u8..=255, Just(b'"'), Just(0x20), Just(0x1f)], 0..40),
             from in 0usize..50,
         ) {

@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_string_in_pieces_is_judged_like_a_whole_one(
+        fn a_string_in_pieces_is_checked_like_a_whole_one(
             parts in proptest::collection::vec(
                 proptest::sample::select(vec![
                     &b"plain"[..], "é€😀".as_bytes(), br"\n", br"\u00e9", br"\ud83d", br"\x", br"\u00", br"\u00e", b"\n",
@@ -166,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn white_space_is_dropped_from_pieces_as_from_the_whole(
+        fn compacting_in_pieces_equals_compacting_the_whole(
             text in prop_oneof![
                 Just(r#"{ "a" : "b \" c" , "d" : [ 1 , 2 ] }"#),
                 Just("{\n  \"a\": \"x\\\\\",\r\n\t\"b\": null\n}"),

@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_place_is_found(
+        fn every_matching_byte_is_found(
             bytes in proptest::collection::vec(prop_oneof![0u8..=255, Just(b'"'), Just(0x1f), Just(b'a')], 0..300),
             from in 0usize..310,
         ) {
@@ -166,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn pieces_are_appended_in_turn(
+        fn pieces_are_appended_in_order(
             text in proptest::collection::vec(any::<u8>(), 0..300),
             cuts in proptest::collection::vec((0usize..300, 0usize..300), 0..20),
         ) {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_iterator_that_ended_stays_ended() {
+    fn an_exhausted_iterator_stays_exhausted() {
         let mut found = places(b"\"", 0, |bytes| equal(bytes, b'"'));
         assert_eq!([found.next(), found.next(), found.next()], [Some(0), None, None]);
     }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_all_objects_share_have_no_column() {
+    fn members_with_the_same_value_in_all_objects_have_no_column() {
         let rows: Vec<String> = (0..8).map(|n| format!(r#"{{"id":{n},"a":null,"b":"x\"y"}}"#)).collect();
         let expected = json!({
             "count": 8,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_begins_like_the_first_one_is_another() {
+    fn a_value_that_only_begins_like_the_first_one_is_different() {
         let rows: Vec<String> = (1..9).map(|n| format!(r#"{{"id":{},"a":1}}"#, "1".repeat(n))).collect();
         let given: Vec<Value> =
             rows.iter().map(|row| serde_json::from_str(row).expect("it is JSON")).collect();
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_can_be_changed_is_shared() {
+    fn arrays_and_objects_are_never_shared_between_rows() {
         let found = table(&[r#"{"id":1,"list":[],"object":{}}"#; 8]).expect("they are of one shape");
         assert_eq!(found["names"], json!(["list", "object"]));
     }
 
     #[test]
-    fn objects_of_other_members_are_no_table() {
+    fn objects_with_different_members_form_no_table() {
         for other in [
             r#"{"a":1}"#,
             r#"{"a":1,"b":2,"c":3}"#,
@@ -199,20 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_set_are_no_table() {
+    fn objects_with_unsettable_names_form_no_table() {
         for row in [r#"{"__proto__":1}"#, r#"{"\u0061":1}"#, r#"{"a":1,"a":2}"#, "[1]", "1"] {
             assert_eq!(table(&[row; 8]), None, "{row}");
         }
     }
 
     #[test]
-    fn few_objects_are_no_table() {
+    fn too_few_objects_form_no_table() {
         assert_eq!(table(&[r#"{"a":1}"#; FEWEST - 1]), None);
     }
 
     proptest! {
         #[test]
-        fn a_table_stands_for_its_objects(
+        fn a_table_expands_to_the_original_objects(
             names in proptest::collection::btree_set("[a-c1-3\"é]{1,3}", 0..5),
             values in vec(vec(prop_oneof![
                 Just(json!(null)), Just(json!("")), Just(json!([])), Just(json!({"a": 1})), any::<bool>().prop_map(Value::from),

@@ -61,13 +61,13 @@ fn a_broken_surrogate_does_not_panic() {
 }
 
 #[test]
-fn the_last_of_two_members_with_one_name_counts() {
+fn the_last_of_two_members_with_the_same_name_counts() {
     assert_eq!(get(b"{\"a\":1,\"b\":2,\"\\u0061\":3}", "a"), Some(&b"3"[..]));
     assert_eq!(get_key(b"{\"\xc3\xa9\":1,\"b\":2,\"\\u00e9\":3}", "\u{e9}"), Some(&b"3"[..]));
 }
 
 #[test]
-fn a_long_text_of_nothing_but_escapes_is_quoted_whole() {
+fn a_long_text_of_mostly_escapes_is_quoted_completely() {
     for text in ["\u{1}".repeat(1000), "\"".repeat(1000), "\u{1}a".repeat(1000)] {
         assert_eq!(quote(&text), serde_json::to_string(&text).unwrap());
     }
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn long_rubbish_is_unescaped_without_a_panic(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'u'), Just(b'd'), Just(0xed)], 0..200)) {
+    fn unescaping_and_quoting_long_rubbish_never_panics(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'u'), Just(b'd'), Just(0xed)], 0..200)) {
         unescape_lossy(&bytes);
         push_string(&mut Vec::new(), &bytes);
     }
@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn lone_surrogates_keep_their_places_in_utf16() {
+fn lone_surrogates_survive_conversion_to_and_from_utf16() {
     let wtf8 = unescape(br#""a\ud800b\udc00\ud83d\ude00\udfff""#);
     let units = [0x61, 0xd800, 0x62, 0xdc00, 0xd83d, 0xde00, 0xdfff];
     assert_eq!(to_utf16(&wtf8), units);
@@ -154,7 +154,7 @@ fn lone_surrogates_keep_their_places_in_utf16() {
 
 proptest! {
     #[test]
-    fn every_text_of_code_units_is_the_same_after_wtf8(
+    fn every_sequence_of_utf16_units_survives_conversion_to_wtf8(
         units in proptest::collection::vec(prop_oneof![any::<u16>(), 0xd800..0xe000u16, 0..128u16], 0..40),
     ) {
         prop_assert_eq!(to_utf16(&from_utf16(&units)), units);
@@ -163,7 +163,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_number_is_what_it_is_parsed_as(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?") {
+    fn numbers_parse_as_in_rust(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?") {
         let parsed: f64 = number.parse().unwrap();
         prop_assert_eq!(parse_number(number.as_bytes()), Some(parsed));
         prop_assert_eq!(check(number.as_bytes()).is_ok(), parsed.is_finite());

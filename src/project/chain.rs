@@ -71,7 +71,7 @@ mod tests {
         Chain { version: 2, prev: Some(7), next: Some(9), is_latest: false, original: Some(7) };
 
     #[test]
-    fn the_chain_is_read_from_a_head_alone() {
+    fn the_chain_can_be_read_from_the_head_alone() {
         let head =
             b"{\"id\":8,\"version\":2,\"prevId\":7,\"nextId\":9,\"isLatest\":false,\"originalFileId\":7";
         assert_eq!(chain_of(head), CHAIN);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn linking_changes_nothing_but_the_chain() {
+    fn linking_changes_only_the_chain() {
         let file = files::create_file(b"{\"path\":\"a.ts\",\"content\":\"\\ud83d x\"}", 1, 8, 50).unwrap();
         let linked = with_chain(&file, &CHAIN, None);
         assert_eq!(chain_of(&linked), CHAIN);

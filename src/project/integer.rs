@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_take_their_plain_form() {
+    fn integers_are_normalized_to_plain_form() {
         for (raw, expected) in
             [("7", "7"), ("1e3", "1000"), ("7.0", "7"), ("-0", "0"), ("1.718e12", "1718000000000")]
         {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_integer_in_range_is_refused() {
+    fn values_that_are_not_integers_in_range_are_refused() {
         assert_eq!(code(read_count(b"1.5", 0)), "invalid_type");
         assert_eq!(code(read_count(b"\"1\"", 0)), "invalid_type");
         assert_eq!(code(read_count(b"0", 1)), "too_small");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_hold_is_refused_by_its_name() {
+    fn values_that_json_cannot_hold_are_refused_by_name() {
         let problem = read_count(br#"[["\u0000NaN"]]"#, 0).unwrap_err();
         assert_eq!(
             (problem.code, problem.message.as_str()),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_may_be_strings_in_the_form_of_map_keys() {
+    fn ids_may_be_strings_written_like_map_keys() {
         assert_eq!(read_id(b"\"42\"", 100), Ok(42));
         assert_eq!(read_id(b"\"0\"", 100), Ok(0));
         assert_eq!(code(read_id(b"\"101\"", 100)), "too_big");

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_make_the_document() {
+    fn joining_the_parts_gives_the_document() {
         for file in [&b"{\"id\":1,\"content\":\"\"}"[..], b"{\"id\":1}"] {
             let (head, content) = split(file);
             assert!(is_joined(file, head, content));

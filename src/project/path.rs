@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn the_extension_is_that_of_path_extname() {
+    fn the_extension_equals_that_of_path_extname() {
         for (path, extension) in [
             ("a.ts", ".ts"),
             ("a.test.ts", ".ts"),

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_forms_mean_what_date_parse_says() {
+    fn iso_forms_parse_as_in_date_parse() {
         for (text, expected) in [
             ("1970-01-01", 0),
             ("2024", 1_704_067_200_000),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_not_iso() {
+    fn other_texts_are_not_accepted_as_iso() {
         for text in [
             "",
             "now",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_number_from_a_caller_is_seconds() {
+    fn a_small_number_from_a_caller_counts_as_seconds() {
         for raw in
             ["1718000000", "\"1718000000\"", "1718000000000", "\"1718000000000\"", "1.718e9", "\" 1718e6 \""]
         {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_refused_by_kind() {
+    fn other_values_are_refused_with_the_code_for_their_kind() {
         assert_eq!(code("1.5"), "invalid_type");
         assert_eq!(code("true"), "invalid_type");
         assert_eq!(code("{}"), "invalid_type");

@@ -31,7 +31,7 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 const REFUSALS: [&str; 2] = ["CORRUPT_DATA", "UNSUPPORTED_FORMAT"];
 
 #[test]
-fn each_flipped_bit_of_a_backup_is_harmless_or_refused() {
+fn every_flipped_bit_in_a_backup_is_harmless_or_refused() {
     let (fs, before, after) = backed_up();
     let snapshot = fs.snapshot();
     let (mut bits, mut refused) = (0, 0);
@@ -102,12 +102,12 @@ fn each_bit_of_an_intent(migration: bool) {
 }
 
 #[test]
-fn each_flipped_bit_of_the_intent_of_a_restore_is_harmless_or_reported() {
+fn every_flipped_bit_in_a_restore_intent_is_harmless_or_reported() {
     each_bit_of_an_intent(false);
 }
 
 #[test]
-fn each_flipped_bit_of_the_intent_of_a_migration_is_harmless_or_reported() {
+fn every_flipped_bit_in_a_migration_intent_is_harmless_or_reported() {
     each_bit_of_an_intent(true);
 }
 

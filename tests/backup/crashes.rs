@@ -285,27 +285,27 @@ fn every_crash(workload: &Workload, limit: usize, nested: usize, least: usize) {
 }
 
 #[test]
-fn a_backup_cut_short_changes_nothing_and_is_whole_or_not_there() {
+fn a_crash_during_a_backup_leaves_a_whole_backup_or_none_and_the_data_unchanged() {
     every_crash(&BACKUP, 20, 100, 1000);
 }
 
 #[test]
-fn a_restore_cut_short_has_happened_or_not() {
+fn a_crash_during_a_restore_leaves_all_of_it_or_none() {
     every_crash(&RESTORE, 8, 100, 5000);
 }
 
 #[test]
-fn a_restore_under_open_storages_cut_short_has_happened_or_not() {
+fn a_crash_during_a_restore_under_open_storages_leaves_all_of_it_or_none() {
     every_crash(&RESTORE_OPEN, 2, 200, 3000);
 }
 
 #[test]
-fn a_failing_migration_cut_short_never_happened() {
+fn a_crash_during_a_failing_migration_leaves_none_of_it() {
     every_crash(&FAILURE, 4, 300, 4000);
 }
 
 #[test]
-fn a_migration_cut_short_has_happened_or_not() {
+fn a_crash_during_a_migration_leaves_all_of_it_or_none() {
     every_crash(&SUCCESS, 4, 300, 4000);
 }
 
@@ -321,7 +321,7 @@ pub fn calls_of_copying(fs: &SimFs) -> u64 {
 }
 
 #[test]
-fn what_an_interrupted_call_left_is_swept_by_the_next() {
+fn the_next_backup_removes_the_partial_files_of_an_interrupted_one() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");

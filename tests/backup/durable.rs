@@ -16,7 +16,7 @@ fn write(fs: &SimFs, path: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn files_that_a_migration_wrote_are_durable_when_it_has_succeeded() {
+fn files_written_by_a_migration_are_durable_once_it_succeeds() {
     let fs = machine();
     let process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -34,7 +34,7 @@ fn files_that_a_migration_wrote_are_durable_when_it_has_succeeded() {
 }
 
 #[test]
-fn files_that_a_migration_wrote_as_they_were_are_durable_when_it_is_put_back() {
+fn files_rewritten_unchanged_by_a_migration_are_durable_once_it_is_rolled_back() {
     let fs = machine();
     let process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -54,7 +54,7 @@ fn files_that_a_migration_wrote_as_they_were_are_durable_when_it_is_put_back() {
 }
 
 #[test]
-fn a_migration_that_could_not_say_what_it_would_undo_undoes_nothing_later() {
+fn a_migration_that_failed_to_record_its_intent_rolls_back_nothing_later() {
     let renames =
         |call: &Call| matches!(call, Call::Rename { to, .. } if to.ends_with(".migration/intent.json"));
     let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new("/base"));
@@ -101,7 +101,7 @@ fn is_restored(fs: &SimFs) -> bool {
 }
 
 #[test]
-fn a_restore_that_makes_and_removes_directories_is_durable_and_can_be_cut_short_anywhere() {
+fn a_restore_that_makes_and_removes_directories_is_durable_and_survives_any_crash() {
     let (fs, mut process) = without_databases();
     fs.record();
     process.restore("one").expect("restored");
@@ -116,7 +116,7 @@ fn a_restore_that_makes_and_removes_directories_is_durable_and_can_be_cut_short_
 }
 
 #[test]
-fn a_directory_that_a_killed_restore_made_is_durable_before_a_file_is_moved_into_it() {
+fn a_directory_made_by_a_killed_restore_is_durable_before_files_move_into_it() {
     let (fs, mut process) = without_databases();
     fs.record();
     process.restore("one").expect("restored");
@@ -140,7 +140,7 @@ fn a_directory_that_a_killed_restore_made_is_durable_before_a_file_is_moved_into
 }
 
 #[test]
-fn what_a_failed_sync_forgot_of_a_restore_is_done_again() {
+fn a_restore_repeats_the_moves_and_removals_lost_by_a_failed_sync() {
     for directory in ["/base/data/deep/er", "/base/data/bare"] {
         let (fs, mut process) = without_databases();
         let carried_out = AtomicBool::new(false);

@@ -107,7 +107,7 @@ fn is_covered(disk: &Disk, directory: &str) {
 }
 
 #[test]
-fn a_database_with_a_dot_name_is_covered() {
+fn a_backup_covers_a_database_with_a_dot_name() {
     for directory in ["data/.chat", "data/a/.b", "data/.a/b"] {
         is_covered(&Disk::new(), directory);
     }
@@ -115,7 +115,7 @@ fn a_database_with_a_dot_name_is_covered() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_behind_a_link_is_covered() {
+fn a_backup_covers_a_database_behind_a_symbolic_link() {
     for directory in ["data/linked", "data/linked/below", "other/linked/below"] {
         let disk = Disk::new();
         std::fs::create_dir_all(disk.outside("away")).expect("a directory");
@@ -128,7 +128,7 @@ fn a_database_behind_a_link_is_covered() {
 }
 
 #[test]
-fn a_database_in_the_base_path_itself_is_covered() {
+fn a_backup_covers_a_database_in_the_base_path_itself() {
     let disk = Disk::new();
     std::fs::write(disk.path("a file of somebody else"), "left alone").expect("written");
     is_covered(&disk, "");
@@ -136,7 +136,7 @@ fn a_database_in_the_base_path_itself_is_covered() {
 }
 
 #[test]
-fn an_open_database_of_which_the_record_was_lost_is_in_a_backup_all_the_same() {
+fn a_backup_includes_an_open_database_whose_record_was_lost() {
     let disk = Disk::new();
     let database = disk.open("other");
     put(&database, "items.json", 1, "here");
@@ -146,7 +146,7 @@ fn an_open_database_of_which_the_record_was_lost_is_in_a_backup_all_the_same() {
 
 #[cfg(unix)]
 #[test]
-fn two_ways_to_one_database_are_one_database() {
+fn two_paths_to_the_same_directory_are_one_database() {
     let disk = Disk::new();
     std::fs::create_dir_all(disk.path("data/real")).expect("a directory");
     std::os::unix::fs::symlink(disk.path("data/real"), disk.path("data/linked")).expect("a link");
@@ -161,7 +161,7 @@ fn two_ways_to_one_database_are_one_database() {
 }
 
 #[test]
-fn a_database_where_no_backup_could_restore_it_is_refused() {
+fn opening_a_database_in_a_reserved_directory_is_refused() {
     for directory in ["backups/mine", "data/.migration/mine", "data/.restore", "data/a/.storage"] {
         let disk = Disk::new();
         let opened = disk.site.open_under(&disk.path(directory)).map(drop);
@@ -173,7 +173,7 @@ fn a_database_where_no_backup_could_restore_it_is_refused() {
 /// The order of the paths as spelled differs from that of the directories to which they lead.
 #[cfg(unix)]
 #[test]
-fn each_database_is_copied_with_its_own_collections_whatever_the_order() {
+fn each_database_is_rolled_back_with_its_own_collections_in_any_order() {
     let disk = Disk::new();
     std::fs::create_dir_all(disk.outside("a directory before the base path")).expect("a directory");
     std::os::unix::fs::symlink(disk.outside("a directory before the base path"), disk.path("data/z"))

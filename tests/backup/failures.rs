@@ -127,30 +127,30 @@ pub fn every_call(workload: &Workload, fault: Fault) {
 }
 
 #[test]
-fn a_backup_with_any_call_failing() {
+fn a_backup_keeps_its_promises_when_any_call_fails() {
     every_call(&BACKUP, Fault::Io);
     every_call(&BACKUP, Fault::NoSpace { written: 5 });
 }
 
 #[test]
-fn a_restore_with_any_call_failing() {
+fn a_restore_keeps_its_promises_when_any_call_fails() {
     every_call(&RESTORE, Fault::Io);
     every_call(&RESTORE, Fault::NoSpace { written: 5 });
 }
 
 #[test]
-fn a_restore_under_open_storages_with_any_call_failing() {
+fn a_restore_under_open_storages_keeps_its_promises_when_any_call_fails() {
     every_call(&RESTORE_OPEN, Fault::Io);
 }
 
 #[test]
-fn a_failing_migration_with_any_call_failing() {
+fn a_failing_migration_keeps_its_promises_when_any_call_fails() {
     every_call(&FAILURE, Fault::Io);
     every_call(&FAILURE, Fault::NoSpace { written: 5 });
 }
 
 #[test]
-fn a_migration_with_any_call_failing() {
+fn a_migration_keeps_its_promises_when_any_call_fails() {
     every_call(&SUCCESS, Fault::Io);
     every_call(&SUCCESS, Fault::NoSpace { written: 5 });
 }

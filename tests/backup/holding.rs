@@ -28,7 +28,7 @@ fn files(fs: &SimFs) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_migration_that_is_put_back_leaves_every_file_byte_for_byte() {
+fn a_rolled_back_migration_leaves_every_file_as_it_was_byte_for_byte() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.checkpoint().expect("checkpointed");
@@ -47,7 +47,7 @@ fn a_migration_that_is_put_back_leaves_every_file_byte_for_byte() {
 }
 
 #[test]
-fn a_migration_that_succeeds_stays() {
+fn a_successful_migration_is_durable() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
@@ -63,7 +63,7 @@ fn a_migration_that_succeeds_stays() {
 }
 
 #[test]
-fn other_processes_read_on_and_their_writes_wait() {
+fn during_a_migration_other_processes_can_read_but_their_writes_wait() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     let before = other.see().expect("readable");
@@ -86,7 +86,7 @@ fn other_processes_read_on_and_their_writes_wait() {
 }
 
 #[test]
-fn databases_that_are_opened_meanwhile_are_held_and_undone_too() {
+fn databases_opened_during_a_migration_are_held_and_rolled_back_too() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let before = process.see().expect("readable");
@@ -152,19 +152,19 @@ fn open_within(fits: fn(&Call) -> bool, end: impl FnOnce(&Hold, RollbackCopy)) {
 }
 
 #[test]
-fn a_database_that_is_opened_while_the_data_is_put_back_is_written_to_afterwards() {
+fn a_database_opened_during_a_rollback_is_writable_afterwards() {
     let puts_back = |call: &Call| call.path().starts_with("/base/data/.restore");
     open_within(puts_back, |hold, copy| hold.put_back(copy).expect("put back"));
 }
 
 #[test]
-fn a_database_that_is_opened_while_a_migration_ends_is_written_to_afterwards() {
+fn a_database_opened_while_a_migration_ends_is_writable_afterwards() {
     let ends = |call: &Call| call.path() == Path::new("/base/data/.migration/intent.json");
     open_within(ends, |hold, copy| drop(hold.discard(&copy).expect("discarded")));
 }
 
 #[test]
-fn no_backup_is_made_of_half_a_migration_by_the_process_that_migrates() {
+fn the_migrating_process_cannot_back_up_an_unfinished_migration() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
@@ -178,7 +178,7 @@ fn no_backup_is_made_of_half_a_migration_by_the_process_that_migrates() {
 }
 
 #[test]
-fn only_one_holds_at_a_time_and_others_learn_who() {
+fn only_one_holder_is_allowed_at_a_time_and_the_error_names_it() {
     let fs = machine();
     let (process, other) = (Process::start(&fs), Process::start(&fs));
     let held = hold(&process).expect("held");
@@ -191,7 +191,7 @@ fn only_one_holds_at_a_time_and_others_learn_who() {
 }
 
 #[test]
-fn an_unchanged_file_is_not_copied_again() {
+fn the_next_rollback_copy_does_not_copy_unchanged_files_again() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
@@ -211,7 +211,7 @@ fn an_unchanged_file_is_not_copied_again() {
 }
 
 #[test]
-fn what_this_process_writes_between_the_checkpoint_and_the_copy_is_in_the_copy() {
+fn a_write_between_the_checkpoint_and_the_copy_is_in_the_rollback_copy() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
@@ -242,7 +242,7 @@ fn copied_files(fs: &SimFs) -> Vec<String> {
 }
 
 #[test]
-fn what_a_holder_that_died_left_of_a_copy_is_removed_by_the_next() {
+fn the_next_holder_removes_the_partial_copy_of_a_dead_holder() {
     let fs = machine();
     let process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -258,7 +258,7 @@ fn what_a_holder_that_died_left_of_a_copy_is_removed_by_the_next() {
 }
 
 #[test]
-fn a_migration_that_succeeded_keeps_nobody_from_writing_and_leaves_no_copy() {
+fn after_a_successful_migration_others_can_write_and_no_copy_remains() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     other.database(0).expect("opens");
@@ -272,7 +272,7 @@ fn a_migration_that_succeeded_keeps_nobody_from_writing_and_leaves_no_copy() {
 }
 
 #[test]
-fn a_database_that_nobody_has_on_record_any_more_is_undone_too() {
+fn a_database_whose_record_was_lost_is_rolled_back_too() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.checkpoint().expect("checkpointed");
@@ -288,7 +288,7 @@ fn a_database_that_nobody_has_on_record_any_more_is_undone_too() {
 }
 
 #[test]
-fn a_copy_that_was_damaged_since_is_put_in_no_place() {
+fn a_damaged_rollback_copy_is_refused_and_changes_nothing() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -308,7 +308,7 @@ fn a_copy_that_was_damaged_since_is_put_in_no_place() {
 }
 
 #[test]
-fn no_copy_is_made_of_a_collection_whose_file_goes_or_changes_meanwhile() {
+fn a_copy_fails_if_a_collection_file_vanishes_or_changes_meanwhile() {
     for (content, expected) in [(None, "CORRUPT_DATA"), (Some("{}"), "CONFLICT")] {
         let fs = machine();
         let process = Process::start(&fs);
@@ -331,7 +331,7 @@ fn no_copy_is_made_of_a_collection_whose_file_goes_or_changes_meanwhile() {
 }
 
 #[test]
-fn what_a_migration_broke_off_because_a_sync_failed_is_put_back() {
+fn a_migration_whose_write_failed_to_sync_is_rolled_back() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let before = process.see().expect("readable");
@@ -348,7 +348,7 @@ fn what_a_migration_broke_off_because_a_sync_failed_is_put_back() {
 }
 
 #[test]
-fn a_file_that_goes_or_cannot_be_read_while_a_migration_ends_is_no_error() {
+fn a_file_that_vanishes_or_is_unreadable_as_a_migration_ends_is_no_error() {
     let fs = machine();
     let process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -373,7 +373,7 @@ fn copies(fs: &SimFs) -> Vec<String> {
 }
 
 #[test]
-fn a_holder_that_dies_leaves_data_that_is_read_but_not_written_until_it_is_put_back() {
+fn data_left_by_a_dead_holder_is_read_only_until_it_is_rolled_back() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     let before = other.see().expect("readable");
@@ -400,7 +400,7 @@ fn a_holder_that_dies_leaves_data_that_is_read_but_not_written_until_it_is_put_b
 }
 
 #[test]
-fn the_process_that_has_it_open_puts_it_back_itself() {
+fn a_process_with_the_database_open_rolls_back_a_dead_migration_itself() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     let before = other.see().expect("readable");
@@ -414,7 +414,7 @@ fn the_process_that_has_it_open_puts_it_back_itself() {
 }
 
 #[test]
-fn a_new_holder_puts_back_first() {
+fn a_new_holder_first_rolls_back_a_dead_migration() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let before = process.see().expect("readable");
@@ -429,7 +429,7 @@ fn a_new_holder_puts_back_first() {
 }
 
 #[test]
-fn putting_back_reaches_other_processes_also_where_the_journal_that_they_stand_in_was_deleted() {
+fn other_processes_see_a_rollback_even_if_their_current_journal_was_deleted() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     let before = other.see().expect("readable");

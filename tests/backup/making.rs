@@ -25,7 +25,7 @@ fn plain(fs: &SimFs, path: &str) -> BTreeMap<String, serde_json::Value> {
 }
 
 #[test]
-fn a_backup_holds_plain_files_with_all_that_was_committed() {
+fn a_backup_holds_plain_files_with_everything_committed() {
     let mut process = Process::start(&machine());
     process.database(0).expect("opens");
     let path = process.back_up("one").expect("backed up");
@@ -71,7 +71,7 @@ fn a_backup_changes_nothing_that_it_copies() {
 }
 
 #[test]
-fn files_of_a_person_are_copied_whatever_they_hold() {
+fn an_unadopted_file_is_copied_even_if_it_is_broken() {
     let fs = machine();
     fs.write_file("/base/data/one/never-asked-for.json", b"{ broken");
     Process::start(&fs).back_up("one").expect("backed up");
@@ -82,7 +82,7 @@ fn files_of_a_person_are_copied_whatever_they_hold() {
 }
 
 #[test]
-fn an_edit_that_nobody_took_over_yet_is_backed_up_with_the_newer_documents() {
+fn an_edit_not_yet_adopted_is_backed_up_together_with_newer_documents() {
     let fs = machine();
     fs.write_file("/base/data/one/items.json", format!("{{ \"9\": {} }}", record(9, "edited")).as_bytes());
     Process::start(&fs).back_up("one").expect("backed up");
@@ -91,7 +91,7 @@ fn an_edit_that_nobody_took_over_yet_is_backed_up_with_the_newer_documents() {
 }
 
 #[test]
-fn a_missing_snapshot_is_damage_and_no_backup_is_made() {
+fn a_missing_snapshot_fails_the_backup_as_damage() {
     let fs = machine();
     fs.remove("/base/data/one/deep/7/items.json");
     let mut process = Process::start(&fs);
@@ -101,7 +101,7 @@ fn a_missing_snapshot_is_damage_and_no_backup_is_made() {
 }
 
 #[test]
-fn included_paths_are_copied_and_others_refused() {
+fn included_paths_are_copied_and_paths_outside_the_base_are_refused() {
     let fs = machine();
     fs.write_file("/base/config/a.toml", b"a");
     fs.write_file("/base/single", b"b");
@@ -122,7 +122,7 @@ fn included_paths_are_copied_and_others_refused() {
 }
 
 #[test]
-fn a_name_is_used_once_and_without_one_each_backup_has_its_own() {
+fn a_backup_name_cannot_be_reused_and_unnamed_backups_get_increasing_names() {
     let mut process = Process::start(&machine());
     process.back_up("one").expect("backed up");
     assert_eq!(code(process.back_up("one")), Err("ALREADY_EXISTS"));
@@ -132,7 +132,7 @@ fn a_name_is_used_once_and_without_one_each_backup_has_its_own() {
 }
 
 #[test]
-fn nothing_is_written_where_the_disk_has_no_room() {
+fn a_backup_without_enough_disk_space_writes_nothing() {
     let fs = machine();
     let mut process = Process::start(&fs);
     fs.set_free_space(1000);
@@ -155,7 +155,7 @@ fn an_aborted_backup_leaves_nothing() {
 }
 
 #[test]
-fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
+fn a_collection_dropped_by_another_process_during_a_backup_is_in_the_backup() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     other.database(0).expect("opens");
@@ -182,7 +182,7 @@ fn collections_that_are_given_up_meanwhile_stay_until_the_backup_has_them() {
 }
 
 #[test]
-fn a_collection_that_the_process_gives_up_while_it_makes_a_backup_is_in_it() {
+fn a_collection_dropped_by_the_backing_up_process_is_in_the_backup() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let database = process.database(0).expect("opens");
@@ -198,7 +198,7 @@ fn a_collection_that_the_process_gives_up_while_it_makes_a_backup_is_in_it() {
 }
 
 #[test]
-fn a_backup_that_died_keeps_no_file_of_what_is_given_up() {
+fn a_killed_backup_does_not_keep_the_file_of_a_dropped_collection() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.fs.stop_at(calls_of_copying(&fs));
@@ -245,7 +245,7 @@ fn nested(process: &mut Process) -> Vec<String> {
 }
 
 #[test]
-fn a_collection_that_nobody_should_edit_stays_until_the_backup_has_it() {
+fn the_old_file_of_a_rebuilt_collection_stays_until_the_backup_has_it() {
     let fs = machine();
     let (process, mut other) = (Process::start(&fs), Process::start(&fs));
     assert_eq!(back_up_while_rebuilding(&process, &mut other), Ok(()));
@@ -261,7 +261,7 @@ fn a_collection_that_nobody_should_edit_stays_until_the_backup_has_it() {
 }
 
 #[test]
-fn a_damaged_file_of_a_collection_that_is_written_anew_goes_though_it_is_being_copied() {
+fn the_damaged_file_of_a_rebuilt_collection_is_removed_even_during_a_backup() {
     let fs = machine();
     let (process, mut other) = (Process::start(&fs), Process::start(&fs));
     let path = "/base/data/one/deep/7/items.json";
@@ -274,7 +274,7 @@ fn a_damaged_file_of_a_collection_that_is_written_anew_goes_though_it_is_being_c
 }
 
 #[test]
-fn what_was_given_up_before_is_in_no_backup() {
+fn a_collection_dropped_before_a_backup_is_not_in_it() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let nested = spec(COLLECTIONS[1]);
@@ -291,7 +291,7 @@ fn what_was_given_up_before_is_in_no_backup() {
 }
 
 #[test]
-fn backups_are_listed_oldest_first_and_damaged_ones_are_not_hidden() {
+fn backups_are_listed_oldest_first_including_incomplete_ones() {
     let fs = machine();
     let mut process = Process::start(&fs);
     assert!(list_backups(&process.site).expect("listed").is_empty());
@@ -308,7 +308,7 @@ fn backups_are_listed_oldest_first_and_damaged_ones_are_not_hidden() {
 }
 
 #[test]
-fn pruning_removes_the_oldest_complete_backups_only() {
+fn pruning_removes_only_the_oldest_complete_backups() {
     let fs = machine();
     let mut process = Process::start(&fs);
     for name in ["1", "2", "3"] {
@@ -323,7 +323,7 @@ fn pruning_removes_the_oldest_complete_backups_only() {
 }
 
 #[test]
-fn a_backup_waits_for_no_more_than_the_locks() {
+fn writers_go_on_while_a_backup_copies() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     process.database(0).expect("opens");
@@ -342,7 +342,7 @@ fn a_backup_waits_for_no_more_than_the_locks() {
 
 /// A backup contains both documents of a batch, one in each collection, or neither, whoever writes them.
 #[test]
-fn a_backup_has_each_batch_whole_while_threads_write() {
+fn a_backup_has_each_batch_whole_or_not_at_all_while_threads_write() {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let site = |registry: Registry| Site {
         base: BasePath::new(Arc::new(OsFs), temporary.path()),
@@ -393,7 +393,7 @@ fn a_backup_has_each_batch_whole_while_threads_write() {
 }
 
 #[test]
-fn everything_comes_back_on_a_real_disk() {
+fn a_restore_brings_back_documents_files_and_modes_on_a_real_disk() {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let site = Site {
         base: BasePath::new(Arc::new(OsFs), temporary.path()),

@@ -12,7 +12,7 @@ fn is_caught(mutant: Mutant, workload: &Workload) {
 }
 
 #[test]
-fn a_manifest_before_its_files_is_caught() {
+fn a_manifest_written_before_its_files_is_caught() {
     is_caught(Mutant::ManifestBeforeFiles, &BACKUP);
 }
 
@@ -22,6 +22,6 @@ fn replacing_without_an_intent_is_caught() {
 }
 
 #[test]
-fn discarding_before_what_was_migrated_is_synced_is_caught() {
+fn discarding_the_copy_before_the_migrated_files_are_synced_is_caught() {
     is_caught(Mutant::DiscardBeforeSync, &SUCCESS);
 }

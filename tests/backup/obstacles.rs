@@ -26,7 +26,7 @@ fn back_up_with(process: &Process, include: &str) {
 }
 
 #[test]
-fn a_restore_names_what_is_in_its_way_beside_the_data_and_changes_nothing() {
+fn a_restore_names_an_obstacle_outside_the_data_and_changes_nothing() {
     for (then, now) in [("conf", "conf/new"), ("conf/old", "conf"), ("a/b/c", "a/b")] {
         let fs = machine();
         let path = |name: &str| Path::new("/base").join(name);
@@ -58,7 +58,7 @@ fn a_restore_names_what_is_in_its_way_beside_the_data_and_changes_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_is_named_before_anything_is_changed() {
+fn a_restore_names_a_dangling_link_before_it_changes_anything() {
     let disk = Disk::new();
     let database = disk.open("data/one");
     put(&database, "items.json", 1, "before");
@@ -77,7 +77,7 @@ fn a_link_that_leads_nowhere_is_named_before_anything_is_changed() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_is_named_before_anything_is_changed() {
+fn a_restore_names_an_unwritable_directory_before_it_changes_anything() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");
@@ -94,7 +94,7 @@ fn a_directory_that_may_not_be_written_is_named_before_anything_is_changed() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_again_is_named_before_anything_is_changed() {
+fn a_restore_that_cannot_make_a_directory_fails_before_it_changes_anything() {
     let fs = machine();
     fs.make_dirs("/base/data/above/empty");
     let mut process = Process::start(&fs);
@@ -111,7 +111,7 @@ fn a_directory_that_cannot_be_made_again_is_named_before_anything_is_changed() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_that_a_backup_lacks_stays_for_the_link_in_it() {
+fn a_restore_keeps_an_extra_directory_that_contains_a_link() {
     let disk = Disk::new();
     let database = disk.open("data/one");
     put(&database, "items.json", 1, "before");
@@ -176,7 +176,7 @@ const FAILURE: Workload = Workload {
 };
 
 #[test]
-fn a_replacement_of_what_is_of_another_kind_cut_short_has_happened_or_not() {
+fn a_crash_while_files_and_directories_trade_places_leaves_all_or_nothing() {
     for workload in [&RESTORE, &FAILURE] {
         let checked = explore(workload, None, 2, 200).unwrap_or_else(|problem| panic!("{problem}"));
         reached("a crash inside backup, restore or migration", format!("{checked} states"));
@@ -185,7 +185,7 @@ fn a_replacement_of_what_is_of_another_kind_cut_short_has_happened_or_not() {
 }
 
 #[test]
-fn a_replacement_of_what_is_of_another_kind_with_any_call_failing() {
+fn a_restore_over_traded_files_and_directories_survives_any_failing_call() {
     every_call(&RESTORE, Fault::Io);
 }
 
@@ -196,7 +196,7 @@ fn with_a_plain_file() -> SimFs {
 }
 
 #[test]
-fn what_took_the_place_of_files_and_directories_gives_way_to_a_restore() {
+fn a_restore_replaces_directories_by_files_and_files_by_directories() {
     let fs = with_a_plain_file();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");
@@ -210,7 +210,7 @@ fn what_took_the_place_of_files_and_directories_gives_way_to_a_restore() {
 }
 
 #[test]
-fn what_a_failed_migration_put_in_the_place_of_files_and_directories_gives_way() {
+fn a_rollback_restores_files_and_directories_that_a_migration_traded() {
     let fs = with_a_plain_file();
     let mut process = Process::start(&fs);
     process.checkpoint().expect("checkpointed");
@@ -225,7 +225,7 @@ fn what_a_failed_migration_put_in_the_place_of_files_and_directories_gives_way()
 }
 
 #[test]
-fn what_an_interrupted_migration_put_in_the_place_of_files_and_directories_gives_way() {
+fn recovery_restores_files_and_directories_that_a_killed_migration_traded() {
     let fs = with_a_plain_file();
     let mut process = Process::start(&fs);
     process.checkpoint().expect("checkpointed");
@@ -254,7 +254,7 @@ fn with_a_file_for_a_database() -> (SimFs, Seen) {
 }
 
 #[test]
-fn what_an_interrupted_migration_put_in_the_place_of_a_database_gives_way_however_often_that_is_cut_short() {
+fn a_database_replaced_by_a_file_in_a_killed_migration_returns_despite_any_crash() {
     let (fs, before) = with_a_file_for_a_database();
     let image = fs.snapshot();
     let calls = Process::start(&image.kill()).calls_of(|process| process.settle());
@@ -272,7 +272,7 @@ fn what_an_interrupted_migration_put_in_the_place_of_a_database_gives_way_howeve
 }
 
 #[test]
-fn a_restore_that_fails_half_way_says_that_its_outcome_is_unknown() {
+fn a_restore_that_fails_half_way_reports_an_unknown_outcome() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");
@@ -289,7 +289,7 @@ fn a_restore_that_fails_half_way_says_that_its_outcome_is_unknown() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_that_a_failed_migration_replaced_by_a_link_is_a_directory_again() {
+fn a_rollback_restores_a_directory_that_a_migration_replaced_by_a_link() {
     // The link leads to a file with other content, or to one with the same content.
     for content in ["elsewhere", "here"] {
         let disk = Disk::new();
@@ -312,7 +312,7 @@ fn a_directory_that_a_failed_migration_replaced_by_a_link_is_a_directory_again()
 
 #[cfg(unix)]
 #[test]
-fn a_restore_follows_no_link_to_where_no_database_is() {
+fn a_restore_does_not_follow_a_link_out_of_the_data() {
     let disk = Disk::new();
     std::fs::create_dir(disk.path("data/d")).expect("a directory");
     std::fs::write(disk.path("data/d/x"), "here").expect("written");
@@ -398,7 +398,7 @@ impl Fs for Appending {
 }
 
 #[test]
-fn a_file_of_somebody_else_that_grows_all_the_time_keeps_no_migration_away() {
+fn a_foreign_file_that_keeps_growing_does_not_block_a_migration() {
     let disk = Disk::new();
     let log = disk.path("data/server.log");
     std::fs::write(&log, "a line\n").expect("written");

@@ -24,7 +24,7 @@ fn changed(fs: &SimFs) -> (Process, Seen) {
 }
 
 #[test]
-fn what_a_backup_lacks_goes_with_its_directories_wherever_it_lies() {
+fn a_restore_removes_files_the_backup_lacks_and_their_directories() {
     let fs = machine();
     let (mut process, before) = changed(&fs);
     process.checkpoint().expect("checkpointed");
@@ -53,7 +53,7 @@ fn a_file_that_cannot_be_moved_to_another_device_is_copied_there() {
 }
 
 #[test]
-fn a_file_that_is_to_be_removed_and_goes_by_itself_is_no_error() {
+fn a_file_that_vanishes_before_its_removal_is_no_error() {
     let fs = machine();
     let (mut process, before) = changed(&fs);
     let (file, outside) = ("/base/data/added/file", fs.clone());
@@ -79,7 +79,7 @@ fn follows_the_intent(removals: bool) -> impl Fn(&Call) -> bool {
 }
 
 #[test]
-fn a_restore_that_could_not_say_what_it_replaces_replaces_nothing_later() {
+fn a_restore_that_failed_to_record_its_intent_replaces_nothing_later() {
     let fs = machine();
     let (mut process, _) = changed(&fs);
     process.fs.fail_when(follows_the_intent(false), Fault::Io, Repeat::Once);
@@ -92,7 +92,7 @@ fn a_restore_that_could_not_say_what_it_replaces_replaces_nothing_later() {
 }
 
 #[test]
-fn nothing_is_written_that_an_intent_will_replace_which_could_not_be_taken_back() {
+fn writes_are_refused_while_an_intent_that_could_not_be_withdrawn_remains() {
     let fs = machine();
     let (mut process, before) = changed(&fs);
     process.fs.fail_when(follows_the_intent(true), Fault::Io, Repeat::Forever);
@@ -116,7 +116,7 @@ fn interrupted() -> SimFs {
 }
 
 #[test]
-fn a_forged_intent_moves_nothing_from_or_to_where_none_of_it_may() {
+fn a_forged_intent_that_names_a_forbidden_path_is_refused_and_moves_nothing() {
     type Lie = fn(&mut serde_json::Value);
     let lies: [Lie; 6] = [
         |content| content["files"][0]["from"] = "data/.databases.json".into(),
@@ -165,7 +165,7 @@ fn begins_meanwhile(process: &Process, other: &Process, directory: &'static str)
 }
 
 #[test]
-fn a_database_that_somebody_begins_meanwhile_is_left_alone() {
+fn a_database_created_by_another_process_during_a_restore_is_left_alone() {
     let fs = machine();
     let (mut process, before) = changed(&fs);
     let other = Process::start(&fs);
@@ -177,7 +177,7 @@ fn a_database_that_somebody_begins_meanwhile_is_left_alone() {
 }
 
 #[test]
-fn a_database_that_somebody_begins_in_the_way_meanwhile_is_named_and_nothing_is_changed() {
+fn a_new_database_in_the_way_of_a_restore_is_named_and_nothing_is_changed() {
     let fs = machine();
     fs.write_file("/base/data/plain", b"a file");
     let (mut process, _) = changed(&fs);
@@ -194,7 +194,7 @@ fn a_database_that_somebody_begins_in_the_way_meanwhile_is_named_and_nothing_is_
 }
 
 #[test]
-fn a_file_in_the_place_of_a_databases_directory_is_named_and_nothing_is_changed() {
+fn a_file_in_place_of_a_database_directory_is_named_and_nothing_is_changed() {
     let fs = machine();
     let (mut process, _) = changed(&fs);
     process.close();

@@ -37,7 +37,7 @@ fn a_restore_brings_back_documents_files_and_directories() {
 }
 
 #[test]
-fn storages_that_are_open_see_the_restored_data_and_write_on() {
+fn open_storages_see_the_restored_data_and_can_write() {
     let (fs, mut before, after) = changed();
     let mut process = Process::start(&fs);
     assert_eq!(process.see().expect("readable"), after);
@@ -51,7 +51,7 @@ fn storages_that_are_open_see_the_restored_data_and_write_on() {
 }
 
 #[test]
-fn what_was_there_before_a_restore_never_returns() {
+fn data_replaced_by_a_restore_does_not_return_after_a_power_loss() {
     let (fs, before, _) = changed();
     let mut process = Process::start(&fs);
     process.restore("one").expect("restored");
@@ -65,7 +65,7 @@ fn what_was_there_before_a_restore_never_returns() {
 }
 
 #[test]
-fn a_restore_waits_for_other_processes_and_names_them() {
+fn a_restore_times_out_and_names_the_processes_that_have_the_data_open() {
     let (fs, _, after) = changed();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));
     other.database(0).expect("opens");
@@ -83,7 +83,7 @@ fn a_restore_waits_for_other_processes_and_names_them() {
 }
 
 #[test]
-fn whoever_is_in_the_way_of_a_restore_can_write_and_close_while_it_waits() {
+fn a_process_that_blocks_a_restore_can_write_and_close_while_it_waits() {
     let (fs, before, _) = changed();
     let mut other = Process::start(&fs);
     other.site.options.lock_timeout = Duration::from_secs(3);
@@ -123,7 +123,7 @@ fn whoever_is_in_the_way_of_a_restore_can_write_and_close_while_it_waits() {
 }
 
 #[test]
-fn a_database_that_the_backup_does_not_have_becomes_empty() {
+fn a_restore_empties_a_database_that_the_backup_lacks() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.back_up("one").expect("backed up");
@@ -149,7 +149,7 @@ fn a_database_that_the_backup_does_not_have_becomes_empty() {
 }
 
 #[test]
-fn a_backup_restores_on_another_machine_and_over_damaged_data() {
+fn a_backup_can_be_restored_on_another_machine_and_over_damaged_data() {
     let (fs, before, _) = changed();
     let files = image(&fs, "/base/backups/one");
     for damage in
@@ -183,7 +183,7 @@ fn on_another_machine(fs: &SimFs, mut process: Process) -> Process {
 }
 
 #[test]
-fn a_backup_brings_its_sequence_numbers_to_another_machine() {
+fn a_backup_carries_its_sequence_number_to_another_machine() {
     let (fs, _, _) = changed();
     let mut process = Process::start(&fs);
     let before = process.database(0).and_then(|database| database.sequence()).expect("opens");
@@ -193,7 +193,7 @@ fn a_backup_brings_its_sequence_numbers_to_another_machine() {
 }
 
 #[test]
-fn a_file_that_somebody_laid_out_by_hand_is_restored_as_it_was() {
+fn a_file_formatted_by_hand_is_restored_byte_for_byte() {
     let fs = machine();
     let mut process = Process::start(&fs);
     process.checkpoint().expect("checkpointed");
@@ -211,7 +211,7 @@ fn a_file_that_somebody_laid_out_by_hand_is_restored_as_it_was() {
 }
 
 #[test]
-fn sequence_numbers_never_go_back() {
+fn a_restore_never_lowers_the_sequence_number() {
     let (fs, _, _) = changed();
     let mut process = Process::start(&fs);
     let seq = |process: &mut Process| {
@@ -259,7 +259,7 @@ fn is_refused(fs: &SimFs, backup: &str, expected: &str, after: &Seen) {
 }
 
 #[test]
-fn a_backup_without_manifest_or_with_a_newer_format_is_refused() {
+fn a_backup_without_a_manifest_or_with_a_newer_format_is_refused() {
     let (fs, _, after) = changed();
     let manifest = "/base/backups/one/manifest.json";
     let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
@@ -275,7 +275,7 @@ fn a_backup_without_manifest_or_with_a_newer_format_is_refused() {
 }
 
 #[test]
-fn missing_shortened_and_changed_files_are_refused() {
+fn a_backup_with_a_missing_truncated_or_changed_file_is_refused() {
     let (fs, _, after) = changed();
     let path = "/base/backups/one/data/notes.txt";
     for content in [&b"not our"[..], b"not 0urs"] {
@@ -298,7 +298,7 @@ fn forged(text: &str, from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_forged_manifest_leads_nowhere() {
+fn a_manifest_with_a_forged_path_is_refused() {
     let (fs, _, after) = changed();
     let manifest = "/base/backups/one/manifest.json";
     let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
@@ -370,7 +370,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_manifest_with_a_sequence_number_that_leaves_no_room_for_more_is_refused() {
+fn a_manifest_with_a_sequence_number_near_the_limit_is_refused() {
     let (fs, _, after) = changed();
     let manifest = "/base/backups/one/manifest.json";
     let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
@@ -383,7 +383,7 @@ fn a_manifest_with_a_sequence_number_that_leaves_no_room_for_more_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_puts_a_file_in_the_place_of_the_data_is_refused() {
+fn a_manifest_that_puts_a_file_in_place_of_the_data_directory_is_refused() {
     let (fs, _, after) = changed();
     let manifest = "/base/backups/one/manifest.json";
     let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
@@ -404,7 +404,7 @@ fn a_manifest_that_puts_a_file_in_the_place_of_the_data_is_refused() {
 }
 
 #[test]
-fn a_restore_without_room_and_an_aborted_one_leave_everything() {
+fn a_restore_that_lacks_disk_space_or_is_aborted_changes_nothing() {
     let (fs, before, after) = changed();
     fs.set_free_space(1000);
     is_refused(&fs, "one", "IO_ERROR", &after);
@@ -431,7 +431,7 @@ fn a_restore_without_room_and_an_aborted_one_leave_everything() {
 }
 
 #[test]
-fn a_restore_that_fails_on_another_machine_leaves_no_directories_of_databases() {
+fn a_failed_restore_on_another_machine_leaves_no_database_directories() {
     let (fs, _, _) = changed();
     let process = Process::start(&fs);
     process.site.open_under(Path::new("/base/above/another")).expect("opens");
@@ -448,7 +448,7 @@ fn a_restore_that_fails_on_another_machine_leaves_no_directories_of_databases() 
 }
 
 #[test]
-fn a_file_of_a_backup_that_changes_while_it_is_restored_is_refused() {
+fn a_backup_file_that_changes_during_the_restore_is_refused() {
     let (fs, before, after) = changed();
     let mut process = Process::start(&fs);
     let file = "/base/backups/one/data/notes.txt";
@@ -466,7 +466,7 @@ fn a_file_of_a_backup_that_changes_while_it_is_restored_is_refused() {
 }
 
 #[test]
-fn what_is_written_after_a_restore_that_took_two_attempts_is_there_for_everybody() {
+fn a_write_after_a_restore_that_took_two_attempts_reaches_every_process() {
     let (fs, mut before, after) = changed();
     let mut process = Process::start(&fs);
     assert_eq!(process.see().expect("readable"), after);

@@ -118,19 +118,19 @@ const WORKLOAD: [Op; 7] =
     [Op::Put, Op::Nested, Op::Checkpoint, Op::Both, Op::Checkpoint, Op::PutOs, Op::Nested];
 
 #[test]
-fn each_flipped_bit_is_harmless_or_reported_while_the_machine_runs() {
+fn every_flipped_bit_is_harmless_or_reported_while_the_machine_runs() {
     let run = Run::of(machine(), &WORKLOAD, None).expect("the workload runs");
     every_bit(&run.fs.kill().snapshot(), &run.history, (15_000, 10_000));
 }
 
 #[test]
-fn each_flipped_bit_is_harmless_or_reported_after_a_restart() {
+fn every_flipped_bit_is_harmless_or_reported_after_a_restart() {
     let run = Run::of(machine(), &WORKLOAD, None).expect("the workload runs");
     every_bit(&run.fs.power_loss(&mut Extreme::Everything).snapshot(), &run.history, (15_000, 10_000));
 }
 
 #[test]
-fn each_flipped_bit_of_documents_in_files_of_their_own_is_harmless_or_reported() {
+fn every_flipped_bit_is_harmless_or_reported_with_documents_in_their_own_files() {
     let run = Run::of(machine(), &[Op::Put, Op::Large], None).expect("the workload runs");
     every_bit(&run.fs.kill().snapshot(), &run.history, (5000, 4000));
 }

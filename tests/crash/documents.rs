@@ -29,7 +29,7 @@ fn of(ops: &[Op]) -> Result<Run, String> {
 }
 
 #[test]
-fn every_power_loss_and_every_kill() {
+fn documents_in_their_own_files_survive_every_power_loss_and_kill() {
     let mut explorer = Explorer::default();
     for ops in WORKLOADS {
         explorer.run(of(ops), |explorer, run| {
@@ -41,7 +41,7 @@ fn every_power_loss_and_every_kill() {
 }
 
 #[test]
-fn a_second_power_loss_at_every_call_after_a_first_one() {
+fn documents_in_their_own_files_survive_a_second_power_loss_at_every_call() {
     let mut explorer = Explorer::default();
     for ops in [WORKLOADS[1], WORKLOADS[4]] {
         explorer.run(of(ops), |explorer, run| {
@@ -56,7 +56,7 @@ fn a_second_power_loss_at_every_call_after_a_first_one() {
 }
 
 #[test]
-fn every_call_fails() {
+fn documents_in_their_own_files_survive_a_failure_at_every_call() {
     let ops = [Op::Large, Op::Checkpoint, Op::Large, Op::Put, Op::Checkpoint];
     for fault in [Fault::Io, Fault::NoSpace { written: 9 }] {
         every_call_of(&ops, fault, Repeat::Once, 100);
@@ -75,7 +75,7 @@ fn put(database: &Handle, id: u64, version: u32) {
 }
 
 #[test]
-fn the_file_goes_with_the_journal_whose_line_tells_of_it() {
+fn a_document_file_is_removed_with_the_journal_that_refers_to_it() {
     let fs = machine();
     let database = open(&fs, None).expect("opens");
     put(&database, 1, 1);
@@ -91,7 +91,7 @@ fn the_file_goes_with_the_journal_whose_line_tells_of_it() {
 }
 
 #[test]
-fn a_write_that_fails_leaves_no_file() {
+fn a_failed_write_leaves_no_document_file() {
     let fs = machine();
     let database = open(&fs, None).expect("opens");
     let file = file_of(&database, 1, 1).expect("room");
@@ -105,7 +105,7 @@ fn a_write_that_fails_leaves_no_file() {
 }
 
 #[test]
-fn another_process_reads_it_from_its_file_and_from_the_snapshot() {
+fn another_process_reads_a_document_from_its_file_and_from_the_snapshot() {
     let fs = machine();
     let (writing, reading) = (fs.process(), fs.process());
     let (writer, reader) = (open(&writing, None).expect("opens"), open(&reading, None).expect("opens"));
@@ -119,7 +119,7 @@ fn another_process_reads_it_from_its_file_and_from_the_snapshot() {
 }
 
 #[test]
-fn a_process_that_is_generations_behind_catches_up() {
+fn a_process_several_generations_behind_catches_up() {
     let fs = machine();
     let (writing, reading) = (fs.process(), fs.process());
     let (writer, reader) = (open(&writing, None).expect("opens"), open(&reading, None).expect("opens"));

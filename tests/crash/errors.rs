@@ -144,65 +144,65 @@ pub fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat, least: u64) {
 }
 
 #[test]
-fn every_call_failing_once() {
+fn one_failure_of_any_call_breaks_no_promise() {
     every_call(Fault::Io, Repeat::Once);
 }
 
 #[test]
-fn every_call_failing_for_ever() {
+fn a_permanent_failure_from_any_call_on_breaks_no_promise() {
     every_call(Fault::Io, Repeat::Forever);
 }
 
 #[test]
-fn every_call_meeting_a_full_disk_once() {
+fn a_disk_that_is_full_for_one_call_breaks_no_promise() {
     every_call(Fault::NoSpace { written: 20 }, Repeat::Once);
 }
 
 #[test]
-fn every_call_meeting_a_full_disk_for_ever() {
+fn a_disk_that_is_full_from_any_call_on_breaks_no_promise() {
     every_call(Fault::NoSpace { written: 200 }, Repeat::Forever);
 }
 
 #[test]
-fn every_call_meeting_a_read_only_disk() {
+fn a_disk_that_is_read_only_from_any_call_on_breaks_no_promise() {
     every_call(Fault::ReadOnly, Repeat::Forever);
 }
 
 #[test]
-fn every_call_meeting_a_read_only_disk_once() {
+fn a_disk_that_is_read_only_for_one_call_breaks_no_promise() {
     every_call(Fault::ReadOnly, Repeat::Once);
 }
 
 #[test]
-fn every_call_beyond_the_quota_once() {
+fn a_quota_exceeded_for_one_call_breaks_no_promise() {
     every_call(Fault::Quota { written: 33 }, Repeat::Once);
 }
 
 #[test]
-fn every_call_beyond_the_quota_for_ever() {
+fn a_quota_exceeded_from_any_call_on_breaks_no_promise() {
     every_call(Fault::Quota { written: 0 }, Repeat::Forever);
 }
 
 /// Writes that stop after one byte, within a line, within a sector, and just before their last byte.
 #[test]
-fn every_write_coming_up_short_once() {
+fn a_short_write_at_any_call_breaks_no_promise() {
     for written in [1, 120, 511, 100_000] {
         every_call(Fault::NoSpace { written }, Repeat::Once);
     }
 }
 
 #[test]
-fn every_call_denied_for_ever() {
+fn access_denied_from_any_call_on_breaks_no_promise() {
     every_call(Fault::Kind(std::io::ErrorKind::PermissionDenied), Repeat::Forever);
 }
 
 #[test]
-fn every_call_interrupted_once() {
+fn an_interruption_of_any_call_breaks_no_promise() {
     every_call(Fault::Interrupted, Repeat::Once);
 }
 
 #[test]
-fn every_call_of_opening_failing_once() {
+fn one_failure_of_any_call_while_opening_breaks_no_promise() {
     let calls = {
         let fs = crate::world::empty_machine();
         try_open(&fs, None).expect("opens");
@@ -234,7 +234,7 @@ fn every_call_of_opening_failing_once() {
 }
 
 #[test]
-fn a_failed_sync_stops_every_process_until_all_have_closed() {
+fn a_failed_sync_stops_all_writes_until_every_process_has_closed() {
     let fs = machine();
     let (one, other) = (fs.process(), fs.process());
     let first = try_open(&one, None).expect("opens");

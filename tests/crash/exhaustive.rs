@@ -17,7 +17,7 @@ fn a_database_survives_power_loss_while_it_is_created() {
 }
 
 #[test]
-fn every_power_loss_in_workloads_of_one_and_two_operations() {
+fn workloads_of_one_and_two_operations_survive_every_power_loss() {
     let mut explorer = Explorer::beside(&CRASHED);
     let limit = wanted(24);
     for first in Op::ALL {
@@ -49,11 +49,11 @@ fn three_operations(part: usize) {
 }
 
 #[test]
-fn every_power_loss_in_half_of_the_workloads_of_three_operations() {
+fn half_of_the_workloads_of_three_operations_survive_every_power_loss() {
     three_operations(0);
 }
 
 #[test]
-fn every_power_loss_in_the_other_half_of_the_workloads_of_three_operations() {
+fn the_other_half_of_the_workloads_of_three_operations_survive_every_power_loss() {
     three_operations(1);
 }

@@ -57,7 +57,7 @@ fn read_with(machine: &Snapshot, path: &str, bytes: Option<&[u8]>) -> Result<Doc
 }
 
 #[test]
-fn a_lost_or_torn_one_is_harmless() {
+fn a_lost_or_torn_index_checkpoint_is_harmless() {
     let (run, machines) = machines();
     for machine in &machines {
         let fs = machine.kill();
@@ -82,7 +82,7 @@ fn a_lost_or_torn_one_is_harmless() {
 }
 
 #[test]
-fn each_flipped_bit_is_harmless() {
+fn every_flipped_bit_in_an_index_checkpoint_is_harmless() {
     let (run, [killed, _]) = machines();
     let fs = killed.kill();
     for path in index_files(&fs) {
@@ -96,7 +96,7 @@ fn each_flipped_bit_is_harmless() {
 }
 
 #[test]
-fn every_one_that_there_ever_was_is_harmless_in_the_place_of_any_other() {
+fn any_older_or_foreign_index_checkpoint_is_harmless_in_place_of_any_other() {
     let mut versions = BTreeSet::new();
     let (run, machines) = machines();
     for moment in &run.moments {
@@ -123,7 +123,7 @@ fn every_one_that_there_ever_was_is_harmless_in_the_place_of_any_other() {
 }
 
 #[test]
-fn power_losses_and_kills_while_they_are_written_and_removed() {
+fn writing_and_removing_index_checkpoints_survives_power_loss_and_kills() {
     const OTHERS: [Op; 6] = [Op::Put, Op::Both, Op::Drop, Op::Checkpoint, Op::EditOpen, Op::Foreign];
     let mut explorer = Explorer::default();
     for own in [Op::Persist, Op::Forget] {
@@ -146,7 +146,7 @@ fn power_losses_and_kills_while_they_are_written_and_removed() {
 }
 
 #[test]
-fn a_database_without_collections_keeps_none() {
+fn a_database_without_collections_keeps_no_index_checkpoint() {
     let run = Run::of(machine(), &[Op::Nested, Op::Checkpoint, Op::Drop, Op::Checkpoint], None);
     let run = run.expect("the workload runs");
     assert_eq!(index_files(&run.fs), [""; 0], "in {DIRECTORY}");

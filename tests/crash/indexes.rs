@@ -228,7 +228,7 @@ fn explore(ops: &[Op], limit: usize, least: usize) {
 }
 
 #[test]
-fn filling_and_rebuilding_an_index_survive_every_crash() {
+fn filling_and_rebuilding_an_index_survives_every_crash() {
     let ops = [
         Op::Create("a"),
         Op::Add(1, 2),
@@ -247,7 +247,7 @@ fn filling_and_rebuilding_an_index_survive_every_crash() {
 }
 
 #[test]
-fn dropping_and_creating_an_index_anew_survive_every_crash() {
+fn dropping_and_recreating_an_index_survives_every_crash() {
     let ops = [
         Op::Create("a"),
         Op::Rebuild(0),

@@ -64,14 +64,14 @@ fn in_turn(seed: u64, steps: u32) -> Result<(), String> {
 }
 
 #[test]
-fn three_processes_in_turn_behave_like_one() {
+fn three_processes_that_take_turns_behave_like_one() {
     for seed in 0..150 {
         in_turn(seed, 40).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     }
 }
 
 #[test]
-fn a_writer_that_dies_at_any_call_leaves_the_others_right() {
+fn a_writer_that_dies_at_any_call_leaves_correct_data_to_the_others() {
     for call in 1..=40 {
         writer_dies(call, None).unwrap_or_else(|problem| panic!("at call {call}: {problem}"));
     }
@@ -143,11 +143,11 @@ fn at_every_call(dropped: bool) {
 }
 
 #[test]
-fn a_process_that_dies_in_a_checkpoint_leaves_the_others_right() {
+fn a_process_that_dies_in_a_checkpoint_leaves_correct_data_to_the_others() {
     at_every_call(false);
 }
 
 #[test]
-fn a_process_that_dies_before_it_removed_files_leaves_the_others_right() {
+fn a_process_that_dies_before_removing_files_leaves_correct_data_to_the_others() {
     at_every_call(true);
 }

@@ -10,7 +10,7 @@ use crate::workload::{Op, Run};
 use crate::world::{machine, open};
 
 #[test]
-fn every_kill_in_workloads_of_one_and_two_operations() {
+fn workloads_of_one_and_two_operations_survive_every_kill() {
     let mut explorer = Explorer::default();
     for first in Op::ALL {
         for second in Op::ALL {
@@ -22,7 +22,7 @@ fn every_kill_in_workloads_of_one_and_two_operations() {
 }
 
 #[test]
-fn every_kill_in_long_workloads() {
+fn long_workloads_survive_every_kill() {
     let mut explorer = Explorer::default();
     for seed in 1000..1020 {
         let run = Run::of(machine(), &drawn(seed), None).map(|mut run| {
@@ -36,7 +36,7 @@ fn every_kill_in_long_workloads() {
 
 /// A process may die in the middle of a write, which then leaves any number of its bytes.
 #[test]
-fn a_kill_in_the_middle_of_any_write() {
+fn committed_batches_survive_a_kill_in_the_middle_of_any_write() {
     let mut explorer = Explorer::default();
     for op in [Op::Put, Op::Both, Op::Group, Op::Checkpoint] {
         let calls = calls_of(op);
@@ -75,7 +75,7 @@ fn calls_of(op: Op) -> u64 {
 }
 
 #[test]
-fn a_database_that_was_killed_opens_without_waiting() {
+fn a_database_whose_process_was_killed_opens_without_waiting() {
     let fs = machine();
     let database = open(&fs, None).expect("opens");
     let fs = fs.kill();

@@ -78,12 +78,12 @@ fn trusting_a_stale_index_checkpoint_is_caught() {
 }
 
 #[test]
-fn a_line_before_its_documents_file_is_durable_is_caught() {
+fn a_line_written_before_its_document_file_is_durable_is_caught() {
     is_caught_by_crashes(Mutant::LineBeforeDocumentFile, &[&[Op::Large, Op::Put]]);
 }
 
 #[test]
-fn appending_after_a_cut_that_was_not_synced_is_caught() {
+fn appending_after_an_unsynced_cut_is_caught() {
     is_caught(Mutant::AppendAfterUnsyncedCut, dead_batches_stay_dead);
 }
 
@@ -126,7 +126,7 @@ fn calls_before(
 }
 
 #[test]
-fn serving_a_tail_that_was_not_synced_is_caught() {
+fn serving_an_unsynced_tail_is_caught() {
     let killed = |mutant| -> Result<(), String> {
         let run = Run::of(machine(), &[Op::Put, Op::PutOs], mutant)?;
         let mut again = Run::begin(run.fs.kill(), run.history[2..].to_vec(), mutant)?;
@@ -209,12 +209,12 @@ fn moving_the_tip_before_the_sync_is_caught() {
 }
 
 #[test]
-fn acknowledging_before_the_tip_moved_is_caught() {
+fn acknowledging_before_moving_the_tip_is_caught() {
     is_caught(Mutant::AcknowledgeBeforeTip, any_writer_dies);
 }
 
 #[test]
-fn believing_a_repeated_sync_is_caught() {
+fn trusting_a_sync_repeated_after_a_failure_is_caught() {
     is_caught(Mutant::RetryFailedSync, |mutant| {
         let is_sync = |call: &Call| matches!(call, Call::SyncData { .. });
         let spoil =
@@ -284,7 +284,7 @@ fn ignored_syncs_of_snapshots_are_caught() {
 /// If a process closes its lock file and leaves unlocking to the system, the lock stays held for as long as a child that it
 /// spawned lives.
 #[test]
-fn unlocking_by_closing_is_caught_where_children_are_spawned() {
+fn releasing_a_lock_only_by_closing_it_is_caught_if_a_child_process_lives_on() {
     let scenario = |unlocks: bool| {
         let fs = machine();
         if !unlocks {

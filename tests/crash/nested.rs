@@ -79,7 +79,7 @@ fn after_a_kill(explorer: &mut Explorer) {
 }
 
 #[test]
-fn a_power_loss_at_every_call_after_a_power_loss_or_a_kill() {
+fn recovery_survives_a_power_loss_at_every_call() {
     let seen = Arc::default();
     let (mut lost, mut killed) = (Explorer::beside(&seen), Explorer::beside(&seen));
     thread::scope(|scope| {

@@ -170,7 +170,7 @@ fn documents(of: &[(u64, u32)]) -> BTreeMap<u64, u32> {
 }
 
 #[test]
-fn a_collection_outside_and_what_belongs_to_its_documents_survive_every_crash() {
+fn a_collection_outside_the_directory_and_its_attachments_survive_every_crash() {
     let mut history = History::begin();
     history.step("a first document", (documents(&[(1, 1)]), true), put(1, 1));
     history.step("a second document", (documents(&[(1, 1), (2, 2)]), true), put(2, 2));
@@ -211,7 +211,7 @@ fn a_plain_file_is_replaced_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_file_that_its_caller_judged_survives_every_crash() {
+fn adopting_a_judged_edit_survives_every_crash() {
     let mut history = History::begin();
     history.step("a document", (documents(&[(2, 2)]), true), put(2, 2));
     history.step("a checkpoint", history.state.clone(), checkpoint);

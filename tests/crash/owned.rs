@@ -48,7 +48,7 @@ fn check(fs: &SimFs, expected: &Documents) -> Result<(), String> {
 }
 
 #[test]
-fn a_file_that_went_with_its_owner_does_not_come_back_with_a_power_loss() {
+fn a_file_removed_with_its_owner_does_not_return_after_a_power_loss() {
     let fs = empty_machine();
     let database = open(&fs).expect("a new database opens");
     put(&database, 0, OWNER);
@@ -64,7 +64,7 @@ fn a_file_that_went_with_its_owner_does_not_come_back_with_a_power_loss() {
 }
 
 #[test]
-fn an_edit_that_gives_up_a_document_and_its_collection_survives_every_crash() {
+fn an_edit_that_removes_a_document_and_its_collection_survives_every_crash() {
     let fs = empty_machine();
     let database = open(&fs).expect("a new database opens");
     put(&database, 0, OWNER);

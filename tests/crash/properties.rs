@@ -223,11 +223,11 @@ fn lives(cases: usize, most_open: usize) {
 }
 
 #[test]
-fn random_lives_agree_with_the_model() {
+fn random_histories_agree_with_the_model() {
     lives(number("PROPERTY_CASES", 256) / 2, 256);
 }
 
 #[test]
-fn random_lives_with_files_that_are_closed_between_reads_agree_with_it_too() {
+fn random_histories_with_files_closed_between_reads_agree_with_the_model() {
     lives(number("PROPERTY_CASES", 256) / 2, 0);
 }

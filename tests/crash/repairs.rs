@@ -69,7 +69,7 @@ fn repaired(fs: &SimFs, case: &Damaged) -> Result<(), String> {
 }
 
 #[test]
-fn a_power_loss_at_every_call_of_a_repair() {
+fn a_repair_survives_a_power_loss_or_kill_at_every_call() {
     let mut checked = 0;
     for case in damaged() {
         let Damaged { image, what, .. } = &case;
@@ -89,7 +89,7 @@ fn a_power_loss_at_every_call_of_a_repair() {
 }
 
 #[test]
-fn every_call_of_a_repair_failing_once_and_for_ever() {
+fn a_repair_can_be_repeated_after_a_failure_of_any_call() {
     let mut runs = 0;
     for case in damaged() {
         let Damaged { image, what, .. } = &case;

@@ -37,7 +37,7 @@ fn cuts(fs: &SimFs) -> Vec<String> {
 }
 
 #[test]
-fn durable_writes_leave_room_that_the_next_ones_fill() {
+fn durable_writes_leave_room_that_the_next_writes_fill() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     put(&database, 1..=3, Durability::Full);
@@ -65,7 +65,7 @@ fn room_is_neither_damage_nor_a_torn_tail() {
 }
 
 #[test]
-fn what_a_dead_process_wrote_into_the_room_is_cut_and_kept() {
+fn a_partial_line_in_the_room_is_cut_out_and_kept_as_a_copy() {
     let fs = machine();
     let database = open(&fs.process(), None).expect("open");
     put(&database, 1..=3, Durability::Full);
@@ -86,7 +86,7 @@ fn what_a_dead_process_wrote_into_the_room_is_cut_and_kept() {
 }
 
 #[test]
-fn a_line_that_a_power_loss_took_from_the_room_is_gone_and_the_rest_is_whole() {
+fn a_line_in_the_room_lost_by_a_power_loss_leaves_earlier_lines_intact() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     put(&database, 1..=3, Durability::Full);
@@ -100,7 +100,7 @@ fn a_line_that_a_power_loss_took_from_the_room_is_gone_and_the_rest_is_whole() {
 }
 
 #[test]
-fn a_journal_that_is_done_with_has_no_room() {
+fn a_checkpoint_removes_the_room_from_the_finished_journal() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     put(&database, 1..=3, Durability::Full);
@@ -109,7 +109,7 @@ fn a_journal_that_is_done_with_has_no_room() {
 }
 
 #[test]
-fn writes_that_no_sync_follows_make_no_room() {
+fn writes_without_a_sync_make_no_room() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     put(&database, 1..=20, Durability::Os);
@@ -117,7 +117,7 @@ fn writes_that_no_sync_follows_make_no_room() {
 }
 
 #[test]
-fn much_at_once_makes_no_room() {
+fn a_large_batch_makes_no_room() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     let batch = Batch { put: (1..=1000).map(|id| (0, id, id as u32)).collect(), ..Batch::default() };
@@ -126,7 +126,7 @@ fn much_at_once_makes_no_room() {
 }
 
 #[test]
-fn a_disk_that_is_too_full_for_room_takes_the_line() {
+fn a_write_succeeds_on_a_disk_too_full_for_room() {
     let fs = machine();
     let database = open(&fs, None).expect("open");
     put(&database, 1..=1, Durability::Full);

@@ -40,18 +40,18 @@ fn sample(first_seed: u64, disks: usize) {
 }
 
 #[test]
-fn power_losses_in_long_workloads_of_even_seeds() {
+fn long_workloads_of_even_seeds_survive_power_losses() {
     sample(0, wanted(45_000));
 }
 
 #[test]
-fn power_losses_in_long_workloads_of_odd_seeds() {
+fn long_workloads_of_odd_seeds_survive_power_losses() {
     sample(1, wanted(45_000));
 }
 
 /// The seed is `CRASH_SEED`, to repeat a failure, or else the first one.
 #[test]
-fn power_losses_in_the_workload_of_one_seed() {
+fn the_workload_of_one_seed_survives_power_losses() {
     let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let mut explorer = Explorer::default();
     explore(&mut explorer, seed);

@@ -48,7 +48,7 @@ fn assert_damaged<T>(result: Result<T, Error>, what: &str) {
 }
 
 #[test]
-fn a_batch_that_was_damaged_before_others_took_it_in_is_reported_to_them() {
+fn a_batch_damaged_before_other_processes_read_it_is_reported_to_them() {
     let (fs, writer, reader) = two();
     put(&writer, 2).expect("written");
     spoil(&fs, 1, |bytes| flip_in_last_line(bytes));
@@ -58,7 +58,7 @@ fn a_batch_that_was_damaged_before_others_took_it_in_is_reported_to_them() {
 }
 
 #[test]
-fn a_journal_that_lost_its_end_is_reported_to_whoever_needs_it() {
+fn a_truncated_journal_is_reported_to_readers_openers_and_writers() {
     let (fs, writer, reader) = two();
     put(&writer, 2).expect("written");
     spoil(&fs, 1, |bytes| bytes.truncate(bytes.len() - 30));
@@ -68,7 +68,7 @@ fn a_journal_that_lost_its_end_is_reported_to_whoever_needs_it() {
 }
 
 #[test]
-fn a_damaged_header_of_the_next_journal_is_reported_to_those_that_follow() {
+fn a_damaged_header_in_the_next_journal_is_reported_to_readers_and_openers() {
     let (fs, writer, reader) = two();
     writer.checkpoint(no_wait()).expect("checkpointed");
     put(&writer, 2).expect("written");
@@ -78,7 +78,7 @@ fn a_damaged_header_of_the_next_journal_is_reported_to_those_that_follow() {
 }
 
 #[test]
-fn a_reader_that_is_many_generations_behind_sees_the_newest_state() {
+fn a_reader_many_generations_behind_sees_the_newest_state() {
     let (fs, writer, reader) = two();
     for version in 2..8 {
         put(&writer, version).expect("written");
@@ -91,7 +91,7 @@ fn a_reader_that_is_many_generations_behind_sees_the_newest_state() {
 }
 
 #[test]
-fn a_reader_follows_a_switch_whose_older_journal_was_damaged_meanwhile_or_says_so() {
+fn a_reader_moves_past_a_damaged_older_journal_or_reports_it() {
     let (fs, writer, reader) = two();
     put(&writer, 2).expect("written");
     writer.checkpoint(no_wait()).expect("checkpointed");
@@ -105,7 +105,7 @@ fn a_reader_follows_a_switch_whose_older_journal_was_damaged_meanwhile_or_says_s
 }
 
 #[test]
-fn a_journal_whose_last_line_knows_of_no_snapshot_is_needed_with_all_before_it() {
+fn the_newest_journal_suffices_once_snapshots_hold_everything_before_it() {
     let (fs, writer, reader) = two();
     drop((writer, reader));
     let fs = fs.kill();

@@ -86,7 +86,7 @@ const BEFORE: [&[Op]; 4] =
     [&[], &[Op::Both, Op::Nested], &[Op::Both, Op::Nested, Op::Checkpoint], &[Op::Drop, Op::PutOs]];
 
 #[test]
-fn every_crash_around_a_commit_leaves_all_of_a_transaction_or_nothing() {
+fn a_crash_around_a_commit_leaves_all_of_a_transaction_or_nothing() {
     let mut explorer = Explorer::default();
     for before in BEFORE {
         for number in 0..2 {
@@ -159,7 +159,7 @@ fn dies(call: u64, number: usize) -> Result<bool, String> {
 }
 
 #[test]
-fn a_process_that_dies_in_a_commit_leaves_all_of_it_or_nothing_to_the_others() {
+fn a_process_that_dies_in_a_commit_leaves_all_of_the_transaction_or_nothing() {
     for number in 0..2 {
         let mut call = 1;
         while dies(call, number).unwrap_or_else(|problem| panic!("at call {call}: {problem}")) {
@@ -205,7 +205,7 @@ fn fails(call: u64, number: usize, repeat: Repeat) -> Result<bool, String> {
 }
 
 #[test]
-fn a_call_that_fails_in_a_commit_leaves_all_of_a_transaction_or_nothing() {
+fn a_failed_call_in_a_commit_leaves_all_of_the_transaction_or_nothing() {
     for (number, repeat) in [(0, Repeat::Once), (1, Repeat::Once), (0, Repeat::Forever)] {
         let mut call = 1;
         while fails(call, number, repeat).unwrap_or_else(|problem| panic!("at call {call}: {problem}")) {

@@ -13,13 +13,13 @@ use crate::world::{
 };
 
 #[test]
-fn a_collection_is_loaded_without_looking_at_its_documents() {
+fn a_collection_is_loaded_without_reading_its_documents() {
     let fs = filled();
     assert_eq!(loading_looks_at(&fs, &spec("a.json")), 0);
 }
 
 #[test]
-fn changes_since_the_snapshot_are_laid_over() {
+fn only_documents_changed_since_the_snapshot_are_read() {
     let fs = filled();
     let database = open(&fs.process());
     let a = spec("a.json");
@@ -32,7 +32,7 @@ fn changes_since_the_snapshot_are_laid_over() {
 }
 
 #[test]
-fn ids_of_texts_and_foreign_layouts_come_back() {
+fn an_index_checkpoint_covers_text_ids_and_hand_formatted_files() {
     let fs = machine();
     let a = spec("a.json");
     let pretty = format!(
@@ -56,7 +56,7 @@ fn ids_of_texts_and_foreign_layouts_come_back() {
 }
 
 #[test]
-fn one_of_another_snapshot_counts_as_absent() {
+fn an_index_checkpoint_of_another_snapshot_is_ignored() {
     let fs = filled();
     let path = index_file(&fs);
     let before = fs.read_file(&path).expect("an index checkpoint");
@@ -70,7 +70,7 @@ fn one_of_another_snapshot_counts_as_absent() {
 }
 
 #[test]
-fn one_of_another_collection_or_database_counts_as_absent() {
+fn an_index_checkpoint_of_another_collection_or_database_is_ignored() {
     let fs = filled();
     let (path, ours) = (index_file(&fs), fs.read_file(index_file(&fs)).expect("an index checkpoint"));
     let database = open(&fs);
@@ -91,7 +91,7 @@ fn one_of_another_collection_or_database_counts_as_absent() {
 }
 
 #[test]
-fn other_rules_other_fields_and_more_indexes_ask_for_the_documents() {
+fn changed_or_additional_indexes_are_built_from_the_documents() {
     let fs = filled();
     let own = spec("a.json").indexes.clone();
     let replaced = |at: usize, index: Arc<IndexSpec>| {
@@ -126,7 +126,7 @@ fn other_rules_other_fields_and_more_indexes_ask_for_the_documents() {
 }
 
 #[test]
-fn some_of_the_indexes_are_loaded_from_a_file_that_has_more() {
+fn a_subset_of_the_indexes_is_loaded_in_any_order() {
     let fs = filled();
     let mut indexes = spec("a.json").indexes.clone();
     indexes.reverse();
@@ -140,7 +140,7 @@ fn some_of_the_indexes_are_loaded_from_a_file_that_has_more() {
 }
 
 #[test]
-fn an_edited_snapshot_is_adopted_as_without_an_index_checkpoint() {
+fn an_edited_snapshot_is_adopted_despite_its_index_checkpoint() {
     let fs = filled();
     let edited = format!("{{\"2\":{},\"4\":{}}}", record(2, "plum"), record(4, "pear"));
     fs.write_file(format!("{DIRECTORY}/a.json"), edited.as_bytes());
@@ -151,7 +151,7 @@ fn an_edited_snapshot_is_adopted_as_without_an_index_checkpoint() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_counts_as_absent() {
+fn an_unreadable_index_checkpoint_is_ignored() {
     let fs = filled();
     let expected = scanned(&fs, &spec("a.json"));
     let touches = |call: &Call| call.path().to_string_lossy().contains("index-");

@@ -25,7 +25,7 @@ fn told(fs: &SimFs) -> Times {
 }
 
 #[test]
-fn indexes_keep_the_time_when_they_were_first_built() {
+fn an_index_keeps_the_time_when_it_was_first_built() {
     let fs = filled();
     let first = told(&fs);
     let database = open(&fs.process());
@@ -44,7 +44,7 @@ fn indexes_keep_the_time_when_they_were_first_built() {
 }
 
 #[test]
-fn a_document_without_a_change_in_an_index_does_not_change_its_time() {
+fn a_write_that_does_not_change_an_index_does_not_change_its_time() {
     let fs = filled();
     let database = open(&fs);
     let a = spec("a.json");

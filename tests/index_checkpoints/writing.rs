@@ -12,7 +12,7 @@ use crate::world::{
 };
 
 #[test]
-fn a_missing_index_checkpoint_is_written_by_the_next_checkpoint_of_the_collection() {
+fn a_checkpoint_of_a_collection_writes_its_missing_index_checkpoint() {
     let fs = filled();
     fs.remove(index_file(&fs));
     assert_eq!(loading_looks_at(&fs, &spec("a.json")), 3);
@@ -23,7 +23,7 @@ fn a_missing_index_checkpoint_is_written_by_the_next_checkpoint_of_the_collectio
 }
 
 #[test]
-fn what_recovery_left_to_a_checkpoint_gets_one_once_somebody_asked_for_the_collection() {
+fn persisting_replaces_a_stale_index_checkpoint_left_by_an_earlier_checkpoint() {
     let fs = filled();
     put(&open(&fs), &spec("a.json"), 4, "plum");
     let fs = fs.kill();
@@ -36,7 +36,7 @@ fn what_recovery_left_to_a_checkpoint_gets_one_once_somebody_asked_for_the_colle
 }
 
 #[test]
-fn a_failure_to_write_one_is_no_failure_of_the_checkpoint() {
+fn a_checkpoint_succeeds_if_its_index_checkpoint_cannot_be_written() {
     let touches = |call: &Call| call.path().to_string_lossy().contains("index-");
     let changes = move |call: &Call| touches(call) && call.changes_state();
     for fault in [Fault::Io, Fault::NoSpace { written: 30 }, Fault::ReadOnly] {
@@ -59,7 +59,7 @@ fn a_failure_to_write_one_is_no_failure_of_the_checkpoint() {
 }
 
 #[test]
-fn files_of_dropped_and_unknown_collections_go() {
+fn index_checkpoints_of_dropped_and_unknown_collections_are_removed() {
     let fs = filled();
     let unknown = format!("{DIRECTORY}/.storage/index-0123456789abcdef");
     fs.write_file(&unknown, b"of a collection that nobody knows");
@@ -75,7 +75,7 @@ fn files_of_dropped_and_unknown_collections_go() {
 }
 
 #[test]
-fn removed_files_cost_a_scan_and_nothing_else() {
+fn removing_index_checkpoints_costs_only_a_scan() {
     let fs = filled();
     let database = open(&fs);
     let wait = Wait::at_most(READ.lock_timeout);
@@ -87,7 +87,7 @@ fn removed_files_cost_a_scan_and_nothing_else() {
 }
 
 #[test]
-fn persisting_checkpoints_what_is_dirty_and_leaves_a_clean_snapshot_alone() {
+fn persisting_indexes_rewrites_a_changed_snapshot_but_not_an_unchanged_one() {
     let fs = filled();
     let database = open(&fs);
     let snapshot = || fs.handle().metadata(Path::new("/database/a.json")).expect("looked up");
@@ -103,7 +103,7 @@ fn persisting_checkpoints_what_is_dirty_and_leaves_a_clean_snapshot_alone() {
 }
 
 #[test]
-fn persisting_takes_in_an_edit_made_a_moment_ago() {
+fn persisting_indexes_adopts_a_recent_edit_first() {
     let fs = filled();
     let database = open(&fs);
     found(&database, &spec("a.json"));
@@ -115,7 +115,7 @@ fn persisting_takes_in_an_edit_made_a_moment_ago() {
 }
 
 #[test]
-fn persisting_what_is_not_there_writes_nothing() {
+fn persisting_absent_indexes_writes_nothing() {
     let fs = machine();
     let database = open(&fs);
     database.persist_indexes(&spec("a.json"), READ).expect("nothing to do");
@@ -126,7 +126,7 @@ fn persisting_what_is_not_there_writes_nothing() {
 }
 
 #[test]
-fn a_read_only_directory_reads_them_and_writes_none() {
+fn on_a_read_only_disk_index_checkpoints_are_read_but_not_written() {
     let fs = filled();
     let process = fs.process();
     process.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
@@ -143,7 +143,7 @@ fn a_read_only_directory_reads_them_and_writes_none() {
 }
 
 #[test]
-fn rebuilding_looks_at_every_document_and_writes_the_file_again() {
+fn rebuilding_indexes_reads_every_document_and_rewrites_the_index_checkpoint() {
     let fs = filled();
     let path = index_file(&fs);
     fs.write_file(&path, b"rubbish");

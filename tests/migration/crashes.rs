@@ -246,20 +246,20 @@ fn crash_everywhere(fs: &SimFs, goal: &Goal, up: bool, losses: usize) -> usize {
 }
 
 #[test]
-fn a_run_that_crashes_anywhere_leaves_each_migration_whole_or_not_at_all() {
+fn a_crash_anywhere_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
     let states = crash_everywhere(&machine(), &Goal::Latest, true, 3);
     assert!(states > 1_000, "{states} states");
 }
 
 #[test]
-fn a_rollback_that_crashes_anywhere_leaves_each_migration_whole_or_not_at_all() {
+fn a_crash_anywhere_in_a_rollback_leaves_each_migration_applied_or_not_at_all() {
     let states = crash_everywhere(&migrated(), &Goal::Down(Version::NONE), false, 3);
     assert!(states > 1_000, "{states} states");
 }
 
 /// Fails every call of a run in turn, once. The process continues, and another one follows it.
 #[test]
-fn a_run_whose_calls_fail_leaves_each_migration_whole_or_not_at_all() {
+fn a_failed_call_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
     let (mut runs, mut not_undone) = (0, 0);
     for fault in [Fault::Io, Fault::NoSpace { written: 7 }] {
         let mut call = 0;

@@ -332,7 +332,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn every_run_does_what_the_model_does(
+    fn every_run_agrees_with_the_model(
         versions in prop::collection::vec((parts(), prop::bool::weighted(0.8)), 1..12),
         later in prop::collection::vec((parts(), prop::bool::weighted(0.8)), 0..4),
         calls in prop::collection::vec((call(), prop::collection::vec(end(), 0..6)), 1..8),
@@ -360,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn versions_order_by_the_letter_of_the_specification(one in parts(), other in parts()) {
+    fn versions_order_as_the_specification_says(one in parts(), other in parts()) {
         prop_assert_eq!(version(&one).cmp(&version(&other)), one.compare(&other));
     }
 }

@@ -63,7 +63,7 @@ fn a_missing_file_means_that_nothing_was_applied() {
 }
 
 #[test]
-fn what_is_saved_is_what_people_read_and_what_is_loaded() {
+fn a_saved_state_is_readable_json_and_loads_back() {
     let fs = machine();
     let mut state = State::default();
     state.record(record("1.0.0", None));
@@ -74,7 +74,7 @@ fn what_is_saved_is_what_people_read_and_what_is_loaded() {
 }
 
 #[test]
-fn members_that_are_not_known_are_kept() {
+fn unknown_members_are_kept() {
     let text = TWO.replacen('{', r#"{"by":{"a":[1,2.5]},"#, 1).replace(r#""no""#, r#""no", "host": "x""#);
     let fs = written(&text);
     let mut state = file(&fs).load().expect("loads");
@@ -88,7 +88,7 @@ fn members_that_are_not_known_are_kept() {
 }
 
 #[test]
-fn several_attempts_of_one_version_are_read_and_replaced_by_the_next() {
+fn a_new_attempt_replaces_all_earlier_attempts_of_its_version() {
     let attempt =
         |success| format!(r#"{{"version":"1.0.0","description":"","appliedAt":1,"success":{success}}}"#);
     let (no, yes) = (attempt(false), attempt(true));
@@ -100,7 +100,7 @@ fn several_attempts_of_one_version_are_read_and_replaced_by_the_next() {
 }
 
 #[test]
-fn of_several_attempts_of_one_version_the_success_counts() {
+fn a_successful_attempt_outranks_failed_attempts_of_its_version() {
     let attempt = |time: u64, success: bool| {
         format!(r#"{{"version":"1.0.0","description":"","appliedAt":{time},"success":{success}}}"#)
     };
@@ -120,13 +120,13 @@ fn of_several_attempts_of_one_version_the_success_counts() {
 }
 
 #[test]
-fn a_version_in_the_file_may_differ_from_another_in_build_metadata_only() {
+fn build_metadata_is_ignored_when_versions_are_compared() {
     let fs = written(&TWO.replacen("1.0.0", "1.0.0+build.7", 1));
     assert_eq!(file(&fs).load().expect("loads").current(), version("1.0.0"));
 }
 
 #[test]
-fn damage_is_reported_with_the_path_and_what_to_do_and_never_changed() {
+fn a_damaged_file_is_reported_with_its_path_and_a_remedy_and_left_unchanged() {
     let damages: &[(&str, String)] = &[
         ("empty", String::new()),
         ("cut short", TWO[..100].into()),
@@ -168,7 +168,7 @@ fn damage_is_reported_with_the_path_and_what_to_do_and_never_changed() {
 }
 
 #[test]
-fn the_place_of_broken_json_is_named() {
+fn the_error_names_the_position_of_broken_json() {
     let fs = written("{\n  \"currentVersion\": ?\n}");
     let error = file(&fs).load().map(drop).expect_err("broken");
     assert!(error.to_string().contains("at byte 23"), "{error}");
@@ -176,7 +176,7 @@ fn the_place_of_broken_json_is_named() {
 
 /// The states that a power loss or a kill at any call of a save may leave.
 #[test]
-fn a_save_is_whole_or_not_at_all() {
+fn a_crash_during_a_save_leaves_the_old_or_the_new_state() {
     let fs = machine();
     let mut before = State::default();
     before.record(record("1.0.0", None));
@@ -206,7 +206,7 @@ fn a_save_is_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_save_that_fails_leaves_the_old_state_and_the_next_one_works() {
+fn a_failed_save_leaves_a_whole_state_and_the_next_one_succeeds() {
     let state = |error| {
         let mut state = State::default();
         state.record(record("1.0.0", error));
@@ -231,7 +231,7 @@ fn a_save_that_fails_leaves_the_old_state_and_the_next_one_works() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_state_or_damage(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_load_as_a_state_or_are_reported_as_damage(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let fs = written("");
         fs.write_file(PATH, &bytes);
         if let Err(error) = file(&fs).load() {
@@ -241,7 +241,7 @@ proptest! {
 }
 
 #[test]
-fn each_flipped_bit_is_harmless_or_damage() {
+fn every_flipped_bit_is_harmless_or_reported_as_damage() {
     let fs = written("");
     for bit in 0..TWO.len() * 8 {
         let mut bytes = TWO.as_bytes().to_vec();

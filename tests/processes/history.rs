@@ -125,7 +125,7 @@ fn lost(value: u64, began: u64) -> Operation {
 }
 
 #[test]
-fn right_histories_pass() {
+fn linearizable_histories_are_accepted() {
     let histories: [&[Operation]; 6] = [
         &[read(INITIAL, 1, 2), write(1, 3, 4), read(1, 5, 6)],
         // While a write runs, either value may be read, including the old one after the write began.
@@ -143,7 +143,7 @@ fn right_histories_pass() {
 }
 
 #[test]
-fn wrong_histories_are_rejected() {
+fn histories_that_are_not_linearizable_are_rejected() {
     let histories: [(&str, &[Operation]); 7] = [
         ("a lost write", &[write(1, 1, 2), read(INITIAL, 3, 4)]),
         ("an old value again", &[write(1, 1, 2), write(2, 3, 4), read(2, 5, 6), read(1, 7, 8)]),
@@ -162,7 +162,7 @@ fn wrong_histories_are_rejected() {
 }
 
 #[test]
-fn registers_are_judged_one_by_one() {
+fn registers_are_judged_independently() {
     let other = |operation: Operation| Operation { register: 2, ..operation };
     let history = [write(1, 1, 2), other(read(INITIAL, 3, 4)), read(1, 3, 4)];
     assert_eq!(check(&history), Ok(()));

@@ -15,7 +15,7 @@ use crate::worker::open;
 const DIRECTORY: &str = "HOLDER_DIRECTORY";
 
 #[test]
-fn holds_the_lock_if_it_is_told_to() {
+fn holds_the_write_lock_when_started_as_a_child() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let work = |_: &mut octoprompt_storage::engine::Transaction<'_>| -> Result<(), Error> {
         let _ = std::io::stdout().lock().write_all(b"#holding\n");
@@ -27,12 +27,12 @@ fn holds_the_lock_if_it_is_told_to() {
 }
 
 #[test]
-fn a_paused_holder_is_named_and_a_dead_one_is_no_holder() {
+fn a_paused_lock_holder_is_named_and_a_dead_one_releases_the_lock() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let options = DatabaseOptions { lock_timeout: Duration::from_millis(200), ..DatabaseOptions::default() };
     let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("the database opens");
     let mut child = Command::new(std::env::current_exe().expect("a program"))
-        .args(["--exact", "holder::holds_the_lock_if_it_is_told_to", "--nocapture"])
+        .args(["--exact", "holder::holds_the_write_lock_when_started_as_a_child", "--nocapture"])
         .env(DIRECTORY, directory.path())
         .stdout(Stdio::piped())
         .spawn()

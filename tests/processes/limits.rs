@@ -14,7 +14,7 @@ const LIMIT: u64 = 60_000;
 
 /// In the child process: writes until nothing more fits.
 #[test]
-fn fills_the_disk_if_it_is_told_to() {
+fn fills_the_disk_when_started_as_a_child() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let database = open(directory.as_ref());
     let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
@@ -46,12 +46,12 @@ fn fills_the_disk_if_it_is_told_to() {
 
 /// A write beyond the limit is cut short or refused. The signal that comes with it is ignored, as in Node and Bun.
 #[test]
-fn a_disk_that_is_really_full_loses_nothing() {
+fn no_acknowledged_write_is_lost_when_the_file_size_limit_is_reached() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().expect("a program"))
-        .args(["--exact", "limits::fills_the_disk_if_it_is_told_to", "--nocapture"])
+        .args(["--exact", "limits::fills_the_disk_when_started_as_a_child", "--nocapture"])
         .env(DIRECTORY, directory.path())
         .output()
         .expect("a process");

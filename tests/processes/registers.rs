@@ -58,7 +58,7 @@ fn history(lines: impl Iterator<Item = String>) -> Vec<Operation> {
 }
 
 #[test]
-fn documents_are_linearizable_while_processes_die_and_pause() {
+fn documents_are_linearizable_while_processes_are_killed_and_paused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (sender, lines) = channel();
     let mut children: Vec<Child> = (0..8).map(|number| follow(directory.path(), number, &sender)).collect();

@@ -35,7 +35,7 @@ pub fn now() -> u64 {
 /// Starts a process that works on the database until it is killed. Even numbers write, odd numbers read.
 pub fn start(directory: &std::path::Path, number: u64) -> Child {
     Command::new(std::env::current_exe().expect("a program"))
-        .args(["--exact", "worker::works_if_it_is_told_to", "--nocapture"])
+        .args(["--exact", "worker::reads_and_writes_when_started_as_a_child", "--nocapture"])
         .env(DIRECTORY, directory)
         .env(NUMBER, number.to_string())
         .stdout(Stdio::piped())
@@ -61,7 +61,7 @@ pub fn open(directory: &std::path::Path) -> Arc<Database> {
 }
 
 #[test]
-fn works_if_it_is_told_to() {
+fn reads_and_writes_when_started_as_a_child() {
     let (Ok(directory), Ok(number)) = (std::env::var(DIRECTORY), std::env::var(NUMBER)) else { return };
     let number: u64 = number.parse().expect("a number");
     let database = open(&PathBuf::from(directory));

@@ -21,7 +21,7 @@ fn after(fs: &SimFs, chooser: &mut dyn Chooser) -> (Vec<u8>, Option<Vec<u8>>) {
 }
 
 #[test]
-fn the_extremes_are_what_they_say() {
+fn each_extreme_keeps_and_loses_what_its_name_says() {
     let fs = workload();
     let sectors = |byte: u8| vec![byte; 1024];
     assert_eq!(after(&fs, &mut Extreme::Nothing), (sectors(b'a'), None));
@@ -32,7 +32,7 @@ fn the_extremes_are_what_they_say() {
 }
 
 #[test]
-fn each_effect_is_lost_alone_and_kept_alone() {
+fn each_effect_can_be_lost_alone_and_kept_alone() {
     let fs = workload();
     let effects = fs.snapshot().effects();
     assert_eq!(effects.len(), 6, "a name, a length and four sectors");
@@ -47,7 +47,7 @@ fn each_effect_is_lost_alone_and_kept_alone() {
 }
 
 #[test]
-fn what_is_kept_alone_brings_what_it_needs() {
+fn an_effect_kept_alone_keeps_the_effects_it_depends_on() {
     let fs = machine();
     create(&fs, "/d/f");
     fs.rename(path("/d/f"), path("/d/g")).unwrap();
@@ -81,7 +81,7 @@ fn a_long_workload_is_sampled_up_to_the_limit_without_repetition() {
 }
 
 #[test]
-fn a_seed_gives_the_same_states_again_and_another_seed_others() {
+fn a_seed_reproduces_its_states_and_other_seeds_give_others() {
     let fs = workload();
     let states =
         |seed| -> Vec<_> { (0..8).map(|_| Seeded::new(seed)).map(|mut c| after(&fs, &mut c)).collect() };
@@ -91,7 +91,7 @@ fn a_seed_gives_the_same_states_again_and_another_seed_others() {
 }
 
 #[test]
-fn a_reported_state_can_be_produced_again() {
+fn a_reported_state_can_be_reproduced() {
     let fs = workload();
     for state in fs.crash_states(80, 9) {
         let origin = state.origin().unwrap();
@@ -101,7 +101,7 @@ fn a_reported_state_can_be_produced_again() {
 }
 
 #[test]
-fn the_origin_tells_what_was_chosen() {
+fn the_origin_names_the_chosen_effects() {
     let text = workload().power_loss(&mut Extreme::Nothing).origin().unwrap().to_string();
     assert!(text.starts_with("power lost after 4 calls, chosen by Nothing:\n"), "{text}");
     assert!(text.contains("sector 1 of old (2 versions): Version(0)"), "{text}");

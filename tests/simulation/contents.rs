@@ -12,7 +12,7 @@ fn two_sectors() -> SimFs {
 }
 
 #[test]
-fn what_is_written_is_read_at_once() {
+fn written_bytes_are_readable_at_once() {
     let fs = machine();
     let file = create(&fs, "/d/f");
     file.write_at(b"world", 6).unwrap();
@@ -28,7 +28,7 @@ fn what_is_written_is_read_at_once() {
 }
 
 #[test]
-fn writes_across_pages_and_cuts_read_back() {
+fn writes_across_pages_and_truncations_read_back_correctly() {
     let fs = machine();
     let file = create(&fs, "/d/f");
     let mut model = Vec::new();
@@ -48,7 +48,7 @@ fn writes_across_pages_and_cuts_read_back() {
 }
 
 #[test]
-fn a_handle_for_reading_refuses_to_write() {
+fn a_read_only_handle_refuses_writes() {
     let fs = two_sectors();
     let file = fs.open(path("/d/f"), OpenMode::Read).unwrap();
     assert!(file.write_at(b"x", 0).is_err());
@@ -56,7 +56,7 @@ fn a_handle_for_reading_refuses_to_write() {
 }
 
 #[test]
-fn synced_data_stays() {
+fn synced_data_survives_every_power_loss() {
     let fs = two_sectors();
     let file = open(&fs, "/d/f");
     file.write_at(b"new", 510).unwrap();
@@ -86,7 +86,7 @@ fn a_sector_may_be_torn() {
 }
 
 #[test]
-fn a_tear_goes_through_the_bytes_that_were_written() {
+fn a_torn_write_leaves_the_bytes_around_it_intact() {
     let fs = machine();
     fs.write_file("/d/f", b"keep");
     open(&fs, "/d/f").write_at(b"xyz", 4).unwrap();
@@ -97,7 +97,7 @@ fn a_tear_goes_through_the_bytes_that_were_written() {
 }
 
 #[test]
-fn any_version_since_the_sync_may_survive_but_none_that_never_was() {
+fn any_version_since_the_sync_may_survive_but_no_mixture() {
     let fs = machine();
     fs.write_file("/d/f", b"0-0");
     let file = open(&fs, "/d/f");
@@ -123,7 +123,7 @@ fn growth_may_be_lost_or_end_in_zeros() {
 }
 
 #[test]
-fn bytes_that_were_cut_off_may_return() {
+fn truncated_bytes_may_return_until_a_sync() {
     let fs = machine();
     fs.write_file("/d/f", b"keep-dead");
     let file = open(&fs, "/d/f");
@@ -137,7 +137,7 @@ fn bytes_that_were_cut_off_may_return() {
 }
 
 #[test]
-fn every_change_moves_the_time_of_modification() {
+fn every_change_advances_the_modification_time() {
     let fs = two_sectors();
     let file = open(&fs, "/d/f");
     let mut last = file.metadata().unwrap();
@@ -153,7 +153,7 @@ fn every_change_moves_the_time_of_modification() {
 }
 
 #[test]
-fn a_shared_page_holds_anything_after_a_power_loss() {
+fn a_shared_page_may_hold_anything_after_a_power_loss() {
     let fs = machine();
     let page = fs.shared_page(path("/d/tip"), 16).unwrap();
     fs.sync_dir(path("/d")).unwrap();
@@ -172,7 +172,7 @@ fn a_shared_page_holds_anything_after_a_power_loss() {
 }
 
 #[test]
-fn a_new_shared_page_may_be_shorter_than_it_was() {
+fn a_new_shared_page_may_be_shorter_after_a_power_loss() {
     let fs = machine();
     fs.shared_page(path("/d/tip"), 16).unwrap();
     assert!(outcomes(&fs, "/d/tip").contains(&Some(Vec::new())));

@@ -13,7 +13,7 @@ fn is_write(call: &Call) -> bool {
 }
 
 #[test]
-fn a_fault_hits_its_call_once() {
+fn a_one_time_fault_hits_only_its_call() {
     let fs = machine();
     fs.write_file("/d/f", b"");
     fs.fail_at(2, Fault::Io, Repeat::Once);
@@ -25,7 +25,7 @@ fn a_fault_hits_its_call_once() {
 }
 
 #[test]
-fn a_fault_for_ever_ends_when_it_is_healed() {
+fn a_permanent_fault_ends_when_it_is_healed() {
     let fs = machine();
     fs.fail_at(1, Fault::Io, Repeat::Forever);
     for _ in 0..3 {
@@ -36,7 +36,7 @@ fn a_fault_for_ever_ends_when_it_is_healed() {
 }
 
 #[test]
-fn a_full_disk_takes_a_part_of_a_write_and_still_reads() {
+fn a_full_disk_takes_part_of_a_write_and_still_allows_reads() {
     let fs = machine();
     let file = create(&fs, "/d/f");
     fs.fail_when(|_| true, Fault::NoSpace { written: 3 }, Repeat::Forever);
@@ -49,7 +49,7 @@ fn a_full_disk_takes_a_part_of_a_write_and_still_reads() {
 }
 
 #[test]
-fn a_read_only_disk_lets_read_and_lock() {
+fn a_read_only_disk_allows_only_reads_and_locks() {
     let fs = machine();
     fs.write_file("/d/f", b"x");
     fs.write_file("/d/lock", b"");
@@ -76,7 +76,7 @@ fn an_interrupted_call_has_no_effect() {
 }
 
 #[test]
-fn a_failed_sync_marks_pages_clean() {
+fn a_sync_after_a_failed_one_does_not_make_its_data_durable() {
     let fs = machine();
     fs.write_file("/d/f", b"old");
     let file = open(&fs, "/d/f");
@@ -90,7 +90,7 @@ fn a_failed_sync_marks_pages_clean() {
 }
 
 #[test]
-fn a_failed_sync_leaves_the_length_unknown() {
+fn a_failed_sync_leaves_the_file_length_unknown() {
     let fs = machine();
     fs.write_file("/d/f", b"old");
     let file = open(&fs, "/d/f");
@@ -105,7 +105,7 @@ fn a_failed_sync_leaves_the_length_unknown() {
 }
 
 #[test]
-fn rewriting_the_bytes_after_a_failed_sync_saves_them() {
+fn bytes_rewritten_after_a_failed_sync_become_durable() {
     let fs = machine();
     fs.write_file("/d/f", &[b'a'; 1024]);
     let file = open(&fs, "/d/f");
@@ -122,7 +122,7 @@ fn rewriting_the_bytes_after_a_failed_sync_saves_them() {
 }
 
 #[test]
-fn a_failed_directory_sync_is_not_made_good_by_another() {
+fn a_second_directory_sync_does_not_make_up_for_a_failed_one() {
     let fs = machine();
     create(&fs, "/d/f").sync_data().unwrap();
     fs.fail_when(|call| matches!(call, Call::SyncDir { .. }), Fault::Io, Repeat::Once);
@@ -132,7 +132,7 @@ fn a_failed_directory_sync_is_not_made_good_by_another() {
 }
 
 #[test]
-fn a_later_change_of_the_same_name_saves_it_after_a_failed_directory_sync() {
+fn a_later_change_of_a_name_becomes_durable_after_a_failed_directory_sync() {
     let fs = machine();
     create(&fs, "/d/f").sync_data().unwrap();
     fs.fail_when(|call| matches!(call, Call::SyncDir { .. }), Fault::Io, Repeat::Once);
@@ -154,7 +154,7 @@ fn an_ignored_sync_succeeds_and_does_nothing() {
 }
 
 #[test]
-fn what_is_ignored_stays_ignored_after_a_power_loss() {
+fn ignored_calls_stay_ignored_after_a_power_loss() {
     let fs = machine();
     fs.ignore(|call| matches!(call, Call::SyncDir { .. }));
     let fs = fs.power_loss(&mut Extreme::Nothing);
@@ -164,7 +164,7 @@ fn what_is_ignored_stays_ignored_after_a_power_loss() {
 }
 
 #[test]
-fn a_call_from_the_stop_on_fails_and_does_nothing() {
+fn every_call_from_the_stop_on_fails_and_does_nothing() {
     let fs = machine();
     fs.stop_at(2);
     let file = create(&fs, "/d/f");
@@ -179,7 +179,7 @@ fn a_call_from_the_stop_on_fails_and_does_nothing() {
 }
 
 #[test]
-fn the_write_at_the_stop_may_be_applied_in_part() {
+fn the_write_at_the_stop_may_be_applied_partly() {
     let fs = machine();
     fs.stop_at_after(2, 2);
     let file = create(&fs, "/d/f");

@@ -41,7 +41,7 @@ fn a_directory_that_was_never_synced_takes_its_files_with_it() {
 }
 
 #[test]
-fn directories_made_by_create_dirs_are_durable_above_the_last() {
+fn create_dirs_makes_the_created_directories_durable() {
     let fs = SimFs::new();
     create_dirs(&fs, path("/a/b/c")).unwrap();
     let after = fs.power_loss(&mut Extreme::Nothing);
@@ -60,7 +60,7 @@ fn a_removed_file_may_come_back() {
 }
 
 #[test]
-fn a_file_that_comes_back_has_its_durable_content() {
+fn a_removed_file_that_returns_has_its_durable_content() {
     let fs = machine();
     fs.write_file("/d/f", b"old");
     open(&fs, "/d/f").write_at(b"new", 0).unwrap();
@@ -84,7 +84,7 @@ fn a_rename_is_atomic() {
 }
 
 #[test]
-fn a_rename_between_directories_is_atomic_and_settled_by_syncing_either() {
+fn syncing_either_directory_makes_a_rename_between_them_durable() {
     let fs = machine();
     fs.make_dirs("/e");
     fs.write_file("/d/f", b"x");
@@ -137,7 +137,7 @@ fn changes_of_one_name_survive_in_order() {
 }
 
 #[test]
-fn an_edit_by_hand_is_durable_and_settles_nothing_else() {
+fn an_edit_by_hand_is_durable_and_makes_nothing_else_durable() {
     let fs = machine();
     create(&fs, "/d/unsynced").sync_data().unwrap();
     fs.write_file("/d/edited", b"x");
@@ -148,7 +148,7 @@ fn an_edit_by_hand_is_durable_and_settles_nothing_else() {
 }
 
 #[test]
-fn names_answer_as_those_of_the_system() {
+fn path_calls_fail_with_the_same_errors_as_the_real_system() {
     let fs = machine();
     create(&fs, "/d/f");
     let kind = |result: std::io::Result<()>| result.unwrap_err().kind();
@@ -174,7 +174,7 @@ fn names_answer_as_those_of_the_system() {
 }
 
 #[test]
-fn a_removed_file_is_still_there_for_who_has_it_open() {
+fn a_removed_file_stays_readable_through_an_open_handle() {
     let fs = machine();
     fs.write_file("/d/f", b"old");
     let file = open(&fs, "/d/f");
@@ -188,7 +188,7 @@ fn a_removed_file_is_still_there_for_who_has_it_open() {
 }
 
 #[test]
-fn modes_are_copied() {
+fn copy_permissions_copies_the_mode() {
     let fs = machine();
     fs.write_file("/d/a", b"");
     fs.write_file("/d/b", b"");
@@ -198,7 +198,7 @@ fn modes_are_copied() {
 }
 
 #[test]
-fn the_free_space_is_what_the_test_says() {
+fn free_space_is_what_the_test_sets() {
     let fs = machine();
     fs.set_free_space(12);
     assert_eq!(fs.free_space(path("/d")).unwrap(), 12);

@@ -26,7 +26,7 @@ fn processes_see_the_same_shared_page() {
 }
 
 #[test]
-fn processes_are_counted_and_stopped_on_their_own() {
+fn each_process_is_counted_and_stopped_independently() {
     let fs = machine();
     let other = fs.process();
     other.stop_at(1);
@@ -37,7 +37,7 @@ fn processes_are_counted_and_stopped_on_their_own() {
 }
 
 #[test]
-fn exclusive_locks_exclude_and_shared_ones_do_not() {
+fn exclusive_locks_conflict_and_shared_locks_do_not() {
     let fs = machine();
     let (first, second) = (lock(&fs), lock(&fs.process()));
     assert!(first.try_shared().unwrap());
@@ -49,7 +49,7 @@ fn exclusive_locks_exclude_and_shared_ones_do_not() {
 }
 
 #[test]
-fn handles_of_one_process_conflict_too() {
+fn locks_conflict_even_within_one_process() {
     let fs = machine();
     let (first, second) = (lock(&fs), lock(&fs));
     assert!(first.try_exclusive().unwrap());
@@ -57,7 +57,7 @@ fn handles_of_one_process_conflict_too() {
 }
 
 #[test]
-fn a_failed_conversion_loses_the_lock() {
+fn a_failed_lock_conversion_loses_the_lock() {
     let fs = machine();
     let (first, second, third) = (lock(&fs), lock(&fs), lock(&fs));
     assert!(first.try_shared().unwrap() && second.try_shared().unwrap());
@@ -99,7 +99,7 @@ fn a_stopped_process_keeps_its_lock_until_it_is_killed() {
 }
 
 #[test]
-fn a_child_keeps_a_lock_that_is_closed_but_not_one_that_is_unlocked() {
+fn a_child_process_keeps_a_closed_lock_but_not_an_unlocked_one() {
     let fs = machine();
     let (closed, other) = (lock(&fs), lock(&fs));
     assert!(closed.try_exclusive().unwrap());
@@ -114,7 +114,7 @@ fn a_child_keeps_a_lock_that_is_closed_but_not_one_that_is_unlocked() {
 }
 
 #[test]
-fn a_lock_file_that_was_replaced_is_not_current() {
+fn a_replaced_lock_file_is_not_current() {
     let fs = machine();
     let held = lock(&fs);
     assert!(held.is_current().unwrap());
@@ -125,7 +125,7 @@ fn a_lock_file_that_was_replaced_is_not_current() {
 }
 
 #[test]
-fn a_killed_process_leaves_everything_it_wrote() {
+fn everything_a_killed_process_wrote_stays_visible() {
     let fs = machine();
     let file = create(&fs, "/d/f");
     let page = fs.shared_page(path("/d/tip"), 16).unwrap();
@@ -142,7 +142,7 @@ fn a_killed_process_leaves_everything_it_wrote() {
 }
 
 #[test]
-fn a_killed_process_leaves_its_writes_unsynced() {
+fn killing_a_process_does_not_sync_its_writes() {
     let fs = machine();
     create(&fs, "/d/f");
     let next = fs.kill();
@@ -150,7 +150,7 @@ fn a_killed_process_leaves_its_writes_unsynced() {
 }
 
 #[test]
-fn a_power_loss_ends_processes_locks_and_the_boot() {
+fn a_power_loss_releases_locks_and_starts_a_new_boot() {
     let fs = machine();
     let held = lock(&fs);
     assert!(held.try_exclusive().unwrap());
@@ -161,7 +161,7 @@ fn a_power_loss_ends_processes_locks_and_the_boot() {
 }
 
 #[test]
-fn restoring_brings_back_names_contents_handles_and_locks() {
+fn restoring_a_snapshot_brings_back_names_contents_handles_and_locks() {
     let fs = machine();
     let held = lock(&fs);
     let file = create(&fs, "/d/f");
@@ -180,7 +180,7 @@ fn restoring_brings_back_names_contents_handles_and_locks() {
 }
 
 #[test]
-fn a_snapshot_gives_machines_of_their_own() {
+fn each_machine_made_from_a_snapshot_is_independent() {
     let fs = machine();
     let held = lock(&fs);
     assert!(held.try_exclusive().unwrap());

@@ -38,7 +38,7 @@ fn replace(fs: &SimFs, content: &[u8]) -> std::io::Result<()> {
 }
 
 #[test]
-fn a_right_protocol_passes() {
+fn a_correct_protocol_never_leaves_a_broken_state() {
     assert_eq!(broken_states(|_| false), 0);
 }
 
@@ -131,7 +131,7 @@ fn new_file(fs: &SimFs) -> std::sync::Arc<dyn File> {
 
 proptest! {
     #[test]
-    fn nothing_unsynced_is_the_last_sync_and_everything_is_what_was_seen(steps in steps(false)) {
+    fn the_extreme_power_losses_leave_the_last_synced_or_the_live_state(steps in steps(false)) {
         let fs = machine();
         let (live, durable) = apply(&fs, &*new_file(&fs), &steps);
         prop_assert_eq!(fs.read_file("/d/f").unwrap(), live.clone());
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn failed_syncs_change_nothing_that_processes_see_nor_the_best_case(steps in steps(true)) {
+    fn failed_syncs_change_neither_the_visible_state_nor_the_best_case(steps in steps(true)) {
         let fs = machine();
         let (live, _) = apply(&fs, &*new_file(&fs), &steps);
         prop_assert_eq!(fs.read_file("/d/f").unwrap(), live.clone());
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn every_byte_after_a_power_loss_was_there_once_or_is_zero(steps in steps(true), seed: u64) {
+    fn every_byte_after_a_power_loss_is_zero_or_was_written_earlier(steps in steps(true), seed: u64) {
         let fs = machine();
         let file = new_file(&fs);
         let mut past = vec![Vec::new()];

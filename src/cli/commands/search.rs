@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_found_whatever_its_case_and_whatever_that_does_to_its_length() {
+    fn a_word_is_found_in_any_case_even_if_case_folding_changes_its_length() {
         assert_eq!(find("const PORT = 80", "port"), Some(6..10));
         // The lower case of this capital is longer than the capital.
         assert_eq!(find("İİ Port", "port"), Some(5..9));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_one_side_does_not_need_is_for_the_other() {
+    fn an_excerpt_gives_unused_width_on_one_side_to_the_other() {
         let shown = |text: &str| {
             let found = lines(text, &["here".to_owned()]);
             excerpt(&found[0], 14, str::to_owned)

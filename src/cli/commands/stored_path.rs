@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_below_the_directory() {
+    fn paths_that_leave_the_directory_or_enter_git_are_refused() {
         let out =
             ["../x", "a/../../x", "..", "/etc/passwd", "//x", "/", "a/..", "/srv/webby/x", "/srv/web/../x"];
         for path in out {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_below_the_project_count_from_there() {
+    fn paths_within_the_project_become_relative() {
         let is = |path: &str, root: &str, expected: &str| {
             assert_eq!(relative(path, root), Ok(PathBuf::from(expected)));
         };
@@ -88,7 +88,7 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn what_windows_takes_for_something_else_is_no_path() {
+    fn names_with_a_special_meaning_on_windows_are_refused_there() {
         for path in ["nul", "src/NUL", "a.", "a ", "...", "a?", "ab:c"] {
             assert_eq!(relative(path, "C:\\web"), Err(NO_PATH), "{path}");
         }
@@ -97,7 +97,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_separates_names_on_windows_is_part_of_them_elsewhere() {
+    fn windows_separators_are_ordinary_characters_elsewhere() {
         for name in ["a\\b", "..\\x", "c:x", "\\", "...", "aux"] {
             assert_eq!(relative(name, "/srv/web"), Ok(PathBuf::from(name)));
         }

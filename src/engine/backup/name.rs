@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_not_one_plain_name_are_refused() {
+    fn backup_names_that_are_not_plain_file_names_are_refused() {
         let long = "x".repeat(101);
         let refused = [
             "", ".", "..", "../x", "a/b", "a\\b", "/a", ".hidden", "a.", "a b", "nul", "CON", "com1.txt",

@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn databases_outside_data_are_in_a_repaired_record() {
+    fn a_repaired_record_lists_databases_outside_data() {
         let (directory, base) = base(&["data/a", "own", "deep/own", "own/below", ".hidden/x"], "");
         assert_eq!(repaired(&directory, &base), ["data/a", "deep/own", "own", "own/below"]);
     }
 
     #[test]
-    fn databases_of_another_base_path_are_in_it_only_if_it_named_them() {
+    fn a_repaired_record_keeps_databases_of_another_base_path_only_if_it_named_them() {
         let others = ["data/a", "app/data/x", "other/own", "backups/b", "named/data/x"];
         let (directory, base) = base(&others, r#"{"databases":["named/data/x","gone","../out"],"#);
         std::fs::create_dir_all(directory.path().join("other/data")).expect("a folder");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_a_damaged_record_tells_whole_stay() {
+    fn a_repaired_record_keeps_the_readable_claims_of_existing_files() {
         let record =
             r#"{"databases":["own"],"claims":{"f.json":"own","gone.json":"own","g.json":"none","h.json":"ow"#;
         let (directory, base) = base(&["data/a", "own"], record);

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_owns_and_what_has_documents_is_never_forgotten() {
+    fn only_an_empty_collection_with_an_owner_is_forgotten() {
         let database = open(&machine());
         put(&database, "owned/1");
         for path in ["owned/1", "owned/2", "of nobody"] {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_what_was_forgotten_is_not_taken_for_one_of_what_came_later() {
+    fn a_cached_list_of_a_forgotten_collection_is_not_served_for_a_newer_one() {
         let database = open(&machine());
         database.rebuild_indexes(&spec("owned/1"), READ).expect("loaded again");
         assert_eq!(list(&database, "owned/1"), "[]");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_forgotten_by_every_process_with_the_generation() {
+    fn every_process_forgets_a_dropped_collection_with_its_generation() {
         let fs = machine();
         let (writer, reader) = (open(&fs), open(&fs));
         put(&writer, "owned/1");

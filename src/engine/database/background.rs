@@ -198,7 +198,7 @@ mod tests {
     use crate::engine::options::Durability;
 
     #[test]
-    fn a_checkpoint_that_came_too_late_touches_no_file() {
+    fn a_background_checkpoint_with_nothing_left_to_do_touches_no_file() {
         let fs = SimFs::new();
         let directory = Path::new("/database");
         fs.make_dirs("/database");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_costs_no_more_than_what_was_written_since() {
+    fn the_journal_length_that_triggers_a_checkpoint_grows_with_the_snapshots() {
         assert_eq!(longest_journal(0), JOURNAL);
         assert_eq!(longest_journal(23 << 20), 69 << 20);
         assert_eq!(longest_journal(100 << 20), LONG);

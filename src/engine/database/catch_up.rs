@@ -468,18 +468,18 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_only_reads_knows_and_holds_what_one_does_that_opens_the_database_now() {
+    fn a_reader_that_caught_up_knows_the_same_as_a_process_that_just_opened() {
         follow(None);
     }
 
     #[test]
-    fn so_it_does_after_checkpoints_that_failed() {
+    fn a_reader_that_caught_up_after_failed_checkpoints_knows_the_same_as_a_new_one() {
         follow(Some(|call| matches!(call, Call::Rename { to, .. } if to.ends_with("written.json"))));
         follow(Some(|call| matches!(call, Call::SyncDir { path } if path.ends_with("database"))));
     }
 
     #[test]
-    fn a_file_of_long_ago_that_is_put_back_counts_as_an_edit_in_every_process() {
+    fn an_old_snapshot_that_is_put_back_counts_as_an_edit_in_every_process() {
         let fs = machine();
         let (writer, reader) = (open(&fs), open(&fs));
         let mut old = None;

@@ -158,7 +158,7 @@ mod tests {
     use super::cut;
 
     #[test]
-    fn a_part_is_cut_between_characters() {
+    fn a_chunk_ends_between_characters_and_escapes() {
         for (part, expected) in [
             (&b"plain text"[..], 10),
             (br"text \", 5),

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_generation_of_format_1_hold_their_documents_whole() {
+    fn a_generation_of_format_1_stores_streamed_documents_in_its_lines() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::create_dirs(&OsFs, &directory.path().join(RESERVED)).expect("created");
         let header = Header { format: 1, ..first_header().expect("a header") };
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_may_be_given_another_head() {
+    fn the_head_of_a_document_file_can_be_replaced() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         let database = Database::open(Arc::new(OsFs), directory.path(), options).expect("opens");
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_a_document_whose_line_was_not_written_goes_unless_the_line_may_be_there() {
+    fn a_failed_write_removes_its_document_file_unless_the_line_may_be_stored() {
         for (verb, left) in [("write", 0), ("sync_data", 1)] {
             let fs = SimFs::new();
             fs.make_dirs("/database");

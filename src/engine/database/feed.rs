@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_changes_are_one_reset_and_those_after_it_are_told() {
+    fn too_many_pending_changes_become_one_reset_followed_by_later_changes() {
         let (listener, woken) = listener(None);
         let last = MAX_CHANGES as u64 + 2;
         (1..=last).for_each(|seq| listener.push(&created(seq, "1")));
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_too_long_together_are_one_reset_and_what_is_taken_or_lost_makes_room() {
+    fn pending_ids_that_are_too_long_in_total_become_one_reset() {
         let (listener, _) = listener(None);
         let id = "x".repeat(MAX_BYTES / 2);
         for seq in [1, 2] {
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_of_one_collection_is_told_that_changes_were_lost_instead_of_those_it_did_not_take() {
+    fn a_loss_of_changes_replaces_the_pending_changes_of_a_collection_listener() {
         let (listener, _) = listener(Some("items.json"));
         listener.push(&created(1, "1"));
         listener.push(&lost(2));
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_a_failure_is_told_before_it() {
+    fn pending_changes_are_delivered_before_a_failure() {
         let (listener, _) = listener(None);
         listener.push(&created(1, "1"));
         listener.fail(&Error::Closed);
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once_it_has_lasted_and_begins_anew_after_a_success() {
+    fn a_failure_is_reported_only_once_it_lasts_and_a_success_resets_it() {
         let (feed, listener) = (Feed::default(), Arc::new(listener(None).0));
         feed.add(&listener);
         feed.follow(Err(Error::Closed), Duration::MAX);
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_taken_over_is_a_reset_whatever_else_its_batch_did_to_the_collection() {
+    fn a_batch_that_adopts_a_file_is_one_reset_of_its_collection() {
         let body = br#"{"seq":7,"prev":"0000000000000000","durable":6,"ops":[
             {"snapshot":"items.json","record":{"hash":"00000000000000000000000000000000","size":2,"covers":0,"layout":"map"},"adopted":true},
             {"in":"items.json","put":{"1":{"id":1}},"delete":["2"]}]}"#;

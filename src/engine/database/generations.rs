@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_a_later_format_is_refused_and_stays_as_it_is() {
+    fn a_journal_of_a_later_format_is_refused_and_left_unchanged() {
         let header = Header { format: FORMAT + 1, ..first_header().expect("a header") };
         let (fs, lines) = with_journal(1, &header);
         assert_eq!(code_of_opening(&fs), "UNSUPPORTED_FORMAT");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_under_the_number_of_another_generation_is_damage() {
+    fn a_journal_named_after_another_generation_is_damage() {
         let (fs, lines) = with_journal(2, &first_header().expect("a header"));
         assert_eq!(code_of_opening(&fs), "CORRUPT_DATA");
         assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 2)), Some(lines));

@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_hardly_waited_for() {
+    fn lingering_nearly_stops_when_no_request_ever_follows() {
         let linger = Linger::default();
         let waits = (0..TRIES + 2 * PROBE).filter(|_| looks(&linger) > 1).count();
         assert!(waits <= TRIES as usize + 2, "{waits}");
     }
 
     #[test]
-    fn what_came_once_is_waited_for_again() {
+    fn lingering_resumes_after_a_request_follows_once() {
         let linger = Linger::default();
         assert!((0..TRIES).all(|_| looks(&linger) > 0));
         linger.in_vain.store(PROBE, Ordering::Relaxed);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_has_one_form() {
+    fn only_the_normal_form_of_a_path_is_accepted() {
         let directory = Path::new("/base/one");
         for fine in ["a", "a/b.json", "../a", "../two/a.json"] {
             assert!(check_path(directory, fine).is_ok(), "{fine}");

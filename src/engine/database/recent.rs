@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_later_changes_are_told() {
+    fn only_changes_after_the_given_sequence_number_are_returned() {
         let mut recent = RecentChanges::starting_after(4);
         let collection: Arc<str> = "a".into();
         for seq in [5, 5, 7] {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_too_late_is_told_so() {
+    fn a_reader_too_far_behind_gets_no_list_of_changes() {
         let mut recent = RecentChanges::starting_after(0);
         let collection: Arc<str> = "a".into();
         // One batch changes more documents than are remembered.

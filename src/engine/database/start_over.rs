@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tip_with_numbers_that_no_database_comes_to_is_damage_for_who_opens_beside_others() {
+    fn opening_beside_others_fails_if_the_tip_holds_impossible_numbers() {
         for (generation, seq) in [(u64::MAX, 1), (1, u64::MAX)] {
             let (fs, database) = database();
             forge(&fs, generation, seq);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_begun_anew_beyond_its_journals_whatever_a_forged_tip_says() {
+    fn starting_over_continues_after_the_journals_and_ignores_a_forged_tip() {
         for (generation, seq) in [(u64::MAX, 1), (1, u64::MAX)] {
             let (fs, database) = database();
             drop(database);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_begun_beyond_the_last_generation() {
+    fn starting_over_after_the_last_generation_is_refused() {
         let (fs, database) = database();
         drop(database);
         fs.write_file(journal_path(Path::new(DIRECTORY), LAST_GENERATION), b"");

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_that_remove_the_journals_while_they_are_read_make_no_difference() {
+    fn an_unlocked_read_survives_checkpoints_that_remove_the_journals() {
         let (fs, database) = database();
         let looking = fs.process();
         go_on_before(&looking, opens_journal, database, 2..5);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn so_it_is_where_the_older_generations_are_needed() {
+    fn an_unlocked_read_that_needs_older_generations_survives_checkpoints() {
         let (fs, database) = database();
         // This checkpoint begins a generation and writes no snapshot.
         let writing = fs.process();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_is_begun_anew_while_its_journals_are_read_has_the_collections_of_either_time() {
+    fn an_unlocked_read_of_a_database_that_is_started_over_finds_its_collections() {
         let ([looking, restoring], ..) = closed();
         looking.before(opens_journal, move || {
             let (fs, directory) = (restoring.handle(), Path::new(DIRECTORY));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn journals_that_come_and_go_while_they_are_listed_are_found() {
+    fn an_unlocked_read_finds_a_journal_that_the_listing_missed() {
         let ([looking, restoring], journal, bytes) = closed();
         // As if the listing met neither the old name nor the new one.
         restoring.remove(&journal);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_is_made_anew_while_it_is_read_is_found() {
+    fn an_unlocked_read_finds_a_journal_that_is_recreated_meanwhile() {
         let ([looking, making], journal, bytes) = closed();
         // As a checkpoint does with a generation that was never used.
         let (removing, removed) = (making.clone(), journal.clone());
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_whose_header_is_finished_while_it_is_read_is_no_damage() {
+    fn a_journal_whose_header_is_completed_during_the_read_is_no_damage() {
         let ([looking, finishing], journal, bytes) = closed();
         finishing.write_file(&journal, b"");
         looking.before(opens_journal, || {});
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_may_only_be_read_opens_while_another_process_checkpoints_it() {
+    fn a_read_only_database_opens_while_another_process_checkpoints_it() {
         let (fs, database) = database();
         let reading = fs.process();
         let locks = |call: &Call| matches!(call, Call::OpenLock { .. });
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn journals_that_are_damaged_and_stay_so_are_damage() {
+    fn a_journal_that_stays_damaged_is_reported_as_damage() {
         let (fs, database) = database();
         checkpoint(&database);
         drop(database);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_whole_whatever_its_length() {
+    fn a_file_of_any_length_is_read_whole() {
         for len in [0, 1, LONG - 1, LONG, 3 * LONG + 1] {
             let read = read_all(&MemoryFile::new(bytes(len))).expect("it can be read");
             assert!(*read == *bytes(len), "{len} bytes");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_while_a_file_is_read_is_read_too() {
+    fn bytes_appended_while_a_file_is_read_are_read_too() {
         let whole = bytes(2 * LONG + 5);
         let growing =
             Growing { whole: MemoryFile::new(whole.clone()), len: 0.into(), step: LONG as u64 / 2 + 1 };
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_forgotten() {
+    fn truncated_bytes_do_not_return() {
         let mut read = read_all(&MemoryFile::new(bytes(2 * LONG))).expect("it can be read");
         read.truncate(LONG);
         read.truncate(2 * LONG);

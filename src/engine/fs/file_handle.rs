@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_closed_once_others_are_in_use() {
+    fn a_file_is_closed_once_more_recent_ones_reach_the_limit() {
         let (fs, first, other) = handle(2);
         let handles: Vec<_> = (0..3)
             .map(|number| {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_holds_is_the_one_that_is_read() {
+    fn a_handle_reads_the_file_that_is_still_held_after_a_replacement() {
         let (_fs, handle, other) = handle(0);
         let held = handle.file().expect("opened");
         replace(&other);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn who_opens_a_file_too_late_is_given_the_one_that_somebody_holds() {
+    fn an_open_overtaken_by_a_replacement_returns_the_file_that_is_held() {
         for most_open in [0, 1] {
             let (fs, handle, other) = handle(most_open);
             let held = Arc::new(OnceLock::new());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_ends_too_early() {
+    fn opening_a_missing_file_fails_as_an_unexpected_end() {
         let (_fs, handle, other) = handle(0);
         other.remove("/file");
         assert_eq!(handle.file().map(drop).map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_are_the_same_just_if_every_key_leads_to_the_same_documents() {
+    fn indexes_are_equal_exactly_if_every_key_leads_to_the_same_documents() {
         let all = [(1, "a"), (2, "b"), (3, "b"), (4, "c")];
         for kind in [IndexType::Hash, IndexType::Btree, IndexType::Inverted] {
             for size in [1, 2, 100] {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_as_large_as_they_are_wanted() {
+    fn pieces_have_the_requested_size() {
         let names: Vec<(u64, &str)> =
             (0..10).map(|id| (id, ["a", "b", "c", "d", "e"][id as usize % 5])).collect();
         let index = index(IndexType::Hash, &names);

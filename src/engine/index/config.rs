@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_reads_and_writes_the_callers_words() {
+    fn a_config_reads_and_writes_its_json_form() {
         let json = r#"{"name":"byCity","type":"btree","fields":["address.city"]}"#;
         let config: IndexConfig = serde_json::from_str(json).unwrap();
         assert_eq!(config.kind, IndexType::Btree);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_index_can_be_is_refused() {
+    fn an_impossible_index_config_is_refused() {
         let config = |name: &str, fields: &[&str], kind| IndexConfig {
             name: name.into(),
             kind,

@@ -344,7 +344,7 @@ mod tests {
     use crate::engine::index::IndexConfig;
 
     #[test]
-    fn a_joined_form_goes_with_its_last_document() {
+    fn a_joined_form_is_removed_with_its_last_document() {
         let fields = vec!["a".into(), "b".into()];
         let config =
             IndexConfig { name: "test".into(), kind: IndexType::Hash, fields, unique: false, sparse: false };

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_of_one_key_are_compact() {
+    fn entries_with_a_single_key_are_compact() {
         assert_eq!(size_of::<IndexKey>(), 24);
         assert_eq!(size_of::<Entries>(), 24);
     }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_gives_every_tuple_it_stands_for_until_removed() {
+    fn a_joined_form_finds_every_tuple_it_stands_for_until_removed() {
         let tuples =
             [r#"[42,"x"]"#, r#"["42","x"]"#].map(|json| IndexKey::from_json(json.as_bytes()).unwrap());
         let mut forms = JoinedForms::default();

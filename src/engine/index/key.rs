@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_values_have_one_order() {
+    fn keys_of_all_kinds_have_one_total_order() {
         let ordered = [
             "null",
             "false",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_no_key() {
+    fn nan_is_not_a_key() {
         assert_eq!(IndexKey::number(f64::NAN), None);
     }
 
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_do_not_make_another_key() {
+    fn escaped_and_plain_texts_are_the_same_key() {
         assert_eq!(key(" \"\\u0061\\ud83d\\ude00\" "), IndexKey::text("a😀"));
     }
 

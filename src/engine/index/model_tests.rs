@@ -270,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn several_indexes_at_once_extract_what_each_does_alone(document in document()) {
+    fn extracting_for_several_indexes_at_once_equals_extracting_for_each(document in document()) {
         let specs = [
             spec(IndexType::Hash, &["b"], true),
             spec(IndexType::Inverted, &["a", "c.d"], false),

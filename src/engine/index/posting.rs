@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_member_takes_no_map_again_after_removals() {
+    fn a_posting_needs_no_map_once_a_single_member_remains() {
         let mut posting = Posting::One(2, 'b');
         assert!(posting.insert(1, 'a'));
         assert!(!posting.insert(1, 'A'));

@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stored_index_comes_back_without_what_is_left_out(
+        fn a_stored_index_reads_back_without_the_documents_left_out(
             values in proptest::collection::vec((value(), value(), any::<bool>()), 0..20),
         ) {
             let documents: Vec<String> =
@@ -373,7 +373,7 @@ mod tests {
         }
 
         #[test]
-        fn other_bytes_make_no_index_or_a_sound_one(
+        fn changed_bytes_are_refused_or_give_a_consistent_index(
             values in proptest::collection::vec(value(), 1..6), at in any::<usize>(), byte in any::<u8>(),
         ) {
             let documents: Vec<String> = values.iter().map(|a| format!("{{\"a\":{a}}}")).collect();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_index_knows_that_it_is_not_complete() {
+    fn an_incomplete_index_is_still_incomplete_after_storing() {
         let spec = spec(IndexType::Btree, &["a", "b"]);
         let numbers = (0..200).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
         let (bytes, counts) = stored(&spec, &[format!("{{\"a\":[{numbers}],\"b\":[{numbers}]}}")]);

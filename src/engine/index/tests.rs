@@ -48,7 +48,7 @@ fn numbers_and_texts_that_look_alike_are_different_keys() {
 }
 
 #[test]
-fn names_that_mean_something_elsewhere_are_ordinary() {
+fn names_with_a_special_meaning_in_javascript_are_ordinary_fields() {
     for name in ["__proto__", "constructor", "null", "__null__", "", "größe"] {
         let documents = [format!("{{\"{name}\":\"{name}\"}}"), "{}".into()];
         let index = filled(IndexType::Hash, &[name], &documents.each_ref().map(String::as_str));
@@ -58,7 +58,7 @@ fn names_that_mean_something_elsewhere_are_ordinary() {
 }
 
 #[test]
-fn names_may_be_escaped_and_the_last_of_two_counts() {
+fn field_names_may_be_escaped_and_the_last_duplicate_counts() {
     let index = filled(
         IndexType::Hash,
         &["a", "b.c"],
@@ -69,7 +69,7 @@ fn names_may_be_escaped_and_the_last_of_two_counts() {
 }
 
 #[test]
-fn an_array_on_the_way_stands_for_its_elements() {
+fn an_array_along_a_path_stands_for_its_elements() {
     let index = filled(IndexType::Btree, &["a.b"], &[r#"{"a":[{"b":1},{"b":[2,3]},{}]}"#]);
     for json in ["1", "2", "3", "null"] {
         assert_eq!(found(&index, json), ["1"], "{json}");
@@ -86,7 +86,7 @@ fn unreadable_text_has_no_entries() {
 }
 
 #[test]
-fn a_joined_form_finds_every_key_it_may_stand_for() {
+fn a_joined_form_finds_every_composite_key_it_may_stand_for() {
     let index = filled(
         IndexType::Hash,
         &["a", "b"],
@@ -110,7 +110,7 @@ fn a_joined_form_finds_every_key_it_may_stand_for() {
 }
 
 #[test]
-fn a_document_that_combines_to_too_many_keys_is_incomplete() {
+fn a_document_with_too_many_key_combinations_is_marked_incomplete() {
     let elements =
         |count: usize| format!("[{}]", (0..count).map(|at| at.to_string()).collect::<Vec<_>>().join(","));
     let document = |a, b| format!("{{\"a\":{},\"b\":{}}}", elements(a), elements(b));
@@ -122,7 +122,7 @@ fn a_document_that_combines_to_too_many_keys_is_incomplete() {
 }
 
 #[test]
-fn another_document_with_the_key_is_its_owner() {
+fn the_owner_of_a_key_is_another_document_that_has_it() {
     let index = filled(IndexType::Hash, &["a"], &[r#"{"a":["x","y"]}"#]);
     let entries = index.extract(br#"{"a":["w","y"]}"#);
     assert_eq!(index.owner(&entries, |id| *id != number(2)), Some((IndexKey::text("y"), number(1))));
@@ -130,7 +130,7 @@ fn another_document_with_the_key_is_its_owner() {
 }
 
 #[test]
-fn null_never_clashes() {
+fn null_keys_never_violate_uniqueness() {
     let single = filled(IndexType::Hash, &["a"], &["{}"]);
     assert_eq!(single.owner(&single.extract(br#"{"a":null}"#), |_| true), None);
     let composite = filled(IndexType::Hash, &["a", "b"], &[r#"{"a":1}"#, r#"{"a":1,"b":2}"#]);
@@ -140,7 +140,7 @@ fn null_never_clashes() {
 }
 
 #[test]
-fn a_range_on_tuples_starts_with_a_part_of_them() {
+fn a_range_over_tuples_may_start_at_a_prefix() {
     fn versions(values: &[Option<&[u8]>]) -> Vec<IndexKey> {
         values[0].and_then(IndexKey::from_json).into_iter().collect()
     }
@@ -157,7 +157,7 @@ fn a_range_on_tuples_starts_with_a_part_of_them() {
 }
 
 #[test]
-fn computed_texts_become_words() {
+fn computed_texts_are_split_into_words() {
     fn name(_: &[Option<&[u8]>]) -> Vec<IndexKey> {
         vec![IndexKey::text("Red Apple"), IndexKey::Null]
     }
@@ -200,7 +200,7 @@ fn every_word_of_a_query_must_match() {
 }
 
 #[test]
-fn any_part_of_unspaced_text_is_found() {
+fn any_substring_of_unspaced_text_is_found() {
     let text = "検索エンジンを東京都で作る";
     let index = filled(IndexType::Inverted, &["a"], &[&format!("{{\"a\":\"{text}\"}}"), r#"{"a":"京都"}"#]);
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
@@ -213,14 +213,14 @@ fn any_part_of_unspaced_text_is_found() {
 }
 
 #[test]
-fn a_lone_surrogate_parts_words() {
+fn a_lone_surrogate_separates_words() {
     let index = filled(IndexType::Inverted, &["a"], &[r#"{"a":"left\ud83dright"}"#]);
     assert_eq!(searched(&index, "left right"), ["1"]);
     assert_eq!(index.unique_keys(), 2);
 }
 
 #[test]
-fn a_call_for_another_type_says_so() {
+fn a_call_that_needs_another_index_type_is_refused_and_names_it() {
     let hash = index(IndexType::Hash, &["a"]);
     let error = hash.range(Bound::Unbounded, Bound::Unbounded).unwrap_err();
     assert_eq!(error.code(), "INDEX_TYPE");
@@ -236,7 +236,7 @@ fn a_call_for_another_type_says_so() {
 }
 
 #[test]
-fn inserting_twice_and_removing_the_absent_change_nothing() {
+fn inserting_twice_or_removing_an_absent_document_changes_nothing() {
     for kind in [IndexType::Hash, IndexType::Btree, IndexType::Inverted] {
         let mut index = filled(kind, &["a"], &[r#"{"a":"x"}"#]);
         let entries = index.extract(br#"{"a":"x"}"#);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn words_end_where_unicode_says() {
+    fn words_end_at_unicode_word_boundaries() {
         assert_eq!(
             of_document("The quick (\"brown\") fox can't jump 32.3 feet"),
             ["the", "quick", "brown", "fox", "can't", "jump", "32.3", "feet"]
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn case_does_not_count() {
+    fn case_is_ignored() {
         for (one, other) in [
             ("straße", "STRASSE"),
             ("STRAẞE", "strasse"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn compatible_forms_are_one() {
+    fn compatible_unicode_forms_are_the_same_word() {
         for (one, other) in
             [("e\u{301}te\u{301}", "été"), ("ＡＢＣ１", "abc1"), ("ｶﾞｷﾞ", "ガギ"), ("ﬁn", "fin")]
         {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn unspaced_scripts_become_pairs() {
+    fn unspaced_scripts_are_split_into_pairs() {
         assert_eq!(of_document("日本語"), ["日本", "本語", "語"]);
         assert_eq!(of_document("本"), ["本"]);
         assert_eq!(of_document("Rustで書く、速い2x"), ["rust", "で書", "書く", "く", "速い", "い", "2x"]);

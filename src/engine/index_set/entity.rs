@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_paths_lead_to_is_stored() {
+    fn only_values_at_indexed_paths_are_stored() {
         for (fields, entity, expected) in [
             (&["a"][..], r#"{"a":1,"b":2}"#, r#"{"a":1}"#),
             (&["a"], r#"{"b":2}"#, "{}"),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_hold_is_refused_where_a_path_leads() {
+    fn values_that_json_cannot_hold_are_refused_only_at_indexed_paths() {
         let bad = r#"{"\u0000":"NaN"}"#;
         let (_, issues) =
             copied(&["a.b"], &format!("{{\"a\":[{{\"b\":1}},{{\"b\":{bad},\"c\":{bad}}}],\"d\":{bad}}}"));
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_has_the_keys_of_the_whole_entity(
+        fn the_stored_part_has_the_same_keys_as_the_whole_entity(
             members in prop::collection::btree_map("[a-c]", value(), 0..4),
             fields in prop::collection::vec("[a-c](\\.[a-c]){0,2}", 1..4),
             words: bool,

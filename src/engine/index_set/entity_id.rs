@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_give_back_what_they_stand_for() {
+    fn entity_ids_are_read_back_from_their_keys() {
         for (key, id) in [
             ("42", "42"),
             ("-1", "-1"),

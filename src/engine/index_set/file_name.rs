@@ -72,14 +72,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ordinary_names_are_file_names() {
+    fn ordinary_names_are_used_as_file_names() {
         for name in ["users_by_email", "a", "v1.2-x", "42", "contacts"] {
             assert_eq!(collection_path(name), format!("indexes/{name}.json"));
         }
     }
 
     #[test]
-    fn other_names_stay_readable() {
+    fn other_names_keep_a_readable_part_in_the_file_name() {
         for (name, start) in [
             ("byEmail", "indexes/byEmail~"),
             ("users by email", "indexes/users_by_email~"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_no_names() {
+    fn paths_are_refused_as_index_names() {
         for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "C:\\x", "a\0b", "a\nb", &"a".repeat(1025)]
         {
             assert_eq!(check_name(name).map_err(|error| error.code()), Err("INVALID_ARGUMENT"), "{name:?}");
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_has_a_file_name_that_all_systems_take(name in any::<String>()) {
+        fn every_name_gets_a_file_name_valid_on_all_systems(name in any::<String>()) {
             let path = collection_path(&name);
             let file = path.strip_prefix("indexes/").unwrap_or_default();
             prop_assert!(!file.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|', '\0']));
@@ -111,7 +111,7 @@ mod tests {
         }
 
         #[test]
-        fn names_that_differ_in_case_only_have_files_that_differ_otherwise(name in "[a-cA-C._]{1,4}") {
+        fn names_that_differ_only_in_case_get_different_file_names(name in "[a-cA-C._]{1,4}") {
             let (lower, path) = (collection_path(&name.to_lowercase()), collection_path(&name));
             prop_assert_eq!(lower.to_lowercase() == path.to_lowercase(), name == name.to_lowercase());
         }

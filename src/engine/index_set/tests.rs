@@ -256,7 +256,7 @@ proptest! {
 }
 
 #[test]
-fn a_definition_that_a_later_version_wrote_is_refused() {
+fn a_definition_written_by_a_later_version_is_refused() {
     let run = Run::new(IndexType::Hash, &["a"], false, false);
     run.database
         .write(Durability::Os, |tx| {
@@ -269,7 +269,7 @@ fn a_definition_that_a_later_version_wrote_is_refused() {
 }
 
 #[test]
-fn an_index_whose_definition_is_none_can_be_dropped_and_created_again() {
+fn an_index_with_an_invalid_definition_can_be_dropped_and_recreated() {
     let run = Run::new(IndexType::Hash, &["a"], false, false);
     run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1}"#))).unwrap();
     run.database
@@ -286,7 +286,7 @@ fn an_index_whose_definition_is_none_can_be_dropped_and_created_again() {
 }
 
 #[test]
-fn two_sets_on_one_database_notice_what_the_other_created_anew() {
+fn an_index_set_notices_that_another_one_recreated_an_index() {
     let run = Run::new(IndexType::Hash, &["a"], false, false);
     let other = IndexSet::new(None);
     let ask = |key: f64| {
@@ -306,7 +306,7 @@ fn two_sets_on_one_database_notice_what_the_other_created_anew() {
 }
 
 #[test]
-fn dropping_and_creating_in_one_batch_leaves_nothing_of_the_old_index() {
+fn recreating_an_index_in_one_batch_leaves_nothing_of_the_old_one() {
     let run = Run::new(IndexType::Hash, &["a"], false, true);
     run.write(|indexes, tx| indexes.add(tx, NAME, 1.into(), whole(r#"{"a":1}"#))).unwrap();
     let config = run.config.clone();
@@ -320,7 +320,7 @@ fn dropping_and_creating_in_one_batch_leaves_nothing_of_the_old_index() {
 }
 
 #[test]
-fn an_entity_without_what_the_index_looks_at_since_it_was_created_anew_is_a_conflict() {
+fn adding_an_entity_selected_for_a_since_recreated_index_is_a_conflict() {
     let run = Run::new(IndexType::Hash, &["a.b", "c"], false, false);
     let members = || run.indexes.peek_members(&run.database, NAME);
     let add = |members: Arc<str>| {

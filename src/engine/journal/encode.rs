@@ -192,7 +192,7 @@ mod tests {
     use crate::engine::journal::Lines;
 
     #[test]
-    fn lines_with_long_texts_are_the_lines_that_they_would_be_with_all_in_one_piece() {
+    fn lines_with_shared_long_texts_equal_lines_encoded_in_one_piece() {
         let salt = Salt::new(DatabaseId(7), 1);
         let text =
             |len: usize| -> Arc<[u8]> { format!("{{\"a\":\"{}\"}}", "x".repeat(len)).into_bytes().into() };

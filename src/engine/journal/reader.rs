@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_a_number_that_cannot_be_counted_on_from_is_no_line() {
+    fn a_line_with_the_highest_sequence_number_is_invalid() {
         let mut line = LineBuffer::default();
         encode_batch(&mut line, SALT(), u64::MAX, 0, 0, |_| {});
         assert_eq!(Lines::new(&line.whole(), SALT(), 0, u64::MAX - 1, 0).count(), 0);
     }
 
     #[test]
-    fn a_line_that_leads_out_of_the_database_is_no_line() {
+    fn a_line_with_a_path_out_of_the_database_is_invalid() {
         for op in [
             r#"{"remove":"../.."}"#,
             r#"{"remove":"/etc"}"#,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_no_part_of_a_journal() {
+    fn trailing_blanks_are_not_part_of_a_journal() {
         let (bytes, ends) = journal(&[0, 1]);
         let mut roomy = bytes.clone();
         roomy.extend_from_slice(&[BLANK; 100]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_line_is_found_by_its_looks() {
+    fn the_second_line_is_found_even_if_the_first_line_or_its_end_is_damaged() {
         let mut bytes = Vec::new();
         let body = br#"{"catalog":{"a.json":{"snapshots":[{"hash":"5cfc","size":860}]}}}"#;
         encode_line(&mut bytes, SALT(), body);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_another_generation_is_no_line() {
+    fn a_line_of_another_generation_is_invalid() {
         let (bytes, _) = journal(&[0]);
         assert_eq!(Lines::new(&bytes, Salt::new(DatabaseId(7), 2), 0, 0, 0).count(), 0);
     }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_before_one_that_knew_it_durable_is_damage() {
+    fn a_bad_line_is_damage_if_a_later_line_records_it_as_durable() {
         let (mut bytes, ends) = journal(&[0, 1]);
         bytes[30] ^= 1;
         assert_eq!(classify_tail(&bytes, SALT(), 0, 0), Tail::Damaged);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_that_no_other_knew_durable_is_a_torn_tail() {
+    fn a_bad_line_is_a_torn_tail_if_no_later_line_records_it_as_durable() {
         let (mut bytes, ends) = journal(&[0, 0, 0]);
         bytes[30] ^= 1;
         assert_eq!(classify_tail(&bytes, SALT(), 0, 0), Tail::Torn);

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_held_up_misses_nothing_that_was_acknowledged_before() {
+    fn a_delayed_reader_misses_no_batch_acknowledged_before_it_started() {
         for acknowledged in 1..4 {
             for loads in 1..40 {
                 for written in 0..3 {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_seen_is_announced_and_what_is_acknowledged_can_be_seen() {
+    fn a_visible_batch_is_announced_and_an_acknowledged_batch_is_visible() {
         for stores in 0..10 {
             let [tip, writer] = two_processes();
             tip.write(slot_of(1));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_with_numbers_that_no_database_comes_to_does_not_count() {
+    fn a_slot_with_impossible_numbers_is_ignored() {
         let most = u64::MAX;
         let slot = slot_of(1);
         let forged = [
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_in_the_place_of_the_last_id_is_not_gone_on_from() {
+    fn rubbish_in_place_of_the_last_id_is_ignored() {
         let [tip, _] = two_processes();
         for rubbish in [u64::MAX, 1 << 53, 5 + AHEAD] {
             tip.page.store(ID_WORD, rubbish);

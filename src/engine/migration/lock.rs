@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_taker_is_told_who_has_it_and_gets_it_afterwards() {
+    fn a_second_caller_learns_the_holder_and_gets_the_lock_once_it_is_free() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let held = take(directory.path(), 0).expect("free");
         let error = take(directory.path(), 20).map(drop).expect_err("held");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_note_stops_nobody() {
+    fn a_damaged_holder_note_does_not_affect_locking() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let held = take(directory.path(), 0).expect("free");
         std::fs::write(folder(directory.path()).join("holder.json"), "{").expect("written");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_the_system_names_counts_more_than_the_note() {
+    fn the_holder_named_by_the_system_overrides_the_note() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         drop(take(directory.path(), 0).expect("free"));
         let named = |holders: &[u32]| {

@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn build_metadata_makes_no_difference_and_is_shown() {
+    fn build_metadata_is_ignored_in_comparisons_but_shown() {
         assert_eq!(version("1.0.0+a"), version("1.0.0+b"));
         assert_eq!(version("1.0.0+a").to_string(), "1.0.0+a");
     }
 
     #[test]
-    fn what_is_no_version_is_named() {
+    fn an_invalid_version_is_refused_and_named() {
         for text in ["", "1", "1.0", "v1.0.0", "1.0.0.0", "01.0.0", "1.0.0-", "1.0.0-01", " 1.0.0", "1.0.0\n"]
         {
             let error = Version::parse(text).expect_err(text);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_several_ways_lead_to_are_visited_once() {
+    fn values_reachable_in_many_ways_are_visited_a_bounded_number_of_times() {
         let (open, close) = ("[{\"0\":".repeat(40), "}]".repeat(40));
         let document = format!("{{\"a\":{open}1{close}}}");
         let path = FieldPath::parse(&format!("a{}", ".0".repeat(40))).expect("a path");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_that_returns_true_is_the_last() {
+    fn a_visit_that_returns_true_ends_the_search() {
         let path = FieldPath::parse("a.b").expect("a path");
         let mut visits = 0;
         assert!(path.any(br#"{"a":[{"b":1},{"b":2},{"b":3}]}"#, &mut |value| {

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_mean_what_they_mean_in_javascript() {
+    fn patterns_match_as_in_javascript() {
         // Each line is what `new RegExp(source, flags).test(text)` gives in Node.
         for (source, flags, text, expected) in [
             ("^ab+c$", "", "abbbc", true),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_backtracking_is_refused() {
+    fn patterns_that_need_backtracking_or_are_invalid_are_refused() {
         for (source, flags) in [
             ("a(?=b)", ""),
             ("(?<!a)b", ""),

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_and_the_whole_file_agree() {
+    fn reading_in_pieces_agrees_with_scanning_the_whole_file() {
         let long = "x".repeat(3 * PIECE + 17);
         let exact = "y".repeat(SHORT - 20);
         let files = [
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_laid_out_in_lines_is_refused_with_its_hash() {
+    fn a_file_not_laid_out_in_lines_is_refused_but_still_hashed() {
         let long = format!("{{\n{}\n}}\n", "x".repeat(2 * PIECE));
         for bytes in
             ["", "{", "{}", "{\n", "{\n}", "{\n\"1\":\n}\n", "{\n\"1\":{}\n}\nx", "{\n1:{}\n}\n", &long]

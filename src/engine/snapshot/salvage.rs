@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_nested_in_a_broken_document_is_no_document() {
+    fn an_object_nested_in_a_broken_document_is_not_saved() {
         assert!(ids(b"{\n  \"1\": {\n    \"inner\": { \"id\": 7 },\n    \"7\": {}, oops\n  }\n}").is_empty());
     }
 
@@ -297,7 +297,7 @@ mod tests {
 }"#;
 
     #[test]
-    fn entries_of_a_broken_document_that_look_like_documents_are_none() {
+    fn entries_of_a_broken_document_that_look_like_documents_are_not_saved() {
         assert_eq!(ids(ITEMS.as_bytes()), ["7", "10"]);
         assert!(texts(ITEMS)[0].contains("real"));
         let unindented: String = ITEMS.lines().flat_map(|line| [line.trim_start(), "\n"]).collect();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_behind_damage_replaces_a_document_read_in_its_place() {
+    fn nothing_after_damage_replaces_an_intact_document_with_the_same_id() {
         let text = r#"{"7":{"id":7,"t":"real"},"9":{"a":"x,"b":{},"7":{"id":7},"c":{}},"8":{"id":8},x"#;
         assert_eq!(ids(text.as_bytes()), ["7", "8"]);
         assert!(texts(text)[0].contains("real"));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_the_broken_document_of_one_line_are_saved() {
+    fn damage_in_a_one_line_file_costs_only_the_broken_documents() {
         let whole = on_one_line(1000);
         for (from, to) in
             [("\"x2\"", "\"x2"), ("\"x2\"", "x2\""), ("\"x2\"", ""), ("{\"id\":2,", "\"id\":2,")]
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_bracket_costs_one_document_where_each_begins_a_line() {
+    fn a_lost_bracket_costs_at_most_one_document_if_each_starts_a_line() {
         let lost =
             "{\n\"1\":{\"id\":1},\n\"2\":{\"id\":2,\"a\":{},\n\"3\":{\"id\":3},\n\"4\":{\"id\":4}\n}\n";
         assert_eq!(ids(lost.as_bytes()), ["1", "3", "4"]);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_behind_a_damaged_beginning_are_saved() {
+    fn documents_after_a_damaged_beginning_are_saved() {
         let pretty = ITEMS.replacen("{\n  \"7\": {\n    \"id\"", "\0\0\0\0\0", 1).replace("BROKEN", "1");
         assert_eq!(ids(pretty.as_bytes()), ["9", "10"]);
         let one_line = on_one_line(3).replacen("{\"1\":{", "\0\0\0", 1);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_of_any_layout_is_gone_through_once() {
+    fn rubbish_of_any_layout_takes_linear_time_and_yields_no_documents() {
         let lines: String = (0..20_000).map(|id| format!("\"{id}\":{{\"id\":\"x\",\"a\":[1,1,\n")).collect();
         let one_line: String = (0..20_000).map(|id| format!(",\"{id}\":{{\"a\":[{{\"")).collect();
         let strings = ",\"".repeat(200_000);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_map_agree_on_what_the_engine_writes() {
+    fn scanning_lines_and_scanning_a_map_agree_on_engine_output() {
         for bytes in [&b"{}\n"[..], b"{\n\"1\":{\"a\":[1]}\n}\n", b"{\n\"1\":{\"a\":1},\n\"b\\n\":{}\n}\n"] {
             let lines = scan_lines(bytes).expect("the layout of the engine");
             assert_eq!(texts(bytes, lines), texts(bytes, scan_map(bytes).expect("JSON")));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_laid_out_in_lines_is_refused() {
+    fn a_file_not_laid_out_in_lines_is_refused() {
         for bytes in
             [&b""[..], b"{", b"{}", b"{\n", b"{\n}", b"{\n\"1\":\n}\n", b"{\n\"1\":{}\n}\nx", b"{\n1:{}\n}\n"]
         {

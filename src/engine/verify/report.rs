@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_aligned_and_says_the_worst() {
+    fn the_text_is_aligned_and_leads_with_the_verdict() {
         let collection =
             |path: &str, documents, bytes| CollectionReport { path: path.into(), documents, bytes };
         let report = VerifyReport {

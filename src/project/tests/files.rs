@@ -26,7 +26,7 @@ fn a_new_file_gets_its_defaults() {
 }
 
 #[test]
-fn what_the_caller_gives_is_kept() {
+fn fields_given_by_the_caller_are_kept() {
     let input = json!({
         "path": "a.ts", "content": "", "name": "n", "extension": "", "size": 9, "checksum": "c", "meta": "m",
         "summary": "s", "summaryLastUpdated": "2024-06-10T06:13:20Z", "lastSyncedAt": 1_718_000_000,
@@ -42,7 +42,7 @@ fn what_the_caller_gives_is_kept() {
 }
 
 #[test]
-fn a_new_file_is_the_root_of_its_chain_whatever_is_given() {
+fn a_new_file_is_always_the_root_of_its_chain() {
     let created = file(json!({
         "path": "a", "content": "", "version": "x", "prevId": 1, "nextId": 2, "isLatest": false,
         "originalFileId": 1, "projectId": 99, "id": 99
@@ -52,7 +52,7 @@ fn a_new_file_is_the_root_of_its_chain_whatever_is_given() {
 }
 
 #[test]
-fn every_bad_field_is_one_issue() {
+fn every_invalid_field_gives_one_issue() {
     let input = json!({
         "path": "", "name": "", "extension": 1, "size": 1.5, "summary": 1, "summaryLastUpdated": "soon",
         "meta": null, "checksum": {}, "lastSyncedAt": -1, "syncVersion": "1", "content": null
@@ -76,7 +76,7 @@ fn every_bad_field_is_one_issue() {
 }
 
 #[test]
-fn what_follows_from_a_missing_field_is_no_issue_of_its_own() {
+fn a_field_derived_from_a_missing_field_gives_no_extra_issue() {
     assert_eq!(issues(create_file(b"{}", 3, 8, NOW)), ["path invalid_type", "content invalid_type"]);
 }
 
@@ -92,7 +92,7 @@ fn lone_surrogates_are_kept_as_given() {
 }
 
 #[test]
-fn new_content_brings_its_size_and_checksum() {
+fn new_content_updates_size_and_checksum_unless_given() {
     let current = file(json!({"path": "a", "content": "x", "checksum": "old"}));
     let updated = patched(&current, json!({"content": "abc"}));
     assert_eq!(updated["size"], 3);
@@ -104,7 +104,7 @@ fn new_content_brings_its_size_and_checksum() {
 }
 
 #[test]
-fn the_same_content_again_changes_neither_size_nor_checksum() {
+fn unchanged_content_changes_neither_size_nor_checksum() {
     let current = file(json!({"path": "a", "content": "x", "checksum": "mine", "size": 9}));
     let updated = patched(&current, json!({"content": "x"}));
     assert_eq!((&updated["size"], &updated["checksum"]), (&json!(9), &json!("mine")));
@@ -120,7 +120,7 @@ fn the_checksum_counts_a_lone_surrogate_as_the_replacement_character() {
 }
 
 #[test]
-fn an_update_passes_over_ids_dates_and_the_chain() {
+fn an_update_ignores_ids_dates_and_the_chain() {
     let current = file(json!({"path": "a", "content": "x"}));
     let patch = json!({
         "id": 1, "projectId": 1, "created": 1, "updated": 1, "version": 9, "prevId": 1, "nextId": 1,
@@ -133,7 +133,7 @@ fn an_update_passes_over_ids_dates_and_the_chain() {
 }
 
 #[test]
-fn a_new_path_renames_what_followed_from_the_old_one() {
+fn a_new_path_updates_a_name_and_extension_derived_from_the_old_one() {
     let current = file(json!({"path": "src/a.ts", "content": ""}));
     let moved = patched(&current, json!({"path": "lib/b.js"}));
     assert_eq!((&moved["name"], &moved["extension"]), (&json!("b.js"), &json!(".js")));
@@ -145,7 +145,7 @@ fn a_new_path_renames_what_followed_from_the_old_one() {
 }
 
 #[test]
-fn unknown_properties_on_disk_survive_before_the_content() {
+fn unknown_properties_on_disk_are_kept_before_the_content() {
     let raw = br#"{"content":"x","odd":{"a": 1},"path":"a","created":1,"updated":1,"\u006fdd":2}"#;
     let stored = stored_file("8", 3, raw).unwrap();
     assert!(stored.ends_with(br#","syncVersion":0,"odd":2,"content":"x"}"#));
@@ -154,7 +154,7 @@ fn unknown_properties_on_disk_survive_before_the_content() {
 }
 
 #[test]
-fn old_records_get_what_they_lack() {
+fn old_records_get_their_missing_fields() {
     let raw = br#"{"id":8,"path":"src/a.ts","content":"x","created":1,"updated":1}"#;
     let mut expected = value(&create_file(raw, 3, 8, 1).unwrap());
     expected["size"] = json!(1);
@@ -162,13 +162,13 @@ fn old_records_get_what_they_lack() {
 }
 
 #[test]
-fn a_stored_file_keeps_the_project_it_names() {
+fn a_stored_file_keeps_its_project_id() {
     let raw = br#"{"projectId":"5","path":"a","content":"","created":1,"updated":1}"#;
     assert_eq!(value(&stored_file("8", 3, raw).unwrap())["projectId"], 5);
 }
 
 #[test]
-fn stored_integers_take_their_plain_form() {
+fn stored_integers_are_normalized_to_plain_form() {
     let raw =
         br#"{"path":"a","content":"","created":1e3,"updated":1.0,"size":2.0,"version":2e0,"prevId":"7"}"#;
     let stored = value(&stored_file("8", 3, raw).unwrap());
@@ -179,7 +179,7 @@ fn stored_integers_take_their_plain_form() {
 }
 
 #[test]
-fn content_twice_is_not_canonical() {
+fn a_record_with_duplicate_content_is_not_canonical() {
     let once = file(json!({"path": "a", "content": "x"}));
     let twice = [&once[..once.len() - 1], b",\"content\":\"x\"}"].concat();
     assert_eq!(stored_file("8", 3, &twice).unwrap(), Cow::<[u8]>::Owned(once.clone()));
@@ -187,7 +187,7 @@ fn content_twice_is_not_canonical() {
 }
 
 #[test]
-fn a_written_file_that_did_not_change_is_its_stored_text() {
+fn an_unchanged_written_file_keeps_its_stored_text() {
     let current =
         stored_file("8", 3, br#"{"path":"a","content":"","created":1,"updated":1,"odd":1}"#).unwrap();
     assert!(matches!(written_file("8", 3, &*current, Some(&current)), Ok(Cow::Borrowed(_))));

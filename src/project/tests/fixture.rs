@@ -33,7 +33,7 @@ fn assert_kept(raw: &[u8], stored: &[u8]) {
 }
 
 #[test]
-fn every_project_is_adopted() {
+fn every_project_of_the_old_package_is_adopted() {
     let map = read("projects.json");
     let projects = records(&map);
     assert_eq!(projects.len(), 3);
@@ -45,7 +45,7 @@ fn every_project_is_adopted() {
 }
 
 #[test]
-fn every_file_is_adopted_with_every_byte_of_its_content() {
+fn every_file_of_the_old_package_is_adopted_with_its_exact_content() {
     let mut count = 0;
     for project in [1_718_000_000_000, 1_718_000_000_001, 1_718_000_000_002] {
         let map = read(&format!("project_data/{project}/files.json"));
@@ -61,7 +61,7 @@ fn every_file_is_adopted_with_every_byte_of_its_content() {
 }
 
 #[test]
-fn the_schemas_accept_the_maps() {
+fn the_schemas_accept_the_maps_of_the_old_package() {
     assert_eq!(parse_map(MapKind::Projects, &read("projects.json")).unwrap().len(), 3);
     for (project, count) in [(0, 13), (1, 10), (2, 0)] {
         let map = read(&format!("project_data/171800000000{project}/files.json"));

@@ -26,7 +26,7 @@ fn issues_name_the_record_and_the_field() {
 }
 
 #[test]
-fn what_is_no_map_is_one_issue_without_a_path() {
+fn input_that_is_not_a_map_gives_one_issue_without_a_path() {
     for (raw, expected) in [
         ("", " invalid_type"),
         ("null", " invalid_type"),
@@ -48,7 +48,7 @@ fn files_must_name_their_project() {
 }
 
 #[test]
-fn the_last_record_of_a_key_counts() {
+fn the_last_record_with_the_same_key_counts() {
     let record = |name: &str| format!("{{\"name\":{name},\"path\":\"\",\"created\":1,\"updated\":1}}");
     let raw = format!("{{\"1\":{},\"\\u0031\":{}}}", record("5"), record("\"b\""));
     let parsed = parse_map(MapKind::Projects, raw.as_bytes()).unwrap();

@@ -20,7 +20,7 @@ fn a_new_project_gets_id_dates_and_description() {
 }
 
 #[test]
-fn creating_passes_over_what_the_engine_assigns_and_what_it_does_not_know() {
+fn creating_ignores_assigned_and_unknown_fields() {
     let input =
         json!({"id": "x", "created": null, "updated": [], "__proto__": 1, "y": 2, "name": "n", "path": "/p"});
     let created = value(&create_project(input.to_string().as_bytes(), 7, NOW).unwrap());
@@ -30,13 +30,13 @@ fn creating_passes_over_what_the_engine_assigns_and_what_it_does_not_know() {
 }
 
 #[test]
-fn every_bad_field_is_one_issue() {
+fn every_invalid_field_gives_one_issue() {
     let result = create_project(b"{\"name\":5,\"description\":null}", 7, NOW);
     assert_eq!(issues(result), ["name invalid_type", "description invalid_type", "path invalid_type"]);
 }
 
 #[test]
-fn issues_are_told_in_words() {
+fn issues_are_described_in_words() {
     assert_eq!(
         message(create_project(b"{\"name\":5,\"path\":\"\"}", 7, NOW)),
         "invalid project: name expected a string, got a number; path must not be empty"
@@ -48,7 +48,7 @@ fn issues_are_told_in_words() {
 }
 
 #[test]
-fn empty_names_and_paths_are_refused_from_callers_only() {
+fn empty_names_and_paths_are_refused_from_callers_but_accepted_on_disk() {
     assert_eq!(
         issues(create_project(b"{\"name\":\"\",\"path\":\"\"}", 7, NOW)),
         ["name too_small", "path too_small"]
@@ -58,7 +58,7 @@ fn empty_names_and_paths_are_refused_from_callers_only() {
 }
 
 #[test]
-fn what_is_no_object_is_one_issue_without_a_path() {
+fn input_that_is_not_an_object_gives_one_issue_without_a_path() {
     for input in ["", "null", "[]", "\"x\"", "5", " true"] {
         assert_eq!(issues(create_project(input.as_bytes(), 7, NOW)), [" invalid_type"], "{input}");
     }
@@ -69,7 +69,7 @@ fn what_is_no_object_is_one_issue_without_a_path() {
 }
 
 #[test]
-fn the_last_of_two_members_counts() {
+fn the_last_of_two_members_with_the_same_name_counts() {
     let created = create_project(b"{\"name\":5,\"path\":\"/p\",\"n\\u0061me\":\"b\"}", 7, NOW).unwrap();
     assert_eq!(value(&created)["name"], "b");
     assert_eq!(
@@ -79,7 +79,7 @@ fn the_last_of_two_members_counts() {
 }
 
 #[test]
-fn an_update_changes_what_the_patch_has() {
+fn an_update_changes_only_the_known_fields_of_the_patch() {
     let patch = br#"{"description":"d","id":9,"created":5,"updated":9999999999999,"y":1,"x":2}"#;
     let updated = value(&update_project(PROJECT, patch, LATER).unwrap());
     assert_eq!(
@@ -104,7 +104,7 @@ fn a_canonical_record_is_borrowed() {
 }
 
 #[test]
-fn a_stored_record_gets_its_canonical_form() {
+fn a_stored_record_is_brought_into_canonical_form() {
     let raw =
         br#" { "__proto__" : { "a" : " b " } , "updated" : "1718000000000", "created":"2024-06-10T06:13:20Z",
         "x": 1, "path":"/p", "name":"n", "id":"7", "x": 1e2 } "#;
@@ -130,14 +130,14 @@ fn the_id_of_a_stored_record_is_its_key() {
 }
 
 #[test]
-fn small_timestamps_on_disk_are_what_they_are() {
+fn small_timestamps_on_disk_are_kept_as_milliseconds() {
     let raw = br#"{"id":7,"name":"n","path":"","created":1718000000,"updated":5}"#;
     let stored = value(&stored_project("7", raw).unwrap());
     assert_eq!((&stored["created"], &stored["updated"]), (&json!(1_718_000_000), &json!(5)));
 }
 
 #[test]
-fn small_timestamps_of_a_written_map_are_seconds_unless_they_were_stored() {
+fn small_timestamps_in_a_written_map_are_seconds_unless_already_stored() {
     let raw = br#"{"id":7,"name":"n","path":"","created":1718000000,"updated":5}"#;
     let current = stored_project("7", br#"{"name":"m","path":"","created":1,"updated":5}"#).unwrap();
     let written = value(&written_project("7", raw, Some(&current)).unwrap());
@@ -147,7 +147,7 @@ fn small_timestamps_of_a_written_map_are_seconds_unless_they_were_stored() {
 }
 
 #[test]
-fn a_written_map_brings_no_unknown_property_but_keeps_those_on_disk() {
+fn a_written_map_adds_no_unknown_property_but_keeps_those_on_disk() {
     let raw = br#"{"id":7,"name":"n","path":"","created":1718000000000,"updated":1718000000000,"x":2,"y":3}"#;
     let written = value(&written_project("7", raw, Some(PROJECT)).unwrap());
     assert_eq!((written.get("x"), written.get("y")), (Some(&json!(2)), None));
@@ -162,6 +162,6 @@ fn an_unknown_property_that_json_cannot_hold_is_refused() {
 }
 
 #[test]
-fn a_written_record_that_did_not_change_is_its_stored_text() {
+fn an_unchanged_written_record_keeps_its_stored_text() {
     assert_eq!(written_project("7", PROJECT, Some(PROJECT)).unwrap(), Cow::Borrowed(PROJECT));
 }

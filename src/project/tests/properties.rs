@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn what_any_operation_makes_is_canonical(
+    fn every_operation_produces_canonical_text(
         text in good_object(FILE_FIELDS),
         patch in good_object(FILE_FIELDS),
     ) {
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn each_field_has_at_most_one_issue(text in any_object(FILE_FIELDS)) {
+    fn each_field_gives_at_most_one_issue(text in any_object(FILE_FIELDS)) {
         if let Err(Error::Validation { issues, .. }) = stored_file("7", 3, text.as_bytes()) {
             let mut paths: Vec<_> = issues.iter().map(|issue| format!("{:?}", issue.path)).collect();
             paths.sort();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_caller_gives_comes_back(input in file_input()) {
+    fn fields_given_by_a_caller_read_back(input in file_input()) {
         let created = create_file(input.as_bytes(), 3, 7, NOW).unwrap();
         prop_assert!(matches!(stored_file("7", 3, &created), Ok(Cow::Borrowed(_))));
         let (given, created) = (value(input.as_bytes()), value(&created));
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn a_content_that_comes_apart_is_as_good_as_one_in_the_record(
+    fn content_given_separately_equals_content_within_the_record(
         content in any::<String>(),
         before in any::<String>(),
         checksum in prop::sample::select(vec![json!({}), json!({"checksum": "c"}), json!({"size": 3})]),

@@ -49,7 +49,7 @@ impl World {
 }
 
 #[test]
-fn a_path_gets_its_content_once() {
+fn putting_the_same_content_at_a_path_again_changes_nothing() {
     let world = World::new();
     assert_eq!(world.put(["one"], false), [Put::Created]);
     assert_eq!(world.put(["one"], false), [Put::Unchanged]);
@@ -60,7 +60,7 @@ fn a_path_gets_its_content_once() {
 }
 
 #[test]
-fn what_the_transaction_put_itself_counts() {
+fn puts_see_earlier_puts_of_their_transaction() {
     let world = World::new();
     assert_eq!(world.put(["one", "one", "two"], false), [Put::Created, Put::Unchanged, Put::Changed]);
     assert_eq!(world.contents(), [(1, "one".into()), (2, "two".into())]);
@@ -81,7 +81,7 @@ fn every_version_has_the_checksum_of_its_content() {
 }
 
 #[test]
-fn a_file_goes_with_all_its_versions() {
+fn deleting_a_file_deletes_all_its_versions() {
     let world = World::new();
     world.put(["one", "two", "three"], false);
     let middle = world.stored()[1]["id"].as_u64().unwrap();

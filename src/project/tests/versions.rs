@@ -16,7 +16,7 @@ fn version(content: &[u8], extra: Option<&[u8]>) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
-fn a_version_is_a_copy_with_its_own_content_id_and_place() {
+fn a_version_is_a_copy_with_its_own_content_id_and_chain() {
     let mut expected = value(&latest());
     for (name, new) in [
         ("id", json!(9)),
@@ -34,7 +34,7 @@ fn a_version_is_a_copy_with_its_own_content_id_and_place() {
 }
 
 #[test]
-fn the_content_of_the_latest_version_is_not_needed() {
+fn a_version_can_be_made_without_the_content_of_the_latest_one() {
     let whole = version(b"\"abc\"", None).unwrap();
     let head = without_content(&latest());
     assert_eq!(next_version(&head, Content::Json(b"\"abc\""), None, CHAIN, 9, LATER).unwrap(), whole);
@@ -45,7 +45,7 @@ fn the_content_of_the_latest_version_is_not_needed() {
 }
 
 #[test]
-fn extra_overrides_what_is_not_of_the_chain() {
+fn extra_fields_override_everything_but_content_and_chain() {
     let extra =
         br#"{"summary":null,"checksum":"mine","size":1,"content":5,"version":7,"id":1,"created":1,"z":1}"#;
     // Content of the wrong kind is an issue like any other.
@@ -78,7 +78,7 @@ fn content_must_be_one_string() {
 }
 
 #[test]
-fn content_comes_back_byte_for_byte() {
+fn content_is_kept_byte_for_byte() {
     let content = "\"\\ud83d \\u2028 \u{2028} ü \\\\\\\"}\"";
     let made = version(content.as_bytes(), None).unwrap();
     assert_eq!(content_of(&made), Some(content.as_bytes()));

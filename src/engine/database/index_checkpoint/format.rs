@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_come_back() {
+    fn encoded_documents_read_back() {
         let entries = vec![
             (DocumentId::from(3), location(0, 100, 100)),
             (DocumentId::from_key("a"), location(50, 50, 0)),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_out_of_order_are_refused() {
+    fn ids_that_are_unordered_or_not_canonical_are_refused() {
         let at = location(0, 10, 10);
         for (one, other) in [("2", "1"), ("1", "1"), ("a", "1"), ("b", "a")] {
             let ids = [one, other].map(|id| (DocumentId::from_key(id), at));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_numbers_of_documents_are_refused() {
+    fn a_wrong_document_count_or_size_is_refused() {
         let mut body = Vec::new();
         push_document(&mut body, &1.into(), &location(0, 10, 10));
         for count in [0, 2, u64::MAX] {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_with_all_that_is_asked_for_serves() {
+    fn an_index_checkpoint_serves_only_collections_whose_every_index_it_holds() {
         let index = |name: &str, extractor| {
             let fields = vec!["a".into()];
             let config = IndexConfig {
@@ -363,7 +363,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rubbish_is_no_file(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
+        fn rubbish_is_no_index_checkpoint(bytes in proptest::collection::vec(any::<u8>(), 0..200), after_magic: bool) {
             let start: &[u8] = if after_magic { b"indexes\n\x01\0\0\0" } else { b"" };
             let bytes = [start, &bytes].concat();
             prop_assert!(read_header(&MemoryFile::new(bytes.clone())).is_none());

@@ -63,7 +63,7 @@ fn a_collection_that_cannot_be_loaded_leaves_no_file_open() {
 }
 
 #[test]
-fn a_collection_that_is_loaded_again_gives_up_the_file_that_it_had() {
+fn reloading_a_collection_closes_its_previous_file() {
     let fs = SimFs::new();
     fs.make_dirs("/database");
     let database = open(&fs);

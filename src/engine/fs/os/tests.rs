@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn parts_of_all_lengths_lie_one_behind_the_other() {
+fn parts_of_all_lengths_are_written_one_after_the_other() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = OsFs.open(&directory.path().join("parts"), OpenMode::CreateNew).expect("created");
     // More parts than are written at once, some longer than one piece, and together a long write.
@@ -24,7 +24,7 @@ fn identity(path: &Path) -> Identity {
 }
 
 #[test]
-fn files_that_are_made_at_once_are_told_apart() {
+fn directories_made_at_the_same_time_have_different_identities() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let paths: Vec<PathBuf> = (0..50).map(|number| directory.path().join(number.to_string())).collect();
     paths.iter().for_each(|path| fs::create_dir(path).expect("created"));
@@ -33,7 +33,7 @@ fn files_that_are_made_at_once_are_told_apart() {
 }
 
 #[test]
-fn a_file_that_takes_the_place_of_another_is_told_from_it() {
+fn a_replaced_file_and_its_replacement_have_different_identities() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (path, other) = (directory.path().join("file"), directory.path().join("other"));
     fs::write(&path, "old").expect("written");
@@ -47,7 +47,7 @@ fn a_file_that_takes_the_place_of_another_is_told_from_it() {
 }
 
 #[test]
-fn what_is_open_for_reading_and_directories_can_be_synced() {
+fn files_open_for_reading_and_directories_can_be_synced() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("file");
     fs::write(&path, "edited").expect("written");
@@ -58,7 +58,7 @@ fn what_is_open_for_reading_and_directories_can_be_synced() {
 }
 
 #[test]
-fn a_directory_is_no_file() {
+fn opening_a_directory_as_a_file_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let open = |mode| OsFs.open(directory.path(), mode).map(drop).map_err(|error| error.kind());
     assert_eq!(open(OpenMode::Read), Err(io::ErrorKind::IsADirectory));
@@ -68,7 +68,7 @@ fn a_directory_is_no_file() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_refused_without_waiting_for_who_writes_to_it() {
+fn a_pipe_is_refused_without_waiting_for_a_writer() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
@@ -90,7 +90,7 @@ fn a_page_is_not_mapped_through_a_symlink() {
 }
 
 #[test]
-fn zeros_are_appended_to_what_others_stored_meanwhile() {
+fn zeros_are_appended_after_bytes_that_others_stored_meanwhile() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("tip");
     let open = |part: &[u8]| {

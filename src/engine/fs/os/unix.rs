@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_that_no_store_could_reach_is_an_error_and_no_signal() {
+    fn a_page_without_disk_space_is_an_error_rather_than_a_signal() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = fs::File::create_new(directory.path().join("tip")).expect("created");
         file.set_len(4096).expect("room");

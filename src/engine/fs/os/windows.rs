@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_holds_for_a_moment_is_waited_for() {
+    fn calls_wait_for_a_file_that_is_briefly_held() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (path, other) = (directory.path().join("file"), directory.path().join("other"));
         fs::write(&path, "old").expect("written");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_a_file_it_can_be_looked_at() {
+    fn metadata_of_a_file_held_exclusively_is_readable() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("file");
         fs::write(&path, "text").expect("written");
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_paths_are_those_that_people_write() {
+    fn canonical_paths_have_no_verbatim_prefix() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let found = canonical(&directory.path().join(".").join("")).expect("there");
         assert!(!found.to_string_lossy().starts_with(r"\\"), "{}", found.display());
