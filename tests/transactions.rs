@@ -356,16 +356,6 @@ fn a_failed_step_leaves_no_trace_in_its_transaction() {
 }
 
 #[test]
-fn a_read_in_a_second_database_is_refused() {
-    let (fixture, elsewhere) = (Fixture::new(), Fixture::new());
-    let (database, other) = (fixture.open(), elsewhere.open());
-    let transaction = Interactive::default();
-    read(&fixture, &database, &transaction, 1).expect("read");
-    let result = read(&elsewhere, &other, &transaction, 1);
-    assert_eq!(result.map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
-}
-
-#[test]
 fn a_step_adopts_a_file_written_by_hand() {
     let fixture = Fixture::new();
     let database = fixture.open();
