@@ -230,7 +230,7 @@ describe('a file belongs to one database', () => {
 /** Lets another process do something, and blocks until it has ended. */
 const things = (base: string, ...work: string[]) => execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...work])
 
-describe('getEntityPath', () => {
+describe('the path from getEntityPath', () => {
   const at = (base: string) => (id: number) => join(base, 'attachments', String(id))
 
   test('is removed with its entity, whether it is a file or a directory', withDirectory(async ({ base }) => {

@@ -127,7 +127,7 @@ describe('the files on disk', () => {
   }))
 })
 
-describe("a caller's entity", () => {
+describe("an entity of a BaseStorage subclass", () => {
   const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
   const withThings = (work: (things: Things, base: string) => Promise<void>) => withDirectory(async ({ base }) => {
     const entityPath = (id: unknown) => join(base, 'own', String(id))
