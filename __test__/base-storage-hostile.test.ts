@@ -100,16 +100,16 @@ describe('an entity', () => {
   }))
 })
 
-describe('a map', () => {
+describe('writeAll', () => {
   for (const [what, map] of [...odd.slice(0, 8), ['a map of null', { 1: null }], ['a map of strings', { 1: 'x' }],
     ['a map whose key is not the id', { 1: { id: 2 } }], ['a map of cyclic entities', { 1: { id: 1, cyclic } }]] as [string, any][]) {
-    test(`that is ${what} is refused`, withThings(async (storage) => {
+    test(`refuses ${what}`, withThings(async (storage) => {
       const error = await caught(storage.writeAll(map))
       assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
     }))
   }
 
-  test('may have the key __proto__', withDirectory(async ({ base }) => {
+  test('accepts the key __proto__', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, schema })
     const map = JSON.parse('{"__proto__":{"id":"__proto__","name":"a"}}')
     await storage.writeAll(map)

@@ -108,7 +108,7 @@ test('a failed migration sends one reset, and later changes follow', withManager
   await until('the listener', () => listening.heard.at(-1)?.sequence === told.at(-1)!.sequence)
 })))
 
-test('a failed migration of another process sends a reset without any call', withManagers(({ base, open }) => alive(async () => {
+test('a failed migration of another process sends a reset even if no call is made', withManagers(({ base, open }) => alive(async () => {
   const storage = open()
   await storage.create(projectInput('before'))
   const changes = storage.changes()

@@ -112,7 +112,7 @@ describe('ids', () => {
   }))
 })
 
-describe('names that mean something to JavaScript', () => {
+describe('names with a meaning in JavaScript', () => {
   for (const text of ['__proto__', 'constructor', 'null', 'undefined', '[object Object]']) {
     test(`${text} is a name, a path and a word like any other`, withStorage(async (storage) => {
       const project = await storage.create({ name: text, path: text })

@@ -48,7 +48,7 @@ describe('index definitions that were changed by another program', () => {
     await indexes.close()
   }))
 
-  test('are adopted as edited by a repair', withIndexes(async (base) => {
+  test('are adopted by a repair as they were edited', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => JSON.stringify({ by_name: JSON.parse(text).by_name }, null, 2))
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_name'])

@@ -62,7 +62,7 @@ describe('words', () => {
     apple: [3, 2, 4, 5, 1],
   })
 
-  texts('beside lone surrogates are found', ['left\ud83dright', '\ud83d'], { left: [1], 'left right': [1], '\ud83d': [] })
+  texts('are found beside lone surrogates', ['left\ud83dright', '\ud83d'], { left: [1], 'left right': [1], '\ud83d': [] })
 
   texts('with a meaning in JavaScript are ordinary words', ['__proto__ constructor', 'null'], { __proto__: [1], constructor: [1], null: [2] })
 })
