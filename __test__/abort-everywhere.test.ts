@@ -61,10 +61,10 @@ async function allAborted(calls: Calls, signal: AbortSignal) {
   for (const [name, call] of Object.entries(calls)) isAborted(name, await caught(call({ signal })))
 }
 
-describe('a signal that was raised before ends', () => {
+describe('an already aborted signal', () => {
   const signal = AbortSignal.abort(reason)
 
-  test('every call of a storage of one\'s own', withDirectory(async ({ base }) => {
+  test('rejects every call of a BaseStorage subclass', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, indexes: [{ name: 'size', type: 'btree', fields: ['size'] }, { name: 'words', type: 'inverted', fields: ['name'] }] })
     const { id } = await things.create({ name: 'a' })
     let ran = false
@@ -86,7 +86,7 @@ describe('a signal that was raised before ends', () => {
     await things.close()
   }))
 
-  test('every call of projects and files', withProject(async (storage, { id, name }) => {
+  test('rejects every call on projects and files', withProject(async (storage, { id, name }) => {
     const file = await storage.addFile(id, fileInput('a.ts'))
     const files = storage.getFileStorage(id)
     await allAborted({
@@ -113,7 +113,7 @@ describe('a signal that was raised before ends', () => {
     assert.deepEqual((await files.list()).map(({ path, version }) => [path, version]), [['a.ts', 1]])
   }))
 
-  test('every call of indexes by hand', withDirectory(async ({ base }) => {
+  test('rejects every call of an IndexManager', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data')
     await indexes.createIndex({ name: 'by a', type: 'btree', fields: ['a'] })
     await allAborted({
@@ -132,7 +132,7 @@ describe('a signal that was raised before ends', () => {
     await indexes.close()
   }))
 
-  test('migrations and backups', withManagers(async ({ manage }) => {
+  test('rejects migrations and backups', withManagers(async ({ manage }) => {
     const manager = manage()
     const notes: string[] = []
     manager.register(noting(notes, '1.0.0'))
@@ -146,7 +146,7 @@ describe('a signal that was raised before ends', () => {
     assert.deepEqual([notes, (await manager.listBackups()).map(({ name }) => name)], [[], ['one']])
   }))
 
-  test('nothing where the options are none', withDirectory(async ({ base }) => {
+  test('differs from invalid options, which are refused with INVALID_ARGUMENT', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     for (const options of [null, 1, { signal: 1 }] as never[]) {
       assert.equal((await caught(things.create({ name: 'a' }, options))).code, 'INVALID_ARGUMENT')
@@ -156,8 +156,8 @@ describe('a signal that was raised before ends', () => {
   }))
 })
 
-describe('a write that waits for another process', () => {
-  test('has not happened when it is given up, whichever it is', withManagers(async ({ base, open }) => {
+describe('an aborted write', () => {
+  test('rejects with ABORTED and writes nothing if it was waiting for another process', withManagers(async ({ base, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))
     const file = await storage.addFile(project.id, fileInput('a.ts'))
@@ -182,7 +182,7 @@ describe('a write that waits for another process', () => {
     await things.close()
   }))
 
-  test('ends for good, so that closing need not wait for it', withManagers(async ({ base }) => {
+  test('leaves the queue at once, so that closing need not wait for it', withManagers(async ({ base }) => {
     const things = new Things({ basePath: base, lockTimeout: 100 })
     await things.create({ name: 'before' })
     const patient = new Things({ basePath: base, lockTimeout: 3_600_000 })
@@ -198,7 +198,7 @@ describe('a write that waits for another process', () => {
     await Promise.all([things.close(), patient.close()])
   }))
 
-  test('completes where it has begun', withDirectory(async ({ base }) => {
+  test('is either stored or rejected with ABORTED, never both', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     await things.list()
     let outcomes = 0
@@ -218,7 +218,7 @@ describe('a write that waits for another process', () => {
   }))
 })
 
-describe('waiting for others', () => {
+describe('aborting ends the wait', () => {
   const withThings = (work: (things: Things, base: string) => Promise<void>, options = {}) =>
     withDirectory(async ({ base }) => {
       const things = new Things({ basePath: base, ...options })
@@ -229,7 +229,7 @@ describe('waiting for others', () => {
       }
     })
 
-  test('a lock by key that this thread has', withThings(async (things) => {
+  test('for a key lock that is held in the same thread', withThings(async (things) => {
     const { withLock } = things.protectedCalls()
     const controller = new AbortController()
     let free: (() => void) | undefined
@@ -268,7 +268,7 @@ describe('waiting for others', () => {
       await things.close()
     })
 
-  test('a file that waits for its schema', withForeignFile(async (things, judged, judge) => {
+  test('for the validation of a file, which goes on for the other waiting calls', withForeignFile(async (things, judged, judge) => {
     const controller = new AbortController()
     const other = things.getById(7)
     await until('the schema', () => judged() > 0)
@@ -286,7 +286,7 @@ describe('waiting for others', () => {
     assert.equal(judged(), 1)
   }))
 
-  test('a file that nobody waits for any more, which stays as it is', withForeignFile(async (things, judged, judge) => {
+  test('for the validation of a file, which stays unadopted if no other call waits', withForeignFile(async (things, judged, judge) => {
     const controller = new AbortController()
     const list = caught(things.list({ signal: controller.signal }))
     await until('the schema', () => judged() > 0)
@@ -298,7 +298,7 @@ describe('waiting for others', () => {
     assert.equal(judged(), 2)
   }))
 
-  test('a turn among transactions', withThings(async (things) => {
+  test('for a transaction to commit after conflicts', withThings(async (things) => {
     const { id } = await things.create({ name: 'a', size: 0 })
     const controller = new AbortController()
     let runs = 0
@@ -313,7 +313,7 @@ describe('waiting for others', () => {
     assert.deepEqual([runs, (await things.getById(id))!.name], [3, 'a'])
   }))
 
-  test('an instance that keeps a repair waiting', withThings(async (things, base) => {
+  test('for another instance to let a repair begin', withThings(async (things, base) => {
     await things.create({ name: 'a' })
     const other = new Things({ basePath: base })
     await other.list()
@@ -326,7 +326,7 @@ describe('waiting for others', () => {
     await other.close()
   }))
 
-  test('a process that migrates', withManagers(async ({ base, manage }) => {
+  test('for another process to finish its migration', withManagers(async ({ base, manage }) => {
     const other = await holder(base, 'wait')
     const manager = manage()
     const controller = new AbortController()
@@ -343,8 +343,8 @@ describe('waiting for others', () => {
   }))
 })
 
-describe('a migration that is given up', () => {
-  test('is waited for and undone; those before it stay', withManagers(async ({ base, open, manage }) => {
+describe('aborting a migration', () => {
+  test('undoes it, keeps the migrations before it and runs none after it', withManagers(async ({ base, open, manage }) => {
     const storage = open()
     await storage.create(projectInput('before'))
     const manager = manage()
@@ -370,7 +370,7 @@ describe('a migration that is given up', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name), ['before'])
   }))
 
-  test('stays applied where its rollback is given up', withManagers(async ({ manage }) => {
+  test('during its rollback leaves it applied', withManagers(async ({ manage }) => {
     const manager = manage()
     const controller = new AbortController()
     const notes: string[] = []

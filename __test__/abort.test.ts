@@ -29,7 +29,7 @@ const isAborted = (error: { code: string; cause: unknown; reason: unknown }) => 
   assert.deepEqual([error.code, error.cause, error.reason], ['ABORTED', reason, reason])
 }
 
-test('a signal that was raised before ends every call before it begins', withThings(async (things) => {
+test('an already aborted signal rejects every call before it begins', withThings(async (things) => {
   const signal = AbortSignal.abort(reason)
   let ran = false
   for (const call of [
@@ -45,7 +45,7 @@ test('a signal that was raised before ends every call before it begins', withThi
   assert.equal(ran, false)
 }))
 
-test('a signal that was raised before ends the calls that memory would answer', withProject(async (storage, { id, name, path }, { base }) => {
+test('an already aborted signal rejects calls that could be answered from memory', withProject(async (storage, { id, name, path }, { base }) => {
   const signal = AbortSignal.abort(reason)
   const files = storage.getFileStorage(id)
   const file = await files.create(fileInput('a'))
@@ -73,7 +73,7 @@ test('a signal that was raised before ends the calls that memory would answer', 
   await Promise.all([things.close(), indexes.close()])
 }))
 
-test('files give up too', withProject(async (storage, project) => {
+test('an already aborted signal rejects calls on files, searches and streams', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const { id } = await files.create(fileInput('a', 'x'.repeat(100_000)))
   const signal = AbortSignal.abort(reason)
@@ -90,7 +90,7 @@ test('files give up too', withProject(async (storage, project) => {
   assert.equal((await files.list()).length, 1)
 }))
 
-test('a signal ends a call that is under way', withThings(async (things) => {
+test('a signal aborts a call that is under way', withThings(async (things) => {
   const controller = new AbortController()
   const query = caught(things.query({ where: { name: /9/ }, signal: controller.signal }))
   controller.abort(reason)
@@ -99,7 +99,7 @@ test('a signal ends a call that is under way', withThings(async (things) => {
   assert.equal((await things.query({ where: { size: 9 } })).length, 1)
 }))
 
-test('a signal ends an iteration between two entities', withThings(async (things) => {
+test('a signal aborts an iteration between two entities', withThings(async (things) => {
   const controller = new AbortController()
   const seen: number[] = []
   const error = await caught((async () => {
@@ -126,7 +126,7 @@ test('a signal rolls back a transaction that never ends', withThings(async (thin
   assert.equal((await things.list()).length, 50)
 }))
 
-test('a signal ends a content stream', withProject(async (storage, project) => {
+test('a signal aborts a content stream', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const { id } = await files.create(fileInput('a', 'x'.repeat(2_000_000)))
   const controller = new AbortController()
@@ -136,14 +136,14 @@ test('a signal ends a content stream', withProject(async (storage, project) => {
   isAborted(await caught(reader.read()))
 }))
 
-test('a call that is over does not mind the signal any more', withThings(async (things) => {
+test('a call that has completed is not affected when its signal aborts', withThings(async (things) => {
   const controller = new AbortController()
   const found = await things.query({ signal: controller.signal })
   controller.abort(reason)
   assert.equal(found.length, 50)
 }))
 
-test('calls that have one signal share a listener, which goes with the last of them', withThings(async (things) => {
+test('calls with the same signal share one listener, which is removed after the last call', withThings(async (things) => {
   const { signal } = new AbortController()
   const heard: string[] = []
   const { addEventListener, removeEventListener } = signal
@@ -159,7 +159,7 @@ test('calls that have one signal share a listener, which goes with the last of t
   assert.deepEqual(heard, ['on', 'off', 'on', 'off'])
 }))
 
-test('a signal ends all calls that have it', withThings(async (things) => {
+test('a signal aborts every call that it was passed to', withThings(async (things) => {
   const controller = new AbortController()
   const { signal } = controller
   const ends = [things.transaction(() => new Promise(() => {}), { signal }), things.transaction(() => new Promise(() => {}), { signal })]
@@ -169,7 +169,7 @@ test('a signal ends all calls that have it', withThings(async (things) => {
   for (const call of [...ends, waiting]) isAborted(await caught(call))
 }))
 
-test('what is no signal is refused', withThings(async (things) => {
+test('a value that is not a signal is refused', withThings(async (things) => {
   for (const signal of [null, 1, {}, { aborted: false }, { addEventListener() {}, removeEventListener() {} }]) {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(things.transaction(async () => {}, { signal: signal as never }))).code, 'INVALID_ARGUMENT')
@@ -190,7 +190,7 @@ async function withoutUnhandled(work: () => Promise<void>) {
   assert.deepEqual(unhandled, [])
 }
 
-test('a source that fails after the call was given up leaves no rejection behind', withProject(async (storage, project) => {
+test('a source that fails after its call was aborted causes no unhandled rejection', withProject(async (storage, project) => {
   await withoutUnhandled(async () => {
     const controller = new AbortController()
     const source = (async function* () {
@@ -202,7 +202,7 @@ test('a source that fails after the call was given up leaves no rejection behind
   })
 }))
 
-test('a schema that gives up the call which it judges a file for leaves no rejection behind', withDirectory(async ({ base }) => {
+test('a schema that aborts the call that it validates for causes no unhandled rejection', withDirectory(async ({ base }) => {
   await withoutUnhandled(async () => {
     for (let turns = 0; turns < 12; turns += 1) {
       const file = `foreign ${turns}.json`
@@ -224,23 +224,23 @@ test('a schema that gives up the call which it judges a file for leaves no rejec
   })
 }))
 
-test('a signal that cannot be left does not fail the call', withDirectory(async ({ base }) => {
+test('a signal whose removeEventListener throws does not fail the call', withDirectory(async ({ base }) => {
   const things = new Things({ basePath: base })
   const signal: any = { aborted: false, addEventListener() {}, removeEventListener() { throw new Error('no leaving') } }
   assert.deepEqual(await things.query({ signal }), [])
   await things.close()
 }))
 
-for (const what of ['a call that was given up', 'a file that was judged', 'a file that is not judged any more'] as const) {
-  test(`${what} keeps no process alive`, withDirectory(async ({ base }) => {
+for (const what of ['an aborted call', 'a file that was validated', 'a validation that no call waits for'] as const) {
+  test(`${what} does not keep the process alive`, withDirectory(async ({ base }) => {
     await mkdir(join(base, 'data'))
     await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 1: { id: 1, name: 'a' } }))
     const { lines, code, stderr } = await runChild('quitter.mjs', [base, what])
-    assert.deepEqual([lines, code], [[what.endsWith('judged') ? 'done' : 'ABORTED'], 0], stderr)
+    assert.deepEqual([lines, code], [[what.endsWith('validated') ? 'done' : 'ABORTED'], 0], stderr)
   }))
 }
 
-test('a signal that cannot be listened to fails the call, and the process may end', withDirectory(async ({ base }) => {
+test('a signal whose addEventListener throws fails the call and lets the process exit', withDirectory(async ({ base }) => {
   const { lines, code } = await runChild('odd-signal.mjs', [base])
   assert.deepEqual([lines, code], [['no listeners here'], 0])
 }))

@@ -65,7 +65,7 @@ describe('addIndexesMigration', () => {
     assert.ok(Object.isFrozen(addIndexesMigration) && addIndexesMigration.description.length > 10)
   })
 
-  test('on old data checks every record, says how many there are, and keeps the indexes', withOld(async ({ base, manage }) => {
+  test('counts the records of old data and stores the indexes', withOld(async ({ base, manage }) => {
     const lines: string[] = []
     const manager = manage({ logger: (line) => lines.push(line) })
     manager.register(addIndexesMigration)
@@ -76,7 +76,7 @@ describe('addIndexesMigration', () => {
     await assertAnswers(base)
   }))
 
-  test('may run twice, and changes nothing the second time', withOld(async ({ base }) => {
+  test('changes nothing when it runs a second time, up or down', withOld(async ({ base }) => {
     const context = { basePath: base, version: '1.0.0', direction: 'up', logger: console, progress() {} } as const
     const silent = { ...context, logger: { info() {}, warn() {}, error() {} } }
     await addIndexesMigration.up(silent)
@@ -89,7 +89,7 @@ describe('addIndexesMigration', () => {
     assert.deepEqual(await dataOf(base), data)
   }))
 
-  test('up and down leave data that a reader of the old layout reads as it was', withOld(async ({ base, manage }) => {
+  test('keeps the data readable in the old layout, both up and down', withOld(async ({ base, manage }) => {
     const before = await readAsOldPackage(base)
     const added = { lastSyncedAt: null, syncVersion: 0 }
     const expected = {
@@ -108,7 +108,7 @@ describe('addIndexesMigration', () => {
     await assertAnswers(base)
   }))
 
-  test('down removes what up made and no other file', withOld(async ({ base, manage }) => {
+  test('changes no data file when it is rolled back', withOld(async ({ base, manage }) => {
     const manager = manage()
     manager.register(addIndexesMigration)
     await manager.migrate()
@@ -117,7 +117,7 @@ describe('addIndexesMigration', () => {
     assert.deepEqual(await dataOf(base), before)
   }))
 
-  test('queries answer the same when the kept indexes are removed or damaged', withOld(async ({ base, manage }) => {
+  test('lets queries give the same answers when the stored indexes are damaged or missing', withOld(async ({ base, manage }) => {
     const manager = manage()
     manager.register(addIndexesMigration)
     await manager.migrate()
@@ -128,7 +128,7 @@ describe('addIndexesMigration', () => {
     await assertAnswers(base)
   }))
 
-  test('sets aside in full what breaks a rule, and says so', withOld(async ({ base, manage }) => {
+  test('sets aside records that break a rule, in full, and logs how many', withOld(async ({ base, manage }) => {
     const map = await readJson(projectsPath(base))
     map[99] = { id: 99, name: 42, marker: 'keep-every-byte-of-me' }
     await writeFile(projectsPath(base), JSON.stringify(map))
@@ -145,7 +145,7 @@ describe('addIndexesMigration', () => {
     await assertAnswers(base)
   }))
 
-  test('counts files whose project is gone', withOld(async ({ base, manage }) => {
+  test('counts and keeps files whose project is gone', withOld(async ({ base, manage }) => {
     const map = await readJson(projectsPath(base))
     delete map[EMPTY]
     delete map[UMLAUT]
@@ -158,7 +158,7 @@ describe('addIndexesMigration', () => {
     assert.ok(await readFile(filesPath(base, UMLAUT)))
   }))
 
-  test('on an empty directory has nothing to index', withManagers(async ({ manage }) => {
+  test('indexes nothing in an empty directory', withManagers(async ({ manage }) => {
     const lines: string[] = []
     const manager = manage({ logger: (line) => lines.push(line) })
     manager.register(addIndexesMigration)
@@ -166,7 +166,7 @@ describe('addIndexesMigration', () => {
     assert.ok(lines.includes('indexed 0 projects and 0 files'), lines.join('\n'))
   }))
 
-  test('works while a storage is open, which goes on', withOld(async ({ base, manage, open }) => {
+  test('runs while a storage is open, and the storage keeps working', withOld(async ({ base, manage, open }) => {
     const storage = open()
     const project = await storage.create({ name: 'new', path: '/new' })
     const manager = manage()
@@ -182,7 +182,7 @@ describe('addIndexesMigration', () => {
 })
 
 describe('data of the old package', () => {
-  test('is upgraded, backed up, rolled back and restored without losing a byte of what a person wrote', withOldData(async ({ base }) => {
+  test('survives backup, migration, rollback and restore without loss', withOldData(async ({ base }) => {
     const { MigrationManager } = await import('../index.js')
     const manager = new MigrationManager(base, { logger: null })
     manager.register(addIndexesMigration)

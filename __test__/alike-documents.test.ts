@@ -20,8 +20,8 @@ const found = (membersOf: (id: number) => object, check: (found: Thing[], expect
     await things.close()
   })
 
-describe('documents that are alike', () => {
-  test('share nothing that can be changed', found(() => ({ tags: ['a'], deep: { list: [] } }), (things, expected) => {
+describe('documents with the same members', () => {
+  test('share no mutable value', found(() => ({ tags: ['a'], deep: { list: [] } }), (things, expected) => {
     for (const thing of things as unknown as { tags: string[]; deep: { list: number[] } }[]) {
       thing.tags.push('b')
       thing.deep.list.push(1)
@@ -29,12 +29,12 @@ describe('documents that are alike', () => {
     assert.deepEqual(things, expected.map((thing) => ({ ...thing, tags: ['a', 'b'], deep: { list: [1] } })))
   }))
 
-  test('have their members in the order in which they are stored', found(
+  test('keep their members in the stored order', found(
     (id) => ({ z: id, 10: 'ten', a: 'same', 2: id, 'é "\\': id, b: null }),
     (things, expected) => assert.equal(JSON.stringify(things), JSON.stringify(expected)),
   ))
 
-  test('may have members named as those of all objects', found(
+  test('may have members named like those of Object.prototype', found(
     (id) => JSON.parse(`{"constructor":${id},"toString":"${id}","hasOwnProperty":1,"__proto__":{"id":${id}}}`),
     (things, expected) => {
       assert.deepEqual(things.map((thing) => Object.getOwnPropertyDescriptors(thing)), expected.map((thing) => Object.getOwnPropertyDescriptors(thing)))
@@ -42,18 +42,18 @@ describe('documents that are alike', () => {
     },
   ))
 
-  test('may be alike but for one', found(
+  test('may include one with an additional member', found(
     (id) => (id === COUNT / 2 ? { name: 'x', more: 1 } : { name: 'x' }),
     (things, expected) => assert.deepEqual(things, expected),
   ))
 
-  test('may have values of every kind in one member', found(
+  test('may have values of different types in the same member', found(
     (id) => ({ value: [1, 'a', '', null, true, -0.5, 1e300, '\ud800', [], {}, [1, { a: 1 }], 'é😀'][id % 12] }),
     (things, expected) => assert.deepEqual(things, expected),
   ))
 })
 
-test('an update of files, some with a content, answers with all contents', withProject(async (storage, project) => {
+test('updateMany returns the content of every file, whether it was patched or not', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const created = await files.createMany(ids.map((n) => fileInput(`f${n}.ts`, `content ${n}`)))
   const patch = (n: number) => (n % 2 ? { summary: 'same' } : { summary: 'same', content: 'new' })

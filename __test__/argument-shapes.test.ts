@@ -37,9 +37,9 @@ const noObjects: Record<string, () => any> = {
 }
 const noMaps = { ...withoutMembers, ...noObjects }
 
-describe('a whole map', () => {
+describe('a whole map of entities', () => {
   for (const [name, make] of Object.entries(noMaps)) {
-    test(`is not ${name}`, withProject(async (storage, { id }) => {
+    test(`cannot be ${name}`, withProject(async (storage, { id }) => {
       const files = storage.getFileStorage(id)
       await files.create(fileInput('a.ts'))
       const before = [await storage.readProjects(), await storage.readProjectFiles(id)]
@@ -64,7 +64,7 @@ describe('a whole map', () => {
       assert.deepEqual([await storage.readProjects(), await storage.readProjectFiles(id)], before)
     }))
 
-    test(`of a storage of one's own is not ${name}, whatever its schema says`, withDirectory(async ({ base }) => {
+    test(`cannot be ${name} in a BaseStorage subclass, whatever its schema accepts`, withDirectory(async ({ base }) => {
       const storage = new Things({ basePath: base })
       await storage.create({ name: 'a' })
       const error = await caught(storage.writeAll(make()))
@@ -74,14 +74,14 @@ describe('a whole map', () => {
     }))
   }
 
-  test('is not the promise of a map that a call lacks await for', withProject(async (storage, { id }) => {
+  test('cannot be the promise of a map, as when an await is missing', withProject(async (storage, { id }) => {
     await storage.addFile(id, fileInput('a.ts'))
     await assert.rejects(storage.writeProjectFiles(id, storage.readProjectFiles(id) as any), ValidationError)
     await assert.rejects(storage.writeProjects(storage.readProjects() as any), ValidationError)
     assert.equal((await storage.getProjectFiles(id)).length, 1)
   }))
 
-  test('may be an object without a prototype or of another realm', withProject(async (storage, { id }) => {
+  test('may be an object without a prototype or from another realm', withProject(async (storage, { id }) => {
     const record = fileRecord(5, id)
     for (const map of [Object.assign(Object.create(null), { 5: record }), runInNewContext('({ 5: record })', { record })]) {
       assert.deepEqual(await storage.writeProjectFiles(id, map), { 5: record })
@@ -90,7 +90,7 @@ describe('a whole map', () => {
   }))
 
   for (const [name, make] of Object.entries(noMaps)) {
-    test(`does not have ${name} as a record`, withProject(async (storage, { id }) => {
+    test(`cannot have ${name} as a record`, withProject(async (storage, { id }) => {
       const files = caught(storage.writeProjectFiles(id, { 5: make() }))
       const projects = caught(storage.writeProjects({ 5: make() }))
       for (const error of await Promise.all([files, projects])) {
@@ -101,7 +101,7 @@ describe('a whole map', () => {
     }))
   }
 
-  test('may have records of a class', withProject(async (storage) => {
+  test('may have class instances as records', withProject(async (storage) => {
     class Row {
       constructor(fields: object) {
         Object.assign(this, fields)
@@ -113,7 +113,7 @@ describe('a whole map', () => {
 
 describe('an entity or a patch', () => {
   for (const [name, make] of Object.entries(noMaps)) {
-    test(`is not ${name}`, withProject(async (storage, project) => {
+    test(`cannot be ${name}`, withProject(async (storage, project) => {
       const files = storage.getFileStorage(project.id)
       const file = await files.create(fileInput('a.ts'))
       const calls: ((given: any) => Promise<unknown>)[] = [
@@ -134,7 +134,7 @@ describe('an entity or a patch', () => {
       assert.deepEqual([await storage.list(), await files.list()], [[project], [file]])
     }))
 
-    test(`of a storage of one's own is not ${name}`, withDirectory(async ({ base }) => {
+    test(`cannot be ${name} in a BaseStorage subclass`, withDirectory(async ({ base }) => {
       const storage = new Things({ basePath: base })
       const created = await storage.create({ name: 'a' })
       const calls: ((given: any) => Promise<unknown>)[] = [
@@ -149,7 +149,7 @@ describe('an entity or a patch', () => {
     }))
   }
 
-  test('may be an object of a class that has fields', withProject(async (storage) => {
+  test('may be an instance of a class that has fields', withProject(async (storage) => {
     class Draft {
       name = 'drafted'
       path = '/srv/drafted'
@@ -161,7 +161,7 @@ describe('an entity or a patch', () => {
 
 describe('an index', () => {
   for (const [name, make] of Object.entries(noMaps)) {
-    test(`takes ${name} neither as an entity nor, but for arrays and maps, as all of them`, withDirectory(async ({ base }) => {
+    test(`refuses ${name} as an entity in addToIndex and rebuildIndex`, withDirectory(async ({ base }) => {
       const indexes = new IndexManager(base, 'data')
       await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
       await indexes.addToIndex('by_name', 1, { name: 'a' })
@@ -178,7 +178,7 @@ describe('an index', () => {
   }
 })
 
-test('a value that JSON cannot hold is called by its name', withProject(async (storage, { id }) => {
+test('a validation error names the value or the type that was given', withProject(async (storage, { id }) => {
   const files = storage.getFileStorage(id)
   const { id: fileId } = await files.create(fileInput('a.ts'))
   const odd: [unknown, string][] = [
@@ -201,16 +201,16 @@ test('a value that JSON cannot hold is called by its name', withProject(async (s
   assert.equal((await files.list()).length, 1)
 }))
 
-describe('a refused argument is called what it is:', () => {
+describe('the message of a refused argument names', () => {
   const message = async (call: Promise<unknown>) => (await caught(call)).message
 
-  test('a Date that is none', withProject(async (storage) => {
+  test('an invalid Date', withProject(async (storage) => {
     assert.match(await message(storage.listByDateRange(new Date(NaN), 5)), /start .*, got an invalid Date$/)
     assert.match(await message(storage.listByDateRange(0, new Date(NaN))), /end .*, got an invalid Date$/)
     assert.match(await message(storage.findRange('x', new Date(NaN), 5)), /the start .*, got an invalid Date$/)
   }))
 
-  test('the fields of an index', withDirectory(async ({ base }) => {
+  test('the invalid fields of an index', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data')
     const said = (fields: any) => message(indexes.createIndex({ name: 'a', type: 'btree', fields }))
     assert.match(await said([]), /at least one field, got none$/)
@@ -221,20 +221,20 @@ describe('a refused argument is called what it is:', () => {
     await indexes.close()
   }))
 
-  test('options that are an array', withProject(async (storage, { id }) => {
+  test('an array given as options', withProject(async (storage, { id }) => {
     for (const call of [storage.list([] as any), storage.getFileStorage(id).list([] as any), storage.getById(id, [] as any)]) {
       assert.match(await message(call), /options must be an object, got an array$/)
     }
   }))
 
-  test('a text in the place of a source', withProject(async (storage, { id }) => {
+  test('a string given as a source', withProject(async (storage, { id }) => {
     const files = storage.getFileStorage(id)
     const said = await message(files.createFromStream({ name: 'a', path: 'a' }, 'hello' as any))
     assert.match(said, /got "hello"; give a text to create$/)
     assert.deepEqual(await files.list(), [])
   }))
 
-  test('an empty id', withDirectory(async ({ base }) => {
+  test('an empty id as ""', withDirectory(async ({ base }) => {
     class Named extends Things {
       static newId() {
         return ''
@@ -248,7 +248,7 @@ describe('a refused argument is called what it is:', () => {
   }))
 })
 
-test('writes of the files of a project that does not exist do what their types say', withProject(async (storage) => {
+test('file writes for a missing project reject or return what their types declare', withProject(async (storage) => {
   const files = storage.getFileStorage(4711)
   const creating = [
     () => files.create(fileInput('a')), () => files.createMany([fileInput('a')]), () => storage.addFile(4711, fileInput('a')),

@@ -15,7 +15,7 @@ const withData = (work: (context: ManagerContext) => Promise<void>) =>
 const manifestOf = async (backup: string) => (await readFile(join(backup, 'manifest.json'), 'utf8'))
 
 describe('a backup', () => {
-  test('lies in backups/ under its name, and holds every file of data/ byte for byte', withData(async ({ base, manage, open }) => {
+  test('is stored in backups/ under its name and holds every file of data/ byte for byte', withData(async ({ base, manage, open }) => {
     const storage = open()
     await storage.list()
     await storage.close()
@@ -29,7 +29,7 @@ describe('a backup', () => {
     for (const name of ['projects.json', 'notes.txt', 'sha256']) assert.ok(manifest.includes(name), name)
   }))
 
-  test('without a name gets one of the time, so that names sort by age', withData(async ({ manage }) => {
+  test('is named after the current time by default, so that names sort by age', withData(async ({ manage }) => {
     const manager = manage()
     const paths: string[] = []
     for (let n = 0; n < 5; n++) paths.push(await manager.backup())
@@ -38,7 +38,7 @@ describe('a backup', () => {
     assert.match(paths[0]!, new RegExp(`${new Date().getUTCFullYear()}`))
   }))
 
-  test('of data that nobody opened, or of none at all, works', withManagers(async ({ base, manage }) => {
+  test('may be made of data that was never opened, or of no data', withManagers(async ({ base, manage }) => {
     const manager = manage()
     await manager.backup('empty')
     await lay(base)
@@ -46,7 +46,7 @@ describe('a backup', () => {
     assert.deepEqual((await manager.listBackups()).map(({ name, complete }) => [name, complete]), [['empty', true], ['unopened', true]])
   }))
 
-  test('takes in what is only in the journal, as JSON that needs no engine', withData(async ({ manage, open }) => {
+  test('contains what is only in the journal, as plain JSON', withData(async ({ manage, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('in the journal'))
     const backup = await manage().backup('journal')
@@ -84,7 +84,7 @@ describe('a backup', () => {
     assert.deepEqual(await fingerprint(join(base, 'backups')), before)
   }))
 
-  test('takes along what is included, and refuses what does not lie under the base path', withData(async ({ base, manage }) => {
+  test('saves and restores the paths in `include`, and refuses paths outside the base path', withData(async ({ base, manage }) => {
     await write(join(base, 'config', 'settings.json'), '{"a": 1}')
     await write(join(base, 'single.txt'), 'single')
     const manager = manage({ include: ['config', 'single.txt'] })
@@ -101,7 +101,7 @@ describe('a backup', () => {
     }
   }))
 
-  test('tells how far it is, and what a callback throws stops it', withData(async ({ base, manage }) => {
+  test('reports its progress, and stops with the error that the callback throws', withData(async ({ base, manage }) => {
     const manager = manage()
     const seen: [number, number][] = []
     await manager.backup('told', { onProgress: (done, total) => void seen.push([done, total]) })
@@ -116,7 +116,7 @@ describe('a backup', () => {
     assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => name !== '.lock'), ['told'])
   }))
 
-  test('that is aborted rejects with ABORTED, and nothing of it is left', withData(async ({ base, manage }) => {
+  test('rejects with ABORTED and leaves nothing behind when it is aborted', withData(async ({ base, manage }) => {
     const manager = manage()
     const reason = new Error('enough')
     const error = await caught(manager.backup('never', { signal: AbortSignal.abort(reason) }))
@@ -129,7 +129,7 @@ describe('a backup', () => {
     assert.deepEqual(await manager.listBackups(), [])
   }))
 
-  test('has whole batches only while writers run, and all that came before it', withData(async ({ manage, open }) => {
+  test('holds only whole batches while writers run, and every earlier batch', withData(async ({ manage, open }) => {
     const storage = open()
     const project = await storage.create(projectInput())
     const files = storage.getFileStorage(project.id)
@@ -159,8 +159,8 @@ describe('a backup', () => {
   }))
 })
 
-describe('the backups', () => {
-  test('are listed, the oldest first, and those that cannot be restored say why', withData(async ({ base, manage }) => {
+describe('the list of backups', () => {
+  test('is sorted oldest first, and gives the problem of each one that cannot be restored', withData(async ({ base, manage }) => {
     const manager = manage()
     assert.deepEqual(await manager.listBackups(), [])
     for (const name of ['b', 'a', 'c', 'd']) await manager.backup(name)
@@ -175,7 +175,7 @@ describe('the backups', () => {
     assert.ok(size > 1_000 && files > 5 && Math.abs(created! - Date.now()) < 600_000)
   }))
 
-  test('are pruned beyond `keep`, the oldest first, complete ones only', withData(async ({ base, manage }) => {
+  test('is pruned to `keep`: the oldest first, and only complete ones', withData(async ({ base, manage }) => {
     const manager = manage({ keep: 2 })
     await manager.backup('damaged')
     await unlink(join(base, 'backups', 'damaged', 'manifest.json'))
@@ -189,7 +189,7 @@ describe('the backups', () => {
     await assert.rejects(manager.backup('f', { keep: '1' as any }), TypeError)
   }))
 
-  test('have no name outside of backups/: a link there is none', withData(async ({ base, manage }) => {
+  test('does not include symlinks, whose names are refused as taken', withData(async ({ base, manage }) => {
     if (process.platform === 'win32') return
     await mkdir(join(base, 'backups'))
     await symlink(base, join(base, 'backups', 'link'))
@@ -199,7 +199,7 @@ describe('the backups', () => {
 })
 
 describe('a process killed while it backs up', () => {
-  test('leaves whole backups only, and the data as it is; the next backup sweeps what it left', withData(async ({ base, manage, open }) => {
+  test('leaves the data unchanged and only whole backups; the next one removes partial ones', withData(async ({ base, manage, open }) => {
     const storage = open()
     await storage.list()
     await storage.close()

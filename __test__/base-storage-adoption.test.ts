@@ -23,7 +23,7 @@ function counting(validate: (value: any) => unknown = (value) => ({ value })) {
 }
 
 describe('a file that the engine did not write', () => {
-  test('is served as the schema puts it out: trimmed, with defaults', withDirectory(async ({ base }) => {
+  test('is served as the schema outputs it: trimmed and with defaults', withDirectory(async ({ base }) => {
     put(base, { 1: { id: 1, name: '  one ' }, 2: { id: 2, name: 'two', size: 7, extra: true } })
     const storage = new Things({ basePath: base })
     const stamps = { created: 0, updated: 0 }
@@ -48,7 +48,7 @@ describe('a file that the engine did not write', () => {
     findBy: (storage) => storage.findBy('by_size', 1),
     idExists: (storage) => storage.protectedCalls().idExists(1),
   })) {
-    test(`passes its schema once, also when ${call} comes first`, withDirectory(async ({ base }) => {
+    test(`is validated once, even when ${call} is the first call`, withDirectory(async ({ base }) => {
       put(base, { 1: { ...thing(1), name: ' one ' }, 2: thing(2) })
       const schema = counting((value) => (thingSchema as any)['~standard'].validate(value))
       const indexes = [{ name: 'by_size', type: 'hash', fields: ['size'] }] as const
@@ -64,7 +64,7 @@ describe('a file that the engine did not write', () => {
     }))
   }
 
-  test('keeps what its schema rejects in full beside it, reports it, and serves the rest', withDirectory(async ({ base }) => {
+  test('is set aside in full, with a warning, if a record is rejected; the rest is served', withDirectory(async ({ base }) => {
     const content = { 1: thing(1), 2: { id: 2, name: '' }, 3: { id: 4, name: 'another id' } }
     put(base, content)
     const original = readFileSync(file(base), 'utf8')
@@ -80,7 +80,7 @@ describe('a file that the engine did not write', () => {
     assert.deepEqual(await readJson(file(base)), { 1: thing(1) })
   }))
 
-  test('that is broken is kept in full; whole records are saved from it and pass the schema', withDirectory(async ({ base }) => {
+  test('is set aside in full if it is broken; its whole records are recovered and validated', withDirectory(async ({ base }) => {
     const broken = `{\n"1": {"id":1,"name":" one "},\n"2": {"id":2,"name":\n}`
     put(base, broken)
     const storage = new Things({ basePath: base })
@@ -91,7 +91,7 @@ describe('a file that the engine did not write', () => {
     await storage.close()
   }))
 
-  test('may come while the database is open and has something newer', withDirectory(async ({ base }) => {
+  test('is merged with newer writes if it appears while the database is open', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const created = await storage.create({ name: 'mine' })
     put(base, { 1: { id: 1, name: ' theirs ' } })
@@ -102,7 +102,7 @@ describe('a file that the engine did not write', () => {
     assert.deepEqual(map[created.id], created)
   }))
 
-  test('that replaces a file in use is noticed and passes the schema', withDirectory(async ({ base }) => {
+  test('is noticed and validated if it replaces a file in use', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, cacheTTL: 1 })
     const { id } = await storage.create({ name: 'one' })
     const other = new Things({ basePath: base })
@@ -117,7 +117,7 @@ describe('a file that the engine did not write', () => {
     await storage.close()
   }))
 
-  test('is adopted as often as somebody writes it', withDirectory(async ({ base }) => {
+  test('is adopted each time it is written', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, cacheTTL: 1 })
     for (const name of ['first', 'second', 'third']) {
       put(base, { 1: { id: 1, name: ` ${name} ` } })
@@ -128,7 +128,7 @@ describe('a file that the engine did not write', () => {
 })
 
 describe('adoption', () => {
-  test('asks an asynchronous schema, without holding up other collections', withDirectory(async ({ base }) => {
+  test('awaits an asynchronous schema without holding up other collections', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     let answer = () => {}
     const waits = new Promise<void>((resolve) => (answer = resolve))
@@ -143,7 +143,7 @@ describe('adoption', () => {
     await slow.close()
   }))
 
-  test('by a schema that never answers ends with LOCK_TIMEOUT, and others adopt', withDirectory(async ({ base }) => {
+  test('fails with LOCK_TIMEOUT if the schema never answers; other instances can adopt', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const stuck = new Things({ basePath: base, lockTimeout: 20, schema: counting(() => new Promise(() => {})) })
     const [one, other] = await Promise.all([caught(stuck.list()), caught(stuck.delete(1))])
@@ -154,7 +154,7 @@ describe('adoption', () => {
     await Promise.all([stuck.close(), storage.close()])
   }))
 
-  test('that failed is begun anew by the next call', withDirectory(async ({ base }) => {
+  test('is started again by the next call after it failed', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const schema = counting((value) => (schema.asked === 1 ? new Promise(() => {}) : { value }))
     const storage = new Things({ basePath: base, lockTimeout: 200, schema })
@@ -163,7 +163,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('by a schema that takes its time is waited for, however long lockTimeout is', withDirectory(async ({ base }) => {
+  test('waits for a slow schema even if lockTimeout is huge', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
     const schema = counting(async (value) => { for (let n = 0; n < 5; n++) await turn(); return { value } })
@@ -172,7 +172,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('of a file that is changed again and again ends with LOCK_TIMEOUT', withDirectory(async ({ base }) => {
+  test('fails with LOCK_TIMEOUT if the file keeps changing', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const schema = counting((value) => { put(base, { 1: thing(1, { size: 1 + schema.asked }) }); return { value } })
     const storage = new Things({ basePath: base, lockTimeout: 100, schema })
@@ -182,7 +182,7 @@ describe('adoption', () => {
     await storage.close().catch(() => {})
   }))
 
-  test('goes on where another instance was quicker', withDirectory(async ({ base }) => {
+  test('succeeds if another instance has adopted the file first', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const [storage, quicker] = [new Things({ basePath: base }), new Things({ basePath: base })]
     const { foreignRecords } = NativeCollection.prototype
@@ -194,7 +194,7 @@ describe('adoption', () => {
     await Promise.all([storage.close(), quicker.close()])
   }))
 
-  test('judges anew what was changed while it judged', withDirectory(async ({ base }) => {
+  test('validates the file again if it changed during validation', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     let changed = false
     const schema = counting(async (value) => {
@@ -207,7 +207,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('asks once for all calls that wait for it', withDirectory(async ({ base }) => {
+  test('validates each record once for all waiting calls', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1), 2: thing(2) })
     const schema = counting(async (value) => ({ value }))
     const storage = new Things({ basePath: base, schema })
@@ -217,7 +217,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('by two instances at once gives both the same', withDirectory(async ({ base }) => {
+  test('gives concurrent instances the same records', withDirectory(async ({ base }) => {
     put(base, Object.fromEntries(Array.from({ length: 50 }, (_, n) => [n + 1, { id: n + 1, name: ` ${n} ` }])))
     const storages = [1, 2, 3].map(() => new Things({ basePath: base }))
     const lists = await Promise.all(storages.map((storage) => storage.list()))
@@ -227,7 +227,7 @@ describe('adoption', () => {
     assert.deepEqual(await setAside(file(base), 'edited'), [])
   }))
 
-  test('by two processes at once gives both the same', withDirectory(async ({ base }) => {
+  test('gives concurrent processes the same records', withDirectory(async ({ base }) => {
     put(base, Object.fromEntries(Array.from({ length: 200 }, (_, n) => [n + 1, { id: n + 1, name: ` ${n} ` }])))
     const results = await Promise.all([1, 2, 3].map(() => runChild('things.mjs', [base, 'list'])))
     for (const { code, lines, stderr } of results) {
@@ -237,7 +237,7 @@ describe('adoption', () => {
     assert.equal(JSON.parse(results[0]!.lines[0]!).length, 200)
   }))
 
-  test('lets the first view that is asked adopt', withDirectory(async ({ base }) => {
+  test('uses the schema of the first instance that reads the file', withDirectory(async ({ base }) => {
     put(base, { 1: { id: 1, name: ' one ' } })
     const trimming = new Things({ basePath: base })
     const plain = new Things({ basePath: base, schema: counting() })
@@ -246,7 +246,7 @@ describe('adoption', () => {
     await Promise.all([trimming.close(), plain.close()])
   }))
 
-  test('sets a record aside for whatever the schema throws', withDirectory(async ({ base }) => {
+  test('sets a record aside whatever value the schema throws', withDirectory(async ({ base }) => {
     const issues = [{ message: '\ud800' }, { path: ['rows', Symbol('part')], message: 'odd' }]
     const odd = [undefined, null, 'text', Symbol('odd'), { get message() { throw new Error('no') } }, Object.create(null), new Error('\ud800'), { issues }]
     put(base, Object.fromEntries(odd.map((_, n) => [n + 1, thing(n + 1)]).concat([[99, thing(99)]])))
@@ -260,7 +260,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('says of each record why it was set aside', withDirectory(async ({ base }) => {
+  test('reports why a record was set aside', withDirectory(async ({ base }) => {
     const reasons = [[new Error('it is odd'), 'it is odd'], ['odd', 'the schema threw odd'], [{ issues: [{ path: ['a', 0], message: 'no' }, { message: 'all' }] }, 'a.0: no; all']] as const
     for (const [reason, said] of reasons) {
       put(base, { 1: thing(1) })
@@ -271,7 +271,7 @@ describe('adoption', () => {
     }
   }))
 
-  test('sets aside what JSON cannot hold', withDirectory(async ({ base }) => {
+  test('sets aside records whose validated value JSON cannot hold', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1), 2: thing(2), 3: thing(3) })
     const schema = counting((value) => ({ value: value.id === 3 ? value : { ...value, size: value.id === 1 ? 1n : Number.NaN } }))
     const storage = new Things({ basePath: base, schema })
@@ -279,7 +279,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('adopts nothing by what is no schema', withDirectory(async ({ base }) => {
+  test('adopts nothing if the schema is not valid', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const storage = new Things({ basePath: base, schema: {} })
     assert.equal((await caught(storage.list())).code, 'INVALID_ARGUMENT')
@@ -288,7 +288,7 @@ describe('adoption', () => {
     assert.deepEqual(await readJson(file(base)), { 1: thing(1) })
   }))
 
-  test('takes the records of odd keys as they are', withDirectory(async ({ base }) => {
+  test('accepts records under keys such as __proto__', withDirectory(async ({ base }) => {
     put(base, '{"__proto__":{"id":"__proto__","name":"a"},"constructor":{"id":"constructor","name":"b"}}')
     const storage = new Things({ basePath: base, schema: counting() })
     assert.deepEqual((await storage.list()).map(({ name }) => name), ['a', 'b'])
@@ -296,7 +296,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('keeps the error object of zod 3 for writes and its message for records', withDirectory(async ({ base }) => {
+  test('throws the error of zod 3 for a write and gives its message for a rejected record', withDirectory(async ({ base }) => {
     put(base, { 1: { id: 1, name: 5 } })
     const schema = zod3.object({ id: zod3.number(), name: zod3.string({ invalid_type_error: 'a name is text' }) }).passthrough()
     const storage = new Things({ basePath: base, schema })
@@ -306,7 +306,7 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('leaves a file alone that is gone again', withDirectory(async ({ base }) => {
+  test('gives an empty collection if the file is deleted during validation', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1) })
     const storage = new Things({ basePath: base, schema: counting(async (value) => { rmSync(file(base), { force: true }); return { value } }) })
     assert.deepEqual(await storage.list(), [])

@@ -20,7 +20,7 @@ const withCalls = (work: (calls: ReturnType<Things['protectedCalls']>, storage: 
   })
 
 describe('writeValidatedJson and readValidatedJson', () => {
-  test('store what the schema gives, readable by a person', withCalls(async (calls, _, base) => {
+  test('store and return the validated value, as indented JSON', withCalls(async (calls, _, base) => {
     const path = join(base, 'data', 'deep', 'settings.json')
     assert.deepEqual(await calls.writeValidatedJson(path, { theme: 'dark' }, settings), { theme: 'dark', size: 3 })
     assert.equal(readFileSync(path, 'utf8'), '{\n  "theme": "dark",\n  "size": 3\n}\n')
@@ -34,7 +34,7 @@ describe('writeValidatedJson and readValidatedJson', () => {
     assert.equal((await calls.readValidatedJson('settings.json', settings, null as never)).theme, 'a')
   }))
 
-  test('give the default where there is no file', withCalls(async (calls) => {
+  test('return the default if there is no file', withCalls(async (calls) => {
     const fallback = { theme: 'none', size: 0 }
     assert.equal(await calls.readValidatedJson('nowhere/settings.json', settings, fallback), fallback)
   }))
@@ -56,12 +56,12 @@ describe('writeValidatedJson and readValidatedJson', () => {
     assert.equal(existsSync(path), false)
   }))
 
-  test('throw the error of the schema for a file that it rejects, not the default', withCalls(async (calls, _, base) => {
+  test('throw the error of the schema for a file that it rejects, instead of the default', withCalls(async (calls, _, base) => {
     writeFileSync(join(base, 'settings.json'), '{"theme":1}')
     assert.ok((await caught(calls.readValidatedJson(join(base, 'settings.json'), settings, null as never))) instanceof z.ZodError)
   }))
 
-  test('call broken JSON damage, and name the file', withCalls(async (calls, _, base) => {
+  test('report broken JSON as CORRUPT_DATA and name the file', withCalls(async (calls, _, base) => {
     for (const broken of ['', '{', Buffer.from([0x22, 0xff, 0x22])]) {
       writeFileSync(join(base, 'settings.json'), broken)
       const error = await caught(calls.readValidatedJson(join(base, 'settings.json'), settings, null as never))
@@ -70,7 +70,7 @@ describe('writeValidatedJson and readValidatedJson', () => {
     }
   }))
 
-  test('of many writers at once leave one whole file', withCalls(async (calls, _, base) => {
+  test('leave one whole file when many writers run at once', withCalls(async (calls, _, base) => {
     const themes = Array.from({ length: 20 }, (_, n) => 'x'.repeat(n * 100))
     await Promise.all(themes.map((theme) => calls.writeValidatedJson('settings.json', { theme }, settings)))
     assert.ok(themes.includes((await calls.readValidatedJson('settings.json', settings, null as never)).theme))
@@ -79,9 +79,9 @@ describe('writeValidatedJson and readValidatedJson', () => {
 
   for (const [what, path] of Object.entries({
     'outside the base path': '../../settings.json',
-    'of the engine': '.storage/settings.json',
-    'with the entities of the storage': 'things.json',
-    'with those of another storage': '../claimed.json',
+    'that belongs to the engine': '.storage/settings.json',
+    'that holds the entities of the storage': 'things.json',
+    'that holds the entities of another storage': '../claimed.json',
     'that records the databases': '.databases.json',
     'in a backup': '../backups/a.json',
   })) {
@@ -95,7 +95,7 @@ describe('writeValidatedJson and readValidatedJson', () => {
     }))
   }
 
-  test('refuse odd paths', withCalls(async (calls) => {
+  test('refuse invalid paths and schemas', withCalls(async (calls) => {
     for (const path of [undefined, null, 7, '', '\0', {}, Symbol('s')] as string[]) {
       assert.equal((await caught(calls.readValidatedJson(path, settings, null as never))).code, 'INVALID_ARGUMENT')
       assert.equal((await caught(calls.writeValidatedJson(path, {}, settings))).code, 'INVALID_ARGUMENT')
@@ -104,7 +104,7 @@ describe('writeValidatedJson and readValidatedJson', () => {
     assert.equal((await caught(calls.writeValidatedJson('a.json', {}, {} as never))).code, 'INVALID_ARGUMENT')
   }))
 
-  test('are waited for by close', withCalls(async (calls, storage, base) => {
+  test('are awaited by close', withCalls(async (calls, storage, base) => {
     const write = calls.writeValidatedJson('settings.json', { theme: 'a' }, settings)
     await new Promise((resolve) => setImmediate(resolve))
     await storage.close()
@@ -114,14 +114,14 @@ describe('writeValidatedJson and readValidatedJson', () => {
 })
 
 describe('ensureDirExists', () => {
-  test('creates what is missing, and is content with what is there', withCalls(async (calls, _, base) => {
+  test('creates missing directories and accepts existing ones', withCalls(async (calls, _, base) => {
     await calls.ensureDirExists(join(base, 'a', 'b'))
     await calls.ensureDirExists(join(base, 'a', 'b'))
     await calls.ensureDirExists(base)
     assert.ok(statSync(join(base, 'a', 'b')).isDirectory())
   }))
 
-  test('fails where a file is in the way or the path leads out', withCalls(async (calls, _, base) => {
+  test('fails if a file is in the way or the path is outside the base path', withCalls(async (calls, _, base) => {
     writeFileSync(join(base, 'file'), '')
     assert.equal((await caught(calls.ensureDirExists(join(base, 'file')))).code, 'IO_ERROR')
     assert.equal((await caught(calls.ensureDirExists(join(base, '..', 'elsewhere')))).code, 'INVALID_ARGUMENT')
@@ -143,7 +143,7 @@ describe('withLock', () => {
     await other.close()
   }))
 
-  test('passes a lock on whose next holder gives up as it gets it', withCalls(async (calls) => {
+  test('passes the lock on if the next call in the queue is aborted as it gets the lock', withCalls(async (calls) => {
     // One of these numbers of promise turns falls between the end of one holder and the beginning of the next.
     for (let turns = 0; turns < 16; turns += 1) {
       const [key, controller] = [`key ${turns}`, new AbortController()]
@@ -162,14 +162,14 @@ describe('withLock', () => {
     }
   }, { lockTimeout: 2000 }))
 
-  test('gives what the function gives, and throws what it throws', withCalls(async (calls) => {
+  test('returns what the function returns and throws what it throws', withCalls(async (calls) => {
     assert.equal(await calls.withLock('key', () => 5), 5)
     const error = new Error('mine')
     assert.equal(await caught(calls.withLock('key', () => { throw error })), error)
     assert.equal(await calls.withLock('key', async () => 6), 6)
   }))
 
-  test('keeps keys apart, whatever they are called', withCalls(async (calls, _, base) => {
+  test('keeps different keys independent, whatever text they are', withCalls(async (calls, _, base) => {
     const keys = ['', 'a', '../../a', '/', '\0', 'x'.repeat(10_000), '__proto__', 'ä', '\ud800']
     const inside: string[] = []
     let open = () => {}
@@ -182,12 +182,12 @@ describe('withLock', () => {
     assert.equal(readdirSync(join(base, 'data', '.storage', 'locks')).length, keys.length)
   }))
 
-  test('lets its holder write', withCalls(async (calls, storage) => {
+  test('lets the lock holder write', withCalls(async (calls, storage) => {
     const { id } = await calls.withLock('key', () => storage.create({ name: 'a' }))
     assert.ok(await storage.getById(id))
   }))
 
-  test('says that a call inside the function that has the lock waits for itself', withCalls(async (calls, _, base) => {
+  test('fails a nested call for the same key and says that it waits for itself', withCalls(async (calls, _, base) => {
     const other = new Things({ basePath: base, lockTimeout: 20 })
     for (const again of [calls, other.protectedCalls()]) {
       const error = await calls.withLock('key', () => calls.withLock('between', async () => {
@@ -199,7 +199,7 @@ describe('withLock', () => {
     await other.close()
   }, { lockTimeout: 20 }))
 
-  test('runs a call that was made inside and not awaited after the function', withCalls(async (calls) => {
+  test('runs a nested call that is not awaited after the function has ended', withCalls(async (calls) => {
     const order: string[] = []
     let later: Promise<unknown> = Promise.resolve()
     await calls.withLock('key', async () => {
@@ -211,13 +211,13 @@ describe('withLock', () => {
     assert.deepEqual(order, ['first', 'later'])
   }))
 
-  test('takes the same key again once the function that had it has ended', withCalls(async (calls) => {
+  test('lets a call from the context of an ended function take the same key', withCalls(async (calls) => {
     let later: () => Promise<number> = async () => 0
     await calls.withLock('key', () => { later = AsyncResource.bind(() => calls.withLock('key', () => 7)) })
     assert.equal(await later(), 7)
   }))
 
-  test('takes another key, or the same one on another database, inside', withCalls(async (calls) => {
+  test('allows nested calls for another key, or for the same key on another database', withCalls(async (calls) => {
     await withDirectory(async ({ base }) => {
       const other = new Things({ basePath: base })
       const nested = () => calls.withLock('other', () => other.protectedCalls().withLock('key', () => 7))
@@ -226,7 +226,7 @@ describe('withLock', () => {
     })()
   }))
 
-  test('waits for another call until LOCK_TIMEOUT, and does not run later', withCalls(async (calls) => {
+  test('fails with LOCK_TIMEOUT while another call holds the key, and does not run later', withCalls(async (calls) => {
     let free = () => {}
     let ran = false
     const gate = new Promise<void>((resolve) => (free = resolve))
@@ -241,14 +241,14 @@ describe('withLock', () => {
     assert.equal(ran, false)
   }, { lockTimeout: 20 }))
 
-  test('holds between processes', withCalls(async (_, storage, base) => {
+  test('excludes calls in other processes', withCalls(async (_, storage, base) => {
     await storage.writeAll({ 1: thing(1, { value: 0 } as never) })
     const results = await Promise.all([1, 2, 3].map(() => runChild('things.mjs', [base, 'count', '1', '30'])))
     for (const { code, stderr } of results) assert.equal(code, 0, stderr)
     assert.equal((await storage.getById(1) as any).value, 90)
   }))
 
-  test('holds between worker threads', withCalls(async (calls, _, base) => {
+  test('excludes calls in other worker threads', withCalls(async (calls, _, base) => {
     const script = `
       const { workerData, parentPort } = require('node:worker_threads')
       const { BaseStorage } = require(workerData.index)
@@ -265,7 +265,7 @@ describe('withLock', () => {
     assert.equal(await answer(), 'taken')
   }))
 
-  test('names the process that has it, and is free once that was killed', withDirectory(async ({ base }) => {
+  test('names the process that holds the lock, and takes the lock once it is killed', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, lockTimeout: 20 })
     const { withLock } = storage.protectedCalls()
     let error: any
@@ -284,7 +284,7 @@ describe('withLock', () => {
     await storage.close()
   }))
 
-  test('refuses odd keys and what is no function', withCalls(async (calls) => {
+  test('refuses invalid keys and callbacks', withCalls(async (calls) => {
     for (const key of [undefined, null, 7, {}, Symbol('s')] as string[]) {
       assert.equal((await caught(calls.withLock(key, () => {}))).code, 'INVALID_ARGUMENT')
     }
@@ -292,7 +292,7 @@ describe('withLock', () => {
   }))
 })
 
-describe('the rest', () => {
+describe('other members for subclasses', () => {
   test('idExists tells whether an entity is stored', withCalls(async (calls, storage) => {
     const { id } = await storage.create({ name: 'a' })
     assert.equal(await calls.idExists(id), true)
@@ -301,7 +301,7 @@ describe('the rest', () => {
     assert.equal((await caught(calls.idExists({} as never))).code, 'INVALID_ARGUMENT')
   }))
 
-  test('invalidateCache forgets one entity and the lists with it, or everything', withCalls(async (calls, storage) => {
+  test('invalidateCache drops one entity and all lists, or everything', withCalls(async (calls, storage) => {
     const [one, other] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' })]
     const missed = async (work: () => Promise<unknown>) => {
       const before = storage.getCacheStats().misses
@@ -318,7 +318,7 @@ describe('the rest', () => {
     assert.equal(storage.getCacheStats().size, 0)
   }))
 
-  test('options are those in force, and cannot be changed', withDirectory(async ({ base }) => {
+  test('options holds the options in force and is read-only', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, lockTimeout: 5 })
     assert.equal(storage.optionsInForce.lockTimeout, 5)
     assert.equal(storage.optionsInForce.durability, 'full')
@@ -327,7 +327,7 @@ describe('the rest', () => {
     await storage.close()
   }))
 
-  test('ends with close', withCalls(async (calls, storage, base) => {
+  test('every call rejects with CLOSED after close', withCalls(async (calls, storage, base) => {
     mkdirSync(join(base, 'data'), { recursive: true })
     await storage.close()
     const all = [

@@ -27,7 +27,7 @@ const withThings = (work: (storage: Things) => Promise<void>) =>
 const odd: [string, any][] = [
   ['undefined', undefined], ['null', null], ['true', true], ['NaN', Number.NaN], ['Infinity', Infinity], ['a bigint', 1n],
   ['a symbol', Symbol('s')], ['a function', () => 1], ['an object', {}], ['an array', [1]], ['a date', new Date(0)],
-  ['half a character', '\ud800'], ['an object without prototype', Object.create(null)], ['a revoked proxy', revoked.proxy],
+  ['a lone surrogate', '\ud800'], ['an object without prototype', Object.create(null)], ['a revoked proxy', revoked.proxy],
   ['an object that throws', { toString() { throw mine } }],
 ]
 
@@ -42,7 +42,7 @@ describe('an id', () => {
     }))
   }
 
-  test('that nobody has finds nothing, however it looks', withThings(async (storage) => {
+  test('that no entity has finds nothing, whatever it looks like', withThings(async (storage) => {
     for (const id of [-1, 0.5, 1e21, -0, '', '__proto__', 'constructor', '\0', 'x'.repeat(100_000), '1'] as number[]) {
       assert.equal(await storage.getById(id), null)
       assert.equal(await storage.update(id, { name: 'x' }), null)
@@ -64,7 +64,7 @@ describe('an entity', () => {
     }))
   }
 
-  test('whose getter or trap throws gives just that error', withThings(async (storage) => {
+  test('whose getter or proxy trap throws is refused with that same error', withThings(async (storage) => {
     const { id } = (await storage.list())[0]!
     for (const data of [throwing, proxy] as any[]) {
       assert.equal(await caught(storage.create(data)), mine)
@@ -88,7 +88,7 @@ describe('an entity', () => {
     await storage.close()
   }))
 
-  test('may have any key and text, and comes back as it was', withDirectory(async ({ base }) => {
+  test('may have any keys and strings, and is read back unchanged', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, schema })
     const data = JSON.parse('{"__proto__":{"x":1},"constructor":1,"toString":2,"":3,"\\ud800":"\\udfff\\u0000","a\\"b":[{}]}')
     const { id } = await storage.create(data)
@@ -100,16 +100,16 @@ describe('an entity', () => {
   }))
 })
 
-describe('a map', () => {
-  for (const [what, map] of [...odd.slice(0, 8), ['a map of nothing', { 1: null }], ['a map of texts', { 1: 'x' }],
-    ['a map whose key is not the id', { 1: { id: 2 } }], ['a map of cycles', { 1: { id: 1, cyclic } }]] as [string, any][]) {
-    test(`that is ${what} is refused`, withThings(async (storage) => {
+describe('writeAll', () => {
+  for (const [what, map] of [...odd.slice(0, 8), ['a map of null', { 1: null }], ['a map of strings', { 1: 'x' }],
+    ['a map whose key is not the id', { 1: { id: 2 } }], ['a map of cyclic entities', { 1: { id: 1, cyclic } }]] as [string, any][]) {
+    test(`refuses ${what}`, withThings(async (storage) => {
       const error = await caught(storage.writeAll(map))
       assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
     }))
   }
 
-  test('may have the key __proto__', withDirectory(async ({ base }) => {
+  test('accepts the key __proto__', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, schema })
     const map = JSON.parse('{"__proto__":{"id":"__proto__","name":"a"}}')
     await storage.writeAll(map)
@@ -123,7 +123,7 @@ describe('a map', () => {
 
 describe('getEntityPath', () => {
   for (const [what, path] of odd.filter(([, path]) => path !== null && path !== undefined)) {
-    test(`that gives ${what} is refused`, withThings(async (storage) => {
+    test(`that returns ${what} is refused`, withThings(async (storage) => {
       storage.given.entityPath = () => path
       const { id } = (await storage.list())[0]!
       assert.equal((await caught(storage.delete(id))).code, 'INVALID_ARGUMENT')

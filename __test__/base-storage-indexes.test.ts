@@ -52,7 +52,7 @@ describe('findBy', () => {
     assert.deepEqual(ids(await storage.findBy('by_kind', 'k:2')), [2])
   }))
 
-  test('sees every kind of write at once', withThings(async (storage) => {
+  test('reflects every kind of write at once', withThings(async (storage) => {
     const { id } = await storage.create({ name: 'a' })
     assert.deepEqual(ids(await storage.findBy('by_name', 'a')), [id])
     await storage.update(id, { name: 'b' })
@@ -66,7 +66,7 @@ describe('findBy', () => {
     assert.deepEqual(ids(await storage.findBy('by_name', 'c')), [])
   }))
 
-  test('gives copies', withThings(async (storage) => {
+  test('returns copies of the entities', withThings(async (storage) => {
     await storage.writeAll(map({ id: 1, name: 'a' }))
     ;(await storage.findBy('by_name', 'a'))[0]!.name = 'changed'
     assert.equal((await storage.findBy('by_name', 'a'))[0]!.name, 'a')
@@ -83,21 +83,21 @@ describe('findRange', () => {
     assert.deepEqual(ids(await storage.findRange('by_size', new Date(9), new Date(10))), [2, 1])
   }))
 
-  test('needs a btree', withThings(async (storage) => {
+  test('needs a btree index', withThings(async (storage) => {
     const error = await caught(storage.findRange('by_name', 'a', 'b'))
     assert.equal(error.code, 'INDEX_TYPE')
   }))
 })
 
 describe('searchBy', () => {
-  test('gives the entities with every word, best first', withThings(async (storage) => {
+  test('gives the entities that contain every word, best match first', withThings(async (storage) => {
     await storage.writeAll(map({ id: 1, name: 'red bicycle' }, { id: 2, name: 'Red red wine' }, { id: 3, name: 'blue' }))
     assert.deepEqual(ids(await storage.searchBy('by_words', 'RED')), [2, 1])
     assert.deepEqual(ids(await storage.searchBy('by_words', 'red bi')), [1])
     assert.deepEqual(ids(await storage.searchBy('by_words', 'nothing')), [])
   }))
 
-  test('needs words', withThings(async (storage) => {
+  test('needs an inverted index', withThings(async (storage) => {
     assert.equal((await caught(storage.searchBy('by_name', 'a'))).code, 'INDEX_TYPE')
   }))
 })
@@ -109,7 +109,7 @@ describe('a unique index', () => {
     assert.ok(error.message.includes(email), error.message)
   }
 
-  test('refuses a second owner of a key, and nothing is written', withThings(async (storage) => {
+  test('refuses a second owner of a key and writes nothing', withThings(async (storage) => {
     const first = await storage.create({ name: 'a', email: 'a@example.org' } as any)
     const second = await storage.create({ name: 'b', email: 'b@example.org' } as any)
     owned(await caught(storage.create({ name: 'c', email: 'a@example.org' } as any)), 'a@example.org')
@@ -118,13 +118,13 @@ describe('a unique index', () => {
     await storage.update(first.id, { email: 'a@example.org', name: 'still mine' } as any)
   }))
 
-  test('frees a key with its owner', withThings(async (storage) => {
+  test('frees a key when its owner is deleted', withThings(async (storage) => {
     const { id } = await storage.create({ name: 'a', email: 'a@example.org' } as any)
     await storage.delete(id)
     await storage.create({ name: 'b', email: 'a@example.org' } as any)
   }))
 
-  test('is asked of the outcome of writeAll: keys may be exchanged, not shared', withThings(async (storage) => {
+  test('is checked against the result of writeAll: keys may be swapped, but not shared', withThings(async (storage) => {
     const before = await storage.writeAll(map({ id: 1, email: 'a' }, { id: 2, email: 'b' }, { id: 3, email: 'c' }))
     owned(await caught(storage.writeAll(map({ id: 1, email: 'x' }, { id: 2, email: 'x' }))), 'x')
     assert.deepEqual(await storage.readAll(), before)
@@ -139,14 +139,14 @@ describe('a unique index', () => {
     assert.equal(won.length, 1)
   }))
 
-  test('holds between processes', withDirectory(async ({ base }) => {
+  test('gives each key to one process only', withDirectory(async ({ base }) => {
     const results = await Promise.all([1, 2].map(() => runChild('things.mjs', [base, 'claim', '40'])))
     const taken = results.flatMap(({ lines, stderr }) => JSON.parse(lines[0] ?? assert.fail(stderr)))
     assert.equal(taken.length, 40)
     assert.equal(new Set(taken).size, 40)
   }))
 
-  test('that is declared over documents which share a key leaves them readable and says so', withDirectory(async ({ base }) => {
+  test('leaves existing documents with a shared key readable, but refuses to update them', withDirectory(async ({ base }) => {
     const plain = new Things({ basePath: base })
     await plain.writeAll(map({ id: 1, email: 'same' }, { id: 2, email: 'same' }, { id: 3, email: 'other' }))
     await plain.close()
@@ -164,7 +164,7 @@ describe('a unique index', () => {
 })
 
 describe('declared indexes', () => {
-  test('come from the static property as well', withDirectory(async ({ base }) => {
+  test('may be declared in the static property', withDirectory(async ({ base }) => {
     class Indexed extends Things {
       static indexes: readonly IndexConfig[] = indexes
     }
@@ -174,7 +174,7 @@ describe('declared indexes', () => {
     await storage.close()
   }))
 
-  test('that are options stand in for those of the static property', withDirectory(async ({ base }) => {
+  test('given as options replace those of the static property', withDirectory(async ({ base }) => {
     class Indexed extends Things {
       static indexes: readonly IndexConfig[] = [indexes[0]]
     }
@@ -185,7 +185,7 @@ describe('declared indexes', () => {
     await storage.close()
   }))
 
-  test('cover what was stored before they were declared, and files of other programs', withDirectory(async ({ base }) => {
+  test('cover documents stored before their declaration, and files of other programs', withDirectory(async ({ base }) => {
     mkdirSync(join(base, 'data'))
     writeFileSync(join(base, 'data', 'things.json'), JSON.stringify({ 1: { id: 1, name: ' a ' }, 2: { id: 2, name: 'b' } }))
     const plain = new Things({ basePath: base })
@@ -197,7 +197,7 @@ describe('declared indexes', () => {
     await Promise.all([plain.close(), storage.close()])
   }))
 
-  test('are those of all views of one file', withDirectory(async ({ base }) => {
+  test('are combined across all instances of one file', withDirectory(async ({ base }) => {
     const one = new Things({ basePath: base, indexes: [indexes[0]] })
     const other = new Things({ basePath: base, indexes: [indexes[1], indexes[2]] })
     const { id } = await one.create({ name: 'a', size: 4, email: 'e' } as any)
@@ -207,7 +207,7 @@ describe('declared indexes', () => {
     await Promise.all([one.close(), other.close()])
   }))
 
-  test('of one name that differ are refused, naming both', withDirectory(async ({ base }) => {
+  test('with one name that differ are refused with an error that describes both', withDirectory(async ({ base }) => {
     const one = new Things({ basePath: base, indexes: [indexes[0]] })
     await one.list()
     const other = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'btree', fields: ['size'], unique: true }] })
@@ -229,25 +229,25 @@ describe('declared indexes', () => {
   }))
 
   for (const [what, wrong] of Object.entries<any>({
-    'no array': {},
-    'no object': [null],
-    'no name': [{ type: 'hash', fields: ['a'] }],
-    'half a character as its name': [{ name: '\ud800', type: 'hash', fields: ['a'] }],
-    'half a character in a field': [{ name: 'a', type: 'hash', fields: ['\ud800'] }],
+    'not an array': {},
+    'an entry that is not an object': [null],
+    'an entry without a name': [{ type: 'hash', fields: ['a'] }],
+    'a lone surrogate as a name': [{ name: '\ud800', type: 'hash', fields: ['a'] }],
+    'a lone surrogate in a field': [{ name: 'a', type: 'hash', fields: ['\ud800'] }],
     'an empty name': [{ name: '', type: 'hash', fields: ['a'] }],
     'an unknown type': [{ name: 'a', type: 'trie', fields: ['a'] }],
-    'no fields': [{ name: 'a', type: 'hash', fields: [] }],
-    'fields that are no texts': [{ name: 'a', type: 'hash', fields: [1] }],
-    'a flag that is no boolean': [{ name: 'a', type: 'hash', fields: ['a'], unique: 1 }],
+    'an entry without fields': [{ name: 'a', type: 'hash', fields: [] }],
+    'a field that is not a string': [{ name: 'a', type: 'hash', fields: [1] }],
+    'a flag that is not a boolean': [{ name: 'a', type: 'hash', fields: ['a'], unique: 1 }],
     'one name twice': [indexes[0], indexes[0]],
-    'unique words': [{ name: 'a', type: 'inverted', fields: ['a'], unique: true }],
+    'a unique inverted index': [{ name: 'a', type: 'inverted', fields: ['a'], unique: true }],
   })) {
-    test(`with ${what} are refused by the constructor`, () => {
+    test(`are refused by the constructor: ${what}`, () => {
       assert.throws(() => new Things({ indexes: wrong }), { code: 'INVALID_ARGUMENT' })
     })
   }
 
-  test('take no unknown names and no words that are no text', withThings(async (storage) => {
+  test('refuse queries with unknown index names or non-string words', withThings(async (storage) => {
     assert.equal((await caught(storage.findBy('nowhere', 1))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(storage.findBy(Symbol('s') as any, 1))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(storage.searchBy('by_words', 1 as any))).code, 'INVALID_ARGUMENT')
@@ -256,7 +256,7 @@ describe('declared indexes', () => {
   }))
 })
 
-test('projects take no declared indexes', withDirectory(async ({ base }) => {
+test('a project storage refuses declared indexes', withDirectory(async ({ base }) => {
   class Indexed extends ProjectStorageV2 {
     static override indexes: readonly IndexConfig[] = indexes
   }
@@ -264,7 +264,7 @@ test('projects take no declared indexes', withDirectory(async ({ base }) => {
   assert.throws(() => new ProjectStorageV2({ basePath: base, indexes } as never), { code: 'INVALID_ARGUMENT' })
 }))
 
-test('projects and files have these methods on their own indexes', withProject(async (storage, project) => {
+test('findBy, findRange and searchBy answer from the built-in indexes of projects and files', withProject(async (storage, project) => {
   const file = await storage.addFile(project.id, fileInput('src/a.ts'))
   const other = await storage.create(projectInput('Other one'))
   assert.deepEqual(await storage.findBy('projects_by_name', other.name), [other])

@@ -36,7 +36,7 @@ describe('getIndexPath', () => {
     }))
   }
 
-  test('is asked at the first use, when the fields of the subclass exist', withDirectory(async ({ base }) => {
+  test('is called once, at the first use, when the fields of the subclass exist', withDirectory(async ({ base }) => {
     let asked = 0
     class Late extends Things {
       folder = 'late'
@@ -54,7 +54,7 @@ describe('getIndexPath', () => {
     assert.ok(existsSync(join(base, 'data', 'late', 'index.json')))
   }))
 
-  test('may be relative to the database', withDirectory(async ({ base }) => {
+  test('may return a path relative to the database', withDirectory(async ({ base }) => {
     class Relative extends Things {
       protected override getIndexPath() {
         return 'relative.json'
@@ -84,7 +84,7 @@ describe('getIndexPath', () => {
   }
 
   for (const wrong of [undefined, null, 7, {}, '\0', Symbol('s')]) {
-    test(`may not give ${String(wrong)}`, withDirectory(async ({ base }) => {
+    test(`may not return ${String(wrong)}`, withDirectory(async ({ base }) => {
       class Odd extends Things {
         protected override getIndexPath() {
           return wrong as string
@@ -115,8 +115,8 @@ describe('getIndexPath', () => {
 describe('dataDir', () => {
   const refusedDirs = {
     'the folder of the engine': 'data/.storage',
-    'the folder of the engine, in other letters': 'data/.Storage',
-    'a folder below that': 'data/.storage/deep',
+    'the folder of the engine, in different case': 'data/.Storage',
+    'a folder below the folder of the engine': 'data/.storage/deep',
     'a backup': 'backups/one',
     'the record of databases': 'data/.databases.json',
     'the state of migrations': 'data/.migration-state.json',
@@ -168,7 +168,7 @@ describe('dataDir', () => {
 describe('a file belongs to one database', () => {
   const open = (base: string, options: ThingOptions) => new Things({ basePath: base, ...options })
 
-  test('two subclasses with one dataDir are two collections of it', withDirectory(async ({ base }) => {
+  test('two subclasses with one dataDir and two files are two collections of a database', withDirectory(async ({ base }) => {
     const [one, other] = [open(base, { file: 'data/one.json' }), open(base, { file: 'data/other.json' })]
     const { id } = await one.create({ name: 'a' })
     assert.deepEqual(await other.list(), [])
@@ -176,7 +176,7 @@ describe('a file belongs to one database', () => {
     assert.deepEqual(Object.keys(await readJson(join(base, 'data/one.json'))), [String(id)])
   }))
 
-  test('two subclasses with one file are two views of it', withDirectory(async ({ base }) => {
+  test('two subclasses with one file see the same entities', withDirectory(async ({ base }) => {
     const [one, other] = [open(base, { file: 'x/shared.json' }), open(base, { file: 'x/shared.json' })]
     const created = await one.create({ name: 'a' })
     assert.deepEqual(await other.getById(created.id), created)
@@ -185,7 +185,7 @@ describe('a file belongs to one database', () => {
     await Promise.all([one.close(), other.close()])
   }))
 
-  test('a file outside both is refused to the second', withDirectory(async ({ base }) => {
+  test('a file outside two databases is refused to the second one that asks for it', withDirectory(async ({ base }) => {
     const one = open(base, { dataDir: 'one', file: 'shared.json' })
     await one.create({ name: 'a' })
     const other = open(base, { dataDir: 'other', file: 'shared.json' })
@@ -195,7 +195,7 @@ describe('a file belongs to one database', () => {
     assert.equal((await open(base, { dataDir: 'one', file: 'shared.json' }).list()).length, 1)
   }))
 
-  test('of two that ask at once one gets it', withDirectory(async ({ base }) => {
+  test('one of several databases that ask for a file at once gets it', withDirectory(async ({ base }) => {
     const storages = ['one', 'two', 'three'].map((dataDir) => open(base, { dataDir, file: 'shared.json' }))
     const results = await Promise.allSettled(storages.map((storage) => storage.list()))
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
@@ -210,7 +210,7 @@ describe('a file belongs to one database', () => {
     await refused(open(base, { dataDir: 'data', file: 'data/project_storage/projects.json' }).list(), 'project_storage')
   }))
 
-  test('a free file in the directory of another database is claimed', withDirectory(async ({ base }) => {
+  test('an unused file in the directory of another database can be claimed', withDirectory(async ({ base }) => {
     const projects = new ProjectStorageV2({ basePath: base })
     await projects.create(projectInput())
     const mine = open(base, { dataDir: 'mine', file: 'data/project_storage/notes.json' })
@@ -219,7 +219,7 @@ describe('a file belongs to one database', () => {
     await Promise.all([mine.close(), projects.close()])
   }))
 
-  test('a database that begins inside another does not take its files', withDirectory(async ({ base }) => {
+  test('a database created inside another one does not take over its files', withDirectory(async ({ base }) => {
     const outer = open(base, { dataDir: 'data', file: 'data/notes/index.json' })
     await outer.create({ name: 'a' })
     await refused(open(base, { dataDir: 'data/notes', file: 'data/notes/index.json' }).list(), 'data')
@@ -230,10 +230,10 @@ describe('a file belongs to one database', () => {
 /** Lets another process do something, and blocks until it has ended. */
 const things = (base: string, ...work: string[]) => execFileSync(process.execPath, [join(__dirname, 'support', 'things.mjs'), base, ...work])
 
-describe('getEntityPath', () => {
+describe('the path from getEntityPath', () => {
   const at = (base: string) => (id: number) => join(base, 'attachments', String(id))
 
-  test('is removed with its entity, a file or a directory, wherever it is', withDirectory(async ({ base }) => {
+  test('is removed with its entity, whether it is a file or a directory', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     const [one, two, kept] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' }), await storage.create({ name: 'c' })]
     put(at(base)(one.id))
@@ -249,7 +249,7 @@ describe('getEntityPath', () => {
     await storage.close()
   }))
 
-  test('is not removed when there was no entity', withDirectory(async ({ base }) => {
+  test('is not removed if there is no entity to delete', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     put(at(base)(7))
     assert.equal(await storage.delete(7), false)
@@ -257,7 +257,7 @@ describe('getEntityPath', () => {
     await storage.close()
   }))
 
-  test('of an id that is used again is not removed a second time', withDirectory(async ({ base }) => {
+  test('is not removed again after its id is reused', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     await storage.writeAll({ 1: thing(1) })
     await storage.delete(1)
@@ -271,7 +271,7 @@ describe('getEntityPath', () => {
     assert.equal(readFileSync(at(base)(1), 'utf8'), 'new')
   }))
 
-  test('that is a symlink is removed without following it', withDirectory(async ({ base }) => {
+  test('is removed without being followed if it is a symlink', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     const { id } = await storage.create({ name: 'a' })
     put(join(base, 'precious', 'file'))
@@ -283,7 +283,7 @@ describe('getEntityPath', () => {
     await storage.close()
   }))
 
-  test('behind a symlink is refused, and the entity stays', withDirectory(async ({ base }) => {
+  test('is refused if it leads through a symlink, and the entity stays', withDirectory(async ({ base }) => {
     mkdirSync(join(base, 'precious'))
     symlinkSync(join(base, 'precious'), join(base, 'attachments'), 'junction')
     const storage = new Things({ basePath: base, entityPath: at(base) })
@@ -300,14 +300,14 @@ describe('getEntityPath', () => {
     'that is the base path': '.',
     'that is the database': 'data/mine',
     'above the database': 'data',
-    'with the file of the storage': 'data/mine/folder',
+    'that contains the file of the storage': 'data/mine/folder',
     'that is the file of the storage': 'data/mine/folder/things.json',
-    'with another database': 'other',
-    'of the engine': 'data/mine/.storage',
+    'that contains another database': 'other',
+    'that is the folder of the engine': 'data/mine/.storage',
     'in the folder of the engine': 'data/mine/.storage/tip',
-    'with a claimed file': 'claimed',
-    'that records the databases': 'data/.databases.json',
-    'of backups': 'backups',
+    'that contains a claimed file': 'claimed',
+    'that is the record of databases': 'data/.databases.json',
+    'that is the directory of backups': 'backups',
   })) {
     test(`${what} is refused, and nothing is written`, withDirectory(async ({ base }) => {
       const other = new Things({ basePath: base, dataDir: 'other/below', file: 'claimed/by.json' })
@@ -324,7 +324,7 @@ describe('getEntityPath', () => {
     }))
   }
 
-  test('is asked of the entities that a whole map brings, and of those that it takes away', withDirectory(async ({ base }) => {
+  test('is asked for the entities that writeAll adds and for those that it removes', withDirectory(async ({ base }) => {
     const asked: number[] = []
     const entityPath = (id: number) => {
       asked.push(id)
@@ -342,7 +342,7 @@ describe('getEntityPath', () => {
     await storage.close()
   }))
 
-  test('is asked with the id that an entity has, a text of digits too', withDirectory(async ({ base }) => {
+  test('is asked for with the id of the entity, even if that is a string of digits', withDirectory(async ({ base }) => {
     const asked: unknown[] = []
     const entityPath = (id: unknown) => {
       asked.push(id)
@@ -357,7 +357,7 @@ describe('getEntityPath', () => {
     await storage.close()
   }))
 
-  describe('of an entity that another process, while a map is written,', () => {
+  describe('while another process changes entities during writeAll', () => {
     /** Writes a map, and lets another process do something the first time that a path is asked for. */
     async function writing(base: string, stored: Record<number, Thing>, given: Record<number, Thing>, meanwhile: string[], after = () => {}) {
       let started = false
@@ -379,13 +379,13 @@ describe('getEntityPath', () => {
       await storage.close()
     }
 
-    test('created goes with it', withDirectory(async ({ base }) => {
+    test('is removed with an entity that the other process created', withDirectory(async ({ base }) => {
       const all = { 1: thing(1), 2: thing(2), 5: thing(5) }
       await writing(base, { 1: thing(1), 2: thing(2) }, { 1: thing(1) }, ['write', JSON.stringify(all)], () => put(at(base)(5)))
       assert.equal(existsSync(at(base)(5)), false)
     }))
 
-    test('created is asked for alone, and the map does not cross again', withDirectory(async ({ base }) => {
+    test('is asked for a new entity alone, and the map is not passed to native code again', withDirectory(async ({ base }) => {
       const asked: number[] = []
       const storage = new Things({
         basePath: base,
@@ -410,7 +410,7 @@ describe('getEntityPath', () => {
       await storage.close()
     }))
 
-    test('created again and again is a CONFLICT after lockTimeout, and writes go on', withDirectory(async ({ base }) => {
+    test('fails writeAll with CONFLICT if new entities keep coming; other writes succeed', withDirectory(async ({ base }) => {
       const entityPath = (id: number) => {
         if (id < 10) things(base, 'write', JSON.stringify({ [id]: thing(id), [id + 1]: thing(id + 1) }))
         return null
@@ -423,7 +423,7 @@ describe('getEntityPath', () => {
       await storage.close()
     }))
 
-    test('deleted is its own again', withDirectory(async ({ base }) => {
+    test('is not removed with an entity that the other process deleted', withDirectory(async ({ base }) => {
       const all = { 1: thing(1), 2: thing(2) }
       await writing(base, all, { ...all, 3: thing(3) }, ['delete', '2'], () => put(at(base)(2), 'new'))
       await new Things({ basePath: base }).close()
@@ -431,7 +431,7 @@ describe('getEntityPath', () => {
     }))
   })
 
-  test('is removed in the files of other views too', withDirectory(async ({ base }) => {
+  test('is removed if another instance deletes the entity', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     const { id } = await storage.create({ name: 'a' })
     put(at(base)(id))

@@ -8,7 +8,7 @@ import { Things, thing } from './support/things.js'
 const file = (base: string) => join(base, 'data', 'things.json')
 
 describe('several processes', () => {
-  test('patch different fields of one entity, and all survive', withDirectory(async ({ base }) => {
+  test('patch different fields of one entity without losing a patch', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     await storage.writeAll({ 1: thing(1) })
     const tags = ['a', 'b', 'c', 'd']
@@ -28,7 +28,7 @@ describe('several processes', () => {
     await storage.close()
   }))
 
-  test('are not given an id that another was given, used or not', withDirectory(async ({ base }) => {
+  test('never generate an id that another process has generated, used or not', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     await storage.create({ name: 'opens the database' })
     // Generate so many that the last one is ahead of every clock.
@@ -42,7 +42,7 @@ describe('several processes', () => {
     await storage.close()
   }))
 
-  test('find the JSON file current when one of them closes', withDirectory(async ({ base }) => {
+  test('find the JSON file up to date when one of them closes', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const mine = await storage.create({ name: 'mine' })
     const { lines } = await runChild('things.mjs', [base, 'create', '1'])
@@ -51,7 +51,7 @@ describe('several processes', () => {
     await storage.close()
   }))
 
-  test('lose nothing acknowledged when an instance is merely dropped', withDirectory(async ({ base }) => {
+  test('lose no acknowledged write when an instance is dropped without a close', withDirectory(async ({ base }) => {
     const { lines, stderr } = await runChild('things.mjs', [base, 'drop', '20'])
     const ids = JSON.parse(lines[0] ?? assert.fail(stderr)) as number[]
     assert.equal(ids.length, 20)
@@ -62,7 +62,7 @@ describe('several processes', () => {
 })
 
 describe('several instances', () => {
-  test('patch different fields of one entity, and all survive', withDirectory(async ({ base }) => {
+  test('patch different fields of one entity without losing a patch', withDirectory(async ({ base }) => {
     const storages = [1, 2, 3].map(() => new Things({ basePath: base }))
     await storages[0]!.writeAll({ 1: thing(1) })
     await Promise.all(Array.from({ length: 100 }, (_, n) => storages[n % 3]!.update(1, { [`field${n}`]: n } as never)))
@@ -71,7 +71,7 @@ describe('several instances', () => {
     await Promise.all(storages.map((storage) => storage.close()))
   }))
 
-  test('raise the limits of the cache to the largest that one asks for', withDirectory(async ({ base }) => {
+  test('share a cache with the largest limits that any of them asks for', withDirectory(async ({ base }) => {
     const small = new Things({ basePath: base, maxCacheSize: 2, cacheTTL: 1000 })
     await small.list()
     const large = new Things({ basePath: base, maxCacheSize: 7, cacheTTL: 500 })
@@ -83,7 +83,7 @@ describe('several instances', () => {
     await Promise.all([small.close(), large.close()])
   }))
 
-  test('switch the cache off for themselves alone', withDirectory(async ({ base }) => {
+  test('disable the cache only for themselves', withDirectory(async ({ base }) => {
     const [off, on] = [new Things({ basePath: base, cacheEnabled: false }), new Things({ basePath: base })]
     const { id } = await on.create({ name: 'a' })
     await Promise.all([off.list(), on.getById(id)])
@@ -97,7 +97,7 @@ describe('several instances', () => {
     await Promise.all([off.close(), on.close()])
   }))
 
-  test('wait for a lock no longer than each asks', withDirectory(async ({ base }) => {
+  test('wait for a lock no longer than their own lockTimeout', withDirectory(async ({ base }) => {
     const [patient, hasty] = [new Things({ basePath: base }), new Things({ basePath: base, lockTimeout: 5 })]
     let free = () => {}
     const gate = new Promise<void>((resolve) => (free = resolve))
@@ -115,7 +115,7 @@ describe('one logical read is one hit or one miss', () => {
     ['list', (storage) => storage.list(), 'hit'],
     ['readAll', (storage) => storage.readAll(), 'hit'],
     ['idExists', (storage) => storage.protectedCalls().idExists(1), 'hit'],
-    ['getById of what is not there', (storage) => storage.getById(7), 'miss'],
+    ['getById of a missing entity', (storage) => storage.getById(7), 'miss'],
     ['findBy', (storage) => storage.findBy('by_size', 1), 'miss'],
     ['findRange', (storage) => storage.findRange('by_size', 0, 9), 'miss'],
   ]
@@ -191,7 +191,7 @@ describe('a subclass', () => {
     await each('close', () => storage.close())
   }))
 
-  test('is disposed of with await using', withDirectory(async ({ base }) => {
+  test('is closed at the end of an await using', withDirectory(async ({ base }) => {
     let kept: Things
     {
       await using storage = new Things({ basePath: base })
@@ -201,7 +201,7 @@ describe('a subclass', () => {
     assert.equal((await caught(kept.list())).code, 'CLOSED')
   }))
 
-  test('that was never used closes, wherever its file would be', withDirectory(async ({ base }) => {
+  test('closes if it was never used, even if its file path is invalid', withDirectory(async ({ base }) => {
     await new Things({ basePath: base, file: '../elsewhere.json' }).close()
   }))
 })

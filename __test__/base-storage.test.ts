@@ -11,14 +11,14 @@ import { Things } from './support/things.js'
 import type { Thing } from './support/things.js'
 
 describe('the classes', () => {
-  test('share one base', withProject(async (storage, project) => {
+  test('share one base class', withProject(async (storage, project) => {
     assert.ok(storage instanceof BaseStorage)
     const files = storage.getFileStorage(project.id)
     assert.ok(files instanceof ProjectFileStorage)
     assert.ok(files instanceof BaseStorage)
   }))
 
-  test('know where their data lies', withDirectory(async ({ base }) => {
+  test('know where their data is stored', withDirectory(async ({ base }) => {
     class Paths extends ProjectStorageV2 {
       get paths() {
         return [this.basePath, this.dataDir, this.getIndexPath()]
@@ -69,7 +69,7 @@ describe('generateId', () => {
 })
 
 describe('update', () => {
-  test('100 at once, of different fields and files, all survive', withProject(async (storage, project) => {
+  test('loses none of 100 concurrent updates of different fields and files', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const fields = ['name', 'path', 'summary', 'meta', 'extension'] as const
     const created = await files.createMany(Array.from({ length: 20 }, (_, n) => fileInput(`f${n}`)))
@@ -79,7 +79,7 @@ describe('update', () => {
     }
   }))
 
-  test('of a document that is deleted meanwhile does not bring it back', withProject(async (storage, { id }) => {
+  test('does not bring back a document that is deleted meanwhile', withProject(async (storage, { id }) => {
     const [, , deleted] = await Promise.all([storage.update(id, { name: 'a' }), storage.update(id, { name: 'b' }), storage.delete(id)])
     assert.equal(deleted, true)
     assert.equal(await storage.getById(id), null)
@@ -87,7 +87,7 @@ describe('update', () => {
 })
 
 describe('readAll and writeAll', () => {
-  test('take and give the whole map, ids ascending', withStorage(async (storage) => {
+  test('replace and return the whole map, with ids ascending', withStorage(async (storage) => {
     const map = { 3: projectRecord(3), 1: projectRecord(1), 2: projectRecord(2) }
     assert.deepEqual(await storage.writeAll(map), map)
     assert.deepEqual(Object.keys(await storage.readAll()), ['1', '2', '3'])
@@ -95,7 +95,7 @@ describe('readAll and writeAll', () => {
     assert.deepEqual(await storage.readAll(), { 2: projectRecord(2, { name: 'b' }) })
   }))
 
-  test('keep updated of what did not change', withProject(async (storage, project) => {
+  test('keep the `updated` of entities that did not change', withProject(async (storage, project) => {
     await storage.writeAll(await storage.readAll())
     assert.deepEqual(await storage.getById(project.id), project)
   }))
@@ -127,7 +127,7 @@ describe('the files on disk', () => {
   }))
 })
 
-describe("a caller's entity", () => {
+describe("an entity of a BaseStorage subclass", () => {
   const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
   const withThings = (work: (things: Things, base: string) => Promise<void>) => withDirectory(async ({ base }) => {
     const entityPath = (id: unknown) => join(base, 'own', String(id))
@@ -136,7 +136,7 @@ describe("a caller's entity", () => {
     await things.close()
   })
 
-  test('has the times at which it was created and changed, whatever is given', withThings(async (things) => {
+  test('gets its `created` and `updated` from the storage, whatever is given', withThings(async (things) => {
     const given = { id: 5, created: 1, updated: 1 } as object
     const before = Date.now()
     const created = await things.create({ name: 'a', ...given })
@@ -146,18 +146,18 @@ describe("a caller's entity", () => {
     assert.ok(updated!.updated >= created.updated)
   }))
 
-  test('was never changed earlier than it was, whatever the clock says', withThings(async (things) => {
+  test('never gets an earlier `updated`, whatever the clock says', withThings(async (things) => {
     const future = Date.now() + 3_600_000
     await things.writeAll({ 1: { id: 1, name: 'a', size: 1, created: 1, updated: future }, 2: { id: 2, name: 'b', size: 1, created: 1 } as Thing })
     assert.equal((await things.update(1, { size: 2 }))!.updated, future)
     assert.ok((await things.update(2, { size: 2 }))!.updated > 1)
   }))
 
-  test('has the text that is given as its id', withThings(async (things) => {
+  test('keeps a string that is given as its id', withThings(async (things) => {
     assert.equal((await things.create({ name: 'a', id: 'mine' } as any)).id, 'mine')
   }))
 
-  test('that is created again has what lies at its path, after a crash too', withThings(async (things, base) => {
+  test('keeps what lies at its path after it is created again, even after a crash', withThings(async (things, base) => {
     const place = join(base, 'own', 'mine')
     await mkdir(dirname(place))
     for (const content of ['old', 'new']) {
@@ -188,7 +188,7 @@ describe('the cache', () => {
     assert.equal(hit.hitRate, hit.hits / (hit.hits + hit.misses))
   }))
 
-  test('counts one for each read whatever it takes, and none of transactions and iterations', withProject(async (storage, { id }) => {
+  test('counts one for each call that reads, and none for transactions and iterations', withProject(async (storage, { id }) => {
     const files = storage.getFileStorage(id)
     const file = await files.create(fileInput('a.ts'))
     for (let n = 2; n <= 5; n++) await files.createVersion(file.id, `version ${n}`)
@@ -230,14 +230,14 @@ describe('the cache', () => {
     assert.equal(storage.getCacheStats().maxSize, 5)
   }))
 
-  test('is empty after clearCache, and nothing stored changed', withProject(async (storage, project) => {
+  test('is empty after clearCache, and no stored entity changes', withProject(async (storage, project) => {
     await storage.getById(project.id)
     storage.clearCache()
     assert.equal(storage.getCacheStats().size, 0)
     assert.deepEqual(await storage.getById(project.id), project)
   }))
 
-  test('shares nothing with any of the reads, whichever of them it was filled by', withProject(async (storage, { id, path }, { base }) => {
+  test('shares no object with the results of any read', withProject(async (storage, { id, path }, { base }) => {
     const files = storage.getFileStorage(id)
     const file = await files.create(fileInput('a.ts'))
     const things = new Things({ basePath: base, dataDir: 'things', indexes: [{ name: 'by_size', type: 'hash', fields: ['size'] }] })
@@ -264,7 +264,7 @@ describe('the cache', () => {
     await things.close()
   }))
 
-  test('that is disabled holds nothing', withDirectory(async ({ open }) => {
+  test('holds nothing when it is disabled', withDirectory(async ({ open }) => {
     const storage = open({ cacheEnabled: false })
     const project = await storage.create(projectInput())
     assert.deepEqual(await storage.getById(project.id), project)
@@ -301,20 +301,20 @@ test('rebuildIndexes leaves every answer as it was', withStorage(async (storage)
 }))
 
 describe('close', () => {
-  test('waits for the writes that were begun', withStorage(async (storage, { open }) => {
+  test('waits for the writes that have begun', withStorage(async (storage, { open }) => {
     const writes = Array.from({ length: 20 }, (_, n) => storage.create(projectInput(`p${n}`)))
     await storage.close()
     const created = await Promise.all(writes)
     assert.deepEqual(new Set((await open().list()).map(({ id }) => id)), new Set(created.map(({ id }) => id)))
   }))
 
-  test('twice is fine, at once too', withStorage(async (storage) => {
+  test('may be called twice, even concurrently', withStorage(async (storage) => {
     await storage.create(projectInput())
     await Promise.all([storage.close(), storage.close()])
     assert.equal(await storage.close(), undefined)
   }))
 
-  test('of a storage that was never used is fine', withStorage(async (storage) => {
+  test('succeeds on a storage that was never used', withStorage(async (storage) => {
     assert.equal(await storage.close(), undefined)
     await assert.rejects(storage.list(), { code: 'CLOSED' })
   }))
@@ -344,7 +344,7 @@ describe('close', () => {
     await assert.rejects(kept.list(), { code: 'CLOSED' })
   }))
 
-  test('ends every method', withProject(async (storage, { id }) => {
+  test('makes every method reject with CLOSED', withProject(async (storage, { id }) => {
     const files = storage.getFileStorage(id)
     await storage.close()
     const calls: (() => Promise<unknown>)[] = [

@@ -41,7 +41,7 @@ async function goesOn({ changes, heard }: ReturnType<typeof listenTo>, storage: 
 /** Leaves a file behind that a repair removes. */
 const leaveOver = (base: string) => writeFile(join(dataPath(base), '.storage', 'new-7-1'), 'half')
 
-test('a repair that changes something', withStorage((storage, { base }) => alive(async () => {
+test('a repair that changes something sends one reset, and later changes follow', withStorage((storage, { base }) => alive(async () => {
   await storage.create(projectInput('before'))
   const listening = listenTo(storage)
   const before = await storage.sequence()
@@ -52,7 +52,7 @@ test('a repair that changes something', withStorage((storage, { base }) => alive
   assert.equal((await next(storage.changes({ from: before }))).kind, 'reset')
 })))
 
-test('a repair while somebody waits for the next change', withStorage((storage, { base }) => alive(async () => {
+test('a repair sends a reset to a feed that waits for its next change', withStorage((storage, { base }) => alive(async () => {
   const changes = storage.changes()
   await storage.sequence()
   await leaveOver(base)
@@ -61,7 +61,7 @@ test('a repair while somebody waits for the next change', withStorage((storage, 
   assert.equal((await waiting).kind, 'reset')
 })))
 
-test('a repair that finds nothing loses no change and tells none twice', withStorage((storage) => alive(async () => {
+test('a repair that finds nothing loses no change and repeats none', withStorage((storage) => alive(async () => {
   const changes = storage.changes()
   const first = await storage.create(projectInput('first'))
   const second = await storage.create(projectInput('second'))
@@ -75,7 +75,7 @@ test('a repair that finds nothing loses no change and tells none twice', withSto
   }
 })))
 
-test('a restore', withManagers(({ open, manage }) => alive(async () => {
+test('a restore sends one reset, and later changes follow', withManagers(({ open, manage }) => alive(async () => {
   const storage = open()
   await storage.create(projectInput('before'))
   const backup = await manage().backup()
@@ -85,7 +85,7 @@ test('a restore', withManagers(({ open, manage }) => alive(async () => {
   await goesOn(listening, storage, before)
 })))
 
-test('a migration that fails', withManagers(({ open, manage }) => alive(async () => {
+test('a failed migration sends one reset, and later changes follow', withManagers(({ open, manage }) => alive(async () => {
   const storage = open()
   await storage.create(projectInput('before'))
   const listening = listenTo(storage)
@@ -108,7 +108,7 @@ test('a migration that fails', withManagers(({ open, manage }) => alive(async ()
   await until('the listener', () => listening.heard.at(-1)?.sequence === told.at(-1)!.sequence)
 })))
 
-test('a migration of another process that fails', withManagers(({ base, open }) => alive(async () => {
+test('a failed migration of another process sends a reset even if no call is made', withManagers(({ base, open }) => alive(async () => {
   const storage = open()
   await storage.create(projectInput('before'))
   const changes = storage.changes()
@@ -125,7 +125,7 @@ test('a migration of another process that fails', withManagers(({ base, open }) 
   assert.deepEqual((await storage.list()).map(({ name }) => name), ['before', 'afterwards'])
 })))
 
-test('an instance that is closed while another one goes on', withStorage((storage, { open }) => alive(async () => {
+test('closing one instance loses no change for the feed of another one', withStorage((storage, { open }) => alive(async () => {
   const other = open()
   const changes = other.changes()
   await other.sequence()

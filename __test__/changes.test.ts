@@ -34,7 +34,7 @@ function collectGarbage() {
 
 const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
 
-test('each batch is told once, in order', withThings(async (things) => {
+test('each batch is reported once, in order', withThings(async (things) => {
   const changes = things.changes()
   const { id } = await things.create({ name: 'a' })
   await things.update(id, { name: 'b' })
@@ -48,14 +48,14 @@ test('each batch is told once, in order', withThings(async (things) => {
   ])
 }))
 
-test('a transaction is told as one batch', withThings(async (things) => {
+test('a transaction is reported as one batch', withThings(async (things) => {
   const changes = things.changes()
   const ids = await things.transaction(async (tx) => [(await tx.create({ name: 'a' })).id, (await tx.create({ name: 'b' })).id])
   const change = await next(changes)
   assert.deepEqual(change.kind === 'change' && change.created, ids)
 }))
 
-test('listening goes on from a sequence number', withThings(async (things) => {
+test('a feed resumes from a sequence number', withThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const from = await things.sequence()
   await things.update(id, { name: 'b' })
@@ -66,7 +66,7 @@ test('listening goes on from a sequence number', withThings(async (things) => {
   await again.close()
 }))
 
-test('a sequence number that the journals do not reach gives one reset', withThings(async (things) => {
+test('a sequence number from before the oldest journal gives one reset', withThings(async (things) => {
   for (let round = 0; round < 4; round++) {
     await things.create({ name: 'a' })
     await new Things({ basePath: things.optionsInForce.basePath }).close()
@@ -81,7 +81,7 @@ test('a sequence number that the journals do not reach gives one reset', withThi
   assert.deepEqual(change.kind === 'change' && change.created, [id])
 }))
 
-test('commits of another process are heard', withThings(async (things, base) => {
+test('commits of another process are reported', withThings(async (things, base) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   const changes = things.changes()
   await things.sequence()
@@ -91,7 +91,7 @@ test('commits of another process are heard', withThings(async (things, base) => 
   assert.equal((await child).code, 0)
 }))
 
-test('a storage hears its own collection, or all of its database', withProject((storage, project) => alive(async () => {
+test('a feed reports the collection of its storage, or the whole database', withProject((storage, project) => alive(async () => {
   const own = storage.changes()
   const all = storage.changes({ scope: 'database' })
   const file = await storage.addFile(project.id, fileInput('a'))
@@ -102,7 +102,7 @@ test('a storage hears its own collection, or all of its database', withProject((
   assert.equal((await next(own)).collection, 'projects.json')
 })))
 
-test('listeners are called until they are taken off', withThings(async (things) => {
+test('listeners are called until they are removed', withThings(async (things) => {
   const heard: Change<number>[] = []
   const listener = (change: Change<number>) => void heard.push(change)
   assert.equal(things.on('change', listener), things)
@@ -116,7 +116,7 @@ test('listeners are called until they are taken off', withThings(async (things) 
   assert.equal(heard.length, 1)
 }))
 
-test('listening that ends with its last listener, and begins with another at once, tells each change once', withThings(async (things) => {
+test('a listener added just after the last one was removed hears each change once', withThings(async (things) => {
   const heard: [string, Change<number>][] = []
   const listeners = ['first', 'second', 'third'].map((name) => (change: Change<number>) => void heard.push([name, change]))
   const { close } = NativeChanges.prototype
@@ -144,7 +144,7 @@ test('listening that ends with its last listener, and begins with another at onc
   }
 }))
 
-test('a listener that throws is reported and keeps nobody from hearing', withThings(async (things) => {
+test('a listener that throws is reported, and the other listeners are called', withThings(async (things) => {
   let heard = 0
   things.on('change', () => {
     throw new Error('mine')
@@ -175,14 +175,14 @@ test('a listener that rejects is reported and does not end the process', withThi
   assert.deepEqual([heard, unhandled], [1, []])
 }))
 
-test('a listener that throws what cannot be shown is reported all the same', withThings(async (things) => {
+test('a listener that throws a value without a string form is reported', withThings(async (things) => {
   const odd = { toString() { throw new Error('no') } }
   things.on('change', () => { throw odd })
   const warning = await warningOf('LISTENER_FAILED', () => things.create({ name: 'a' }))
   assert.match(warning.message, /something that cannot be shown/)
 }))
 
-test('what a listener does to its event, the others do not see', withThings(async (things) => {
+test('a listener that modifies its event does not affect the other listeners', withThings(async (things) => {
   const told: Change<number>[] = []
   const spoil = (change: any) => {
     for (const ids of [change.created, change.updated, change.deleted]) ids?.splice(0, ids.length, 'spoilt')
@@ -196,7 +196,7 @@ test('what a listener does to its event, the others do not see', withThings(asyn
   assert.deepEqual(told, [change, change])
 }))
 
-test('an edit by hand resets its collection', withThings(async (things, base) => {
+test('an edit by hand gives a reset of its collection', withThings(async (things, base) => {
   await things.create({ name: 'a' })
   await new Things({ basePath: base }).close()
   await things.close()
@@ -209,7 +209,7 @@ test('an edit by hand resets its collection', withThings(async (things, base) =>
   await again.close()
 }))
 
-test('each listener hears of a reset by an event of its own', withDirectory(({ base }) => alive(async () => {
+test('each listener gets its own event object for a reset', withDirectory(({ base }) => alive(async () => {
   const things = new Things({ basePath: base, cacheTTL: 1 })
   const told: Change<number>[] = []
   const spoil = (change: any) => void (change.kind = 'spoilt')
@@ -225,7 +225,7 @@ test('each listener hears of a reset by an event of its own', withDirectory(({ b
   await things.close()
 })))
 
-describe('a database that does not open', () => {
+describe('a database that cannot be opened', () => {
   const withFileInTheWay = (work: (things: Things) => Promise<void>) =>
     withDirectory(async ({ base }) => {
       await writeFile(join(base, 'data'), 'a file where the directory belongs')
@@ -234,19 +234,19 @@ describe('a database that does not open', () => {
       await things.close()
     })
 
-  test('fails the loop once', withFileInTheWay(async (things) => {
+  test('fails the iterator once, which then ends', withFileInTheWay(async (things) => {
     const changes = things.changes()
     assert.equal((await caught(changes.next())).code, 'IO_ERROR')
     assert.deepEqual(await changes.next(), { value: undefined, done: true })
   }))
 
-  test('does not fail a loop that has ended', withFileInTheWay(async (things) => {
+  test('does not fail an iterator that has ended', withFileInTheWay(async (things) => {
     const changes = things.changes()
     await changes.return!()
     assert.deepEqual(await changes.next(), { value: undefined, done: true })
   }))
 
-  test('is a warning where there are listeners, and the next one listens anew', withFileInTheWay(async (things) => {
+  test('causes a warning if there are listeners, and the next listener tries again', withFileInTheWay(async (things) => {
     for (let round = 0; round < 2; round += 1) {
       const { message } = await warningOf('IO_ERROR', async () => void things.on('change', () => {}))
       assert.match(message, /no longer told/)
@@ -254,21 +254,21 @@ describe('a database that does not open', () => {
   }))
 })
 
-test('the sequence number is that of what other processes committed, too', withThings(async (things, base) => {
+test('the sequence number covers the commits of other processes', withThings(async (things, base) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   const before = await things.sequence()
   await runChild('transactor.mjs', [base, String(id), '3'])
   assert.ok((await things.sequence()) >= before + 3)
 }))
 
-test('closing the storage ends its listening', withThings(async (things) => {
+test('closing a storage ends its feeds', withThings(async (things) => {
   const changes = things.changes()
   const waiting = changes.next()
   await things.close()
   assert.deepEqual(await waiting, { value: undefined, done: true })
 }))
 
-test('breaking out of a loop ends its listening, whatever had come already', withThings(async (things) => {
+test('breaking out of a loop ends its feed, even if changes are waiting', withThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
   await things.create({ name: 'b' })
@@ -276,14 +276,14 @@ test('breaking out of a loop ends its listening, whatever had come already', wit
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
-test('the end of an await using ends its listening', withThings(async (things) => {
+test('disposing of a feed ends it', withThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
   await (changes as any)[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]()
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
-test('a listener that is dropped ends, and keeps neither itself nor its storage', withThings(async (things, base) => {
+test('a feed that is dropped is garbage-collected together with its storage', withThings(async (things, base) => {
   await things.create({ name: 'a' })
   const dropped = async () => {
     const storage = new Things({ basePath: base })
@@ -299,7 +299,7 @@ test('a listener that is dropped ends, and keeps neither itself nor its storage'
   })
 }))
 
-test('who waits for a change hears of it, though nobody holds the listener', withThings(async (things) => {
+test('a pending next() gets its change even if nothing else refers to the feed', withThings(async (things) => {
   const answers = Array.from({ length: 20 }, () => things.changes().next())
   await things.list()
   for (let n = 0; n < 20; n++) {
@@ -310,7 +310,7 @@ test('who waits for a change hears of it, though nobody holds the listener', wit
   for (const { value } of await Promise.all(answers)) assert.deepEqual((value as any).created, [id])
 }))
 
-test('listening keeps no process alive', withDirectory(async ({ base }) => {
+test('listening does not keep the process alive', withDirectory(async ({ base }) => {
   const { code, lines } = await runChild('listener.mjs', [base])
   assert.deepEqual([code, lines], [0, ['listening']])
 }))
@@ -328,7 +328,7 @@ test('a slow consumer gets one reset instead of a growing buffer', withThings(as
   if (told.sequence < rest) assert.equal((await next(changes)).kind, 'change')
 }))
 
-test('wrong arguments are refused', withThings(async (things) => {
+test('invalid arguments are refused', withThings(async (things) => {
   for (const options of [null, { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
     assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
   }
@@ -336,7 +336,7 @@ test('wrong arguments are refused', withThings(async (things) => {
   assert.throws(() => things.on('change', 1 as never), { code: 'INVALID_ARGUMENT' })
 }))
 
-test('the journal tells created from updated for every version to come', withThings(async (things, base) => {
+test('the journal records which entities a batch replaced', withThings(async (things, base) => {
   const { id } = await things.create({ name: 'a' })
   await things.update(id, { name: 'b' })
   const journal = await readFile(join(base, 'data', '.storage', 'journal-000000000001.jsonl'), 'utf8')
@@ -345,7 +345,7 @@ test('the journal tells created from updated for every version to come', withThi
   assert.deepEqual(updated.replaced, [String(id)])
 }))
 
-test('an error of the listening reaches the loop', withThings(async (things) => {
+test('an aborted feed rejects its pending next() with ABORTED and then ends', withThings(async (things) => {
   const controller = new AbortController()
   const changes = things.changes({ signal: controller.signal })
   const waiting = caught(changes.next())

@@ -21,7 +21,7 @@ const steady = (text: string, base: string) =>
 
 const words = (line: string) => [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
 
-test('every example of the guide does what it says', withCli(async ({ base, run, write }) => {
+test('every example of the guide prints what the guide shows', withCli(async ({ base, run, write }) => {
   const home = realpathSync(base)
   let examples = 0
   let exit: number | null = 0
@@ -48,7 +48,7 @@ test('every example of the guide does what it says', withCli(async ({ base, run,
   assert.ok(examples > 20)
 }))
 
-test('the guide has every command, and every exit code', () => {
+test('the guide lists every command and every exit code', () => {
   for (const code of [0, 1, 2, 3, 4, 5, 6]) assert.match(guide, new RegExp(`^\\| ${code} \\|`, 'm'))
   const source = readFileSync(join(__dirname, '../src/cli/arguments.rs'), 'utf8')
   const list = source.slice(source.indexOf('pub enum Command'), source.indexOf('pub struct FilesArguments'))

@@ -9,7 +9,7 @@ import { fileInput } from './support/index.js'
 const paths = (files: { path: string }[]) => files.map(({ path }) => path)
 
 describe('import', () => {
-  test('stores what git would list', withCli(async ({ jsonLines, json, write }) => {
+  test('stores the files that git would list', withCli(async ({ jsonLines, json, write }) => {
     await write({
       'app/.gitignore': 'node_modules\n*.log\n!kept.log\n',
       'app/node_modules/a/index.js': 'x',
@@ -28,7 +28,7 @@ describe('import', () => {
     assert.deepEqual(paths(all.changes), ['debug.log', 'deep/generated/a', 'node_modules/a/index.js'])
   }))
 
-  test('skips what is no text or too large, and says so', withCli(async ({ json, text, write }) => {
+  test('skips files that are not text or too large, and reports them', withCli(async ({ json, text, write }) => {
     await write({
       'app/zero': Buffer.from('a\0b'),
       'app/latin': Buffer.from([0x61, 0xe4]),
@@ -48,7 +48,7 @@ describe('import', () => {
     assert.match(await text('import', 'app', '--max-size', '1'), /skipped 2, no text:\n {2}latin\n {2}zero\n/)
   }))
 
-  test('leaves its own data alone', withCli(async ({ base, jsonLines, text, write }) => {
+  test('does not import its own data or backups', withCli(async ({ base, jsonLines, text, write }) => {
     await write({ 'main.ts': 'x', 'data/own.json': '{}' })
     await text('import', '.', '--name', 'here')
     await text('backup', 'one')
@@ -57,14 +57,14 @@ describe('import', () => {
     assert.ok((await readdir(join(base, 'data'))).includes('project_storage'))
   }))
 
-  test('changes files in place where versions are not wanted', withApp(async ({ jsonLines, json, write }) => {
+  test('changes files without a new version with --in-place', withApp(async ({ jsonLines, json, write }) => {
     await write({ 'app/src/main.ts': 'third\n' })
     const imported = await json('import', 'app', '--in-place')
     assert.deepEqual(imported.changes, [{ path: 'src/main.ts', action: 'changed' }])
     assert.deepEqual((await jsonLines('files', 'app')).map(({ version }) => version), [1, 2])
   }))
 
-  test('deletes what is gone only when it may', withApp(async ({ base, error, json, jsonLines }) => {
+  test('deletes missing files only with --prune and confirmation', withApp(async ({ base, error, json, jsonLines }) => {
     await rm(join(base, 'app/src/main.ts'))
     assert.equal((await json('import', 'app')).missing, 1)
     assert.equal((await error(6, 'import', 'app', '--prune')).code, 'CONFIRMATION_REQUIRED')
@@ -73,7 +73,7 @@ describe('import', () => {
     assert.deepEqual(paths(await jsonLines('files', 'app', '--all-versions')), ['README.md'])
   }))
 
-  test('says what it would do, and does nothing, where it is only tried', withApp(async ({ base, json, jsonLines, text, write }) => {
+  test('reports what it would do and changes nothing with --dry-run', withApp(async ({ base, json, jsonLines, text, write }) => {
     await write({ 'app/src/main.ts': 'changed', 'app/new.ts': 'new' })
     await rm(join(base, 'app', 'README.md'))
     const tried = await json('import', 'app', '--dry-run', '--prune')
@@ -82,7 +82,7 @@ describe('import', () => {
     assert.equal(await text('show', 'src/main.ts', '--content'), 'export const port = 8080\n')
   }))
 
-  test('takes a file for gone where a directory has its place, or a file that of its directory', withApp(async ({ base, json, write }) => {
+  test('counts a file as missing if a directory replaced it or a file replaced its directory', withApp(async ({ base, json, write }) => {
     await rm(join(base, 'app', 'src'), { recursive: true })
     await rm(join(base, 'app', 'README.md'))
     await write({ 'app/src': 'a file now', 'app/README.md/inside': 'a directory now' })
@@ -90,7 +90,7 @@ describe('import', () => {
     assert.deepEqual([imported.created, imported.missing], [2, 2])
   }))
 
-  test('stores into the project that is named', withApp(async ({ json, jsonLines, write }) => {
+  test('stores into the project that --project names', withApp(async ({ json, jsonLines, write }) => {
     await write({ 'other/new.ts': 'x' })
     const { project } = await json('import', 'other', '--project', 'app')
     assert.deepEqual([project.name, project.created], ['app', false])
@@ -130,7 +130,7 @@ describe('export', () => {
     assert.deepEqual((await readdir(join(base, 'out/deep'), { recursive: true })).sort(), ['README.md', 'src', 'src/main.ts'].map((path) => join(path)))
   }))
 
-  test('writes nothing when something is in the way', withApp(async ({ base, error, json, write }) => {
+  test('writes nothing if a file is in the way, unless --force is given', withApp(async ({ base, error, json, write }) => {
     await write({ 'out/src/main.ts': 'mine' })
     assert.equal((await error(6, 'export', 'app', 'out')).code, 'WOULD_OVERWRITE')
     assert.deepEqual(await readdir(join(base, 'out')), ['src'])
@@ -146,7 +146,7 @@ describe('export', () => {
     assert.match((await error(6, 'export', 'app', 'out')).message, /in 0\.txt, 1\.txt, 2\.txt, 3\.txt, 4\.txt and 3 more; nothing was written/)
   }))
 
-  test('gives the later one of two files with one path', withCli(async ({ base, open, run }) => {
+  test('writes the later of two files with one path and reports the other', withCli(async ({ base, open, run }) => {
     const storage = open()
     const project = await storage.create({ name: 'twice', path: '/srv/twice' })
     const files = storage.getFileStorage(project.id)
@@ -171,7 +171,7 @@ describe('export', () => {
     }))
   }
 
-  test('leads nowhere else, whatever the stored paths say', withCli(async ({ base, open, run }) => {
+  test('writes nothing outside its target, whatever the stored paths are', withCli(async ({ base, open, run }) => {
     const storage = open()
     const project = await storage.create({ name: 'hostile', path: '/srv/hostile' })
     const hostile = ['../up', '../../up', '/etc/octoprompt-up', 'a/../../up', '.git/hooks/post-commit', 'nul\0byte', 'good/file', 'good', '..']

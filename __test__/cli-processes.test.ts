@@ -3,8 +3,8 @@ import { describe, test } from 'node:test'
 import { withApp } from './support/cli.js'
 import { runChild, until } from './support/index.js'
 
-describe('beside a process that writes', () => {
-  test('every command sees whole data and breaks nothing', withApp(async ({ base, json, jsonLines, error, write, open }) => {
+describe('commands beside other processes', () => {
+  test('every command sees whole batches and breaks nothing while another process writes', withApp(async ({ base, json, jsonLines, error, write, open }) => {
     let acknowledged = 0
     let stop = () => {}
     const writer = runChild('writer.mjs', [base, 'batches', 'writer', '0'], {
@@ -38,7 +38,7 @@ describe('beside a process that writes', () => {
     assert.ok(report.ok, String(report))
   }))
 
-  test('two imports of one directory store each file once', withApp(async ({ json, jsonLines, write }) => {
+  test('two concurrent imports of one directory store each file once', withApp(async ({ json, jsonLines, write }) => {
     await write(Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`app/src/${at}.ts`, `${at}`])))
     const both = await Promise.all([json('import', 'app'), json('import', 'app')])
     assert.equal(both[0].created + both[1].created, 50)

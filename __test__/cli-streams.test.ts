@@ -5,7 +5,7 @@ import { bin, cli, environment, withApp, withCli } from './support/cli.js'
 import { fileInput, projectInput, until, withProject } from './support/index.js'
 
 describe('pipes', () => {
-  test('get everything, however much it is', withProject(async (storage, project, { base }) => {
+  test('get the whole output, however large it is', withProject(async (storage, project, { base }) => {
     const content = 'line of text\n'.repeat(400_000)
     const { id } = await storage.addFile(project.id, fileInput('large', content))
     await storage.close()
@@ -22,13 +22,13 @@ describe('pipes', () => {
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
   }))
 
-  test('have no colours, unless they are asked for', withApp(async ({ text }) => {
+  test('get no colours unless --color asks for them', withApp(async ({ text }) => {
     assert.ok(!(await text('history', 'src/main.ts')).includes('\x1b'))
     assert.ok((await text('history', 'src/main.ts', '--color', 'always')).includes('\x1b[32m+export'))
   }))
 })
 
-test('nothing that is stored controls the terminal', withCli(async ({ open, run, json }) => {
+test('stored text cannot send control characters to the terminal', withCli(async ({ open, run, json }) => {
   const storage = open()
   const project = await storage.create({ name: 'evil\x1b[2J\u202e', path: '/srv/\x1b]0;title\x07' })
   const path = 'src/\x1b[31mred\u009b2J'
@@ -72,19 +72,19 @@ if (script) {
   }
 
   describe('a terminal', () => {
-    test('is narrow, and tables fit', withApp(async ({ base }) => {
+    test('gets tables that fit its width', withApp(async ({ base }) => {
       const { code, screen } = await inTerminal(base, 44, ['files', 'app'], { NO_COLOR: '1' })
       assert.equal(code, 0, screen)
       assert.ok(screen.split('\n').every((line) => line.length <= 44), screen)
       assert.ok(!screen.includes('\x1b['), screen)
     }))
 
-    test('shows colours, unless they are not wanted', withApp(async ({ base }) => {
+    test('gets colours unless --color never turns them off', withApp(async ({ base }) => {
       assert.ok((await inTerminal(base, 100, ['projects'])).screen.includes('\x1b[2m'))
       assert.ok(!(await inTerminal(base, 100, ['projects', '--color', 'never'])).screen.includes('\x1b['))
     }))
 
-    test('is asked before something dangerous', withApp(async ({ base, text, json }) => {
+    test('is asked for confirmation before a restore', withApp(async ({ base, text, json }) => {
       await text('backup', 'one')
       await text('import', 'app/src', '--name', 'another')
       const no = await inTerminal(base, 100, ['restore', 'one'], {}, 'n\n')
@@ -97,7 +97,7 @@ if (script) {
   })
 }
 
-test('a project may be looked at while it is empty', withCli(async ({ open, text }) => {
+test('the list of files of an empty project says that there are none', withCli(async ({ open, text }) => {
   const storage = open()
   await storage.create(projectInput('empty'))
   await storage.close()

@@ -13,8 +13,8 @@ test('the command is the one that the package installs', () => {
   assert.ok(manifest.files.includes('bin'))
 })
 
-describe('looking', () => {
-  test('says what there is', withApp(async ({ base, json, text }) => {
+describe('reading commands', () => {
+  test('status counts projects, files and versions', withApp(async ({ base, json, text }) => {
     const status = await json('status')
     assert.deepEqual([status.projects, status.files, status.versions], [1, 2, 3])
     assert.deepEqual(status.databases.map(({ path }: { path: string }) => path), ['data/project_storage'])
@@ -23,7 +23,7 @@ describe('looking', () => {
     assert.equal((await readdir(base)).sort().join(), 'app,data')
   }))
 
-  test('reads what the old package wrote', withOldData(async ({ base }) => {
+  test('projects and files read the data of the old package', withOldData(async ({ base }) => {
     const { code, stdout, stderr } = await cli(['projects', '--json'], { cwd: base })
     assert.equal(code, 0, stderr)
     const projects = JSON.parse(stdout)
@@ -36,7 +36,7 @@ describe('looking', () => {
     assert.match(ambiguous.stderr, /1718000000000 or 1718000000002 \(AMBIGUOUS\)/)
   }))
 
-  test('lists the files of a project, and their versions', withApp(async ({ jsonLines, text }) => {
+  test('files lists the files of a project and their versions', withApp(async ({ jsonLines, text }) => {
     const files = await jsonLines('files', 'app')
     assert.deepEqual(files.map(({ path, version }) => [path, version]), [['README.md', 1], ['src/main.ts', 2]])
     assert.ok(!('content' in files[0]))
@@ -44,7 +44,7 @@ describe('looking', () => {
     assert.match(await text('files', 'app'), / 2 +25 B +\S+ \S+ +src\/main\.ts\n/)
   }))
 
-  test('shows a file, one of its versions, and its bytes', withApp(async ({ json, text }) => {
+  test('show prints a file, one of its versions, or its bare content', withApp(async ({ json, text }) => {
     const file = await json('show', 'src/main.ts')
     assert.equal(file.content, 'export const port = 8080\n')
     assert.equal((await json('show', String(file.id), '--version', '1')).content, 'export const port = 80\n')
@@ -53,7 +53,7 @@ describe('looking', () => {
     assert.equal((await json('show', 'app')).name, 'app')
   }))
 
-  test('tells what changed between versions', withApp(async ({ json, text }) => {
+  test('history shows what changed between versions', withApp(async ({ json, text }) => {
     const history = await json('history', 'src/main.ts')
     assert.deepEqual(history.map(({ file }: any) => file.version), [2, 1])
     assert.match(history[0].diff, /^-export const port = 80\n\+export const port = 8080\n/m)
@@ -63,7 +63,7 @@ describe('looking', () => {
     assert.equal((await text('history', 'src/main.ts', '--no-diff')).trim().split('\n').length, 2)
   }))
 
-  test('finds files with all words, whatever their case', withApp(async ({ jsonLines, run, text }) => {
+  test('search finds files that contain all words, whatever their case', withApp(async ({ jsonLines, run, text }) => {
     const found = await jsonLines('search', 'PORT', '8080')
     assert.deepEqual(found.map(({ path, matches }) => [path, matches]), [
       ['src/main.ts', [{ line: 1, text: 'export const port = 8080' }]],
@@ -75,7 +75,7 @@ describe('looking', () => {
   }))
 })
 
-describe('failing', () => {
+describe('a failing command', () => {
   const cases: [string, number, string, string[]][] = [
     ['a project that is not there', 4, 'NOT_FOUND', ['files', 'nothing']],
     ['a file that is not there', 4, 'NOT_FOUND', ['history', 'nothing']],
@@ -89,19 +89,19 @@ describe('failing', () => {
     ['a repair that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['repair']],
     ['a module that cannot be loaded', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'nothing.mjs']],
   ]
-  test('has a code and a number for each kind', withApp(async ({ error }) => {
+  test('has an error code and an exit code for each kind of failure', withApp(async ({ error }) => {
     const errors = await Promise.all(cases.map(([, exit, , args]) => error(exit, ...args)))
     assert.deepEqual(errors.map(({ code }) => code), cases.map(([, , code]) => code))
     for (const { message } of errors) assert.ok(message.length > 10 && !message.includes('\n'), message)
   }))
 
-  test('is a line for people, without a stack', withApp(async ({ run }) => {
+  test('prints one readable line without a stack', withApp(async ({ run }) => {
     const { stdout, stderr } = await run('files', 'nothing')
     assert.equal(stdout, '')
     assert.match(stderr, /^error: [^\n]+ \(NOT_FOUND\)\n$/)
   }))
 
-  test('says what to do where its addon does not load', withCli(async ({ base }) => {
+  test('reports ADDON_NOT_LOADED if its addon cannot be loaded', withCli(async ({ base }) => {
     for (const part of ['bin', 'lib', 'package.json']) await cp(join(__dirname, '..', part), join(base, part), { recursive: true })
     const alone = join(base, 'bin/octoprompt-storage.js')
     const { code, stderr } = await cli(['status'], { cwd: base, program: alone })
@@ -111,7 +111,7 @@ describe('failing', () => {
     assert.equal(JSON.parse(asJson.stderr).error.code, 'ADDON_NOT_LOADED')
   }))
 
-  test('only migrations need the addon that servers load', withApp(async ({ base, write }) => {
+  test('fails without the addon for servers only if it is a migration', withApp(async ({ base, write }) => {
     await write({ 'migrations.mjs': 'export default []' })
     const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(base, 'nothing.node') }
     assert.equal((await cli(['status'], { cwd: base, env })).code, 0)
@@ -120,7 +120,7 @@ describe('failing', () => {
     assert.match(stderr, /^error: [^\n]+ \(ADDON_NOT_LOADED\)\n$/)
   }))
 
-  test('teaches when nothing was asked for', withCli(async ({ run }) => {
+  test('shows examples if no command is given', withCli(async ({ run }) => {
     const { code, stderr, stdout } = await run()
     assert.equal(code, 2)
     assert.equal(stdout, '')
@@ -129,7 +129,7 @@ describe('failing', () => {
 })
 
 describe('the base path', () => {
-  test('is that of the option, else of the environment', withApp(async ({ base }) => {
+  test('comes from the option, else from the environment variable', withApp(async ({ base }) => {
     const elsewhere = join(base, 'app')
     const option = await cli(['projects', '--base-path', '..', '--json'], { cwd: elsewhere })
     assert.equal(JSON.parse(option.stdout)[0].name, 'app')
@@ -141,8 +141,8 @@ describe('the base path', () => {
   }))
 })
 
-describe('measuring', () => {
-  test('says where the bytes are', withApp(async ({ json, text, write }) => {
+describe('stats', () => {
+  test('reports documents, bytes on disk and sequence numbers', withApp(async ({ json, text, write }) => {
     const [before] = (await json('stats')).databases
     const documents = before.collections.map(({ documents }: { documents: number }) => documents)
     assert.deepEqual(documents.toSorted(), [1, 3])
@@ -158,8 +158,8 @@ describe('measuring', () => {
   }))
 })
 
-describe('caring', () => {
-  test('finds damage, mends it and keeps the original', withApp(async ({ base, json, jsonLines, run, text }) => {
+describe('maintenance', () => {
+  test('verify finds damage, and repair mends it and keeps the original', withApp(async ({ base, json, jsonLines, run, text }) => {
     assert.equal((await json('verify')).ok, true)
     const [{ projectId }] = await jsonLines('files', 'app')
     await rm(filesPath(base, projectId))
@@ -173,11 +173,11 @@ describe('caring', () => {
     assert.match(await text('verify'), /: ok/)
   }))
 
-  test('brings the JSON files up to date', withApp(async ({ json }) => {
+  test('checkpoint names the databases that it brought up to date', withApp(async ({ json }) => {
     assert.deepEqual(await json('checkpoint'), { databases: ['data/project_storage'] })
   }))
 
-  test('backs up, lists, keeps as many as it should, and restores', withApp(async ({ json, run, jsonLines, text }) => {
+  test('backups are made, listed, pruned to --keep and restored', withApp(async ({ json, run, jsonLines, text }) => {
     const first = await json('backup', 'first')
     assert.deepEqual([first.name, first.complete, first.removed], ['first', true, []])
     assert.deepEqual((await json('backup', 'second', '--keep', '1')).removed, ['first'])
@@ -192,7 +192,7 @@ describe('caring', () => {
   }))
 })
 
-describe('migrating', () => {
+describe('migrate', () => {
   const module = `
     import { ProjectStorageV2 } from ${JSON.stringify(join(__dirname, '../index.mjs'))}
     export default ({ basePath }) => [
@@ -206,7 +206,7 @@ describe('migrating', () => {
     ]
     setInterval(() => {}, 1000)
   `
-  test('applies what a module has, and undoes it', withApp(async ({ base, error, json, run }) => {
+  test('applies the migrations of a module and rolls them back', withApp(async ({ base, error, json, run }) => {
     await writeFile(join(base, 'migrations.mjs'), module)
     const file = ['migrate', '--file', 'migrations.mjs']
     const applied = await run(...file, '--to', '1.0.0', '--json')
@@ -234,7 +234,7 @@ describe('help', () => {
     assert.equal(await text('--version'), `octoprompt-storage ${manifest.version}\n`)
   }))
 
-  test('completes in every shell', withCli(async ({ text }) => {
+  test('includes completions for bash, zsh and fish', withCli(async ({ text }) => {
     for (const shell of ['bash', 'zsh', 'fish']) assert.match(await text('completions', shell), /octoprompt-storage/)
   }))
 })

@@ -33,19 +33,19 @@ const closingAfter = (start: (things: Things, id: number) => Promise<unknown>, c
 
 const count = (expected: number) => async (things: Things) => assert.equal((await things.list()).length, expected)
 
-describe('close waits for what was called before it', () => {
-  test('a whole map', closingAfter((things) => things.writeAll({ 1: thing(1) }), count(1)))
-  test('a deletion of all', closingAfter((things) => things.deleteAll(), count(0)))
+describe('close waits for the calls made before it:', () => {
+  test('writeAll', closingAfter((things) => things.writeAll({ 1: thing(1) }), count(1)))
+  test('deleteAll', closingAfter((things) => things.deleteAll(), count(0)))
   test('a transaction', closingAfter((things, id) => things.transaction(async (tx) => {
     await tx.create({ name: 'second' })
     await tx.update(id, { size: 9 })
   }), count(2)))
-  test('a create whose schema takes its time', closingAfter((things) => things.create({ name: 'second' }), count(2), { schema: slow }))
-  test('updates of one entity', closingAfter(
+  test('a create with a slow schema', closingAfter((things) => things.create({ name: 'second' }), count(2), { schema: slow }))
+  test('concurrent updates of one entity', closingAfter(
     (things, id) => Promise.all(Array.from({ length: 10 }, (_, size) => things.update(id, { size }))),
     async (things, id) => assert.equal((await things.getById(id))?.size, 9),
   ))
-  test('a callback that has a lock, with the calls in it', closingAfter(
+  test('a withLock callback and the calls in it', closingAfter(
     (things, id) => things.protectedCalls().withLock('key', async () => {
       await new Promise((resolve) => setImmediate(resolve))
       const found = await things.getById(id)
@@ -54,7 +54,7 @@ describe('close waits for what was called before it', () => {
     async (things, id) => assert.equal((await things.getById(id))?.size, 5),
   ))
 
-  test('a file of JSON whose schema takes its time', withDirectory(async ({ base }) => {
+  test('writeValidatedJson with a slow schema', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, schema: slow })
     const file = join(base, 'data', 'extra.json')
     const written = things.protectedCalls().writeValidatedJson(file, thing(1), slow as never)
@@ -63,7 +63,7 @@ describe('close waits for what was called before it', () => {
     await written
   }))
 
-  test('a file that comes as a stream', withDirectory(async ({ open }) => {
+  test('createFromStream', withDirectory(async ({ open }) => {
     const storage = open()
     const project = await storage.create({ name: 'a', path: '/a' })
     const files = storage.getFileStorage(project.id)
@@ -79,7 +79,7 @@ describe('close waits for what was called before it', () => {
   }))
 })
 
-test('calls after close are refused, though it waits for others', withDirectory(async ({ base }) => {
+test('calls made after close are refused while close waits for earlier ones', withDirectory(async ({ base }) => {
   const things = new Things({ basePath: base })
   let end: (() => void) | undefined
   const waitedFor = things.protectedCalls().withLock('key', () => new Promise<void>((resolve) => (end = resolve)))
@@ -120,7 +120,7 @@ test('calls after close are refused, though it waits for others', withDirectory(
   assert.equal(existsSync(join(base, 'data', 'a')), false)
 }))
 
-test('calls of a manager after close are refused, though it waits for others', withDirectory(async ({ base }) => {
+test('calls of a MigrationManager after close are refused while close waits for earlier ones', withDirectory(async ({ base }) => {
   const manager = new MigrationManager(base, { logger: null })
   let end: (() => void) | undefined
   manager.register({ version: '1.0.0', description: 'one', up: () => new Promise<void>((resolve) => (end = resolve)) })
@@ -143,7 +143,7 @@ test('calls of a manager after close are refused, though it waits for others', w
   await Promise.all([migrating, closing])
 }))
 
-test('calls of an index manager after close are refused, though it waits for others', withDirectory(async ({ base }) => {
+test('calls of an IndexManager after close are refused while close waits for earlier ones', withDirectory(async ({ base }) => {
   const indexes = new IndexManager(base, 'data')
   const pending = indexes.createIndex({ name: 'a', type: 'hash', fields: ['a'] })
   const closing = indexes.close()
@@ -167,14 +167,14 @@ test('calls of an index manager after close are refused, though it waits for oth
   await Promise.all([pending, closing])
 }))
 
-describe('close within a callback does not wait for the call that runs it', () => {
-  test('a lock', withDirectory(async ({ base }) => {
+describe('close in a callback does not wait for the call that runs the callback:', () => {
+  test('withLock', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     await things.protectedCalls().withLock('key', () => things.close())
     assert.equal((await caught(things.list())).code, 'CLOSED')
   }))
 
-  test('a transaction, which fails then', withDirectory(async ({ base }) => {
+  test('a transaction, which then fails with CLOSED', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     const error = await caught(things.transaction(async (tx) => {
       await tx.create({ name: 'a' })
@@ -186,7 +186,7 @@ describe('close within a callback does not wait for the call that runs it', () =
     await again.close()
   }))
 
-  test('the source of a file', withDirectory(async ({ open }) => {
+  test('createFromStream, which then fails with CLOSED', withDirectory(async ({ open }) => {
     const storage = open()
     const project = await storage.create({ name: 'a', path: '/a' })
     const error = await caught(storage.getFileStorage(project.id).createFromStream({ name: 'b', path: 'b' }, (async function* () {
@@ -196,7 +196,7 @@ describe('close within a callback does not wait for the call that runs it', () =
     assert.equal(error.code, 'CLOSED')
   }))
 
-  test('where another close waits for that call', withDirectory(async ({ base }) => {
+  test('withLock while another close waits for it', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     let closing: Promise<void> | undefined
     const locked = things.protectedCalls().withLock('key', async () => {
@@ -213,8 +213,8 @@ describe('close within a callback does not wait for the call that runs it', () =
   }))
 })
 
-describe('files of a project', () => {
-  test('end their feeds with the storage of the projects', withDirectory(async ({ open }) => {
+describe('a file storage', () => {
+  test('ends its feeds when its project storage is closed', withDirectory(async ({ open }) => {
     const [storage, other] = [open(), open()]
     const project = await storage.create({ name: 'a', path: '/a' })
     const files = storage.getFileStorage(project.id)
@@ -233,7 +233,7 @@ describe('files of a project', () => {
     assert.equal(heard.length, before)
   }))
 
-  test('end theirs and not those of the storage of the projects', withDirectory(async ({ open }) => {
+  test('ends its own feeds, but not those of its project storage, when it is closed', withDirectory(async ({ open }) => {
     const storage = open()
     const project = await storage.create({ name: 'a', path: '/a' })
     const files = storage.getFileStorage(project.id)
@@ -244,7 +244,7 @@ describe('files of a project', () => {
     assert.equal((await parents).done, false)
   }))
 
-  test('may be closed after the storage of the projects', withDirectory(async ({ open }) => {
+  test('may be closed after its project storage', withDirectory(async ({ open }) => {
     const storage = open()
     const files = storage.getFileStorage((await storage.create({ name: 'a', path: '/a' })).id)
     await files.create(fileInput('a'))
@@ -253,7 +253,7 @@ describe('files of a project', () => {
     assert.equal((await caught(files.list())).code, 'CLOSED')
   }))
 
-  test('are closed without waiting for a callback of the storage of the projects', withDirectory(async ({ open }) => {
+  test('closes without waiting for a callback of its project storage', withDirectory(async ({ open }) => {
     const storage = open()
     const project = await storage.create({ name: 'a', path: '/a' })
     const files = storage.getFileStorage(project.id)
@@ -265,7 +265,7 @@ describe('files of a project', () => {
   }))
 })
 
-describe('an instance that a read and a write opened at once', () => {
+describe('an instance opened by a concurrent read and write', () => {
   /** Opens an instance by a read and a write whose order is left to chance, in several rounds. */
   const rounds = async (base: string, work: (things: Things) => Promise<unknown>) => {
     for (let round = 0; round < 20; round += 1) {
@@ -277,9 +277,9 @@ describe('an instance that a read and a write opened at once', () => {
     }
   }
 
-  test('gives the database up for a repair', withDirectory(({ base }) => rounds(base, (things) => things.repair())))
+  test('releases the database for a repair', withDirectory(({ base }) => rounds(base, (things) => things.repair())))
 
-  test('has given it up when it is closed', withDirectory(({ base }) => rounds(base, async (things) => {
+  test('has released the database once it is closed', withDirectory(({ base }) => rounds(base, async (things) => {
     await things.close()
     const next = new Things({ basePath: base, dataDir: things.given.dataDir! })
     await next.repair()
@@ -290,7 +290,7 @@ describe('an instance that a read and a write opened at once', () => {
 /** Whether a file below the directory is mapped into the memory of this process. */
 const isMapped = (directory: string) => process.platform === 'linux' && readFileSync('/proc/self/maps', 'utf8').includes(directory)
 
-test('what is closed can be removed at once, though objects of it were kept', withDirectory(async ({ base }) => {
+test('the directory of a closed storage can be removed while its objects are referenced', withDirectory(async ({ base }) => {
   const open = (dataDir: string) => new Things({ basePath: base, dataDir })
   const place = join(base, 'closed')
   const [things, other] = [open('closed'), open('closed')]

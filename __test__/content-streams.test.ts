@@ -23,7 +23,7 @@ const spools = async (base: string) =>
 /** Characters of every width, and those that JSON escapes. */
 const mixed = 'plain "quoted" \\ back\n\t\u0001é€😀'.repeat(40_000)
 
-test('a content comes out as a stream of chunks', withFiles(async (files) => {
+test('a content is read as a stream of chunks', withFiles(async (files) => {
   const { id } = await files.create({ ...meta, content: mixed })
   const { text, longest } = await textOf(files.createContentStream(id))
   assert.ok(text === mixed)
@@ -45,14 +45,14 @@ test('a stream gives the content as it was when it was first read', withFiles(as
   assert.ok(Buffer.concat(chunks).toString('utf8') === mixed)
 }))
 
-test('a stream of Node reads a content too', withFiles(async (files) => {
+test('a content stream can be read as a Node stream', withFiles(async (files) => {
   const { id } = await files.create({ ...meta, content: mixed })
   const chunks: Buffer[] = []
   for await (const chunk of Readable.fromWeb(files.createContentStream(id) as never)) chunks.push(chunk as Buffer)
   assert.ok(Buffer.concat(chunks).toString('utf8') === mixed)
 }))
 
-test('the content of a file that does not exist errors its stream', withFiles(async (files) => {
+test('a content stream of a missing file fails with NOT_FOUND', withFiles(async (files) => {
   const error = await caught(textOf(files.createContentStream(5)))
   assert.deepEqual([error.code, /5/.test(error.message)], ['NOT_FOUND', true])
 }))
@@ -81,7 +81,7 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
   assert.deepEqual(await spools(base), [])
 }))
 
-test('a long text keeps the pairs of surrogates together on its way', withProject(async (storage, project, { base }) => {
+test('surrogate pairs survive the splitting of a long string', withProject(async (storage, project, { base }) => {
   const files = storage.getFileStorage(project.id)
   // Text is passed on in pieces of 65,536 units.
   const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
@@ -92,7 +92,7 @@ test('a long text keeps the pairs of surrogates together on its way', withProjec
   assert.ok((await readFile(filesPath(base, project.id), 'utf8')).includes(`"${content}"`))
 }))
 
-test('a web stream of an engine that does not iterate over them is read, and cancelled when it fails', withFiles(async (files) => {
+test('a web stream without async iteration is read, and cancelled on failure', withFiles(async (files) => {
   let cancelled = 0
   const source = (...values: unknown[]) => ({
     getReader: () => ({ read: async () => ({ value: values.shift(), done: values.length === 0 }), cancel: async () => void cancelled++ }),
@@ -108,13 +108,13 @@ test('an empty source makes an empty file', withFiles(async (files) => {
   assert.deepEqual([size, (await files.getById(id))!.content], [0, ''])
 }))
 
-test('fields go with the stream', withFiles(async (files) => {
+test('the other fields of a file are stored with its stream', withFiles(async (files) => {
   const { id } = await files.createFromStream({ ...meta, summary: '}', meta: '{"a":{}}' }, ['x'])
   const file = (await files.getById(id))!
   assert.deepEqual([file.summary, file.meta, file.content], ['}', '{"a":{}}', 'x'])
 }))
 
-test('a source that fails leaves nothing', withFiles(async (files, base) => {
+test('a source that fails leaves nothing behind', withFiles(async (files, base) => {
   const mine = new Error('mine')
   async function* failing() {
     yield 'a'.repeat(200_000)
@@ -125,7 +125,7 @@ test('a source that fails leaves nothing', withFiles(async (files, base) => {
   await until('the spool to go', async () => (await spools(base)).length === 0)
 }))
 
-test('a source that gives something else is refused and told', withFiles(async (files, base) => {
+test('a source that yields anything but text or bytes is refused and closed', withFiles(async (files, base) => {
   let told = false
   async function* odd() {
     try {
@@ -144,7 +144,7 @@ test('a source that gives something else is refused and told', withFiles(async (
   await until('the spool to go', async () => (await spools(base)).length === 0)
 }))
 
-test('bytes that are no UTF-8, or end within a character, are refused and nothing is stored', withFiles(async (files, base) => {
+test('bytes that are not valid UTF-8 or end within a character are refused', withFiles(async (files, base) => {
   const [whole, cut] = [Buffer.from('é€😀'), Buffer.from('a😀').subarray(0, 3)]
   const sources = {
     'a wrong byte': [whole, Buffer.from([0x61, 0xff, 0x62])],
@@ -161,7 +161,7 @@ test('bytes that are no UTF-8, or end within a character, are refused and nothin
   await until('the spools to go', async () => (await spools(base)).length === 0)
 }))
 
-test('an aborted stream leaves nothing, even if its source never answers', withFiles(async (files, base) => {
+test('an aborted createFromStream leaves nothing behind, even if its source never answers', withFiles(async (files, base) => {
   const controller = new AbortController()
   async function* stuck() {
     yield 'a'.repeat(200_000)
@@ -176,7 +176,7 @@ test('an aborted stream leaves nothing, even if its source never answers', withF
   await until('the spool to go', async () => (await spools(base)).length === 0)
 }))
 
-test('a damaged content is an error, never a wrong value', withFiles(async (files, base) => {
+test('a damaged content fails the stream with CORRUPT_DATA', withFiles(async (files, base) => {
   const { id } = await files.create({ ...meta, content: 'x'.repeat(500_000) })
   const journals = (await readdir(join(dataPath(base), '.storage'))).filter((name) => name.startsWith('journal-'))
   const journal = await open(join(dataPath(base), '.storage', journals.at(-1)!), 'r+')
@@ -187,13 +187,13 @@ test('a damaged content is an error, never a wrong value', withFiles(async (file
   assert.deepEqual([error.code, error.path], ['CORRUPT_DATA', join(dataPath(base), '.storage', journals.at(-1)!)])
 }))
 
-test('a stream of a closed storage is CLOSED', withFiles(async (files) => {
+test('streams of a closed storage fail with CLOSED', withFiles(async (files) => {
   await files.close()
   assert.throws(() => files.createContentStream(1), { code: 'CLOSED' })
   assert.equal((await caught(files.createFromStream(meta, ['x']))).code, 'CLOSED')
 }))
 
-test('a process that is killed within a stream leaves a spool, and the next one removes it', withProject(async (storage, project, { base, open: reopen }) => {
+test('the spool that a process killed during a stream leaves is removed on the next open', withProject(async (storage, project, { base, open: reopen }) => {
   await storage.close()
   const { signal } = await runChild('streamer.mjs', [base, String(project.id)], { onLine: (_, kill) => kill() })
   assert.equal(signal, 'SIGKILL')
@@ -203,12 +203,12 @@ test('a process that is killed within a stream leaves a spool, and the next one 
   assert.deepEqual(await spools(base), [])
 }))
 
-test('a stream of a file in a project that does not exist is refused', withProject(async (storage) => {
+test('createFromStream in a missing project fails with NOT_FOUND', withProject(async (storage) => {
   const error = await caught(storage.getFileStorage(5).createFromStream(meta, ['x']))
   assert.equal(error.code, 'NOT_FOUND')
 }))
 
-test('a source that throws when it is dismissed does not hide why', withFiles(async (files) => {
+test('a source that throws when it is closed does not hide the original error', withFiles(async (files) => {
   const source = (next: () => Promise<IteratorResult<string>>) => ({
     [Symbol.asyncIterator]: () => ({
       next,
@@ -223,7 +223,7 @@ test('a source that throws when it is dismissed does not hide why', withFiles(as
   assert.equal(refused.code, 'INVALID_ARGUMENT')
 }))
 
-test('a stream that is given up while it reads lets go of its file', withProject(async (storage, project, { base }) => {
+test('a content stream that is aborted or cancelled while it reads closes its file', withProject(async (storage, project, { base }) => {
   if (process.platform !== 'linux') return
   const openFiles = async () => {
     const targets = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))

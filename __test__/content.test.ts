@@ -53,7 +53,7 @@ describe('content comes back identical', () => {
     }))
   }
 
-  test('as the text that a date is stored as, from every call that takes one', withProject(async (storage, project) => {
+  test('a Date comes back as its stored string from every call that accepts it', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const date = () => new Date(5) as unknown as string
     const input = () => fileInput('a.txt', date())
@@ -67,7 +67,7 @@ describe('content comes back identical', () => {
     assert.deepEqual(answers.map(({ content }) => content), answers.map(() => '1970-01-01T00:00:00.005Z'))
   }))
 
-  test('all of them in one batch, whether they can cross as they are or not', withProject(async (storage, project, { open }) => {
+  test('all of these in one batch', withProject(async (storage, project, { open }) => {
     const all = Object.entries(contents)
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(all.map(([what]) => fileInput(what, 'before')))
@@ -87,7 +87,7 @@ describe('content comes back identical', () => {
     for (let time = 0; time < 3; time++) assert.deepEqual(await again.list(), listed)
   }))
 
-  test('whatever JSON.parse makes of the file on disk', withProject(async (storage, project, { base }) => {
+  test('when JSON.parse reads the file on disk', withProject(async (storage, project, { base }) => {
     const files = await storage.getFileStorage(project.id).createMany(
       Object.entries(contents).map(([what, content]) => fileInput(what, content)),
     )

@@ -30,7 +30,7 @@ async function eventsOf(kind: string, work: (events: Event[]) => Promise<unknown
 const operations = (events: Event[]) => events.map(({ operation }) => operation)
 
 describe('octoprompt-storage:write', () => {
-  test('tells of a write: what, where, how much, how long, and the number of its batch', withProject(async (storage, project, { base }) => {
+  test('reports the operation, place, size, duration and sequence number of a write', withProject(async (storage, project, { base }) => {
     const files = storage.getFileStorage(project.id)
     const before = Date.now()
     const [event, ...others] = await eventsOf('write', () => files.createMany(['a', 'b'].map((path) => fileInput(path, 'ünï'))))
@@ -64,7 +64,7 @@ describe('octoprompt-storage:write', () => {
     for (const { operation, entities, bytes } of events.slice(0, 6)) assert.ok(bytes > 2000 * entities, `${operation}: ${bytes}`)
   }))
 
-  test('names every write of a storage of one\'s own', withDirectory(async ({ base }) => {
+  test('names every write of a BaseStorage subclass', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base })
     const events = await eventsOf('write', async () => {
       const { id } = await storage.create({ name: 'a' })
@@ -78,7 +78,7 @@ describe('octoprompt-storage:write', () => {
     await storage.close()
   }))
 
-  test('has the error of one that failed, and the caller has it too', withProject(async (storage, project) => {
+  test('carries the error of a failed write, the same one that the caller gets', withProject(async (storage, project) => {
     let error: unknown
     const events = await eventsOf('write', async () => {
       error = await caught(storage.update(project.id, { name: '' }))
@@ -88,7 +88,7 @@ describe('octoprompt-storage:write', () => {
     assert.equal(events[0]!.sequence, undefined)
   }))
 
-  test('is published where the caller is, so that spans find their parents', withStorage(async (storage) => {
+  test('is published in the async context of the caller, so that spans find their parents', withStorage(async (storage) => {
     const context = new AsyncLocalStorage<string>()
     const seen: unknown[] = []
     const listen = () => void seen.push(context.getStore())
@@ -99,7 +99,7 @@ describe('octoprompt-storage:write', () => {
     assert.deepEqual(seen.sort(), ['a', 'b'])
   }))
 
-  test('of an index by hand names the index', withDirectory(async ({ base }) => {
+  test('names the index of an IndexManager call', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data/things')
     const events = await eventsOf('write', async () => {
       await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
@@ -115,7 +115,7 @@ describe('octoprompt-storage:write', () => {
 })
 
 describe('octoprompt-storage:read', () => {
-  test('tells of reads that leave the thread, and not of those that memory answers', withDirectory(async ({ open }) => {
+  test('reports reads that leave the thread, but not those answered from memory', withDirectory(async ({ open }) => {
     const first = open()
     const { id } = await first.create(projectInput())
     await first.close()
@@ -127,7 +127,7 @@ describe('octoprompt-storage:read', () => {
     assert.deepEqual(operations(events), ['getById'])
   }))
 
-  test('tells of queries', withProject(async (storage, project) => {
+  test('reports queries and searches', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     await files.create(fileInput('a.ts'))
     const events = await eventsOf('read', async () => {
@@ -137,7 +137,7 @@ describe('octoprompt-storage:read', () => {
     assert.deepEqual(operations(events), ['query', 'search'])
   }))
 
-  test('of an index by hand names the index', withDirectory(async ({ base }) => {
+  test('names the index of an IndexManager call', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data/things')
     const events = await eventsOf('read', async () => {
       await indexes.query('by_name', 'a')
@@ -151,7 +151,7 @@ describe('octoprompt-storage:read', () => {
 })
 
 describe('octoprompt-storage:transaction and :conflict', () => {
-  test('tell how often a transaction ran', withProject(async (storage, project) => {
+  test('report how often a transaction ran', withProject(async (storage, project) => {
     let conflicts: Event[] = []
     const events = await eventsOf('transaction', async () => {
       let runs = 0
@@ -165,7 +165,7 @@ describe('octoprompt-storage:transaction and :conflict', () => {
     assert.deepEqual(conflicts.map(({ operation, attempt }) => [operation, attempt]), [['transaction', 1]])
   }))
 
-  test('tell of an update that others came before', withDirectory(async ({ base }) => {
+  test('report an update that conflicts with another commit', withDirectory(async ({ base }) => {
     const storages = [1, 2, 3].map(() => new Things({ basePath: base }))
     const { id } = await storages[0]!.create({ name: 'a' })
     await Promise.all(storages.map((storage) => storage.getById(id)))
@@ -175,7 +175,7 @@ describe('octoprompt-storage:transaction and :conflict', () => {
     await Promise.all(storages.map((storage) => storage.close()))
   }))
 
-  test('tell of a whole map that others came before', withDirectory(async ({ base }) => {
+  test('report a writeAll that conflicts with another commit', withDirectory(async ({ base }) => {
     const [storage, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
     const { writeAll } = NativeCollection.prototype
     NativeCollection.prototype.writeAll = function (...args: unknown[]) {
@@ -192,7 +192,7 @@ describe('octoprompt-storage:transaction and :conflict', () => {
 })
 
 describe('octoprompt-storage:open', () => {
-  test('tells how the database was opened', withDirectory(async ({ base, open }) => {
+  test('reports how the database was opened', withDirectory(async ({ base, open }) => {
     const events = await eventsOf('open', async (events) => {
       await open().list()
       await until('the event', () => events.length > 0)
@@ -202,7 +202,7 @@ describe('octoprompt-storage:open', () => {
     assert.ok(duration > 0)
   }))
 
-  test('tells of what a killed process left in the journal', withDirectory(async ({ base, open }) => {
+  test('reports the batches that a killed process left in the journal', withDirectory(async ({ base, open }) => {
     await runChild('writer.mjs', [base, 'projects', 'killed', '0'], { onLine: (_, kill) => kill() })
     const events = await eventsOf('open', async (events) => {
       await open().list()
@@ -213,7 +213,7 @@ describe('octoprompt-storage:open', () => {
 })
 
 describe('octoprompt-storage:checkpoint', () => {
-  test('tells of those that nobody asked for', withStorage(async (storage, { base }) => {
+  test('reports automatic checkpoints', withStorage(async (storage, { base }) => {
     const [event] = await eventsOf('checkpoint', async (events) => {
       await storage.create(projectInput())
       await until('the event', () => events.length > 0)
@@ -223,12 +223,12 @@ describe('octoprompt-storage:checkpoint', () => {
     assert.ok(bytes > 0 && sequence > 0 && duration > 0)
   }))
 
-  test('waiting for one keeps no process alive', withDirectory(async ({ base }) => {
+  test('a subscriber does not keep the process alive', withDirectory(async ({ base }) => {
     const { code, lines, stderr } = await runChild('watcher.mjs', [base])
     assert.deepEqual([code, lines, stderr], [0, ['created'], ''])
   }))
 
-  test('tells why one failed, and so does a warning, though nobody calls', withStorage(async (storage, { base }) => {
+  test('reports why an automatic checkpoint failed, and so does a warning', withStorage(async (storage, { base }) => {
     await storage.create(projectInput())
     let events: Event[] = []
     await warningOf('CHECKPOINT_FAILED', async () => {
@@ -243,7 +243,7 @@ describe('octoprompt-storage:checkpoint', () => {
     await rmdir(projectsPath(base))
   }))
 
-  test('promises nothing of the journal when the directory was removed', withStorage(async (storage, { base }) => {
+  test('fails with a warning that promises nothing of the journal if the directory is removed', withStorage(async (storage, { base }) => {
     await storage.create(projectInput())
     const { message } = await warningOf('CHECKPOINT_FAILED', () => rm(dataPath(base), { recursive: true }))
     assert.deepEqual([/were removed/.test(message), /journal/.test(message)], [true, false], message)
@@ -252,7 +252,7 @@ describe('octoprompt-storage:checkpoint', () => {
 })
 
 describe('octoprompt-storage:backup and :migration', () => {
-  test('tell of each operation and each step', withDirectory(async ({ base, open }) => {
+  test('report each operation and each step', withDirectory(async ({ base, open }) => {
     await open().create(projectInput())
     const manager = new MigrationManager(base, { logger: null })
     manager.register({ version: '1.0.0', description: 'one', up() {}, down() {} })
@@ -268,7 +268,7 @@ describe('octoprompt-storage:backup and :migration', () => {
     await manager.close()
   }))
 
-  test('have what a step threw', withDirectory(async ({ base }) => {
+  test('carry the error that a step threw', withDirectory(async ({ base }) => {
     const manager = new MigrationManager(base, { logger: null })
     const thrown = new Error('no')
     manager.register({ version: '1.0.0', description: 'one', up() { throw thrown } })
@@ -279,7 +279,7 @@ describe('octoprompt-storage:backup and :migration', () => {
 })
 
 describe('octoprompt-storage:warning', () => {
-  test('has what the process is warned of', withDirectory(async ({ base, open }) => {
+  test('carries the warnings that the process gets', withDirectory(async ({ base, open }) => {
     const first = open()
     const { id } = await first.create(projectInput())
     await first.close()
@@ -289,7 +289,7 @@ describe('octoprompt-storage:warning', () => {
     assert.match(events[0]!.message, /projects\.json/)
   }))
 
-  test('is a warning of the process that is named after storages', withDirectory(async ({ base, open }) => {
+  test('is also a process warning named StorageWarning', withDirectory(async ({ base, open }) => {
     const first = open()
     const { id } = await first.create(projectInput())
     await first.close()
@@ -299,12 +299,12 @@ describe('octoprompt-storage:warning', () => {
   }))
 })
 
-test('a subscriber that throws breaks no call', withDirectory(async ({ base }) => {
+test('a subscriber that throws does not fail the call', withDirectory(async ({ base }) => {
   const { code, lines, stderr } = await runChild('throwing-subscriber.mjs', [base])
   assert.deepEqual([code, lines], [0, ['created', 'read', 'thrown 2']], stderr)
 }))
 
-test('an event began at the time that the clock showed, if it was set since the process began', withStorage(async (storage) => {
+test('the time of an event follows a clock that is set while the process runs', withStorage(async (storage) => {
   const { now } = Date
   Date.now = () => now() + 3_600_000
   try {

@@ -73,7 +73,7 @@ describe('code in documents', () => {
     })
   }
 
-  test('TypeScript passes its compiler, that of the README with zod 3 too', async () => {
+  test('TypeScript examples compile, and those of the README also compile with zod 3', async () => {
     const files: string[] = []
     for (const document of all) {
       for (const program of programsOf(document).filter(({ language }) => language === 'ts')) {
@@ -111,7 +111,7 @@ describe('code in documents', () => {
   })
 })
 
-describe('what documents refer to', () => {
+describe('references in documents', () => {
   for (const document of all) {
     test(`links of ${document.path} lead somewhere`, () => {
       for (const { target, line } of document.links) {
@@ -125,7 +125,7 @@ describe('what documents refer to', () => {
     })
   }
 
-  test('paths of the repository exist', () => {
+  test('repository paths that they mention exist', () => {
     const folders = /^(?:__test__|benchmark|docs|examples|fuzz|lib|loom|npm|scripts|src|tests|types|\.github)\/[\w./-]*$/
     for (const { path, prose } of all) {
       for (const [, name] of prose.matchAll(/`([^`\s]+)`/g)) {
@@ -134,7 +134,7 @@ describe('what documents refer to', () => {
     }
   })
 
-  test('scripts of npm exist', () => {
+  test('npm scripts that they mention exist', () => {
     const { scripts } = JSON.parse(source('package.json'))
     for (const { path, prose, blocks } of all) {
       const text = [prose, ...blocks.map((block) => block.text)].join('\n')
@@ -144,7 +144,7 @@ describe('what documents refer to', () => {
     }
   })
 
-  test('every document is reached from the index', () => {
+  test('every document can be reached from the index', () => {
     const reached = new Set(['docs/README.md'])
     for (const path of reached) {
       for (const { target } of all.find((document) => document.path === path)?.links ?? []) {
@@ -157,7 +157,7 @@ describe('what documents refer to', () => {
   })
 })
 
-describe('what documents must speak of', () => {
+describe('the documents describe', () => {
   const codes = (text: string, pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map(([, code]) => code!))].sort()
   const library = readdirSync(join(root, 'lib')).map((file) => source(`lib/${file}`)).join('\n')
 
@@ -171,7 +171,7 @@ describe('what documents must speak of', () => {
     return headings.slice(start + 1, end === -1 ? undefined : end).map((heading) => heading.replaceAll('`', '')).sort()
   }
 
-  test('every code of an error, and no other', () => {
+  test('every error code, and no other', () => {
     const declared = codes(source('types/errors.d.ts').split('export class')[0]!, /\| '([A-Z_]+)'/g)
     // Callers never see this code.
     const internal = 'UNADOPTED'
@@ -181,14 +181,14 @@ describe('what documents must speak of', () => {
     for (const code of [...engine, ...thrown].filter((found) => found !== internal)) assert.ok(declared.includes(code), code)
   })
 
-  test('every code of a warning, and no other', () => {
+  test('every warning code, and no other', () => {
     const engine = codes(source('src/engine/database/mod.rs'), /WarningCode::\w+ => "([A-Z_]+)"/g)
     const face = codes(library, /'([A-Z]+_FAILED)'/g).filter((code) => code !== 'MIGRATION_FAILED')
     assert.ok(engine.length > 0 && face.length > 0)
     assert.deepEqual(headingsOf('Warning codes'), [...engine, ...face].sort())
   })
 
-  test('every code of a problem that verifying finds', () => {
+  test('every problem code of verify', () => {
     const declared = codes(source('types/reports.d.ts').split('export interface')[0]!, /\| '([A-Z_]+)'/g)
     const { prose } = named('docs/troubleshooting.md')
     const told = codes(prose.slice(prose.indexOf('## What verifying finds')), /`([A-Z]+(?:_[A-Z]+)*)`/g)

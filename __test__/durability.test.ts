@@ -55,7 +55,7 @@ async function assertKept(storage: ProjectStorageV2, acknowledged: Acknowledged[
 }
 
 // 6 kinds × 9 kills: 54 in all.
-describe('a process killed while writing loses nothing acknowledged', () => {
+describe('a process killed while it writes loses no acknowledged write', () => {
   for (const kind of ['projects', 'files', 'batches', 'versions', 'concurrent', 'deletes']) {
     test(`${kind}, nine times on one directory`, withDirectory(async ({ base, open }) => {
       const all: Acknowledged[][] = []
@@ -73,7 +73,7 @@ describe('a process killed while writing loses nothing acknowledged', () => {
   }
 })
 
-describe('a process that ends by itself loses nothing acknowledged', () => {
+describe('a process that ends by itself loses no acknowledged write', () => {
   for (const how of ['exit', 'throw', 'drop']) {
     test(`by ${how}`, withDirectory(async ({ base, open }) => {
       const { lines, code, stderr } = await runChild('leaver.mjs', [base, how])

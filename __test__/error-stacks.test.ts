@@ -57,7 +57,7 @@ const ofThings: Calls<{ things: Things; first: Thing; second: Thing }> = {
   findBy: ({ things }) => things.findBy('nothing', 'a'),
 }
 
-describe('the stack of an error shows who called', () => {
+describe('the stack of an error shows the caller of', () => {
   for (const [name, call] of Object.entries(ofProjects)) {
     test(name, withProject((storage, project) => showsCaller(() => call({ storage, project }))))
   }
@@ -67,7 +67,7 @@ describe('the stack of an error shows who called', () => {
   }
 
   for (const [name, call] of Object.entries(ofThings)) {
-    test(`${name} of a storage of the caller`, withDirectory(async ({ base }) => {
+    test(`${name} of a BaseStorage subclass`, withDirectory(async ({ base }) => {
       const things = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] })
       const first = await things.create({ name: 'first' } as any)
       const second = await things.create({ name: 'second' } as any)
@@ -85,7 +85,7 @@ describe('the stack of an error shows who called', () => {
     await manager.close()
   }))
 
-  test('a call that is given up while it waits', withProject(async (storage) => {
+  test('a call that is aborted while it waits', withProject(async (storage) => {
     const controller = new AbortController()
     await showsCaller(async () => {
       const found = storage.query({ signal: controller.signal })
@@ -94,7 +94,7 @@ describe('the stack of an error shows who called', () => {
     })
   }))
 
-  test('a step of a transaction, with its callback', withProject(async (storage) => {
+  test('a step inside a transaction callback', withProject(async (storage) => {
     await showsCaller(() => storage.transaction(async function inTheirCode(tx) {
       await tx.create(wrong)
     }))

@@ -7,8 +7,8 @@ import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, Validation
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 import { Things } from './support/things.js'
 
-describe('the classes', () => {
-  test('descend from Error and know their names', () => {
+describe('the error classes', () => {
+  test('extend Error and have their own names and codes', () => {
     const validation = new ValidationError('bad', [{ path: ['a', 0], message: 'wrong', code: 'invalid_type' }])
     const missing = new NotFoundError('gone')
     const other = new StorageError('closed', 'CLOSED')
@@ -37,13 +37,13 @@ describe('a ValidationError', () => {
     assert.equal(error.outcome, 'none')
   }))
 
-  test('says so where a schema drops the id', withDirectory(async ({ base }) => {
+  test('reports a schema that drops the id', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, schema: z.object({ name: z.string() }) })
     assert.match((await caught(things.create({ name: 'a' }))).message, /got one without an id/)
     await things.close()
   }))
 
-  test('of a bulk call says which element', withProject(async (storage, project) => {
+  test('gives the index of the invalid element of a bulk call', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const error = await caught(files.createMany([fileInput('a'), { ...fileInput('b'), content: 5 as any }]))
     assert.deepEqual(error.issues.map(({ path }: any) => path), [[1, 'content']])
@@ -83,7 +83,7 @@ describe('CLOSED', () => {
   }))
 })
 
-describe('every write that is refused says that nothing changed', () => {
+describe('every refused write reports that nothing changed', () => {
   const writes = (storage: any, files: any, things: any, indexes: any) => [
     () => storage.create(projectInput()),
     () => storage.update(-1, {}),
@@ -128,7 +128,7 @@ describe('every write that is refused says that nothing changed', () => {
     return { calls: writes(storage, files, things, indexes), closeAll: () => Promise.all([files, storage, things, indexes].map((one) => one.close())) }
   }
 
-  test('because of an argument', withStorage(async (storage, { base }) => {
+  test('when an argument is invalid', withStorage(async (storage, { base }) => {
     const { calls, closeAll } = openAll(base, storage)
     for (const call of calls.slice(1)) {
       const error = await caught(call())
@@ -138,7 +138,7 @@ describe('every write that is refused says that nothing changed', () => {
     await closeAll()
   }))
 
-  test('because the storage is closed', withStorage(async (storage, { base }) => {
+  test('when the storage is closed', withStorage(async (storage, { base }) => {
     const { calls, closeAll } = openAll(base, storage)
     await closeAll()
     for (const call of calls) {
@@ -151,7 +151,7 @@ describe('every write that is refused says that nothing changed', () => {
 })
 
 describe('IO_ERROR', () => {
-  test('names what the operating system says, the path and the operation', withDirectory(async ({ base, open }) => {
+  test('gives the errno, the path and the operation that failed', withDirectory(async ({ base, open }) => {
     await mkdir(join(base, 'data'))
     await writeFile(dataPath(base), 'a file where the directory should be')
     const error = await caught(open().create(projectInput()))
@@ -164,7 +164,7 @@ describe('IO_ERROR', () => {
     assert.ok(error.message.includes(error.path!))
   }))
 
-  test('has the name of an error that is the system\'s own', withDirectory(async ({ base, open }) => {
+  test('gives the errno of a less common system error', withDirectory(async ({ base, open }) => {
     if (process.platform === 'win32') return
     await symlink('data', join(base, 'data'))
     assert.equal((await caught(open().create(projectInput()))).errno, 'ELOOP')

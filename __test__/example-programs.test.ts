@@ -29,7 +29,7 @@ async function output(name: string, args: string[], env?: NodeJS.ProcessEnv) {
   return { code: await ended, lines: printed.stdout.split('\n').slice(0, -1), stderr: printed.stderr }
 }
 
-test('the note taker adds, lists, searches, ends and removes notes', withDirectory(async ({ base }) => {
+test('the note taker adds, lists, searches, completes and removes notes', withDirectory(async ({ base }) => {
   const notes = (...args: string[]) => output('notes.mts', args, { NOTES_DIRECTORY: base })
   assert.deepEqual((await notes('add', 'Buy', 'milk', '--tag', 'home')).lines, ['  1 Buy milk #home'])
   assert.deepEqual((await notes('add', 'Call Ada')).lines, ['  2 Call Ada'])
@@ -42,14 +42,14 @@ test('the note taker adds, lists, searches, ends and removes notes', withDirecto
   assert.deepEqual(await notes('add', ' '), { code: 1, lines: [], stderr: 'a note needs a text\n' })
 }))
 
-test('notes that are added at once get numbers of their own', withDirectory(async ({ base }) => {
+test('notes that are added concurrently get distinct numbers', withDirectory(async ({ base }) => {
   const added = await Promise.all(['a', 'b', 'c'].map((text) => output('notes.mts', ['add', text], { NOTES_DIRECTORY: base })))
   assert.deepEqual(added.map(({ code, stderr }) => ({ code, stderr })), Array(3).fill({ code: 0, stderr: '' }))
   const stored = Object.values(await readJson(join(base, 'data/notes/notes.json')))
   assert.deepEqual(stored.map(({ number }) => number).sort(), [1, 2, 3])
 }))
 
-test('a project is kept in step with a folder', withDirectory(async ({ base, open }) => {
+test('the sync program keeps a project in step with a folder', withDirectory(async ({ base, open }) => {
   const folder = join(base, 'app')
   const sync = async () => (await output('sync-folder.mts', [folder, base])).lines
   await mkdir(join(folder, 'src'), { recursive: true })
@@ -74,7 +74,7 @@ test('a project is kept in step with a folder', withDirectory(async ({ base, ope
   ])
 }))
 
-test('the server answers, pushes changes, goes on after a lost connection and ends in order', withDirectory(async ({ base }) => {
+test('the server answers, pushes changes, resumes a feed and shuts down cleanly', withDirectory(async ({ base }) => {
   const { child, printed, ended } = start('http-server.mts', ['0', base])
   try {
     const url = await until('the server', () => /http:\S+/.exec(printed.stdout)?.[0])

@@ -55,7 +55,7 @@ test('chats of the old layout are read with their messages', withStore(ChatStora
   assert.deepEqual(await chats.getMessages(2), [])
 }))
 
-test('what a file holds beyond what the store knows is kept', withStore(ChatStorage, oldChats, async (chats, reopen, base) => {
+test('fields that the store does not know are kept', withStore(ChatStorage, oldChats, async (chats, reopen, base) => {
   await chats.addMessage(1, { role: 'user', content: 'New' })
   await chats.update(1, { title: 'Renamed' })
   await reopen()
@@ -80,14 +80,14 @@ test('a chat is forked up to a message', withStore(ChatStorage, oldChats, async 
   assert.equal((await chats.getMessages(1)).length, 2)
 }))
 
-test('a deleted chat takes its messages along', withStore(ChatStorage, oldChats, async (chats, reopen, base) => {
+test('deleting a chat deletes its messages', withStore(ChatStorage, oldChats, async (chats, reopen, base) => {
   assert.equal(await chats.delete(1), true)
   assert.equal(await chats.delete(1), false)
   assert.deepEqual(await (await reopen()).getMessages(1), [])
   assert.deepEqual(Object.keys(await readJson(join(base, 'data/chat_storage/chats.json'))), ['2'])
 }))
 
-test('new messages are heard of', withStore(ChatStorage, oldChats, async (chats) => {
+test('watchMessages reports new messages until it is aborted', withStore(ChatStorage, oldChats, async (chats) => {
   // Files of the old layout are adopted when they are first read.
   await Promise.all([chats.list(), chats.getMessages(1)])
   const controller = new AbortController()
@@ -120,7 +120,7 @@ const oldPrompts = {
   ],
 }
 
-test('associations of the old layout are taken over once', withStore(PromptStorage, oldPrompts, async (prompts, reopen, base) => {
+test('associations of the old layout are imported once', withStore(PromptStorage, oldPrompts, async (prompts, reopen, base) => {
   assert.deepEqual((await prompts.listByProject(5)).map(({ name }) => name), ['Review', 'Explain'])
   assert.equal(await prompts.removeFromProject(2, 5), true)
   const again = await reopen()
@@ -130,14 +130,14 @@ test('associations of the old layout are taken over once', withStore(PromptStora
   assert.deepEqual(kept, oldPrompts['prompt_storage/prompt-projects.json'])
 }))
 
-test('two stores that take the associations over at once agree', withStore(PromptStorage, oldPrompts, async (prompts, _, base) => {
+test('two stores that import the associations concurrently agree', withStore(PromptStorage, oldPrompts, async (prompts, _, base) => {
   const other = new PromptStorage({ basePath: base })
   const lists = await Promise.all([prompts.listByProject(5), other.listByProject(5)])
   assert.deepEqual(lists.map((list) => list.length), [2, 2])
   await other.close()
 }))
 
-test('a deleted prompt takes its associations along', withStore(PromptStorage, oldPrompts, async (prompts) => {
+test('deleting a prompt deletes its associations', withStore(PromptStorage, oldPrompts, async (prompts) => {
   assert.equal(await prompts.addToProject(2, 6), true)
   assert.equal(await prompts.addToProject(2, 6), false)
   assert.equal(await prompts.delete(2), true)
@@ -182,7 +182,7 @@ const oldSessions = {
   ],
 }
 
-test('session logs of the old layout are read and go on', withStore(SessionStorage, oldSessions, async (sessions, reopen) => {
+test('session logs of the old layout can be read and appended to', withStore(SessionStorage, oldSessions, async (sessions, reopen) => {
   assert.deepEqual((await sessions.readLog('abc-1')).map(({ id, position }) => [id, position]), [['m-1', 0], ['imported-1', 1]])
   await Promise.all(Array.from({ length: 10 }, (_, at) => sessions.append('abc-1', { type: 'user', message: at })))
   const again = await reopen()
@@ -191,7 +191,7 @@ test('session logs of the old layout are read and go on', withStore(SessionStora
   assert.match((await caught(again.append('abc-9', { type: 'user', message: 1 }))).message, /abc-9/)
 }))
 
-test('stale sessions are gone through', withStore(SessionStorage, oldSessions, async (sessions) => {
+test('stale() iterates over the sessions that were not updated after a given time', withStore(SessionStorage, oldSessions, async (sessions) => {
   await sessions.append('abc-2', { type: 'user', message: 'fresh' })
   const stale: string[] = []
   for await (const { id } of sessions.stale(new Date(1_700_000_000_001))) stale.push(id)

@@ -18,7 +18,7 @@ function drawing(seed: number) {
 const PATHS = ['a.ts', 'b.ts', 'A.ts', 'src/a.ts', 'src//a.ts', './a.ts', 'Makefile', 'ü.ts', 'u\u0308.ts', '\ud83d.ts', '😀.ts', '["a.ts"]']
 const EXTENSIONS = ['.ts', 'ts', '', '.', '..ts', '.TS', '\ud83d']
 
-test('what the indexes give is what a look at every file gives', withProject(async (storage, project) => {
+test('queries that use an index find the same files as a full scan', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const draw = drawing(7)
   const pick = <T>(from: readonly T[]) => from[draw(from.length)]!
@@ -65,7 +65,7 @@ test('what the indexes give is what a look at every file gives', withProject(asy
   }
 }))
 
-test('a query says which index it uses, and looks at no other files', withProject(async (storage, project) => {
+test('explain names the index that a query uses, which scans no other files', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const [first] = await files.createMany(Array.from({ length: 20 }, (_, n) => fileInput(`${n}.${n % 2 ? 'ts' : 'md'}`)))
   const second = await files.createVersion(first!.id, 'two')
@@ -91,7 +91,7 @@ test('a query says which index it uses, and looks at no other files', withProjec
   })
 }))
 
-test('whoever asks for the latest version by its path does not meet older ones', withProject(async (storage, project) => {
+test('getByPath and getByExtension never find older versions', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const first = await files.create(fileInput('a.ts', 'one'))
   const second = await files.createVersion(first.id, 'two')

@@ -42,7 +42,7 @@ const calls: Record<string, Call> = {
 }
 
 // 32 calls × 39 values.
-describe('an odd argument is answered or refused, and the storage goes on', () => {
+describe('an odd argument is accepted or refused, and the storage keeps working', () => {
   for (const [name, call] of Object.entries(calls)) {
     test(name, withStorage(async (storage) => {
       for (const [what, odd] of oddValues) {
@@ -61,7 +61,7 @@ describe('an odd argument is answered or refused, and the storage goes on', () =
     }))
   }
 
-  test('called with no argument at all', withProject(async (storage, project) => {
+  test('methods called without arguments', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     for (const target of [storage, files] as any[]) {
       const reading = ['getById', 'update', 'create', 'getByPath', 'search', 'writeAll', 'delete']
@@ -72,7 +72,7 @@ describe('an odd argument is answered or refused, and the storage goes on', () =
     assert.deepEqual(await storage.list(), [project])
   }))
 
-  test('called on something that is no storage', async () => {
+  test('list called on a receiver that is not a storage', async () => {
     const { ProjectStorageV2 } = await import('../index.js')
     for (const receiver of [undefined, null, {}, 5]) {
       await assert.rejects(async () => ProjectStorageV2.prototype.list.call(receiver as any), Error)
@@ -81,7 +81,7 @@ describe('an odd argument is answered or refused, and the storage goes on', () =
 })
 
 describe('ids', () => {
-  test('that are numeric strings are the numbers', withStorage(async (storage) => {
+  test('given as numeric strings find the entities with those numbers', withStorage(async (storage) => {
     await storage.writeProjects({ 5: projectRecord(5) })
     assert.equal((await storage.getById('5'))?.id, 5)
     assert.equal((await storage.update('5', { name: 'b' }))?.name, 'b')
@@ -104,7 +104,7 @@ describe('ids', () => {
     }))
   }
 
-  test('beyond the range of ids are refused in a map', withStorage(async (storage) => {
+  test('outside the valid range are refused in a map', withStorage(async (storage) => {
     for (const id of [-1, 1.5, 2_524_608_000_001, 2 ** 53]) {
       await assert.rejects(storage.writeProjects({ [id]: projectRecord(id) }), { code: 'VALIDATION_ERROR' }, String(id))
     }
@@ -112,7 +112,7 @@ describe('ids', () => {
   }))
 })
 
-describe('names that mean something to JavaScript', () => {
+describe('names with a meaning in JavaScript', () => {
   for (const text of ['__proto__', 'constructor', 'null', 'undefined', '[object Object]']) {
     test(`${text} is a name, a path and a word like any other`, withStorage(async (storage) => {
       const project = await storage.create({ name: text, path: text })
@@ -171,7 +171,7 @@ describe('arguments changed while the call runs', () => {
 })
 
 describe('inputs that are not plain objects', () => {
-  test('an instance of a class gives its own properties', withStorage(async (storage) => {
+  test('a class instance is stored with its own properties', withStorage(async (storage) => {
     class Input {
       name = 'a'
       path = '/a'
@@ -185,13 +185,13 @@ describe('inputs that are not plain objects', () => {
     assert.deepEqual(await storage.getById(project.id), project)
   }))
 
-  test('a frozen object stays as it is', withStorage(async (storage) => {
+  test('a frozen object is accepted', withStorage(async (storage) => {
     const input = Object.freeze(projectInput())
     await storage.create(input)
     assert.deepEqual(input, projectInput())
   }))
 
-  test('a getter that throws: its error reaches the caller, and nothing is written', withProject(async (storage, project) => {
+  test('the error of a throwing getter reaches the caller, and nothing is written', withProject(async (storage, project) => {
     const input = { path: '/a', get name(): string { throw new RangeError('from the getter') } }
     await assert.rejects(async () => storage.create(input), { name: 'RangeError', message: 'from the getter' })
     await assert.rejects(async () => storage.update(project.id, input), { name: 'RangeError', message: 'from the getter' })

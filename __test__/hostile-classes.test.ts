@@ -76,8 +76,8 @@ function methodsOf(subject: object): string[] {
 const slow = new Set(['repair', 'verify', 'close'])
 
 for (const [name, { make, use }] of Object.entries(classes)) {
-  describe(`every method of ${name} with odd arguments`, () => {
-    test('answers or refuses, and the storage goes on', withDirectory(async ({ base }) => {
+  describe(`every method of ${name}`, () => {
+    test('accepts or refuses odd arguments, and the object keeps working', withDirectory(async ({ base }) => {
       let subject = await make(base)
       let calls = 0
       for (const method of methodsOf(subject)) {
@@ -98,7 +98,7 @@ for (const [name, { make, use }] of Object.entries(classes)) {
       assert.ok(calls > 1000, `${calls} calls`)
     }))
 
-    test('on a receiver of another kind is an error', withDirectory(async ({ base }) => {
+    test('fails on a receiver of another kind', withDirectory(async ({ base }) => {
       const subject = await make(base)
       for (const method of methodsOf(subject)) {
         for (const receiver of [undefined, null, {}, 5, Object.create(Object.getPrototypeOf(subject))]) {
@@ -112,15 +112,15 @@ for (const [name, { make, use }] of Object.entries(classes)) {
   })
 }
 
-test('every exported class is among those that are tried', () => {
+test('every exported class is tested with odd arguments', () => {
   const errors = (value: any) => value.prototype instanceof Error
   const exported = Object.entries(storages).filter(([, value]) => typeof value === 'function' && !errors(value))
   for (const [name] of exported) assert.ok(name in classes || !/^[A-Z]/.test(name), `${name} is not tried`)
   assert.ok(ProjectFileStorage)
 })
 
-describe('callers that re-enter', () => {
-  test('a getter that calls the storage again', withDirectory(async ({ open }) => {
+describe('inputs with side effects', () => {
+  test('a getter may call the storage again', withDirectory(async ({ open }) => {
     const storage = open()
     const inner: Promise<unknown>[] = []
     const input = {
@@ -135,7 +135,7 @@ describe('callers that re-enter', () => {
     assert.deepEqual(new Set((await storage.list()).map(({ name }) => name)), new Set(['inner', 'outer']))
   }))
 
-  test('a getter that closes the storage', withDirectory(async ({ open }) => {
+  test('a getter may close the storage: the entity is stored or refused with CLOSED', withDirectory(async ({ open }) => {
     const storage = open()
     let closing: Promise<void> | undefined
     const input = {
@@ -152,7 +152,7 @@ describe('callers that re-enter', () => {
     assert.equal(stored.length, created instanceof Error ? 0 : 1)
   }))
 
-  test('a proxy that changes its answers', withDirectory(async ({ open }) => {
+  test('a proxy that changes its answers is stored as create returns it', withDirectory(async ({ open }) => {
     const storage = open()
     let asked = 0
     const input = new Proxy(projectInput(), { get: (target: any, key) => (key === 'name' ? `name ${++asked}` : target[key]) })

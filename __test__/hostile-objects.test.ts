@@ -40,7 +40,7 @@ async function annoy(make: () => any): Promise<number> {
 }
 
 describe('scopes of a transaction', () => {
-  test('answer or refuse whatever they are given, and the transaction goes on', withProject(async (storage, project) => {
+  test('accept or refuse odd arguments, and the transaction still commits', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const calls = await storage.transaction(async (tx: any) => {
       const calls = (await annoy(() => tx)) + (await annoy(() => tx.in(files)))
@@ -52,7 +52,7 @@ describe('scopes of a transaction', () => {
     assert.equal((await storage.verify()).ok, true)
   }))
 
-  test('that were kept beyond their transaction refuse every step', withProject(async (storage, project) => {
+  test('refuse every step once their transaction has ended', withProject(async (storage, project) => {
     let kept: any
     const files = storage.getFileStorage(project.id)
     await storage.transaction(async (tx) => void (kept = [tx, tx.in(files)]))
@@ -71,7 +71,7 @@ describe('scopes of a transaction', () => {
     assert.equal((await storage.list()).length, 1)
   }))
 
-  test('with receivers of another kind are errors', withStorage(async (storage) => {
+  test('refuse calls on receivers of another kind', withStorage(async (storage) => {
     await storage.transaction(async (tx: any) => {
       for (const method of methodsOf(tx)) {
         if (method === 'in') continue
@@ -80,7 +80,7 @@ describe('scopes of a transaction', () => {
     })
   }))
 
-  test('whose callback works on the storage outside, too, commit both', withStorage(async (storage) => {
+  test('commit as well if the callback also writes to the storage outside of them', withStorage(async (storage) => {
     await storage.transaction(async (tx) => {
       await tx.create(projectInput('inside'))
       await storage.transaction(async (other) => void (await other.create(projectInput('another'))))
@@ -89,7 +89,7 @@ describe('scopes of a transaction', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name).sort(), ['another', 'inside', 'outside'])
   }))
 
-  test('whose storage is closed meanwhile commit or say that it is closed', withDirectory(async ({ open }) => {
+  test('commit or fail with CLOSED if the storage is closed meanwhile', withDirectory(async ({ open }) => {
     const storage = open()
     await storage.create(projectInput('before'))
     let closing: Promise<void> | undefined
@@ -105,7 +105,7 @@ describe('scopes of a transaction', () => {
     assert.ok(['committed', 'CLOSED'].includes(outcome), outcome)
   }))
 
-  test('with a getter that ends the process of the transaction early', withStorage(async (storage) => {
+  test('roll back if a getter aborts the transaction', withStorage(async (storage) => {
     const controller = new AbortController()
     const input = {
       path: '/a',
@@ -123,7 +123,7 @@ describe('scopes of a transaction', () => {
 describe('feeds', () => {
   const methods = ['next', 'return', Symbol.asyncIterator, Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]
 
-  test('refuse odd options, or work', withStorage(async (storage) => {
+  test('accept or refuse odd options', withStorage(async (storage) => {
     for (const [what, odd] of oddValues) {
       for (const options of [odd, { from: odd }, { scope: odd }, { signal: odd }]) {
         try {
@@ -140,7 +140,7 @@ describe('feeds', () => {
     await changes.return()
   }))
 
-  test('do not care what their methods are given, in any order and at once', withStorage(async (storage) => {
+  test('ignore the arguments of their methods, in any order and concurrently', withStorage(async (storage) => {
     for (const method of methods) {
       const changes: any = storage.changes()
       const asked = [changes.next(), changes.next()]
@@ -158,7 +158,7 @@ describe('feeds', () => {
     }
   }))
 
-  test('with receivers of another kind are errors', withStorage(async (storage) => {
+  test('refuse calls on receivers of another kind', withStorage(async (storage) => {
     const changes: any = storage.changes()
     for (const receiver of [undefined, null, {}, storage]) {
       await assert.rejects(async () => changes.next.call(receiver), Error)
@@ -167,7 +167,7 @@ describe('feeds', () => {
     await changes.return()
   }))
 
-  test('whose listeners close the storage, throw, and listen again, keep nobody from hearing', withDirectory(async ({ open }) => {
+  test('reach every listener even if one throws, listens again or closes the storage', withDirectory(async ({ open }) => {
     const storage = open()
     const heard: number[] = []
     const warnings: any[] = []
@@ -193,7 +193,7 @@ describe('iterations', () => {
     for (let n = 0; n < 5; n++) await storage.create(projectInput(`p${n}`))
   }
 
-  test('refuse odd options, or work', withStorage(async (storage) => {
+  test('accept or refuse odd options', withStorage(async (storage) => {
     await fill(storage)
     for (const [what, odd] of oddValues) {
       for (const options of [odd, { batchSize: odd }, { after: odd }, { where: odd }, { where: { name: odd } }, { signal: odd }]) {
@@ -206,7 +206,7 @@ describe('iterations', () => {
     }
   }))
 
-  test('asked many times at once give each entity once', withStorage(async (storage) => {
+  test('give each entity once if next() is called concurrently', withStorage(async (storage) => {
     await fill(storage)
     const iteration = storage.iterate({ batchSize: 2 })
     const steps = await Promise.all(Array.from({ length: 9 }, () => iteration.next()))
@@ -214,7 +214,7 @@ describe('iterations', () => {
     assert.deepEqual(names, ['p0', 'p1', 'p2', 'p3', 'p4'])
   }))
 
-  test('whose consumer throws, deletes what it sees, or closes the storage, end well', withDirectory(async ({ open }) => {
+  test('end cleanly if their consumer throws, deletes entities or closes the storage', withDirectory(async ({ open }) => {
     const storage = open()
     await fill(storage)
     const thrown = caught((async () => { for await (const _ of storage.iterate({ batchSize: 1 })) throw new RangeError('on purpose') })())
@@ -236,7 +236,7 @@ describe('iterations', () => {
 })
 
 describe('streams', () => {
-  test('of odd sources are refused, or give what they hold', withProject(async (storage, { id }) => {
+  test('create a file from an odd source, or refuse it and store nothing', withProject(async (storage, { id }) => {
     const files = storage.getFileStorage(id)
     const before = (await files.list()).length
     let made = 0
@@ -255,7 +255,7 @@ describe('streams', () => {
     assert.equal((await storage.verify()).ok, true)
   }))
 
-  test('that are read, cancelled and left in any order hold nothing back', withProject(async (storage, { id }) => {
+  test('may be read, cancelled or abandoned without blocking a delete or close', withProject(async (storage, { id }) => {
     const files = storage.getFileStorage(id)
     const { id: file } = await files.create(fileInput('big', 'y'.repeat(300_000)))
     for (const [what, odd] of oddValues) {
@@ -274,7 +274,7 @@ describe('streams', () => {
     await storage.close()
   }))
 
-  test('whose source closes the storage store all or nothing', withProject(async (storage, { id }, { open }) => {
+  test('store all or nothing if their source closes the storage', withProject(async (storage, { id }, { open }) => {
     let closing: Promise<void> | undefined
     const source = (async function* () {
       yield 'a'
@@ -289,8 +289,8 @@ describe('streams', () => {
   }))
 })
 
-describe('everything at once, cut off', () => {
-  test('worker threads that are terminated with all of it under way leave a sound database', withDirectory(async ({ base, open }) => {
+describe('concurrent work of every kind that is cut off', () => {
+  test('leaves a sound database if worker threads are terminated', withDirectory(async ({ base, open }) => {
     for (let round = 0; round < 3; round++) {
       const worker = new Worker(join(__dirname, 'support', 'busy.mjs'), { workerData: { base } })
       await new Promise<void>((resolve, reject) => {
@@ -308,7 +308,7 @@ describe('everything at once, cut off', () => {
   }))
 
   for (const how of ['exit', 'throw']) {
-    test(`a process that ends by ${how} with all of it under way leaves a sound database`, withDirectory(async ({ base, open }) => {
+    test(`leaves a sound database if a process ends by ${how}`, withDirectory(async ({ base, open }) => {
       const { lines, code, signal, stderr } = await runChild('busy.mjs', [base, how])
       assert.deepEqual([lines, signal], [['busy'], null], stderr)
       assert.equal(code, how === 'exit' ? 7 : 1, stderr)

@@ -41,14 +41,14 @@ describe('declared indexes', () => {
     assert.deepEqual(await indexes.query('by_name', 'blue'), [1])
   }))
 
-  test('are explained', withBoth(async (indexes) => {
+  test('report their configuration and statistics', withBoth(async (indexes) => {
     const found = await indexes.getIndexStats('by_words')
     assert.deepEqual(found?.config, listed(byWords))
     assert.equal(found.stats.uniqueKeys, 2)
     assert.equal(found.stats.totalEntries, 3)
   }))
 
-  test('refuse questions that their type does not answer', withBoth(async (indexes) => {
+  test('refuse queries that their type cannot answer', withBoth(async (indexes) => {
     for (const _ of [1, 2]) assert.equal((await caught(indexes.queryRange('by_name', 1, 2))).code, 'INDEX_TYPE')
   }))
 
@@ -67,7 +67,7 @@ describe('declared indexes', () => {
     assert.deepEqual((await storage.findBy('by_name', 'red')).map(({ id }) => id), [1])
   }))
 
-  test('that share a name have the file of their collection in it', withBoth(async (indexes, _storage, base) => {
+  test('carry the file of their collection in their names if they share a name', withBoth(async (indexes, _storage, base) => {
     await using other = new Things({ basePath: base, file: 'data/sub/others.json', indexes: [byName] })
     await other.writeAll({ 7: thing(7, { name: 'red' }) })
     const names = (await indexes.listIndexes()).map(({ name }) => name)
@@ -82,7 +82,7 @@ describe('declared indexes', () => {
     assert.ok(wrongType.message.includes('by_name@things.json is of type hash'), wrongType.message)
   }))
 
-  test('leave its name to one that was filled by hand before', withDirectory(async ({ base }) => {
+  test('leave a plain name to an index that was filled by hand before', withDirectory(async ({ base }) => {
     await using indexes = new IndexManager(base, 'data')
     await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
     await using storage = new Things({ basePath: base, indexes: [byName] })
@@ -93,7 +93,7 @@ describe('declared indexes', () => {
     assert.deepEqual((await indexes.listIndexes()).map(({ name }) => name), ['by_name@things.json', 'by_name'])
   }))
 
-  test('of storages that this process did not open are those that were kept last', withDirectory(async ({ base }) => {
+  test('are available, as last stored, while their storage is not open in the process', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, indexes: [byName, bySize] })
     await storage.writeAll(things)
     await storage.close()
@@ -108,7 +108,7 @@ describe('declared indexes', () => {
     assert.deepEqual(await indexes.query('by_name', 'white wine'), [2])
   }))
 
-  test('of a file that another program wrote wait for its storage', withDirectory(async ({ base }) => {
+  test('refuse queries on a file of another program until their storage has adopted it', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, indexes: [byName] })
     await storage.writeAll(things)
     await storage.close()
@@ -122,7 +122,7 @@ describe('declared indexes', () => {
     assert.deepEqual(await indexes.query('by_name', 'green'), [5])
   }))
 
-  test('of another database are not known', withBoth(async (_indexes, _storage, base) => {
+  test('are unknown to the manager of another database', withBoth(async (_indexes, _storage, base) => {
     await using other = new IndexManager(base, 'data/other')
     assert.deepEqual(await other.listIndexes(), [])
     assert.deepEqual(await other.query('by_name', 'red'), [])

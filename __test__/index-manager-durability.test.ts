@@ -51,7 +51,7 @@ async function assertOneRound(indexes: IndexManager, round: number) {
 }
 
 // 5 kinds × 6 kills: 30 in all.
-describe('a process killed while it changes an index loses nothing acknowledged', () => {
+describe('a process killed while it changes an index loses no acknowledged change', () => {
   for (const kind of ['add', 'replace', 'remove', 'concurrent', 'rebuild']) {
     test(`${kind}, six times on one directory`, withIndex('hash', 'key', async (indexes, { base, open }) => {
       await indexes.close()
@@ -88,7 +88,7 @@ describe('reopening', () => {
     }))
   }
 
-  test('without a close finds everything', withIndex('hash', 'a', async (indexes, { base }) => {
+  test('without a close finds every acknowledged entry', withIndex('hash', 'a', async (indexes, { base }) => {
     await indexes.addToIndex('test', 1, { a: 1 })
     const { code, stderr, lines } = await runChild('asker.mjs', [base, '1'])
     assert.equal(code, 0, stderr)
@@ -96,8 +96,8 @@ describe('reopening', () => {
   }))
 })
 
-describe('what was dropped does not return', () => {
-  test('after a kill', withIndex('hash', 'key', async (indexes, { base, open }) => {
+describe('a dropped index', () => {
+  test('does not return after a kill', withIndex('hash', 'key', async (indexes, { base, open }) => {
     await indexes.addToIndex('test', 'old', { key: 'old' })
     await indexes.close()
     const dropping = open()
@@ -120,7 +120,7 @@ describe('damage to the file of an index', () => {
     ['truncation', async (file) => truncate(file, 40)],
     ['an empty file', async (file) => truncate(file, 0)],
     ['a missing file', async (file) => rm(file)],
-    ['an entity more', async (file) => writeFile(file, (await readFile(file, 'utf8')).replace('{', '{"x":{"a":1},'))],
+    ['an additional entity', async (file) => writeFile(file, (await readFile(file, 'utf8')).replace('{', '{"x":{"a":1},'))],
   ]
   const entities = Array.from({ length: 20 }, (_, id) => ({ id, a: `value ${id}` }))
 
@@ -168,7 +168,7 @@ describe('damage to the file of an index', () => {
     })
   })
 
-  describe('does not keep the index from being dropped and created', () => {
+  describe('does not prevent dropping and recreating the index', () => {
     damaged(async (indexes, damage) => {
       await damage()
       await indexes.dropIndex('test')
@@ -179,7 +179,7 @@ describe('damage to the file of an index', () => {
     })
   })
 
-  describe('while it is open is noticed', () => {
+  describe('is noticed while the index is open', () => {
     damaged(async (indexes, damage) => {
       assert.deepEqual(await indexes.query('test', 'value 5'), [5])
       await damage()
@@ -197,7 +197,7 @@ describe('damage to the file of an index', () => {
 })
 
 describe('damage to the definitions', () => {
-  test('is reported by every call, and by starting afresh there are none', withIndex('hash', 'a', async (indexes, { base, open }) => {
+  test('is reported by every call until the file is restored or replaced by {}', withIndex('hash', 'a', async (indexes, { base, open }) => {
     await indexes.addToIndex('test', 1, { a: 1 })
     await indexes.close()
     const good = await readFile(definitionsFile(base), 'utf8')

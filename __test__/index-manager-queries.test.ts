@@ -13,13 +13,13 @@ const forBoth = (name: string, fields: string | string[], work: (indexes: IndexM
 
 describe('keys keep their type', () => {
   const values: IndexKey[] = [42, '42', true, 'true', 1, '1', 0, '0', false, 'false', '', 'null', '__null__', '__proto__', 'constructor', 'NaN', 'Infinity', -1.5, 1e300, 5e-324, 2 ** 53, 'ä', 'a\0b', '\ud800', '\udc00\ud800', '😀', '[1]', '"']
-  forBoth('each value finds its own entity alone', 'a', async (indexes) => {
+  forBoth('each value finds only its own entity', 'a', async (indexes) => {
     await addAll(indexes, values.map((a) => ({ a })))
     for (const [at, value] of values.entries()) assert.deepEqual(await indexes.query('test', value), [at + 1], String(value))
     assert.equal((await indexes.getIndexStats('test'))?.stats.uniqueKeys, values.length)
   })
 
-  forBoth('a Date is its milliseconds', 'a', async (indexes) => {
+  forBoth('a Date is indexed as its milliseconds', 'a', async (indexes) => {
     const time = new Date('2024-02-29T12:00:00.123Z')
     await addAll(indexes, [{ a: time }, { a: time.getTime() }, { a: time.toISOString() }])
     assert.deepEqual(await indexes.query('test', time), [1, 2])
@@ -27,12 +27,12 @@ describe('keys keep their type', () => {
     assert.deepEqual(await indexes.query('test', time.toISOString()), [3])
   })
 
-  forBoth('zero has no sign', 'a', async (indexes) => {
+  forBoth('-0 and 0 are the same key', 'a', async (indexes) => {
     await addAll(indexes, [{ a: -0 }, { a: 0 }])
     assert.deepEqual(await indexes.query('test', -0), [1, 2])
   })
 
-  forBoth('an infinite number is the key of nothing', 'a', async (indexes) => {
+  forBoth('a query for Infinity finds nothing', 'a', async (indexes) => {
     await addAll(indexes, [{ a: Number.MAX_VALUE }])
     assert.deepEqual(await indexes.query('test', Infinity), [])
   })
@@ -45,7 +45,7 @@ describe('fields', () => {
     assert.deepEqual(await indexes.query('test', null), [3])
   })
 
-  forBoth('that hold an array index each element', 'tags', async (indexes) => {
+  forBoth('that hold an array are indexed by each element', 'tags', async (indexes) => {
     await addAll(indexes, [{ tags: ['a', 'b', 'a'] }, { tags: 'b' }, { tags: [] }, { tags: [['x', 1]] }])
     assert.deepEqual(await indexes.query('test', 'a'), [1])
     assert.deepEqual(await indexes.query('test', 'b'), [1, 2])
@@ -69,7 +69,7 @@ describe('fields', () => {
     assert.deepEqual(await indexes.query('test', null), [2])
   })
 
-  forBoth('id is a field like any other', 'id', async (indexes) => {
+  forBoth('may include id, which is a field like any other', 'id', async (indexes) => {
     await indexes.addToIndex('test', 1, { id: 7 })
     await indexes.addToIndex('test', 7, {})
     assert.deepEqual(await indexes.query('test', 7), [1])
@@ -77,7 +77,7 @@ describe('fields', () => {
   })
 })
 
-describe('missing and null', () => {
+describe('missing and null values', () => {
   const entities = [{}, { a: null }, { a: undefined }, { a: () => 1 }, { a: Symbol('s') }, { a: [null] }, { a: 'null' }, { a: '__null__' }]
   forBoth('are found by null', 'a', async (indexes) => {
     await addAll(indexes, entities)
@@ -116,7 +116,7 @@ describe('composite keys', () => {
     assert.deepEqual(await indexes.query('test', 'electronics:'), [4])
   })
 
-  forBoth('with one joined form are all found by it', ['a', 'b'], async (indexes) => {
+  forBoth('with the same joined form are all found by it', ['a', 'b'], async (indexes) => {
     await addAll(indexes, [{ a: 'x:y', b: 'z' }, { a: 'x', b: 'y:z' }, { a: 42, b: 'x' }, { a: '42', b: 'x' }])
     assert.deepEqual(await indexes.query('test', 'x:y:z'), [1, 2])
     assert.deepEqual(await indexes.query('test', ['x', 'y:z']), [2])
@@ -124,13 +124,13 @@ describe('composite keys', () => {
     assert.deepEqual(await indexes.query('test', [42, 'x']), [3])
   })
 
-  forBoth('that are null in part belong to a sparse index', ['a', 'b'], async (indexes) => {
+  forBoth('are kept in a sparse index if only some of their parts are null', ['a', 'b'], async (indexes) => {
     await addAll(indexes, [{ a: 1 }, {}])
     assert.deepEqual(await indexes.query('test', [1, null]), [1])
     assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 1)
   }, { sparse: true })
 
-  forBoth('of which an entity has too many are refused', ['a', 'b'], async (indexes) => {
+  forBoth('are refused if one entity has too many of them', ['a', 'b'], async (indexes) => {
     const many = Array.from({ length: 101 }, (_, n) => n)
     const error = await caught(indexes.addToIndex('test', 1, { a: many, b: many }))
     assert.equal(error.code, 'VALIDATION_ERROR')
@@ -146,7 +146,7 @@ describe('ranges', () => {
       await work(indexes)
     }))
 
-  range('give ids in the order of the keys, numbers as numbers', [10, 9, -1, -10, 0.5, 1e21, 100], async (indexes) => {
+  range('give ids in the order of the keys and compare numbers by value', [10, 9, -1, -10, 0.5, 1e21, 100], async (indexes) => {
     assert.deepEqual(await indexes.queryRange('test', -Infinity, Infinity), [4, 3, 5, 2, 1, 7, 6])
     assert.deepEqual(await indexes.queryRange('test', -1, 10), [3, 5, 2, 1])
     assert.deepEqual(await indexes.queryRange('test', -1, 10, true), [3, 5, 2, 1])
@@ -161,23 +161,23 @@ describe('ranges', () => {
     assert.deepEqual(await indexes.queryRange('test', '9', 'a'), [7, 4, 3])
   })
 
-  range('take Dates as their ends', [new Date(1000), new Date(2000), new Date(3000)], async (indexes) => {
+  range('accept Dates as their ends', [new Date(1000), new Date(2000), new Date(3000)], async (indexes) => {
     assert.deepEqual(await indexes.queryRange('test', new Date(1500), new Date(3000)), [2, 3])
   })
 
-  range('give ids of one key ascending', [1, 1, 1], async (indexes) => {
+  range('give the ids of one key in ascending order', [1, 1, 1], async (indexes) => {
     await indexes.addToIndex('test', 'a', { a: 1 })
     assert.deepEqual(await indexes.queryRange('test', 0, 2), [1, 2, 3, 'a'])
   })
 
-  test('give an entity with several keys once, where its first one is', withIndex('btree', 'a', async (indexes) => {
+  test('give an entity with several keys once, at the first of its keys in the range', withIndex('btree', 'a', async (indexes) => {
     await addAll(indexes, [{ a: [1, 9] }, { a: 5 }])
     assert.deepEqual(await indexes.queryRange('test', 0, 10), [1, 2])
     assert.deepEqual(await indexes.queryRange('test', 2, 10), [2, 1])
   }))
 
   for (const type of ['hash', 'inverted'] as IndexType[]) {
-    test(`over a ${type} index are an error that says so`, withIndex(type, 'a', async (indexes) => {
+    test(`are refused by a ${type} index`, withIndex(type, 'a', async (indexes) => {
       for (const _ of [1, 2]) {
         const error = await caught(indexes.queryRange('test', 1, 2))
         assert.equal(error.code, 'INDEX_TYPE')
@@ -187,8 +187,8 @@ describe('ranges', () => {
   }
 })
 
-describe('many answers', () => {
-  test('come back whole', withIndex('btree', 'a', async (indexes) => {
+describe('a large result', () => {
+  test('is returned in full', withIndex('btree', 'a', async (indexes) => {
     const entities = Array.from({ length: 20_000 }, (_, id) => ({ id, a: id % 2 }))
     await indexes.rebuildIndex('test', entities)
     assert.deepEqual(await indexes.query('test', 1), entities.filter(({ a }) => a === 1).map(({ id }) => id))

@@ -33,10 +33,10 @@ async function edit(path: string, change: (text: string) => string) {
   await writeFile(path, change(await readFile(path, 'utf8')))
 }
 
-describe('definitions of indexes that are not as they were written', () => {
+describe('index definitions that were changed by another program', () => {
   const names = async (indexes: IndexManager) => (await indexes.listIndexes()).map(({ name }) => name).sort()
 
-  test('are refused, and told of by verify', withIndexes(async (base) => {
+  test('are refused by calls and reported by verify', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => ` ${text}`)
     const indexes = open(base)
     const error = await caught(indexes.listIndexes())
@@ -48,7 +48,7 @@ describe('definitions of indexes that are not as they were written', () => {
     await indexes.close()
   }))
 
-  test('count as they were edited after a repair', withIndexes(async (base) => {
+  test('are adopted by a repair as they were edited', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => JSON.stringify({ by_name: JSON.parse(text).by_name }, null, 2))
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_name'])
@@ -58,7 +58,7 @@ describe('definitions of indexes that are not as they were written', () => {
     assert.deepEqual(await open(base).query('by_name', 'bob'), [8])
   }))
 
-  test('that are broken are whole again as long as the journals hold them', withIndexes(async (base) => {
+  test('are recovered from the journals by a repair if they are truncated', withIndexes(async (base) => {
     await edit(definitionsPath(base), (text) => text.trimEnd().slice(0, -4))
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_age', 'by_name'])
@@ -66,7 +66,7 @@ describe('definitions of indexes that are not as they were written', () => {
     await indexes.close()
   }))
 
-  test('whose journals are gone are taken over by a repair', withIndexes(async (base) => {
+  test('are adopted by a repair if the journals are gone', withIndexes(async (base) => {
     await rm(join(base, 'users', '.storage'), { recursive: true })
     const indexes = open(base)
     assert.equal((await caught(indexes.listIndexes())).code, 'CORRUPT_DATA')
@@ -79,7 +79,7 @@ describe('definitions of indexes that are not as they were written', () => {
     await again.close()
   }))
 
-  test('that were spoiled by hand are again what the journals hold', withIndexes(async (base) => {
+  test('are recovered from the journals by a repair if they are invalid', withIndexes(async (base) => {
     await edit(definitionsPath(base), () => JSON.stringify({ by_name: { type: 'hash', fields: ['name'], unique: false, sparse: false, created: 1, updated: 1 }, by_age: 5 }))
     const indexes = await repaired(base)
     assert.deepEqual(await names(indexes), ['by_age', 'by_name'])
@@ -88,8 +88,8 @@ describe('definitions of indexes that are not as they were written', () => {
   }))
 })
 
-describe('entries of an index that are not as they were written', () => {
-  test('are not believed after a repair either, until the index is rebuilt', withIndexes(async (base) => {
+describe('index entries that were changed by another program', () => {
+  test('are refused even after a repair, until the index is rebuilt', withIndexes(async (base) => {
     await edit(entriesPath(base), (text) => text.replace('ann', 'eve'))
     const indexes = await repaired(base)
     const error = await caught(indexes.query('by_name', 'eve'))
@@ -103,7 +103,7 @@ describe('entries of an index that are not as they were written', () => {
   }))
 })
 
-test('an index that was rebuilt a moment ago is sound, and survives a repair', withIndexes(async (base) => {
+test('an index that was just rebuilt passes verify and survives a repair', withIndexes(async (base) => {
   const indexes = open(base)
   await indexes.rebuildIndex('by_name', [{ id: 8, name: 'bob' }])
   const report = await indexes.verify()

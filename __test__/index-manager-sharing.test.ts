@@ -5,8 +5,8 @@ import { runChild } from './support/index.js'
 import { DATA_DIR, withIndex, withIndexes } from './support/indexes.js'
 import { z } from 'zod'
 
-describe('two managers on one directory', () => {
-  test('agree at once', withIndex('btree', 'a', async (one, { open }) => {
+describe('two managers', () => {
+  test('on one directory see each other\'s changes at once', withIndex('btree', 'a', async (one, { open }) => {
     const other = open()
     assert.deepEqual(await other.query('test', 1), [])
     await one.addToIndex('test', 1, { a: 1 })
@@ -21,7 +21,7 @@ describe('two managers on one directory', () => {
     assert.deepEqual(await other.searchText('test', 'word'), [1])
   }))
 
-  test('go on when one of them is closed', withIndex('hash', 'a', async (one, { open }) => {
+  test('on one directory keep working when the other is closed', withIndex('hash', 'a', async (one, { open }) => {
     const other = open()
     await other.addToIndex('test', 1, { a: 1 })
     await one.close()
@@ -29,20 +29,20 @@ describe('two managers on one directory', () => {
     assert.deepEqual(await other.query('test', 1), [1, 2])
   }))
 
-  test('in two directories have nothing to do with each other', withIndex('hash', 'a', async (one, { open }) => {
+  test('on two directories are independent', withIndex('hash', 'a', async (one, { open }) => {
     const other = open({}, 'data/others')
     await one.addToIndex('test', 1, { a: 1 })
     assert.deepEqual(await other.listIndexes(), [])
     assert.deepEqual(await other.query('test', 1), [])
   }))
 
-  test('one of which does not wait for the disk agree', withIndex('hash', 'a', async (one, { open }) => {
+  test('see each other\'s changes even if one does not wait for the disk', withIndex('hash', 'a', async (one, { open }) => {
     await open({ durability: 'os' }).addToIndex('test', 1, { a: 1 })
     assert.deepEqual(await one.query('test', 1), [1])
   }))
 })
 
-describe('a manager beside a storage of one\'s own', () => {
+describe('a manager beside a BaseStorage subclass', () => {
   const item = z.object({ id: z.number(), name: z.string(), created: z.number(), updated: z.number() })
   class Items extends BaseStorage<z.infer<typeof item>> {
     constructor(basePath: string) {
@@ -52,7 +52,7 @@ describe('a manager beside a storage of one\'s own', () => {
     protected getEntityPath() { return null }
   }
 
-  test('indexes its entities, each in its own files', withIndex('hash', 'name', async (indexes, { base }) => {
+  test('indexes the entities of that storage', withIndex('hash', 'name', async (indexes, { base }) => {
     await using items = new Items(base)
     const created = await Promise.all(['a', 'b', 'a'].map((name) => items.create({ name })))
     await Promise.all(created.map((entity) => indexes.addToIndex('test', entity.id, entity)))
@@ -84,7 +84,7 @@ describe('two processes on one directory', () => {
     assert.equal(seen, 40)
   }))
 
-  test('adding at once lose nothing', withIndex('btree', 'key', async (indexes, { base }) => {
+  test('lose nothing when they add concurrently', withIndex('btree', 'key', async (indexes, { base }) => {
     const children = ['a', 'b'].map((tag) => runChild('indexer.mjs', [base, 'add', tag, '50']))
     await Promise.all(Array.from({ length: 50 }, (_, n) => indexes.addToIndex('test', n, { key: n % 5 })))
     for (const { code, stderr } of await Promise.all(children)) assert.equal(code, 0, stderr)
@@ -93,7 +93,7 @@ describe('two processes on one directory', () => {
     assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 250)
   }))
 
-  test('notice an index that the other created anew', withIndex('hash', 'a', async (indexes, { base }) => {
+  test('notice an index that the other recreated', withIndex('hash', 'a', async (indexes, { base }) => {
     await indexes.addToIndex('test', 1, { a: 1 })
     const { code, stderr } = await runChild('recreator.mjs', [base])
     assert.equal(code, 0, stderr)
@@ -104,7 +104,7 @@ describe('two processes on one directory', () => {
     assert.deepEqual((await indexes.listIndexes())[0]?.fields, ['b'])
   }))
 
-  test('that create, fill, ask and drop one index never get in each other\'s way', withIndexes(async (indexes, { base }) => {
+  test('create, fill, query and drop one index concurrently without disturbing each other', withIndexes(async (indexes, { base }) => {
     const children = ['a', 'b', 'c'].map((tag) => runChild('indexer.mjs', [base, 'churn', tag, '40']))
     let running = true
     const finished = Promise.all(children).finally(() => (running = false))
@@ -117,7 +117,7 @@ describe('two processes on one directory', () => {
     for (const { code, stderr } of await finished) assert.equal(code, 0, stderr)
   }))
 
-  test('go on when the other is killed', withIndex('hash', 'key', async (indexes, { base }) => {
+  test('keep working when the other is killed', withIndex('hash', 'key', async (indexes, { base }) => {
     let count = 0
     const { lines, signal } = await runChild('indexer.mjs', [base, 'add', 'a', '0'], {
       onLine: (_line, kill) => {

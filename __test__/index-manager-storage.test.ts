@@ -17,7 +17,7 @@ const withBoth = (work: (indexes: IndexManager, storage: ProjectStorageV2, proje
 const ofProjects = ['projects_by_name', 'projects_by_path', 'projects_by_created', 'projects_by_updated', 'projects_by_words']
 const ofFiles = ['files_by_path', 'files_by_extension', 'files_by_version']
 
-describe('the indexes that a storage keeps', () => {
+describe('the built-in indexes of a project storage', () => {
   test('are listed before those filled by hand', withBoth(async (indexes, _storage, { id }) => {
     await indexes.createIndex({ name: 'a', type: 'hash', fields: ['a'] })
     const listed = await indexes.listIndexes()
@@ -27,7 +27,7 @@ describe('the indexes that a storage keeps', () => {
     assert.equal(listed[8]?.collection, undefined)
   }))
 
-  test('are listed of an empty storage, and of no other directory', withDirectory(async ({ base }) => {
+  test('are listed for an empty storage, but not for another directory', withDirectory(async ({ base }) => {
     await using indexes = new IndexManager(base, STORAGE)
     assert.deepEqual((await indexes.listIndexes()).map(({ name }) => name), ofProjects)
     await using other = new IndexManager(base, 'data/other')
@@ -35,7 +35,7 @@ describe('the indexes that a storage keeps', () => {
     assert.deepEqual(await other.query('projects_by_name', 'a'), [])
   }))
 
-  test('are explained', withBoth(async (indexes, storage, project) => {
+  test('report their configuration and statistics', withBoth(async (indexes, storage, project) => {
     await storage.create(projectInput('Red Apple'))
     await storage.addFile(project.id, fileInput('a.ts'))
     const found = await indexes.getIndexStats('projects_by_name')
@@ -67,7 +67,7 @@ describe('the indexes that a storage keeps', () => {
     assert.equal(await indexes.getIndexStats(`files_by_path@${project.id}`), null)
   }))
 
-  test('refuse questions that their type does not answer, by their name', withBoth(async (indexes, _storage, { id }) => {
+  test('refuse queries that their type cannot answer, and name the index', withBoth(async (indexes, _storage, { id }) => {
     const error = await caught(indexes.queryRange(`files_by_path@${id}`, 'a', 'b'))
     assert.equal(error.code, 'INDEX_TYPE')
     assert.ok(error.message.includes(`files_by_path@${id} is of type hash`), error.message)
@@ -90,7 +90,7 @@ describe('the indexes that a storage keeps', () => {
     assert.deepEqual(await storage.findByName('Red Apple'), [project])
   }))
 
-  test('are built anew by rebuildIndexes', withBoth(async (indexes, storage, project) => {
+  test('are rebuilt by rebuildIndexes', withBoth(async (indexes, storage, project) => {
     const file = await storage.addFile(project.id, fileInput('a.ts'))
     const name = `files_by_path@${project.id}`
     const before = (await indexes.getIndexStats(name))!.stats.updated
@@ -102,7 +102,7 @@ describe('the indexes that a storage keeps', () => {
     assert.deepEqual(await storage.findByName('Red Apple'), [project])
   }))
 
-  test('cover what the old package wrote', withOldData(async ({ base, open }) => {
+  test('cover the data of the old package', withOldData(async ({ base, open }) => {
     await using indexes = new IndexManager(base, STORAGE)
     const projects = await open().list()
     assert.ok(projects.length > 0)
@@ -113,7 +113,7 @@ describe('the indexes that a storage keeps', () => {
 })
 
 describe('an index filled by hand beside a storage', () => {
-  test('lives with its data', withBoth(async (indexes, storage, project, base) => {
+  test('survives writes to the storage and reopening', withBoth(async (indexes, storage, project, base) => {
     await indexes.createIndex({ name: 'by_owner', type: 'hash', fields: ['owner'] })
     await indexes.addToIndex('by_owner', project.id, { owner: 'ada' })
     await storage.update(project.id, { name: 'other' })

@@ -11,7 +11,7 @@ const texts = (name: string, values: string[], found: Record<string, number[]>) 
   }))
 
 describe('words', () => {
-  texts('are those of Unicode', ['The quick (brown) fox', "can't stop", 'naïve café', 'snake_case 3.14 a-b'], {
+  texts('are separated by the rules of Unicode', ['The quick (brown) fox', "can't stop", 'naïve café', 'snake_case 3.14 a-b'], {
     quick: [1],
     brown: [1],
     "can't": [2],
@@ -37,13 +37,13 @@ describe('words', () => {
     МОСКВА: [4],
   })
 
-  texts('match composed and decomposed, half and full width', ['caf\u00e9', 'cafe\u0301', 'ＡＢＣ'], {
+  texts('match whether composed or decomposed, half or full width', ['caf\u00e9', 'cafe\u0301', 'ＡＢＣ'], {
     'caf\u00e9': [1, 2],
     'cafe\u0301': [1, 2],
     abc: [3],
   })
 
-  texts('match by their beginning', ['apple', 'application', 'pineapple'], {
+  texts('match by prefix', ['apple', 'application', 'pineapple'], {
     app: [1, 2],
     apple: [1],
     ple: [],
@@ -62,9 +62,9 @@ describe('words', () => {
     apple: [3, 2, 4, 5, 1],
   })
 
-  texts('with half a character in them are no harm', ['left\ud83dright', '\ud83d'], { left: [1], 'left right': [1], '\ud83d': [] })
+  texts('are found beside lone surrogates', ['left\ud83dright', '\ud83d'], { left: [1], 'left right': [1], '\ud83d': [] })
 
-  texts('that mean something to JavaScript are ordinary', ['__proto__ constructor', 'null'], { __proto__: [1], constructor: [1], null: [2] })
+  texts('with a meaning in JavaScript are ordinary words', ['__proto__ constructor', 'null'], { __proto__: [1], constructor: [1], null: [2] })
 })
 
 describe('text without spaces', () => {
@@ -81,28 +81,28 @@ describe('text without spaces', () => {
 
   texts('Chinese is found by its parts', ['北京大学图书馆', '大学生活'], { 大学: [1, 2], 图书馆: [1], 北京: [1], 学生: [2], 馆: [1] })
 
-  texts('Korean words are found by their beginning', ['한국어 검색 엔진', '한국 음식'], { 한국: [2, 1], 검색: [1], '한국 음식': [2] })
+  texts('Korean words are found by prefix', ['한국어 검색 엔진', '한국 음식'], { 한국: [2, 1], 검색: [1], '한국 음식': [2] })
 
   texts('Thai is found by its parts', ['ภาษาไทยง่าย'], { ไทย: [1], ภาษา: [1] })
 
-  texts('mixed with Latin words', ['Rustで書かれたDB'], { rust: [1], 書かれた: [1], db: [1] })
+  texts('Japanese mixed with Latin words is found by both', ['Rustで書かれたDB'], { rust: [1], 書かれた: [1], db: [1] })
 })
 
 describe('an inverted index', () => {
-  test('holds the words of all its fields, of arrays and numbers', withIndex('inverted', ['title', 'meta.tags', 'year'], async (indexes) => {
+  test('holds the words of all its fields, including arrays and numbers', withIndex('inverted', ['title', 'meta.tags', 'year'], async (indexes) => {
     await addAll(indexes, [{ title: 'Red', meta: { tags: ['sweet', 'sour'] }, year: 1984 }, { title: null, meta: 5 }])
     for (const word of ['red', 'sour', '1984', 'red sweet 1984']) assert.deepEqual(await indexes.searchText('test', word), [1], word)
     assert.deepEqual((await indexes.getIndexStats('test'))?.stats.uniqueKeys, 4)
   }))
 
-  test('answers query with what searchText finds', withIndex('inverted', 'text', async (indexes) => {
+  test('answers query with the ids that searchText finds, in ascending order', withIndex('inverted', 'text', async (indexes) => {
     await addAll(indexes, [{ text: 'apples' }, { text: 'apple' }])
     assert.deepEqual(await indexes.searchText('test', 'apple'), [2, 1])
     assert.deepEqual(await indexes.query('test', 'apple'), [1, 2])
     assert.deepEqual(await indexes.query('test', null), [])
   }))
 
-  test('forgets the words of an entity that changes or goes', withIndex('inverted', 'text', async (indexes) => {
+  test('forgets the words of an entity that is changed or removed', withIndex('inverted', 'text', async (indexes) => {
     await addAll(indexes, [{ text: 'old words' }, { text: 'other' }])
     await indexes.addToIndex('test', 1, { text: 'new words' })
     await indexes.removeFromIndex('test', 2)
@@ -111,7 +111,7 @@ describe('an inverted index', () => {
     assert.deepEqual(await indexes.searchText('test', 'new words'), [1])
   }))
 
-  test('takes long texts', withIndex('inverted', 'text', async (indexes) => {
+  test('accepts long texts', withIndex('inverted', 'text', async (indexes) => {
     const text = Array.from({ length: 50_000 }, (_, n) => `w${n.toString(36)}`).join(' ')
     await indexes.addToIndex('test', 1, { text })
     assert.deepEqual(await indexes.searchText('test', `w${(49_999).toString(36)}`), [1])
@@ -120,7 +120,7 @@ describe('an inverted index', () => {
 
 describe('searching words', () => {
   for (const type of ['hash', 'btree'] as const) {
-    test(`in a ${type} index is an error that says so`, withIndex(type, 'a', async (indexes) => {
+    test(`is refused by a ${type} index`, withIndex(type, 'a', async (indexes) => {
       for (const _ of [1, 2]) {
         const error = await caught(indexes.searchText('test', 'a'))
         assert.equal(error.code, 'INDEX_TYPE')
@@ -129,7 +129,7 @@ describe('searching words', () => {
     }))
   }
 
-  test('takes texts only', withIndex('inverted', 'a', async (indexes) => {
+  test('accepts only strings', withIndex('inverted', 'a', async (indexes) => {
     for (const query of [undefined, null, 5, {}, ['a'], Symbol('s')] as any[]) {
       assert.equal((await caught(indexes.searchText('test', query))).code, 'INVALID_ARGUMENT')
     }

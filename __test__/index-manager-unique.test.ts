@@ -28,7 +28,7 @@ describe('a second owner of a unique key', () => {
     assert.deepEqual(await indexes.getIndexStats('test'), before)
   })
 
-  forBoth('in the middle of an array leaves no trace', 'tags', async (indexes) => {
+  forBoth('is refused without a trace if its key is in the middle of an array', 'tags', async (indexes) => {
     await indexes.addToIndex('test', 1, { tags: ['b'] })
     await indexes.addToIndex('test', 2, { tags: ['x', 'y'] })
     await assertClash(indexes.addToIndex('test', 2, { tags: ['a', 'b', 'c'] }))
@@ -36,14 +36,14 @@ describe('a second owner of a unique key', () => {
     assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 3)
   })
 
-  forBoth('of a composite key is one of all its parts', ['a', 'b'], async (indexes) => {
+  forBoth('of a composite key is an entity with the same value of every part', ['a', 'b'], async (indexes) => {
     await indexes.addToIndex('test', 1, { a: 1, b: 1 })
     await indexes.addToIndex('test', 2, { a: 1, b: 2 })
     await assertClash(indexes.addToIndex('test', 3, { a: 1, b: [3, 2] }))
     assert.deepEqual(await indexes.query('test', [1, 3]), [])
   })
 
-  forBoth('in a rebuild leaves everything as it was', 'a', async (indexes) => {
+  forBoth('fails a rebuild, which leaves the index as it was', 'a', async (indexes) => {
     await indexes.addToIndex('test', 'old', { a: 'old' })
     const before = await indexes.getIndexStats('test')
     const entities = Array.from({ length: 100 }, (_, id) => ({ id, a: id % 99 }))
@@ -55,7 +55,7 @@ describe('a second owner of a unique key', () => {
     assert.deepEqual(await indexes.query('test', 0), [99])
   })
 
-  forBoth('among concurrent calls gets it once', 'a', async (indexes) => {
+  forBoth('is refused in concurrent calls, of which one succeeds', 'a', async (indexes) => {
     const results = await Promise.allSettled(Array.from({ length: 50 }, (_, id) => indexes.addToIndex('test', id, { a: [`own ${id}`, 'shared'] })))
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
     const owner = results.findIndex(({ status }) => status === 'fulfilled')
@@ -65,13 +65,13 @@ describe('a second owner of a unique key', () => {
 })
 
 describe('a unique key', () => {
-  forBoth('belongs to its entity when that is added again', 'a', async (indexes) => {
+  forBoth('may be added again by its owner', 'a', async (indexes) => {
     await indexes.addToIndex('test', 1, { a: ['x', 'y'] })
     await indexes.addToIndex('test', 1, { a: ['y', 'z', 'z'] })
     assert.deepEqual(await indexes.query('test', 'y'), [1])
   })
 
-  forBoth('is free once its entity gave it up', 'a', async (indexes) => {
+  forBoth('is free once its owner has another key or is removed', 'a', async (indexes) => {
     await Promise.all([
       indexes.addToIndex('test', 1, { a: 'x' }),
       indexes.addToIndex('test', 1, { a: 'y' }),
@@ -82,17 +82,17 @@ describe('a unique key', () => {
     assert.deepEqual([await indexes.query('test', 'x'), await indexes.query('test', 'y')], [[2], [3]])
   })
 
-  forBoth('that is null belongs to any number of entities', 'a', async (indexes) => {
+  forBoth('may be null for any number of entities', 'a', async (indexes) => {
     for (const id of [1, 2, 3]) await indexes.addToIndex('test', id, id === 1 ? {} : { a: null })
     assert.deepEqual(await indexes.query('test', null), [1, 2, 3])
   })
 
-  forBoth('of another type is another key', 'a', async (indexes) => {
+  forBoth('differs from the same text or value of another type', 'a', async (indexes) => {
     for (const [id, a] of [1, '1', true, 'true'].entries()) await indexes.addToIndex('test', id, { a })
     assert.deepEqual(await indexes.query('test', '1'), [1])
   })
 
-  test('has one owner between two processes', withIndex('hash', 'key', async (indexes, { base, open }) => {
+  test('has one owner among several processes', withIndex('hash', 'key', async (indexes, { base, open }) => {
     const children = ['a', 'b', 'c'].map((tag) => runChild('indexer.mjs', [base, 'unique', tag, '60']))
     const results = await Promise.all(children)
     const won = new Map<number, string[]>()

@@ -11,7 +11,7 @@ describe('ids', () => {
     '', 'a', '__proto__', 'constructor', 'null', 'true', '"', '"42"', '""', '{}', '\\', '\n', '\0', 'ä', '😀', '\ud800', '\udc00', '\ufffd',
   ]
 
-  test('keep their type and their text', withIndex('hash', 'a', async (indexes, { base, open }) => {
+  test('keep their type and their exact value', withIndex('hash', 'a', async (indexes, { base, open }) => {
     await Promise.all(ids.map((id, at) => indexes.addToIndex('test', id, { a: ['all', at] })))
     const check = async (manager = indexes) => {
       for (const [at, id] of ids.entries()) assert.deepEqual(await manager.query('test', at), [id], JSON.stringify(id))
@@ -25,20 +25,20 @@ describe('ids', () => {
     assert.equal(Object.keys(await readJson(indexFile(base))).length, ids.length)
   }))
 
-  test('of all kinds can be removed and rebuilt', withIndex('hash', 'a', async (indexes) => {
+  test('of every kind can be rebuilt and removed', withIndex('hash', 'a', async (indexes) => {
     await indexes.rebuildIndex('test', ids.map((id) => ({ id, a: 'all' })))
     assert.deepEqual(new Set(await indexes.query('test', 'all')), new Set(ids))
     await Promise.all(ids.map((id) => indexes.removeFromIndex('test', id)))
     assert.deepEqual(await indexes.query('test', 'all'), [])
   }))
 
-  test('-0 is 0', withIndex('hash', 'a', async (indexes) => {
+  test('include -0, which is stored as 0', withIndex('hash', 'a', async (indexes) => {
     await indexes.addToIndex('test', -0, { a: 1 })
     assert.ok(Object.is((await indexes.query('test', 1))[0], 0))
   }))
 
   for (const [what, id] of [['NaN', NaN], ['Infinity', Infinity], ['-Infinity', -Infinity], ['undefined', undefined], ['null', null], ['true', true], ['a bigint', 1n], ['an object', {}], ['an array', [1]], ['a symbol', Symbol('s')], ['a Date', new Date(0)]] as [string, any][]) {
-    test(`${what} is none`, withIndex('hash', 'a', async (indexes) => {
+    test(`cannot be ${what}`, withIndex('hash', 'a', async (indexes) => {
       for (const call of [
         () => indexes.addToIndex('test', id, { a: 1 }),
         () => indexes.removeFromIndex('test', id),
@@ -49,15 +49,15 @@ describe('ids', () => {
   }
 })
 
-describe('what is stored of an entity', () => {
-  test('is what the index looks at, and nothing else', withIndex('hash', ['name', 'address.city'], async (indexes, { base }) => {
+describe('the stored part of an entity', () => {
+  test('is what the index uses, and nothing else', withIndex('hash', ['name', 'address.city'], async (indexes, { base }) => {
     await indexes.addToIndex('test', 1, { name: 'Ada', password: 'secret', address: { city: 'Graz', street: 'secret' } })
     await indexes.addToIndex('test', 'b', { name: { secret: 1 }, address: 'secret' })
     await indexes.close()
     assert.deepEqual(await readJson(indexFile(base)), { 1: { name: 'Ada', address: { city: 'Graz' } }, b: { name: {} } })
   }))
 
-  test('was copied at the moment of the call', withIndex('hash', 'tags', async (indexes) => {
+  test('is copied at the moment of the call', withIndex('hash', 'tags', async (indexes) => {
     const entity = { tags: ['a'] }
     const adding = indexes.addToIndex('test', 1, entity)
     entity.tags[0] = 'changed'
@@ -72,7 +72,7 @@ describe('what is stored of an entity', () => {
     assert.deepEqual(await indexes.query('test', 'changed'), [])
   }))
 
-  test('of an instance of a class are its own properties', withIndex('hash', 'a', async (indexes) => {
+  test('includes the own properties of a class instance', withIndex('hash', 'a', async (indexes) => {
     class Entity {
       a = 1
       get b() { return 2 }
@@ -81,31 +81,31 @@ describe('what is stored of an entity', () => {
     assert.deepEqual(await indexes.query('test', 1), [1])
   }))
 
-  test('is what toJSON gives', withIndex('hash', ['a', 'b.c'], async (indexes) => {
+  test('is what toJSON returns', withIndex('hash', ['a', 'b.c'], async (indexes) => {
     await indexes.addToIndex('test', 1, { toJSON: () => ({ a: { toJSON: (key: string) => `of ${key}` }, b: { c: Object('text') } }) })
     assert.deepEqual(await indexes.query('test', ['of a', 'text']), [1])
   }))
 
-  test('is not what a prototype has', withIndex('hash', ['toString', 'a.constructor'], async (indexes) => {
+  test('includes nothing from a prototype', withIndex('hash', ['toString', 'a.constructor'], async (indexes) => {
     await indexes.addToIndex('test', 1, { a: {} })
     assert.deepEqual(await indexes.query('test', null), [1])
   }))
 
-  test('holds texts with half a character as they are', withIndex('hash', 'a\ud7ff', async (indexes, { open }) => {
+  test('keeps strings with lone surrogates as they are', withIndex('hash', 'a\ud7ff', async (indexes, { open }) => {
     await indexes.addToIndex('test', 1, { 'a\ud7ff': 'x\ud800y', '\udc00': 5 })
     await indexes.close()
     assert.deepEqual(await open().query('test', 'x\ud800y'), [1])
   }))
 })
 
-describe('what JSON cannot hold', () => {
+describe('values that JSON cannot hold', () => {
   const looped: any = { name: 'x' }
   looped.self = looped
   const bad: [string, any][] = [['NaN', NaN], ['Infinity', Infinity], ['-Infinity', -Infinity], ['a bigint', 1n], ['an invalid Date', new Date(NaN)], ['an object within itself', looped]]
 
   for (const [what, value] of bad) {
     const path = what.startsWith('an object') ? 'list.self' : 'list'
-    test(`${what} is refused where an index looks, with its path`, withIndex('hash', ['a.b', path], async (indexes) => {
+    test(`${what} is refused in an indexed field, with its path`, withIndex('hash', ['a.b', path], async (indexes) => {
       const error = await caught(indexes.addToIndex('test', 1, { a: { b: 1 }, list: ['fine', value] }))
       assert.equal(error.code, 'VALIDATION_ERROR')
       assert.deepEqual(error.issues.map((issue: any) => issue.path), [path === 'list' ? ['list', 1] : ['list', 1, 'self']])
@@ -113,29 +113,29 @@ describe('what JSON cannot hold', () => {
       assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 0)
     }))
 
-    test(`${what} is no matter elsewhere`, withIndex('hash', 'a', async (indexes) => {
+    test(`${what} is ignored in a field that is not indexed`, withIndex('hash', 'a', async (indexes) => {
       await indexes.addToIndex('test', 1, { a: 1, b: value, c: [value], d: { e: value } })
       assert.deepEqual(await indexes.query('test', 1), [1])
     }))
   }
 
-  test('an object that occurs twice does not contain itself', withIndex('hash', 'a.b', async (indexes) => {
+  test('an object that occurs twice is accepted', withIndex('hash', 'a.b', async (indexes) => {
     const shared = { b: 1 }
     await indexes.addToIndex('test', 1, { a: [shared, shared] })
     assert.deepEqual(await indexes.query('test', 1), [1])
   }))
 
-  test('what of an array has no form in JSON is missing, and hides nothing else', withIndex('hash', 'a', async (indexes) => {
+  test('array elements without a form in JSON do not hide the other elements', withIndex('hash', 'a', async (indexes) => {
     await indexes.addToIndex('test', 1, { a: [undefined, 'x', () => 1, Symbol('s')] })
     assert.deepEqual(await indexes.query('test', 'x'), [1])
   }))
 
-  test('objects whose toJSON gives others without end are refused where an index looks', withIndex('hash', 'a', async (indexes) => {
+  test('an endless chain of toJSON calls is refused in an indexed field', withIndex('hash', 'a', async (indexes) => {
     const endless = (): object => ({ toJSON: endless })
     assert.equal((await caught(indexes.addToIndex('test', 1, { a: endless() }))).code, 'VALIDATION_ERROR')
   }))
 
-  test('nesting without end is refused where an index looks', withIndex('hash', 'a', async (indexes) => {
+  test('very deep nesting is refused in an indexed field and ignored in others', withIndex('hash', 'a', async (indexes) => {
     let deep: unknown = 'bottom'
     for (let n = 0; n < 10_000; n++) deep = [deep]
     assert.equal((await caught(indexes.addToIndex('test', 1, { a: deep }))).code, 'VALIDATION_ERROR')
@@ -144,8 +144,8 @@ describe('what JSON cannot hold', () => {
   }))
 })
 
-describe('entities that are none', () => {
-  for (const [what, entity] of [['undefined', undefined], ['null', null], ['a number', 5], ['a text', 'text'], ['an array', [{ a: 1 }]], ['a function', () => 1], ['a symbol', Symbol('s')], ['one whose toJSON gives a text', { toJSON: () => 'text' }]] as [string, any][]) {
+describe('invalid entities', () => {
+  for (const [what, entity] of [['undefined', undefined], ['null', null], ['a number', 5], ['a text', 'text'], ['an array', [{ a: 1 }]], ['a function', () => 1], ['a symbol', Symbol('s')], ['an object whose toJSON returns a string', { toJSON: () => 'text' }]] as [string, any][]) {
     test(`${what} is refused`, withIndex('hash', 'a', async (indexes) => {
       assert.equal((await caught(indexes.addToIndex('test', 1, entity))).code, 'INVALID_ARGUMENT')
       assert.equal((await caught(indexes.rebuildIndex('test', new Map([[1, entity]])))).code, 'INVALID_ARGUMENT')
@@ -163,7 +163,7 @@ describe('hostile objects', () => {
     ['a proxy whose traps throw', () => new Proxy({}, { ownKeys() { throw new RangeError('mine') }, getOwnPropertyDescriptor() { throw new RangeError('mine') } })],
   ]
   for (const [what, make] of hostile) {
-    test(`${what}: its error reaches the caller, and nothing is written`, withIndex('hash', 'a', async (indexes) => {
+    test(`the error of ${what} reaches the caller, and nothing is written`, withIndex('hash', 'a', async (indexes) => {
       for (const call of [() => indexes.addToIndex('test', 1, make()), () => indexes.rebuildIndex('test', new Map([[1, make()]]))]) {
         const error = await caught(call())
         assert.deepEqual([error.name, error.message], ['RangeError', 'mine'])
@@ -172,7 +172,7 @@ describe('hostile objects', () => {
     }))
   }
 
-  test('in the place of every argument are errors and do no harm', withIndexes(async (indexes) => {
+  test('are refused in the place of any argument and do no harm', withIndexes(async (indexes) => {
     await indexes.createIndex({ name: 'test', type: 'btree', fields: ['a'] })
     const values: any[] = [revoked.proxy, Symbol('s'), 1n, () => 1, new Proxy(() => 1, {}), Object.create(null), hostile[2]![1](), { get length() { throw new Error('length') } }]
     const any = indexes as any
@@ -193,14 +193,14 @@ describe('hostile objects', () => {
     assert.deepEqual(await indexes.query('test', 1), [1])
   }))
 
-  test('a field that is read is read once', withIndex('hash', 'a', async (indexes) => {
+  test('an indexed field is read only once', withIndex('hash', 'a', async (indexes) => {
     let reads = 0
     await indexes.addToIndex('test', 1, { get a() { return ++reads } })
     assert.equal(reads, 1)
   }))
 })
 
-describe('members that an index does not look at', () => {
+describe('members that an index does not use', () => {
   test('are not read once the index is known', withIndex('hash', 'a', async (indexes) => {
     await indexes.query('test', 1)
     const entity = { a: 1, get content(): string { throw new Error('was read') } }
@@ -209,7 +209,7 @@ describe('members that an index does not look at', () => {
     assert.deepEqual(await indexes.query('test', 1), [2])
   }))
 
-  test('count when the index is created anew on them, however calls overlap', withIndex('hash', 'a', async (indexes) => {
+  test('count once the index is recreated on them, even if calls overlap', withIndex('hash', 'a', async (indexes) => {
     await indexes.query('test', 1)
     const entity = { a: 1, b: 2 }
     await Promise.all([

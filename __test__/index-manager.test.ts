@@ -11,7 +11,7 @@ import { DATA_DIR, addAll, definitionsFile, indexFile, withIndex, withIndexes } 
 const config = (name: string, type: IndexType = 'hash', fields = ['a']): IndexConfig => ({ name, type, fields })
 
 describe('creating and dropping', () => {
-  test('what was created is listed by name, with its defaults', withIndexes(async (indexes) => {
+  test('created indexes are listed by name, with their defaults', withIndexes(async (indexes) => {
     assert.deepEqual(await indexes.listIndexes(), [])
     await indexes.createIndex({ name: 'b', type: 'btree', fields: ['x.y', 'z'], unique: true, sparse: true })
     await indexes.createIndex(config('a', 'inverted'))
@@ -31,13 +31,13 @@ describe('creating and dropping', () => {
     assert.equal((await indexes.listIndexes())[0]?.type, 'hash')
   }))
 
-  test('one of several calls at once creates it', withIndexes(async (indexes, { open }) => {
+  test('one of several concurrent calls creates an index', withIndexes(async (indexes, { open }) => {
     const other = open()
     const results = await Promise.allSettled(Array.from({ length: 10 }, (_, n) => [indexes, other][n % 2]!.createIndex(config('a'))))
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
   }))
 
-  test('a dropped index is gone with its file', withIndexes(async (indexes, { base }) => {
+  test('a dropped index is removed together with its file', withIndexes(async (indexes, { base }) => {
     await indexes.createIndex(config('a'))
     await indexes.addToIndex('a', 1, { a: 1 })
     await indexes.close()
@@ -52,7 +52,7 @@ describe('creating and dropping', () => {
     assert.deepEqual(await readJson(definitionsFile(base)), {})
   }))
 
-  test('what is created under the name of a dropped index is empty, whatever its type', withIndexes(async (indexes) => {
+  test('an index created under the name of a dropped one is empty, whatever its type', withIndexes(async (indexes) => {
     await indexes.createIndex(config('a'))
     await indexes.addToIndex('a', 1, { a: 1, b: 5 })
     for (const [type, fields] of [['hash', ['a']], ['btree', ['b']], ['inverted', ['a', 'b']], ['btree', ['a', 'b']]] as [IndexType, string[]][]) {
@@ -65,7 +65,7 @@ describe('creating and dropping', () => {
     }
   }))
 
-  test('calls that were not waited for happen in their order', withIndexes(async (indexes) => {
+  test('calls that are not awaited take effect in their order', withIndexes(async (indexes) => {
     await Promise.all([
       indexes.createIndex(config('a')),
       indexes.addToIndex('a', 1, { a: 1 }),
@@ -78,23 +78,23 @@ describe('creating and dropping', () => {
   }))
 
   const wrong: [string, any, RegExp][] = [
-    ['nothing', undefined, /object/],
-    ['a text', 'a', /object/],
-    ['no name', { type: 'hash', fields: ['a'] }, /name/],
+    ['undefined', undefined, /object/],
+    ['a string', 'a', /object/],
+    ['a missing name', { type: 'hash', fields: ['a'] }, /name/],
     ['an empty name', config(''), /empty/],
     ['a numeric name', { ...config('a'), name: 5 }, /name.*string/],
     ['an unknown type', { ...config('a'), type: 'tree' }, /'hash', 'btree' or 'inverted'/],
-    ['no fields', { name: 'a', type: 'hash' }, /fields.*array/],
+    ['missing fields', { name: 'a', type: 'hash' }, /fields.*array/],
     ['an empty list of fields', { ...config('a'), fields: [] }, /at least one field/],
     ['an empty field', { ...config('a'), fields: [''] }, /field/],
-    ['a path without a name in it', { ...config('a'), fields: ['a..b'] }, /field/],
-    ['a field that is no text', { ...config('a'), fields: [1] }, /field.*string/],
-    ['unique that is no boolean', { ...config('a'), unique: 'yes' }, /unique/],
-    ['sparse that is no boolean', { ...config('a'), sparse: 1 }, /sparse/],
-    ['unique words', { ...config('a', 'inverted'), unique: true }, /unique/],
+    ['a path with an empty part', { ...config('a'), fields: ['a..b'] }, /field/],
+    ['a field that is not a string', { ...config('a'), fields: [1] }, /field.*string/],
+    ['a `unique` that is not a boolean', { ...config('a'), unique: 'yes' }, /unique/],
+    ['a `sparse` that is not a boolean', { ...config('a'), sparse: 1 }, /sparse/],
+    ['a unique inverted index', { ...config('a', 'inverted'), unique: true }, /unique/],
   ]
   for (const [what, given, message] of wrong) {
-    test(`${what} is refused`, withIndexes(async (indexes) => {
+    test(`createIndex refuses ${what}`, withIndexes(async (indexes) => {
       const error = await caught(indexes.createIndex(given))
       assert.equal(error.code, 'INVALID_ARGUMENT')
       assert.match(error.message, message)
@@ -113,7 +113,7 @@ describe('adding and removing', () => {
     assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 2)
   }))
 
-  test('what was removed is not found', withIndex('btree', 'a', async (indexes) => {
+  test('a removed entity is not found', withIndex('btree', 'a', async (indexes) => {
     await addAll(indexes, [{ a: 1 }, { a: 1 }])
     await indexes.removeFromIndex('test', 1)
     assert.deepEqual(await indexes.query('test', 1), [2])
@@ -122,7 +122,7 @@ describe('adding and removing', () => {
     assert.deepEqual(await indexes.queryRange('test', -Infinity, Infinity), [2])
   }))
 
-  test('rebuilding puts entities in place of all others', withIndex('hash', 'a', async (indexes) => {
+  test('rebuilding replaces all entities', withIndex('hash', 'a', async (indexes) => {
     await addAll(indexes, [{ a: 1 }, { a: 2 }])
     await indexes.rebuildIndex('test', [{ id: 2, a: 1 }, { id: 'x', a: 1 }])
     assert.deepEqual(await indexes.query('test', 1), [2, 'x'])
@@ -131,14 +131,14 @@ describe('adding and removing', () => {
     assert.equal((await indexes.getIndexStats('test'))?.stats.totalEntries, 0)
   }))
 
-  test('rebuilding takes an array, a Map and a map by id', withIndex('hash', 'a', async (indexes) => {
+  test('rebuilding accepts a Map and an object of entities by id', withIndex('hash', 'a', async (indexes) => {
     await indexes.rebuildIndex('test', new Map<number | string, object>([[1, { a: 1 }], ['1', { a: 1 }]]))
     assert.deepEqual(await indexes.query('test', 1), [1, '1'])
     await indexes.rebuildIndex('test', { 5: { id: 5, a: 1 }, k: { a: 1 } })
     assert.deepEqual(await indexes.query('test', 1), [5, 'k'])
   }))
 
-  test('of two entities with one id the later counts', withIndex('hash', 'a', async (indexes) => {
+  test('rebuilding keeps the later of two entities with one id', withIndex('hash', 'a', async (indexes) => {
     await indexes.rebuildIndex('test', [{ id: 1, a: 'first' }, { id: 1, a: 'second' }])
     assert.deepEqual(await indexes.query('test', 'first'), [])
     assert.deepEqual(await indexes.query('test', 'second'), [1])
@@ -146,7 +146,7 @@ describe('adding and removing', () => {
 })
 
 describe('an index that does not exist', () => {
-  test('takes no entities', withIndexes(async (indexes) => {
+  test('refuses entities with NOT_FOUND', withIndexes(async (indexes) => {
     for (const call of [() => indexes.addToIndex('none', 1, {}), () => indexes.rebuildIndex('none', [])]) {
       const error = await caught(call())
       assert.ok(error instanceof NotFoundError)
@@ -155,7 +155,7 @@ describe('an index that does not exist', () => {
     }
   }))
 
-  test('answers every question with nothing', withIndexes(async (indexes) => {
+  test('answers every query with an empty result', withIndexes(async (indexes) => {
     for (const _ of [1, 2]) {
       assert.deepEqual(await indexes.query('none', 1), [])
       assert.deepEqual(await indexes.queryRange('none', 1, 2), [])
@@ -164,7 +164,7 @@ describe('an index that does not exist', () => {
     }
   }))
 
-  test('can be removed from and dropped', withIndexes(async (indexes) => {
+  test('may be dropped or have entities removed without an error', withIndexes(async (indexes) => {
     await indexes.removeFromIndex('none', 1)
     await indexes.dropIndex('none')
   }))
@@ -183,7 +183,7 @@ describe('statistics', () => {
     assert.ok(before - 1000 <= created.getTime() && created <= updated && updated.getTime() <= Date.now())
   }))
 
-  test('tell when the index was changed last, after reopening too', withIndex('hash', 'a', async (indexes, { open }) => {
+  test('tell when the index was last changed, even after reopening', withIndex('hash', 'a', async (indexes, { open }) => {
     const updated = async (manager = indexes) => (await manager.getIndexStats('test'))!.stats.updated.getTime()
     const later = async () => {
       const now = Date.now()
@@ -213,7 +213,7 @@ describe('statistics', () => {
 
 describe('names', () => {
   const ordinary = ['users_by_email', 'a', 'with spaces', 'v1.2', '名前', 'ümlaut', '__proto__', 'constructor', '__null__', 'null', '5', 'CON', 'nul', 'a:b', 'x*?', 'trailing.', ' ', '-', '~', '\u00e9', 'e\u0301', 'L'.repeat(500)]
-  test('of every kind have indexes that do not mix', withIndexes(async (indexes, { base, open }) => {
+  test('of every kind refer to separate indexes', withIndexes(async (indexes, { base, open }) => {
     for (const [at, name] of ordinary.entries()) {
       await indexes.createIndex(config(name))
       await indexes.addToIndex(name, at, { a: 'x' })
@@ -230,7 +230,7 @@ describe('names', () => {
     assert.ok(files.includes('users_by_email.json') && files.every((file) => Buffer.byteLength(file) <= 255))
   }))
 
-  test('that differ in case are two indexes', withIndexes(async (indexes) => {
+  test('that differ only in case refer to two indexes', withIndexes(async (indexes) => {
     await indexes.createIndex(config('users'))
     await indexes.createIndex(config('Users'))
     await indexes.addToIndex('users', 1, { a: 1 })
@@ -238,7 +238,7 @@ describe('names', () => {
   }))
 
   for (const name of ['', '.', '..', '../x', '/etc/passwd', 'a/b', 'a/../../x', 'C:\\x', '..\\x', 'a\0', '\n', '\ud800', 'x'.repeat(1025)]) {
-    test(`${JSON.stringify(name.slice(0, 20))} is none, in any call`, withIndexes(async (indexes, { base }) => {
+    test(`cannot be ${JSON.stringify(name.slice(0, 20))}, in any call`, withIndexes(async (indexes, { base }) => {
       for (const call of [
         () => indexes.createIndex(config(name)),
         () => indexes.dropIndex(name),
@@ -266,7 +266,7 @@ describe('construction', () => {
     assert.equal(existsSync(join(base, 'new')), false)
   }))
 
-  test('refuses arguments of a wrong kind', () => {
+  test('refuses invalid arguments', () => {
     for (const args of [[], ['/tmp'], [5, 'data'], ['/tmp', null], ['/tmp', 'data', null], ['/tmp', 'data', 'os']]) {
       assert.throws(() => construct(...args), TypeError, JSON.stringify(args))
     }
@@ -276,7 +276,7 @@ describe('construction', () => {
     assert.throws(() => construct('/tmp', 'data', { lockTimeout: '5' }), /lockTimeout/)
   })
 
-  test('in a nested directory', withDirectory(async ({ base }) => {
+  test('accepts a nested directory', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'a/b/../c')
     await indexes.createIndex(config('x'))
     await indexes.close()
@@ -285,7 +285,7 @@ describe('construction', () => {
 })
 
 describe('closing', () => {
-  test('waits for what is under way and refuses what comes after', withIndex('hash', 'a', async (indexes, { base }) => {
+  test('waits for running calls and refuses later ones', withIndex('hash', 'a', async (indexes, { base }) => {
     const adding = indexes.addToIndex('test', 1, { a: 1 })
     await indexes.close()
     await adding
@@ -302,7 +302,7 @@ describe('closing', () => {
     }
   }))
 
-  test('is what disposing does', withIndex('hash', 'a', async (indexes) => {
+  test('also happens on asynchronous disposal', withIndex('hash', 'a', async (indexes) => {
     await indexes[Symbol.asyncDispose]()
     assert.equal((await caught(indexes.listIndexes())).code, 'CLOSED')
   }))

@@ -4,7 +4,7 @@ import { BaseStorage } from '../../index.mjs'
 
 const [base, what] = process.argv.slice(2)
 const controller = new AbortController()
-const isLeft = what === 'a file that is not judged any more'
+const isLeft = what === 'a validation that no call waits for'
 const validate = (value) => {
   // By then, the call waits for this validation.
   if (isLeft) setImmediate(() => controller.abort())
@@ -22,5 +22,5 @@ class Things extends BaseStorage {
 }
 
 const list = new Things().list({ signal: controller.signal })
-if (what === 'a call that was given up') controller.abort()
+if (what === 'an aborted call') controller.abort()
 list.then(() => console.log('done'), ({ code }) => console.log(code))
