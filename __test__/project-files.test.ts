@@ -63,6 +63,15 @@ describe('a new file', () => {
     }
   }))
 
+  test('does not scale a stored time that comes back in a patch', withProject(async (storage, project) => {
+    const file = await storage.addFile(project.id, { ...fileInput('a.ts'), lastSyncedAt: new Date(5000) as any })
+    assert.equal(file.lastSyncedAt, 5000)
+    const updated = await storage.updateProjectFile(project.id, file.id, { ...file, content: 'changed' })
+    assert.equal(updated.lastSyncedAt, 5000)
+    const version = await storage.createFileVersion(project.id, file.id, 'again', { lastSyncedAt: 5000 })
+    assert.equal(version.lastSyncedAt, 5000)
+  }))
+
   test('takes a time below 1e10 as seconds', withProject(async (storage, project) => {
     const file = await storage.addFile(project.id, { ...fileInput('a'), summaryLastUpdated: 1_700_000_000 })
     assert.equal(file.summaryLastUpdated, 1_700_000_000_000)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import type { ProjectFile, ProjectFileStorage } from '../index.js'
-import { fileInput, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, withProject, withStorage } from './support/index.js'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
@@ -102,6 +102,18 @@ describe('reading versions', () => {
     assert.deepEqual(await files.getVersions(4711), [])
     assert.equal(await files.getVersion(4711, 1), null)
     assert.equal(await files.getLatestVersion(4711), null)
+  }))
+
+  test('accepts the id of a root that a whole map left out, as writing versions does', withFiles(async (files) => {
+    const [first] = await chainOf(files, 3)
+    const map = await files.readAll()
+    delete map[first!.id]
+    await files.writeAll(map)
+    assert.deepEqual((await files.getVersions(first!.id)).map(({ version }) => version), [2, 3])
+    assert.equal((await files.createVersion(first!.id, 'v4')).version, 4)
+    assert.equal((await files.revertToVersion(first!.id, 2)).content, 'v2')
+    const error = await caught(files.revertToVersion(first!.id, 1))
+    assert.match(error.message, /version 1 of file/)
   }))
 
   test('with a number that the chain lacks returns null', withFiles(async (files) => {

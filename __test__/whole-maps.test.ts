@@ -1,6 +1,7 @@
 // Writing all files of a project as a map. The map is compared with what was read before, so that only the difference is
 // sent, which must not be noticeable except in the cost.
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -98,6 +99,16 @@ describe('a map that was read and is written back', () => {
     }
     const written = await storage.writeProjectFiles(project, stored)
     assert.deepEqual([one!, other!].map(({ id }) => written[id]!.summary), [null, null])
+  }))
+
+  test('gives a record with new content that lacks a checksum that of the content', withMap(async (storage, map) => {
+    const [changed, same] = Object.keys(map)
+    for (const id of [changed!, same!]) delete (map[id] as Partial<ProjectFile>).checksum
+    map[changed!]!.content = 'changed'
+    const written = await storage.writeProjectFiles(PROJECT, map)
+    assert.equal(written[changed!]!.checksum, createHash('sha256').update('changed').digest('hex'))
+    assert.equal(written[same!]!.checksum, null)
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), written)
   }))
 
   test('shares nothing with what is read or written later', withMap(async (storage, map) => {

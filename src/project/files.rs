@@ -66,7 +66,7 @@ const CONTENT: usize = TABLE.position(LARGE_FIELD);
 /// `extension` and `size` are derived from them if they are missing. Ids, `created`, `updated`, chain fields and unknown
 /// properties in the input are ignored.
 pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&FILE, input.into(), Origin::Caller)?;
+    let mut record = Record::read(&FILE, input.into(), Origin::Caller(None))?;
     record.set_integer(ID, id);
     record.set_integer(PROJECT_ID, project_id);
     record.set_integer(CREATED, now);
@@ -78,7 +78,7 @@ pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, no
 /// Like [`create_file`], for a file whose content is stored elsewhere and has this `size` as UTF-8. Returns the text before
 /// the content, without a closing brace. `fields` has no content.
 pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&FILE, fields.into(), Origin::Caller)?;
+    let mut record = Record::read(&FILE, fields.into(), Origin::Caller(None))?;
     if record.is_absent(SIZE) {
         record.set_integer(SIZE, size);
     }
@@ -96,9 +96,8 @@ pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size:
 /// `checksum`, and a new path its `name` and `extension` if those followed from the old path, unless the patch gives them.
 pub fn update_file<'a>(current: &[u8], patch: impl Into<Given<'a>>, now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&FILE, current);
-    let patch = Record::read(&FILE, patch.into(), Origin::Caller)?;
-    let is_stored = |content: Content<'_>| record.text(CONTENT).is_some_and(|raw| content.is_stored_as(raw));
-    let new_content = patch.content().is_some_and(|content| !is_stored(content));
+    let patch = Record::read(&FILE, patch.into(), Origin::Caller(Some(&record)))?;
+    let new_content = patch.content().is_some_and(|content| !has_content(&record, content));
     lay_over(&mut record, patch, new_content);
     record.touch(UPDATED, now);
     record.finish()
@@ -117,9 +116,9 @@ pub fn next_version(
     id: u64,
     now: u64,
 ) -> Result<Vec<u8>> {
-    let mut patch = Record::read(&FILE, extra.unwrap_or(b"{}").into(), Origin::Caller)?;
-    patch.set_content(checked(content)?);
     let mut record = Record::canonical(&FILE, latest);
+    let mut patch = Record::read(&FILE, extra.unwrap_or(b"{}").into(), Origin::Caller(Some(&record)))?;
+    patch.set_content(checked(content)?);
     lay_over(&mut record, patch, true);
     record.set_integer(ID, id);
     record.touch(UPDATED, now);
@@ -136,7 +135,8 @@ pub fn stored_file<'a>(key: &str, project_id: u64, raw: &'a [u8]) -> Result<Cow<
 
 /// Returns the stored form of a record of a whole map that a caller writes over `current` (canonical text), if that exists.
 /// Unlike those of a record on disk, its timestamps may be in seconds, except where they equal those of `current`. The
-/// unknown properties of `current` are kept, and new ones are dropped.
+/// unknown properties of `current` are kept, and new ones are dropped. A missing `size` or, if the content differs from that
+/// of `current`, `checksum` is that of the content.
 pub fn written_file<'a>(
     key: &str,
     project_id: u64,
@@ -147,6 +147,11 @@ pub fn written_file<'a>(
     adopt_file(key, Some(project_id), given.into(), Origin::Map(current.as_ref()))
 }
 
+/// Whether a stored file has this content.
+fn has_content(stored: &Record<'_>, content: Content<'_>) -> bool {
+    stored.text(CONTENT).is_some_and(|raw| content.is_stored_as(raw))
+}
+
 /// Without a `project_id`, the record must have one.
 pub fn adopt_file<'a>(
     key: &str,
@@ -155,6 +160,13 @@ pub fn adopt_file<'a>(
     origin: Origin<'_, 'a>,
 ) -> Result<Cow<'a, [u8]>> {
     let mut record = Record::read(&FILE, given, origin)?;
+    if let Origin::Map(Some(current)) = origin
+        && record.is_absent(CHECKSUM)
+        && let Some(content) = record.content().filter(|content| !has_content(current, *content))
+    {
+        let checksum = quoted_sha256(content.to_utf8().as_bytes());
+        record.set(CHECKSUM, checksum);
+    }
     record.identify(ID, key);
     if let Some(project_id) = project_id
         && record.is_absent(PROJECT_ID)

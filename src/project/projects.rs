@@ -29,7 +29,7 @@ const UPDATED: usize = TABLE.position("updated");
 /// Returns a new project from what a caller gave. `now` is in milliseconds. `name` and `path` must be given and not be
 /// empty; `id`, `created`, `updated` and unknown properties in the input are ignored.
 pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&PROJECT, input.into(), Origin::Caller)?;
+    let mut record = Record::read(&PROJECT, input.into(), Origin::Caller(None))?;
     record.set_integer(ID, id);
     record.set_integer(CREATED, now);
     record.set_integer(UPDATED, now);
@@ -40,7 +40,8 @@ pub fn create_project(input: &[u8], id: u64, now: u64) -> Result<Vec<u8>> {
 /// never goes backwards, and unknown properties of `current` are kept.
 pub fn update_project(current: &[u8], patch: &[u8], now: u64) -> Result<Vec<u8>> {
     let mut record = Record::canonical(&PROJECT, current);
-    record.merge(Record::read(&PROJECT, patch.into(), Origin::Caller)?);
+    let patch = Record::read(&PROJECT, patch.into(), Origin::Caller(Some(&record)))?;
+    record.merge(patch);
     record.touch(UPDATED, now);
     record.finish()
 }

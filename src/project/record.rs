@@ -16,15 +16,16 @@ use super::timestamp::Unit;
 /// Where a text comes from, which decides how it is read.
 #[derive(Clone, Copy)]
 pub enum Origin<'r, 'a> {
-    /// A new document or a patch: fields that the engine assigns are ignored, unknown properties are dropped.
-    Caller,
+    /// A new document, or a patch of the given record: fields that the engine assigns are ignored, unknown properties are
+    /// dropped. Values that the given record already has are stored values, so they are not scaled.
+    Caller(Option<&'r Record<'a>>),
     /// A record on disk: small timestamps are taken as they are, unknown properties are kept.
     Disk,
     /// A record of a whole map that is only checked: it is complete, unknown properties are dropped, and a small timestamp
     /// is in seconds.
     Schema,
-    /// A record of a whole map to be written over the given record, if there is one. Values that the given record already
-    /// has are stored values, so they are not scaled. Its unknown properties are kept, and new ones are dropped.
+    /// A record of a whole map to be written over the given record, if there is one. Its values are not scaled either. Its
+    /// unknown properties are kept, and new ones are dropped.
     Map(Option<&'r Record<'a>>),
 }
 
@@ -67,7 +68,7 @@ impl<'a> Record<'a> {
             record.slots[at] = Slot::Plain(plain);
         }
         for (at, raw) in raw.into_iter().enumerate() {
-            let passed_over = matches!(origin, Origin::Caller) && shape.fields[at].assigned;
+            let passed_over = matches!(origin, Origin::Caller(_)) && shape.fields[at].assigned;
             if let Some(raw) = raw
                 && !passed_over
             {
@@ -75,7 +76,7 @@ impl<'a> Record<'a> {
             }
         }
         record.unknown = match origin {
-            Origin::Caller | Origin::Schema | Origin::Map(None) => Vec::new(),
+            Origin::Caller(_) | Origin::Schema | Origin::Map(None) => Vec::new(),
             Origin::Disk => last_of_each_name(unknown),
             Origin::Map(Some(current)) => {
                 let mut kept = last_of_each_name(unknown);
@@ -92,10 +93,12 @@ impl<'a> Record<'a> {
 
     fn take(&mut self, at: usize, raw: &'a [u8], origin: Origin<'_, 'a>) {
         let field = &self.shape.fields[at];
-        let filled = matches!(origin, Origin::Caller);
+        let filled = matches!(origin, Origin::Caller(_));
         let unit = match origin {
             Origin::Disk => Unit::Milliseconds,
-            Origin::Map(Some(current)) if field.kind == Kind::Timestamp && current.text(at) == Some(raw) => {
+            Origin::Caller(Some(current)) | Origin::Map(Some(current))
+                if field.kind == Kind::Timestamp && current.text(at) == Some(raw) =>
+            {
                 Unit::Milliseconds
             }
             _ => Unit::Guessed,

@@ -19,9 +19,14 @@ fn missing(id: u64) -> Error {
     Error::NotFound { what: "file", id: id.to_string() }
 }
 
-/// Returns the root of the chain that a document belongs to.
-fn root_of(id: u64, document: &[u8]) -> u64 {
-    chain_of(document).original.unwrap_or(id)
+/// Returns the root of the chain that an id stands for. Without a document, it can only be the root itself: a whole map may
+/// have left that out and kept its versions.
+fn root_of(id: u64, document: Option<&[u8]>) -> u64 {
+    document.and_then(|document| chain_of(document).original).unwrap_or(id)
+}
+
+fn root_in(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<u64> {
+    Ok(root_of(id, tx.head(&files.spec, &id.into())?.as_deref()))
 }
 
 fn bounds(root: u64, version: Option<u64>) -> Option<(IndexKey, IndexKey)> {
@@ -43,8 +48,7 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
 
 /// Returns the ids of all versions of the file that `id` belongs to; none if there is no such file.
 pub fn ids(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<Vec<DocumentId>> {
-    let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(Vec::new()) };
-    let root = root_of(id, &head);
+    let root = root_in(tx, files, id)?;
     tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))
 }
 
@@ -83,8 +87,7 @@ pub fn append(
     content: Content<'_>,
     extra: Option<&[u8]>,
 ) -> Result<Document> {
-    let head = tx.head(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
-    let root = root_of(id, &head);
+    let root = root_in(tx, files, id)?;
     let (latest_id, latest) = match last_version(tx, files, root)? {
         Some(latest) => latest,
         None => (id, tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?),
@@ -111,11 +114,14 @@ pub fn append(
 /// # Errors
 /// `NOT_FOUND` naming the file, or the version and the file.
 pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Document> {
-    let head = tx.head(&files.spec, &id.into())?.ok_or_else(|| missing(id))?;
-    let root = root_of(id, &head);
+    let root = root_in(tx, files, id)?;
     let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
     let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
-    let earlier = tx.get(&files.spec, found.last().ok_or_else(gone)?)?.ok_or_else(gone)?;
+    let Some(found) = found.last() else {
+        let is_there = tx.contains(&files.spec, &id.into())? || last_version(tx, files, root)?.is_some();
+        return Err(if is_there { gone() } else { missing(id) });
+    };
+    let earlier = tx.get(&files.spec, found)?.ok_or_else(gone)?;
     let content = content_of(&earlier.text).unwrap_or(b"\"\"").to_vec();
     append(tx, files, id, Content::Json(&content), None)
 }
@@ -124,7 +130,7 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
 /// one becomes the root or the previous one the latest. The document itself stays.
 pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
     let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(()) };
-    let mut rest = chain(tx, files, root_of(id, &head))?;
+    let mut rest = chain(tx, files, root_of(id, Some(&head)))?;
     rest.retain(|(member, _)| *member != id);
     let Some(&(root, _)) = rest.first() else { return Ok(()) };
     for (at, (member, head)) in rest.iter().enumerate() {
@@ -164,10 +170,9 @@ pub fn read(
 ) -> Result<Vec<Arc<[u8]>>> {
     let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
     let head = database.select_part(&files.spec, Part::Head, options, by_id)?;
-    let root = head.first().map(|head| root_of(id, head));
+    let root = root_of(id, head.first().map(|head| &**head));
     // This is the read that counts, even if there is no such file.
     database.select(&files.spec, Part::Whole, options, |files| {
-        let Some(root) = root else { return Ok(Vec::new()) };
         let index = files.index(FILES_BY_VERSION)?;
         match wanted {
             Wanted::All => members(index, root, None),
