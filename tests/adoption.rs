@@ -258,6 +258,23 @@ fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
 }
 
 #[test]
+fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kept() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    fixture.put(&database, 2, "b");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "newer");
+    fixture.put(&database, 3, "new");
+    fs::write(fixture.path("items.json"), pretty(&[(2, "b")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
+    assert_eq!(fixture.get(&database, 3), Some(record(3, "new")));
+    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+    let messages = messages(&database);
+    assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
+}
+
+#[test]
 fn the_next_checkpoint_replaces_an_unsalvageable_file_with_an_empty_map() {
     for broken in ["{\"1\": {\"id\":1", "[]", ""] {
         let fixture = Fixture::new();

@@ -37,7 +37,7 @@ struct Adoption {
     given_up: Vec<String>,
     /// Why the file is not valid JSON, if it is not.
     broken: Option<String>,
-    /// Documents that were edited in the file while the journal holds a newer form.
+    /// Documents that were edited in the file, or removed from it, while the journal holds a newer form.
     conflicts: Vec<DocumentId>,
 }
 
@@ -332,6 +332,9 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) 
         let there =
             |(id, change): &(&DocumentId, &Change)| change.location.is_some() && !found.contains_key(id);
         adoption.gone.extend(known.adopted.iter().filter(there).map(|(id, _)| id.clone()));
+        // Of those that the journal holds in a newer form, somebody removed the ones that the file had.
+        let removed = known.newer.iter().filter(there).filter(|(_, change)| change.base.is_some());
+        adoption.conflicts.extend(removed.map(|(id, _)| id.clone()));
     }
     Ok(adoption)
 }

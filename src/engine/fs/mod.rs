@@ -223,7 +223,7 @@ pub fn check_space(fs: &dyn Fs, directory: &Path, needed: u64, what: &str) -> io
     if free >= needed.saturating_add(SPARE) {
         return Ok(());
     }
-    let message = format!("{what} needs {needed} bytes and {free} are free");
+    let message = format!("{what} needs {needed} bytes and {SPARE} to spare, and {free} are free");
     Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 

@@ -192,7 +192,10 @@ impl Repair<'_> {
         let message = format!("written anew with {}{rule}", count(documents as u64, "document"));
         self.did(ActionCode::SnapshotWritten, path, message);
         for problem in &examined.problems {
-            self.did(ActionCode::DocumentsLost, path, problem.message.as_str());
+            // What follows the fact is advice on what to do before a repair.
+            let fact = problem.message.split(';').next().unwrap_or_default();
+            let message = format!("{fact}; what neither the file nor the journals still have is lost");
+            self.did(ActionCode::DocumentsLost, path, message);
         }
         if !lost.is_empty() {
             let ids: Vec<String> = lost.iter().map(ToString::to_string).collect();
