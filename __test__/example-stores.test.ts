@@ -177,13 +177,15 @@ const oldSessions = {
     'abc-2': { id: 'abc-2', projectPath: '/srv/b', ...times },
   },
   'claude_code_storage/session_data/abc-1/messages.json': [
-    { uuid: 'm-1', type: 'user', message: { text: 'Hello' } },
+    { uuid: 'm-1', type: 'user', message: { text: 'Hello' }, timestamp: '2025-01-01T00:00:00Z' },
     { type: 'assistant', message: { text: 'Hi' } },
   ],
 }
 
 test('session logs of the old layout can be read and appended to', withStore(SessionStorage, oldSessions, async (sessions, reopen) => {
   assert.deepEqual((await sessions.readLog('abc-1')).map(({ id, position }) => [id, position]), [['m-1', 0], ['imported-1', 1]])
+  const [first] = await sessions.readLog('abc-1')
+  assert.equal((first as { timestamp?: unknown } | undefined)?.timestamp, '2025-01-01T00:00:00Z')
   await Promise.all(Array.from({ length: 10 }, (_, at) => sessions.append('abc-1', { type: 'user', message: at })))
   const again = await reopen()
   const log = await again.readLog('abc-1', 2)

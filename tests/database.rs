@@ -272,6 +272,21 @@ fn calls_time_out_while_the_write_lock_is_held_elsewhere_but_reads_go_on() {
     assert_eq!(fixture.get(&database, 1), Some(record(1, "a")));
 }
 
+/// Only Linux lists the processes that hold a lock.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_write_that_times_out_names_a_lock_holder_that_is_not_in_the_tip() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let lock = fs::File::open(fixture.path(".storage/write.lock")).expect("a lock file");
+    fs2::FileExt::lock_exclusive(&lock).expect("lockable");
+    let error = database.checkpoint(Wait::at_most(Duration::from_millis(20))).expect_err("locked");
+    assert!(
+        matches!(error, Error::LockTimeout { holder: Some(holder), .. } if holder == std::process::id()),
+        "{error}"
+    );
+}
+
 #[test]
 fn dropping_a_collection_removes_its_file_and_directory() {
     let fixture = Fixture::new();

@@ -24,7 +24,7 @@ export const sessionSchema = keeping({
 })
 export type Session = z.infer<typeof sessionSchema>
 
-const logEntrySchema = z.object({
+const logEntrySchema = keeping({
   id: z.string(),
   position: z.number(),
   type: z.string(),
@@ -63,7 +63,8 @@ class SessionLog extends ImportingStorage<LogEntry> {
 
   protected fieldsOf(element: Record<string, unknown>, position: number) {
     const { uuid: _, type, message, ...rest } = element
-    return { position, type: String(type ?? 'message'), message: message ?? rest }
+    const fields = message === undefined ? { message: rest } : { ...rest, message }
+    return { ...fields, position, type: String(type ?? 'message') }
   }
 }
 

@@ -159,13 +159,20 @@ impl Database {
                     return Err(Error::LockTimeout {
                         path: self.reserved("write.lock"),
                         waited_ms: wait.timeout_ms(),
-                        holder: self.tip.as_ref().and_then(Tip::holder),
+                        holder: self.write_lock_holder(),
                     });
                 }
             };
             ended(waiting_since);
             return Ok(Held { tip: self.tip.as_ref(), lock, writer });
         }
+    }
+
+    /// Returns the process that holds the write lock, if it is known. One that is opening the database has the lock before
+    /// it can say so in the tip.
+    fn write_lock_holder(&self) -> Option<u32> {
+        let holders = || self.writer.try_lock()?.files.as_ref().map(|files| files.lock.holders());
+        self.tip.as_ref().and_then(Tip::holder).or_else(|| holders()?.first().copied())
     }
 
     /// Takes the write lock if it is free, catches up with other processes and cuts what a dead writer left behind.
