@@ -126,7 +126,7 @@ fn workloads() -> Vec<Vec<Op>> {
 
 /// Fails every call of the workload in turn.
 fn every_call(fault: Fault, repeat: Repeat) {
-    workloads().iter().for_each(|ops| every_call_of(ops, fault, repeat, 200));
+    workloads().iter().for_each(|ops| every_call_of(ops, fault, repeat, 360));
 }
 
 pub fn every_call_of(ops: &[Op], fault: Fault, repeat: Repeat, least: u64) {
