@@ -60,8 +60,9 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   /** All files of a project by id, every version. An empty map if the project does not exist. */
   readProjectFiles(projectId: IdInput, options?: CallOptions): Promise<ProjectFilesStorage>
   /**
-   * Replaces all files of a project as one batch and returns what is stored. Chain fields are taken as given. Only
-   * differences are written. The project need not exist.
+   * Replaces all files of a project as one batch and returns what is stored. Chain fields are taken as given. A field that a
+   * record lacks gets its default, `size` and, with new content, `checksum` those of the content. Only differences are
+   * written. The project need not exist.
    */
   writeProjectFiles(projectId: IdInput, files: ProjectFilesStorage, options?: CallOptions): Promise<ProjectFilesStorage>
   readProjectFile(projectId: IdInput, fileId: IdInput, options?: CallOptions): Promise<ProjectFile | undefined>
