@@ -243,6 +243,13 @@ fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
     assert_eq!(fixture.files_like("items.json.").len(), 0);
 }
 
+/// Checks that an edit of document 1 lost to its newer form: the edited file was kept, and one warning says so.
+fn assert_conflict_over_1(fixture: &Fixture, database: &Handle) {
+    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+    let messages = messages(database);
+    assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
+}
+
 #[test]
 fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
     let fixture = Fixture::new();
@@ -252,9 +259,7 @@ fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
     fs::write(fixture.path("items.json"), pretty(&[(1, "lost"), (2, "edited")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
-    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
-    let messages = messages(&database);
-    assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
+    assert_conflict_over_1(&fixture, &database);
 }
 
 #[test]
@@ -269,9 +274,7 @@ fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kep
     fs::write(fixture.path("items.json"), pretty(&[(2, "b")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 3), Some(record(3, "new")));
-    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
-    let messages = messages(&database);
-    assert!(matches!(&messages[..], [one] if one.contains("newer forms of 1 ")), "{messages:?}");
+    assert_conflict_over_1(&fixture, &database);
 }
 
 #[test]

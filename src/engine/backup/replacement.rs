@@ -65,14 +65,17 @@ pub struct Source {
     pub content: Content,
 }
 
-/// The directories, from the base path down, whose names a replacement changes.
-struct Touched<'a> {
+/// The directories above some paths, from the base path down.
+struct DirectoriesAbove<'a> {
     base: &'a Path,
     directories: BTreeSet<PathBuf>,
 }
 
-impl Touched<'_> {
-    /// Adds the directories above a path.
+impl DirectoriesAbove<'_> {
+    fn new(base: &Path) -> DirectoriesAbove<'_> {
+        DirectoriesAbove { base, directories: BTreeSet::new() }
+    }
+
     fn add(&mut self, path: &Path) {
         let above = path.ancestors().skip(1).take_while(|above| above.starts_with(self.base));
         self.directories.extend(above.map(Path::to_path_buf));
@@ -207,7 +210,7 @@ impl Replacement {
     /// part of it, and that its changes to names may not have reached the disk.
     pub fn carry_out(&self, site: &Site, again: bool) -> Result<()> {
         let fs = site.fs();
-        let mut touched = Touched { base: site.base.path(), directories: BTreeSet::new() };
+        let mut touched = DirectoriesAbove::new(site.base.path());
         self.make_way(site, again, &mut touched)?;
         for path in self.directories.iter().map(|path| site.base.absolute(path)) {
             fs::create_dirs(&*fs, &path).at("create", &path)?;
@@ -237,8 +240,8 @@ impl Replacement {
         Ok(())
     }
 
-    /// Removes what is not to stay, and what has another kind than what takes its place.
-    fn make_way(&self, site: &Site, again: bool, touched: &mut Touched<'_>) -> Result<()> {
+    /// Removes what is not to stay, and what has another kind than what takes its place. Adds what it changed to `touched`.
+    fn make_way(&self, site: &Site, again: bool, touched: &mut DirectoriesAbove<'_>) -> Result<()> {
         let fs = site.fs();
         for path in self.remove.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_file(&path) {
@@ -276,16 +279,14 @@ impl Replacement {
     /// created one may have died before it was durable, and what is moved into it would be lost with it.
     fn create_homes(&self, site: &Site) -> Result<()> {
         let fs = site.fs();
-        let mut homes = BTreeSet::new();
+        let mut homes = DirectoriesAbove::new(site.base.path());
         for file in &self.files {
-            let to = site.base.absolute(&file.to);
-            if let Some(parent) = to.parent() {
+            if let Some(parent) = site.base.absolute(&file.to).parent() {
                 fs::create_dirs(&*fs, parent).at("create", parent)?;
+                homes.add(parent);
             }
-            let above = to.ancestors().skip(2).take_while(|above| above.starts_with(site.base.path()));
-            homes.extend(above.map(Path::to_path_buf));
         }
-        for directory in homes {
+        for directory in homes.directories {
             fs.sync_dir(&directory).at("sync directory", &directory)?;
         }
         Ok(())

@@ -192,9 +192,8 @@ impl Repair<'_> {
         let message = format!("written anew with {}{rule}", count(documents as u64, "document"));
         self.did(ActionCode::SnapshotWritten, path, message);
         for problem in &examined.problems {
-            // What follows the fact is advice on what to do before a repair.
-            let fact = problem.message.split(';').next().unwrap_or_default();
-            let message = format!("{fact}; what neither the file nor the journals still have is lost");
+            let message =
+                format!("{}; what neither the file nor the journals still have is lost", problem.fact());
             self.did(ActionCode::DocumentsLost, path, message);
         }
         if !lost.is_empty() {

@@ -53,6 +53,8 @@ struct Evidence<'a> {
     changes: BTreeMap<DocumentId, Change>,
     /// Whether the file is one that this database wrote.
     certain: bool,
+    /// Whether an edited or damaged file has a document that is not believed: one that is damaged or has another one's id.
+    unbelievable: bool,
     /// Whether the documents are definitions of indexes. These are adopted by the repair, because using them does not adopt
     /// them. Each shows by itself whether it is a definition.
     definitions: bool,
@@ -60,12 +62,16 @@ struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     fn of(directory: &'a Path, examined: &'a Examined, journals: &'a Journals) -> Result<Evidence<'a>> {
+        let certain = !matches!(examined.state, FileState::Foreign | FileState::Broken);
+        let is_bad =
+            |(id, range): (&DocumentId, &Range<usize>)| judge(id, &examined.bytes[range.clone()]).is_some();
         let mut evidence = Evidence {
             directory,
             examined,
             journals,
             changes: changes(journals, &examined.path, 0),
-            certain: !matches!(examined.state, FileState::Foreign | FileState::Broken),
+            certain,
+            unbelievable: !certain && examined.scanned.iter().any(is_bad),
             definitions: false,
         };
         evidence.definitions = is_definitions(&examined.path) && evidence.has_definition()?;
@@ -101,7 +107,7 @@ impl<'a> Evidence<'a> {
             {
                 Some(Content::Left)
             }
-            FileState::Foreign if !self.definitions && !self.is_unbelievable() && is_current => {
+            FileState::Foreign if !self.definitions && !self.unbelievable && is_current => {
                 Some(Content::Left)
             }
             _ => None,
@@ -121,7 +127,7 @@ impl<'a> Evidence<'a> {
             }
         }
         // If a part of a file is gone, the journals help even with documents that the file should have.
-        let gone = self.is_unbelievable() || matches!(self.examined.state, FileState::Broken);
+        let gone = self.unbelievable || matches!(self.examined.state, FileState::Broken);
         for (id, change) in &self.changes {
             let missed = !documents.contains_key(id) && (gone || (self.definitions && lost.contains(id)));
             if !self.is_newer(change) && !missed {
@@ -154,12 +160,6 @@ impl<'a> Evidence<'a> {
     /// Returns the text of a document of the file.
     fn scanned(&self, range: &Range<usize>) -> &'a [u8] {
         &self.examined.bytes[range.clone()]
-    }
-
-    /// In an edited or damaged file, a document that is damaged or has another one's id is not believed.
-    fn is_unbelievable(&self) -> bool {
-        let is_bad = |(id, range): (&DocumentId, &Range<usize>)| judge(id, self.scanned(range)).is_some();
-        !self.certain && self.examined.scanned.iter().any(is_bad)
     }
 
     fn is_fine(&self, text: &[u8]) -> bool {

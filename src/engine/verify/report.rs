@@ -117,11 +117,16 @@ pub struct Problem {
     pub offset: Option<u64>,
     /// The document concerned, if there is one.
     pub id: Option<String>,
-    /// A sentence that says what is wrong and what to do.
+    /// What is wrong and, behind a semicolon, what to do or what it means.
     pub message: String,
 }
 
 impl Problem {
+    /// Returns what is wrong, without what to do.
+    pub fn fact(&self) -> &str {
+        self.message.split(';').next().unwrap_or_default()
+    }
+
     pub fn new(code: ProblemCode, path: impl Into<String>, message: impl Into<String>) -> Problem {
         let (path, message) = (path.into(), message.into());
         Problem { severity: code.severity(), code, path, offset: None, id: None, message }
