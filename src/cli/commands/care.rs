@@ -1,10 +1,14 @@
 //! `verify`, `repair` and `checkpoint`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::console::{Console, Style};
-use crate::engine::{self, Problem, RepairReport, Severity, VerifyReport};
-use crate::failure::{Exit, Result};
+use crate::engine::{
+    self, Action, ActionCode, Database, Problem, ProblemCode, RepairReport, Severity, VerifyReport,
+};
+use crate::failure::{Exit, Failure, Result};
 use crate::reports;
 use crate::table::Table;
 use crate::{Run, display};
@@ -14,8 +18,8 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
     for directory in run.place.databases()? {
         found.push(engine::verify(&run.place.file_system(), &directory, run.place.wait())?);
     }
-    let record = run.place.site().base.verify_record()?;
-    let ok = record.is_none() && found.iter().all(VerifyReport::is_ok);
+    let record: Vec<Problem> = run.place.site().base.verify_record()?.into_iter().collect();
+    let ok = record.is_empty() && found.iter().all(VerifyReport::is_ok);
     if run.console.is_json() {
         let databases: Vec<Value> = found.iter().map(reports::verify_report).collect();
         let problems: Vec<Value> = record.iter().map(reports::problem).collect();
@@ -25,12 +29,25 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
             let path = run.place.relative(&report.directory);
             show_report(&mut run.console, &path, report)?;
         }
-        show_problems(&mut run.console, &record.into_iter().collect::<Vec<_>>())?;
-        if !ok {
-            run.console.remark("`repair` mends what can be mended and keeps the originals");
-        }
+        show_problems(&mut run.console, &record)?;
+        advise(&mut run.console, found.iter().flat_map(|report| &report.problems).chain(&record));
     }
     Ok(if ok { Exit::Done } else { Exit::Problems })
+}
+
+/// Says what to do about the problems. An edited file needs no repair.
+fn advise<'a>(console: &mut Console, problems: impl Iterator<Item = &'a Problem>) {
+    let (edits, others): (Vec<&Problem>, Vec<&Problem>) = problems
+        .filter(|problem| problem.severity != Severity::Note)
+        .partition(|problem| problem.code == ProblemCode::SnapshotChanged);
+    if !edits.is_empty() {
+        console.remark(
+            "an edit of yours is adopted when the data is used next; if nobody edited it, restore a backup",
+        );
+    }
+    if !others.is_empty() {
+        console.remark("`repair` mends what can be mended and keeps the originals");
+    }
 }
 
 /// Repairs every database that needs it.
@@ -48,6 +65,7 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
         repaired.push(engine::repair(&run.place.file_system(), directory, run.place.wait())?);
     }
     let ok = repaired.iter().all(RepairReport::is_ok);
+    let lost = repaired.iter().flat_map(|report| &report.actions).any(is_lost);
     if run.console.is_json() {
         let databases: Vec<Value> = repaired.iter().map(reports::repair_report).collect();
         run.console.document(&json!({ "ok": ok, "databases": databases }))?;
@@ -56,8 +74,16 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
             let path = run.place.relative(&report.directory);
             show_repair(&mut run.console, &path, report)?;
         }
+        if lost {
+            run.console.remark("something was lost: the report says what; restore a backup if you need it");
+        }
     }
-    Ok(if ok { Exit::Done } else { Exit::Problems })
+    // As with fsck: a database that is sound again but lost something is not as it was.
+    Ok(if ok && !lost { Exit::Done } else { Exit::Problems })
+}
+
+fn is_lost(action: &Action) -> bool {
+    matches!(action.code, ActionCode::BatchesLost | ActionCode::DocumentsLost)
 }
 
 pub fn checkpoint(run: &mut Run) -> Result<()> {
@@ -66,6 +92,7 @@ pub fn checkpoint(run: &mut Run) -> Result<()> {
         let database = run.place.open_directory(&directory)?;
         database.checkpoint(run.place.wait())?;
         run.console.warn_all(&database.take_warnings());
+        refuse_to_lag(&directory, &database)?;
         done.push(run.place.relative(&directory));
     }
     if run.console.is_json() {
@@ -74,6 +101,22 @@ pub fn checkpoint(run: &mut Run) -> Result<()> {
     done.iter().try_for_each(|path| {
         run.console.line(&format!("{}: the JSON files are up to date", display::line(path)))
     })
+}
+
+/// # Errors
+/// `IO_ERROR` if the JSON files lack batches because nothing can be written.
+fn refuse_to_lag(directory: &Path, database: &Database) -> Result<()> {
+    let sequence = database.statistics()?.sequence;
+    let behind = sequence.acknowledged.saturating_sub(sequence.covered);
+    if !database.is_read_only() || behind == 0 {
+        return Ok(());
+    }
+    let batches = if behind == 1 { "1 batch".to_owned() } else { format!("{behind} batches") };
+    let message = format!(
+        "nothing can be written to {}, so its JSON files still lack {batches}; run the command as a user who may write there",
+        directory.display()
+    );
+    Err(Failure::Told { exit: Exit::Failed, code: "IO_ERROR", message })
 }
 
 fn show_report(console: &mut Console, path: &str, report: &VerifyReport) -> Result<()> {
@@ -123,4 +166,41 @@ fn show_repair(console: &mut Console, path: &str, report: &RepairReport) -> Resu
     }
     console.table(table)?;
     show_report(console, path, &report.after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::fs::{Call, Fault, Repeat, SimFs};
+    use crate::engine::{DatabaseOptions, Durability, Wait};
+    use crate::project::project_store;
+
+    fn open(fs: &SimFs) -> Arc<Database> {
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        Database::open(fs.handle(), Path::new("/database"), options).expect("the database opens")
+    }
+
+    fn create_project(database: &Database) {
+        let input = br#"{"name":"a","path":"/a"}"#;
+        database.write(Durability::Full, |tx| project_store::create(tx, input)).expect("written");
+    }
+
+    #[test]
+    fn files_of_a_read_only_directory_that_lack_batches_are_not_called_up_to_date() {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        create_project(&open(&fs));
+        fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
+        let failure = refuse_to_lag(Path::new("/database"), &open(&fs)).expect_err("the files lack a batch");
+        assert_eq!((failure.exit(), failure.code()), (Exit::Failed, "IO_ERROR"));
+        assert!(failure.message().contains("still lack 1 batch;"), "{}", failure.message());
+        fs.heal();
+        let database = open(&fs);
+        database.checkpoint(Wait::at_most(std::time::Duration::ZERO)).expect("written");
+        drop(database);
+        fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
+        assert!(refuse_to_lag(Path::new("/database"), &open(&fs)).is_ok());
+    }
 }
