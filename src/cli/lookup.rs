@@ -1,6 +1,6 @@
 //! Finding what a person named: a project by its id, name or path, or a file by its id or path.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::display;
@@ -72,11 +72,12 @@ impl Reader {
         }
     }
 
-    /// Returns the file with this id, or else the latest version at this path.
+    /// Returns the file with this id, or else the latest version at this path, which is one in a project or, if no project
+    /// has it, one relative to `directory`.
     ///
     /// # Errors
     /// `NOT_FOUND`, or `AMBIGUOUS` if several projects have one.
-    pub fn file(&self, named: &str, projects: &[Record]) -> Result<Found> {
+    pub fn file(&self, named: &str, projects: &[Record], directory: &Path) -> Result<Found> {
         let mut found = Vec::new();
         if let DocumentId::Number(id) = DocumentId::from_key(named) {
             for project in projects {
@@ -86,6 +87,16 @@ impl Reader {
         if found.is_empty() {
             for project in projects {
                 found.extend(self.file_where(project, |files| Files::at_path(named.as_bytes(), files))?);
+            }
+        }
+        if found.is_empty() {
+            let absolute = normal_path(&directory.join(named));
+            for project in projects {
+                let root = PathBuf::from(project.text("path"));
+                if root.is_absolute() && absolute.starts_with(&root) {
+                    let path = display::below(&absolute, &root);
+                    found.extend(self.file_where(project, |files| Files::at_path(path.as_bytes(), files))?);
+                }
             }
         }
         let several: Vec<String> = found.iter().map(|found| found.project.id().to_string()).collect();

@@ -4,12 +4,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::show::version_of;
+use super::stored_path;
+use super::walk::with_slashes;
 use crate::Run;
 use crate::arguments::HistoryArguments;
 use crate::console::{Console, Style};
 use crate::display;
 use crate::failure::Result;
 use crate::line_diff::{self, Side};
+use crate::lookup::Found;
 use crate::project::versions::{self, Wanted};
 use crate::record::Record;
 
@@ -23,7 +26,7 @@ struct Told {
 pub fn history(run: &mut Run, arguments: &HistoryArguments) -> Result<()> {
     let reader = run.reader()?;
     let projects = reader.projects_in(arguments.project.as_deref(), &run.directory)?;
-    let found = reader.file(&arguments.file, &projects)?;
+    let found = reader.file(&arguments.file, &projects, &run.directory)?;
     let read = |wanted| -> Result<Vec<Record>> {
         let texts = versions::read(&reader.database, &found.files, found.file.id(), wanted, reader.options)?;
         Ok(texts.into_iter().map(Record::new).collect())
@@ -45,8 +48,9 @@ pub fn history(run: &mut Run, arguments: &HistoryArguments) -> Result<()> {
         vec![(from, to)]
     };
     run.console.warn_all(&reader.database.take_warnings());
+    let path = below_project(&found);
     let told = pairs.iter().rev().map(|(before, version)| {
-        let diff = before.as_ref().filter(|_| !arguments.no_diff).map(|before| diff(before, version));
+        let diff = before.as_ref().filter(|_| !arguments.no_diff).map(|before| diff(&path, before, version));
         (version, diff)
     });
     if run.console.is_json() {
@@ -80,11 +84,21 @@ fn heading(console: &mut Console, version: &Record) -> Result<()> {
     ))
 }
 
-/// Returns what has changed, in the unified format.
-fn diff(before: &Record, after: &Record) -> String {
+/// Returns the path of the file below its project's directory, or as it is stored if it is elsewhere.
+fn below_project(found: &Found) -> String {
+    let path = found.file.text("path");
+    let relative = stored_path::relative(&path, &found.project.text("path")).ok();
+    relative.and_then(|relative| with_slashes(&relative)).unwrap_or(path)
+}
+
+/// Returns what has changed, as a patch that `git apply` and `patch -p1` accept in the project's directory. They ignore what
+/// comes after the tab.
+fn diff(path: &str, before: &Record, after: &Record) -> String {
     let (old, new) = (before.content_text(), after.content_text());
-    let name = |record: &Record| format!("{} (version {})", record.text("path"), record.chain().version);
-    line_diff::unified(&Side { name: &name(before), text: &old }, &Side { name: &name(after), text: &new })
+    let name =
+        |side, record: &Record| format!("{side}/{}\tversion {}", display::line(path), record.chain().version);
+    let (before, after) = (name("a", before), name("b", after));
+    line_diff::unified(&Side { name: &before, text: &old }, &Side { name: &after, text: &new })
 }
 
 fn show_diff(console: &mut Console, diff: &str) -> Result<()> {

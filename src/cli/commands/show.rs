@@ -12,7 +12,7 @@ use crate::record::Record;
 pub fn show(run: &mut Run, arguments: &ShowArguments) -> Result<()> {
     let reader = run.reader()?;
     let projects = reader.projects_in(arguments.project.as_deref(), &run.directory)?;
-    let found = match reader.file(&arguments.id, &projects) {
+    let found = match reader.file(&arguments.id, &projects, &run.directory) {
         Err(failure) if failure.exit() == Exit::Nothing && arguments.asks_for_any() => {
             let project =
                 reader.project(&arguments.id, &run.directory).map_err(|error| match error.exit() {
