@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -136,6 +135,10 @@ impl Console {
         self.output_colored
     }
 
+    pub fn errors_colored(&self) -> bool {
+        self.errors_colored
+    }
+
     /// Writes bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.write_all(bytes).map_err(|error| Failure::output(&error))
@@ -234,9 +237,10 @@ impl Console {
         Err(Failure::unconfirmed("nothing was changed"))
     }
 
-    /// Returns a progress bar for a person to watch during a long operation.
-    pub fn bar(&self, what: &'static str, measure: Measure) -> ProgressBar {
-        if self.json || self.errors_width.is_none() {
+    /// Returns a progress bar for a person to watch during a long operation. It appears once its length is known: at once
+    /// if `length` is given, otherwise when it is set.
+    pub fn bar(&self, what: &'static str, measure: Measure, length: Option<u64>) -> ProgressBar {
+        if self.json || self.errors_width.is_none() || length == Some(0) {
             return ProgressBar::hidden();
         }
         let numbers = match measure {
@@ -244,11 +248,9 @@ impl Console {
             Measure::Bytes => "{bytes}/{total_bytes}",
         };
         let style = ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {numbers} {{eta}}"));
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_message(what);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
+        ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10))
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_message(what)
     }
 }
 

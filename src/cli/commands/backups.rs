@@ -7,37 +7,47 @@ use serde_json::{Value, json};
 
 use crate::arguments::{BackupArguments, RestoreArguments};
 use crate::console::{Measure, Style};
-use crate::engine::backup::{self, BackupOptions, back_up, list_backups, prune_backups};
+use crate::engine::backup::{self, BackupOptions, back_up, find_backup, list_backups, prune_backups};
 use crate::engine::normal_path;
-use crate::failure::Result;
+use crate::failure::{Exit, Failure, Result};
 use crate::reports;
 use crate::table::Table;
 use crate::{Run, display};
 
-pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<()> {
+pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<Exit> {
     run.place.databases()?;
     let site = run.place.site();
     let options = BackupOptions { include: arguments.include.clone(), wait: run.place.wait() };
-    let bar = run.console.bar("backing up", Measure::Bytes);
+    let bar = run.console.bar("backing up", Measure::Bytes, None);
     let made = back_up(&site, arguments.name.as_deref(), &options, &mut progress(&bar));
     bar.finish_and_clear();
     let made = made?;
     run.console.warn_all(&made.warnings);
-    let removed = match arguments.keep {
-        Some(keep) => prune_backups(&site, usize::try_from(keep).unwrap_or(usize::MAX), run.place.wait())?,
-        None => Vec::new(),
+    let pruned = match arguments.keep {
+        Some(keep) => prune_backups(&site, usize::try_from(keep).unwrap_or(usize::MAX), run.place.wait()),
+        None => Ok(Vec::new()),
     };
-    let info = list_backups(&site)?.into_iter().find(|backup| backup.path == made.path);
+    let (removed, exit) = match pruned {
+        Ok(removed) => (removed, Exit::Done),
+        // The new backup is good all the same.
+        Err(error) => {
+            run.console.warn(error.code(), &format!("old backups could not be removed: {error}"));
+            (Vec::new(), Exit::Problems)
+        }
+    };
+    let info = find_backup(&site, &made.path)?;
     if run.console.is_json() {
-        let mut document = info.as_ref().map(reports::backup).unwrap_or_default();
+        let mut document = reports::backup(&info);
         document["removed"] = json!(removed);
-        return run.console.document(&document);
+        run.console.document(&document)?;
+        return Ok(exit);
     }
-    let size = info.map(|info| format!(", {}", display::size(info.size))).unwrap_or_default();
-    run.console.line(&format!("backed up to {}{size}", display::line(&made.path.to_string_lossy())))?;
-    removed
-        .iter()
-        .try_for_each(|name| run.console.line(&format!("removed the backup {}", display::line(name))))
+    let path = display::line(&made.path.to_string_lossy());
+    run.console.line(&format!("backed up to {path}, {}", display::size(info.size)))?;
+    for name in removed {
+        run.console.line(&format!("removed the backup {}", display::line(&name)))?;
+    }
+    Ok(exit)
 }
 
 pub fn list(run: &mut Run) -> Result<()> {
@@ -80,9 +90,18 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
     };
     let shown = display::line(&backup.to_string_lossy());
     let base = run.place.base().display().to_string();
-    run.console
-        .confirm(&format!("the backup {shown} replaces all data under {base}"), arguments.confirmed.yes)?;
-    let bar = run.console.bar("restoring", Measure::Bytes);
+    if !arguments.confirmed.yes {
+        let found = find_backup(&site, &backup)?;
+        if let Some(problem) = found.problem {
+            let message =
+                format!("the backup {shown} cannot be restored: {problem}; `backups` lists the others");
+            return Err(Failure::Told { exit: Exit::Failed, code: "CORRUPT_DATA", message });
+        }
+        let created =
+            found.created.map(|created| format!(" of {}", display::time(created))).unwrap_or_default();
+        run.console.confirm(&format!("the backup {shown}{created} replaces all data under {base}"), false)?;
+    }
+    let bar = run.console.bar("restoring", Measure::Bytes, None);
     let restored = backup::restore(&site, &backup, run.place.wait(), &mut progress(&bar));
     bar.finish_and_clear();
     restored?;
@@ -94,8 +113,10 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
 
 fn progress(bar: &ProgressBar) -> impl FnMut(u64, u64) -> ControlFlow<()> + '_ {
     |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
+        if total > 0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
         ControlFlow::Continue(())
     }
 }

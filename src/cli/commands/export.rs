@@ -81,8 +81,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
         refuse_to_overwrite(&reader, &files, &directory, &planned)?;
     }
     fs::create_dir_all(&directory).map_err(|error| Failure::io("create", &directory, &error))?;
-    let bar = run.console.bar("exporting", Measure::Files);
-    bar.set_length(planned.len() as u64);
+    let bar = run.console.bar("exporting", Measure::Files, Some(planned.len() as u64));
     let (mut written, mut unchanged) = (0, 0);
     let mut write_all = || -> Result<()> {
         for_each(&reader, &files, &planned, |one, file| {

@@ -124,8 +124,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
             run.console.confirm(&what, arguments.confirmed.yes)?;
         }
     }
-    let bar = run.console.bar("importing", Measure::Files);
-    bar.set_length(walked.files.len() as u64);
+    let bar = run.console.bar("importing", Measure::Files, Some(walked.files.len() as u64));
     let import =
         Import { reader: reader.as_ref(), files: files.as_ref(), stored: &stored, arguments, bar: &bar };
     let result = import.store(&mut walked, &mut imported);

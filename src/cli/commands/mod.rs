@@ -34,7 +34,7 @@ pub fn run(run: &mut Run, command: Command) -> Result<Outcome> {
         Command::Verify => care::verify(run),
         Command::Repair(confirmed) => care::repair(run, confirmed.yes),
         Command::Checkpoint => done(care::checkpoint(run)),
-        Command::Backup(arguments) => done(backups::backup(run, &arguments)),
+        Command::Backup(arguments) => backups::backup(run, &arguments),
         Command::Backups => done(backups::list(run)),
         Command::Restore(arguments) => done(backups::restore(run, &arguments)),
         Command::Migrate(arguments) => return migrate::migrate(run, arguments),

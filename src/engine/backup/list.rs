@@ -7,6 +7,7 @@ use super::Site;
 use super::back_up::{lock_backups, partial, sweep};
 use super::manifest::{MANIFEST, Manifest};
 use super::name::check_name;
+use super::restore::find;
 use super::sealed::read_sealed;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
@@ -53,6 +54,16 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
     }
     order::sort_by(&mut found, |a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     Ok(found)
+}
+
+/// Returns what is known of one backup, given by its name or the absolute path of its directory. O(files).
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, `NOT_FOUND`, `IO_ERROR`.
+pub fn find_backup(site: &Site, backup: &Path) -> Result<BackupInfo> {
+    let path = find(site, backup)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    describe(&*site.fs(), name, path)
 }
 
 /// Returns a creation time for a new backup that is later than that of every other backup, whatever the clock says.

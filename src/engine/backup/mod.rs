@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub use back_up::{BackedUp, BackupOptions, back_up};
 pub(super) use hold::HeldDatabases;
 pub use hold::{Hold, RollbackCopy, SpareCopy};
-pub use list::{BackupInfo, list_backups, prune_backups};
+pub use list::{BackupInfo, find_backup, list_backups, prune_backups};
 pub use lock::MigrationLock;
 pub use progress::Progress;
 pub use restore::restore;

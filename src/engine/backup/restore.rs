@@ -106,7 +106,11 @@ fn missing(site: &Site, directories: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     Ok(missing)
 }
 
-fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
+/// Returns the directory of a backup, given by its name or its absolute path.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, `NOT_FOUND`, `IO_ERROR`.
+pub(super) fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
     let mut components = backup.components();
     let path = match (components.next(), components.next()) {
         (Some(Component::Normal(only)), None) => {
