@@ -21,7 +21,6 @@ pub const BASE_PATH: &str = "OCTOPROMPT_STORAGE_PATH";
     version,
     after_help = help::SHORT,
     after_long_help = help::LONG,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub struct Arguments {
@@ -51,7 +50,15 @@ pub struct Global {
     )]
     pub color: Color,
     /// How long to wait for other processes
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = seconds,
+        allow_negative_numbers = true,
+        help_heading = "Global options"
+    )]
     pub lock_timeout: Duration,
 }
 
@@ -138,7 +145,7 @@ pub struct ShowArguments {
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,
     /// Show this version of the file
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub version: Option<u64>,
     /// Print the content and nothing else, byte for byte unless it goes to a terminal
     #[arg(long, conflicts_with = "json")]
@@ -153,10 +160,10 @@ pub struct HistoryArguments {
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,
     /// Compare with this version instead of the previous one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub from: Option<u64>,
     /// Compare this version only [default with --from: the latest]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub to: Option<u64>,
     /// List the versions without their differences
     #[arg(long, conflicts_with_all = ["from", "to"])]
@@ -194,7 +201,7 @@ pub struct ImportArguments {
     #[arg(long)]
     pub no_ignore: bool,
     /// Skip files that are larger
-    #[arg(long, value_name = "MIB", default_value_t = 3)]
+    #[arg(long, value_name = "MIB", default_value_t = 3, value_parser = positive, allow_negative_numbers = true)]
     pub max_size: u64,
     /// Say what would happen, and change nothing
     #[arg(long)]
@@ -223,7 +230,7 @@ pub struct BackupArguments {
     #[arg(long, value_name = "PATH")]
     pub include: Vec<String>,
     /// Keep this many backups and remove the oldest
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub keep: Option<u64>,
 }
 
@@ -261,13 +268,18 @@ pub struct Confirmed {
     pub yes: bool,
 }
 
+fn positive(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds)
+    text.parse::<f64>()
         .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         // Longer than any process lives. Below it, deadlines stay in range.
         .filter(|duration| duration.as_secs() <= 86_400 * 365)
-        .ok_or_else(|| "expected a number of seconds from 0 to a year".to_owned())
+        .ok_or_else(|| "expected a number of seconds, from 0 to a year".to_owned())
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ Exit codes:
   0  done
   1  failed: the message says why
   2  the command line is invalid or ambiguous
-  3  done, but problems were found: by verify, by a repair, or with files that were not exported
+  3  done, but there are problems: verify found some, a repair lost something or left some, files were not exported, or
+     old backups were not removed
   4  not found: no such data, project, file or backup
   5  other processes are in the way: try again, or raise --lock-timeout
   6  refused: --yes or --force is needed
@@ -74,7 +75,8 @@ pub const HISTORY: &str = "\
 Examples:
   $ octoprompt-storage history src/main.ts
   $ octoprompt-storage history 1795495378038 --from 2 --to 7
-  $ octoprompt-storage history src/main.ts --no-diff";
+  $ octoprompt-storage history src/main.ts --no-diff
+  $ octoprompt-storage history src/main.ts --from 2 --to 7 --json | jq -j '.[].diff' | git apply";
 
 pub const SEARCH: &str = "\
 Examples:
@@ -113,7 +115,7 @@ Examples:
   $ octoprompt-storage repair --yes
 
 Every process that has the data open must close it first. The originals of what is changed are copied to \
-.storage/before-repair-<time>.";
+.storage/before-repair-<time>. Exits with 3 if something was lost, or could not be repaired.";
 
 pub const CHECKPOINT: &str = "\
 Examples:

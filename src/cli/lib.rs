@@ -54,7 +54,10 @@ pub struct MigrateOrder {
     pub goal: Goal,
     pub lock_timeout_ms: u64,
     pub json: bool,
+    /// Whether standard output has colours.
     pub color: bool,
+    /// Whether standard error has colours.
+    pub errors_color: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -93,6 +96,7 @@ pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
     let ended = commands::run(&mut run, arguments.command);
     let ended = ended.and_then(|outcome| run.console.flush().map(|()| outcome));
     ended.unwrap_or_else(|failure| {
+        let failure = run.place.explain(failure);
         if !matches!(failure, Failure::Unread) {
             run.console.fail(&failure);
         }
@@ -139,9 +143,8 @@ fn explain(error: &clap::Error, mut console: Console) -> Exit {
     }
     if console.is_json() {
         let message = error.to_string();
-        let message =
-            message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().to_owned();
-        console.fail(&Failure::usage(message));
+        let message = message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+        console.fail(&Failure::usage(message.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
     } else {
         console.explain(text.trim_end());
     }

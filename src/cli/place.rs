@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::arguments::{BASE_PATH, Global};
 use super::console::Setting;
 use super::display;
-use super::failure::{Failure, Result};
-use crate::engine::backup::Site;
+use super::failure::{Exit, Failure, Result};
+use crate::engine::backup::{MigrationLock, Site};
 use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{
     BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
@@ -74,6 +74,25 @@ impl Place {
             background: false,
             owners: Some(owners),
             ..DatabaseOptions::default()
+        }
+    }
+
+    /// Says of a lock that was not free that its holder migrates, backs up or restores the data, if so.
+    pub fn explain(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Engine(Error::LockTimeout { path, waited_ms, holder: Some(pid) })
+                if MigrationLock::holders(&self.site()).contains(&pid) =>
+            {
+                Failure::Told {
+                    exit: Exit::Busy,
+                    code: "LOCK_TIMEOUT",
+                    message: format!(
+                        "{} was not free within {waited_ms} ms: process {pid} holds it for a migration, a backup or a restore; try again when that has ended, or raise --lock-timeout",
+                        path.display()
+                    ),
+                }
+            }
+            other => other,
         }
     }
 

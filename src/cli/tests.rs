@@ -270,6 +270,21 @@ fn an_ambiguous_project_name_is_refused_but_its_path_is_accepted() {
 }
 
 #[test]
+fn a_file_is_found_by_its_path_in_the_project_and_by_its_path_on_disk() {
+    let (directory, source) = sources();
+    say(directory.path(), &["import", "source"]);
+    let path = OsFs.canonical(&source).expect("there").join("src").join("main.ts");
+    for named in ["src/main.ts", "source/src/main.ts", "./source/src/../src/main.ts", &path.to_string_lossy()]
+    {
+        let shown = say(directory.path(), &["show", named, "--content"]);
+        assert_eq!((shown.exit(), &*shown.output), (Exit::Done, "export const port = 80\n"), "{named}");
+    }
+    for named in ["main.ts", "source", "elsewhere/src/main.ts"] {
+        assert_eq!(say(directory.path(), &["history", named]).exit(), Exit::Nothing, "{named}");
+    }
+}
+
+#[test]
 fn an_export_overwrites_nothing_without_force() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
@@ -339,6 +354,7 @@ fn colours_are_used_on_terminals_only_unless_forced() {
 #[test]
 fn a_migration_command_is_handed_to_the_caller() {
     let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("m.mjs"), "").expect("written");
     let ended = say(directory.path(), &["migrate", "--file", "m.mjs", "--to", "1.2.0"]);
     let Outcome::Migrate(order) = ended.outcome else { panic!("{}", ended.errors) };
     assert_eq!(order.file, directory.path().join("m.mjs"));

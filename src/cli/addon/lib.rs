@@ -11,8 +11,8 @@ use octoprompt_storage_cli::{Goal, MigrateOrder, Outcome, Setting};
 use serde_json::{Value, json};
 
 /// Runs a command over the standard streams of this process. Answers, as JSON text, `{ exit }` with the exit code, or
-/// `{ migrate: { basePath, file, goal, version, lockTimeout, json, color } }` with what remains to be done where modules can
-/// be loaded; `goal` is `apply`, `rollback` or `status`.
+/// `{ migrate: { basePath, file, goal, version, lockTimeout, json, color, errorsColor } }` with what remains to be done where
+/// modules can be loaded; `goal` is `apply`, `rollback` or `status`.
 #[napi(catch_unwind)]
 pub fn run_command_line(arguments: Vec<String>) -> AsyncTask<Command> {
     AsyncTask::new(Command { arguments })
@@ -63,5 +63,6 @@ fn describe(order: &MigrateOrder) -> Value {
         "lockTimeout": order.lock_timeout_ms,
         "json": order.json,
         "color": order.color,
+        "errorsColor": order.errors_color,
     })
 }

@@ -1,11 +1,16 @@
 //! `migrate`. Migrations are JavaScript, so the command is only prepared here.
 
 use crate::arguments::MigrateArguments;
-use crate::engine::normal_path;
+use crate::engine::{Error, normal_path};
 use crate::failure::Result;
 use crate::{Goal, MigrateOrder, Outcome, Run};
 
 pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
+    let file = normal_path(&run.directory.join(&arguments.file));
+    // Before anybody is asked anything. What the module contains is seen where modules can be loaded.
+    if !file.is_file() {
+        return Err(Error::InvalidArgument(format!("there is no file {}", file.display())).into());
+    }
     if let Some(version) = &arguments.rollback {
         let base = run.place.base().display();
         let what = format!("the migrations after {version} will be undone under {base}");
@@ -18,10 +23,11 @@ pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
     };
     Ok(Outcome::Migrate(Box::new(MigrateOrder {
         base_path: run.place.base().to_path_buf(),
-        file: normal_path(&run.directory.join(&arguments.file)),
+        file,
         goal,
         lock_timeout_ms: u64::try_from(run.place.lock_timeout().as_millis()).unwrap_or(u64::MAX),
         json: run.console.is_json(),
         color: run.console.colored(),
+        errors_color: run.console.errors_colored(),
     })))
 }

@@ -54,6 +54,14 @@ impl MigrationLock {
         }
     }
 
+    /// Returns the processes that hold the lock, as far as the system tells. Creates nothing.
+    pub fn holders(site: &Site) -> Vec<u32> {
+        let path = path(site, "lock");
+        let is_there = matches!(site.fs().metadata(&path), Ok(Some(_)));
+        let lock = is_there.then(|| ProcessLock::open(&site.fs(), &path));
+        lock.and_then(Result::ok).map(|lock| lock.holders()).unwrap_or_default()
+    }
+
     /// Takes the lock if it is free, repairs what its last holder left, and releases the lock. Does nothing while a holder
     /// lives.
     pub(super) fn settle(site: &Site, wait: Wait) -> Result<()> {
