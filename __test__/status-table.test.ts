@@ -54,22 +54,22 @@ describe('the status table', () => {
       '                                        error: no such file',
       '○ 2.0.0         pending  –              about 2.0.0',
       '',
-      '1.1.0-beta.1 failed and changed nothing: mend the cause, then call migrate() again.',
+      '1.1.0-beta.1 failed and changed nothing: mend the cause, then migrate again.',
     ])
   })
 
   test('says so when no migration is registered', () => {
     assert.deepEqual(table([]), [
-      'Version 0.0.0, no migrations pending', '', 'No migration is registered: call register() first.',
+      'Version 0.0.0, no migrations pending', '', 'No migration is registered.',
     ])
   })
 
   for (const [what, migrations, advice] of [
-    ['one is pending', [applied('1.0.0', 0), migration('1.1.0')], 'Call migrate() to apply 1 migration up to 1.1.0.'],
-    ['some are pending', [migration('1.0.0'), migration('1.1.0')], 'Call migrate() to apply 2 migrations up to 1.1.0.'],
+    ['one is pending', [applied('1.0.0', 0), migration('1.1.0')], 'Migrate to apply 1 migration up to 1.1.0.'],
+    ['some are pending', [migration('1.0.0'), migration('1.1.0')], 'Migrate to apply 2 migrations up to 1.1.0.'],
     ['all are applied', [applied('1.0.0', 0)], 'Nothing to do: every migration is applied.'],
     ['two failed', [migration('1.0.0', { state: 'failed' }), migration('1.1.0', { state: 'failed' })],
-      '2 migrations failed and changed nothing: mend the cause, then call migrate() again.'],
+      '2 migrations failed and changed nothing: mend the cause, then migrate again.'],
     ['one is unknown', [applied('1.0.0', 0, { state: 'unknown' })],
       'Nothing to do. Not registered here: 1 migration, for the program that applied them to roll back.'],
   ] as const) {

@@ -4,14 +4,20 @@
 // servers load.
 
 const { pathToFileURL } = require('node:url')
+const { format } = require('node:util')
 const { describe } = require('./arguments.js')
 const { printable } = require('./display-text.js')
 const { StorageError, invalid } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { runCommandLine } = require('./native-command-line.js')
+const { statusTable } = require('./status-table.js')
+const { linesOf } = require('./thrown-lines.js')
 
 /** The exit codes of the errors that have one of their own, as listed in `docs/command-line.md`. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }
+
+/** The levels of what is printed by `console`; the others are `info`. */
+const LEVELS = { error: 'error', warn: 'warn' }
 
 /** Runs a command and sets the exit code of the process. */
 async function main(args) {
@@ -20,18 +26,30 @@ async function main(args) {
     process.exitCode = exit
     return
   }
-  // Migrations write their output from JavaScript: once nobody reads it any more, the process ends.
-  process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  // Migrations write their output from JavaScript. They go on even if nobody reads it any more.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   const code = await runMigrations(migrate)
   // Migrations may leave something open that would keep the process alive.
   process.stdout.write('', () => process.exit(code))
 }
 
-async function runMigrations({ basePath, file, goal, version, lockTimeout, json, color }) {
+async function runMigrations({ basePath, file, goal, version, lockTimeout, json, color, errorsColor }) {
   const say = (stream, document) => stream.write(`${JSON.stringify(document)}\n`)
+  const showStatus = (status) => {
+    const width = process.stdout.isTTY ? process.stdout.columns || 80 : undefined
+    process.stdout.write(`${statusTable(status, { width, colour: color, now: Date.now() }).join('\n')}\n`)
+  }
   if (color) delete process.env.NO_COLOR
   else process.env.NO_COLOR = '1'
-  const logger = json ? (message, level) => say(process.stderr, { log: { level, message } }) : undefined
+  const log = (message, level) => say(process.stderr, { log: { level, message } })
+  if (json) {
+    // What migrations print would otherwise be among the results.
+    for (const name of ['debug', 'error', 'info', 'log', 'warn']) {
+      console[name] = (...values) => log(format(...values), LEVELS[name] ?? 'info')
+    }
+  }
+  // A status is shown below and not logged.
+  const logger = goal === 'status' ? null : json ? log : undefined
   let manager
   try {
     const { MigrationManager } = require('../index.js')
@@ -39,12 +57,16 @@ async function runMigrations({ basePath, file, goal, version, lockTimeout, json,
     await registerFrom(file, manager)
     const result = await reach(manager, goal, version ?? undefined)
     if (json) say(process.stdout, result)
+    else if (goal === 'status') showStatus(result)
     return 0
   } catch (thrown) {
     const code = thrown instanceof StorageError ? thrown.code : 'MIGRATION_FAILED'
-    const message = messageOf(thrown)
-    if (json) say(process.stderr, { error: { code, message } })
-    else process.stderr.write(`error: ${printable(message)} (${code})\n`)
+    const message = messageOf(thrown).replace('raise lockTimeout', 'raise --lock-timeout')
+    const lines = linesOf(thrown)
+    const label = errorsColor ? '\x1b[31merror:\x1b[0m' : 'error:'
+    const text = [`${label} ${printable(message)} (${code})`, ...lines.map((line) => `    ${line}`)].join('\n')
+    if (json) say(process.stderr, { error: { code, message, ...(lines.length > 0 && { stack: lines }) } })
+    else process.stderr.write(`${text}\n`)
     return EXITS[code] ?? 1
   } finally {
     await manager?.close()
@@ -62,7 +84,7 @@ async function registerFrom(file, manager) {
   try {
     module = await import(pathToFileURL(file).href)
   } catch (error) {
-    throw Object.assign(invalid(`${file} cannot be loaded: ${messageOf(error)}`), { cause: error })
+    throw Object.assign(invalid(`${file} cannot be loaded: ${whyNotLoaded(error, file)}`), { cause: error })
   }
   const given = module.default
   const migrations = typeof given === 'function' ? await given({ basePath: manager.basePath }) : given
@@ -70,6 +92,18 @@ async function registerFrom(file, manager) {
     throw invalid(`the default export of ${file} must be an array of migrations, got ${describe(migrations)}`)
   }
   for (const migration of migrations) manager.register(migration)
+}
+
+/** Says why a module cannot be loaded, and where it has syntax errors, as far as the runtime tells. */
+function whyNotLoaded(error, file) {
+  const errors = Array.isArray(error?.errors) ? error.errors : [error]
+  const placed = errors.filter((one) => one?.position)
+  if (placed.length > 0) {
+    const told = ({ message, position: at }) => `${message} (${at.file}:${at.line}:${at.column})`
+    return placed.map(told).join('; ')
+  }
+  const unplaced = error instanceof SyntaxError && linesOf(error).length === 0
+  return unplaced ? `${messageOf(error)}; \`node --check ${file}\` shows where` : messageOf(error)
 }
 
 module.exports = { main }

@@ -53,16 +53,16 @@ function advice(migrations) {
   const pending = of('pending', 'failed')
   if (failed.length > 0) {
     const names = failed.length === 1 ? printable(failed[0].version) : count(failed.length, 'migration')
-    return `${names} failed and changed nothing: mend the cause, then call migrate() again.`
+    return `${names} failed and changed nothing: mend the cause, then migrate again.`
   }
   if (pending.length > 0) {
-    return `Call migrate() to apply ${count(pending.length, 'migration')} up to ${printable(pending.at(-1).version)}.`
+    return `Migrate to apply ${count(pending.length, 'migration')} up to ${printable(pending.at(-1).version)}.`
   }
   const unknown = of('unknown')
   if (unknown.length > 0) {
     return `Nothing to do. Not registered here: ${count(unknown.length, 'migration')}, for the program that applied them to roll back.`
   }
-  if (migrations.length === 0) return 'No migration is registered: call register() first.'
+  if (migrations.length === 0) return 'No migration is registered.'
   return 'Nothing to do: every migration is applied.'
 }
 
