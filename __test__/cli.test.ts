@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { bin, cli, withApp, withCli } from './support/cli.js'
@@ -63,6 +64,16 @@ describe('reading commands', () => {
     assert.equal((await text('history', 'src/main.ts', '--no-diff')).trim().split('\n').length, 2)
   }))
 
+  test('the differences of history are a patch that git applies', withApp(async ({ base, json, text }) => {
+    await text('export', 'app', 'out')
+    const [{ diff }] = await json('history', 'src/main.ts', '--from', '2', '--to', '1')
+    assert.ok(diff.startsWith('--- a/src/main.ts\tversion 2\n+++ b/src/main.ts\tversion 1\n@@ '), diff)
+    const cwd = join(base, 'out')
+    execFileSync('git', ['init', '--quiet'], { cwd })
+    execFileSync('git', ['apply', '-'], { cwd, input: diff })
+    assert.equal(await readFile(join(cwd, 'src/main.ts'), 'utf8'), 'export const port = 80\n')
+  }))
+
   test('search finds files that contain all words, whatever their case', withApp(async ({ jsonLines, run, text }) => {
     const found = await jsonLines('search', 'PORT', '8080')
     assert.deepEqual(found.map(({ path, matches }) => [path, matches]), [
@@ -81,15 +92,19 @@ describe('a failing command', () => {
     ['a file that is not there', 4, 'NOT_FOUND', ['history', 'nothing']],
     ['a version that is not there', 4, 'NOT_FOUND', ['show', 'src/main.ts', '--version', '7']],
     ['a backup that is not there', 4, 'NOT_FOUND', ['restore', 'nothing', '--yes']],
+    ['an unconfirmed restore of a backup that is not there', 4, 'NOT_FOUND', ['restore', 'nothing']],
+    ['an unconfirmed restore of what is no backup', 1, 'CORRUPT_DATA', ['restore', './app']],
     ['a directory that is not there', 1, 'IO_ERROR', ['import', 'nothing']],
     ['an unknown command', 2, 'USAGE', ['nothing']],
     ['an option without its value', 2, 'USAGE', ['status', '--lock-timeout', 'soon']],
     ['an empty word', 2, 'USAGE', ['search', '']],
-    ['a restore that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['restore', 'nothing']],
+    ['a restore that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['restore', 'kept']],
     ['a repair that nobody confirmed', 6, 'CONFIRMATION_REQUIRED', ['repair']],
-    ['a module that cannot be loaded', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'nothing.mjs']],
+    ['a module that is not there', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'nothing.mjs', '--rollback', '0.0.0']],
+    ['a module that cannot be loaded', 2, 'INVALID_ARGUMENT', ['migrate', '--file', 'app/README.md']],
   ]
-  test('has an error code and an exit code for each kind of failure', withApp(async ({ error }) => {
+  test('has an error code and an exit code for each kind of failure', withApp(async ({ error, text }) => {
+    await text('backup', 'kept')
     const errors = await Promise.all(cases.map(([, exit, , args]) => error(exit, ...args)))
     assert.deepEqual(errors.map(({ code }) => code), cases.map(([, , code]) => code))
     for (const { message } of errors) assert.ok(message.length > 10 && !message.includes('\n'), message)
@@ -99,6 +114,17 @@ describe('a failing command', () => {
     const { stdout, stderr } = await run('files', 'nothing')
     assert.equal(stdout, '')
     assert.match(stderr, /^error: [^\n]+ \(NOT_FOUND\)\n$/)
+  }))
+
+  test('names the option with a wrong number, and says which numbers are right', withCli(async ({ error }) => {
+    const numbers = [
+      ['--from', 'two', 'history', 'x'], ['--to', '-1', 'history', 'x'], ['--version', '1e3', 'show', 'x'],
+      ['--max-size', '1.5', 'import', 'x'], ['--keep', '0', 'backup'], ['--lock-timeout', '-1', 'status'],
+    ]
+    for (const [option, value, ...command] of numbers) {
+      const { message } = await error(2, ...command, option!, value!)
+      assert.match(message, new RegExp(`^invalid value '${value}' for '${option} <[A-Z]+>': expected a (whole )?number of `))
+    }
   }))
 
   test('reports ADDON_NOT_LOADED if its addon cannot be loaded', withCli(async ({ base }) => {
@@ -173,6 +199,31 @@ describe('maintenance', () => {
     assert.match(await text('verify'), /: ok/)
   }))
 
+  test('a repair exits with 3 if it lost something, otherwise with 0', withApp(async ({ base, jsonLines, run, text, write }) => {
+    await write({ 'data/project_storage/.storage/new-9-9': 'left over' })
+    const mended = await run('repair', '--yes')
+    assert.equal(mended.code, 0, mended.stdout)
+    assert.match(mended.stdout, /repaired; the originals are in/)
+    const [{ projectId }] = await jsonLines('files', 'app')
+    await rm(filesPath(base, projectId))
+    const lossy = await run('repair', '--yes')
+    assert.equal(lossy.code, 3)
+    assert.match(lossy.stdout, /DOCUMENTS_LOST/)
+    assert.match(lossy.stderr, /^something was lost: /m)
+    assert.match(await text('repair', '--yes'), /nothing to repair/)
+  }))
+
+  test('verify of an edited file advises to keep or undo the edit instead of a repair', withApp(async ({ base, run, text }) => {
+    const projects = join(base, 'data/project_storage/projects.json')
+    await writeFile(projects, (await readFile(projects, 'utf8')).replace('"app"', '"edited"'))
+    const { code, stderr } = await run('verify')
+    assert.equal(code, 3)
+    assert.match(stderr, /an edit of yours is adopted when the data is used next/)
+    assert.doesNotMatch(stderr, /`repair`/)
+    await text('projects')
+    assert.match(await text('verify'), /: ok/)
+  }))
+
   test('checkpoint names the databases that it brought up to date', withApp(async ({ json }) => {
     assert.deepEqual(await json('checkpoint'), { databases: ['data/project_storage'] })
   }))
@@ -189,6 +240,16 @@ describe('maintenance', () => {
     assert.deepEqual((await json('projects')).map(({ name }: { name: string }) => name), ['app'])
     assert.equal((await jsonLines('files', 'app')).length, 2)
     assert.equal((await run('backup', 'second')).code, 1)
+  }))
+
+  test('a backup whose predecessors cannot be removed is kept, with a warning and exit code 3', withApp(async ({ base, run }) => {
+    // A manifest that cannot be read.
+    await mkdir(join(base, 'backups/broken/manifest.json'), { recursive: true })
+    const { code, stdout, stderr } = await run('backup', 'new', '--keep', '1', '--json')
+    assert.equal(code, 3)
+    const { name, complete, removed } = JSON.parse(stdout)
+    assert.deepEqual([name, complete, removed], ['new', true, []])
+    assert.match(JSON.parse(stderr).warning.message, /^old backups could not be removed: .*manifest\.json/)
   }))
 })
 
@@ -216,7 +277,7 @@ describe('migrate', () => {
     assert.equal((await json(...file, '--status')).pending, 1)
     const failed = await run(...file)
     assert.equal(failed.code, 1)
-    assert.match(failed.stderr, /error: on purpose \(MIGRATION_FAILED\)\n$/)
+    assert.match(failed.stderr, /^error: on purpose \(MIGRATION_FAILED\)\n +at .*migrations\.mjs:\d+:\d+\)?\n$/m)
     assert.equal((await json('status')).migrations.failed, 1)
     assert.equal((await error(6, ...file, '--rollback', '0.0.0')).code, 'CONFIRMATION_REQUIRED')
     assert.equal((await json(...file, '--rollback', '0.0.0', '--yes')).currentVersion, '0.0.0')
@@ -224,9 +285,16 @@ describe('migrate', () => {
 })
 
 describe('help', () => {
+  test('of a command is printed by help COMMAND and by COMMAND --help', withCli(async ({ text, run }) => {
+    assert.equal(await text('help', 'import'), await text('import', '--help'))
+    assert.equal(await text('help'), await text('--help'))
+    assert.equal((await run('help', 'nothing')).code, 2)
+  }))
+
   test('explains each command by example', withCli(async ({ text }) => {
     const help = await text('--help')
-    const commands = [...help.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name]) => name!)
+    const listed = [...help.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name]) => name!)
+    const commands = listed.filter((name) => name !== 'help')
     assert.ok(commands.length >= 16, help)
     const texts = await Promise.all(commands.map((command) => text(command, '--help')))
     for (const [at, command] of commands.entries()) assert.ok(texts[at]!.includes(`$ octoprompt-storage ${command}`))
