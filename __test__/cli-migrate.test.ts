@@ -1,9 +1,11 @@
 // What `migrate` prints, where, and what happens when nobody reads it.
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import type { StdioOptions } from 'node:child_process'
+import { existsSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { cli, withApp } from './support/cli.js'
+import { bin, cli, environment, withApp } from './support/cli.js'
 import { until } from './support/index.js'
 
 const FILE = ['migrate', '--file', 'migrations.mjs']
@@ -71,6 +73,16 @@ test('a migration runs to its end even if nobody reads its output any more', wit
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
   assert.equal((await json('status')).migrations.applied, 1)
 }))
+
+if (existsSync('/dev/full')) {
+  test('results that cannot be written are a failure', withApp(async ({ base, write }) => {
+    await write(moduleOf(''))
+    const stdio: StdioOptions = ['ignore', openSync('/dev/full', 'w'), 'pipe']
+    const { status, stderr } = spawnSync(process.execPath, [bin, ...FILE, '--status'], { cwd: base, env: environment(), stdio, encoding: 'utf8' })
+    assert.equal(status, 1)
+    assert.match(stderr, /^error: write to the standard output failed: .* \(IO_ERROR\)\n$/)
+  }))
+}
 
 test('commands that wait for a migration in vain say what they waited for and how long', withApp(async ({ base, error, write }) => {
   await write(moduleOf(WAIT))

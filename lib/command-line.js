@@ -26,15 +26,36 @@ async function main(args) {
     process.exitCode = exit
     return
   }
-  // Migrations write their output from JavaScript. They go on even if nobody reads it any more.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  // Migrations write their output from JavaScript. They go on even if it cannot be written, or nobody reads it any more.
+  let unwritten
+  process.stderr.on('error', () => {})
+  process.stdout.on('error', (error) => {
+    if (error.code !== 'EPIPE') unwritten = error
+  })
   const code = await runMigrations(migrate)
-  // Migrations may leave something open that would keep the process alive.
-  process.stdout.write('', () => process.exit(code))
+  // Migrations may leave something open that would keep the process alive. An error of the output is reported before the
+  // next turn of the event loop.
+  process.stdout.write('', () => setImmediate(() => {
+    if (code !== 0 || unwritten === undefined) process.exit(code)
+    tell(migrate, 'IO_ERROR', `write to the standard output failed: ${unwritten.message}`)
+    process.exit(1)
+  }))
 }
 
-async function runMigrations({ basePath, file, goal, version, lockTimeout, json, color, errorsColor }) {
-  const say = (stream, document) => stream.write(`${JSON.stringify(document)}\n`)
+const say = (stream, document) => stream.write(`${JSON.stringify(document)}\n`)
+
+/** Writes an error to standard error, with the lines of the user's modules that it came through. */
+function tell({ json, errorsColor }, code, message, lines = []) {
+  if (json) {
+    say(process.stderr, { error: { code, message, ...(lines.length > 0 && { stack: lines }) } })
+    return
+  }
+  const label = errorsColor ? '\x1b[31merror:\x1b[0m' : 'error:'
+  process.stderr.write(`${[`${label} ${printable(message)} (${code})`, ...lines].join('\n    ')}\n`)
+}
+
+async function runMigrations(order) {
+  const { basePath, file, goal, version, lockTimeout, json, color } = order
   const showStatus = (status) => {
     const width = process.stdout.isTTY ? process.stdout.columns || 80 : undefined
     process.stdout.write(`${statusTable(status, { width, colour: color, now: Date.now() }).join('\n')}\n`)
@@ -62,11 +83,7 @@ async function runMigrations({ basePath, file, goal, version, lockTimeout, json,
   } catch (thrown) {
     const code = thrown instanceof StorageError ? thrown.code : 'MIGRATION_FAILED'
     const message = messageOf(thrown).replace('raise lockTimeout', 'raise --lock-timeout')
-    const lines = linesOf(thrown)
-    const label = errorsColor ? '\x1b[31merror:\x1b[0m' : 'error:'
-    const text = [`${label} ${printable(message)} (${code})`, ...lines.map((line) => `    ${line}`)].join('\n')
-    if (json) say(process.stderr, { error: { code, message, ...(lines.length > 0 && { stack: lines }) } })
-    else process.stderr.write(`${text}\n`)
+    tell(order, code, message, linesOf(thrown))
     return EXITS[code] ?? 1
   } finally {
     await manager?.close()
