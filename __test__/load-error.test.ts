@@ -23,15 +23,19 @@ const notFound = (name: string) => new Error(`Cannot find module '${name}'\nRequ
 
 describe('the error of an addon that does not load', () => {
   test('says which package is missing, and why that may be', () => {
-    const cause = loaderError(notFound('./octoprompt-storage.linux-x64-gnu.node'), notFound('@octoprompt/storage-linux-x64-gnu'))
-    const error = loadError(cause, LINUX)
+    const error = loadError(loaderError(notFound('./octoprompt-storage.linux-x64-gnu.node'), notFound('@octoprompt/storage-linux-x64-gnu')), LINUX)
     assert.equal(error.code, 'ADDON_NOT_LOADED')
     assert.equal(error.platform, 'linux-x64-gnu')
-    assert.equal(error.cause, cause)
     assert.match(error.message, /\(linux-x64-gnu, glibc 2\.31, Node 22\.0\.0\)/)
     assert.ok(error.message.includes(`@octoprompt/storage-linux-x64-gnu@${version}`))
     assert.match(error.message, /--omit=optional/)
     assert.match(error.message, /bundle.*mark @octoprompt\/storage as external/)
+  })
+
+  test('has a single cause, which lists the attempts in their order', () => {
+    const { cause } = loadError(loaderError(notFound('./local.node'), notFound('@octoprompt/storage-linux-x64-gnu')), LINUX)
+    assert.equal(cause.message, "Tried:\n- Cannot find module './local.node'\n- Cannot find module '@octoprompt/storage-linux-x64-gnu'")
+    assert.equal(cause.cause, undefined)
   })
 
   test('distinguishes musl from glibc', () => {

@@ -42,30 +42,34 @@ function platformName({ platform, arch, libc }) {
   return `${platform}-${arch}${abi}`
 }
 
-/** Yields an error and the chain of errors that caused it. */
-function* chain(error) {
-  for (let at = error; at instanceof Error; at = at.cause) yield at
+/** Returns the messages of the loader's attempts in their order; `thrown` has them as its chain of causes, the last one first. */
+function attemptsOf(thrown) {
+  const attempts = []
+  for (let at = thrown?.cause; at instanceof Error; at = at.cause) attempts.unshift(at.message)
+  return attempts
 }
 
 /**
- * Returns the error to throw in place of the loader's.
- * @param cause what the loader threw; the errors of its attempts are its chain of causes
+ * Returns the error to throw in place of the loader's. Its cause lists the attempts: a chain of errors would be printed in
+ * pages, by Bun twice as many for each link.
  */
-function loadError(cause, machine = thisMachine()) {
+function loadError(thrown, machine = thisMachine()) {
   const platform = platformName(machine)
   const libc = machine.libc && [machine.libc.name, machine.libc.version].filter(Boolean).join(' ')
   const where = [platform, libc, machine.runtime].filter(Boolean).join(', ')
-  const error = new StorageError(`${name} has no addon for this machine (${where}). ${advice(cause, platform)}`, 'ADDON_NOT_LOADED', { cause })
+  const attempts = attemptsOf(thrown)
+  const cause = attempts.length === 0 ? thrown : new Error(['Tried:', ...attempts.map(firstLine)].join('\n- '))
+  const error = new StorageError(`${name} has no addon for this machine (${where}). ${advice(attempts, platform)}`, 'ADDON_NOT_LOADED', { cause })
   return Object.assign(error, { platform })
 }
 
-function advice(cause, platform) {
+function advice(attempts, platform) {
   if (!PLATFORMS.includes(platform)) {
     return `There are addons for ${PLATFORMS.join(', ')}; on other machines build it from source with Rust: npm run build.`
   }
   // The loader passes on only the messages of its attempts. An attempt that found a file says why the system refused it.
-  const refused = [...chain(cause)].slice(1).find((error) => !/^Cannot find (module|package)\b/.test(error.message))
-  if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused.message)}${hint(refused.message)}`
+  const refused = attempts.find((message) => !/^Cannot find (module|package)\b/.test(message))
+  if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused)}${hint(refused)}`
   return (
     `The package ${name}-${platform}@${version}, an optional dependency, is not installed. Usual reasons: the dependencies were installed ` +
     'on another machine and copied here (also into an image), with --omit=optional, or from a lock file that was made on another ' +
