@@ -46,6 +46,21 @@ describe('findBy', () => {
     assert.deepEqual(ids(await storage.findBy('by_email', null)), [])
   }))
 
+  test('finds missing values under null in an inverted index too, also once the storage is reopened', withDirectory(async ({ base }) => {
+    const indexes = [
+      { name: 'words', type: 'inverted', fields: ['email'] },
+      { name: 'sparse', type: 'inverted', fields: ['email'], sparse: true },
+    ] as const
+    for (const write of [true, false]) {
+      const storage = new Things({ basePath: base, indexes })
+      if (write) await storage.writeAll(map({ id: 1 }, { id: 2, email: null }, { id: 3, email: 'x@example.com' }, { id: 4, email: '' }))
+      assert.deepEqual(ids(await storage.findBy('words', null)), [1, 2])
+      assert.deepEqual(ids(await storage.findBy('sparse', null)), [])
+      assert.deepEqual(ids(await storage.searchBy('words', '')), [])
+      await storage.close()
+    }
+  }))
+
   test('takes a composite key as a tuple or joined', withThings(async (storage) => {
     await storage.writeAll(map({ id: 1, kind: 'k', size: 1 }, { id: 2, kind: 'k', size: 2 }))
     assert.deepEqual(ids(await storage.findBy('by_kind', ['k', 2])), [2])

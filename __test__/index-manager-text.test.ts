@@ -92,7 +92,36 @@ describe('an inverted index', () => {
   test('holds the words of all its fields, including arrays and numbers', withIndex('inverted', ['title', 'meta.tags', 'year'], async (indexes) => {
     await addAll(indexes, [{ title: 'Red', meta: { tags: ['sweet', 'sour'] }, year: 1984 }, { title: null, meta: 5 }])
     for (const word of ['red', 'sour', '1984', 'red sweet 1984']) assert.deepEqual(await indexes.searchText('test', word), [1], word)
-    assert.deepEqual((await indexes.getIndexStats('test'))?.stats.uniqueKeys, 4)
+    // The second entity has the key null.
+    assert.deepEqual((await indexes.getIndexStats('test'))?.stats.uniqueKeys, 5)
+  }))
+
+  const missing: [entity: object, found: boolean][] = [
+    [{}, true], [{ a: null }, true], [{ a: [null, 'word'], b: null }, true], [{ a: undefined, b: [null] }, true],
+    [{ a: 'word' }, false], [{ a: '' }, false], [{ b: '…' }, false], [{ a: [] }, false], [{ a: {} }, false], [{ a: true }, false],
+  ]
+  for (const sparse of [false, true]) {
+    test(`finds under null ${sparse ? 'nothing if it is sparse' : 'the entities in which all its fields are missing or null'}`, withIndex('inverted', ['a', 'b'], async (indexes, { open }) => {
+      await addAll(indexes, missing.map(([entity]) => entity))
+      const expected = missing.flatMap(([, found], at) => (found && !sparse ? [at + 1] : []))
+      assert.deepEqual(await indexes.query('test', null), expected)
+      await indexes.close()
+      assert.deepEqual(await open().query('test', null), expected)
+    }, { sparse }))
+  }
+
+  test('finds no longer under null what has got a value, nor what was removed', withIndex('inverted', 'a', async (indexes) => {
+    await addAll(indexes, [{}, {}, {}])
+    await indexes.addToIndex('test', 1, { a: 'word' })
+    await indexes.removeFromIndex('test', 2)
+    assert.deepEqual(await indexes.query('test', null), [3])
+    await indexes.rebuildIndex('test', [{ id: 4 }, { id: 5, a: 'word' }])
+    assert.deepEqual(await indexes.query('test', null), [4])
+  }))
+
+  test('finds under no text what it finds under null', withIndex('inverted', 'a', async (indexes) => {
+    await addAll(indexes, [{ a: null }, { a: '' }])
+    for (const text of ['', ' ', 'null', '…']) assert.deepEqual([await indexes.query('test', text), await indexes.searchText('test', text)], [[], []], text)
   }))
 
   test('answers query with the ids that searchText finds, in ascending order', withIndex('inverted', 'text', async (indexes) => {

@@ -8,9 +8,9 @@ import type { StorageStats } from './stats.js'
 export interface IndexStats {
   config: IndexConfig
   stats: {
-    /** Distinct keys, or words. */
+    /** Distinct keys, or words and the key null. */
     uniqueKeys: number
-    /** Pairs of a key (or word) and an entity. */
+    /** Pairs of a key or word and an entity. */
     totalEntries: number
     /** `totalEntries / uniqueKeys`; 0 for an empty index. */
     avgEntriesPerKey: number
@@ -93,8 +93,9 @@ export class IndexManager {
    * Returns the entities that have a key, ids ascending, numbers first. Returns `[]` if there is no such index.
    *
    * A composite key is an array. The joined form of the old package, `'electronics:active'`, is accepted too and finds all
-   * keys that it may stand for. `null` finds entities without a value. For an inverted index the key is a text, as for
-   * {@link searchText}. Hash: O(1) plus the results; btree: O(log n) plus the results.
+   * keys that it may stand for. `null` finds the entities in which all fields of the index are missing or null. For an
+   * inverted index any other key is a text, as for {@link searchText}. Hash: O(1) plus the results; btree: O(log n) plus the
+   * results.
    */
   query(name: string, key: IndexKey, options?: CallOptions): Promise<EntityId[]>
   /**

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::{Extractor, IndexSpec, IndexType};
 use super::entries::Entries;
 use super::extract;
-use super::inverted::{Documents, InvertedIndex};
+use super::inverted::{Documents, InvertedIndex, NULL_WORD};
 use super::joined::JoinedForms;
 use super::key::IndexKey;
 use super::key_map::{KeyMap, range};
@@ -116,7 +116,8 @@ impl Index {
     ///
     /// A path leads through nested objects. An array, at its end or on the way, stands for its elements. An object at its
     /// end, and an empty array, have no key. Missing and null are [`IndexKey::Null`], or nothing if the index is sparse; a
-    /// sparse index leaves out a composite key only if all of it is null.
+    /// sparse index leaves out a composite key only if all of it is null. In an inverted index, a document has the null key
+    /// if each of its fields has it.
     pub fn extract(&self, document: &[u8]) -> Entries {
         extract::extract_all(std::slice::from_ref(&self.spec), document).pop().unwrap_or_default()
     }
@@ -171,7 +172,8 @@ impl Index {
     ///
     /// An index of several fields also takes a text, the joined form of its keys (`electronics:active`, as
     /// `values.join(':')` in JavaScript), which may stand for several keys, and null, for the key that is null in every
-    /// field. An inverted index returns what [`Index::search`] finds for a text, and nothing for other keys.
+    /// field. An inverted index returns what [`Index::search`] finds for a text, what a hash index of the same fields finds
+    /// for null, and nothing for other keys.
     pub fn find(&self, key: &IndexKey) -> Vec<DocumentId> {
         match (&self.structure, &self.joined, key) {
             (Structure::Inverted(index), _, IndexKey::Text(text)) => {
@@ -179,6 +181,9 @@ impl Index {
                 let mut ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
                 ids.sort_unstable();
                 ids
+            }
+            (Structure::Inverted(index), _, IndexKey::Null) => {
+                index.get(NULL_WORD).map_or_else(Vec::new, |documents| documents.ids().cloned().collect())
             }
             (_, Some(joined), IndexKey::Text(text)) => {
                 let lists: Vec<_> = joined.find(text).filter_map(|tuple| self.ids(tuple)).collect();

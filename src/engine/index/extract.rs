@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Extractor, IndexConfig, IndexSpec, IndexType};
 use super::entries::{Entries, Repr};
+use super::inverted::NULL_WORD;
 use super::key::IndexKey;
 use super::tokenize;
 use crate::engine::json;
@@ -76,8 +77,17 @@ fn from_fields(config: &IndexConfig, paths: &[Path], values: &[Option<&[u8]>]) -
     match (config.kind, paths, values) {
         (IndexType::Inverted, ..) => {
             let mut words = Words::default();
+            let mut all_null = true;
             for (path, value) in paths.iter().zip(values) {
-                each_value(*value, &path[1..], &mut |found| words.add_value(found));
+                let mut null = false;
+                each_value(*value, &path[1..], &mut |found| {
+                    null |= found.is_none_or(|raw| raw.first() == Some(&b'n'));
+                    words.add_value(found);
+                });
+                all_null &= null;
+            }
+            if all_null && !config.sparse {
+                words.add_null();
             }
             words.into_entries()
         }
@@ -200,6 +210,10 @@ impl Words {
             Some(count) => *count = count.saturating_add(1),
             None => drop(self.0.insert(word.into(), 1)),
         });
+    }
+
+    fn add_null(&mut self) {
+        self.0.insert(NULL_WORD.into(), 1);
     }
 
     fn into_entries(self) -> Entries {

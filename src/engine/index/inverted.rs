@@ -11,6 +11,9 @@ use crate::engine::order;
 /// The documents with one word, and how often each has it.
 pub(super) type Documents = Posting<DocumentId, u32>;
 
+/// Stands for the key null: no text has a word without characters, and no query asks for one.
+pub(super) const NULL_WORD: &str = "";
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct InvertedIndex {
     /// In ascending order of words, so that the words with the same prefix are adjacent.

@@ -270,6 +270,21 @@ proptest! {
     }
 
     #[test]
+    fn an_inverted_index_finds_null_where_a_hash_index_does(changes in changes(document()), sparse: bool) {
+        for fields in [&["a"][..], &["c.d"], &["a", "b"], &["b", "c.d", "a"]] {
+            let (mut words, mut keys) =
+                (index(IndexType::Inverted, fields, sparse), index(IndexType::Hash, fields, sparse));
+            let documents = apply(&mut words, changes.clone());
+            apply(&mut keys, changes.clone());
+            prop_assert_eq!(words.find(&IndexKey::Null), keys.find(&IndexKey::Null), "{:?}", fields);
+            for (id, document) in &documents {
+                words.remove(id, &words.extract(document.to_string().as_bytes()));
+            }
+            prop_assert_eq!((words.unique_keys(), words.total_entries()), (0, 0));
+        }
+    }
+
+    #[test]
     fn extracting_for_several_indexes_at_once_equals_extracting_for_each(document in document()) {
         let specs = [
             spec(IndexType::Hash, &["b"], true),

@@ -187,6 +187,19 @@ fn better_matches_come_first() {
 }
 
 #[test]
+fn the_null_key_of_an_inverted_index_is_in_no_text_and_matches_no_word() {
+    let documents = [r#"{"a":"","b":"."}"#, r#"{"a":null}"#, r#"{"a":"x","b":null}"#, r#"{"a":[null,"x"]}"#];
+    let index = filled(IndexType::Inverted, &["a", "b"], &documents);
+    assert_eq!(found(&index, "null"), ["2", "4"]);
+    assert_eq!(searched(&index, "x"), ["3", "4"]);
+    for query in ["", ".", "null", "n"] {
+        assert_eq!(searched(&index, query), [""; 0], "{query}");
+        assert_eq!(found(&index, &format!("{query:?}")), [""; 0], "{query}");
+    }
+    assert_eq!((index.unique_keys(), index.total_entries()), (2, 4));
+}
+
+#[test]
 fn every_word_of_a_query_must_match() {
     let index = filled(
         IndexType::Inverted,
