@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { BaseStorage, IndexManager, MigrationManager, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
-import { projectInput, withDirectory } from './support/index.js'
+import { caught, fileInput, projectInput, warningOf, withDirectory, withProject } from './support/index.js'
+import { Things } from './support/things.js'
 
 const refused: [option: string, value: unknown][] = [
   ...[5, true, {}, [], null, () => '/tmp'].map((value): [string, unknown] => ['basePath', value]),
@@ -102,4 +103,67 @@ describe('a storage stores and reads with each accepted setting', () => {
       assert.deepEqual(await open().getById(project.id), project)
     }))
   }
+})
+
+describe('the options of a call', () => {
+  test('may be null, which counts as none', withProject(async (storage, project, { base }) => {
+    const none = null as never
+    const files = storage.getFileStorage(project.id)
+    const file = await files.create(fileInput('a.ts'), none)
+    assert.deepEqual(await storage.getById(project.id, none), project)
+    assert.deepEqual(await storage.list(none), [project])
+    assert.deepEqual(await files.list(none), [file])
+    assert.deepEqual(await storage.getProjectFiles(project.id, none), [file])
+    const iterated = []
+    for await (const each of storage.iterate(none)) iterated.push(each)
+    assert.deepEqual(iterated, [project])
+    assert.equal(await storage.transaction((tx) => tx.delete(project.id), none), true)
+    await storage.changes(none).return()
+    const manager = new MigrationManager(base, { logger: null })
+    await manager.restore(await manager.backup('one', none), none)
+    await manager.close()
+  }))
+
+  test('are refused with advice if they are a position that map() passed', withProject(async (storage, project) => {
+    const ids: any[] = [project.id]
+    const calls: any[] = [storage.getById, storage.getProjectFiles, storage.delete]
+    for (const call of calls) {
+      const error = await caught(Promise.all(ids.map(call, storage)))
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+      assert.match(error.message, /^options must be an object, got 0; in map\(\) .*\(id\) => storage\.getById\(id\)/)
+    }
+    assert.deepEqual(await storage.list(), [project])
+  }))
+})
+
+describe('a misspelt option', () => {
+  const misspelt: [given: object, meant: string, use: (options: any, base: string) => unknown][] = [
+    [{ cacheTtl: 1 }, 'cacheTTL', (options) => new ProjectStorageV2(options)],
+    [{ basepath: '/tmp' }, 'basePath', (options) => new Things(options)],
+    [{ lockTimeoutMs: 1 }, 'lockTimeout', (options, base) => new IndexManager(base, 'data', options)],
+    [{ incldue: [] }, 'include', (options, base) => new MigrationManager(base, options)],
+    [{ includeContnet: false }, 'includeContent', (options, base) => new ProjectStorageV2({ basePath: base }).getProjectFiles(1, options)],
+    [{ signl: undefined }, 'signal', (options, base) => new ProjectStorageV2({ basePath: base }).getById(1, options)],
+  ]
+  for (const [given, meant, use] of misspelt) {
+    const [name] = Object.keys(given)
+    test(`is ignored with a warning that names the one that was meant: ${name}`, withDirectory(async ({ base }) => {
+      const warning = await warningOf('UNKNOWN_OPTION', async () => use(given, base))
+      assert.equal(warning.message, `there is no option ${name}, so it is ignored: ${meant} was probably meant`)
+    }))
+  }
+
+  test('is warned of only once, and properties that resemble no option never are', async () => {
+    const warnings: string[] = []
+    const note = ({ message }: Error) => void warnings.push(message)
+    process.on('warning', note)
+    try {
+      new ProjectStorageV2({ tenant: 'a', before: 1, x: 2, durabilty: 'os' } as any)
+      const first = await warningOf('UNKNOWN_OPTION', async () => new ProjectStorageV2({ durabilty: 'os', maxCachSize: 7 } as any))
+      assert.match(first.message, /durabilty/)
+    } finally {
+      process.off('warning', note)
+    }
+    assert.deepEqual(warnings.map((message) => message.split(/[ ,]/)[4]), ['durabilty', 'maxCachSize'])
+  })
 })

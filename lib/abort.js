@@ -3,6 +3,7 @@
 // AbortSignals: an aborted call rejects at once, and the work behind it ends soon afterwards.
 
 const { describe } = require('./arguments.js')
+const { optionsOf } = require('./call-options.js')
 const { setTimeout } = require('./timers.js')
 const { invalid, refusal } = require('./errors.js')
 
@@ -16,9 +17,7 @@ function signalOf(signal) {
 
 /** Returns the `signal` of an options object; other properties are ignored. */
 function signalOption(options) {
-  if (options === undefined) return undefined
-  if (options === null || typeof options !== 'object' || Array.isArray(options)) throw invalid(`options must be an object, got ${describe(options)}`)
-  return signalOf(options.signal)
+  return options === undefined ? undefined : signalOf(optionsOf(options).signal)
 }
 
 function aborted(signal) {

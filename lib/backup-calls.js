@@ -5,15 +5,15 @@
 const path = require('node:path')
 const { signalOf, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
+const { optionsOf } = require('./call-options.js')
 const { call, port } = require('./calls.js')
 const { invalid, refusal } = require('./errors.js')
 const { keepOf } = require('./migration-arguments.js')
 const { progressOf } = require('./progress.js')
 
 /** The options of one call, each read once. */
-function callOptions(given = {}) {
-  if (given === null || typeof given !== 'object') throw invalid(`options are an object, got ${describe(given)}`)
-  const { onProgress, signal, keep } = given
+function callOptions(given) {
+  const { onProgress, signal, keep } = optionsOf(given)
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalid(`onProgress must be a function, got ${describe(onProgress)}`)
   }

@@ -5,6 +5,7 @@
 const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
+const { optionsOf } = require('./call-options.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
 const { errorFrom, invalid } = require('./errors.js')
@@ -13,9 +14,8 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 const SCOPES = new Set(['collection', 'database'])
 
-function feedOptions(options = {}) {
-  if (options === null || typeof options !== 'object') throw invalid(`changes takes an object, got ${describe(options)}`)
-  const { from, scope = 'collection', signal } = options
+function feedOptions(options) {
+  const { from, scope = 'collection', signal } = optionsOf(options)
   if (from !== undefined && !(Number.isSafeInteger(from) && from >= 0)) {
     throw invalid(`from must be a sequence number, got ${describe(from)}`)
   }

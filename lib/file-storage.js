@@ -5,6 +5,7 @@ const { signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
+const { optionsOf } = require('./call-options.js')
 const { call } = require('./calls.js')
 const { Feeds } = require('./changes.js')
 const { checkMap, copyOf } = require('./entries.js')
@@ -105,7 +106,7 @@ class ProjectFileStorage extends EntityStorage {
     return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal, 'deleteMany', keys.length))
   }
 
-  async list(options = {}) {
+  async list(options) {
     this[ensureOpen]()
     const { includeContent, includeAllVersions } = listOptions(options)
     const signal = signalOption(options)
@@ -234,8 +235,7 @@ class ProjectFileStorage extends EntityStorage {
 }
 
 function listOptions(options) {
-  if (options === null || typeof options !== 'object') throw invalid(`list options must be an object, got ${describe(options)}`)
-  const { includeContent = true, includeAllVersions = true } = options
+  const { includeContent = true, includeAllVersions = true } = optionsOf(options)
   for (const [name, value] of Object.entries({ includeContent, includeAllVersions })) {
     if (typeof value !== 'boolean') throw invalid(`option ${name} must be a boolean, got ${describe(value)}`)
   }

@@ -11,6 +11,7 @@ const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { releaseClosed } = require('./objects.js')
+const { warnOfMisspelt } = require('./option-names.js')
 const { nativeOptions, resolveOptions } = require('./options.js')
 const { attemptOf, publishedWrite, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
@@ -38,6 +39,7 @@ class IndexManager {
     if (typeof dataDir !== 'string') throw wrongType('dataDir must be a string')
     if (dataDir === '' || dataDir.includes('\0')) throw wrongValue('dataDir must be a path')
     if (options === null || typeof options !== 'object') throw wrongType('options must be an object')
+    warnOfMisspelt(options)
     const { lockTimeout, durability } = options
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
     this.#basePath = resolved.basePath

@@ -3,6 +3,7 @@
 const { signalOf, throwIfAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
+const { optionsOf } = require('./call-options.js')
 const { keyOf } = require('./entries.js')
 const { invalid } = require('./errors.js')
 const { conditionOf } = require('./query.js')
@@ -10,9 +11,8 @@ const { conditionOf } = require('./query.js')
 const DEFAULT_BATCH = 100
 
 /** Checks and copies the options of an iteration. */
-function iterationOf(options = {}) {
-  if (options === null || typeof options !== 'object') throw invalid(`iterate takes an object, got ${describe(options)}`)
-  const { batchSize = DEFAULT_BATCH, after, where, signal } = options
+function iterationOf(options) {
+  const { batchSize = DEFAULT_BATCH, after, where, signal } = optionsOf(options)
   if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
     throw invalid(`batchSize must be a positive integer, got ${describe(batchSize)}`)
   }

@@ -2,6 +2,7 @@
 
 const path = require('node:path')
 const { wrongType, wrongValue } = require('./errors.js')
+const { warnOfMisspelt } = require('./option-names.js')
 
 const DEFAULTS = {
   cacheEnabled: true,
@@ -16,6 +17,7 @@ function resolveOptions(given = {}) {
   if (given === null || typeof given !== 'object' || Array.isArray(given)) {
     throw wrongType('options must be an object')
   }
+  warnOfMisspelt(given)
   const { basePath = process.cwd() } = given
   if (typeof basePath !== 'string') throw wrongType('option basePath must be a string')
   if (basePath === '' || basePath.includes('\0')) throw wrongValue('option basePath must be a path')
