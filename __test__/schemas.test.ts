@@ -336,6 +336,24 @@ describe('a storage of a caller', () => {
     await storage.close()
   }))
 
+  const stringIds: Record<string, [schema: unknown, error: (value: unknown) => boolean]> = {
+    'zod 4': [zod4.looseObject({ id: zod4.string(), title: zod4.string() }), (error) => error instanceof zod4.ZodError],
+    'zod 3': [zod3.object({ id: zod3.string(), title: zod3.string() }).passthrough(), (error) => error instanceof zod3.ZodError],
+    valibot: [v.looseObject({ id: v.string(), title: v.string() }), (error) => error instanceof ValidationError],
+  }
+  for (const [name, [schema, isItsError]] of Object.entries(stringIds)) {
+    test(`whose ids are strings says how to provide one when none is given: ${name}`, withDirectory(async ({ base }) => {
+      const storage = notes(base, schema)
+      const error = await caught(storage.create({ title: 'a' } as Note))
+      assert.ok(isItsError(error), String(error))
+      assert.match(error.message, /pass an id that is a string, or give the class of the storage a static newId\(\)/)
+      assert.deepEqual(error.issues.at(-1).path, ['id'])
+      assert.doesNotMatch((await caught(storage.create({ id: 'a', title: 5 } as any))).message, /newId/)
+      assert.deepEqual(await storage.list(), [])
+      await storage.close()
+    }))
+  }
+
   test('is rejected if its file lies outside its directory', withDirectory(async ({ base }) => {
     class Astray extends BaseStorage<Note> {
       constructor() {

@@ -6,7 +6,7 @@ const { describe } = require('./arguments.js')
 const { entry } = require('./entries.js')
 const { idToInsert } = require('./new-id.js')
 const { placed } = require('./storage-paths.js')
-const { validated } = require('./validation.js')
+const { validated, withIssue } = require('./validation.js')
 
 class EntityRules {
   #storage
@@ -27,8 +27,8 @@ class EntityRules {
     for (;;) {
       const { id, claim } = own ? { id: given.id ?? type.newId(), claim: false } : idToInsert(this.#documents())
       const now = Date.now()
-      const entity = await validated(this.#schema, { ...given, id, created: now, updated: now })
-      const { key, text } = entry(entity, id)
+      const complete = { ...given, id, created: now, updated: now }
+      const { key, text } = entry(own ? await validated(this.#schema, complete) : await this.#withNewId(complete), id)
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.ownPath(id) ?? undefined) : undefined
       try {
@@ -38,6 +38,17 @@ class EntityRules {
         // Another writer has taken the generated id, so the next one is tried. An id that the caller chose is not replaced.
         if (own || error.code !== 'ALREADY_EXISTS') throw error
       }
+    }
+  }
+
+  /** Returns what the schema makes of an entity whose id was generated. If it rejects that id, the error says what to do. */
+  async #withNewId(entity) {
+    try {
+      return await validated(this.#schema, entity)
+    } catch (error) {
+      if (!Array.isArray(error?.issues) || !error.issues.some((issue) => issue?.path?.[0] === 'id')) throw error
+      const advice = 'pass an id that is a string, or give the class of the storage a static newId() that returns one'
+      throw withIssue(error, { code: 'custom', path: ['id'], message: `the number was generated because no id was given: ${advice}` })
     }
   }
 

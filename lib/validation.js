@@ -37,6 +37,13 @@ function checkSchema(schema) {
   throw invalid(`the schema is neither a zod schema nor a Standard Schema, got ${describe(schema)}`)
 }
 
+/** Returns the error of a schema with one more issue, if it is an error that takes issues. */
+function withIssue(error, issue) {
+  if (error instanceof ValidationError) return new ValidationError(`${error.message}; ${issue.message}`, [...error.issues, issue])
+  error.addIssue?.(issue)
+  return error
+}
+
 const segment = (part) => (typeof part === 'number' ? part : String(part))
 
 /** Returns the value as JSON text; throws if JSON cannot hold all of it. `at` is its path in the caller's argument. */
@@ -110,4 +117,4 @@ function collectAt(value, key, path, issues, above) {
   path.pop()
 }
 
-module.exports = { validated, checkSchema, exactText, formOf }
+module.exports = { validated, withIssue, checkSchema, exactText, formOf }
