@@ -35,8 +35,8 @@ export declare class NativeBase {
   /** Creates a directory and those of its parents that are missing. */
   ensureDirectory(ticket: number, path: string): void
   /**
-   * Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder }` with the
-   * process that holds it, if that is known.
+   * Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder, stopped }`
+   * with the process that holds it, if that is known, and whether it is stopped.
    */
   tryLock(ticket: number, key: string): void
   unlock(number: number): void

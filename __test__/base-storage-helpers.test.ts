@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
-import { caught, runChild, until, withDirectory } from './support/index.js'
+import { caught, runChild, stop, until, withDirectory } from './support/index.js'
 import { Things, thing, type ThingOptions } from './support/things.js'
 
 const settings = z.object({ theme: z.string(), size: z.number().default(3) })
@@ -281,6 +281,27 @@ describe('withLock', () => {
     assert.equal(error.code, 'LOCK_TIMEOUT')
     assert.equal(error.holder, pid)
     assert.equal(await withLock('key', () => 'free'), 'free')
+    await storage.close()
+  }))
+
+  test('says so if the process that holds the lock is stopped', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, lockTimeout: 20 })
+    const { withLock } = storage.protectedCalls()
+    let error: any
+    let stopped = false
+    await new Promise<void>((resolve, reject) => {
+      runChild('things.mjs', [base, 'hold', 'key'], {
+        onLine(line, kill) {
+          const attempt = async () => {
+            stopped = await stop(Number(line))
+            error = await caught(withLock('key', () => {}))
+          }
+          attempt().finally(kill)
+        },
+      }).then(() => resolve(), reject)
+    })
+    const advice = new RegExp(`process ${error.holder}, which is stopped, has it; continue it \\(kill -CONT ${error.holder}\\) or end it`)
+    assert.deepEqual([error.code, advice.test(error.message)], ['LOCK_TIMEOUT', stopped], error.message)
     await storage.close()
   }))
 

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { caught, projectInput, runChild, until } from './support/index.js'
+import { caught, projectInput, runChild, stop, until } from './support/index.js'
 import { holder, noting, withManagers, write } from './support/migrations.js'
 
 describe('while another process migrates', () => {
@@ -21,6 +21,21 @@ describe('while another process migrates', () => {
     await storage.update(project.id, { name: 'afterwards' })
     // Each process generates its own ids, so either of the two may be lower.
     assert.deepEqual((await storage.list()).map(({ name }) => name).sort(), ['afterwards', 'made by the migration'])
+  }))
+
+  test('errors say so if that process is stopped', withManagers(async ({ base, open, manage }) => {
+    const storage = open({ lockTimeout: 50 })
+    await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    const stopped = await stop(other.pid)
+    const manager = manage({ lockTimeout: 50 })
+    const errors = [await caught(storage.create(projectInput())), await caught(manager.migrate()), await caught(manager.backup())]
+    await other.kill()
+    for (const { code, holder, message } of errors) {
+      assert.deepEqual([code, holder], ['LOCK_TIMEOUT', other.pid])
+      const advice = new RegExp(`process ${holder}, which is stopped, (holds it|has held it for \\d+ ms); continue it \\(kill -CONT ${holder}\\) or end it$`)
+      assert.equal(advice.test(message), stopped, message)
+    }
   }))
 
   test('a write that waits long enough succeeds after the migration', withManagers(async ({ base, open }) => {

@@ -27,11 +27,12 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = now() + timeout
   const id = `${place}\0${key}`
   const nested = [...inside].includes(id)
-  const timedOut = (holder) => {
+  const timedOut = (holder, stopped = false) => {
     const who = holder === null ? 'another call' : `process ${holder}`
-    const why = nested
-      ? 'the function that has it is the one in which this lock was asked for; do not await it there'
+    const has = stopped
+      ? `${who}, which is stopped, has it; continue it (kill -CONT ${holder}) or end it`
       : `${who} has it; try again, or raise lockTimeout`
+    const why = nested ? 'the function that has it is the one in which this lock was asked for; do not await it there' : has
     const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
     return refusal('LOCK_TIMEOUT', message, holder === null ? {} : { holder })
   }
@@ -86,10 +87,10 @@ function pass(id) {
 async function take(native, key, end, signal, timedOut) {
   for (let wait = 1; ; wait = Math.min(wait * 2, 20)) {
     throwIfAborted(signal)
-    const { taken, holder } = JSON.parse(await call((ticket) => native.tryLock(ticket, key)))
+    const { taken, holder, stopped } = JSON.parse(await call((ticket) => native.tryLock(ticket, key)))
     if (taken !== undefined) return taken
     const left = end - now()
-    if (left <= 0) throw timedOut(holder)
+    if (left <= 0) throw timedOut(holder, stopped)
     await pause(Math.min(wait, left), signal)
   }
 }

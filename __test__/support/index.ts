@@ -142,6 +142,14 @@ export async function warningOf(code: string, work: () => Promise<unknown>): Pro
   }
 }
 
+/** Stops a process. Returns false where the system does not tell who is stopped; nothing is done then. */
+export async function stop(pid: number): Promise<boolean> {
+  if (process.platform !== 'linux') return false
+  process.kill(pid, 'SIGSTOP')
+  await until('the stop', async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') T '))
+  return true
+}
+
 export interface ChildResult {
   /** Whole lines; text after the last newline is not included. */
   lines: string[]

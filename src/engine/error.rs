@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -44,12 +45,8 @@ pub enum Error {
     UniqueViolation { index: String, key: String, owner: String },
     #[error("{0}")]
     IndexType(String),
-    #[error(
-        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
-        path.display(),
-        match holder { Some(pid) => format!("process {pid} holds it"), None => "another process holds it".into() }
-    )]
-    LockTimeout { path: PathBuf, waited_ms: u64, holder: Option<u32> },
+    #[error("{} was not free within {waited_ms} ms: {}", path.display(), held_by(holder.as_ref()))]
+    LockTimeout { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
     #[error("{} is damaged at byte {offset}: {problem}", path.display())]
     Corrupt { path: PathBuf, offset: u64, problem: String },
     #[error("{operation} {} failed: {message}", path.display())]
@@ -92,20 +89,10 @@ pub enum Error {
     Replaced { path: PathBuf },
     #[error("migration {0} is already registered; give each migration a version of its own")]
     AlreadyRegistered(String),
-    #[error(
-        "{} was not free within {waited_ms} ms: {}; try again, or raise lockTimeout",
-        path.display(),
-        match holder {
-            Some(Holder { pid, held_ms: Some(ms) }) => format!("process {pid} has held it for {ms} ms"),
-            Some(Holder { pid, held_ms: None }) => format!("process {pid} holds it"),
-            None => "another process holds it".into(),
-        }
-    )]
-    MigrationRunning { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
     #[error("{} {} already exists; choose another name", what, path.display())]
     PathExists { what: &'static str, path: PathBuf },
-    #[error("{} is in use and was not released within {waited_ms} ms: {}; close it and try again", path.display(), users(holders))]
-    InUse { path: PathBuf, waited_ms: u64, holders: Vec<u32> },
+    #[error("{} is in use and was not released within {waited_ms} ms: {}", path.display(), used_by(holders))]
+    InUse { path: PathBuf, waited_ms: u64, holders: Vec<Holder> },
     #[error("{0}")]
     MigrationFailed(String),
     /// A migration failed, and the data was not put back to what it was before it.
@@ -123,6 +110,15 @@ pub struct Holder {
     pub pid: u32,
     /// How long the process has held the lock, if known.
     pub held_ms: Option<u64>,
+    /// Whether the process is known to be stopped, so that it releases nothing until somebody continues it.
+    pub stopped: bool,
+}
+
+impl Holder {
+    /// Returns this process, as the holder of a lock for which another thread of it waited.
+    pub fn this_process() -> Holder {
+        Holder { pid: process::id(), held_ms: None, stopped: false }
+    }
 }
 
 impl Error {
@@ -136,9 +132,7 @@ impl Error {
             }
             Error::UniqueViolation { .. } => "UNIQUE_VIOLATION",
             Error::IndexType(_) => "INDEX_TYPE",
-            Error::LockTimeout { .. } | Error::InUse { .. } | Error::MigrationRunning { .. } => {
-                "LOCK_TIMEOUT"
-            }
+            Error::LockTimeout { .. } | Error::InUse { .. } => "LOCK_TIMEOUT",
             Error::Corrupt { .. } => "CORRUPT_DATA",
             Error::Io { .. } | Error::Poisoned { .. } | Error::Replaced { .. } => "IO_ERROR",
             Error::Closed => "CLOSED",
@@ -203,14 +197,37 @@ pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues
 }
 
-fn users(holders: &[u32]) -> String {
-    match holders {
-        [] => "another process has it open".to_owned(),
-        [pid] => format!("process {pid} has it open"),
-        _ => {
-            let pids: Vec<String> = holders.iter().map(u32::to_string).collect();
-            format!("processes {} have it open", pids.join(", "))
+/// Says who holds a lock and what to do about it.
+fn held_by(holder: Option<&Holder>) -> String {
+    let holds = match holder {
+        Some(Holder { held_ms: Some(ms), .. }) => format!("has held it for {ms} ms"),
+        _ => "holds it".to_owned(),
+    };
+    match holder {
+        None => format!("another process {holds}; try again, or raise lockTimeout"),
+        Some(Holder { pid, stopped: false, .. }) => {
+            format!("process {pid} {holds}; try again, or raise lockTimeout")
         }
+        Some(Holder { pid, stopped: true, .. }) => {
+            format!("process {pid}, which is stopped, {holds}; continue it (kill -CONT {pid}) or end it")
+        }
+    }
+}
+
+/// Says who has a database open and what to do about it.
+fn used_by(holders: &[Holder]) -> String {
+    let name = |holder: &Holder| format!("{}{}", holder.pid, if holder.stopped { " (stopped)" } else { "" });
+    let names = holders.iter().map(name).collect::<Vec<_>>().join(", ");
+    let users = match holders {
+        [] => "another process has it open".to_owned(),
+        [_] => format!("process {names} has it open"),
+        _ => format!("processes {names} have it open"),
+    };
+    match holders.iter().find(|holder| holder.stopped) {
+        Some(Holder { pid, .. }) => {
+            format!("{users}; continue process {pid} (kill -CONT {pid}) or end it, and try again")
+        }
+        None => format!("{users}; close it and try again"),
     }
 }
 
@@ -241,5 +258,57 @@ pub trait IoContext<T> {
 impl<T> IoContext<T> for io::Result<T> {
     fn at(self, operation: &'static str, path: &Path) -> Result<T> {
         self.map_err(|error| Error::io(operation, path, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: u32, held_ms: Option<u64>, stopped: bool) -> Holder {
+        Holder { pid, held_ms, stopped }
+    }
+
+    #[test]
+    fn a_lock_timeout_says_who_holds_the_lock_and_what_to_do() {
+        for (holder, expected) in [
+            (None, "another process holds it; try again, or raise lockTimeout"),
+            (Some(holder(7, None, false)), "process 7 holds it; try again, or raise lockTimeout"),
+            (
+                Some(holder(7, Some(9), false)),
+                "process 7 has held it for 9 ms; try again, or raise lockTimeout",
+            ),
+            (
+                Some(holder(7, None, true)),
+                "process 7, which is stopped, holds it; continue it (kill -CONT 7) or end it",
+            ),
+            (
+                Some(holder(7, Some(9), true)),
+                "process 7, which is stopped, has held it for 9 ms; continue it (kill -CONT 7) or end it",
+            ),
+        ] {
+            let error = Error::LockTimeout { path: "a.lock".into(), waited_ms: 5, holder };
+            assert_eq!(error.to_string(), format!("a.lock was not free within 5 ms: {expected}"));
+        }
+    }
+
+    #[test]
+    fn data_in_use_is_reported_with_its_users_and_what_to_do() {
+        for (holders, expected) in [
+            (vec![], "another process has it open; close it and try again"),
+            (vec![holder(7, None, false)], "process 7 has it open; close it and try again"),
+            (
+                vec![holder(7, None, true)],
+                "process 7 (stopped) has it open; continue process 7 (kill -CONT 7) or end it, and try again",
+            ),
+            (
+                vec![holder(7, None, false), holder(8, None, true)],
+                "processes 7, 8 (stopped) have it open; continue process 8 (kill -CONT 8) or end it, and try again",
+            ),
+        ] {
+            let error = Error::InUse { path: "a".into(), waited_ms: 5, holders };
+            let text = format!("a is in use and was not released within 5 ms: {expected}");
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

@@ -6,10 +6,10 @@ use std::process;
 use std::sync::Arc;
 
 use super::checksum::FileHash;
-use super::error::{IoContext, Result};
+use super::error::{Holder, IoContext, Result};
 use super::fs::{self, FileKind, Fs, OpenMode, read_all};
 use super::journal::RESERVED;
-use super::lock::{LockGuard, LockKind, ProcessLock};
+use super::lock::{LockGuard, LockKind, ProcessLock, holder_of};
 
 /// A held lock. It is released when this value is dropped, and by the system when the process dies.
 pub struct KeyLock {
@@ -19,8 +19,8 @@ pub struct KeyLock {
 /// The result of an attempt to take a lock.
 pub enum Attempt {
     Taken(KeyLock),
-    /// The lock is held, by the process with this id if that is known.
-    Held(Option<u32>),
+    /// The lock is held, by this process if that is known.
+    Held(Option<Holder>),
 }
 
 /// Takes the lock of a key if it is free. A key may be any text; the lock file is named by its hash.
@@ -56,9 +56,10 @@ fn note_holder(fs: &dyn Fs, path: &Path) -> Result<()> {
     file.write_at(format!("{:<10}", process::id()).as_bytes(), 0).at("write", path)
 }
 
-fn holder(fs: &dyn Fs, path: &Path) -> Option<u32> {
+fn holder(fs: &dyn Fs, path: &Path) -> Option<Holder> {
     let file = fs.open(path, OpenMode::Read).ok()?;
-    std::str::from_utf8(&read_all(&*file).ok()?).ok()?.trim().parse().ok()
+    let pid = std::str::from_utf8(&read_all(&*file).ok()?).ok()?.trim().parse().ok()?;
+    Some(holder_of(fs, pid))
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
         let attempt = |key: &str| try_lock_key(&fs, directory.path(), key).expect("a lock file");
         let held = attempt("a");
         assert!(matches!(held, Attempt::Taken(_)));
-        assert!(matches!(attempt("a"), Attempt::Held(Some(pid)) if pid == process::id()));
+        assert!(matches!(attempt("a"), Attempt::Held(Some(holder)) if holder == Holder::this_process()));
         assert!(matches!(attempt("b"), Attempt::Taken(_)));
         drop(held);
         assert!(matches!(attempt("a"), Attempt::Taken(_)));

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cancel;
-use super::error::{Error, IoContext, Result};
+use super::error::{Error, Holder, IoContext, Result};
 use super::fs::{Fs, LockFile};
 
 /// A lock on a dedicated file. The file is never deleted. The lock is never converted, and is always released by an explicit
@@ -75,7 +75,10 @@ impl ProcessLock {
                 return Err(Error::LockTimeout {
                     path: self.path.clone(),
                     waited_ms: wait.timeout_ms(),
-                    holder: holder().or_else(|| self.holders().first().copied()),
+                    holder: match holder() {
+                        Some(pid) => Some(holder_of(&*self.fs, pid)),
+                        None => self.holders().first().copied(),
+                    },
                 });
             }
         }
@@ -102,14 +105,19 @@ impl ProcessLock {
 
     /// Returns the processes that hold the lock, as far as the system tells. This process is among them if it holds the lock
     /// through another handle: either the caller has that handle, or another copy of this package does.
-    pub fn holders(&self) -> Vec<u32> {
-        self.file.holders()
+    pub fn holders(&self) -> Vec<Holder> {
+        self.file.holders().into_iter().map(|pid| holder_of(&*self.fs, pid)).collect()
     }
 
     /// Returns a guard that unlocks when it is dropped, even during a panic.
     pub fn guard(&self) -> LockGuard {
         LockGuard { file: Arc::clone(&self.file) }
     }
+}
+
+/// Describes the holder of a lock for messages.
+pub fn holder_of(fs: &dyn Fs, pid: u32) -> Holder {
+    Holder { pid, held_ms: None, stopped: fs.is_stopped(pid) }
 }
 
 /// A held lock.

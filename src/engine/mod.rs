@@ -52,7 +52,7 @@ pub use database::{
     Request, RoomOptions, Sequences, SizeLimits, Slice, Spool, Statistics, Subscription, Timing, Transaction,
     Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
 };
-pub use error::{Error, IoContext, Issue, Outcome, PathSegment, Result, below};
+pub use error::{Error, Holder, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{LATEST_TIME, generate_id, now_ms};
 pub use index_query::IndexQuery;
 pub use key_lock::{Attempt, KeyLock, try_lock_key};

@@ -84,8 +84,8 @@ impl NativeBase {
         });
     }
 
-    /// Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder }` with the
-    /// process that holds it, if that is known.
+    /// Tries to take the lock of a key. Answers `{ taken }` with the number by which to release it, or `{ holder, stopped }`
+    /// with the process that holds it, if that is known, and whether it is stopped.
     #[napi(catch_unwind)]
     pub fn try_lock(&self, ticket: u32, key: String) {
         self.run(ticket, move |shared| {
@@ -98,7 +98,10 @@ impl NativeBase {
                     locks.held.insert(number, lock);
                     serde_json::json!({ "taken": number })
                 }
-                Attempt::Held(holder) => serde_json::json!({ "holder": holder }),
+                Attempt::Held(holder) => serde_json::json!({
+                    "holder": holder.map(|holder| holder.pid),
+                    "stopped": holder.is_some_and(|holder| holder.stopped),
+                }),
             };
             Ok(Answer::json(answer))
         });

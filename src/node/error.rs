@@ -34,22 +34,18 @@ pub fn describe(error: &Error) -> String {
         }
         Error::InUse { path, holders, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
-            fields.insert("holders".into(), holders.clone().into());
+            fields.insert("holders".into(), holders.iter().map(|holder| holder.pid).collect());
         }
         Error::Corrupt { path, .. }
         | Error::PathExists { path, .. }
         | Error::LockTimeout { path, .. }
-        | Error::MigrationRunning { path, .. }
         | Error::UnsupportedFormat { path, .. }
         | Error::UnsupportedFilesystem { path, .. } => {
             fields.insert("path".into(), path.display().to_string().into());
         }
         _ => {}
     }
-    if let Error::LockTimeout { holder: Some(pid), .. } = error {
-        fields.insert("holder".into(), (*pid).into());
-    }
-    if let Error::MigrationRunning { holder: Some(holder), .. } = error {
+    if let Error::LockTimeout { holder: Some(holder), .. } = error {
         fields.insert("holder".into(), holder.pid.into());
     }
     let outcome = match error.outcome() {

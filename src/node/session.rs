@@ -16,9 +16,9 @@ use super::statistics::statistics_text;
 use crate::engine::cancel;
 use crate::engine::fs::OsFs;
 use crate::engine::{
-    self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, IoContext,
-    ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory, check_entity_path,
-    open_under, own_collection,
+    self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, Holder,
+    IoContext, ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory,
+    check_entity_path, open_under, own_collection,
 };
 use crate::pool::run_blocking;
 use crate::project::owners;
@@ -395,7 +395,7 @@ impl Session {
                     return Err(Error::LockTimeout {
                         path: self.directory.clone(),
                         waited_ms: wait.timeout_ms(),
-                        holder: Some(std::process::id()),
+                        holder: Some(Holder::this_process()),
                     });
                 }
                 self.idle.wait_for(&mut life, PAUSE);

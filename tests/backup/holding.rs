@@ -72,7 +72,7 @@ fn during_a_migration_other_processes_can_read_but_their_writes_wait() {
     process.put((0, 0, 1), "migrated").expect("this process writes on");
     let error = other.put((0, 0, 9), "x").expect_err("the other one waits");
     assert!(
-        matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == std::process::id()),
+        matches!(error, Error::LockTimeout { holder: Some(holder), .. } if holder.pid == std::process::id()),
         "{error}"
     );
     assert_eq!(code(other.checkpoint()), Err("LOCK_TIMEOUT"));

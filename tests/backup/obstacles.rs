@@ -395,6 +395,9 @@ impl Fs for Appending {
     fn boot_id(&self) -> u128 {
         OsFs.boot_id()
     }
+    fn is_stopped(&self, pid: u32) -> bool {
+        OsFs.is_stopped(pid)
+    }
 }
 
 #[test]

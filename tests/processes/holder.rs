@@ -45,7 +45,10 @@ fn a_paused_lock_holder_is_named_and_a_dead_one_releases_the_lock() {
         database.write(Durability::Full, move |t| t.put(&spec, 1.into(), b"{\"id\":1}".to_vec()))
     };
     match put() {
-        Err(Error::LockTimeout { holder, .. }) => assert_eq!(holder, Some(child.id())),
+        Err(error @ Error::LockTimeout { holder: Some(holder), .. }) => {
+            assert_eq!((holder.pid, holder.stopped), (child.id(), cfg!(target_os = "linux")));
+            assert_eq!(error.to_string().contains("which is stopped"), holder.stopped, "{error}");
+        }
         other => panic!("{other:?}"),
     }
     child.kill().expect("killed");

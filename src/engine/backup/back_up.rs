@@ -15,7 +15,7 @@ use super::progress::{Meter, Progress};
 use super::sealed::{Sealing, write_sealed};
 use crate::engine::database::{Copying, Cut, CutContent, Database, Held, Quiet, WAYS_OUT, Warning};
 use crate::engine::date;
-use crate::engine::error::{Error, Holder, IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, OpenMode, read_all};
 use crate::engine::id::now_ms;
 use crate::engine::journal::{Layout, SnapshotRecord};
@@ -125,8 +125,7 @@ pub fn lock_backups(site: &Site, wait: Wait) -> Result<LockGuard> {
 fn keep_migrations_away(site: &Site, wait: Wait) -> Result<MigrationLock> {
     MigrationLock::acquire(site, wait).map_err(|error| match error {
         Error::InUse { path, waited_ms, holders } if path.starts_with(site.migration_directory()) => {
-            let holder = holders.first().map(|&pid| Holder { pid, held_ms: None });
-            Error::MigrationRunning { path, waited_ms, holder }
+            Error::LockTimeout { path, waited_ms, holder: holders.first().copied() }
         }
         other => other,
     })

@@ -22,7 +22,7 @@ use super::replacement::{Replacement, Source, sync_file};
 use super::{INTENT, Site, intent};
 use crate::engine::cancel;
 use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT};
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
 use crate::engine::journal::Layout;
@@ -79,7 +79,7 @@ impl HeldDatabases {
                 return Err(Error::LockTimeout {
                     path: database.directory().to_path_buf(),
                     waited_ms: wait.timeout_ms(),
-                    holder: Some(std::process::id()),
+                    holder: Some(Holder::this_process()),
                 });
             }
         }

@@ -15,10 +15,10 @@ use super::room::Behind;
 use super::state::Position;
 use super::{Database, Mutant};
 use crate::engine::cancel;
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{LineBuffer, NO_SLOT, Tip, TipSlot, journal_path};
-use crate::engine::lock::{LONGEST_PAUSE, LockGuard, LockKind, ProcessLock, Wait};
+use crate::engine::lock::{LONGEST_PAUSE, LockGuard, LockKind, ProcessLock, Wait, holder_of};
 
 /// What only one thread of this process may use at a time.
 #[derive(Default)]
@@ -170,9 +170,11 @@ impl Database {
 
     /// Returns the process that holds the write lock, if it is known. One that is opening the database has the lock before
     /// it can say so in the tip.
-    fn write_lock_holder(&self) -> Option<u32> {
-        let holders = || self.writer.try_lock()?.files.as_ref().map(|files| files.lock.holders());
-        self.tip.as_ref().and_then(Tip::holder).or_else(|| holders()?.first().copied())
+    fn write_lock_holder(&self) -> Option<Holder> {
+        if let Some(pid) = self.tip.as_ref().and_then(Tip::holder) {
+            return Some(holder_of(&*self.fs, pid));
+        }
+        self.writer.try_lock()?.files.as_ref()?.lock.holders().first().copied()
     }
 
     /// Takes the write lock if it is free, catches up with other processes and cuts what a dead writer left behind.

@@ -104,6 +104,8 @@ pub trait Fs: Send + Sync + 'static {
     fn now_ms(&self) -> u64;
     /// A value that changes with every start of the machine, so that memory-only state of an earlier start is recognised.
     fn boot_id(&self) -> u128;
+    /// Whether a process is stopped, by `SIGSTOP` for example, as far as the system tells. This is only a hint for messages.
+    fn is_stopped(&self, pid: u32) -> bool;
 }
 
 /// An open file. Reads and writes name their offset, so a handle can be shared between threads.

@@ -172,6 +172,10 @@ impl Fs for OsFs {
     fn boot_id(&self) -> u128 {
         platform::boot_id()
     }
+
+    fn is_stopped(&self, pid: u32) -> bool {
+        platform::is_stopped(pid)
+    }
 }
 
 /// Makes a file at least `len` bytes long. Others may open it at the same time and may have stored something in it already:

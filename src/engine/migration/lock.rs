@@ -9,7 +9,7 @@ use crate::engine::backup::{MigrationLock, Site};
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::{Fs, OpenMode, read_all, remove_tree};
 use crate::engine::id::now_ms;
-use crate::engine::lock::Wait;
+use crate::engine::lock::{Wait, holder_of};
 
 /// Returns the folder of everything that belongs to a run.
 pub fn folder(base: &Path) -> PathBuf {
@@ -32,7 +32,7 @@ pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
     let (fs, folder) = (site.base.file_system(), folder(site.base.path()));
     let lock = MigrationLock::acquire(site, wait).map_err(|error| match error {
         Error::InUse { path, waited_ms, holders } if path.starts_with(&folder) => {
-            Error::MigrationRunning { path, waited_ms, holder: holder(&*fs, &folder, &holders) }
+            Error::LockTimeout { path, waited_ms, holder: holder(&*fs, &folder, &holders) }
         }
         other => other,
     })?;
@@ -42,17 +42,16 @@ pub fn acquire(site: &Site, wait: Wait) -> Result<MigrationLock> {
 
 /// Returns the holder according to the system and the note. `holders` are the other processes that hold the lock, if the
 /// system tells.
-fn holder(fs: &dyn Fs, folder: &Path, holders: &[u32]) -> Option<Holder> {
+fn holder(fs: &dyn Fs, folder: &Path, holders: &[Holder]) -> Option<Holder> {
     let note = read_note(fs, folder);
+    let held_ms = |note: &Taken| Some(now_ms().saturating_sub(note.since));
     match (holders.first(), note) {
-        (Some(&pid), Some(note)) if note.pid == pid => {
-            Some(Holder { pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
+        (Some(holder), Some(note)) if note.pid == holder.pid => {
+            Some(Holder { held_ms: held_ms(&note), ..*holder })
         }
         // A restore leaves no note.
-        (Some(&pid), _) => Some(Holder { pid, held_ms: None }),
-        (None, Some(note)) => {
-            Some(Holder { pid: note.pid, held_ms: Some(now_ms().saturating_sub(note.since)) })
-        }
+        (Some(holder), _) => Some(*holder),
+        (None, Some(note)) => Some(Holder { held_ms: held_ms(&note), ..holder_of(fs, note.pid) }),
         (None, None) => None,
     }
 }
@@ -102,7 +101,7 @@ mod tests {
         let held = take(directory.path(), 0).expect("free");
         let error = take(directory.path(), 20).map(drop).expect_err("held");
         assert_eq!(error.code(), "LOCK_TIMEOUT");
-        let Error::MigrationRunning { holder: Some(holder), .. } = error else { panic!("{error}") };
+        let Error::LockTimeout { holder: Some(holder), .. } = error else { panic!("{error}") };
         assert_eq!((holder.pid, holder.held_ms.is_some()), (process::id(), true));
         drop(held);
         drop(take(directory.path(), 0).expect("free again"));
@@ -124,7 +123,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         drop(take(directory.path(), 0).expect("free"));
         let named = |holders: &[u32]| {
-            let holder = holder(&OsFs, &folder(directory.path()), holders).expect("somebody");
+            let holders: Vec<Holder> = holders.iter().map(|&pid| holder_of(&OsFs, pid)).collect();
+            let holder = holder(&OsFs, &folder(directory.path()), &holders).expect("somebody");
             (holder.pid, holder.held_ms.is_some())
         };
         let other = process::id() + 1;

@@ -327,6 +327,19 @@ pub fn lock_holders(_: &fs::File) -> Vec<u32> {
     Vec::new()
 }
 
+/// `/proc/<pid>/stat` begins with the id, the name in parentheses, which may itself contain some, and the state.
+#[cfg(target_os = "linux")]
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.iter().rposition(|&byte| byte == b')').and_then(|end| stat.get(end + 2));
+    state == Some(&b'T')
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn is_stopped(_: u32) -> bool {
+    false
+}
+
 #[cfg(target_os = "linux")]
 pub fn boot_id() -> u128 {
     static BOOT_ID: std::sync::LazyLock<u128> = std::sync::LazyLock::new(|| {

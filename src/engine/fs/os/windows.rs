@@ -260,6 +260,10 @@ pub fn lock_holders(_: &fs::File) -> Vec<u32> {
     Vec::new()
 }
 
+pub fn is_stopped(_: u32) -> bool {
+    false
+}
+
 pub fn boot_id() -> u128 {
     0
 }

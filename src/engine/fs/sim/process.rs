@@ -206,6 +206,10 @@ impl Fs for SimFs {
     fn boot_id(&self) -> u128 {
         self.machine.with(|inner| inner.state.boot)
     }
+
+    fn is_stopped(&self, _: u32) -> bool {
+        false
+    }
 }
 
 /// Closed when its last owner drops it, as the system does: that is not a call, and it cannot fail.
