@@ -38,6 +38,16 @@ describe('while another process migrates', () => {
     }
   }))
 
+  test('instances wait for it side by side, each until its own lockTimeout', withManagers(async ({ base, open }) => {
+    const other = await holder(base, 'wait')
+    // Neither of the two has the database open yet.
+    const patient = open().list()
+    const hasty = open({ lockTimeout: 50 })
+    for (const call of [() => hasty.list(), () => hasty.create(projectInput())]) assert.equal((await caught(call())).code, 'LOCK_TIMEOUT')
+    await other.goOn()
+    assert.deepEqual((await patient).map(({ name }) => name), ['made by the migration'])
+  }))
+
   test('a write that waits long enough succeeds after the migration', withManagers(async ({ base, open }) => {
     const storage = open()
     const project = await storage.create(projectInput('before'))

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::backup::{HeldDatabases, Site};
 use super::base_path::BasePath;
+use super::cancel;
 use super::database::{Database, DatabaseOptions};
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, Identity};
+use super::lock::Wait;
 
 /// A slot that is locked while its database is being opened, so that two callers do not open it twice.
 type Place = Arc<Mutex<Weak<Database>>>;
@@ -45,8 +48,13 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 ///
 /// # Errors
 /// As [`check_directory`](super::check_directory()), [`Database::open`] and [`settle`](super::backup::settle()).
-pub fn open_under(base: &BasePath, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
-    Site { base: base.clone(), registry: Registry::of_process(), options }.open_under(directory)
+pub fn open_under(
+    base: &BasePath,
+    directory: &Path,
+    options: DatabaseOptions,
+    wait: Wait,
+) -> Result<Arc<Database>> {
+    Site { base: base.clone(), registry: Registry::of_process(), options }.open_under_by(directory, wait)
 }
 
 /// Returns the database in `directory`, which is opened unless this process has it open already. It is closed when the last
@@ -75,15 +83,48 @@ impl Registry {
         directory: &Path,
         options: DatabaseOptions,
     ) -> Result<Arc<Database>> {
+        self.open_by(&file_system, directory, options, Wait::at_most(options.lock_timeout))
+    }
+
+    /// Like [`Registry::open`], but waits until the deadline of `wait` for the write lock. Between attempts to take it,
+    /// nothing of this process is locked, so that all callers wait at the same time and not one after another.
+    pub(super) fn open_by(
+        &self,
+        file_system: &Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        wait: Wait,
+    ) -> Result<Arc<Database>> {
+        let mut pauses = wait.long_pauses();
+        loop {
+            let now = Wait { deadline: Instant::now(), ..wait };
+            let opened = self.attempt(Arc::clone(file_system), directory, options, now);
+            if !matches!(opened, Err(Error::LockTimeout { .. })) {
+                return opened;
+            }
+            cancel::check()?;
+            if !pauses.next() {
+                return opened;
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        file_system: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        wait: Wait,
+    ) -> Result<Arc<Database>> {
         // A directory that cannot be created is opened anyway: reads find nothing, and writes return the error.
         if fs::create_dirs(&*file_system, directory).is_err()
             && file_system.metadata(directory).at("look up", directory)?.is_none()
         {
-            return Database::open(file_system, directory, options);
+            return Database::open_by(file_system, directory, options, wait);
         }
         let directory = file_system.canonical(directory).at("resolve", directory)?;
         let Some(metadata) = file_system.metadata(&directory).at("look up", &directory)? else {
-            return Database::open(file_system, &directory, options);
+            return Database::open_by(file_system, &directory, options, wait);
         };
         let place = {
             let mut open = self.inner.open.lock();
@@ -104,7 +145,7 @@ impl Registry {
             database.take_in_owners();
             return Ok(database);
         }
-        let database = Database::open(file_system, &directory, options)?;
+        let database = Database::open_by(file_system, &directory, options, wait)?;
         *place = Arc::downgrade(&database);
         drop(place);
         database.take_in_owners();
@@ -188,7 +229,6 @@ mod tests {
     use super::*;
     use crate::engine::database::{CollectionSpec, Foreign, Owners, Part, ReadOptions, Transaction};
     use crate::engine::fs::{Call, OsFs, SimFs};
-    use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
     #[test]

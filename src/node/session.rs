@@ -101,6 +101,11 @@ impl Session {
         ReadOptions { cached: self.options.cached, lock_timeout: self.options.lock_timeout }
     }
 
+    /// Returns how long a call that begins now may wait for locks.
+    fn wait(&self) -> Wait {
+        Wait::at_most(self.options.lock_timeout)
+    }
+
     /// The last batch of the database when this instance opened it, before any of its own.
     pub fn opened_at(&self) -> u64 {
         self.opened_at.load(Ordering::Relaxed)
@@ -116,7 +121,7 @@ impl Session {
     }
 
     /// Returns the engine, opening it if necessary. Blocks.
-    fn open(&self) -> Result<Arc<Database>> {
+    fn open(&self, wait: Wait) -> Result<Arc<Database>> {
         if let Engine::Open(database) = &self.life.lock().engine {
             return Ok(Arc::clone(database));
         }
@@ -126,9 +131,8 @@ impl Session {
             owners: Some(owners),
             ..DatabaseOptions::default()
         };
-        let database = open_under(&self.base, &self.directory, options)?;
+        let database = open_under(&self.base, &self.directory, options, wait)?;
         if let Some(collection) = &self.collection {
-            let wait = Wait::at_most(self.options.lock_timeout);
             own_collection(&self.base, &database, &self.directory, &collection.path, wait)?;
             database.attach(collection)?;
         }
@@ -172,8 +176,8 @@ impl Session {
         match next {
             Next::Nothing => {}
             Next::Open => {
-                let this = Arc::clone(self);
-                run_blocking(move || this.open_for_writes());
+                let (this, wait) = (Arc::clone(self), self.wait());
+                run_blocking(move || this.open_for_writes(wait));
             }
             Next::Drain(database) => run_blocking(move || database.drain_and_linger()),
             Next::Finish(tickets) => {
@@ -216,11 +220,13 @@ impl Session {
     /// Compiled once for all kinds of work, of which there are many.
     fn start_read(self: &Arc<Self>, ticket: u32, work: ReadWork) {
         let (this, cancel) = (Arc::clone(self), self.mailbox.cancel_of(ticket));
+        // The time in which the call waits for a thread counts too.
+        let wait = self.wait();
         let job = move || {
             let result = guarded(|| {
                 cancel.scope(|| {
                     cancel::check()?;
-                    let database = this.open()?;
+                    let database = this.open(wait)?;
                     this.opened(this.life.lock(), &database);
                     work(&database, this.read_options())
                 })
@@ -241,10 +247,7 @@ impl Session {
 
     fn start_write(self: &Arc<Self>, ticket: u32, work: WriteWork) {
         let this = Arc::clone(self);
-        let options = WriteOptions {
-            durability: self.options.durability,
-            wait: Wait::at_most(self.options.lock_timeout),
-        };
+        let options = WriteOptions { durability: self.options.durability, wait: self.wait() };
         let cancel = self.mailbox.cancel_of(ticket);
         let session = Arc::clone(self);
         let work = move |transaction: &mut Transaction<'_>| {
@@ -266,8 +269,8 @@ impl Session {
         self.go_on(next);
     }
 
-    fn open_for_writes(self: &Arc<Self>) {
-        let opened = guarded(|| self.open());
+    fn open_for_writes(self: &Arc<Self>, wait: Wait) {
+        let opened = guarded(|| self.open(wait));
         let mut life = self.life.lock();
         // A read may have been quicker. It has then submitted the writes, and the instance may even have ended by now.
         if !matches!(life.engine, Engine::Opening(_)) {
@@ -315,7 +318,7 @@ impl Session {
         let job = move || {
             let report = guarded(|| {
                 cancel.scope(|| {
-                    let wait = Wait::at_most(this.options.lock_timeout);
+                    let wait = this.wait();
                     let mut report = match this.engine() {
                         Some(database) => database.verify(wait)?,
                         None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
@@ -386,7 +389,7 @@ impl Session {
     }
 
     fn repair_alone(&self) -> Result<Answer> {
-        let wait = Wait::at_most(self.options.lock_timeout);
+        let wait = self.wait();
         let engine = {
             let mut life = self.life.lock();
             while life.pending > 0 {
@@ -427,7 +430,7 @@ impl Session {
             // The instance was never used: there is nothing to bring up to date.
             return Ok(());
         };
-        let result = database.checkpoint(Wait::at_most(self.options.lock_timeout));
+        let result = database.checkpoint(self.wait());
         self.mailbox.warn(database.take_warnings());
         result
     }

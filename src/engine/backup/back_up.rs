@@ -71,7 +71,7 @@ pub fn back_up(
     sweep(&*fs, &backups)?;
     let directories = site.databases(options.wait)?;
     let databases: Vec<Arc<Database>> =
-        directories.iter().map(|directory| site.open(directory)).collect::<Result<_>>()?;
+        directories.iter().map(|directory| site.open(directory, options.wait)).collect::<Result<_>>()?;
     let partial = partial(&backups, &name);
     let made = {
         let quiet = databases.iter().map(|database| database.quiet(options.wait));

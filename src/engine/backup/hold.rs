@@ -129,7 +129,7 @@ impl Hold {
         site.registry.note_hold(&site.base, &held);
         let hold = Hold { site, held, wait, _lock: lock };
         for directory in hold.site.databases(wait)? {
-            let database = hold.site.open(&directory)?;
+            let database = hold.site.open(&directory, wait)?;
             hold.site.registry.note_open(&hold.site.base, &directory, &database);
             hold.held.take_in(&database, wait)?;
         }

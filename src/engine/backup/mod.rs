@@ -70,9 +70,9 @@ impl Site {
 
     /// Opens a database of a base path that was settled before. A process that was restoring or migrating then may have died
     /// since: what it left is repaired before the database is used.
-    fn open(&self, directory: &Path) -> Result<Arc<Database>> {
-        let database = self.registry.open(self.fs(), directory, self.options)?;
-        settle(self, Wait::at_most(self.options.lock_timeout))?;
+    fn open(&self, directory: &Path, wait: Wait) -> Result<Arc<Database>> {
+        let database = self.registry.open_by(&self.fs(), directory, self.options, wait)?;
+        settle(self, wait)?;
         Ok(database)
     }
 
@@ -81,10 +81,14 @@ impl Site {
     /// # Errors
     /// `INVALID_ARGUMENT` if the directory is one that the engine keeps for itself: no backup could be put back there.
     pub fn open_under(&self, directory: &Path) -> Result<Arc<Database>> {
+        self.open_under_by(directory, Wait::at_most(self.options.lock_timeout))
+    }
+
+    /// Like [`Site::open_under`], but waits for locks until the deadline of `wait`.
+    pub(super) fn open_under_by(&self, directory: &Path, wait: Wait) -> Result<Arc<Database>> {
         check_directory(&self.base, directory)?;
-        let wait = Wait::at_most(self.options.lock_timeout);
         settle(self, wait)?;
-        let database = self.open(directory)?;
+        let database = self.open(directory, wait)?;
         self.base.record_database(directory, wait)?;
         self.registry.note_open(&self.base, directory, &database);
         if let Some(held) = self.registry.hold_on(&self.base) {

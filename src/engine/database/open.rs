@@ -36,8 +36,18 @@ impl Database {
     /// `CORRUPT_DATA` if acknowledged data is damaged, `LOCK_TIMEOUT` while another process recovers it,
     /// `UNSUPPORTED_FORMAT`, `IO_ERROR`.
     pub fn open(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
+        Database::open_by(fs, directory, options, Wait::at_most(options.lock_timeout))
+    }
+
+    /// Like [`Database::open`], but waits for locks until the deadline of `wait`.
+    pub(in crate::engine) fn open_by(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        wait: Wait,
+    ) -> Result<Arc<Database>> {
         let begun = Instant::now();
-        let (database, alone) = match Database::open_for_writing(Arc::clone(&fs), directory, options) {
+        let (database, alone) = match Database::open_for_writing(Arc::clone(&fs), directory, options, wait) {
             Err(Error::Io {
                 kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
                 ..
@@ -69,13 +79,13 @@ impl Database {
         fs: Arc<dyn Fs>,
         directory: &Path,
         options: DatabaseOptions,
+        wait: Wait,
     ) -> Result<(Arc<Database>, bool)> {
         let reserved = directory.join(RESERVED);
         fs::create_dirs(&*fs, &reserved).at("create", &reserved)?;
         let mut lock = ProcessLock::open(&fs, &reserved.join("write.lock"))?;
         let mut presence = ProcessLock::open(&fs, &reserved.join("open.lock"))?;
         let checkpoint = ProcessLock::open(&fs, &reserved.join("checkpoint.lock"))?;
-        let wait = Wait::at_most(options.lock_timeout);
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
         // Every opener comes through here with the write lock, so nobody slips in between the two locks.
