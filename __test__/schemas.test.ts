@@ -346,7 +346,7 @@ describe('a storage of a caller', () => {
       const storage = notes(base, schema)
       const error = await caught(storage.create({ title: 'a' } as Note))
       assert.ok(isItsError(error), String(error))
-      assert.match(error.message, /pass an id that is a string, or give the class of the storage a static newId\(\)/)
+      assert.match(error.message, /the data has no id that is a string: pass one, or give the class of the storage a static newId\(\)/)
       assert.deepEqual(error.issues.at(-1).path, ['id'])
       assert.doesNotMatch((await caught(storage.create({ id: 'a', title: 5 } as any))).message, /newId/)
       assert.deepEqual(await storage.list(), [])

@@ -47,8 +47,9 @@ class EntityRules {
       return await validated(this.#schema, entity)
     } catch (error) {
       if (!Array.isArray(error?.issues) || !error.issues.some((issue) => issue?.path?.[0] === 'id')) throw error
-      const advice = 'pass an id that is a string, or give the class of the storage a static newId() that returns one'
-      throw withIssue(error, { code: 'custom', path: ['id'], message: `the number was generated because no id was given: ${advice}` })
+      const advice = 'pass one, or give the class of the storage a static newId() that returns one'
+      const message = `this number was generated because the data has no id that is a string: ${advice}`
+      throw withIssue(error, { code: 'custom', path: ['id'], message })
     }
   }
 
