@@ -68,7 +68,7 @@ describe('a backup', () => {
 
   for (const [what, args] of [
     ['a name that is a number', [1]], ['a name that is null', [null]], ['a callback that is a text', ['a', { onProgress: 'x' }]],
-    ['a signal that is an object', ['a', { signal: {} }]], ['options that are a text', ['a', 'x']], ['options that are null', ['a', null]],
+    ['a signal that is an object', ['a', { signal: {} }]], ['options that are a text', ['a', 'x']], ['options that are a list', ['a', []]],
   ] as const) {
     test(`refuses ${what}`, withData(async ({ manage }) => {
       assert.equal((await caught((manage().backup as any)(...args))).code, 'INVALID_ARGUMENT')

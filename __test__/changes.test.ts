@@ -329,7 +329,7 @@ test('a slow consumer gets one reset instead of a growing buffer', withThings(as
 }))
 
 test('invalid arguments are refused', withThings(async (things) => {
-  for (const options of [null, { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
+  for (const options of [1, [], { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
     assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
   }
   assert.throws(() => things.on('changes' as never, () => {}), { code: 'INVALID_ARGUMENT' })

@@ -76,7 +76,7 @@ test('an iteration of files yields their contents', withProject(async (storage, 
 }))
 
 test('invalid iteration options are rejected', withThings(0, async (things) => {
-  for (const options of [null, { batchSize: 0 }, { batchSize: 1.5 }, { batchSize: '1' }, { after: {} }, { where: 1 }, { signal: 1 }]) {
+  for (const options of [1, [], { batchSize: 0 }, { batchSize: 1.5 }, { batchSize: '1' }, { after: {} }, { where: 1 }, { signal: 1 }]) {
     assert.equal((await caught((async () => collected(things.iterate(options as never)))())).code, 'INVALID_ARGUMENT', JSON.stringify(options))
   }
 }))

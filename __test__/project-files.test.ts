@@ -253,7 +253,7 @@ describe('queries', () => {
 
   test('list rejects options that are not booleans', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
-    for (const options of [{ includeContent: 1 }, { includeContent: null }, { includeAllVersions: 'yes' }, null, 5, { signal: 5 }]) {
+    for (const options of [{ includeContent: 1 }, { includeContent: null }, { includeAllVersions: 'yes' }, [], 5, { signal: 5 }]) {
       await assert.rejects(files.list(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
     }
   }))

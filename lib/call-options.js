@@ -16,8 +16,8 @@ function optionsOf(given) {
     return given
   }
   // Array methods pass a position, which nobody means as options.
-  const advice = typeof given === 'number' ? '; in map() and the like, call the method in a function of your own: (id) => storage.getById(id)' : ''
-  throw invalid(`options must be an object, got ${describe(given)}${advice}`)
+  const advice = '; in map() and the like, call the method in a function of your own: (id) => storage.getById(id)'
+  throw invalid(`options must be an object, got ${describe(given)}${typeof given === 'number' ? advice : ''}`)
 }
 
 module.exports = { optionsOf }
