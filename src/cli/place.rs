@@ -77,18 +77,21 @@ impl Place {
         }
     }
 
-    /// Says of a lock that was not free that its holder migrates, backs up or restores the data, if so.
+    /// Says of a lock that was not free that its holder migrates, backs up or restores the data, if so. What to do about a
+    /// holder that is stopped is said already.
     pub fn explain(&self, failure: Failure) -> Failure {
         match failure {
-            Failure::Engine(Error::LockTimeout { path, waited_ms, holder: Some(pid) })
-                if MigrationLock::holders(&self.site()).contains(&pid) =>
+            Failure::Engine(Error::LockTimeout { path, waited_ms, holder: Some(holder) })
+                if !holder.stopped
+                    && MigrationLock::holders(&self.site()).iter().any(|other| other.pid == holder.pid) =>
             {
                 Failure::Told {
                     exit: Exit::Busy,
                     code: "LOCK_TIMEOUT",
                     message: format!(
-                        "{} was not free within {waited_ms} ms: process {pid} holds it for a migration, a backup or a restore; try again when that has ended, or raise --lock-timeout",
-                        path.display()
+                        "{} was not free within {waited_ms} ms: process {} holds it for a migration, a backup or a restore; try again when that has ended, or raise --lock-timeout",
+                        path.display(),
+                        holder.pid
                     ),
                 }
             }

@@ -11,7 +11,7 @@ use super::Site;
 use super::settle::settle_locked;
 use crate::engine::cancel;
 use crate::engine::database::in_use;
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
 
@@ -55,7 +55,7 @@ impl MigrationLock {
     }
 
     /// Returns the processes that hold the lock, as far as the system tells. Creates nothing.
-    pub fn holders(site: &Site) -> Vec<u32> {
+    pub fn holders(site: &Site) -> Vec<Holder> {
         let path = path(site, "lock");
         let is_there = matches!(site.fs().metadata(&path), Ok(Some(_)));
         let lock = is_there.then(|| ProcessLock::open(&site.fs(), &path));
