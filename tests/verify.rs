@@ -12,7 +12,7 @@ use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, RepairReport, Severity, Transaction, VerifyReport, Wait, repair,
     verify,
 };
-use support::{Fixture, record};
+use support::{Fixture, READ, record};
 
 fn wait() -> Wait {
     Wait::at_most(Duration::from_secs(5))
@@ -189,6 +189,46 @@ fn a_repair_saves_the_whole_documents_of_a_broken_file() {
     assert_eq!(fs::read_to_string(copies.join("items.json")).expect("a copy"), text[..text.len() - 20]);
     let found = names(&fixture);
     assert_eq!(found[..4].iter().flatten().count(), 4, "{found:?}");
+}
+
+#[test]
+fn a_directory_in_place_of_a_file_is_reported_and_concerns_only_its_collection() {
+    let fixture = filled();
+    let database = fixture.open();
+    let nested = fixture.nested();
+    let text = record(1, "nested").into_bytes();
+    let put = move |t: &mut Transaction<'_>| t.put(&nested, 1.into(), text);
+    database.write(Durability::Full, put).expect("written");
+    drop(database);
+    let (file, elsewhere) = (fixture.path("items.json"), fixture.path("elsewhere"));
+    fs::rename(&file, &elsewhere).expect("moved");
+    fs::create_dir(&file).expect("created");
+    let report = verified(&fixture);
+    assert_eq!((report.is_ok(), codes(&report)), (false, vec!["SNAPSHOT_DAMAGED"]), "{report}");
+    assert_eq!(report.problems[0].path, "items.json");
+    let database = fixture.open();
+    let error = database.get(&fixture.spec(), &1.into(), READ).expect_err("it is not a file");
+    assert_eq!(error.code(), "IO_ERROR");
+    assert!(error.to_string().contains("it is a directory, not a file; move it elsewhere"), "{error}");
+    assert!(database.get(&fixture.nested(), &1.into(), READ).expect("readable").is_some());
+    drop(database);
+    let error = repair(&file_system(), &fixture.path(""), wait()).expect_err("it is in the way");
+    assert!(error.to_string().contains("move it elsewhere"), "{error}");
+    fs::remove_dir(&file).expect("removed");
+    fs::rename(&elsewhere, &file).expect("moved back");
+    assert_eq!(verified(&fixture).problems, [], "the attempt to repair it changed nothing");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_is_reported_without_waiting_for_a_writer() {
+    let fixture = filled();
+    let file = fixture.path("items.json");
+    fs::remove_file(&file).expect("removed");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).expect("made");
+    assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_DAMAGED"]);
+    let error = fixture.open().get(&fixture.spec(), &1.into(), READ).expect_err("it is not a file");
+    assert_eq!(error.code(), "IO_ERROR");
 }
 
 #[test]

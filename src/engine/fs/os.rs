@@ -40,13 +40,12 @@ impl Fs for OsFs {
         let file = platform::open(&mut options, path)?;
         let found = file.metadata()?;
         if found.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+            let reason = "it is a directory, not a file; move it elsewhere";
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, reason));
         }
         if !found.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is a pipe, a socket or a device, and no file",
-            ));
+            let reason = "it is a pipe, a socket or a device, not a file; move it elsewhere";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         if matches!(mode, OpenMode::CreateNew) {
             platform::give_to_owner_of_directory(&file, path);

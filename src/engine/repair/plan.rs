@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::engine::database::collection_file;
 use crate::engine::database::load::is_known;
 use crate::engine::database::state::Change;
 use crate::engine::database::texts::read_whole;
@@ -37,8 +38,13 @@ pub enum Content {
 /// Decides what becomes of a collection.
 ///
 /// # Errors
-/// `IO_ERROR`: data that cannot be read at the moment is not given up.
+/// `IO_ERROR`: data that cannot be read at the moment is not given up, and what is in the place of a file is not removed.
 pub fn decide(directory: &Path, examined: &Examined, journals: &Journals) -> Result<Content> {
+    if matches!(examined.state, FileState::Obstructed) {
+        let reason = "it is not a file; move it elsewhere, then repair again";
+        let path = collection_file(directory, &examined.path);
+        return Err(Error::io("replace", &path, &io::Error::new(io::ErrorKind::AlreadyExists, reason)));
+    }
     let evidence = Evidence::of(directory, examined, journals)?;
     evidence.undisturbed().map_or_else(|| evidence.written(), Ok)
 }

@@ -14,7 +14,7 @@ use crate::engine::database::state::{Change, Content, matching};
 use crate::engine::database::{collection_file, texts::pieces_of};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{FileBytes, Fs, list_if_there};
+use crate::engine::fs::{FileBytes, FileKind, Fs, list_if_there};
 use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::json;
@@ -33,6 +33,8 @@ pub enum FileState {
     Broken,
     /// The catalog knows a file, but it is missing or empty.
     Missing,
+    /// What is in its place is not a file, but a directory, for example.
+    Obstructed,
 }
 
 /// A collection, examined.
@@ -104,6 +106,11 @@ pub fn examine(
 ) -> Result<Examined> {
     cancel::check()?;
     let file = collection_file(directory, path);
+    if let Some(metadata) = fs.metadata(&file).at("look up", &file)?
+        && metadata.kind != FileKind::File
+    {
+        return examine_obstructed(path, journals);
+    }
     if texts == Texts::Forgotten
         && let Some(examined) = examine_in_pieces(fs, &file, path, journals)?
     {
@@ -123,6 +130,22 @@ pub fn examine(
         scanned,
         documents: 0,
         problems,
+    };
+    examined.check_documents(journals)?;
+    Ok(examined)
+}
+
+/// Examines a collection without its file.
+fn examine_obstructed(path: &str, journals: &Journals) -> Result<Examined> {
+    let message = "what is in its place is not a file; move it elsewhere, then repair or restore a backup";
+    let mut examined = Examined {
+        path: path.to_owned(),
+        state: FileState::Obstructed,
+        size: 0,
+        bytes: FileBytes::default(),
+        scanned: BTreeMap::new(),
+        documents: 0,
+        problems: vec![Problem::new(ProblemCode::SnapshotDamaged, path, message)],
     };
     examined.check_documents(journals)?;
     Ok(examined)
@@ -213,7 +236,7 @@ fn find_documents(path: &str, state: &FileState, bytes: &[u8], problems: &mut Ve
         },
         FileState::Foreign => scan_map(bytes).unwrap_or_default(),
         FileState::Broken => salvage(bytes),
-        FileState::Absent | FileState::Missing => Vec::new(),
+        FileState::Absent | FileState::Missing | FileState::Obstructed => Vec::new(),
     }
 }
 
@@ -280,7 +303,7 @@ impl Examined {
         match &self.state {
             FileState::Known(record) => record.covers,
             // For a dropped collection, the journals hold what came after the drop, even in the same batch.
-            FileState::Missing | FileState::Absent => 0,
+            FileState::Missing | FileState::Absent | FileState::Obstructed => 0,
             _ => journals.state.covered_by_any(&self.path),
         }
     }
@@ -367,13 +390,13 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
             let Some(metadata) = fs.symlink_metadata(&path).at("look up", &path)? else { continue };
             let relative = format!("{prefix}{name}");
             match metadata.kind {
-                crate::engine::fs::FileKind::Directory if !name.starts_with('.') => {
+                FileKind::Directory if !name.starts_with('.') => {
                     let reserved = path.join(crate::engine::journal::RESERVED);
                     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
                         folders.push((path, format!("{relative}/")));
                     }
                 }
-                crate::engine::fs::FileKind::File if !name.starts_with('.') => found.push(relative),
+                FileKind::File if !name.starts_with('.') => found.push(relative),
                 _ => {}
             }
         }
