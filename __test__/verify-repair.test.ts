@@ -125,6 +125,22 @@ describe('damage', () => {
   }))
 })
 
+describe('the state of migrations', () => {
+  const damages: [string, (path: string) => Promise<unknown>, RegExp][] = [
+    ['damaged', (path) => writeFile(path, '{'), /not valid JSON.*restore this file or a backup/],
+    ['written by another program', (path) => writeFile(path, '{"version":3}'), /currentVersion is not a string.*restore/],
+    ['a directory', (path) => mkdir(path), /it is a directory, not a file; move it elsewhere/],
+  ]
+  for (const [what, damage, message] of damages) {
+    test(`is reported by verify if it is ${what}`, withProject(async (storage, _project, { base }) => {
+      await damage(join(base, 'data', '.migration-state.json'))
+      const report = await storage.verify()
+      assert.deepEqual([report.ok, report.problems.map(({ code, path }) => [code, path])], [false, [['RECORD_DAMAGED', 'data/.migration-state.json']]])
+      assert.match(report.problems[0]!.message, message)
+    }))
+  }
+})
+
 describe('repair', () => {
   test('changes nothing in a sound storage and lets its calls continue', withProject(async (storage, project) => {
     const pending = storage.create(projectInput('before'))

@@ -255,6 +255,18 @@ fn a_repair_finds_databases_outside_data_again() {
 }
 
 #[test]
+fn verifying_reports_a_damaged_state_of_migrations() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    std::fs::write(directory.path().join("data/.migration-state.json"), "{").expect("written");
+    let ended = say(directory.path(), &["verify", "--json"]);
+    assert_eq!(ended.exit(), Exit::Problems);
+    let report = json(&ended);
+    assert_eq!(report["problems"][0]["code"], "RECORD_DAMAGED", "{report}");
+    assert_eq!(report["problems"][0]["path"], "data/.migration-state.json");
+}
+
+#[test]
 fn an_ambiguous_project_name_is_refused_but_its_path_is_accepted() {
     let (directory, source) = sources();
     let other = directory.path().join("other");

@@ -21,7 +21,7 @@ use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
 use super::normal_path::is_plain_path;
 use super::plain_file::{read_file, replace_by_way_of};
-use super::verify::{Problem, ProblemCode};
+use super::verify::Problem;
 
 /// The directory that by default holds everything under the base path.
 const DATA: &str = "data";
@@ -91,16 +91,11 @@ impl BasePath {
     /// Returns what is wrong with the record, if anything is.
     ///
     /// # Errors
-    /// `IO_ERROR`.
+    /// Those that say nothing about the record.
     pub fn verify_record(&self) -> Result<Option<Problem>> {
         match self.read() {
             Ok(_) => Ok(None),
-            Err(error @ Error::Corrupt { .. }) => Ok(Some(Problem::new(
-                ProblemCode::RecordDamaged,
-                format!("{DATA}/{RECORD}"),
-                error.to_string(),
-            ))),
-            Err(error) => Err(error),
+            Err(error) => Problem::of_record(format!("{DATA}/{RECORD}"), &error).map(Some).ok_or(error),
         }
     }
 

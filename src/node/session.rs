@@ -15,6 +15,7 @@ use super::report::{repair_report, verify_report};
 use super::statistics::statistics_text;
 use crate::engine::cancel;
 use crate::engine::fs::OsFs;
+use crate::engine::migration::StateFile;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, Holder,
     IoContext, ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory,
@@ -324,6 +325,7 @@ impl Session {
                         None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
                     };
                     report.problems.extend(this.base.verify_record()?);
+                    report.problems.extend(StateFile::of(&this.base).verify()?);
                     Ok(Answer::json(verify_report(&report)))
                 })
             });

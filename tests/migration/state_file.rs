@@ -126,6 +126,19 @@ fn build_metadata_is_ignored_when_versions_are_compared() {
 }
 
 #[test]
+fn verifying_reports_a_state_that_is_damaged_or_cannot_be_read() {
+    assert_eq!(file(&machine()).verify().expect("readable"), None);
+    assert_eq!(file(&written(TWO)).verify().expect("readable"), None);
+    let obstructed = machine();
+    obstructed.make_dirs(PATH);
+    for (fs, advice) in [(written("{"), "restore this file"), (obstructed, "make it readable")] {
+        let problem = file(&fs).verify().expect("readable").expect("a problem");
+        assert_eq!((problem.code.as_str(), &*problem.path), ("RECORD_DAMAGED", "data/.migration-state.json"));
+        assert!(problem.message.contains(advice), "{}", problem.message);
+    }
+}
+
+#[test]
 fn a_damaged_file_is_reported_with_its_path_and_a_remedy_and_left_unchanged() {
     let damages: &[(&str, String)] = &[
         ("empty", String::new()),

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Style};
+use crate::engine::migration::StateFile;
 use crate::engine::{
     self, Action, ActionCode, Database, Problem, ProblemCode, RepairReport, Severity, VerifyReport,
 };
@@ -18,19 +19,20 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
     for directory in run.place.databases()? {
         found.push(engine::verify(&run.place.file_system(), &directory, run.place.wait())?);
     }
-    let record: Vec<Problem> = run.place.site().base.verify_record()?.into_iter().collect();
-    let ok = record.is_empty() && found.iter().all(VerifyReport::is_ok);
+    let base = run.place.site().base;
+    let records: Vec<_> = base.verify_record()?.into_iter().chain(StateFile::of(&base).verify()?).collect();
+    let ok = records.is_empty() && found.iter().all(VerifyReport::is_ok);
     if run.console.is_json() {
         let databases: Vec<Value> = found.iter().map(reports::verify_report).collect();
-        let problems: Vec<Value> = record.iter().map(reports::problem).collect();
+        let problems: Vec<Value> = records.iter().map(reports::problem).collect();
         run.console.document(&json!({ "ok": ok, "databases": databases, "problems": problems }))?;
     } else {
         for report in &found {
             let path = run.place.relative(&report.directory);
             show_report(&mut run.console, &path, report)?;
         }
-        show_problems(&mut run.console, &record)?;
-        advise(&mut run.console, found.iter().flat_map(|report| &report.problems).chain(&record));
+        show_problems(&mut run.console, &records)?;
+        advise(&mut run.console, found.iter().flat_map(|report| &report.problems).chain(&records));
     }
     Ok(if ok { Exit::Done } else { Exit::Problems })
 }

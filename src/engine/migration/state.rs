@@ -25,6 +25,7 @@ use crate::engine::base_path::BasePath;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{Fs, create_dirs};
 use crate::engine::plain_file::{read_file, replace_by_way_of};
+use crate::engine::verify::Problem;
 
 /// The outcome of one version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -212,6 +213,17 @@ impl StateFile {
             let advice = "restore this file or a backup; delete it only if no migration ever ran here";
             Error::corrupt(&self.path, offset, format!("{problem}; {advice}"))
         })
+    }
+
+    /// Returns what is wrong with the state on disk, if anything is.
+    ///
+    /// # Errors
+    /// Those that say nothing about the state.
+    pub fn verify(&self) -> Result<Option<Problem>> {
+        match self.load() {
+            Ok(_) => Ok(None),
+            Err(error) => Problem::of_record("data/.migration-state.json", &error).map(Some).ok_or(error),
+        }
     }
 
     /// Replaces the state on disk, durably. The caller holds the migration lock.

@@ -156,6 +156,17 @@ impl Problem {
             _ => None,
         }
     }
+
+    /// Returns the problem of a file beside the databases that cannot be read or understood; `None` for errors that say
+    /// nothing about the file.
+    pub fn of_record(path: impl Into<String>, error: &Error) -> Option<Problem> {
+        let message = match error {
+            Error::Corrupt { .. } => error.to_string(),
+            Error::Io { .. } => format!("{error}; make it readable, or restore it from a backup"),
+            _ => return None,
+        };
+        Some(Problem::new(ProblemCode::RecordDamaged, path, message))
+    }
 }
 
 /// One collection and how much is in it.
