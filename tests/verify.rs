@@ -52,7 +52,7 @@ fn filled() -> Fixture {
     fixture
 }
 
-fn names(fixture: &Fixture) -> Vec<Option<String>> {
+fn names_of(fixture: &Fixture) -> Vec<Option<String>> {
     let database = fixture.open();
     (1..=5).map(|id| fixture.get(&database, id)).collect()
 }
@@ -112,7 +112,7 @@ fn an_edited_file_is_reported_and_stays_to_be_adopted_after_a_repair() {
     assert_eq!((report.is_ok(), codes(&report)), (false, vec!["SNAPSHOT_CHANGED"]), "{report}");
     repaired(&fixture);
     let expected = [(1, "edited"), (2, "edited"), (3, "new"), (4, "new"), (5, "new")];
-    assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))));
+    assert_eq!(names_of(&fixture), expected.map(|(id, name)| Some(record(id, name))));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_repair_cuts_out_a_damaged_batch_and_keeps_later_ones() {
     assert!(problem.offset.is_some_and(|offset| offset < at as u64), "{report}");
     let report = repaired(&fixture);
     let expected = [(1, "old"), (2, "old"), (3, "new"), (0, ""), (5, "new")];
-    assert_eq!(names(&fixture), expected.map(|(id, name)| (id > 0).then(|| record(id, name))));
+    assert_eq!(names_of(&fixture), expected.map(|(id, name)| (id > 0).then(|| record(id, name))));
     let copies = report.copies.clone().expect("something was changed");
     assert_ne!(fs::read(copies.join("storage/journal-000000000002.jsonl")).expect("a copy"), text.as_bytes());
     assert!(report.actions.iter().any(|action| action.code.as_str() == "BATCHES_LOST"), "{report}");
@@ -146,7 +146,7 @@ fn a_repair_rebuilds_a_damaged_header_from_the_previous_journal() {
         assert_eq!(codes(&verified(&fixture)), ["JOURNAL_DAMAGED"], "byte {at}");
         repaired(&fixture);
         let expected = [(1, "old"), (2, "old"), (3, "new"), (4, "new"), (5, "new")];
-        assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))), "byte {at}");
+        assert_eq!(names_of(&fixture), expected.map(|(id, name)| Some(record(id, name))), "byte {at}");
     }
 }
 
@@ -171,7 +171,7 @@ fn a_repair_restores_a_missing_snapshot_from_the_journals() {
     repaired(&fixture);
     // The journal before the current one still holds the first three documents.
     let expected = [(1, "old"), (2, "old"), (3, "new"), (4, "new"), (5, "new")];
-    assert_eq!(names(&fixture), expected.map(|(id, name)| Some(record(id, name))));
+    assert_eq!(names_of(&fixture), expected.map(|(id, name)| Some(record(id, name))));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_repair_saves_the_whole_documents_of_a_broken_file() {
     let report = repaired(&fixture);
     let copies = report.copies.expect("something was changed");
     assert_eq!(fs::read_to_string(copies.join("items.json")).expect("a copy"), text[..text.len() - 20]);
-    let found = names(&fixture);
+    let found = names_of(&fixture);
     assert_eq!(found[..4].iter().flatten().count(), 4, "{found:?}");
 }
 
@@ -229,6 +229,43 @@ fn a_pipe_in_place_of_a_file_is_reported_without_waiting_for_a_writer() {
     assert_eq!(codes(&verified(&fixture)), ["SNAPSHOT_DAMAGED"]);
     let error = fixture.open().get(&fixture.spec(), &1.into(), READ).expect_err("it is not a file");
     assert_eq!(error.code(), "IO_ERROR");
+}
+
+#[cfg(unix)]
+#[test]
+fn symlinks_in_the_reserved_folder_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    for name in ["journal-000000000002.jsonl", "tip", "write.lock", "open.lock"] {
+        let fixture = filled();
+        let (file, elsewhere) = (fixture.path(&format!(".storage/{name}")), fixture.path("elsewhere"));
+        fs::rename(&file, &elsewhere).expect("moved");
+        symlink(&elsewhere, &file).expect("linked");
+        let before = fs::read(&elsewhere).expect("a file");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let error = Database::open(file_system(), &fixture.path(""), options).err().expect("not followed");
+        let message = error.to_string();
+        assert_eq!(error.code(), "IO_ERROR", "{name}: {message}");
+        assert!(message.contains(name) && message.contains("put the file itself in its place"), "{message}");
+        let report = verified(&fixture);
+        assert_eq!((report.is_ok(), codes(&report)), (false, vec!["UNKNOWN_FILE"]), "{name}: {report}");
+        assert_eq!(fs::read(&elsewhere).expect("a file"), before, "{name}");
+        fs::rename(&elsewhere, &file).expect("moved back");
+        assert!(names_of(&fixture).iter().all(Option::is_some), "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_collection_whose_file_is_a_symlink_is_read_and_written() {
+    let fixture = filled();
+    let (file, elsewhere) = (fixture.path("items.json"), fixture.path("elsewhere"));
+    fs::rename(&file, &elsewhere).expect("moved");
+    std::os::unix::fs::symlink(&elsewhere, &file).expect("linked");
+    assert_eq!(verified(&fixture).problems, []);
+    let database = fixture.open();
+    fixture.put(&database, 6, "new");
+    fixture.checkpoint(&database);
+    assert_eq!((1..=6).filter(|&id| fixture.get(&database, id).is_some()).count(), 6);
 }
 
 #[test]
@@ -284,5 +321,5 @@ fn documents_put_by_the_batch_that_dropped_their_collection_survive_a_repair() {
     drop(database);
     fs::write(fixture.path(".storage/new-99-1"), "left over").expect("written");
     assert!(repaired(&fixture).copies.is_some(), "something was repaired");
-    assert_eq!(names(&fixture), [None, None, None, None, Some(record(5, "anew"))]);
+    assert_eq!(names_of(&fixture), [None, None, None, None, Some(record(5, "anew"))]);
 }

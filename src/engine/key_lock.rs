@@ -82,14 +82,15 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn taking_a_lock_does_not_write_through_a_symlink() {
+    fn a_lock_is_not_taken_through_a_symlink() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (other, lock) = (directory.path().join("other"), lock_path(directory.path(), "a"));
         std::fs::write(&other, "somebody's text").expect("written");
         std::fs::create_dir_all(lock.parent().expect("a folder")).expect("created");
         std::os::unix::fs::symlink(&other, &lock).expect("linked");
         let fs: Arc<dyn Fs> = Arc::new(OsFs);
-        assert!(matches!(try_lock_key(&fs, directory.path(), "a"), Ok(Attempt::Taken(_))));
+        let error = try_lock_key(&fs, directory.path(), "a").err().expect("it is a symlink");
+        assert!(error.to_string().contains("it is a symlink"), "{error}");
         assert_eq!(std::fs::read(&other).expect("there"), b"somebody's text");
     }
 }

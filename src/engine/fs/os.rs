@@ -17,6 +17,7 @@ use super::{
     File, FileKind, Fs, Identity, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage,
     is_absent,
 };
+use crate::engine::journal::RESERVED;
 
 /// How many of the files that it only reads a process keeps open, but never more than a quarter of all that it may open.
 const MOST_OPEN: u64 = 1024;
@@ -37,7 +38,10 @@ impl Fs for OsFs {
             OpenMode::ReadWrite => options.write(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
-        let file = platform::open(&mut options, path)?;
+        let file = match mode {
+            OpenMode::Read | OpenMode::ReadWrite if is_own(path) => open_unfollowed(&mut options, path)?,
+            _ => platform::open(&mut options, path)?,
+        };
         let found = file.metadata()?;
         if found.is_dir() {
             let reason = "it is a directory, not a file; move it elsewhere";
@@ -137,7 +141,7 @@ impl Fs for OsFs {
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>> {
         // Locking needs no write access: a reader of a read-only directory still takes part.
         let file = match open_or_create(path) {
-            Err(error) if is_read_only(&error) => fs::File::open(path)?,
+            Err(error) if is_read_only(&error) => open_unfollowed(OpenOptions::new().read(true), path)?,
             other => other?,
         };
         let identity = platform::look_at(&file)?.identity;
@@ -145,10 +149,6 @@ impl Fs for OsFs {
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
-        // Through a symlink, the page would be written over somebody else's file.
-        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-            return Err(io::Error::other("it is a symlink; remove it"));
-        }
         let file = open_or_create(path)?;
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
@@ -183,7 +183,7 @@ fn append_zeros(file: &fs::File, path: &Path, len: usize) -> io::Result<()> {
     let length = || Ok::<_, io::Error>(file.metadata()?.len());
     let missing = (len as u64).saturating_sub(length()?) as usize;
     if missing > 0 {
-        OpenOptions::new().append(true).open(path)?.write_all(&vec![0; missing])?;
+        open_unfollowed(OpenOptions::new().append(true), path)?.write_all(&vec![0; missing])?;
     }
     match length()? < len as u64 {
         true => Err(io::Error::other("another file was put in its place")),
@@ -196,14 +196,31 @@ fn is_named(path: &Path, identity: Identity) -> io::Result<bool> {
     Ok(found(platform::look_up(path, true))?.is_some_and(|named| named.identity == identity))
 }
 
-/// Opens a file for reading and writing, creating it if necessary.
+/// Whether a file is in the reserved folder of a database. The JSON files of collections may be symlinks, but what a symlink
+/// in that folder leads to is not a file of the engine: it may be read or written by others, or be somebody else's.
+fn is_own(path: &Path) -> bool {
+    path.parent().and_then(Path::file_name).is_some_and(|folder| folder == RESERVED)
+}
+
+/// Opens a file that exists or is to be created unless it exists. Fails if a symlink is at the path.
+fn open_unfollowed(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
+    platform::open_unfollowed(options, path).map_err(|error| match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let reason = "it is a symlink, which is not followed here; put the file itself in its place";
+            io::Error::new(io::ErrorKind::InvalidInput, reason)
+        }
+        _ => error,
+    })
+}
+
+/// Opens a file for reading and writing, creating it if necessary. Does not follow a symlink at the path.
 fn open_or_create(path: &Path) -> io::Result<fs::File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match platform::open(options.clone().create_new(true), path) {
-        // A file that others created stays theirs, and so does what a symlink leads to.
+        // A file that others created stays theirs.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            platform::open(options.create(true).truncate(false), path)
+            open_unfollowed(options.create(true).truncate(false), path)
         }
         created => created.inspect(|file| platform::give_to_owner_of_directory(file, path)),
     }

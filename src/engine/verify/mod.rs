@@ -33,12 +33,12 @@ use strays::{is_set_aside, strays};
 /// # Errors
 /// `LOCK_TIMEOUT`, `IO_ERROR`. Problems of the data are not errors: they are in the report.
 pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
-    let cut = Cut::take(fs, directory, wait)?;
     let look_again = |path: &str| {
         let (cut, _held) = Cut::hold(fs, directory, wait)?;
         examine(&**fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
     };
-    let survey = match Survey::make(&**fs, directory, &cut, look_again) {
+    let made = Cut::take(fs, directory, wait);
+    let survey = match made.and_then(|cut| Survey::make(&**fs, directory, &cut, look_again)) {
         Ok(survey) => survey,
         Err(error) => {
             let problem = Problem::from_error(&error, super::journal::RESERVED).ok_or(error)?;

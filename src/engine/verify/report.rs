@@ -1,6 +1,7 @@
 //! What verifying found, as data and as a text for people.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use crate::engine::error::Error;
@@ -152,6 +153,11 @@ impl Problem {
             }
             Error::UnsupportedFormat { .. } => {
                 Some(Problem::new(ProblemCode::UnsupportedFormat, path, error.to_string()))
+            }
+            // Something that is not a file, or a symlink, is in the place of one of the engine's own files.
+            Error::Io { kind: io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory, .. } => {
+                let problem = Problem::new(ProblemCode::UnknownFile, path, error.to_string());
+                Some(problem.with_severity(Severity::Error))
             }
             _ => None,
         }

@@ -80,6 +80,28 @@ fn a_pipe_is_refused_without_waiting_for_a_writer() {
 
 #[cfg(unix)]
 #[test]
+fn symlinks_in_a_reserved_folder_and_to_locks_are_not_followed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let reserved = directory.path().join(RESERVED);
+    fs::create_dir(&reserved).expect("created");
+    let other = directory.path().join("other");
+    let (own, beside) = (reserved.join("link"), directory.path().join("link"));
+    for link in [&own, &beside] {
+        std::os::unix::fs::symlink(&other, link).expect("linked");
+    }
+    let locked = |path| OsFs.lock_file(path).map(drop).map_err(|error| error.kind());
+    assert_eq!([locked(&own), locked(&beside)], [Err(io::ErrorKind::InvalidInput); 2]);
+    assert!(!other.exists(), "nothing was created through a link");
+    fs::write(&other, "somebody's").expect("written");
+    for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+        let error = OsFs.open(&own, mode).map(drop).expect_err("it is a symlink");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        OsFs.open(&beside, mode).expect("a symlink that may be followed");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_page_is_not_mapped_through_a_symlink() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (other, link) = (directory.path().join("other"), directory.path().join("tip"));

@@ -33,6 +33,13 @@ pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> 
     options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)
 }
 
+/// As [`open`], but fails if a symlink is at the path.
+pub fn open_unfollowed(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32).open(path)
+}
+
 /// Makes the disk begin with what was just written, without waiting for it, so that the sync that follows finds most of it
 /// done. This is only a hint, and nothing depends on its result.
 #[cfg(target_os = "linux")]

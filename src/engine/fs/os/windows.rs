@@ -20,7 +20,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0_0};
 
-use crate::engine::fs::{Identity, Metadata};
+use crate::engine::fs::{FileKind, Identity, Metadata};
 
 /// Errors of a call on a file that somebody else has open and does not share.
 const HELD: [WIN32_ERROR; 2] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION];
@@ -59,6 +59,15 @@ pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> 
         io::ErrorKind::PermissionDenied if path.is_dir() => io::ErrorKind::IsADirectory.into(),
         _ => error,
     })
+}
+
+/// As [`open`], but fails if a symlink is at the path. The path is looked up first, because a file that is opened as a reparse
+/// point may read as zeros: the content of a deduplicated file, for example, is elsewhere.
+pub fn open_unfollowed(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    match look_up(path, false) {
+        Ok(found) if found.kind == FileKind::Symlink => Err(io::ErrorKind::InvalidInput.into()),
+        _ => open(options, path),
+    }
 }
 
 /// Does nothing: permissions are inherited from the directory.
