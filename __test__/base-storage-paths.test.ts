@@ -83,6 +83,20 @@ describe('getIndexPath', () => {
     }))
   }
 
+  for (const file of ['data/con.json', 'data/NUL', 'aux/things.json', 'data/com1.tar.json']) {
+    test(`may not name ${file} where Windows has a device`, withDirectory(async ({ base }) => {
+      await refused(new Things({ basePath: base, file }).list(), process.platform === 'win32' ? '' : 'is a device; use another file')
+    }))
+  }
+
+  test('may name an existing file, even where Windows has a device', withDirectory(async ({ base }) => {
+    if (process.platform === 'win32') return
+    put(join(base, 'data/con.json'), JSON.stringify({ 1: thing(1, { name: 'a' }) }))
+    const storage = new Things({ basePath: base, file: 'data/con.json' })
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['a'])
+    await storage.close()
+  }))
+
   for (const wrong of [undefined, null, 7, {}, '\0', Symbol('s')]) {
     test(`may not return ${String(wrong)}`, withDirectory(async ({ base }) => {
       class Odd extends Things {

@@ -44,9 +44,31 @@ pub fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
+/// Names that Windows reserves for devices. The last two are followed by a digit.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
+
+/// Returns whether Windows reserves a name for a device: in any case, and whatever follows a dot.
+pub fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_lowercase();
+    let is_digit = |rest: &str| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit());
+    let numbered = |device: &&str| stem.strip_prefix(*device).is_some_and(is_digit);
+    DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(numbered)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_windows_reserves_are_devices() {
+        for name in ["con", "NUL", "Aux.json", "prn.a.b", "com1", "lpt9.txt", "con .x"] {
+            assert!(is_device(name), "{name}");
+        }
+        for name in ["", "com", "con1", "com10", "contacts.json", "x.con", "lpt.json", "nul_"] {
+            assert!(!is_device(name), "{name}");
+        }
+    }
 
     #[test]
     fn absolute_and_non_normal_paths_are_not_plain() {

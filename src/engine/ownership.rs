@@ -11,7 +11,7 @@ use super::database::{Database, check_path, collection_file, leads_out, passes_s
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
-use super::normal_path::is_at_or_below;
+use super::normal_path::{is_at_or_below, is_device};
 
 /// Files that no storage may use, relative to the base path.
 const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
@@ -57,6 +57,7 @@ pub fn own_collection(
     wait: Wait,
 ) -> Result<()> {
     check_collection(base, database, directory, path)?;
+    check_devices(base, directory, path)?;
     let file = collection_file(directory, path);
     let owner = base.owner(&file)?;
     if owner.as_deref() == Some(directory) {
@@ -152,6 +153,18 @@ fn check_collection(base: &BasePath, database: &Database, directory: &Path, path
     Ok(())
 }
 
+/// Refuses a new collection whose path Windows cannot have. Those that exist stay usable where they are.
+fn check_devices(base: &BasePath, directory: &Path, path: &str) -> Result<()> {
+    let Some(name) = path.split('/').find(|name| is_device(name)) else { return Ok(()) };
+    let (fs, file) = (base.file_system(), collection_file(directory, path));
+    if fs.metadata(&file).at("look up", &file)?.is_some() || uses_collection(&fs, directory, path)? {
+        return Ok(());
+    }
+    let message =
+        format!("{} cannot exist on Windows, where {name} is a device; use another file", file.display());
+    Err(Error::InvalidArgument(message))
+}
+
 /// Checks that a path out of the database's directory stays under the base path, with symlinks resolved too.
 fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     let file = collection_file(directory, path);
@@ -199,12 +212,47 @@ impl BasePath {
 mod tests {
     use std::sync::Arc;
 
+    use std::time::Duration;
+
     use super::*;
-    use crate::engine::fs::OsFs;
+    use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign};
+    use crate::engine::fs::SimFs;
+    use crate::engine::options::Durability;
+
+    #[cfg(not(windows))]
+    #[test]
+    fn only_an_existing_collection_may_have_the_name_of_a_device() {
+        let (fs, directory) = (SimFs::new(), Path::new("/base/data/d"));
+        fs.make_dirs("/base/data/d");
+        let base = BasePath::new(fs.handle(), Path::new("/base"));
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(fs.handle(), directory, options).expect("opens");
+        let own = |path: &str| {
+            let owned =
+                own_collection(&base, &database, directory, path, Wait::at_most(Duration::from_secs(5)));
+            owned.map_err(|error| error.to_string())
+        };
+        for path in ["con.json", "aux/x.json", "../NUL"] {
+            let message = own(path).expect_err(path);
+            assert!(message.contains("cannot exist on Windows"), "{message}");
+        }
+        assert_eq!(own("contacts.json"), Ok(()));
+        let spec = Arc::new(CollectionSpec {
+            path: "con.json".into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        });
+        let put =
+            move |t: &mut crate::engine::Transaction<'_>| t.put(&spec, 1.into(), br#"{"id":1}"#.to_vec());
+        database.write(Durability::Os, put).expect("written");
+        fs.write_file("/base/data/d/prn.json", b"{}");
+        assert_eq!([own("con.json"), own("prn.json")], [Ok(()), Ok(())]);
+    }
 
     #[test]
     fn a_database_must_lie_in_the_base_path_outside_reserved_directories() {
-        let base = BasePath::new(Arc::new(OsFs), Path::new("/base"));
+        let base = BasePath::new(SimFs::new().handle(), Path::new("/base"));
         for good in [
             "/base",
             "/base/data",

@@ -1,12 +1,9 @@
 //! Names of backups.
 
 use crate::engine::error::{Error, Result};
+use crate::engine::normal_path::is_device;
 
 const MAX_LEN: usize = 100;
-
-/// Names that Windows reserves for devices, with or without an extension.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
 
 /// # Errors
 /// `INVALID_ARGUMENT` for a name that is not a plain file name on every system.
@@ -24,13 +21,6 @@ pub fn check_name(name: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::InvalidArgument(format!("the name of a backup {problem}: {name:?}")))
-}
-
-fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let is_digit = |rest: &str| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit());
-    let numbered = |device: &&str| stem.strip_prefix(*device).is_some_and(is_digit);
-    DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(numbered)
 }
 
 #[cfg(test)]
