@@ -278,6 +278,24 @@ fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kep
 }
 
 #[test]
+fn a_document_removed_by_hand_after_a_kill_stays_in_its_newer_form_and_the_edited_file_is_kept() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    fixture.put(&database, 2, "b");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "newer");
+    fixture.put(&database, 3, "new");
+    fixture.put(&database, 3, "newest");
+    drop(database);
+    fs::write(fixture.path("items.json"), pretty(&[(2, "b")])).expect("edited");
+    let database = fixture.open();
+    assert_eq!(fixture.get(&database, 1), Some(record(1, "newer")));
+    assert_eq!(fixture.get(&database, 3), Some(record(3, "newest")));
+    assert_conflict_over_1(&fixture, &database);
+}
+
+#[test]
 fn the_next_checkpoint_replaces_an_unsalvageable_file_with_an_empty_map() {
     for broken in ["{\"1\": {\"id\":1", "[]", ""] {
         let fixture = Fixture::new();

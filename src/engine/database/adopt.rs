@@ -341,8 +341,9 @@ fn examine(spec: &CollectionSpec, rule: &Rule<'_>, bytes: &[u8], known: &Known) 
 
 /// Whether a record of a file is the one that was there before, even if an editor has laid it out differently.
 fn is_as_before(spec: &CollectionSpec, raw: &[u8], change: &Change) -> bool {
-    let is_base = |text: &[u8]| change.base == Some(document_location(spec, FileId(0), 0, text).hash);
-    change.base.is_some() && (is_base(raw) || is_base(&json::compact(raw)))
+    let Some(base) = change.base.flatten() else { return false };
+    let is_base = |text: &[u8]| base == document_location(spec, FileId(0), 0, text).hash;
+    is_base(raw) || is_base(&json::compact(raw))
 }
 
 /// Writes a durable copy `<file>.<word>-<time>` beside the file and returns its path. If that fails, nothing is left.

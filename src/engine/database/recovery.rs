@@ -271,9 +271,12 @@ pub fn apply(
             state.confirm_snapshots();
         }
         let Some(path) = &op.collection else { continue };
+        let replaced: HashSet<&str> = op.replaced.iter().map(String::as_str).collect();
+        // Only the first change of a document tells whether the snapshot has it; later ones leave `base` as it is.
+        let base = |key: &str| replaced.contains(key).then_some(None);
         for (key, document) in &op.large {
             let location = document.location(state.files_mut().add_document((source.find)(&document.file)));
-            let change = Change { location: Some(location), seq: body.seq, base: None };
+            let change = Change { location: Some(location), seq: body.seq, base: base(key) };
             state.collection(path).note(DocumentId::from_key(key), change);
         }
         let collection = state.collection(path);
@@ -287,7 +290,7 @@ pub fn apply(
                 head: 0,
                 revision: Revision::fresh(),
             };
-            let change = Change { location: Some(location), seq: body.seq, base: None };
+            let change = Change { location: Some(location), seq: body.seq, base: base(key) };
             collection.note(DocumentId::from_key(key), change);
         }
         for key in &op.delete {

@@ -57,8 +57,8 @@ pub struct Change {
     /// Where the new text lies; `None` for a deleted document.
     pub location: Option<Location>,
     pub seq: u64,
-    /// The hash of the document in the snapshot; `None` if it is not there or its hash is not known.
-    pub base: Option<u64>,
+    /// The hash of the document in the snapshot, if it is known; `None` if the document is not known to be there.
+    pub base: Option<Option<u64>>,
 }
 
 #[derive(Default)]
@@ -154,7 +154,7 @@ impl Loaded {
         newer
             .map(|(id, dirty)| {
                 let location = self.documents.get(id).copied();
-                (id.clone(), Change { location, seq: dirty.seq, base: dirty.base })
+                (id.clone(), Change { location, seq: dirty.seq, base: dirty.base.map(Some) })
             })
             .collect()
     }
@@ -367,8 +367,8 @@ impl State {
             self.collections.get_mut(path).map(|collection| &mut collection.content)
         {
             changes.retain(|_, change| change.seq > covered);
-            // Nothing is known yet about the documents of the file that is there now.
-            changes.values_mut().for_each(|change| change.base = None);
+            // The texts of the documents in the file that is there now are not known yet.
+            changes.values_mut().for_each(|change| change.base = change.base.map(|_| None));
         }
     }
 
