@@ -21,7 +21,7 @@ export type ProblemCode =
   | 'SNAPSHOT_EMPTY'
   /** A collection's file is a valid map, but not the one that was written: a manual edit, or damage. */
   | 'SNAPSHOT_CHANGED'
-  /** A collection's file is not a JSON map. */
+  /** A collection's file is not a JSON map, or something that is not a file is in its place. */
   | 'SNAPSHOT_DAMAGED'
   /** A document cannot be read. */
   | 'DOCUMENT_DAMAGED'
@@ -33,7 +33,7 @@ export type ProblemCode =
   | 'INDEX_MISMATCH'
   /** Two entities share a key of a unique index. */
   | 'UNIQUE_VIOLATION'
-  /** `data/.databases.json` is damaged. */
+  /** `data/.databases.json` or `data/.migration-state.json` is damaged or cannot be read. */
   | 'RECORD_DAMAGED'
   /** A JSON file that no storage has used yet. */
   | 'NOT_ADOPTED'
@@ -43,7 +43,10 @@ export type ProblemCode =
   | 'CUT_BYTES'
   /** A file left behind by an interrupted operation. */
   | 'LEFTOVER'
-  /** A file in the reserved folder that does not belong to this package. */
+  /**
+   * A file in the reserved folder that does not belong to this package. With severity `error`: a symlink or directory in
+   * place of a file that does.
+   */
   | 'UNKNOWN_FILE'
 
 /** One problem that `verify()` found. */

@@ -211,7 +211,6 @@ impl BasePath {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
     use std::time::Duration;
 
     use super::*;
