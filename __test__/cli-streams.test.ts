@@ -84,6 +84,13 @@ if (script) {
       assert.ok(!(await inTerminal(base, 100, ['projects', '--color', 'never'])).screen.includes('\x1b['))
     }))
 
+    test('gets coloured migrations if --color always overrules NO_COLOR', withApp(async ({ base, write }) => {
+      await write({ 'migrations.mjs': "export default [{ version: '1.0.0', description: 'One', up() {} }]" })
+      const status = ['migrate', '--file', 'migrations.mjs', '--status']
+      assert.ok(!(await inTerminal(base, 100, status, { NO_COLOR: '1' })).screen.includes('\x1b[33m'))
+      assert.ok((await inTerminal(base, 100, [...status, '--color', 'always'], { NO_COLOR: '1' })).screen.includes('\x1b[33m'))
+    }))
+
     test('is asked for confirmation before a restore', withApp(async ({ base, text, json }) => {
       await text('backup', 'one')
       await text('import', 'app/src', '--name', 'another')

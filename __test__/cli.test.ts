@@ -282,6 +282,36 @@ describe('migrate', () => {
     assert.equal((await error(6, ...file, '--rollback', '0.0.0')).code, 'CONFIRMATION_REQUIRED')
     assert.equal((await json(...file, '--rollback', '0.0.0', '--yes')).currentVersion, '0.0.0')
   }))
+
+  test('prints what happens for people', withCli(async ({ base, text, write }) => {
+    await write({ 'migrations.mjs': module })
+    const lines = (await text('migrate', '--file', 'migrations.mjs', '--to', '1.0.0')).split('\n')
+    assert.ok(lines.includes('1.0.0 Rename') && lines.includes('renaming'), lines.join('\n'))
+    assert.equal(lines.at(-2), 'the data has version 1.0.0')
+  }))
+
+  test('refuses a module that does not export an array of migrations', withCli(async ({ error, write }) => {
+    for (const [exported, found] of [['export default {}', 'an object'], ['export const other = []', 'undefined'], ['export default () => 5', '5']]) {
+      await write({ [`${found}.mjs`]: exported! })
+      const { code, message } = await error(2, 'migrate', '--file', `${found}.mjs`)
+      assert.equal(code, 'INVALID_ARGUMENT')
+      assert.match(message, new RegExp(`must be an array of migrations, got ${found}$`))
+    }
+  }))
+
+  for (const args of [[], ['--json']]) {
+    test(`runs to its end although nobody reads its ${args.length === 0 ? 'output' : 'log'} any more`, withCli(async ({ base, json, write }) => {
+      await write({ 'migrations.mjs': `export default [{ version: '1.0.0', description: 'Talk', async up({ logger }) {
+        for (let line = 0; line < 2000; line++) {
+          logger.info('a line that is longer than it would have to be'.repeat(20))
+          if (line % 100 === 0) await new Promise(setImmediate)
+        }
+      } }]` })
+      const file = ['migrate', '--file', 'migrations.mjs', ...args]
+      assert.equal((await cli(file, { cwd: base, onOutput: (close) => close() })).code, 0)
+      assert.equal((await json('migrate', '--file', 'migrations.mjs', '--status')).currentVersion, '1.0.0')
+    }))
+  }
 })
 
 describe('help', () => {

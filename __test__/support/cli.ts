@@ -19,7 +19,7 @@ export interface CliOptions {
   env?: Record<string, string>
   /** The program to run instead of this package's own. */
   program?: string
-  /** Called with the first output; `close` closes the pipe through which it comes. */
+  /** Called with the first output, of either kind; `close` closes the pipe through which it comes. */
   onOutput?: (close: () => void) => void
 }
 
@@ -31,16 +31,16 @@ export const environment = (more: Record<string, string> = {}) => {
 
 export function cli(args: string[], { cwd, env, program = bin, onOutput }: CliOptions): Promise<Ended> {
   const child = spawn(process.execPath, [program, ...args], { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    if (stdout === '') onOutput?.(() => child.stdout.destroy())
-    stdout += chunk
-  })
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+  const printed = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+      if (printed.stdout + printed.stderr === '') onOutput?.(() => child[name].destroy())
+      printed[name] += chunk
+    })
+  }
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code) => resolve({ code, stdout, stderr }))
+    child.on('close', (code) => resolve({ code, ...printed }))
   })
 }
 
