@@ -69,6 +69,23 @@ describe('a map that was read and is written back', () => {
     }
   }))
 
+  test('takes contents that become text in JSON, and caches only what is stored', withMap(async (storage, map, { open }) => {
+    let calls = 0
+    const contents = [Object('boxed'), new Date(0), { toJSON: () => `call ${(calls += 1)}` }]
+    for (const [n, content] of contents.entries()) map = { ...map, [FIRST + n]: { ...map[FIRST + n]!, content } }
+    const written = await storage.writeProjectFiles(PROJECT, map)
+    assert.deepEqual([written[FIRST]!.content, written[FIRST + 1]!.content], ['boxed', new Date(0).toJSON()])
+    const stored = await open({ cacheEnabled: false }).readProjectFiles(PROJECT)
+    for (let n = 0; n < 3; n++) assert.deepEqual(await storage.readProjectFiles(PROJECT), stored)
+  }))
+
+  test('shares no object with later reads even if it is not cached', withMap(async (storage, map) => {
+    const dated = { ...map, [FIRST]: { ...map[FIRST]!, content: new Date(0) as never } }
+    const written = await storage.writeProjectFiles(PROJECT, dated)
+    written[FIRST + 1]!.content = 'changed by the caller'
+    for (let n = 0; n < 3; n++) assert.deepEqual((await storage.readProjectFiles(PROJECT))[FIRST + 1], map[FIRST + 1])
+  }))
+
   test('returns the stored map in ascending order of id', withMap(async (storage, map) => {
     const added = { ...map, [FIRST - 5]: fileRecord(FIRST - 5, PROJECT), 12: fileRecord(12, PROJECT), [FIRST + 50]: fileRecord(FIRST + 50, PROJECT) }
     const turned = Object.fromEntries(Object.entries(added).reverse())

@@ -34,9 +34,9 @@ async function writeFiles(members, { native, documents, objects }, write) {
   const stored = members.map(({ key, record }) => [key, written.has(key) ? withContent(written.get(key), record.content) : same.get(key)])
   stored.sort(([, one], [, other]) => one.id - other.id)
   const files = stored.map(([, file]) => file)
-  // Edits by hand have not been looked for since the list was read, so the new list expires with it. An object is no content
-  // to keep, as JSON makes a string of it.
-  const fit = known !== undefined && files.every(({ content }) => typeof content === 'string')
+  // Edits by hand have not been looked for since the list was read, so the new list expires with it. An object that is given
+  // as a content may become another string each time.
+  const fit = known !== undefined && members.every(({ record }) => typeof record.content === 'string')
   const kept = fit ? keeper(documents, objects, since)?.keepList(WHOLE_LIST, files, seq, known.expires) : undefined
   return mapFrom(stored, kept ?? files.map((file, at) => (file === same.get(stored[at][0]) ? { ...file } : file)))
 }

@@ -30,9 +30,9 @@ function recordParts(given) {
 /** Turns what `recordParts` returned for several records into records for native code. */
 const handedOver = (records) => new Records(records, ({ input, plain }) => [input, plain])
 
-/** Adds the content, which native code need not return: it stores the given string, or the text of the given date. */
+/** Adds the content, which native code need not return: it stores the given string, or what JSON makes of the given object. */
 function withContent(file, content) {
-  file.content = typeof content === 'string' ? content : content.toJSON()
+  file.content = typeof content === 'string' ? content : JSON.parse(JSON.stringify(content))
   return file
 }
 
