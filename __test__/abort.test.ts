@@ -25,6 +25,12 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
   return found
 }
 
+function gate() {
+  let open = () => {}
+  const passed = new Promise<void>((resolve) => (open = resolve))
+  return { passed, open }
+}
+
 const isAborted = (error: { code: string; cause: unknown; reason: unknown }) => {
   assert.deepEqual([error.code, error.cause, error.reason], ['ABORTED', reason, reason])
 }
@@ -157,6 +163,26 @@ test('calls with the same signal share one listener, which is removed after the 
   assert.deepEqual(heard, ['on', 'off'])
   await things.query({ signal })
   assert.deepEqual(heard, ['on', 'off', 'on', 'off'])
+}))
+
+test('a callback that outlives its transaction does not detach the listener of later calls', withDirectory(async ({ base }) => {
+  const [hasty, patient] = [new Things({ basePath: base, lockTimeout: 20 }), new Things({ basePath: base })]
+  const { signal } = new AbortController()
+  let added = 0
+  const { addEventListener } = signal
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    added += 1
+    addEventListener.apply(signal, args)
+  }
+  const [over, open] = [gate(), gate()]
+  assert.equal((await caught(hasty.transaction(() => over.passed, { signal }))).code, 'LOCK_TIMEOUT')
+  const second = patient.transaction(() => open.passed, { signal })
+  over.open()
+  await patient.create({ name: 'a' }, { signal })
+  assert.equal(added, 2)
+  open.open()
+  await Promise.all([second, hasty.close()])
+  await patient.close()
 }))
 
 test('a signal aborts every call that it was passed to', withThings(async (things) => {

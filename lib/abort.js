@@ -40,8 +40,8 @@ function whenAborted(signal, act) {
   const known = waiting.get(signal) ?? listenTo(signal)
   known.acts.add(act)
   return () => {
-    known.acts.delete(act)
-    if (known.acts.size > 0) return
+    // Once the last callback is cancelled, later calls have a listener of their own, which this must not touch.
+    if (!known.acts.delete(act) || known.acts.size > 0) return
     waiting.delete(signal)
     try {
       signal.removeEventListener('abort', known.listener)
