@@ -116,6 +116,34 @@ test('listeners are called until they are removed', withThings(async (things) =>
   assert.equal(heard.length, 1)
 }))
 
+test('removing a listener that was never added changes nothing', withThings(async (things) => {
+  const heard: Change<number>[] = []
+  assert.equal(things.off('change', () => {}), things)
+  things.on('change', (change) => void heard.push(change))
+  things.off('change', () => {})
+  await things.sequence()
+  await things.create({ name: 'a' })
+  await until('the change', () => heard.length === 1)
+}))
+
+test('a feed whose signal takes no listener fails and leaves nothing open', withThings(async (things) => {
+  const { open } = NativeChanges.prototype
+  let opened = 0
+  NativeChanges.prototype.open = function (...args: unknown[]) {
+    opened += 1
+    return open.apply(this, args)
+  }
+  try {
+    const error = new Error('no listeners here')
+    const signal = { aborted: false, addEventListener() { throw error } } as never
+    assert.throws(() => things.changes({ signal }), error)
+    await things.sequence()
+    assert.equal(opened, 0)
+  } finally {
+    NativeChanges.prototype.open = open
+  }
+}))
+
 test('a listener added just after the last one was removed hears each change once', withThings(async (things) => {
   const heard: [string, Change<number>][] = []
   const listeners = ['first', 'second', 'third'].map((name) => (change: Change<number>) => void heard.push([name, change]))

@@ -71,7 +71,7 @@ class Listening {
   /** The sequence number of the last change that native code returned, or of the change after which the feed began. */
   #last
   /** Detaches the signal. */
-  #unheard = () => {}
+  #unheard
   #buffer = []
   #wake = () => {}
   /** The previous call of `next`. */
@@ -85,6 +85,7 @@ class Listening {
   constructor(options, documents, read, feeds) {
     const { from, everything, signal } = feedOptions(options)
     throwIfAborted(signal)
+    this.#unheard = whenAborted(signal, () => this.#fail(aborted(signal)))
     this.#feeds = feeds
     feeds.add(this)
     this.#channel = listen(this)
@@ -98,7 +99,6 @@ class Listening {
       }
     }
     this.#opened = this.#open()
-    this.#unheard = whenAborted(signal, () => this.#fail(aborted(signal)))
   }
 
   /** Called when native code has something to take. */
