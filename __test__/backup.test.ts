@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, rmSync } from 'node:fs'
 import { mkdir, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -116,6 +117,39 @@ describe('a backup', () => {
     assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => name !== '.lock'), ['told'])
   }))
 
+  test('is complete or absent if its callback throws or aborts when all is copied', withManagers(async ({ base, manage }) => {
+    await write(join(base, 'data', 'notes.txt'), 'notes')
+    const manager = manage()
+    const error = new Error('mine')
+    const last = (act: () => void) => (done: number, total: number) => {
+      if (done === total) act()
+    }
+    const aborted: string[] = []
+    for (let round = 0; round < 10; round++) {
+      assert.equal(await caught(manager.backup(`thrown-${round}`, { onProgress: last(() => { throw error }) })), error)
+      const abort = new AbortController()
+      await manager.backup(`aborted-${round}`, { signal: abort.signal, onProgress: last(() => abort.abort()) }).catch(({ code }) => {
+        assert.equal(code, 'ABORTED')
+        aborted.push(`aborted-${round}`)
+      })
+    }
+    const backups = await manager.listBackups()
+    assert.ok(backups.every(({ complete }) => complete))
+    assert.deepEqual(backups.filter(({ name }) => aborted.includes(name)), [])
+    assert.ok(backups.filter(({ name }) => name.startsWith('aborted-')).length + aborted.length === 10)
+  }))
+
+  test('is not made if it is aborted while it waits for another', withData(async ({ manage }) => {
+    const manager = manage()
+    const abort = new AbortController()
+    const first = manager.backup('first')
+    const second = caught(manager.backup('second', { signal: abort.signal }))
+    await first
+    abort.abort()
+    assert.equal((await second).code, 'ABORTED')
+    assert.deepEqual((await manager.listBackups()).map(({ name }) => name), ['first'])
+  }))
+
   test('rejects with ABORTED and leaves nothing behind when it is aborted', withData(async ({ base, manage }) => {
     const manager = manage()
     const reason = new Error('enough')
@@ -187,6 +221,25 @@ describe('the list of backups', () => {
     assert.deepEqual(await names(), ['damaged', 'e', 'foreign'])
     for (const keep of [0, -1, 1.5, NaN]) await assert.rejects(manager.backup('f', { keep }), RangeError)
     await assert.rejects(manager.backup('f', { keep: '1' as any }), TypeError)
+  }))
+
+  test('stays complete if pruning fails, which is logged and does not fail the backup', withData(async ({ base, manage }) => {
+    const lock = join(base, 'backups', '.lock')
+    const warnings: string[] = []
+    const manager = manage({
+      keep: 1,
+      logger: (line, level) => {
+        if (level === 'warn') warnings.push(line)
+        if (!line.startsWith('backed up')) return
+        rmSync(lock, { force: true })
+        mkdirSync(lock)
+      },
+    })
+    await manager.backup('one', { keep: 2 })
+    await rm(lock, { recursive: true })
+    assert.equal(await manager.backup('two'), join(base, 'backups', 'two'))
+    assert.match(warnings.at(-1)!, /^old backups could not be removed: ./)
+    assert.deepEqual((await manager.listBackups()).map(({ name }) => name), ['one', 'two'])
   }))
 
   test('does not include symlinks, whose names are refused as taken', withData(async ({ base, manage }) => {

@@ -101,7 +101,10 @@ export interface MigrationResult {
 
 /** The options of {@link MigrationManager.backup}. */
 export interface BackupOptions {
-  /** Called with the bytes copied so far and the total. An error that it throws stops the backup and is rethrown. */
+  /**
+   * Called with the bytes copied so far and the total. An error that it throws is rethrown and stops the backup, unless that
+   * was made completely by then.
+   */
   onProgress?: ((done: number, total: number) => void) | undefined
   /** Stops the backup: the call rejects with `ABORTED`, and nothing of the backup is left. */
   signal?: AbortSignal | undefined
@@ -127,7 +130,10 @@ export interface BackupInfo {
 
 /** The options of {@link MigrationManager.restore}. */
 export interface RestoreOptions {
-  /** Called with the bytes copied so far and the total. An error that it throws stops the restore and is rethrown. */
+  /**
+   * Called with the bytes copied so far and the total. An error that it throws is rethrown and stops the restore, unless that
+   * was done completely by then.
+   */
   onProgress?: ((done: number, total: number) => void) | undefined
   /** Stops the restore while it prepares: the call rejects with `ABORTED`, and nothing has changed. */
   signal?: AbortSignal | undefined
