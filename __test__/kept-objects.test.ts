@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
-import { BaseStorage, type ProjectFile, type ProjectFileStorage } from '../index.js'
+import { BaseStorage, type ProjectFile, type ProjectFileStorage, type StorageOptions } from '../index.js'
 import { fileInput, fileRecord, filesPath, projectInput, until, warm, withDirectory, withProject } from './support/index.js'
 
 describe('a cached document', () => {
@@ -133,12 +133,13 @@ describe('a cached document', () => {
 })
 
 describe('a cached lookup by path', () => {
-  const withFile = (run: (files: ProjectFileStorage, file: ProjectFile, open: () => ProjectFileStorage) => Promise<void>) =>
+  type Open = (options?: StorageOptions) => ProjectFileStorage
+  const withFile = (run: (files: ProjectFileStorage, file: ProjectFile, open: Open) => Promise<void>) =>
     withProject(async (storage, project, { open }) => {
       const files = storage.getFileStorage(project.id)
       const file = await files.create(fileInput('a', 'one'))
       await warm(() => files.getByPath('a'))
-      await run(files, file, () => open().getFileStorage(project.id))
+      await run(files, file, (options) => open(options).getFileStorage(project.id))
     })
 
   test('returns a new object each time', withFile(async (files, file) => {
@@ -191,6 +192,16 @@ describe('a cached lookup by path', () => {
     }
   }))
 
+  test('reads the file each time without a cache', withFile(async (files, file, open) => {
+    const cold = open({ cacheEnabled: false })
+    for (const content of ['one', 'two']) {
+      await files.update(file.id, { content })
+      await warm(() => cold.getByPath(file.path))
+      assert.equal((await cold.getByPath(file.path))?.content, content)
+    }
+    assert.equal(await cold.getByPath('none'), null)
+  }))
+
   test('keeps the cache within maxCacheSize', withDirectory(async ({ open }) => {
     const storage = open({ maxCacheSize: 2 })
     const files = storage.getFileStorage((await storage.create(projectInput())).id)
@@ -234,6 +245,25 @@ describe('a cached list', () => {
     list[0]!.name = 'changed'
     list.pop()
     assert.deepEqual(await storage.list(), [project])
+  }))
+
+  test('shares no object between reads once its documents are no longer nested', withDirectory(async ({ base }) => {
+    class Notes extends BaseStorage<any> {
+      constructor() { super(z.any(), z.any(), 'notes', { basePath: base }) }
+      protected getIndexPath() { return join(this.basePath, this.dataDir, 'index.json') }
+      protected getEntityPath() { return null }
+    }
+    const notes = new Notes()
+    const { id } = await notes.create({ data: { nested: true } })
+    await notes.list()
+    const flat = await notes.update(id, { data: 'flat' })
+    await notes.list()
+    for (let n = 0; n < 4; n++) {
+      const [found] = await notes.list()
+      assert.deepEqual(found, flat)
+      found.data = 'changed'
+    }
+    await notes.close()
   }))
 
   test('shows every write, with and without contents', withProject(async (storage, project) => {
@@ -301,11 +331,11 @@ describe('a cached list', () => {
     const created = await files.createMany(Array.from({ length: 4 }, (_, n) => fileInput(`f${n}`, 'x'.repeat(600_000))))
     await warm(() => files.list())
     await files.updateMany(created.slice(1).map(({ id }) => ({ id, data: { summary: 'changed' } })))
-    const { hits, misses } = storage.getCacheStats()
+    const { hits, misses, size } = storage.getCacheStats()
     const lists = await Promise.all([files.list(), files.list()])
     for (const list of lists) assert.deepEqual(list.map(({ summary }) => summary), [created[0]!.summary, 'changed', 'changed', 'changed'])
     const after = storage.getCacheStats()
-    assert.deepEqual([after.hits, after.misses], [hits + 2, misses])
+    assert.deepEqual([after.hits, after.misses, after.size], [hits + 2, misses, size])
   }))
 
   test('is still updated after another storage on the same files is closed', withProject(async (storage, project, { open }) => {
@@ -365,6 +395,7 @@ describe('a cached list', () => {
       }
       const [named, cold] = [new Named(), new Named({ cacheEnabled: false })]
       const ids: any[] = []
+      await warm(() => named.list())
       for (const own of given) {
         const { id } = await named.create(own === undefined ? {} : { id: own })
         ids.push(id)

@@ -68,6 +68,7 @@ const inSmallHeap = (work: string) => withDirectory(async ({ base }) => {
 describe('a small heap is enough', () => {
   test('for many large documents that are read often', inSmallHeap('documents'))
   test('for many large documents with nested fields that are read often', inSmallHeap('nested'))
+  test('for many documents and lists of small numbers that are read often', inSmallHeap('numbers'))
   test('for large lists of many databases that are read often', inSmallHeap('lists'))
 })
 

@@ -310,7 +310,6 @@ class CollectionObjects {
     const { key, value, outdated, expires } = entry
     this.#remove(entry)
     const updated = updatedList(value, outdated, added)
-    if (updated === undefined) return undefined
     const isFlat = entry.copy === copyFlat && !Number.isNaN(flatSizeOfAll(added))
     const size = entry.size + sizeOf(added) - sizeOf(updated.removed)
     return isKept(size) ? this.#put(key, updated.list, isFlat ? copyFlat : copyDeep, size, expires) : undefined

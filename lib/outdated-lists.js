@@ -15,11 +15,9 @@ function outdatedIds(list, ids) {
  * Returns a list with the documents of some ids as they are now, and the documents that were removed from it for that.
  * @param list documents, ids ascending
  * @param ids of documents that may have been changed, created or deleted
- * @param added the documents with these ids that exist
- * @returns undefined if the new list cannot be determined
+ * @param added the documents with these ids that exist; an id that looks like a number may be a string there
  */
 function updatedList(list, ids, added) {
-  if (!added.every(({ id }) => ids.has(id))) return undefined
   const removed = list.filter(({ id }) => ids.has(id))
   const updated = list.filter(({ id }) => !ids.has(id))
   const last = updated.at(-1)?.id ?? -1

@@ -18,9 +18,9 @@ function collectGarbage() {
 }
 
 class Notes extends BaseStorage {
-  constructor() {
+  constructor(directory = 'notes') {
     const schema = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } }
-    super(schema, schema, 'notes', options)
+    super(schema, schema, directory, options)
   }
   getIndexPath() {
     return join(this.basePath, this.dataDir, 'notes.json')
@@ -61,6 +61,31 @@ const works = {
     for (let n = 0; n < 60; n++) {
       const { id } = await notes.create({ text: { parts: ['x'.repeat(MIB)] }, numbers: Array.from({ length: 50_000 }, (_, at) => at / 3) })
       reads.push(() => notes.getById(id))
+    }
+    await readAgainAndAgain(reads)
+  },
+  /** Each of these numbers is two bytes of JSON, but many times that in memory. */
+  async numbers() {
+    const numbers = (count) => ({ numbers: Array(count).fill(1) })
+    const check = (notes, count) => {
+      if (notes.some(({ numbers }) => numbers.length !== count)) throw new Error('another note')
+    }
+    const notes = new Notes()
+    const reads = []
+    for (let n = 0; n < 40; n++) {
+      const { id } = await notes.create(numbers(450_000))
+      reads.push(async () => check([await notes.getById(id)], 450_000))
+    }
+    for (let n = 0; n < 10; n++) {
+      const few = new Notes(`few-${n}`)
+      for (const count of [10_000, 90_000]) {
+        // First the list is updated where it is kept, until it is too large for that.
+        for (let note = 1; note <= 5; note++) {
+          await few.writeAll({ ...(await few.readAll()), [note]: { id: note, ...numbers(count) } })
+          for (let round = 0; round < 3; round++) await few.list()
+        }
+        reads.push(async () => check(await few.list(), 90_000))
+      }
     }
     await readAgainAndAgain(reads)
   },
