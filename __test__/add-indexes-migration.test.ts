@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { readFile, readdir, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ProjectStorageV2, addIndexesMigration } from '../index.js'
-import { dataPath, filesPath, projectsPath, readJson, setAside, withOldData } from './support/index.js'
-import { dataOf, fingerprint, lay, withManagers } from './support/migrations.js'
+import { caught, dataPath, filesPath, openFiles, projectsPath, readJson, setAside, withOldData } from './support/index.js'
+import { dataOf, fingerprint, lay, withManagers, write } from './support/migrations.js'
 
 const SAMPLE = 1718000000000
 const UMLAUT = 1718000000001
@@ -165,6 +165,35 @@ describe('addIndexesMigration', () => {
     await manager.migrate()
     assert.ok(lines.includes('indexed 0 projects and 0 files'), lines.join('\n'))
   }))
+
+  test('skips whatever is not the directory of a project', withOld(async ({ base, manage }) => {
+    const names = ['.DS_Store', '05', 'drafts']
+    for (const name of names) await write(join(dataPath(base), 'project_data', name, 'files.json'), 'no JSON')
+    const lines: string[] = []
+    const manager = manage({ logger: (line) => lines.push(line) })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.ok(lines.includes('indexed 3 projects and 23 files'), lines.join('\n'))
+    for (const name of names) assert.deepEqual(await readdir(join(dataPath(base), 'project_data', name)), ['files.json'])
+  }))
+
+  for (const [what, code, block] of [
+    ['the files of a project', 'IO_ERROR', (data: string) => mkdir(join(data, '7', 'files.json'), { recursive: true })],
+    ['the directory of all files', 'ENOTDIR', async (data: string) => {
+      await rm(data, { recursive: true })
+      await writeFile(data, 'a file')
+    }],
+  ] as const) {
+    test(`changes nothing and keeps nothing open if ${what} cannot be read`, withOld(async ({ base, manage }) => {
+      await block(join(dataPath(base), 'project_data'))
+      const before = await dataOf(base)
+      const manager = manage()
+      manager.register(addIndexesMigration)
+      assert.equal((await caught(manager.migrate())).code, code)
+      assert.deepEqual(await dataOf(base), before)
+      if (process.platform === 'linux') assert.deepEqual((await openFiles()).filter((path) => path.startsWith(dataPath(base))), [])
+    }))
+  }
 
   test('runs while a storage is open, and the storage keeps working', withOld(async ({ base, manage, open }) => {
     const storage = open()

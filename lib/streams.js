@@ -20,7 +20,7 @@ const PIECE = 64 * 1024
 function contentStream(content, options, read) {
   const signal = signalOption(options)
   let opened = false
-  let unheard = () => {}
+  let unheard
   const forget = () => {
     content.close()
     unheard()

@@ -1,7 +1,7 @@
 // What the suites share. They run under both `node --test` and `bun test`.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ProjectStorageV2 } from '../../index.js'
@@ -115,6 +115,11 @@ export async function setAside(path: string, word: string): Promise<string[]> {
   const names = await readdir(dirname(path))
   const found = names.map((name) => join(dirname(path), name)).filter((name) => name.startsWith(prefix))
   return Promise.all(found.map((name) => readFile(name, 'utf8')))
+}
+
+/** Returns the paths that this process has open, on Linux. */
+export async function openFiles(): Promise<string[]> {
+  return Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
 }
 
 /** Polls until `check` returns something truthy; fails after a generous deadline. */
