@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { AsyncResource } from 'node:async_hooks'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -241,6 +242,14 @@ describe('withLock', () => {
     assert.equal(ran, false)
   }, { lockTimeout: 20 }))
 
+  test('leaves no timer behind after a call that had to wait', withCalls(async (calls) => {
+    // Bun does not count timers.
+    const timers = () => process.getActiveResourcesInfo?.().filter((name) => name === 'Timeout').length ?? 0
+    const before = timers()
+    await Promise.all([1, 2, 3].map(() => calls.withLock('key', () => {})))
+    assert.equal(timers(), before)
+  }))
+
   test('excludes calls in other processes', withCalls(async (_, storage, base) => {
     await storage.writeAll({ 1: thing(1, { value: 0 } as never) })
     const results = await Promise.all([1, 2, 3].map(() => runChild('things.mjs', [base, 'count', '1', '30'])))
@@ -302,6 +311,22 @@ describe('withLock', () => {
     })
     const advice = new RegExp(`process ${error.holder}, which is stopped, has it; continue it \\(kill -CONT ${error.holder}\\) or end it`)
     assert.deepEqual([error.code, advice.test(error.message)], ['LOCK_TIMEOUT', stopped], error.message)
+    await storage.close()
+  }))
+
+  test('says that another call holds the lock if its process is not known', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, lockTimeout: 20 })
+    const { withLock } = storage.protectedCalls()
+    const locks = join(base, 'data', '.storage', 'locks')
+    let error: any
+    await runChild('things.mjs', [base, 'hold', 'key'], {
+      async onLine(_, kill) {
+        for (const name of await readdir(locks)) await writeFile(join(locks, name), '')
+        error = await caught(withLock('key', () => {})).finally(kill)
+      },
+    })
+    assert.deepEqual([error.code, 'holder' in error], ['LOCK_TIMEOUT', false])
+    assert.match(error.message, /another call has it/)
     await storage.close()
   }))
 

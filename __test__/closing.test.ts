@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, MigrationManager } from '../index.js'
-import { caught, fileInput, until, withDirectory } from './support/index.js'
+import { caught, fileInput, filesPath, until, withDirectory, withProject } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
 
@@ -242,6 +242,19 @@ describe('a file storage', () => {
     assert.equal((await own).done, true)
     await storage.create({ name: 'b', path: '/b' })
     assert.equal((await parents).done, false)
+  }))
+
+  test('fails to close if its file cannot be brought up to date, and can be used no longer', withProject(async (storage, project, { base }) => {
+    const files = storage.getFileStorage(project.id)
+    await files.create(fileInput('a'))
+    await rm(filesPath(base, project.id), { force: true })
+    await mkdir(join(filesPath(base, project.id), 'in the way'), { recursive: true })
+    for (const closing of [files.close(), files.close()]) assert.equal((await caught(closing)).code, 'IO_ERROR')
+    assert.equal((await caught(files.list())).code, 'CLOSED')
+    await rm(filesPath(base, project.id), { recursive: true })
+    const again = storage.getFileStorage(project.id)
+    assert.deepEqual((await again.list()).map(({ path }) => path), ['a'])
+    await again.close()
   }))
 
   test('may be closed after its project storage', withDirectory(async ({ open }) => {

@@ -1,6 +1,7 @@
 // Migrations that throw, depend on one another, or are called where they must not be.
 import assert from 'node:assert/strict'
-import { symlink } from 'node:fs/promises'
+import { rm, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { MigrationManager } from '../index.js'
@@ -92,6 +93,22 @@ describe('what a migration throws', () => {
     await manager.status()
   }))
 })
+
+test('a migration whose data cannot be put back fails with MIGRATION_FAILED and its cause', withManagers(async ({ base, manage }) => {
+  const thrown = new Error('mine')
+  const manager = manage()
+  await write(join(base, 'data', 'notes.txt'), 'before')
+  manager.register(noting([], '1.0.0', {
+    async up() {
+      await write(join(base, 'data', 'notes.txt'), 'after')
+      await rm(join(base, 'data', '.migration', 'before'), { recursive: true })
+      throw thrown
+    },
+  }))
+  const error = await caught(manager.migrate())
+  assert.deepEqual([error.code, error.cause, error.outcome], ['MIGRATION_FAILED', thrown, 'unknown'])
+  assert.match(error.message, /1\.0\.0 failed \(mine\), and putting the data back failed too/)
+}))
 
 describe('a second run', () => {
   test('by the same manager waits, then has nothing to do', withManagers(async ({ manage }) => {

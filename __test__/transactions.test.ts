@@ -156,6 +156,33 @@ test('a transaction that has ended rejects further steps with CLOSED', withThing
   assert.equal((await caught(kept.create({ name: 'late' }))).code, 'CLOSED')
 }))
 
+test('a transaction whose callback threw rejects further steps with CLOSED', withThings(async (things) => {
+  let kept: Parameters<Parameters<typeof things.transaction>[0]>[0]
+  const error = new Error('mine')
+  assert.equal(await caught(things.transaction(async (tx) => {
+    kept = tx
+    throw error
+  })), error)
+  assert.equal((await caught(kept!.create({ name: 'late' }))).code, 'CLOSED')
+  assert.deepEqual(await things.list(), [])
+}))
+
+test('a transaction that had to wait leaves no timer behind', withThings(async (things) => {
+  // Bun does not count timers.
+  const timers = () => process.getActiveResourcesInfo?.().filter((name) => name === 'Timeout').length ?? 0
+  const before = timers()
+  const { id } = await things.create({ name: 'a' })
+  let runs = 0
+  await things.transaction(async (tx) => {
+    await tx.getById(id)
+    runs += 1
+    if (runs === 1) await things.update(id, { size: 2 })
+    await tx.update(id, { name: 'b' })
+  })
+  assert.equal(runs, 2)
+  assert.equal(timers(), before)
+}))
+
 test('steps called together run in the order of their calls', withThings(async (things) => {
   await things.transaction(async (tx) => {
     const { id } = await tx.create({ name: 'a' })

@@ -51,6 +51,15 @@ describe('unawaited writes take effect in the order of their calls', () => {
     await Promise.all([things.close(), other.close()])
   }))
 
+  test('an update after the whole map that adds its entity', withDirectory(async ({ base }) => {
+    const schema = { '~standard': { version: 1, vendor: 'test', validate: async (value: unknown) => (await turns(3), thingSchema['~standard'].validate(value)) } }
+    const things = new Things({ basePath: base, schema })
+    const [, updated] = await Promise.all([things.writeAll({ 7: thing(7) }), things.update(7, { name: 'second' })])
+    assert.equal(updated?.name, 'second')
+    assert.equal((await things.getById(7))?.name, 'second')
+    await things.close()
+  }))
+
   for (const cacheEnabled of [true, false]) {
     test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
       const { id } = await things.create({ name: 'x'.repeat(100_000) })
