@@ -101,6 +101,18 @@ describe('a whole map of entities', () => {
     }))
   }
 
+  test('fail with what a toJSON in a record throws, or with INVALID_ARGUMENT for a bigint', withProject(async (storage, project) => {
+    const thrown = [new Error('mine'), new TypeError('mine too'), 'a text']
+    for (const error of thrown) {
+      const more = { toJSON() { throw error } }
+      assert.equal(await caught(storage.writeAll({ [project.id]: { ...project, more } as never })), error)
+    }
+    const { code, message } = await caught(storage.writeAll({ [project.id]: { ...project, more: [7n] } as never }))
+    assert.equal(code, 'INVALID_ARGUMENT')
+    assert.match(message, /BigInt/)
+    assert.deepEqual(await storage.getById(project.id), project)
+  }))
+
   test('may have class instances as records', withProject(async (storage) => {
     class Row {
       constructor(fields: object) {

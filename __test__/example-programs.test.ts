@@ -42,6 +42,12 @@ test('the note taker adds, lists, searches, completes and removes notes', withDi
   assert.deepEqual(await notes('add', ' '), { code: 1, lines: [], stderr: 'a note needs a text\n' })
 }))
 
+test('the note taker explains itself if it does not know a command', withDirectory(async ({ base }) => {
+  const { code, lines, stderr } = await output('notes.mts', ['eat'], { NOTES_DIRECTORY: base })
+  assert.deepEqual([code, lines], [1, []])
+  assert.match(stderr, /^Usage: notes add/)
+}))
+
 test('notes that are added concurrently get distinct numbers', withDirectory(async ({ base }) => {
   const added = await Promise.all(['a', 'b', 'c'].map((text) => output('notes.mts', ['add', text], { NOTES_DIRECTORY: base })))
   assert.deepEqual(added.map(({ code, stderr }) => ({ code, stderr })), Array(3).fill({ code: 0, stderr: '' }))
@@ -115,7 +121,14 @@ test('the server answers, pushes changes, resumes a feed and shuts down cleanly'
     assert.equal((await call('POST', '/notes', { title: '' })).status, 400)
     assert.equal((await call('PATCH', '/notes/1', {})).status, 404)
     assert.equal((await call('GET', '/elsewhere')).status, 404)
+    assert.equal((await call('GET', '/notes/first')).status, 404)
+    assert.equal((await call('DELETE', '/notes/1')).status, 404)
     assert.equal((await call('PUT', '/notes', {})).status, 405)
+    assert.equal((await call('POST', '/notes', ['no', 'note'])).status, 400)
+    for (const [body, status] of [['{', 400], ['5', 400], [`"${'x'.repeat(100_001)}"`, 413]] as const) {
+      assert.equal((await fetch(`${url}/notes`, { method: 'POST', body })).status, status)
+    }
+    assert.deepEqual((await call('GET', '/notes')).body, [])
     const { body: ada } = await call('POST', '/notes', { title: 'Call Ada' })
 
     // Windows has no signal to which a process could respond.

@@ -86,6 +86,12 @@ describe('the stored part of an entity', () => {
     assert.deepEqual(await indexes.query('test', ['of a', 'text']), [1])
   }))
 
+  test('has its own fields if its toJSON returns it', withIndex('hash', ['a', 'b.c'], async (indexes) => {
+    const own = (fields: object) => ({ ...fields, toJSON() { return this } })
+    await indexes.addToIndex('test', 1, own({ a: 1, b: own({ c: 2 }) }))
+    assert.deepEqual(await indexes.query('test', [1, 2]), [1])
+  }))
+
   test('includes nothing from a prototype', withIndex('hash', ['toString', 'a.constructor'], async (indexes) => {
     await indexes.addToIndex('test', 1, { a: {} })
     assert.deepEqual(await indexes.query('test', null), [1])
@@ -149,6 +155,7 @@ describe('invalid entities', () => {
     test(`${what} is refused`, withIndex('hash', 'a', async (indexes) => {
       assert.equal((await caught(indexes.addToIndex('test', 1, entity))).code, 'INVALID_ARGUMENT')
       assert.equal((await caught(indexes.rebuildIndex('test', new Map([[1, entity]])))).code, 'INVALID_ARGUMENT')
+      assert.equal((await caught(indexes.rebuildIndex('test', { 1: entity }))).code, 'INVALID_ARGUMENT')
       assert.equal((await caught(indexes.rebuildIndex('test', entity === undefined || Array.isArray(entity) ? [entity] as any : entity))).code, 'INVALID_ARGUMENT')
     }))
   }

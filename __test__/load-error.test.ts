@@ -68,6 +68,11 @@ describe('the error of an addon that does not load', () => {
   })
 })
 
+test('the error passes on any other reason as it is', () => {
+  const { message } = loadError(loaderError(new Error('storage.node: file too short\nand more')), LINUX)
+  assert.match(message, /the system refuses to load it: storage\.node: file too short$/)
+})
+
 test('the error knows exactly the platforms that have a package', () => {
   assert.deepEqual([...PLATFORMS].sort(), readdirSync(join(root, 'npm')).sort())
 })

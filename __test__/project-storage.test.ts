@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { access } from 'node:fs/promises'
+import { access, readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
+import { ProjectStorageV2 } from '../index.js'
 import { fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
 
 const names = (found: { name: string }[]) => found.map(({ name }) => name)
@@ -147,6 +148,17 @@ describe('delete', () => {
     assert.deepEqual(await storage.readProjectFiles(project.id), {})
   }))
 })
+
+test('subclasses may ask for the directory of the files of a project', withProject(async (storage, project, { base }) => {
+  class Paths extends ProjectStorageV2 {
+    pathOf(id: number) { return this.getEntityPath(id) }
+  }
+  const paths = new Paths({ basePath: base })
+  await storage.addFile(project.id, fileInput('a'))
+  await storage.close()
+  assert.deepEqual(await readdir(paths.pathOf(project.id)!), ['files.json'])
+  await paths.close()
+}))
 
 describe('queries', () => {
   const seed = withStorage

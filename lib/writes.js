@@ -35,8 +35,7 @@ class Writes {
    * has a place begins `within` it.
    *
    * @param attempt `{ start, prepare, otherwise }`: with `prepare`, the write begins once that is done; with `otherwise`, if
-   * the
-   *   answer is null, the attempt that it returns follows in the same place
+   *   the answer is null, the attempt that it returns follows in the same place
    */
   begin(attempt, signal, within) {
     // A write that is refused takes no place.

@@ -2,6 +2,8 @@
 import { projectStorage } from '../../index.mjs'
 
 const [, , base, elsewhere = base] = process.argv
+// Nothing is open yet: this must not count as the first call.
+await projectStorage.close()
 process.chdir(base)
 const created = await projectStorage.create({ name: 'first', path: '/first' })
 await projectStorage.close()
