@@ -1,7 +1,7 @@
 'use strict'
 
 const path = require('node:path')
-const { signalOption, throwIfAborted } = require('./abort.js')
+const { signalOf, signalOption, throwIfAborted } = require('./abort.js')
 const { arrayOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
@@ -108,8 +108,7 @@ class ProjectFileStorage extends EntityStorage {
 
   async list(options) {
     this[ensureOpen]()
-    const { includeContent, includeAllVersions } = listOptions(options)
-    const signal = signalOption(options)
+    const { includeContent, includeAllVersions, signal } = listOptions(options)
     if (includeAllVersions) return await this[readList](includeContent, signal)
     return valueOf(await this[read]((ticket) => this[entities].listLatest(ticket, includeContent), signal, 'list'))
   }
@@ -235,11 +234,11 @@ class ProjectFileStorage extends EntityStorage {
 }
 
 function listOptions(options) {
-  const { includeContent = true, includeAllVersions = true } = optionsOf(options)
+  const { includeContent = true, includeAllVersions = true, signal } = optionsOf(options)
   for (const [name, value] of Object.entries({ includeContent, includeAllVersions })) {
     if (typeof value !== 'boolean') throw invalid(`option ${name} must be a boolean, got ${describe(value)}`)
   }
-  return { includeContent, includeAllVersions }
+  return { includeContent, includeAllVersions, signal: signalOf(signal) }
 }
 
 const fileStorage = (storage, projectId) => new ProjectFileStorage(construct, storage, projectId)
