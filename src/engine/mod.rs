@@ -66,4 +66,4 @@ pub use ownership::{check_directory, check_entity_path, check_plain_file, own_co
 pub use plain_file::{read_file, replace_file};
 pub use registry::{Registry, open_shared, open_under};
 pub use repair::{Action, ActionCode, RepairReport, repair};
-pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify};
+pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify, verify_records};

@@ -15,7 +15,6 @@ use super::report::{repair_report, verify_report};
 use super::statistics::statistics_text;
 use crate::engine::cancel;
 use crate::engine::fs::OsFs;
-use crate::engine::migration::StateFile;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, Holder,
     IoContext, ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory,
@@ -324,8 +323,7 @@ impl Session {
                         Some(database) => database.verify(wait)?,
                         None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
                     };
-                    report.problems.extend(this.base.verify_record()?);
-                    report.problems.extend(StateFile::of(&this.base).verify()?);
+                    report.problems.extend(engine::verify_records(&this.base)?);
                     Ok(Answer::json(verify_report(&report)))
                 })
             });

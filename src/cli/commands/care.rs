@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Style};
-use crate::engine::migration::StateFile;
 use crate::engine::{
     self, Action, ActionCode, Database, Problem, ProblemCode, RepairReport, Severity, VerifyReport,
 };
@@ -19,8 +18,7 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
     for directory in run.place.databases()? {
         found.push(engine::verify(&run.place.file_system(), &directory, run.place.wait())?);
     }
-    let base = run.place.site().base;
-    let records: Vec<_> = base.verify_record()?.into_iter().chain(StateFile::of(&base).verify()?).collect();
+    let records = engine::verify_records(&run.place.site().base)?;
     let ok = records.is_empty() && found.iter().all(VerifyReport::is_ok);
     if run.console.is_json() {
         let databases: Vec<Value> = found.iter().map(reports::verify_report).collect();

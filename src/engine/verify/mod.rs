@@ -19,13 +19,23 @@ pub use cut::Cut;
 pub use journals::Journals;
 pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
 
+use super::base_path::BasePath;
 use super::error::Result;
 use super::fs::Fs;
 use super::lock::Wait;
+use super::migration::StateFile;
 use crate::engine::order;
 use collections::{files, known_collections};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
+
+/// Verifies what all databases of a base path share: the record of databases and the state of migrations.
+///
+/// # Errors
+/// Those that say nothing about these files.
+pub fn verify_records(base: &BasePath) -> Result<Vec<Problem>> {
+    Ok(base.verify_record()?.into_iter().chain(StateFile::of(base).verify()?).collect())
+}
 
 /// Verifies the database in `directory`, which need not be open and may be in use. O(bytes). The write lock is only ever
 /// held briefly, and is waited for until the deadline of `wait`.
