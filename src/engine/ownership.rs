@@ -20,6 +20,9 @@ const RECORDS: &str = "data/.databases.";
 /// Where the indexes that callers fill by hand are stored, relative to their database.
 const INDEXES_FILE: &str = "indexes.json";
 const INDEXES: &str = "indexes/";
+/// The longest name of a file or directory in the path of a new collection, in bytes. File systems allow 255, of which the
+/// copy of a damaged or edited file needs some for its suffix.
+const MAX_NAME: usize = 200;
 
 /// Refuses a directory in which a caller may not have a database: backups, and everything else that handles all databases of
 /// a base path, know only the base path itself and the databases below it. Touches no file.
@@ -57,7 +60,7 @@ pub fn own_collection(
     wait: Wait,
 ) -> Result<()> {
     check_collection(base, database, directory, path)?;
-    check_devices(base, directory, path)?;
+    check_names(base, directory, path)?;
     let file = collection_file(directory, path);
     let owner = base.owner(&file)?;
     if owner.as_deref() == Some(directory) {
@@ -153,16 +156,25 @@ fn check_collection(base: &BasePath, database: &Database, directory: &Path, path
     Ok(())
 }
 
-/// Refuses a new collection whose path Windows cannot have. Those that exist stay usable where they are.
-fn check_devices(base: &BasePath, directory: &Path, path: &str) -> Result<()> {
-    let Some(name) = path.split('/').find(|name| is_device(name)) else { return Ok(()) };
-    let (fs, file) = (base.file_system(), collection_file(directory, path));
-    if fs.metadata(&file).at("look up", &file)?.is_some() || uses_collection(&fs, directory, path)? {
+/// Refuses a new collection with a name that Windows cannot have, or too long a one for copies of its file. Collections that
+/// exist stay usable where they are.
+fn check_names(base: &BasePath, directory: &Path, path: &str) -> Result<()> {
+    let file = collection_file(directory, path);
+    let problem = if let Some(name) = path.split('/').find(|name| is_device(name)) {
+        format!("{} cannot exist on Windows, where {name} is a device; use another file", file.display())
+    } else if let Some(name) = path.split('/').find(|name| name.len() > MAX_NAME) {
+        let bytes = name.len();
+        format!("{} has a name of {bytes} bytes; use at most {MAX_NAME}", file.display())
+    } else {
+        return Ok(());
+    };
+    let fs = base.file_system();
+    // Where a name is too long for the file system, there is no such file.
+    let exists = fs.metadata(&file).is_ok_and(|found| found.is_some());
+    if exists || uses_collection(&fs, directory, path)? {
         return Ok(());
     }
-    let message =
-        format!("{} cannot exist on Windows, where {name} is a device; use another file", file.display());
-    Err(Error::InvalidArgument(message))
+    Err(Error::InvalidArgument(problem))
 }
 
 /// Checks that a path out of the database's directory stays under the base path, with symlinks resolved too.
@@ -218,9 +230,9 @@ mod tests {
     use crate::engine::fs::SimFs;
     use crate::engine::options::Durability;
 
-    #[cfg(not(windows))]
-    #[test]
-    fn only_an_existing_collection_may_have_the_name_of_a_device() {
+    /// Expects a new collection in each of these files to be refused with this message, and one that exists, in the journal
+    /// or as a file alone, to be owned.
+    fn only_existing_may_have(paths: [&str; 2], message: &str) {
         let (fs, directory) = (SimFs::new(), Path::new("/base/data/d"));
         fs.make_dirs("/base/data/d");
         let base = BasePath::new(fs.handle(), Path::new("/base"));
@@ -231,13 +243,12 @@ mod tests {
                 own_collection(&base, &database, directory, path, Wait::at_most(Duration::from_secs(5)));
             owned.map_err(|error| error.to_string())
         };
-        for path in ["con.json", "aux/x.json", "../NUL"] {
-            let message = own(path).expect_err(path);
-            assert!(message.contains("cannot exist on Windows"), "{message}");
+        for path in paths {
+            let refused = own(path).expect_err(path);
+            assert!(refused.contains(message), "{refused}");
         }
-        assert_eq!(own("contacts.json"), Ok(()));
         let spec = Arc::new(CollectionSpec {
-            path: "con.json".into(),
+            path: paths[0].into(),
             large_field: None,
             indexes: Vec::new(),
             foreign: Foreign::Adopt(None),
@@ -245,8 +256,31 @@ mod tests {
         let put =
             move |t: &mut crate::engine::Transaction<'_>| t.put(&spec, 1.into(), br#"{"id":1}"#.to_vec());
         database.write(Durability::Os, put).expect("written");
-        fs.write_file("/base/data/d/prn.json", b"{}");
-        assert_eq!([own("con.json"), own("prn.json")], [Ok(()), Ok(())]);
+        let file = directory.join(paths[1]);
+        fs.make_dirs(file.parent().expect("a directory"));
+        fs.write_file(&file, b"{}");
+        assert_eq!(paths.map(own), [Ok(()), Ok(())]);
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn only_an_existing_collection_may_have_the_name_of_a_device() {
+        only_existing_may_have(["con.json", "aux/x.json"], "cannot exist on Windows");
+        only_existing_may_have(["../PRN", "nul.json"], "cannot exist on Windows");
+    }
+
+    #[test]
+    fn only_an_existing_collection_may_have_a_name_of_more_than_200_bytes() {
+        let long = "é".repeat(98);
+        let file = format!("{long}.json");
+        let directory = format!("{file}/x.json");
+        only_existing_may_have([&file, &directory], "has a name of 201 bytes; use at most 200");
+    }
+
+    #[test]
+    fn the_name_of_a_new_collection_may_have_200_bytes() {
+        let (base, name) = (BasePath::new(SimFs::new().handle(), Path::new("/base")), "n".repeat(200));
+        check_names(&base, Path::new("/base/d"), &name).expect("accepted");
     }
 
     #[test]
