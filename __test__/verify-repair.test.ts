@@ -3,7 +3,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, MigrationManager } from '../index.js'
-import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage, type Context } from './support/index.js'
+import { caught, dataPath, fileInput, projectInput, runChild, withDirectory, withProject, withStorage, type Context } from './support/index.js'
 
 const reserved = (base: string) => join(dataPath(base), '.storage')
 
@@ -20,7 +20,6 @@ async function damageJournal(base: string, text: string) {
 
 /** Leaves three projects, the last two of which are only in the journal of a process that is gone. */
 async function killed({ base }: Context) {
-  const { runChild } = await import('./support/index.js')
   await runChild('leaver.mjs', [base, 'exit'])
 }
 

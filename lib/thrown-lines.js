@@ -11,7 +11,7 @@ const SHOWN = 10
 const root = path.join(__dirname, '..')
 
 /** The places of this package and of the runtime, as stacks name them. */
-const OWN = ['node:', '(native', ...['bin/', 'binding.', 'index.', 'lib/'].map((part) => path.join(root, part))]
+const OWN = ['node:', 'ext:', '(native', ...['bin/', 'binding.', 'index.', 'lib/'].map((part) => path.join(root, part))]
 
 /** Returns the lines of a stack that name places in a user's modules: those of the error, or else of what caused it. */
 function linesOf(thrown) {
