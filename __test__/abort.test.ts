@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { readdirSync, statSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { IndexManager } from '../index.js'
-import { caught, fileInput, runChild, withDirectory, withProject } from './support/index.js'
+import { caught, dataPath, fileInput, runChild, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
+
+const { Port } = require('../binding.js')
 
 const reason = new Error('enough')
 
@@ -140,6 +143,38 @@ test('a signal aborts a content stream', withProject(async (storage, project) =>
   assert.equal((await reader.read()).done, false)
   controller.abort(reason)
   isAborted(await caught(reader.read()))
+}))
+
+test('a write that has begun to change something completes although its signal aborts', withProject(async (storage, project, { base }) => {
+  const directory = join(dataPath(base), '.storage')
+  const written = () => readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0)
+  const before = written()
+  const controller = new AbortController()
+  const update = storage.update(project.id, { description: 'changed' }, { signal: controller.signal })
+  // This thread takes no answer meanwhile, so the write is still under way when the signal aborts.
+  while (written() === before);
+  controller.abort(reason)
+  assert.equal((await update)?.description, 'changed')
+  assert.equal((await storage.getById(project.id))?.description, 'changed')
+}))
+
+test('an aborted call stops keeping the process alive before native code has ended it', withThings(async (things) => {
+  const { release } = Port.prototype
+  let released = 0
+  Port.prototype.release = function () {
+    released += 1
+    release.call(this)
+  }
+  try {
+    const controller = new AbortController()
+    const query = caught(things.query({ signal: controller.signal }))
+    assert.equal(released, 0)
+    controller.abort(reason)
+    assert.equal(released, 1)
+    isAborted(await query)
+  } finally {
+    Port.prototype.release = release
+  }
 }))
 
 test('a call that has completed is not affected when its signal aborts', withThings(async (things) => {

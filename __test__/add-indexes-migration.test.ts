@@ -177,6 +177,36 @@ describe('addIndexesMigration', () => {
     for (const name of names) assert.deepEqual(await readdir(join(dataPath(base), 'project_data', name)), ['files.json'])
   }))
 
+  test('reports each collection that it has checked, and warns of nothing if all records are sound', withOld(async ({ manage }) => {
+    const lines: string[] = []
+    const manager = manage({ logger: (line, level) => { if (level === 'warn' || line.includes('%')) lines.push(line) } })
+    manager.register(addIndexesMigration)
+    await manager.migrate()
+    assert.deepEqual(lines, ['1.0.0: 25 %', '1.0.0: 50 %', '1.0.0: 75 %', '1.0.0: 100 %'])
+  }))
+
+  for (const direction of ['migrate', 'rollback'] as const) {
+    test(`stops at the next collection if ${direction}() is aborted`, withOld(async ({ base, manage }) => {
+      const controller = new AbortController()
+      const lines: string[] = []
+      const log = (line: string) => {
+        lines.push(line)
+        if (line === '1.0.0: 25 %') controller.abort()
+      }
+      const manager = manage({ logger: log })
+      manager.register(addIndexesMigration)
+      if (direction === 'rollback') {
+        const other = manage()
+        other.register(addIndexesMigration)
+        await other.migrate()
+      }
+      const before = await dataOf(base)
+      const error = await caught(manager[direction](direction === 'migrate' ? '1.0.0' : '0.0.0', { signal: controller.signal }))
+      assert.deepEqual([error.code, lines.filter((line) => line.includes('%'))], ['ABORTED', ['1.0.0: 25 %']])
+      assert.deepEqual(await dataOf(base), before)
+    }))
+  }
+
   for (const [what, code, block] of [
     ['the files of a project', 'IO_ERROR', (data: string) => mkdir(join(data, '7', 'files.json'), { recursive: true })],
     ['the directory of all files', 'ENOTDIR', async (data: string) => {

@@ -217,6 +217,32 @@ describe('adoption', () => {
     await storage.close()
   }))
 
+  test('takes in many records, and lets the event loop turn while their validations begin', withDirectory(async ({ base }) => {
+    put(base, Object.fromEntries(Array.from({ length: 300 }, (_, n) => [n + 1, thing(n + 1)])))
+    let turned = false
+    const begunAfter: boolean[] = []
+    const schema = counting((value) => {
+      if (schema.asked === 1) setImmediate(() => (turned = true))
+      begunAfter.push(turned)
+      return { value }
+    })
+    const storage = new Things({ basePath: base, schema })
+    assert.equal((await storage.list()).length, 300)
+    assert.deepEqual([begunAfter[0], begunAfter.at(-1)], [false, true])
+    await storage.close()
+  }))
+
+  test('begins no further validation once all calls that wait for it are aborted', withDirectory(async ({ base }) => {
+    put(base, { 1: thing(1), 2: thing(2) })
+    const controller = new AbortController()
+    const schema = counting((value) => { controller.abort(); return { value } })
+    const storage = new Things({ basePath: base, schema })
+    assert.equal((await caught(storage.list({ signal: controller.signal }))).code, 'ABORTED')
+    assert.equal(schema.asked, 1)
+    assert.deepEqual(await storage.list(), [thing(1), thing(2)])
+    await storage.close()
+  }))
+
   test('gives concurrent instances the same records', withDirectory(async ({ base }) => {
     put(base, Object.fromEntries(Array.from({ length: 50 }, (_, n) => [n + 1, { id: n + 1, name: ` ${n} ` }])))
     const storages = [1, 2, 3].map(() => new Things({ basePath: base }))

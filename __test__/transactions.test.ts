@@ -238,6 +238,27 @@ test('a transaction that keeps losing to others fails with CONFLICT', withThings
   assert.equal((await things.getById(id))!.name, 'a')
 }))
 
+for (const losses of [1, 2]) {
+  test(`a transaction that is aborted when it has lost ${losses === 1 ? 'once' : 'twice'} does not run again`, withThings(async (things) => {
+    const { id } = await things.create({ name: 'a' })
+    const controller = new AbortController()
+    let [runs, lost] = [0, 0]
+    const note = () => {
+      lost += 1
+      if (lost === losses) controller.abort()
+    }
+    channel('octoprompt-storage:conflict').subscribe(note)
+    const error = await caught(things.transaction(async (tx) => {
+      runs += 1
+      await tx.getById(id)
+      await things.update(id, { size: runs })
+      await tx.update(id, { name: 'never' })
+    }, { signal: controller.signal }))
+    channel('octoprompt-storage:conflict').unsubscribe(note)
+    assert.deepEqual([error.code, runs], ['ABORTED', losses])
+  }))
+}
+
 test('a retry that is aborted or times out does not block those queued behind it', withThings(async (things, base) => {
   const ids = (await Promise.all(['first', 'aborted', 'late', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
   /** Runs a transaction that loses its first attempt and then waits for its turn. */
