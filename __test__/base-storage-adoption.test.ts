@@ -217,21 +217,6 @@ describe('adoption', () => {
     await storage.close()
   }))
 
-  test('takes in many records, and lets the event loop turn while their validations begin', withDirectory(async ({ base }) => {
-    put(base, Object.fromEntries(Array.from({ length: 300 }, (_, n) => [n + 1, thing(n + 1)])))
-    let turned = false
-    const begunAfter: boolean[] = []
-    const schema = counting((value) => {
-      if (schema.asked === 1) setImmediate(() => (turned = true))
-      begunAfter.push(turned)
-      return { value }
-    })
-    const storage = new Things({ basePath: base, schema })
-    assert.equal((await storage.list()).length, 300)
-    assert.deepEqual([begunAfter[0], begunAfter.at(-1)], [false, true])
-    await storage.close()
-  }))
-
   test('begins no further validation once all calls that wait for it are aborted', withDirectory(async ({ base }) => {
     put(base, { 1: thing(1), 2: thing(2) })
     const controller = new AbortController()

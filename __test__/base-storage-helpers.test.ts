@@ -163,6 +163,26 @@ describe('withLock', () => {
     }
   }, { lockTimeout: 2000 }))
 
+  test('rejects an aborted call at once, even while another call has the key', withCalls(async (calls) => {
+    let free: (() => void) | undefined
+    const held = calls.withLock('key', () => new Promise<void>((resolve) => (free = resolve)))
+    await until('the lock', () => free)
+    const controller = new AbortController()
+    const waiting = caught(calls.withLock('key', () => {}, { signal: controller.signal }))
+    controller.abort()
+    for (const call of [waiting, caught(calls.withLock('key', () => {}, { signal: controller.signal }))]) {
+      assert.equal((await call).code, 'ABORTED')
+    }
+    free!()
+    await held
+  }, { lockTimeout: 1000 }))
+
+  test('waits for another call of this thread even if lockTimeout is huge', withCalls(async (calls) => {
+    const held = calls.withLock('key', () => new Promise((resolve) => setTimeout(resolve, 25)))
+    assert.equal(await calls.withLock('key', () => 'taken'), 'taken')
+    await held
+  }, { lockTimeout: 2 ** 40 }))
+
   test('returns what the function returns and throws what it throws', withCalls(async (calls) => {
     assert.equal(await calls.withLock('key', () => 5), 5)
     const error = new Error('mine')

@@ -249,17 +249,45 @@ describe('the path from getEntityPath', () => {
 
   test('is removed with its entity, whether it is a file or a directory', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
-    const [one, two, kept] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' }), await storage.create({ name: 'c' })]
+    const [one, two, three, kept] = [await storage.create({ name: 'a' }), await storage.create({ name: 'b' }), await storage.create({ name: 'c' }), await storage.create({ name: 'd' })]
     put(at(base)(one.id))
     put(join(at(base)(two.id), 'deep', 'file'))
+    put(at(base)(three.id))
     put(at(base)(kept.id))
     assert.equal(await storage.delete(one.id), true)
     assert.equal(existsSync(at(base)(one.id)), false)
+    await storage.transaction((tx) => tx.delete(three.id))
+    assert.equal(existsSync(at(base)(three.id)), false)
     await storage.writeAll({ [kept.id]: kept })
     assert.deepEqual([two, kept].map(({ id }) => existsSync(at(base)(id))), [false, true])
     await storage.deleteAll()
     assert.equal(existsSync(at(base)(kept.id)), false)
     assert.equal(existsSync(join(base, 'attachments')), true)
+    await storage.close()
+  }))
+
+  test('is removed with an entity whose id is __proto__', withDirectory(async ({ base }) => {
+    const path = join(base, 'attachments', 'odd')
+    const any = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } }
+    const storage = new Things({ basePath: base, entityPath: () => path, schema: any, lockTimeout: 1000 })
+    await storage.writeAll(JSON.parse('{"__proto__":{"id":"__proto__","name":"odd"}}'))
+    put(path)
+    await storage.writeAll({})
+    assert.equal(existsSync(path), false)
+    await storage.close()
+  }))
+
+  test('is asked for no more once the call is aborted', withDirectory(async ({ base }) => {
+    const controller = new AbortController()
+    let asked = 0
+    const entityPath = () => {
+      asked += 1
+      controller.abort()
+      return null
+    }
+    const storage = new Things({ basePath: base, entityPath })
+    assert.equal((await caught(storage.writeAll({ 1: thing(1), 2: thing(2) }, { signal: controller.signal }))).code, 'ABORTED')
+    assert.equal(asked, 1)
     await storage.close()
   }))
 

@@ -338,6 +338,28 @@ test('a pending next() gets its change even if nothing else refers to the feed',
   for (const { value } of await Promise.all(answers)) assert.deepEqual((value as any).created, [id])
 }))
 
+test('overlapping calls of next() get the changes in the order of the calls', withThings(async (things) => {
+  const changes = things.changes()
+  const answers = [next(changes), next(changes)]
+  const ids = [(await things.create({ name: 'a' })).id, (await things.create({ name: 'b' })).id]
+  assert.deepEqual((await Promise.all(answers)).map((change) => change.kind === 'change' && change.created), ids.map((id) => [id]))
+}))
+
+test('a feed that has ended is held neither by its storage nor by the parent of that', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const ended = async () => {
+    // It is held by whatever holds the feed.
+    const { signal } = new AbortController()
+    await files.changes({ signal }).return()
+    return new WeakRef(signal)
+  }
+  const references = await Promise.all(Array.from({ length: 20 }, ended))
+  await until('most of them to be gone', () => {
+    collectGarbage()
+    return references.filter((reference) => reference.deref() !== undefined).length <= 5
+  })
+}))
+
 test('listening does not keep the process alive', withDirectory(async ({ base }) => {
   const { code, lines } = await runChild('listener.mjs', [base])
   assert.deepEqual([code, lines], [0, ['listening']])

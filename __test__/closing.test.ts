@@ -257,6 +257,14 @@ describe('a file storage', () => {
     await again.close()
   }))
 
+  test('refuses calls that are made after its project storage was closed, while that waits for earlier ones', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const earlier = storage.create({ name: 'b', path: '/b' })
+    const closing = storage.close()
+    assert.equal((await caught(files.create(fileInput('a')))).code, 'CLOSED')
+    await Promise.all([earlier, closing])
+  }))
+
   test('may be closed after its project storage', withDirectory(async ({ open }) => {
     const storage = open()
     const files = storage.getFileStorage((await storage.create({ name: 'a', path: '/a' })).id)

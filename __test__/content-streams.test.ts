@@ -57,6 +57,8 @@ test('a content stream of a missing file fails with NOT_FOUND', withFiles(async 
   assert.deepEqual([error.code, /5/.test(error.message)], ['NOT_FOUND', true])
 }))
 
+const bytesAround = (part: Uint8Array) => Uint8Array.of(0, 0, 0, ...part, 0).buffer
+
 test('sources of all kinds make the same file', withFiles(async (files, base) => {
   const bytes = new TextEncoder().encode(mixed)
   // Parts whose ends are in the middle of characters.
@@ -65,6 +67,8 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
   const sources: Record<string, () => Parameters<ProjectFileStorage['createFromStream']>[1]> = {
     strings: () => halves,
     bytes: () => parts,
+    views: () => parts.map((part) => new DataView(bytesAround(part), 3, part.length)) as never,
+    buffers: () => parts.map((part) => part.buffer) as never,
     node: () => Readable.from(parts) as never,
     web: () => new Blob([bytes]).stream() as never,
     generator: async function* () {
@@ -84,7 +88,7 @@ test('sources of all kinds make the same file', withFiles(async (files, base) =>
 test('surrogate pairs survive the splitting of a long string', withProject(async (storage, project, { base }) => {
   const files = storage.getFileStorage(project.id)
   // Text is passed on in pieces of 65,536 units.
-  const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}😀😀`
+  const content = `${'a'.repeat(65_535)}😀${'b'.repeat(65_533)}\u{10000}😀`
   const { id, size } = await files.createFromStream(meta, [content])
   assert.equal(size, Buffer.byteLength(content))
   assert.ok((await files.getById(id))!.content === content)
@@ -101,6 +105,18 @@ test('a web stream without async iteration is read, and cancelled on failure', w
   assert.deepEqual([(await files.getById(id))!.content, cancelled], ['onetwo', 0])
   assert.equal((await caught(files.createFromStream(meta, source(5, undefined) as never))).code, 'INVALID_ARGUMENT')
   await until('the stream to be cancelled', () => cancelled === 1)
+}))
+
+test('a byte order mark in a source is part of the content', withFiles(async (files) => {
+  const { id } = await files.createFromStream(meta, [Buffer.from('\ufeffa')])
+  assert.equal((await files.getById(id))!.content, '\ufeffa')
+}))
+
+test('a source is not asked for anything if the signal is already aborted', withFiles(async (files) => {
+  let asked = 0
+  const source = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: 'x', done: (asked += 1) > 1 }) }) }
+  assert.equal((await caught(files.createFromStream(meta, source as never, { signal: AbortSignal.abort() }))).code, 'ABORTED')
+  assert.equal(asked, 0)
 }))
 
 test('an empty source makes an empty file', withFiles(async (files) => {
@@ -152,6 +168,7 @@ test('bytes that are not valid UTF-8 or end within a character are refused', wit
     'a wrong byte behind a long content': [Buffer.alloc(3 << 20, 'a'), Buffer.from([0xc0])],
     'a cut character at the end': [whole, cut],
     'a cut character before a text': [cut, 'text'],
+    'a character with a text in its middle': [cut, 'text', Buffer.from('a😀').subarray(3)],
   }
   for (const [what, source] of Object.entries(sources)) {
     const error = await caught(files.createFromStream(meta, source))
@@ -221,6 +238,19 @@ test('a source that throws when it is closed does not hide the original error', 
   assert.equal(error.message, 'the reason')
   const refused = await caught(files.createFromStream(meta, source(async () => ({ value: 5 as never, done: false }))))
   assert.equal(refused.code, 'INVALID_ARGUMENT')
+}))
+
+test('a content stream that has ended listens to its signal no longer', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: 'a' })
+  const { signal } = new AbortController()
+  const heard: string[] = []
+  const { addEventListener, removeEventListener } = signal
+  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
+  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  assert.equal((await textOf(files.createContentStream(id, { signal }))).text, 'a')
+  await files.createContentStream(id, { signal }).cancel()
+  await caught(textOf(files.createContentStream(4711, { signal })))
+  assert.deepEqual(heard, ['on', 'off', 'on', 'off', 'on', 'off'])
 }))
 
 test('a content stream that is aborted or cancelled while it reads closes its file', withProject(async (storage, project, { base }) => {

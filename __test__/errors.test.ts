@@ -7,6 +7,8 @@ import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, Validation
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 import { Things } from './support/things.js'
 
+const { Port } = require('../binding.js')
+
 describe('the error classes', () => {
   test('extend Error and have their own names and codes', () => {
     const validation = new ValidationError('bad', [{ path: ['a', 0], message: 'wrong', code: 'invalid_type' }])
@@ -25,6 +27,55 @@ describe('the error classes', () => {
     const cause = new Error('below')
     assert.equal(new StorageError('above', 'IO_ERROR', { cause }).cause, cause)
   })
+})
+
+describe('a call that fails before native code is called', () => {
+  const failing = (base: string) => new Things({ basePath: base, file: join('..', 'elsewhere.json') })
+
+  test('does not keep the process alive', withDirectory(async ({ base }) => {
+    const { hold, release } = Port.prototype
+    let held = 0
+    Port.prototype.hold = function () {
+      held += 1
+      hold.call(this)
+    }
+    Port.prototype.release = function () {
+      held -= 1
+      release.call(this)
+    }
+    try {
+      assert.equal((await caught(failing(base).stats())).code, 'INVALID_ARGUMENT')
+      assert.equal(held, 0)
+    } finally {
+      Object.assign(Port.prototype, { hold, release })
+    }
+  }))
+
+  test('leaves no listener on its signal', withDirectory(async ({ base }) => {
+    const { signal } = new AbortController()
+    let removed = 0
+    const { removeEventListener } = signal
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+      removed += 1
+      removeEventListener.apply(signal, args)
+    }
+    assert.equal((await caught(failing(base).rebuildIndexes({ signal }))).code, 'INVALID_ARGUMENT')
+    assert.equal(removed, 1)
+  }))
+})
+
+describe('calls whose answers cannot be received', () => {
+  test('fail, and later calls get theirs', withProject(async (storage, project) => {
+    const { take } = Port.prototype
+    Port.prototype.take = function () {
+      Port.prototype.take = take
+      take.call(this)
+      throw new Error('no room')
+    }
+    const errors = await Promise.all([storage.query(), storage.explain()].map(caught))
+    assert.deepEqual(errors.map(({ message }) => message), ['no room', 'no room'])
+    assert.deepEqual(await storage.query(), [project])
+  }))
 })
 
 describe('a ValidationError', () => {

@@ -6,7 +6,34 @@ import { Worker } from 'node:worker_threads'
 import { type ProjectFile, type ProjectFileStorage } from '../index.js'
 import { fileInput, projectInput, runChild, warm, withProject, withStorage } from './support/index.js'
 
+const { NativeCollection } = require('../binding.js')
+
 const numberIn = (file: ProjectFile | null) => Number(file!.content)
+
+test('a kept list is not brought up to date with a batch that comes in the middle of that', withStorage(async (storage, { open }) => {
+  const [one, two] = [await storage.create(projectInput('one')), await storage.create(projectInput('two'))]
+  await warm(() => storage.list())
+  // Of the kept list, this document alone must be read again. It is in memory.
+  await storage.update(one.id, { description: 'first' })
+  await storage.getById(one.id)
+  const other = open()
+  let write: Promise<unknown> | undefined
+  const { peekSome } = NativeCollection.prototype
+  NativeCollection.prototype.peekSome = function (...args: unknown[]) {
+    const peek = () => JSON.stringify(peekSome.apply(this, args))
+    const before = peek()
+    write ??= other.writeAll({ [one.id]: { ...one, description: 'second' }, [two.id]: { ...two, description: 'second' } })
+    while ([before, undefined].includes(peek()));
+    return peekSome.apply(this, args)
+  }
+  try {
+    assert.deepEqual((await storage.list()).map(({ description }) => description), ['second', 'second'])
+  } finally {
+    NativeCollection.prototype.peekSome = peekSome
+  }
+  assert.ok(write)
+  await write
+}))
 
 describe('cached reads while others write', () => {
   async function counted(base: string, files: ProjectFileStorage, project: number, count: number, length: number) {

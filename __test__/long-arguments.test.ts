@@ -353,6 +353,20 @@ describe('a write of many records', () => {
     await Promise.all([files.writeAll(records(project.id)), files.deleteAll()])
     assert.deepEqual(await files.list(), [])
   }))
+
+  test('takes effect before the next write even if it had to wait for its turn, with a lockTimeout of 0', withProject(async (_, project, { open }) => {
+    const files = open({ lockTimeout: 0 }).getFileStorage(project.id)
+    let busy = true
+    const slowing = () => {
+      // In each turn, timers have time to run out.
+      for (const end = Date.now() + 3; Date.now() < end; );
+      if (busy) setImmediate(slowing)
+    }
+    slowing()
+    await Promise.all([files.writeAll(records(project.id)), files.writeAll(records(project.id)), files.deleteAll()])
+    busy = false
+    assert.deepEqual(await files.list(), [])
+  }))
 })
 
 test('a map is written although another instance changes a record meanwhile', withProject(async (storage, project, { open }) => {

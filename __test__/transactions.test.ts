@@ -191,6 +191,36 @@ test('steps called together run in the order of their calls', withThings(async (
   })
 }))
 
+test('a step takes its arguments as they are at the moment of the call', withProject(async (storage, project, { base }) => {
+  const things = new Things({ basePath: base })
+  const [entity, patch, change] = [{ name: 'given' }, { name: 'given' }, { description: 'given' }]
+  await things.transaction(async (tx) => {
+    const created = tx.create(entity)
+    entity.name = 'changed'
+    const updated = tx.update((await created).id, patch)
+    patch.name = 'changed'
+    assert.deepEqual([(await created).name, (await updated)?.name], ['given', 'given'])
+  })
+  await things.close()
+  await storage.transaction(async (tx) => {
+    const updated = tx.update(project.id, change)
+    change.description = 'changed'
+    assert.equal((await updated)?.description, 'given')
+  })
+}))
+
+test('a signal of a query ends that query, and not its transaction', withThings(async (things) => {
+  await things.transaction(async (tx) => {
+    assert.equal((await caught(tx.query({ signal: AbortSignal.abort() }))).code, 'ABORTED')
+    await tx.create({ name: 'a' })
+  })
+  assert.equal((await things.list()).length, 1)
+}))
+
+test('an update of an entity that does not exist gives null within a transaction', withThings(async (things) => {
+  assert.equal(await things.transaction((tx) => tx.update(4711, { name: 'a' })), null)
+}))
+
 test('an unawaited step belongs to its transaction', withThings(async (things) => {
   await things.transaction((tx) => void tx.create({ name: 'a' }))
   assert.equal((await things.list()).length, 1)
@@ -292,6 +322,22 @@ test('a retry that is aborted or times out does not block those queued behind it
   assert.deepEqual((await things.list()).map(({ name }) => name), ['done', 'aborted', 'late', 'done'])
   await hasty.close()
 }))
+
+test('transactions take their time if lockTimeout is huge', withThings(async (things) => {
+  const ids = [(await things.create({ name: 'a' })).id, (await things.create({ name: 'b' })).id]
+  // Each loses its first attempt, and then one waits for the other.
+  await Promise.all(ids.map((id) => {
+    let runs = 0
+    return things.transaction(async (tx) => {
+      await tx.getById(id)
+      runs += 1
+      if (runs === 1) await things.update(id, { size: 2 })
+      else await new Promise((resolve) => setTimeout(resolve, 25))
+      await tx.update(id, { name: 'done' })
+    })
+  }))
+  assert.deepEqual((await things.list()).map(({ name }) => name), ['done', 'done'])
+}, { lockTimeout: 2 ** 40 }))
 
 test("a transaction inside the callback of another does not wait for that one's turn", withThings(async (things) => {
   const [one, two] = [await things.create({ name: 'one' }), await things.create({ name: 'two' })]

@@ -125,13 +125,12 @@ class Listening {
         throw error
       }
       if (this.#ended) return { value: undefined, done: true }
-      const woken = new Promise((resolve) => (this.#wake = resolve))
       const taken = JSON.parse(this.#native.take())
       // The engine was replaced: the listening continues with the new one.
-      if (taken === null) await (this.#opened = this.#open())
+      if (taken === null) await this.#open()
       else if (!Array.isArray(taken)) this.#fail(errorFrom(taken))
       else if (taken.length > 0) this.#keep(taken)
-      else await woken
+      else await new Promise((resolve) => (this.#wake = resolve))
     }
   }
 

@@ -27,7 +27,7 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
   const end = now() + timeout
   const id = `${place}\0${key}`
   const nested = [...inside].includes(id)
-  const timedOut = (holder, stopped = false) => {
+  const timedOut = (holder, stopped) => {
     const who = holder === null ? 'another call' : `process ${holder}`
     const has = stopped
       ? `${who}, which is stopped, has it; continue it (kill -CONT ${holder}) or end it`
