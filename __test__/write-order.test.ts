@@ -51,6 +51,22 @@ describe('unawaited writes take effect in the order of their calls', () => {
     await Promise.all([things.close(), other.close()])
   }))
 
+  test('a deletion after an update that is retried and itself follows another', withDirectory(async ({ base }) => {
+    const other = new Things({ basePath: base })
+    const { id } = await other.create({ name: 'first' })
+    const gate = gated(({ name }) => name === 'third')
+    const things = new Things({ basePath: base, schema: gate.schema })
+    const earlier = things.update(id, { name: 'second' })
+    const updated = things.update(id, { name: 'third' })
+    await earlier
+    await turns(3)
+    const deleted = things.delete(id)
+    await other.update(id, { size: 7 })
+    gate.open()
+    assert.deepEqual([(await updated)?.size, await deleted], [7, true])
+    await Promise.all([things.close(), other.close()])
+  }))
+
   test('an update after the whole map that adds its entity', withDirectory(async ({ base }) => {
     const schema = { '~standard': { version: 1, vendor: 'test', validate: async (value: unknown) => (await turns(3), thingSchema['~standard'].validate(value)) } }
     const things = new Things({ basePath: base, schema })
@@ -129,6 +145,24 @@ describe('unawaited writes take effect in the order of their calls', () => {
   }))
 })
 
+test('a write waits for an earlier one even if lockTimeout is huge', withThings(async (things) => {
+  const first = things.create({ name: 'first' })
+  await Promise.all([things.deleteAll(), first])
+  assert.deepEqual(await things.list(), [])
+}, {
+  lockTimeout: 2 ** 40,
+  schema: {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: async (value: unknown) => {
+        await new Promise((resolve) => setTimeout(resolve, 25))
+        return thingSchema['~standard'].validate(value)
+      },
+    },
+  },
+}))
+
 const never = gated(({ name }) => name === 'never')
 test('a schema that never answers blocks the writes behind it for at most lockTimeout', withThings(async (things) => {
   const hanging = things.create({ name: 'never' })
@@ -138,20 +172,37 @@ test('a schema that never answers blocks the writes behind it for at most lockTi
   await hanging
 }, { lockTimeout: 50, schema: never.schema }))
 
+const stuck = gated(({ name }) => name === 'stuck')
+test('schemas that never answer block the writes behind them each time', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a' })
+  const passing = () => Promise.all([things.create({ name: 'b' }), things.create({ name: 'c' })])
+  await passing()
+  const hanging = [things.update(id, { name: 'stuck' }), things.create({ name: 'stuck' })]
+  assert.equal((await things.update(id, { size: 2 }))?.size, 2)
+  const behind = passing()
+  hanging.push(things.create({ name: 'stuck' }))
+  await Promise.all([behind, things.create({ name: 'd' })])
+  stuck.open()
+  await Promise.all(hanging)
+}, { lockTimeout: 50, schema: stuck.schema }))
+
 describe('a signal', () => {
-  const held = gated(({ name }) => name === 'held')
-  test('aborts a write that waits for its turn, without blocking those behind it', withThings(async (things) => {
-    const controller = new AbortController()
-    const first = things.create({ name: 'held' })
-    const second = caught(things.create({ name: 'given up' }, { signal: controller.signal }))
-    const third = things.create({ name: 'third' })
-    controller.abort()
-    const { code, outcome } = (await second) as { code: string; outcome: string }
-    assert.deepEqual([code, outcome], ['ABORTED', 'none'])
-    held.open()
-    await Promise.all([first, third])
-    assert.deepEqual((await things.list()).map(({ name }) => name).sort(), ['held', 'third'])
-  }, { schema: held.schema }))
+  for (const [when, passed] of [['at once', 0], ['when it only waits for its turn', 5]] as const) {
+    const held = gated(({ name }) => name === 'held')
+    test(`aborts a write that waits for its turn, ${when}, without blocking those behind it`, withThings(async (things) => {
+      const controller = new AbortController()
+      const first = things.create({ name: 'held' })
+      const second = caught(things.create({ name: 'given up' }, { signal: controller.signal }))
+      const third = things.create({ name: 'third' })
+      await turns(passed)
+      controller.abort()
+      const { code, outcome } = (await second) as { code: string; outcome: string }
+      assert.deepEqual([code, outcome], ['ABORTED', 'none'])
+      held.open()
+      await Promise.all([first, third])
+      assert.deepEqual((await things.list()).map(({ name }) => name).sort(), ['held', 'third'])
+    }, { schema: held.schema }))
+  }
 
   const delaying = gated(({ name }) => name === 'held')
   test('aborts writes that wait for an earlier write of the same entity', withThings(async (things) => {

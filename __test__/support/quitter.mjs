@@ -1,4 +1,4 @@
-// Reads a file that another program wrote, and then has nothing more to do. The timeout is several weeks.
+// Reads a file that another program wrote, or writes, and then has nothing more to do. The timeout is several weeks.
 import { join } from 'node:path'
 import { BaseStorage } from '../../index.mjs'
 
@@ -21,6 +21,8 @@ class Things extends BaseStorage {
   }
 }
 
-const list = new Things().list({ signal: controller.signal })
+const things = new Things()
+const isWriting = what === 'a write that waited for another'
+const call = isWriting ? Promise.all([things.create({ name: 'b' }), things.create({ name: 'c' })]) : things.list({ signal: controller.signal })
 if (what === 'an aborted call') controller.abort()
-list.then(() => console.log('done'), ({ code }) => console.log(code))
+call.then(() => console.log('done'), ({ code }) => console.log(code))
