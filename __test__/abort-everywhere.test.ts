@@ -370,6 +370,27 @@ describe('aborting a migration', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name), ['before'])
   }))
 
+  test('fails with ABORTED, whatever its callback throws because of the signal', withManagers(async ({ manage }) => {
+    const manager = manage()
+    const controller = new AbortController()
+    manager.register(noting([], '1.0.0', {
+      up({ signal }) {
+        controller.abort(reason)
+        signal!.throwIfAborted()
+      },
+    }))
+    isAborted('migrate', await caught(manager.migrate(undefined, { signal: controller.signal })))
+  }))
+
+  test('between two callbacks calls no other one', withManagers(async ({ manage }) => {
+    const controller = new AbortController()
+    const manager = manage({ logger: (line) => { if (line.includes('applied in')) controller.abort(reason) } })
+    const notes: string[] = []
+    for (const version of ['1.0.0', '1.1.0']) manager.register(noting(notes, version))
+    isAborted('migrate', await caught(manager.migrate(undefined, { signal: controller.signal })))
+    assert.deepEqual([notes, (await manager.getState()).currentVersion], [['up 1.0.0'], '1.0.0'])
+  }))
+
   test('during its rollback leaves it applied', withManagers(async ({ manage }) => {
     const manager = manage()
     const controller = new AbortController()

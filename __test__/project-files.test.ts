@@ -183,6 +183,18 @@ describe('bulk calls', () => {
     assert.equal((await files.getById(id))?.summary, null)
   }))
 
+  test('updateMany refuses what is no change', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    for (const change of [null, undefined, 5, 'a']) {
+      await assert.rejects(files.updateMany([change] as never), { code: 'INVALID_ARGUMENT', message: /a change is \{ id, data \}/ })
+    }
+  }))
+
+  test('update of a missing file returns null, whatever the patch', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    for (const patch of [{ summary: 's' }, { content: 'c' }]) assert.equal(await files.update(4711, patch), null)
+  }))
+
   test('updateMany with a bad patch changes none', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const [a, b] = await files.createMany([fileInput('a'), fileInput('b')])

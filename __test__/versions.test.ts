@@ -194,6 +194,14 @@ describe('deleting a version', () => {
   }))
 })
 
+test('a version that is no version number is refused', withFiles(async (files) => {
+  const [first] = await chainOf(files, 2)
+  for (const version of [-1, 0.5, NaN, Infinity, '1', null, undefined] as never[]) {
+    assert.equal((await caught(files.getVersion(first!.id, version))).code, 'INVALID_ARGUMENT', String(version))
+    assert.equal((await caught(files.revertToVersion(first!.id, version))).code, 'INVALID_ARGUMENT', String(version))
+  }
+}))
+
 test('chains survive reopening', withStorage(async (storage, { open }) => {
   const { id } = await storage.create({ name: 'a', path: '/a' })
   const versions = await chainOf(storage.getFileStorage(id), 4)

@@ -26,7 +26,6 @@ function iterationOf(options) {
  * @param read starts a native call, which a signal aborts
  */
 async function* iterate({ batchSize, after, query, signal }, open, read) {
-  throwIfAborted(signal)
   const iteration = open(query, after)
   try {
     for (;;) {
