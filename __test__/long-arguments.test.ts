@@ -203,15 +203,34 @@ describe('a call stores its arguments as they were at the moment of the call', (
     assert.deepEqual(await files.readAll(), records(project.id, { lastSyncedAt: at }))
   }))
 
+  test('a map of files that are instances of a class', withProject(async (storage, project) => {
+    class Entry {
+      constructor(record: ProjectFile) {
+        Object.assign(this, record)
+      }
+    }
+    const files = storage.getFileStorage(project.id)
+    const given = mapOf(Object.values(records(project.id)).map((record) => new Entry(record) as ProjectFile))
+    const change = () => Object.values(given).forEach((file) => (file.content = 'changed'))
+    const written = await changing(change, files.writeAll(given))
+    assert.deepEqual(written, records(project.id))
+    assert.deepEqual(await files.readAll(), written)
+  }))
+
   test('a map of projects', withDirectory(async ({ open }) => {
     const given = projects()
+    const said = { now: 'as given' }
+    given[COUNT - 1]!.description = { toJSON: () => said.now } as never
     const change = () => {
       for (const project of Object.values(given)) project.name = 'changed'
+      said.now = 'changed'
       delete given[COUNT]
     }
     const storage = open()
     await changing(change, storage.writeAll(given))
-    assert.deepEqual(await storage.readAll(), projects())
+    const expected = projects()
+    expected[COUNT - 1]!.description = 'as given'
+    assert.deepEqual(await storage.readAll(), expected)
   }))
 
   test('the entities of an index', withDirectory(async ({ base }) => {
