@@ -448,3 +448,21 @@ describe('a cached list', () => {
     await storage.close()
   }))
 })
+
+test('changing what a read returned changes no later read, whichever of them keeps the object', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const file = await files.create(fileInput('a.ts'))
+  for (const read of [
+    () => files.getById(file.id),
+    () => files.getByPath('a.ts'),
+    async () => (await files.list())[0]!,
+    async () => (await files.list({ includeContent: false }))[0]!,
+  ]) {
+    storage.clearCache()
+    for (let round = 0; round < 5; round += 1) {
+      const found = (await read())!
+      assert.equal(found.name, file.name, `${read}, read ${round}`)
+      found.name = 'changed by the caller'
+    }
+  }
+}))
