@@ -104,6 +104,10 @@ test('a signal aborts a call that is under way', withThings(async (things) => {
   const query = caught(things.query({ where: { name: /9/ }, signal: controller.signal }))
   controller.abort(reason)
   isAborted(await query)
+  const another = new AbortController()
+  const explanation = caught(things.explain({ where: { name: /9/ }, signal: another.signal }))
+  another.abort(reason)
+  isAborted(await explanation)
   // The storage still works.
   assert.equal((await things.query({ where: { size: 9 } })).length, 1)
 }))

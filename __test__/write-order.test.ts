@@ -204,20 +204,26 @@ describe('a signal', () => {
     }, { schema: held.schema }))
   }
 
-  const delaying = gated(({ name }) => name === 'held')
-  test('aborts writes that wait for an earlier write of the same entity', withThings(async (things) => {
-    const { id } = await things.create({ name: 'a' })
-    const first = things.update(id, { name: 'held' })
-    const controller = new AbortController()
-    const { signal } = controller
-    const others = [things.update(id, {}, { signal }), things.delete(id, { signal }), things.deleteAll({ signal }), things.writeAll({}, { signal })].map(caught)
-    await turns(5)
-    controller.abort()
-    for (const { code } of await Promise.all(others)) assert.equal(code, 'ABORTED')
-    delaying.open()
-    await first
-    assert.deepEqual((await things.list()).map(({ name }) => name), ['held'])
-  }, { schema: delaying.schema }))
+  for (const [what, write] of Object.entries<(things: Things, id: number, options: { signal: AbortSignal }) => Promise<unknown>>({
+    'an update': (things, id, options) => things.update(id, {}, options),
+    'a deletion': (things, id, options) => things.delete(id, options),
+    'the deletion of all': (things, _, options) => things.deleteAll(options),
+    'a whole map': (things, _, options) => things.writeAll({}, options),
+  })) {
+    const delaying = gated(({ name }) => name === 'held')
+    test(`aborts ${what} that waits for an earlier write of the same entity`, withThings(async (things) => {
+      const { id } = await things.create({ name: 'a' })
+      const first = things.update(id, { name: 'held' })
+      const controller = new AbortController()
+      const waiting = caught(write(things, id, controller))
+      await turns(5)
+      controller.abort()
+      assert.equal((await waiting).code, 'ABORTED')
+      delaying.open()
+      await first
+      assert.deepEqual((await things.list()).map(({ name }) => name), ['held'])
+    }, { schema: delaying.schema }))
+  }
 
   test('leaves nothing of a write that it aborts behind a whole map', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
