@@ -157,8 +157,8 @@ describe('a backup', () => {
     assert.deepEqual([error.code, error.outcome, error.cause], ['ABORTED', 'none', reason])
     await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
     const abort = new AbortController()
-    const stopped = await caught(manager.backup('big', { signal: abort.signal, onProgress: () => abort.abort() }))
-    assert.equal(stopped.code, 'ABORTED')
+    const stopped = await caught(manager.backup('big', { signal: abort.signal, onProgress: () => abort.abort(reason) }))
+    assert.deepEqual([stopped.code, stopped.outcome, stopped.cause, stopped.reason], ['ABORTED', 'none', reason, reason])
     assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => !name.startsWith('.lock')), [])
     assert.deepEqual(await manager.listBackups(), [])
   }))
@@ -273,3 +273,15 @@ describe('a process killed while it backs up', () => {
     assert.deepEqual(await dataOf(base), before)
   }))
 })
+
+test('a backup that has ended listens to its signal no longer', withManagers(async ({ manage }) => {
+  const { signal } = new AbortController()
+  const heard: string[] = []
+  const { addEventListener, removeEventListener } = signal
+  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
+  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  await manage().backup('one', { signal })
+  assert.ok(heard.length > 0)
+  assert.equal(heard.at(-1), 'off')
+  assert.equal(heard.filter((one) => one === 'on').length, heard.length / 2)
+}))
