@@ -28,6 +28,7 @@ function contentStream(content, options, read) {
   return new ReadableStream(
     {
       start(controller) {
+        if (signal?.aborted) return controller.error(aborted(signal))
         unheard = whenAborted(signal, () => {
           controller.error(aborted(signal))
           forget()
@@ -66,10 +67,13 @@ async function fromStream(source, spool, options, calls) {
   let ended = false
   try {
     for await (const piece of pieces(iterator, signal)) {
+      throwIfAborted(signal)
       await calls.spool((ticket) => spool.append(ticket, piece), signal)
     }
     ended = true
+    throwIfAborted(signal)
     await calls.spool((ticket) => spool.complete(ticket), signal)
+    throwIfAborted(signal)
     return JSON.parse(await calls.create((ticket) => spool.create(ticket), signal))
   } finally {
     spool.abandon()

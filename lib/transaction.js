@@ -190,6 +190,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
     return value
   }
   const value = await inTime(finished, run, signal, timeout, end)
+  throwIfAborted(signal)
   try {
     await hooks.commit(run, storage, signal)
   } catch (error) {

@@ -38,7 +38,8 @@ class Writes {
    *   the answer is null, the attempt that it returns follows in the same place
    */
   begin(attempt, signal, within) {
-    if (within !== undefined) return attempt.start()
+    // A write that is refused takes no place.
+    if (within !== undefined || signal?.aborted) return attempt.start()
     if (this.#order.isFree && attempt.prepare === undefined && attempt.otherwise === undefined) return attempt.start()
     return this.#inPlace(this.#order.take(), attempt, signal)
   }
