@@ -32,6 +32,24 @@ fn workloads_of_one_and_two_operations_survive_every_power_loss() {
     explorer.finish_disks("power loss in one and two operations", 2300);
 }
 
+#[test]
+fn removals_without_waiting_for_the_disk_survive_every_power_loss() {
+    let mut explorer = Explorer::default();
+    let workloads: [&[Op]; 4] = [
+        &[Op::Nested, Op::Checkpoint, Op::DropOs],
+        &[Op::Nested, Op::Checkpoint, Op::PutOs, Op::DropOs, Op::Nested],
+        &[Op::Nested, Op::Checkpoint, Op::DropOs, Op::PutOs, Op::Checkpoint],
+        &[Op::Both, Op::DropOs, Op::Reopen],
+    ];
+    for ops in workloads {
+        explorer.run(Run::of(machine(), ops, None), |explorer, run| {
+            explorer.power_losses(run, wanted(24), 1);
+            explorer.kills(run);
+        });
+    }
+    explorer.finish("power loss around removals that do not wait", 200);
+}
+
 /// Runs workloads of three operations. Crashes in the first two are those of the shorter workloads, so only the last one is
 /// examined.
 fn three_operations(part: usize) {

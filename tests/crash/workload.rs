@@ -29,6 +29,8 @@ pub enum Op {
     Group,
     /// Drops the nested collection and removes its directory.
     Drop,
+    /// The same without waiting for the disk.
+    DropOs,
     Checkpoint,
     Reopen,
     /// A person rewrites the first collection's file while nobody has the database open.
@@ -224,7 +226,15 @@ impl Run {
         self.ops.push(op);
         let full = Durability::Full;
         match op {
-            Op::Put | Op::PutOs | Op::Delete | Op::Both | Op::Nested | Op::Group | Op::Drop | Op::Large => {
+            Op::Put
+            | Op::PutOs
+            | Op::Delete
+            | Op::Both
+            | Op::Nested
+            | Op::Group
+            | Op::Drop
+            | Op::DropOs
+            | Op::Large => {
                 let (batches, durability) = self.batches(op);
                 self.commit(&batches, durability)
             }
@@ -266,7 +276,8 @@ impl Run {
             }
             _ => vec![Batch { drop_nested: true, ..Batch::default() }],
         };
-        (batches, if op == Op::PutOs { Durability::Os } else { Durability::Full })
+        let waits = !matches!(op, Op::PutOs | Op::DropOs);
+        (batches, if waits { Durability::Full } else { Durability::Os })
     }
 
     pub fn next_version(&mut self) -> u32 {

@@ -229,7 +229,8 @@ impl Database {
             match run {
                 Ok(()) => {
                     let batch = transaction.finish();
-                    sync |= request.options.durability == Durability::Full;
+                    // A power loss must not keep the removal of files and lose the line that says why they are missing.
+                    sync |= request.options.durability == Durability::Full || batch.removes_files();
                     size += batch.size();
                     waiting.push(request.job);
                     if !batch.is_empty() {

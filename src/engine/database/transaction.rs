@@ -38,6 +38,11 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.collections.is_empty() && self.removed_paths.is_empty()
     }
+
+    /// Whether files are removed once the batch is in the journal.
+    pub fn removes_files(&self) -> bool {
+        !self.removed_paths.is_empty() || self.collections.values().any(|changes| changes.dropped)
+    }
 }
 
 struct LastRead {
