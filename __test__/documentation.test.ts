@@ -126,7 +126,7 @@ describe('references in documents', () => {
   }
 
   test('repository paths that they mention exist', () => {
-    const folders = /^(?:__test__|benchmark|docs|examples|fuzz|lib|loom|npm|scripts|src|tests|types|\.github)\/[\w./-]*$/
+    const folders = /^(?:__test__|benchmark|docs|examples|fuzz|lib|loom|npm|power-loss|scripts|src|tests|types|\.github)\/[\w./-]*$/
     for (const { path, prose } of all) {
       for (const [, name] of prose.matchAll(/`([^`\s]+)`/g)) {
         if (folders.test(name!)) assert.ok(existsSync(join(root, name!)), `${path} speaks of ${name}, which does not exist`)

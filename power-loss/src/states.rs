@@ -1,0 +1,169 @@
+//! The states in which a disk may be after a power loss, from the record of what it did.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::log::Entry;
+use crate::random::Random;
+use crate::writer::SECTOR;
+
+const BLOCK: usize = 4096;
+
+type Blocks = BTreeMap<u64, Arc<[u8; BLOCK]>>;
+
+/// How much of the volatile cache reaches the medium.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Nothing,
+    Everything,
+    /// Each write with this chance in percent.
+    Writes(u64),
+    /// Each piece of this many bytes with this chance.
+    Pieces(usize, u64),
+}
+
+/// The medium of the disk, and its volatile cache.
+pub struct Disk {
+    size: u64,
+    blocks: Blocks,
+    cache: Vec<(u64, Vec<u8>)>,
+    flushes: u64,
+    /// What each writer has marked.
+    pub marks: Vec<u64>,
+    seen: HashSet<u64>,
+}
+
+/// A state of the medium.
+pub struct Lost {
+    blocks: Blocks,
+    pub seed: u64,
+    pub origin: String,
+    /// Whether sectors were torn that belong to one block.
+    pub torn: bool,
+}
+
+impl Disk {
+    pub fn new(image: &File, size: u64, writers: usize) -> io::Result<Disk> {
+        let mut blocks = BTreeMap::new();
+        for number in 0..size / BLOCK as u64 {
+            let mut block = [0; BLOCK];
+            image.read_exact_at(&mut block, number * BLOCK as u64)?;
+            if block.iter().any(|&byte| byte != 0) {
+                blocks.insert(number, Arc::new(block));
+            }
+        }
+        Ok(Disk {
+            size,
+            blocks,
+            cache: Vec::new(),
+            flushes: 0,
+            marks: vec![0; writers],
+            seen: HashSet::new(),
+        })
+    }
+
+    pub fn run(&mut self, entry: Entry) {
+        match entry {
+            Entry::Write { offset, bytes, .. } if offset >= self.size => {
+                let writer = (offset - self.size) as usize / SECTOR;
+                if let (Some(mark), Some(word)) = (self.marks.get_mut(writer), bytes.first_chunk()) {
+                    *mark = u64::from_le_bytes(*word);
+                }
+            }
+            Entry::Write { offset, bytes, durable: true } => {
+                // What the cache holds of these places is older.
+                let end = offset + bytes.len() as u64;
+                let overlaps = |(at, old): &(u64, Vec<u8>)| *at < end && at + old.len() as u64 > offset;
+                let (older, rest) = std::mem::take(&mut self.cache).into_iter().partition(overlaps);
+                self.cache = rest;
+                older.into_iter().for_each(|(at, old): (u64, Vec<u8>)| write(&mut self.blocks, at, &old));
+                write(&mut self.blocks, offset, &bytes);
+            }
+            Entry::Write { offset, bytes, .. } => self.cache.push((offset, bytes)),
+            Entry::Flush => {
+                self.flushes += 1;
+                for (offset, bytes) in self.cache.drain(..) {
+                    write(&mut self.blocks, offset, &bytes);
+                }
+            }
+        }
+    }
+
+    /// Loses power in a way that `seed` determines. Returns `None` if that state was returned before.
+    pub fn lose_power(&mut self, seed: u64) -> Option<Lost> {
+        let mut random = Random::new(seed);
+        let fate = match random.below(8) {
+            0 => Fate::Nothing,
+            1 => Fate::Everything,
+            2 => Fate::Writes(10),
+            3 => Fate::Writes(90),
+            4 | 5 => Fate::Writes(50),
+            6 => Fate::Pieces(BLOCK, 50),
+            _ => Fate::Pieces(SECTOR, 50),
+        };
+        let mut kept = Vec::new();
+        for (at, (_, bytes)) in self.cache.iter().enumerate() {
+            let piece = if let Fate::Pieces(len, _) = fate { len } else { bytes.len() };
+            for start in (0..bytes.len()).step_by(piece.max(1)) {
+                let keep = match fate {
+                    Fate::Nothing => false,
+                    Fate::Everything => true,
+                    Fate::Writes(chance) | Fate::Pieces(_, chance) => random.percent(chance),
+                };
+                if keep {
+                    kept.push((at, start, piece.min(bytes.len() - start)));
+                }
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.flushes, &self.marks, &kept).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
+            return None;
+        }
+        let mut blocks = self.blocks.clone();
+        for &(at, start, len) in &kept {
+            let (offset, bytes) = &self.cache[at];
+            write(&mut blocks, offset + start as u64, &bytes[start..start + len]);
+        }
+        let origin = format!(
+            "flush {}, marks {:?}, {fate:?} of {} writes kept, seed {seed}",
+            self.flushes,
+            self.marks,
+            self.cache.len()
+        );
+        Some(Lost { blocks, seed, origin, torn: matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty() })
+    }
+}
+
+impl Lost {
+    /// Writes this state to an empty file.
+    pub fn store(&self, image: &File) -> io::Result<()> {
+        let mut run: (u64, Vec<u8>) = (0, Vec::new());
+        for (&number, block) in &self.blocks {
+            let offset = number * BLOCK as u64;
+            if run.0 + run.1.len() as u64 != offset || run.1.len() > 1 << 20 {
+                image.write_all_at(&run.1, run.0)?;
+                run = (offset, Vec::new());
+            }
+            run.1.extend_from_slice(&**block);
+        }
+        image.write_all_at(&run.1, run.0)
+    }
+}
+
+fn write(blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
+    let (mut offset, mut rest) = (offset, bytes);
+    while !rest.is_empty() {
+        let (number, start) = (offset / BLOCK as u64, offset as usize % BLOCK);
+        let (now, later) = rest.split_at(rest.len().min(BLOCK - start));
+        let block = blocks.entry(number).or_insert_with(|| Arc::new([0; BLOCK]));
+        Arc::make_mut(block)[start..start + now.len()].copy_from_slice(now);
+        (offset, rest) = (offset + now.len() as u64, later);
+    }
+}

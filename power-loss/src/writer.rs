@@ -1,0 +1,190 @@
+//! A process that writes to the database and marks on the disk what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use octoprompt_storage::engine::backup::{BackupOptions, Site, back_up, restore};
+use octoprompt_storage::engine::{
+    Database, DocumentFile, Durability, Mutant, Request, Transaction, WriteOptions,
+};
+
+use crate::database::{open, site, spec, to_the_end, wait};
+use crate::guest::Settings;
+use crate::model::{Batch, Op, PATHS, parts, text};
+
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+type EngineResult<T> = octoprompt_storage::engine::Result<T>;
+
+pub const SECTOR: usize = 512;
+
+/// A sector of the disk beyond the file system. It says how many operations were acknowledged: each mark is on the disk,
+/// though maybe in its cache, before the next operation begins.
+struct Marks {
+    disk: File,
+    offset: u64,
+}
+
+#[repr(align(4096))]
+struct Sector([u8; SECTOR]);
+
+impl Marks {
+    fn open(settings: &Settings, writer: usize) -> Outcome<Marks> {
+        let disk = File::options().write(true).custom_flags(libc::O_DIRECT).open(&settings.disk)?;
+        Ok(Marks { disk, offset: settings.size + (writer * SECTOR) as u64 })
+    }
+
+    /// Marks that the database is open and `acknowledged` operations are.
+    fn set(&self, acknowledged: usize) -> Outcome<()> {
+        let mut sector = Sector([0; SECTOR]);
+        sector.0[..8].copy_from_slice(&(acknowledged as u64 + 1).to_le_bytes());
+        Ok(self.disk.write_all_at(&sector.0, self.offset)?)
+    }
+}
+
+/// Lives the life of a writer.
+pub fn run(settings: &Settings, writer: usize) -> Outcome<()> {
+    let life = settings.life(writer);
+    let marks = Marks::open(settings, writer)?;
+    let site = site(Path::new(&settings.base()), settings.mutant()?, settings.seed % 2 == 1);
+    let mut database = Some(open(&site)?);
+    marks.set(0)?;
+    for (at, op) in life.ops.iter().enumerate() {
+        run_one(settings, &site, &mut database, writer, op)
+            .map_err(|error| format!("operation {at} of writer {writer}, {op:?}: {error}"))?;
+        marks.set(at + 1)?;
+    }
+    Ok(())
+}
+
+fn run_one(
+    settings: &Settings,
+    site: &Site,
+    database: &mut Option<Arc<Database>>,
+    writer: usize,
+    op: &Op,
+) -> Outcome<()> {
+    let handle = database.take().ok_or("the database is closed")?;
+    match op {
+        Op::Write { batches, durable } => {
+            let durability = if *durable && !settings.lies() { Durability::Full } else { Durability::Os };
+            write(&handle, batches, durability, writer)?;
+        }
+        Op::Checkpoint => handle.checkpoint(wait())?,
+        Op::Persist => {
+            for collection in 0..PATHS.len() {
+                handle.persist_indexes(&spec(collection), crate::database::READ)?;
+            }
+        }
+        Op::BackUp(number) => {
+            let options = BackupOptions { include: Vec::new(), wait: wait() };
+            back_up(site, Some(&backup_name(*number)), &options, &mut to_the_end())?;
+        }
+        Op::Restore(number) => {
+            drop(handle);
+            restore(site, Path::new(&backup_name(*number)), wait(), &mut to_the_end())?;
+            *database = Some(open(site)?);
+            return Ok(());
+        }
+        Op::Reopen => {
+            drop(handle);
+            *database = Some(open(site)?);
+            return Ok(());
+        }
+    }
+    *database = Some(handle);
+    Ok(())
+}
+
+pub fn backup_name(number: usize) -> String {
+    format!("backup-{number}")
+}
+
+/// Writes batches as one group.
+pub fn write(database: &Database, batches: &[Batch], durability: Durability, writer: usize) -> Outcome<()> {
+    let results: Arc<Mutex<Vec<EngineResult<()>>>> = Arc::default();
+    let mut drain = false;
+    for batch in batches {
+        let (batch, files, results) = (batch.clone(), files(database, batch)?, Arc::clone(&results));
+        let request = Request::new(
+            WriteOptions { durability, wait: wait() },
+            move |transaction| put(transaction, &batch, files, writer),
+            move |result| {
+                if let Ok(mut results) = results.lock() {
+                    results.push(result);
+                }
+            },
+        );
+        drain |= database.submit(request);
+    }
+    if drain {
+        database.drain();
+    }
+    let results = std::mem::take(&mut *results.lock().map_err(|error| error.to_string())?);
+    if results.len() != batches.len() {
+        return Err("a batch was not answered".into());
+    }
+    Ok(results.into_iter().collect::<EngineResult<()>>()?)
+}
+
+/// Stores the documents of a batch in files of their own, if they are to have such.
+fn files(database: &Database, batch: &Batch) -> EngineResult<Vec<DocumentFile>> {
+    let put = batch.put.iter().filter(|_| batch.in_files);
+    put.map(|&(_, id, version, len)| {
+        let (head, content) = parts(id, version, len);
+        let mut spool = database.spool("content", head.len() as u64 + 5)?;
+        content.as_bytes().chunks(64 << 10).try_for_each(|piece| spool.append(piece))?;
+        database.seal(spool, head.as_bytes())
+    })
+    .collect()
+}
+
+fn put(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+    files: Vec<DocumentFile>,
+    writer: usize,
+) -> EngineResult<()> {
+    if batch.drop {
+        transaction.drop_collection(&spec(1 + writer))?;
+        transaction.remove_path(&format!("data/{writer}"))?;
+    }
+    for &(collection, id) in &batch.delete {
+        transaction.delete(&spec(collection), id.into())?;
+    }
+    let mut files = files.into_iter();
+    for &(collection, id, version, len) in &batch.put {
+        match files.next() {
+            Some(file) => transaction.put_file(&spec(collection), id.into(), file)?,
+            None => transaction.put(&spec(collection), id.into(), text(id, version, len).into_bytes())?,
+        }
+    }
+    Ok(())
+}
+
+/// The wrong variants of the protocol that can be switched on by name.
+pub fn mutant(name: &str) -> Outcome<Option<Mutant>> {
+    let known: BTreeMap<String, Mutant> = [
+        Mutant::NewJournalWithoutDirectorySync,
+        Mutant::DropJournalBeforeDirectorySync,
+        Mutant::RenameBeforeSync,
+        Mutant::JournalResetInPlace,
+        Mutant::ManifestBeforeFiles,
+        Mutant::ReplaceWithoutIntent,
+        Mutant::LineBeforeDocumentFile,
+    ]
+    .into_iter()
+    .map(|mutant| (format!("{mutant:?}"), mutant))
+    .collect();
+    if name.is_empty() || name == Settings::LIES {
+        return Ok(None);
+    }
+    Ok(Some(
+        *known
+            .get(name)
+            .ok_or_else(|| format!("the mutants are {} and {:?}", Settings::LIES, known.keys()))?,
+    ))
+}
