@@ -70,6 +70,12 @@ fn opens_snapshot(call: &Call) -> bool {
     matches!(call, Call::Open { path, mode: OpenMode::Read } if path.ends_with("a.json"))
 }
 
+fn opens_document(call: &Call) -> bool {
+    let is_document =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("document-"));
+    matches!(call, Call::Open { path, mode: OpenMode::Read } if is_document(path))
+}
+
 fn begins_snapshot(call: &Call) -> bool {
     let is_new =
         |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("new-"));
@@ -164,6 +170,23 @@ fn a_read_overtaken_by_a_checkpoint_does_not_reload_the_collection() {
     assert_eq!(uncached(&database, "a.json", 2), Some(record(2, "two")));
     // It is opened by the overtaken read, by the checkpoint, and by the read of what the checkpoint wrote.
     assert_eq!(opened() - before, 3);
+}
+
+#[test]
+fn a_collection_is_loaded_although_another_process_removes_the_files_of_its_documents() {
+    let (fs, database) = filled();
+    put_streamed(&database, 3);
+    let loading = fs.process();
+    let other = open(&loading);
+    loading.before(opens_document, move || {
+        for name in ["three", "edited"] {
+            put(&database, "a.json", 1, name);
+            checkpoint(&database).expect("checkpointed");
+        }
+    });
+    assert_eq!(texts(&other), ["edited", "two"].map(Some));
+    assert_eq!(uncached(&other, "a.json", 3), Some(record(3, "streamed")));
+    assert_eq!(document_files(&fs), 0);
 }
 
 /// A database, and another process that has changed it. The first one has read the change.

@@ -102,10 +102,24 @@ impl Database {
     /// Loads a collection whose file is known to the catalog. Returns false if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
-        if self.state.read().loaded(&spec.path).is_some() || self.or_close(self.restore(spec))? {
-            return Ok(true);
+        loop {
+            if self.state.read().loaded(&spec.path).is_some() {
+                return Ok(true);
+            }
+            let seq = self.position().seq;
+            let loaded = match self.or_close(self.restore(spec)) {
+                Ok(false) => self.load_documents(writer, spec),
+                other => other,
+            };
+            if !matches!(loaded, Err(Error::Corrupt { .. })) {
+                return loaded;
+            }
+            // A checkpoint of another process may have removed a document's file since we looked at the journal.
+            self.catch_up(writer)?;
+            if self.position().seq == seq {
+                return loaded;
+            }
         }
-        self.load_documents(writer, spec)
     }
 
     /// Like [`Database::try_load`], but from the documents and not from an index checkpoint.
