@@ -101,8 +101,10 @@ async function makeRoot(args, type) {
     ...['proc', 'sysfs', 'devtmpfs'].map((kind, at) => `/bin/busybox mount -t ${kind} none /${['proc', 'sys', 'dev'][at]}`),
     '/bin/busybox mount -t tmpfs -o size=90% none /tmp',
     ...files.map((file) => `/bin/busybox insmod /modules/${basename(file)}`),
-    // Disks are found in the background.
-    'until [ -e "$POWER_DISK" ]; do /bin/busybox usleep 10000; done',
+    // Disks are found in the background, in any order.
+    'disk() { while name=$(/bin/busybox ls /sys/bus/scsi/devices/0:0:0:$1/block 2>/dev/null); [ ! -b "/dev/$name" ]; do /bin/busybox usleep 10000; done; echo "/dev/$name"; }',
+    'export POWER_DISK=$(disk 0)',
+    '[ "$POWER_TASK" = check ] && export POWER_IMAGE=$(disk 1)',
     '/power-loss "$POWER_TASK"',
     '/bin/busybox poweroff -f',
   ]
@@ -121,7 +123,7 @@ async function boot(args, archive, disks, settings) {
   const environment = Object.entries(variables(settings)).map((pair) => pair.join('='))
   const attached = disks.flatMap((disk, at) => [
     '-blockdev', JSON.stringify({ 'node-name': `disk${at}`, ...disk }),
-    '-device', `scsi-hd,drive=disk${at},lun=${at},write-cache=on,dpofua=on`,
+    '-device', `scsi-hd,drive=disk${at},scsi-id=0,lun=${at},write-cache=on,dpofua=on`,
   ])
   const output = await succeed('qemu-system-x86_64', [
     ...(args.kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg', '-cpu', 'max']),
@@ -146,16 +148,18 @@ async function record(args, archive, { make, size }, settings) {
   truncateSync(disk, (size + 1) * MIB)
   const server = spawn(program, ['serve', disk, log, socket], { stdio: ['ignore', 'ignore', 'inherit'] })
   const ended = once(server, 'exit')
+  let recorded
   try {
     while (!existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 10))
-    await boot(args, archive, [{ driver: 'nbd', server: { type: 'unix', path: socket } }], { ...settings, TASK: 'record', DISK: '/dev/sda' })
+    const lines = await boot(args, archive, [{ driver: 'nbd', server: { type: 'unix', path: socket } }], { ...settings, TASK: 'record' })
     await ended
+    recorded = lines.find((line) => line.startsWith('#recorded')).slice('#recorded '.length)
   } finally {
     server.kill()
   }
   // Zeros end the log, and a disk has whole sectors.
   truncateSync(log, Math.ceil((statSync(log).size + 1) / MIB) * MIB)
-  return [log, image]
+  return { log, image, recorded }
 }
 
 async function lose(args, name) {
@@ -165,10 +169,10 @@ async function lose(args, name) {
     SIZE: fileSystem.size * MIB, FS: fileSystem.type, OPTIONS: fileSystem.options, SEED: args.seed, OPERATIONS: args.operations,
     WRITERS: args.writers, MUTANT: args.mutant, STATES: args.states,
   }
-  const [log, image] = await record(args, archive, fileSystem, settings)
+  const { log, image, recorded } = await record(args, archive, fileSystem, settings)
   const disks = [log, image].map((filename) => ({ driver: 'file', filename, 'read-only': true }))
-  const lines = await boot(args, archive, disks, { ...settings, TASK: 'check', DISK: '/dev/sda', IMAGE: '/dev/sdb' })
-  const checked = lines.find((line) => line.startsWith('#checked')).slice(1)
+  const lines = await boot(args, archive, disks, { ...settings, TASK: 'check' })
+  const checked = `${recorded}; ${lines.find((line) => line.startsWith('#checked')).slice(1)}`
   const failures = lines.filter((line) => line.startsWith('#failed'))
   if (args.mutant && failures.length === 0) throw new StepError(`${checked}\nThe mutant was not caught.`)
   if (args.mutant || failures.length === 0) return checked

@@ -63,8 +63,10 @@ fn is_allowed(found: &Documents, life: &Life, mark: u64, writer: usize) -> Resul
     let own = |&(&(_, id), _): &(&(usize, u64), _)| id / IDS == writer as u64;
     let found: Documents = found.iter().filter(own).map(|(key, value)| (*key, *value)).collect();
     // Nothing is written before the first mark.
-    let allowed = mark.checked_sub(1).map_or(0..=0, |acknowledged| life.allowed(acknowledged as usize));
-    if life.states[allowed.clone()].contains(&found) {
+    let acknowledged = mark.checked_sub(1).map(|acknowledged| acknowledged as usize);
+    let allowed = acknowledged.map_or(0..=0, |acknowledged| life.allowed(acknowledged));
+    let repeated = acknowledged.map(|acknowledged| life.repeated(acknowledged)).unwrap_or_default();
+    if life.states[allowed.clone()].contains(&found) || repeated.contains(&found) {
         return Ok(());
     }
     let place = life.states.iter().rposition(|state| *state == found);

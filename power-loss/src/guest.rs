@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use octoprompt_storage::engine::Mutant;
 
@@ -99,18 +99,46 @@ pub fn record(settings: &Settings) -> Outcome<()> {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| disturb(settings.seed, &ended));
-        let start = |number: usize| Command::new("/power-loss").args(["write", &number.to_string()]).spawn();
-        let children: Vec<_> = (0..settings.writers).map(start).collect();
-        let mut failed = Ok(());
-        for child in children {
-            let status = child.and_then(|mut child| child.wait());
-            if !status.as_ref().is_ok_and(|status| status.success()) {
-                failed = Err(format!("a writer ended with {status:?}").into());
+        let live =
+            |number| scope.spawn(move || live(settings.seed, number).map_err(|error| error.to_string()));
+        let lives: Vec<_> = (0..settings.writers).map(live).collect();
+        let ends: Vec<_> = lives.into_iter().map(|life| life.join()).collect();
+        ended.store(true, Ordering::Relaxed);
+        let mut kills = 0;
+        for end in ends {
+            kills += end.map_err(|_| "a thread panicked")??;
+        }
+        println!("#recorded {kills} kills");
+        Ok(())
+    })
+}
+
+/// Starts a writer, and starts it again whenever it was killed, until it has done everything. Returns how often it was
+/// killed.
+fn live(seed: u64, number: usize) -> Outcome<u64> {
+    let mut random = Random::new(seed.wrapping_add(1 + number as u64));
+    for kills in 0.. {
+        let mut child = Command::new("/power-loss").args(["write", &number.to_string()]).spawn()?;
+        let end = Instant::now() + Duration::from_millis(200 + random.below(1000));
+        let ended = loop {
+            match child.try_wait()? {
+                None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+                status => break status,
+            }
+        };
+        match ended {
+            Some(status) if status.success() => return Ok(kills),
+            Some(status) => return Err(format!("a writer ended with {status}").into()),
+            None => {
+                child.kill()?;
+                // It may have ended just before.
+                if child.wait()?.success() {
+                    return Ok(kills);
+                }
             }
         }
-        ended.store(true, Ordering::Relaxed);
-        failed
-    })
+    }
+    Ok(0)
 }
 
 /// Writes and syncs other files of the file system, so that it commits changes of the database that nobody has synced.

@@ -1,6 +1,6 @@
 //! What the writers do, which their seeds determine, and the states through which the database goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::random::Random;
@@ -53,6 +53,7 @@ pub enum Op {
 
 /// Everything that one writer does.
 pub struct Life {
+    writer: usize,
     pub ops: Vec<Op>,
     /// The states of the writer's documents: the empty one, then one after each batch.
     pub states: Vec<Documents>,
@@ -66,8 +67,13 @@ impl Life {
     /// Determines a life of `count` operations. A writer that is alone also makes backups and restores them.
     pub fn new(seed: u64, writer: usize, count: usize, alone: bool) -> Life {
         let mut random = Random::new(seed ^ (writer as u64) << 32);
-        let mut life =
-            Life { ops: Vec::new(), states: vec![Documents::new()], ends: Vec::new(), durable: Vec::new() };
+        let mut life = Life {
+            writer,
+            ops: Vec::new(),
+            states: vec![Documents::new()],
+            ends: Vec::new(),
+            durable: Vec::new(),
+        };
         let mut backups: Vec<Documents> = Vec::new();
         let mut version = 0;
         for _ in 0..count {
@@ -115,6 +121,23 @@ impl Life {
         least..=most
     }
 
+    /// The other states that may be found then, because a writer that is killed does its last operation again.
+    pub fn repeated(&self, acknowledged: usize) -> BTreeSet<Documents> {
+        let mut found = BTreeSet::new();
+        let Some(Op::Write { batches, .. }) = self.ops.get(acknowledged) else { return found };
+        let before = acknowledged.checked_sub(1).map_or(0, |at| self.ends[at]);
+        let mut unexplored = vec![self.states[before].clone()];
+        while let Some(mut state) = unexplored.pop() {
+            for batch in batches {
+                batch.apply(&mut state, 1 + self.writer);
+                if found.insert(state.clone()) {
+                    unexplored.push(state.clone());
+                }
+            }
+        }
+        found
+    }
+
     /// The last backup that is among the acknowledged operations, and what it holds.
     pub fn backup(&self, acknowledged: usize) -> Option<(usize, &Documents)> {
         (0..acknowledged).rev().find_map(|at| match self.ops[at] {
@@ -153,7 +176,8 @@ fn batch(random: &mut Random, writer: usize, version: &mut u32) -> Batch {
 pub fn parts(id: u64, version: u32, len: usize) -> (String, String) {
     let head = format!("{{\"id\":{id},\"name\":\"n{}\",\"version\":{version}", version % NAMES);
     let mut random = Random::new(id << 32 | u64::from(version));
-    let content = (0..len).map(|_| char::from(b'a' + random.below(26) as u8)).collect();
+    let bytes = std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(len);
+    let content = bytes.map(|byte| char::from(b'a' + byte % 26)).collect();
     (head, content)
 }
 
