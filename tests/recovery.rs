@@ -35,6 +35,18 @@ fn with_two_unadopted_edits() -> SimFs {
 }
 
 #[test]
+fn what_a_crash_left_of_the_first_document_is_removed_at_opening() {
+    let fs = machine();
+    drop(open(&fs));
+    for name in ["spool-1-1", "document-000000000001-0123456789abcdef"] {
+        fs.write_file(format!("/database/.storage/{name}"), b"left over");
+    }
+    let fs = fs.kill();
+    let _database = open(&fs);
+    assert!(reserved(&fs).iter().all(|name| !name.starts_with("spool-") && !name.starts_with("document-")));
+}
+
+#[test]
 fn a_generation_is_not_needed_once_a_later_one_says_that_the_snapshots_hold_it() {
     let fs = with_two_unadopted_edits();
     assert!(!reserved(&fs).contains(&"journal-000000000001.jsonl".to_owned()));

@@ -88,6 +88,8 @@ pub fn recover(
         }
         if matches!(until, Until::End { .. }) {
             discard(fs, directory, unused, warnings)?;
+            sweep(fs, directory, SPOOL)?;
+            remove_unnamed(fs, directory, 0, &HashSet::new())?;
         }
         return Ok(None);
     };
