@@ -177,7 +177,7 @@ async function lose(args, name) {
   if (args.mutant && failures.length === 0) throw new StepError(`${checked}\nThe mutant was not caught.`)
   if (args.mutant || failures.length === 0) return checked
   const failed = join(directory, 'failed')
-  const [, seed] = failures[0].match(/seed (\d+)$/)
+  const [, seed] = failures[0].match(/, seed (\d+)$/)
   await succeed(program, ['keep', seed, failed], { env: { ...process.env, ...variables({ ...settings, DISK: log, IMAGE: image }) } })
   throw new StepError([checked, ...failures, `The first of these states, before its file system is mounted: ${failed}`].join('\n'))
 }

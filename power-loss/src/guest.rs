@@ -263,7 +263,7 @@ fn examine(
     fs::create_dir_all(settings.base())?;
     if let Err(problem) = check(Path::new(&settings.base()), lives, &disk.marks) {
         counts.failed += 1;
-        println!("#failed {problem}; {}", lost.origin);
+        println!("#failed {}; {}", problem.replace('\n', " | "), lost.origin);
     }
     busybox(&["umount", "-d", MOUNTED])
 }

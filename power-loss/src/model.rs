@@ -97,7 +97,8 @@ impl Life {
                 }
                 Op::BackUp(_) => {
                     backups.push(now);
-                    true
+                    // A backup is durable, but not what it was made from.
+                    false
                 }
                 Op::Restore(number) => {
                     life.states.push(backups[*number].clone());
