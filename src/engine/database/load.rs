@@ -29,6 +29,9 @@ pub const WAYS_OUT: &str = "restore it from a backup, repair (which keeps what t
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait at most for somebody who writes into a file instead of renaming another one into place.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
+/// How often a load is repeated at most because checkpoints of other processes overtook it. Damage that stays must be reported
+/// although others write all the time.
+const MOST_OVERTAKEN: u32 = 8;
 
 /// A snapshot file as it was read.
 pub(super) struct SnapshotFile {
@@ -102,6 +105,7 @@ impl Database {
     /// Loads a collection whose file is known to the catalog. Returns false if the file must be adopted first.
     pub(super) fn try_load(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
+        let mut overtaken = 0;
         loop {
             if self.state.read().loaded(&spec.path).is_some() {
                 return Ok(true);
@@ -111,7 +115,7 @@ impl Database {
                 Ok(false) => self.load_documents(writer, spec),
                 other => other,
             };
-            if !matches!(loaded, Err(Error::Corrupt { .. })) {
+            if overtaken == MOST_OVERTAKEN || !matches!(loaded, Err(Error::Corrupt { .. })) {
                 return loaded;
             }
             // A checkpoint of another process may have removed a document's file since we looked at the journal.
@@ -119,6 +123,7 @@ impl Database {
             if self.position().seq == seq {
                 return loaded;
             }
+            overtaken += 1;
         }
     }
 
