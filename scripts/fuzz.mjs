@@ -3,8 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { StepError, main, root } from './setup.mjs'
+import { StepError, main, parseArguments, root } from './setup.mjs'
 
 const targets = readdirSync(join(root, 'fuzz', 'corpus')).sort()
 const usage = `Usage: npm run fuzz -- TARGET [--minutes N] [--stable]
@@ -15,13 +14,7 @@ const usage = `Usage: npm run fuzz -- TARGET [--minutes N] [--stable]
 
 function readArguments() {
   const options = { minutes: { type: 'string' }, stable: { type: 'boolean' } }
-  let parsed
-  try {
-    parsed = parseArgs({ options, allowPositionals: true })
-  } catch (error) {
-    throw new StepError(`${error.message}\n\n${usage}`)
-  }
-  const { values, positionals } = parsed
+  const { values, positionals } = parseArguments(options, usage)
   const minutes = Number(values.minutes ?? 1)
   const [target] = positionals
   if (positionals.length !== 1 || !(target === 'all' || targets.includes(target)) || !(minutes > 0)) throw new StepError(usage)

@@ -5,8 +5,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { StepError, main, root, run, step } from './setup.mjs'
+import { StepError, main, parseArguments, root, run, step } from './setup.mjs'
 
 const MIB = 1 << 20
 // The smallest sizes that the tools for them agree to, in MiB.
@@ -36,13 +35,7 @@ const usage = `Usage: npm run power-loss -- FILE_SYSTEM… [options]
 function readArguments() {
   const text = { type: 'string' }
   const options = { states: text, operations: text, writers: text, seed: text, mutant: text, kernel: text, modules: text, kvm: { type: 'boolean' } }
-  let parsed
-  try {
-    parsed = parseArgs({ options, allowPositionals: true })
-  } catch (error) {
-    throw new StepError(`${error.message}\n\n${usage}`)
-  }
-  const { values, positionals } = parsed
+  const { values, positionals } = parseArguments(options, usage)
   const names = positionals.includes('all') ? Object.keys(fileSystems) : positionals
   const number = (name, ordinary) => Number(values[name] ?? ordinary)
   const numbers = { states: number('states', 1000), operations: number('operations', 150), writers: number('writers', 1), seed: number('seed', 1) }

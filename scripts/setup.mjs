@@ -3,12 +3,22 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 const windows = process.platform === 'win32'
 
 /** An error whose message says all that a person needs to know. It is printed without a stack. */
 export class StepError extends Error {}
+
+/** Parses the command line of a script. What it does not know fails with its usage. */
+export function parseArguments(options, usage) {
+  try {
+    return parseArgs({ options, allowPositionals: true })
+  } catch (error) {
+    throw new StepError(`${error.message}\n\n${usage}`)
+  }
+}
 
 /** Runs a command in the repository and collects what it prints. */
 export function run(command, args, options = {}) {
