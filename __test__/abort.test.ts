@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { IndexManager } from '../index.js'
 import { caught, dataPath, fileInput, runChild, withDirectory, withProject } from './support/index.js'
+import { watchedSignal } from './support/signals.js'
 import { Things } from './support/things.js'
 
 const { Port } = require('../binding.js')
@@ -189,11 +190,7 @@ test('a call that has completed is not affected when its signal aborts', withThi
 }))
 
 test('calls with the same signal share one listener, which is removed after the last call', withThings(async (things) => {
-  const { signal } = new AbortController()
-  const heard: string[] = []
-  const { addEventListener, removeEventListener } = signal
-  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
-  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  const { signal, heard } = watchedSignal()
   const changes = things.changes({ signal })
   await Promise.all(Array.from({ length: 30 }, (_, size) => things.create({ name: `more ${size}`, size }, { signal })))
   await Promise.all(Array.from({ length: 30 }, (_, n) => things.query({ where: { size: n }, signal })))

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import type { ManagerContext } from './support/migrations.js'
 import { caught, fileInput, projectInput, readJson, runChild } from './support/index.js'
 import { dataOf, fingerprint, lay, withManagers, write } from './support/migrations.js'
+import { watchedSignal } from './support/signals.js'
 
 const withData = (work: (context: ManagerContext) => Promise<void>) =>
   withManagers(async (context) => {
@@ -275,11 +276,7 @@ describe('a process killed while it backs up', () => {
 })
 
 test('a backup that has ended listens to its signal no longer', withManagers(async ({ manage }) => {
-  const { signal } = new AbortController()
-  const heard: string[] = []
-  const { addEventListener, removeEventListener } = signal
-  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
-  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  const { signal, heard } = watchedSignal()
   await manage().backup('one', { signal })
   assert.ok(heard.length > 0)
   assert.equal(heard.at(-1), 'off')

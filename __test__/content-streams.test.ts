@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { caught, dataPath, filesPath, openFiles, runChild, until, withProject } from './support/index.js'
+import { watchedSignal } from './support/signals.js'
 import type { ProjectFileStorage } from '../index.js'
 
 const withFiles = (work: (files: ProjectFileStorage, base: string) => Promise<void>) =>
@@ -242,11 +243,7 @@ test('a source that throws when it is closed does not hide the original error', 
 
 test('a content stream that has ended listens to its signal no longer', withFiles(async (files) => {
   const { id } = await files.create({ ...meta, content: 'a' })
-  const { signal } = new AbortController()
-  const heard: string[] = []
-  const { addEventListener, removeEventListener } = signal
-  signal.addEventListener = (...args: any) => (heard.push('on'), Reflect.apply(addEventListener, signal, args))
-  signal.removeEventListener = (...args: any) => (heard.push('off'), Reflect.apply(removeEventListener, signal, args))
+  const { signal, heard } = watchedSignal()
   assert.equal((await textOf(files.createContentStream(id, { signal }))).text, 'a')
   await files.createContentStream(id, { signal }).cancel()
   await caught(textOf(files.createContentStream(4711, { signal })))

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { z } from 'zod'
 import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
+import { watchedSignal } from './support/signals.js'
 import { Things } from './support/things.js'
 
 const { Port } = require('../binding.js')
@@ -52,15 +53,9 @@ describe('a call that fails before native code is called', () => {
   }))
 
   test('leaves no listener on its signal', withDirectory(async ({ base }) => {
-    const { signal } = new AbortController()
-    let removed = 0
-    const { removeEventListener } = signal
-    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
-      removed += 1
-      removeEventListener.apply(signal, args)
-    }
+    const { signal, heard } = watchedSignal()
     assert.equal((await caught(failing(base).rebuildIndexes({ signal }))).code, 'INVALID_ARGUMENT')
-    assert.equal(removed, 1)
+    assert.deepEqual(heard, ['on', 'off'])
   }))
 })
 
