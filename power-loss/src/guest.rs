@@ -117,7 +117,8 @@ pub fn record(settings: &Settings) -> Outcome<()> {
 /// killed.
 fn live(seed: u64, number: usize) -> Outcome<u64> {
     let mut random = Random::new(seed.wrapping_add(1 + number as u64));
-    for kills in 0.. {
+    let mut kills = 0;
+    loop {
         let mut child = Command::new("/power-loss").args(["write", &number.to_string()]).spawn()?;
         let end = Instant::now() + Duration::from_millis(200 + random.below(1000));
         let ended = loop {
@@ -135,10 +136,10 @@ fn live(seed: u64, number: usize) -> Outcome<u64> {
                 if child.wait()?.success() {
                     return Ok(kills);
                 }
+                kills += 1;
             }
         }
     }
-    Ok(0)
 }
 
 /// Writes and syncs other files of the file system, so that it commits changes of the database that nobody has synced.
