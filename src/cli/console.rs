@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
@@ -91,9 +93,20 @@ impl Style {
     }
 }
 
+/// Standard error. It is no failure if nobody reads it.
+#[derive(Clone)]
+struct Errors(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Errors {
+    fn write(&self, text: &str) {
+        let mut stream = self.0.lock();
+        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    }
+}
+
 pub struct Console {
     output: BufWriter<Box<dyn Write + Send>>,
-    errors: Box<dyn Write + Send>,
+    errors: Errors,
     output_width: Option<usize>,
     errors_width: Option<usize>,
     answers: Option<Box<dyn BufRead + Send>>,
@@ -108,7 +121,7 @@ impl Console {
             output_colored: setting.colored(global.color, setting.output_width),
             errors_colored: setting.colored(global.color, setting.errors_width),
             output: BufWriter::with_capacity(1 << 16, setting.output),
-            errors: setting.errors,
+            errors: Errors(Arc::new(Mutex::new(setting.errors))),
             output_width: setting.output_width,
             errors_width: setting.errors_width,
             answers: setting.answers,
@@ -181,6 +194,12 @@ impl Console {
         }
     }
 
+    /// Returns what writes a remark while the run is in the middle of something.
+    pub fn remark_meanwhile(&self) -> impl FnOnce(&str) + 'static {
+        let errors = (!self.json).then(|| self.errors.clone());
+        move |text| errors.into_iter().for_each(|errors| errors.write(&format!("{}\n", display::line(text))))
+    }
+
     pub fn warn(&mut self, code: &str, message: &str) {
         if self.json {
             return self.say(&json!({ "warning": { "code": code, "message": message } }).to_string());
@@ -209,11 +228,11 @@ impl Console {
         self.say(&format!("{label} {} ({code})", display::line(&message)));
     }
 
-    /// Writes a line to standard error. It is no failure if nobody reads it.
+    /// Writes a line to standard error.
     fn say(&mut self, line: &str) {
         let _ = self.output.flush();
         let line = if self.json { display::json(line) } else { line.to_owned() };
-        let _ = self.errors.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.errors.flush());
+        self.errors.write(&format!("{line}\n"));
     }
 
     /// Asks for confirmation.
@@ -227,8 +246,7 @@ impl Console {
         let Some(answers) = self.answers.as_mut().filter(|_| !self.json) else {
             return Err(Failure::unconfirmed(what));
         };
-        let question = format!("{}. Go on? [y/N] ", display::line(what));
-        let _ = self.errors.write_all(question.as_bytes()).and_then(|()| self.errors.flush());
+        self.errors.write(&format!("{}. Go on? [y/N] ", display::line(what)));
         let mut answer = String::new();
         let read = answers.read_line(&mut answer);
         if read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {

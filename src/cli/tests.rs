@@ -43,6 +43,23 @@ impl Write for Closed {
     }
 }
 
+/// Standard error whose first text makes another process release a lock.
+struct Releasing {
+    lock: Option<std::fs::File>,
+    text: Shared,
+}
+
+impl Write for Releasing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock = None;
+        self.text.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Ended {
     outcome: Outcome,
     output: String,
@@ -346,6 +363,33 @@ fn a_run_whose_output_is_closed_ends_quietly() {
     let outcome = run(&["projects".into()], setting);
     assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{outcome:?}");
     assert_eq!(errors.text(), "");
+}
+
+#[test]
+fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    // A handle of its own locks like another process.
+    let lock = std::fs::File::options().write(true).open(directory.path().join("data/project_storage/.storage/write.lock"));
+    let lock = lock.expect("a lock file");
+    lock.lock().expect("free");
+    let errors = Shared::default();
+    let setting = Setting {
+        directory: directory.path().to_path_buf(),
+        variable: |_| None,
+        output: Box::new(Shared::default()),
+        errors: Box::new(Releasing { lock: Some(lock), text: errors.clone() }),
+        output_width: None,
+        errors_width: None,
+        answers: None,
+    };
+    let outcome = run(&["projects".into(), "--lock-timeout".into(), "60".into()], setting);
+    assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{}", errors.text());
+    let waiting = format!(
+        "waiting at most 60 s for process {} to release data/project_storage/.storage/write.lock\n",
+        std::process::id()
+    );
+    assert_eq!(errors.text(), waiting);
 }
 
 #[test]

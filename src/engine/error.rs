@@ -147,6 +147,15 @@ impl Error {
         }
     }
 
+    /// Returns the processes that the failed call waited for, if it waited and they are known.
+    pub fn holders(&self) -> &[Holder] {
+        match self {
+            Error::LockTimeout { holder, .. } => holder.as_slice(),
+            Error::InUse { holders, .. } => holders,
+            _ => &[],
+        }
+    }
+
     /// Returns what a failed write left behind: [`Outcome::None`] unless a sync failed during it, or its changes could not
     /// be undone.
     pub fn outcome(&self) -> Outcome {
@@ -197,6 +206,16 @@ pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues
 }
 
+/// Names the processes that hold a lock: `another process`, `process 7 (stopped)`, `processes 7, 8`.
+pub fn named(holders: &[Holder]) -> String {
+    let name = |holder: &Holder| format!("{}{}", holder.pid, if holder.stopped { " (stopped)" } else { "" });
+    match holders {
+        [] => "another process".to_owned(),
+        [one] => format!("process {}", name(one)),
+        many => format!("processes {}", many.iter().map(name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Says who holds a lock and what to do about it.
 fn held_by(holder: Option<&Holder>) -> String {
     let holds = match holder {
@@ -216,13 +235,7 @@ fn held_by(holder: Option<&Holder>) -> String {
 
 /// Says who has a database open and what to do about it.
 fn used_by(holders: &[Holder]) -> String {
-    let name = |holder: &Holder| format!("{}{}", holder.pid, if holder.stopped { " (stopped)" } else { "" });
-    let names = holders.iter().map(name).collect::<Vec<_>>().join(", ");
-    let users = match holders {
-        [] => "another process has it open".to_owned(),
-        [_] => format!("process {names} has it open"),
-        _ => format!("processes {names} have it open"),
-    };
+    let users = named(holders) + if holders.len() > 1 { " have it open" } else { " has it open" };
     match holders.iter().find(|holder| holder.stopped) {
         Some(Holder { pid, .. }) => {
             format!("{users}; continue process {pid} (kill -CONT {pid}) or end it, and try again")

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cancel;
 use super::error::{Error, Holder, IoContext, Result};
 use super::fs::{Fs, LockFile};
+use super::{cancel, patience};
 
 /// A lock on a dedicated file. The file is never deleted. The lock is never converted, and is always released by an explicit
 /// unlock: closing the handle would not release it while a child process that is being spawned still holds a copy.
@@ -71,16 +71,14 @@ impl ProcessLock {
         let mut pauses = wait.pauses();
         while !self.try_lock(kind)? {
             cancel::check()?;
-            if !pauses.next() {
-                return Err(Error::LockTimeout {
-                    path: self.path.clone(),
-                    waited_ms: wait.timeout_ms(),
-                    holder: match holder() {
-                        Some(pid) => Some(holder_of(&*self.fs, pid)),
-                        None => self.holders().first().copied(),
-                    },
-                });
-            }
+            pauses.next(|| Error::LockTimeout {
+                path: self.path.clone(),
+                waited_ms: wait.timeout_ms(),
+                holder: match holder() {
+                    Some(pid) => Some(holder_of(&*self.fs, pid)),
+                    None => self.holders().first().copied(),
+                },
+            })?;
         }
         Ok(())
     }
@@ -154,14 +152,13 @@ impl Wait {
 
     /// Returns the pauses between attempts to take a lock that is held only briefly.
     pub fn pauses(self) -> Pauses {
-        Pauses { next: Duration::from_micros(50), longest: LONGEST_PAUSE, deadline: self.deadline }
+        Pauses::new(Duration::from_micros(50), LONGEST_PAUSE, self.deadline)
     }
 
     /// Returns the pauses between attempts that are costly, or that hold locks which other processes need in order to
     /// finish.
     pub fn long_pauses(self) -> Pauses {
-        let (next, longest) = (Duration::from_millis(1), Duration::from_millis(20));
-        Pauses { next, longest, deadline: self.deadline }
+        Pauses::new(Duration::from_millis(1), Duration::from_millis(20), self.deadline)
     }
 }
 
@@ -172,18 +169,30 @@ pub const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 pub struct Pauses {
     next: Duration,
     longest: Duration,
+    began: Instant,
     deadline: Instant,
 }
 
 impl Pauses {
-    /// Sleeps for the next pause. Returns false without sleeping if the deadline has passed.
-    pub fn next(&mut self) -> bool {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+    fn new(first: Duration, longest: Duration, deadline: Instant) -> Pauses {
+        Pauses { next: first, longest, began: Instant::now(), deadline }
+    }
+
+    /// Sleeps for the next pause. `busy` describes what is waited for, as the error with which waiting ends.
+    ///
+    /// # Errors
+    /// Those of `busy`, without sleeping, if the deadline has passed.
+    pub fn next(&mut self, busy: impl FnOnce() -> Error) -> Result<()> {
+        let now = Instant::now();
+        let left = self.deadline.saturating_duration_since(now);
         if left.is_zero() {
-            return false;
+            return Err(busy());
+        }
+        if now.duration_since(self.began) > patience::SHORT {
+            patience::tell(busy);
         }
         thread::sleep(self.next.min(left));
         self.next = (self.next * 2).min(self.longest);
-        true
+        Ok(())
     }
 }

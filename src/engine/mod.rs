@@ -32,6 +32,7 @@ mod options;
 pub(crate) mod order;
 mod ownership;
 pub mod parallel;
+pub mod patience;
 mod plain_file;
 pub mod query;
 mod registry;

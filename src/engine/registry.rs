@@ -98,13 +98,12 @@ impl Registry {
         let mut pauses = wait.long_pauses();
         loop {
             let now = Wait { deadline: Instant::now(), ..wait };
-            let opened = self.attempt(Arc::clone(file_system), directory, options, now);
-            if !matches!(opened, Err(Error::LockTimeout { .. })) {
-                return opened;
-            }
-            cancel::check()?;
-            if !pauses.next() {
-                return opened;
+            match self.attempt(Arc::clone(file_system), directory, options, now) {
+                Err(busy @ Error::LockTimeout { .. }) => {
+                    cancel::check()?;
+                    pauses.next(|| busy)?;
+                }
+                opened => return opened,
             }
         }
     }

@@ -67,13 +67,12 @@ pub fn alone<T>(
     let mut work = Some(work);
     let mut pauses = wait.long_pauses();
     loop {
-        let result = attempt(site, directories, wait, &mut work);
-        if !matches!(result, Err(Error::InUse { .. })) || work.is_none() {
-            return result;
-        }
-        cancel::check()?;
-        if !pauses.next() {
-            return result;
+        match attempt(site, directories, wait, &mut work) {
+            Err(busy @ Error::InUse { .. }) if work.is_some() => {
+                cancel::check()?;
+                pauses.next(|| busy)?;
+            }
+            result => return result,
         }
     }
 }

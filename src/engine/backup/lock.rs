@@ -44,13 +44,11 @@ impl MigrationLock {
                 }
             }
             cancel::check()?;
-            if !pauses.next() {
-                return Err(Error::InUse {
-                    path: path(site, "lock"),
-                    waited_ms: wait.timeout_ms(),
-                    holders: lock.holders(),
-                });
-            }
+            pauses.next(|| Error::InUse {
+                path: path(site, "lock"),
+                waited_ms: wait.timeout_ms(),
+                holders: lock.holders(),
+            })?;
         }
     }
 

@@ -152,15 +152,13 @@ impl Database {
                     drop(writer);
                     check()?;
                     waiting_since.get_or_insert_with(Instant::now);
-                    if pauses.next() {
-                        continue;
-                    }
-                    ended(waiting_since);
-                    return Err(Error::LockTimeout {
+                    let busy = || Error::LockTimeout {
                         path: self.reserved("write.lock"),
                         waited_ms: wait.timeout_ms(),
                         holder: self.write_lock_holder(),
-                    });
+                    };
+                    pauses.next(busy).inspect_err(|_| ended(waiting_since))?;
+                    continue;
                 }
             };
             ended(waiting_since);

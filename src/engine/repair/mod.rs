@@ -96,13 +96,11 @@ impl Sole {
             }
             drop((write_guard, checkpoint_guard));
             cancel::check()?;
-            if !pauses.next() {
-                return Err(Error::InUse {
-                    path: reserved.join("open.lock"),
-                    waited_ms: wait.timeout_ms(),
-                    holders: presence.holders(),
-                });
-            }
+            pauses.next(|| Error::InUse {
+                path: reserved.join("open.lock"),
+                waited_ms: wait.timeout_ms(),
+                holders: presence.holders(),
+            })?;
         }
     }
 }
