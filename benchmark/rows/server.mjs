@@ -25,7 +25,7 @@ export async function server(bench) {
     bench.remove(`server${round}`)
     return 0
   }]))
-  await interleave(bench.quick ? 1 : 3, sides)
+  await interleave(bench.fewRounds, sides)
   for (const [id, work, unit] of phases) {
     bench.add({ id: `server-${id}`, work, unit, writes: id !== 'tree', server: true, figures: figures[id] })
   }
