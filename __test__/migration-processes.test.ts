@@ -68,6 +68,19 @@ describe('while another process migrates', () => {
     assert.equal((await storage.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
   }))
 
+  test('a manager that waits for it logs which process it is', withManagers(async ({ base, manage }) => {
+    const other = await holder(base, 'wait')
+    let log: (line: string) => void
+    const logged = new Promise<string>((resolve) => (log = resolve))
+    const manager = manage({ logger: (line) => log(line) })
+    manager.register(noting([], '1.0.0'))
+    const migrated = manager.migrate()
+    const line = await logged
+    await other.goOn()
+    assert.deepEqual((await migrated).versions, [])
+    assert.match(line, new RegExp(`^waiting at most 30 s for process ${other.pid} to release .+lock$`))
+  }))
+
   test('migrate fails after lockTimeout, naming the process and how long it has held the lock', withManagers(async ({ base, manage }) => {
     const other = await holder(base, 'wait')
     const manager = manage({ lockTimeout: 50 })

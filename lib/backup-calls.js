@@ -9,6 +9,7 @@ const { optionsOf } = require('./call-options.js')
 const { call, port } = require('./calls.js')
 const { invalid, refusal } = require('./errors.js')
 const { keepOf } = require('./migration-arguments.js')
+const { delayLogger } = require('./logger.js')
 const { progressOf } = require('./progress.js')
 
 /** The options of one call, each read once. */
@@ -63,7 +64,7 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
       port().mayAbort(own)
       start(own)
     }
-    const answer = await call(begin, { progress: tell })
+    const answer = await call(begin, { progress: tell, delayed: delayLogger(logger) })
     // The call had finished before it could be stopped.
     if (failure) throw failure.error
     return answer

@@ -17,6 +17,7 @@ const NOTIFIED = 4
 const HAPPENED = 5
 const BEGUN = 6
 const CONTINUED = 7
+const DELAYED = 8
 
 const waiting = new Map()
 /** The listeners that native code notifies, by channel. */
@@ -54,6 +55,10 @@ function settle() {
     }
     if (kind === PROGRESSED) {
       report(messages[at + 1], answer)
+      continue
+    }
+    if (kind === DELAYED) {
+      waiting.get(messages[at + 1])?.delayed?.(answer)
       continue
     }
     if (kind === HAPPENED) {
@@ -156,8 +161,8 @@ function endWith(signal, ticket) {
 
 /**
  * Starts a call and resolves with its answer, which `valueOf` turns into a value. The process stays alive until then.
- * `progress(done, total)` is called from time to time if native code reports progress; it must not throw. A `signal` aborts
- * the call.
+ * `progress(done, total)` is called from time to time if native code reports progress, and `delayed(sentence)` once if the
+ * call waits long for other processes; neither may throw. A `signal` aborts the call.
  *
  * Answers arrive in a turn of the event loop that has no trace of the caller. Since the promise is awaited here, the stack
  * of an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
@@ -172,7 +177,7 @@ async function call(start, options) {
   }
 }
 
-function begun(start, { progress, signal } = {}) {
+function begun(start, { progress, delayed, signal } = {}) {
   return new Promise((resolve, reject) => {
     throwIfAborted(signal)
     do last = (last + 1) >>> 0
@@ -181,7 +186,7 @@ function begun(start, { progress, signal } = {}) {
     const own = port()
     const forget = signal && endWith(signal, ticket)
     if (waiting.size === 0) own.hold()
-    waiting.set(ticket, { resolve, reject, progress, forget, pieces: undefined })
+    waiting.set(ticket, { resolve, reject, progress, delayed, forget, pieces: undefined })
     try {
       start(ticket)
     } catch (error) {

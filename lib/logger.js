@@ -4,6 +4,7 @@
 
 const { describe } = require('./arguments.js')
 const { warn } = require('./diagnostics.js')
+const { printable } = require('./display-text.js')
 const { wrongType } = require('./errors.js')
 
 const LEVELS = ['info', 'warn', 'error']
@@ -40,6 +41,9 @@ function loggerOf(write) {
   return Object.freeze(Object.fromEntries(LEVELS.map((level) => [level, guarded(write(level), state)])))
 }
 
+/** Returns what logs that a call waits for other processes. */
+const delayLogger = (logger) => (sentence) => logger.info(printable(sentence))
+
 /** Longer messages are cut, because they are stored with the state of the data. */
 const LONGEST_MESSAGE = 2_000
 
@@ -62,4 +66,4 @@ function readable(thrown) {
   }
 }
 
-module.exports = { resolveLogger, messageOf }
+module.exports = { delayLogger, resolveLogger, messageOf }

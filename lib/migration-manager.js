@@ -8,6 +8,7 @@ const { call, port } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
 const { closed, errorFrom } = require('./errors.js')
+const { delayLogger } = require('./logger.js')
 const { basePathOf, managerOptions, migrationOf, targetOf } = require('./migration-arguments.js')
 const { drive } = require('./migration-run.js')
 const { statusTable } = require('./status-table.js')
@@ -133,7 +134,7 @@ class MigrationManager {
   async #prune(keep, timeout) {
     const { logger } = this.#options
     try {
-      const removed = JSON.parse(await call((ticket) => this.#backups.prune(ticket, keep, timeout)))
+      const removed = JSON.parse(await call((ticket) => this.#backups.prune(ticket, keep, timeout), { delayed: delayLogger(logger) }))
       for (const name of removed) logger.info(`removed the backup ${printable(name)}`)
     } catch (error) {
       logger.warn(`old backups could not be removed: ${error.message}`)
@@ -146,7 +147,8 @@ class MigrationManager {
 
   /** Resolves with the answer of a call that may run beside others. */
   async #ask(start) {
-    return JSON.parse(await this.#track(call((ticket) => start(ticket, this.#options.lockTimeout))))
+    const { lockTimeout, logger } = this.#options
+    return JSON.parse(await this.#track(call((ticket) => start(ticket, lockTimeout), { delayed: delayLogger(logger) })))
   }
 
   #exclusively(operation, work, signal) {

@@ -7,7 +7,7 @@ const { asPartOf } = require('./base-path-queue.js')
 const { call } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
 const { printable } = require('./display-text.js')
-const { messageOf } = require('./logger.js')
+const { delayLogger, messageOf } = require('./logger.js')
 const { progressOf } = require('./progress.js')
 const { now } = require('./timers.js')
 
@@ -18,7 +18,7 @@ const { now } = require('./timers.js')
  */
 async function drive(manager, start, signal) {
   const { native, logger } = manager
-  let next = JSON.parse(await call(start, { signal }))
+  let next = JSON.parse(await call(start, { signal, delayed: delayLogger(logger) }))
   while (next.done === undefined) {
     const direction = next.up === undefined ? 'down' : 'up'
     const version = next[direction]

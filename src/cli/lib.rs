@@ -32,7 +32,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use arguments::{Arguments, Color, Global, NAME};
 use console::Console;
 pub use console::Setting;
-use engine::patience;
+use engine::{Error, patience};
 pub use failure::Exit;
 use failure::{Failure, Result};
 use lookup::Reader;
@@ -94,9 +94,11 @@ pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
     let directory = setting.directory.clone();
     let console = Console::new(setting, &arguments.global);
     let mut run = Run { console, place, directory };
-    let (waiting, remark) = (run.place.waiting(), run.console.remark_meanwhile());
-    let ended =
-        patience::watched(move |busy| remark(&waiting(busy)), || commands::run(&mut run, arguments.command));
+    let (base, remark) = (run.place.base().to_path_buf(), run.console.remark_meanwhile());
+    let watcher = move |busy: &Error| {
+        remark(&patience::describe(busy, |path| display::below(path, &base)));
+    };
+    let ended = patience::watched(watcher, || commands::run(&mut run, arguments.command));
     let ended = ended.and_then(|outcome| run.console.flush().map(|()| outcome));
     ended.unwrap_or_else(|failure| {
         let failure = run.place.explain(failure);

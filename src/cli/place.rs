@@ -9,7 +9,6 @@ use super::console::Setting;
 use super::display;
 use super::failure::{Exit, Failure, Result};
 use crate::engine::backup::{MigrationLock, Site};
-use crate::engine::error::named;
 use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{
     BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
@@ -97,18 +96,6 @@ impl Place {
                 }
             }
             other => other,
-        }
-    }
-
-    /// Returns what says of a lock that is not free yet who has it, and how long the run waits for it.
-    pub fn waiting(&self) -> impl FnOnce(&Error) -> String + 'static {
-        let (base, seconds) = (self.base.clone(), self.lock_timeout.as_secs_f64());
-        move |busy| {
-            let (Error::LockTimeout { path, .. } | Error::InUse { path, .. }) = busy else {
-                return busy.to_string();
-            };
-            let (holders, path) = (named(busy.holders()), display::below(path, &base));
-            format!("waiting at most {seconds} s for {holders} to release {path}")
         }
     }
 

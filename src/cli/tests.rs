@@ -370,7 +370,9 @@ fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     // A handle of its own locks like another process.
-    let lock = std::fs::File::options().write(true).open(directory.path().join("data/project_storage/.storage/write.lock"));
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(directory.path().join("data/project_storage/.storage/write.lock"));
     let lock = lock.expect("a lock file");
     lock.lock().expect("free");
     let errors = Shared::default();

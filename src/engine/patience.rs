@@ -4,9 +4,10 @@
 //! code that waits.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::time::Duration;
 
-use super::error::Error;
+use super::error::{Error, named};
 
 /// A watcher is told of a wait that lasts longer.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
@@ -29,6 +30,17 @@ pub fn watched<T>(watcher: impl FnOnce(&Error) + 'static, work: impl FnOnce() ->
     }
     let _outer = Outer(WATCHER.replace(Some(Box::new(watcher))));
     work()
+}
+
+/// Returns what a watcher can say to a person. `shown` returns a path as that person reads it.
+pub fn describe(busy: &Error, shown: impl FnOnce(&Path) -> String) -> String {
+    match busy {
+        Error::LockTimeout { path, waited_ms, .. } | Error::InUse { path, waited_ms, .. } => {
+            let seconds = (*waited_ms as f64 / 100.0).round() / 10.0;
+            format!("waiting at most {seconds} s for {} to release {}", named(busy.holders()), shown(path))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Tells the watcher of this thread, if it has one that was not told yet.
@@ -65,6 +77,16 @@ mod tests {
         // It ends because the watcher releases the lock.
         let wait = Wait::at_most(Duration::from_secs(60));
         watched(release, || open().lock(LockKind::Exclusive, wait, || None)).expect("locked");
+    }
+
+    #[test]
+    fn a_delay_is_described_in_tenths_of_a_second() {
+        let told = |waited_ms| {
+            let busy = Error::LockTimeout { path: "data/a.lock".into(), waited_ms, holder: None };
+            describe(&busy, |path| path.display().to_string())
+        };
+        assert_eq!(told(29_999), "waiting at most 30 s for another process to release data/a.lock");
+        assert_eq!(told(1_490), "waiting at most 1.5 s for another process to release data/a.lock");
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl NativeBackups {
                 }
                 if cancel.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let result = guarded(|| cancel.scope(|| work(site, wait, &mut progress)));
+            let result =
+                guarded(|| cancel.scope(|| mailbox.watched(ticket, || work(site, wait, &mut progress))));
             mailbox.answer(ticket, result);
         });
     }

@@ -167,7 +167,10 @@ impl NativeMigrations {
 
     fn answer(&self, ticket: u32, work: impl FnOnce() -> Result<Answer> + Send + 'static) {
         let (mailbox, cancel) = (self.mailbox.clone(), self.mailbox.cancel_of(ticket));
-        run_blocking(move || mailbox.answer(ticket, guarded(|| cancel.scope(work))));
+        run_blocking(move || {
+            let result = guarded(|| cancel.scope(|| mailbox.watched(ticket, work)));
+            mailbox.answer(ticket, result);
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use super::error::describe;
 use super::parts::{JsParts, Parts};
 use super::statistics::event_text;
 use crate::engine::cancel::Cancel;
-use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning};
+use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning, patience};
 
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -81,6 +81,8 @@ enum Message {
     /// There is something to take for the listener on this channel.
     Notified(u32),
     Progressed(u32, u64, u64),
+    /// A call waits for other processes, as this text says.
+    Delayed(u32, String),
     /// An event of a database, as JSON.
     Happened(String),
 }
@@ -169,6 +171,16 @@ impl Mailbox {
         self.post(Message::Progressed(ticket, done, total));
     }
 
+    /// Runs the work of a call, and tells JavaScript once if it waits long for other processes.
+    pub fn watched<T>(&self, ticket: u32, work: impl FnOnce() -> T) -> T {
+        let mailbox = self.clone();
+        let watcher = move |busy: &Error| {
+            let text = patience::describe(busy, |path| path.display().to_string());
+            mailbox.post(Message::Delayed(ticket, text));
+        };
+        patience::watched(watcher, work)
+    }
+
     pub fn notify(&self, channel: u32) {
         self.post(Message::Notified(channel));
     }
@@ -197,6 +209,7 @@ const NOTIFIED: u32 = 4;
 const HAPPENED: u32 = 5;
 const BEGUN: u32 = 6;
 const CONTINUED: u32 = 7;
+const DELAYED: u32 = 8;
 
 #[napi]
 pub struct Port {
@@ -220,7 +233,7 @@ impl Port {
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
-    /// so is progress: `[done, total]`. Messages behind a piece of an answer wait until the next call: one piece is enough
+    /// so is progress: `[done, total]`; why a call is delayed is a sentence. Messages behind a piece of an answer wait until the next call: one piece is enough
     /// work for JavaScript, and nothing wakes it up for the rest.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
@@ -244,6 +257,7 @@ impl Port {
                 Message::Piece(ticket, true, piece) => (BEGUN, ticket, piece),
                 Message::Piece(ticket, false, piece) => (CONTINUED, ticket, piece),
                 Message::Happened(event) => (HAPPENED, 0, Answer::text(event.into_bytes())),
+                Message::Delayed(ticket, text) => (DELAYED, ticket, Answer::text(text.into_bytes())),
                 Message::Notified(channel) => (NOTIFIED, channel, Answer::Nothing),
                 Message::Failed(ticket, error) => {
                     (FAILED, ticket, Answer::text(describe(&error).into_bytes()))
