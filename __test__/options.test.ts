@@ -61,6 +61,14 @@ describe('a bad option is refused at construction, by name', () => {
     const options = { get cacheTTL(): number { throw new Error('from the getter') } }
     assert.throws(() => new ProjectStorageV2(options), /from the getter/)
   })
+
+  test('each option is read once', () => {
+    const reads: string[] = []
+    const given = { basePath: '/tmp', cacheEnabled: undefined, cacheTTL: 1, maxCacheSize: undefined, lockTimeout: 1, durability: undefined }
+    const noting = new Proxy(given, { get: (target, name) => (reads.push(String(name)), Reflect.get(target, name)) })
+    new ProjectStorageV2(noting)
+    assert.deepEqual(reads.filter((name) => name in given).sort(), Object.keys(given).sort())
+  })
 })
 
 describe('defaults', () => {

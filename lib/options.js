@@ -23,7 +23,7 @@ function resolveOptions(given = {}) {
   if (basePath === '' || basePath.includes('\0')) throw wrongValue('option basePath must be a path')
   const options = { basePath: path.resolve(basePath) }
   for (const [name, fallback] of Object.entries(DEFAULTS)) {
-    const value = given[name] ?? (given[name] === null ? null : fallback)
+    const { [name]: value = fallback } = given
     if (typeof value !== typeof fallback) throw wrongType(`option ${name} must be a ${typeof fallback}`)
     if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
       throw wrongValue(`option ${name} must be a finite number that is not negative`)
