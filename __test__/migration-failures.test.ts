@@ -1,5 +1,6 @@
 // Migrations that throw, depend on one another, or are called where they must not be.
 import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
 import { rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -83,6 +84,18 @@ describe('what a migration throws', () => {
     assert.deepEqual((await manager.getState()).migrations.map(({ error }) => error), ['attempt 2'])
     assert.deepEqual(await manager.migrate(), { versions: ['1.0.0'], currentVersion: '1.0.0' })
     assert.deepEqual((await manager.getState()).migrations.map(({ success, error }) => [success, error]), [[true, undefined]])
+  }))
+
+  test('does not stop the migration if it comes from an asynchronous logger, and is reported once', withManagers(async ({ manage }) => {
+    const warnings: string[] = []
+    const note = (message: unknown) => void warnings.push((message as { code: string }).code)
+    channel('octoprompt-storage:warning').subscribe(note)
+    const manager = manage({ logger: async () => { throw new Error('no disk for logs') } })
+    manager.register(noting([], '1.0.0', { up: ({ logger }) => logger.info('x') }))
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    await manager.status()
+    channel('octoprompt-storage:warning').unsubscribe(note)
+    assert.deepEqual(warnings, ['LOGGER_FAILED'])
   }))
 
   test('does not stop the migration if it comes from a logger', withManagers(async ({ manage }) => {

@@ -9,11 +9,14 @@ const { wrongType } = require('./errors.js')
 
 const LEVELS = ['info', 'warn', 'error']
 
-/** Makes a log function that never throws, since work must not fail because its log does. The first error is reported. */
+/**
+ * Makes a log function that never throws or rejects, since work must not fail because its log does. The first error is
+ * reported.
+ */
 function guarded(write, state) {
-  return (line) => {
+  return async (line) => {
     try {
-      write(line)
+      await write(line)
     } catch (error) {
       if (state.reported) return
       state.reported = true

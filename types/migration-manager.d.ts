@@ -1,6 +1,8 @@
 import type { CallOptions } from './options.js'
 
-/** Receives the lines that a {@link MigrationManager} logs. An error that it throws is reported once and stops nothing. */
+/**
+ * Receives the lines that a {@link MigrationManager} logs. If it throws or rejects, that is reported once and stops nothing.
+ */
 export interface MigrationLogger {
   info(line: string): void
   warn(line: string): void
