@@ -113,3 +113,11 @@ test('an index that was just rebuilt passes verify and survives a repair', withI
   assert.deepEqual(await indexes.query('by_name', 'bob'), [8])
   await indexes.close()
 }))
+
+test('a repair of indexes follows a long rebuild that was called before it', withIndexes(async (base) => {
+  const indexes = open(base)
+  const entities = Array.from({ length: 2000 }, (_, id) => ({ id, name: `n${id}` }))
+  const [, report] = await Promise.all([indexes.rebuildIndex('by_name', entities), indexes.repair()])
+  assert.ok(report.before.documents > entities.length, String(report))
+  await indexes.close()
+}))

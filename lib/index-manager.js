@@ -165,7 +165,7 @@ class IndexManager {
   async repair(options) {
     this.#ensureOpen()
     const signal = signalOption(options)
-    return reportFrom(await call((ticket) => this.#indexes.repair(ticket), { signal }))
+    return reportFrom(await this.#write((ticket) => this.#indexes.repair(ticket), signal, 'repair'))
   }
 
   async close() {
