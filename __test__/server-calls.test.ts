@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { ProjectFilesStorageSchema, ProjectsStorageSchema, ValidationError } from '../index.js'
+import { ProjectFilesStorageSchema, ProjectsStorageSchema, ValidationError, projectStorage } from '../index.js'
 import type { StorageSchema } from '../index.js'
 import {
   fileInput, fileRecord, projectRecord, projectsPath, readJson, runChild, withDirectory, withProject, withStorage,
@@ -188,6 +188,10 @@ describe('projectStorage', () => {
     assert.equal(code, 0, stderr)
     assert.deepEqual(await readdir(base), [])
   }))
+
+  test('returns itself where a storage returns itself', () => {
+    assert.equal(projectStorage.off('change', () => {}), projectStorage)
+  })
 })
 
 describe('the schema values', () => {

@@ -23,7 +23,11 @@ for (let type = ProjectStorageV2.prototype; type !== Object.prototype; type = Ob
 
 for (const name of methods) {
   Object.defineProperty(projectStorage, name, {
-    value: (...args) => storage()[name](...args),
+    value: (...args) => {
+      const used = storage()
+      const answer = used[name](...args)
+      return answer === used ? projectStorage : answer
+    },
     enumerable: typeof name === 'string',
     configurable: true,
     writable: true,
