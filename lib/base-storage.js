@@ -6,6 +6,7 @@ const { signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
 const { describe, textOf } = require('./arguments.js')
+const { asyncDispose } = require('./async-dispose.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
 const { channels, publish, published } = require('./diagnostics.js')
@@ -60,8 +61,6 @@ const ensureOpen = Symbol('ensureOpen')
 const scope = Symbol('scope')
 /** Closes the native side. */
 const finish = Symbol('finish')
-
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 /** Methods never call one another through `this`: a subclass may override any of them and call `super`. */
 class BaseStorage {

@@ -5,12 +5,11 @@
 const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
+const { asyncDispose } = require('./async-dispose.js')
 const { optionsOf } = require('./call-options.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
 const { errorFrom, invalid } = require('./errors.js')
-
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 const SCOPES = new Set(['collection', 'database'])
 

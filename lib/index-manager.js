@@ -5,6 +5,7 @@ const { types } = require('node:util')
 const { NativeIndexes } = require('./native.js')
 const { signalOption, throwIfAborted } = require('./abort.js')
 const { describe, textOf } = require('./arguments.js')
+const { asyncDispose } = require('./async-dispose.js')
 const { call, port } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
 const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
@@ -21,8 +22,6 @@ const { Writes } = require('./writes.js')
 
 /** Indexes need no cache, but its time to live says how long memory is trusted before the files are looked at. */
 const CACHE = { cacheEnabled: false, maxCacheSize: 0, cacheTTL: 1000 }
-
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class IndexManager {
   #indexes

@@ -2,6 +2,7 @@
 
 const { NativeBackups, NativeMigrations } = require('./native.js')
 const { signalOption } = require('./abort.js')
+const { asyncDispose } = require('./async-dispose.js')
 const { backupOf, callOptions, nameOf, stoppable } = require('./backup-calls.js')
 const { exclusively, refuseInside } = require('./base-path-queue.js')
 const { call, port } = require('./calls.js')
@@ -26,8 +27,6 @@ const WATCHED = {
   backup: [channels.backup, backedUp],
   restore: [channels.backup],
 }
-
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 class MigrationManager {
   #basePath

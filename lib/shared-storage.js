@@ -1,5 +1,6 @@
 'use strict'
 
+const { asyncDispose } = require('./async-dispose.js')
 const { ProjectStorageV2 } = require('./project-storage.js')
 
 let current
@@ -45,6 +46,6 @@ async function close() {
 }
 
 projectStorage.close = close
-if (Symbol.asyncDispose) projectStorage[Symbol.asyncDispose] = close
+projectStorage[asyncDispose] = close
 
 module.exports = { projectStorage }
