@@ -188,6 +188,7 @@ describe('the output of a schema', () => {
     ['a hole in an array', [1, , 2], [1]],
     ['an invalid date', new Date(Number.NaN), []],
     ['a map', new Map([[1, 2]]), []],
+    ['an object of a class whose name is a symbol', new (Object.defineProperty(class {}, 'name', { value: Symbol('n') }))(), []],
     ['an object that contains itself', cyclic, ['deep', 'again']],
     ['a bigint that a toJSON returns', { price: { toJSON: () => 1n } }, ['price']],
     ['NaN that a toJSON returns', [{ toJSON: () => Number.NaN }], [0]],

@@ -6,6 +6,7 @@ const { isDate, isRegExp } = require('node:util/types')
 const { signalOf } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
+const { isPlain } = require('./shapes.js')
 
 /** Conditions nested deeper than this are refused. */
 const MAX_DEPTH = 90
@@ -77,10 +78,7 @@ function objectText(value, place, depth) {
     const elements = Array.from(value, (element, at) => valueText(element, `${place}.${at}`, depth + 1))
     return `[${elements.join(',')}]`
   }
-  const type = Object.getPrototypeOf(value)
-  if (type !== null && Object.getPrototypeOf(type) !== null) {
-    throw invalid(`${place}: an object of class ${describe(type.constructor?.name)} is no value to compare with`)
-  }
+  if (!isPlain(value)) throw invalid(`${place}: ${describe(value)} is no value to compare with`)
   const members = Object.keys(value).map((name) => {
     return `${JSON.stringify(name)}:${valueText(value[name], `${place}.${name}`, depth + 1)}`
   })

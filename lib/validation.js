@@ -5,6 +5,7 @@
 const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
+const { isPlain } = require('./shapes.js')
 
 /** Values that are nested deeper are refused. */
 const MAX_DEPTH = 100
@@ -99,9 +100,8 @@ function collect(given, key, path, issues, above) {
     refuse(`it is nested deeper than ${MAX_DEPTH} levels`)
     return
   }
-  const type = Object.getPrototypeOf(value)
-  if (type !== null && !Array.isArray(value) && Object.getPrototypeOf(type) !== null) {
-    refuse(`an object of class ${type.constructor?.name ?? 'unknown'} has no form in JSON`)
+  if (!Array.isArray(value) && !isPlain(value)) {
+    refuse(`${describe(value)} has no form in JSON`)
     return
   }
   above.add(value)
