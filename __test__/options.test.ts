@@ -50,6 +50,7 @@ describe('a bad option is refused at construction, by name', () => {
     ['an empty data directory', (Class) => new (class extends (Class as any) {} as any)({}, {}, ''), BaseStorage],
     ['a data directory that is not a path', (Class) => new (class extends (Class as any) {} as any)({}, {}, 'a\0b'), BaseStorage],
     ['a class that only a storage may instantiate', (Class) => new Class(), ProjectFileStorage],
+    ['a list as the options of indexes', (Class) => new Class('/tmp', 'x', []), IndexManager],
   ]
   for (const [what, construct, Class] of wrong) {
     test(`the error has the code INVALID_ARGUMENT: ${what}`, () => {

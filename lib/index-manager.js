@@ -8,12 +8,11 @@ const { describe, textOf } = require('./arguments.js')
 const { asyncDispose } = require('./async-dispose.js')
 const { call, port } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
-const { closed, invalid, wrongType, wrongValue } = require('./errors.js')
+const { closed, invalid, wrongType } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
 const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
 const { releaseClosed } = require('./objects.js')
-const { warnOfMisspelt } = require('./option-names.js')
-const { nativeOptions, resolveOptions } = require('./options.js')
+const { checkDataDir, checkOptions, nativeOptions, resolveOptions } = require('./options.js')
 const { attemptOf, publishedWrite, Records } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { isMap } = require('./shapes.js')
@@ -35,10 +34,8 @@ class IndexManager {
 
   constructor(basePath, dataDir, options = {}) {
     if (typeof basePath !== 'string') throw wrongType('basePath must be a string')
-    if (typeof dataDir !== 'string') throw wrongType('dataDir must be a string')
-    if (dataDir === '' || dataDir.includes('\0')) throw wrongValue('dataDir must be a path')
-    if (options === null || typeof options !== 'object') throw wrongType('options must be an object')
-    warnOfMisspelt(options)
+    checkDataDir(dataDir)
+    checkOptions(options)
     const { lockTimeout, durability } = options
     const resolved = resolveOptions({ basePath, lockTimeout, durability, ...CACHE })
     this.#basePath = resolved.basePath

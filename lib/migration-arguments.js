@@ -6,7 +6,7 @@ const path = require('node:path')
 const { describe } = require('./arguments.js')
 const { invalid, wrongType, wrongValue } = require('./errors.js')
 const { resolveLogger } = require('./logger.js')
-const { warnOfMisspelt } = require('./option-names.js')
+const { checkOptions } = require('./options.js')
 
 const LOCK_TIMEOUT = 30_000
 
@@ -18,10 +18,7 @@ function basePathOf(value) {
 }
 
 function managerOptions(given = {}) {
-  if (given === null || typeof given !== 'object' || Array.isArray(given)) {
-    throw wrongType('options must be an object')
-  }
-  warnOfMisspelt(given)
+  checkOptions(given)
   const { lockTimeout = LOCK_TIMEOUT, logger, include = [], keep } = given
   if (typeof lockTimeout !== 'number') throw wrongType('option lockTimeout must be a number')
   if (!(Number.isFinite(lockTimeout) && lockTimeout >= 0)) {

@@ -12,12 +12,21 @@ const DEFAULTS = {
   durability: 'full',
 }
 
+/** Checks that the options of a constructor are an object, and warns of names that are probably misspelt. */
+function checkOptions(given) {
+  if (given === null || typeof given !== 'object' || Array.isArray(given)) throw wrongType('options must be an object')
+  warnOfMisspelt(given)
+}
+
+/** Checks the directory of a database, relative to the base path. */
+function checkDataDir(given) {
+  if (typeof given !== 'string') throw wrongType('dataDir must be a string')
+  if (given === '' || given.includes('\0')) throw wrongValue('dataDir must be a path')
+}
+
 /** Checks the options of a storage and fills in the defaults; `basePath` becomes absolute. */
 function resolveOptions(given = {}) {
-  if (given === null || typeof given !== 'object' || Array.isArray(given)) {
-    throw wrongType('options must be an object')
-  }
-  warnOfMisspelt(given)
+  checkOptions(given)
   const { basePath = process.cwd() } = given
   if (typeof basePath !== 'string') throw wrongType('option basePath must be a string')
   if (basePath === '' || basePath.includes('\0')) throw wrongValue('option basePath must be a path')
@@ -47,4 +56,4 @@ function nativeOptions(options) {
   }
 }
 
-module.exports = { resolveOptions, nativeOptions }
+module.exports = { checkDataDir, checkOptions, resolveOptions, nativeOptions }
