@@ -29,7 +29,10 @@ export class StorageError extends Error {
   readonly reason?: unknown
   /** For `IO_ERROR`: the operating system's name for the error, e.g. `'ENOSPC'`. */
   readonly errno?: string
-  /** For `IO_ERROR`, `CORRUPT_DATA` and `LOCK_TIMEOUT`: the file or directory. */
+  /**
+   * For `IO_ERROR`, `CORRUPT_DATA`, `UNSUPPORTED_FORMAT` and `UNSUPPORTED_FILESYSTEM`, and for `LOCK_TIMEOUT` if there is
+   * one: the file or directory.
+   */
   readonly path?: string
   /** For `IO_ERROR`: the operation that failed, e.g. `'open'`. */
   readonly operation?: string

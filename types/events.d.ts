@@ -10,7 +10,10 @@ interface Ended {
 
 /** The fields of every event that reports a call. */
 interface Called extends Ended {
-  /** The method: `'create'`, `'query'`, … */
+  /**
+   * The method: `'create'`, `'query'`, … Some share a name: `'find'` for finding entities or projects by an index,
+   * `'versions'` for reading versions of a file, `'readContent'` and `'appendContent'` for the pieces of a stream.
+   */
   operation: string
   basePath: string
   /** The database's directory. */
