@@ -289,19 +289,20 @@ for (const losses of [1, 2]) {
   }))
 }
 
+/** Runs a transaction that loses its first attempt and then waits for its turn. */
+function losing(things: Things, id: number, again: () => unknown, options?: CallOptions) {
+  let runs = 0
+  return things.transaction(async (tx) => {
+    await tx.getById(id)
+    runs += 1
+    if (runs === 1) await things.update(id, { size: 2 })
+    else await again()
+    await tx.update(id, { name: 'done' })
+  }, options)
+}
+
 test('a retry that is aborted or times out does not block those queued behind it', withThings(async (things, base) => {
   const ids = (await Promise.all(['first', 'aborted', 'late', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
-  /** Runs a transaction that loses its first attempt and then waits for its turn. */
-  const losing = (storage: Things, id: number, again: () => unknown, options?: CallOptions) => {
-    let runs = 0
-    return storage.transaction(async (tx) => {
-      await tx.getById(id)
-      runs += 1
-      if (runs === 1) await things.update(id, { size: 2 })
-      else await again()
-      await tx.update(id, { name: 'done' })
-    }, options)
-  }
   let lost = 0
   const note = () => void (lost += 1)
   channel('octoprompt-storage:conflict').subscribe(note)
@@ -321,6 +322,30 @@ test('a retry that is aborted or times out does not block those queued behind it
   await Promise.all([first, last])
   assert.deepEqual((await things.list()).map(({ name }) => name), ['done', 'aborted', 'late', 'done'])
   await hasty.close()
+}))
+
+test('a retry waits for the one under way even after another that waited was aborted', withThings(async (things) => {
+  const ids = (await Promise.all(['first', 'aborted', 'last'].map((name) => things.create({ name })))).map(({ id }) => id)
+  let lost = 0
+  const note = () => void (lost += 1)
+  channel('octoprompt-storage:conflict').subscribe(note)
+  const ended: string[] = []
+  let end: (() => void) | undefined
+  const first = losing(things, ids[0]!, () => new Promise<void>((resolve) => (end = resolve))).then(() => ended.push('first'))
+  await until('the first to have its turn', () => end)
+  const controller = new AbortController()
+  const aborted = caught(losing(things, ids[1]!, () => {}, { signal: controller.signal }))
+  await until('the second to have lost', () => lost === 2)
+  controller.abort()
+  assert.equal((await aborted).code, 'ABORTED')
+  const last = losing(things, ids[2]!, () => ended.push('last'))
+  await until('the last to have lost', () => lost === 3)
+  channel('octoprompt-storage:conflict').unsubscribe(note)
+  // Time enough for a retry that does not wait.
+  for (let read = 0; read < 10; read++) await things.sequence()
+  end!()
+  await Promise.all([first, last])
+  assert.deepEqual(ended, ['first', 'last'])
 }))
 
 test('transactions take their time if lockTimeout is huge', withThings(async (things) => {

@@ -2,15 +2,16 @@
 
 // Locks that callers take by key: in turn within this thread, through lock files between threads and processes.
 
-const { aborted, pause, throwIfAborted, whenAborted } = require('./abort.js')
+const { pause, throwIfAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
-const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
+const { now } = require('./timers.js')
+const { Turns } = require('./turns.js')
 
-/** For each directory and key, the calls of this thread that wait for the lock. It exists while a call holds the lock. */
-const queues = new Map()
+/** The turns of the calls of this thread, by directory and key. */
+const turns = new Turns()
 
 /** The locks whose functions the running code is part of. */
 const inside = new Nesting()
@@ -36,8 +37,7 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
     const message = `no lock for the key ${describe(key)} within ${timeout} ms: ${why}`
     return refusal('LOCK_TIMEOUT', message, holder === null ? {} : { holder })
   }
-  throwIfAborted(signal)
-  await turn(id, timeout, signal, timedOut)
+  const leave = await turns.take(id, timeout, signal, () => timedOut(process.pid))
   try {
     const lock = await take(native, key, end, signal, timedOut)
     try {
@@ -46,41 +46,8 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
       native.unlock(lock)
     }
   } finally {
-    pass(id)
+    leave()
   }
-}
-
-/** Waits until no other call of this thread has the lock. A call that has its turn must pass the lock on with `pass`. */
-function turn(id, timeout, signal, timedOut) {
-  const waiting = queues.get(id)
-  if (waiting === undefined) {
-    queues.set(id, [])
-    return
-  }
-  return new Promise((resolve, reject) => {
-    const forget = () => {
-      clearTimeout(timer)
-      unheard()
-    }
-    const go = () => {
-      forget()
-      resolve()
-    }
-    const giveUp = (error) => {
-      waiting.splice(waiting.indexOf(go), 1)
-      forget()
-      reject(error)
-    }
-    const unheard = whenAborted(signal, () => giveUp(aborted(signal)))
-    const timer = setTimeout(() => giveUp(timedOut(process.pid)), Math.min(timeout, LONGEST))
-    waiting.push(go)
-  })
-}
-
-function pass(id) {
-  const next = queues.get(id).shift()
-  if (next) next()
-  else queues.delete(id)
 }
 
 /** Takes the lock between threads and processes, trying again until the time is up. */

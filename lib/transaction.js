@@ -4,7 +4,7 @@
 // current at the commit, it runs again.
 
 const { NativeTransaction } = require('./native.js')
-const { aborted, pause, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
+const { aborted, pause, signalOption, throwIfAborted, whenAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
@@ -12,6 +12,7 @@ const { invalid, refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
 const { queryOf } = require('./query.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
+const { Turns } = require('./turns.js')
 
 /** How often a callback runs before its transaction fails with `CONFLICT`. */
 const MAX_ATTEMPTS = 16
@@ -21,8 +22,8 @@ const MAX_PAUSE = 50
 /** The databases of the transactions that the running code is part of and for which others of the same database wait. */
 const waitedFor = new Nesting()
 
-/** For each database, the promise that the last transaction in its queue has ended. */
-const queues = new Map()
+/** The turns of transactions that have lost, by database. */
+const turns = new Turns()
 
 /**
  * The steps of a storage within a transaction. `steps` holds what differs between storages: each of its functions takes the
@@ -161,7 +162,7 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
       // Transactions that have lost once wait for one another, so that each of them meets only first attempts of others. A
       // transaction inside one that others wait for must not wait for it in turn.
       if (attempt === 1 && ![...waitedFor].includes(hooks.place(storage))) {
-        leave.now = await enter(hooks.place(storage), end, timeout, signal)
+        leave.now = await turns.take(hooks.place(storage), end - now(), signal, () => tooLate(timeout))
         place = hooks.place(storage)
       } else {
         await pause(Math.random() * Math.min(2 ** attempt, MAX_PAUSE), signal)
@@ -228,32 +229,6 @@ function conflict(attempts) {
   const why = 'others, or calls in its callback that are not made on tx, keep changing what it reads'
   const message = `a transaction was given up after ${attempts} attempts: ${why}; try again, or use tx for all of it`
   return refusal('CONFLICT', message)
-}
-
-/** Waits for this call's turn and returns the function that ends the turn. */
-async function enter(place, end, timeout, signal) {
-  const before = queues.get(place) ?? Promise.resolve()
-  let done
-  const own = new Promise((resolve) => (done = resolve))
-  const last = before.then(() => own)
-  queues.set(place, last)
-  const leave = () => {
-    done()
-    if (queues.get(place) === last) queues.delete(place)
-  }
-  let timer
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(tooLate(timeout)), Math.min(Math.max(end - now(), 0), LONGEST))
-  })
-  try {
-    await unlessAborted(signal, Promise.race([before, late]))
-    return leave
-  } catch (error) {
-    leave()
-    throw error
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 module.exports = { Scope, transaction }
