@@ -4,13 +4,13 @@
 // does the same; waiting here keeps the engine's threads free for the operation in progress.
 
 const { realpathSync } = require('node:fs')
-const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { invalid, refusal } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
-const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
+const { now } = require('./timers.js')
+const { Turns } = require('./turns.js')
 
-/** The end of the operation that was queued last, by base path. */
-const ends = new Map()
+/** The turns of operations, by base path. */
+const turns = new Turns()
 
 /** The base paths of the operations that the running code is part of. */
 const inside = new Nesting()
@@ -31,20 +31,16 @@ function placeOf(base) {
  */
 async function exclusively(base, timeout, name, work, signal) {
   refuseInside(base, name)
-  throwIfAborted(signal)
-  const began = now()
-  const place = placeOf(base)
-  const before = ends.get(place)
-  let end
-  const ended = new Promise((resolve) => (end = resolve))
-  const last = before === undefined ? ended : before.then(() => ended)
-  ends.set(place, last)
+  const end = now() + timeout
+  const late = () => {
+    const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
+    return refusal('LOCK_TIMEOUT', `${problem}; try again, or raise lockTimeout`, { path: base, holder: process.pid })
+  }
+  const leave = await turns.take(placeOf(base), timeout, signal, late)
   try {
-    if (before !== undefined) await within(before, timeout, base, signal)
-    return await work(Math.max(0, timeout - (now() - began)))
+    return await work(Math.max(0, end - now()))
   } finally {
-    end()
-    if (ends.get(place) === last) ends.delete(place)
+    leave()
   }
 }
 
@@ -60,21 +56,6 @@ function refuseInside(base, name) {
     const problem = `${name} was called inside a migration of ${base}, which it would wait for`
     throw invalid(`${problem}; call it when the migration has ended`)
   }
-}
-
-function within(promise, timeout, base, signal) {
-  let timer
-  const ended = new Promise((resolve, reject) => {
-    timer = setTimeout(() => {
-      const problem = `another operation of this process on ${base} did not end within ${timeout} ms`
-      reject(refusal('LOCK_TIMEOUT', `${problem}; try again, or raise lockTimeout`, { path: base, holder: process.pid }))
-    }, Math.min(timeout, LONGEST))
-    promise.then(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
-  return unlessAborted(signal, ended, () => clearTimeout(timer))
 }
 
 module.exports = { exclusively, asPartOf, refuseInside }
