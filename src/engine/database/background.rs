@@ -52,9 +52,9 @@ impl Activity {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Records that the first `written` bytes are in the snapshots.
+    /// Records that the first `written` bytes are in the snapshots, or need no further attempt to get them there.
     pub fn checkpointed(&self, written: u64) {
-        self.checkpointed.store(written, Ordering::Relaxed);
+        self.checkpointed.fetch_max(written, Ordering::Relaxed);
     }
 
     /// Whether the journal has grown by another step since the last call.
@@ -128,8 +128,10 @@ impl Database {
         Some(last_write + if cheap { SOON } else { LATE })
     }
 
-    /// Checkpoints without anybody waiting for it: what goes wrong is reported as a warning.
+    /// Checkpoints without anybody waiting for it: what goes wrong is reported as a warning. After a failure, the next
+    /// write schedules another attempt. What is written meanwhile stays pending in any case.
     fn checkpoint_in_background(&self) {
+        let written = self.background.written();
         // Closing the database checkpoints too, and the files may be removed after that.
         let is_wanted = || self.background.pending() > 0;
         match self.checkpoint_or_warn_if(self.wait(), &is_wanted) {
@@ -147,6 +149,7 @@ impl Database {
                 self.publish(Event::Warned);
             }
         }
+        self.background.checkpointed(written);
     }
 
     fn dirty_snapshot_bytes(&self) -> u64 {
@@ -176,12 +179,7 @@ fn run() {
             continue;
         }
         parking_lot::MutexGuard::unlocked(&mut schedule, || {
-            let before = database.background.pending();
             database.checkpoint_in_background();
-            if database.background.pending() >= before {
-                // It failed: the next write schedules another attempt, not this loop.
-                database.background.checkpointed(database.background.written());
-            }
             drop(database);
         });
     }
@@ -193,29 +191,65 @@ mod tests {
 
     use super::*;
     use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign};
-    use crate::engine::fs::SimFs;
+    use crate::engine::fs::{Call, Fault, Repeat, SimFs};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
-    #[test]
-    fn a_background_checkpoint_with_nothing_left_to_do_touches_no_file() {
-        let fs = SimFs::new();
-        let directory = Path::new("/database");
-        fs.make_dirs("/database");
-        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
-        let database = Database::open(fs.handle(), directory, options).expect("opens");
+    fn put(database: &Database, id: u64) {
         let spec = Arc::new(CollectionSpec {
             path: "items.json".into(),
             large_field: None,
             indexes: Vec::new(),
             foreign: Foreign::Refuse,
         });
-        database.write(Durability::Full, move |tx| tx.put(&spec, 1.into(), b"{}".to_vec())).expect("written");
+        database
+            .write(Durability::Full, move |tx| tx.put(&spec, id.into(), b"{}".to_vec()))
+            .expect("written");
+    }
+
+    /// A database with a document that a checkpoint must write.
+    fn database() -> (SimFs, Arc<Database>) {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opens");
+        put(&database, 1);
+        (fs, database)
+    }
+
+    fn begins_snapshot(call: &Call) -> bool {
+        matches!(call, Call::Open { .. }) && call.name().starts_with("new-")
+    }
+
+    #[test]
+    fn a_background_checkpoint_with_nothing_left_to_do_touches_no_file() {
+        let (fs, database) = database();
         // What closing the database does while the background thread waits to do the same.
         database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
         let before = fs.calls();
         database.checkpoint_in_background();
         assert_eq!(fs.calls(), before);
+    }
+
+    #[test]
+    fn a_write_during_a_background_checkpoint_makes_another_one_due() {
+        let (fs, database) = database();
+        let writing = Arc::clone(&database);
+        fs.before(begins_snapshot, move || put(&writing, 2));
+        database.checkpoint_in_background();
+        assert!(database.checkpoint_due().is_some());
+        database.checkpoint_in_background();
+        assert!(database.checkpoint_due().is_none());
+    }
+
+    #[test]
+    fn a_failed_background_checkpoint_is_due_again_after_the_next_write() {
+        let (fs, database) = database();
+        fs.fail_when(begins_snapshot, Fault::Io, Repeat::Once);
+        database.checkpoint_in_background();
+        assert!(database.checkpoint_due().is_none());
+        put(&database, 2);
+        assert!(database.checkpoint_due().is_some());
     }
 
     #[test]
