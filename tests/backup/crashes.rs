@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use octoprompt_storage::engine::backup::list_backups;
-use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
-use octoprompt_storage::engine::{Mutant, Result};
+use octoprompt_storage::engine::fs::{self, Extreme, SimFs, Snapshot};
+use octoprompt_storage::engine::{Error, Mutant, Result};
 
 use crate::holding::hold;
 use crate::reached::reached;
-use crate::world::{Process, Seen, change, machine};
+use crate::world::{Process, Seen, change, directory, machine};
 
 /// Something that is done to a base path, and what may be found if it is cut short.
 pub struct Workload {
@@ -40,6 +40,13 @@ fn nothing(_: &mut Process) -> Result<()> {
 fn back_up_and_change(process: &mut Process) -> Result<()> {
     process.back_up("one")?;
     change(process)
+}
+
+/// Leaves it to the restore to create one of the databases.
+fn back_up_and_remove(process: &mut Process) -> Result<()> {
+    back_up_and_change(process)?;
+    process.close();
+    fs::remove_tree(&process.fs, &directory(1)).map_err(|error| Error::io("remove", &directory(1), &error))
 }
 
 fn restore(process: &mut Process) -> Result<()> {
@@ -88,6 +95,12 @@ pub const RESTORE_OPEN: Workload = Workload {
     name: "restore while open",
     prepare: back_up_and_change,
     steps: &[(restore_while_open, Stage::Either), (nothing, Stage::After)],
+};
+
+pub const RESTORE_MISSING: Workload = Workload {
+    name: "restore of a database that is gone",
+    prepare: back_up_and_remove,
+    steps: &[(restore, Stage::Either), (nothing, Stage::After)],
 };
 
 pub const FAILURE: Workload =

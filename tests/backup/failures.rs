@@ -1,12 +1,14 @@
 //! Every file call failing once: answers are true, and nothing is half done.
 
-use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, SimFs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Outcome, Result};
 
-use crate::crashes::{BACKUP, FAILURE, RESTORE, RESTORE_OPEN, SUCCESS, Workload};
+use crate::crashes::{BACKUP, FAILURE, RESTORE, RESTORE_MISSING, RESTORE_OPEN, SUCCESS, Workload};
 use crate::reached::reached;
 use crate::support::record;
-use crate::world::{Process, Seen, machine};
+use crate::world::{DATABASES, Process, Seen, machine};
 
 /// A machine on which the workload can begin.
 fn prepared(workload: &Workload) -> SimFs {
@@ -141,6 +143,35 @@ fn a_restore_keeps_its_promises_when_any_call_fails() {
 #[test]
 fn a_restore_under_open_storages_keeps_its_promises_when_any_call_fails() {
     every_call(&RESTORE_OPEN, Fault::Io);
+}
+
+#[test]
+fn a_restore_of_a_missing_database_keeps_its_promises_when_any_call_fails() {
+    every_call(&RESTORE_MISSING, Fault::Io);
+}
+
+#[test]
+fn a_restore_that_fails_without_effect_leaves_every_open_database_writable() {
+    let fs = prepared(&RESTORE_OPEN);
+    for failing in 0.. {
+        let mut process = Process::start(&fs.snapshot().kill());
+        (0..DATABASES.len()).for_each(|number| drop(process.database(number).expect("opens")));
+        let mapped = AtomicUsize::new(0);
+        let maps_tip = move |call: &Call| {
+            matches!(call, Call::OpenPage { .. }) && mapped.fetch_add(1, Ordering::Relaxed) == failing
+        };
+        process.fs.fail_when(maps_tip, Fault::Io, Repeat::Once);
+        let restored = process.restore("one");
+        if process.fs.faults() == 0 {
+            assert!(failing > 4, "{failing}");
+            return restored.expect("nothing fails");
+        }
+        if restored.expect_err("a call failed").outcome() == Outcome::None {
+            for number in 0..DATABASES.len() {
+                process.put((number, 0, 99), "afterwards").expect("writable");
+            }
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::places::{Places, Purpose, check_writable, is_below};
 use super::{INTENT, Site, intent};
 use crate::engine::checksum::FileHash;
 use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, IoContext, Outcome, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::{CollectionRecord, SnapshotRecord};
 
@@ -304,30 +304,23 @@ impl Replacement {
         Ok(())
     }
 
-    /// Carries out everything, beginning with the intent, while nobody else has the databases open.
+    /// Marks the databases and writes the intent, while nobody else has the databases open.
     ///
     /// # Errors
-    /// If the intent was not written, everything is as before. Otherwise an `IO_ERROR` leaves the databases marked, so that
-    /// nobody writes to them until the next opening has rolled the intent forward.
-    pub fn run(&self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
-        let fs = site.fs();
-        for owned in owned.iter() {
-            owned.set_migrating(&*fs, true)?;
+    /// Everything is as before, unless the outcome is unknown.
+    pub fn begin(&self, site: &Site, owned: &[Owned<'_>]) -> Result<()> {
+        let begun = mark(site, owned, true).and_then(|()| self.declare(site));
+        if begun.as_ref().is_err_and(|error| error.outcome() == Outcome::None) {
+            mark(site, owned, false)?;
         }
-        if let Err(error) = self.declare(site) {
-            for owned in owned.iter().filter(|_| error.outcome() == crate::engine::error::Outcome::None) {
-                owned.set_migrating(&*fs, false)?;
-            }
-            return Err(error);
-        }
-        self.finish(site, owned, false)
+        begun
     }
 
     /// Carries out an intent that is there already, but may not be durable itself. Generations that the earlier attempt
     /// began are not begun a second time, so that engines that have seen them notice.
     pub fn repeat(mut self, site: &Site, owned: &mut [Owned<'_>]) -> Result<()> {
         let fs = site.fs();
-        owned.iter().try_for_each(|owned| owned.set_migrating(&*fs, true))?;
+        mark(site, owned, true)?;
         for database in &mut self.databases {
             database.start = database.start.again(&*fs, &site.base.absolute(&database.path))?;
         }
@@ -335,12 +328,24 @@ impl Replacement {
         self.finish(site, owned, true)
     }
 
-    fn finish(&self, site: &Site, owned: &mut [Owned<'_>], again: bool) -> Result<()> {
+    /// Carries out the intent and ends it. `again` is as for [`Replacement::carry_out`].
+    ///
+    /// # Errors
+    /// `IO_ERROR`. Unless the intent has ended by then, the databases stay marked, so that nobody writes to them until the
+    /// next opening has rolled it forward.
+    pub fn finish(&self, site: &Site, owned: &mut [Owned<'_>], again: bool) -> Result<()> {
         self.carry_out(site, again)?;
         owned.iter_mut().for_each(Owned::reload);
         self.conclude(site)?;
-        owned.iter().try_for_each(|owned| owned.set_migrating(&*site.fs(), false))
+        mark(site, owned, false)
     }
+}
+
+/// Tells every process that the data of these databases is being replaced, or that it no longer is. A failure for one does
+/// not keep the others from being marked.
+fn mark(site: &Site, owned: &[Owned<'_>], migrating: bool) -> Result<()> {
+    let fs = site.fs();
+    owned.iter().map(|owned| owned.set_migrating(&*fs, migrating)).fold(Ok(()), Result::and)
 }
 
 /// Syncs a file that somebody else may own, if this process may: some systems sync only files that are open for writing.

@@ -58,6 +58,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
     let staged = site.restore_directory().join(STAGED);
+    let mut declared = false;
     let restored = alone(site, &directories, wait, |owned| {
         let sources = stage(site, &backup, &manifest, &staged, &mut meter)?;
         let mut replacement = Replacement::plan(site, &manifest, sources, &directories, Purpose::Restore)?;
@@ -65,23 +66,26 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
             replacement = replacement.ending(site.relative(&site.migration_directory().join(INTENT))?);
         }
         cancel::begin()?;
-        replacement.run(site, owned).map_err(|error| match is_declared(site) {
-            true => error.with_unknown_outcome(),
-            false => error,
-        })
+        replacement.begin(site, owned)?;
+        declared = true;
+        replacement.finish(site, owned, false)
     });
-    if restored.is_ok() {
-        meter.finish();
-        return Ok(());
-    }
-    if !is_declared(site) {
-        // Everything is as it was before. What cannot be removed now is removed by the next restore.
-        let _ = fs::remove_tree(&*fs, &staged);
-        for path in missing {
-            let _ = fs::remove_tree(&*fs, &path);
+    match restored {
+        Ok(()) => {
+            meter.finish();
+            Ok(())
+        }
+        // The data is replaced, or the next opening replaces it.
+        Err(error) if declared || is_declared(site) => Err(error.with_unknown_outcome()),
+        Err(error) => {
+            // Everything is as it was before. What cannot be removed now is removed by the next restore.
+            let _ = fs::remove_tree(&*fs, &staged);
+            for path in missing {
+                let _ = fs::remove_tree(&*fs, &path);
+            }
+            Err(error)
         }
     }
-    restored
 }
 
 /// Whether there may be an intent, which needs the staged files.

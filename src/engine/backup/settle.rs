@@ -67,8 +67,10 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
             alone(site, &directories, wait, |owned| {
                 let sources = sources_in_place(site, &manifest)?;
                 let replacement =
-                    Replacement::plan(site, &manifest, sources, &directories, Purpose::PutBack)?;
-                replacement.ending(site.relative(&path)?).run(site, owned)
+                    Replacement::plan(site, &manifest, sources, &directories, Purpose::PutBack)?
+                        .ending(site.relative(&path)?);
+                replacement.begin(site, owned)?;
+                replacement.finish(site, owned, false)
             })
         }
     }
