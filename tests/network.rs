@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, DatabaseOptions, Error, WarningCode};
 
 const MARK: &str = "/base/.storage/owner";
@@ -59,6 +59,15 @@ fn the_mark_of_a_killed_process_does_not_block_its_own_machine() {
     let next = fs.kill();
     open(&next).expect("the next one opens");
     drop(first);
+}
+
+#[test]
+fn a_process_that_fails_to_open_leaves_no_mark() {
+    let fs = machine();
+    let process = fs.process();
+    process.fail_when(|call| call.name().starts_with("journal-"), Fault::Io, Repeat::Once);
+    assert_eq!(code(open(&process)), Some("IO_ERROR"));
+    assert_eq!(fs.read_file(MARK), None);
 }
 
 #[test]

@@ -416,10 +416,9 @@ impl Drop for Database {
     /// acknowledged depends on this running.
     fn drop(&mut self) {
         self.feed.end();
-        if let Some(files) = &self.writer.get_mut().files {
-            if let Some(mark) = &files.mark {
-                mark.remove(&*self.fs);
-            }
+        if let Some(files) = &mut self.writer.get_mut().files {
+            // Whoever opens the database next must not find it.
+            files.mark = None;
             // If the unlock fails, the system releases the lock when the handle is closed.
             let _ = files.presence.unlock();
             if self.options.is_mutant(Mutant::DeleteLockFiles) {

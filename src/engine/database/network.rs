@@ -4,13 +4,15 @@
 //! process that opens a database there leaves a file with the name of its machine.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network, OpenMode, read_all};
 use crate::engine::journal::RESERVED;
 
-/// The file that says which machine has the database open. Removed when the database is closed.
+/// The file that says which machine has the database open. It is removed when this is dropped.
 pub struct Mark {
+    fs: Arc<dyn Fs>,
     path: PathBuf,
 }
 
@@ -19,7 +21,13 @@ impl Mark {
     ///
     /// # Errors
     /// `UNSUPPORTED_FILESYSTEM` if another process has it open, as its mark or its lock says.
-    pub fn leave(fs: &dyn Fs, directory: &Path, network: &Network, alone: bool) -> Result<Mark> {
+    pub fn leave(
+        file_system: &Arc<dyn Fs>,
+        directory: &Path,
+        network: &Network,
+        alone: bool,
+    ) -> Result<Mark> {
+        let fs = &**file_system;
         let path = directory.join(RESERVED).join("owner");
         let refuse = |holder: String| {
             let (path, mark) = (directory.to_path_buf(), path.clone());
@@ -38,15 +46,18 @@ impl Mark {
             fs::remove_tree(fs, &path).at("remove", &path)?;
         }
         let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
-        file.write_at(format!("{}\n", network.host).as_bytes(), 0).at("write", &path)?;
-        file.sync_data().at("sync", &path)?;
+        let mark = Mark { fs: Arc::clone(file_system), path };
+        file.write_at(format!("{}\n", network.host).as_bytes(), 0).at("write", &mark.path)?;
+        file.sync_data().at("sync", &mark.path)?;
         let reserved = directory.join(RESERVED);
         fs.sync_dir(&reserved).at("sync directory", &reserved)?;
-        Ok(Mark { path })
+        Ok(mark)
     }
+}
 
-    /// Removes the mark. If that fails, the mark that stays names this machine, whose processes ignore it.
-    pub fn remove(&self, fs: &dyn Fs) {
-        let _ = fs.remove_file(&self.path);
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // If this fails, the mark that stays names this machine, whose processes ignore it.
+        let _ = self.fs.remove_file(&self.path);
     }
 }

@@ -92,7 +92,7 @@ impl Database {
         let alone = presence.try_lock(LockKind::Exclusive)?;
         let network = fs.network(&reserved).at("look up the file system of", &reserved)?;
         let mark = match &network {
-            Some(network) => Some(Mark::leave(&*fs, directory, network, alone)?),
+            Some(network) => Some(Mark::leave(&fs, directory, network, alone)?),
             None => None,
         };
         let mutant = |mutant| options.is_mutant(mutant);
