@@ -9,7 +9,7 @@ use super::{CollectionSpec, Database, Mutant};
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{FileId, Location, Revision};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{File, FileHandle, OpenMode, read_exact_at};
+use crate::engine::fs::{FileHandle, OpenMode, read_exact_at};
 use crate::engine::index::Entries;
 use crate::engine::journal::{Body, LargeDocument, Line, Lines, Op, TipSlot, journal_path};
 
@@ -331,12 +331,6 @@ impl ForeignBatch {
         state.position = self.position;
         relocated
     }
-}
-
-/// Opens the journal of a generation for reading and appending.
-pub(super) fn open_journal(database: &Database, generation: u64) -> Result<Arc<dyn File>> {
-    let path = journal_path(&database.directory, generation);
-    database.fs.open(&path, OpenMode::ReadWrite).at("open", &path)
 }
 
 #[cfg(test)]

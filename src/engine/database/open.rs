@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::catch_up::open_journal;
 use super::counters::Counters;
 use super::events::{Event, Observers, Opened};
 use super::exclusive::Checkpointing;
@@ -201,7 +200,7 @@ impl Database {
     pub(in crate::engine) fn reload(&self, writer: &mut Writer) -> Result<()> {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
-        let recovered = loop {
+        let Recovered { state: mut fresh, journal, .. } = loop {
             let mutant = |mutant| self.is_mutant(mutant);
             let recovered = recover(&self.fs, &self.directory, Until::Tip(slot), mutant, &mut Vec::new());
             let now = self.tip_slot()?;
@@ -210,10 +209,8 @@ impl Database {
             }
             slot = now;
         };
-        let journal = open_journal(self, slot.generation)?;
         self.files(writer)?.journal = journal;
         let mut state = self.state.write();
-        let Recovered { state: mut fresh, .. } = recovered;
         fresh.recent = RecentChanges::starting_after(fresh.position.seq);
         let before = std::mem::take(&mut state.collections);
         for (path, collection) in before {
