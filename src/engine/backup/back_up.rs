@@ -176,15 +176,15 @@ impl Sources {
         let (mut databases, mut collections) = (Vec::new(), Vec::new());
         for (directory, cut) in directories.iter().zip(cuts) {
             let database = site.relative(directory)?;
-            for collection in cut.collections {
-                let path = site.relative(&directory.join(&*collection.path))?;
+            for (name, content) in cut.collections {
+                let path = site.relative(&directory.join(&*name))?;
                 if path == MANIFEST || !super::is_safe(&path) {
                     return Err(Error::InvalidArgument(format!(
                         "{path:?} is not a path that a backup may restore; let the storage use another file"
                     )));
                 }
-                let (database, name) = (database.clone(), collection.path.to_string());
-                collections.push(Collection { path, database, name, content: collection.content });
+                let (database, name) = (database.clone(), name.to_string());
+                collections.push(Collection { path, database, name, content });
             }
             databases.push(DatabaseEntry { path: database, id: cut.id, seq: cut.seq });
         }

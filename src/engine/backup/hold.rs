@@ -273,9 +273,9 @@ impl Hold {
         for (directory, at) in &self.directories(databases)? {
             let Some(cut) = cuts.get(*at) else { continue };
             let path = site.relative(directory)?;
-            for collection in &cut.collections {
-                let file = site.relative(&directory.join(&*collection.path))?;
-                let layout = match &collection.content {
+            for (collection, content) in &cut.collections {
+                let file = site.relative(&directory.join(&**collection))?;
+                let layout = match content {
                     CutContent::File(states) => states.last().map(|state| state.layout),
                     // This process has written since the checkpoint.
                     CutContent::Documents(frozen) => {
@@ -284,7 +284,7 @@ impl Hold {
                     }
                     CutContent::Edited(_) => return Err(not_current(&site.base.absolute(&file))),
                 };
-                let (database, collection) = (path.clone(), collection.path.to_string());
+                let (database, collection) = (path.clone(), collection.to_string());
                 collections.insert(file, Kind::Collection { database, collection, layout });
             }
             entries.push(DatabaseEntry { path, id: cut.id, seq: cut.seq });

@@ -1,6 +1,7 @@
 //! The database at one moment, frozen so that it can be copied while writers go on.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,20 +19,13 @@ use crate::engine::document_map::DocumentMap;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, FileHandle, OpenMode, read_all};
 use crate::engine::journal::{Layout, SnapshotRecord};
-use crate::engine::order;
 use crate::engine::snapshot::{SnapshotWriter, scan_map};
 
 /// What a database holds at one moment. Snapshots stay where they are as long as nobody checkpoints.
 pub(in crate::engine) struct Cut {
     pub id: DatabaseId,
     pub seq: u64,
-    /// In the order of their paths.
-    pub collections: Vec<CutCollection>,
-}
-
-pub(in crate::engine) struct CutCollection {
-    pub path: Arc<str>,
-    pub content: CutContent,
+    pub collections: BTreeMap<Arc<str>, CutContent>,
 }
 
 pub(in crate::engine) enum CutContent {
@@ -81,22 +75,19 @@ impl Database {
         let frozen = self.freeze(held)?;
         let (id, seq, dirty) = {
             let state = self.state.read();
-            let dirty: BTreeSet<Arc<str>> = state.changed().map(|(path, _)| Arc::clone(path)).collect();
+            let dirty: Vec<Arc<str>> = state.changed().map(|(path, _)| Arc::clone(path)).collect();
             (state.database, state.position.seq, dirty)
         };
-        let mut edited = Vec::new();
+        let documents = |frozen: Frozen| (Arc::clone(&frozen.path), CutContent::Documents(frozen));
+        let mut collections: BTreeMap<Arc<str>, CutContent> = frozen.into_iter().map(documents).collect();
         for path in dirty {
-            if frozen.iter().all(|frozen| frozen.path != path) {
-                edited.push(self.freeze_edited(path)?);
+            if let Entry::Vacant(free) = collections.entry(path) {
+                let edited = self.freeze_edited(Arc::clone(free.key()))?;
+                free.insert(CutContent::Edited(edited));
             }
         }
-        let documents = |frozen: Frozen| (Arc::clone(&frozen.path), CutContent::Documents(frozen));
-        let edits = |frozen: Frozen| (Arc::clone(&frozen.path), CutContent::Edited(frozen));
-        let frozen = frozen.into_iter().map(documents).chain(edited.into_iter().map(edits));
-        let mut collections: Vec<CutCollection> =
-            frozen.map(|(path, content)| CutCollection { path, content }).collect();
         for (path, record) in &catalog {
-            if !is_known(Some(record)) || collections.iter().any(|known| *known.path == **path) {
+            if !is_known(Some(record)) || collections.contains_key(&**path) {
                 continue;
             }
             // Nothing in a broken file counts, so the collection is empty.
@@ -105,9 +96,8 @@ impl Database {
             } else {
                 CutContent::File(record.snapshots.clone())
             };
-            collections.push(CutCollection { path: path.as_str().into(), content });
+            collections.insert(path.as_str().into(), content);
         }
-        order::sort_by(&mut collections, |a, b| a.path.cmp(&b.path));
         Ok(Cut { id, seq, collections })
     }
 

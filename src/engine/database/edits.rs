@@ -1,6 +1,7 @@
 //! What others did to the files of collections that a checkpoint or a copy is about to write: they edited, damaged or
 //! removed them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::freeze::Frozen;
@@ -77,9 +78,10 @@ impl Database {
 
     /// Returns what is wrong with the files of collections that have something to write but that nobody has asked for.
     pub(super) fn unnoticed_damage(&self, frozen: &[Frozen], noticed: &[Error]) -> Result<Vec<Error>> {
+        let frozen: HashSet<&str> = frozen.iter().map(|frozen| &*frozen.path).collect();
         let waiting: Vec<Arc<str>> = {
             let state = self.state.read();
-            let left = state.changed().filter(|(path, _)| frozen.iter().all(|frozen| frozen.path != **path));
+            let left = state.changed().filter(|(path, _)| !frozen.contains(&***path));
             left.map(|(path, _)| Arc::clone(path)).collect()
         };
         let mut damaged = Vec::new();
