@@ -29,7 +29,6 @@ use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
     Cut, Examined, Journals, ProblemCode, Survey, Texts, VerifyReport, count, examine, is_index_checkpoint,
-    verify_cut,
 };
 use copies::Copies;
 use plan::{Content, decide, size_of, touched};
@@ -42,13 +41,12 @@ use plan::{Content, decide, size_of, touched};
 pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
     let reserved = directory.join(RESERVED);
     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
-        let found = verify_cut(fs, directory)?;
-        return Ok(untouched(directory, found));
+        let (_, found) = Survey::alone(fs, directory)?;
+        return Ok(untouched(directory, found.report(directory)));
     }
     let _sole = Sole::wait(fs, &reserved, wait)?;
-    let before = verify_cut(fs, directory)?;
-    let cut = Cut::look(fs, directory, true)?;
-    let survey = Survey::make(&**fs, directory, &cut, |_| Err(Error::Closed))?;
+    let (cut, survey) = Survey::alone(fs, directory)?;
+    let before = survey.report(directory);
     if survey.is_sound() {
         return Ok(untouched(directory, before));
     }
@@ -56,7 +54,7 @@ pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairRe
     let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
     let (copies, actions) = (Some(copies), repair.actions);
-    let after = verify_cut(fs, directory)?;
+    let after = Survey::alone(fs, directory)?.1.report(directory);
     Ok(RepairReport { directory: directory.to_path_buf(), copies, actions, before, after })
 }
 

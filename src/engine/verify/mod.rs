@@ -20,7 +20,7 @@ pub use journals::Journals;
 pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
 
 use super::base_path::BasePath;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::fs::Fs;
 use super::lock::Wait;
 use super::migration::StateFile;
@@ -59,16 +59,6 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
     Ok(survey.report(directory))
 }
 
-/// Like [`verify`], for a caller that ensures that nobody has the database open.
-pub fn verify_cut(file_system: &Arc<dyn Fs>, directory: &Path) -> Result<VerifyReport> {
-    let cut = Cut::look(file_system, directory, true)?;
-    let fs = &**file_system;
-    let journals = |path: &str| {
-        examine(fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
-    };
-    Survey::make(fs, directory, &cut, journals).map(|survey| survey.report(directory))
-}
-
 /// Everything that is known of a database's files.
 pub struct Survey {
     pub journals: Journals,
@@ -80,8 +70,16 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Examines a database. The caller ensures that nobody has it open.
+    pub fn alone(fs: &Arc<dyn Fs>, directory: &Path) -> Result<(Cut, Survey)> {
+        let cut = Cut::look(fs, directory, true)?;
+        // Nobody writes, so nothing is examined twice.
+        let survey = Survey::make(&**fs, directory, &cut, |_| Err(Error::Closed))?;
+        Ok((cut, survey))
+    }
+
     /// Examines a database. `look_again` examines a collection again while nobody can write.
-    pub fn make(
+    fn make(
         fs: &dyn Fs,
         directory: &Path,
         cut: &Cut,
@@ -109,8 +107,9 @@ impl Survey {
         Ok(Survey { journals, collections, known: known.len(), problems })
     }
 
-    pub fn report(mut self, directory: &Path) -> VerifyReport {
-        order::sort_by(&mut self.problems, |a, b| {
+    pub fn report(&self, directory: &Path) -> VerifyReport {
+        let mut problems = self.problems.clone();
+        order::sort_by(&mut problems, |a, b| {
             b.severity
                 .cmp(&a.severity)
                 .then_with(|| a.path.cmp(&b.path))
@@ -118,7 +117,7 @@ impl Survey {
         });
         let mut collections: Vec<_> = self.collections.iter().map(Examined::report).collect();
         order::sort_by(&mut collections, |a, b| a.path.cmp(&b.path));
-        VerifyReport { directory: directory.to_path_buf(), collections, problems: self.problems }
+        VerifyReport { directory: directory.to_path_buf(), collections, problems }
     }
 
     /// Returns whether nothing was found that a repair would change.
