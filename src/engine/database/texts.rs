@@ -1,5 +1,6 @@
 //! Document texts on disk: reading and checking them.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -57,13 +58,11 @@ impl From<io::Error> for ReadFailure {
     }
 }
 
-impl From<ReadFailure> for io::Error {
-    fn from(failure: ReadFailure) -> Self {
-        match failure {
-            ReadFailure::Changed => {
-                io::Error::new(io::ErrorKind::InvalidData, "a document is not what was written")
-            }
-            ReadFailure::Io(error) => error,
+impl fmt::Display for ReadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadFailure::Changed => f.write_str("a document is not what was written"),
+            ReadFailure::Io(error) => error.fmt(f),
         }
     }
 }
@@ -103,20 +102,6 @@ pub fn read_text(
     let mut text = vec![0; part_len(location, part) as usize];
     read_exact_at(&*file, &mut text, location.offset)?;
     if is_intact(&text, location, part) { Ok(finish_part(text, part)) } else { Err(ReadFailure::Changed) }
-}
-
-/// Reads the text of a document without knowing its collection.
-pub fn read_whole(files: &FileTable, location: &Location) -> io::Result<Vec<u8>> {
-    read_text(files, location, Part::Whole).map_err(io::Error::from)
-}
-
-/// Like [`read_pieces`], without knowing the document's collection.
-pub fn pieces_of(
-    files: &FileTable,
-    location: &Location,
-    visit: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    read_pieces(files, location, visit).map_err(io::Error::from)
 }
 
 /// Reads the text of a document piece by piece. The pieces are certain to be those of the document only if this returns

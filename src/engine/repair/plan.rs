@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::engine::database::collection_file;
 use crate::engine::database::load::is_known;
 use crate::engine::database::state::Change;
-use crate::engine::database::texts::read_whole;
+use crate::engine::database::texts::{Part, ReadFailure, read_text};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
 use crate::engine::error::{Error, IoContext, Result};
@@ -174,11 +174,10 @@ impl<'a> Evidence<'a> {
 
     /// Returns a text of the journals; `None` if it is damaged.
     fn text_of(&self, location: &Location) -> Result<Option<Vec<u8>>> {
-        match read_whole(&self.journals.state.files, location) {
-            Err(error) if error.kind() != io::ErrorKind::InvalidData => {
-                Err(Error::io("read a journal of", self.directory, &error))
-            }
-            text => Ok(text.ok()),
+        match read_text(&self.journals.state.files, location, Part::Whole) {
+            Ok(text) => Ok(Some(text)),
+            Err(ReadFailure::Changed) => Ok(None),
+            Err(ReadFailure::Io(error)) => Err(Error::io("read a journal of", self.directory, &error)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::checksum::FileHash;
 use crate::engine::database::large_snapshot::LargeSnapshot;
 use crate::engine::database::load::{is_known, scan};
 use crate::engine::database::state::{Change, Content, matching};
-use crate::engine::database::{collection_file, texts::pieces_of};
+use crate::engine::database::{collection_file, texts::read_pieces};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{FileBytes, FileKind, Fs, list_if_there};
@@ -337,7 +337,7 @@ impl Examined {
             }
             found += 1;
             let mut judge = TextJudge::default();
-            let read = pieces_of(&journals.state.files, location, |piece| {
+            let read = read_pieces(&journals.state.files, location, |piece| {
                 judge.push(piece);
                 Ok(())
             });
@@ -345,8 +345,8 @@ impl Examined {
                 Ok(()) => problems.extend(
                     judge.finish(id).map(|(code, text)| Problem::new(code, &*self.path, text).of(id)),
                 ),
-                Err(error) => {
-                    let message = format!("its text in the journal cannot be read: {error}");
+                Err(failure) => {
+                    let message = format!("its text in the journal cannot be read: {failure}");
                     problems.push(Problem::new(ProblemCode::DocumentDamaged, &*self.path, message).of(id));
                 }
             }
