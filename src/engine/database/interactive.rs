@@ -317,10 +317,8 @@ impl Transaction<'_> {
         stamp: Option<Stamp>,
     ) -> Result<bool> {
         let spec = &self.prepare(spec)?;
-        let overlay = self.group.collections.get(&spec.path);
-        match overlay.and_then(|overlay| overlay.documents.get(id)) {
-            Some(pending) => Ok(pending.new.is_none() && stamp.is_none()),
-            None if overlay.is_some_and(|overlay| overlay.dropped) => Ok(stamp.is_none()),
+        match self.group.put(&spec.path, id) {
+            Some(put) => Ok(put.is_none() && stamp.is_none()),
             None => Ok(self.database.published_stamp(spec, id)? == stamp),
         }
     }

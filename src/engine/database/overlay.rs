@@ -22,6 +22,17 @@ pub struct Group {
     pub written_over: BTreeSet<Arc<str>>,
 }
 
+impl Group {
+    /// Returns what the group put under this id, or that it left nothing there; `None` if the published document counts.
+    pub fn put(&self, path: &str, id: &DocumentId) -> Option<Option<&Put>> {
+        let overlay = self.collections.get(path)?;
+        match overlay.documents.get(id) {
+            Some(pending) => Some(pending.new.as_ref()),
+            None => overlay.dropped.then_some(None),
+        }
+    }
+}
+
 pub struct Overlay {
     pub spec: Arc<CollectionSpec>,
     /// The collection was dropped: nothing of the published state shows through.

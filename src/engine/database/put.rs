@@ -99,9 +99,8 @@ impl Transaction<'_> {
 
     /// Like [`Transaction::is_stored`], for a document that has the same hash.
     fn holds(&self, spec: &Arc<CollectionSpec>, id: &DocumentId, put: &Put) -> Result<bool> {
-        let pending = self.group.collections.get(&spec.path).and_then(|overlay| overlay.documents.get(id));
-        match pending {
-            Some(pending) => pending.new.as_ref().map_or(Ok(false), |new| new.is_same(put)),
+        match self.group.put(&spec.path, id) {
+            Some(pending) => pending.map_or(Ok(false), |pending| pending.is_same(put)),
             None => self.database.publishes(spec, id, put),
         }
     }

@@ -150,13 +150,8 @@ impl<'a> Transaction<'a> {
     /// Returns the document, from memory or disk.
     pub fn get(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Document>> {
         let spec = &self.declare(spec)?;
-        if let Some(overlay) = self.group.collections.get(&spec.path) {
-            if let Some(pending) = overlay.documents.get(id) {
-                return pending.new.as_ref().map(Put::whole).transpose();
-            }
-            if overlay.dropped {
-                return Ok(None);
-            }
+        if let Some(put) = self.group.put(&spec.path, id) {
+            return put.map(Put::whole).transpose();
         }
         let found = self.read(spec, |database| database.published(spec, id))?;
         self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
@@ -169,13 +164,8 @@ impl<'a> Transaction<'a> {
     /// Returns the document without its large field, as an object of its own. The large field is not read.
     pub fn head(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<Vec<u8>>> {
         let spec = &self.declare(spec)?;
-        if let Some(overlay) = self.group.collections.get(&spec.path) {
-            if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.as_ref().map(Put::head_object));
-            }
-            if overlay.dropped {
-                return Ok(None);
-            }
+        if let Some(put) = self.group.put(&spec.path, id) {
+            return Ok(put.map(Put::head_object));
         }
         let found = self.read(spec, |database| database.published_head(spec, id))?;
         self.note(spec, id, found.as_ref().map(|(stamp, _)| *stamp));
@@ -215,13 +205,8 @@ impl<'a> Transaction<'a> {
 
     /// Like [`Transaction::hash`], for a collection that is already prepared.
     pub(super) fn hash_of(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<Option<u64>> {
-        if let Some(overlay) = self.group.collections.get(&spec.path) {
-            if let Some(pending) = overlay.documents.get(id) {
-                return Ok(pending.new.as_ref().map(Put::hash));
-            }
-            if overlay.dropped {
-                return Ok(None);
-            }
+        if let Some(put) = self.group.put(&spec.path, id) {
+            return Ok(put.map(Put::hash));
         }
         let stamp = self.database.published_stamp(spec, id)?;
         self.has_read = true;
