@@ -145,9 +145,9 @@ describe('a backup', () => {
     const abort = new AbortController()
     const first = manager.backup('first')
     const second = caught(manager.backup('second', { signal: abort.signal }))
-    await first
     abort.abort()
     assert.equal((await second).code, 'ABORTED')
+    await first
     assert.deepEqual((await manager.listBackups()).map(({ name }) => name), ['first'])
   }))
 
