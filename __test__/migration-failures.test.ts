@@ -164,6 +164,26 @@ describe('a second run', () => {
     assert.deepEqual((await hasty.migrate()).versions, [])
   }))
 
+  test('waits for the first even if another one that waited for it was aborted', withManagers(async ({ manage }) => {
+    const manager = manage()
+    const notes: string[] = []
+    let end = () => {}
+    const begun = new Promise<void>((begin) => {
+      manager.register(noting(notes, '1.0.0', { up: () => new Promise<void>((resolve) => { end = resolve; begin() }) }))
+    })
+    manager.register(noting(notes, '1.1.0'))
+    const first = manager.migrate()
+    await begun
+    const abort = new AbortController()
+    const aborted = caught(manager.migrate(undefined, { signal: abort.signal }))
+    abort.abort()
+    assert.equal((await aborted).code, 'ABORTED')
+    const later = Array.from({ length: 60 }, () => manager.migrate())
+    end()
+    assert.deepEqual((await first).versions, ['1.0.0', '1.1.0'])
+    assert.ok((await Promise.all(later)).every(({ versions }) => versions.length === 0))
+  }))
+
   test('runs after a failed one', withManagers(async ({ manage }) => {
     const [bad, good] = [manage(), manage()]
     bad.register(noting([], '1.0.0', { up: () => Promise.reject(new Error('no')) }))

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import { type } from 'arktype'
 import * as v from 'valibot'
 import { z as zod4 } from 'zod'
+import * as mini from 'zod/mini'
 import { z as zod3 } from 'zod3'
 import { BaseStorage, ValidationError } from '../index.js'
 import { caught, readJson, withDirectory } from './support/index.js'
@@ -159,7 +160,13 @@ describe('the error of a schema', () => {
     const odd = { '~standard': { ...plain['~standard'], validate: (value: any) => ({ value: { ...value, extra: [1n] } }) } }
     const error = await caught(notes(base, odd).create({ title: 'x' } as Note))
     assert.ok(error instanceof ValidationError)
-    assert.deepEqual(error.issues[0]!.path, ['extra', 0])
+    assert.deepEqual(error.issues, [{ path: ['extra', 0], message: 'a bigint has no form in JSON', code: 'custom' }])
+  }))
+
+  test('of Standard Schema says in its message what every issue says', withDirectory(async ({ base }) => {
+    const schema = { '~standard': { ...plain['~standard'], validate: () => ({ issues: [{ message: 'too long' }, { message: 'too odd' }] }) } }
+    const error = await caught(notes(base, schema).create({ title: 'x' } as Note))
+    assert.equal(error.message, 'invalid data: too long; too odd')
   }))
 })
 
@@ -169,6 +176,7 @@ describe('the output of a schema', () => {
     const storage = notes(base, giving(value))
     const error = await caught(storage.create({ title: 'x' } as Note))
     assert.ok(error instanceof ValidationError, error)
+    assert.equal(error.issues.length, 1)
     assert.deepEqual(await storage.list(), [])
     await storage.close()
     return error.issues[0]!.path
@@ -218,6 +226,15 @@ describe('the output of a schema', () => {
     delete (expected as any).gone
     assert.deepEqual(await storage.getById(note.id), expected)
     assert.deepEqual(Object.keys((note as any).extra), ['__proto__', '', 'a.b', '\ud800'])
+    await storage.close()
+  }))
+
+  test('may contain one object several times, and objects without a prototype', withDirectory(async ({ base }) => {
+    const shared = Object.assign(Object.create(null), { deep: {} })
+    const extra = { one: shared, other: [shared, shared.deep] }
+    const storage = notes(base, giving((given) => ({ ...given, extra })))
+    const { id } = await storage.create({ title: 'x' } as Note)
+    assert.deepEqual((await storage.getById(id) as any).extra, { one: { deep: {} }, other: [{ deep: {} }, {}] })
     await storage.close()
   }))
 
@@ -338,9 +355,9 @@ describe('a storage of a caller', () => {
   }))
 
   const stringIds: Record<string, [schema: unknown, error: (value: unknown) => boolean]> = {
-    'zod 4': [zod4.looseObject({ id: zod4.string(), title: zod4.string() }), (error) => error instanceof zod4.ZodError],
-    'zod 3': [zod3.object({ id: zod3.string(), title: zod3.string() }).passthrough(), (error) => error instanceof zod3.ZodError],
-    valibot: [v.looseObject({ id: v.string(), title: v.string() }), (error) => error instanceof ValidationError],
+    'zod 4': [zod4.looseObject({ id: zod4.string().min(1), title: zod4.string() }), (error) => error instanceof zod4.ZodError],
+    'zod 3': [zod3.object({ id: zod3.string().min(1), title: zod3.string() }).passthrough(), (error) => error instanceof zod3.ZodError],
+    valibot: [v.looseObject({ id: v.pipe(v.string(), v.minLength(1)), title: v.string() }), (error) => error instanceof ValidationError],
   }
   for (const [name, [schema, isItsError]] of Object.entries(stringIds)) {
     test(`whose ids are strings says how to provide one when none is given: ${name}`, withDirectory(async ({ base }) => {
@@ -348,12 +365,29 @@ describe('a storage of a caller', () => {
       const error = await caught(storage.create({ title: 'a' } as Note))
       assert.ok(isItsError(error), String(error))
       assert.match(error.message, /the data has no id that is a string: pass one, or give the class of the storage a static newId\(\)/)
-      assert.deepEqual(error.issues.at(-1).path, ['id'])
+      assert.deepEqual(error.issues.map(({ path }: { path: unknown }) => path), [['id'], ['id']])
+      assert.match(error.issues.at(-1).message, /newId/)
       assert.doesNotMatch((await caught(storage.create({ id: 'a', title: 5 } as any))).message, /newId/)
+      assert.doesNotMatch((await caught(storage.create({ id: '', title: 'a' } as any))).message, /newId/)
       assert.deepEqual(await storage.list(), [])
       await storage.close()
     }))
   }
+
+  test('whose ids are strings rejects with the error of the schema, even if that takes no advice', withDirectory(async ({ base }) => {
+    const storage = notes(base, mini.looseObject({ id: mini.string(), title: mini.string() }))
+    const error = await caught(storage.create({ title: 'a' } as Note))
+    assert.ok(error instanceof mini.core.$ZodError, String(error))
+    await storage.close()
+  }))
+
+  test('rejects every write with INVALID_ARGUMENT if its schema is none', withDirectory(async ({ base }) => {
+    for (const schema of [undefined, null, {}, () => true, { '~standard': {} }]) {
+      const storage = notes(base, schema)
+      assert.equal((await caught(storage.create({ title: 'a' } as Note))).code, 'INVALID_ARGUMENT')
+      await storage.close()
+    }
+  }))
 
   test('is rejected if its file lies outside its directory', withDirectory(async ({ base }) => {
     class Astray extends BaseStorage<Note> {
