@@ -86,6 +86,12 @@ describe('the stored part of an entity', () => {
     assert.deepEqual(await indexes.query('test', ['of a', 'text']), [1])
   }))
 
+  test('has boxed values as JSON has them', withIndex('hash', ['a', 'b', 'c'], async (indexes) => {
+    await indexes.addToIndex('test', 1, { a: Object(1), b: Object(false), c: Object('text') })
+    assert.deepEqual(await indexes.query('test', [1, false, 'text']), [1])
+    assert.equal((await caught(indexes.addToIndex('test', 2, { a: Object(1n) }))).code, 'VALIDATION_ERROR')
+  }))
+
   test('has its own fields if its toJSON returns it', withIndex('hash', ['a', 'b.c'], async (indexes) => {
     const own = (fields: object) => ({ ...fields, toJSON() { return this } })
     await indexes.addToIndex('test', 1, own({ a: 1, b: own({ c: 2 }) }))

@@ -30,7 +30,7 @@ describe('a bad option is refused at construction, by name', () => {
     assert.throws(() => new ProjectStorageV2({ durability: 'none' as any }), RangeError)
   })
 
-  for (const options of ['/tmp', 5, null, true]) {
+  for (const options of ['/tmp', 5, null, true, []]) {
     test(`options that are ${JSON.stringify(options)}`, () => {
       assert.throws(() => new ProjectStorageV2(options as any), TypeError)
     })
@@ -42,7 +42,12 @@ describe('a bad option is refused at construction, by name', () => {
     ['options', (Class) => new Class(null), ProjectStorageV2],
     ['a data directory', (Class) => new Class('/tmp', 5), IndexManager],
     ['the path of a data directory', (Class) => new Class('/tmp', ''), IndexManager],
+    ['no base path of indexes', (Class) => new Class(undefined, 'data'), IndexManager],
+    ['options of indexes', (Class) => new Class('/tmp', 'data', null), IndexManager],
     ['a base path', (Class) => new Class(5), MigrationManager],
+    ['options of a manager', (Class) => new Class('/tmp', null), MigrationManager],
+    ['a list as the options of a manager', (Class) => new Class('/tmp', []), MigrationManager],
+    ['paths to include', (Class) => new Class('/tmp', { include: 'a' }), MigrationManager],
     ['a logger', (Class) => new Class('/tmp', { logger: 5 }), MigrationManager],
     ['a number of backups', (Class) => new Class('/tmp', { keep: 0 }), MigrationManager],
     ['an abstract class', (Class) => new Class(), BaseStorage],

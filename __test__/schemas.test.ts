@@ -77,10 +77,13 @@ const arktype = type({
   updated: 'number',
 })
 
+/** Older releases of zod 3 do not implement Standard Schema. */
+const old = { parseAsync: (value: unknown) => fields(zod3).parseAsync(value) }
+
 /** A zod 4 schema with a rule that takes time, and a transform. */
 const slow = fields(zod4).refine(async () => true)
 
-const schemas = { 'zod 3': fields(zod3), 'zod 4': fields(zod4), 'asynchronous zod 4': slow, valibot, arktype, 'a Standard Schema': plain }
+const schemas = { 'zod 3': fields(zod3), 'an older zod 3': old, 'zod 4': fields(zod4), 'asynchronous zod 4': slow, valibot, arktype, 'a Standard Schema': plain }
 
 for (const [name, schema] of Object.entries(schemas)) {
   describe(`a storage with ${name}`, () => {
