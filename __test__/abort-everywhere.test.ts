@@ -127,6 +127,8 @@ describe('an already aborted signal', () => {
       searchText: (options) => indexes.searchText('by a', 'x', options),
       rebuildIndex: (options) => indexes.rebuildIndex('by a', [{ id: 1 }], options),
       getIndexStats: (options) => indexes.getIndexStats('by a', options),
+      verify: (options) => indexes.verify(options),
+      repair: (options) => indexes.repair(options),
     }, signal)
     assert.deepEqual((await indexes.listIndexes()).map(({ name }) => name), ['by a'])
     await indexes.close()

@@ -177,6 +177,25 @@ describe('withLock', () => {
     await held
   }, { lockTimeout: 1000 }))
 
+  test('keeps the turn of a call when the time of an aborted one is up', withCalls(async (calls, _, base) => {
+    const other = new Things({ basePath: base, lockTimeout: 20 })
+    const hasty = other.protectedCalls()
+    let free: (() => void) | undefined
+    const held = calls.withLock('key', () => new Promise<void>((resolve) => (free = resolve)))
+    await until('the lock', () => free)
+    const controller = new AbortController()
+    const aborted = caught(hasty.withLock('key', () => {}, { signal: controller.signal }))
+    controller.abort()
+    assert.equal((await aborted).code, 'ABORTED')
+    const patient = calls.withLock('key', () => 'patient')
+    // Its time is up after that of the aborted call.
+    assert.equal((await caught(hasty.withLock('key', () => {}))).code, 'LOCK_TIMEOUT')
+    free!()
+    assert.equal(await patient, 'patient')
+    await held
+    await other.close()
+  }, { lockTimeout: 2000 }))
+
   test('waits for another call of this thread even if lockTimeout is huge', withCalls(async (calls) => {
     const held = calls.withLock('key', () => new Promise((resolve) => setTimeout(resolve, 25)))
     assert.equal(await calls.withLock('key', () => 'taken'), 'taken')
