@@ -105,9 +105,12 @@ describe('octoprompt-storage:write', () => {
       await indexes.createIndex({ name: 'by_name', type: 'hash', fields: ['name'] })
       await indexes.addToIndex('by_name', 1, { name: 'a' })
       await indexes.rebuildIndex('by_name', [{ id: 1, name: 'a' }, { id: 2, name: 'b' }])
+      await indexes.removeFromIndex('by_name', 1)
+      await indexes.dropIndex('by_name')
     })
     assert.deepEqual(events.map(({ operation, index, entities }) => [operation, index, entities]), [
       ['createIndex', 'by_name', undefined], ['addToIndex', 'by_name', 1], ['rebuildIndex', 'by_name', 2],
+      ['removeFromIndex', 'by_name', 1], ['dropIndex', 'by_name', undefined],
     ])
     assert.ok(events[1]!.bytes > 0 && events[2]!.bytes > events[1]!.bytes)
     await indexes.close()

@@ -36,6 +36,18 @@ describe('two managers', () => {
     assert.deepEqual(await other.query('test', 1), [])
   }))
 
+  test('add no part of an entity to an index that the other is recreating', withIndex('hash', 'a', async (one, { open }) => {
+    const other = open()
+    for (const field of ['b', 'a', 'b', 'a', 'b', 'a', 'b', 'a']) {
+      await one.query('test', 1)
+      const recreating = [other.dropIndex('test'), other.createIndex({ name: 'test', type: 'hash', fields: [field] })]
+      await one.addToIndex('test', 1, { a: 1, b: 1 }).catch(({ code }) => assert.ok(['CONFLICT', 'NOT_FOUND'].includes(code), code))
+      await Promise.all(recreating)
+      const { totalEntries } = (await one.getIndexStats('test'))!.stats
+      assert.equal((await one.query('test', 1)).length, totalEntries)
+    }
+  }))
+
   test('see each other\'s changes even if one does not wait for the disk', withIndex('hash', 'a', async (one, { open }) => {
     await open({ durability: 'os' }).addToIndex('test', 1, { a: 1 })
     assert.deepEqual(await one.query('test', 1), [1])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { BaseStorage, IndexManager, MigrationManager, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
-import { caught, fileInput, projectInput, warningOf, withDirectory, withProject } from './support/index.js'
+import { caught, fileInput, projectInput, until, warningOf, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
 
 const refused: [option: string, value: unknown][] = [
@@ -12,6 +12,12 @@ const refused: [option: string, value: unknown][] = [
     ['100', -1, NaN, Infinity, -Infinity, null, {}, [], true, 10n, Symbol('n')].map((value): [string, unknown] => [option, value])),
   ...['none', 'FULL', '', 1, true, null, {}].map((value): [string, unknown] => ['durability', value]),
 ]
+
+/** The names in all warnings of misspelt options, whichever test led to them. */
+const warned: string[] = []
+process.on('warning', ({ code, message }: Error & { code?: string }) => {
+  if (code === 'UNKNOWN_OPTION') warned.push(message.split(/[ ,]/)[4]!)
+})
 
 describe('a bad option is refused at construction, by name', () => {
   for (const [option, value] of refused) {
@@ -167,17 +173,25 @@ describe('a misspelt option', () => {
     }))
   }
 
+  test('is one that differs from an option in one letter of three, and in two at most', async () => {
+    const misspelt = ['kep', 'fromm', 'scppe', 'xlockTimeoutx', 'ockTimeou', 'lockTameoud', 'LOCKTIMEOUTMS']
+    const unknown = ['form', 'kept', 'xlockTimeouxx', 'ockTameoud', 'lockTimes', 'lckTmeut']
+    const names = [...unknown, ...misspelt]
+    new ProjectStorageV2(Object.fromEntries(names.map((name) => [name, 1])) as any)
+    await until('the last warning', () => warned.includes(misspelt.at(-1)!))
+    assert.deepEqual(warned.filter((name) => names.includes(name)), misspelt)
+  })
+
+  test('is never one that exists', () => {
+    const options = ['basePath', 'cacheEnabled', 'cacheTTL', 'maxCacheSize', 'lockTimeout', 'durability', 'logger', 'signal']
+    assert.deepEqual(warned.filter((name) => options.includes(name)), [])
+  })
+
   test('is warned of only once, and properties that resemble no option never are', async () => {
-    const warnings: string[] = []
-    const note = ({ message }: Error) => void warnings.push(message)
-    process.on('warning', note)
-    try {
-      new ProjectStorageV2({ tenant: 'a', before: 1, x: 2, durabilty: 'os' } as any)
-      const first = await warningOf('UNKNOWN_OPTION', async () => new ProjectStorageV2({ durabilty: 'os', maxCachSize: 7 } as any))
-      assert.match(first.message, /durabilty/)
-    } finally {
-      process.off('warning', note)
-    }
-    assert.deepEqual(warnings.map((message) => message.split(/[ ,]/)[4]), ['durabilty', 'maxCachSize'])
+    const names = ['tenant', 'before', 'x', 'durabilty', 'maxCachSize']
+    new ProjectStorageV2({ tenant: 'a', before: 1, x: 2, durabilty: 'os' } as any)
+    new ProjectStorageV2({ durabilty: 'os', maxCachSize: 7 } as any)
+    await until('the last warning', () => warned.includes('maxCachSize'))
+    assert.deepEqual(warned.filter((name) => names.includes(name)), ['durabilty', 'maxCachSize'])
   })
 })

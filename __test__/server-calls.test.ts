@@ -174,6 +174,13 @@ describe('projectStorage', () => {
     assert.deepEqual(await readJson(projectsPath(base)), { [created.id]: created })
   }))
 
+  test('is one storage: closing it brings its file up to date and ends its changes', withDirectory(async ({ base }) => {
+    const { lines, stderr, code } = await runChild('ready-made.mjs', [base])
+    assert.equal(code, 0, stderr)
+    const { created, stored } = JSON.parse(lines.at(-1)!)
+    assert.deepEqual(stored, { [created.id]: created })
+  }))
+
   test('stores there after it is closed too, even if the process changes directory', withDirectory(async ({ base }) => {
     const [first, elsewhere] = await Promise.all(['first', 'elsewhere'].map((name) => mkdtemp(join(base, name))))
     const { lines, stderr, code } = await runChild('ready-made.mjs', [first!, elsewhere!])
