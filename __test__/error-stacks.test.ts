@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MigrationManager, ProjectStorageV2, StorageError } from '../index.js'
-import type { Project } from '../index.js'
+import type { IndexManager, Project } from '../index.js'
 import { fileInput, withDirectory, withProject } from './support/index.js'
 import { withIndexes } from './support/indexes.js'
 import { Things } from './support/things.js'
@@ -57,6 +57,13 @@ const ofThings: Calls<{ things: Things; first: Thing; second: Thing }> = {
   findBy: ({ things }) => things.findBy('nothing', 'a'),
 }
 
+const ofIndexes: Calls<IndexManager> = {
+  addToIndex: (indexes) => indexes.addToIndex('nothing', 1, {}),
+  rebuildIndex: (indexes) => indexes.rebuildIndex('nothing', []),
+  queryRange: (indexes) => indexes.queryRange('words', 'a', 'b'),
+  searchText: (indexes) => indexes.searchText('keys', 'a'),
+}
+
 describe('the stack of an error shows the caller of', () => {
   for (const [name, call] of Object.entries(ofProjects)) {
     test(name, withProject((storage, project) => showsCaller(() => call({ storage, project }))))
@@ -76,12 +83,19 @@ describe('the stack of an error shows the caller of', () => {
     }))
   }
 
-  test('addToIndex of an IndexManager', withIndexes((indexes) => showsCaller(() => indexes.addToIndex('nothing', 1, {}))))
+  for (const [name, call] of Object.entries(ofIndexes)) {
+    test(`${name} of an IndexManager`, withIndexes(async (indexes) => {
+      await indexes.createIndex({ name: 'keys', type: 'hash', fields: ['a'] })
+      await indexes.createIndex({ name: 'words', type: 'inverted', fields: ['a'] })
+      await showsCaller(() => call(indexes))
+    }))
+  }
 
-  test('restore and migrate of a MigrationManager', withDirectory(async ({ base }) => {
+  test('restore, migrate and rollback of a MigrationManager', withDirectory(async ({ base }) => {
     const manager = new MigrationManager(base)
     await showsCaller(() => manager.restore('nothing'))
     await showsCaller(() => manager.migrate('9.9.9'))
+    await showsCaller(() => manager.rollback('9.9.9'))
     await manager.close()
   }))
 
