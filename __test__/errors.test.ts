@@ -28,6 +28,10 @@ describe('the error classes', () => {
     const cause = new Error('below')
     assert.equal(new StorageError('above', 'IO_ERROR', { cause }).cause, cause)
   })
+
+  test('have no cause if there is none, which would be printed', withStorage(async (storage) => {
+    assert.ok(!('cause' in await caught(storage.getById({} as never))))
+  }))
 })
 
 describe('a call that fails before native code is called', () => {

@@ -43,6 +43,18 @@ describe('the error of an addon that does not load', () => {
     assert.match(loadError(loaderError(notFound('x')), machine).message, /\(linux-arm64-musl, musl, Bun 1\.4\.5\).*storage-linux-arm64-musl@/)
   })
 
+  test('names the package of every system', () => {
+    const platformOf = (machine: object) => loadError(loaderError(notFound('x')), { ...machine, runtime: 'Node 22.0.0' })
+    const windows = platformOf({ platform: 'win32', arch: 'arm64' })
+    assert.match(windows.message, /\(win32-arm64-msvc, Node 22\.0\.0\).*storage-win32-arm64-msvc@/)
+    assert.match(platformOf({ platform: 'darwin', arch: 'arm64' }).message, /\(darwin-arm64, Node 22\.0\.0\).*storage-darwin-arm64@/)
+  })
+
+  test('has what was thrown as its cause if that names no attempt', () => {
+    const thrown = new Error('mine')
+    assert.equal(loadError(thrown, LINUX).cause, thrown)
+  })
+
   test('lists the supported platforms on an unsupported machine', () => {
     const { message, platform } = loadError(loaderError(new Error('Unsupported OS: sunos')), { platform: 'sunos', arch: 'x64', runtime: 'Node 22.0.0' })
     assert.equal(platform, 'sunos-x64')
@@ -99,6 +111,13 @@ describe('require() of the package', () => {
     const { name, code, platform, message } = await load(base, async () => {})
     assert.deepEqual([name, code], ['StorageError', 'ADDON_NOT_LOADED'])
     assert.ok(message.includes(`@octoprompt/storage-${platform}@${version}, an optional dependency, is not installed`), message)
+  }))
+
+  test('names the C library and the runtime', withDirectory(async ({ base }) => {
+    const { message } = await load(base, async () => {})
+    const { bun, node } = process.versions
+    const libc = process.platform === 'linux' ? '-(gnu, glibc [\\d.]+|musl, musl)' : ''
+    assert.match(message, new RegExp(`\\(${process.platform}-[a-z\\d-]+${libc}, ${bun ? `Bun ${bun}` : `Node ${node}`}\\)`))
   }))
 
   test('says which addons exist on an unsupported machine', withDirectory(async ({ base }) => {

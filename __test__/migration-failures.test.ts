@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { MigrationManager } from '../index.js'
 import type { MigrationContext } from '../index.js'
-import { caught } from './support/index.js'
+import { caught, until } from './support/index.js'
 import { noting, statePath, withManagers, write } from './support/migrations.js'
 
 class OddError extends Error {
@@ -104,6 +104,21 @@ describe('what a migration throws', () => {
     manager.register(noting([], '1.0.0', { up: ({ logger, progress }) => { logger.info('x'); progress(1, 1) } }))
     assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
     await manager.status()
+  }))
+
+  test('is reported once for each manager if it comes from a logger, and never without a logger', withManagers(async ({ manage }) => {
+    const warnings: string[] = []
+    const note = ({ message }: Error) => void warnings.push(message)
+    process.on('warning', note)
+    try {
+      await manage({ logger: null }).status()
+      await manage({ logger() { throw new Error('first') } }).status()
+      await manage({ logger() { throw new Error('second') } }).status()
+      await until('the warnings', () => warnings.some((message) => message.includes('second')))
+    } finally {
+      process.off('warning', note)
+    }
+    assert.deepEqual(warnings, ['a logger threw: first', 'a logger threw: second'])
   }))
 })
 
@@ -292,11 +307,18 @@ describe('progress', () => {
     assert.deepEqual(all, ['1.0.0: 100 %'])
   }))
 
+  test('of nothing to do is complete', withManagers(async ({ manage }) => {
+    assert.deepEqual(await lines(manage, ({ progress }) => progress(0, 0)), ['1.0.0: 100 %'])
+  }))
+
   test('is ignored after its migration has ended', withManagers(async ({ manage }) => {
     let late = () => {}
-    const seen = await lines(manage, ({ progress }) => { late = () => progress(1, 1) })
+    const seen: string[] = []
+    const manager = manage({ logger: (line) => seen.push(line) })
+    manager.register(noting([], '1.0.0', { up: ({ progress }) => { late = () => progress(1, 1) } }))
+    await manager.migrate()
     late()
-    assert.deepEqual(seen, [])
+    assert.deepEqual(seen.filter((line) => line.includes('%')), [])
   }))
 })
 
@@ -325,6 +347,28 @@ describe('a progress bar on a terminal', () => {
     bar.update(1, 2)
     bar.around(() => stream.write('a line\n'))
     assert.match(stream.text, /\r\x1b\[2Ka line\n█+░+ +50% 1\.0\.0$/)
+    bar.around(() => stream.write('another line\n'))
+    assert.match(stream.text, /50% 1\.0\.0\r\x1b\[2Kanother line\n█+░+ +50% 1\.0\.0$/)
+    bar.end()
+    bar.around(() => stream.write('the last line\n'))
+    assert.match(stream.text, /\r\x1b\[2Kthe last line\n$/)
+  })
+
+  test('accepts any numbers and ignores other values', () => {
+    const stream = terminal()
+    const bar = progressOf(stream, assert.fail, '1.0.0')
+    for (const odd of [NaN, 1n, '5', null, undefined, {}, Symbol('a')]) bar.update(odd, 1)
+    assert.equal(stream.text, '')
+    bar.update(-1, 2)
+    assert.equal(shown(stream.text), `${'░'.repeat(24)}   0% 1.0.0`)
+    bar.update(3, 2)
+    assert.equal(shown(stream.text), `${'█'.repeat(24)} 100% 1.0.0`)
+  })
+
+  test('is complete at the end only', () => {
+    const stream = terminal()
+    progressOf(stream, assert.fail, '1.0.0').update(999, 1_000)
+    assert.match(shown(stream.text)!, / 99% /)
   })
 
   test('fits into the terminal', () => {

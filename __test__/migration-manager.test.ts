@@ -170,12 +170,44 @@ describe('migrate', () => {
     const seen: MigrationContext[] = []
     const see = (context: MigrationContext) => void seen.push(context)
     manager.register({ version: '1.0.0+x', description: '', up: see, down: see })
-    await manager.migrate()
+    const { signal } = new AbortController()
+    await manager.migrate(undefined, { signal })
     await manager.rollback('0.0.0')
     assert.deepEqual(seen.map(({ basePath, version, direction }) => [basePath, version, direction]), [
       [base, '1.0.0+x', 'up'], [base, '1.0.0+x', 'down'],
     ])
+    assert.deepEqual(seen.map((context) => context.signal === signal), [true, false])
     assert.ok(Object.isFrozen(seen[0]) && Object.isFrozen(seen[0]!.logger))
+  }))
+
+  test('logs what the manager does and what callbacks say, each line with its level', withManagers(async ({ manage }) => {
+    const lines: string[] = []
+    const manager = manage({ logger: (line, level) => lines.push(`${level}: ${line.replace(/\d+ ms|\d+\.\d s/, '# ms')}`) })
+    manager.register(noting([], '1.0.0', { up({ logger }) { for (const level of ['info', 'warn', 'error'] as const) logger[level]('said') } }))
+    manager.register(noting([], '1.1.0', { up() { throw new Error('no\n') } }))
+    const logged = async (call: Promise<unknown>) => {
+      await call.catch(() => {})
+      return lines.splice(0)
+    }
+    assert.deepEqual(await logged(manager.migrate('1.0.0')), [
+      'info: 1.0.0 about 1.0.0', 'info: said', 'warn: said', 'error: said', 'info: 1.0.0 applied in # ms', 'info: the data has version 1.0.0',
+    ])
+    assert.deepEqual(await logged(manager.migrate('1.0.0')), ['info: nothing to do: the data has version 1.0.0'])
+    assert.deepEqual(await logged(manager.migrate()), [
+      'info: 1.1.0 about 1.1.0', 'error: 1.1.0 failed after # ms, the data is as before: no',
+    ])
+    assert.deepEqual(await logged(manager.rollback('0.0.0')), [
+      'info: rolling back 1.0.0 about 1.0.0', 'info: 1.0.0 rolled back in # ms', 'info: the data has version 0.0.0',
+    ])
+  }))
+
+  test('logs that a rollback failed', withManagers(async ({ manage }) => {
+    const errors: string[] = []
+    const manager = manage({ logger: (line, level) => { if (level === 'error') errors.push(line) } })
+    manager.register(noting([], '1.0.0', { down() { throw new Error('no') } }))
+    await manager.migrate()
+    await caught(manager.rollback('0.0.0'))
+    assert.match(errors.join('\n'), /^1\.0\.0 failed to roll back after .*, the data is as before: no$/)
   }))
 
   test('awaits any thenable that a callback returns', withManagers(async ({ manage }) => {
@@ -359,6 +391,14 @@ describe('status', () => {
     })
     assert.equal(lines[0], 'Version 1.1.0, 2 migrations pending')
     assert.ok(lines.some((line) => /^✗ 1\.2\.0 +failed +just now +about 1\.2\.0$/.test(line)), lines.join('\n'))
+  }))
+
+  test('prints how long ago a migration was applied', withManagers(async ({ base, manage }) => {
+    const migrations = [{ version: '1.0.0', description: 'old', appliedAt: 1_000_000_000_000, success: true }]
+    await write(statePath(base), JSON.stringify({ currentVersion: '1.0.0', migrations }))
+    const lines: string[] = []
+    await manage({ logger: (line) => lines.push(line) }).status()
+    assert.ok(lines.some((line) => /1\.0\.0 .*\d\d years ago/.test(line)), lines.join('\n'))
   }))
 
   test('has no latest version when nothing is registered', withManagers(async ({ manage }) => {

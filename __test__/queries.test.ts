@@ -31,6 +31,13 @@ test('a query filters, sorts and pages', withThings(async (things) => {
   assert.deepEqual(found.map(({ size }) => size), [13, 9, 8])
 }))
 
+test('a query sorts by each path in its own direction', withThings(async (things) => {
+  for (const [name, size] of [['b', 1], ['a', 1], ['a', 2]] as const) await things.create({ name, size })
+  const sorted = async (orderBy: Record<string, 'asc' | 'desc'>) => (await things.query({ orderBy })).map(({ name, size }) => `${name}${size}`)
+  assert.deepEqual(await sorted({ name: 'asc', size: 'desc' }), ['a2', 'a1', 'b1'])
+  assert.deepEqual(await sorted({ name: 'desc', size: 'asc' }), ['b1', 'a1', 'a2'])
+}))
+
 test('a query without conditions returns everything in ascending order of id', withThings(async (things) => {
   await fill(things, 5)
   assert.deepEqual(await things.query(), await things.list())
@@ -82,6 +89,8 @@ test('a query is copied when it is called', withThings(async (things) => {
 test('an invalid query is rejected with an error that names the invalid part', withThings(async (things) => {
   const cyclic: Record<string, unknown> = {}
   cyclic['$not'] = cyclic
+  const endless: unknown[] = []
+  endless.push(endless)
   const throwing = { get size() { throw new Error('mine') } }
   for (const [query, place] of [
     [{ where: { size: { $gr: 1 } } }, 'where.size.$gr:'],
@@ -95,14 +104,17 @@ test('an invalid query is rejected with an error that names the invalid part', w
     [{ where: { name: /a/y } }, 'where.name.$regex:'],
     [{ where: { ['\ud800']: 1 } }, 'where:'],
     [{ where: cyclic }, 'where.$not'],
+    [{ where: { size: endless } }, 'where.size.0'],
     [{ where: null }, 'where:'],
     [{ orderBy: { size: 1 } }, 'orderBy.size:'],
     [{ orderBy: 5 }, 'orderBy:'],
+    [{ orderBy: null }, 'orderBy:'],
     [{ limit: -1 }, 'limit:'],
     [{ limit: Infinity }, 'limit:'],
     [{ select: 'size' }, 'select:'],
     [{ sort: 'size' }, 'sort:'],
     [null, 'a query'],
+    [5, 'a query'],
     [[], 'a query'],
     [{ signal: {} }, 'signal'],
   ] as const) {

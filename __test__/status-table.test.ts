@@ -116,6 +116,7 @@ describe('the status table', () => {
     const all = [applied('1.0.0', 0), migration('1.1.0', { state: 'failed', error: 'no' }), migration('2.0.0')]
     const [plain, coloured] = [table(all), table(all, { colour: true })]
     assert.ok(!plain.join('').includes('\x1b'))
+    assert.match(coloured[4]!, /\x1b\[31m.*failed/)
     const strip = (line: string) => line.replace(/\x1b\[\d+m/g, '').trimEnd()
     assert.deepEqual(coloured.map(strip), plain)
     assert.ok(coloured.every((line) => line.split('\x1b[0m').length * 2 - 1 === line.split('\x1b').length))

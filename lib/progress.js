@@ -87,7 +87,10 @@ class Steps {
     write()
   }
 
-  end() {}
+  /** Later updates log nothing. */
+  end() {
+    this.#last = STEPS
+  }
 }
 
 /** Returns a bar if `stream` is a terminal, otherwise lines for `log`. */
