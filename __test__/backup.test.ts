@@ -140,6 +140,16 @@ describe('a backup', () => {
     assert.ok(backups.filter(({ name }) => name.startsWith('aborted-')).length + aborted.length === 10)
   }))
 
+  test('is logged, as are a restore and the removal of older ones', withData(async ({ manage }) => {
+    const lines: string[] = []
+    const manager = manage({ logger: (line, level) => { if (!line.endsWith('%')) lines.push(`${level}: ${line}`) } })
+    const made = [await manager.backup('a'), await manager.backup('b', { keep: 1 })]
+    await manager.restore('b')
+    assert.deepEqual(lines, [
+      `info: backed up to ${made[0]}`, `info: backed up to ${made[1]}`, 'info: removed the backup a', 'info: restored b',
+    ])
+  }))
+
   test('is not made if it is aborted while it waits for another', withData(async ({ manage }) => {
     const manager = manage()
     const abort = new AbortController()

@@ -58,8 +58,9 @@ describe('octoprompt-storage:write', () => {
       await files.writeAll(Object.fromEntries((await files.list()).map((file) => [file.id, { ...file, content: long('à') }])))
       await files.deleteMany([b!.id, c!.id])
       await storage.writeAll({ [project.id]: project, 7: { ...project, id: 7 } })
+      await storage.deleteProjectData(project.id)
     })
-    const expected = [['create', 1], ['update', 1], ['createVersion', 1], ['createMany', 2], ['updateMany', 2], ['writeAll', 4], ['deleteMany', 2], ['writeAll', 2]]
+    const expected = [['create', 1], ['update', 1], ['createVersion', 1], ['createMany', 2], ['updateMany', 2], ['writeAll', 4], ['deleteMany', 2], ['writeAll', 2], ['deleteProjectData', 1]]
     assert.deepEqual(events.map(({ operation, entities }) => [operation, entities]), expected)
     for (const { operation, entities, bytes } of events.slice(0, 6)) assert.ok(bytes > 2000 * entities, `${operation}: ${bytes}`)
   }))

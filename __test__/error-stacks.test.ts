@@ -91,8 +91,10 @@ describe('the stack of an error shows the caller of', () => {
     }))
   }
 
-  test('restore, migrate and rollback of a MigrationManager', withDirectory(async ({ base }) => {
-    const manager = new MigrationManager(base)
+  test('backup, restore, migrate and rollback of a MigrationManager', withDirectory(async ({ base }) => {
+    const manager = new MigrationManager(base, { logger: null })
+    await manager.backup('one')
+    await showsCaller(() => manager.backup('one'))
     await showsCaller(() => manager.restore('nothing'))
     await showsCaller(() => manager.migrate('9.9.9'))
     await showsCaller(() => manager.rollback('9.9.9'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { access, readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { ProjectStorageV2 } from '../index.js'
-import { fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
 
 const names = (found: { name: string }[]) => found.map(({ name }) => name)
 const ids = (found: { id: number }[]) => found.map(({ id }) => id)
@@ -220,6 +220,8 @@ describe('queries', () => {
     await storage.writeProjects(three)
     assert.deepEqual(ids(await storage.getRecent()), [20, 10, 30])
     assert.deepEqual(ids(await storage.getRecent(2)), [20, 10])
+    assert.deepEqual(await storage.getRecent(0), [])
+    assert.equal((await caught(storage.getRecent(-1))).code, 'INVALID_ARGUMENT')
   }))
 
   test('getRecent gives ten by default', seed(async (storage) => {

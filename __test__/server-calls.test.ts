@@ -174,7 +174,7 @@ describe('projectStorage', () => {
     assert.deepEqual(await readJson(projectsPath(base)), { [created.id]: created })
   }))
 
-  test('is one storage: closing it brings its file up to date and ends its changes', withDirectory(async ({ base }) => {
+  test('is one storage, opened again after each close: closing it brings its file up to date and ends its changes', withDirectory(async ({ base }) => {
     const { lines, stderr, code } = await runChild('ready-made.mjs', [base])
     assert.equal(code, 0, stderr)
     const { created, stored } = JSON.parse(lines.at(-1)!)

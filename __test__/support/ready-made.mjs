@@ -15,5 +15,8 @@ process.chdir(elsewhere)
 const reopened = await projectStorage.readProjects()
 const ids = Array.from({ length: 1000 }, () => projectStorage.generateId())
 await projectStorage.close()
+await projectStorage[Symbol.asyncDispose]?.()
+await projectStorage.list()
+await projectStorage.close()
 const { basePath, dataDir, options } = projectStorage
 console.log(JSON.stringify({ created, stored, reopened, ids, basePath, dataDir, options }))
