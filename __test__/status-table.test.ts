@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { MigrationManager } from '../index.js'
 import type { MigrationStatus } from '../index.js'
+import { withDirectory } from './support/index.js'
 const { statusTable } = require('../lib/status-table.js') as {
   statusTable(status: MigrationStatus, view: { width?: number; colour?: boolean; now: number }): string[]
 }
@@ -181,6 +183,33 @@ describe('colours and widths', () => {
     assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: () => {} }), none)
     assert.deepEqual(view({ isTTY: true, columns: 91 }, {}, { logger: null }), none)
   })
+
+  test('are those of this process for a manager without a logger, which draws its progress there', withDirectory(async ({ base }) => {
+    const streams = (['stdout', 'stderr'] as const).map((name) => [name, Object.getOwnPropertyDescriptor(process, name)!] as const)
+    const { env } = process
+    const { info } = console
+    const lines: string[] = []
+    const terminal = { isTTY: true, columns: 60, text: '', write(text: string) { terminal.text += text } }
+    for (const [name] of streams) Object.defineProperty(process, name, { value: terminal, configurable: true })
+    process.env = { ...env, NO_COLOR: '', TERM: 'xterm' }
+    console.info = (line) => void lines.push(line)
+    try {
+      const manager = new MigrationManager(base)
+      manager.register({ version: '1.0.0', description: 'long '.repeat(30), up: ({ progress }) => progress(1, 2) })
+      await manager.migrate()
+      lines.length = 0
+      await manager.status()
+      await manager.close()
+    } finally {
+      console.info = info
+      process.env = env
+      for (const [name, descriptor] of streams) Object.defineProperty(process, name, descriptor)
+    }
+    assert.match(terminal.text, /█+░+ +50% 1\.0\.0/)
+    const row = lines.find((line) => line.includes('long'))!
+    assert.match(row, /^\x1b\[32m✓\x1b\[0m .*…$/)
+    assert.equal(displayWidth(row.replace(/\x1b\[\d+m/g, '')), 60)
+  }))
 
   test('obey NO_COLOR and terminals without colours', () => {
     for (const environment of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
