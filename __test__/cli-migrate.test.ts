@@ -47,6 +47,27 @@ describe('a failed migration', () => {
     assert.match(stack[0], /^at .*migrations\.mjs:5:\d+/)
   }))
 
+  test('says where what it threw came from, even if its data could not be put back', withApp(async ({ run, write }) => {
+    await write({ 'data/notes.txt': 'before', ...moduleOf(`
+      const { rmSync } = await import('node:fs')
+      writeFileSync('data/notes.txt', 'after')
+      rmSync('data/.migration/before', { recursive: true })
+      null.missing
+    `) })
+    const { code, stderr } = await run(...FILE)
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: .*putting the data back failed too.* \(MIGRATION_FAILED\)\n {4}at .*migrations\.mjs:8:\d+\)?\n/m)
+  }))
+
+  test('says what it threw if that is no error', withApp(async ({ run, write }) => {
+    for (const [thrown, said] of [['"a text"', 'a text'], ['null', 'null was thrown']] as const) {
+      await write(moduleOf(`throw ${thrown}`))
+      const { code, stderr } = await run(...FILE)
+      assert.equal(code, 1)
+      assert.ok(stderr.endsWith(`error: ${said} (MIGRATION_FAILED)\n`), stderr)
+    }
+  }))
+
   test('says where to look for a syntax error', withApp(async ({ error, write }) => {
     await write({ 'migrations.mjs': 'export default [\n  }\n]\n' })
     assert.match((await error(2, ...FILE)).message, /`node --check .*migrations\.mjs` shows where$|migrations\.mjs:2:\d+\)/)
