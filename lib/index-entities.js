@@ -11,7 +11,7 @@ const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
 /** Returns the key of an entity: a number as it prints, a string as it is unless it could be mistaken for another key. */
 function entityKey(id) {
-  if (typeof id === 'number' && Number.isFinite(id)) return String(id)
+  if (Number.isFinite(id)) return String(id)
   if (typeof id === 'string') {
     return id[0] === '"' || String(Number(id)) === id || !id.isWellFormed() ? JSON.stringify(id) : id
   }

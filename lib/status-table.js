@@ -48,9 +48,9 @@ function statusTable({ currentVersion, migrations, pending }, { width = Infinity
 
 /** Returns advice on what to do now. */
 function advice(migrations) {
-  const of = (...states) => migrations.filter(({ state }) => states.includes(state))
+  const of = (wanted) => migrations.filter(({ state }) => state === wanted)
   const failed = of('failed')
-  const pending = of('pending', 'failed')
+  const pending = of('pending')
   if (failed.length > 0) {
     const names = failed.length === 1 ? printable(failed[0].version) : count(failed.length, 'migration')
     return `${names} failed and changed nothing: mend the cause, then migrate again.`
