@@ -86,7 +86,7 @@ async function makeRoot(args, type) {
   if (!busybox) throw new StepError('A busybox without shared libraries is needed (busybox-static).')
   cpSync(busybox, join(folder, 'bin', 'busybox'), { dereference: true })
   cpSync(program, join(folder, 'power-loss'))
-  const wanted = ['virtio_pci', 'virtio_scsi', 'sd_mod', 'loop', 'crc32c_generic', type]
+  const wanted = ['virtio_pci', 'virtio_scsi', 'sd_mod', 'nbd', 'crc32c_generic', type]
   const files = modulesOf(args.modules, wanted)
   for (const file of files) cpSync(join(args.modules, file), join(folder, 'modules', basename(file)), { dereference: true })
   const init = [
@@ -97,7 +97,7 @@ async function makeRoot(args, type) {
     // Disks are found in the background, in any order.
     'disk() { while name=$(/bin/busybox ls /sys/bus/scsi/devices/0:0:0:$1/block 2>/dev/null); [ ! -b "/dev/$name" ]; do /bin/busybox usleep 10000; done; echo "/dev/$name"; }',
     'export POWER_DISK=$(disk 0)',
-    '[ "$POWER_TASK" = check ] && export POWER_IMAGE=$(disk 1)',
+    '[ "$POWER_TASK" = check ] && export POWER_IMAGE=$(disk 1) POWER_FAILED=$(disk 2)',
     '/power-loss "$POWER_TASK"',
     '/bin/busybox poweroff -f',
   ]
@@ -107,13 +107,10 @@ async function makeRoot(args, type) {
   return archive
 }
 
-/** Returns the settings as variables of the environment. */
-const variables = (settings) => Object.fromEntries(Object.entries(settings).map(([name, value]) => [`POWER_${name}`, String(value)]))
-
 /** Runs a virtual machine until it switches itself off. Returns the lines that the program in it printed. */
 async function boot(args, archive, disks, settings) {
   // The kernel puts what it does not know of its command line into the environment.
-  const environment = Object.entries(variables(settings)).map((pair) => pair.join('='))
+  const environment = Object.entries(settings).map(([name, value]) => `POWER_${name}=${value}`)
   const attached = disks.flatMap((disk, at) => [
     '-blockdev', JSON.stringify({ 'node-name': `disk${at}`, ...disk }),
     '-device', `scsi-hd,drive=disk${at},scsi-id=0,lun=${at},write-cache=on,dpofua=on`,
@@ -163,15 +160,16 @@ async function lose(args, name) {
     WRITERS: args.writers, MUTANT: args.mutant, STATES: args.states,
   }
   const { log, image, recorded } = await record(args, archive, fileSystem, settings)
-  const disks = [log, image].map((filename) => ({ driver: 'file', filename, 'read-only': true }))
+  const failed = join(directory, 'failed')
+  rmSync(failed, { force: true })
+  writeFileSync(failed, '')
+  truncateSync(failed, fileSystem.size * MIB)
+  const disks = [log, image, failed].map((filename) => ({ driver: 'file', filename, 'read-only': filename !== failed }))
   const lines = await boot(args, archive, disks, { ...settings, TASK: 'check' })
   const checked = `${recorded}; ${lines.find((line) => line.startsWith('#checked')).slice(1)}`
   const failures = lines.filter((line) => line.startsWith('#failed'))
   if (args.mutant && failures.length === 0) throw new StepError(`${checked}\nThe mutant was not caught.`)
   if (args.mutant || failures.length === 0) return checked
-  const failed = join(directory, 'failed')
-  const [, seed] = failures[0].match(/, seed (\d+)$/)
-  await succeed(program, ['keep', seed, failed], { env: { ...process.env, ...variables({ ...settings, DISK: log, IMAGE: image }) } })
   throw new StepError([checked, ...failures, `The first of these states, before its file system is mounted: ${failed}`].join('\n'))
 }
 

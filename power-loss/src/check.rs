@@ -3,41 +3,78 @@
 use std::path::Path;
 
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::{Database, Durability, ProblemCode, WarningCode, verify};
+use octoprompt_storage::engine::{Database, Durability, Mutant, ProblemCode, WarningCode, verify};
 
 use crate::database::{directory, observe, open, site, to_the_end, wait};
-use crate::model::{Batch, Documents, IDS, Life};
-use crate::writer::{backup_name, write};
+use crate::marks::Marks;
+use crate::model::{Batch, Documents, FILES, IDS, Life};
+use crate::writer::{Outcome, backup_name, write};
 
 /// Ids of the documents that are written after a power loss. No writer has them.
 const FRESH: u64 = 900_000;
 
-/// Checks the database below `base`: it opens to a state that all writers allow, and to the same a second time, without
-/// warning of damage; it is sound; ten more writes and a checkpoint work and leave nothing behind; the last backup is whole.
-/// `marks` are those of the writers that live these lives.
-pub fn check(base: &Path, lives: &[Life], marks: &[u64]) -> Result<(), String> {
-    let first = site(base, None, false);
-    let database = open(&first).map_err(|error| format!("does not open: {}: {error}", error.code()))?;
-    let found = observe(&database)?;
-    for (writer, life) in lives.iter().enumerate() {
-        is_allowed(&found, life, marks[writer], writer)?;
+/// What must be found after a power loss.
+pub struct Demand<'a> {
+    pub allows: &'a dyn Fn(&Documents) -> Result<(), String>,
+    /// A backup, and what it holds.
+    pub backup: Option<(usize, &'a Documents)>,
+}
+
+/// The states through which a check leads the database. How many of them are durable is marked on the disk, so that another
+/// power loss meanwhile can be checked too.
+pub struct Progress {
+    states: Vec<Documents>,
+    marks: Marks,
+}
+
+impl Progress {
+    pub fn new(marks: Marks) -> Progress {
+        Progress { states: Vec::new(), marks }
     }
+
+    pub fn end(self) -> Vec<Documents> {
+        self.states
+    }
+
+    /// Does what leads to a state and makes it durable.
+    fn lead(&mut self, state: &Documents, work: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+        self.states.push(state.clone());
+        work()?;
+        Ok(self.marks.set(self.states.len() as u64)?)
+    }
+}
+
+/// Checks the database below `base`: it opens to a state that is allowed, and to the same a second time, without warning of
+/// damage; it is sound; ten more writes and a checkpoint work and leave nothing behind; the backup is whole.
+pub fn check(
+    base: &Path,
+    demand: &Demand<'_>,
+    mutant: Option<Mutant>,
+    progress: &mut Progress,
+) -> Result<(), String> {
+    let first = site(base, mutant, false);
+    let database = open(&first).map_err(|error| format!("does not open: {}: {error}", error.code()))?;
+    let found = observe(&first, &database)?;
+    (demand.allows)(&found)?;
+    progress.lead(&found, || Ok(())).map_err(|error| error.to_string())?;
     let warnings = database.take_warnings();
     if let Some(warning) = warnings.iter().find(|warning| warning.code != WarningCode::TailCut) {
         return Err(format!("warns without a reason: {}", warning.message));
     }
     drop(database);
-    let second = site(base, None, true);
+    let second = site(base, mutant, true);
     let database = open(&second).map_err(|error| format!("does not open a second time: {error}"))?;
-    if observe(&database)? != found {
+    if observe(&second, &database)? != found {
         return Err("opened to another state the second time".into());
     }
     let report = database.verify(wait()).map_err(|error| format!("cannot be verified: {error}"))?;
-    if !report.is_ok() || report.documents() != found.len() as u64 {
+    let documents = found.keys().filter(|(collection, _)| *collection < FILES).count();
+    if !report.is_ok() || report.documents() != documents as u64 {
         return Err(format!("verifying finds\n{report}"));
     }
-    let expected = write_more(&database, found).map_err(|error| format!("cannot be written: {error}"))?;
-    if observe(&database)? != expected {
+    let expected =
+        write_more(&database, found, progress).map_err(|error| format!("cannot be written: {error}"))?;
+    if observe(&second, &database)? != expected {
         return Err("ten more writes led to another state".into());
     }
     database.checkpoint(wait()).map_err(|error| format!("the checkpoint failed: {error}"))?;
@@ -47,16 +84,23 @@ pub fn check(base: &Path, lives: &[Life], marks: &[u64]) -> Result<(), String> {
     if !report.is_ok() || report.problems.iter().any(|problem| problem.code == ProblemCode::Leftover) {
         return Err(format!("after a checkpoint, verifying finds\n{report}"));
     }
-    let acknowledged = marks[0].saturating_sub(1) as usize;
-    if let Some((number, saved)) = lives[0].backup(acknowledged).filter(|_| lives.len() == 1) {
-        restore(&second, Path::new(&backup_name(number)), wait(), &mut to_the_end())
+    if let Some((number, saved)) = demand.backup {
+        let name = backup_name(number);
+        progress
+            .lead(saved, || Ok(restore(&second, Path::new(&name), wait(), &mut to_the_end())?))
             .map_err(|error| format!("backup {number} cannot be restored: {error}"))?;
         let database = open(&second).map_err(|error| format!("restored, it does not open: {error}"))?;
-        if observe(&database)? != *saved {
+        if observe(&second, &database)? != *saved {
             return Err(format!("backup {number} restored another state"));
         }
     }
     Ok(())
+}
+
+/// Checks that what is found is allowed by the lives of all writers, of which `marks` says how far they came.
+pub fn are_allowed(found: &Documents, lives: &[Life], marks: &[u64]) -> Result<(), String> {
+    let mut all = lives.iter().zip(marks).enumerate();
+    all.try_for_each(|(writer, (life, mark))| is_allowed(found, life, *mark, writer))
 }
 
 fn is_allowed(found: &Documents, life: &Life, mark: u64, writer: usize) -> Result<(), String> {
@@ -83,10 +127,7 @@ fn is_allowed(found: &Documents, life: &Life, mark: u64, writer: usize) -> Resul
 }
 
 /// Writes ten batches, each acknowledged as durable.
-fn write_more(
-    database: &Database,
-    mut documents: Documents,
-) -> Result<Documents, Box<dyn std::error::Error>> {
+fn write_more(database: &Database, mut documents: Documents, progress: &mut Progress) -> Outcome<Documents> {
     for number in 0..10 {
         let mut batch = Batch::default();
         batch.put.push((number % 2, FRESH + number as u64 % 4, 1_000_000 + number as u32, 100 * number));
@@ -94,8 +135,9 @@ fn write_more(
         if number == 5 {
             batch.delete.extend(documents.keys().next().copied());
         }
-        write(database, std::slice::from_ref(&batch), Durability::Full, 0)?;
         batch.apply(&mut documents, 1);
+        let batches = std::slice::from_ref(&batch);
+        progress.lead(&documents, || write(database, batches, Durability::Full, 0))?;
     }
     Ok(documents)
 }

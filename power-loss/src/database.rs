@@ -14,6 +14,7 @@ use octoprompt_storage::engine::{
     ReadOptions, Registry, RoomOptions, Wait, json,
 };
 
+use crate::migrate;
 use crate::model::{Documents, NAMES, PATHS, text};
 
 pub const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::from_secs(60) };
@@ -68,8 +69,8 @@ fn new_spec(path: &str) -> Arc<CollectionSpec> {
     })
 }
 
-/// Returns every document, each whole and found by the index under its name.
-pub fn observe(database: &Database) -> Result<Documents, String> {
+/// Returns every document, each whole and found by the index under its name, and what belongs to migrations.
+pub fn observe(site: &Site, database: &Database) -> Result<Documents, String> {
     let unreadable = |error: Error| format!("unreadable: {}: {error}", error.code());
     let mut documents = Documents::new();
     for (collection, path) in PATHS.iter().enumerate() {
@@ -91,6 +92,7 @@ pub fn observe(database: &Database) -> Result<Documents, String> {
             }
         }
     }
+    migrate::observe(site, &mut documents).map_err(|error| error.to_string())?;
     Ok(documents)
 }
 
@@ -98,7 +100,7 @@ fn number(text: &[u8], field: &str) -> Option<u64> {
     json::get(text, field).and_then(json::parse_number).map(|number| number as u64)
 }
 
-fn identify(found: &[u8]) -> Option<(u64, u32, usize)> {
+pub fn identify(found: &[u8]) -> Option<(u64, u32, usize)> {
     let (id, version) = (number(found, "id")?, number(found, "version")? as u32);
     let len = json::get(found, "content")?.len().checked_sub(2)?;
     (found == text(id, version, len).as_bytes()).then_some((id, version, len))

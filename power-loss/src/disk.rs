@@ -1,4 +1,4 @@
-//! The disk of the virtual machine: a server for network block devices that records every write and flush.
+//! A disk that is a server for network block devices, and records every write and flush.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -15,7 +15,7 @@ const REPLY: u32 = 0x6744_6698;
 /// Options may follow each other, and no padding is wanted.
 const HANDSHAKE: u16 = 1 | 2;
 /// The disk has a cache that can be flushed, and can pass it by.
-const ABILITIES: u16 = 1 | 4 | 8;
+pub const ABILITIES: u16 = 1 | 4 | 8;
 const EXPORT_NAME: u32 = 1;
 const GO: u32 = 7;
 const ACKNOWLEDGED: u32 = 1;
@@ -45,10 +45,20 @@ pub fn serve(image: &Path, log: &Path, socket: &Path) -> io::Result<()> {
     let image = File::options().read(true).write(true).open(image)?;
     let listener = UnixListener::bind(socket)?;
     let (client, _) = listener.accept()?;
-    let mut log = BufWriter::new(File::create(log)?);
+    let log = BufWriter::new(File::create(log)?);
     let mut reader = BufReader::with_capacity(1 << 20, client.try_clone()?);
     let mut client = BufWriter::new(client);
     shake_hands(&mut reader, &mut client, image.metadata()?.len())?;
+    answer_all(&image, log, reader, client)
+}
+
+/// Answers requests until the client leaves.
+pub fn answer_all(
+    image: &File,
+    mut log: impl Write,
+    mut reader: BufReader<UnixStream>,
+    mut client: BufWriter<UnixStream>,
+) -> io::Result<()> {
     // A client that dies ends the recording like one that leaves.
     while let Ok(first) = read_request(&mut reader) {
         let mut requests = vec![first];
@@ -61,7 +71,7 @@ pub fn serve(image: &Path, log: &Path, socket: &Path) -> io::Result<()> {
             if request.kind == Request::DISCONNECT {
                 return log.flush();
             }
-            answer(&image, &mut log, &mut client, request)?;
+            answer(image, &mut log, &mut client, request)?;
         }
         client.flush()?;
     }

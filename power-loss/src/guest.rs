@@ -2,9 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,16 +10,11 @@ use std::time::{Duration, Instant};
 
 use octoprompt_storage::engine::Mutant;
 
-use crate::check::check;
-use crate::log::Entry;
 use crate::model::Life;
 use crate::random::Random;
-use crate::states::{Disk, Lost};
 use crate::writer::{self, Outcome};
 
-const MOUNTED: &str = "/mnt";
-/// After so many failures, no more states are looked at.
-const HOPELESS: u64 = 10;
+pub const MOUNTED: &str = "/mnt";
 const BUSYBOX: &str = "/bin/busybox";
 
 /// What the kernel's command line says, as the environment.
@@ -29,16 +22,18 @@ pub struct Settings {
     /// The disk; at checking, the record of it.
     pub disk: String,
     /// What the disk was at first.
-    image: String,
+    pub image: String,
+    /// The disk that is to hold the first state that fails a check.
+    pub failed: String,
     /// The bytes of the disk that are the file system's.
     pub size: u64,
-    file_system: String,
-    mount_options: String,
+    pub file_system: String,
+    pub mount_options: String,
     pub seed: u64,
     operations: usize,
-    writers: usize,
+    pub writers: usize,
     mutant: String,
-    states: u64,
+    pub states: u64,
 }
 
 impl Settings {
@@ -53,6 +48,7 @@ impl Settings {
         Ok(Settings {
             disk: text("DISK"),
             image: text("IMAGE"),
+            failed: text("FAILED"),
             size: number("SIZE")?,
             file_system: text("FS"),
             mount_options: text("OPTIONS"),
@@ -81,19 +77,23 @@ impl Settings {
     }
 }
 
-fn busybox(args: &[&str]) -> Outcome<()> {
+pub fn busybox(args: &[&str]) -> Outcome<()> {
     match Command::new(BUSYBOX).args(args).status()?.success() {
         true => Ok(()),
         false => Err(format!("{args:?} failed").into()),
     }
 }
 
+/// Lets what nobody syncs reach the disk early, so that some of it is there when the power is lost.
+pub fn flush_early() -> Outcome<()> {
+    fs::write("/proc/sys/vm/dirty_writeback_centisecs", "5")?;
+    Ok(fs::write("/proc/sys/vm/dirty_expire_centisecs", "20")?)
+}
+
 /// Runs the writers on the disk, which is recorded meanwhile. The caller then cuts the power: nothing is unmounted.
 pub fn record(settings: &Settings) -> Outcome<()> {
     busybox(&["mount", "-t", &settings.file_system, "-o", &settings.mount_options, &settings.disk, MOUNTED])?;
-    // What nobody syncs reaches the disk early, so that some of it is there when the power is lost.
-    fs::write("/proc/sys/vm/dirty_writeback_centisecs", "5")?;
-    fs::write("/proc/sys/vm/dirty_expire_centisecs", "20")?;
+    flush_early()?;
     fs::create_dir(settings.base())?;
     File::open(MOUNTED)?.sync_all()?;
     let ended = AtomicBool::new(false);
@@ -120,7 +120,7 @@ fn live(seed: u64, number: usize) -> Outcome<u64> {
     let mut kills = 0;
     loop {
         let mut child = Command::new("/power-loss").args(["write", &number.to_string()]).spawn()?;
-        let end = Instant::now() + Duration::from_millis(200 + random.below(1000));
+        let end = Instant::now() + Duration::from_millis(300 + random.below(2000));
         let ended = loop {
             match child.try_wait()? {
                 None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
@@ -157,114 +157,4 @@ fn disturb(seed: u64, ended: &AtomicBool) {
         }
         thread::sleep(Duration::from_millis(random.below(40)));
     }
-}
-
-/// Counts of what was checked.
-#[derive(Default)]
-struct Counts {
-    states: u64,
-    torn: u64,
-    unmountable: u64,
-    failed: u64,
-}
-
-/// Loses power at places all over the record, and shows each state of the disk to `look` until that returns false. Returns
-/// the number of requests in the record.
-fn each_state(settings: &Settings, mut look: impl FnMut(&Lost, &Disk) -> Outcome<bool>) -> Outcome<usize> {
-    let mut disk = Disk::new(&File::open(&settings.image)?, settings.size, settings.writers)?;
-    let weights = weights(&settings.disk, settings.size)?;
-    let total: u64 = weights.iter().sum();
-    let mut log = BufReader::with_capacity(1 << 20, File::open(&settings.disk)?);
-    let mut passed = 0;
-    for weight in &weights {
-        let Some(entry) = Entry::read(&mut log)? else { break };
-        disk.run(entry);
-        let due = |passed: u64| settings.states * passed / total;
-        for number in due(passed)..due(passed + weight) {
-            let Some(lost) = disk.lose_power(settings.seed << 32 | number) else { continue };
-            if !look(&lost, &disk)? {
-                return Ok(weights.len());
-            }
-        }
-        passed += weight;
-    }
-    Ok(weights.len())
-}
-
-/// Checks the states of the disk after power losses.
-pub fn check_states(settings: &Settings) -> Outcome<()> {
-    let lives: Vec<Life> = (0..settings.writers).map(|writer| settings.life(writer)).collect();
-    let mut counts = Counts::default();
-    let requests = each_state(settings, |lost, disk| {
-        examine(settings, lost, disk, &lives, &mut counts)?;
-        Ok(counts.failed < HOPELESS)
-    })?;
-    let Counts { states, torn, unmountable, failed } = counts;
-    println!(
-        "#checked {states} states after {requests} requests, {torn} with torn blocks, {unmountable} of these refused by the file system; {failed} failed"
-    );
-    Ok(())
-}
-
-/// Writes the state that `seed` determines to a file.
-pub fn keep(settings: &Settings, seed: u64, file: &str) -> Outcome<()> {
-    let mut found = Err(format!("there is no state {seed}").into());
-    each_state(settings, |lost, _| {
-        if lost.seed == seed {
-            found = store(settings, lost, file);
-        }
-        Ok(lost.seed != seed)
-    })?;
-    found
-}
-
-fn store(settings: &Settings, lost: &Lost, file: &str) -> Outcome<()> {
-    let _ = fs::remove_file(file);
-    let image = File::create_new(file)?;
-    image.set_len(settings.size)?;
-    Ok(lost.store(&image)?)
-}
-
-/// Returns how often the power is to be lost after each request, relatively: more often where the cache holds more.
-fn weights(log: &str, size: u64) -> Outcome<Vec<u64>> {
-    let mut log = BufReader::new(File::open(log)?);
-    let (mut weights, mut cached) = (Vec::new(), 0);
-    while let Some(entry) = Entry::read(&mut log)? {
-        match entry {
-            Entry::Flush => cached = 0,
-            Entry::Write { offset, durable, .. } => cached += u64::from(offset < size && !durable),
-        }
-        weights.push(1 + cached.min(7));
-    }
-    Ok(weights)
-}
-
-/// Mounts a state of the disk and checks the database on it.
-fn examine(
-    settings: &Settings,
-    lost: &Lost,
-    disk: &Disk,
-    lives: &[Life],
-    counts: &mut Counts,
-) -> Outcome<()> {
-    const IMAGE: &str = "/tmp/disk";
-    store(settings, lost, IMAGE)?;
-    counts.states += 1;
-    counts.torn += u64::from(lost.torn);
-    let options = format!("loop,{}", settings.mount_options);
-    if busybox(&["mount", "-t", &settings.file_system, "-o", &options, IMAGE, MOUNTED]).is_err() {
-        // File systems need not survive a disk that tears their blocks.
-        counts.unmountable += u64::from(lost.torn);
-        if !lost.torn {
-            counts.failed += 1;
-            println!("#failed cannot be mounted; {}", lost.origin);
-        }
-        return Ok(());
-    }
-    fs::create_dir_all(settings.base())?;
-    if let Err(problem) = check(Path::new(&settings.base()), lives, &disk.marks) {
-        counts.failed += 1;
-        println!("#failed {}; {}", problem.replace('\n', " | "), lost.origin);
-    }
-    busybox(&["umount", "-d", MOUNTED])
 }

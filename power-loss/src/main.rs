@@ -3,9 +3,13 @@
 
 mod check;
 mod database;
+mod device;
 mod disk;
 mod guest;
 mod log;
+mod losses;
+mod marks;
+mod migrate;
 mod model;
 mod random;
 mod states;
@@ -24,8 +28,7 @@ fn run(args: &[&str]) -> Outcome<()> {
         }
         ["record"] => guest::record(&Settings::read()?),
         ["write", number] => writer::run(&Settings::read()?, number.parse()?),
-        ["keep", seed, file] => guest::keep(&Settings::read()?, seed.parse()?, file),
-        ["check"] => guest::check_states(&Settings::read()?),
+        ["check"] => losses::check_states(&Settings::read()?),
         _ => Err("scripts/power-loss.mjs starts this program".into()),
     }
 }

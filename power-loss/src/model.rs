@@ -5,11 +5,16 @@ use std::ops::RangeInclusive;
 
 use crate::random::Random;
 
-/// Version and length of the content of each document, keyed by the collection's number and the document's id.
+/// Version and length of the content of each document, keyed by the collection's number and the document's id. So are the
+/// things that only migrations change: files that are not the engine's, and which migrations are applied.
 pub type Documents = BTreeMap<(usize, u64), (u32, usize)>;
 
 /// The collections: one for all writers, then one of each writer in a folder of its own.
 pub const PATHS: [&str; 3] = ["items.json", "data/0/items.json", "data/1/items.json"];
+/// In the place of a collection's number: the files that are not the engine's.
+pub const FILES: usize = PATHS.len();
+/// In the place of a collection's number: the migrations that are applied.
+pub const APPLIED: usize = FILES + 1;
 /// The ids of one writer begin with its number.
 pub const IDS: u64 = 1000;
 const DOCUMENTS: u64 = 12;
@@ -36,6 +41,19 @@ impl Batch {
     }
 }
 
+/// What applies or rolls back a migration, entirely or not at all.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    pub number: u64,
+    /// To roll back: the migration that is then the last one; 0 if there is none.
+    pub back_to: Option<u64>,
+    /// Whether it fails after its work.
+    pub fails: bool,
+    pub batches: Vec<Batch>,
+    /// What changes of the files, and of what is applied.
+    pub beside: Batch,
+}
+
 #[derive(Debug, Clone)]
 pub enum Op {
     /// Batches in one group.
@@ -49,6 +67,7 @@ pub enum Op {
     Reopen,
     BackUp(usize),
     Restore(usize),
+    Migrate(Migration),
 }
 
 /// Everything that one writer does.
@@ -64,7 +83,8 @@ pub struct Life {
 }
 
 impl Life {
-    /// Determines a life of `count` operations. A writer that is alone also makes backups and restores them.
+    /// Determines a life of `count` operations. A writer that is alone also makes backups, restores them, and rolls
+    /// migrations back.
     pub fn new(seed: u64, writer: usize, count: usize, alone: bool) -> Life {
         let mut random = Random::new(seed ^ (writer as u64) << 32);
         let mut life = Life {
@@ -75,7 +95,7 @@ impl Life {
             durable: Vec::new(),
         };
         let mut backups: Vec<Documents> = Vec::new();
-        let mut version = 0;
+        let (mut version, mut migrations) = (0, 0);
         for _ in 0..count {
             let now = life.states[life.states.len() - 1].clone();
             let op = match random.below(100) {
@@ -84,6 +104,11 @@ impl Life {
                 8..11 => Op::Reopen,
                 11..13 if alone => Op::BackUp(backups.len()),
                 13..15 if alone && !backups.is_empty() => Op::Restore(backups.len() - 1),
+                15..18 => {
+                    migrations += 1;
+                    migrate(&mut random, writer, &mut version, writer as u64 * IDS + migrations)
+                }
+                18..20 if alone && is_migrated(&now) => roll_back(&mut random, &mut version, &now),
                 _ => write(&mut random, writer, &mut version),
             };
             let durable = match &op {
@@ -102,6 +127,14 @@ impl Life {
                 }
                 Op::Restore(number) => {
                     life.states.push(backups[*number].clone());
+                    true
+                }
+                Op::Migrate(Migration { fails, batches, beside, .. }) => {
+                    let mut state = now;
+                    for batch in batches.iter().chain([beside]).filter(|_| !fails) {
+                        batch.apply(&mut state, 1 + writer);
+                    }
+                    life.states.push(state);
                     true
                 }
                 // A process that opens the database alone makes durable what it finds.
@@ -152,6 +185,37 @@ fn write(random: &mut Random, writer: usize, version: &mut u32) -> Op {
     let group = if random.percent(20) { 3 } else { 1 };
     let batches = (0..group).map(|_| batch(random, writer, version)).collect();
     Op::Write { batches, durable: random.percent(80) }
+}
+
+fn migrate(random: &mut Random, writer: usize, version: &mut u32, number: u64) -> Op {
+    let batches = (0..1 + random.below(3)).map(|_| batch(random, writer, version)).collect();
+    let mut beside = Batch::default();
+    beside.put.push((APPLIED, number, 0, 0));
+    change_files(random, writer, version, &mut beside);
+    Op::Migrate(Migration { number, back_to: None, fails: random.percent(25), batches, beside })
+}
+
+fn is_migrated(documents: &Documents) -> bool {
+    documents.keys().any(|&(collection, _)| collection == APPLIED)
+}
+
+/// Rolls back the last migration that is applied. The writer is alone, so it is the first one.
+fn roll_back(random: &mut Random, version: &mut u32, documents: &Documents) -> Op {
+    let mut applied = documents.keys().rev().filter(|&&(collection, _)| collection == APPLIED);
+    let mut next = || applied.next().map_or(0, |&(_, number)| number);
+    let (number, below) = (next(), next());
+    let batches = vec![batch(random, 0, version)];
+    let mut beside = Batch { delete: vec![(APPLIED, number)], ..Batch::default() };
+    change_files(random, 0, version, &mut beside);
+    Op::Migrate(Migration { number, back_to: Some(below), fails: random.percent(25), batches, beside })
+}
+
+/// Writes one file, and removes another one if it is there.
+fn change_files(random: &mut Random, writer: usize, version: &mut u32, beside: &mut Batch) {
+    let (first, chosen) = (writer as u64 * IDS + 1, random.below(3));
+    *version += 1;
+    beside.put.push((FILES, first + chosen, *version, random.below(9000) as usize));
+    beside.delete.push((FILES, first + (chosen + 1) % 3));
 }
 
 fn batch(random: &mut Random, writer: usize, version: &mut u32) -> Batch {

@@ -10,8 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::log::Entry;
+use crate::marks::SECTOR;
 use crate::random::Random;
-use crate::writer::SECTOR;
 
 const BLOCK: usize = 4096;
 
@@ -30,18 +30,20 @@ enum Fate {
 
 /// The medium of the disk, and its volatile cache.
 pub struct Disk {
-    size: u64,
+    /// The bytes of the file system, beyond which there are marks.
+    pub size: u64,
     blocks: Blocks,
     cache: Vec<(u64, Vec<u8>)>,
     flushes: u64,
-    /// What each writer has marked.
-    pub marks: Vec<u64>,
+    /// What each process has marked.
+    marks: Vec<u64>,
     seen: HashSet<u64>,
 }
 
 /// A state of the medium.
 pub struct Lost {
     blocks: Blocks,
+    pub marks: Vec<u64>,
     pub seed: u64,
     pub origin: String,
     /// Whether sectors were torn that belong to one block.
@@ -49,7 +51,7 @@ pub struct Lost {
 }
 
 impl Disk {
-    pub fn new(image: &File, size: u64, writers: usize) -> io::Result<Disk> {
+    pub fn read(image: &File, size: u64, writers: usize) -> io::Result<Disk> {
         let mut blocks = BTreeMap::new();
         for number in 0..size / BLOCK as u64 {
             let mut block = [0; BLOCK];
@@ -58,14 +60,17 @@ impl Disk {
                 blocks.insert(number, Arc::new(block));
             }
         }
-        Ok(Disk {
-            size,
-            blocks,
-            cache: Vec::new(),
-            flushes: 0,
-            marks: vec![0; writers],
-            seen: HashSet::new(),
-        })
+        Ok(Disk::new(blocks, size, writers))
+    }
+
+    /// Makes a disk on which everything of `lost` but the marks is, for one process.
+    pub fn with(lost: &Lost, size: u64) -> Disk {
+        Disk::new(lost.blocks.clone(), size, 1)
+    }
+
+    fn new(blocks: Blocks, size: u64, processes: usize) -> Disk {
+        let marks = vec![0; processes];
+        Disk { size, blocks, cache: Vec::new(), flushes: 0, marks, seen: HashSet::new() }
     }
 
     pub fn run(&mut self, entry: Entry) {
@@ -137,7 +142,8 @@ impl Disk {
             self.marks,
             self.cache.len()
         );
-        Some(Lost { blocks, seed, origin, torn: matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty() })
+        let torn = matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty();
+        Some(Lost { blocks, marks: self.marks.clone(), seed, origin, torn })
     }
 }
 

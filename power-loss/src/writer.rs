@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -14,60 +12,38 @@ use octoprompt_storage::engine::{
 
 use crate::database::{open, site, spec, to_the_end, wait};
 use crate::guest::Settings;
+use crate::marks::Marks;
+use crate::migrate::migrate;
 use crate::model::{Batch, Op, PATHS, parts, text};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 type EngineResult<T> = octoprompt_storage::engine::Result<T>;
 
-pub const SECTOR: usize = 512;
-
-/// A sector of the disk beyond the file system. It says how many operations were acknowledged: each mark is on the disk,
-/// though maybe in its cache, before the next operation begins.
-struct Marks {
-    disk: File,
-    offset: u64,
-}
-
-#[repr(align(4096))]
-struct Sector([u8; SECTOR]);
-
-impl Marks {
-    fn open(settings: &Settings, writer: usize) -> Outcome<Marks> {
-        let disk =
-            File::options().read(true).write(true).custom_flags(libc::O_DIRECT).open(&settings.disk)?;
-        Ok(Marks { disk, offset: settings.size + (writer * SECTOR) as u64 })
-    }
-
-    /// Returns how many operations were acknowledged before this process began.
-    fn acknowledged(&self) -> Outcome<usize> {
-        let mut sector = Sector([0; SECTOR]);
-        self.disk.read_exact_at(&mut sector.0, self.offset)?;
-        let mark = sector.0.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        Ok(mark.saturating_sub(1) as usize)
-    }
-
-    /// Marks that the database is open and `acknowledged` operations are.
-    fn set(&self, acknowledged: usize) -> Outcome<()> {
-        let mut sector = Sector([0; SECTOR]);
-        sector.0[..8].copy_from_slice(&(acknowledged as u64 + 1).to_le_bytes());
-        Ok(self.disk.write_all_at(&sector.0, self.offset)?)
-    }
-}
-
 /// Lives the life of a writer, from where a process that was killed has left it.
 pub fn run(settings: &Settings, writer: usize) -> Outcome<()> {
     let life = settings.life(writer);
-    let marks = Marks::open(settings, writer)?;
+    let marks = Marks::open(&settings.disk, settings.size, writer)?;
     let site = site(Path::new(&settings.base()), settings.mutant()?, settings.seed % 2 == 1);
     let mut database = Some(open(&site)?);
-    let acknowledged = marks.acknowledged()?;
-    marks.set(acknowledged)?;
-    for (at, op) in life.ops.iter().enumerate().skip(acknowledged) {
-        run_one(settings, &site, &mut database, writer, op)
-            .map_err(|error| format!("operation {at} of writer {writer}, {op:?}: {error}"))?;
-        marks.set(at + 1)?;
+    let acknowledged = marks.last()?.saturating_sub(1);
+    // A mark counts the acknowledged operations, and the opening of the database.
+    marks.set(acknowledged + 1)?;
+    for (at, op) in life.ops.iter().enumerate().skip(acknowledged as usize) {
+        while let Err(error) = run_one(settings, &site, &mut database, writer, op) {
+            if !is_half_migrated(&*error) {
+                return Err(format!("operation {at} of writer {writer}, {op:?}: {error}").into());
+            }
+            database = Some(open(&site)?);
+        }
+        marks.set(at as u64 + 2)?;
     }
     Ok(())
+}
+
+/// Whether the other writer was killed in a migration. Once both have closed the database, the next to open it undoes that.
+fn is_half_migrated(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<octoprompt_storage::engine::Error>();
+    error.is_some_and(|error| error.code() == "MIGRATION_FAILED")
 }
 
 fn run_one(
@@ -103,6 +79,7 @@ fn run_one(
             *database = Some(open(site)?);
             return Ok(());
         }
+        Op::Migrate(migration) => migrate(site, &handle, writer, migration)?,
         Op::Reopen => {
             drop(handle);
             *database = Some(open(site)?);
@@ -188,6 +165,7 @@ pub fn mutant(name: &str) -> Outcome<Option<Mutant>> {
         Mutant::ManifestBeforeFiles,
         Mutant::ReplaceWithoutIntent,
         Mutant::LineBeforeDocumentFile,
+        Mutant::DiscardBeforeSync,
     ]
     .into_iter()
     .map(|mutant| (format!("{mutant:?}"), mutant))

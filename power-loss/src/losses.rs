@@ -1,0 +1,185 @@
+//! Power losses all over the record of the writers, and another one while the database is checked after each of them.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::check::{Demand, Progress, are_allowed, check};
+use crate::device::{DEVICE, Device};
+use crate::guest::{MOUNTED, Settings, busybox, flush_early};
+use crate::log::Entry;
+use crate::marks::{Marks, SECTOR};
+use crate::model::{Documents, Life};
+use crate::states::{Disk, Lost};
+use crate::writer::Outcome;
+
+/// How often power is lost again in the check of each state.
+const AGAIN: u64 = 2;
+/// After so many failures, no more states are looked at.
+const HOPELESS: u64 = 10;
+const IMAGE: &str = "/tmp/disk";
+const LOG: &str = "/tmp/log";
+
+/// Counts of what was checked.
+#[derive(Default)]
+struct Counts {
+    states: u64,
+    again: u64,
+    torn: u64,
+    unmountable: u64,
+    failed: u64,
+}
+
+struct Examination<'a> {
+    settings: &'a Settings,
+    lives: Arc<[Life]>,
+    counts: Counts,
+}
+
+/// Checks the states of the disk after power losses.
+pub fn check_states(settings: &Settings) -> Outcome<()> {
+    // What nobody syncs reaches the disk early here too.
+    flush_early()?;
+    let lives = (0..settings.writers).map(|writer| settings.life(writer)).collect();
+    let mut examination = Examination { settings, lives, counts: Counts::default() };
+    let disk = Disk::read(&File::open(&settings.image)?, settings.size, settings.writers)?;
+    let requests = each_state(&settings.disk, disk, settings.states, settings.seed << 32, |lost| {
+        examination.examine(lost)?;
+        Ok(examination.counts.failed < HOPELESS)
+    })?;
+    let Counts { states, again, torn, unmountable, failed } = examination.counts;
+    println!(
+        "#checked {states} states after {requests} requests and {again} after another power loss, {torn} with torn \
+         blocks, {unmountable} of these refused by the file system; {failed} failed"
+    );
+    Ok(())
+}
+
+/// Loses power at `count` places all over a record, and shows each state of the disk to `look` until that returns false.
+/// Returns the number of requests in the record.
+fn each_state(
+    log: &str,
+    mut disk: Disk,
+    count: u64,
+    seed: u64,
+    mut look: impl FnMut(&Lost) -> Outcome<bool>,
+) -> Outcome<usize> {
+    let weights = weights(log, disk.size)?;
+    let total: u64 = weights.iter().sum();
+    let mut log = BufReader::with_capacity(1 << 20, File::open(log)?);
+    let mut passed = 0;
+    for weight in &weights {
+        let Some(entry) = Entry::read(&mut log)? else { break };
+        disk.run(entry);
+        let due = |passed: u64| count * passed / total;
+        for number in due(passed)..due(passed + weight) {
+            let Some(lost) = disk.lose_power(seed + number) else { continue };
+            if !look(&lost)? {
+                return Ok(weights.len());
+            }
+        }
+        passed += weight;
+    }
+    Ok(weights.len())
+}
+
+/// Returns how often the power is to be lost after each request, relatively: more often where the cache holds more.
+fn weights(log: &str, size: u64) -> Outcome<Vec<u64>> {
+    let mut log = BufReader::new(File::open(log)?);
+    let (mut weights, mut cached) = (Vec::new(), 0);
+    while let Some(entry) = Entry::read(&mut log)? {
+        match entry {
+            Entry::Flush => cached = 0,
+            Entry::Write { offset, durable, .. } => cached += u64::from(offset < size && !durable),
+        }
+        weights.push(1 + cached.min(7));
+    }
+    Ok(weights)
+}
+
+impl Examination<'_> {
+    /// Checks a state, and states after another power loss meanwhile.
+    fn examine(&mut self, lost: &Lost) -> Outcome<()> {
+        self.counts.states += 1;
+        let lives = Arc::clone(&self.lives);
+        let acknowledged = lost.marks[0].saturating_sub(1) as usize;
+        let allows = |found: &Documents| are_allowed(found, &lives, &lost.marks);
+        let backup = lives[0].backup(acknowledged).filter(|_| lives.len() == 1);
+        let Some(states) = self.look(lost, LOG, &Demand { allows: &allows, backup })? else { return Ok(()) };
+        each_state(LOG, Disk::with(lost, self.settings.size), AGAIN, lost.seed << 8, |again| {
+            self.counts.again += 1;
+            let allows = |found: &Documents| match again.marks[0] {
+                0 => allows(found),
+                mark => is_among(found, &states, mark as usize - 1),
+            };
+            self.look(again, "/dev/null", &Demand { allows: &allows, backup })?;
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
+    /// Mounts a state and checks the database on it; records in `log` what that does to the disk. Returns the states through
+    /// which the check led, unless something is wrong.
+    fn look(&mut self, lost: &Lost, log: &str, demand: &Demand<'_>) -> Outcome<Option<Vec<Documents>>> {
+        let settings = self.settings;
+        self.counts.torn += u64::from(lost.torn);
+        store(lost, IMAGE, settings.size)?;
+        let device = Device::start(IMAGE, log)?;
+        if busybox(&["mount", "-t", &settings.file_system, "-o", &settings.mount_options, DEVICE, MOUNTED])
+            .is_err()
+        {
+            // File systems need not survive a disk that tears their blocks.
+            self.counts.unmountable += u64::from(lost.torn);
+            if !lost.torn {
+                self.fail("cannot be mounted", lost)?;
+            }
+            device.stop()?;
+            return Ok(None);
+        }
+        fs::create_dir_all(settings.base())?;
+        let mut progress = Progress::new(Marks::open(DEVICE, settings.size, 0)?);
+        let checked = check(Path::new(&settings.base()), demand, settings.mutant()?, &mut progress);
+        let states = progress.end();
+        busybox(&["umount", MOUNTED])?;
+        device.stop()?;
+        match checked {
+            Ok(()) => Ok(Some(states)),
+            Err(problem) => {
+                self.fail(&problem, lost)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn fail(&mut self, problem: &str, lost: &Lost) -> Outcome<()> {
+        println!("#failed {}; {}", problem.replace('\n', " | "), lost.origin);
+        self.counts.failed += 1;
+        if self.counts.failed == 1 {
+            store(lost, &self.settings.failed, self.settings.size)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a power loss may leave what is found when a check had led the database to the state numbered `durable`, or was
+/// about to lead it to the next one.
+fn is_among(found: &Documents, states: &[Documents], durable: usize) -> Result<(), String> {
+    match states.iter().skip(durable).take(2).any(|state| state == found) {
+        true => Ok(()),
+        false => {
+            let place = states.iter().position(|state| state == found);
+            Err(format!("state {durable} of the check before was durable, but state {place:?} is found"))
+        }
+    }
+}
+
+/// Makes a state, and room for marks, the content of a file or a disk.
+fn store(lost: &Lost, path: &str, size: u64) -> Outcome<()> {
+    let file = File::options().create(true).write(true).truncate(true).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_len(size + SECTOR as u64)?;
+    }
+    lost.store(&file)?;
+    Ok(file.sync_all()?)
+}
