@@ -8,6 +8,7 @@ use octoprompt_storage::engine::{Database, Durability, Mutant, ProblemCode, Warn
 use crate::database::{directory, observe, open, site, to_the_end, wait};
 use crate::marks::Marks;
 use crate::model::{Batch, Documents, FILES, IDS, Life};
+use crate::states::Lost;
 use crate::writer::{Outcome, backup_name, write};
 
 /// Ids of the documents that are written after a power loss. No writer has them.
@@ -97,21 +98,43 @@ pub fn check(
     Ok(())
 }
 
-/// Checks that what is found is allowed by the lives of all writers, of which `marks` says how far they came.
-pub fn are_allowed(found: &Documents, lives: &[Life], marks: &[u64]) -> Result<(), String> {
-    let mut all = lives.iter().zip(marks).enumerate();
-    all.try_for_each(|(writer, (life, mark))| is_allowed(found, life, *mark, writer))
+/// Checks that what is found after a power loss is allowed by the lives of all writers.
+pub fn are_allowed(found: &Documents, lives: &[Life], lost: &Lost) -> Result<(), String> {
+    // Of each writer, the first of its states that may be found.
+    let mut least = vec![0; lives.len()];
+    // Where something is found, so is all that was acknowledged before it began.
+    for _ in 0..2 {
+        for (writer, life) in lives.iter().enumerate() {
+            let place = place(found, life, lost.marks[writer], writer, least[writer])?;
+            let Some(place) = place.filter(|&place| place > 0) else { continue };
+            let begun = (writer, life.before(place) as u64 + 1);
+            for (other, &mark) in lost.order.get(&begun).into_iter().flatten().enumerate() {
+                least[other] = least[other].max(lives[other].end(mark.saturating_sub(1) as usize));
+            }
+        }
+    }
+    Ok(())
 }
 
-fn is_allowed(found: &Documents, life: &Life, mark: u64, writer: usize) -> Result<(), String> {
+/// Returns the first state of a life that may be found, and is; `None` if it is one that repeating an operation leads to.
+fn place(
+    found: &Documents,
+    life: &Life,
+    mark: u64,
+    writer: usize,
+    least: usize,
+) -> Result<Option<usize>, String> {
     let own = |&(&(_, id), _): &(&(usize, u64), _)| id / IDS == writer as u64;
     let found: Documents = found.iter().filter(own).map(|(key, value)| (*key, *value)).collect();
     // Nothing is written before the first mark.
     let acknowledged = mark.checked_sub(1).map(|acknowledged| acknowledged as usize);
     let allowed = acknowledged.map_or(0..=0, |acknowledged| life.allowed(acknowledged));
-    let repeated = acknowledged.map(|acknowledged| life.repeated(acknowledged)).unwrap_or_default();
-    if life.states[allowed.clone()].contains(&found) || repeated.contains(&found) {
-        return Ok(());
+    let allowed = least.max(*allowed.start())..=*allowed.end();
+    if let Some(place) = allowed.clone().find(|&place| life.states[place] == found) {
+        return Ok(Some(place));
+    }
+    if acknowledged.is_some_and(|acknowledged| life.repeated(acknowledged).contains(&found)) {
+        return Ok(None);
     }
     let place = life.states.iter().rposition(|state| *state == found);
     let place = place.map_or("a state that never was".into(), |place| format!("state {place}"));

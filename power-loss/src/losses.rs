@@ -84,16 +84,18 @@ fn each_state(
     Ok(weights.len())
 }
 
-/// Returns how often the power is to be lost after each request, relatively: more often where the cache holds more.
+/// Returns how often the power is to be lost after each request, relatively: more often where the cache holds more, and until
+/// the first mark, which says that the database is open.
 fn weights(log: &str, size: u64) -> Outcome<Vec<u64>> {
     let mut log = BufReader::new(File::open(log)?);
-    let (mut weights, mut cached) = (Vec::new(), 0);
+    let (mut weights, mut cached, mut marked) = (Vec::new(), 0, false);
     while let Some(entry) = Entry::read(&mut log)? {
         match entry {
             Entry::Flush => cached = 0,
-            Entry::Write { offset, durable, .. } => cached += u64::from(offset < size && !durable),
+            Entry::Write { offset, .. } if offset >= size => marked = true,
+            Entry::Write { durable, .. } => cached += u64::from(!durable),
         }
-        weights.push(1 + cached.min(7));
+        weights.push((1 + cached.min(7)) * if marked { 1 } else { 3 });
     }
     Ok(weights)
 }
@@ -104,7 +106,7 @@ impl Examination<'_> {
         self.counts.states += 1;
         let lives = Arc::clone(&self.lives);
         let acknowledged = lost.marks[0].saturating_sub(1) as usize;
-        let allows = |found: &Documents| are_allowed(found, &lives, &lost.marks);
+        let allows = |found: &Documents| are_allowed(found, &lives, lost);
         let backup = lives[0].backup(acknowledged).filter(|_| lives.len() == 1);
         let Some(states) = self.look(lost, LOG, &Demand { allows: &allows, backup })? else { return Ok(()) };
         each_state(LOG, Disk::with(lost, self.settings.size), AGAIN, lost.seed << 8, |again| {

@@ -155,12 +155,21 @@ impl Life {
         least..=most
     }
 
+    /// Returns the state after this many operations.
+    pub fn end(&self, operations: usize) -> usize {
+        operations.checked_sub(1).map_or(0, |at| self.ends[at])
+    }
+
+    /// Returns how many operations were acknowledged before the one began that led to a state.
+    pub fn before(&self, state: usize) -> usize {
+        self.ends.partition_point(|end| *end < state)
+    }
+
     /// The other states that may be found then, because a writer that is killed does its last operation again.
     pub fn repeated(&self, acknowledged: usize) -> BTreeSet<Documents> {
         let mut found = BTreeSet::new();
         let Some(Op::Write { batches, .. }) = self.ops.get(acknowledged) else { return found };
-        let before = acknowledged.checked_sub(1).map_or(0, |at| self.ends[at]);
-        let mut unexplored = vec![self.states[before].clone()];
+        let mut unexplored = vec![self.states[self.end(acknowledged)].clone()];
         while let Some(mut state) = unexplored.pop() {
             for batch in batches {
                 batch.apply(&mut state, 1 + self.writer);

@@ -37,13 +37,18 @@ pub struct Disk {
     flushes: u64,
     /// What each process has marked.
     marks: Vec<u64>,
+    order: Order,
     seen: HashSet<u64>,
 }
+
+/// For each mark, with the number of its process: what each process had marked by then.
+pub type Order = BTreeMap<(usize, u64), Vec<u64>>;
 
 /// A state of the medium.
 pub struct Lost {
     blocks: Blocks,
     pub marks: Vec<u64>,
+    pub order: Order,
     pub seed: u64,
     pub origin: String,
     /// Whether sectors were torn that belong to one block.
@@ -70,15 +75,17 @@ impl Disk {
 
     fn new(blocks: Blocks, size: u64, processes: usize) -> Disk {
         let marks = vec![0; processes];
-        Disk { size, blocks, cache: Vec::new(), flushes: 0, marks, seen: HashSet::new() }
+        Disk { size, blocks, cache: Vec::new(), flushes: 0, marks, order: Order::new(), seen: HashSet::new() }
     }
 
     pub fn run(&mut self, entry: Entry) {
         match entry {
             Entry::Write { offset, bytes, .. } if offset >= self.size => {
-                let writer = (offset - self.size) as usize / SECTOR;
-                if let (Some(mark), Some(word)) = (self.marks.get_mut(writer), bytes.first_chunk()) {
+                let process = (offset - self.size) as usize / SECTOR;
+                if let (Some(mark), Some(word)) = (self.marks.get_mut(process), bytes.first_chunk()) {
                     *mark = u64::from_le_bytes(*word);
+                    let place = (process, *mark);
+                    self.order.entry(place).or_insert_with(|| self.marks.clone());
                 }
             }
             Entry::Write { offset, bytes, durable: true } => {
@@ -143,7 +150,7 @@ impl Disk {
             self.cache.len()
         );
         let torn = matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty();
-        Some(Lost { blocks, marks: self.marks.clone(), seed, origin, torn })
+        Some(Lost { blocks, marks: self.marks.clone(), order: self.order.clone(), seed, origin, torn })
     }
 }
 
