@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -42,25 +43,25 @@ impl Request {
 
 /// Serves `image` to one client, until it leaves, and records what it does in `log`.
 pub fn serve(image: &Path, log: &Path, socket: &Path) -> io::Result<()> {
-    let image = File::options().read(true).write(true).open(image)?;
-    let listener = UnixListener::bind(socket)?;
-    let (client, _) = listener.accept()?;
-    let log = BufWriter::new(File::create(log)?);
-    let mut reader = BufReader::with_capacity(1 << 20, client.try_clone()?);
-    let mut client = BufWriter::new(client);
-    shake_hands(&mut reader, &mut client, image.metadata()?.len())?;
-    answer_all(&image, log, reader, client)
+    let (client, _) = UnixListener::bind(socket)?.accept()?;
+    answer_all(image, log, client, true)
 }
 
-/// Answers requests until the client leaves.
-pub fn answer_all(
-    image: &File,
-    mut log: impl Write,
-    mut reader: BufReader<UnixStream>,
-    mut client: BufWriter<UnixStream>,
-) -> io::Result<()> {
+/// Does the same for the client on the other side of the standard input, which needs no handshake.
+pub fn serve_input(image: &Path, log: &Path) -> io::Result<()> {
+    answer_all(image, log, io::stdin().as_fd().try_clone_to_owned()?.into(), false)
+}
+
+fn answer_all(image: &Path, log: &Path, client: UnixStream, handshake: bool) -> io::Result<()> {
+    let image = File::options().read(true).write(true).open(image)?;
+    let mut log = BufWriter::new(File::create(log)?);
+    let mut reader = BufReader::with_capacity(1 << 20, client.try_clone()?);
+    let mut client = BufWriter::new(client);
+    if handshake {
+        shake_hands(&mut reader, &mut client, image.metadata()?.len())?;
+    }
     // A client that dies ends the recording like one that leaves.
-    while let Ok(first) = read_request(&mut reader) {
+    'serving: while let Ok(first) = read_request(&mut reader) {
         let mut requests = vec![first];
         while !reader.buffer().is_empty() {
             requests.push(read_request(&mut reader)?);
@@ -69,12 +70,13 @@ pub fn answer_all(
         requests.sort_by_key(|request| request.kind != Request::FLUSH);
         for request in requests {
             if request.kind == Request::DISCONNECT {
-                return log.flush();
+                break 'serving;
             }
-            answer(image, &mut log, &mut client, request)?;
+            answer(&image, &mut log, &mut client, request)?;
         }
         client.flush()?;
     }
+    log.write_all(&[Entry::END])?;
     log.flush()
 }
 

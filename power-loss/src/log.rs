@@ -14,6 +14,9 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Ends a log.
+    pub const END: u8 = 0;
+
     pub fn write(&self, log: &mut impl Write) -> io::Result<()> {
         match self {
             Entry::Flush => log.write_all(&[FLUSH]),
@@ -26,7 +29,7 @@ impl Entry {
         }
     }
 
-    /// Returns `None` at the end of the log, which is followed by zeros.
+    /// Returns `None` at the end of the log.
     pub fn read(log: &mut impl Read) -> io::Result<Option<Entry>> {
         let [kind] = read_array(log)?;
         match kind {

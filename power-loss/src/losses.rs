@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::check::{Demand, Progress, are_allowed, check};
 use crate::device::{DEVICE, Device};
@@ -26,6 +25,7 @@ const LOG: &str = "/tmp/log";
 struct Counts {
     states: u64,
     again: u64,
+    interrupted: u64,
     torn: u64,
     unmountable: u64,
     failed: u64,
@@ -33,7 +33,6 @@ struct Counts {
 
 struct Examination<'a> {
     settings: &'a Settings,
-    lives: Arc<[Life]>,
     counts: Counts,
 }
 
@@ -41,17 +40,17 @@ struct Examination<'a> {
 pub fn check_states(settings: &Settings) -> Outcome<()> {
     // What nobody syncs reaches the disk early here too.
     flush_early()?;
-    let lives = (0..settings.writers).map(|writer| settings.life(writer)).collect();
-    let mut examination = Examination { settings, lives, counts: Counts::default() };
+    let lives: Vec<Life> = (0..settings.writers).map(|writer| settings.life(writer)).collect();
+    let mut examination = Examination { settings, counts: Counts::default() };
     let disk = Disk::read(&File::open(&settings.image)?, settings.size, settings.writers)?;
     let requests = each_state(&settings.disk, disk, settings.states, settings.seed << 32, |lost| {
-        examination.examine(lost)?;
+        examination.examine(&lives, lost)?;
         Ok(examination.counts.failed < HOPELESS)
     })?;
-    let Counts { states, again, torn, unmountable, failed } = examination.counts;
+    let Counts { states, again, interrupted, torn, unmountable, failed } = examination.counts;
     println!(
-        "#checked {states} states after {requests} requests and {again} after another power loss, {torn} with torn \
-         blocks, {unmountable} of these refused by the file system; {failed} failed"
+        "#checked {states} states after {requests} requests and {again} after another power loss, {interrupted} \
+         in migrations and restores, {torn} with torn blocks, {unmountable} of these refused by the file system; {failed} failed"
     );
     Ok(())
 }
@@ -102,11 +101,10 @@ fn weights(log: &str, size: u64) -> Outcome<Vec<u64>> {
 
 impl Examination<'_> {
     /// Checks a state, and states after another power loss meanwhile.
-    fn examine(&mut self, lost: &Lost) -> Outcome<()> {
+    fn examine(&mut self, lives: &[Life], lost: &Lost) -> Outcome<()> {
         self.counts.states += 1;
-        let lives = Arc::clone(&self.lives);
         let acknowledged = lost.marks[0].saturating_sub(1) as usize;
-        let allows = |found: &Documents| are_allowed(found, &lives, lost);
+        let allows = |found: &Documents| are_allowed(found, lives, lost);
         let backup = lives[0].backup(acknowledged).filter(|_| lives.len() == 1);
         let Some(states) = self.look(lost, LOG, &Demand { allows: &allows, backup })? else { return Ok(()) };
         each_state(LOG, Disk::with(lost, self.settings.size), AGAIN, lost.seed << 8, |again| {
@@ -139,9 +137,12 @@ impl Examination<'_> {
             device.stop()?;
             return Ok(None);
         }
-        fs::create_dir_all(settings.base())?;
+        let base = settings.base();
+        fs::create_dir_all(&base)?;
+        let is_there = |name: &str| Path::new(&base).join("data").join(name).join("intent.json").exists();
+        self.counts.interrupted += u64::from(is_there(".migration") || is_there(".restore"));
         let mut progress = Progress::new(Marks::open(DEVICE, settings.size, 0)?);
-        let checked = check(Path::new(&settings.base()), demand, settings.mutant()?, &mut progress);
+        let checked = check(Path::new(&base), demand, settings.mutant()?, &mut progress);
         let states = progress.end();
         busybox(&["umount", MOUNTED])?;
         device.stop()?;

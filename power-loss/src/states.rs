@@ -39,6 +39,8 @@ pub struct Disk {
     marks: Vec<u64>,
     order: Order,
     seen: HashSet<u64>,
+    /// Where the power loss comes from that left this disk, if one did, and whether it tore blocks.
+    before: (String, bool),
 }
 
 /// For each mark, with the number of its process: what each process had marked by then.
@@ -70,12 +72,22 @@ impl Disk {
 
     /// Makes a disk on which everything of `lost` but the marks is, for one process.
     pub fn with(lost: &Lost, size: u64) -> Disk {
-        Disk::new(lost.blocks.clone(), size, 1)
+        let before = (format!("{}; then ", lost.origin), lost.torn);
+        Disk { before, ..Disk::new(lost.blocks.clone(), size, 1) }
     }
 
     fn new(blocks: Blocks, size: u64, processes: usize) -> Disk {
         let marks = vec![0; processes];
-        Disk { size, blocks, cache: Vec::new(), flushes: 0, marks, order: Order::new(), seen: HashSet::new() }
+        Disk {
+            size,
+            blocks,
+            cache: Vec::new(),
+            flushes: 0,
+            marks,
+            order: Order::new(),
+            seen: HashSet::new(),
+            before: Default::default(),
+        }
     }
 
     pub fn run(&mut self, entry: Entry) {
@@ -144,12 +156,13 @@ impl Disk {
             write(&mut blocks, offset + start as u64, &bytes[start..start + len]);
         }
         let origin = format!(
-            "flush {}, marks {:?}, {fate:?} of {} writes kept, seed {seed}",
+            "{}flush {}, marks {:?}, {fate:?} of {} writes kept, seed {seed}",
+            self.before.0,
             self.flushes,
             self.marks,
             self.cache.len()
         );
-        let torn = matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty();
+        let torn = self.before.1 || (matches!(fate, Fate::Pieces(SECTOR, _)) && !kept.is_empty());
         Some(Lost { blocks, marks: self.marks.clone(), order: self.order.clone(), seed, origin, torn })
     }
 }
