@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -47,12 +46,8 @@ pub fn serve(image: &Path, log: &Path, socket: &Path) -> io::Result<()> {
     answer_all(image, log, client, true)
 }
 
-/// Does the same for the client on the other side of the standard input, which needs no handshake.
-pub fn serve_input(image: &Path, log: &Path) -> io::Result<()> {
-    answer_all(image, log, io::stdin().as_fd().try_clone_to_owned()?.into(), false)
-}
-
-fn answer_all(image: &Path, log: &Path, client: UnixStream, handshake: bool) -> io::Result<()> {
+/// Serves one client, after a handshake if it expects one.
+pub fn answer_all(image: &Path, log: &Path, client: UnixStream, handshake: bool) -> io::Result<()> {
     let image = File::options().read(true).write(true).open(image)?;
     let mut log = BufWriter::new(File::create(log)?);
     let mut reader = BufReader::with_capacity(1 << 20, client.try_clone()?);

@@ -26,7 +26,7 @@ fn run(args: &[&str]) -> Outcome<()> {
         ["serve", image, log, socket] => {
             Ok(disk::serve(Path::new(image), Path::new(log), Path::new(socket))?)
         }
-        ["serve", image, log] => Ok(disk::serve_input(Path::new(image), Path::new(log))?),
+        ["serve", image, log] => Ok(device::serve(Path::new(image), Path::new(log))?),
         ["record"] => guest::record(&Settings::read()?),
         ["write", number] => writer::run(&Settings::read()?, number.parse()?),
         ["check"] => losses::check_states(&Settings::read()?),

@@ -104,11 +104,11 @@ impl Life {
                 8..11 => Op::Reopen,
                 11..13 if alone => Op::BackUp(backups.len()),
                 13..15 if alone && !backups.is_empty() => Op::Restore(backups.len() - 1),
-                15..18 => {
+                15..20 => {
                     migrations += 1;
                     migrate(&mut random, writer, &mut version, writer as u64 * IDS + migrations)
                 }
-                18..20 if alone && is_migrated(&now) => roll_back(&mut random, &mut version, &now),
+                20..23 if alone && is_migrated(&now) => roll_back(&mut random, &mut version, &now),
                 _ => write(&mut random, writer, &mut version),
             };
             let durable = match &op {
