@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use octoprompt_storage::engine::backup::restore;
-use octoprompt_storage::engine::{Database, Durability, Mutant, ProblemCode, WarningCode, verify};
+use octoprompt_storage::engine::{Database, ProblemCode, WarningCode, verify};
 
 use crate::database::{directory, observe, open, site, to_the_end, wait};
+use crate::guest::Settings;
 use crate::marks::Marks;
 use crate::model::{Batch, Documents, FILES, IDS, Life};
 use crate::states::Lost;
@@ -45,15 +46,12 @@ impl Progress {
     }
 }
 
-/// Checks the database below `base`: it opens to a state that is allowed, and to the same a second time, without warning of
-/// damage; it is sound; ten more writes and a checkpoint work and leave nothing behind; the backup is whole.
-pub fn check(
-    base: &Path,
-    demand: &Demand<'_>,
-    mutant: Option<Mutant>,
-    progress: &mut Progress,
-) -> Result<(), String> {
-    let first = site(base, mutant, false);
+/// Checks the database on the mounted disk: it opens to a state that is allowed, and to the same a second time, without
+/// warning of damage; it is sound; ten more writes and a checkpoint work and leave nothing behind; the backup is whole.
+pub fn check(settings: &Settings, demand: &Demand<'_>, progress: &mut Progress) -> Result<(), String> {
+    let mutant = settings.mutant().map_err(|error| error.to_string())?;
+    let base = &settings.base();
+    let first = site(Path::new(base), mutant, false);
     let database = open(&first).map_err(|error| format!("does not open: {}: {error}", error.code()))?;
     let found = observe(&first, &database)?;
     (demand.allows)(&found)?;
@@ -63,7 +61,7 @@ pub fn check(
         return Err(format!("warns without a reason: {}", warning.message));
     }
     drop(database);
-    let second = site(base, mutant, true);
+    let second = site(Path::new(base), mutant, true);
     let database = open(&second).map_err(|error| format!("does not open a second time: {error}"))?;
     if observe(&second, &database)? != found {
         return Err("opened to another state the second time".into());
@@ -73,8 +71,8 @@ pub fn check(
     if !report.is_ok() || report.documents() != documents as u64 {
         return Err(format!("verifying finds\n{report}"));
     }
-    let expected =
-        write_more(&database, found, progress).map_err(|error| format!("cannot be written: {error}"))?;
+    let expected = write_more(settings, &database, found, progress)
+        .map_err(|error| format!("cannot be written: {error}"))?;
     if observe(&second, &database)? != expected {
         return Err("ten more writes led to another state".into());
     }
@@ -150,7 +148,12 @@ fn place(
 }
 
 /// Writes ten batches, each acknowledged as durable.
-fn write_more(database: &Database, mut documents: Documents, progress: &mut Progress) -> Outcome<Documents> {
+fn write_more(
+    settings: &Settings,
+    database: &Database,
+    mut documents: Documents,
+    progress: &mut Progress,
+) -> Outcome<Documents> {
     for number in 0..10 {
         let mut batch = Batch::default();
         batch.put.push((number % 2, FRESH + number as u64 % 4, 1_000_000 + number as u32, 100 * number));
@@ -160,7 +163,7 @@ fn write_more(database: &Database, mut documents: Documents, progress: &mut Prog
         }
         batch.apply(&mut documents, 1);
         let batches = std::slice::from_ref(&batch);
-        progress.lead(&documents, || write(database, batches, Durability::Full, 0))?;
+        progress.lead(&documents, || write(database, batches, settings.durability(true), 0))?;
     }
     Ok(documents)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use octoprompt_storage::engine::Mutant;
+use octoprompt_storage::engine::{Durability, Mutant};
 
 use crate::model::Life;
 use crate::random::Random;
@@ -64,8 +64,9 @@ impl Settings {
         Life::new(self.seed, writer, self.operations, self.writers == 1)
     }
 
-    pub fn lies(&self) -> bool {
-        self.mutant == Settings::LIES
+    /// Returns how to write what is to be acknowledged as durable, or not.
+    pub fn durability(&self, durable: bool) -> Durability {
+        if durable && self.mutant != Settings::LIES { Durability::Full } else { Durability::Os }
     }
 
     pub fn mutant(&self) -> Outcome<Option<Mutant>> {

@@ -142,7 +142,7 @@ impl Examination<'_> {
         let is_there = |name: &str| Path::new(&base).join("data").join(name).join("intent.json").exists();
         self.counts.interrupted += u64::from(is_there(".migration") || is_there(".restore"));
         let mut progress = Progress::new(Marks::open(DEVICE, settings.size, 0)?);
-        let checked = check(Path::new(&base), demand, settings.mutant()?, &mut progress);
+        let checked = check(settings, demand, &mut progress);
         let states = progress.end();
         busybox(&["umount", MOUNTED])?;
         device.stop()?;

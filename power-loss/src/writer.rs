@@ -56,8 +56,7 @@ fn run_one(
     let handle = database.take().ok_or("the database is closed")?;
     match op {
         Op::Write { batches, durable } => {
-            let durability = if *durable && !settings.lies() { Durability::Full } else { Durability::Os };
-            write(&handle, batches, durability, writer)?;
+            write(&handle, batches, settings.durability(*durable), writer)?;
         }
         Op::Checkpoint => handle.checkpoint(wait())?,
         Op::Persist => {
